@@ -1,0 +1,312 @@
+//! The client's end of a connection.
+
+use alloc::collections::VecDeque;
+use core::fmt;
+
+use super::{Deadline, Endpoint, Link, Misuse, Timer, line::Line};
+use crate::{
+    Limits, Time,
+    wire::{
+        Command, ErrorResponse, Fault, Frame, Head as _, Item, PayloadFault, Request, Response, Status, StoredMessage,
+    },
+};
+
+/// Which request of a connection an answer is to. The first is 0, and each next one is greater by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(u64);
+
+impl RequestId {
+    /// The number of the request, from 0.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// The client's end of one connection: requests go in, their answers come out in the same order.
+///
+/// ```text
+///            send                              bytes                 events
+///   application ─────► bytes ──► peer ──► … ─────────► frames ─┬─► Answer, to the oldest open request
+///                                                              ├─► Push, to none
+///                                                              ├─► Notice, to none: the server is closing
+///                                                              └─► Broken: the server broke the protocol
+/// ```
+///
+/// Any number of requests may be sent before their answers come, up to the [`Limits`]. When the connection ends,
+/// [`ClientEvent::Ended`] is the last event; what is unanswered then has an unknown outcome.
+///
+/// ```
+/// use chanwire_core::{
+///     Limits, Time,
+///     endpoint::{Client, ClientEvent, Endpoint},
+///     wire::{Request, Response},
+/// };
+///
+/// let now = Time::default();
+/// let mut client = Client::new(Limits::client());
+/// let list = client.send(now, &Request::List)?;
+/// client.handle_input(now, b"OK\r\n{\"channels\": []}");
+/// let Some(ClientEvent::Answer { id, response }) = client.poll_event() else { panic!("an answer") };
+/// assert_eq!((id, response), (list, Response::Channels(Vec::new())));
+/// # Ok::<(), chanwire_core::endpoint::Misuse>(())
+/// ```
+#[derive(Debug)]
+pub struct Client {
+    line: Line<Status>,
+    open: VecDeque<Open>,
+    /// The number of the next request.
+    next: u64,
+    events: VecDeque<ClientEvent>,
+    stopping: bool,
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    command: Command,
+    sent: Time,
+}
+
+/// What a client's application is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientEvent {
+    /// The answer to a request.
+    Answer {
+        /// The request.
+        id: RequestId,
+        /// What was answered, an error too.
+        response: Response,
+    },
+    /// A message of a channel that this connection joined.
+    Push(StoredMessage),
+    /// The server says why it closes. It answers no request.
+    Notice(ErrorResponse),
+    /// The server broke the protocol. The connection is of no more use and closes.
+    Broken(Breach),
+    /// Nothing more will come.
+    Ended {
+        /// How many requests are unanswered, the last ones sent: whether they were carried out is not known.
+        unanswered: u64,
+    },
+}
+
+/// How a server broke the protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Breach {
+    /// What came is no frame.
+    Fault(Fault),
+    /// The payload of this frame is wrong.
+    Payload(Status, PayloadFault),
+    /// An answer came, and no request was open.
+    Unasked(Status),
+    /// No answer came in this many seconds.
+    NoAnswer {
+        /// The limit.
+        seconds: u64,
+    },
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fault(fault) => write!(f, "the server sent what is no frame of the protocol ({})", fault.details()),
+            Self::Payload(status, fault) => {
+                write!(f, "the server sent a wrong payload with {} ({})", status.name(), fault.kind)
+            }
+            Self::Unasked(status) => write!(f, "the server sent {} although nothing was asked", status.name()),
+            Self::NoAnswer { seconds } => write!(f, "the server gave no answer for {seconds} seconds"),
+        }
+    }
+}
+
+impl core::error::Error for Breach {}
+
+/// Errors that answer no request: the server tells why it closes.
+const NOTICES: [&str; 4] = ["Slow consumer", "Server busy", "Request timed out", "Channel removed"];
+
+impl Client {
+    /// A connection that was just opened.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            line: Line::new(limits),
+            open: VecDeque::new(),
+            next: 0,
+            events: VecDeque::new(),
+            stopping: false,
+            ended: false,
+        }
+    }
+
+    /// Sends a request. Whether its strings are what they must be is the server's to say, see
+    /// [`Request::validate`].
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::TooManyInFlight`] while as many requests are open as the limits allow, and [`Misuse::Closing`] once
+    /// the connection is closing.
+    pub fn send(&mut self, now: Time, request: &Request) -> Result<RequestId, Misuse> {
+        if self.stopping || self.ended || self.line.is_deaf() {
+            return Err(Misuse::Closing);
+        }
+        if self.open.len() >= self.line.limits.max_in_flight {
+            return Err(Misuse::TooManyInFlight);
+        }
+        let id = RequestId(self.next);
+        self.next += 1;
+        self.open.push_back(Open { command: request.command(), sent: now });
+        self.line.outbox.write(|out| request.encode(out));
+        self.settle(now);
+        Ok(id)
+    }
+
+    /// Requests that are not answered yet.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.open.len()
+    }
+
+    fn pump(&mut self, now: Time) {
+        while let Some(item) = self.line.next_item() {
+            let read = match item {
+                Item::Frame(frame) => read(&frame, self.open.front().map(|open| open.command)),
+                Item::Fault(fault) => Err(Breach::Fault(fault)),
+                Item::Skipped(..) => continue,
+            };
+            match read {
+                Ok(Incoming::Push(message)) => self.events.push_back(ClientEvent::Push(message)),
+                Ok(Incoming::Notice(error)) => self.events.push_back(ClientEvent::Notice(error)),
+                Ok(Incoming::Answer(response)) => {
+                    let id = RequestId(self.next - self.open.len() as u64);
+                    self.open.pop_front();
+                    // The next one's wait begins when it becomes the oldest.
+                    if let Some(next) = self.open.front_mut() {
+                        next.sent = now;
+                    }
+                    self.events.push_back(ClientEvent::Answer { id, response });
+                }
+                Err(breach) => self.give_up(breach),
+            }
+        }
+        self.settle(now);
+    }
+
+    fn give_up(&mut self, breach: Breach) {
+        if !self.ended {
+            self.events.push_back(ClientEvent::Broken(breach));
+        }
+        self.end();
+        self.line.abandon();
+    }
+
+    fn end(&mut self) {
+        if !self.ended {
+            self.ended = true;
+            self.events.push_back(ClientEvent::Ended { unanswered: self.open.len() as u64 });
+        }
+        self.line.stop_listening();
+    }
+
+    fn settle(&mut self, now: Time) {
+        if self.line.is_deaf() {
+            self.end();
+        }
+        let owed = !self.ended && !self.open.is_empty();
+        self.line.settle(now, self.stopping || self.ended, owed);
+        if self.stopping && self.open.is_empty() && self.line.link() == Link::FinishWriting {
+            // All is answered: there is nothing to wait for but the server's end of stream.
+            self.end();
+        }
+    }
+}
+
+enum Incoming {
+    Answer(Response),
+    Push(StoredMessage),
+    Notice(ErrorResponse),
+}
+
+fn read(frame: &Frame<'_, Status>, asked: Option<Command>) -> Result<Incoming, Breach> {
+    let status = frame.head;
+    let wrong = |fault| Breach::Payload(status, fault);
+    if status == Status::Push {
+        return StoredMessage::decode(frame.payload).map(Incoming::Push).map_err(wrong);
+    }
+    // An error's payload is the same whatever was asked.
+    let response = Response::decode(asked.unwrap_or(Command::List), status, frame.payload);
+    match (response, asked) {
+        (Ok(Response::Error(error)), _) if NOTICES.contains(&&*error.error) => Ok(Incoming::Notice(error)),
+        (_, None) => Err(Breach::Unasked(status)),
+        (Ok(response), Some(_)) => Ok(Incoming::Answer(response)),
+        (Err(fault), Some(_)) => Err(wrong(fault)),
+    }
+}
+
+impl Endpoint for Client {
+    type Event = ClientEvent;
+
+    fn handle_input(&mut self, now: Time, bytes: &[u8]) {
+        self.line.input(bytes);
+        self.pump(now);
+    }
+
+    fn handle_eof(&mut self, now: Time) {
+        self.line.input_ended();
+        self.pump(now);
+        self.end();
+        self.line.abandon();
+    }
+
+    fn handle_written(&mut self, now: Time, count: usize) {
+        self.line.written(count);
+        self.settle(now);
+    }
+
+    fn handle_timeout(&mut self, now: Time) {
+        if let Some(fault) = self.line.expire(now) {
+            self.give_up(Breach::Fault(fault));
+        }
+        if self.poll_timeout().is_some_and(|deadline| deadline.timer == Timer::Answer && deadline.at <= now) {
+            self.give_up(Breach::NoAnswer { seconds: self.line.limits.answer_timeout.as_secs() });
+        }
+        if self.line.link() >= Link::Close {
+            self.end();
+        }
+        self.settle(now);
+    }
+
+    fn shutdown(&mut self, now: Time) {
+        self.stopping = true;
+        self.settle(now);
+    }
+
+    fn transmit<'a>(&'a self, out: &mut [&'a [u8]]) -> usize {
+        self.line.outbox.slices(out)
+    }
+
+    fn poll_event(&mut self) -> Option<ClientEvent> {
+        self.events.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Deadline> {
+        if self.line.link() >= Link::Close {
+            return None;
+        }
+        // While a frame arrives, its own deadline holds.
+        let answer = self
+            .open
+            .front()
+            .filter(|_| !self.line.is_frame_arriving())
+            .map(|open| Deadline { at: open.sent.after(self.line.limits.answer_timeout), timer: Timer::Answer });
+        [self.line.deadline(), answer].into_iter().flatten().min_by_key(|deadline| deadline.at)
+    }
+
+    fn wants_read(&self) -> bool {
+        self.line.can_read()
+    }
+
+    fn link(&self) -> Link {
+        self.line.link()
+    }
+}

@@ -1,0 +1,120 @@
+//! One connection as a state machine: limits, deadlines, answers in request order, backpressure and closing.
+//!
+//! [`Server`] and [`Client`] are the two ends. Both are driven by the same calls, [`Endpoint`]; what they carry is
+//! exchanged by calls of their own. Neither knows what a channel is.
+
+mod client;
+mod line;
+mod outbox;
+mod pipeline;
+mod server;
+
+use core::fmt;
+
+pub use client::{Breach, Client, ClientEvent, RequestId};
+pub use pipeline::{Reply, Ticket};
+pub use server::{Server, ServerEvent};
+
+use crate::Time;
+
+/// What every driver of a connection does, whichever end it drives.
+///
+/// After any call that takes `&mut self`, ask again: [`poll_event`](Self::poll_event) until it is `None`, then
+/// [`transmit`](Self::transmit), [`link`](Self::link), [`wants_read`](Self::wants_read) and
+/// [`poll_timeout`](Self::poll_timeout). Their answers change at no other time.
+///
+/// `now` must never be less than in an earlier call.
+pub trait Endpoint {
+    /// What the application is told.
+    type Event;
+
+    /// The peer sent these bytes. Never fails: a peer that does wrong becomes an event and an answer.
+    fn handle_input(&mut self, now: Time, bytes: &[u8]);
+
+    /// The peer has shut down its sending half.
+    fn handle_eof(&mut self, now: Time);
+
+    /// The next `count` of the bytes that [`transmit`](Self::transmit) gives were written.
+    fn handle_written(&mut self, now: Time, count: usize);
+
+    /// A deadline may have come. Early or needless calls do nothing.
+    fn handle_timeout(&mut self, now: Time);
+
+    /// Takes nothing new, finishes what is owed, then closes.
+    fn shutdown(&mut self, now: Time);
+
+    /// Fills `out` with the slices to write next, for one vectored write, and says how many there are; 0 when there
+    /// is nothing to write.
+    fn transmit<'a>(&'a self, out: &mut [&'a [u8]]) -> usize;
+
+    /// The next event, in order.
+    fn poll_event(&mut self) -> Option<Self::Event>;
+
+    /// The next deadline, if any.
+    fn poll_timeout(&self) -> Option<Deadline>;
+
+    /// Whether to read. While it is false, do not: what is in flight or unsent has reached its bound.
+    fn wants_read(&self) -> bool;
+
+    /// What to do with the connection itself, once nothing waits to be written.
+    fn link(&self) -> Link;
+}
+
+/// What to do with the connection itself. It only ever moves down this list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Link {
+    /// Carry on.
+    Open,
+    /// Everything is written: shut down the sending half, and read on.
+    FinishWriting,
+    /// Close it.
+    Close,
+    /// Reset it: the peer takes nothing.
+    Reset,
+}
+
+/// A moment at which [`Endpoint::handle_timeout`] has something to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    /// When.
+    pub at: Time,
+    /// Why.
+    pub timer: Timer,
+}
+
+/// Why there is a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// The frame that is arriving must be complete.
+    Frame,
+    /// The peer must take some of what waits for it.
+    Write,
+    /// The peer must end its stream.
+    Linger,
+    /// The server must have answered.
+    Answer,
+}
+
+/// A wrong call: the application's doing, never the peer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// The ticket is of another connection.
+    UnknownTicket,
+    /// As many requests are unanswered as the limit allows: wait for an answer.
+    TooManyInFlight,
+    /// The connection is closing: nothing new can be sent on it.
+    Closing,
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownTicket => "the ticket belongs to another connection",
+            Self::TooManyInFlight => "too many requests are unanswered: wait for an answer before sending more",
+            Self::Closing => "the connection is closing: open another one",
+        })
+    }
+}
+
+impl core::error::Error for Misuse {}

@@ -1,0 +1,113 @@
+//! Requests that are owed an answer, in the order in which they came.
+
+use alloc::{collections::VecDeque, sync::Arc};
+
+use super::{Misuse, outbox::Outbox};
+use crate::wire::{ErrorResponse, Response};
+
+/// The right, and the duty, to answer one request of one connection.
+///
+/// It can be neither copied nor used twice, so answering a request twice does not compile.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a request whose ticket is dropped is never answered, nor is any request after it"]
+pub struct Ticket {
+    number: u64,
+}
+
+/// An answer on its way to its connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// To be encoded for this connection.
+    Response(Response),
+    /// A whole encoded frame, shared with whoever else is sent it.
+    Encoded(Arc<[u8]>),
+}
+
+impl From<Response> for Reply {
+    fn from(response: Response) -> Self {
+        Self::Response(response)
+    }
+}
+
+impl From<ErrorResponse> for Reply {
+    fn from(error: ErrorResponse) -> Self {
+        Self::Response(Response::Error(error))
+    }
+}
+
+/// Answers may be given in any order; they leave in the order of the requests.
+#[derive(Debug, Default)]
+pub(crate) struct Pipeline {
+    slots: VecDeque<Slot>,
+    /// The number of the first slot.
+    first: u64,
+    /// Payload bytes of the requests that are not answered.
+    bytes: usize,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Open { bytes: usize },
+    Answered(Reply),
+}
+
+impl Pipeline {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Requests whose answers have not left.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Payload bytes of the requests that are not answered.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// A request of `bytes` payload bytes takes the next slot.
+    pub(crate) fn open(&mut self, bytes: usize) -> Ticket {
+        let number = self.first + self.slots.len() as u64;
+        self.bytes += bytes;
+        self.slots.push_back(Slot::Open { bytes });
+        Ticket { number }
+    }
+
+    /// An answer that nobody is asked for takes the next slot.
+    pub(crate) fn answer_next(&mut self, reply: Reply, outbox: &mut Outbox) {
+        self.slots.push_back(Slot::Answered(reply));
+        self.leave(outbox);
+    }
+
+    /// Answers the request of this ticket.
+    pub(crate) fn answer(&mut self, ticket: Ticket, reply: Reply, outbox: &mut Outbox) -> Result<(), Misuse> {
+        let index = ticket.number.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
+        match index.and_then(|index| self.slots.get_mut(index)) {
+            Some(slot @ Slot::Open { .. }) => {
+                if let Slot::Open { bytes } = *slot {
+                    self.bytes -= bytes;
+                }
+                *slot = Slot::Answered(reply);
+                self.leave(outbox);
+                Ok(())
+            }
+            _ => Err(Misuse::UnknownTicket),
+        }
+    }
+
+    fn leave(&mut self, outbox: &mut Outbox) {
+        while let Some(slot) = self.slots.pop_front_if(|slot| matches!(slot, Slot::Answered(_))) {
+            self.first += 1;
+            match slot {
+                Slot::Answered(Reply::Response(response)) => outbox.write(|out| response.encode(out)),
+                Slot::Answered(Reply::Encoded(bytes)) => outbox.share(bytes),
+                Slot::Open { .. } => {}
+            }
+        }
+        if self.slots.is_empty() {
+            // An idle connection keeps no queue.
+            self.slots = VecDeque::new();
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What one connection may cost.
+
+use core::time::Duration;
+
+/// The limits of one connection. Every one is enforced by the endpoints, and named in the answer that it causes.
+///
+/// | limit | server | client | precedent |
+/// |---|---|---|---|
+/// | `max_payload` | 64 KiB | 64 MiB | the protocol; an SMTP server's line and message limits are separate in the same way |
+/// | `frame_timeout` | 120 s | 120 s | the protocol; nginx gives a request's header 60 s |
+/// | `write_timeout` | 10 s | 10 s | the protocol; NATS resets a client that takes nothing for 10 s |
+/// | `linger` | 2 s | 2 s | the protocol; nginx's `lingering_timeout` is 5 s |
+/// | `answer_timeout` | – | 30 s | libpq and Redis clients wait without end, people do not |
+/// | `max_in_flight` | 1,024 | 1,024 | HTTP/2 servers allow 100 to 1,000 streams |
+/// | `max_in_flight_bytes` | 256 KiB | 256 KiB | four of the largest payloads |
+/// | `max_unsent` | 256 KiB | – | the size of a large socket buffer |
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The largest payload that is read, in bytes from its first bracket to its last.
+    pub max_payload: usize,
+    /// How long a frame may take from its first byte to its last.
+    pub frame_timeout: Duration,
+    /// How long bytes may wait for a peer that takes none of them.
+    pub write_timeout: Duration,
+    /// How long a closing connection reads on, so that no reset destroys answers on their way.
+    pub linger: Duration,
+    /// How long a client waits for the oldest answer that it is owed.
+    pub answer_timeout: Duration,
+    /// How many requests may be unanswered before reading stops.
+    pub max_in_flight: usize,
+    /// How many payload bytes of unanswered requests may be held before reading stops.
+    pub max_in_flight_bytes: usize,
+    /// How many bytes of answers may be unsent before reading stops.
+    pub max_unsent: usize,
+}
+
+impl Limits {
+    /// The protocol's defaults for a server's connection.
+    #[must_use]
+    pub const fn server() -> Self {
+        Self {
+            max_payload: 65_536,
+            frame_timeout: Duration::from_secs(120),
+            write_timeout: Duration::from_secs(10),
+            linger: Duration::from_secs(2),
+            answer_timeout: Duration::from_secs(30),
+            max_in_flight: 1024,
+            max_in_flight_bytes: 256 * 1024,
+            max_unsent: 256 * 1024,
+        }
+    }
+
+    /// The protocol's defaults for a client's connection: as a server's, but answers may be 64 MiB.
+    #[must_use]
+    pub const fn client() -> Self {
+        Self { max_payload: 64 * 1024 * 1024, ..Self::server() }
+    }
+}

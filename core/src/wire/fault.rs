@@ -1,0 +1,207 @@
+//! What a peer can do wrong with the bytes of a frame, and what it is told.
+
+use alloc::{borrow::Cow, format, string::String};
+use core::fmt::{self, Write as _};
+
+use super::{ErrorResponse, head::MAX_HEAD};
+use crate::Span;
+
+/// Something wrong in the stream. Always the peer's doing: it knows its own reply.
+///
+/// A fault is recoverable if and only if the end of the faulty frame is still known, but for two that close by
+/// decision: what does not look like the protocol is not searched for an end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The bytes that belong to the fault: from the frame's first byte to the last that was looked at.
+    pub span: Span,
+    /// The position of the byte at which it was decided, if it was one byte.
+    pub at: Option<u64>,
+    /// The first word of the frame as far as it was read; empty where none was.
+    pub head: String,
+    /// What is wrong.
+    pub kind: FaultKind,
+    /// What a first word is called in this direction: "command" or "status".
+    pub(crate) noun: &'static str,
+}
+
+/// What is wrong. Offsets count from the payload's first byte, or the command's, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// A line ended by a bare `\n`.
+    BareLf,
+    /// A line ended by a `\r` with no `\n` after it.
+    BareCr,
+    /// A well-formed first word that is not known.
+    UnknownHead,
+    /// A byte that no first word has.
+    BadByte {
+        /// The byte.
+        byte: u8,
+        /// Its offset in the word.
+        offset: u64,
+    },
+    /// A first word of more than 32 bytes.
+    LongHead,
+    /// An object or array where a first word should stand.
+    Stray,
+    /// A payload that is an array.
+    PayloadIsArray,
+    /// A payload that starts with neither `{` nor `[`.
+    PayloadNotObject {
+        /// The byte in the brace's place.
+        byte: u8,
+    },
+    /// A bracket that closes another than the one that is open.
+    Mismatch {
+        /// Its offset.
+        offset: u64,
+        /// The bracket that would have closed it.
+        expected: char,
+    },
+    /// More than 64 levels of brackets.
+    TooDeep {
+        /// The offset of the bracket that opens one too many.
+        offset: u64,
+    },
+    /// A payload of more bytes than the limit.
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The stream ended inside a frame.
+    Incomplete(Place),
+    /// The frame took too long.
+    TimedOut {
+        /// The deadline in seconds from the frame's first byte.
+        seconds: u64,
+    },
+}
+
+/// Which part of a frame is being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The first word, up to and with its CRLF.
+    Head,
+    /// Between the CRLF and the payload's first byte.
+    BeforePayload,
+    /// The payload.
+    Payload,
+    /// An object or array that is skipped.
+    Skipped,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Head => "inside a first word",
+            Self::BeforePayload => "before the payload",
+            Self::Payload => "inside a payload",
+            Self::Skipped => "inside an object that belongs to no request",
+        })
+    }
+}
+
+impl Fault {
+    /// Whether the connection goes on after it: the one table of it.
+    #[must_use]
+    pub const fn is_recoverable(&self) -> bool {
+        match self.kind {
+            FaultKind::BareLf
+            | FaultKind::BareCr
+            | FaultKind::UnknownHead
+            | FaultKind::Stray
+            | FaultKind::PayloadIsArray => true,
+            // By decision, although an end could be searched for.
+            FaultKind::BadByte { .. } | FaultKind::LongHead | FaultKind::PayloadNotObject { .. } => false,
+            FaultKind::Mismatch { .. }
+            | FaultKind::TooDeep { .. }
+            | FaultKind::TooLarge { .. }
+            | FaultKind::Incomplete(_)
+            | FaultKind::TimedOut { .. } => false,
+        }
+    }
+
+    /// The protocol's name of the error.
+    #[must_use]
+    pub const fn error(&self) -> &'static str {
+        match self.kind {
+            FaultKind::BareLf
+            | FaultKind::BareCr
+            | FaultKind::BadByte { .. }
+            | FaultKind::LongHead
+            | FaultKind::Stray => "Malformed command",
+            FaultKind::UnknownHead => "Unknown command",
+            FaultKind::PayloadIsArray
+            | FaultKind::PayloadNotObject { .. }
+            | FaultKind::Mismatch { .. }
+            | FaultKind::TooDeep { .. } => "Invalid payload",
+            FaultKind::TooLarge { .. } => "Payload too large",
+            FaultKind::Incomplete(_) => "Incomplete request",
+            FaultKind::TimedOut { .. } => "Request timed out",
+        }
+    }
+
+    /// What happened and where, in words.
+    #[must_use]
+    pub fn details(&self) -> String {
+        let noun = self.noun;
+        match self.kind {
+            FaultKind::BareLf => format!(r"A {noun} must end with \r\n, found a bare \n (with nc: nc -C)"),
+            FaultKind::BareCr => format!(r"A {noun} must end with \r\n, found a bare \r (with nc: nc -C)"),
+            FaultKind::UnknownHead => format!("Unknown {noun} '{}'", self.head),
+            FaultKind::BadByte { byte, offset } => format!(
+                "A {noun} is 1 to {MAX_HEAD} letters or underscores and then \\r\\n, found {} at byte {offset}",
+                Byte(byte)
+            ),
+            FaultKind::LongHead => format!("A {noun} has at most {MAX_HEAD} bytes, found one more at byte {MAX_HEAD}"),
+            FaultKind::Stray => {
+                format!("A {noun} must come first, found an object or array that no {noun} precedes")
+            }
+            FaultKind::PayloadIsArray => "The payload must be a JSON object, found an array".into(),
+            FaultKind::PayloadNotObject { byte } => {
+                format!("The payload must be a JSON object, found {} at byte 0", Byte(byte))
+            }
+            FaultKind::Mismatch { offset, expected } => {
+                format!("Malformed JSON at byte {offset}: expected '{expected}' before any other bracket closes")
+            }
+            FaultKind::TooDeep { offset } => {
+                format!("Malformed JSON at byte {offset}: nested deeper than {} levels", super::MAX_DEPTH)
+            }
+            FaultKind::TooLarge { limit } => format!("The payload exceeds the limit of {limit} bytes"),
+            FaultKind::Incomplete(Place::Head) => format!("The connection ended inside a {noun}"),
+            FaultKind::Incomplete(place) => format!("The connection ended {place}"),
+            FaultKind::TimedOut { seconds } => format!("The request was not complete after {seconds} seconds"),
+        }
+    }
+
+    /// The answer that the protocol gives to it.
+    #[must_use]
+    pub fn reply(&self) -> ErrorResponse {
+        ErrorResponse::request(Cow::Borrowed(self.error()), self.details())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.error(), self.details())
+    }
+}
+
+/// A byte as an error's details show it: harmless in a terminal and a log.
+struct Byte(u8);
+
+impl fmt::Display for Byte {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            b'\r' => f.write_str(r"'\r'"),
+            b'\n' => f.write_str(r"'\n'"),
+            b'\t' => f.write_str(r"'\t'"),
+            b' '..=b'~' => {
+                f.write_char('\'')?;
+                f.write_char(char::from(self.0))?;
+                f.write_char('\'')
+            }
+            byte => write!(f, "0x{byte:02x}"),
+        }
+    }
+}

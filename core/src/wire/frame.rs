@@ -1,0 +1,490 @@
+//! Frames out of bytes: where each begins and ends, and nothing of what its payload says.
+
+use alloc::{string::String, vec::Vec};
+
+use super::{
+    brackets::{Brackets, Scan},
+    fault::{Fault, FaultKind, Place},
+    head::{Head, MAX_HEAD},
+};
+use crate::Span;
+
+/// One complete frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a, H> {
+    /// The first word.
+    pub head: H,
+    /// Where the first word stands. The frame starts where it does.
+    pub head_span: Span,
+    /// Where the CRLF after it stands.
+    pub separator: Span,
+    /// Where the payload stands: empty, and right after the separator, for a head that takes none. White space may
+    /// stand between separator and payload.
+    pub payload_span: Span,
+    /// The payload, from its `{` to the `}` that closes it. Its brackets match; nothing else is known of it.
+    pub payload: &'a [u8],
+}
+
+impl<H> Frame<'_, H> {
+    /// The whole frame, from its first byte to its last.
+    #[must_use]
+    pub const fn span(&self) -> Span {
+        Span::new(self.head_span.start, self.payload_span.end)
+    }
+}
+
+/// One stretch of the stream. Items tile it: each byte belongs to exactly one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item<'a, H> {
+    /// A complete frame.
+    Frame(Frame<'a, H>),
+    /// Something wrong. If it is not recoverable, only [`Skipped::Discarded`] can follow.
+    Fault(Fault),
+    /// Bytes that mean nothing.
+    Skipped(Span, Skipped),
+}
+
+impl<H> Item<'_, H> {
+    /// The bytes that the item covers.
+    #[must_use]
+    pub const fn span(&self) -> Span {
+        match self {
+            Self::Frame(frame) => frame.span(),
+            Self::Fault(fault) => fault.span,
+            Self::Skipped(span, _) => *span,
+        }
+    }
+}
+
+/// Why bytes mean nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skipped {
+    /// White space between frames, the whole run of it.
+    WhiteSpace,
+    /// The object or array that belongs to a command which takes no payload, is unknown or was refused.
+    Object,
+    /// What came after a fault that ends the connection.
+    Discarded,
+}
+
+/// A frame that is still arriving.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partial<H> {
+    /// From its first byte to the last one that was looked at.
+    pub span: Span,
+    /// Its first word, once that is complete and if there is one.
+    pub head: Option<H>,
+    /// The part of it that is being read.
+    pub place: Place,
+}
+
+/// Cuts one direction of a connection into frames.
+///
+/// Bytes go in by [`feed`](Self::feed) in any pieces, the end of the stream by [`finish`](Self::finish); after
+/// either, take items by [`next_item`](Self::next_item) until there is none.
+///
+/// - **Chunk invariance.** The items do not depend on how the stream was cut.
+/// - **Tiling.** Each byte of the stream belongs to exactly one item.
+/// - **Linear.** Each byte is looked at once, whatever the pieces.
+/// - **Bounded.** What is kept is the payload being read, at most the limit, and what was fed and not yet looked at.
+///   White space and skipped objects are never kept, and an idle decoder keeps no buffer.
+///
+/// ```
+/// use chanwire_core::wire::{Command, Decoder, Item};
+///
+/// let mut decoder = Decoder::<Command>::new(65_536);
+/// decoder.feed(b"MESSAGE\r\n{\"username\": \"us");
+/// assert_eq!(decoder.next_item(), None);
+/// decoder.feed(b"er1\", \"message_content\": \"hi\"}LIST\r\n");
+/// let Some(Item::Frame(message)) = decoder.next_item() else { panic!("a frame") };
+/// assert_eq!((message.head, message.payload.len()), (Command::Message, 46));
+/// let Some(Item::Frame(list)) = decoder.next_item() else { panic!("a frame") };
+/// assert_eq!((list.head, list.span().start), (Command::List, 55));
+/// ```
+#[derive(Debug)]
+pub struct Decoder<H> {
+    /// What is kept of the stream, from position `base` on.
+    buffer: Vec<u8>,
+    base: u64,
+    /// The position of the next byte to look at; at most `base + buffer.len()`.
+    cursor: u64,
+    state: State<H>,
+    max_payload: usize,
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum State<H> {
+    /// Between frames; white space since `space`.
+    Between { space: u64, skippable: bool },
+    /// In a first word.
+    Head { start: u64 },
+    /// In a first word, after its CR.
+    HeadCr { start: u64 },
+    /// Between the CRLF and the payload.
+    BeforePayload(Opening<H>),
+    /// In the payload.
+    Payload { opening: Opening<H>, start: u64, array: bool, brackets: Brackets },
+    /// In an object or array that is skipped; `owned` by the command before it, or a stray.
+    Skip { start: u64, owned: bool, brackets: Brackets },
+    /// After a fault that ends the connection.
+    Closed { since: u64 },
+    /// After the end of the stream, everything told.
+    Finished,
+}
+
+/// A frame whose first word is complete.
+#[derive(Clone, Copy, Debug)]
+struct Opening<H> {
+    head: H,
+    head_span: Span,
+    separator: Span,
+}
+
+/// An item before its bytes are borrowed.
+enum Found<H> {
+    Frame(Opening<H>, Span),
+    Fault(Fault),
+    Skipped(Span, Skipped),
+}
+
+impl<H: Head> Decoder<H> {
+    /// A decoder at the start of a stream that reads payloads of at most `max_payload` bytes.
+    #[must_use]
+    pub fn new(max_payload: usize) -> Self {
+        Self {
+            buffer: Vec::new(),
+            base: 0,
+            cursor: 0,
+            state: State::Between { space: 0, skippable: false },
+            max_payload,
+            ended: false,
+        }
+    }
+
+    /// Takes the next bytes of the stream. Bytes after [`finish`](Self::finish) are no part of it and ignored.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        if self.ended {
+            return;
+        }
+        if let State::Closed { .. } = self.state {
+            self.base += bytes.len() as u64;
+            self.cursor = self.base;
+            return;
+        }
+        self.release();
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The stream has ended.
+    pub fn finish(&mut self) {
+        self.ended = true;
+    }
+
+    /// The next item, if the bytes so far complete one.
+    pub fn next_item(&mut self) -> Option<Item<'_, H>> {
+        let found = self.find()?;
+        Some(match found {
+            Found::Frame(Opening { head, head_span, separator }, payload_span) => {
+                let payload = self.bytes(payload_span);
+                Item::Frame(Frame { head, head_span, separator, payload_span, payload })
+            }
+            Found::Fault(fault) => Item::Fault(fault),
+            Found::Skipped(span, why) => Item::Skipped(span, why),
+        })
+    }
+
+    /// The frame that is still arriving. Says something only once [`next_item`](Self::next_item) gave `None`.
+    #[must_use]
+    pub fn partial(&self) -> Option<Partial<H>> {
+        let (start, head, place) = match &self.state {
+            State::Head { start } | State::HeadCr { start } => (*start, None, Place::Head),
+            State::BeforePayload(opening) => (opening.head_span.start, Some(opening.head), Place::BeforePayload),
+            State::Payload { opening, .. } => (opening.head_span.start, Some(opening.head), Place::Payload),
+            State::Skip { start, .. } => (*start, None, Place::Skipped),
+            State::Between { .. } | State::Closed { .. } | State::Finished => return None,
+        };
+        Some(Partial { span: Span::new(start, self.cursor), head, place })
+    }
+
+    /// Gives up the frame that is still arriving, because it took longer than `seconds`. `None` between frames.
+    pub fn time_out(&mut self, seconds: u64) -> Option<Fault> {
+        let partial = self.partial()?;
+        let kind = FaultKind::TimedOut { seconds };
+        Some(self.fault(partial.span, None, kind))
+    }
+
+    /// Whether nothing can come any more but discarded bytes.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed { .. } | State::Finished)
+    }
+
+    /// Bytes that were fed and are not yet looked at.
+    #[must_use]
+    pub fn unread(&self) -> usize {
+        usize::try_from(self.received() - self.cursor).unwrap_or(usize::MAX)
+    }
+
+    fn received(&self) -> u64 {
+        self.base + self.buffer.len() as u64
+    }
+
+    /// The kept bytes of a span.
+    fn bytes(&self, span: Span) -> &[u8] {
+        let index = |position: u64| usize::try_from(position.saturating_sub(self.base)).unwrap_or(usize::MAX);
+        self.buffer.get(index(span.start)..index(span.end)).unwrap_or_default()
+    }
+
+    /// Forgets the bytes that no state needs any more.
+    fn release(&mut self) {
+        let needed = match &self.state {
+            State::Head { start } | State::HeadCr { start } | State::Payload { start, .. } => *start,
+            _ => self.cursor,
+        };
+        let done = usize::try_from(needed - self.base).unwrap_or(usize::MAX);
+        if done >= self.buffer.len() {
+            // An idle connection keeps no buffer.
+            self.buffer = Vec::new();
+            self.base = needed;
+        } else if done > self.buffer.len() / 2 {
+            // Only when it moves fewer bytes than it frees, so that the work stays linear.
+            self.buffer.drain(..done);
+            self.base = needed;
+        }
+    }
+
+    fn find(&mut self) -> Option<Found<H>> {
+        loop {
+            let skip = usize::try_from(self.cursor - self.base).unwrap_or(usize::MAX);
+            let unread = self.buffer.get(skip..).unwrap_or_default();
+            if unread.is_empty() {
+                let last = if self.ended { self.end() } else { None };
+                if last.is_none() {
+                    self.release();
+                }
+                return last;
+            }
+            match &mut self.state {
+                State::Between { space, skippable } => {
+                    let run = unread.iter().take_while(|byte| is_space(**byte)).count();
+                    let first = unread.get(run).copied();
+                    self.cursor += run as u64;
+                    let Some(first) = first else { continue };
+                    let (start, owned) = (self.cursor, *skippable);
+                    let space = Span::new(*space, start);
+                    self.state = match first {
+                        b'{' | b'[' => State::Skip { start, owned, brackets: Brackets::new() },
+                        _ => State::Head { start },
+                    };
+                    if !space.is_empty() {
+                        return Some(Found::Skipped(space, Skipped::WhiteSpace));
+                    }
+                }
+                State::Head { start } => {
+                    let start = *start;
+                    let letters = unread.iter().take_while(|byte| is_letter(**byte)).count();
+                    let next = unread.get(letters).copied();
+                    let length = self.cursor - start + letters as u64;
+                    if length > MAX_HEAD as u64 {
+                        let at = start + MAX_HEAD as u64;
+                        self.cursor = at + 1;
+                        return Some(self.wrong(start, at, FaultKind::LongHead));
+                    }
+                    self.cursor = start + length;
+                    let Some(byte) = next else { continue };
+                    let at = self.cursor;
+                    self.cursor += 1;
+                    match byte {
+                        b'\r' if length > 0 => self.state = State::HeadCr { start },
+                        b'\n' if length > 0 => return Some(self.wrong(start, at, FaultKind::BareLf)),
+                        _ if length == MAX_HEAD as u64 => return Some(self.wrong(start, at, FaultKind::LongHead)),
+                        _ => return Some(self.wrong(start, at, FaultKind::BadByte { byte, offset: length })),
+                    }
+                }
+                State::HeadCr { start } => {
+                    let start = *start;
+                    let carriage_return = self.cursor - 1;
+                    if unread.first() != Some(&b'\n') {
+                        return Some(self.wrong(start, carriage_return, FaultKind::BareCr));
+                    }
+                    self.cursor += 1;
+                    let head_span = Span::new(start, carriage_return);
+                    let separator = Span::new(carriage_return, self.cursor);
+                    let Some(head) = H::parse(self.bytes(head_span)) else {
+                        let fault = self.fault(Span::new(start, self.cursor), None, FaultKind::UnknownHead);
+                        return Some(Found::Fault(fault));
+                    };
+                    let opening = Opening { head, head_span, separator };
+                    if !head.takes_payload() {
+                        self.state = State::Between { space: self.cursor, skippable: true };
+                        return Some(Found::Frame(opening, Span::new(self.cursor, self.cursor)));
+                    }
+                    self.state = State::BeforePayload(opening);
+                }
+                State::BeforePayload(opening) => {
+                    let opening = *opening;
+                    let run = unread.iter().take_while(|byte| is_space(**byte)).count();
+                    let first = unread.get(run).copied();
+                    self.cursor += run as u64;
+                    let start = self.cursor;
+                    match first {
+                        None => {}
+                        Some(byte @ (b'{' | b'[')) => {
+                            let array = byte == b'[';
+                            self.state = State::Payload { opening, start, array, brackets: Brackets::new() };
+                        }
+                        Some(byte) => {
+                            self.cursor += 1;
+                            let kind = FaultKind::PayloadNotObject { byte };
+                            return Some(self.wrong(opening.head_span.start, start, kind));
+                        }
+                    }
+                }
+                State::Payload { opening, start, array, brackets } => {
+                    let (opening, start, array) = (*opening, *start, *array);
+                    let room = room(self.max_payload, start, self.cursor);
+                    let scan = brackets.scan(unread.get(..room).unwrap_or(unread));
+                    let in_array = brackets.in_array();
+                    let frame_start = opening.head_span.start;
+                    let payload = match self.advance(scan, room, start, frame_start, in_array) {
+                        Advance::More => continue,
+                        Advance::Wrong(fault) => return Some(fault),
+                        Advance::End => Span::new(start, self.cursor),
+                    };
+                    if array {
+                        let whole = Span::new(frame_start, payload.end);
+                        return Some(Found::Fault(self.fault(whole, Some(start), FaultKind::PayloadIsArray)));
+                    }
+                    self.state = State::Between { space: self.cursor, skippable: false };
+                    return Some(Found::Frame(opening, payload));
+                }
+                State::Skip { start, owned, brackets } => {
+                    let (start, owned) = (*start, *owned);
+                    let room = room(self.max_payload, start, self.cursor);
+                    let scan = brackets.scan(unread.get(..room).unwrap_or(unread));
+                    let in_array = brackets.in_array();
+                    let span = match self.advance(scan, room, start, start, in_array) {
+                        Advance::More => continue,
+                        Advance::Wrong(fault) => return Some(fault),
+                        Advance::End => Span::new(start, self.cursor),
+                    };
+                    if !owned {
+                        return Some(Found::Fault(self.fault(span, Some(start), FaultKind::Stray)));
+                    }
+                    self.state = State::Between { space: self.cursor, skippable: false };
+                    return Some(Found::Skipped(span, Skipped::Object));
+                }
+                State::Closed { .. } | State::Finished => {
+                    self.cursor = self.received();
+                }
+            }
+        }
+    }
+
+    /// Takes what a scan of at most `room` bytes of an object found.
+    fn advance(&mut self, scan: Scan, room: usize, start: u64, frame_start: u64, in_array: bool) -> Advance<H> {
+        let (index, kind) = match scan {
+            Scan::End(index) => {
+                self.cursor += index as u64;
+                return Advance::End;
+            }
+            Scan::More if self.unread() <= room => {
+                self.cursor = self.received();
+                return Advance::More;
+            }
+            Scan::More => {
+                // The byte after the limit is there, and is not looked at.
+                self.cursor += room as u64;
+                let kind = FaultKind::TooLarge { limit: self.max_payload };
+                let span = Span::new(frame_start, self.cursor);
+                return Advance::Wrong(Found::Fault(self.fault(span, Some(self.cursor), kind)));
+            }
+            Scan::Mismatch(index) => {
+                let expected = if in_array { ']' } else { '}' };
+                (index, FaultKind::Mismatch { offset: self.cursor + index as u64 - start, expected })
+            }
+            Scan::TooDeep(index) => (index, FaultKind::TooDeep { offset: self.cursor + index as u64 - start }),
+        };
+        let at = self.cursor + index as u64;
+        self.cursor = at + 1;
+        Advance::Wrong(self.wrong(frame_start, at, kind))
+    }
+
+    /// The fault of a frame that starts at `start` and was decided at the byte `at`, the last one looked at.
+    fn wrong(&mut self, start: u64, at: u64, kind: FaultKind) -> Found<H> {
+        Found::Fault(self.fault(Span::new(start, at + 1), Some(at), kind))
+    }
+
+    /// Makes the fault and goes to where it leads.
+    fn fault(&mut self, span: Span, at: Option<u64>, kind: FaultKind) -> Fault {
+        let head = match &self.state {
+            State::Head { start } => self.word(Span::new(*start, at.unwrap_or(self.cursor))),
+            State::HeadCr { start } => {
+                let letters = self.bytes(Span::new(*start, self.cursor));
+                let length = letters.iter().take_while(|byte| is_letter(**byte)).count();
+                self.word(Span::new(*start, start + length as u64))
+            }
+            State::BeforePayload(opening) | State::Payload { opening, .. } => opening.head.name().into(),
+            _ => String::new(),
+        };
+        let fault = Fault { span, at, head, kind, noun: H::NOUN };
+        if fault.is_recoverable() {
+            // An object right after a refused line still belongs to it.
+            let skippable = matches!(kind, FaultKind::BareLf | FaultKind::BareCr | FaultKind::UnknownHead);
+            self.state = State::Between { space: self.cursor, skippable };
+        } else {
+            self.state = State::Closed { since: span.end };
+            self.base = self.received();
+            self.cursor = self.base;
+            self.buffer = Vec::new();
+        }
+        fault
+    }
+
+    /// The letters of a first word.
+    fn word(&self, span: Span) -> String {
+        self.bytes(span).iter().map(|byte| char::from(*byte)).collect()
+    }
+
+    /// What the end of the stream means where it stands.
+    fn end(&mut self) -> Option<Found<H>> {
+        match &self.state {
+            State::Between { space, .. } => {
+                let space = Span::new(*space, self.cursor);
+                self.state = State::Finished;
+                (!space.is_empty()).then_some(Found::Skipped(space, Skipped::WhiteSpace))
+            }
+            State::Closed { since } => {
+                let rest = Span::new(*since, self.received());
+                self.state = State::Finished;
+                (!rest.is_empty()).then_some(Found::Skipped(rest, Skipped::Discarded))
+            }
+            State::Finished => None,
+            _ => {
+                let Partial { span, place, .. } = self.partial()?;
+                Some(Found::Fault(self.fault(span, None, FaultKind::Incomplete(place))))
+            }
+        }
+    }
+}
+
+enum Advance<H> {
+    More,
+    End,
+    Wrong(Found<H>),
+}
+
+/// How many bytes may still be looked at of an object that starts at `start`.
+fn room(max_payload: usize, start: u64, cursor: u64) -> usize {
+    let looked_at = usize::try_from(cursor - start).unwrap_or(usize::MAX);
+    max_payload.saturating_sub(looked_at)
+}
+
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+const fn is_letter(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || byte == b'_'
+}

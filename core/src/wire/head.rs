@@ -1,0 +1,104 @@
+//! The first word of a frame: a command, or a status.
+
+use core::fmt::Debug;
+
+/// The longest first word that is read, in bytes.
+pub(crate) const MAX_HEAD: usize = 32;
+
+/// The first word of a frame, in one direction. [`Command`] and [`Status`] are the two there are, so that one
+/// decoder serves both roles.
+pub trait Head: Copy + Debug + Eq + 'static {
+    /// What such a word is called in an error's details.
+    const NOUN: &'static str;
+
+    /// The word that these bytes spell, if it is known. Case matters.
+    fn parse(word: &[u8]) -> Option<Self>;
+
+    /// The word as it stands on the wire.
+    fn name(self) -> &'static str;
+
+    /// Whether a payload follows. If it does, it is never optional.
+    fn takes_payload(self) -> bool;
+}
+
+/// What a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Command {
+    /// `LIST`: which channels are there?
+    List,
+    /// `HOST`: put a channel on the list.
+    Host,
+    /// `MESSAGE`: deliver a message to a channel.
+    Message,
+}
+
+impl Command {
+    /// Every command, in the order in which the protocol names them.
+    pub const ALL: &'static [Self] = &[Self::List, Self::Host, Self::Message];
+}
+
+impl Head for Command {
+    const NOUN: &'static str = "command";
+
+    fn parse(word: &[u8]) -> Option<Self> {
+        Some(match word {
+            b"LIST" => Self::List,
+            b"HOST" => Self::Host,
+            b"MESSAGE" => Self::Message,
+            _ => return None,
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::List => "LIST",
+            Self::Host => "HOST",
+            Self::Message => "MESSAGE",
+        }
+    }
+
+    fn takes_payload(self) -> bool {
+        self != Self::List
+    }
+}
+
+/// How a frame from the server begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Status {
+    /// `OK`: the request was carried out.
+    Ok,
+    /// `REQUEST_ERROR`: the request was wrong; the client can mend it.
+    RequestError,
+    /// `SERVER_ERROR`: the server could not do it.
+    ServerError,
+    /// `MESSAGE`: no answer at all, but a message pushed to a connection that joined its channel.
+    Push,
+}
+
+impl Head for Status {
+    const NOUN: &'static str = "status";
+
+    fn parse(word: &[u8]) -> Option<Self> {
+        Some(match word {
+            b"OK" => Self::Ok,
+            b"REQUEST_ERROR" => Self::RequestError,
+            b"SERVER_ERROR" => Self::ServerError,
+            b"MESSAGE" => Self::Push,
+            _ => return None,
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::RequestError => "REQUEST_ERROR",
+            Self::ServerError => "SERVER_ERROR",
+            Self::Push => "MESSAGE",
+        }
+    }
+
+    fn takes_payload(self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,25 @@
+//! What stands on the wire: where a frame ends, what it says, its canonical bytes and their positions.
+//!
+//! [`Decoder`] cuts a stream into frames and knows nothing of payloads; [`Request::decode`], [`Response::decode`]
+//! and [`StoredMessage::decode`] read one payload and know nothing of streams. So a payload that is wrong inside
+//! never shakes the framing.
+
+mod address;
+mod brackets;
+mod encode;
+mod fault;
+mod frame;
+mod head;
+pub mod json;
+mod message;
+mod payload;
+mod timestamp;
+
+pub use address::{Address, canonical};
+pub use brackets::MAX_DEPTH;
+pub use fault::{Fault, FaultKind, Place};
+pub use frame::{Decoder, Frame, Item, Partial, Skipped};
+pub use head::{Command, Head, Status};
+pub use message::{Blame, Channel, ErrorResponse, Message, Request, Response, StoredMessage, encode_channels};
+pub use payload::{Field, FieldKind, PayloadFault, PayloadFaultKind};
+pub use timestamp::Timestamp;
