@@ -5,6 +5,7 @@
 extern crate alloc;
 
 pub mod endpoint;
+pub mod hub;
 mod limits;
 mod span;
 mod time;

@@ -101,6 +101,12 @@ pub enum Timer {
 pub enum Misuse {
     /// The ticket is of another connection.
     UnknownTicket,
+    /// The hub knows no such connection.
+    UnknownConnection,
+    /// The hub knows such a connection already.
+    DuplicateConnection,
+    /// The store was not asked for this outcome.
+    UnexpectedOutcome,
     /// As many requests are unanswered as the limit allows: wait for an answer.
     TooManyInFlight,
     /// The connection is closing: nothing new can be sent on it.
@@ -111,6 +117,9 @@ impl fmt::Display for Misuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UnknownTicket => "the ticket belongs to another connection",
+            Self::UnknownConnection => "the hub knows no such connection",
+            Self::DuplicateConnection => "the hub knows a connection of this number already",
+            Self::UnexpectedOutcome => "the store was not asked for this outcome",
             Self::TooManyInFlight => "too many requests are unanswered: wait for an answer before sending more",
             Self::Closing => "the connection is closing: open another one",
         })
