@@ -12,7 +12,7 @@ use core::time::Duration;
 /// | `linger` | 2 s | 2 s | the protocol; nginx's `lingering_timeout` is 5 s |
 /// | `answer_timeout` | – | 30 s | libpq and Redis clients wait without end, people do not |
 /// | `max_in_flight` | 1,024 | 1,024 | HTTP/2 servers allow 100 to 1,000 streams |
-/// | `max_in_flight_bytes` | 256 KiB | 256 KiB | four of the largest payloads |
+/// | `max_in_flight_bytes` | 256 KiB | – | four of the largest payloads |
 /// | `max_unsent` | 256 KiB | – | the size of a large socket buffer |
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -29,7 +29,8 @@ pub struct Limits {
     pub answer_timeout: Duration,
     /// How many requests may be unanswered before reading stops.
     pub max_in_flight: usize,
-    /// How many payload bytes of unanswered requests may be held before reading stops.
+    /// How many payload bytes of unanswered requests may be held before reading stops. LIST, whose answer can be
+    /// large, counts 16 KiB.
     pub max_in_flight_bytes: usize,
     /// How many bytes of answers may be unsent before reading stops.
     pub max_unsent: usize,

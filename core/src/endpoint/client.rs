@@ -168,7 +168,9 @@ impl Client {
     }
 
     fn pump(&mut self, now: Time) {
-        while let Some(item) = self.line.next_item() {
+        while !self.ended
+            && let Some(item) = self.line.next_item()
+        {
             let read = match item {
                 Item::Frame(frame) => read(&frame, self.open.front().map(|open| open.command)),
                 Item::Fault(fault) => Err(Breach::Fault(fault)),

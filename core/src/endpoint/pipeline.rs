@@ -1,6 +1,7 @@
 //! Requests that are owed an answer, in the order in which they came.
 
 use alloc::{collections::VecDeque, sync::Arc};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Misuse, outbox::Outbox};
 use crate::wire::{ErrorResponse, Response};
@@ -11,6 +12,7 @@ use crate::wire::{ErrorResponse, Response};
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a request whose ticket is dropped is never answered, nor is any request after it"]
 pub struct Ticket {
+    connection: usize,
     number: u64,
 }
 
@@ -36,8 +38,10 @@ impl From<ErrorResponse> for Reply {
 }
 
 /// Answers may be given in any order; they leave in the order of the requests.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pipeline {
+    /// Tells this connection's tickets from any other's.
+    connection: usize,
     slots: VecDeque<Slot>,
     /// The number of the first slot.
     first: u64,
@@ -51,7 +55,15 @@ enum Slot {
     Answered(Reply),
 }
 
+/// The next connection's number. Nothing but a ticket of the wrong connection ever shows it, so runs repeat exactly.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
 impl Pipeline {
+    pub(crate) fn new() -> Self {
+        let connection = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { connection, slots: VecDeque::new(), first: 0, bytes: 0 }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
@@ -71,7 +83,7 @@ impl Pipeline {
         let number = self.first + self.slots.len() as u64;
         self.bytes += bytes;
         self.slots.push_back(Slot::Open { bytes });
-        Ticket { number }
+        Ticket { connection: self.connection, number }
     }
 
     /// An answer that nobody is asked for takes the next slot.
@@ -82,6 +94,9 @@ impl Pipeline {
 
     /// Answers the request of this ticket.
     pub(crate) fn answer(&mut self, ticket: Ticket, reply: Reply, outbox: &mut Outbox) -> Result<(), Misuse> {
+        if ticket.connection != self.connection {
+            return Err(Misuse::UnknownTicket);
+        }
         let index = ticket.number.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
         match index.and_then(|index| self.slots.get_mut(index)) {
             Some(slot @ Slot::Open { .. }) => {

@@ -81,7 +81,7 @@ impl Server {
     /// A connection that was just accepted.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { line: Line::new(limits), pipeline: Pipeline::default(), events: VecDeque::new(), stopping: false }
+        Self { line: Line::new(limits), pipeline: Pipeline::new(), events: VecDeque::new(), stopping: false }
     }
 
     /// Answers a request, in any order.

@@ -79,7 +79,7 @@ impl Directory {
 
     /// Lists a channel that no client may move, until the process ends.
     pub(super) fn fix(&mut self, channel: Channel) {
-        let position = self.position_of(&channel.channel_name);
+        let position = self.position_for(&channel.channel_name);
         self.insert(position, channel, Owner::Operator);
     }
 
@@ -115,14 +115,13 @@ impl Directory {
         self.entries.len()
     }
 
-    /// The place in the order of creation that a channel of this name has, or would have.
-    pub(super) fn position_of(&self, channel_name: &str) -> u64 {
-        self.positions.get(channel_name).copied().unwrap_or(self.next_position)
-    }
-
-    /// The place in the order of creation after all that are taken.
-    pub(super) const fn next_position(&self) -> u64 {
-        self.next_position
+    /// The place in the order of creation of the channel of this name. A new channel's is kept for it: a place that
+    /// comes to nothing is never taken again.
+    pub(super) fn position_for(&mut self, channel_name: &str) -> u64 {
+        self.positions.get(channel_name).copied().unwrap_or_else(|| {
+            self.next_position += 1;
+            self.next_position - 1
+        })
     }
 
     /// The channels registered at an own address of this listener.

@@ -288,6 +288,9 @@ impl Hub {
                     let error = Response::Error(refusal::not_stored());
                     self.answer_stored(intent.connection, intent.ticket, error);
                 }
+                for id in mem::take(&mut self.blocked) {
+                    self.give_up(id);
+                }
             }
             (storage, _) => {
                 self.storage = storage;
@@ -302,11 +305,11 @@ impl Hub {
 
     /// The next thing to do. Take all of them before telling the hub more.
     pub fn poll_effect(&mut self) -> Option<Effect> {
-        if self.effects.is_empty() && !self.waiting.is_empty() {
+        if self.effects.is_empty() {
             match self.storage {
-                Storage::Idle => self.commit(),
-                Storage::Stale => self.load(),
-                Storage::Committing(_) | Storage::Loading => {}
+                Storage::Idle if !self.waiting.is_empty() => self.commit(),
+                Storage::Stale if !self.waiting.is_empty() || !self.blocked.is_empty() => self.load(),
+                _ => {}
             }
         }
         self.effects.pop_front()
@@ -321,7 +324,8 @@ impl Hub {
     /// Whether nothing waits for the store.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && matches!(self.storage, Storage::Idle | Storage::Stale)
+        let resting = matches!(self.storage, Storage::Idle | Storage::Stale);
+        resting && self.waiting.is_empty() && self.blocked.is_empty()
     }
 
     /// Decides the requests of a connection as far as their turn has come.
@@ -331,11 +335,14 @@ impl Hub {
         {
             let is_message = matches!(asked.request, Request::Message(_));
             let in_turn = connection.storing == 0 || connection.only_messages && is_message;
-            let contended = match &asked.request {
-                Request::Host(channel) => self.hosting.contains(&channel.channel_name),
-                Request::List | Request::Message(_) => false,
+            // What the store may hold otherwise decides nothing that is to be stored.
+            let in_doubt = matches!(self.storage, Storage::Stale | Storage::Loading);
+            let must_wait = match &asked.request {
+                Request::List => false,
+                Request::Host(channel) => in_doubt || self.hosting.contains(&channel.channel_name),
+                Request::Message(_) => in_doubt,
             };
-            if !in_turn || contended {
+            if !in_turn || must_wait {
                 self.blocked.push_back(id);
                 return;
             }
@@ -343,6 +350,19 @@ impl Hub {
             if let Some(Asked { ticket, request, at }) = connection.undecided.pop_front() {
                 self.decide(id, peer, listener, Asked { ticket, request, at });
             }
+        }
+        self.forget_if_done(id);
+    }
+
+    /// Answers what a connection asked while the state could not be read back.
+    fn give_up(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        for Asked { ticket, request, .. } in mem::take(&mut connection.undecided) {
+            let reply = match request {
+                Request::List => Reply::Encoded(self.directory.list()),
+                Request::Host(_) | Request::Message(_) => refusal::not_stored().into(),
+            };
+            self.answer(id, ticket, reply);
         }
         self.forget_if_done(id);
     }
@@ -380,6 +400,7 @@ impl Hub {
             What::Message { message, .. } => Request::Message(message),
         };
         self.decide(id, peer, listener, Asked { ticket, request, at });
+        self.forget_if_done(id);
     }
 
     fn decide_host(&mut self, peer: IpAddr, channel: Channel) -> Result<Decision, ErrorResponse> {
@@ -429,19 +450,14 @@ impl Hub {
     /// Puts what waits into one commit. Ids are given here, where all earlier outcomes are known.
     fn commit(&mut self) {
         let mut commit = Commit::default();
-        let mut position = self.directory.next_position();
         let count = self.waiting.len().min(MAX_COMMIT);
         let mut writes = Vec::with_capacity(count);
         for intent in self.waiting.drain(..count) {
             let (write, response) = match intent.what {
                 What::Host(channel, registered_from) => {
-                    let mut place = self.directory.position_of(&channel.channel_name);
-                    if place == self.directory.next_position() {
-                        place = position;
-                        position += 1;
-                    }
+                    let position = self.directory.position_for(&channel.channel_name);
                     let response = Response::Hosted { channel_name: channel.channel_name.clone() };
-                    let record = ChannelRecord { channel, registered_from, position: place };
+                    let record = ChannelRecord { channel, registered_from, position };
                     commit.records.push(record.clone());
                     (Write::PutChannel(record), response)
                 }

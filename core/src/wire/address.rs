@@ -4,6 +4,7 @@ use alloc::{boxed::Box, string::String};
 use core::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
 };
 
 /// A host and a port, as somebody registered them.
@@ -58,9 +59,10 @@ impl Address {
     /// Whether the host is this IP address. A name never is, but for `localhost`.
     #[must_use]
     pub fn is_at(&self, ip: IpAddr) -> bool {
+        let ip = canonical(ip);
         match self.ip {
-            Some(own) => own == canonical(ip),
-            None => self.is_localhost() && (ip == Ipv4Addr::LOCALHOST || canonical(ip) == Ipv6Addr::LOCALHOST),
+            Some(own) => own == ip,
+            None => self.is_localhost() && (ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST),
         }
     }
 
@@ -104,6 +106,34 @@ fn is_host_name(name: &str) -> bool {
     };
     let number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
     name.len() <= 253 && name.split('.').all(label) && !name.rsplit('.').next().is_some_and(number)
+}
+
+/// Text that is no `HOST:PORT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAnAddress;
+
+impl fmt::Display for NotAnAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected HOST:PORT, such as 192.168.1.5:22240, [2001:db8::5]:22240 or chat.example:22240")
+    }
+}
+
+impl core::error::Error for NotAnAddress {}
+
+/// Reads what [`Display`](fmt::Display) writes.
+impl FromStr for Address {
+    type Err = NotAnAddress;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAddress> {
+        let (host, port) = text.rsplit_once(':').ok_or(NotAnAddress)?;
+        let host = match host.strip_prefix('[') {
+            Some(host) => host.strip_suffix(']').filter(|host| host.contains(':')).ok_or(NotAnAddress)?,
+            None if host.contains(':') => return Err(NotAnAddress),
+            None => host,
+        };
+        let port = port.parse().map_err(|_| NotAnAddress)?;
+        Self::new(host, port).ok_or(NotAnAddress)
+    }
 }
 
 #[cfg(test)]
@@ -174,5 +204,11 @@ mod tests {
     fn ipv6_stands_in_brackets() {
         assert_eq!(address("::1").to_string(), "[::1]:22236");
         assert_eq!(address("general.example").to_string(), "general.example:22236");
+        for text in ["[::1]:22236", "general.example:22236", "127.0.0.1:1"] {
+            assert_eq!(text.parse().map(|address: Address| address.to_string()), Ok(text.to_string()));
+        }
+        for text in ["", "::1:22236", "[127.0.0.1]:1", "[::1]", "a:0", "a:65536", "a", "[::1:5"] {
+            assert_eq!(text.parse::<Address>(), Err(NotAnAddress), "{text}");
+        }
     }
 }

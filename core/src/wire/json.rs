@@ -319,15 +319,16 @@ impl<'a> Reader<'a> {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(2),
             Some(b'u') => match hex(rest, 2)? {
                 0xdc00..=0xdfff => Err((0, "a lone surrogate in an escape")),
-                0xd800..=0xdbff => {
-                    if rest.get(6..8) != Some(b"\\u") {
-                        return Err((0, "a lone surrogate in an escape"));
-                    }
-                    match hex(rest, 8)? {
+                0xd800..=0xdbff => match (rest.get(6), rest.get(7)) {
+                    (Some(b'\\'), Some(b'u')) => match hex(rest, 8)? {
                         0xdc00..=0xdfff => Ok(12),
                         _ => Err((0, "a lone surrogate in an escape")),
+                    },
+                    (None, _) | (Some(b'\\'), None) => {
+                        Err((rest.len(), "expected the second half of a surrogate pair"))
                     }
-                }
+                    _ => Err((0, "a lone surrogate in an escape")),
+                },
                 _ => Ok(6),
             },
             _ => Err((1, "expected one of \" \\ / b f n r t u after a backslash")),

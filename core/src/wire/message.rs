@@ -108,6 +108,9 @@ const ERROR: &str = "error";
 const DETAILS: &str = "details";
 const ID: &str = "id";
 
+/// Errors that answer no request.
+const NOTICES: [&str; 4] = ["Slow consumer", "Server busy", "Request timed out", "Channel removed"];
+
 static CHANNEL: [Field; 3] = [
     Field::required(CHANNEL_NAME, FieldKind::Name),
     Field::required(PEER_SERVER_IP, FieldKind::Host),
@@ -325,6 +328,13 @@ impl ErrorResponse {
             Blame::Request => Status::RequestError,
             Blame::Server => Status::ServerError,
         }
+    }
+
+    /// Whether it answers no request, but tells why the server closes the connection. Requests that are open then have
+    /// an unknown outcome.
+    #[must_use]
+    pub fn is_notice(&self) -> bool {
+        NOTICES.contains(&&*self.error)
     }
 
     fn decode(blame: Blame, payload: &[u8]) -> Result<Self, PayloadFault> {

@@ -15,7 +15,7 @@ mod message;
 mod payload;
 mod timestamp;
 
-pub use address::{Address, canonical};
+pub use address::{Address, NotAnAddress, canonical};
 pub use brackets::MAX_DEPTH;
 pub use fault::{Fault, FaultKind, Place};
 pub use frame::{Decoder, Frame, Item, Partial, Skipped};

@@ -1,0 +1,115 @@
+# Everything that a user, a developer and CI need: `make help`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+CARGO ?= cargo
+BINARY := target/release/chanwire
+WASM := target/wasm32-unknown-unknown/wasm/chanwire_wasm.wasm
+BINDINGS := web/src/wasm/chanwire_wasm_bg.wasm
+PAGE := web/dist/index.html
+# The page's packages are there when npm has written this file after the lock file changed.
+WEB_PACKAGES := web/node_modules/.package-lock.json
+E2E_PACKAGES := tests/e2e/node_modules/.package-lock.json
+PREFIX ?= /usr/local
+ARGS ?=
+
+RUST_SOURCES := $(shell find core native wasm -name '*.rs' -o -name Cargo.toml -o -name '*.html') Cargo.toml Cargo.lock
+WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -path 'web/src/wasm/*')
+
+.PHONY: help
+help: ## Show this
+	@echo 'make run      build if needed, then start the server with the inspector (ARGS="--listen …" goes to it)'
+	@echo 'make build    build the whole release binary, page embedded, and print its path'
+	@echo 'make test     set up and run every test'
+	@echo 'make check    formats, lints and documentation, without tests'
+	@echo 'make bench    measure'
+	@echo 'make install  copy the binary to PREFIX/bin (PREFIX=$(PREFIX))'
+
+.PHONY: run
+run: $(BINARY)
+	@exec $(BINARY) serve $(ARGS)
+
+.PHONY: build
+build: $(BINARY)
+	@echo $(CURDIR)/$(BINARY)
+
+.PHONY: install
+install: $(BINARY)
+	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/chanwire
+
+# Tools: each is checked in one line, which says how to get it.
+
+.PHONY: needs-rust needs-node
+needs-rust:
+	@$(CARGO) --version >/dev/null 2>&1 || { echo 'Rust is missing: install it with rustup (1.95 or newer), then run this again' >&2; exit 1; }
+	@rustc --version | awk '{ split($$2, v, "."); exit !(v[1] > 1 || v[2] >= 95) }' || { echo "Rust 1.95 or newer is needed, found $$(rustc --version): run 'rustup update stable'" >&2; exit 1; }
+
+needs-node:
+	@node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null || { echo 'Node.js 20 or newer is missing: install it with npm, then run this again' >&2; exit 1; }
+
+.PHONY: wasm-target
+wasm-target: | needs-rust
+	@test -d "$$(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown/lib" || rustup target add wasm32-unknown-unknown
+
+# The binary: the browser's module, the page that loads it, and the program that embeds the page.
+
+$(BINDINGS): $(RUST_SOURCES) | wasm-target
+	$(CARGO) build --locked -p chanwire-wasm --lib --target wasm32-unknown-unknown --profile wasm
+	$(CARGO) run --locked --quiet -p chanwire-bindgen -- $(WASM) web/src/wasm
+	@touch $@
+
+$(WEB_PACKAGES): web/package.json web/package-lock.json | needs-node
+	cd web && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+$(PAGE): $(BINDINGS) $(WEB_PACKAGES) $(WEB_SOURCES)
+	cd web && npm run build
+	@touch $@
+
+$(BINARY): $(PAGE) $(RUST_SOURCES) | needs-rust
+	$(CARGO) build --locked --release -p chanwire
+	@touch $@
+
+# Tests.
+
+.PHONY: test
+test: system-packages test-rust test-web test-e2e
+
+.PHONY: test-rust
+test-rust: $(BINARY) | needs-rust
+	$(CARGO) test --locked --workspace --exclude chanwire-bindgen
+	$(CARGO) test --locked -p chanwire-tests --release --test binary --features binary
+
+.PHONY: test-web
+test-web: $(BINDINGS) $(WEB_PACKAGES)
+	cd web && npm run check && npm test
+
+$(E2E_PACKAGES): tests/e2e/package.json tests/e2e/package-lock.json | needs-node
+	cd tests/e2e && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+.PHONY: test-e2e
+test-e2e: $(BINARY) $(E2E_PACKAGES)
+	cd tests/e2e && CHANWIRE_BIN=$(CURDIR)/$(BINARY) npm test
+
+# What tests need from the system. Nothing is installed where it is there already.
+.PHONY: system-packages
+system-packages:
+	@missing=; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	command -v strace >/dev/null || missing="$$missing strace"; \
+	test -z "$$missing" || { \
+		echo "installing$$missing"; \
+		sudo=; test "$$(id -u)" = 0 || sudo=sudo; \
+		{ $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null \
+			|| { echo "tests need$$missing: run 'apt-get install$$missing' as root, then this again" >&2; exit 1; }; \
+	}
+
+.PHONY: check
+check: | needs-rust
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items

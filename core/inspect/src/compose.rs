@@ -1,0 +1,167 @@
+//! Requests written by hand, and what the server would say of them.
+
+use std::collections::BTreeMap;
+
+use chanwire_core::wire::{self, Command, Head as _, PayloadFault, PayloadFaultKind, Request};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::{Direction, Listing, Row, visible};
+
+/// How to ask for one command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CommandForm {
+    /// The command.
+    pub command: &'static str,
+    /// Its fields, in the order in which they are checked and written.
+    pub fields: Vec<CommandField>,
+    /// A request as it stands on the wire.
+    pub example: &'static str,
+}
+
+/// A field of a command's payload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CommandField {
+    /// Its name.
+    pub name: &'static str,
+    /// What is typed into it.
+    pub kind: ValueKind,
+    /// Whether it must be there.
+    pub required: bool,
+    /// What it must be, in words that complete "must be …".
+    pub hint: &'static str,
+}
+
+/// What is typed into a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ValueKind {
+    /// A string.
+    Text,
+    /// An integer.
+    Integer,
+}
+
+/// What is wrong with what was typed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The field, if it is one field's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// What is wrong, in the server's words.
+    pub message: String,
+}
+
+/// A form for each command that there is, in the protocol's order.
+#[must_use]
+pub fn commands() -> Vec<CommandForm> {
+    let field = |field: &wire::Field| CommandField {
+        name: field.name,
+        kind: if field.kind.is_integer() { ValueKind::Integer } else { ValueKind::Text },
+        required: field.required,
+        hint: field.kind.rule(),
+    };
+    let form = |command: &Command| CommandForm {
+        command: command.name(),
+        fields: command.fields().iter().map(field).collect(),
+        example: example(*command),
+    };
+    Command::ALL.iter().map(form).collect()
+}
+
+/// The canonical bytes of a request, from what was typed into each field. An empty field is absent.
+///
+/// # Errors
+///
+/// What the server would find wrong: every field's problem, where the server names only the first.
+pub fn compose(command: &str, values: &BTreeMap<String, String>) -> Result<Vec<u8>, Vec<Problem>> {
+    let problem = |message: String| vec![Problem { field: None, message }];
+    let Some(command) = Command::parse(command.as_bytes()) else {
+        return Err(problem(format!("Unknown command '{}'", visible(command))));
+    };
+    let request = read(command, values)?;
+    let mut bytes = Vec::new();
+    request.encode(&mut bytes);
+    match check(&bytes).into_iter().find_map(|row| row.fault) {
+        Some(fault) => Err(problem(fault.details)),
+        None => Ok(bytes),
+    }
+}
+
+/// What the server would say of these bytes, were they all that a connection sends.
+#[must_use]
+pub fn check(bytes: &[u8]) -> Vec<Row> {
+    let mut listing = Listing::new(Direction::Out, None);
+    listing.feed(bytes);
+    listing.finish();
+    std::iter::from_fn(|| listing.next_row()).collect()
+}
+
+/// The request that the values make.
+fn read(command: Command, values: &BTreeMap<String, String>) -> Result<Request, Vec<Problem>> {
+    let mut payload = typed(command, values);
+    let good = example_members(command);
+    let mut problems: Vec<Problem> = unknown(command, values).collect();
+    // A field that is wrong gives way to a good one, so that what is wrong after it is found too.
+    for _ in 0..=command.fields().len() {
+        match Request::decode(command, Value::Object(payload.clone()).to_string().as_bytes()) {
+            Ok(request) if problems.is_empty() => return Ok(request),
+            Ok(_) => break,
+            Err(fault) => {
+                let field = field_of(&fault);
+                problems.push(Problem { field: field.map(Into::into), message: fault.kind.to_string() });
+                let Some(field) = field else { break };
+                match good.get(field) {
+                    Some(value) => payload.insert(field.into(), value.clone()),
+                    None => payload.remove(field),
+                };
+            }
+        }
+    }
+    Err(problems)
+}
+
+/// The payload as it was typed. What is no integer where one must be stays a string, for the server to refuse.
+fn typed(command: Command, values: &BTreeMap<String, String>) -> Map<String, Value> {
+    let mut payload = Map::new();
+    for field in command.fields() {
+        let Some(text) = values.get(field.name).filter(|text| !text.is_empty()) else { continue };
+        let integer = text.trim().parse().ok().filter(|_: &u64| field.kind.is_integer());
+        payload.insert(field.name.into(), integer.map_or_else(|| Value::from(text.as_str()), Value::from));
+    }
+    payload
+}
+
+/// What was typed into fields that the command does not have.
+fn unknown(command: Command, values: &BTreeMap<String, String>) -> impl Iterator<Item = Problem> {
+    let known = move |name: &str| command.fields().iter().any(|field| field.name == name);
+    values.iter().filter(move |(name, text)| !text.is_empty() && !known(name)).map(move |(name, _)| Problem {
+        field: Some(name.clone()),
+        message: format!("{} has no field '{}'", command.name(), visible(name)),
+    })
+}
+
+const fn field_of(fault: &PayloadFault) -> Option<&'static str> {
+    match fault.kind {
+        PayloadFaultKind::Json(_) => None,
+        PayloadFaultKind::Duplicate(name) | PayloadFaultKind::Missing(name) => Some(name),
+        PayloadFaultKind::Wrong(field) => Some(field.name),
+    }
+}
+
+/// The protocol's own example of a request.
+const fn example(command: Command) -> &'static str {
+    match command {
+        Command::List => "LIST\r\n",
+        Command::Host => {
+            "HOST\r\n{\"channel_name\": \"test_channel\", \"peer_server_ip\": \"127.0.0.1\", \"peer_server_port\": 22236}"
+        }
+        Command::Message => "MESSAGE\r\n{\"username\": \"user1\", \"message_content\": \"Hello, World!\"}",
+        _ => "",
+    }
+}
+
+fn example_members(command: Command) -> Map<String, Value> {
+    let payload = example(command).split_once("\r\n").map_or("", |(_, payload)| payload);
+    serde_json::from_str(payload).unwrap_or_default()
+}

@@ -1,0 +1,213 @@
+//! One direction of a connection, row by row.
+
+use chanwire_core::{
+    Limits, Span,
+    wire::{
+        self, Command, Decoder, Frame, Head, Item, PayloadFault, PayloadFaultKind, Request, Response, Skipped, Status,
+        StoredMessage,
+    },
+};
+
+use crate::{Direction, Fault, Partial, Row, RowKind, summary, tree};
+
+/// Cuts one direction of a connection into [`Row`]s.
+///
+/// Bytes go in by [`feed`](Self::feed) in any pieces, the end of the stream by [`finish`](Self::finish); after either,
+/// take rows by [`next_row`](Self::next_row) until there is none. The rows do not depend on the pieces, tile the stream,
+/// and no more is kept than the frame that is arriving and what was fed and not yet taken.
+///
+/// An answer's payload is read as the answer of whichever command it fits, since a listing does not see the requests:
+/// [`Conversation`](crate::Conversation) does.
+#[derive(Debug)]
+pub struct Listing {
+    side: Side,
+}
+
+#[derive(Debug)]
+enum Side {
+    Out(Decoder<Command>),
+    In(Decoder<Status>),
+}
+
+/// What a row means to the pairing of answers with requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The server answers it; of a fault it is not known what was asked.
+    Request(Option<Command>),
+    /// It answers the oldest open request.
+    Answer,
+    /// From here on it is not known what answers what.
+    Lost,
+    /// Nothing.
+    None,
+}
+
+impl Listing {
+    /// The start of a stream in this direction that has payloads of at most `max_payload` bytes; `None` for the
+    /// protocol's default: what a server reads of a request, what a client reads of an answer.
+    #[must_use]
+    pub fn new(direction: Direction, max_payload: Option<usize>) -> Self {
+        let side = match direction {
+            Direction::Out => Side::Out(Decoder::new(max_payload.unwrap_or(Limits::server().max_payload))),
+            Direction::In => Side::In(Decoder::new(max_payload.unwrap_or(Limits::client().max_payload))),
+        };
+        Self { side }
+    }
+
+    /// Takes the next bytes of the stream. Bytes after [`finish`](Self::finish) are ignored.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        match &mut self.side {
+            Side::Out(decoder) => decoder.feed(bytes),
+            Side::In(decoder) => decoder.feed(bytes),
+        }
+    }
+
+    /// The stream has ended.
+    pub fn finish(&mut self) {
+        match &mut self.side {
+            Side::Out(decoder) => decoder.finish(),
+            Side::In(decoder) => decoder.finish(),
+        }
+    }
+
+    /// The next row, if the bytes so far complete one.
+    pub fn next_row(&mut self) -> Option<Row> {
+        self.next_part(None).map(|(row, _)| row)
+    }
+
+    /// The frame that is still arriving. Says something only once [`next_row`](Self::next_row) gave `None`.
+    #[must_use]
+    pub fn partial(&self) -> Option<Partial> {
+        match &self.side {
+            Side::Out(decoder) => partial(decoder),
+            Side::In(decoder) => partial(decoder),
+        }
+    }
+
+    /// The next row and its part in the pairing; `asked` is the command of the oldest open request, if it is known.
+    pub(crate) fn next_part(&mut self, asked: Option<Command>) -> Option<(Row, Part)> {
+        Some(match &mut self.side {
+            Side::Out(decoder) => match decoder.next_item()? {
+                Item::Frame(frame) => (request_row(&frame), Part::Request(Some(frame.head))),
+                Item::Fault(fault) => (fault_row(Direction::Out, &fault), Part::Request(None)),
+                Item::Skipped(span, why) => (skipped_row(Direction::Out, span, why), Part::None),
+            },
+            Side::In(decoder) => match decoder.next_item()? {
+                Item::Frame(frame) if frame.head == Status::Push => (push_row(&frame), Part::None),
+                Item::Frame(frame) => answer_row(&frame, asked),
+                Item::Fault(fault) => (fault_row(Direction::In, &fault), Part::Lost),
+                Item::Skipped(span, why) => (skipped_row(Direction::In, span, why), Part::None),
+            },
+        })
+    }
+}
+
+fn partial<H: Head>(decoder: &Decoder<H>) -> Option<Partial> {
+    let partial = decoder.partial()?;
+    let head = partial.head.map(H::name).unwrap_or_default().into();
+    Some(Partial { span: partial.span, head, state: partial.place.to_string() })
+}
+
+fn request_row(frame: &Frame<'_, Command>) -> Row {
+    match Request::decode(frame.head, frame.payload) {
+        Ok(request) => frame_row(Direction::Out, frame, summary::of_request(&request), None),
+        Err(fault) => faulty_row(Direction::Out, frame, &fault),
+    }
+}
+
+fn push_row(frame: &Frame<'_, Status>) -> Row {
+    let row = match StoredMessage::decode(frame.payload) {
+        Ok(message) => frame_row(Direction::In, frame, summary::of_push(&message), None),
+        Err(fault) => faulty_row(Direction::In, frame, &fault),
+    };
+    Row { push: true, ..row }
+}
+
+fn answer_row(frame: &Frame<'_, Status>, asked: Option<Command>) -> (Row, Part) {
+    let answer = match asked {
+        Some(command) => Response::decode(command, frame.head, frame.payload).map(Some),
+        None => fitting(frame),
+    };
+    let (mut row, error) = match answer {
+        Ok(Some(response)) => {
+            let row = frame_row(Direction::In, frame, summary::of_response(&response), None);
+            (row, if let Response::Error(error) = response { Some(error) } else { None })
+        }
+        Ok(None) => (frame_row(Direction::In, frame, summary::of_json(frame.payload), None), None),
+        Err(fault) => (faulty_row(Direction::In, frame, &fault), None),
+    };
+    let part = if error.as_ref().is_some_and(|error| error.is_notice()) { Part::None } else { Part::Answer };
+    row.status = Some(frame.head.name());
+    row.error = error.map(|error| summary::of_error(&error));
+    (row, part)
+}
+
+/// The answer as one of whichever command it fits; `None` if it is JSON but fits none.
+fn fitting(frame: &Frame<'_, Status>) -> Result<Option<Response>, PayloadFault> {
+    let mut wrong = None;
+    for command in Command::ALL {
+        match Response::decode(*command, frame.head, frame.payload) {
+            Ok(response) => return Ok(Some(response)),
+            Err(fault) => wrong = Some(fault),
+        }
+    }
+    // An error's fields are the same whatever was asked, and so is what makes it no JSON.
+    match wrong {
+        Some(fault) if frame.head != Status::Ok || matches!(fault.kind, PayloadFaultKind::Json(_)) => Err(fault),
+        _ => Ok(None),
+    }
+}
+
+fn faulty_row<H: Head>(direction: Direction, frame: &Frame<'_, H>, fault: &PayloadFault) -> Row {
+    let fault = Fault::of_payload(fault, frame.payload_span.start);
+    frame_row(direction, frame, summary::of_fault(&fault), Some(fault))
+}
+
+fn frame_row<H: Head>(direction: Direction, frame: &Frame<'_, H>, summary: String, fault: Option<Fault>) -> Row {
+    let payload = frame.head.takes_payload().then_some(frame.payload_span);
+    // Where the payload is no JSON, the fault says so.
+    let members = payload.and_then(|span| tree::members(frame.payload, span.start).ok());
+    Row {
+        command: Some(frame.head_span),
+        separator: Some(frame.separator),
+        payload,
+        fields: members.unwrap_or_default(),
+        fault,
+        ..plain_row(RowKind::Frame, direction, frame.span(), frame.head.name().into(), summary)
+    }
+}
+
+fn fault_row(direction: Direction, fault: &wire::Fault) -> Row {
+    let shown = Fault::of_frame(fault);
+    let row = plain_row(RowKind::Fault, direction, fault.span, fault.head.clone(), summary::of_fault(&shown));
+    Row { fault: Some(shown), ..row }
+}
+
+fn skipped_row(direction: Direction, span: Span, why: Skipped) -> Row {
+    let head = match why {
+        Skipped::WhiteSpace => "white space",
+        Skipped::Object => "object",
+        Skipped::Discarded => "discarded",
+    };
+    plain_row(RowKind::Skipped, direction, span, head.into(), summary::of_skipped(span.len(), why))
+}
+
+fn plain_row(kind: RowKind, direction: Direction, span: Span, head: String, summary: String) -> Row {
+    Row {
+        kind,
+        direction,
+        span,
+        head,
+        push: false,
+        command: None,
+        separator: None,
+        payload: None,
+        fields: Vec::new(),
+        summary,
+        fault: None,
+        status: None,
+        error: None,
+        pair: None,
+        rtt: None,
+    }
+}

@@ -1,0 +1,67 @@
+//! What a frame is about, in one line.
+
+use std::fmt::Display;
+
+use chanwire_core::wire::{ErrorResponse, Request, Response, Skipped, StoredMessage};
+
+use crate::{Fault, visible::one_line};
+
+/// How many characters of a peer's text a summary shows; a longer one ends in `…`.
+pub const MAX_SUMMARY: usize = 200;
+
+pub(crate) fn of_request(request: &Request) -> String {
+    match request {
+        Request::List => line("which channels are there?"),
+        Request::Host(channel) => line(format_args!("{} at {}", channel.channel_name, channel.address)),
+        Request::Message(message) => match &message.channel_name {
+            None => line(format_args!("{}: {}", message.username, message.message_content)),
+            Some(channel) => line(format_args!("{} to {channel}: {}", message.username, message.message_content)),
+        },
+        _ => String::new(),
+    }
+}
+
+pub(crate) fn of_response(response: &Response) -> String {
+    match response {
+        Response::Channels(channels) => match channels.len() {
+            1 => line("1 channel"),
+            count => line(format_args!("{count} channels")),
+        },
+        Response::Hosted { channel_name } => line(format_args!("success {channel_name}")),
+        Response::Delivered { timestamp } => line(format_args!("delivered {timestamp}")),
+        Response::Error(error) => line(error),
+        _ => String::new(),
+    }
+}
+
+pub(crate) fn of_push(message: &StoredMessage) -> String {
+    let StoredMessage { channel_name, id, username, message_content, .. } = message;
+    line(format_args!("{channel_name} {id}, {username}: {message_content}"))
+}
+
+pub(crate) fn of_fault(fault: &Fault) -> String {
+    line(format_args!("{}: {}", fault.error, fault.details))
+}
+
+/// The protocol's name of an error.
+pub(crate) fn of_error(error: &ErrorResponse) -> String {
+    line(&error.error)
+}
+
+/// A payload of which nothing is known but that it is JSON.
+pub(crate) fn of_json(payload: &[u8]) -> String {
+    line(String::from_utf8_lossy(payload.get(..4 * MAX_SUMMARY).unwrap_or(payload)))
+}
+
+pub(crate) fn of_skipped(length: u64, why: Skipped) -> String {
+    let bytes = if length == 1 { "byte" } else { "bytes" };
+    match why {
+        Skipped::WhiteSpace => format!("{length} {bytes} between frames"),
+        Skipped::Object => format!("{length} {bytes} that belong to the command before"),
+        Skipped::Discarded => format!("{length} {bytes} after the connection's last frame"),
+    }
+}
+
+fn line(shown: impl Display) -> String {
+    one_line(MAX_SUMMARY, format_args!("{shown}"))
+}

@@ -1,0 +1,119 @@
+//! What a peer said, made safe to show.
+
+use std::{borrow::Cow, fmt};
+
+/// A text in which nothing is hidden and nothing acts: controls, line and paragraph separators, and characters that
+/// reorder or hide what stands around them are written out, `\n` `\r` `\t` and else `\u{202e}`.
+///
+/// So it stays on its line, cannot steer a terminal, and reads the way it is stored. It is for eyes: a backslash that
+/// the peer wrote stays one, and the text cannot be taken back from it.
+///
+/// ```
+/// use chanwire_inspect::visible;
+///
+/// assert_eq!(visible("ok\u{1b}[2J\u{202e}\r\n"), r"ok\u{1b}[2J\u{202e}\r\n");
+/// assert_eq!(visible("naïve 😀"), "naïve 😀");
+/// ```
+#[must_use]
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = Line::new(usize::MAX);
+    // Without a limit a line takes everything.
+    let _ = fmt::Write::write_str(&mut line, text);
+    Cow::Owned(line.finish())
+}
+
+/// What is shown, made visible and cut after about `limit` characters. What is beyond the cut is never looked at.
+pub(crate) fn one_line(limit: usize, shown: fmt::Arguments<'_>) -> String {
+    let mut line = Line::new(limit);
+    // The one error there is says that the line is full.
+    let _ = fmt::Write::write_fmt(&mut line, shown);
+    line.finish()
+}
+
+/// A line that is being written.
+struct Line {
+    text: String,
+    room: usize,
+    full: bool,
+}
+
+impl Line {
+    fn new(room: usize) -> Self {
+        Self { text: String::new(), room, full: false }
+    }
+
+    fn finish(mut self) -> String {
+        if self.full {
+            self.text.push('…');
+        }
+        self.text
+    }
+}
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for char in text.chars() {
+            if self.room == 0 {
+                self.full = true;
+                return Err(fmt::Error);
+            }
+            match char {
+                '\n' => self.text.push_str(r"\n"),
+                '\r' => self.text.push_str(r"\r"),
+                '\t' => self.text.push_str(r"\t"),
+                hidden if is_hidden(hidden) => self.text.extend(hidden.escape_unicode()),
+                plain => self.text.push(plain),
+            }
+            self.room -= 1;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a character is a control, a separator of lines, or one that reorders text or takes no room in it.
+fn is_hidden(char: char) -> bool {
+    char.is_control()
+        || matches!(char,
+            // Soft hyphen, Arabic letter mark, Hangul and Mongolian fillers.
+            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{3164}' | '\u{ffa0}'
+            // Zero-width characters and directional marks.
+            | '\u{200b}'..='\u{200f}'
+            // Line and paragraph separators, embeddings and overrides.
+            | '\u{2028}'..='\u{202e}'
+            // Word joiner, invisible operators, isolates, deprecated formats.
+            | '\u{2060}'..='\u{206f}'
+            // Zero-width no-break space, interlinear annotations.
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            // Tags, which spell ASCII that nobody sees.
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_cut_after_its_limit_and_says_so() {
+        assert_eq!(one_line(3, format_args!("{}{}", "ab", "c")), "abc");
+        assert_eq!(one_line(3, format_args!("{}{}", "ab", "cd")), "abc…");
+        assert_eq!(one_line(2, format_args!("\n\u{7f}x")), r"\n\u{7f}…");
+        assert_eq!(one_line(0, format_args!("")), "");
+    }
+
+    #[test]
+    fn what_hides_is_written_out_and_what_shows_stays() {
+        for hidden in
+            "\0\u{1b}\u{7f}\u{85}\u{ad}\u{61c}\u{200b}\u{200d}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\
+                       \u{2060}\u{2066}\u{2069}\u{feff}\u{e0041}"
+                .chars()
+        {
+            let code = format!("\\u{{{:x}}}", u32::from(hidden));
+            assert_eq!(visible(&format!("a{hidden}b")), format!("a{code}b"));
+        }
+        let shown = "a b\u{a0}é\u{301}日本\u{fe0f}\\ \u{2010}\u{2027}\u{202f}\u{205f}";
+        assert!(matches!(visible(shown), Cow::Borrowed(same) if same == shown));
+    }
+}

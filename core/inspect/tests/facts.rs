@@ -1,0 +1,282 @@
+//! What rows, pairs and forms say of particular bytes.
+
+use std::collections::BTreeMap;
+
+use chanwire_core::wire::{Command, Request};
+use chanwire_inspect::{
+    Conversation,
+    Direction::{self, In, Out},
+    Field, FieldKind, Listing, MAX_FIELDS, MAX_OPEN_REQUESTS, MAX_SUMMARY, MAX_TEXT, Problem, Row, RowKind, check,
+    commands, compose,
+};
+
+const HOST: &str =
+    "HOST\r\n{\"channel_name\": \"general\", \"peer_server_ip\": \"192.168.1.5\", \"peer_server_port\": 22240}";
+const MESSAGE: &str = "MESSAGE\r\n{\"username\": \"user1\", \"message_content\": \"Hello, World!\"}";
+const PUSH: &str = "MESSAGE\r\n{\"channel_name\": \"general\", \"id\": 7, \"username\": \"user1\", \
+                    \"message_content\": \"hi\", \"timestamp\": \"2023-11-02T15:04:32Z\"}";
+const DELIVERED: &str = "OK\r\n{\"status\": \"delivered\", \"timestamp\": \"2023-11-02T15:04:32Z\"}";
+const REFUSED: &str =
+    "REQUEST_ERROR\r\n{\"error\": \"Invalid payload\", \"details\": \"Missing required field 'username'\"}";
+
+fn list(direction: Direction, bytes: &str) -> Vec<Row> {
+    let mut listing = Listing::new(direction, None);
+    listing.feed(bytes.as_bytes());
+    listing.finish();
+    std::iter::from_fn(|| listing.next_row()).collect()
+}
+
+fn one(direction: Direction, bytes: &str) -> Row {
+    let mut rows = list(direction, bytes);
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    rows.remove(0)
+}
+
+fn pairs(rows: &[Row]) -> Vec<Option<u64>> {
+    rows.iter().map(|row| row.pair).collect()
+}
+
+fn values(typed: &[(&str, &str)]) -> BTreeMap<String, String> {
+    typed.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+}
+
+#[test]
+fn a_summary_says_what_a_frame_is_about() {
+    let channels = "{\"channel_name\": \"a\", \"peer_server_ip\": \"b\", \"peer_server_port\": 1}";
+    for (direction, bytes, summary) in [
+        (Out, "LIST\r\n", "which channels are there?"),
+        (Out, HOST, "general at 192.168.1.5:22240"),
+        (Out, MESSAGE, "user1: Hello, World!"),
+        (Out, "MESSAGE\r\n{\"username\": \"a\", \"message_content\": \"b\", \"channel_name\": \"c\"}", "a to c: b"),
+        (Out, "HOST\r\n{}", "Invalid payload: Missing required field 'channel_name'"),
+        (Out, "PING\r\n", "Unknown command: Unknown command 'PING'"),
+        (Out, " \r\n", "3 bytes between frames"),
+        (In, "OK\r\n{\"channels\": []}", "0 channels"),
+        (In, &format!("OK\r\n{{\"channels\": [{channels}]}}"), "1 channel"),
+        (In, &format!("OK\r\n{{\"channels\": [{channels}, {channels}]}}"), "2 channels"),
+        (In, "OK\r\n{\"status\": \"success\", \"channel_name\": \"general\"}", "success general"),
+        (In, DELIVERED, "delivered 2023-11-02T15:04:32Z"),
+        (In, REFUSED, "Invalid payload: Missing required field 'username'"),
+        (In, PUSH, "general 7, user1: hi"),
+        (In, "OK\r\n{\"new\": \"\u{202e}\"}", r#"{"new": "\u{202e}"}"#),
+    ] {
+        assert_eq!(one(direction, bytes).summary, summary, "{bytes}");
+    }
+}
+
+#[test]
+fn a_long_text_is_cut_in_the_summary() {
+    let row = one(Out, &MESSAGE.replace("World", &"w".repeat(1000)));
+    assert_eq!((row.summary.chars().count(), row.summary.ends_with("ww…")), (MAX_SUMMARY + 1, true));
+}
+
+#[test]
+fn a_frame_is_serialised_as_the_page_reads_it() {
+    let mut conversation = Conversation::new(None);
+    conversation.feed(Out, 10.0, b"LIST\r\n");
+    let rows = conversation.feed(In, 12.5, b"OK\r\n{\"channels\": [], \"x\": 1}");
+    let expected = r#"[{"kind":"frame","direction":"in","span":{"start":0,"end":28},"head":"OK","push":false,"command":{"start":0,"end":2},"separator":{"start":2,"end":4},"payload":{"start":4,"end":28},"fields":[{"name":"channels","key":{"start":5,"end":15},"value":{"start":17,"end":19},"kind":"array","text":"","children":[]},{"name":"x","key":{"start":21,"end":24},"value":{"start":26,"end":27},"kind":"number","text":"1","children":[]}],"summary":"0 channels","status":"OK","pair":0,"rtt":2.5}]"#;
+    assert_eq!(serde_json::to_string(&rows).unwrap(), expected);
+    let rows = check(b"HO?T{}");
+    let expected = r#"[{"kind":"fault","direction":"out","span":{"start":0,"end":3},"head":"HO","push":false,"fields":[],"summary":"Malformed command: A command is 1 to 32 letters or underscores and then \\r\\n, found '?' at byte 2","fault":{"error":"Malformed command","details":"A command is 1 to 32 letters or underscores and then \\r\\n, found '?' at byte 2","at":2,"closes":true}},{"kind":"skipped","direction":"out","span":{"start":3,"end":6},"head":"discarded","push":false,"fields":[],"summary":"3 bytes after the connection's last frame"}]"#;
+    assert_eq!(serde_json::to_string(&rows).unwrap(), expected);
+}
+
+#[test]
+fn a_wrong_payload_is_a_frame_with_a_fault_at_its_absolute_byte() {
+    let row = &list(Out, "LIST\r\nHOST\r\n{\"channel_name\": 5}")[1];
+    let fault = row.fault.as_ref().unwrap();
+    assert_eq!(
+        (row.kind, fault.error.as_str(), fault.at, fault.closes),
+        (RowKind::Frame, "Invalid payload", Some(29), false)
+    );
+    assert_eq!((row.fields[0].value.start, row.fields[0].text.as_str()), (29, "5"));
+    let row = one(In, "OK\r\n{\"a\": tru}");
+    assert_eq!((row.fault.unwrap().at, row.fields.len()), (Some(13), 0));
+}
+
+#[test]
+fn pipelined_answers_pair_in_request_order_and_pushes_stay_aside() {
+    let mut conversation = Conversation::new(None);
+    let sent = conversation.feed(Out, 0.0, format!("LIST\r\n{MESSAGE}\n{MESSAGE}").as_bytes());
+    assert_eq!(sent.len(), 4, "white space is a row");
+    let first = conversation.feed(In, 1.0, format!("OK\r\n{{\"channels\": []}}{PUSH}{DELIVERED}").as_bytes());
+    assert_eq!(pairs(&first), [Some(0), None, Some(1)]);
+    assert_eq!((first[1].push, first[1].status, first[0].push), (true, None, false));
+    assert_eq!(first[2].rtt, Some(1.0));
+    // Rows 4 to 6 have come since: the third request is row 3.
+    let second = conversation.feed(In, 4.0, DELIVERED.as_bytes());
+    assert_eq!((second[0].pair, second[0].rtt), (Some(3), Some(4.0)));
+}
+
+#[test]
+fn each_fault_of_a_request_takes_one_answer() {
+    let mut conversation = Conversation::new(None);
+    // A bare LF; an unknown command and its object; a payload wrong inside; LIST; a byte that closes, and the rest.
+    let sent = "LIST\nPING\r\n{}HOST\r\n{\"channel_name\": 5}LIST\r\nHO?T and more";
+    let sent = conversation.feed(Out, 0.0, sent.as_bytes());
+    let kinds: Vec<RowKind> = sent.iter().map(|row| row.kind).collect();
+    use RowKind::{Fault, Frame, Skipped};
+    assert_eq!(kinds, [Fault, Fault, Skipped, Frame, Frame, Fault]);
+    let answers = format!("{REFUSED}{REFUSED}{REFUSED}OK\r\n{{\"channels\": []}}{REFUSED}{REFUSED}");
+    let answers = conversation.feed(In, 1.0, answers.as_bytes());
+    assert_eq!(pairs(&answers), [Some(0), Some(1), Some(3), Some(4), Some(5), None]);
+    assert_eq!(answers[0].error.as_deref(), Some("Invalid payload"));
+}
+
+#[test]
+fn a_request_cut_off_by_the_end_is_answered() {
+    let mut conversation = Conversation::new(None);
+    conversation.feed(Out, 0.0, b"MESSAGE\r\n{\"user");
+    let partial = conversation.partial(Out).unwrap();
+    assert_eq!((partial.span.end, partial.head.as_str(), partial.state.as_str()), (15, "MESSAGE", "inside a payload"));
+    let cut = conversation.finish(Out, 1.0);
+    assert_eq!(
+        cut[0].fault.as_ref().map(|fault| (fault.error.as_str(), fault.closes)),
+        Some(("Incomplete request", true))
+    );
+    assert_eq!(conversation.partial(Out), None);
+    assert_eq!(pairs(&conversation.feed(In, 2.0, REFUSED.as_bytes())), [Some(0)]);
+}
+
+#[test]
+fn errors_that_tell_why_the_server_closes_answer_nothing() {
+    for error in ["Slow consumer", "Server busy", "Request timed out", "Channel removed"] {
+        let mut conversation = Conversation::new(None);
+        conversation.feed(Out, 0.0, b"LIST\r\n");
+        let notice = format!("SERVER_ERROR\r\n{{\"error\": \"{error}\", \"details\": \"\"}}");
+        let rows = conversation.feed(In, 1.0, (notice + "OK\r\n{\"channels\": []}").as_bytes());
+        assert_eq!(pairs(&rows), [None, Some(0)], "{error}");
+        assert_eq!((rows[0].error.as_deref(), rows[0].status), (Some(error), Some("SERVER_ERROR")));
+    }
+}
+
+#[test]
+fn an_answer_is_read_as_the_answer_of_its_request() {
+    let mut conversation = Conversation::new(None);
+    conversation.feed(Out, 0.0, format!("{MESSAGE}{MESSAGE}").as_bytes());
+    let rows = conversation.feed(In, 1.0, format!("OK\r\n{{\"channels\": []}}{DELIVERED}").as_bytes());
+    assert_eq!(rows[0].summary, "Invalid payload: Missing required field 'timestamp'");
+    assert_eq!((pairs(&rows), &rows[1].fault), (vec![Some(0), Some(1)], &None));
+    // Without a request it is read as what it looks like.
+    assert_eq!((one(In, "OK\r\n{\"channels\": []}").fault, one(In, DELIVERED).fault), (None, None));
+    assert!(one(In, "REQUEST_ERROR\r\n{\"error\": \"x\"}").fault.is_some());
+}
+
+#[test]
+fn nothing_is_paired_after_the_server_sent_what_is_no_frame() {
+    let mut conversation = Conversation::new(None);
+    conversation.feed(Out, 0.0, format!("LIST\r\n{MESSAGE}").as_bytes());
+    let rows = conversation.feed(In, 1.0, format!("WHAT\r\n{DELIVERED}").as_bytes());
+    assert_eq!((rows[0].kind, pairs(&rows)), (RowKind::Fault, vec![None, None]));
+    conversation.feed(Out, 2.0, MESSAGE.as_bytes());
+    assert_eq!(pairs(&conversation.feed(In, 3.0, DELIVERED.as_bytes())), [None]);
+}
+
+#[test]
+fn requests_beyond_those_remembered_are_counted_and_their_answers_say_so() {
+    let mut conversation = Conversation::new(None);
+    let answer = b"OK\r\n{\"channels\": []}";
+    conversation.feed(Out, 0.0, &b"LIST\r\n".repeat(MAX_OPEN_REQUESTS + 2));
+    let number = MAX_OPEN_REQUESTS as u64 + 2;
+    assert_eq!(pairs(&conversation.feed(In, 1.0, answer)), [Some(0)]);
+    // There is room for one more now; it waits behind the two that were counted.
+    conversation.feed(Out, 1.0, b"LIST\r\n");
+    let rows = conversation.feed(In, 2.0, &answer.repeat(MAX_OPEN_REQUESTS + 3));
+    let expected: Vec<Option<u64>> =
+        (1..MAX_OPEN_REQUESTS as u64).map(Some).chain([None, None, Some(number + 1), None]).collect();
+    assert_eq!(pairs(&rows), expected);
+    let said = "0 channels (to a request that was not remembered: too many were open)";
+    let (last, counted) = (rows[MAX_OPEN_REQUESTS + 1].clone(), &rows[MAX_OPEN_REQUESTS]);
+    assert_eq!((counted.summary.as_str(), last.summary.as_str()), (said, "0 channels"));
+}
+
+#[test]
+fn a_large_payload_shows_its_first_values_and_says_how_many_more() {
+    let row = one(In, &format!("OK\r\n{{\"a\": [{}], \"b\": {{\"c\": [1]}}}}", vec!["{\"x\": 0}"; 1500].join(", ")));
+    let [array, rest] = &row.fields[..] else { panic!("{:?}", row.fields.len()) };
+    // The array itself, 999 whole objects of two values, and the next object with nothing in it.
+    assert_eq!((array.children.len(), array.children[998].children.len()), (MAX_FIELDS / 2, 1));
+    assert_eq!(rest.text, format!("{} more values are not shown", 1 + 3000 + 3 - MAX_FIELDS));
+    assert_eq!((rest.value.end, row.span.end), (row.payload.unwrap().end - 1, row.payload.unwrap().end));
+    assert!(rest.value.start > array.children[999].value.start && array.value.end < rest.value.end);
+    fn count(fields: &[Field]) -> usize {
+        fields.iter().map(|field| 1 + count(&field.children)).sum()
+    }
+    assert_eq!(count(&row.fields), MAX_FIELDS + 1);
+}
+
+#[test]
+fn a_long_value_is_cut_and_says_so() {
+    let exact = "é".repeat(MAX_TEXT);
+    let row = one(Out, &format!("MESSAGE\r\n{{\"a\": \"{exact}\", \"b\": \"{exact}é\", \"{exact}é\": null}}"));
+    let [a, b, c] = &row.fields[..] else { panic!("three members") };
+    assert_eq!(a.text, exact);
+    for cut in [&b.text, &c.name] {
+        assert_eq!((cut.chars().count(), cut.ends_with("é…")), (MAX_TEXT, true));
+    }
+    assert_eq!((c.kind, c.text.as_str()), (FieldKind::Null, "null"));
+}
+
+#[test]
+fn every_command_has_a_form_whose_example_the_server_accepts() {
+    let forms = commands();
+    assert_eq!(forms.len(), Command::ALL.len());
+    for form in forms {
+        let rows = check(form.example.as_bytes());
+        assert_eq!((rows.len(), rows[0].head.as_str(), &rows[0].fault), (1, form.command, &None));
+        let members: Vec<&str> = rows[0].fields.iter().map(|field| field.name.as_str()).collect();
+        let required: Vec<&str> = form.fields.iter().filter(|field| field.required).map(|field| field.name).collect();
+        assert_eq!(members, required);
+        let typed = rows[0].fields.iter().map(|field| (field.name.clone(), field.text.clone())).collect();
+        assert_eq!(compose(form.command, &typed).unwrap(), form.example.as_bytes());
+    }
+    let json = serde_json::to_string(&commands()[1].fields[2]).unwrap();
+    assert_eq!(
+        json,
+        r#"{"name":"peer_server_port","kind":"integer","required":true,"hint":"an integer from 1 to 65535"}"#
+    );
+}
+
+#[test]
+fn every_field_that_is_wrong_is_told_in_the_servers_words() {
+    let problems = compose("HOST", &values(&[("peer_server_ip", "0.0.0.0"), ("peer_server_port", "8o")])).unwrap_err();
+    let told: Vec<_> = problems.iter().map(|problem| (problem.field.as_deref(), problem.message.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            (Some("channel_name"), "Missing required field 'channel_name'"),
+            (
+                Some("peer_server_ip"),
+                "Field 'peer_server_ip' must be an IPv4 or IPv6 address or a host name, not unspecified, multicast or zoned"
+            ),
+            (Some("peer_server_port"), "Field 'peer_server_port' must be an integer from 1 to 65535"),
+        ]
+    );
+    let problem = |field: Option<&str>, message: &str| {
+        Err(vec![Problem { field: field.map(Into::into), message: message.into() }])
+    };
+    assert_eq!(compose("LIST", &values(&[("x", "1")])), problem(Some("x"), "LIST has no field 'x'"));
+    assert_eq!(compose("PI\u{7}NG", &values(&[])), problem(None, r"Unknown command 'PI\u{7}NG'"));
+    let long = "x".repeat(65_536);
+    let typed = values(&[("username", "a"), ("message_content", &long)]);
+    assert_eq!(compose("MESSAGE", &typed), problem(None, "The payload exceeds the limit of 65536 bytes"));
+}
+
+#[test]
+fn an_empty_optional_field_is_absent() {
+    let typed = values(&[("username", "user1"), ("message_content", "Hello, World!"), ("channel_name", "")]);
+    assert_eq!(compose("MESSAGE", &typed).unwrap(), MESSAGE.as_bytes());
+    let bytes = compose("LIST", &values(&[])).unwrap();
+    assert_eq!((bytes.as_slice(), Request::decode(Command::List, b"")), (&b"LIST\r\n"[..], Ok(Request::List)));
+}
+
+#[test]
+fn what_is_checked_ends_where_it_ends() {
+    let rows = check(b"LIST\r");
+    assert_eq!(
+        rows[0].fault.as_ref().map(|fault| fault.details.as_str()),
+        Some("The connection ended inside a command")
+    );
+    assert!(check(b"").is_empty());
+}

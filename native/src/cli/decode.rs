@@ -1,0 +1,137 @@
+//! `chanwire decode`
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    path::PathBuf,
+};
+
+use chanwire_inspect::{Direction, Listing, Row, RowKind, guess_direction, visible};
+use clap::{Args, ValueEnum};
+
+use super::{Failure, Outcome};
+
+/// How much is read at one time.
+const READ: usize = 64 * 1024;
+
+#[derive(Debug, Args)]
+pub(super) struct Decode {
+    /// The recorded bytes of one direction; `-` or nothing for standard input
+    file: Option<PathBuf>,
+
+    /// Which direction they are
+    #[arg(long, value_name = "DIRECTION", default_value = "auto")]
+    direction: Which,
+
+    /// The largest payload, in bytes [default: 65536 for requests, 67108864 for responses]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_payload: Option<u32>,
+
+    /// Print each frame as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Which {
+    /// As the first bytes tell; requests if they do not
+    Auto,
+    /// What a client sent
+    Requests,
+    /// What a server sent
+    Responses,
+}
+
+impl Decode {
+    pub(super) fn run(self) -> Result<Outcome, Failure> {
+        let mut input: Box<dyn Read> = match self.file.as_deref() {
+            Some(path) if path.as_os_str() != "-" => {
+                Box::new(File::open(path).map_err(|error| format!("cannot open {}: {error}", path.display()))?)
+            }
+            _ => Box::new(io::stdin()),
+        };
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        let decoded = self.decode(&mut input, &mut out);
+        match decoded.and_then(|outcome| out.flush().map_err(Trouble::Write).map(|()| outcome)) {
+            Ok(outcome) => Ok(outcome),
+            // Somebody who stops reading has seen enough.
+            Err(Trouble::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Done),
+            Err(Trouble::Write(error)) => Err(format!("cannot print the frames: {error}")),
+            Err(Trouble::Read(error)) => Err(format!("cannot read {}: {error}", self.source())),
+        }
+    }
+
+    fn source(&self) -> String {
+        self.file.as_ref().map_or_else(|| "standard input".into(), |path| path.display().to_string())
+    }
+
+    fn decode(&self, input: &mut dyn Read, out: &mut dyn Write) -> Result<Outcome, Trouble> {
+        let mut bytes = vec![0; READ];
+        let mut count = fill(input, &mut bytes)?;
+        let first = bytes.get(..count).unwrap_or_default();
+        let direction = match self.direction {
+            Which::Requests => Direction::Out,
+            Which::Responses => Direction::In,
+            Which::Auto => guess_direction(first).unwrap_or(Direction::Out),
+        };
+        let max_payload = self.max_payload.and_then(|bytes| usize::try_from(bytes).ok());
+        let mut listing = Listing::new(direction, max_payload);
+        let mut outcome = Outcome::Done;
+        loop {
+            if count == 0 {
+                listing.finish();
+            } else {
+                listing.feed(bytes.get(..count).unwrap_or_default());
+            }
+            while let Some(row) = listing.next_row() {
+                if row.fault.is_some() {
+                    outcome = Outcome::Refused;
+                }
+                self.print(&row, out).map_err(Trouble::Write)?;
+            }
+            if count == 0 {
+                return Ok(outcome);
+            }
+            out.flush().map_err(Trouble::Write)?;
+            count = fill(input, &mut bytes)?;
+        }
+    }
+
+    fn print(&self, row: &Row, out: &mut dyn Write) -> io::Result<()> {
+        if self.json {
+            serde_json::to_writer(&mut *out, row)?;
+            return out.write_all(b"\n");
+        }
+        let mark = match (&row.fault, row.kind) {
+            (Some(_), _) => '!',
+            (None, RowKind::Skipped) => '-',
+            (None, _) => ' ',
+        };
+        let head = visible(&row.head);
+        let line = format!("{:>10} {:>8} {mark} {head:<13} {}", row.span.start, row.span.len(), row.summary);
+        writeln!(out, "{}", line.trim_end())?;
+        match row.fault.as_ref().and_then(|fault| Some((fault, fault.at?))) {
+            Some((fault, at)) => {
+                let after = if fault.closes { "; a server closes the connection here" } else { "" };
+                writeln!(out, "{:>10} {:>8} {mark} {:<13} at byte {at}{after}", "", "", "")
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Which end failed.
+enum Trouble {
+    Read(io::Error),
+    Write(io::Error),
+}
+
+/// One read; 0 at the end.
+fn fill(input: &mut dyn Read, bytes: &mut [u8]) -> Result<usize, Trouble> {
+    loop {
+        match input.read(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result.map_err(Trouble::Read),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The command line.
+
+mod ask;
+mod decode;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Host chat channels, talk to them, and see every byte.
+#[derive(Debug, Parser)]
+#[command(name = "chanwire", version, about, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  it failed: no connection, no answer, a file or directory that cannot be used
+  2  the command line is wrong
+  3  the server refused the request (REQUEST_ERROR), or `decode` found a fault
+  4  the server could not do it (SERVER_ERROR)";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a server: a tracker that lists channels, and a peer server for those that live here
+    Serve(Box<serve::Serve>),
+    /// Show the channels that a server lists
+    List(ask::List),
+    /// Put a channel on a server's list
+    Host(ask::Host),
+    /// Send a message to a channel
+    Send(ask::Send),
+    /// Show the frames in a recorded stream, and what is wrong with them
+    Decode(decode::Decode),
+}
+
+/// How a command that ran ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    /// REQUEST_ERROR, or a fault that `decode` found.
+    Refused,
+    /// SERVER_ERROR.
+    Unable,
+}
+
+/// Why a command failed, in words for the person who typed it.
+type Failure = String;
+
+impl Cli {
+    /// Does what the command line says.
+    pub(crate) fn run(self) -> ExitCode {
+        let result = match self.command {
+            Command::Serve(serve) => serve.run(),
+            Command::List(list) => list.run(),
+            Command::Host(host) => host.run(),
+            Command::Send(send) => send.run(),
+            Command::Decode(decode) => decode.run(),
+        };
+        match result {
+            Ok(Outcome::Done) => ExitCode::SUCCESS,
+            Ok(Outcome::Refused) => ExitCode::from(3),
+            Ok(Outcome::Unable) => ExitCode::from(4),
+            Err(failure) => {
+                eprintln!("chanwire: {failure}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}

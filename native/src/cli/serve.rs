@@ -1,0 +1,122 @@
+//! `chanwire serve`
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use chanwire_core::{Limits, hub::HubLimits};
+use clap::Args;
+
+use super::{Failure, Outcome};
+use crate::{
+    config::{Advertised, Config, Hosted, default_data_dir},
+    logging::{self, LogFormat},
+    server,
+};
+
+/// Every connection may keep a payload in memory, so it is bounded.
+const LARGEST_PAYLOAD: i64 = 16 * 1024 * 1024;
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Listen here for every channel; may be given more than once
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:22236")]
+    listen: Vec<SocketAddr>,
+
+    /// Host a channel while this process runs, listed at ADDR; listen for it at BIND, or at ADDR; may be given more
+    /// than once
+    #[arg(long = "host", value_name = "NAME=ADDR[@BIND]")]
+    hosted: Vec<Hosted>,
+
+    /// An address (HOST or HOST:PORT) at which others reach this server, beside those it listens at: a channel
+    /// registered there lives here; may be given more than once
+    #[arg(long, value_name = "ADDR")]
+    advertise: Vec<Advertised>,
+
+    /// Serve the inspector's page here, or `off`
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:22280")]
+    http: Http,
+
+    /// Another name by which the page may be asked for, beside 127.0.0.1, [::1] and localhost; may be given more
+    /// than once
+    #[arg(long, value_name = "HOST[:PORT]")]
+    http_host: Vec<String>,
+
+    /// Keep messages and channels here [default: $XDG_DATA_HOME/chanwire or ~/.local/share/chanwire]
+    #[arg(long, value_name = "DIR", env = "CHANWIRE_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// The largest payload that a request may have, in bytes
+    #[arg(long, value_name = "N", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(256..=LARGEST_PAYLOAD))]
+    max_payload: u32,
+
+    /// How many connections are served at one time
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_connections: u32,
+
+    /// How many channels are listed at most
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    max_channels: u32,
+
+    /// How long a request may take from its first byte to its last, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    request_timeout: u32,
+
+    /// How long a peer may take nothing of what waits for it, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    write_timeout: u32,
+
+    /// What is logged on standard error: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log: String,
+
+    /// How it is logged
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+}
+
+/// An address, or `off`.
+#[derive(Clone, Copy, Debug)]
+struct Http(Option<SocketAddr>);
+
+impl FromStr for Http {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self(None)),
+            address => address.parse().map(|address| Self(Some(address))).map_err(|_| "expected IP:PORT or off".into()),
+        }
+    }
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<Outcome, Failure> {
+        logging::start(&self.log, self.log_format)?;
+        let config = self.config()?;
+        let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("cannot start its threads: {error}"))?;
+        runtime.block_on(server::run(config)).map_err(|error| error.to_string())?;
+        Ok(Outcome::Done)
+    }
+
+    fn config(self) -> Result<Config, Failure> {
+        let data_dir = self.data_dir.or_else(default_data_dir);
+        let data_dir = data_dir.ok_or("there is no home directory to keep data in; name one with --data-dir")?;
+        let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+        let mut limits = Limits::server();
+        limits.max_payload = count(self.max_payload);
+        limits.frame_timeout = Duration::from_secs(self.request_timeout.into());
+        limits.write_timeout = Duration::from_secs(self.write_timeout.into());
+        let mut hub_limits = HubLimits::default();
+        hub_limits.max_channels = count(self.max_channels);
+        Ok(Config {
+            listen: self.listen,
+            hosted: self.hosted,
+            advertised: self.advertise,
+            http: self.http.0,
+            http_hosts: self.http_host,
+            data_dir,
+            limits,
+            hub_limits,
+            max_connections: count(self.max_connections),
+        })
+    }
+}

@@ -1,0 +1,40 @@
+//! The two clocks that the state machines are handed.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use chanwire_core::{Time, wire::Timestamp};
+
+/// Monotonic time since the process's connections began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self { origin: Instant::now() }
+    }
+
+    pub(crate) fn now(self) -> Time {
+        let millis = self.origin.elapsed().as_millis();
+        Time::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+    }
+
+    /// The instant at which this clock shows `time`.
+    pub(crate) fn instant(self, time: Time) -> tokio::time::Instant {
+        let after = time.since(Time::default());
+        // A deadline too far to be an instant is no deadline: a day is further than any of them.
+        let at = self.origin.checked_add(after).unwrap_or_else(|| self.origin + std::time::Duration::from_secs(86_400));
+        at.into()
+    }
+}
+
+/// Wall time, as messages are stamped with it.
+pub(crate) fn wall_time() -> Timestamp {
+    let seconds = match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        // A clock before 1970.
+        Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |seconds| -seconds),
+    };
+    Timestamp::from_unix(seconds)
+}

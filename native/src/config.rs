@@ -1,0 +1,175 @@
+//! What the server is to do, from the words of its command line.
+
+use std::{env, net::SocketAddr, path::PathBuf, str::FromStr};
+
+use chanwire_core::{
+    Limits,
+    hub::HubLimits,
+    wire::{Address, Channel, Request},
+};
+
+/// Everything that `chanwire serve` needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Where to listen for every channel.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Channels that exist while the process runs, each with its listener.
+    pub(crate) hosted: Vec<Hosted>,
+    /// Under which other addresses the listeners can be reached.
+    pub(crate) advertised: Vec<Advertised>,
+    /// Where the page is served, if anywhere.
+    pub(crate) http: Option<SocketAddr>,
+    /// Names, beside loopback's, by which the page may be asked for.
+    pub(crate) http_hosts: Vec<String>,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) limits: Limits,
+    pub(crate) hub_limits: HubLimits,
+    pub(crate) max_connections: usize,
+}
+
+/// `NAME=ADDR[@BIND]`: a channel, the address it is listed at, and where to listen for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hosted {
+    pub(crate) channel: Channel,
+    pub(crate) bind: SocketAddr,
+}
+
+impl FromStr for Hosted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // A name may hold any sign, an address none of these.
+        let (name, places) = text.rsplit_once('=').ok_or("expected NAME=ADDR or NAME=ADDR@BIND")?;
+        let (address, bind) = match places.split_once('@') {
+            Some((address, bind)) => (address, Some(bind)),
+            None => (places, None),
+        };
+        let address: Address = address.parse().map_err(|error| format!("{address:?} is no address: {error}"))?;
+        let bind = match bind {
+            Some(bind) => bind.parse().map_err(|_| format!("expected IP:PORT after the @, found {bind:?}"))?,
+            None => bind_of(&address).ok_or_else(|| {
+                format!(
+                    "names are never looked up: say where to listen, as in {name}={address}@0.0.0.0:{}",
+                    address.port()
+                )
+            })?,
+        };
+        let channel = Channel { channel_name: name.into(), address };
+        match Request::Host(channel.clone()).validate() {
+            Ok(()) => Ok(Self { channel, bind }),
+            Err(fault) => Err(fault.kind.to_string()),
+        }
+    }
+}
+
+fn bind_of(address: &Address) -> Option<SocketAddr> {
+    let host = if address.host().eq_ignore_ascii_case("localhost") { "127.0.0.1" } else { address.host() };
+    Some(SocketAddr::new(host.parse().ok()?, address.port()))
+}
+
+/// `HOST` or `HOST:PORT`: an address at which the server can be reached from elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Advertised {
+    /// The same port as each listener's.
+    Host(String),
+    /// Of the listeners with this port; of all for all channels if none has it, since then somebody forwards it.
+    Address(Address),
+}
+
+impl FromStr for Advertised {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match Address::new(text, 1) {
+            Some(_) => Ok(Self::Host(text.into())),
+            None => text.parse().map(Self::Address).map_err(|error| format!("{error}, or HOST alone")),
+        }
+    }
+}
+
+impl Advertised {
+    /// The address that this adds to a listener's own. `forwarded` says that no listener has its port.
+    fn of(&self, bound: SocketAddr, for_all_channels: bool, forwarded: bool) -> Option<Address> {
+        match self {
+            Self::Host(host) => Address::new(host.as_str(), bound.port()),
+            Self::Address(address) => {
+                let is_its = address.port() == bound.port() || forwarded && for_all_channels;
+                is_its.then(|| address.clone())
+            }
+        }
+    }
+}
+
+/// What each listener can be reached at beside the address that it is bound to.
+pub(crate) fn given_addresses(
+    bound: &[(SocketAddr, Vec<Channel>)],
+    listen: usize,
+    advertised: &[Advertised],
+) -> Vec<Vec<Address>> {
+    let has_port = |port| bound.iter().any(|(bound, _)| bound.port() == port);
+    let of = |index: usize, (bound, channels): &(SocketAddr, Vec<Channel>)| {
+        let advertised = advertised.iter().filter_map(move |advertised| {
+            let forwarded = matches!(advertised, Advertised::Address(address) if !has_port(address.port()));
+            advertised.of(*bound, index < listen, forwarded)
+        });
+        channels.iter().map(|channel| channel.address.clone()).chain(advertised).collect()
+    };
+    bound.iter().enumerate().map(|(index, listener)| of(index, listener)).collect()
+}
+
+/// The data directory where none is named: the XDG base directory rule.
+pub(crate) fn default_data_dir() -> Option<PathBuf> {
+    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")))?;
+    Some(base.join("chanwire"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosted(text: &str) -> Result<(String, String, String), String> {
+        let Hosted { channel, bind } = text.parse()?;
+        Ok((channel.channel_name, channel.address.to_string(), bind.to_string()))
+    }
+
+    #[test]
+    fn a_hosted_channel_has_a_name_an_address_and_a_place_to_listen() {
+        let three = |a: &str, b: &str, c: &str| Ok((a.into(), b.into(), c.into()));
+        assert_eq!(hosted("general=192.0.2.7:22240"), three("general", "192.0.2.7:22240", "192.0.2.7:22240"));
+        assert_eq!(hosted("a=b=localhost:1"), three("a=b", "localhost:1", "127.0.0.1:1"));
+        assert_eq!(hosted("a@b=[::1]:1@[::]:2"), three("a@b", "[::1]:1", "[::]:2"));
+        assert_eq!(hosted("g=chat.example:1@0.0.0.0:2"), three("g", "chat.example:1", "0.0.0.0:2"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_hosted_channel_is_said() {
+        for (text, words) in [
+            ("general", "expected NAME=ADDR"),
+            ("general=1.2.3.4", "expected HOST:PORT"),
+            ("general=chat.example:1", "say where to listen"),
+            ("general=1.2.3.4:1@x", "after the @"),
+            ("=1.2.3.4:1", "Field 'channel_name' must be"),
+        ] {
+            let error = hosted(text).unwrap_err();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn advertised_addresses_go_to_the_listeners_that_they_reach() {
+        let listener = |text: &str| (text.parse().unwrap(), Vec::new());
+        let bound = [listener("127.0.0.1:22236"), listener("127.0.0.1:22240")];
+        let given = |text: &str| {
+            let given = given_addresses(&bound, 1, &[text.parse().unwrap()]);
+            given
+                .iter()
+                .map(|given| given.iter().map(Address::to_string).collect::<Vec<_>>().join(" "))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(given("chat.example"), ["chat.example:22236", "chat.example:22240"]);
+        assert_eq!(given("chat.example:22240"), ["", "chat.example:22240"]);
+        assert_eq!(given("chat.example:443"), ["chat.example:443", ""]);
+        assert_eq!(given("2001:db8::1"), ["[2001:db8::1]:22236", "[2001:db8::1]:22240"]);
+    }
+}

@@ -1,0 +1,141 @@
+//! Carries bytes between a stream and an endpoint of the protocol, and obeys it.
+//!
+//! The only place that reads, writes and waits on a connection, for the server and for the command line alike.
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use chanwire_core::endpoint::{Endpoint, Link};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+
+use crate::clock::Clock;
+
+/// How many bytes one read takes at most.
+const READ: usize = 64 * 1024;
+
+/// How many slices one write gives at most.
+const SLICES: usize = 64;
+
+thread_local! {
+    /// One buffer for all connections of a thread, so that an idle connection has none.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
+}
+
+/// What a connection is for: it takes what the endpoint tells, and has things to tell the endpoint.
+pub(crate) trait Application<E: Endpoint> {
+    /// The endpoint tells something.
+    fn on_event(&mut self, endpoint: &mut E, clock: Clock, event: E::Event);
+
+    /// All that the endpoint had to tell has been told.
+    fn on_quiet(&mut self);
+
+    /// Waits until there is something to tell the endpoint. May be dropped and called again at any time.
+    async fn ready(&mut self);
+
+    /// Tells the endpoint what there is.
+    fn tell(&mut self, endpoint: &mut E, clock: Clock);
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// As the endpoint wanted it.
+    Closed,
+    /// The endpoint wants it reset: the peer takes nothing.
+    Reset,
+    /// The stream failed.
+    Failed(io::Error),
+}
+
+/// Drives a connection to its end. The stream is then to be dropped, or reset if the [`Ending`] says so.
+pub(crate) async fn drive<E, S, A>(endpoint: &mut E, stream: &mut S, application: &mut A, clock: Clock) -> Ending
+where
+    E: Endpoint,
+    S: AsyncRead + AsyncWrite + Unpin,
+    A: Application<E>,
+{
+    let mut finished = false;
+    loop {
+        while let Some(event) = endpoint.poll_event() {
+            application.on_event(endpoint, clock, event);
+        }
+        application.on_quiet();
+        match endpoint.link() {
+            Link::Open => {}
+            Link::FinishWriting if finished => {}
+            Link::FinishWriting => {
+                finished = true;
+                if let Err(error) = stream.shutdown().await {
+                    return Ending::Failed(error);
+                }
+            }
+            Link::Close => return Ending::Closed,
+            Link::Reset => return Ending::Reset,
+        }
+        let deadline = endpoint.poll_timeout().map(|deadline| clock.instant(deadline.at));
+        let timeout = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            moved = poll_fn(|cx| poll_io(endpoint, stream, clock, cx)) => {
+                if let Err(error) = moved {
+                    return Ending::Failed(error);
+                }
+            }
+            () = application.ready() => application.tell(endpoint, clock),
+            () = timeout => endpoint.handle_timeout(clock.now()),
+        }
+    }
+}
+
+/// Writes what waits, else reads what has come.
+fn poll_io<E: Endpoint, S: AsyncRead + AsyncWrite + Unpin>(
+    endpoint: &mut E,
+    stream: &mut S,
+    clock: Clock,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    if let Poll::Ready(written) = poll_write(endpoint, stream, cx) {
+        endpoint.handle_written(clock.now(), written?);
+        return Poll::Ready(Ok(()));
+    }
+    if !endpoint.wants_read() {
+        return Poll::Pending;
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        let mut buffer = ReadBuf::new(scratch);
+        ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+        match buffer.filled() {
+            [] => endpoint.handle_eof(clock.now()),
+            bytes => endpoint.handle_input(clock.now(), bytes),
+        }
+        Poll::Ready(Ok(()))
+    })
+}
+
+/// One vectored write. Pending when there is nothing to write.
+fn poll_write<E: Endpoint, S: AsyncWrite + Unpin>(
+    endpoint: &E,
+    stream: &mut S,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let mut slices = [&[][..]; SLICES];
+    let count = endpoint.transmit(&mut slices);
+    if count == 0 {
+        return Poll::Pending;
+    }
+    let slices = slices.map(IoSlice::new);
+    let written = ready!(Pin::new(stream).poll_write_vectored(cx, slices.get(..count).unwrap_or_default()))?;
+    if written == 0 {
+        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+    }
+    Poll::Ready(Ok(written))
+}

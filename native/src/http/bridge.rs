@@ -1,0 +1,177 @@
+//! The bridge: one WebSocket carries one TCP connection, because a page cannot open one itself.
+//!
+//! Binary messages are the stream's bytes, unchanged; text messages are control ([`control`]). The page shows its
+//! token, is told the targets, names one, and is connected to it.
+
+mod carry;
+mod control;
+mod credit;
+mod end;
+mod socket;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+use axum::http::header::UPGRADE;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use self::carry::carry;
+use self::control::{FromPage, ToPage};
+use self::end::End;
+use self::socket::{Event, PageSocket};
+use super::{Shared, Target, host, stopped};
+
+/// How many WebSockets may be open that have not shown the token.
+pub(super) const WAITING: usize = 64;
+/// How many WebSockets may be open that have.
+pub(super) const CONNECTIONS: usize = 16;
+
+/// The largest message and the largest frame from a page, in bytes.
+const MESSAGE_SIZE: usize = 1 << 20;
+/// What is read from a WebSocket at a time; every open one holds as much, so it is small.
+const READ_BUFFER: usize = 8 << 10;
+/// What may wait to be written to a WebSocket: the one message on its way, and answers to pings.
+const WRITE_BUFFER: usize = 256 << 10;
+/// How long a target may take to accept the connection.
+const CONNECT_WAIT: Duration = Duration::from_secs(10);
+
+/// Answers a request for `/bridge`.
+pub(super) async fn upgrade(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    if !asks_for_websocket(&headers) {
+        return (
+            StatusCode::UPGRADE_REQUIRED,
+            [(UPGRADE, "websocket")],
+            "This path speaks WebSocket only; the inspector's page uses it.\n",
+        )
+            .into_response();
+    }
+    if !host::same_origin(&headers) {
+        return (
+            StatusCode::FORBIDDEN,
+            "The bridge is open only to this server's own page: Origin must be http:// or https:// and then what \
+             Host says.\n",
+        )
+            .into_response();
+    }
+    let socket = match socket {
+        Ok(socket) => socket,
+        Err(rejection) => return rejection.into_response(),
+    };
+    let Ok(waiting) = shared.waiting.clone().try_acquire_owned() else {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too many WebSockets wait for their token; each has 2 s for it. Try again then.\n",
+        )
+            .into_response();
+    };
+    socket
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BUFFER)
+        .max_message_size(MESSAGE_SIZE)
+        .max_frame_size(MESSAGE_SIZE)
+        .on_failed_upgrade(|error| tracing::debug!(%error, "a WebSocket was not opened"))
+        .on_upgrade(move |socket| bridge(socket, shared, waiting))
+}
+
+fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    let is_websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
+    headers.get(UPGRADE).is_some_and(is_websocket)
+}
+
+async fn bridge(socket: WebSocket, shared: Arc<Shared>, waiting: OwnedSemaphorePermit) {
+    let mut shutdown = shared.shutdown.clone();
+    let mut place = waiting;
+    let mut page = PageSocket::new(socket);
+    let end = tokio::select! {
+        end = converse(&mut page, &shared, &mut place) => end.err().unwrap_or(End::DONE),
+        () = stopped(&mut shutdown) => End::STOPPING,
+    };
+    tracing::debug!(?end, "a bridge ended");
+    page.close(end).await;
+    // Until here the socket counts as open, whichever way it ended.
+    drop(place);
+}
+
+/// The whole conversation. `Ok` when the TCP connection is over and the page knows why.
+async fn converse(page: &mut PageSocket, shared: &Shared, place: &mut OwnedSemaphorePermit) -> Result<(), End> {
+    let admission = admit(page, shared);
+    *place = timeout(shared.limits.token_wait, admission).await.unwrap_or(Err(End::NO_TOKEN))?;
+    let welcome = ToPage::Welcome { version: env!("CARGO_PKG_VERSION"), targets: &shared.targets };
+    page.say(welcome.message()?).await?;
+
+    let target = choose(page, shared).await?;
+    let reason = match connect(target).await {
+        Ok(tcp) => {
+            let opened = ToPage::Opened {
+                target: &target.id,
+                local: tcp.local_addr().map_err(|_| End::INTERNAL)?,
+                remote: target.address,
+            };
+            page.say(opened.message()?).await?;
+            tracing::debug!(target = target.id, address = %target.address, "a bridge is open");
+            carry(page, tcp, shared.limits.ping).await?
+        }
+        Err(reason) => reason,
+    };
+    page.say(ToPage::Closed { reason: &reason }.message()?).await
+}
+
+/// Waits for the token and takes a place among the connections.
+async fn admit(page: &mut PageSocket, shared: &Shared) -> Result<OwnedSemaphorePermit, End> {
+    let Event::Text(text) = page.event(true).await? else {
+        return Err(End::NO_TOKEN);
+    };
+    match FromPage::parse(&text) {
+        Ok(FromPage::Token { token }) if shared.token.matches(&token) => {}
+        Ok(FromPage::Token { .. }) => return Err(End::WRONG_TOKEN),
+        _ => return Err(End::NO_TOKEN),
+    }
+    let connections = shared.connections.clone();
+    connections.try_acquire_owned().map_err(|_| End::TOO_MANY)
+}
+
+/// Waits for the page to name a target.
+async fn choose<'a>(page: &mut PageSocket, shared: &'a Shared) -> Result<&'a Target, End> {
+    let Event::Text(text) = page.event(true).await? else {
+        return Err(End::NOT_CONNECTED);
+    };
+    let FromPage::Connect { target: id } = FromPage::parse(&text)? else {
+        return Err(End::NOT_CONNECTED);
+    };
+    let target = shared.targets.iter().find(|target| target.id == id);
+    target.ok_or(End::NO_TARGET)
+}
+
+/// Opens the TCP connection. The error is the reason for the page.
+///
+/// The page is not read meanwhile: what it sends along with `connect` waits in its WebSocket.
+async fn connect(target: &Target) -> Result<TcpStream, String> {
+    let address = target.address;
+    let tcp = match timeout(CONNECT_WAIT, TcpStream::connect(address)).await {
+        Ok(Ok(tcp)) => tcp,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            return Err(format!("Connection refused (nothing listens at {address}: is the server running?)"));
+        }
+        Ok(Err(error)) => return Err(format!("cannot connect to {address}: {error}")),
+        Err(_) => {
+            let seconds = CONNECT_WAIT.as_secs();
+            return Err(format!("no answer from {address} within {seconds} s"));
+        }
+    };
+    // Frames are small and somebody watches their times. If it fails, only speed is lost.
+    let _ = tcp.set_nodelay(true);
+    Ok(tcp)
+}

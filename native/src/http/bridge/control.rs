@@ -1,0 +1,149 @@
+//! The control messages: what the page and the bridge tell each other beside the stream's bytes, as JSON in text
+//! messages.
+
+use std::net::SocketAddr;
+
+use axum::extract::ws::Message;
+use serde::{Deserialize, Serialize};
+
+use super::end::End;
+use crate::http::Target;
+
+/// What the page says. An unknown `type` and an unknown field are both refused: a page that expects something to
+/// happen must not wait for it in vain.
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub(super) enum FromPage {
+    /// Opens the conversation, within two seconds.
+    Token {
+        /// 32 hexadecimal digits.
+        token: String,
+    },
+    /// Asks for the TCP connection, once.
+    Connect {
+        /// The id of a configured target.
+        target: String,
+    },
+    /// No more bytes will come from the page.
+    Eof {},
+    /// The page has taken bytes, or is ready to.
+    Credit {
+        /// How many more may be sent.
+        bytes: u64,
+    },
+}
+
+impl FromPage {
+    /// Reads one text message.
+    pub(super) fn parse(text: &str) -> Result<Self, End> {
+        serde_json::from_str(text).map_err(|_| End::NOT_UNDERSTOOD)
+    }
+}
+
+/// What the bridge says.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub(super) enum ToPage<'a> {
+    /// The token is right.
+    Welcome {
+        /// The server's version.
+        version: &'a str,
+        /// Where the bridge can connect.
+        targets: &'a [Target],
+    },
+    /// The TCP connection stands.
+    Opened {
+        /// The target's id.
+        target: &'a str,
+        /// The bridge's end.
+        local: SocketAddr,
+        /// The server's end.
+        remote: SocketAddr,
+    },
+    /// The server will send no more bytes.
+    Eof {},
+    /// The TCP connection is over.
+    Closed {
+        /// Why, for a person to read.
+        reason: &'a str,
+    },
+}
+
+impl ToPage<'_> {
+    /// Writes the text message.
+    pub(super) fn message(&self) -> Result<Message, End> {
+        let text = serde_json::to_string(self).map_err(|_| End::INTERNAL)?;
+        Ok(Message::text(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_says_four_things() {
+        let token = FromPage::Token { token: "00ff".to_owned() };
+        let connect = FromPage::Connect { target: "0".to_owned() };
+        for (text, message) in [
+            (r#"{"type":"token","token":"00ff"}"#, token),
+            (r#"{"target":"0", "type":"connect"}"#, connect),
+            (r#"{"type":"eof"}"#, FromPage::Eof {}),
+            (r#"{"type":"credit","bytes":65536}"#, FromPage::Credit { bytes: 65_536 }),
+        ] {
+            assert_eq!(FromPage::parse(text), Ok(message), "{text}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_not_understood() {
+        for text in [
+            "",
+            "eof",
+            "null",
+            "[]",
+            "{}",
+            r#"{"type":"eof"} x"#,
+            r#"{"type":"EOF"}"#,
+            r#"{"type":"open"}"#,
+            r#"{"type":"welcome","version":"0","targets":[]}"#,
+            r#"{"type":"eof","type":"eof"}"#,
+            r#"{"type":"eof","more":1}"#,
+            r#"{"type":"credit"}"#,
+            r#"{"type":"credit","bytes":-1}"#,
+            r#"{"type":"credit","bytes":1.5}"#,
+            r#"{"type":"credit","bytes":"1"}"#,
+            r#"{"type":"credit","bytes":18446744073709551616}"#,
+            r#"{"type":"credit","bytes":1,"bytes":1}"#,
+            r#"{"type":"connect","target":0}"#,
+            r#"{"type":"connect","target":"0","address":"127.0.0.1:22"}"#,
+        ] {
+            assert_eq!(FromPage::parse(text), Err(End::NOT_UNDERSTOOD), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_bridge_says_four_things() {
+        let targets = [
+            Target { id: "0".to_owned(), address: "127.0.0.1:22236".parse().unwrap(), channel: None },
+            Target { id: "1".to_owned(), address: "[::1]:22240".parse().unwrap(), channel: Some("general".to_owned()) },
+        ];
+        let opened = ToPage::Opened {
+            target: "0",
+            local: "127.0.0.1:50123".parse().unwrap(),
+            remote: "127.0.0.1:22236".parse().unwrap(),
+        };
+        let welcome = ToPage::Welcome { version: "0.1.0", targets: &targets };
+        for (message, text) in [
+            (
+                welcome,
+                r#"{"type":"welcome","version":"0.1.0","targets":[{"id":"0","address":"127.0.0.1:22236"},{"id":"1","address":"[::1]:22240","channel":"general"}]}"#,
+            ),
+            (opened, r#"{"type":"opened","target":"0","local":"127.0.0.1:50123","remote":"127.0.0.1:22236"}"#),
+            (ToPage::Eof {}, r#"{"type":"eof"}"#),
+            (ToPage::Closed { reason: "\"why\"" }, r#"{"type":"closed","reason":"\"why\""}"#),
+        ] {
+            assert_eq!(message.message(), Ok(Message::text(text)));
+        }
+    }
+}

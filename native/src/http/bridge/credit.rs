@@ -1,0 +1,87 @@
+//! How many bytes the page is ready to take.
+
+/// What the bridge may read from TCP for one page. A page cannot hold its WebSocket's messages back, so without this
+/// a fast server would fill the browser's memory.
+#[derive(Debug)]
+pub(super) struct Credit {
+    left: u64,
+}
+
+/// A page granted more than it may have granted at a time.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooMuch;
+
+impl Credit {
+    /// What a connection begins with, in bytes.
+    pub(super) const INITIAL: u64 = 1 << 20;
+    /// What may be granted and unused at any time, in bytes.
+    pub(super) const MAX: u64 = 16 << 20;
+    /// What one read takes at most, in bytes.
+    pub(super) const READ: u64 = 64 << 10;
+
+    pub(super) fn new() -> Self {
+        Self { left: Self::INITIAL }
+    }
+
+    /// Adds what the page grants. Above [`Self::MAX`] nothing is added.
+    pub(super) fn grant(&mut self, bytes: u64) -> Result<(), TooMuch> {
+        match self.left.checked_add(bytes) {
+            Some(left) if left <= Self::MAX => {
+                self.left = left;
+                Ok(())
+            }
+            _ => Err(TooMuch),
+        }
+    }
+
+    /// How many bytes the next read may take; 0 while the page has to grant some first.
+    pub(super) fn next_read(&self) -> usize {
+        // At most 64 Ki, which every `usize` holds.
+        self.left.min(Self::READ) as usize
+    }
+
+    /// Takes away what was read.
+    pub(super) fn spend(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.next_read());
+        self.left = self.left.saturating_sub(bytes as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mebibyte_can_be_read_and_not_a_byte_more() {
+        let mut credit = Credit::new();
+        let mut total = 0;
+        while credit.next_read() > 0 {
+            let read = credit.next_read().min(60_000);
+            credit.spend(read);
+            total += read;
+        }
+        assert_eq!(total, 1 << 20);
+        credit.grant(1).unwrap();
+        assert_eq!(credit.next_read(), 1);
+        credit.spend(1);
+        assert_eq!(credit.next_read(), 0);
+    }
+
+    #[test]
+    fn one_read_takes_at_most_64_kib() {
+        assert_eq!(Credit::new().next_read(), 65_536);
+    }
+
+    #[test]
+    fn sixteen_mebibytes_may_be_outstanding_and_not_a_byte_more() {
+        let mut credit = Credit::new();
+        credit.grant(15 << 20).unwrap();
+        assert_eq!(credit.grant(1), Err(TooMuch));
+        credit.grant(0).unwrap();
+        credit.spend(10);
+        assert_eq!(credit.grant(11), Err(TooMuch));
+        credit.grant(10).unwrap();
+        assert_eq!(credit.grant(u64::MAX), Err(TooMuch));
+        assert_eq!(credit.next_read(), 65_536);
+    }
+}

@@ -1,0 +1,239 @@
+//! The HTTP side: the inspector's page and the bridge that carries a WebSocket's bytes to a TCP connection.
+//!
+//! Whoever reaches the bridge can talk to the chat servers in the user's name, so it is guarded three times: by the
+//! name a request is addressed to ([`host`]), by the origin of the page that asks, and by a token that only the user's
+//! terminal has shown ([`Token`]).
+
+mod bridge;
+mod guard;
+mod host;
+mod page;
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde::Serialize;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+use self::host::{Authority, Names};
+pub(crate) use self::token::Token;
+
+/// How long a request's head may take to arrive.
+const HEAD_WAIT: Duration = Duration::from_secs(10);
+/// How large a request's head may be, in bytes.
+const HEAD_SIZE: usize = 16 << 10;
+/// How many TCP connections may be at the HTTP stage; more wait to be accepted.
+const HTTP_CONNECTIONS: usize = 256;
+/// How long a request that is being answered may go on once the server stops.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
+/// How long [`serve`] waits for everything of its own to end.
+const LAST_BRIDGE: Duration = Duration::from_secs(2);
+
+/// What the HTTP side serves.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HttpConfig {
+    /// Names beside 127.0.0.1, [::1] and localhost that requests may be addressed to: `NAME`, `NAME:PORT`, and IPv6
+    /// addresses in brackets.
+    pub(crate) hosts: Vec<String>,
+    /// The addresses the bridge may connect to. A page can name no other.
+    pub(crate) targets: Vec<Target>,
+}
+
+/// A TCP address that a page may have the bridge connect to.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Target {
+    /// What the page calls it by; unlike any other target's.
+    pub(crate) id: String,
+    /// Where the bridge connects.
+    pub(crate) address: SocketAddr,
+    /// The channel whose listener it is; `None` for a listener that serves them all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) channel: Option<String>,
+}
+
+/// The bounds that tests need to move; the others are constants.
+#[derive(Debug, Clone)]
+struct Limits {
+    /// How long a WebSocket has for its token.
+    token_wait: Duration,
+    /// How often a bridge pings its page. While it does not read from the page, a ping that cannot be written is the
+    /// one sign that the page has gone.
+    ping: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { token_wait: Duration::from_secs(2), ping: Duration::from_secs(20) }
+    }
+}
+
+/// What all connections of one server have in common.
+#[derive(Debug)]
+struct Shared {
+    names: Names,
+    targets: Vec<Target>,
+    token: Token,
+    limits: Limits,
+    /// Room for WebSockets that have not shown the token.
+    waiting: Arc<Semaphore>,
+    /// Room for WebSockets that have.
+    connections: Arc<Semaphore>,
+    /// Turns true when the server stops.
+    shutdown: watch::Receiver<bool>,
+    /// Never used to send: its receiver learns when the last owner of this structure is gone.
+    _alive: mpsc::Sender<Infallible>,
+}
+
+/// Serves the page and the bridge on `listener` until `shutdown` turns true or its sender is dropped. Then it stops
+/// accepting, closes each WebSocket with code 1001 and returns when all are closed, after 2 s at most.
+///
+/// # Errors
+/// `InvalidInput`, before anything is served, when a name in `config.hosts` is no host, two targets have the same id,
+/// or a target is the listener's own address: the bridge must not lead to itself. Any error of asking the listener
+/// for its address. No error of a single connection ends the server.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    config: HttpConfig,
+    token: Token,
+    shutdown: watch::Receiver<bool>,
+) -> io::Result<()> {
+    serve_within(listener, config, token, shutdown, Limits::default()).await
+}
+
+async fn serve_within(
+    listener: TcpListener,
+    config: HttpConfig,
+    token: Token,
+    mut shutdown: watch::Receiver<bool>,
+    limits: Limits,
+) -> io::Result<()> {
+    let own = listener.local_addr()?;
+    check_targets(own, &config.targets)?;
+    let more: Result<Vec<Authority>, _> = config.hosts.iter().map(|host| host.parse()).collect();
+    let more = more.map_err(|error| invalid(format!("--http-host: {error}")))?;
+
+    let (alive, mut all_gone) = mpsc::channel(1);
+    let shared = Arc::new(Shared {
+        names: Names::new(own.port(), more),
+        targets: config.targets,
+        token,
+        limits,
+        waiting: Arc::new(Semaphore::new(bridge::WAITING)),
+        connections: Arc::new(Semaphore::new(bridge::CONNECTIONS)),
+        shutdown: shutdown.clone(),
+        _alive: alive,
+    });
+    let router = Router::new()
+        .route("/bridge", get(bridge::upgrade))
+        .method_not_allowed_fallback(page::method_not_allowed)
+        .fallback(page::respond)
+        .layer(from_fn_with_state(shared.clone(), guard::guard))
+        .with_state(shared);
+
+    let others = shutdown.clone();
+    tokio::select! {
+        () = accept(&listener, &router, &others) => {}
+        () = stopped(&mut shutdown) => {}
+    }
+    drop(listener);
+    // With the router goes the last of our own handles to what is shared; the others are the connections'.
+    drop(router);
+    if timeout(LAST_BRIDGE, all_gone.recv()).await.is_err() {
+        tracing::warn!("some HTTP connections were still open when the server stopped");
+    }
+    Ok(())
+}
+
+fn check_targets(own: SocketAddr, targets: &[Target]) -> io::Result<()> {
+    for (index, target) in targets.iter().enumerate() {
+        if is_own(own, target.address) {
+            let Target { id, address, .. } = target;
+            return Err(invalid(format!(
+                "target {id} at {address} is the inspector's own address {own}: give the two different ports"
+            )));
+        }
+        if targets.iter().take(index).any(|other| other.id == target.id) {
+            return Err(invalid(format!("two targets have the id {}", target.id)));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a connection to `target` could arrive at a listener at `own`, in whatever form the address is written.
+fn is_own(own: SocketAddr, target: SocketAddr) -> bool {
+    let (a, b) = (own.ip().to_canonical(), target.ip().to_canonical());
+    own.port() == target.port() && (a == b || a.is_unspecified() || b.is_unspecified())
+}
+
+fn invalid(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+/// Returns once the server is to stop.
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    // An error means that nobody is left who could ask for it, which is the same.
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+async fn accept(listener: &TcpListener, router: &Router, shutdown: &watch::Receiver<bool>) {
+    let room = Arc::new(Semaphore::new(HTTP_CONNECTIONS));
+    // The semaphore is never closed, so this loop ends only with its task.
+    while let Ok(permit) = room.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (router, shutdown) = (router.clone(), shutdown.clone());
+                tokio::spawn(async move {
+                    connection(stream, router, shutdown).await;
+                    drop(permit);
+                });
+            }
+            // The peer gave up while it waited.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                // Most likely no file descriptor is free: trying again at once would only burn the processor.
+                tracing::warn!(%error, "the HTTP listener cannot accept a connection; trying again in 100 ms");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Answers the requests of one TCP connection, until one of them makes it a WebSocket or it ends.
+async fn connection(stream: TcpStream, router: Router, mut shutdown: watch::Receiver<bool>) {
+    // Without it the last part of an answer may wait for an acknowledgement. If it fails, only speed is lost.
+    let _ = stream.set_nodelay(true);
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT).max_buf_size(HEAD_SIZE);
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).with_upgrades();
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = stopped(&mut shutdown) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            timeout(LAST_REQUEST, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an HTTP connection failed");
+    }
+}

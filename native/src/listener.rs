@@ -1,0 +1,168 @@
+//! Accepts connections and gives each its task.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use chanwire_core::{
+    Limits,
+    hub::{ConnectionId, ListenerId},
+    wire::ErrorResponse,
+};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    clock::Clock,
+    connection::{self, Accepted},
+    driver::Ending,
+    hub_task::HubSender,
+};
+
+/// How many connections at most are told at one time that there is no room for them. Beyond these they are reset.
+const MAX_REFUSALS: usize = 64;
+
+/// How long an idle connection is left alone before the kernel asks whether its peer still lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// The first and the longest wait after an accept that failed.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// What all listeners share.
+#[derive(Clone)]
+pub(crate) struct Acceptor {
+    pub(crate) limits: Limits,
+    pub(crate) hub: HubSender,
+    pub(crate) clock: Clock,
+    pub(crate) stop: watch::Receiver<bool>,
+    room: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+    max_connections: usize,
+    next: Arc<AtomicU64>,
+}
+
+impl Acceptor {
+    pub(crate) fn new(
+        limits: Limits,
+        max_connections: usize,
+        hub: HubSender,
+        clock: Clock,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            limits,
+            hub,
+            clock,
+            stop,
+            room: Arc::new(Semaphore::new(max_connections)),
+            refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
+            max_connections,
+            next: Arc::default(),
+        }
+    }
+
+    /// Accepts until it is told to stop, then waits for its connections. Dropping it ends them all.
+    pub(crate) async fn run(self, listener: TcpListener, id: ListenerId) {
+        let mut connections = JoinSet::new();
+        let mut stop = self.stop.clone();
+        let mut wait = BACK_OFF.0;
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                Some(_) = connections.join_next() => continue,
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    wait = BACK_OFF.0;
+                    self.admit(&mut connections, stream, peer, id);
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection; trying again in {wait:?}");
+                    tokio::time::sleep(wait).await;
+                    wait = BACK_OFF.1.min(wait * 2);
+                }
+            }
+        }
+        drop(listener);
+        while connections.join_next().await.is_some() {}
+    }
+
+    fn admit(&self, connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr, listener: ListenerId) {
+        prepare(&stream);
+        if let Ok(permit) = self.room.clone().try_acquire_owned() {
+            let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
+            connections.spawn(self.clone().serve(stream, Accepted { id, peer, listener }, permit));
+        } else if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
+            tracing::warn!(%peer, limit = self.max_connections, "refused: no room for another connection");
+            connections.spawn(self.clone().refuse(stream, permit));
+        } else {
+            reset(&stream);
+        }
+    }
+
+    async fn serve(self, mut stream: TcpStream, accepted: Accepted, permit: OwnedSemaphorePermit) {
+        let peer = accepted.peer;
+        tracing::debug!(%peer, "connected");
+        let Self { limits, hub, clock, stop, .. } = self;
+        let ending = connection::serve(&mut stream, accepted, limits, hub, clock, stop).await;
+        end(&stream, peer, &ending);
+        drop(permit);
+    }
+
+    async fn refuse(self, mut stream: TcpStream, permit: OwnedSemaphorePermit) {
+        let details = format!("The server has reached its limit of {} connections", self.max_connections);
+        let error = ErrorResponse::server("Server busy", details);
+        if let Ending::Reset = connection::refuse(&mut stream, error, self.limits, self.clock).await {
+            reset(&stream);
+        }
+        drop(permit);
+    }
+}
+
+/// Answers leave at once, and a peer that is gone is found out.
+fn prepare(stream: &TcpStream) {
+    let keep_alive = TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE / 6);
+    let prepared = stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_tcp_keepalive(&keep_alive));
+    if let Err(error) = prepared {
+        // The connection works without, and fails by itself if it is gone already.
+        tracing::debug!(%error, "cannot set a connection's options");
+    }
+}
+
+/// Makes closing the stream a reset.
+fn reset(stream: &TcpStream) {
+    if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
+        tracing::debug!(%error, "cannot reset a connection");
+    }
+}
+
+fn end(stream: &TcpStream, peer: SocketAddr, ending: &Ending) {
+    match ending {
+        Ending::Closed => tracing::debug!(%peer, "closed"),
+        Ending::Reset => {
+            tracing::info!(%peer, "reset: it took nothing of what waited for it");
+            reset(stream);
+        }
+        Ending::Failed(error) => tracing::debug!(%peer, %error, "lost"),
+    }
+}
+
+/// Whether the error is of a connection that was gone before it was accepted, and not of the listener.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}

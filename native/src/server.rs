@@ -1,0 +1,271 @@
+//! The whole server: puts its parts together, runs them, and takes them apart again.
+
+use std::{
+    collections::HashSet,
+    io::{self, Write as _},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use chanwire_core::{
+    hub::{Hub, StoreOutcome},
+    wire::Channel,
+};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{mpsc, watch},
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
+
+use crate::{
+    clock::Clock,
+    config::{Config, Hosted, given_addresses},
+    file_limit,
+    http::{self, HttpConfig, Target, Token},
+    hub_task::{self, HubSender, Input},
+    listener::Acceptor,
+    own::{self, Own},
+    store::{self, SqliteStore, Store as _, StoreError, StoreHandle},
+};
+
+/// How many connections may wait to be accepted, if the system allows as many.
+const BACKLOG: u32 = 4096;
+
+/// How long connections may take to end once the server stops. What is left of ten seconds is the store's.
+const LAST_ANSWERS: Duration = Duration::from_secs(6);
+
+/// Why the server does not run, in words for an operator.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot listen on {address}: {cause}; stop what uses it, or choose another address with {flag}")]
+    Listen { address: SocketAddr, flag: &'static str, cause: io::Error },
+    #[error("the channel '{0}' is given by --host more than once; name each channel once")]
+    HostedTwice(String),
+    #[error("cannot {what}: {cause}")]
+    System { what: &'static str, cause: io::Error },
+    #[error("the page cannot be served: {0}")]
+    Http(io::Error),
+    #[error("the part of the server that decides has stopped: this is a bug; what was acknowledged is stored")]
+    HubGone,
+}
+
+/// Runs the server until a signal ends it.
+pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
+    let system = |what| move |cause| ServeError::System { what, cause };
+    let mut signals = Signals::new().map_err(system("wait for signals"))?;
+    let max_connections = file_limit::raise(config.max_connections).map_err(system("raise the limit of open files"))?;
+
+    let mut store = SqliteStore::open(&config.data_dir)?;
+    let mut hub = Hub::new(config.hub_limits.clone(), store.load()?);
+    let listeners = bind(&config)?;
+    let mut registered = Vec::new();
+    for listener in &listeners {
+        registered.push((hub.add_listener(listener.own.addresses()), listener.own.clone()));
+    }
+    for hosted in &config.hosted {
+        hub.fix_channel(hosted.channel.clone());
+    }
+
+    let (stop, stopping) = watch::channel(false);
+    let page = Page::bind(&config, &listeners)?;
+    banner(&config, &listeners, page.as_ref());
+
+    let (tell_hub, told) = mpsc::unbounded_channel();
+    let mut hub_task = start_hub(hub, told, tell_hub.clone(), store)?;
+    let watch_addresses = tokio::spawn(own::watch(registered.clone(), tell_hub.clone()));
+    let acceptor = Acceptor::new(config.limits, max_connections, tell_hub.clone(), Clock::start(), stopping.clone());
+    let mut parts = JoinSet::new();
+    for (listener, (id, _)) in listeners.into_iter().zip(registered) {
+        parts.spawn(acceptor.clone().run(listener.socket, id));
+    }
+    drop(acceptor);
+    let (page_failed, mut page_failure) = mpsc::channel(1);
+    if let Some(page) = page {
+        parts.spawn(async move {
+            if let Err(error) = page.serve(stopping).await {
+                let _ = page_failed.send(error).await;
+            }
+        });
+    }
+
+    let result = tokio::select! {
+        name = signals.next() => {
+            tracing::info!("{name}: answering what was read, then stopping; once more to stop at once");
+            Ok(())
+        }
+        _ = &mut hub_task => Err(ServeError::HubGone),
+        Some(error) = page_failure.recv() => Err(ServeError::Http(error)),
+    };
+    tokio::spawn(async move {
+        signals.next().await;
+        tracing::warn!("stopping at once: requests that were not answered may be lost");
+        std::process::exit(1);
+    });
+    watch_addresses.abort();
+    let _ = stop.send(true);
+    let all = async { while parts.join_next().await.is_some() {} };
+    if timeout(LAST_ANSWERS, all).await.is_err() {
+        tracing::info!("some peers did not end their connections; closing them");
+        parts.shutdown().await;
+    }
+    if result.is_err() && hub_task.is_finished() {
+        return result;
+    }
+    let _ = tell_hub.send(Input::Stop);
+    let store = hub_task.await.map_err(|_| ServeError::HubGone)?;
+    // It syncs and closes its files, and so blocks.
+    let _ = tokio::task::spawn_blocking(move || store.close()).await;
+    result
+}
+
+/// Starts the hub and its store, and ties each to the other. The store comes back when the hub has stopped.
+fn start_hub(
+    hub: Hub,
+    told: mpsc::UnboundedReceiver<Input>,
+    tell_hub: HubSender,
+    store: SqliteStore,
+) -> Result<JoinHandle<StoreHandle>, ServeError> {
+    let outcomes = tell_hub.clone();
+    let store = store::start(store, move |outcome| {
+        let _ = outcomes.send(Input::Outcome(outcome));
+    })?;
+    Ok(tokio::spawn(async move {
+        let command = |command| {
+            if store.send(command).is_err() {
+                let _ = tell_hub.send(Input::Outcome(StoreOutcome::Failed));
+            }
+        };
+        hub_task::run(hub, told, command).await;
+        store
+    }))
+}
+
+/// A socket that listens, and what it is for.
+struct Listener {
+    socket: TcpListener,
+    own: Own,
+    /// The channels that `--host` gave it.
+    channels: Vec<Channel>,
+}
+
+/// Opens every listener: those for all channels first. Channels that are given one address share its listener.
+fn bind(config: &Config) -> Result<Vec<Listener>, ServeError> {
+    let mut names = HashSet::new();
+    let twice = config.hosted.iter().find(|hosted| !names.insert(&hosted.channel.channel_name));
+    if let Some(Hosted { channel, .. }) = twice {
+        return Err(ServeError::HostedTwice(channel.channel_name.clone()));
+    }
+    let mut wanted: Vec<(SocketAddr, &'static str, Vec<Channel>)> = Vec::new();
+    for address in &config.listen {
+        if !wanted.iter().any(|(other, ..)| other == address) || address.port() == 0 {
+            wanted.push((*address, "--listen", Vec::new()));
+        }
+    }
+    let for_all_channels = wanted.len();
+    for Hosted { channel, bind } in &config.hosted {
+        match wanted.iter_mut().find(|(address, ..)| address == bind && bind.port() != 0) {
+            Some((_, _, channels)) => channels.push(channel.clone()),
+            None => wanted.push((*bind, "--host", vec![channel.clone()])),
+        }
+    }
+    let mut bound = Vec::new();
+    let mut sockets = Vec::new();
+    for (address, flag, channels) in wanted {
+        let socket = listen(address).map_err(|cause| ServeError::Listen { address, flag, cause })?;
+        bound.push((socket.local_addr().unwrap_or(address), channels));
+        sockets.push(socket);
+    }
+    let given = given_addresses(&bound, for_all_channels, &config.advertised);
+    let parts = sockets.into_iter().zip(bound).zip(given);
+    Ok(parts
+        .map(|((socket, (bound, channels)), given)| Listener { socket, own: Own { bound, given }, channels })
+        .collect())
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart need not wait for the old connections' last minutes.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// The inspector's page and its bridge.
+struct Page {
+    socket: TcpListener,
+    address: SocketAddr,
+    token: Token,
+    config: HttpConfig,
+}
+
+impl Page {
+    fn bind(config: &Config, listeners: &[Listener]) -> Result<Option<Self>, ServeError> {
+        let Some(address) = config.http else { return Ok(None) };
+        let socket = listen(address).map_err(|cause| ServeError::Listen { address, flag: "--http", cause })?;
+        let address = socket.local_addr().unwrap_or(address);
+        let token = Token::generate().map_err(|error| ServeError::Http(io::Error::other(error.to_string())))?;
+        let targets = listeners.iter().enumerate().map(|(index, listener)| Target {
+            id: index.to_string(),
+            address: reachable(listener.own.bound),
+            channel: listener.channels.first().map(|channel| channel.channel_name.clone()),
+        });
+        let config = HttpConfig { hosts: config.http_hosts.clone(), targets: targets.collect() };
+        Ok(Some(Self { socket, address, token, config }))
+    }
+
+    async fn serve(self, stopping: watch::Receiver<bool>) -> io::Result<()> {
+        http::serve(self.socket, self.config, self.token, stopping).await
+    }
+}
+
+/// Where this machine itself reaches a listener.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    let ip = match bound.ip() {
+        ip if !ip.is_unspecified() => ip,
+        ip if ip.is_ipv4() => std::net::Ipv4Addr::LOCALHOST.into(),
+        _ => std::net::Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, bound.port())
+}
+
+/// Tells once, on standard output, where everything is.
+fn banner(config: &Config, listeners: &[Listener], page: Option<&Page>) {
+    let mut text = format!("chanwire {}\n", env!("CARGO_PKG_VERSION"));
+    for listener in listeners {
+        text += &format!("listening on {}\n", listener.own.bound);
+        for channel in &listener.channels {
+            let name = chanwire_inspect::visible(&channel.channel_name);
+            text += &format!("hosting {name} at {} on {}\n", channel.address, listener.own.bound);
+        }
+    }
+    text += &format!("data in {}\n", config.data_dir.display());
+    if let Some(page) = page {
+        text += &format!("inspector at http://{}/#token={}\n", reachable(page.address), page.token);
+    }
+    let mut out = io::stdout().lock();
+    // Somebody who closed the output does not want to be told.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// The signals that end a server.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}

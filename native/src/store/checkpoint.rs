@@ -1,0 +1,156 @@
+//! Moving what the write-ahead log holds into the database, off the way of the commits, so that the log stays short.
+//!
+//! A commit only ever appends to the log, and SQLite starts the log over when a commit finds all of it moved. A thread
+//! with its own connection moves frames while the writer goes on committing; but a writer that never rests has
+//! always appended some more by then. So when the thread has moved nearly everything, the writer moves the few
+//! frames that are left, between two commits. Should the thread fall behind, the writer waits for it.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+        mpsc::{Receiver, Sender, TryRecvError, channel},
+    },
+    thread::{Builder, JoinHandle},
+};
+
+use rusqlite::Connection;
+
+use super::{StoreError, health::Health};
+
+/// When a log is long enough to be moved, in frames. A frame is one page: 4 KiB.
+const LONG: u32 = 1024;
+/// When it is so long that commits wait, in frames: 32 MiB. So a log is never longer than this and one commit.
+const TOO_LONG: u32 = 8 * LONG;
+/// The same in bytes.
+pub(super) const BOUND: u32 = TOO_LONG * 4096;
+/// How few frames the thread leaves to the writer without another pass.
+const FEW: u32 = 64;
+
+const THREAD: &str = "checkpoints";
+
+/// The writer's side: it must be told before and after each commit.
+pub(super) struct Checkpointer {
+    file: PathBuf,
+    /// How many frames the log had after the last commit.
+    frames: Arc<AtomicU32>,
+    /// At how many frames the thread is asked next.
+    due: u32,
+    /// Whether the thread has been asked and has not answered.
+    asked: bool,
+    requests: Sender<()>,
+    answers: Receiver<Pass>,
+    thread: JoinHandle<()>,
+    health: Health,
+}
+
+/// How many frames, from the log's first, are in the database now.
+type Pass = Result<u32, StoreError>;
+
+impl Checkpointer {
+    /// Starts the thread on `own`, a connection that nothing else uses.
+    pub(super) fn start(own: Connection, writer: &mut Connection, file: PathBuf) -> Result<Self, StoreError> {
+        let frames = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&frames);
+        let hook = move |_: &mut _, length| {
+            counted.store(u32::try_from(length).unwrap_or_default(), Relaxed);
+            Ok(())
+        };
+        writer.wal_hook(Some(hook)).map_err(StoreError::sqlite("watch the log of", &file))?;
+        let (requests, asked) = channel();
+        let (done, answers) = channel();
+        let mover = Mover { connection: own, file: file.clone(), frames: Arc::clone(&frames) };
+        let thread = Builder::new()
+            .name(THREAD.into())
+            .spawn(move || while asked.recv().is_ok() && done.send(mover.run()).is_ok() {})
+            .map_err(|cause| StoreError::Thread { name: THREAD, cause })?;
+        let health = Health::new("moving the log into the database");
+        Ok(Self { file, frames, due: LONG, asked: false, requests, answers, thread, health })
+    }
+
+    /// Moves what is left of the log if the thread has moved the most.
+    pub(super) fn before_commit(&mut self, writer: &Connection) {
+        if !self.asked {
+            return;
+        }
+        let frames = self.frames.load(Relaxed);
+        let answer = if frames < TOO_LONG {
+            self.answers.try_recv()
+        } else {
+            self.answers.recv().map_err(|_| TryRecvError::Disconnected)
+        };
+        let pass = match answer {
+            Err(TryRecvError::Empty) => return,
+            Ok(Ok(moved)) if moved < frames => checkpoint(writer, Mode::Passive, &self.file),
+            Ok(pass) => pass,
+            // The thread is gone: it costs commits some time, and nothing else.
+            Err(TryRecvError::Disconnected) => checkpoint(writer, Mode::Passive, &self.file),
+        };
+        self.asked = false;
+        self.health.observe(&pass);
+        // Where some reader holds the log, or the disk is full, another try is due when the log has grown again.
+        self.due = if pass.is_ok_and(|moved| moved >= frames) { LONG } else { frames.saturating_add(LONG) };
+    }
+
+    /// Asks the thread if the log has become long.
+    pub(super) fn after_commit(&mut self) {
+        let frames = self.frames.load(Relaxed);
+        if frames < LONG {
+            self.due = LONG;
+        }
+        if frames >= self.due && !self.asked {
+            self.asked = true;
+            // If the thread is gone, the next commit finds out.
+            let _ = self.requests.send(());
+        }
+    }
+
+    /// Ends the thread and moves the whole log.
+    pub(super) fn close(self, writer: &Connection) -> Result<(), StoreError> {
+        drop(self.requests);
+        // A panic in it was printed; the log is moved all the same.
+        let _ = self.thread.join();
+        checkpoint(writer, Mode::Truncate, &self.file).map(|_| ())
+    }
+}
+
+/// The thread's side.
+struct Mover {
+    connection: Connection,
+    file: PathBuf,
+    frames: Arc<AtomicU32>,
+}
+
+impl Mover {
+    /// Passes over the log until few frames are left, or until passes do not help any more.
+    fn run(&self) -> Pass {
+        let mut before = u32::MAX;
+        loop {
+            let moved = checkpoint(&self.connection, Mode::Passive, &self.file)?;
+            let left = self.frames.load(Relaxed).saturating_sub(moved);
+            if left <= FEW || left > before / 2 {
+                return Ok(moved);
+            }
+            before = left;
+        }
+    }
+}
+
+enum Mode {
+    /// As much as can be done without waiting for anybody.
+    Passive,
+    /// All of it; then the log's file is made empty.
+    Truncate,
+}
+
+fn checkpoint(connection: &Connection, mode: Mode, file: &PathBuf) -> Pass {
+    let sql = match mode {
+        Mode::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
+        Mode::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
+    };
+    let moved: rusqlite::Result<i64> =
+        connection.prepare_cached(sql).and_then(|mut statement| statement.query_row([], |row| row.get(2)));
+    let moved = moved.map_err(StoreError::sqlite("move the log of", file))?;
+    Ok(u32::try_from(moved).unwrap_or_default())
+}

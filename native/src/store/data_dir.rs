@@ -1,0 +1,145 @@
+//! The directory that a store lives in: made if it is missing, and locked against a second process.
+
+use std::{
+    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    process,
+};
+
+use super::StoreError;
+
+const LOCK: &str = "chanwire.lock";
+
+/// A data directory that this process has for itself until it drops this.
+pub(super) struct DataDir {
+    path: PathBuf,
+    /// The lock goes when this is closed, however the process ends. The file stays: to remove it would let two
+    /// processes lock two files of one name.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes it, readable for this user only, if it is missing, and locks it.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        // Absolute, so that no path begins with `file:`, which SQLite would take for a URI.
+        let path = std::path::absolute(path).map_err(StoreError::file("find the directory", path))?;
+        create(&path)?;
+        let lock = lock(&path)?;
+        let directory = Self { path, _lock: lock };
+        directory.sync()?;
+        Ok(directory)
+    }
+
+    /// Where a file of this name stands in it.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Makes the names in it durable.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        sync(&self.path)
+    }
+}
+
+fn create(path: &Path) -> Result<(), StoreError> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
+        let cause = if path.is_file() { io::ErrorKind::NotADirectory.into() } else { error };
+        StoreError::file("use the data directory", path)(cause)
+    })?;
+    missing.iter().filter_map(|created| created.parent()).try_for_each(sync)
+}
+
+fn sync(directory: &Path) -> Result<(), StoreError> {
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(StoreError::file("sync the directory", directory))
+}
+
+fn lock(directory: &Path) -> Result<File, StoreError> {
+    let path = directory.join(LOCK);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(StoreError::file("open the lock file", &path))?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0)
+                .and_then(|()| writeln!(file, "{}", process::id()))
+                .map_err(StoreError::file("write the lock file", &path))?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Without a readable pid the answer is the same, only shorter.
+            let _ = file.read_to_string(&mut holder);
+            Err(StoreError::InUse { directory: directory.to_owned(), holder: holder.trim().parse().ok() })
+        }
+        Err(TryLockError::Error(cause)) => Err(StoreError::file("lock the file", path)(cause)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use super::*;
+
+    #[test]
+    fn what_is_created_is_for_this_user_only() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a/b");
+        let directory = DataDir::open(&path).unwrap();
+        for (path, mode) in [(parent.path().join("a"), 0o700), (path, 0o700), (directory.file(LOCK), 0o600)] {
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_directory_that_exists_keeps_its_mode() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o750)).unwrap();
+        DataDir::open(directory.path()).unwrap();
+        assert_eq!(fs::metadata(directory.path()).unwrap().permissions().mode() & 0o777, 0o750);
+    }
+
+    #[test]
+    fn a_second_opener_is_told_who_has_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = DataDir::open(directory.path()).unwrap();
+        let error = DataDir::open(directory.path()).err().unwrap();
+        let StoreError::InUse { holder, .. } = &error else { panic!("{error}") };
+        assert_eq!(*holder, Some(process::id()));
+        let says = format!("is in use by another chanwire process (pid {}); stop that process", process::id());
+        assert!(error.to_string().contains(&says), "{error}");
+        drop(first);
+        DataDir::open(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn a_shorter_pid_leaves_nothing_of_a_longer_one() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(LOCK), "99999999999999\n").unwrap();
+        let opened = DataDir::open(directory.path()).unwrap();
+        assert_eq!(fs::read_to_string(opened.file(LOCK)).unwrap(), format!("{}\n", process::id()));
+    }
+
+    #[test]
+    fn a_file_in_its_place_is_left_as_it_is() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("data");
+        fs::write(&path, "precious").unwrap();
+        for path in [path.clone(), path.join("below")] {
+            let error = DataDir::open(&path).err().unwrap().to_string();
+            let says = format!("cannot use the data directory {}: not a directory", path.display());
+            assert!(error.to_lowercase().contains(&says.to_lowercase()), "{error}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"precious");
+    }
+}

@@ -1,0 +1,170 @@
+//! What can go wrong in a store, in words for an operator: what happened, where, and what to do next.
+
+use std::{io, path::PathBuf};
+
+use rusqlite::ErrorCode;
+
+/// Why a store could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// The operating system refused something on a file or directory.
+    #[error("cannot {action} {}: {cause}; correct that, or choose another directory with --data-dir", path.display())]
+    File {
+        /// What was tried, as a verb with its object's kind.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+
+    /// Another process has the data directory.
+    #[error(
+        "the data directory {} is in use by another chanwire process{}; stop that process, or choose another \
+         directory with --data-dir",
+        directory.display(),
+        holder.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
+    )]
+    InUse {
+        /// The data directory.
+        directory: PathBuf,
+        /// Who has it, if it has said so.
+        holder: Option<u32>,
+    },
+
+    /// There is a file in the database's place that is none.
+    #[error(
+        "{} is not a database, and was left as it is; move it away, or choose another directory with --data-dir",
+        file.display()
+    )]
+    NotADatabase {
+        /// The file.
+        file: PathBuf,
+    },
+
+    /// There is a database in the database's place that another application wrote.
+    #[error(
+        "{} is the database of another application (its id is {application_id:#010x}), and was left as it is; move it \
+         away, or choose another directory with --data-dir",
+        file.display()
+    )]
+    OtherApplication {
+        /// The file.
+        file: PathBuf,
+        /// What the application calls itself.
+        application_id: u32,
+    },
+
+    /// A later version of this program wrote the database.
+    #[error(
+        "{} was written by a newer chanwire (its schema is version {found}, this program knows version {known}), and \
+         was left as it is; run the newer chanwire, or choose another directory with --data-dir",
+        file.display()
+    )]
+    Newer {
+        /// The file.
+        file: PathBuf,
+        /// Its schema's version.
+        found: i32,
+        /// The highest version that this program knows.
+        known: i32,
+    },
+
+    /// The database is gone but its log is there: a new database would destroy what the log has.
+    #[error(
+        "{} is missing, but its log {} is there; restore the first, or move the second away",
+        file.display(),
+        log.display()
+    )]
+    LogWithoutDatabase {
+        /// The database's file.
+        file: PathBuf,
+        /// The log's file.
+        log: PathBuf,
+    },
+
+    /// SQLite failed.
+    #[error("cannot {action} {}: {cause}; {}", file.display(), advice(cause))]
+    Sqlite {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The database.
+        file: PathBuf,
+        /// What SQLite said.
+        cause: rusqlite::Error,
+    },
+
+    /// The database does not work in the one mode that is fast and durable.
+    #[error(
+        "{} cannot have a write-ahead log (SQLite chose the journal mode {mode:?}); put the data directory on a local \
+         file system with --data-dir",
+        file.display()
+    )]
+    NoWriteAheadLog {
+        /// The database.
+        file: PathBuf,
+        /// The mode that SQLite fell back to.
+        mode: String,
+    },
+
+    /// A message does not follow the last one of its channel. The commit's author is wrong about the store.
+    #[error(
+        "message {found} of channel {channel_name:?} was to be stored in {}, where {expected} is next; nothing of its \
+         commit was stored, and the channels must be loaded again",
+        file.display()
+    )]
+    IdGap {
+        /// The database.
+        file: PathBuf,
+        /// The channel.
+        channel_name: String,
+        /// The one id that would have been right.
+        expected: u64,
+        /// The id that the message has.
+        found: u64,
+    },
+
+    /// Something in the database is nothing that this program writes.
+    #[error("{} is damaged: {what}; restore the data directory from a backup", file.display())]
+    Damaged {
+        /// The database.
+        file: PathBuf,
+        /// What is there.
+        what: String,
+    },
+
+    /// A thread could not be started.
+    #[error("cannot start the thread {name}: {cause}; raise the limit on this user's threads")]
+    Thread {
+        /// The thread.
+        name: &'static str,
+        /// What the system said.
+        cause: io::Error,
+    },
+}
+
+impl StoreError {
+    /// Makes an I/O error say where it happened.
+    pub(super) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |cause| Self::File { action, path, cause }
+    }
+
+    /// Makes SQLite's error say where it happened.
+    pub(super) fn sqlite(action: &'static str, file: impl Into<PathBuf>) -> impl FnOnce(rusqlite::Error) -> Self {
+        let file = file.into();
+        move |cause| Self::Sqlite { action, file, cause }
+    }
+}
+
+fn advice(cause: &rusqlite::Error) -> &'static str {
+    match cause.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "free some space on its disk",
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            "let this user write the data directory and the files in it"
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "close the other program that has it open",
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => "restore the data directory from a backup",
+        _ => "check its disk",
+    }
+}

@@ -1,0 +1,34 @@
+//! The durable store: what a hub must not forget, kept on stable storage.
+//!
+//! [`SqliteStore`] keeps it in one directory; [`start`] gives a store its own thread, where its commits block nobody
+//! but itself.
+
+mod checkpoint;
+mod data_dir;
+mod error;
+mod health;
+mod schema;
+mod sqlite;
+mod thread;
+
+use chanwire_core::hub::{Snapshot, Write};
+
+pub(crate) use self::{
+    error::StoreError,
+    sqlite::SqliteStore,
+    thread::{StoreGone, StoreHandle, start},
+};
+
+/// What keeps a hub's state.
+///
+/// Dropping it closes it: what it needs to do for a fast next start it does then.
+pub(crate) trait Store: Send + 'static {
+    /// Reads back everything that a hub must know: what is stored, and nothing of a commit that failed.
+    fn load(&mut self) -> Result<Snapshot, StoreError>;
+
+    /// Makes all of these durable, in this order, or none of them.
+    ///
+    /// When it returns `Ok`, they survive the loss of power. An error means "not known to be stored", and the next
+    /// [`load`](Self::load) tells what is.
+    fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError>;
+}

@@ -1,0 +1,142 @@
+//! Whose database it is, and which version of the tables it has.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::{StoreError, data_dir::DataDir};
+
+const DATABASE: &str = "chanwire.db";
+/// Where a new database grows until it is whole.
+const NASCENT: &str = "chanwire.db.new";
+
+/// What the database's header says: this is chanwire's.
+const APPLICATION_ID: u32 = u32::from_be_bytes(*b"chwr");
+
+/// Element n makes version n + 1 from version n. Those that were ever released never change.
+///
+/// Names are stored once, in `logs`, which outlives both a channel's directory entry and its messages. `messages` is
+/// clustered by log and id, so that a page of a channel's history is one range, and so is what retention drops.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE channels (
+        position        INTEGER PRIMARY KEY,
+        name            TEXT    NOT NULL UNIQUE,
+        host            TEXT    NOT NULL,
+        port            INTEGER NOT NULL,
+        registered_from TEXT    NOT NULL
+    ) STRICT;
+    CREATE TABLE logs (
+        log             INTEGER PRIMARY KEY,
+        name            TEXT    NOT NULL UNIQUE,
+        last_id         INTEGER NOT NULL,
+        last_timestamp  INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE messages (
+        log             INTEGER NOT NULL,
+        id              INTEGER NOT NULL,
+        timestamp       INTEGER NOT NULL,
+        username        TEXT    NOT NULL,
+        content         TEXT    NOT NULL,
+        PRIMARY KEY (log, id)
+    ) STRICT, WITHOUT ROWID;
+"];
+
+const KNOWN: i32 = MIGRATIONS.len() as i32;
+
+/// Finds the database in a directory, makes it if there is none, and refuses one that is not chanwire's.
+///
+/// It looks at the bytes before SQLite does, because SQLite may change what it opens.
+pub(super) fn find(directory: &DataDir) -> Result<PathBuf, StoreError> {
+    let file = directory.file(DATABASE);
+    match header(&file).map_err(StoreError::file("read the database", &file))?.as_slice() {
+        [] => create(directory, &file)?,
+        header => check(&file, header)?,
+    }
+    Ok(file)
+}
+
+/// The first bytes of a file, as many of a header's 100 as there are; none of a file that is not there.
+fn header(file: &Path) -> io::Result<Vec<u8>> {
+    let mut header = Vec::new();
+    match File::open(file) {
+        Ok(file) => file.take(100).read_to_end(&mut header)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(error),
+    };
+    Ok(header)
+}
+
+fn check(file: &Path, header: &[u8]) -> Result<(), StoreError> {
+    let number = |at: usize| header.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes);
+    match (header.starts_with(b"SQLite format 3\0"), number(68), number(60)) {
+        (true, Some(APPLICATION_ID), Some(version)) => check_version(version.cast_signed(), file),
+        (true, Some(application_id), _) => Err(StoreError::OtherApplication { file: file.to_owned(), application_id }),
+        _ => Err(StoreError::NotADatabase { file: file.to_owned() }),
+    }
+}
+
+/// Refuses a version that only a later version of this program can have made.
+fn check_version(found: i32, file: &Path) -> Result<(), StoreError> {
+    if found > KNOWN { Err(StoreError::Newer { file: file.to_owned(), found, known: KNOWN }) } else { Ok(()) }
+}
+
+/// Makes a new database under another name and then gives it its own, so that a crash leaves a whole one or none.
+fn create(directory: &DataDir, file: &Path) -> Result<(), StoreError> {
+    for suffix in ["-wal", "-journal"] {
+        let log = directory.file(&format!("{DATABASE}{suffix}"));
+        if log.metadata().is_ok_and(|log| log.len() > 0) {
+            return Err(StoreError::LogWithoutDatabase { file: file.to_owned(), log });
+        }
+    }
+    let nascent = directory.file(NASCENT);
+    // SQLite's other files take their permissions from this one.
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&nascent);
+    let opened = opened.map_err(StoreError::file("create the database", &nascent))?;
+    fill(&nascent).map_err(StoreError::sqlite("create", &nascent))?;
+    opened
+        .sync_all()
+        .and_then(|()| fs::rename(&nascent, file))
+        .map_err(StoreError::file("create the database", &nascent))?;
+    directory.sync()
+}
+
+fn fill(nascent: &Path) -> rusqlite::Result<()> {
+    let mut connection = connect(nascent)?;
+    // Nothing here needs SQLite's own care for crashes, and it must leave no second file.
+    connection.pragma_update(None, "journal_mode", "MEMORY")?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    migrate(&mut connection)
+}
+
+/// Opens a database file that exists.
+pub(super) fn connect(file: &Path) -> rusqlite::Result<Connection> {
+    Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+}
+
+/// Refuses a database that a later version of this program has migrated, where only its log says so yet.
+pub(super) fn check_log(connection: &Connection, file: &Path) -> Result<(), StoreError> {
+    let found = version(connection).map_err(StoreError::sqlite("open", file))?;
+    check_version(found, file)
+}
+
+/// Brings the tables to the version that this program knows.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let done = usize::try_from(version(&transaction)?).unwrap_or_default();
+    for migration in MIGRATIONS.iter().skip(done) {
+        transaction.execute_batch(migration)?;
+    }
+    if done < MIGRATIONS.len() {
+        transaction.pragma_update(None, "user_version", KNOWN)?;
+    }
+    transaction.commit()
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}

@@ -1,0 +1,268 @@
+//! A store in a SQLite database.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use chanwire_core::{
+    hub::{ChannelLog, ChannelRecord, Snapshot, Write},
+    wire::{Address, Channel, StoredMessage, Timestamp},
+};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, config::DbConfig, params};
+
+use super::{
+    Store, StoreError,
+    checkpoint::{self, Checkpointer},
+    data_dir::DataDir,
+    schema,
+};
+
+/// How long to wait for some other program that has the database locked: a person with SQLite's shell.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A store in a data directory, which no other process can use meanwhile.
+pub(crate) struct SqliteStore {
+    connection: Connection,
+    file: PathBuf,
+    /// `None` only while it is being dropped.
+    checkpointer: Option<Checkpointer>,
+    /// Last, so that the directory is free only after the database is closed.
+    _directory: DataDir,
+}
+
+impl SqliteStore {
+    /// Opens the store in a directory, and makes both if they are missing.
+    ///
+    /// What it refuses, for example the database of another application, it leaves as it is.
+    pub(crate) fn open(directory: &Path) -> Result<Self, StoreError> {
+        let directory = DataDir::open(directory)?;
+        let file = schema::find(&directory)?;
+        let failed = |cause| StoreError::sqlite("open", &file)(cause);
+        let mut connection = schema::connect(&file).map_err(failed)?;
+        // Until it is known to be one that this program may write, closing it must not move its log either.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
+        schema::check_log(&connection, &file)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(failed)?;
+        let mode: String =
+            connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(failed)?;
+        if mode != "wal" {
+            return Err(StoreError::NoWriteAheadLog { file, mode });
+        }
+        configure(&connection).map_err(failed)?;
+        schema::migrate(&mut connection).map_err(failed)?;
+        let own = schema::connect(&file).map_err(failed)?;
+        configure(&own).map_err(failed)?;
+        let checkpointer = Checkpointer::start(own, &mut connection, file.clone())?;
+        Ok(Self { connection, file, checkpointer: Some(checkpointer), _directory: directory })
+    }
+
+    /// Makes sure that nothing of a commit that failed is seen by what comes next.
+    fn roll_back(&self) -> rusqlite::Result<()> {
+        if self.connection.is_autocommit() { Ok(()) } else { self.connection.execute_batch("ROLLBACK") }
+    }
+
+    fn begin(&self, behavior: TransactionBehavior) -> rusqlite::Result<Transaction<'_>> {
+        self.roll_back()?;
+        Transaction::new_unchecked(&self.connection, behavior)
+    }
+
+    fn read(&self) -> Result<Snapshot, StoreError> {
+        let failed = |cause| StoreError::sqlite("read", &self.file)(cause);
+        let damaged = |what| StoreError::Damaged { file: self.file.clone(), what };
+        let transaction = self.begin(TransactionBehavior::Deferred).map_err(failed)?;
+        let mut snapshot = Snapshot::default();
+        let mut select = transaction
+            .prepare_cached("SELECT position, name, host, port, registered_from FROM channels ORDER BY position")
+            .map_err(failed)?;
+        let mut rows = select.query([]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            snapshot.channels.push(channel(row).map_err(failed)?.map_err(damaged)?);
+        }
+        let mut select = transaction
+            .prepare_cached("SELECT name, last_id, last_timestamp FROM logs ORDER BY log")
+            .map_err(failed)?;
+        let mut rows = select.query([]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            snapshot.logs.push(log(row).map_err(failed)?);
+        }
+        Ok(snapshot)
+    }
+
+    fn write(&self, writes: &[Write]) -> Result<(), StoreError> {
+        let failed = |cause| StoreError::sqlite("write", &self.file)(cause);
+        let transaction = self.begin(TransactionBehavior::Immediate).map_err(failed)?;
+        write_all(&transaction, writes).map_err(|refusal| match refusal {
+            Refusal::Sqlite(cause) => failed(cause),
+            Refusal::IdGap { message, expected } => StoreError::IdGap {
+                file: self.file.clone(),
+                channel_name: message.channel_name.clone(),
+                expected,
+                found: message.id,
+            },
+        })?;
+        transaction.commit().map_err(failed)
+    }
+}
+
+impl Store for SqliteStore {
+    fn load(&mut self) -> Result<Snapshot, StoreError> {
+        self.read()
+    }
+
+    fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        if let Some(checkpointer) = &mut self.checkpointer {
+            checkpointer.before_commit(&self.connection);
+        }
+        self.write(writes)?;
+        if let Some(checkpointer) = &mut self.checkpointer {
+            checkpointer.after_commit();
+        }
+        Ok(())
+    }
+}
+
+/// What is in the log goes into the database's file, which then is all there is.
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        let closed = self.checkpointer.take().map(|checkpointer| checkpointer.close(&self.connection));
+        if let Some(Err(error)) = closed {
+            tracing::error!(%error, "what is stored is safe in the log, and the next start takes it from there");
+        }
+    }
+}
+
+/// What a connection is told before it is used.
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(PATIENCE)?;
+    // Every commit syncs the log before it returns; a sync reaches the medium on macOS too.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "fullfsync", true)?;
+    // The checkpointer moves the log. What one great commit has added to its file is given back.
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
+    connection.pragma_update_and_check(None, "journal_size_limit", checkpoint::BOUND, |_| Ok(()))
+}
+
+/// Why a write is not stored.
+enum Refusal<'w> {
+    Sqlite(rusqlite::Error),
+    IdGap { message: &'w StoredMessage, expected: u64 },
+}
+
+impl From<rusqlite::Error> for Refusal<'_> {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+/// Where a channel's messages end.
+struct Tail {
+    log: i64,
+    last_id: u64,
+    last_timestamp: i64,
+}
+
+fn write_all<'w>(transaction: &Connection, writes: &'w [Write]) -> Result<(), Refusal<'w>> {
+    let mut insert = transaction
+        .prepare_cached("INSERT INTO messages (log, id, timestamp, username, content) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    // Each channel's end is read once and written once, however many of its messages are in the commit.
+    let mut tails: BTreeMap<&str, Tail> = BTreeMap::new();
+    for write in writes {
+        match write {
+            Write::PutChannel(record) => put_channel(transaction, record)?,
+            Write::Append(message) => {
+                let tail = match tails.entry(&message.channel_name) {
+                    Entry::Occupied(tail) => tail.into_mut(),
+                    Entry::Vacant(place) => place.insert(tail(transaction, &message.channel_name)?),
+                };
+                let expected = tail.last_id + 1;
+                if message.id != expected {
+                    return Err(Refusal::IdGap { message, expected });
+                }
+                tail.last_id = expected;
+                tail.last_timestamp = message.timestamp.as_unix();
+                insert.execute(params![
+                    tail.log,
+                    integer(expected)?,
+                    tail.last_timestamp,
+                    message.username,
+                    message.message_content
+                ])?;
+            }
+        }
+    }
+    let mut update = transaction.prepare_cached("UPDATE logs SET last_id = ?2, last_timestamp = ?3 WHERE log = ?1")?;
+    for tail in tails.values() {
+        update.execute(params![tail.log, integer(tail.last_id)?, tail.last_timestamp])?;
+    }
+    Ok(())
+}
+
+/// Where this channel's messages end; a log is begun for a channel that never had one.
+fn tail(transaction: &Connection, channel_name: &str) -> rusqlite::Result<Tail> {
+    let mut select = transaction.prepare_cached("SELECT log, last_id, last_timestamp FROM logs WHERE name = ?1")?;
+    let found = select
+        .query_row([channel_name], |row| {
+            Ok(Tail { log: row.get(0)?, last_id: id(row, 1)?, last_timestamp: row.get(2)? })
+        })
+        .optional()?;
+    if let Some(tail) = found {
+        return Ok(tail);
+    }
+    let mut insert =
+        transaction.prepare_cached("INSERT INTO logs (name, last_id, last_timestamp) VALUES (?1, 0, 0)")?;
+    Ok(Tail { log: insert.insert([channel_name])?, last_id: 0, last_timestamp: 0 })
+}
+
+fn put_channel(transaction: &Connection, record: &ChannelRecord) -> rusqlite::Result<()> {
+    let address = &record.channel.address;
+    let mut put = transaction.prepare_cached(
+        "INSERT INTO channels (position, name, host, port, registered_from) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (name) DO UPDATE SET position = excluded.position, host = excluded.host, port = excluded.port,
+         registered_from = excluded.registered_from",
+    )?;
+    put.execute(params![
+        integer(record.position)?,
+        record.channel.channel_name,
+        address.host(),
+        address.port(),
+        record.registered_from.to_string()
+    ])?;
+    Ok(())
+}
+
+/// A row of `channels`, or what is wrong with it.
+fn channel(row: &Row<'_>) -> rusqlite::Result<Result<ChannelRecord, String>> {
+    let (position, channel_name, host) = (id(row, 0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?);
+    let (port, registered_from) = (row.get(3)?, row.get::<_, String>(4)?);
+    let Ok(registered_from) = registered_from.parse() else {
+        return Ok(Err(format!("the channel {channel_name:?} was registered from {registered_from:?}")));
+    };
+    let Some(address) = Address::new(host.as_str(), port) else {
+        return Ok(Err(format!("the channel {channel_name:?} is hosted at {host:?}, port {port}")));
+    };
+    Ok(Ok(ChannelRecord { channel: Channel { channel_name, address }, registered_from, position }))
+}
+
+fn log(row: &Row<'_>) -> rusqlite::Result<ChannelLog> {
+    Ok(ChannelLog {
+        channel_name: row.get(0)?,
+        last_id: id(row, 1)?,
+        last_timestamp: Timestamp::from_unix(row.get(2)?),
+    })
+}
+
+/// A count as SQLite keeps it.
+fn integer(number: u64) -> rusqlite::Result<i64> {
+    i64::try_from(number).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+/// A count, from a column.
+fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let number = row.get(column)?;
+    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,381 @@
+use std::{collections::BTreeMap as Map, fs, net::IpAddr, process};
+
+use super::*;
+
+const NOW: i64 = 1_698_937_472;
+
+fn put(name: &str, host: &str, position: u64) -> Write {
+    Write::PutChannel(ChannelRecord {
+        channel: Channel { channel_name: name.into(), address: Address::new(host, 22240).unwrap() },
+        registered_from: IpAddr::from([192, 168, 1, 5]),
+        position,
+    })
+}
+
+fn message(channel_name: &str, id: u64, message_content: &str) -> StoredMessage {
+    StoredMessage {
+        channel_name: channel_name.into(),
+        id,
+        username: "user1".into(),
+        message_content: message_content.into(),
+        timestamp: Timestamp::from_unix(NOW + id as i64),
+    }
+}
+
+fn append(channel_name: &str, id: u64) -> Write {
+    Write::Append(message(channel_name, id, "Hello, World!"))
+}
+
+fn end(channel_name: &str, last_id: u64) -> ChannelLog {
+    let last_timestamp = Timestamp::from_unix(NOW + last_id as i64);
+    ChannelLog { channel_name: channel_name.into(), last_id, last_timestamp }
+}
+
+/// Every message of the store, read from its tables.
+fn messages(store: &SqliteStore) -> Vec<StoredMessage> {
+    let sql = "SELECT name, id, username, content, timestamp FROM messages JOIN logs USING (log) ORDER BY log, id";
+    let mut select = store.connection.prepare(sql).unwrap();
+    let rows = select.query_map([], |row| {
+        Ok(StoredMessage {
+            channel_name: row.get(0)?,
+            id: id(row, 1)?,
+            username: row.get(2)?,
+            message_content: row.get(3)?,
+            timestamp: Timestamp::from_unix(row.get(4)?),
+        })
+    });
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+/// The bytes of each file in a directory but the lock, and the index of the log, which SQLite makes anew.
+fn bytes(directory: &Path) -> Map<String, Vec<u8>> {
+    fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), entry.path()))
+        .filter(|(name, _)| name != "chanwire.lock" && !name.ends_with("-shm"))
+        .map(|(name, path)| (name, fs::read(path).unwrap()))
+        .collect()
+}
+
+/// Opening this directory fails with such words and changes nothing in it.
+#[track_caller]
+fn refused(directory: &Path, words: &str) {
+    let before = bytes(directory);
+    let error = SqliteStore::open(directory).err().unwrap().to_string();
+    assert!(error.contains(words), "{error}");
+    assert!(error.contains(directory.to_str().unwrap()), "{error}");
+    assert!(bytes(directory) == before, "{:?} became {:?}", before.keys(), bytes(directory).keys());
+}
+
+#[test]
+fn what_is_committed_is_loaded_again_and_after_reopening_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    assert_eq!(store.load().unwrap(), Snapshot::default());
+    store.commit(&[put("b", "LocalHost", 1), put("a", "::1", 2), append("b", 1)]).unwrap();
+    store.commit(&[append("b", 2), append("elsewhere", 1), append("b", 3)]).unwrap();
+    store.commit(&[]).unwrap();
+
+    let channels = [put("b", "LocalHost", 1), put("a", "::1", 2)].map(|write| match write {
+        Write::PutChannel(record) => record,
+        Write::Append(_) => unreachable!(),
+    });
+    let snapshot = Snapshot { channels: channels.into(), logs: vec![end("b", 3), end("elsewhere", 1)] };
+    let stored = [("b", 1), ("b", 2), ("b", 3), ("elsewhere", 1)].map(|(name, id)| message(name, id, "Hello, World!"));
+    assert_eq!((store.load().unwrap(), messages(&store)), (snapshot.clone(), stored.to_vec()));
+    drop(store);
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    assert_eq!((store.load().unwrap(), messages(&store)), (snapshot, stored.to_vec()));
+    store.commit(&[append("b", 4)]).unwrap();
+}
+
+#[test]
+fn a_channel_takes_the_place_of_the_one_of_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    store.commit(&[put("a", "10.0.0.1", 1), put("b", "10.0.0.2", 2)]).unwrap();
+    store.commit(&[put("a", "10.0.0.3", 1)]).unwrap();
+    store.commit(&[put("b", "10.0.0.2", 3)]).unwrap();
+    let channels = store.load().unwrap().channels;
+    let listed: Vec<_> = channels.iter().map(|record| (record.channel.address.host(), record.position)).collect();
+    assert_eq!(listed, [("10.0.0.3", 1), ("10.0.0.2", 3)]);
+    store.commit(&[put("c", "10.0.0.4", 4), put("d", "10.0.0.4", 3)]).unwrap_err();
+    assert_eq!(store.load().unwrap().channels, channels);
+}
+
+#[test]
+fn a_gap_in_the_ids_is_refused_with_the_whole_commit() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    store.commit(&[append("a", 1)]).unwrap();
+    let before = (store.load().unwrap(), messages(&store));
+    for (wrong, expected) in [(4, 3), (2, 3), (0, 3), (u64::MAX, 3)] {
+        let error =
+            store.commit(&[put("a", "10.0.0.1", 1), append("new", 1), append("a", 2), append("a", wrong)]).unwrap_err();
+        let says = format!("message {wrong} of channel \"a\" was to be stored in ");
+        assert!(error.to_string().starts_with(&says), "{error}");
+        assert!(error.to_string().contains(&format!("where {expected} is next")), "{error}");
+        assert_eq!((store.load().unwrap(), messages(&store)), before);
+    }
+    store.commit(&[append("a", 2), append("new", 1)]).unwrap();
+}
+
+#[test]
+fn any_text_comes_back_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    let texts =
+        ["\0", "a\0b\0", "é", "e\u{301}", "𝄞 \u{10ffff}\u{feff}", "'; DROP TABLE logs; --", "\u{2028}\r\n\t\\\"", "1"];
+    let sent: Vec<StoredMessage> = texts
+        .iter()
+        .map(|text| StoredMessage { username: format!("{text}!"), ..message(&format!("name {text}"), 1, text) })
+        .collect();
+    let writes: Vec<Write> = sent.iter().cloned().map(Write::Append).collect();
+    store.commit(&writes).unwrap();
+    let logs: Vec<ChannelLog> = sent.iter().map(|sent| end(&sent.channel_name, 1)).collect();
+    assert_eq!((messages(&store), store.load().unwrap().logs), (sent.clone(), logs));
+    // The names are found again, each as itself.
+    let writes: Vec<Write> = sent.iter().map(|sent| append(&sent.channel_name, 2)).collect();
+    store.commit(&writes).unwrap();
+}
+
+#[test]
+fn ten_thousand_messages_in_many_commits_are_all_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    let names = ["a", "b", "c"];
+    let all: Vec<StoredMessage> =
+        (0..10_000).map(|n| message(names[n % 3], n as u64 / 3 + 1, &format!("message {n}"))).collect();
+    let mut rest = all.as_slice();
+    for size in (1..).map(|n| n * 7 % 100) {
+        let (now, later) = rest.split_at(size.min(rest.len()));
+        let writes: Vec<Write> = now.iter().cloned().map(Write::Append).collect();
+        store.commit(&writes).unwrap();
+        rest = later;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    drop(store);
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    assert_eq!(store.load().unwrap().logs, [end("a", 3334), end("b", 3333), end("c", 3333)]);
+    let mut sorted = all;
+    sorted.sort_by(|a, b| (&a.channel_name, a.id).cmp(&(&b.channel_name, b.id)));
+    assert!(messages(&store) == sorted);
+}
+
+#[test]
+fn both_connections_sync_each_commit_and_leave_the_log_to_the_checkpointer() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(directory.path()).unwrap();
+    let other = schema::connect(&store.file).unwrap();
+    configure(&other).unwrap();
+    for connection in [&store.connection, &other] {
+        let value = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(value("synchronous"), 2, "FULL");
+        assert_eq!(value("wal_autocheckpoint"), 0);
+        assert_eq!(value("fullfsync"), 1);
+        let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+    }
+}
+
+#[test]
+fn a_full_disk_fails_commits_and_loses_nothing_that_was_committed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    let limit = |store: &SqliteStore, pages: u32| {
+        let set: rusqlite::Result<u32> =
+            store.connection.pragma_update_and_check(None, "max_page_count", pages, |row| row.get(0));
+        set.unwrap()
+    };
+    let big = |id| Write::Append(message("a", id, &"x".repeat(65_000)));
+    store.commit(&[big(1)]).unwrap();
+    let pages = limit(&store, 1);
+    let before = (store.load().unwrap(), messages(&store));
+    for _ in 0..2 {
+        let error = store.commit(&[append("a", 2), append("b", 1), big(3)]).unwrap_err().to_string();
+        let says = format!("cannot write {}: database or disk is full; free some space", store.file.display());
+        assert!(error.starts_with(&says), "{error}");
+        assert_eq!((store.load().unwrap(), messages(&store)), before);
+    }
+    assert_eq!(limit(&store, pages + 100), pages + 100);
+    store.commit(&[append("a", 2), append("b", 1), big(3)]).unwrap();
+    assert_eq!(store.load().unwrap().logs, [end("a", 3), end("b", 1)]);
+}
+
+#[test]
+fn what_a_broken_commit_left_open_is_neither_loaded_nor_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    let leave_open = "BEGIN IMMEDIATE; INSERT INTO logs (name, last_id, last_timestamp) VALUES ('ghost', 1, 1)";
+    store.connection.execute_batch(leave_open).unwrap();
+    assert_eq!(store.load().unwrap(), Snapshot::default());
+    store.connection.execute_batch(leave_open).unwrap();
+    store.commit(&[append("a", 1)]).unwrap();
+    assert_eq!(store.load().unwrap().logs, [end("a", 1)]);
+}
+
+#[test]
+fn a_second_opener_is_refused_until_the_first_has_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = SqliteStore::open(directory.path()).unwrap();
+    let error = SqliteStore::open(directory.path()).err().unwrap().to_string();
+    let says = format!("is in use by another chanwire process (pid {})", process::id());
+    assert!(error.contains(&says), "{error}");
+    drop(first);
+    SqliteStore::open(directory.path()).unwrap();
+}
+
+#[test]
+fn a_closed_store_is_one_file_with_everything_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    store.commit(&[append("a", 1)]).unwrap();
+    drop(store);
+    assert_eq!(bytes(directory.path()).keys().collect::<Vec<_>>(), ["chanwire.db"]);
+    let copy = tempfile::tempdir().unwrap();
+    fs::copy(directory.path().join("chanwire.db"), copy.path().join("chanwire.db")).unwrap();
+    assert_eq!(SqliteStore::open(copy.path()).unwrap().load().unwrap().logs, [end("a", 1)]);
+}
+
+#[test]
+fn what_is_no_database_is_refused_and_left_as_it_is() {
+    for content in ["x", "SQLite format 3\0", &"no database at all\n".repeat(1000)] {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("chanwire.db"), content).unwrap();
+        refused(directory.path(), "chanwire.db is not a database, and was left as it is; move it away");
+    }
+}
+
+#[test]
+fn the_database_of_another_application_is_refused_and_left_as_it_is() {
+    for mode in ["DELETE", "WAL"] {
+        let directory = tempfile::tempdir().unwrap();
+        let other = Connection::open(directory.path().join("chanwire.db")).unwrap();
+        other.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+        other.pragma_update(None, "application_id", 0x0102_0304).unwrap();
+        other.pragma_update(None, "journal_mode", mode).unwrap();
+        other.execute_batch("CREATE TABLE logs (text TEXT); INSERT INTO logs VALUES ('precious')").unwrap();
+        drop(other);
+        refused(
+            directory.path(),
+            "is the database of another application (its id is 0x01020304), and was left as it is",
+        );
+    }
+}
+
+#[test]
+fn the_database_of_a_newer_version_is_refused_and_left_as_it_is() {
+    // Where its log still holds the version, the database's own bytes tell the old one.
+    for only_in_the_log in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        SqliteStore::open(directory.path()).unwrap().commit(&[append("a", 1)]).unwrap();
+        let newer = Connection::open(directory.path().join("chanwire.db")).unwrap();
+        newer.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, only_in_the_log).unwrap();
+        newer.pragma_update(None, "user_version", 99).unwrap();
+        drop(newer);
+        assert_eq!(bytes(directory.path()).contains_key("chanwire.db-wal"), only_in_the_log);
+        refused(
+            directory.path(),
+            "written by a newer chanwire (its schema is version 99, this program knows version 1)",
+        );
+    }
+}
+
+#[test]
+fn a_log_without_its_database_is_refused_and_left_as_it_is() {
+    for suffix in ["-wal", "-journal"] {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(format!("chanwire.db{suffix}")), "precious").unwrap();
+        refused(directory.path(), &format!("chanwire.db is missing, but its log {}", directory.path().display()));
+    }
+}
+
+#[test]
+fn a_directory_in_the_place_of_the_database_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("chanwire.db")).unwrap();
+    let error = SqliteStore::open(directory.path()).err().unwrap().to_string();
+    assert!(error.starts_with("cannot read the database"), "{error}");
+}
+
+#[test]
+fn a_start_that_was_cut_short_is_made_good_by_the_next() {
+    for leftover in ["chanwire.db", "chanwire.db.new"] {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(leftover), if leftover == "chanwire.db" { "" } else { "half" }).unwrap();
+        SqliteStore::open(directory.path()).unwrap().commit(&[append("a", 1)]).unwrap();
+        assert_eq!(SqliteStore::open(directory.path()).unwrap().load().unwrap().logs, [end("a", 1)]);
+        assert_eq!(bytes(directory.path()).len(), 1);
+    }
+}
+
+#[test]
+fn a_row_that_cannot_be_is_reported_with_its_channel() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    let damages = [
+        ("host = '0.0.0.0'", "is damaged: the channel \"a\" is hosted at \"0.0.0.0\", port 22240"),
+        ("registered_from = 'x'", "is damaged: the channel \"a\" was registered from \"x\""),
+        ("port = 70000", "cannot read"),
+        ("position = -1", "cannot read"),
+    ];
+    for (damage, says) in damages {
+        store.commit(&[put("a", "10.0.0.1", 1)]).unwrap();
+        store.connection.execute(&format!("UPDATE channels SET {damage}"), []).unwrap();
+        let error = store.load().unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
+fn the_log_stays_short_under_a_writer_that_never_rests() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    let log = directory.path().join("chanwire.db-wal");
+    let (content, per_commit, commits) = ("x".repeat(8000), 16, 640);
+    let mut longest = 0;
+    for commit in 0..commits {
+        let first = commit * per_commit + 1;
+        let writes: Vec<Write> =
+            (first..first + per_commit).map(|id| Write::Append(message("a", id, &content))).collect();
+        store.commit(&writes).unwrap();
+        longest = longest.max(fs::metadata(&log).unwrap().len());
+    }
+    // 82 MB of content; a commit adds about 200 kB to the log.
+    let bound = u64::from(checkpoint::BOUND) + (1 << 20);
+    assert!(longest <= bound, "the log grew to {longest} bytes");
+    drop(store);
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    assert_eq!(store.load().unwrap().logs, [end("a", commits * per_commit)]);
+}
+
+#[test]
+fn a_reader_that_holds_the_log_stops_no_commit_and_the_log_shrinks_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    let log = directory.path().join("chanwire.db-wal");
+    let content = "x".repeat(60_000);
+    let mut next = 1;
+    let mut commit = |store: &mut SqliteStore| {
+        let writes: Vec<Write> = (next..next + 16).map(|id| Write::Append(message("a", id, &content))).collect();
+        store.commit(&writes).unwrap();
+        next += 16;
+        fs::metadata(&log).unwrap().len()
+    };
+    commit(&mut store);
+    let reader = schema::connect(&store.file).unwrap();
+    let transaction = reader.unchecked_transaction().unwrap();
+    let count = |connection: &Connection| -> i64 {
+        connection.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(count(&transaction), 16);
+    let bound = u64::from(checkpoint::BOUND);
+    while commit(&mut store) <= bound + (8 << 20) {}
+    assert_eq!(count(&transaction), 16, "the reader sees what it began with");
+    drop(transaction);
+    // Started over, the log's file is cut to its bound.
+    while commit(&mut store) > bound {}
+}

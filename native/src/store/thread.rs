@@ -1,0 +1,211 @@
+//! The thread that a store works on.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::mpsc::{Receiver, Sender, channel},
+    thread::{Builder, JoinHandle},
+};
+
+use chanwire_core::hub::{StoreCommand, StoreOutcome};
+
+use super::{Store, StoreError, health::Health};
+
+const THREAD: &str = "store";
+
+/// Gives a store its own thread. `outcomes` is called there, once for each command, in their order.
+///
+/// A store that panics answers [`StoreOutcome::Failed`] and goes on. Only a panic of `outcomes` itself ends the thread;
+/// `outcomes` is dropped then, so that who waits at the other end of its channel learns of it.
+///
+/// # Errors
+///
+/// If the system refuses the thread.
+pub(crate) fn start(
+    store: impl Store,
+    outcomes: impl Fn(StoreOutcome) + Send + 'static,
+) -> Result<StoreHandle, StoreError> {
+    let (commands, inbox) = channel();
+    let thread = Builder::new()
+        .name(THREAD.into())
+        .spawn(move || Worker::new(store).run(&inbox, outcomes))
+        .map_err(|cause| StoreError::Thread { name: THREAD, cause })?;
+    Ok(StoreHandle { commands, thread })
+}
+
+/// A running store.
+#[must_use = "the store is closed in order only by `close`"]
+pub(crate) struct StoreHandle {
+    commands: Sender<StoreCommand>,
+    thread: JoinHandle<()>,
+}
+
+/// The store's thread has ended: nothing answers a command that it did not take, nor the one it had in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the store's thread has ended; restart the server")]
+pub(crate) struct StoreGone;
+
+impl StoreHandle {
+    /// Hands the store its next command. It never blocks.
+    ///
+    /// # Errors
+    ///
+    /// If the thread is gone. No outcome will come: the command [failed](StoreOutcome::Failed).
+    pub(crate) fn send(&self, command: StoreCommand) -> Result<(), StoreGone> {
+        self.commands.send(command).map_err(|_| StoreGone)
+    }
+
+    /// Lets the store finish the commands it was given, closes it, and waits for that.
+    ///
+    /// It blocks for as long as the disk takes.
+    pub(crate) fn close(self) {
+        drop(self.commands);
+        if self.thread.join().is_err() {
+            tracing::error!("the store's thread had ended before it was told to");
+        }
+    }
+}
+
+struct Worker<S> {
+    store: S,
+    commits: Health,
+    loads: Health,
+}
+
+impl<S: Store> Worker<S> {
+    fn new(store: S) -> Self {
+        Self { store, commits: Health::new("commit"), loads: Health::new("load") }
+    }
+
+    fn run(mut self, inbox: &Receiver<StoreCommand>, outcomes: impl Fn(StoreOutcome)) {
+        while let Ok(command) = inbox.recv() {
+            outcomes(self.execute(command));
+        }
+    }
+
+    fn execute(&mut self, command: StoreCommand) -> StoreOutcome {
+        match command {
+            StoreCommand::Commit(writes) => {
+                let result = guard(|| self.store.commit(&writes));
+                self.commits.observe(&result);
+                result.map_or(StoreOutcome::Failed, |()| StoreOutcome::Committed)
+            }
+            StoreCommand::Load => {
+                let result = guard(|| self.store.load());
+                self.loads.observe(&result);
+                result.map_or(StoreOutcome::Failed, StoreOutcome::Loaded)
+            }
+        }
+    }
+}
+
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the store panicked: {0}; this is a defect, please report it")]
+    Panic(String),
+}
+
+/// Makes a panic a failure like any other: a server that answers SERVER_ERROR is better than one that hangs. After
+/// any failure the hub loads, so nothing is built on what the panic left behind.
+fn guard<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, Failure> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => Ok(result?),
+        Err(panic) => {
+            let says = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+            Err(Failure::Panic(says.unwrap_or("without a message").to_owned()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use chanwire_core::hub::{Snapshot, Write};
+
+    use super::*;
+
+    /// Does as it is told: `Ok` for a commit of nothing, and so on, and writes down what happens to it.
+    struct Fake {
+        commits: Vec<Result<(), &'static str>>,
+        diary: Arc<Mutex<Vec<&'static str>>>,
+        proceed: Receiver<()>,
+    }
+
+    impl Store for Fake {
+        fn load(&mut self) -> Result<Snapshot, StoreError> {
+            self.diary.lock().unwrap().push("load");
+            Ok(Snapshot::default())
+        }
+
+        fn commit(&mut self, _: &[Write]) -> Result<(), StoreError> {
+            self.proceed.recv().unwrap();
+            self.diary.lock().unwrap().push("commit");
+            match self.commits.remove(0) {
+                Ok(()) => Ok(()),
+                Err("panic") => panic!("oh"),
+                Err(what) => Err(StoreError::Damaged { file: "chanwire.db".into(), what: what.into() }),
+            }
+        }
+    }
+
+    impl Drop for Fake {
+        fn drop(&mut self) {
+            self.diary.lock().unwrap().push("closed");
+        }
+    }
+
+    fn fake(commits: &[Result<(), &'static str>]) -> (Fake, Sender<()>, Arc<Mutex<Vec<&'static str>>>) {
+        let (go, proceed) = channel();
+        let diary = Arc::new(Mutex::new(Vec::new()));
+        (Fake { commits: commits.to_vec(), diary: Arc::clone(&diary), proceed }, go, diary)
+    }
+
+    #[test]
+    fn every_command_has_its_outcome_though_the_store_fails_or_panics() {
+        let (store, go, diary) = fake(&[Ok(()), Err("broken"), Err("panic"), Ok(())]);
+        let (told, outcomes) = channel();
+        let store = start(store, move |outcome| told.send(outcome).unwrap()).unwrap();
+        let failed = [StoreOutcome::Committed, StoreOutcome::Failed, StoreOutcome::Failed, StoreOutcome::Committed];
+        for expected in failed {
+            go.send(()).unwrap();
+            store.send(StoreCommand::Commit(Vec::new())).unwrap();
+            assert_eq!(outcomes.recv().unwrap(), expected);
+            store.send(StoreCommand::Load).unwrap();
+            assert_eq!(outcomes.recv().unwrap(), StoreOutcome::Loaded(Snapshot::default()));
+        }
+        store.close();
+        let each = ["commit", "load"].repeat(4);
+        assert_eq!(*diary.lock().unwrap(), [each, vec!["closed"]].concat());
+    }
+
+    #[test]
+    fn closing_waits_for_the_command_in_hand_and_then_for_the_store() {
+        let (store, go, diary) = fake(&[Ok(())]);
+        let (told, outcomes) = channel();
+        let store = start(store, move |outcome| told.send(outcome).unwrap()).unwrap();
+        store.send(StoreCommand::Commit(Vec::new())).unwrap();
+        let closing = std::thread::spawn(move || store.close());
+        assert!(diary.lock().unwrap().is_empty());
+        go.send(()).unwrap();
+        closing.join().unwrap();
+        assert_eq!(outcomes.recv().unwrap(), StoreOutcome::Committed);
+        assert_eq!(*diary.lock().unwrap(), ["commit", "closed"]);
+    }
+
+    #[test]
+    fn a_thread_that_is_gone_is_told_to_both_ends() {
+        let (store, _go, diary) = fake(&[]);
+        let (told, outcomes) = channel::<StoreOutcome>();
+        let store = start(store, move |_| panic!("{told:?}")).unwrap();
+        store.send(StoreCommand::Load).unwrap();
+        outcomes.recv().unwrap_err();
+        while store.send(StoreCommand::Load).is_ok() {
+            std::thread::yield_now();
+        }
+        store.close();
+        assert_eq!(*diary.lock().unwrap(), ["load", "closed"]);
+    }
+}

@@ -1,0 +1,234 @@
+//! Generators: values, JSON texts and whole streams, right, nearly right and wrong.
+
+use chanwire_core::wire::{Address, Channel, ErrorResponse, Message, Request, Response, StoredMessage, Timestamp};
+use proptest::{collection::vec, prelude::*, sample::select, test_runner::Config};
+
+use crate::respell::Json;
+
+/// Runs a property so many times. What a run finds becomes a test of its own, so no file of seeds is kept.
+#[must_use]
+pub fn times(cases: u32) -> Config {
+    Config { cases, failure_persistence: None, ..Config::default() }
+}
+
+/// Any string, with controls, quotes, backslashes and scalar values of every length.
+pub fn text(length: std::ops::Range<usize>) -> impl Strategy<Value = String> {
+    vec(any::<char>(), length).prop_map(|chars| chars.into_iter().collect())
+}
+
+/// A channel's or a user's name.
+pub fn name() -> impl Strategy<Value = String> {
+    let inner = any::<char>().prop_map(|char| if char.is_control() { 'é' } else { char });
+    let outer = inner.clone().prop_map(|char| if char.is_whitespace() { 'x' } else { char });
+    prop_oneof![
+        select(vec!["general", "test_channel", "ä", "a b", "\"\\/", "\u{200b}"]).prop_map(String::from),
+        outer.clone().prop_map(String::from),
+        (outer.clone(), vec(inner, 0..63), outer)
+            .prop_map(|(first, middle, last)| [first].into_iter().chain(middle).chain([last]).collect()),
+    ]
+}
+
+/// A label of a host name that is not a number.
+fn label() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?", "[0-9]{1,3}[a-z]", "[a-z]{63}"]
+}
+
+/// The spelling of a host that the protocol accepts.
+pub fn host() -> impl Strategy<Value = String> {
+    let names = vec(label(), 1..4).prop_map(|labels| labels.join("."));
+    let v4 = (1_u8..224, any::<[u8; 3]>()).prop_map(|(a, [b, c, d])| std::net::Ipv4Addr::new(a, b, c, d));
+    let mapped = v4.clone().prop_map(|ip| ip.to_ipv6_mapped().to_string());
+    let v6 = (1_u16..0xff00, any::<[u16; 7]>()).prop_map(|(first, rest)| {
+        let [b, c, d, e, f, g, h] = rest;
+        std::net::Ipv6Addr::new(first, b, c, d, e, f, g, h).to_string()
+    });
+    prop_oneof![
+        select(vec!["localhost", "127.0.0.1", "::1", "LOCALHOST", "0:0:0:0:0:0:0:1"]).prop_map(String::from),
+        names,
+        v4.prop_map(|ip| ip.to_string()),
+        mapped,
+        v6,
+    ]
+}
+
+/// An address.
+pub fn address() -> impl Strategy<Value = Address> {
+    (host(), 1..=u16::MAX).prop_filter_map("an address", |(host, port)| Address::new(host, port))
+}
+
+/// A channel.
+pub fn channel() -> impl Strategy<Value = Channel> {
+    (name(), address()).prop_map(|(channel_name, address)| Channel { channel_name, address })
+}
+
+/// A moment that twenty bytes can say.
+pub fn timestamp() -> impl Strategy<Value = Timestamp> {
+    prop_oneof![0_i64..4_102_444_800, any::<i64>()].prop_map(Timestamp::from_unix)
+}
+
+/// A request that a server accepts.
+pub fn request() -> impl Strategy<Value = Request> {
+    let message = (name(), text(1..40), proptest::option::of(name())).prop_map(
+        |(username, message_content, channel_name)| Message { username, message_content, channel_name },
+    );
+    prop_oneof![
+        1 => Just(Request::List),
+        3 => channel().prop_map(Request::Host),
+        3 => message.prop_map(Request::Message),
+    ]
+}
+
+/// A response.
+pub fn response() -> impl Strategy<Value = Response> {
+    let error = (any::<bool>(), text(0..20), text(0..40)).prop_map(|(client, error, details)| {
+        Response::Error(if client {
+            ErrorResponse::request(error, details)
+        } else {
+            ErrorResponse::server(error, details)
+        })
+    });
+    prop_oneof![
+        vec(channel(), 0..4).prop_map(Response::Channels),
+        name().prop_map(|channel_name| Response::Hosted { channel_name }),
+        timestamp().prop_map(|timestamp| Response::Delivered { timestamp }),
+        error,
+    ]
+}
+
+/// A message as its channel keeps it.
+pub fn stored_message() -> impl Strategy<Value = StoredMessage> {
+    let id = prop_oneof![1..100_u64, Just((1 << 53) - 1), 1..1_u64 << 53];
+    (name(), id, name(), text(1..40), timestamp()).prop_map(
+        |(channel_name, id, username, message_content, timestamp)| StoredMessage {
+            channel_name,
+            id,
+            username,
+            message_content,
+            timestamp,
+        },
+    )
+}
+
+/// A JSON tree of any kind, members repeated and numbers in every form.
+pub fn json() -> impl Strategy<Value = Json> {
+    let leaf = prop_oneof![
+        2 => select(vec!["null", "true", "false", "0", "-0", "1e0", "1E400", "22236"]).prop_map(|raw| Json::Raw(raw.into())),
+        1 => "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,4})?([eE][+-]?[0-9]{1,3})?".prop_map(Json::Raw),
+        3 => text(0..8).prop_map(Json::Text),
+        1 => "[\\[\\]{}\"\\\\,:]{0,6}".prop_map(Json::Text),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![vec(inner.clone(), 0..4).prop_map(Json::Array), members(inner).prop_map(Json::Object)]
+    })
+}
+
+fn members(value: impl Strategy<Value = Json>) -> impl Strategy<Value = Vec<(String, Json)>> {
+    let name = prop_oneof![
+        select(vec!["username", "channel_name", "message_content", "a", "", "\\", "\"}"]).prop_map(String::from),
+        text(0..4),
+    ];
+    vec((name, value), 0..4)
+}
+
+/// The text of a JSON object, in any spelling.
+pub fn object_text() -> impl Strategy<Value = Vec<u8>> {
+    (members(json()), choices()).prop_map(|(members, choices)| Json::Object(members).spell(&choices).into_bytes())
+}
+
+/// The text of a JSON array, in any spelling.
+pub fn array_text() -> impl Strategy<Value = Vec<u8>> {
+    (vec(json(), 0..4), choices()).prop_map(|(array, choices)| Json::Array(array).spell(&choices).into_bytes())
+}
+
+/// The text of any JSON value, in any spelling.
+pub fn json_text() -> impl Strategy<Value = Vec<u8>> {
+    (json(), choices()).prop_map(|(json, choices)| json.spell(&choices).into_bytes())
+}
+
+/// What a [`Json`] is spelled by.
+pub fn choices() -> impl Strategy<Value = Vec<u8>> {
+    vec(any::<u8>(), 0..64)
+}
+
+/// A byte that is likely to matter in JSON.
+fn json_byte() -> impl Strategy<Value = u8> {
+    prop_oneof![
+        6 => select(b"\"\\{}[],:".to_vec()),
+        3 => select(b"0123456789-+.eEutrfnbdaD/ \t\r\n".to_vec()),
+        1 => any::<u8>(),
+    ]
+}
+
+/// The same bytes with a few of them changed, removed, added or doubled.
+pub fn mutated(bytes: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+    let edit = (any::<prop::sample::Index>(), 0_u8..6, json_byte());
+    (bytes, vec(edit, 0..4)).prop_map(|(mut bytes, edits)| {
+        for (index, action, byte) in edits {
+            let at = index.index(bytes.len() + 1);
+            match (action, bytes.get_mut(at)) {
+                (0 | 1, Some(old)) => *old = byte,
+                (2, Some(_)) => drop(bytes.remove(at)),
+                (3, Some(_)) => {
+                    let tail = bytes.split_off(at);
+                    bytes.extend_from_slice(&tail);
+                    bytes.extend_from_slice(&tail);
+                }
+                (4, Some(_)) => bytes.truncate(at),
+                _ => bytes.insert(at, byte),
+            }
+        }
+        bytes
+    })
+}
+
+/// A piece of a stream of requests, most often one after which the stream goes on.
+fn segment() -> impl Strategy<Value = Vec<u8>> {
+    let frame = request().prop_map(|request| {
+        let mut out = Vec::new();
+        request.encode(&mut out);
+        out
+    });
+    let word = prop_oneof![
+        4 => select(vec!["LIST", "HOST", "MESSAGE", "PING", "list", "OK", "REQUEST_ERROR", "SERVER_ERROR"]).prop_map(String::from),
+        1 => "[A-Za-z_]{1,34}",
+    ];
+    let ending = select(vec!["\r\n", "\r\n", "\r\n", "\r\n ", "\n", "\r", "\r\r\n", "", " \r\n", ":"]);
+    let line = (word, ending).prop_map(|(word, ending)| format!("{word}{ending}").into_bytes());
+    let respelled = (select(vec!["HOST\r\n", "MESSAGE\r\n \n", "PING\r\n", "LIST\r\n\t"]), object_text())
+        .prop_map(|(line, text)| [line.as_bytes(), &text].concat());
+    prop_oneof![
+        4 => frame,
+        4 => line,
+        3 => respelled,
+        2 => "[ \t\r\n]{1,5}".prop_map(String::into_bytes),
+        2 => object_text(),
+        1 => json_text(),
+        1 => mutated(object_text()),
+        1 => "[{}\\[\\]\"\\\\ a]{1,12}".prop_map(String::into_bytes),
+        1 => (60_usize..68, any::<bool>()).prop_map(|(depth, close)| {
+            let close = if close { "]".repeat(depth) } else { String::new() };
+            ("[".repeat(depth) + &close).into_bytes()
+        }),
+    ]
+}
+
+/// A stream as a peer might send it: frames, nearly frames, white space and what is none of it.
+pub fn stream() -> impl Strategy<Value = Vec<u8>> {
+    let stream = || vec(segment(), 0..8).prop_map(|segments| segments.concat());
+    prop_oneof![4 => stream(), 1 => mutated(stream())]
+}
+
+/// A limit on payloads: the protocol's, or one that a short stream passes. None is 0: then not even the first bracket could be a fault's byte.
+pub fn limit() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => Just(65_536_usize), 1 => 1..4_usize, 2 => 4..120_usize]
+}
+
+/// Positions to cut at; some repeat, so that some pieces are empty.
+pub fn cuts() -> impl Strategy<Value = Vec<usize>> {
+    (vec(0..600_usize, 0..8), any::<bool>()).prop_map(|(mut cuts, twice)| {
+        if twice {
+            cuts.extend(cuts.clone());
+        }
+        cuts
+    })
+}

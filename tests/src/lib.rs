@@ -1,0 +1,15 @@
+//! What the tests of the whole project share: the protocol's examples, ways to run and show streams, naive models
+//! to compare with, and generators.
+#![forbid(unsafe_code)]
+
+pub mod examples;
+pub mod generate;
+pub mod hub_model;
+pub mod hub_trial;
+pub mod link;
+pub mod model;
+pub mod respell;
+pub mod show;
+pub mod store;
+pub mod stream;
+pub mod tree;

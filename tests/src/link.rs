@@ -1,0 +1,111 @@
+//! A connection without sockets: what a driver does for an endpoint, with every read and write as short as the test
+//! likes.
+
+use std::collections::VecDeque;
+
+use chanwire_core::{
+    Time,
+    endpoint::{Endpoint, Link},
+};
+
+/// One end of a connection, and the bytes that are on their way to it.
+#[derive(Debug)]
+pub struct End<E> {
+    /// The state machine.
+    pub endpoint: E,
+    /// Everything that it has written.
+    pub written: Vec<u8>,
+    inbox: VecDeque<u8>,
+    /// The peer has shut down its sending half: nothing comes behind the inbox.
+    ending: bool,
+    told: bool,
+    last: Link,
+}
+
+impl<E: Endpoint> End<E> {
+    /// An end of a new connection.
+    pub const fn new(endpoint: E) -> Self {
+        let inbox = VecDeque::new();
+        Self { endpoint, written: Vec::new(), inbox, ending: false, told: false, last: Link::Open }
+    }
+
+    /// The peer sent this.
+    pub fn arrive(&mut self, bytes: &[u8]) {
+        self.inbox.extend(bytes);
+    }
+
+    /// The peer has shut down its sending half.
+    pub fn end_arrives(&mut self) {
+        self.ending = true;
+    }
+
+    /// One read of at most `most` bytes, if it wants to read and something is there. What it read, empty at the end
+    /// of the stream.
+    pub fn read(&mut self, now: Time, most: usize) -> Option<Vec<u8>> {
+        if !self.endpoint.wants_read() || self.endpoint.link() >= Link::Close || self.told {
+            return None;
+        }
+        if self.inbox.is_empty() {
+            if !self.ending {
+                return None;
+            }
+            self.told = true;
+            self.endpoint.handle_eof(now);
+            return Some(Vec::new());
+        }
+        let bytes: Vec<u8> = self.inbox.drain(..most.clamp(1, self.inbox.len())).collect();
+        self.endpoint.handle_input(now, &bytes);
+        Some(bytes)
+    }
+
+    /// One write of at most `most` bytes, and what was written.
+    pub fn write(&mut self, now: Time, most: usize) -> Vec<u8> {
+        if self.endpoint.link() >= Link::Close {
+            return Vec::new();
+        }
+        let mut slices = [&[][..]; 3];
+        let count = self.endpoint.transmit(&mut slices);
+        let bytes: Vec<u8> = slices.iter().take(count).flat_map(|slice| slice.iter().copied()).take(most).collect();
+        if !bytes.is_empty() {
+            self.endpoint.handle_written(now, bytes.len());
+        }
+        self.written.extend_from_slice(&bytes);
+        bytes
+    }
+
+    /// Bytes that wait to be written, as far as one large vectored write sees them.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        let mut slices = [&[][..]; 256];
+        let count = self.endpoint.transmit(&mut slices);
+        slices.iter().take(count).map(|slice| slice.len()).sum()
+    }
+
+    /// What the driver does with the connection itself.
+    ///
+    /// # Panics
+    ///
+    /// If it moves back.
+    pub fn link(&mut self) -> Link {
+        let link = self.endpoint.link();
+        assert!(link >= self.last, "the connection goes from {:?} back to {link:?}", self.last);
+        self.last = link;
+        link
+    }
+
+    /// Whether the sending half is shut down.
+    pub fn has_finished(&mut self) -> bool {
+        self.link() >= Link::Close || self.link() >= Link::FinishWriting && self.unsent() == 0
+    }
+}
+
+/// Carries at most `most` bytes from one end towards the other, and the end of the stream once it is there.
+pub fn carry<A: Endpoint, B: Endpoint>(from: &mut End<A>, to: &mut End<B>, now: Time, most: usize) -> bool {
+    let bytes = from.write(now, most);
+    to.arrive(&bytes);
+    if from.has_finished() && !to.ending {
+        to.end_arrives();
+        return true;
+    }
+    !bytes.is_empty()
+}

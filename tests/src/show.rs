@@ -1,0 +1,134 @@
+//! Streams, items and payloads as text that a person can review.
+
+use std::fmt::Write as _;
+
+use chanwire_core::{
+    Span,
+    wire::{Command, Decoder, Fault, Head, Item, PayloadFault, Request, Response, Skipped, Status, StoredMessage},
+};
+
+/// Bytes as a Rust byte string shows them; a long run of one byte is shown as `‹a×1000›`.
+#[must_use]
+pub fn bytes(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for run in bytes.chunk_by(|a, b| a == b) {
+        let byte = run.iter().take(1).flat_map(|byte| byte.escape_ascii()).map(char::from);
+        let byte: String = byte.collect::<String>().replace("\\\"", "\"").replace("\\'", "'");
+        if run.len() > 16 {
+            let _ = write!(out, "‹{byte}×{}›", run.len());
+        } else {
+            out.push_str(&byte.repeat(run.len()));
+        }
+    }
+    out
+}
+
+fn span(span: Span) -> String {
+    format!("{}..{}", span.start, span.end)
+}
+
+/// A head whose frames have a meaning that a table shows.
+pub trait Meaning: Head {
+    /// What the payload means, or what is wrong in it.
+    fn meaning(self, payload: &[u8]) -> String;
+}
+
+impl Meaning for Command {
+    fn meaning(self, payload: &[u8]) -> String {
+        decoded(&Request::decode(self, payload))
+    }
+}
+
+impl Meaning for Status {
+    /// What an answer means depends on its request, which no table of one direction knows.
+    fn meaning(self, payload: &[u8]) -> String {
+        match self {
+            Self::Push => decoded(&StoredMessage::decode(payload)),
+            _ => bytes(payload),
+        }
+    }
+}
+
+/// A value that a table shows by what it says, not by how it is held.
+pub trait Shown {
+    /// What it says.
+    fn shown(&self) -> String;
+}
+
+impl Shown for Request {
+    fn shown(&self) -> String {
+        let mut out = Vec::new();
+        self.encode(&mut out);
+        bytes(&out)
+    }
+}
+
+impl Shown for Response {
+    fn shown(&self) -> String {
+        let mut out = Vec::new();
+        self.encode(&mut out);
+        bytes(&out)
+    }
+}
+
+impl Shown for StoredMessage {
+    fn shown(&self) -> String {
+        let Self { channel_name, id, username, message_content, timestamp } = self;
+        format!("{channel_name:?} {id} {username:?} {message_content:?} {timestamp}")
+    }
+}
+
+/// What reading a payload gave.
+pub fn decoded<T: Shown>(result: &Result<T, PayloadFault>) -> String {
+    match result {
+        Ok(value) => format!("means {}", value.shown()),
+        Err(fault) => {
+            let reply = fault.reply();
+            let at = fault.at.map_or(String::from("no byte"), |at| format!("byte {at}"));
+            format!("{}: {} [{at}]", reply.error, bytes(reply.details.as_bytes()))
+        }
+    }
+}
+
+/// What a decoder says of a stream: each item with its span, the number of bytes after which it is known, and what it
+/// is; then what the end of the stream adds.
+pub fn stream<H: Meaning>(stream: &[u8], limit: usize) -> String {
+    let mut out = format!("    {}\n", bytes(stream));
+    let mut decoder = Decoder::<H>::new(limit);
+    for (index, byte) in stream.iter().enumerate() {
+        decoder.feed(std::slice::from_ref(byte));
+        items(&mut decoder, &format!("after {}", index + 1), &mut out);
+    }
+    decoder.finish();
+    items(&mut decoder, "at end", &mut out);
+    out
+}
+
+/// Appends a line for each item that is there.
+pub fn items<H: Meaning>(decoder: &mut Decoder<H>, when: &str, out: &mut String) {
+    while let Some(item) = decoder.next_item() {
+        let what = match &item {
+            Item::Frame(frame) => format!(
+                "frame {} {}, CRLF {}, payload {}: {}",
+                frame.head.name(),
+                span(frame.head_span),
+                span(frame.separator),
+                span(frame.payload_span),
+                frame.head.meaning(frame.payload),
+            ),
+            Item::Fault(fault) => fault_line(fault),
+            Item::Skipped(_, Skipped::WhiteSpace) => "white space".into(),
+            Item::Skipped(_, Skipped::Object) => "skipped object".into(),
+            Item::Skipped(_, Skipped::Discarded) => "discarded".into(),
+        };
+        let _ = writeln!(out, "  {:<9} {when:<10} {what}", span(item.span()));
+    }
+}
+
+/// A fault as a line: what its sender is told, where, and what follows.
+#[must_use]
+pub fn fault_line(fault: &Fault) -> String {
+    let at = fault.at.map_or(String::from("no byte"), |at| format!("byte {at}"));
+    let next = if fault.is_recoverable() { "goes on" } else { "closes" };
+    format!("{}: {} [head '{}', {at}, {next}]", fault.error(), bytes(fault.details().as_bytes()), bytes(fault.head.as_bytes()))
+}

@@ -1,0 +1,188 @@
+//! Runs a stream through a decoder in many ways and checks that they agree.
+
+use chanwire_core::{
+    Span,
+    wire::{Decoder, Fault, FaultKind, Head, Item, Skipped},
+};
+
+/// An item that owns its bytes, so that runs can be compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen<H> {
+    /// A frame.
+    Frame {
+        /// Its first word.
+        head: H,
+        /// Where the first word stands.
+        head_span: Span,
+        /// Where the CRLF stands.
+        separator: Span,
+        /// Where the payload stands.
+        payload_span: Span,
+        /// The payload.
+        payload: Vec<u8>,
+    },
+    /// A fault, without its words: they follow from these.
+    Fault {
+        /// Its bytes.
+        span: Span,
+        /// The byte that decided it.
+        at: Option<u64>,
+        /// The first word of the frame.
+        head: String,
+        /// What is wrong.
+        kind: FaultKind,
+    },
+    /// Bytes that mean nothing.
+    Skipped(Span, Skipped),
+}
+
+impl<H: Head> Seen<H> {
+    /// The bytes that it covers.
+    #[must_use]
+    pub const fn span(&self) -> Span {
+        match self {
+            Self::Frame { head_span, payload_span, .. } => Span::new(head_span.start, payload_span.end),
+            Self::Fault { span, .. } | Self::Skipped(span, _) => *span,
+        }
+    }
+}
+
+impl<H: Head> From<Item<'_, H>> for Seen<H> {
+    fn from(item: Item<'_, H>) -> Self {
+        match item {
+            Item::Frame(frame) => Self::Frame {
+                head: frame.head,
+                head_span: frame.head_span,
+                separator: frame.separator,
+                payload_span: frame.payload_span,
+                payload: frame.payload.to_vec(),
+            },
+            Item::Fault(fault) => Self::from(fault),
+            Item::Skipped(span, why) => Self::Skipped(span, why),
+        }
+    }
+}
+
+impl<H> From<Fault> for Seen<H> {
+    fn from(fault: Fault) -> Self {
+        Self::Fault { span: fault.span, at: fault.at, head: fault.head, kind: fault.kind }
+    }
+}
+
+/// What a decoder says of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run<H> {
+    /// The items before the end of the stream was told.
+    pub before: Vec<Seen<H>>,
+    /// The items after it.
+    pub after: Vec<Seen<H>>,
+}
+
+impl<H: Head> Run<H> {
+    /// All items.
+    pub fn all(&self) -> impl Iterator<Item = &Seen<H>> {
+        self.before.iter().chain(&self.after)
+    }
+}
+
+/// Every item that the bytes so far complete.
+pub fn drain<H: Head>(decoder: &mut Decoder<H>) -> Vec<Seen<H>> {
+    std::iter::from_fn(|| decoder.next_item().map(Seen::from)).collect()
+}
+
+/// Feeds the pieces one by one, taking what is there after each, and then the end of the stream.
+///
+/// # Panics
+///
+/// If what the decoder says of the frame that is still arriving does not fit the items.
+pub fn run<'a, H: Head>(pieces: impl IntoIterator<Item = &'a [u8]>, limit: usize) -> Run<H> {
+    let mut decoder = Decoder::new(limit);
+    let (mut before, mut fed) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        decoder.feed(piece);
+        fed.extend_from_slice(piece);
+        before.extend(drain(&mut decoder));
+        check_rest(&decoder, before.last().map_or(0, |item: &Seen<H>| item.span().end), &fed);
+    }
+    decoder.finish();
+    let after = drain(&mut decoder);
+    assert!(decoder.is_closed(), "something can still come after the end of {fed:?}");
+    Run { before, after }
+}
+
+/// The bytes after the last item are the partial frame, or white space, or come after the end of the conversation.
+fn check_rest<H: Head>(decoder: &Decoder<H>, told: u64, fed: &[u8]) {
+    assert_eq!(decoder.unread(), 0, "bytes are left unread although no item came");
+    match decoder.partial() {
+        Some(partial) => assert_eq!(
+            (partial.span.end, decoder.is_closed()),
+            (fed.len() as u64, false),
+            "the partial frame of {fed:?}"
+        ),
+        None if decoder.is_closed() => {}
+        None => assert!(rest(fed, told).iter().all(|byte| b" \t\r\n".contains(byte)), "between frames: {fed:?}"),
+    }
+    if let Some(partial) = decoder.partial() {
+        assert_eq!(partial.span.start, told, "the partial frame starts where the last item of {fed:?} ends");
+    }
+}
+
+fn rest(bytes: &[u8], from: u64) -> &[u8] {
+    usize::try_from(from).ok().and_then(|from| bytes.get(from..)).unwrap_or_default()
+}
+
+/// The stream in pieces that end at these positions, in any order; positions that repeat give empty pieces.
+#[must_use]
+pub fn cut<'a>(stream: &'a [u8], at: &[usize]) -> Vec<&'a [u8]> {
+    let mut at: Vec<usize> = at.iter().map(|at| at % (stream.len() + 1)).collect();
+    at.sort_unstable();
+    at.push(stream.len());
+    let mut start = 0;
+    at.into_iter()
+        .map(|end| {
+            let piece = stream.get(start..end).unwrap_or_default();
+            start = end;
+            piece
+        })
+        .collect()
+}
+
+/// Items cover every byte of the stream in order, none twice and none empty.
+///
+/// # Panics
+///
+/// If they do not.
+pub fn check_tiling<H: Head>(run: &Run<H>, length: usize) {
+    let mut at = 0;
+    for item in run.all() {
+        let span = item.span();
+        assert_eq!(span.start, at, "a gap or an overlap before {item:?}");
+        assert!(span.end > at, "an empty item {item:?}");
+        at = span.end;
+    }
+    assert_eq!(at, length as u64, "the items end before the stream");
+}
+
+/// Runs a stream whole, in two pieces at every byte, byte by byte, and every beginning of it on its own; all of them
+/// must agree. Gives what the whole stream says.
+///
+/// # Panics
+///
+/// If they do not agree, or do not tile.
+pub fn check_every_cut<H: Head>(stream: &[u8], limit: usize) -> Run<H> {
+    let whole = run::<H>([stream], limit);
+    check_tiling(&whole, stream.len());
+    assert_eq!(run(stream.chunks(1), limit), whole, "byte by byte");
+    for at in 0..=stream.len() {
+        let (left, right) = stream.split_at(at);
+        assert_eq!(run([left, b"", right], limit), whole, "cut at {at}");
+        let beginning = run::<H>([left], limit);
+        check_tiling(&beginning, at);
+        assert_eq!(
+            Some(&*beginning.before),
+            whole.before.get(..beginning.before.len()),
+            "what is known after {at} bytes changes with what follows"
+        );
+    }
+    whole
+}

@@ -1,0 +1,247 @@
+//! Values to bytes and back: every value, every scalar value, every spelling; and the bytes themselves, against
+//! another writer's.
+
+use chanwire_core::wire::{Command, Decoder, Head as _, Item, Request, Response, Status, StoredMessage, json::Reader};
+use chanwire_core::wire::{Channel, ErrorResponse, Message};
+use chanwire_tests::{
+    generate::{self, times},
+    respell::Json,
+    show,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+/// The one frame that these bytes are: its head and its payload.
+fn frame<H: chanwire_core::wire::Head>(bytes: &[u8]) -> (H, Vec<u8>) {
+    let mut decoder = Decoder::<H>::new(usize::MAX);
+    decoder.feed(bytes);
+    let Some(Item::Frame(frame)) = decoder.next_item() else { panic!("no frame: {}", show::bytes(bytes)) };
+    let (head, payload) = (frame.head, frame.payload.to_vec());
+    assert_eq!(frame.span().end, bytes.len() as u64, "{}", show::bytes(bytes));
+    (head, payload)
+}
+
+fn encoded(encode: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode(&mut out);
+    out
+}
+
+/// A string as another writer writes it. Its escapes are the protocol's.
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap()
+}
+
+/// A channel, put together from another writer's strings.
+fn channel_text(channel: &Channel) -> String {
+    format!(
+        "{{\"channel_name\": {}, \"peer_server_ip\": {}, \"peer_server_port\": {}}}",
+        quoted(&channel.channel_name),
+        quoted(channel.address.host()),
+        channel.address.port()
+    )
+}
+
+fn request_text(request: &Request) -> String {
+    match request {
+        Request::List => "LIST\r\n".into(),
+        Request::Host(channel) => format!("HOST\r\n{}", channel_text(channel)),
+        Request::Message(Message { username, message_content, channel_name }) => {
+            let channel = channel_name.as_ref().map(|name| format!(", \"channel_name\": {}", quoted(name)));
+            format!(
+                "MESSAGE\r\n{{\"username\": {}, \"message_content\": {}{}}}",
+                quoted(username),
+                quoted(message_content),
+                channel.unwrap_or_default()
+            )
+        }
+        other => panic!("{other:?} has no text here"),
+    }
+}
+
+fn response_text(response: &Response) -> String {
+    match response {
+        Response::Channels(channels) => {
+            let channels: Vec<_> = channels.iter().map(channel_text).collect();
+            format!("OK\r\n{{\"channels\": [{}]}}", channels.join(", "))
+        }
+        Response::Hosted { channel_name } => {
+            format!("OK\r\n{{\"status\": \"success\", \"channel_name\": {}}}", quoted(channel_name))
+        }
+        Response::Delivered { timestamp } => {
+            format!("OK\r\n{{\"status\": \"delivered\", \"timestamp\": \"{timestamp}\"}}")
+        }
+        Response::Error(ErrorResponse { error, details, .. }) => {
+            format!("{}\r\n{{\"error\": {}, \"details\": {}}}", response.status().name(), quoted(error), quoted(details))
+        }
+        other => panic!("{other:?} has no text here"),
+    }
+}
+
+/// The command that a response answers.
+fn answers(response: &Response) -> Command {
+    match response {
+        Response::Hosted { .. } => Command::Host,
+        Response::Delivered { .. } => Command::Message,
+        _ => Command::List,
+    }
+}
+
+/// The same payload with its members in another order, unknown ones between them, and spelled otherwise.
+fn respelled(payload: &[u8], choices: &[u8]) -> String {
+    let value: Value = serde_json::from_slice(payload).unwrap();
+    let Json::Object(mut members) = Json::from(&value) else { panic!("{value} is no object") };
+    members.insert(members.len() / 2, ("unknown".into(), Json::from(&json!({"channel_name": [1.5, null]}))));
+    let turn = choices.len() % members.len();
+    members.rotate_left(turn);
+    Json::Object(members).spell(choices)
+}
+
+proptest! {
+    #![proptest_config(times(1000))]
+
+    #[test]
+    fn requests_come_back(request in generate::request(), choices in generate::choices()) {
+        let bytes = encoded(|out| request.encode(out));
+        prop_assert_eq!(String::from_utf8(bytes.clone()).unwrap(), request_text(&request));
+        prop_assert_eq!(request.validate(), Ok(()));
+        let (command, payload) = frame::<Command>(&bytes);
+        prop_assert_eq!(command, request.command());
+        let decoded = Request::decode(command, &payload).unwrap();
+        prop_assert_eq!(&decoded, &request);
+        prop_assert_eq!(encoded(|out| decoded.encode(out)), bytes);
+        if command.takes_payload() {
+            let other = respelled(&payload, &choices);
+            prop_assert_eq!(Request::decode(command, other.as_bytes()), Ok(request), "{}", other);
+        }
+    }
+
+    #[test]
+    fn responses_come_back(response in generate::response(), choices in generate::choices()) {
+        let bytes = encoded(|out| response.encode(out));
+        prop_assert_eq!(String::from_utf8(bytes.clone()).unwrap(), response_text(&response));
+        let (status, payload) = frame::<Status>(&bytes);
+        prop_assert_eq!(status, response.status());
+        let decoded = Response::decode(answers(&response), status, &payload).unwrap();
+        prop_assert_eq!(&decoded, &response);
+        prop_assert_eq!(encoded(|out| decoded.encode(out)), bytes);
+        let other = respelled(&payload, &choices);
+        prop_assert_eq!(Response::decode(answers(&response), status, other.as_bytes()), Ok(response), "{}", other);
+    }
+
+    #[test]
+    fn stored_messages_are_read_in_any_spelling(message in generate::stored_message(), choices in generate::choices()) {
+        let payload = json!({
+            "channel_name": message.channel_name,
+            "id": message.id,
+            "username": message.username,
+            "message_content": message.message_content,
+            "timestamp": message.timestamp.to_string(),
+        }).to_string();
+        prop_assert_eq!(StoredMessage::decode(payload.as_bytes()), Ok(message.clone()));
+        let other = respelled(payload.as_bytes(), &choices);
+        prop_assert_eq!(StoredMessage::decode(other.as_bytes()), Ok(message), "{}", other);
+    }
+
+    #[test]
+    fn what_was_decoded_encodes_to_what_decodes_alike(
+        command in proptest::sample::select(vec![Command::Host, Command::Message]),
+        payload in generate::mutated(generate::request().prop_map(|request| encoded(|out| request.encode(out)))),
+    ) {
+        // Whatever is accepted at all has canonical bytes, and these are stable.
+        let payload = &payload[payload.iter().position(|byte| *byte == b'{').unwrap_or(0)..];
+        if let Ok(request) = Request::decode(command, payload) {
+            let bytes = encoded(|out| request.encode(out));
+            let (command, canonical) = frame::<Command>(&bytes);
+            prop_assert_eq!(Request::decode(command, &canonical), Ok(request));
+        }
+    }
+
+    #[test]
+    fn any_string_can_be_encoded_even_one_that_no_server_accepts(
+        username in generate::text(0..70), message_content in generate::text(0..70), channel_name in generate::text(0..70)
+    ) {
+        let message = Message { username, message_content, channel_name: Some(channel_name) };
+        let request = Request::Message(message.clone());
+        let (_, payload) = frame::<Command>(&encoded(|out| request.encode(out)));
+        let expected = json!({
+            "username": message.username,
+            "message_content": message.message_content,
+            "channel_name": message.channel_name,
+        });
+        prop_assert_eq!(serde_json::from_slice::<Value>(&payload).unwrap(), expected);
+        prop_assert_eq!(request.validate(), Request::decode(Command::Message, &payload).map(|_| ()));
+    }
+
+    #[test]
+    fn a_fault_s_reply_can_be_sent_and_read(stream in generate::stream()) {
+        let mut decoder = Decoder::<Command>::new(100);
+        decoder.feed(&stream);
+        decoder.finish();
+        while let Some(item) = decoder.next_item() {
+            let reply = match &item {
+                Item::Fault(fault) => fault.reply(),
+                Item::Frame(frame) => match Request::decode(frame.head, frame.payload) {
+                    Err(fault) => fault.reply(),
+                    Ok(_) => continue,
+                },
+                Item::Skipped(..) => continue,
+            };
+            // What a peer sent never reaches a terminal raw.
+            prop_assert!(!reply.details.chars().any(char::is_control), "{reply:?}");
+            let (status, payload) = frame::<Status>(&encoded(|out| reply.encode(out)));
+            prop_assert_eq!(status, Status::RequestError);
+            prop_assert_eq!(Response::decode(Command::List, status, &payload), Ok(Response::Error(reply)));
+        }
+    }
+}
+
+#[test]
+fn every_scalar_value_comes_back_in_a_message() {
+    let scalars: Vec<char> = ('\0'..=char::MAX).collect();
+    assert_eq!(scalars.len(), 0x11_0000 - 0x800);
+    for chars in scalars.chunks(4096) {
+        let message_content: String = chars.iter().collect();
+        let message = Message { username: "u".into(), message_content, channel_name: None };
+        let bytes = encoded(|out| Request::Message(message.clone()).encode(out));
+        let (command, payload) = frame::<Command>(&bytes);
+        let other: Value = serde_json::from_slice(&payload).unwrap();
+        assert_eq!(other["message_content"].as_str(), Some(&*message.message_content));
+        assert_eq!(Request::decode(command, &payload), Ok(Request::Message(message)));
+    }
+}
+
+#[test]
+fn every_scalar_value_is_read_from_its_escapes() {
+    let scalars: Vec<char> = ('\0'..=char::MAX).collect();
+    for chars in scalars.chunks(4096) {
+        let text: String = chars.iter().collect();
+        // Lower and upper case digits by turns.
+        let escaped = Json::Text(text.clone()).spell(&[1, 2].repeat(2048));
+        let mut reader = Reader::new(escaped.as_bytes());
+        let Ok(Some(token)) = reader.next_token() else { panic!("no string from {:?} on", chars.first()) };
+        let chanwire_core::wire::json::TokenKind::String(read) = token.kind else { panic!("{token:?}") };
+        assert_eq!(read.decode(), text);
+    }
+}
+
+/// What stands between the quotes for this character.
+fn escape(char: char) -> String {
+    let content = Request::Message(Message { username: "u".into(), message_content: char.into(), channel_name: None });
+    let bytes = encoded(|out| content.encode(out));
+    let (before, after) = ("MESSAGE\r\n{\"username\": \"u\", \"message_content\": \"", "\"}");
+    let text = String::from_utf8(bytes).unwrap();
+    text.strip_prefix(before).and_then(|text| text.strip_suffix(after)).unwrap().into()
+}
+
+#[test]
+fn escapes_are_exactly_the_canonical_ones() {
+    let escapes: Vec<String> = (0..0x20).filter_map(char::from_u32).chain(['"', '\\']).map(escape).collect();
+    assert_eq!(
+        escapes.join(" "),
+        r#"\u0000 \u0001 \u0002 \u0003 \u0004 \u0005 \u0006 \u0007 \b \t \n \u000b \f \r \u000e \u000f \u0010 \u0011 \u0012 \u0013 \u0014 \u0015 \u0016 \u0017 \u0018 \u0019 \u001a \u001b \u001c \u001d \u001e \u001f \" \\"#
+    );
+    for raw in ['/', '\u{7f}', '\u{80}', '\u{2028}', '\u{2029}', '\u{feff}', '\u{ffff}', '\u{1f600}', char::MAX, '\'', '<'] {
+        assert_eq!(escape(raw), String::from(raw));
+    }
+}

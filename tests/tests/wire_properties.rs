@@ -1,0 +1,222 @@
+//! What holds for every stream: the decoder against a naive one, against itself in other pieces, and against another
+//! parser's idea of where an object ends.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use chanwire_core::wire::{Command, Decoder, FaultKind, Request, Skipped, Status};
+use chanwire_tests::{
+    generate::{self, times},
+    model, show,
+    stream::{Seen, check_every_cut, check_tiling, cut, drain, run},
+};
+use proptest::prelude::*;
+use serde_json::{StreamDeserializer, Value, de::SliceRead};
+
+proptest! {
+    #![proptest_config(times(1500))]
+
+    #[test]
+    fn the_decoder_agrees_with_the_naive_one(stream in generate::stream(), limit in generate::limit()) {
+        let run = run::<Command>([&*stream], limit);
+        check_tiling(&run, stream.len());
+        let items: Vec<_> = run.all().cloned().collect();
+        prop_assert_eq!(items, model::items(&stream, limit), "{}", show::bytes(&stream));
+    }
+
+    #[test]
+    fn the_other_direction_agrees_too(stream in generate::stream(), limit in generate::limit()) {
+        let run = run::<Status>([&*stream], limit);
+        let items: Vec<_> = run.all().cloned().collect();
+        prop_assert_eq!(items, model::items(&stream, limit), "{}", show::bytes(&stream));
+    }
+
+    #[test]
+    fn items_do_not_depend_on_the_cuts(
+        stream in generate::stream(), limit in generate::limit(), cuts in generate::cuts()
+    ) {
+        let whole = run::<Command>([&*stream], limit);
+        prop_assert_eq!(&run(cut(&stream, &cuts), limit), &whole);
+        prop_assert_eq!(&run(stream.chunks(1), limit), &whole);
+    }
+
+    #[test]
+    fn items_may_be_taken_late(stream in generate::stream(), limit in generate::limit(), cuts in generate::cuts()) {
+        let mut decoder = Decoder::<Command>::new(limit);
+        for piece in cut(&stream, &cuts) {
+            decoder.feed(piece);
+            // One item at most after each piece: the others wait in the buffer.
+            let before = decoder.unread();
+            let item = decoder.next_item().map(Seen::from);
+            prop_assert!(decoder.unread() <= before, "{item:?} makes bytes unread again");
+            decoder.feed(b"");
+        }
+        let mut early = Decoder::<Command>::new(limit);
+        early.feed(&stream);
+        early.finish();
+        early.feed(b"these bytes are no part of it");
+        let whole = run::<Command>([&*stream], limit);
+        let items = drain(&mut early);
+        prop_assert_eq!(items, whole.all().cloned().collect::<Vec<_>>());
+        prop_assert_eq!(early.next_item(), None);
+    }
+}
+
+proptest! {
+    #![proptest_config(times(60))]
+
+    #[test]
+    fn every_single_cut_agrees(stream in generate::stream(), limit in generate::limit()) {
+        prop_assume!(stream.len() < 400);
+        check_every_cut::<Command>(&stream, limit);
+    }
+}
+
+/// What another parser says of the first value in these bytes.
+enum Oracle {
+    /// It ends before this byte.
+    Ends(usize),
+    /// It is right as far as it goes.
+    Incomplete,
+    /// It is no JSON.
+    Wrong,
+}
+
+fn oracle<'de, T: serde::Deserialize<'de>>(bytes: &'de [u8]) -> Oracle {
+    let mut values = StreamDeserializer::<_, T>::new(SliceRead::new(bytes));
+    match values.next() {
+        None => Oracle::Incomplete,
+        Some(Ok(_)) => Oracle::Ends(values.byte_offset()),
+        Some(Err(error)) if error.is_eof() => Oracle::Incomplete,
+        Some(Err(_)) => Oracle::Wrong,
+    }
+}
+
+/// Runs an object as the payload of a HOST and compares its end with the oracle's.
+///
+/// They may disagree in one way only: what is wrong inside the brackets is nothing to the frame layer, so where the
+/// oracle finds an error the decoder may find an end; it must then find the payload wrong. And beyond 64 levels it
+/// stops, where the oracle goes on.
+fn check_end(object: &[u8]) -> Result<(), TestCaseError> {
+    const BEFORE: &[u8] = b"HOST\r\n";
+    let run = run::<Command>([&[BEFORE, object].concat()[..]], usize::MAX);
+    let first = run.all().next().unwrap();
+    let shown = show::bytes(object);
+    let too_deep = matches!(first, Seen::Fault { kind: FaultKind::TooDeep { .. }, .. });
+    match oracle::<serde::de::IgnoredAny>(object) {
+        Oracle::Ends(end) => {
+            prop_assert!(too_deep || first.span().end == (BEFORE.len() + end) as u64, "{first:?} but end {end}: {shown}");
+            prop_assert!(too_deep || matches!(first, Seen::Frame { .. }), "{first:?}: {shown}");
+        }
+        Oracle::Incomplete => {
+            let incomplete = matches!(first, Seen::Fault { kind: FaultKind::Incomplete(_), .. });
+            prop_assert!(too_deep || incomplete, "{first:?} of an object without an end: {shown}");
+        }
+        Oracle::Wrong => {}
+    }
+    if let (Seen::Frame { payload, .. }, Oracle::Wrong) = (first, oracle::<serde::de::IgnoredAny>(object)) {
+        let read = Request::decode(Command::Host, payload);
+        prop_assert!(read.is_err(), "{read:?} of what is no JSON: {shown}");
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(times(3000))]
+
+    #[test]
+    fn a_frame_ends_where_another_parser_ends_the_object(
+        object in generate::object_text(), tail in generate::mutated(generate::object_text())
+    ) {
+        let bytes = [&object[..], &tail].concat();
+        // A whole object first, so the end is known and its own.
+        prop_assert!(matches!(oracle::<serde::de::IgnoredAny>(&bytes), Oracle::Ends(end) if end == object.len()));
+        check_end(&bytes)?;
+    }
+
+    #[test]
+    fn mutated_objects_end_alike(object in generate::mutated(generate::object_text())) {
+        prop_assume!(object.first() == Some(&b'{'));
+        check_end(&object)?;
+    }
+
+    #[test]
+    fn arrays_are_refused_up_to_the_end_that_another_parser_finds(array in generate::array_text()) {
+        let run = run::<Command>([&[b"MESSAGE\r\n", &array[..], b"LIST\r\n"].concat()[..]], 65_536);
+        let end = (9 + array.len()) as u64;
+        prop_assert!(
+            matches!(run.before.first(), Some(Seen::Fault { kind: FaultKind::PayloadIsArray, span, .. }) if span.end == end),
+            "{run:?}"
+        );
+        prop_assert!(matches!(run.before.last(), Some(Seen::Frame { head: Command::List, .. })), "{run:?}");
+    }
+
+    #[test]
+    fn a_payload_at_the_limit_passes_and_one_byte_less_does_not(object in generate::object_text()) {
+        let stream = [b"HOST\r\n", &object[..]].concat();
+        let at_limit = run::<Command>([&*stream], object.len());
+        prop_assert!(matches!(at_limit.before[..], [Seen::Frame { .. }]), "{at_limit:?}");
+        let limit = object.len() - 1;
+        let over = run::<Command>([&*stream], limit);
+        let end = (stream.len() - 1) as u64;
+        prop_assert!(
+            matches!(over.before[..], [Seen::Fault { at: Some(at), kind, span, .. }]
+                if at == end && span.end == end && kind == FaultKind::TooLarge { limit }),
+            "{over:?}"
+        );
+    }
+}
+
+#[test]
+fn depth_sixty_four_ends_and_sixty_five_does_not() {
+    for (open, close) in [("{\"a\":", "}"), ("[", "]")] {
+        for depth in [63_usize, 64, 65] {
+            let object = format!("{}0{}", open.repeat(depth), close.repeat(depth));
+            let run = run::<Command>([format!("PING\r\n{object}LIST\r\n").as_bytes()], 65_536);
+            let listed = matches!(run.before.last(), Some(Seen::Frame { head: Command::List, .. }));
+            assert_eq!(listed, depth <= 64, "{object}");
+        }
+    }
+}
+
+#[test]
+fn the_oracle_tells_an_end_from_an_error() {
+    assert!(matches!(oracle::<Value>(b"{\"a\": \"}\"} x"), Oracle::Ends(10)));
+    assert!(matches!(oracle::<Value>(b"{\"a\": \"}\""), Oracle::Incomplete));
+    assert!(matches!(oracle::<Value>(b"{\"a\" 1}"), Oracle::Wrong));
+}
+
+const MEGABYTE: usize = 1 << 20;
+
+#[test]
+fn ten_megabytes_of_white_space_are_one_item_in_any_pieces() {
+    let mut stream = b"LIST\r\n".to_vec();
+    stream.resize(10 * MEGABYTE, b'\n');
+    stream.extend_from_slice(b"HOST\r\n");
+    stream.resize(20 * MEGABYTE, b' ');
+    stream.extend_from_slice(b"{}LIST\r\n");
+    let whole = items(&stream, stream.len());
+    assert!(
+        matches!(
+            &whole[..],
+            [
+                Seen::Frame { head: Command::List, .. },
+                Seen::Skipped(space, Skipped::WhiteSpace),
+                Seen::Frame { head: Command::Host, .. },
+                Seen::Frame { head: Command::List, .. },
+            ] if space.len() == 10 * MEGABYTE as u64 - 6
+        ),
+        "{whole:?}"
+    );
+    for piece in [4096, 65_537] {
+        assert_eq!(items(&stream, piece), whole, "pieces of {piece} bytes");
+    }
+}
+
+fn items(stream: &[u8], piece: usize) -> Vec<Seen<Command>> {
+    let mut decoder = Decoder::new(65_536);
+    let mut items = Vec::new();
+    for piece in stream.chunks(piece) {
+        decoder.feed(piece);
+        items.extend(drain(&mut decoder));
+    }
+    items
+}

@@ -1,0 +1,133 @@
+//! The inspector's decoder and composer for the browser: `chanwire-inspect` behind JavaScript's types, and no logic of
+//! its own.
+//!
+//! Everything that leaves is a plain object of strings, numbers, booleans and arrays, as `types.d.ts` declares it.
+
+use std::collections::BTreeMap;
+
+use chanwire_inspect::Problem;
+use serde::{Serialize, Serializer};
+use wasm_bindgen::prelude::*;
+
+/// The types of what leaves, for TypeScript.
+#[wasm_bindgen(typescript_custom_section)]
+pub const TYPES: &str = include_str!("types.d.ts");
+
+/// Both directions of one connection: decodes them and pairs answers with requests.
+#[derive(Debug)]
+#[wasm_bindgen]
+pub struct Conversation(chanwire_inspect::Conversation);
+
+#[wasm_bindgen]
+impl Conversation {
+    /// A connection that was just opened, to a server that reads payloads of at most so many bytes.
+    #[wasm_bindgen(constructor)]
+    #[must_use]
+    pub fn new(#[wasm_bindgen(js_name = maxPayload)] max_payload: Option<u32>) -> Self {
+        let max_payload = max_payload.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        Self(chanwire_inspect::Conversation::new(max_payload))
+    }
+
+    /// Takes the bytes of one read or write, at a time in milliseconds. Returns the rows that they complete.
+    ///
+    /// # Errors
+    ///
+    /// A direction that is neither `out` nor `in`.
+    #[wasm_bindgen(unchecked_return_type = "Row[]")]
+    pub fn feed(
+        &mut self,
+        #[wasm_bindgen(unchecked_param_type = "Direction")] direction: &str,
+        time: f64,
+        bytes: &[u8],
+    ) -> Result<JsValue, JsError> {
+        plain(&self.0.feed(parse(direction)?, time, bytes))
+    }
+
+    /// One direction has ended. Returns the rows that this completes.
+    ///
+    /// # Errors
+    ///
+    /// A direction that is neither `out` nor `in`.
+    #[wasm_bindgen(unchecked_return_type = "Row[]")]
+    pub fn finish(
+        &mut self,
+        #[wasm_bindgen(unchecked_param_type = "Direction")] direction: &str,
+        time: f64,
+    ) -> Result<JsValue, JsError> {
+        plain(&self.0.finish(parse(direction)?, time))
+    }
+
+    /// The frame that is still arriving in one direction, if any.
+    ///
+    /// # Errors
+    ///
+    /// A direction that is neither `out` nor `in`.
+    #[wasm_bindgen(unchecked_return_type = "PartialFrame | undefined")]
+    pub fn partial(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "Direction")] direction: &str,
+    ) -> Result<JsValue, JsError> {
+        plain(&self.0.partial(parse(direction)?))
+    }
+}
+
+/// A form for each command that there is.
+#[wasm_bindgen(unchecked_return_type = "CommandForm[]")]
+pub fn commands() -> Result<JsValue, JsError> {
+    plain(&chanwire_inspect::commands())
+}
+
+/// The canonical bytes of a request from what was typed into each field, or what the server would find wrong. An empty
+/// field is absent.
+///
+/// # Errors
+///
+/// Values that are no object of strings.
+#[wasm_bindgen(unchecked_return_type = "Composed")]
+pub fn compose(
+    command: &str,
+    #[wasm_bindgen(unchecked_param_type = "Record<string, string>")] values: JsValue,
+) -> Result<JsValue, JsError> {
+    let values: BTreeMap<String, String> = serde_wasm_bindgen::from_value(values)?;
+    plain(&match chanwire_inspect::compose(command, &values) {
+        Ok(bytes) => Composed::Bytes { bytes },
+        Err(problems) => Composed::Problems { problems },
+    })
+}
+
+/// What the server would say of these bytes, were they all that a connection sends.
+#[wasm_bindgen(unchecked_return_type = "Row[]")]
+pub fn check(bytes: &[u8]) -> Result<JsValue, JsError> {
+    plain(&chanwire_inspect::check(bytes))
+}
+
+/// The version of this package.
+#[wasm_bindgen]
+#[must_use]
+pub fn version() -> String {
+    env!("CARGO_PKG_VERSION").into()
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Composed {
+    Bytes {
+        #[serde(serialize_with = "byte_array")]
+        bytes: Vec<u8>,
+    },
+    Problems {
+        problems: Vec<Problem>,
+    },
+}
+
+fn byte_array<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
+}
+
+fn parse(direction: &str) -> Result<chanwire_inspect::Direction, JsError> {
+    direction.parse().map_err(|problem: String| JsError::new(&problem))
+}
+
+fn plain(value: &impl Serialize) -> Result<JsValue, JsError> {
+    Ok(value.serialize(&serde_wasm_bindgen::Serializer::new().serialize_maps_as_objects(true))?)
+}

@@ -1,0 +1,73 @@
+/** The page's side of decoding: messages to the worker, questions with answers. */
+
+import type { FromWorker, Question, Questions, ToWorker } from "./messages";
+
+/** What is needed of a `Worker`. */
+export interface WorkerLike {
+  postMessage(message: unknown, transfer: Transferable[]): void;
+  addEventListener(type: "message", listener: (event: MessageEvent<FromWorker>) => void): void;
+  addEventListener(type: "error", listener: (event: ErrorEvent) => void): void;
+}
+
+export interface DecoderEvents {
+  ready(message: Extract<FromWorker, { type: "ready" }>): void;
+  rows(message: Extract<FromWorker, { type: "rows" }>): void;
+  failed(message: string): void;
+}
+
+interface Waiting {
+  resolve(answer: unknown): void;
+  reject(error: Error): void;
+}
+
+export class DecoderClient {
+  readonly #worker: WorkerLike;
+  readonly #waiting = new Map<number, Waiting>();
+  #next = 1;
+
+  constructor(worker: WorkerLike, events: DecoderEvents) {
+    this.#worker = worker;
+    worker.addEventListener("message", ({ data }) => {
+      switch (data.type) {
+        case "ready":
+          events.ready(data);
+          break;
+        case "rows":
+          events.rows(data);
+          break;
+        case "failed":
+          events.failed(data.message);
+          break;
+        case "answer":
+          this.#settle(data.id)?.resolve(data.answer);
+          break;
+        case "refused":
+          this.#settle(data.id)?.reject(new Error(data.message));
+          break;
+      }
+    });
+    worker.addEventListener("error", (event) => {
+      events.failed(event.message || "the worker's script could not be loaded");
+    });
+  }
+
+  /** Bytes are handed over: their buffer is gone afterwards. */
+  send(message: Exclude<ToWorker, { type: "ask" }>): void {
+    this.#worker.postMessage(message, message.type === "bytes" ? [message.bytes.buffer] : []);
+  }
+
+  ask<Q extends Question>(question: Q, ask: Questions[Q]["ask"]): Promise<Questions[Q]["answer"]> {
+    const id = this.#next;
+    this.#next += 1;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve: (answer) => resolve(answer as Questions[Q]["answer"]), reject });
+      this.#worker.postMessage({ type: "ask", id, question, ask }, []);
+    });
+  }
+
+  #settle(id: number): Waiting | undefined {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    return waiting;
+  }
+}

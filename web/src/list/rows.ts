@@ -1,0 +1,99 @@
+/** Draws the rows of a long list that can be seen, with as many elements as fit, used again and again. */
+
+import { ScrollModel } from "./scroll";
+
+export interface RowPainter {
+  /** Make an empty row. */
+  create(): HTMLElement;
+  /** Fill it for the row at `index`. */
+  paint(element: HTMLElement, index: number): void;
+}
+
+export class VirtualRows {
+  readonly model: ScrollModel;
+  /** Called when the person scrolled. */
+  onscroll: () => void = () => undefined;
+
+  readonly #scroller: HTMLElement;
+  readonly #painter: RowPainter;
+  readonly #bar: HTMLElement;
+  readonly #layer: HTMLElement;
+  readonly #observer: ResizeObserver;
+  #pool: HTMLElement[] = [];
+
+  /** `scroller` must be positioned and scroll vertically; its own content is made here. */
+  constructor(scroller: HTMLElement, rowHeight: number, painter: RowPainter) {
+    this.model = new ScrollModel(rowHeight);
+    this.#scroller = scroller;
+    this.#painter = painter;
+    this.#layer = document.createElement("div");
+    this.#layer.className = "rows-layer";
+    this.#bar = document.createElement("div");
+    this.#bar.className = "rows-bar";
+    scroller.append(this.#layer, this.#bar);
+    scroller.addEventListener("scroll", this.#scrolled, { passive: true });
+    scroller.addEventListener("wheel", this.#wheel, { passive: false });
+    this.#observer = new ResizeObserver(() => {
+      const follow = this.model.atEnd && this.model.position > 0;
+      this.#measure();
+      if (follow) this.model.moveToEnd();
+      this.draw();
+    });
+    this.#observer.observe(scroller);
+    this.#measure();
+  }
+
+  /** Show the model as it stands now. */
+  draw(): void {
+    const { model } = this;
+    this.#bar.style.height = `${model.barHeight}px`;
+    if (Math.round(this.#scroller.scrollTop) !== model.bar) this.#scroller.scrollTop = model.bar;
+    const { start, end } = model.visible();
+    while (this.#pool.length < end - start) {
+      const element = this.#painter.create();
+      this.#pool.push(element);
+      this.#layer.append(element);
+    }
+    this.#pool.forEach((element, i) => {
+      const index = start + i;
+      element.hidden = index >= end;
+      if (element.hidden) return;
+      element.style.transform = `translateY(${model.offset(index)}px)`;
+      this.#painter.paint(element, index);
+    });
+  }
+
+  destroy(): void {
+    this.#observer.disconnect();
+    this.#scroller.removeEventListener("scroll", this.#scrolled);
+    this.#scroller.removeEventListener("wheel", this.#wheel);
+    this.#scroller.replaceChildren();
+  }
+
+  #measure(): void {
+    const height = this.#scroller.clientHeight;
+    this.model.setViewport(height);
+    // The layer always covers the viewport and takes no room in what is scrolled.
+    this.#layer.style.height = `${height}px`;
+    this.#bar.style.marginTop = `${-height}px`;
+  }
+
+  readonly #scrolled = (): void => {
+    const bar = Math.round(this.#scroller.scrollTop);
+    if (bar === this.model.bar) return;
+    this.model.barMovedTo(bar);
+    this.onscroll();
+    this.draw();
+  };
+
+  /** On a scaled list one turn of the wheel would jump over hundreds of rows, so it is carried out here. */
+  readonly #wheel = (event: WheelEvent): void => {
+    if (!this.model.scaled || event.ctrlKey || event.deltaY === 0) return;
+    event.preventDefault();
+    const unit =
+      event.deltaMode === 1 ? this.model.rowHeight : event.deltaMode === 2 ? this.model.viewport : 1;
+    this.model.moveBy(event.deltaY * unit);
+    this.onscroll();
+    this.draw();
+  };
+}

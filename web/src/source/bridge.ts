@@ -1,0 +1,169 @@
+/** The bridge: one WebSocket of the server's own HTTP side carries one TCP connection. */
+
+import { parseControl, type FromBridge, type ToBridge } from "./control";
+import { Refused, type Link, type LinkEvents, type Source, type Target } from "./source";
+
+/** What is needed of a `WebSocket`. */
+export interface SocketLike {
+  binaryType: BinaryType;
+  send(data: string | Uint8Array<ArrayBuffer>): void;
+  close(code?: number): void;
+  addEventListener(type: "open", listener: () => void): void;
+  addEventListener(type: "message", listener: (event: { data: unknown }) => void): void;
+  addEventListener(type: "close", listener: (event: { code: number; reason: string }) => void): void;
+}
+
+export const TOKEN_REFUSED = 4401;
+
+/** The bridge's bound on one message. */
+const LARGEST_WRITE = 1024 * 1024;
+/** Credit is given back in steps of this size: a quarter of what the bridge starts with. */
+const CREDIT_STEP = 256 * 1024;
+
+/** In words, what a WebSocket's close code says. */
+function closeReason(code: number, reason: string): string {
+  if (reason !== "") return reason;
+  if (code === 1006) return "the bridge is gone (is chanwire serve still running?)";
+  return `the bridge closed the connection (code ${code})`;
+}
+
+export class BridgeSource implements Source {
+  readonly #token: string;
+  readonly #dial: () => SocketLike;
+  readonly #refused: () => void;
+
+  /** `refused` is called when the bridge does not accept the token. */
+  constructor(token: string, dial: () => SocketLike, refused: () => void) {
+    this.#token = token;
+    this.#dial = dial;
+    this.#refused = refused;
+  }
+
+  targets(): Promise<readonly Target[]> {
+    return new Promise((resolve, reject) => {
+      const socket = this.#dial();
+      socket.addEventListener("open", () => {
+        send(socket, { type: "token", token: this.#token });
+      });
+      socket.addEventListener("message", ({ data }) => {
+        const message = typeof data === "string" ? parseControl(data) : undefined;
+        if (message?.type === "welcome") resolve(message.targets);
+        else reject(new Error("The bridge did not answer with its targets; reload the page."));
+        socket.close(1000);
+      });
+      socket.addEventListener("close", ({ code, reason }) => {
+        const words = closeReason(code, reason);
+        reject(code === TOKEN_REFUSED ? new Refused(words) : new Error(words));
+        if (code === TOKEN_REFUSED) this.#refused();
+      });
+    });
+  }
+
+  connect(target: Target, events: LinkEvents): Link {
+    return new BridgeLink(this.#dial(), this.#token, target.id, events, this.#refused);
+  }
+}
+
+function send(socket: SocketLike, message: ToBridge): void {
+  socket.send(JSON.stringify(message));
+}
+
+type State = "dialling" | "greeting" | "connecting" | "open" | "closed";
+
+class BridgeLink implements Link {
+  readonly #socket: SocketLike;
+  readonly #target: string;
+  readonly #events: LinkEvents;
+  #state: State = "dialling";
+  #ended = false;
+  #peerEnded = false;
+  #credit = 0;
+
+  constructor(socket: SocketLike, token: string, target: string, events: LinkEvents, refused: () => void) {
+    this.#socket = socket;
+    this.#target = target;
+    this.#events = events;
+    socket.binaryType = "arraybuffer";
+    socket.addEventListener("open", () => {
+      if (this.#state !== "dialling") return;
+      this.#state = "greeting";
+      send(socket, { type: "token", token });
+    });
+    socket.addEventListener("message", ({ data }) => {
+      if (this.#state === "closed") return;
+      if (data instanceof ArrayBuffer) this.#binary(new Uint8Array(data));
+      else if (typeof data === "string") this.#control(parseControl(data));
+    });
+    socket.addEventListener("close", ({ code, reason }) => {
+      this.#finish(closeReason(code, reason), true);
+      if (code === TOKEN_REFUSED) refused();
+    });
+  }
+
+  get writable(): boolean {
+    return this.#state === "open" && !this.#ended;
+  }
+
+  send(bytes: Uint8Array<ArrayBuffer>): void {
+    if (!this.writable) return;
+    for (let at = 0; at < bytes.length; at += LARGEST_WRITE) {
+      const part = bytes.slice(at, at + LARGEST_WRITE);
+      this.#socket.send(part);
+      this.#events.bytes("out", part);
+    }
+  }
+
+  end(): void {
+    if (!this.writable) return;
+    this.#ended = true;
+    send(this.#socket, { type: "eof" });
+    this.#events.ended("out");
+  }
+
+  close(): void {
+    if (this.#state === "closed") return;
+    this.#socket.close(1000);
+    this.#finish("disconnected by the page", false);
+  }
+
+  taken(bytes: number): void {
+    this.#credit += bytes;
+    if (this.#credit < CREDIT_STEP || this.#state !== "open") return;
+    send(this.#socket, { type: "credit", bytes: this.#credit });
+    this.#credit = 0;
+  }
+
+  #binary(bytes: Uint8Array<ArrayBuffer>): void {
+    if (this.#state === "open") this.#events.bytes("in", bytes);
+    else this.#misunderstood();
+  }
+
+  #control(message: FromBridge | undefined): void {
+    if (message?.type === "welcome" && this.#state === "greeting") {
+      this.#state = "connecting";
+      send(this.#socket, { type: "connect", target: this.#target });
+    } else if (message?.type === "opened" && this.#state === "connecting") {
+      this.#state = "open";
+      this.#events.opened(message.local, message.remote);
+    } else if (message?.type === "eof" && this.#state === "open") {
+      this.#peerEnded = true;
+      this.#events.ended("in");
+    } else if (message?.type === "closed" && this.#state !== "greeting") {
+      // A connection that is closed in order shuts its sending half down first; a reset or a refusal does not.
+      this.#finish(message.reason, !this.#peerEnded);
+    } else {
+      this.#misunderstood();
+    }
+  }
+
+  #misunderstood(): void {
+    this.#socket.close(1000);
+    this.#finish("the bridge said something that this page does not understand; reload the page", true);
+  }
+
+  #finish(reason: string, bad: boolean): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#events.closed(reason, bad);
+  }
+}

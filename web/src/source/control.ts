@@ -1,0 +1,58 @@
+/** Control messages of the bridge. What it says is checked, for the page may be newer or older than the server. */
+
+import type { Target } from "./source";
+
+export type FromBridge =
+  | { readonly type: "welcome"; readonly version: string; readonly targets: readonly Target[] }
+  | { readonly type: "opened"; readonly local: string; readonly remote: string }
+  | { readonly type: "eof" }
+  | { readonly type: "closed"; readonly reason: string };
+
+export type ToBridge =
+  | { readonly type: "token"; readonly token: string }
+  | { readonly type: "connect"; readonly target: string }
+  | { readonly type: "eof" }
+  | { readonly type: "credit"; readonly bytes: number };
+
+function text(value: unknown): value is string {
+  return typeof value === "string";
+}
+
+function target(value: unknown): Target | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const { id, address, channel } = value as Record<string, unknown>;
+  if (!text(id) || !text(address)) return undefined;
+  return text(channel) ? { id, address, channel } : { id, address };
+}
+
+/** The message, or undefined if it is none that this page understands. */
+export function parseControl(data: string): FromBridge | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(data);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== "object" || value === null) return undefined;
+  const message = value as Record<string, unknown>;
+  switch (message["type"]) {
+    case "welcome": {
+      const { version, targets } = message;
+      if (!text(version) || !Array.isArray(targets)) return undefined;
+      const known = targets.map(target).filter((entry) => entry !== undefined);
+      return known.length === targets.length ? { type: "welcome", version, targets: known } : undefined;
+    }
+    case "opened": {
+      const { local, remote } = message;
+      return text(local) && text(remote) ? { type: "opened", local, remote } : undefined;
+    }
+    case "eof":
+      return { type: "eof" };
+    case "closed": {
+      const { reason } = message;
+      return text(reason) ? { type: "closed", reason } : undefined;
+    }
+    default:
+      return undefined;
+  }
+}

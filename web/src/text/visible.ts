@@ -1,0 +1,82 @@
+/** Text from a peer, made so that nothing in it is invisible or changes how the rest is read. */
+
+import { characterAt } from "./utf8";
+
+/** A run of characters that are shown as they are, or one mark that stands for a character or a byte. */
+export interface Piece {
+  readonly text: string;
+  readonly mark: boolean;
+  /** Byte positions. */
+  readonly start: number;
+  readonly end: number;
+  /** The line ends after it. */
+  readonly breaks: boolean;
+}
+
+/** Controls, formatting (bidi, zero width), separators, what is unassigned or private, and blanks other than the space. */
+const HIDDEN = /[\p{C}\p{Zl}\p{Zp}\p{Zs}\p{Default_Ignorable_Code_Point}\u2800]/u;
+
+export function isVisible(code: number): boolean {
+  return code === 0x20 || !HIDDEN.test(String.fromCodePoint(code));
+}
+
+function hex(value: number, digits: number): string {
+  return value.toString(16).toUpperCase().padStart(digits, "0");
+}
+
+const SHORT: ReadonlyMap<number, string> = new Map([
+  [0x09, "\\t"],
+  [0x0a, "\\n"],
+  [0x0d, "\\r"],
+]);
+
+/** The sign for a character that is not visible itself: as Raw would write it, or by its number. */
+function markOf(code: number): string {
+  return SHORT.get(code) ?? (code < 0x80 ? `\\x${hex(code, 2)}` : `U+${hex(code, 4)}`);
+}
+
+export function visible(bytes: Uint8Array): Piece[] {
+  const pieces: Piece[] = [];
+  let run = "";
+  let runStart = 0;
+  const flush = (end: number) => {
+    if (run !== "") pieces.push({ text: run, mark: false, start: runStart, end, breaks: false });
+    run = "";
+  };
+  for (let at = 0; at < bytes.length;) {
+    const character = characterAt(bytes, at);
+    const length = character?.length ?? 1;
+    if (character !== undefined && isVisible(character.code)) {
+      if (run === "") runStart = at;
+      run += String.fromCodePoint(character.code);
+    } else {
+      flush(at);
+      pieces.push({
+        text: character === undefined ? `\\x${hex(bytes[at], 2)}` : markOf(character.code),
+        mark: true,
+        start: at,
+        end: at + length,
+        breaks: character?.code === 0x0a,
+      });
+    }
+    at += length;
+  }
+  flush(bytes.length);
+  return pieces;
+}
+
+const encoder = new TextEncoder();
+
+/** The same for text that is a string already. */
+export function visibleString(text: string): Piece[] {
+  return visible(encoder.encode(text));
+}
+
+/** As plain text, for places that hold nothing else, such as a row of the list. */
+export function visibleText(text: string): string {
+  return HIDDEN.test(text)
+    ? visibleString(text)
+        .map((piece) => piece.text)
+        .join("")
+    : text;
+}

@@ -1,0 +1,237 @@
+import { beforeEach, describe, expect, test, vi } from "vitest";
+import { BridgeSource } from "../src/source/bridge";
+import { parseControl } from "../src/source/control";
+import { Refused, type Link, type LinkEvents } from "../src/source/source";
+import { takeFromAddress, tokenIn } from "../src/source/token";
+import { ascii, FakeSocket } from "./fakes";
+
+const TOKEN = "0123456789abcdef0123456789abcdef";
+const TARGET = { id: "0", address: "127.0.0.1:22236" };
+const WELCOME = { type: "welcome", version: "0.1.0", targets: [TARGET] };
+const OPENED = { type: "opened", target: "0", local: "127.0.0.1:50123", remote: "127.0.0.1:22236" };
+
+let socket: FakeSocket;
+let refused: ReturnType<typeof vi.fn<() => void>>;
+let source: BridgeSource;
+
+beforeEach(() => {
+  socket = new FakeSocket();
+  refused = vi.fn();
+  source = new BridgeSource(TOKEN, () => socket, refused);
+});
+
+describe("asking for the targets", () => {
+  test("sends the token first, and connects to nothing", async () => {
+    const targets = source.targets();
+    expect(socket.sent).toEqual([]);
+    socket.open();
+    expect(socket.controls).toEqual([{ type: "token", token: TOKEN }]);
+    socket.says(WELCOME);
+    expect(await targets).toEqual([TARGET]);
+    expect(socket.controls).toHaveLength(1);
+    expect(socket.closed).toBe(1000);
+  });
+
+  test("is refused when the token is wrong", async () => {
+    const targets = source.targets();
+    socket.open();
+    socket.dies(4401, "wrong token");
+    await expect(targets).rejects.toBeInstanceOf(Refused);
+    expect(refused).toHaveBeenCalledOnce();
+  });
+
+  test("says that the server may be gone when the socket cannot be opened", async () => {
+    const targets = source.targets();
+    socket.dies(1006);
+    await expect(targets).rejects.toThrow(/is chanwire serve still running/);
+    expect(refused).not.toHaveBeenCalled();
+  });
+});
+
+describe("a connection", () => {
+  let log: unknown[];
+  let events: LinkEvents;
+  let link: Link;
+
+  beforeEach(() => {
+    log = [];
+    events = {
+      opened: (local, remote) => log.push(["opened", local, remote]),
+      bytes: (direction, bytes) => log.push([direction, String.fromCharCode(...bytes.slice(0, 100))]),
+      ended: (direction) => log.push(["ended", direction]),
+      closed: (reason, bad) => log.push(["closed", reason, bad]),
+    };
+    link = source.connect(TARGET, events);
+  });
+
+  function open() {
+    socket.open();
+    socket.says(WELCOME);
+    socket.says(OPENED);
+    log.length = 0;
+    socket.sent.length = 0;
+  }
+
+  test("goes by token, welcome, connect, opened", () => {
+    expect(socket.binaryType).toBe("arraybuffer");
+    socket.open();
+    expect(socket.controls).toEqual([{ type: "token", token: TOKEN }]);
+    socket.says(WELCOME);
+    expect(socket.controls.at(-1)).toEqual({ type: "connect", target: "0" });
+    expect(link.writable).toBe(false);
+    socket.says(OPENED);
+    expect(log).toEqual([["opened", "127.0.0.1:50123", "127.0.0.1:22236"]]);
+    expect(link.writable).toBe(true);
+  });
+
+  test("carries bytes both ways unchanged", () => {
+    open();
+    link.send(ascii("LIST\r\n"));
+    socket.bytes(ascii("OK\r\n"));
+    expect(socket.sent).toEqual([ascii("LIST\r\n")]);
+    expect(log).toEqual([
+      ["out", "LIST\r\n"],
+      ["in", "OK\r\n"],
+    ]);
+  });
+
+  test("sends nothing before it is open, nor after its end", () => {
+    link.send(ascii("early"));
+    open();
+    link.end();
+    link.end();
+    link.send(ascii("late"));
+    expect(socket.controls).toEqual([{ type: "eof" }]);
+    expect(log).toEqual([["ended", "out"]]);
+    expect(link.writable).toBe(false);
+  });
+
+  test("cuts what is larger than a message may be", () => {
+    open();
+    link.send(new Uint8Array(2.5 * 1024 * 1024));
+    expect(socket.sent.map((data) => data.length)).toEqual([1 << 20, 1 << 20, 1 << 19]);
+  });
+
+  test("gives credit only for what was taken, and before the bridge runs dry", () => {
+    open();
+    socket.bytes(new Uint8Array(65_536));
+    expect(socket.controls).toEqual([]);
+    let taken = 0;
+    let outstanding = 0;
+    for (let i = 0; i < 1000; i += 1) {
+      link.taken(5000);
+      taken += 5000;
+      const given = (socket.controls as { bytes: number }[]).reduce((sum, { bytes }) => sum + bytes, 0);
+      expect(given).toBeLessThanOrEqual(taken);
+      outstanding = Math.max(outstanding, taken - given);
+    }
+    expect(socket.controls[0]).toMatchObject({ type: "credit" });
+    expect(outstanding).toBeLessThan(512 * 1024);
+  });
+
+  test("ends in order when the server ends and closes", () => {
+    open();
+    socket.says({ type: "eof" });
+    socket.says({ type: "closed", reason: "the server closed the connection" });
+    socket.dies(1000);
+    expect(log).toEqual([
+      ["ended", "in"],
+      ["closed", "the server closed the connection", false],
+    ]);
+  });
+
+  test("tells a reset from an orderly end", () => {
+    open();
+    socket.says({ type: "closed", reason: "connection reset" });
+    expect(log).toEqual([["closed", "connection reset", true]]);
+  });
+
+  test("tells why it was not opened", () => {
+    socket.open();
+    socket.says(WELCOME);
+    socket.says({ type: "closed", reason: "Connection refused (os error 111)" });
+    expect(log).toEqual([["closed", "Connection refused (os error 111)", true]]);
+  });
+
+  test.each([
+    [4404, "no such target", "no such target"],
+    [4429, "too many connections", "too many connections"],
+    [1006, "", "the bridge is gone (is chanwire serve still running?)"],
+    [4400, "", "the bridge closed the connection (code 4400)"],
+  ])("says what close code %i says", (code, reason, words) => {
+    socket.open();
+    socket.dies(code, reason);
+    expect(log).toEqual([["closed", words, true]]);
+    expect(refused).not.toHaveBeenCalled();
+  });
+
+  test("reports a refused token", () => {
+    socket.open();
+    socket.dies(4401, "wrong token");
+    expect(refused).toHaveBeenCalledOnce();
+  });
+
+  test("closes when the page says so, once", () => {
+    open();
+    link.close();
+    link.close();
+    socket.dies(1000);
+    expect(socket.closed).toBe(1000);
+    expect(log).toEqual([["closed", "disconnected by the page", false]]);
+  });
+
+  test.each(["nonsense", '{"type":"opened"}', '{"type":"unheard"}', "[]", "null"])(
+    "gives up on a control message that it does not understand: %s",
+    (text) => {
+      socket.open();
+      socket.says(WELCOME);
+      socket.text(text);
+      expect(socket.closed).toBe(1000);
+      expect(log).toHaveLength(1);
+      expect(log[0]).toMatchObject(["closed", expect.stringMatching(/does not understand/), true]);
+    },
+  );
+
+  test("takes no bytes before it is open", () => {
+    socket.open();
+    socket.bytes(ascii("x"));
+    expect(log).toMatchObject([["closed", expect.any(String), true]]);
+  });
+});
+
+test("a welcome with a target that is none is not understood", () => {
+  expect(parseControl(JSON.stringify({ ...WELCOME, targets: [{ id: 0, address: "a" }] }))).toBeUndefined();
+  expect(parseControl(JSON.stringify({ ...WELCOME, targets: [{ ...TARGET, channel: "general" }] }))).toEqual({
+    ...WELCOME,
+    targets: [{ ...TARGET, channel: "general" }],
+  });
+});
+
+describe("the token", () => {
+  test.each([
+    [TOKEN, TOKEN],
+    [`  ${TOKEN.toUpperCase()}\n`, TOKEN],
+    [`http://127.0.0.1:22280/#token=${TOKEN}`, TOKEN],
+    [`#token=${TOKEN}&frame=3`, TOKEN],
+    [`#frame=3&token=${TOKEN}`, TOKEN],
+    [`${TOKEN}0`, undefined],
+    [`#token=${TOKEN.slice(1)}`, undefined],
+    ["", undefined],
+  ])("in %j", (text, token) => {
+    expect(tokenIn(text)).toBe(token);
+  });
+
+  test("leaves the address as soon as it was read", () => {
+    const replaceState = vi.fn();
+    const location = { hash: `#token=${TOKEN}`, pathname: "/", search: "?x=1" };
+    expect(takeFromAddress({ location, history: { replaceState, state: null } })).toBe(TOKEN);
+    expect(replaceState).toHaveBeenCalledWith(null, "", "/?x=1");
+  });
+
+  test("an address without one is left alone", () => {
+    const replaceState = vi.fn();
+    const location = { hash: "#frame=3", pathname: "/", search: "" };
+    expect(takeFromAddress({ location, history: { replaceState, state: null } })).toBeUndefined();
+    expect(replaceState).not.toHaveBeenCalled();
+  });
+});

@@ -1,0 +1,117 @@
+import { describe, expect, test } from "vitest";
+import { formatEscapes, formatLines, parseEscapes } from "../src/text/escapes";
+import { characterAt } from "../src/text/utf8";
+import { visible, visibleString, visibleText } from "../src/text/visible";
+import { ascii, random } from "./fakes";
+
+const encoder = new TextEncoder();
+
+function bytesOf(text: string): Uint8Array {
+  const parsed = parseEscapes(text);
+  if ("error" in parsed) throw new Error(parsed.error);
+  return parsed.bytes;
+}
+
+describe("raw text", () => {
+  test("turns escapes into bytes and everything else into UTF-8", () => {
+    expect(bytesOf("LIST\\r\\n")).toEqual(ascii("LIST\r\n"));
+    expect(bytesOf("\\t\\\\\\x00\\xfF")).toEqual(Uint8Array.of(9, 0x5c, 0, 0xff));
+    expect(bytesOf("é🙂")).toEqual(encoder.encode("é🙂"));
+  });
+
+  test("leaves its own line breaks out", () => {
+    expect(bytesOf("HOST\\r\\n\n{}\r\n")).toEqual(ascii("HOST\r\n{}"));
+  });
+
+  test.each([
+    ["ab\\q", 2],
+    ["\\", 0],
+    ["a\\x4", 1],
+    ["\\xg0", 0],
+    ["\ud800", 0],
+    ["🙂\\", 2],
+  ])("refuses %j and says where", (text, at) => {
+    expect(parseEscapes(text)).toMatchObject({ at });
+    expect(parseEscapes(text)).toHaveProperty("error");
+  });
+
+  test("round trip: any bytes become text and the same bytes again", () => {
+    const next = random(17);
+    const samples = ["é", "🙂", "\u202e", "\u200b", "\\", "\r\n", "a", '"', "\u0000", "\ufeff", "\u00a0"];
+    for (let i = 0; i < 2000; i += 1) {
+      const parts: number[] = [];
+      const length = Math.floor(next() * 30);
+      while (parts.length < length) {
+        if (next() < 0.5) parts.push(Math.floor(next() * 256));
+        else parts.push(...encoder.encode(samples[Math.floor(next() * samples.length)]));
+      }
+      const bytes = Uint8Array.from(parts);
+      expect(bytesOf(formatEscapes(bytes))).toEqual(bytes);
+      expect(bytesOf(formatLines(bytes))).toEqual(bytes);
+    }
+  });
+
+  test("shows nothing invisible", () => {
+    expect(formatEscapes(encoder.encode("a\u202eb\u200b\u0007"))).toBe(
+      "a\\xe2\\x80\\xaeb\\xe2\\x80\\x8b\\x07",
+    );
+  });
+});
+
+describe("UTF-8", () => {
+  test("agrees with the browser's decoder on what is a character", () => {
+    const next = random(23);
+    const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+    for (let i = 0; i < 20_000; i += 1) {
+      const bytes = Uint8Array.from({ length: 1 + Math.floor(next() * 4) }, () =>
+        next() < 0.3 ? Math.floor(next() * 256) : 0x80 + Math.floor(next() * 128),
+      );
+      let expected: string | undefined;
+      try {
+        expected = strict.decode(bytes);
+      } catch {
+        expected = undefined;
+      }
+      let decoded: string | undefined = "";
+      for (let at = 0; at < bytes.length && decoded !== undefined;) {
+        const character = characterAt(bytes, at);
+        decoded = character === undefined ? undefined : decoded + String.fromCodePoint(character.code);
+        at += character?.length ?? 1;
+      }
+      expect(decoded).toBe(expected);
+    }
+  });
+});
+
+describe("visible text", () => {
+  test.each([
+    ["a carriage return and a line feed", "\r\n", ["\\r", "\\n"]],
+    ["a tab and an escape", "\t\u001b", ["\\t", "\\x1B"]],
+    ["bidirectional overrides", "\u202e\u2066\u200f", ["U+202E", "U+2066", "U+200F"]],
+    ["zero-width characters", "\u200b\u200d\ufeff\u2060", ["U+200B", "U+200D", "U+FEFF", "U+2060"]],
+    ["spaces that are not the space", "\u00a0\u2003\u3000", ["U+00A0", "U+2003", "U+3000"]],
+    ["line and paragraph separators", "\u2028\u2029", ["U+2028", "U+2029"]],
+    ["C1 controls, fillers and private use", "\u0085\u3164\ue000", ["U+0085", "U+3164", "U+E000"]],
+  ])("marks %s", (_, text, marks) => {
+    const pieces = visibleString(text);
+    expect(pieces.map((piece) => piece.text)).toEqual(marks);
+    expect(pieces.every((piece) => piece.mark)).toBe(true);
+  });
+
+  test("leaves what can be seen as it is", () => {
+    expect(visibleString("Grüße, 世界 🙂!")).toMatchObject([{ text: "Grüße, 世界 🙂!", mark: false }]);
+    expect(visibleText("plain")).toBe("plain");
+    expect(visibleText("a\u202eb")).toBe("aU+202Eb");
+  });
+
+  test("tells the byte positions of every piece, without a gap", () => {
+    const bytes = Uint8Array.from([...encoder.encode("é\r\n"), 0xff, ...encoder.encode("x")]);
+    expect(visible(bytes)).toEqual([
+      { text: "é", mark: false, start: 0, end: 2, breaks: false },
+      { text: "\\r", mark: true, start: 2, end: 3, breaks: false },
+      { text: "\\n", mark: true, start: 3, end: 4, breaks: true },
+      { text: "\\xFF", mark: true, start: 4, end: 5, breaks: false },
+      { text: "x", mark: false, start: 5, end: 6, breaks: false },
+    ]);
+  });
+});

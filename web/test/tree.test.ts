@@ -1,0 +1,109 @@
+import { describe, expect, test } from "vitest";
+import { buildTree, flatten, nodeAt, type LoadedFrame } from "../src/details/tree";
+import { bytesPerLine } from "../src/details/hex";
+import { parseShares } from "../src/state/layout.svelte";
+
+const FRAME: LoadedFrame = {
+  row: {
+    kind: "frame",
+    direction: "out",
+    push: false,
+    bad: true,
+    number: 12,
+    connection: 2,
+    time: 0,
+    start: 500,
+    length: 20,
+    rtt: undefined,
+    pair: 13,
+    head: "HOST",
+    summary: "",
+    fault: undefined,
+  },
+  bytes: new Uint8Array(20),
+  detail: {
+    command: { start: 0, end: 4 },
+    separator: { start: 4, end: 6 },
+    payload: { start: 6, end: 20 },
+    fields: [
+      {
+        name: "port",
+        key: { start: 7, end: 13 },
+        value: { start: 15, end: 19 },
+        kind: "number",
+        text: "9e99",
+        children: [],
+        omitted: 0,
+      },
+    ],
+    omitted: 0,
+    tokens: new Float64Array(0),
+  },
+  fault: { error: "Invalid payload", details: "Field 'port' must be an integer", at: 15, closes: false },
+  reads: [
+    { start: 0, end: 8, time: 1, begins: true, ends: true },
+    { start: 8, end: 20, time: 3, begins: true, ends: false },
+  ],
+  time: 1,
+};
+
+const nodes = buildTree(FRAME);
+
+describe("the parts of a frame", () => {
+  test("name its regions, fields, fault, answer and writes", () => {
+    expect(nodes.map(({ id }) => id)).toEqual([
+      "frame",
+      "fault",
+      "command",
+      "separator",
+      "payload",
+      "pair",
+      "reads",
+    ]);
+    expect(nodes.find(({ id }) => id === "pair")).toMatchObject({ label: "answer", goto: 13 });
+    expect(nodes.find(({ id }) => id === "fault")).toMatchObject({ range: { start: 15, end: 16 } });
+  });
+
+  test.each([
+    [0, "command"],
+    [5, "separator"],
+    [6, "payload"],
+    [7, "payload/0"],
+    [14, "payload/0"],
+    [15, "fault"],
+    [16, "payload/0"],
+    [19, "payload"],
+    [20, undefined],
+  ])("byte %i stands in %s", (offset, id) => {
+    expect(nodeAt(nodes, offset)?.id).toBe(id);
+  });
+
+  test("flatten to lines with their levels and places", () => {
+    const lines = flatten(nodes, (node) => node.id === "payload");
+    const field = lines.find(({ node }) => node.id === "payload/0");
+    expect(field).toMatchObject({ level: 2, position: 1, siblings: 1 });
+    expect(field?.parent?.id).toBe("payload");
+    expect(lines.some(({ node }) => node.id === "fault/why")).toBe(false);
+  });
+});
+
+test("as many bytes stand on a line as fit", () => {
+  expect(bytesPerLine(576, 7.2)).toBe(16);
+  expect(bytesPerLine(400, 7.2)).toBe(8);
+  expect(bytesPerLine(100, 7.2)).toBe(4);
+});
+
+test.each([null, "", "nonsense", "3", "null", '{"list": "x", "details": -4, "bytes": 1e9}'])(
+  "stored sizes that cannot be used are the defaults: %s",
+  (text) => {
+    expect(parseShares(text)).toEqual(parseShares(null));
+  },
+);
+
+test("stored sizes come back", () => {
+  expect(parseShares('{"list": 30, "details": 20, "bytes": 75}')).toEqual({
+    list: 30,
+    details: 20,
+    bytes: 75,
+  });
+});
