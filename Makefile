@@ -16,7 +16,7 @@ E2E_PACKAGES := tests/e2e/node_modules/.package-lock.json
 PREFIX ?= /usr/local
 ARGS ?=
 
-RUST_SOURCES := $(shell find core native wasm -name '*.rs' -o -name Cargo.toml -o -name '*.html') Cargo.toml Cargo.lock
+RUST_SOURCES := $(shell find core native wasm -name '*.rs' -o -name '*.d.ts' -o -name Cargo.toml -o -name '*.html') Cargo.toml Cargo.lock
 WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -path 'web/src/wasm/*')
 
 .PHONY: help
@@ -85,6 +85,7 @@ test-rust: $(BINARY) | needs-rust
 
 .PHONY: test-web
 test-web: $(BINDINGS) $(WEB_PACKAGES)
+	node --test wasm/tests/module.test.mjs
 	cd web && npm run check && npm test
 
 $(E2E_PACKAGES): tests/e2e/package.json tests/e2e/package-lock.json | needs-node

@@ -1,4 +1,176 @@
-//! The chanwire protocol without I/O.
+//! The chanwire protocol without I/O: from bytes to what a channel server decides, and back to bytes.
+//!
+//! This page is the contract of the crate. What each byte means to a peer is in `PROTOCOL.md` beside it.
+//!
+//! ```text
+//!                 endpoint::Client                                    endpoint::Server            hub::Hub
+//!                ┌────────────────┐         bytes, both ways         ┌────────────────┐  Request ┌───────────┐
+//!    send ──────►│                │ transmit ─► … ─► handle_input    │                ├─ Ticket ►│           │
+//!                │   wire inside  │                                  │   wire inside  │          │ directory │
+//!    events ◄────┤                │ handle_input ◄─ … ◄─ transmit    │                │◄ respond ┤ ids       │
+//!                └────────────────┘                                  └────────────────┘   Reply  └──┬─────▲──┘
+//!                                                                                      StoreCommand │     │ StoreOutcome
+//!                                                                                                ┌──▼─────┴──┐
+//!                                                                                                │ your store│
+//!                                                                                                └───────────┘
+//! ```
+//!
+//! # Layers
+//!
+//! | layer | knows | never knows |
+//! |---|---|---|
+//! | [`wire`] | where a frame ends, what it says, its canonical bytes, where each of them stands | connections, roles, channels |
+//! | [`endpoint`] | one connection: limits, deadlines, answers in request order, backpressure, closing | what a channel is |
+//! | [`hub`] | the requests of all connections: directory, routing, ids, what must be stored before what is answered | sockets, databases, clocks |
+//!
+//! Each uses only the ones above it in the table, and each is of use alone: an inspector takes `wire`, a client `wire`
+//! and `endpoint`. None does I/O, asks a clock, or starts a thread; whoever drives them does.
+//!
+//! # Four kinds of calls
+//!
+//! 1. **Something happened**: `handle_…` of all, [`Client::send`], [`Server::respond`], [`Server::refuse`],
+//!    [`Endpoint::shutdown`], [`Hub::connect`], [`Hub::disconnect`], and the hub's changes of listeners and fixed
+//!    channels. They take `&mut self` and never block.
+//! 2. **What comes of it**, taken once each: [`Decoder::next_item`], [`Endpoint::poll_event`], [`Hub::poll_effect`].
+//! 3. **What is so now**, asked as often as one likes: [`Endpoint::transmit`], [`Endpoint::link`],
+//!    [`Endpoint::wants_read`], [`Endpoint::poll_timeout`]. Their answers change by calls of the first kind and at no
+//!    other time.
+//! 4. **Values**: requests, responses and addresses are made, read, written and compared without any state.
+//!
+//! # In which order
+//!
+//! After any call of the first kind to an endpoint, take its events until there is none. Then ask: write what
+//! `transmit` gives and tell `handle_written` how much of it went; obey `link` once nothing is left to write; read only
+//! while `wants_read`; call `handle_timeout` at `poll_timeout`, or earlier, which does no harm.
+//!
+//! Tell the hub all that is at hand, then take its effects until there is none. The last of them may be a store
+//! command: a commit is put together only when nothing else is to be taken, so one commit serves many requests. One
+//! command is out at a time, and each must have its outcome told, a failure too. An answer goes to the
+//! connection's `Server` with its [`Ticket`], in any order: it leaves in request order.
+//!
+//! A connection that closed is told to the hub by `disconnect`, after the requests that were taken from it.
+//!
+//! # Time and wall time
+//!
+//! [`Time`] is monotonic: milliseconds from an origin that the caller picks. Endpoints measure deadlines by it, and it
+//! must never run backwards. [`Timestamp`] is wall time in whole seconds: it enters the hub with each request, is
+//! stored with a message and answered to its sender. Wall time may jump; what the hub gives out within a channel never
+//! goes back.
+//!
+//! # Whose doing an error is
+//!
+//! | type | whose | what follows |
+//! |---|---|---|
+//! | [`Fault`] | the peer's: bytes that are no frame | it knows its answer, and whether its connection can go on |
+//! | [`PayloadFault`] | the peer's: a whole frame that is wrong inside | it knows its answer; the connection goes on |
+//! | [`ErrorResponse`] | as its [`Blame`] says | an answer like any other |
+//! | [`Breach`] | the server's, seen by a client | the connection is of no more use |
+//! | [`StoreOutcome::Failed`] | the store's | the hub answers SERVER_ERROR and reads its state back |
+//! | [`Misuse`] | the caller's | all is as it was before the call, but a ticket that was given is spent |
+//!
+//! A `Server` answers faults by itself. No input makes this crate panic.
+//!
+//! # Limits
+//!
+//! [`Limits`] bound what one connection may cost and [`HubLimits`] what all may; the defaults are the protocol's. What is
+//! bounded by position in the stream does not depend on how the stream is cut. Of what is not decoded yet, a server's
+//! endpoint keeps at most one payload and one read, and nothing while it is idle.
+//!
+//! # A whole exchange
+//!
+//! A client hosts a channel and sends a message to it. The store here makes nothing durable; it shows where a real one
+//! stands: the answers leave after its outcomes and never before.
+//!
+//! ```
+//! use chanwire_core::{
+//!     Limits, Time,
+//!     endpoint::{Client, ClientEvent, Endpoint, Server, ServerEvent},
+//!     hub::{ConnectionId, Effect, Hub, HubLimits, Snapshot, StoreCommand, StoreOutcome},
+//!     wire::{Address, Channel, Message, Request, Response, Timestamp},
+//! };
+//!
+//! /// What one end has to write, as one read of the other: the network.
+//! fn carry(now: Time, from: &mut impl Endpoint, to: &mut impl Endpoint) {
+//!     let mut slices = [&[][..]; 8];
+//!     let count = from.transmit(&mut slices);
+//!     let bytes = slices[..count].concat();
+//!     from.handle_written(now, bytes.len());
+//!     to.handle_input(now, &bytes);
+//! }
+//!
+//! let now = Time::from_millis(0);
+//! let wall_time = Timestamp::from_unix(1_698_937_472);
+//! let here: Address = "127.0.0.1:22236".parse()?;
+//!
+//! let mut hub = Hub::new(HubLimits::default(), Snapshot::default());
+//! let listener = hub.add_listener(vec![here.clone()]);
+//! let (mut client, mut server) = (Client::new(Limits::client()), Server::new(Limits::server()));
+//! let connection = ConnectionId(1);
+//! hub.connect(connection, "192.0.2.7".parse()?, listener)?;
+//!
+//! // Both leave in one write. Nobody waits for the first answer.
+//! let channel = Channel { channel_name: "general".into(), address: here };
+//! let host = client.send(now, &Request::Host(channel))?;
+//! let (username, message_content) = ("ann".into(), "hello".into());
+//! let message = client.send(now, &Request::Message(Message { username, message_content, channel_name: None }))?;
+//! carry(now, &mut client, &mut server);
+//!
+//! while let Some(event) = server.poll_event() {
+//!     if let ServerEvent::Request { ticket, request } = event {
+//!         hub.handle_request(connection, ticket, request, wall_time)?;
+//!     }
+//! }
+//! let (mut commits, mut answers) = (0, 0);
+//! while let Some(effect) = hub.poll_effect() {
+//!     match effect {
+//!         Effect::Answer { ticket, reply, .. } => {
+//!             answers += 1;
+//!             server.respond(now, ticket, reply)?;
+//!         }
+//!         Effect::Store(StoreCommand::Commit(writes)) => {
+//!             // What these are the writes of is not answered before they are durable.
+//!             assert_eq!((writes.len(), answers), (1, commits));
+//!             commits += 1;
+//!             hub.handle_outcome(StoreOutcome::Committed)?;
+//!         }
+//!         Effect::Store(StoreCommand::Load) => unreachable!("nothing has failed"),
+//!     }
+//! }
+//! // The message was routed when it was known that its channel is stored: two commits, one after the other.
+//! assert_eq!((commits, answers), (2, 2));
+//!
+//! carry(now, &mut server, &mut client);
+//! let answers: Vec<_> = core::iter::from_fn(|| client.poll_event()).collect();
+//! assert_eq!(answers, [
+//!     ClientEvent::Answer { id: host, response: Response::Hosted { channel_name: "general".into() } },
+//!     ClientEvent::Answer { id: message, response: Response::Delivered { timestamp: wall_time } },
+//! ]);
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
+//! [`Blame`]: wire::Blame
+//! [`Breach`]: endpoint::Breach
+//! [`Client::send`]: endpoint::Client::send
+//! [`Decoder::next_item`]: wire::Decoder::next_item
+//! [`Endpoint::link`]: endpoint::Endpoint::link
+//! [`Endpoint::poll_event`]: endpoint::Endpoint::poll_event
+//! [`Endpoint::poll_timeout`]: endpoint::Endpoint::poll_timeout
+//! [`Endpoint::shutdown`]: endpoint::Endpoint::shutdown
+//! [`Endpoint::transmit`]: endpoint::Endpoint::transmit
+//! [`Endpoint::wants_read`]: endpoint::Endpoint::wants_read
+//! [`ErrorResponse`]: wire::ErrorResponse
+//! [`Fault`]: wire::Fault
+//! [`Hub::connect`]: hub::Hub::connect
+//! [`Hub::disconnect`]: hub::Hub::disconnect
+//! [`Hub::poll_effect`]: hub::Hub::poll_effect
+//! [`HubLimits`]: hub::HubLimits
+//! [`Misuse`]: endpoint::Misuse
+//! [`PayloadFault`]: wire::PayloadFault
+//! [`Server::refuse`]: endpoint::Server::refuse
+//! [`Server::respond`]: endpoint::Server::respond
+//! [`StoreOutcome::Failed`]: hub::StoreOutcome::Failed
+//! [`Ticket`]: endpoint::Ticket
+//! [`Timestamp`]: wire::Timestamp
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -24,7 +24,7 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     pub(crate) limits: Limits,
     pub(crate) hub_limits: HubLimits,
-    pub(crate) max_connections: usize,
+    pub(crate) max_connections: u32,
 }
 
 /// `NAME=ADDR[@BIND]`: a channel, the address it is listed at, and where to listen for it.

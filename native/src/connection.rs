@@ -1,6 +1,11 @@
 //! One accepted connection: a server endpoint between its stream and the hub.
 
-use std::{mem, net::SocketAddr, sync::Arc};
+use std::{
+    mem,
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use chanwire_core::{
     Limits,
@@ -8,10 +13,7 @@ use chanwire_core::{
     hub::{ConnectionId, ListenerId},
     wire::{ErrorResponse, Request},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::watch,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     clock::Clock,
@@ -32,49 +34,46 @@ pub(crate) struct Accepted {
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     accepted: Accepted,
-    limits: Limits,
-    hub: HubSender,
+    limits: &Limits,
+    hub: &HubSender,
     clock: Clock,
-    stop: watch::Receiver<bool>,
 ) -> Ending {
     let mailbox = Arc::new(Mailbox::default());
     let Accepted { id, peer, listener } = accepted;
     let _ = hub.send(Input::Connect { id, peer: peer.ip(), listener, mailbox: mailbox.clone() });
-    let mut session = Session { id, peer, hub, mailbox, asked: Vec::new(), stop, stopping: false };
-    driver::drive(&mut Server::new(limits), stream, &mut session, clock).await
+    let mut session = Session { id, peer, hub, mailbox, asked: Vec::new() };
+    driver::drive(&mut Server::new(limits.clone()), stream, &mut session, clock).await
 }
 
 /// Tells a connection why it cannot be served, and closes it as the protocol prescribes.
 pub(crate) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     error: ErrorResponse,
-    limits: Limits,
+    limits: &Limits,
     clock: Clock,
 ) -> Ending {
-    let mut server = Server::new(limits);
+    let mut server = Server::new(limits.clone());
     server.refuse(clock.now(), error);
     driver::drive(&mut server, stream, &mut Refused, clock).await
 }
 
 /// What stands between one endpoint and the hub.
-struct Session {
+struct Session<'a> {
     id: ConnectionId,
     peer: SocketAddr,
-    hub: HubSender,
+    hub: &'a HubSender,
     mailbox: Arc<Mailbox>,
     /// What one read asked for, to be told in one piece.
     asked: Vec<(Ticket, Request)>,
-    stop: watch::Receiver<bool>,
-    stopping: bool,
 }
 
-impl Drop for Session {
+impl Drop for Session<'_> {
     fn drop(&mut self) {
         let _ = self.hub.send(Input::Disconnect(self.id));
     }
 }
 
-impl Application<Server> for Session {
+impl Application<Server> for Session<'_> {
     fn on_event(&mut self, _: &mut Server, _: Clock, event: ServerEvent) {
         match event {
             ServerEvent::Request { ticket, request } => {
@@ -93,28 +92,18 @@ impl Application<Server> for Session {
         }
     }
 
-    async fn ready(&mut self) {
-        if self.stopping {
-            return self.mailbox.filled().await;
-        }
-        tokio::select! {
-            () = self.mailbox.filled() => {}
-            // The sender is gone only when the process is as good as gone.
-            _ = self.stop.wait_for(|stop| *stop) => {}
-        }
-    }
-
-    fn tell(&mut self, server: &mut Server, clock: Clock) {
+    fn poll_tell(&mut self, server: &mut Server, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
+        let mail = ready!(self.mailbox.poll_take(cx));
         let now = clock.now();
-        for (ticket, reply) in self.mailbox.take() {
+        for (ticket, reply) in mail.answers {
             if let Err(misuse) = server.respond(now, ticket, reply) {
                 tracing::error!(peer = %self.peer, %misuse, "an answer that belongs nowhere: this is a bug");
             }
         }
-        if !self.stopping && *self.stop.borrow() {
-            self.stopping = true;
+        if mail.stop {
             server.shutdown(now);
         }
+        Poll::Ready(())
     }
 }
 
@@ -126,9 +115,7 @@ impl Application<Server> for Refused {
 
     fn on_quiet(&mut self) {}
 
-    async fn ready(&mut self) {
-        std::future::pending().await
+    fn poll_tell(&mut self, _: &mut Server, _: Clock, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
     }
-
-    fn tell(&mut self, _: &mut Server, _: Clock) {}
 }

@@ -34,11 +34,8 @@ pub(crate) trait Application<E: Endpoint> {
     /// All that the endpoint had to tell has been told.
     fn on_quiet(&mut self);
 
-    /// Waits until there is something to tell the endpoint. May be dropped and called again at any time.
-    async fn ready(&mut self);
-
-    /// Tells the endpoint what there is.
-    fn tell(&mut self, endpoint: &mut E, clock: Clock);
+    /// Tells the endpoint what there is to tell; pending while there is nothing.
+    fn poll_tell(&mut self, endpoint: &mut E, clock: Clock, cx: &mut Context<'_>) -> Poll<()>;
 }
 
 /// How a connection ended.
@@ -80,17 +77,23 @@ where
         let deadline = endpoint.poll_timeout().map(|deadline| clock.instant(deadline.at));
         let timeout = async {
             match deadline {
-                Some(at) => tokio::time::sleep_until(at).await,
+                // Boxed, so that an idle connection, which has no deadline, has no room for one either.
+                Some(at) => Box::pin(tokio::time::sleep_until(at)).await,
                 None => std::future::pending().await,
             }
         };
+        let moved = poll_fn(|cx| match poll_io(endpoint, stream, clock, cx) {
+            Poll::Pending => application.poll_tell(endpoint, clock, cx).map(Ok),
+            moved => moved,
+        });
         tokio::select! {
-            moved = poll_fn(|cx| poll_io(endpoint, stream, clock, cx)) => {
+            // A timer is made only when there is nothing else to do.
+            biased;
+            moved = moved => {
                 if let Err(error) = moved {
                     return Ending::Failed(error);
                 }
             }
-            () = application.ready() => application.tell(endpoint, clock),
             () = timeout => endpoint.handle_timeout(clock.now()),
         }
     }

@@ -26,6 +26,8 @@ pub(crate) enum Input {
     Outcome(StoreOutcome),
     /// A listener's own addresses have changed.
     OwnAddresses(ListenerId, Vec<Address>),
+    /// The server stops: connections are to finish what is owed, and close.
+    StopConnections,
     /// No connection is left: finish what is with the store.
     Stop,
 }
@@ -39,7 +41,7 @@ pub(crate) type HubSender = mpsc::UnboundedSender<Input>;
 pub(crate) async fn run(mut hub: Hub, mut inputs: mpsc::UnboundedReceiver<Input>, mut store: impl FnMut(StoreCommand)) {
     let mut mailboxes: HashMap<ConnectionId, Arc<Mailbox>> = HashMap::new();
     let mut batch = Vec::new();
-    let mut stopping = false;
+    let (mut stopping_connections, mut stopping) = (false, false);
     while !(stopping && hub.is_idle()) {
         if inputs.recv_many(&mut batch, BATCH).await == 0 {
             return;
@@ -48,6 +50,9 @@ pub(crate) async fn run(mut hub: Hub, mut inputs: mpsc::UnboundedReceiver<Input>
         for input in batch.drain(..) {
             let told = match input {
                 Input::Connect { id, peer, listener, mailbox } => {
+                    if stopping_connections {
+                        mailbox.stop();
+                    }
                     mailboxes.insert(id, mailbox);
                     hub.connect(id, peer, listener)
                 }
@@ -64,6 +69,11 @@ pub(crate) async fn run(mut hub: Hub, mut inputs: mpsc::UnboundedReceiver<Input>
                     hub.set_own_addresses(listener, own);
                     Ok(())
                 }
+                Input::StopConnections => {
+                    stopping_connections = true;
+                    mailboxes.values().for_each(|mailbox| mailbox.stop());
+                    Ok(())
+                }
                 Input::Stop => {
                     stopping = true;
                     Ok(())
@@ -78,7 +88,7 @@ pub(crate) async fn run(mut hub: Hub, mut inputs: mpsc::UnboundedReceiver<Input>
                 Effect::Store(command) => store(command),
                 Effect::Answer { connection, ticket, reply } => {
                     if let Some(mailbox) = mailboxes.get(&connection) {
-                        mailbox.put(ticket, reply);
+                        mailbox.answer(ticket, reply);
                     }
                 }
             }

@@ -19,7 +19,6 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    task::JoinSet,
 };
 
 use crate::{
@@ -39,53 +38,41 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
 /// What all listeners share.
-#[derive(Clone)]
 pub(crate) struct Acceptor {
-    pub(crate) limits: Limits,
-    pub(crate) hub: HubSender,
-    pub(crate) clock: Clock,
-    pub(crate) stop: watch::Receiver<bool>,
+    limits: Limits,
+    hub: HubSender,
+    clock: Clock,
     room: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
-    max_connections: usize,
-    next: Arc<AtomicU64>,
+    max_connections: u32,
+    next: AtomicU64,
 }
 
 impl Acceptor {
-    pub(crate) fn new(
-        limits: Limits,
-        max_connections: usize,
-        hub: HubSender,
-        clock: Clock,
-        stop: watch::Receiver<bool>,
-    ) -> Self {
-        Self {
+    pub(crate) fn new(limits: Limits, max_connections: u32, hub: HubSender) -> Arc<Self> {
+        Arc::new(Self {
             limits,
             hub,
-            clock,
-            stop,
-            room: Arc::new(Semaphore::new(max_connections)),
+            clock: Clock::start(),
+            room: Arc::new(Semaphore::new(usize::try_from(max_connections).unwrap_or(Semaphore::MAX_PERMITS))),
             refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
             max_connections,
-            next: Arc::default(),
-        }
+            next: AtomicU64::new(0),
+        })
     }
 
-    /// Accepts until it is told to stop, then waits for its connections. Dropping it ends them all.
-    pub(crate) async fn run(self, listener: TcpListener, id: ListenerId) {
-        let mut connections = JoinSet::new();
-        let mut stop = self.stop.clone();
+    /// Accepts until it is told to stop.
+    pub(crate) async fn run(self: Arc<Self>, listener: TcpListener, id: ListenerId, mut stop: watch::Receiver<bool>) {
         let mut wait = BACK_OFF.0;
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                Some(_) = connections.join_next() => continue,
-                _ = stop.wait_for(|stop| *stop) => break,
+                _ = stop.wait_for(|stop| *stop) => return,
             };
             match accepted {
                 Ok((stream, peer)) => {
                     wait = BACK_OFF.0;
-                    self.admit(&mut connections, stream, peer, id);
+                    self.admit(stream, peer, id);
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -95,39 +82,40 @@ impl Acceptor {
                 }
             }
         }
-        drop(listener);
-        while connections.join_next().await.is_some() {}
     }
 
-    fn admit(&self, connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr, listener: ListenerId) {
+    /// Waits until no connection is left. None may be accepted any more.
+    pub(crate) async fn all_closed(&self) {
+        // Each connection holds a permit, so whoever has all of them is alone.
+        let _ = self.room.acquire_many(self.max_connections).await;
+    }
+
+    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, listener: ListenerId) {
         prepare(&stream);
         if let Ok(permit) = self.room.clone().try_acquire_owned() {
             let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
-            connections.spawn(self.clone().serve(stream, Accepted { id, peer, listener }, permit));
+            tokio::spawn(self.clone().serve(stream, Accepted { id, peer, listener }, permit));
         } else if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
             tracing::warn!(%peer, limit = self.max_connections, "refused: no room for another connection");
-            connections.spawn(self.clone().refuse(stream, permit));
+            tokio::spawn(self.clone().refuse(stream, permit));
         } else {
             reset(&stream);
         }
     }
 
-    async fn serve(self, mut stream: TcpStream, accepted: Accepted, permit: OwnedSemaphorePermit) {
+    async fn serve(self: Arc<Self>, mut stream: TcpStream, accepted: Accepted, _permit: OwnedSemaphorePermit) {
         let peer = accepted.peer;
         tracing::debug!(%peer, "connected");
-        let Self { limits, hub, clock, stop, .. } = self;
-        let ending = connection::serve(&mut stream, accepted, limits, hub, clock, stop).await;
+        let ending = connection::serve(&mut stream, accepted, &self.limits, &self.hub, self.clock).await;
         end(&stream, peer, &ending);
-        drop(permit);
     }
 
-    async fn refuse(self, mut stream: TcpStream, permit: OwnedSemaphorePermit) {
+    async fn refuse(self: Arc<Self>, mut stream: TcpStream, _permit: OwnedSemaphorePermit) {
         let details = format!("The server has reached its limit of {} connections", self.max_connections);
         let error = ErrorResponse::server("Server busy", details);
-        if let Ending::Reset = connection::refuse(&mut stream, error, self.limits, self.clock).await {
+        if let Ending::Reset = connection::refuse(&mut stream, error, &self.limits, self.clock).await {
             reset(&stream);
         }
-        drop(permit);
     }
 }
 

@@ -20,7 +20,6 @@ use tokio::{
 };
 
 use crate::{
-    clock::Clock,
     config::{Config, Hosted, given_addresses},
     file_limit,
     http::{self, HttpConfig, Target, Token},
@@ -77,12 +76,11 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
     let (tell_hub, told) = mpsc::unbounded_channel();
     let mut hub_task = start_hub(hub, told, tell_hub.clone(), store)?;
     let watch_addresses = tokio::spawn(own::watch(registered.clone(), tell_hub.clone()));
-    let acceptor = Acceptor::new(config.limits, max_connections, tell_hub.clone(), Clock::start(), stopping.clone());
+    let acceptor = Acceptor::new(config.limits, max_connections, tell_hub.clone());
     let mut parts = JoinSet::new();
     for (listener, (id, _)) in listeners.into_iter().zip(registered) {
-        parts.spawn(acceptor.clone().run(listener.socket, id));
+        parts.spawn(acceptor.clone().run(listener.socket, id, stopping.clone()));
     }
-    drop(acceptor);
     let (page_failed, mut page_failure) = mpsc::channel(1);
     if let Some(page) = page {
         parts.spawn(async move {
@@ -107,10 +105,13 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
     });
     watch_addresses.abort();
     let _ = stop.send(true);
-    let all = async { while parts.join_next().await.is_some() {} };
+    let _ = tell_hub.send(Input::StopConnections);
+    let all = async {
+        while parts.join_next().await.is_some() {}
+        acceptor.all_closed().await;
+    };
     if timeout(LAST_ANSWERS, all).await.is_err() {
-        tracing::info!("some peers did not end their connections; closing them");
-        parts.shutdown().await;
+        tracing::info!("some peers did not end their connections; leaving them");
     }
     if result.is_err() && hub_task.is_finished() {
         return result;
@@ -213,7 +214,12 @@ impl Page {
             address: reachable(listener.own.bound),
             channel: listener.channels.first().map(|channel| channel.channel_name.clone()),
         });
-        let config = HttpConfig { hosts: config.http_hosts.clone(), targets: targets.collect() };
+        let mut hosts = config.http_hosts.clone();
+        if !address.ip().is_unspecified() {
+            // Whoever asked to listen there wants to be reached there.
+            hosts.push(address.to_string());
+        }
+        let config = HttpConfig { hosts, targets: targets.collect() };
         Ok(Some(Self { socket, address, token, config }))
     }
 

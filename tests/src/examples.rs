@@ -1,13 +1,12 @@
 //! Every example that the protocol's text gives, byte for byte, and what each one means.
 
-use chanwire_core::wire::{
-    Address, Blame, Channel, Command, ErrorResponse, Message, Request, Response, Timestamp,
-};
+use chanwire_core::wire::{Address, Blame, Channel, Command, ErrorResponse, Message, Request, Response, Timestamp};
 
 /// The request for the list.
 pub const LIST: &[u8] = b"LIST\r\n";
 /// The request for a new channel.
-pub const HOST: &[u8] = b"HOST\r\n{\"channel_name\": \"test_channel\", \"peer_server_ip\": \"127.0.0.1\", \"peer_server_port\": 22236}";
+pub const HOST: &[u8] =
+    b"HOST\r\n{\"channel_name\": \"test_channel\", \"peer_server_ip\": \"127.0.0.1\", \"peer_server_port\": 22236}";
 /// The request to deliver a message.
 pub const MESSAGE: &[u8] = b"MESSAGE\r\n{\"username\": \"user1\", \"message_content\": \"Hello, World!\"}";
 /// The answer to LIST, with two channels.
@@ -44,8 +43,7 @@ pub fn channels() -> [Channel; 2] {
 #[must_use]
 pub fn requests() -> [(&'static [u8], Request); 3] {
     let [channel, _] = channels();
-    let message =
-        Message { username: "user1".into(), message_content: "Hello, World!".into(), channel_name: None };
+    let message = Message { username: "user1".into(), message_content: "Hello, World!".into(), channel_name: None };
     [(LIST, Request::List), (HOST, Request::Host(channel)), (MESSAGE, Request::Message(message))]
 }
 

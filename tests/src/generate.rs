@@ -23,8 +23,11 @@ pub fn name() -> impl Strategy<Value = String> {
     prop_oneof![
         select(vec!["general", "test_channel", "ä", "a b", "\"\\/", "\u{200b}"]).prop_map(String::from),
         outer.clone().prop_map(String::from),
-        (outer.clone(), vec(inner, 0..63), outer)
-            .prop_map(|(first, middle, last)| [first].into_iter().chain(middle).chain([last]).collect()),
+        (outer.clone(), vec(inner, 0..63), outer).prop_map(|(first, middle, last)| [first]
+            .into_iter()
+            .chain(middle)
+            .chain([last])
+            .collect()),
     ]
 }
 
@@ -68,9 +71,8 @@ pub fn timestamp() -> impl Strategy<Value = Timestamp> {
 
 /// A request that a server accepts.
 pub fn request() -> impl Strategy<Value = Request> {
-    let message = (name(), text(1..40), proptest::option::of(name())).prop_map(
-        |(username, message_content, channel_name)| Message { username, message_content, channel_name },
-    );
+    let message = (name(), text(1..40), proptest::option::of(name()))
+        .prop_map(|(username, message_content, channel_name)| Message { username, message_content, channel_name });
     prop_oneof![
         1 => Just(Request::List),
         3 => channel().prop_map(Request::Host),

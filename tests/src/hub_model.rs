@@ -9,7 +9,7 @@ use chanwire_core::{
 };
 
 /// The directory as far as it is known to be stored, and what the operator set.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Model {
     /// The own addresses of each listener.
     pub own: Vec<Vec<Address>>,
@@ -63,6 +63,12 @@ pub fn same_place(a: &Address, b: &Address) -> bool {
 }
 
 impl Model {
+    /// A server with these own addresses for each listener that knows no channel.
+    #[must_use]
+    pub const fn new(own: Vec<Vec<Address>>, limit: usize) -> Self {
+        Self { own, limit, fixed: Vec::new(), stored: Vec::new(), order: Vec::new() }
+    }
+
     /// Nothing is known but what a store holds.
     pub fn load(&mut self, stored: Snapshot) {
         self.stored = stored.channels;

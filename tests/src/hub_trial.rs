@@ -67,6 +67,8 @@ struct Client {
     /// All that its server wrote, and how many bytes and answers of it the test has taken.
     written: Vec<u8>,
     taken: (usize, usize),
+    /// How many bytes and answers were compared with what was to be written.
+    compared: (usize, usize),
 }
 
 #[derive(Debug)]
@@ -85,8 +87,10 @@ struct Asked {
 #[derive(Debug)]
 struct Finished {
     outcome: StoreOutcome,
-    /// The HOSTs that it stored and that are not answered yet.
+    /// The HOSTs that were with the store and are not answered yet.
     puts: Vec<(Channel, IpAddr)>,
+    /// What the messages say that were with the store and are not answered yet.
+    messages: BTreeSet<String>,
 }
 
 const NOW: Time = Time::from_millis(0);
@@ -98,7 +102,7 @@ impl Trial {
         let mut limits = HubLimits::default();
         limits.max_channels = setup.limit;
         let mut hub = Hub::new(limits, disk.snapshot());
-        let mut model = Model { own: setup.own.clone(), limit: setup.limit, ..Model::default() };
+        let mut model = Model::new(setup.own.clone(), setup.limit);
         model.load(disk.snapshot());
         let listeners = setup.own.iter().map(|own| hub.add_listener(own.clone())).collect();
         for channel in &setup.fixed {
@@ -141,7 +145,7 @@ impl Trial {
         self.hub.connect(ConnectionId(id), peer, listener_id).expect("a connection of a new number");
         let server = Server::new(Limits::server());
         let (asked, written) = (Vec::new(), Vec::new());
-        let client = Client { peer, listener, server, asked, gone: false, written, taken: (0, 0) };
+        let client = Client { peer, listener, server, asked, gone: false, written, taken: (0, 0), compared: (0, 0) };
         self.clients.insert(id, client);
         id
     }
@@ -185,9 +189,10 @@ impl Trial {
         };
         let (at, shown) = (Timestamp::from_unix(at), format!("{ticket:?}"));
         let (reply, storing, routes) = (None, false, BTreeSet::new());
-        client.asked.push(Asked { ticket: shown, request: request.clone(), at, reply, storing, routes });
+        let mut asked = Asked { ticket: shown, request: request.clone(), at, reply, storing, routes };
+        asked.note_route(&self.model, client.peer, client.listener);
+        client.asked.push(asked);
         self.hub.handle_request(ConnectionId(id), ticket, request, at).expect("a connection that the hub knows");
-        self.note_routes();
     }
 
     /// The store does, or does not, what it was asked for. `false` if it was asked for nothing.
@@ -199,7 +204,6 @@ impl Trial {
         self.drain();
         let Some(command) = self.command.take() else { return false };
         let outcome = self.disk.carry_out(&command, fate);
-        let mut puts = Vec::new();
         match (&command, &outcome) {
             (StoreCommand::Commit(writes), StoreOutcome::Committed) => self.model.commit(writes),
             (StoreCommand::Load, StoreOutcome::Loaded(stored)) => {
@@ -209,14 +213,22 @@ impl Trial {
             }
             _ => self.trusted = false,
         }
-        if let StoreCommand::Commit(writes) = &command {
-            puts.extend(writes.iter().filter_map(|write| match write {
-                Write::PutChannel(record) => Some((record.channel.clone(), record.registered_from)),
-                Write::Append(_) => None,
-            }));
+        let mut finished = Finished { outcome: outcome.clone(), puts: Vec::new(), messages: BTreeSet::new() };
+        let StoreCommand::Commit(writes) = command else { return self.tell(finished) };
+        for write in writes {
+            match write {
+                Write::PutChannel(record) => finished.puts.push((record.channel, record.registered_from)),
+                Write::Append(message) => drop(finished.messages.insert(message.message_content)),
+            }
         }
+        self.clients.values_mut().flat_map(|client| &mut client.asked).for_each(|asked| asked.storing = false);
+        self.tell(finished)
+    }
+
+    fn tell(&mut self, finished: Finished) -> bool {
+        let outcome = finished.outcome.clone();
         self.note_routes();
-        self.finished = Some(Finished { outcome: outcome.clone(), puts });
+        self.finished = Some(finished);
         self.hub.handle_outcome(outcome).expect("the outcome of what was asked");
         self.drain();
         true
@@ -271,9 +283,7 @@ impl Trial {
     fn note_routes(&mut self) {
         for client in self.clients.values_mut() {
             for asked in client.asked.iter_mut().filter(|asked| asked.reply.is_none() && !asked.storing) {
-                if let Decision::Append(name) = self.model.decide(client.peer, client.listener, &asked.request) {
-                    asked.routes.insert(name);
-                }
+                asked.note_route(&self.model, client.peer, client.listener);
             }
         }
     }
@@ -387,7 +397,7 @@ impl Trial {
 
     /// Everything that was with the store is answered.
     fn check_finished(&mut self, finished: Finished) {
-        let Finished { puts, .. } = finished;
+        let Finished { puts, mut messages, .. } = finished;
         for (channel, from) in puts {
             // Only of a connection that is gone nothing is heard.
             let request = Request::Host(channel);
@@ -397,13 +407,13 @@ impl Trial {
             ));
             assert!(asked.is_some(), "{request:?} was with the store and is not answered");
         }
-        for client in self.clients.values_mut() {
-            if client.gone {
-                client.asked.retain(|asked| !asked.storing);
-            }
-            let waiting = client.asked.iter().find(|asked| asked.storing);
-            assert!(waiting.is_none(), "{waiting:?} was with the store and is not answered");
+        for client in self.clients.values_mut().filter(|client| client.gone) {
+            client.asked.retain(|asked| match &asked.request {
+                Request::Message(message) => !messages.remove(&message.message_content),
+                _ => true,
+            });
         }
+        assert!(messages.is_empty(), "{messages:?} were with the store and are not answered");
     }
 
     /// What must hold when the hub wants nothing more for now.
@@ -431,6 +441,14 @@ impl Trial {
     }
 }
 
+impl Asked {
+    fn note_route(&mut self, model: &Model, peer: IpAddr, listener: usize) {
+        if let Decision::Append(name) = model.decide(peer, listener, &self.request) {
+            self.routes.insert(name);
+        }
+    }
+}
+
 impl Client {
     /// Whether the first request that is not answered is such a one. Of a connection that is gone it is not known
     /// which one that is.
@@ -454,8 +472,14 @@ impl Client {
             self.server.handle_written(NOW, bytes.len());
             self.written.extend(bytes);
         }
-        let answered = self.asked.iter().map_while(|asked| asked.reply.as_deref()).collect::<Vec<_>>().concat();
-        assert_eq!(text(&self.written), text(&answered), "the answers that left");
+        let (mut start, mut count) = self.compared;
+        while let Some(reply) = self.asked.get(count).and_then(|asked| asked.reply.as_deref()) {
+            let left = self.written.get(start..).unwrap_or_default();
+            assert!(left.starts_with(reply), "{} left where {} is due", text(left), text(reply));
+            (start, count) = (start + reply.len(), count + 1);
+        }
+        assert_eq!(start, self.written.len(), "what left before its turn");
+        self.compared = (start, count);
     }
 }
 
@@ -478,10 +502,12 @@ fn find_message<'a>(clients: &'a mut BTreeMap<u64, Client>, content: &str) -> &'
 }
 
 /// If the request was with the store in the command that has just come back: what it is answered if that went well.
-fn take_part(asked: &mut Asked, peer: IpAddr, finished: Option<&mut Finished>, disk: &Disk) -> Option<Response> {
+fn take_part(asked: &Asked, peer: IpAddr, finished: Option<&mut Finished>, disk: &Disk) -> Option<Response> {
     match &asked.request {
-        Request::Message(message) if asked.storing => {
-            asked.storing = false;
+        Request::Message(message) => {
+            if !finished?.messages.remove(&message.message_content) {
+                return None;
+            }
             let timestamp = disk.find(&message.message_content).map_or(asked.at, |stored| stored.timestamp);
             Some(Response::Delivered { timestamp })
         }

@@ -8,6 +8,7 @@ pub mod hub_model;
 pub mod hub_trial;
 pub mod link;
 pub mod model;
+pub mod process;
 pub mod respell;
 pub mod show;
 pub mod store;

@@ -101,9 +101,7 @@ impl<H: Head> Model<'_, H> {
             }
             Extent::End(end) => self.fault(start, end, Some(start), "", FaultKind::Stray),
             Extent::Fault(kind, at, end) => self.fault(start, end, Some(at), "", kind),
-            Extent::Cut => {
-                self.fault(start, self.stream.len(), None, "", FaultKind::Incomplete(Place::Skipped))
-            }
+            Extent::Cut => self.fault(start, self.stream.len(), None, "", FaultKind::Incomplete(Place::Skipped)),
         }
     }
 

@@ -130,5 +130,10 @@ pub fn items<H: Meaning>(decoder: &mut Decoder<H>, when: &str, out: &mut String)
 pub fn fault_line(fault: &Fault) -> String {
     let at = fault.at.map_or(String::from("no byte"), |at| format!("byte {at}"));
     let next = if fault.is_recoverable() { "goes on" } else { "closes" };
-    format!("{}: {} [head '{}', {at}, {next}]", fault.error(), bytes(fault.details().as_bytes()), bytes(fault.head.as_bytes()))
+    format!(
+        "{}: {} [head '{}', {at}, {next}]",
+        fault.error(),
+        bytes(fault.details().as_bytes()),
+        bytes(fault.head.as_bytes())
+    )
 }

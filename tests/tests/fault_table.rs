@@ -1,7 +1,6 @@
 //! Each clause of each row of the protocol's fault table: what stands in the stream, which items come out of it and
 //! after how many bytes, what each is answered, and what follows. Every stream is also cut at every byte and read by
 //! a naive decoder; both must say the same.
-#![expect(clippy::panic, reason = "a panic is how a test fails")]
 
 use std::fmt::Write as _;
 
@@ -287,7 +286,8 @@ fn f15_a_frame_that_takes_too_long_closes_and_no_other() {
         show::items(&mut decoder, "before", &mut out);
         match decoder.time_out(120) {
             Some(fault) => {
-                let _ = writeln!(out, "  {}..{} timed out: {}", fault.span.start, fault.span.end, show::fault_line(&fault));
+                let _ =
+                    writeln!(out, "  {}..{} timed out: {}", fault.span.start, fault.span.end, show::fault_line(&fault));
                 assert!(decoder.is_closed() && decoder.time_out(120).is_none(), "it closes once");
             }
             None => {

@@ -37,7 +37,8 @@ fn check_offset(text: &[u8], error: JsonError) -> Result<(), TestCaseError> {
         Err(error) => error.is_eof() || error.to_string().contains("out of range"),
     };
     // Reads the grammar alone: neither numbers nor scalar values.
-    let grammatical = |text: &[u8]| serde_json::from_slice::<IgnoredAny>(text).map_or_else(|error| error.is_eof(), |_| true);
+    let grammatical =
+        |text: &[u8]| serde_json::from_slice::<IgnoredAny>(text).map_or_else(|error| error.is_eof(), |_| true);
     prop_assert!(completable(before), "{error} comes too late: {shown}");
     match error.problem {
         "nested deeper than 64 levels" => prop_assert!(matches!(from, [b'{' | b'[', ..]), "{error}: {shown}"),
@@ -68,7 +69,7 @@ fn check_offset(text: &[u8], error: JsonError) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(times(4000))]
+    #![proptest_config(times(2500))]
 
     #[test]
     fn right_texts_mean_the_same(text in generate::json_text()) {

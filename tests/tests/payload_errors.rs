@@ -11,10 +11,7 @@ use chanwire_tests::{
 use proptest::prelude::*;
 
 /// Each payload and what reading it gives.
-fn table<T: show::Shown>(
-    payloads: &[&[u8]],
-    read: impl Fn(&[u8]) -> Result<T, PayloadFault>,
-) -> String {
+fn table<T: show::Shown>(payloads: &[&[u8]], read: impl Fn(&[u8]) -> Result<T, PayloadFault>) -> String {
     let mut out = String::new();
     for payload in payloads {
         let _ = writeln!(out, "{}\n    {}", show::bytes(payload), show::decoded(&read(payload)));
@@ -222,15 +219,58 @@ fn names_and_contents_have_their_bounds() {
 #[test]
 fn hosts_and_ports_have_their_bounds() {
     let hosts = [
-        "127.0.0.1", "255.255.255.255", "0.0.0.0", "224.0.0.1", "239.255.255.255", "127.1", "127.0.0.01", "1.2.3.4.5",
-        "::1", "::", "ff02::1", "::ffff:1.2.3.4", "::ffff:0.0.0.0", "::ffff:224.0.0.1", "fe80::1", "fe80::1%eth0", "[::1]",
-        "localhost", "a.example", "a.example.", ".a", "a..b", "-a", "a-", "a_b", "1a", "a.1", "", " ", "a b", "127.0.0.1:80",
-        "\u{e9}", "a/b",
+        "127.0.0.1",
+        "255.255.255.255",
+        "0.0.0.0",
+        "224.0.0.1",
+        "239.255.255.255",
+        "127.1",
+        "127.0.0.01",
+        "1.2.3.4.5",
+        "::1",
+        "::",
+        "ff02::1",
+        "::ffff:1.2.3.4",
+        "::ffff:0.0.0.0",
+        "::ffff:224.0.0.1",
+        "fe80::1",
+        "fe80::1%eth0",
+        "[::1]",
+        "localhost",
+        "a.example",
+        "a.example.",
+        ".a",
+        "a..b",
+        "-a",
+        "a-",
+        "a_b",
+        "1a",
+        "a.1",
+        "",
+        " ",
+        "a b",
+        "127.0.0.1:80",
+        "\u{e9}",
+        "a/b",
     ]
     .map(|host| format!("{{\"channel_name\": \"a\", \"peer_server_ip\": \"{host}\", \"peer_server_port\": 1}}"));
     let ports = [
-        "1", "65535", "0", "65536", "-1", "-0", "1.0", "1e2", "22236.5", "1E0", "\"1\"", "true", "[1]", "{}",
-        "18446744073709551617", "4294967297",
+        "1",
+        "65535",
+        "0",
+        "65536",
+        "-1",
+        "-0",
+        "1.0",
+        "1e2",
+        "22236.5",
+        "1E0",
+        "\"1\"",
+        "true",
+        "[1]",
+        "{}",
+        "18446744073709551617",
+        "4294967297",
     ]
     .map(|port| format!("{{\"channel_name\": \"a\", \"peer_server_ip\": \"::1\", \"peer_server_port\": {port}}}"));
     insta::assert_snapshot!(texts(hosts.iter().chain(&ports), host));

@@ -1,8 +1,9 @@
 //! Values to bytes and back: every value, every scalar value, every spelling; and the bytes themselves, against
 //! another writer's.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
-use chanwire_core::wire::{Command, Decoder, Head as _, Item, Request, Response, Status, StoredMessage, json::Reader};
 use chanwire_core::wire::{Channel, ErrorResponse, Message};
+use chanwire_core::wire::{Command, Decoder, Head as _, Item, Request, Response, Status, StoredMessage, json::Reader};
 use chanwire_tests::{
     generate::{self, times},
     respell::Json,
@@ -72,7 +73,12 @@ fn response_text(response: &Response) -> String {
             format!("OK\r\n{{\"status\": \"delivered\", \"timestamp\": \"{timestamp}\"}}")
         }
         Response::Error(ErrorResponse { error, details, .. }) => {
-            format!("{}\r\n{{\"error\": {}, \"details\": {}}}", response.status().name(), quoted(error), quoted(details))
+            format!(
+                "{}\r\n{{\"error\": {}, \"details\": {}}}",
+                response.status().name(),
+                quoted(error),
+                quoted(details)
+            )
         }
         other => panic!("{other:?} has no text here"),
     }
@@ -241,7 +247,9 @@ fn escapes_are_exactly_the_canonical_ones() {
         escapes.join(" "),
         r#"\u0000 \u0001 \u0002 \u0003 \u0004 \u0005 \u0006 \u0007 \b \t \n \u000b \f \r \u000e \u000f \u0010 \u0011 \u0012 \u0013 \u0014 \u0015 \u0016 \u0017 \u0018 \u0019 \u001a \u001b \u001c \u001d \u001e \u001f \" \\"#
     );
-    for raw in ['/', '\u{7f}', '\u{80}', '\u{2028}', '\u{2029}', '\u{feff}', '\u{ffff}', '\u{1f600}', char::MAX, '\'', '<'] {
+    for raw in
+        ['/', '\u{7f}', '\u{80}', '\u{2028}', '\u{2029}', '\u{feff}', '\u{ffff}', '\u{1f600}', char::MAX, '\'', '<']
+    {
         assert_eq!(escape(raw), String::from(raw));
     }
 }

@@ -9,9 +9,8 @@ use chanwire_inspect::Problem;
 use serde::{Serialize, Serializer};
 use wasm_bindgen::prelude::*;
 
-/// The types of what leaves, for TypeScript.
 #[wasm_bindgen(typescript_custom_section)]
-pub const TYPES: &str = include_str!("types.d.ts");
+const TYPES: &str = include_str!("types.d.ts");
 
 /// Both directions of one connection: decodes them and pairs answers with requests.
 #[derive(Debug)]

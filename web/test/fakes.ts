@@ -65,7 +65,7 @@ export function random(seed: number): () => number {
 }
 
 export function ascii(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(text, (letter) => letter.charCodeAt(0));
+  return new TextEncoder().encode(text);
 }
 
 /** Where two runs of bytes part, -1 where they are the same. (`toEqual` takes seconds over large arrays.) */

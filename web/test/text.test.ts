@@ -86,12 +86,16 @@ describe("UTF-8", () => {
 describe("visible text", () => {
   test.each([
     ["a carriage return and a line feed", "\r\n", ["\\r", "\\n"]],
-    ["a tab and an escape", "\t\u001b", ["\\t", "\\x1B"]],
-    ["bidirectional overrides", "\u202e\u2066\u200f", ["U+202E", "U+2066", "U+200F"]],
-    ["zero-width characters", "\u200b\u200d\ufeff\u2060", ["U+200B", "U+200D", "U+FEFF", "U+2060"]],
-    ["spaces that are not the space", "\u00a0\u2003\u3000", ["U+00A0", "U+2003", "U+3000"]],
-    ["line and paragraph separators", "\u2028\u2029", ["U+2028", "U+2029"]],
-    ["C1 controls, fillers and private use", "\u0085\u3164\ue000", ["U+0085", "U+3164", "U+E000"]],
+    ["a tab and an escape", "\t\u001b", ["\\t", "\\u{1b}"]],
+    ["bidirectional overrides", "\u202e\u2066\u200f", ["\\u{202e}", "\\u{2066}", "\\u{200f}"]],
+    [
+      "zero-width characters",
+      "\u200b\u200d\ufeff\u2060",
+      ["\\u{200b}", "\\u{200d}", "\\u{feff}", "\\u{2060}"],
+    ],
+    ["spaces that are not the space", "\u00a0\u2003\u3000", ["\\u{a0}", "\\u{2003}", "\\u{3000}"]],
+    ["line and paragraph separators", "\u2028\u2029", ["\\u{2028}", "\\u{2029}"]],
+    ["C1 controls, fillers and private use", "\u0085\u3164\ue000", ["\\u{85}", "\\u{3164}", "\\u{e000}"]],
   ])("marks %s", (_, text, marks) => {
     const pieces = visibleString(text);
     expect(pieces.map((piece) => piece.text)).toEqual(marks);
@@ -101,7 +105,7 @@ describe("visible text", () => {
   test("leaves what can be seen as it is", () => {
     expect(visibleString("Grüße, 世界 🙂!")).toMatchObject([{ text: "Grüße, 世界 🙂!", mark: false }]);
     expect(visibleText("plain")).toBe("plain");
-    expect(visibleText("a\u202eb")).toBe("aU+202Eb");
+    expect(visibleText("a\u202eb")).toBe("a\\u{202e}b");
   });
 
   test("tells the byte positions of every piece, without a gap", () => {
@@ -110,7 +114,7 @@ describe("visible text", () => {
       { text: "é", mark: false, start: 0, end: 2, breaks: false },
       { text: "\\r", mark: true, start: 2, end: 3, breaks: false },
       { text: "\\n", mark: true, start: 3, end: 4, breaks: true },
-      { text: "\\xFF", mark: true, start: 4, end: 5, breaks: false },
+      { text: "\\xff", mark: true, start: 4, end: 5, breaks: false },
       { text: "x", mark: false, start: 5, end: 6, breaks: false },
     ]);
   });

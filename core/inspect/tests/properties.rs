@@ -1,5 +1,7 @@
 //! Laws that hold for every stream, every text and every form.
 
+#![cfg(test)]
+
 use std::collections::BTreeMap;
 
 use chanwire_core::wire::{Command, Decoder, Item, Request};

@@ -122,9 +122,6 @@ impl fmt::Display for Breach {
 
 impl core::error::Error for Breach {}
 
-/// Errors that answer no request: the server tells why it closes.
-const NOTICES: [&str; 4] = ["Slow consumer", "Server busy", "Request timed out", "Channel removed"];
-
 impl Client {
     /// A connection that was just opened.
     #[must_use]
@@ -238,7 +235,7 @@ fn read(frame: &Frame<'_, Status>, asked: Option<Command>) -> Result<Incoming, B
     // An error's payload is the same whatever was asked.
     let response = Response::decode(asked.unwrap_or(Command::List), status, frame.payload);
     match (response, asked) {
-        (Ok(Response::Error(error)), _) if NOTICES.contains(&&*error.error) => Ok(Incoming::Notice(error)),
+        (Ok(Response::Error(error)), _) if error.is_notice() => Ok(Incoming::Notice(error)),
         (_, None) => Err(Breach::Unasked(status)),
         (Ok(response), Some(_)) => Ok(Incoming::Answer(response)),
         (Err(fault), Some(_)) => Err(wrong(fault)),

@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     io::{self, Write as _},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -148,11 +149,9 @@ impl Application<Client> for Asking {
 
     fn on_quiet(&mut self) {}
 
-    async fn ready(&mut self) {
-        std::future::pending().await
+    fn poll_tell(&mut self, _: &mut Client, _: Clock, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
     }
-
-    fn tell(&mut self, _: &mut Client, _: Clock) {}
 }
 
 const fn outcome(blame: Blame) -> Outcome {

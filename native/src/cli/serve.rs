@@ -8,6 +8,7 @@ use clap::Args;
 use super::{Failure, Outcome};
 use crate::{
     config::{Advertised, Config, Hosted, default_data_dir},
+    http::Authority,
     logging::{self, LogFormat},
     server,
 };
@@ -37,7 +38,7 @@ pub(super) struct Serve {
 
     /// Another name by which the page may be asked for, beside 127.0.0.1, [::1] and localhost; may be given more
     /// than once
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = http_host)]
     http_host: Vec<String>,
 
     /// Keep messages and channels here [default: $XDG_DATA_HOME/chanwire or ~/.local/share/chanwire]
@@ -88,6 +89,11 @@ impl FromStr for Http {
     }
 }
 
+/// Whatever the page can be asked for by.
+fn http_host(text: &str) -> Result<String, String> {
+    text.parse::<Authority>().map(|_| text.into()).map_err(|error| error.to_string())
+}
+
 impl Serve {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
         logging::start(&self.log, self.log_format)?;
@@ -116,7 +122,7 @@ impl Serve {
             data_dir,
             limits,
             hub_limits,
-            max_connections: count(self.max_connections),
+            max_connections: self.max_connections,
         })
     }
 }

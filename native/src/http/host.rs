@@ -72,7 +72,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// 127.0.0.1, [::1] and localhost at `port`, and `more`. A name in `more` without a port stands for the name at
+    /// 127.0.0.1, `[::1]` and localhost at `port`, and `more`. A name in `more` without a port stands for the name at
     /// `port` and for the name alone, as a proxy on a default port passes it on.
     pub(super) fn new(port: u16, more: Vec<Authority>) -> Self {
         Self { port, more }

@@ -31,7 +31,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-use self::host::{Authority, Names};
+pub(crate) use self::host::Authority;
+use self::host::Names;
 pub(crate) use self::token::Token;
 
 /// How long a request's head may take to arrive.
@@ -48,7 +49,7 @@ const LAST_BRIDGE: Duration = Duration::from_secs(2);
 /// What the HTTP side serves.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HttpConfig {
-    /// Names beside 127.0.0.1, [::1] and localhost that requests may be addressed to: `NAME`, `NAME:PORT`, and IPv6
+    /// Names beside 127.0.0.1, `[::1]` and localhost that requests may be addressed to: `NAME`, `NAME:PORT`, and IPv6
     /// addresses in brackets.
     pub(crate) hosts: Vec<String>,
     /// The addresses the bridge may connect to. A page can name no other.

@@ -154,3 +154,81 @@ fn checkpoint(connection: &Connection, mode: Mode, file: &PathBuf) -> Pass {
     let moved = moved.map_err(StoreError::sqlite("move the log of", file))?;
     Ok(u32::try_from(moved).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn connect(directory: &Path) -> Connection {
+        let connection = Connection::open(directory.join("some.db")).unwrap();
+        connection.pragma_update(None, "journal_mode", "WAL").unwrap();
+        connection.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+        connection.execute_batch("CREATE TABLE IF NOT EXISTS blobs (bytes BLOB)").unwrap();
+        connection
+    }
+
+    /// A commit of so many pages.
+    fn commit(writer: &Connection, pages: u32) {
+        writer.execute("INSERT INTO blobs VALUES (zeroblob(?1))", [pages * 4096]).unwrap();
+    }
+
+    fn start(directory: &Path) -> (Checkpointer, Connection) {
+        let mut writer = connect(directory);
+        let checkpointer = Checkpointer::start(connect(directory), &mut writer, directory.join("some.db")).unwrap();
+        (checkpointer, writer)
+    }
+
+    #[test]
+    fn a_short_log_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut checkpointer, writer) = start(directory.path());
+        commit(&writer, 10);
+        checkpointer.after_commit();
+        assert!((10..LONG).contains(&checkpointer.frames.load(Relaxed)));
+        assert!(!checkpointer.asked);
+    }
+
+    #[test]
+    fn a_log_that_is_too_long_holds_the_writer_until_the_thread_has_answered() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut checkpointer, writer) = start(directory.path());
+        let (requests, asked) = channel();
+        let (done, answers) = channel();
+        (checkpointer.requests, checkpointer.answers) = (requests, answers);
+        commit(&writer, TOO_LONG);
+        checkpointer.after_commit();
+        asked.recv().unwrap();
+        let (go, proceed) = channel();
+        let thread = std::thread::spawn(move || {
+            proceed.recv().unwrap();
+            done.send(Ok(0)).unwrap();
+        });
+        go.send(()).unwrap();
+        checkpointer.before_commit(&writer);
+        assert!(!checkpointer.asked);
+        thread.join().unwrap();
+        // What the thread has not moved the writer has.
+        commit(&writer, 1);
+        assert!(checkpointer.frames.load(Relaxed) < 10);
+    }
+
+    #[test]
+    fn without_the_thread_the_writer_moves_the_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut checkpointer, writer) = start(directory.path());
+        (checkpointer.requests, checkpointer.answers) = (channel().0, channel().1);
+        for _ in 0..3 {
+            commit(&writer, LONG);
+            checkpointer.after_commit();
+            assert!(checkpointer.asked && checkpointer.frames.load(Relaxed) >= LONG);
+            checkpointer.before_commit(&writer);
+            commit(&writer, 1);
+            checkpointer.after_commit();
+            assert!(!checkpointer.asked && checkpointer.frames.load(Relaxed) < 10);
+        }
+        checkpointer.close(&writer).unwrap();
+        assert_eq!(std::fs::metadata(directory.path().join("some.db-wal")).unwrap().len(), 0);
+    }
+}

@@ -16,7 +16,7 @@ use chanwire_core::hub::{Snapshot, Write};
 pub(crate) use self::{
     error::StoreError,
     sqlite::SqliteStore,
-    thread::{StoreGone, StoreHandle, start},
+    thread::{StoreHandle, start},
 };
 
 /// What keeps a hub's state.

@@ -57,6 +57,7 @@ export interface NewRow extends Flags {
   readonly time: number;
   readonly start: number;
   readonly end: number;
+  /** Head and summary are made safe to show by whoever writes them. */
   readonly head: string;
   readonly summary: string;
   /** Round-trip time in milliseconds, NaN where there is none. */

@@ -2,7 +2,6 @@
 
 import type { StoredRow } from "../store/store";
 import { count, delta, plural, roundTrip, seconds } from "../text/format";
-import { visibleText } from "../text/visible";
 import { VirtualRows } from "./rows";
 
 export const ROW_HEIGHT = 22;
@@ -142,10 +141,10 @@ export class FrameGrid {
       previous === undefined ? "" : delta(row.time - previous.time),
       `#${row.connection}`,
       note ? "" : directionText(row),
-      row.bad ? `! ${visibleText(row.head)}` : visibleText(row.head),
+      row.bad ? `! ${row.head}` : row.head,
       row.rtt !== undefined ? roundTrip(row.rtt) : answered ? `↘${row.pair}` : "",
       note ? "" : count(row.length),
-      visibleText(row.summary),
+      row.summary,
     ]);
     const rtt = element.children[6] as HTMLElement;
     if (row.pair === undefined) delete rtt.dataset["pair"];

@@ -16,6 +16,8 @@ import { Recorder, type ConnectionInfo } from "./recorder";
 export interface Gauges {
   readonly rate: number;
   readonly memory: number;
+  /** The number that the store's next row gets. */
+  readonly captured: number;
   readonly arriving: readonly Arriving[];
 }
 
@@ -43,7 +45,7 @@ export class Inspector {
   version = $state("");
   /** Why nothing can be decoded. */
   failure = $state("");
-  gauges: Gauges = $state.raw({ rate: 0, memory: 0, arriving: [] });
+  gauges: Gauges = $state.raw({ rate: 0, memory: 0, captured: 1, arriving: [] });
   /** Asks the list to bring the selected row into view; counts up. */
   reveals = $state(0);
 
@@ -210,10 +212,11 @@ export class Inspector {
       this.gauges = { ...this.gauges, rate: ((this.store.end - end) * 1000) / (now - time) };
       this.#rateBase = { time: now, end: this.store.end };
     }
-    const { allocated: memory } = this.store;
+    const { allocated: memory, end: captured } = this.store;
     const { arriving } = this.#recorder;
-    if (memory !== this.gauges.memory || arriving !== this.gauges.arriving) {
-      this.gauges = { ...this.gauges, memory, arriving };
+    const known = this.gauges;
+    if (memory !== known.memory || captured !== known.captured || arriving !== known.arriving) {
+      this.gauges = { ...known, memory, captured, arriving };
     }
     this.announcer.tick(now);
   }

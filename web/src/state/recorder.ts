@@ -5,6 +5,7 @@ import type { Arriving, FromWorker } from "../decode/messages";
 import type { Direction } from "../decode/batch";
 import type { Link, LinkEvents, Source, Target } from "../source/source";
 import type { FrameStore } from "../store/store";
+import { visibleText } from "../text/visible";
 
 export type ConnectionState = "connecting" | "open" | "closed";
 
@@ -110,7 +111,14 @@ export class Recorder {
       this.#tell();
     };
     const note = (head: string, text: string, bad: boolean) => {
-      this.#decoder.send({ type: "note", connection: number, time: this.#now(), head, text, bad });
+      this.#decoder.send({
+        type: "note",
+        connection: number,
+        time: this.#now(),
+        head,
+        text: visibleText(text),
+        bad,
+      });
     };
     return {
       opened: (local, remote) => {

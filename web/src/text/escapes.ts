@@ -1,5 +1,6 @@
 /** Raw bytes as text that a person can type: `\r \n \t \xNN \\`, everything else as UTF-8. */
 
+import { hexByte } from "./format";
 import { characterAt } from "./utf8";
 import { isVisible } from "./visible";
 
@@ -58,7 +59,7 @@ export function formatEscapes(bytes: Uint8Array): string {
       text += String.fromCodePoint(character.code);
       at += character.length;
     } else {
-      text += `\\x${bytes[at].toString(16).padStart(2, "0")}`;
+      text += `\\x${hexByte(bytes[at])}`;
       at += 1;
     }
   }

@@ -1,5 +1,6 @@
 /** Text from a peer, made so that nothing in it is invisible or changes how the rest is read. */
 
+import { hexByte } from "./format";
 import { characterAt } from "./utf8";
 
 /** A run of characters that are shown as they are, or one mark that stands for a character or a byte. */
@@ -20,19 +21,15 @@ export function isVisible(code: number): boolean {
   return code === 0x20 || !HIDDEN.test(String.fromCodePoint(code));
 }
 
-function hex(value: number, digits: number): string {
-  return value.toString(16).toUpperCase().padStart(digits, "0");
-}
-
 const SHORT: ReadonlyMap<number, string> = new Map([
   [0x09, "\\t"],
   [0x0a, "\\n"],
   [0x0d, "\\r"],
 ]);
 
-/** The sign for a character that is not visible itself: as Raw would write it, or by its number. */
+/** The sign for a character that is not visible itself, as the decoder's own summaries write it. */
 function markOf(code: number): string {
-  return SHORT.get(code) ?? (code < 0x80 ? `\\x${hex(code, 2)}` : `U+${hex(code, 4)}`);
+  return SHORT.get(code) ?? `\\u{${code.toString(16)}}`;
 }
 
 export function visible(bytes: Uint8Array): Piece[] {
@@ -52,7 +49,7 @@ export function visible(bytes: Uint8Array): Piece[] {
     } else {
       flush(at);
       pieces.push({
-        text: character === undefined ? `\\x${hex(bytes[at], 2)}` : markOf(character.code),
+        text: character === undefined ? `\\x${hexByte(bytes[at])}` : markOf(character.code),
         mark: true,
         start: at,
         end: at + length,
@@ -72,7 +69,7 @@ export function visibleString(text: string): Piece[] {
   return visible(encoder.encode(text));
 }
 
-/** As plain text, for places that hold nothing else, such as a row of the list. */
+/** As plain text, for places that hold nothing else, such as a note in the list. */
 export function visibleText(text: string): string {
   return HIDDEN.test(text)
     ? visibleString(text)

@@ -55,7 +55,7 @@ mod tests {
     fn a_mebibyte_can_be_read_and_not_a_byte_more() {
         let mut credit = Credit::new();
         let mut total = 0;
-        while credit.next_read() > 0 {
+        for _ in 0..100 {
             let read = credit.next_read().min(60_000);
             credit.spend(read);
             total += read;

@@ -114,6 +114,27 @@ async fn the_last_words_before_a_reset_are_delivered() {
 }
 
 #[tokio::test]
+async fn a_reset_that_a_write_meets_first_is_told_after_the_last_words() {
+    let (listener, address) = peer().await;
+    let server = Server::start(&[address]).await;
+    let mut page = server.bridged().await;
+    let (mut stream, _) = listener.accept().await.unwrap();
+    stream.write_all(&pattern(1 << 20)).await.unwrap();
+    stream.write_all(b"ERROR").await.unwrap();
+    // All credit is spent, so nothing is read that could fail.
+    page.bytes(1 << 20).await;
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(stream);
+    page.send(b"lost".to_vec()).await;
+    page.send(b"lost as well".to_vec()).await;
+    page.nothing_comes(&server).await;
+    page.grant(5).await;
+    assert_eq!(page.bytes(5).await, b"ERROR");
+    page.grant(1).await;
+    page.over("connection reset").await;
+}
+
+#[tokio::test]
 async fn a_write_to_a_connection_that_is_closed_ends_it() {
     let (listener, address) = peer().await;
     let server = Server::start(&[address]).await;
@@ -159,8 +180,9 @@ async fn a_message_above_a_mebibyte_is_refused() {
     let mut page = server.bridged().await;
     page.send(pattern(1 << 20)).await;
     assert!(page.bytes(1 << 20).await == pattern(1 << 20), "the largest message came back changed");
-    // The bridge may be gone before it is written whole.
-    let _ = page.socket.send(Message::binary(pattern((1 << 20) + 1))).await;
+    // It is refused by its head, before any of it is taken in.
+    let head = [&[0x82, 0xff][..], &((1_u64 << 20) + 1).to_be_bytes(), &[0; 4]].concat();
+    page.socket.get_mut().write_all(&head).await.unwrap();
     assert_eq!(page.code().await, 1009);
 }
 
@@ -191,4 +213,16 @@ async fn text_that_is_not_utf_8_and_broken_frames_are_refused() {
         page.socket.send(Message::Frame(frame)).await.unwrap();
         assert_eq!(page.code().await, code);
     }
+}
+
+#[tokio::test]
+async fn the_close_frame_is_not_followed_by_a_reset() {
+    let server = Server::start(&[echo().await]).await;
+    let mut page = server.bridged().await;
+    page.say(json!("not understood")).await;
+    page.send(pattern(1 << 20)).await;
+    assert_eq!(page.code().await, 4400);
+    page.socket.flush().await.unwrap();
+    // A socket that is closed with unread input is reset.
+    assert_eq!(within(page.socket.get_mut().read(&mut [0])).await.unwrap(), 0);
 }

@@ -373,9 +373,9 @@ fn a_reader_that_holds_the_log_stops_no_commit_and_the_log_shrinks_after_it() {
     };
     assert_eq!(count(&transaction), 16);
     let bound = u64::from(checkpoint::BOUND);
-    while commit(&mut store) <= bound + (8 << 20) {}
+    assert!((0..100).any(|_| commit(&mut store) > bound + (8 << 20)));
     assert_eq!(count(&transaction), 16, "the reader sees what it began with");
     drop(transaction);
     // Started over, the log's file is cut to its bound.
-    while commit(&mut store) > bound {}
+    assert!((0..100).any(|_| commit(&mut store) <= bound));
 }

@@ -1,0 +1,193 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { after, afterEach, before, beforeEach, test } from "node:test";
+import { openTab, startBrowser, startServer } from "./kit.mjs";
+
+const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+let server;
+let browser;
+let tab;
+
+before(async () => {
+  browser = await startBrowser();
+});
+
+after(async () => {
+  await browser?.close();
+});
+
+beforeEach(async () => {
+  server = await startServer();
+});
+
+afterEach(async () => {
+  try {
+    await tab?.finish();
+  } finally {
+    await server?.stop();
+  }
+});
+
+/** A page with frames, a fault, and one of them selected. */
+async function withTraffic() {
+  await tab.open(server.page);
+  await tab.connect();
+  await tab.sendRaw("LIST\\r\\nPING\\r\\nLIST\\n");
+  await tab.row({ dir: "in", head: "! REQUEST_ERROR" }).nth(1).waitFor();
+  await tab.choose(tab.row({ dir: "in", head: "OK" }));
+  await tab.page.locator(".hex .t1").first().waitFor({ state: "attached" });
+}
+
+async function violations() {
+  // Run by the debugger, not by the page: the page's own policy lets no foreign script in.
+  await tab.page.evaluate(AXE);
+  const { violations: found } = await tab.page.evaluate(() => window.axe.run());
+  return found.map(
+    ({ id, nodes }) =>
+      `${id}: ${nodes.map(({ html, any }) => `${html} ${any[0]?.message ?? ""}`).join(" | ")}`,
+  );
+}
+
+for (const colorScheme of ["light", "dark"]) {
+  for (const width of [1440, 600]) {
+    test(`axe finds nothing in ${colorScheme} at ${width} pixels`, async () => {
+      tab = await openTab(browser, { colorScheme, viewport: { width, height: 900 } });
+      await tab.open(server.page);
+      if (width === 600) await tab.page.getByRole("tab", { name: "Compose" }).click();
+      await tab.connect();
+      await tab.sendRaw("LIST\\r\\nPING\\r\\nLIST\\n");
+      await tab.row({ dir: "in", head: "! REQUEST_ERROR" }).nth(1).waitFor();
+      assert.deepEqual(await violations(), []);
+      await tab.choose(tab.row({ dir: "out", head: "! LIST" }));
+      await tab.page.locator(".node.bad").first().waitFor();
+      assert.deepEqual(await violations(), []);
+      if (width === 600) await tab.page.getByRole("tab", { name: "Bytes" }).click();
+      await tab.page.getByRole("tab", { name: "Text" }).click();
+      assert.deepEqual(await violations(), []);
+      await tab.page.getByRole("button", { name: "Keys" }).click();
+      await tab.page.getByRole("dialog", { name: "Keys" }).waitFor();
+      assert.deepEqual(await violations(), []);
+    });
+  }
+}
+
+test("the list is a named grid that knows its size and is one tab stop", async () => {
+  tab = await openTab(browser);
+  await withTraffic();
+  assert.equal(await tab.grid.getAttribute("aria-label"), "Frames");
+  const shown = await tab.rows.filter({ visible: true }).count();
+  assert.equal(await tab.rowCount(), shown);
+  assert.ok(shown >= 7, `${shown} rows`);
+  assert.equal(await tab.grid.getAttribute("aria-colcount"), "9");
+  assert.equal(await tab.grid.getByRole("columnheader").count(), 9);
+  assert.equal(await tab.grid.getAttribute("tabindex"), "0");
+  assert.equal(await tab.grid.locator("[tabindex], button, a, input").count(), 0);
+
+  const selected = tab.grid.locator('[aria-selected="true"]');
+  assert.equal(await selected.count(), 1);
+  assert.equal(await tab.grid.getAttribute("aria-activedescendant"), await selected.getAttribute("id"));
+  assert.equal(
+    Number(await selected.getAttribute("aria-rowindex")),
+    Number(await selected.getAttribute("data-number")) + 1,
+  );
+  // Direction is a word, not only a colour.
+  assert.equal(await tab.cell(selected, "dir"), "← in");
+});
+
+test("the bytes are a named grid whose cells can be pointed to", async () => {
+  tab = await openTab(browser);
+  await withTraffic();
+  const bytes = tab.page.getByRole("grid", { name: /^Bytes of frame \d+$/ });
+  assert.equal(await bytes.getAttribute("tabindex"), "0");
+  assert.ok(Number(await bytes.getAttribute("aria-rowcount")) >= 1);
+  const active = await bytes.getAttribute("aria-activedescendant");
+  assert.equal(await bytes.locator(`#${active}`).getAttribute("role"), "gridcell");
+});
+
+/** Tab until `test` holds for the focused element; every stop on the way must be visible. */
+async function tabTo(description, matches) {
+  for (let stop = 0; stop < 40; stop += 1) {
+    await tab.page.keyboard.press("Tab");
+    if (await tab.page.evaluate(matches)) return;
+  }
+  assert.fail(`Tab never reached ${description}`);
+}
+
+test("everything can be done by keyboard alone", async () => {
+  tab = await openTab(browser);
+  const { page } = tab;
+  await tab.open(server.page);
+  await tabTo("Connect", () => document.activeElement.textContent === "Connect");
+  await page.keyboard.press("Enter");
+  await page.locator(".connections li.open").waitFor();
+
+  await tabTo("the command", () => document.activeElement.id === "compose-command");
+  await page.keyboard.press("L");
+  await page.getByTestId("preview").filter({ hasText: "LIST" }).waitFor();
+  await page.keyboard.press("Control+Enter");
+  await tab.row({ dir: "in", head: "OK" }).waitFor();
+  await page.keyboard.press("Control+Enter");
+  await tab.row({ dir: "in", head: "OK" }).nth(1).waitFor();
+
+  // F7 and F8 work from here; letters and Space belong to the field.
+  await page.keyboard.press("F7");
+  const number = async () => Number(await tab.grid.locator(".selected").getAttribute("data-number"));
+  const last = await tab.rowCount();
+  assert.equal(await number(), last);
+  await page.keyboard.press("F7");
+  assert.equal(await number(), last - 1);
+  await page.keyboard.press("F8");
+  assert.equal(await number(), last);
+
+  await tabTo("the list", () => document.activeElement.id === "frames");
+  await page.keyboard.press("Home");
+  assert.equal(await number(), 1);
+  await page.keyboard.press("j");
+  await page.keyboard.press("ArrowDown");
+  assert.equal(await number(), 3);
+  await page.keyboard.press("k");
+  assert.equal(await number(), 2);
+  await page.keyboard.press("p");
+  assert.equal(await number(), 3, "from the request to its answer");
+  await page.keyboard.press("p");
+  assert.equal(await number(), 2, "and back");
+  await page.keyboard.press("End");
+  assert.equal(await number(), last);
+  await page.keyboard.press(" ");
+  await page.getByRole("button", { name: "Paused" }).waitFor();
+  await page.keyboard.press(" ");
+  await page.getByRole("button", { name: "Live" }).waitFor();
+
+  await page.keyboard.press("?");
+  await page.getByRole("dialog", { name: "Keys" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+
+  await tabTo("the parts", () => document.activeElement.getAttribute("role") === "tree");
+  await page.keyboard.press("Home");
+  await page.keyboard.press("ArrowDown");
+  await page.locator(".node.current", { hasText: "status" }).waitFor();
+  await tabTo("the bytes", () => document.activeElement.classList.contains("hex"));
+  await page.keyboard.press("ArrowRight");
+  await page.locator("#byte-status", { hasText: "byte 1 is 0x4b" }).waitFor();
+
+  // A splitter is a control of its own.
+  await tabTo("the splitter", () => document.activeElement.getAttribute("aria-label") === "Width of Bytes");
+  const before = await page.locator(":focus").getAttribute("aria-valuenow");
+  await page.keyboard.press("ArrowRight");
+  assert.equal(Number(await page.locator(":focus").getAttribute("aria-valuenow")), Number(before) + 2);
+});
+
+test("pane sizes are kept from one visit to the next", async () => {
+  tab = await openTab(browser);
+  await tab.open(server.page);
+  const splitter = tab.page.getByRole("separator", { name: "Height of the list" });
+  await splitter.focus();
+  await tab.page.keyboard.press("ArrowUp");
+  const moved = await splitter.getAttribute("aria-valuenow");
+  await tab.page.reload();
+  await tab.page.getByRole("button", { name: "Connect", exact: true }).waitFor();
+  assert.equal(await splitter.getAttribute("aria-valuenow"), moved);
+});

@@ -1,0 +1,177 @@
+// Starts the real program and a real browser, and knows the page's parts by what a person sees of them.
+
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import assert from "node:assert/strict";
+import { chromium } from "playwright-core";
+
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+export const ARTIFACTS = path.join(import.meta.dirname, "artifacts");
+
+/** Waiting for a condition ends here: what has not come by then does not come. */
+const PATIENCE = 15_000;
+
+export async function artifact(name) {
+  await mkdir(ARTIFACTS, { recursive: true });
+  return path.join(ARTIFACTS, name);
+}
+
+/** `chanwire serve` on ports of its own, with an empty data directory. */
+export async function startServer() {
+  const binary = process.env.CHANWIRE_BIN;
+  assert.ok(binary, "set CHANWIRE_BIN to the path that `make build` prints");
+  const data = await mkdtemp(path.join(tmpdir(), "chanwire-e2e-"));
+  const args = ["serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir", data];
+  const child = spawn(binary, args, { stdio: ["ignore", "pipe", "pipe"] });
+  let said = "";
+  const gone = new Promise((resolve) => child.once("exit", resolve));
+  const banner = await new Promise((resolve, reject) => {
+    const read = (chunk) => {
+      said += chunk;
+      const listener = /listening on (\S+:\d+)/.exec(said);
+      const page = /inspector at (http:\/\/\S+#token=[0-9a-f]{32})/.exec(said);
+      if (listener && page) resolve({ listener: listener[1], page: page[1] });
+    };
+    child.stdout.on("data", read);
+    child.stderr.on("data", (chunk) => (said += chunk));
+    child.once("error", reject);
+    child.once("exit", () => reject(new Error(`the server ended before it listened:\n${said}`)));
+  });
+  return {
+    page: banner.page,
+    token: banner.page.split("#token=")[1],
+    origin: new URL(banner.page).origin,
+    port: Number(banner.listener.slice(banner.listener.lastIndexOf(":") + 1)),
+    async stop() {
+      child.kill("SIGTERM");
+      await gone;
+      await rm(data, { recursive: true, force: true });
+    },
+  };
+}
+
+export async function startBrowser() {
+  assert.ok(
+    existsSync(CHROMIUM),
+    `${CHROMIUM} is missing: run 'apt-get update && apt-get install -y --no-install-recommends chromium' as root`,
+  );
+  return chromium.launch({ executablePath: CHROMIUM });
+}
+
+/** A tab of its own that remembers everything that went wrong in it. */
+export async function openTab(browser, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE);
+  const problems = [];
+  page.on("pageerror", (error) => problems.push(`error: ${error}`));
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) problems.push(`console: ${message.text()}`);
+  });
+  page.on("requestfailed", (request) => problems.push(`request failed: ${request.url()}`));
+  await page.exposeFunction("reportViolation", (text) => problems.push(text));
+  await page.addInitScript(() => {
+    document.addEventListener("securitypolicyviolation", (event) => {
+      window.reportViolation(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`);
+    });
+  });
+  return new Inspector(page, context, problems);
+}
+
+/** The page, by what it shows. */
+export class Inspector {
+  constructor(page, context, problems) {
+    this.page = page;
+    this.context = context;
+    this.problems = problems;
+  }
+
+  /** Nothing went wrong in the tab; then it is closed. */
+  async finish() {
+    await this.context.close();
+    assert.deepEqual(this.problems, []);
+  }
+
+  get grid() {
+    return this.page.getByRole("grid", { name: "Frames" });
+  }
+
+  get rows() {
+    return this.grid.locator("[data-number]");
+  }
+
+  /** The connect button and the list of targets are there: the token was accepted. */
+  async open(address) {
+    await this.page.goto(address);
+    await this.page.getByRole("button", { name: "Connect", exact: true }).waitFor();
+  }
+
+  async connect() {
+    const open = this.page.locator(".connections li.open");
+    const before = await open.count();
+    await this.page.getByRole("button", { name: "Connect", exact: true }).click();
+    await open.nth(before).waitFor();
+  }
+
+  /** The row whose cells contain these texts; the last one if there are several. */
+  row(cells) {
+    return Object.entries(cells).reduce(
+      (rows, [cell, text]) => rows.filter({ has: this.page.locator(`.cell.${cell}`, { hasText: text }) }),
+      this.rows,
+    );
+  }
+
+  async cell(row, name) {
+    return (await row.locator(`.cell.${name}`).textContent()) ?? "";
+  }
+
+  /** Select a row, by a cell that is no link. */
+  async choose(row) {
+    await row.first().locator(".cell.head").click();
+  }
+
+  async form(command, values = {}) {
+    await this.page.getByRole("tab", { name: "Form" }).click();
+    await this.page.getByLabel("Command").selectOption(command);
+    for (const [field, value] of Object.entries(values)) {
+      await this.page.getByRole("textbox", { name: field, exact: true }).fill(String(value));
+    }
+  }
+
+  async raw(text) {
+    await this.page.getByRole("tab", { name: "Raw" }).click();
+    await this.page.getByLabel("Raw bytes").fill(text);
+  }
+
+  /** Send what Compose shows, once it shows `bytes` bytes to be sent. */
+  async send(bytes) {
+    await this.page.getByRole("heading", { name: `Will be sent: ${bytes} B` }).waitFor();
+    await this.page.getByRole("button", { name: /^Send/ }).click();
+  }
+
+  async sendRaw(text) {
+    await this.raw(text);
+    // Each of the escapes that the tests use stands for one byte.
+    await this.send(Buffer.byteLength(text.replace(/\\[rnt]/g, " ")).toLocaleString("en"));
+  }
+
+  /** The number of rows that the grid says it has, its head not counted. */
+  async rowCount() {
+    return Number(await this.grid.getAttribute("aria-rowcount")) - 1;
+  }
+
+  /** Wait until `test` holds in the page. */
+  async until(test, argument) {
+    await this.page.waitForFunction(test, argument, { timeout: PATIENCE });
+  }
+
+  async untilRows(count) {
+    await this.until(
+      (wanted) => Number(document.querySelector("#frames").getAttribute("aria-rowcount")) - 1 >= wanted,
+      count,
+    );
+  }
+}

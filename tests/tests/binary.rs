@@ -1,0 +1,29 @@
+//! The real binary, over TCP and on its command line: `CHANWIRE_BIN`, else what `make build` makes.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a panic is how a test fails")]
+
+#[path = "binary/cli.rs"]
+mod cli;
+#[path = "binary/crash.rs"]
+mod crash;
+#[path = "binary/database.rs"]
+mod database;
+#[path = "binary/durability.rs"]
+mod durability;
+#[path = "binary/faults.rs"]
+mod faults;
+#[path = "binary/hosting.rs"]
+mod hosting;
+#[path = "binary/limits.rs"]
+mod limits;
+#[path = "binary/readers.rs"]
+mod readers;
+#[path = "binary/refused_start.rs"]
+mod refused_start;
+#[path = "binary/requests.rs"]
+mod requests;
+#[path = "binary/session.rs"]
+mod session;
+#[path = "binary/start_stop.rs"]
+mod start_stop;
+#[path = "binary/trace.rs"]
+mod trace;

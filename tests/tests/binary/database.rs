@@ -1,0 +1,55 @@
+//! What is really in the data directory, read without the server.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use rusqlite::{Connection, OpenFlags};
+
+/// One stored message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) id: i64,
+    pub(crate) timestamp: i64,
+    pub(crate) username: String,
+    pub(crate) content: String,
+}
+
+/// Every channel's messages by id, after a look at what must always hold: ids from 1 without a gap, timestamps that
+/// never fall, and an end that is kept apart and says the same.
+///
+/// It reads a copy, so that a directory whose server crashed is left as the crash left it.
+pub(crate) fn messages(data_dir: &Path) -> BTreeMap<String, Vec<Stored>> {
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["chanwire.db", "chanwire.db-wal"] {
+        if let Ok(bytes) = fs::read(data_dir.join(name)) {
+            fs::write(copy.path().join(name), bytes).unwrap();
+        }
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
+    let database = Connection::open_with_flags(copy.path().join("chanwire.db"), flags).unwrap();
+    let sound: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(sound, "ok");
+
+    let mut select = database.prepare("SELECT log, name, last_id, last_timestamp FROM logs").unwrap();
+    let logs = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
+    let logs: Vec<(i64, String, i64, i64)> = logs.map(Result::unwrap).collect();
+    let mut select =
+        database.prepare("SELECT id, timestamp, username, content FROM messages WHERE log = ?1 ORDER BY id").unwrap();
+    let mut all = BTreeMap::new();
+    for (log, name, last_id, last_timestamp) in logs {
+        let rows = select.query_map([log], |row| {
+            Ok(Stored { id: row.get(0)?, timestamp: row.get(1)?, username: row.get(2)?, content: row.get(3)? })
+        });
+        let messages: Vec<Stored> = rows.unwrap().map(Result::unwrap).collect();
+        assert!(messages.iter().map(|message| message.id).eq(1..=last_id), "{name} ends at {last_id}: {messages:?}");
+        assert!(messages.is_sorted_by_key(|message| message.timestamp), "{name}: {messages:?}");
+        assert_eq!(messages.last().map(|last| last.timestamp), Some(last_timestamp), "{name}");
+        all.insert(name, messages);
+    }
+    all
+}
+
+/// What was said in a channel, in order.
+pub(crate) fn said(data_dir: &Path, channel: &str) -> Vec<String> {
+    let messages = messages(data_dir).remove(channel).unwrap_or_default();
+    messages.into_iter().map(|message| message.content).collect()
+}

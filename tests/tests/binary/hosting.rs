@@ -1,0 +1,186 @@
+//! Which channel lives where, and whose it is.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+};
+
+use chanwire_tests::process::{Answer, Launch, Peer, without_times};
+use tempfile::tempdir;
+
+use crate::{
+    database::{messages, said},
+    requests::{DELIVERED, LIST, host, host_at, hosted, listed, message, message_to},
+};
+
+fn told(answer: &Answer) -> (&str, &str) {
+    assert_eq!(answer.status, "REQUEST_ERROR", "{}", answer.raw);
+    (answer.error(), answer.details())
+}
+
+#[test]
+fn a_message_without_a_channel_goes_to_the_one_of_the_address_that_it_came_to() {
+    let data = tempdir().unwrap();
+    let server = Launch::serve(data.path()).args(["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"]).start();
+    let mut peers: Vec<Peer> = (0..3).map(|listener| Peer::connect(server.address(listener))).collect();
+    for (name, listener) in [("first", 0), ("second", 1), ("third", 2), ("fourth", 2)] {
+        // Whom it is told to does not matter.
+        assert_eq!(peers[0].ask(host(name, server.address(listener))).raw, hosted(name));
+    }
+    assert!(peers[0].ask(message("u", "to the first")).is_ok());
+    assert!(peers[1].ask(message("u", "to the second")).is_ok());
+    let several = peers[2].ask(message("u", "to whom?"));
+    assert_eq!(told(&several), ("Invalid payload", "Missing required field 'channel_name'"));
+    assert!(peers[0].ask(message_to("fourth", "u", "by its name")).is_ok());
+    let unknown = peers[0].ask(message_to("gaming", "u", "c"));
+    assert_eq!(told(&unknown), ("Channel not found", "The requested channel 'gaming' does not exist"));
+    assert_eq!(said(data.path(), "first"), ["to the first"]);
+    assert_eq!(said(data.path(), "second"), ["to the second"]);
+    assert_eq!(said(data.path(), "fourth"), ["by its name"]);
+    assert!(!messages(data.path()).contains_key("third"));
+    server.stop();
+}
+
+#[test]
+fn where_no_channel_lives_no_message_is_taken() {
+    let data = tempdir().unwrap();
+    let server = Launch::serve(data.path()).start();
+    let mut peer = server.connect();
+    assert_eq!(peer.ask(message("u", "c")).error(), "Channel not found");
+    for (name, ip, shown) in [
+        ("four", "192.0.2.7", "192.0.2.7:22240"),
+        ("six", "2001:DB8::7", "[2001:DB8::7]:22240"),
+        ("name", "Chat.Example", "Chat.Example:22240"),
+    ] {
+        assert_eq!(peer.ask(host_at(name, ip, 22240)).raw, hosted(name));
+        let elsewhere = peer.ask(message_to(name, "u", "c"));
+        let (error, details) = told(&elsewhere);
+        assert_eq!(error, "Channel hosted elsewhere");
+        assert!(details.contains(&format!("'{name}'")) && details.contains(shown), "{details}");
+    }
+    assert_eq!(peer.ask(message("u", "c")).error(), "Channel not found");
+    assert!(messages(data.path()).is_empty());
+    server.stop();
+}
+
+/// A server with a channel of the name `fixed`, whose listener is its second.
+fn with_fixed_channel(data_dir: &Path) -> Launch {
+    Launch::serve(data_dir).args(["--host", "fixed=192.0.2.7:22240@127.0.0.1:0"])
+}
+
+#[test]
+fn a_channel_of_the_command_line_has_its_own_listener_and_cannot_be_moved() {
+    let data = tempdir().unwrap();
+    let launch = with_fixed_channel(data.path());
+    let server = launch.start();
+    let fixed = listed(&[("fixed", "192.0.2.7", 22240)]);
+    assert_eq!(server.ask(LIST), fixed);
+    let mut own = Peer::connect(server.address(1));
+    assert_eq!(own.ask(LIST).raw, fixed);
+    assert!(own.ask(message("u", "1")).is_ok());
+    let mut peer = server.connect();
+    assert_eq!(peer.ask(message("u", "nobody's")).error(), "Channel not found");
+    assert!(peer.ask(message_to("fixed", "u", "2")).is_ok());
+    // It is on the list as the operator said, and says so to everybody.
+    assert_eq!(peer.ask(host_at("fixed", "192.0.2.7", 22240)).raw, hosted("fixed"));
+    for (ip, port) in [("127.0.0.1", 22240), ("192.0.2.7", 22241)] {
+        let moved = peer.ask(host_at("fixed", ip, port));
+        let (error, details) = told(&moved);
+        assert_eq!(error, "Channel already exists");
+        assert!(details.contains("192.0.2.7:22240"), "{details}");
+    }
+    assert_eq!(peer.ask(LIST).raw, fixed);
+    server.stop();
+
+    // It is there while the process runs with the flag, and its messages outlive that.
+    let server = Launch::serve(data.path()).start();
+    assert_eq!(server.ask(LIST), listed(&[]));
+    server.stop();
+    let server = launch.start();
+    assert!(Peer::connect(server.address(1)).ask(message("u", "3")).is_ok());
+    assert_eq!(said(data.path(), "fixed"), ["1", "2", "3"]);
+    server.stop();
+}
+
+#[test]
+fn a_channel_at_an_advertised_address_lives_here() {
+    let data = tempdir().unwrap();
+    let server = Launch::serve(data.path()).args(["--advertise", "chat.example", "--advertise", "192.0.2.9:443"]).start();
+    let port = server.address(0).port();
+    let mut peer = server.connect();
+    for (name, ip, port) in [("named", "CHAT.example", port), ("forwarded", "192.0.2.9", 443)] {
+        assert_eq!(peer.ask(host_at(name, ip, port)).raw, hosted(name));
+        assert!(peer.ask(message_to(name, "u", "here")).is_ok());
+    }
+    // The same host at another port is another's.
+    assert_eq!(peer.ask(host_at("other", "chat.example", port ^ 1)).raw, hosted("other"));
+    assert_eq!(peer.ask(message_to("other", "u", "c")).error(), "Channel hosted elsewhere");
+    assert_eq!(said(data.path(), "named").len() + said(data.path(), "forwarded").len(), 2);
+    server.stop();
+}
+
+#[test]
+fn at_a_wildcard_listener_every_address_of_the_machine_is_its_own() {
+    for wildcard in ["0.0.0.0:0", "[::]:0"] {
+        let data = tempdir().unwrap();
+        let server = Launch::serve(data.path()).args(["--listen", wildcard]).start();
+        let port = server.address(1).port();
+        assert!(server.address(1).ip().is_unspecified());
+        let mut peer = Peer::connect(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
+        assert_eq!(peer.ask(message("u", "nobody's")).error(), "Channel not found");
+        assert_eq!(peer.ask(host_at("local", "LocalHost", port)).raw, hosted("local"));
+        assert!(peer.ask(message("u", "1")).is_ok());
+        // Registered from an address, so that address may move it: a mapped one is the same.
+        assert_eq!(peer.ask(host_at("local", "127.0.0.1", port)).raw, hosted("local"));
+        assert!(peer.ask(message("u", "2")).is_ok());
+        assert_eq!(said(data.path(), "local"), ["1", "2"], "{wildcard}");
+        assert_eq!(peer.ask(host_at("second", "127.0.0.1", port)).raw, hosted("second"));
+        assert_eq!(peer.ask(message("u", "to whom?")).error(), "Invalid payload", "{wildcard}");
+        server.stop();
+    }
+}
+
+#[test]
+fn only_a_channels_host_moves_it() {
+    let data = tempdir().unwrap();
+    let server = Launch::serve(data.path()).start();
+    let from = |last| Peer::connect_from(IpAddr::from([127, 0, 0, last]), server.address(0));
+    let (mut registrar, mut peer, mut stranger) = (from(2), from(3), from(4));
+    assert_eq!(registrar.ask(host_at("c", "127.0.0.3", 1)).raw, hosted("c"));
+    assert_eq!(stranger.ask(host_at("c", "127.0.0.3", 1)).raw, hosted("c"));
+    let refused = stranger.ask(host_at("c", "127.0.0.4", 1));
+    assert_eq!(told(&refused), ("Channel already exists", "The channel 'c' is hosted at 127.0.0.3:1"));
+    assert_eq!(peer.ask(host_at("c", "127.0.0.3", 2)).raw, hosted("c"));
+    assert_eq!(registrar.ask(LIST).raw, listed(&[("c", "127.0.0.3", 2)]));
+    // What was stored with it is whose it is, also after a restart.
+    let refused = stranger.ask(host_at("c", "127.0.0.4", 1));
+    assert_eq!(told(&refused).0, "Channel already exists");
+    server.stop();
+    let server = Launch::serve(data.path()).start();
+    let from = |last| Peer::connect_from(IpAddr::from([127, 0, 0, last]), server.address(0));
+    assert_eq!(from(4).ask(host_at("c", "127.0.0.4", 1)).error(), "Channel already exists");
+    assert_eq!(from(3).ask(host_at("c", "127.0.0.3", 3)).raw, hosted("c"));
+    assert_eq!(server.ask(LIST), listed(&[("c", "127.0.0.3", 3)]));
+    server.stop();
+}
+
+#[test]
+fn delivered_messages_of_many_connections_keep_each_connections_order() {
+    let data = tempdir().unwrap();
+    let server = Launch::serve(data.path()).start();
+    assert_eq!(server.ask(host("general", server.address(0))), hosted("general"));
+    let mut peers: Vec<Peer> = (0..8).map(|_| server.connect()).collect();
+    for (user, peer) in peers.iter_mut().enumerate() {
+        peer.send((0..100).map(|count| message(&format!("u{user}"), &count.to_string())).collect::<String>());
+    }
+    for peer in &mut peers {
+        peer.finish();
+        assert_eq!(without_times(&peer.rest()), DELIVERED.repeat(100));
+    }
+    let stored = &messages(data.path())["general"];
+    for user in 0..8 {
+        let own = stored.iter().filter(|message| message.username == format!("u{user}"));
+        assert!(own.map(|message| message.content.clone()).eq((0..100).map(|count| count.to_string())), "u{user}");
+    }
+    server.stop();
+}

@@ -1,0 +1,130 @@
+//! Clients that do not read what they are owed, or not yet.
+
+use std::{thread, time::Duration};
+
+use chanwire_tests::process::{DEADLINE, Launch, Peer, Server, wait_for};
+use tempfile::{TempDir, tempdir};
+
+use crate::requests::{LIST, host_at, message_to};
+
+/// A server whose list is long, and what it answers to LIST.
+fn long_list(channels: usize, arguments: &[&str]) -> (Server, TempDir, String) {
+    let data = tempdir().unwrap();
+    let server = Launch::serve(data.path()).args(arguments).start();
+    let name = |number: usize| format!("{number:03}-{}", "x".repeat(60));
+    let hosts: String = (0..channels).map(|number| host_at(&name(number), "192.0.2.7", 22240)).collect();
+    assert_eq!(server.ask(hosts).matches("OK\r\n").count(), channels);
+    let list = server.ask(LIST);
+    assert!(list.len() > channels * 120, "{list}");
+    (server, data, list)
+}
+
+#[test]
+fn a_client_that_never_reads_is_reset_and_costs_nobody_anything() {
+    let (server, _data, list) = long_list(400, &["--write-timeout", "1"]);
+    let before = server.resident();
+    let peer = server.connect();
+    let mut writer = peer.another();
+    // How much of it fits into the kernel's buffers is not this test's matter: the reset ends it.
+    let writing = thread::spawn(move || writer.try_send(LIST.repeat(100_000)));
+    let waiting = thread::spawn(move || (peer.wait_for_reset(), peer));
+    let (mut other, mut served, mut most) = (server.connect(), 0, before);
+    while !waiting.is_finished() {
+        assert_eq!(other.ask(LIST).raw, list);
+        served += 1;
+        most = most.max(server.resident());
+    }
+    let (waited, peer) = waiting.join().unwrap();
+    drop(peer);
+    let _ = writing.join().unwrap();
+    assert!(waited >= Duration::from_secs(1), "reset after {waited:?}, which is too soon");
+    assert!(waited < Duration::from_secs(8), "reset after {waited:?}, where one second is the limit");
+    assert!(served >= 20, "only {served} others were served in {waited:?}");
+    // What it was owed in all is five gigabytes.
+    assert!(most - before < 16 << 20, "it grew from {before} to {most} bytes");
+    server.wait_for_log("reset: it took nothing of what waited for it");
+    server.stop();
+}
+
+#[test]
+fn a_client_that_reads_late_gets_all_it_is_owed_and_then_the_fault_and_no_reset() {
+    let (server, _data, list) = long_list(100, &[]);
+    let mut peer = server.connect();
+    let mut writer = peer.another();
+    // More than all buffers hold, then a fault that closes, then more than a megabyte that nobody will ever read.
+    let count = (32 << 20) / list.len();
+    let stream = [LIST.repeat(count), "POST / HTTP/1.1\r\n".into(), "x".repeat(1 << 20)].concat();
+    // It waits until the server has served as much as it may.
+    let writing = thread::spawn(move || {
+        writer.send(stream);
+        writer
+    });
+    let begin = server.resident();
+    let mut other = server.connect();
+    for number in 0..100 {
+        assert_eq!(other.ask(message_to("none", "u", &number.to_string())).error(), "Channel not found");
+    }
+    assert!(server.resident() - begin < 16 << 20);
+    let got = peer.rest();
+    let owed = list.repeat(count);
+    assert_eq!(got.get(..owed.len()).map(|answers| answers == owed), Some(true), "of {count} answers some are missing");
+    let fault = &got[owed.len()..];
+    assert!(fault.starts_with("REQUEST_ERROR\r\n{\"error\": \"Malformed command\""), "{fault:?}");
+    assert_eq!(fault.matches("REQUEST_ERROR").count(), 1, "{fault:?}");
+    drop(writing.join().unwrap());
+    server.stop();
+}
+
+#[test]
+fn a_megabyte_of_answers_arrives_although_the_client_has_ended_its_half() {
+    let (server, _data, list) = long_list(100, &[]);
+    let count = (1 << 20) / list.len() + 1;
+    let mut peer = server.connect();
+    peer.send(LIST.repeat(count));
+    peer.finish();
+    assert_eq!(peer.rest(), list.repeat(count));
+    server.stop();
+}
+
+#[test]
+fn a_closed_connection_is_let_go_though_its_client_goes_on_sending() {
+    let data = tempdir().unwrap();
+    let server = Launch::serve(data.path()).args(["--max-connections", "1"]).start();
+    let mut peer = server.connect();
+    assert_eq!(peer.ask("POST ").error(), "Malformed command");
+    assert_eq!(peer.rest(), "");
+    // Nothing of it is read any more after two seconds.
+    let begin = std::time::Instant::now();
+    wait_for("a failing write", || peer.try_send("LIST\r\n").is_err().then_some(()));
+    assert!(begin.elapsed() < Duration::from_secs(8), "kept for {:?}", begin.elapsed());
+    served_in_the_end(&server);
+    server.stop();
+}
+
+/// Connects again and again until there is room.
+pub(crate) fn served_in_the_end(server: &Server) -> Peer {
+    wait_for("room for a connection", || {
+        let mut peer = server.connect();
+        (peer.ask(LIST).is_ok()).then_some(peer)
+    })
+}
+
+#[test]
+fn a_client_that_reads_slowly_but_steadily_is_not_reset() {
+    let (server, _data, list) = long_list(400, &["--write-timeout", "1"]);
+    let mut peer = server.connect();
+    let mut writer = peer.another();
+    let count = (16 << 20) / list.len();
+    let writing = thread::spawn(move || writer.send(LIST.repeat(count)));
+    let begin = std::time::Instant::now();
+    for number in 0..count {
+        // Slower than the server by far, and longer than the limit in all.
+        if begin.elapsed() < Duration::from_secs(3) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert!(begin.elapsed() < DEADLINE);
+        assert_eq!(peer.answer().raw, list, "{number}");
+    }
+    writing.join().unwrap();
+    server.stop();
+}

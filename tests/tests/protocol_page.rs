@@ -1,0 +1,486 @@
+//! The protocol's page is true: each example on it is what a server answers, byte for byte, and its tables say what the
+//! code does.
+#![expect(clippy::panic, reason = "a panic is how a test fails")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
+
+use chanwire_core::{
+    Limits, Time,
+    endpoint::{Endpoint as _, Link, Misuse, Server, ServerEvent},
+    hub::{
+        ChannelLog, ChannelRecord, ConnectionId, Effect, Hub, HubLimits, ListenerId, Snapshot, StoreCommand,
+        StoreOutcome, Write,
+    },
+    wire::{Address, Channel, Command, Decoder, Item, MAX_DEPTH, Response, Status, Timestamp},
+};
+use chanwire_tests::show;
+
+const PAGE: &str = include_str!("../../core/PROTOCOL.md");
+
+/// Fewer examples than this, and the page was cut or its fences are not understood.
+const FEWEST_EXAMPLES: usize = 25;
+
+/// 2023-11-02T15:04:32Z
+const NOW: i64 = 1_698_937_472;
+
+const LISTENS_AT: &str = "127.0.0.1:22236";
+
+/// One line of an example.
+#[derive(Debug, PartialEq)]
+enum Step {
+    /// Lines that follow each other are one of these.
+    Send(IpAddr, Vec<u8>),
+    EndOfStream(IpAddr),
+    Receive(IpAddr, Vec<u8>),
+    Closed(IpAddr),
+    StartWith(Start),
+    StoreFails,
+    StoreWaits,
+    StoreGoesOn,
+    Pass(Duration),
+    Break(IpAddr),
+    Stop,
+}
+
+/// How the server of an example is started.
+#[derive(Debug, PartialEq)]
+enum Start {
+    Host(Channel),
+    MaxPayload(usize),
+    MaxChannels(usize),
+}
+
+/// An example: its steps, each with its line of the page.
+type Example = Vec<(usize, Step)>;
+
+fn examples(page: &str) -> Result<Vec<Example>, String> {
+    let mut examples = Vec::new();
+    let mut open: Option<(bool, Example)> = None;
+    for (line, text) in (1..).zip(page.lines()) {
+        match (text.strip_prefix("```"), &mut open) {
+            (Some(language), None) => open = Some((language == "wire", Vec::new())),
+            (Some(""), Some(_)) => match open.take() {
+                Some((true, example)) if example.is_empty() => return Err(format!("line {line}: an empty example")),
+                Some((true, example)) => examples.push(example),
+                _ => return Err(format!("line {line}: what stands here in a fence is no example")),
+            },
+            (Some(_), Some(_)) => return Err(format!("line {line}: a fence inside a fence")),
+            (None, Some((true, example))) => {
+                let step = step(text).ok_or_else(|| format!("line {line}: not understood: {text}"))?;
+                match (example.last_mut(), step) {
+                    (_, None) => {}
+                    (Some((_, Step::Send(before, bytes))), Some(Step::Send(from, more))) if *before == from => {
+                        bytes.extend(more);
+                    }
+                    (_, Some(step)) => example.push((line, step)),
+                }
+            }
+            (None, _) => {}
+        }
+    }
+    if open.is_some() {
+        return Err("a fence is not closed".into());
+    }
+    Ok(examples)
+}
+
+/// What a line of an example says: `Some(None)` for a remark, `None` if it is not understood.
+fn step(text: &str) -> Option<Option<Step>> {
+    if text.starts_with('#') {
+        return Some(None);
+    }
+    if let Some(event) = text.strip_prefix("! ") {
+        return event_step(event).map(Some);
+    }
+    let arrow = text.find(['<', '>'])?;
+    let (who, rest) = text.split_at(arrow);
+    let who = if who.is_empty() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { who.parse().ok()? };
+    Some(Some(match rest.split_at(1) {
+        (">", ".") => Step::EndOfStream(who),
+        ("<", ".") => Step::Closed(who),
+        (">", bytes) => Step::Send(who, unescape(bytes.strip_prefix(' ')?)?),
+        (_, bytes) => Step::Receive(who, unescape(bytes.strip_prefix(' ')?)?),
+    }))
+}
+
+fn event_step(event: &str) -> Option<Step> {
+    let words: Vec<&str> = event.split(' ').collect();
+    Some(match words.as_slice() {
+        ["the", "store", "fails"] => Step::StoreFails,
+        ["the", "store", "waits"] => Step::StoreWaits,
+        ["the", "store", "goes", "on"] => Step::StoreGoesOn,
+        ["the", "server", "stops"] => Step::Stop,
+        ["the", "connection", "of", who, "breaks"] => Step::Break(who.parse().ok()?),
+        [seconds, "s", "pass" | "passes"] => Step::Pass(Duration::from_secs(seconds.parse().ok()?)),
+        ["started", "with", "--max-payload", bytes] => Step::StartWith(Start::MaxPayload(bytes.parse().ok()?)),
+        ["started", "with", "--max-channels", count] => Step::StartWith(Start::MaxChannels(count.parse().ok()?)),
+        ["started", "with", "--host", channel] => {
+            let (name, address) = channel.split_once('=')?;
+            Step::StartWith(Start::Host(Channel { channel_name: name.into(), address: address.parse().ok()? }))
+        }
+        _ => return None,
+    })
+}
+
+fn unescape(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some((plain, escape)) = rest.split_once('\\') {
+        bytes.extend_from_slice(plain.as_bytes());
+        let length = match escape.as_bytes() {
+            [b'r', ..] => (b'\r', 1),
+            [b'n', ..] => (b'\n', 1),
+            [b't', ..] => (b'\t', 1),
+            [b'\\', ..] => (b'\\', 1),
+            [b'x', ..] => (u8::from_str_radix(escape.get(1..3)?, 16).ok()?, 3),
+            _ => return None,
+        };
+        bytes.push(length.0);
+        rest = escape.get(length.1..)?;
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    Some(bytes)
+}
+
+/// A store in memory. It can be told to fail once, and to wait.
+#[derive(Default)]
+struct Store {
+    channels: BTreeMap<String, ChannelRecord>,
+    logs: BTreeMap<String, ChannelLog>,
+    fails: bool,
+    waits: bool,
+    commands: VecDeque<StoreCommand>,
+}
+
+impl Store {
+    /// Does the next thing, unless it waits.
+    fn work(&mut self) -> Option<StoreOutcome> {
+        let command = if self.waits { None } else { self.commands.pop_front() }?;
+        Some(match command {
+            _ if std::mem::take(&mut self.fails) => StoreOutcome::Failed,
+            StoreCommand::Load => StoreOutcome::Loaded(Snapshot {
+                channels: self.channels.values().cloned().collect(),
+                logs: self.logs.values().cloned().collect(),
+            }),
+            StoreCommand::Commit(writes) => {
+                writes.into_iter().for_each(|write| self.write(write));
+                StoreOutcome::Committed
+            }
+        })
+    }
+
+    fn write(&mut self, write: Write) {
+        match write {
+            Write::PutChannel(record) => drop(self.channels.insert(record.channel.channel_name.clone(), record)),
+            Write::Append(message) => {
+                let last = self.logs.get(&message.channel_name).map_or(0, |log| log.last_id);
+                assert_eq!(message.id, last + 1, "an id that is not the next one");
+                let log = ChannelLog {
+                    channel_name: message.channel_name.clone(),
+                    last_id: message.id,
+                    last_timestamp: message.timestamp,
+                };
+                self.logs.insert(message.channel_name, log);
+            }
+        }
+    }
+}
+
+/// One connection of an example.
+struct Peer {
+    id: ConnectionId,
+    server: Server,
+    /// What the server has sent and the example has not said yet.
+    received: Vec<u8>,
+    ended: bool,
+    said_closed: bool,
+}
+
+/// The server of an example and all its connections.
+struct World {
+    hub: Hub,
+    listener: ListenerId,
+    limits: Limits,
+    store: Store,
+    now: Time,
+    peers: BTreeMap<IpAddr, Peer>,
+    accepted: u64,
+    /// The largest piece in which bytes reach the server.
+    piece: usize,
+    /// The names of all errors that were received.
+    errors: BTreeSet<String>,
+}
+
+impl World {
+    fn start(example: &Example, piece: usize) -> Self {
+        let mut limits = Limits::server();
+        let mut hub_limits = HubLimits::default();
+        let mut fixed = Vec::new();
+        for (_, step) in example {
+            match step {
+                Step::StartWith(Start::Host(channel)) => fixed.push(channel.clone()),
+                Step::StartWith(Start::MaxPayload(bytes)) => limits.max_payload = *bytes,
+                Step::StartWith(Start::MaxChannels(count)) => hub_limits.max_channels = *count,
+                _ => {}
+            }
+        }
+        let mut hub = Hub::new(hub_limits, Snapshot::default());
+        let listener = hub.add_listener(LISTENS_AT.parse::<Address>().into_iter().collect());
+        for channel in fixed {
+            hub.fix_channel(channel);
+        }
+        Self {
+            hub,
+            listener,
+            limits,
+            store: Store::default(),
+            now: Time::default(),
+            peers: BTreeMap::new(),
+            accepted: 0,
+            piece,
+            errors: BTreeSet::new(),
+        }
+    }
+
+    fn peer(&mut self, who: IpAddr) -> Result<&mut Peer, String> {
+        if !self.peers.contains_key(&who) {
+            let id = ConnectionId(self.accepted);
+            self.accepted += 1;
+            self.hub.connect(id, who, self.listener).map_err(|misuse| misuse.to_string())?;
+            let server = Server::new(self.limits.clone());
+            self.peers.insert(who, Peer { id, server, received: Vec::new(), ended: false, said_closed: false });
+        }
+        self.peers.get_mut(&who).ok_or_else(|| format!("no connection of {who}"))
+    }
+
+    /// The connection, if the example has said all that it received so far.
+    fn quiet_peer(&mut self, who: IpAddr) -> Result<&mut Peer, String> {
+        let peer = self.peer(who)?;
+        match peer.received.as_slice() {
+            [] => Ok(peer),
+            more => Err(format!("{who} has received what the page does not say: {}", show::bytes(more))),
+        }
+    }
+
+    fn run(&mut self, step: &Step) -> Result<(), String> {
+        let (now, piece) = (self.now, self.piece);
+        match step {
+            Step::Send(who, bytes) => {
+                self.quiet_peer(*who)?;
+                for piece in bytes.chunks(piece) {
+                    let peer = self.peer(*who)?;
+                    if peer.ended || !peer.server.wants_read() {
+                        return Err(format!("{who} sends to a server that does not read"));
+                    }
+                    peer.server.handle_input(now, piece);
+                    self.settle()?;
+                }
+            }
+            Step::EndOfStream(who) => {
+                let peer = self.peer(*who)?;
+                peer.ended = true;
+                peer.server.handle_eof(now);
+            }
+            Step::Receive(who, bytes) => {
+                let error = error_of(bytes)?;
+                self.errors.extend(error);
+                let received = &mut self.peer(*who)?.received;
+                match received.strip_prefix(bytes.as_slice()) {
+                    Some(rest) => *received = rest.to_vec(),
+                    None => return Err(format!("{who} received {}", show::bytes(received))),
+                }
+            }
+            Step::Closed(who) => {
+                let peer = self.quiet_peer(*who)?;
+                peer.said_closed = true;
+                if peer.server.link() == Link::Open {
+                    return Err(format!("the connection of {who} goes on"));
+                }
+            }
+            Step::StartWith(_) if self.peers.is_empty() => {}
+            Step::StartWith(_) => return Err("a server is started once".into()),
+            Step::StoreFails => self.store.fails = true,
+            Step::StoreWaits => self.store.waits = true,
+            Step::StoreGoesOn => self.store.waits = false,
+            Step::Pass(duration) => {
+                self.now = now.after(*duration);
+                self.peers.values_mut().for_each(|peer| peer.server.handle_timeout(self.now));
+            }
+            Step::Break(who) => {
+                let peer = self.peers.remove(who).ok_or_else(|| format!("no connection of {who}"))?;
+                self.hub.disconnect(peer.id);
+            }
+            Step::Stop => self.peers.values_mut().for_each(|peer| peer.server.shutdown(now)),
+        }
+        self.settle()
+    }
+
+    /// Carries everything to where it belongs until nothing moves.
+    fn settle(&mut self) -> Result<(), String> {
+        while self.carry().map_err(|misuse| misuse.to_string())? {}
+        Ok(())
+    }
+
+    fn carry(&mut self) -> Result<bool, Misuse> {
+        let mut moved = false;
+        for peer in self.peers.values_mut() {
+            while let Some(event) = peer.server.poll_event() {
+                if let ServerEvent::Request { ticket, request } = event {
+                    self.hub.handle_request(peer.id, ticket, request, Timestamp::from_unix(NOW))?;
+                    moved = true;
+                }
+            }
+            let mut slices = [&[][..]; 4];
+            let count = peer.server.transmit(&mut slices);
+            let bytes = slices.iter().take(count).copied().flatten().copied().collect::<Vec<u8>>();
+            if !bytes.is_empty() {
+                peer.server.handle_written(self.now, bytes.len());
+                peer.received.extend(bytes);
+                moved = true;
+            }
+        }
+        while let Some(effect) = self.hub.poll_effect() {
+            moved = true;
+            match effect {
+                Effect::Store(command) => self.store.commands.push_back(command),
+                Effect::Answer { connection, ticket, reply } => {
+                    if let Some(peer) = self.peers.values_mut().find(|peer| peer.id == connection) {
+                        peer.server.respond(self.now, ticket, reply)?;
+                    }
+                }
+            }
+        }
+        if let Some(outcome) = self.store.work() {
+            self.hub.handle_outcome(outcome)?;
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    /// The page has said all that happened.
+    fn finish(&mut self) -> Result<(), String> {
+        let all: Vec<IpAddr> = self.peers.keys().copied().collect();
+        for who in all {
+            let peer = self.quiet_peer(who)?;
+            if peer.server.link() != Link::Open && !peer.said_closed {
+                return Err(format!("the connection of {who} has closed, and the page does not say so"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name of the error that a line of an example receives, if it is one. The line must be one whole frame.
+fn error_of(bytes: &[u8]) -> Result<Option<String>, String> {
+    let mut decoder = Decoder::<Status>::new(Limits::client().max_payload);
+    decoder.feed(bytes);
+    let Some(Item::Frame(frame)) = decoder.next_item() else { return Err("no frame".into()) };
+    if frame.span().end != bytes.len() as u64 {
+        return Err("more than one frame on a line".into());
+    }
+    if frame.head == Status::Ok {
+        return Ok(None);
+    }
+    match Response::decode(Command::List, frame.head, frame.payload) {
+        Ok(Response::Error(error)) => Ok(Some(error.error.into_owned())),
+        other => Err(format!("no error's payload: {other:?}")),
+    }
+}
+
+/// Runs an example and tells which errors it received.
+fn run(example: &Example, piece: usize) -> Result<BTreeSet<String>, String> {
+    let mut world = World::start(example, piece);
+    for (line, step) in example {
+        world.run(step).map_err(|why| format!("PROTOCOL.md:{line}: {why}"))?;
+    }
+    let last = example.last().map_or(0, |(line, _)| *line);
+    world.finish().map_err(|why| format!("PROTOCOL.md:{last}: {why}"))?;
+    Ok(world.errors)
+}
+
+fn page() -> Vec<Example> {
+    match examples(PAGE) {
+        Ok(examples) => examples,
+        Err(why) => panic!("PROTOCOL.md: {why}"),
+    }
+}
+
+/// The cells of the tables' rows.
+fn rows() -> impl Iterator<Item = Vec<&'static str>> {
+    let cells = |row: &'static str| row.trim_matches('|').split('|').map(str::trim).collect();
+    PAGE.lines().filter(|line| line.starts_with('|')).map(cells)
+}
+
+#[test]
+fn every_example_is_what_a_server_answers_however_the_bytes_arrive() {
+    let examples = page();
+    assert!(examples.len() >= FEWEST_EXAMPLES, "only {} examples", examples.len());
+    let mut wrong = Vec::new();
+    for piece in [usize::MAX, 7, 1] {
+        wrong.extend(examples.iter().filter_map(|example| run(example, piece).err()));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_table_of_errors_has_those_that_the_examples_show_and_no_other() {
+    let mut shown: BTreeSet<String> =
+        page().iter().flat_map(|example| run(example, usize::MAX).unwrap_or_default()).collect();
+    // The only one that no connection's state machine decides.
+    shown.insert("Server busy".into());
+    let listed: BTreeSet<String> = rows()
+        .filter(|row| row.first().is_some_and(|status| status.ends_with("_ERROR`")))
+        .filter_map(|row| Some(row.get(1)?.trim_matches('`').to_string()))
+        .collect();
+    assert_eq!(listed, shown);
+}
+
+#[test]
+fn the_table_of_limits_has_the_defaults() {
+    let limits = Limits::server();
+    let grouped = |number: usize| match (number / 1000, number % 1000) {
+        (0, rest) => rest.to_string(),
+        (thousands, rest) => format!("{thousands},{rest:03}"),
+    };
+    let seconds = |duration: Duration| format!("{} s", duration.as_secs());
+    let kib = |bytes: usize| format!("{} KiB", bytes / 1024);
+    for (what, value) in [
+        ("payload, from its first bracket to its last", format!("{} bytes", grouped(limits.max_payload))),
+        ("levels of brackets in a payload", MAX_DEPTH.to_string()),
+        ("a frame, from its first byte to its last", seconds(limits.frame_timeout)),
+        ("a peer takes no byte of what waits for it", seconds(limits.write_timeout)),
+        ("reading on after the last answer", seconds(limits.linger)),
+        ("requests of a connection without an answer", grouped(limits.max_in_flight)),
+        ("their payloads, a LIST counting as 16 KiB", kib(limits.max_in_flight_bytes)),
+        ("answers of a connection not yet sent", kib(limits.max_unsent)),
+        ("channels listed", grouped(HubLimits::default().max_channels)),
+    ] {
+        let row = rows().find(|row| row.first() == Some(&what));
+        assert_eq!(row.as_ref().and_then(|row| row.get(1).copied()), Some(value.as_str()), "{what}");
+    }
+}
+
+#[test]
+fn a_page_that_is_not_understood_or_not_true_is_told() {
+    let read = |body: &str| examples(&format!("```wire\n{body}\n```\n"));
+    for body in ["LIST", "> LIST\\q", "! the moon falls", ">LIST", "1.2.3> a", "", "> a\n```text"] {
+        assert!(read(body).is_err(), "{body}");
+    }
+    assert!(examples("```wire\n> a\n").is_err());
+    assert!(examples("```text\n> a\n```\n").is_err());
+    let told = |body: &str| read(body).map(|examples| examples.iter().all(|example| run(example, 1).is_err()));
+    for body in [
+        "> LIST\\r\\n\n< OK\\r\\n{\"channels\":[]}",
+        "> LIST\\r\\n",
+        "< OK\\r\\n{}",
+        "> LIST\\r\\n\n< OK\\r\\n{\"channels\": []}\n<.",
+        "> LIST\\r\\n\n>.\n< OK\\r\\n{\"channels\": []}",
+        "> !\n< OK\\r\\n{}OK\\r\\n{}",
+    ] {
+        assert_eq!(told(body), Ok(true), "{body}");
+    }
+}
