@@ -48,7 +48,7 @@ needs-rust:
 	@rustc --version | awk '{ split($$2, v, "."); exit !(v[1] > 1 || v[2] >= 95) }' || { echo "Rust 1.95 or newer is needed, found $$(rustc --version): run 'rustup update stable'" >&2; exit 1; }
 
 needs-node:
-	@node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null || { echo 'Node.js 20 or newer is missing: install it with npm, then run this again' >&2; exit 1; }
+	@node -e 'process.exit((([a, b]) => a > 20 || a == 20 && b >= 19 ? 0 : 1)(process.versions.node.split(".")))' 2>/dev/null || { echo 'Node.js 20.19 or newer is missing: install it with npm, then run this again' >&2; exit 1; }
 
 .PHONY: wasm-target
 wasm-target: | needs-rust
@@ -80,8 +80,7 @@ test: system-packages test-rust test-web test-e2e
 
 .PHONY: test-rust
 test-rust: $(BINARY) | needs-rust
-	$(CARGO) test --locked --workspace --exclude chanwire-bindgen
-	$(CARGO) test --locked -p chanwire-tests --release --test binary --features binary
+	CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) test --locked --workspace --exclude chanwire-bindgen --features chanwire-tests/binary
 
 .PHONY: test-web
 test-web: $(BINDINGS) $(WEB_PACKAGES)

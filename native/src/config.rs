@@ -1,6 +1,6 @@
 //! What the server is to do, from the words of its command line.
 
-use std::{env, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{collections::HashSet, env, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use chanwire_core::{
     Limits,
@@ -25,6 +25,15 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) hub_limits: HubLimits,
     pub(crate) max_connections: u32,
+}
+
+impl Config {
+    /// A channel that is to be hosted at two places, which cannot be.
+    pub(crate) fn hosted_twice(&self) -> Option<&str> {
+        let mut names = HashSet::new();
+        let mut all = self.hosted.iter().map(|hosted| hosted.channel.channel_name.as_str());
+        all.find(|name| !names.insert(*name))
+    }
 }
 
 /// `NAME=ADDR[@BIND]`: a channel, the address it is listed at, and where to listen for it.

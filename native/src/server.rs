@@ -1,7 +1,6 @@
 //! The whole server: puts its parts together, runs them, and takes them apart again.
 
 use std::{
-    collections::HashSet,
     io::{self, Write as _},
     net::SocketAddr,
     time::Duration,
@@ -42,8 +41,6 @@ pub(crate) enum ServeError {
     Store(#[from] StoreError),
     #[error("cannot listen on {address}: {cause}; stop what uses it, or choose another address with {flag}")]
     Listen { address: SocketAddr, flag: &'static str, cause: io::Error },
-    #[error("the channel '{0}' is given by --host more than once; name each channel once")]
-    HostedTwice(String),
     #[error("cannot {what}: {cause}")]
     System { what: &'static str, cause: io::Error },
     #[error("the page cannot be served: {0}")]
@@ -155,11 +152,6 @@ struct Listener {
 
 /// Opens every listener: those for all channels first. Channels that are given one address share its listener.
 fn bind(config: &Config) -> Result<Vec<Listener>, ServeError> {
-    let mut names = HashSet::new();
-    let twice = config.hosted.iter().find(|hosted| !names.insert(&hosted.channel.channel_name));
-    if let Some(Hosted { channel, .. }) = twice {
-        return Err(ServeError::HostedTwice(channel.channel_name.clone()));
-    }
     let mut wanted: Vec<(SocketAddr, &'static str, Vec<Channel>)> = Vec::new();
     for address in &config.listen {
         if !wanted.iter().any(|(other, ..)| other == address) || address.port() == 0 {
@@ -257,15 +249,21 @@ fn banner(config: &Config, listeners: &[Listener], page: Option<&Page>) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// The signals that end a server.
+/// The signals that a server knows.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// Never waited for: having it makes a write beyond a file size limit an error instead of the process's end.
+    _file_size: Signal,
 }
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            _file_size: signal(SignalKind::from_raw(libc::SIGXFSZ))?,
+        })
     }
 
     async fn next(&mut self) -> &'static str {

@@ -245,10 +245,10 @@ test("several connections, one after another and at once, are numbered; each can
   await tab.page.getByRole("button", { name: "End sending on connection 1" }).click();
   await tab.row({ conn: "#1", head: "half-closed", summary: "the page" }).waitFor();
   await tab.row({ conn: "#1", head: "half-closed", summary: "the server" }).waitFor();
-  await tab.row({ conn: "#1", head: "closed" }).last().waitFor();
+  await tab.row({ conn: "#1", head: /^closed$/ }).last().waitFor();
 
   await tab.page.getByRole("button", { name: "Disconnect connection 2" }).click();
-  await tab.row({ conn: "#2", head: "closed", summary: "disconnected by the page" }).waitFor();
+  await tab.row({ conn: "#2", head: /^closed$/, summary: "disconnected by the page" }).waitFor();
   await tab.connect();
   await tab.row({ conn: "#3", head: "connected" }).waitFor();
 });
@@ -342,7 +342,7 @@ test("the page tells when the server is gone", async () => {
   await tab.open(server.page);
   await tab.connect();
   await server.stop();
-  await tab.row({ head: "closed" }).last().waitFor();
+  await tab.row({ head: /^closed$/ }).last().waitFor();
   await tab.page.locator(".connections li.closed").waitFor();
   server = undefined;
 });
@@ -367,7 +367,7 @@ test("the shots of the page for people to look at", async () => {
     await tab.sendRaw(raw);
     if (raw !== "LI") await tab.page.locator(".arriving:empty").waitFor({ state: "attached" });
   }
-  await tab.row({ head: "closed", conn: "#1" }).last().waitFor();
+  await tab.row({ head: /^closed$/, conn: "#1" }).last().waitFor();
   await tab.connect();
   await tab.sendRaw("LIST\\r\\nHO");
   await tab.row({ conn: "#2", dir: "in", head: "OK" }).waitFor();

@@ -402,9 +402,13 @@ impl Trial {
             // Only of a connection that is gone nothing is heard.
             let request = Request::Host(channel);
             let mut gone = self.clients.values_mut().filter(|client| client.gone && plain(client.peer) == from);
-            let asked = gone.find_map(|client| client.asked.iter().position(|asked| asked.request == request).map(
-                |index| client.asked.drain(..=index).next_back(),
-            ));
+            let asked = gone.find_map(|client| {
+                client
+                    .asked
+                    .iter()
+                    .position(|asked| asked.request == request)
+                    .map(|index| client.asked.drain(..=index).next_back())
+            });
             assert!(asked.is_some(), "{request:?} was with the store and is not answered");
         }
         for client in self.clients.values_mut().filter(|client| client.gone) {
@@ -485,7 +489,8 @@ impl Client {
 
 /// Finds the request for a message that is about to be stored, and marks it.
 fn find_message<'a>(clients: &'a mut BTreeMap<u64, Client>, content: &str) -> &'a mut Asked {
-    let says = |asked: &Asked| matches!(&asked.request, Request::Message(message) if message.message_content == content);
+    let says =
+        |asked: &Asked| matches!(&asked.request, Request::Message(message) if message.message_content == content);
     let mut found = None;
     for client in clients.values_mut() {
         if let Some(index) = client.asked.iter().position(says) {

@@ -152,7 +152,7 @@ impl Launch {
     /// A shell that first does this, for example lowers a limit, and then becomes it.
     #[must_use]
     pub fn after(self, script: &str) -> Self {
-        self.under([&program("sh").to_string_lossy(), "-c", &format!("{script} && exec \"$0\" \"$@\"")])
+        self.under([program("sh").into_os_string(), "-c".into(), format!("{script} && exec \"$0\" \"$@\"").into()])
     }
 
     fn spawn(&self) -> Child {

@@ -1,5 +1,5 @@
 //! The real binary, over TCP and on its command line: `CHANWIRE_BIN`, else what `make build` makes.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a panic is how a test fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
 #[path = "binary/cli.rs"]
 mod cli;

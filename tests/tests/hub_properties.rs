@@ -86,9 +86,7 @@ fn address((host, port): (&str, u16)) -> Address {
 fn request(asked: &Asked, number: usize) -> Request {
     match asked {
         Asked::List => Request::List,
-        Asked::Host(name, place) => {
-            Request::Host(Channel { channel_name: (*name).into(), address: address(*place) })
-        }
+        Asked::Host(name, place) => Request::Host(Channel { channel_name: (*name).into(), address: address(*place) }),
         // Each says something else, so that it can be found again in the store.
         Asked::Message(name) => Request::Message(Message {
             username: "user1".into(),

@@ -137,9 +137,13 @@ impl<H: Head> Line<H> {
 
     /// Does what the deadlines that have come demand. A frame that took too long is the fault it gives.
     pub(crate) fn expire(&mut self, now: Time) -> Option<Fault> {
+        if self.link() >= Link::Close {
+            return None;
+        }
         let due = |since: Option<Time>, after| since.is_some_and(|since| since.after(after) <= now);
         if due(self.stalled, self.limits.write_timeout) {
             self.end = Some(Link::Reset);
+            return None;
         }
         if due(self.lingering, self.limits.linger) {
             self.abandon();

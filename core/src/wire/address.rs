@@ -131,7 +131,8 @@ impl FromStr for Address {
             None if host.contains(':') => return Err(NotAnAddress),
             None => host,
         };
-        let port = port.parse().map_err(|_| NotAnAddress)?;
+        // A number is parsed with a plus sign too.
+        let port = port.parse().ok().filter(|_| !port.starts_with('+')).ok_or(NotAnAddress)?;
         Self::new(host, port).ok_or(NotAnAddress)
     }
 }
@@ -207,7 +208,7 @@ mod tests {
         for text in ["[::1]:22236", "general.example:22236", "127.0.0.1:1"] {
             assert_eq!(text.parse().map(|address: Address| address.to_string()), Ok(text.to_string()));
         }
-        for text in ["", "::1:22236", "[127.0.0.1]:1", "[::1]", "a:0", "a:65536", "a", "[::1:5"] {
+        for text in ["", "a:+5", "::1:22236", "[127.0.0.1]:1", "[::1]", "a:0", "a:65536", "a", "[::1:5"] {
             assert_eq!(text.parse::<Address>(), Err(NotAnAddress), "{text}");
         }
     }

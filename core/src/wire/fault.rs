@@ -96,7 +96,7 @@ impl fmt::Display for Place {
             Self::Head => "inside a first word",
             Self::BeforePayload => "before the payload",
             Self::Payload => "inside a payload",
-            Self::Skipped => "inside an object that belongs to no request",
+            Self::Skipped => "inside a skipped object",
         })
     }
 }

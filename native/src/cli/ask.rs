@@ -96,12 +96,14 @@ impl Ask {
             _ => (Outcome::Done, io::stdout().write_all(text.as_bytes())),
         };
         match printed {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!("cannot print the answer: {error}")),
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(format!("cannot print the answer: {error}").into())
+            }
             _ => Ok(outcome),
         }
     }
 
-    fn exchange(&self, request: &Request) -> Result<Response, Failure> {
+    fn exchange(&self, request: &Request) -> Result<Response, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
         runtime.block_on(async {
@@ -120,7 +122,7 @@ impl Ask {
     }
 }
 
-fn unanswered(ending: &Ending) -> Failure {
+fn unanswered(ending: &Ending) -> String {
     match ending {
         Ending::Failed(error) => format!("the connection broke before the answer came: {error}"),
         Ending::Closed | Ending::Reset => "the server closed the connection without an answer".into(),
@@ -131,7 +133,7 @@ fn unanswered(ending: &Ending) -> Failure {
 #[derive(Default)]
 struct Asking {
     answer: Option<Response>,
-    why: Option<Failure>,
+    why: Option<String>,
 }
 
 impl Application<Client> for Asking {

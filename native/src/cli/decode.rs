@@ -56,8 +56,8 @@ impl Decode {
             Ok(outcome) => Ok(outcome),
             // Somebody who stops reading has seen enough.
             Err(Trouble::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Done),
-            Err(Trouble::Write(error)) => Err(format!("cannot print the frames: {error}")),
-            Err(Trouble::Read(error)) => Err(format!("cannot read {}: {error}", self.source())),
+            Err(Trouble::Write(error)) => Err(format!("cannot print the frames: {error}").into()),
+            Err(Trouble::Read(error)) => Err(format!("cannot read {}: {error}", self.source()).into()),
         }
     }
 

@@ -48,8 +48,26 @@ enum Outcome {
     Unable,
 }
 
-/// Why a command failed, in words for the person who typed it.
-type Failure = String;
+/// Why a command failed.
+#[derive(Debug)]
+struct Failure {
+    /// In words for the person who typed it.
+    words: String,
+    code: u8,
+}
+
+impl Failure {
+    /// What was asked for cannot be meant.
+    fn usage(words: impl Into<String>) -> Self {
+        Self { words: words.into(), code: 2 }
+    }
+}
+
+impl<S: Into<String>> From<S> for Failure {
+    fn from(words: S) -> Self {
+        Self { words: words.into(), code: 1 }
+    }
+}
 
 impl Cli {
     /// Does what the command line says.
@@ -65,9 +83,9 @@ impl Cli {
             Ok(Outcome::Done) => ExitCode::SUCCESS,
             Ok(Outcome::Refused) => ExitCode::from(3),
             Ok(Outcome::Unable) => ExitCode::from(4),
-            Err(failure) => {
-                eprintln!("chanwire: {failure}");
-                ExitCode::FAILURE
+            Err(Failure { words, code }) => {
+                eprintln!("chanwire: {words}");
+                ExitCode::from(code)
             }
         }
     }

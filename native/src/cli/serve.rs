@@ -96,8 +96,13 @@ fn http_host(text: &str) -> Result<String, String> {
 
 impl Serve {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
-        logging::start(&self.log, self.log_format)?;
+        logging::start(&self.log, self.log_format).map_err(Failure::usage)?;
         let config = self.config()?;
+        if let Some(name) = config.hosted_twice() {
+            return Err(Failure::usage(format!(
+                "--host names the channel '{name}' more than once; name each channel once"
+            )));
+        }
         let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("cannot start its threads: {error}"))?;
         runtime.block_on(server::run(config)).map_err(|error| error.to_string())?;
         Ok(Outcome::Done)

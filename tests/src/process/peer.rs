@@ -3,7 +3,6 @@
 use std::{
     io::{self, Read as _, Write as _},
     net::{IpAddr, Shutdown, SocketAddr, TcpStream},
-    time::{Duration, Instant},
 };
 
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
@@ -87,10 +86,14 @@ impl Peer {
         Self { stream, unread: Vec::new() }
     }
 
-    /// The socket, for what no client should do.
+    /// Its own end's address: by it the server's end is known.
+    ///
+    /// # Panics
+    ///
+    /// If the system does not tell.
     #[must_use]
-    pub const fn stream(&self) -> &TcpStream {
-        &self.stream
+    pub fn address(&self) -> SocketAddr {
+        self.stream.local_addr().expect("a TCP socket")
     }
 
     /// The same connection once more, so that one thread can write while another reads.
@@ -173,18 +176,6 @@ impl Peer {
         let end = self.stream.read_to_end(&mut self.unread);
         end.unwrap_or_else(|error| panic!("the stream did not end in order: {error}; so far {:?}", self.shown()));
         String::from_utf8(std::mem::take(&mut self.unread)).expect("UTF-8")
-    }
-
-    /// Waits, without reading, until the connection is reset, and says how long that took.
-    ///
-    /// # Panics
-    ///
-    /// If it is not.
-    #[must_use]
-    pub fn wait_for_reset(&self) -> Duration {
-        let begin = Instant::now();
-        super::wait_for("a reset", || self.stream.take_error().expect("a TCP socket")).kind();
-        begin.elapsed()
     }
 
     fn shown(&self) -> String {

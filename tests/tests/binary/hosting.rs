@@ -105,7 +105,8 @@ fn a_channel_of_the_command_line_has_its_own_listener_and_cannot_be_moved() {
 #[test]
 fn a_channel_at_an_advertised_address_lives_here() {
     let data = tempdir().unwrap();
-    let server = Launch::serve(data.path()).args(["--advertise", "chat.example", "--advertise", "192.0.2.9:443"]).start();
+    let server =
+        Launch::serve(data.path()).args(["--advertise", "chat.example", "--advertise", "192.0.2.9:443"]).start();
     let port = server.address(0).port();
     let mut peer = server.connect();
     for (name, ip, port) in [("named", "CHAT.example", port), ("forwarded", "192.0.2.9", 443)] {

@@ -23,7 +23,10 @@ fn a_thousand_connections_at_once_are_all_answered() {
     for (number, peer) in peers.iter_mut().enumerate() {
         peer.send(host_at(&format!("c{number}"), "192.0.2.7", 22240));
     }
-    peers.iter_mut().enumerate().for_each(|(number, peer)| assert_eq!(peer.answer().raw, hosted(&format!("c{number}"))));
+    peers
+        .iter_mut()
+        .enumerate()
+        .for_each(|(number, peer)| assert_eq!(peer.answer().raw, hosted(&format!("c{number}"))));
     assert_eq!(server.ask(LIST).matches("channel_name").count(), 1_000);
     drop(peers);
     server.stop();
@@ -142,7 +145,8 @@ fn a_request_that_drips_is_cut_off_and_an_idle_connection_is_not() {
         "REQUEST_ERROR\r\n{\"error\": \"Request timed out\", \"details\": \"The request was not complete after 1 \
          seconds\"}"
     );
-    assert!(waited >= Duration::from_secs(1) && waited < Duration::from_secs(6), "after {waited:?}");
+    // The server counts in whole milliseconds.
+    assert!(waited > Duration::from_millis(990) && waited < Duration::from_secs(6), "after {waited:?}");
     assert_eq!(idle.ask(LIST).raw, listed(&[]));
     writer.join().unwrap();
     server.stop();
@@ -155,7 +159,7 @@ fn no_more_channels_are_listed_than_the_limit_says() {
     let server = launch.start();
     let each = |name| host_at(name, "192.0.2.7", 22240);
     let got = answers(&server.ask([each("a"), each("b"), each("c"), each("b"), LIST.into()].concat()));
-    assert_eq!(got[0].raw + &got[1].raw, hosted("a") + &hosted("b"));
+    assert_eq!((got[0].raw.as_str(), got[1].raw.as_str()), (hosted("a").as_str(), hosted("b").as_str()));
     assert_eq!((got[2].status.as_str(), got[2].error()), ("REQUEST_ERROR", "Limit reached"), "{}", got[2].raw);
     assert!(got[2].details().contains("at most 2 channels"), "{}", got[2].raw);
     assert_eq!(got[3].raw, hosted("b"));

@@ -1,6 +1,10 @@
 //! Clients that do not read what they are owed, or not yet.
 
-use std::{thread, time::Duration};
+use std::{
+    io::ErrorKind,
+    thread,
+    time::{Duration, Instant},
+};
 
 use chanwire_tests::process::{DEADLINE, Launch, Peer, Server, wait_for};
 use tempfile::{TempDir, tempdir};
@@ -23,25 +27,30 @@ fn long_list(channels: usize, arguments: &[&str]) -> (Server, TempDir, String) {
 fn a_client_that_never_reads_is_reset_and_costs_nobody_anything() {
     let (server, _data, list) = long_list(400, &["--write-timeout", "1"]);
     let before = server.resident();
-    let peer = server.connect();
-    let mut writer = peer.another();
-    // How much of it fits into the kernel's buffers is not this test's matter: the reset ends it.
-    let writing = thread::spawn(move || writer.try_send(LIST.repeat(100_000)));
-    let waiting = thread::spawn(move || (peer.wait_for_reset(), peer));
+    let mut peer = server.connect();
+    let writing = thread::spawn(move || {
+        let begin = Instant::now();
+        peer.send(LIST);
+        // However much of it the kernel's buffers take, only the reset ends it.
+        loop {
+            if let Err(error) = peer.try_send(LIST.repeat(100_000)) {
+                break (begin.elapsed(), error.kind());
+            }
+        }
+    });
     let (mut other, mut served, mut most) = (server.connect(), 0, before);
-    while !waiting.is_finished() {
+    while !writing.is_finished() {
         assert_eq!(other.ask(LIST).raw, list);
         served += 1;
         most = most.max(server.resident());
     }
-    let (waited, peer) = waiting.join().unwrap();
-    drop(peer);
-    let _ = writing.join().unwrap();
-    assert!(waited >= Duration::from_secs(1), "reset after {waited:?}, which is too soon");
+    let (waited, kind) = writing.join().unwrap();
+    assert!(matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{kind}");
+    assert!(waited > Duration::from_millis(990), "reset after {waited:?}, which is too soon");
     assert!(waited < Duration::from_secs(8), "reset after {waited:?}, where one second is the limit");
     assert!(served >= 20, "only {served} others were served in {waited:?}");
     // What it was owed in all is five gigabytes.
-    assert!(most - before < 16 << 20, "it grew from {before} to {most} bytes");
+    assert!(most - before < 4 << 20, "it grew from {before} to {most} bytes");
     server.wait_for_log("reset: it took nothing of what waited for it");
     server.stop();
 }
@@ -54,17 +63,16 @@ fn a_client_that_reads_late_gets_all_it_is_owed_and_then_the_fault_and_no_reset(
     // More than all buffers hold, then a fault that closes, then more than a megabyte that nobody will ever read.
     let count = (32 << 20) / list.len();
     let stream = [LIST.repeat(count), "POST / HTTP/1.1\r\n".into(), "x".repeat(1 << 20)].concat();
-    // It waits until the server has served as much as it may.
+    let begin = server.resident();
     let writing = thread::spawn(move || {
         writer.send(stream);
         writer
     });
-    let begin = server.resident();
     let mut other = server.connect();
     for number in 0..100 {
         assert_eq!(other.ask(message_to("none", "u", &number.to_string())).error(), "Channel not found");
     }
-    assert!(server.resident() - begin < 16 << 20);
+    assert!(server.resident().saturating_sub(begin) < 4 << 20);
     let got = peer.rest();
     let owed = list.repeat(count);
     assert_eq!(got.get(..owed.len()).map(|answers| answers == owed), Some(true), "of {count} answers some are missing");
@@ -94,7 +102,7 @@ fn a_closed_connection_is_let_go_though_its_client_goes_on_sending() {
     assert_eq!(peer.ask("POST ").error(), "Malformed command");
     assert_eq!(peer.rest(), "");
     // Nothing of it is read any more after two seconds.
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     wait_for("a failing write", || peer.try_send("LIST\r\n").is_err().then_some(()));
     assert!(begin.elapsed() < Duration::from_secs(8), "kept for {:?}", begin.elapsed());
     served_in_the_end(&server);
@@ -116,7 +124,7 @@ fn a_client_that_reads_slowly_but_steadily_is_not_reset() {
     let mut writer = peer.another();
     let count = (16 << 20) / list.len();
     let writing = thread::spawn(move || writer.send(LIST.repeat(count)));
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     for number in 0..count {
         // Slower than the server by far, and longer than the limit in all.
         if begin.elapsed() < Duration::from_secs(3) {

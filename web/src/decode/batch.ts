@@ -64,7 +64,7 @@ export interface NewRow extends Flags {
   readonly rtt: number;
   /** Number of the request's row, 0 where there is none. */
   readonly pair: number;
-  /** Kept for rows whose bytes alone do not say it again: what it means depends on what stood before. */
+  /** Kept, because the row's bytes alone do not say it again: an answer is right or wrong for its request. */
   readonly fault?: Fault;
 }
 

@@ -30,8 +30,6 @@ export function describe(row: Row): Detail {
     fields,
     omitted: row.fields.length - fields.length,
     tokens: tokens(row),
-    ...(row.fault && { fault: faultFrom(row.fault, base) }),
-    ...(row.status !== undefined && { status: row.status }),
   };
 }
 

@@ -137,8 +137,8 @@ export class Engine {
         summary: row.summary,
         rtt: row.rtt ?? NaN,
         pair: row.pair === undefined ? 0 : this.#request(open, row.pair),
-        // A whole frame is decoded again when it is looked at; other rows depend on what stood before them.
-        ...(row.kind !== "frame" && row.fault && { fault: faultFrom(row.fault, row.span.start) }),
+        // Fields are decoded again when a frame is looked at; what is wrong depends on what stood before it.
+        ...(row.fault && { fault: faultFrom(row.fault, row.span.start) }),
       });
       if (row.direction === "out") open.unanswered.push({ place: open.given, number });
       open.given += 1;

@@ -41,8 +41,6 @@ export interface Detail {
   readonly omitted: number;
   /** Triples of start, end and class, ascending and apart. */
   readonly tokens: Float64Array;
-  readonly fault?: Fault;
-  readonly status?: string;
 }
 
 /** A frame that has begun and not ended. */

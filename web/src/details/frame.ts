@@ -23,5 +23,5 @@ export async function loadFrame(
   }));
   const detail =
     row.kind === "frame" ? await decoder.ask("describe", { direction: row.direction, bytes }) : undefined;
-  return { row, bytes, detail, fault: row.fault ?? detail?.fault, reads, time: row.time - origin };
+  return { row, bytes, detail, fault: row.fault, reads, time: row.time - origin };
 }

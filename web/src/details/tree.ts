@@ -48,7 +48,7 @@ export function buildTree(frame: LoadedFrame): readonly TreeNode[] {
         "command",
         row.direction === "in" && !row.push ? "status" : "command",
         row.head,
-        "command",
+        row.bad && row.direction === "in" ? "bad" : "command",
         detail.command,
       ),
     );

@@ -54,10 +54,10 @@ export class VirtualRows {
       this.#pool.push(element);
       this.#layer.append(element);
     }
+    // None stays behind unseen: it would carry the id of a row that another element may show by now.
+    for (const element of this.#pool.splice(end - start)) element.remove();
     this.#pool.forEach((element, i) => {
       const index = start + i;
-      element.hidden = index >= end;
-      if (element.hidden) return;
       element.style.transform = `translateY(${model.offset(index)}px)`;
       this.#painter.paint(element, index);
     });

@@ -1,0 +1,128 @@
+//! The server: answers, and the end of the stream.
+
+use super::*;
+
+#[test]
+fn the_examples_go_in_and_the_examples_come_out() {
+    let mut end = server();
+    for (request, _) in examples::requests() {
+        feed(&mut end, at(0), request);
+    }
+    let tickets = tickets(&mut end);
+    assert_eq!(tickets.len(), 3);
+    for (ticket, (_, _, response)) in tickets.into_iter().zip(examples::responses()) {
+        respond(&mut end, at(0), ticket, response);
+    }
+    let expected = [examples::LISTED, examples::HOSTED, examples::DELIVERED].concat();
+    assert_eq!(written(&mut end, at(0)).into_bytes(), expected);
+}
+
+#[test]
+fn answers_given_in_any_order_leave_in_request_order() {
+    let mut end = server();
+    feed(&mut end, at(0), &b"LIST\r\n".repeat(4));
+    let mut tickets = tickets(&mut end);
+    respond(&mut end, at(0), tickets.pop().unwrap(), hosted("3"));
+    respond(&mut end, at(0), tickets.remove(1), hosted("1"));
+    assert_eq!((written(&mut end, at(0)), end.endpoint.in_flight()), (String::new(), 4));
+    respond(&mut end, at(0), tickets.remove(0), hosted("0"));
+    let first = [hosted("0"), hosted("1")].map(|response| bytes(&response)).concat();
+    assert_eq!(written(&mut end, at(0)).into_bytes(), first);
+    // An answer that is encoded already is one like any other.
+    respond(&mut end, at(0), tickets.remove(0), Reply::Encoded(Arc::from(bytes(&hosted("2")))));
+    let rest = [hosted("2"), hosted("3")].map(|response| bytes(&response)).concat();
+    assert_eq!((written(&mut end, at(0)).into_bytes(), end.endpoint.in_flight()), (rest, 0));
+}
+
+#[test]
+fn a_fault_is_answered_in_its_turn() {
+    let mut end = server();
+    feed(&mut end, at(0), b"LIST\r\nPING\r\n{}HOST\r\n{}LIST\nLIST\r\n");
+    let mut tickets = tickets(&mut end);
+    assert_eq!((tickets.len(), written(&mut end, at(0))), (2, String::new()));
+    respond(&mut end, at(0), tickets.remove(0), hosted("first"));
+    let text = written(&mut end, at(0));
+    let expected = ["OK", "Unknown command", "Invalid payload", "Malformed command"];
+    let places: Vec<_> = expected.iter().map(|word| text.find(word)).collect();
+    assert!(places.is_sorted() && places.iter().all(Option::is_some), "{text}");
+    assert_eq!((text.matches("_ERROR").count(), end.link()), (3, Link::Open));
+    respond(&mut end, at(0), tickets.remove(0), hosted("last"));
+    assert_eq!(written(&mut end, at(0)).into_bytes(), bytes(&hosted("last")));
+}
+
+#[test]
+fn refusals_are_told_to_the_application() {
+    let mut end = server();
+    feed(&mut end, at(0), b"PING\r\nHOST\r\n7");
+    let events: Vec<_> = std::iter::from_fn(|| end.endpoint.poll_event()).collect();
+    let told = |event: &ServerEvent| match event {
+        ServerEvent::Refused { error, closes } => (error.error.to_string(), *closes),
+        ServerEvent::Request { .. } => panic!("a request"),
+    };
+    let told: Vec<_> = events.iter().map(told).collect();
+    assert_eq!(told, [("Unknown command".into(), false), ("Invalid payload".into(), true)]);
+}
+
+#[test]
+fn a_ticket_of_another_connection_is_refused() {
+    let (mut one, mut other) = (server(), server());
+    feed(&mut one, at(0), b"LIST\r\n");
+    feed(&mut other, at(0), b"LIST\r\nLIST\r\n");
+    let (mine, mut theirs) = (one_ticket(&mut one), tickets(&mut other));
+    for ticket in theirs.drain(..).rev() {
+        assert_eq!(one.endpoint.respond(at(0), ticket, hosted("x")), Err(Misuse::UnknownTicket));
+    }
+    assert_eq!(written(&mut one, at(0)), "");
+    respond(&mut one, at(0), mine, hosted("y"));
+    assert_eq!(written(&mut one, at(0)).into_bytes(), bytes(&hosted("y")));
+}
+
+#[test]
+fn answers_share_one_write() {
+    let mut end = server();
+    feed(&mut end, at(0), &b"LIST\r\n".repeat(9));
+    for ticket in tickets(&mut end) {
+        respond(&mut end, at(0), ticket, hosted("x"));
+    }
+    let mut slices = [&[][..]; 8];
+    assert_eq!(end.endpoint.transmit(&mut slices), 1);
+}
+
+#[test]
+fn at_end_of_stream_everything_read_is_answered_and_then_the_connection_closes() {
+    let mut end = server();
+    feed(&mut end, at(0), b"LIST\r\nLIST\r\n \r\n");
+    end.endpoint.handle_eof(at(0));
+    assert_eq!((end.link(), end.endpoint.wants_read()), (Link::Open, false));
+    for ticket in tickets(&mut end) {
+        assert_eq!(end.link(), Link::Open);
+        respond(&mut end, at(1), ticket, hosted("x"));
+    }
+    assert_eq!(end.link(), Link::Open);
+    assert_eq!(written(&mut end, at(2)).into_bytes(), bytes(&hosted("x")).repeat(2));
+    assert_eq!((end.link(), due(&end.endpoint)), (Link::Close, None));
+}
+
+#[test]
+fn an_end_of_stream_inside_a_frame_is_answered() {
+    let beginnings: [&[u8]; 6] = [b"LIS", b"LIST\r", b"HOST\r\n", b"HOST\r\n \r\n", b"HOST\r\n{\"a\"", b"LIST\r\n{"];
+    for beginning in beginnings {
+        let mut end = server();
+        feed(&mut end, at(0), beginning);
+        end.endpoint.handle_eof(at(0));
+        for ticket in tickets(&mut end) {
+            respond(&mut end, at(0), ticket, hosted("x"));
+        }
+        let text = written(&mut end, at(0));
+        let last = text.rfind("REQUEST_ERROR").and_then(|start| text.get(start..)).unwrap_or_default();
+        assert!(last.starts_with(&error("Incomplete request")), "{beginning:?}: {text}");
+        assert_eq!(end.link(), Link::Close);
+    }
+}
+
+#[test]
+fn an_end_of_stream_at_once_closes_at_once() {
+    let mut end = server();
+    end.endpoint.handle_eof(at(0));
+    assert_eq!((end.link(), written(&mut end, at(0)), end.endpoint.poll_event()), (Link::Close, String::new(), None));
+}

@@ -1,0 +1,69 @@
+//! The server: when it does not read.
+
+use super::*;
+
+#[test]
+fn reading_stops_while_as_many_requests_are_in_flight_as_the_limit_allows() {
+    let mut end = limited(|limits| limits.max_in_flight = 3);
+    end.arrive(&b"LIST\r\n".repeat(10));
+    let mut answered = 0;
+    while answered < 10 {
+        while end.read(at(0), 7).is_some() {}
+        let tickets = tickets(&mut end);
+        assert_eq!(tickets.len(), 3.min(10 - answered));
+        assert_eq!(end.endpoint.wants_read(), answered + tickets.len() == 10 && tickets.len() < 3);
+        answered += tickets.len();
+        for ticket in tickets {
+            respond(&mut end, at(0), ticket, hosted("x"));
+        }
+        written(&mut end, at(0));
+        assert!(end.endpoint.wants_read());
+    }
+}
+
+#[test]
+fn reading_stops_while_too_many_bytes_are_in_flight() {
+    let mut end = limited(|limits| limits.max_in_flight_bytes = 100);
+    let request =
+        Request::Message(Message { username: "user1".into(), message_content: "x".repeat(100), channel_name: None });
+    let mut stream = Vec::new();
+    request.encode(&mut stream);
+    feed(&mut end, at(0), &stream.repeat(3));
+    let ticket = one_ticket(&mut end);
+    assert!(!end.endpoint.wants_read());
+    respond(&mut end, at(0), ticket, hosted("x"));
+    assert_eq!(tickets(&mut end).len(), 1);
+}
+
+#[test]
+fn reading_stops_while_too_much_is_unsent() {
+    let mut end = limited(|limits| limits.max_unsent = 1_000);
+    feed(&mut end, at(0), &b"LIST\r\n".repeat(4));
+    let mut tickets = tickets(&mut end);
+    assert!(end.endpoint.wants_read());
+    respond(&mut end, at(0), tickets.remove(0), hosted(&"x".repeat(1_000)));
+    assert!(!end.endpoint.wants_read());
+    // What comes all the same is not looked at, so that its answers need no room.
+    feed(&mut end, at(0), &b"PING\r\n".repeat(100));
+    let unsent = end.unsent();
+    assert!(unsent < 1_200, "{unsent}");
+    for ticket in tickets {
+        respond(&mut end, at(0), ticket, hosted("y"));
+    }
+    written(&mut end, at(0));
+    assert!(end.endpoint.wants_read());
+    assert!(end.written.ends_with(b"'PING'\"}"));
+}
+
+#[test]
+fn a_hundred_thousand_faults_in_one_read_do_not_become_a_hundred_thousand_answers_at_once() {
+    let mut end = server();
+    feed(&mut end, at(0), &b"X\r\n".repeat(100_000));
+    let mut answers = 0;
+    while end.unsent() > 0 {
+        assert!(end.unsent() <= 256 * 1024 + 100, "{} bytes wait", end.unsent());
+        answers += written(&mut end, at(0)).matches("Unknown command '").count();
+        while end.endpoint.poll_event().is_some() {}
+    }
+    assert_eq!(answers, 100_000);
+}

@@ -1,0 +1,254 @@
+//! The client, and a client and a server together.
+
+use super::*;
+
+fn client() -> End<Client> {
+    End::new(Client::new(Limits::client()))
+}
+
+fn events(end: &mut End<Client>) -> Vec<ClientEvent> {
+    std::iter::from_fn(|| end.endpoint.poll_event()).collect()
+}
+
+/// Each event in a word or two.
+fn told(end: &mut End<Client>) -> Vec<String> {
+    let word = |event| match event {
+        ClientEvent::Answer { id, response } => format!("{}: {:?}", id.number(), response.status()),
+        ClientEvent::Push(message) => format!("push {}", message.id),
+        ClientEvent::Notice(error) => error.error.to_string(),
+        ClientEvent::Broken(breach) => format!("broken: {breach}"),
+        ClientEvent::Ended { unanswered } => format!("ended {unanswered}"),
+    };
+    events(end).into_iter().map(word).collect()
+}
+
+fn push(id: u64) -> Vec<u8> {
+    let message = StoredMessage {
+        channel_name: "general".into(),
+        id,
+        username: "user1".into(),
+        message_content: "Hello".into(),
+        timestamp: Timestamp::from_unix(0),
+    };
+    let payload = format!(
+        "MESSAGE\r\n{{\"channel_name\": \"general\", \"id\": {id}, \"username\": \"user1\", \
+         \"message_content\": \"Hello\", \"timestamp\": \"{}\"}}",
+        message.timestamp
+    );
+    payload.into_bytes()
+}
+
+#[test]
+fn requests_are_pipelined_and_answers_are_matched_in_order() {
+    let mut end = client();
+    for (number, (_, request)) in examples::requests().into_iter().enumerate() {
+        assert_eq!(end.endpoint.send(at(0), &request).unwrap().number(), number as u64);
+    }
+    let expected = examples::requests().map(|(bytes, _)| bytes).concat();
+    assert_eq!(written(&mut end, at(0)).into_bytes(), expected);
+    feed(&mut end, at(1), &[examples::LISTED, examples::HOSTED, examples::DELIVERED].concat());
+    let responses: Vec<_> = events(&mut end)
+        .into_iter()
+        .map(|event| {
+            if let ClientEvent::Answer { id, response } = event { (id.number(), response) } else { panic!("{event:?}") }
+        })
+        .collect();
+    let [listed, hosted, delivered, ..] = examples::responses().map(|(_, _, response)| response);
+    assert_eq!(responses, [(0, listed), (1, hosted), (2, delivered)]);
+    assert_eq!((end.endpoint.in_flight(), due(&end.endpoint)), (0, None));
+}
+
+#[test]
+fn pushes_may_stand_between_a_request_and_its_answer() {
+    let mut end = client();
+    feed(&mut end, at(0), &push(1));
+    end.endpoint.send(at(0), &Request::List).unwrap();
+    feed(&mut end, at(0), &[push(2), b"OK\r\n{\"channels\": []}".to_vec(), push(3)].concat());
+    assert_eq!(told(&mut end), ["push 1", "push 2", "0: Ok", "push 3"]);
+}
+
+#[test]
+fn a_notice_answers_no_request() {
+    for (status, error) in [
+        ("SERVER_ERROR", "Slow consumer"),
+        ("SERVER_ERROR", "Server busy"),
+        ("REQUEST_ERROR", "Request timed out"),
+        ("SERVER_ERROR", "Channel removed"),
+    ] {
+        let mut end = client();
+        end.endpoint.send(at(0), &Request::List).unwrap();
+        feed(&mut end, at(0), format!("{status}\r\n{{\"error\": \"{error}\", \"details\": \"\"}}").as_bytes());
+        assert_eq!((told(&mut end), end.endpoint.in_flight()), (vec![error.to_owned()], 1));
+        end.endpoint.handle_eof(at(0));
+        assert_eq!((told(&mut end), end.link()), (vec!["ended 1".to_owned()], Link::Close));
+    }
+}
+
+#[test]
+fn a_server_that_breaks_the_protocol_is_left() {
+    for (stream, said) in [
+        (&b"HELLO\r\n"[..], "broken: the server sent what is no frame of the protocol (Unknown status 'HELLO')"),
+        (
+            b"OK\n",
+            r"broken: the server sent what is no frame of the protocol (A status must end with \r\n, found a bare \n (with nc: nc -C))",
+        ),
+        (b"OK\r\n{}", "broken: the server sent a wrong payload with OK (Missing required field 'channels')"),
+        (
+            b"MESSAGE\r\n{}",
+            "broken: the server sent a wrong payload with MESSAGE (Missing required field 'channel_name')",
+        ),
+    ] {
+        let mut end = client();
+        end.endpoint.send(at(0), &Request::List).unwrap();
+        end.endpoint.send(at(0), &Request::List).unwrap();
+        feed(&mut end, at(0), stream);
+        assert_eq!(told(&mut end), [said, "ended 2"]);
+        assert_eq!((end.link(), end.endpoint.wants_read(), due(&end.endpoint)), (Link::Close, false, None));
+        assert_eq!(end.endpoint.send(at(0), &Request::List), Err(Misuse::Closing));
+    }
+}
+
+#[test]
+fn an_answer_that_nobody_asked_for_breaks_the_protocol() {
+    for stream in [examples::LISTED, examples::CHANNEL_NOT_FOUND] {
+        let mut end = client();
+        feed(&mut end, at(0), stream);
+        let [ClientEvent::Broken(Breach::Unasked(_)), ClientEvent::Ended { unanswered: 0 }] = &*events(&mut end) else {
+            panic!("it was taken")
+        };
+    }
+}
+
+#[test]
+fn nothing_comes_after_ended() {
+    for wrong in [&b"OK\r\n{}"[..], b"HELLO\r\n", b"!", b"MESSAGE\r\n{}"] {
+        let mut end = client();
+        end.endpoint.send(at(0), &Request::List).unwrap();
+        let good = b"OK\r\n{\"channels\": []}";
+        let notice = b"SERVER_ERROR\r\n{\"error\": \"Server busy\", \"details\": \"\"}";
+        feed(&mut end, at(0), &[wrong, &good[..], &push(1), notice, wrong].concat());
+        feed(&mut end, at(0), good);
+        end.endpoint.handle_eof(at(0));
+        end.endpoint.handle_timeout(at(1_000_000));
+        end.endpoint.shutdown(at(1_000_000));
+        let told = told(&mut end);
+        assert_eq!(told.last().map(String::as_str), Some("ended 1"), "{told:?}");
+        assert_eq!(told.len(), 2, "{told:?}");
+    }
+}
+
+#[test]
+fn the_end_of_the_stream_tells_how_many_requests_are_unanswered() {
+    let mut end = client();
+    for _ in 0..3 {
+        end.endpoint.send(at(0), &Request::List).unwrap();
+    }
+    feed(&mut end, at(0), b"OK\r\n{\"channels\": []}");
+    end.endpoint.handle_eof(at(0));
+    assert_eq!((told(&mut end), end.link()), (vec!["0: Ok".to_owned(), "ended 2".into()], Link::Close));
+}
+
+#[test]
+fn an_end_of_the_stream_inside_an_answer_breaks_the_protocol() {
+    let mut end = client();
+    end.endpoint.send(at(0), &Request::List).unwrap();
+    feed(&mut end, at(0), b"OK\r\n{\"channels\"");
+    end.endpoint.handle_eof(at(0));
+    let expected = "broken: the server sent what is no frame of the protocol (The connection ended inside a payload)";
+    assert_eq!(told(&mut end), [expected, "ended 1"]);
+}
+
+#[test]
+fn no_more_requests_are_open_than_the_limit_allows() {
+    let mut limits = Limits::client();
+    limits.max_in_flight = 2;
+    let mut end = End::new(Client::new(limits));
+    end.endpoint.send(at(0), &Request::List).unwrap();
+    end.endpoint.send(at(0), &Request::List).unwrap();
+    assert_eq!(end.endpoint.send(at(0), &Request::List), Err(Misuse::TooManyInFlight));
+    feed(&mut end, at(0), b"OK\r\n{\"channels\": []}");
+    assert_eq!(end.endpoint.send(at(0), &Request::List).map(|id| id.number()), Ok(2));
+}
+
+#[test]
+fn an_answer_is_waited_for_30_seconds() {
+    let mut end = client();
+    end.endpoint.send(at(1_000), &Request::List).unwrap();
+    written(&mut end, at(2_000));
+    end.endpoint.send(at(5_000), &Request::List).unwrap();
+    written(&mut end, at(5_000));
+    assert_eq!(due(&end.endpoint), Some((31_000, Timer::Answer)));
+    // A push is no answer, and the next one's wait begins when it becomes the oldest.
+    feed(&mut end, at(20_000), &push(1));
+    assert_eq!(due(&end.endpoint), Some((31_000, Timer::Answer)));
+    feed(&mut end, at(25_000), b"OK\r\n{\"channels\": []}");
+    assert_eq!(due(&end.endpoint), Some((55_000, Timer::Answer)));
+    end.endpoint.handle_timeout(at(54_999));
+    assert_eq!(told(&mut end), ["push 1", "0: Ok"]);
+    end.endpoint.handle_timeout(at(55_000));
+    assert_eq!(told(&mut end), ["broken: the server gave no answer for 30 seconds", "ended 1"]);
+    assert_eq!((end.link(), due(&end.endpoint)), (Link::Close, None));
+}
+
+#[test]
+fn an_answer_that_is_arriving_has_a_frames_time() {
+    let mut end = client();
+    end.endpoint.send(at(0), &Request::List).unwrap();
+    written(&mut end, at(0));
+    feed(&mut end, at(29_000), b"O");
+    assert_eq!(due(&end.endpoint), Some((149_000, Timer::Frame)));
+    feed(&mut end, at(100_000), b"K\r\n{\"channels\": []}");
+    assert_eq!((told(&mut end), due(&end.endpoint)), (vec!["0: Ok".to_owned()], None));
+    feed(&mut end, at(100_000), b"O");
+    end.endpoint.handle_timeout(at(220_000));
+    let told = told(&mut end);
+    assert!(told.first().is_some_and(|word| word.starts_with("broken")) && told.len() == 2, "{told:?}");
+}
+
+#[test]
+fn a_server_that_takes_nothing_is_reset() {
+    let mut end = client();
+    end.endpoint.send(at(0), &Request::List).unwrap();
+    assert_eq!(due(&end.endpoint), Some((10_000, Timer::Write)));
+    end.endpoint.handle_timeout(at(10_000));
+    assert_eq!((end.link(), told(&mut end)), (Link::Reset, vec!["ended 1".to_owned()]));
+}
+
+#[test]
+fn after_a_half_close_the_answers_still_come() {
+    let mut end = client();
+    end.endpoint.send(at(0), &Request::List).unwrap();
+    end.endpoint.send(at(0), &Request::List).unwrap();
+    end.endpoint.shutdown(at(0));
+    assert_eq!(end.endpoint.send(at(0), &Request::List), Err(Misuse::Closing));
+    assert_eq!(end.link(), Link::Open);
+    written(&mut end, at(0));
+    assert_eq!((end.link(), end.endpoint.wants_read()), (Link::FinishWriting, true));
+    // No linger cuts what is owed: only the answer's own deadline holds.
+    assert_eq!(due(&end.endpoint), Some((30_000, Timer::Answer)));
+    end.endpoint.handle_timeout(at(20_000));
+    feed(&mut end, at(20_000), b"OK\r\n{\"channels\": []}");
+    end.endpoint.handle_timeout(at(40_000));
+    assert_eq!((told(&mut end), end.link()), (vec!["0: Ok".to_owned()], Link::FinishWriting));
+    feed(&mut end, at(49_000), b"OK\r\n{\"channels\": []}");
+    assert_eq!(told(&mut end), ["1: Ok", "ended 0"]);
+    assert_eq!(due(&end.endpoint), Some((51_000, Timer::Linger)));
+    end.endpoint.handle_timeout(at(51_000));
+    assert_eq!((end.link(), told(&mut end)), (Link::Close, vec![]));
+}
+
+#[test]
+fn a_client_and_a_server_talk_until_both_are_closed() {
+    let (mut client, mut server) = (client(), server());
+    client.endpoint.send(at(0), &Request::List).unwrap();
+    client.endpoint.shutdown(at(0));
+    assert!(carry(&mut client, &mut server, at(0), ALL));
+    while server.read(at(0), ALL).is_some() {}
+    let ticket = one_ticket(&mut server);
+    assert_eq!(server.link(), Link::Open);
+    respond(&mut server, at(0), ticket, Response::Channels(Vec::new()));
+    while carry(&mut server, &mut client, at(0), 5) {}
+    while client.read(at(0), 3).is_some() {}
+    assert_eq!(told(&mut client), ["0: Ok", "ended 0"]);
+    assert_eq!((client.link(), server.link()), (Link::Close, Link::Close));
+}

@@ -1,0 +1,122 @@
+//! The server: closing, after a fault and when the process stops.
+
+use super::*;
+
+#[test]
+fn nothing_is_decoded_after_a_fault_that_closes() {
+    for (stream, answer) in [
+        (&b"POST / HTTP/1.1\r\n"[..], "Malformed command"),
+        (b"HOST\r\n7", "Invalid payload"),
+        (b"HOST\r\n{]", "Invalid payload"),
+        (&[b'A'; 33], "Malformed command"),
+    ] {
+        let mut end = server();
+        feed(&mut end, at(0), &[stream, b"LIST\r\nLIST\r\n"].concat());
+        feed(&mut end, at(0), b"LIST\r\n");
+        assert_eq!(tickets(&mut end).len(), 0, "{answer}");
+        let text = written(&mut end, at(0));
+        assert!(text.starts_with(&error(answer)) && text.matches("_ERROR").count() == 1, "{text}");
+        assert_eq!((end.link(), due(&end.endpoint)), (Link::FinishWriting, Some((2_000, Timer::Linger))));
+    }
+}
+
+#[test]
+fn a_closing_connection_throws_away_what_comes_until_the_end_of_the_stream() {
+    let mut end = server();
+    feed(&mut end, at(0), b"LIST\r\n!");
+    let ticket = one_ticket(&mut end);
+    // The answer to LIST is still owed: nothing is shut down, and what comes is taken.
+    assert_eq!((end.link(), end.endpoint.wants_read()), (Link::Open, true));
+    feed(&mut end, at(5_000), &[b'{'; 100_000]);
+    respond(&mut end, at(6_000), ticket, hosted("x"));
+    assert_eq!(end.link(), Link::Open);
+    let text = written(&mut end, at(7_000));
+    assert!(text.starts_with("OK") && text.ends_with("at byte 0\"}"), "{text}");
+    assert_eq!((end.link(), due(&end.endpoint)), (Link::FinishWriting, Some((9_000, Timer::Linger))));
+    feed(&mut end, at(8_000), b"LIST\r\n");
+    assert_eq!((end.endpoint.poll_event(), end.endpoint.wants_read()), (None, true));
+    // What comes does not put the end off.
+    assert_eq!(due(&end.endpoint), Some((9_000, Timer::Linger)));
+    end.endpoint.handle_eof(at(8_500));
+    assert_eq!((end.link(), due(&end.endpoint), written(&mut end, at(8_500))), (Link::Close, None, String::new()));
+}
+
+#[test]
+fn a_peer_that_does_not_end_its_stream_is_waited_for_two_seconds() {
+    let mut end = server();
+    feed(&mut end, at(0), b"!");
+    written(&mut end, at(100));
+    for early in [100, 1_000, 2_099] {
+        end.endpoint.handle_timeout(at(early));
+        assert_eq!(end.link(), Link::FinishWriting);
+    }
+    end.endpoint.handle_timeout(at(2_100));
+    assert_eq!((end.link(), due(&end.endpoint), end.endpoint.wants_read()), (Link::Close, None, false));
+}
+
+#[test]
+fn the_sending_half_stays_open_until_the_last_byte_is_written() {
+    let mut end = server();
+    feed(&mut end, at(0), b"!");
+    while end.unsent() > 1 {
+        end.write(at(0), 1);
+        assert_eq!(end.link(), Link::Open);
+    }
+    end.write(at(0), 1);
+    assert_eq!(end.link(), Link::FinishWriting);
+}
+
+#[test]
+fn a_connection_that_cannot_be_served_is_told_why() {
+    let mut end = server();
+    let busy = ErrorResponse::server("Server busy", "The server has reached its limit of 10000 connections");
+    end.endpoint.refuse(at(0), busy.clone());
+    feed(&mut end, at(0), b"LIST\r\n");
+    assert_eq!(end.endpoint.poll_event(), None);
+    assert_eq!(written(&mut end, at(0)).into_bytes(), bytes(&Response::Error(busy)));
+    assert_eq!(end.link(), Link::FinishWriting);
+}
+
+#[test]
+fn a_shutdown_answers_what_was_read_and_decodes_nothing_new() {
+    let mut end = server();
+    feed(&mut end, at(0), b"LIST\r\nLIST\r\nHOS");
+    let tickets = tickets(&mut end);
+    end.endpoint.shutdown(at(0));
+    feed(&mut end, at(0), b"T\r\n{}LIST\r\n");
+    assert_eq!((end.endpoint.poll_event(), end.link()), (None, Link::Open));
+    for ticket in tickets {
+        respond(&mut end, at(0), ticket, hosted("x"));
+    }
+    assert_eq!(written(&mut end, at(0)).into_bytes(), bytes(&hosted("x")).repeat(2));
+    assert_eq!((end.link(), due(&end.endpoint)), (Link::FinishWriting, Some((2_000, Timer::Linger))));
+    assert!(end.endpoint.wants_read());
+    end.endpoint.handle_eof(at(1));
+    assert_eq!(end.link(), Link::Close);
+}
+
+#[test]
+fn a_shutdown_answers_also_what_was_read_and_not_yet_looked_at() {
+    let mut end = limited(|limits| limits.max_in_flight = 1);
+    feed(&mut end, at(0), &b"LIST\r\n".repeat(3));
+    end.endpoint.shutdown(at(0));
+    assert!(!end.endpoint.wants_read());
+    for _ in 0..3 {
+        assert_eq!(end.link(), Link::Open);
+        let ticket = one_ticket(&mut end);
+        respond(&mut end, at(0), ticket, hosted("x"));
+    }
+    assert_eq!(written(&mut end, at(0)).into_bytes(), bytes(&hosted("x")).repeat(3));
+    assert_eq!(end.link(), Link::FinishWriting);
+}
+
+#[test]
+fn a_shutdown_of_an_idle_connection_finishes_at_once() {
+    let mut end = server();
+    feed(&mut end, at(0), b" \r\n");
+    end.endpoint.shutdown(at(7));
+    assert_eq!((end.link(), due(&end.endpoint)), (Link::FinishWriting, Some((2_007, Timer::Linger))));
+    // A second one puts nothing off.
+    end.endpoint.shutdown(at(1_000));
+    assert_eq!(due(&end.endpoint), Some((2_007, Timer::Linger)));
+}

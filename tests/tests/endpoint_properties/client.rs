@@ -1,0 +1,117 @@
+//! What a client tells of any stream.
+
+use super::*;
+
+/// A stream as a server might send it, and not only a good one.
+fn server_stream() -> impl Strategy<Value = Vec<u8>> {
+    let encoded = |response: Response| {
+        let mut out = Vec::new();
+        response.encode(&mut out);
+        out
+    };
+    let notice = prop::sample::select(vec!["Slow consumer", "Server busy", "Request timed out", "Channel removed"])
+        .prop_map(|error| Response::Error(ErrorResponse::server(error, "because")));
+    let piece = prop_oneof![
+        12 => Just(b"OK\r\n{\"channels\": []}".to_vec()),
+        6 => generate::response().prop_map(encoded),
+        2 => notice.prop_map(encoded),
+        4 => generate::stored_message().prop_map(|message| {
+            let text = |text: &str| serde_json::to_string(text).unwrap();
+            format!(
+                "MESSAGE\r\n{{\"channel_name\": {}, \"id\": {}, \"username\": {}, \"message_content\": {}, \"timestamp\": \"{}\"}}",
+                text(&message.channel_name), message.id, text(&message.username), text(&message.message_content), message.timestamp,
+            ).into_bytes()
+        }),
+        1 => Just(b"\r\n".to_vec()),
+        1 => Just(b"OK\r\n{}".to_vec()),
+        1 => generate::stream(),
+    ];
+    vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+}
+
+/// What a client is to tell of a whole stream that answers these requests.
+fn told(stream: &[u8], requests: &[Request]) -> Vec<String> {
+    let mut decoder = Decoder::<Status>::new(Limits::client().max_payload);
+    decoder.feed(stream);
+    decoder.finish();
+    let (mut told, mut answered) = (Vec::new(), 0);
+    while let Some(item) = decoder.next_item() {
+        let breach = match item {
+            Item::Skipped(..) => None,
+            Item::Fault(fault) => Some(Breach::Fault(fault)),
+            Item::Frame(frame) if frame.head == Status::Push => match StoredMessage::decode(frame.payload) {
+                Ok(message) => {
+                    told.push(format!("push {message:?}"));
+                    None
+                }
+                Err(fault) => Some(Breach::Payload(frame.head, fault)),
+            },
+            Item::Frame(frame) => {
+                let asked = requests.get(answered);
+                let command = asked.map_or(Command::Host, Request::command);
+                match Response::decode(command, frame.head, frame.payload) {
+                    Ok(Response::Error(error)) if is_notice(&error) => {
+                        told.push(format!("notice {error:?}"));
+                        None
+                    }
+                    _ if asked.is_none() => Some(Breach::Unasked(frame.head)),
+                    Ok(response) => {
+                        told.push(format!("{answered}: {response:?}"));
+                        answered += 1;
+                        None
+                    }
+                    Err(fault) => Some(Breach::Payload(frame.head, fault)),
+                }
+            }
+        };
+        if let Some(breach) = breach {
+            told.push(format!("broken {breach:?}"));
+            break;
+        }
+    }
+    told.push(format!("ended {}", requests.len() - answered));
+    told
+}
+
+fn is_notice(error: &ErrorResponse) -> bool {
+    ["Slow consumer", "Server busy", "Request timed out", "Channel removed"].contains(&&*error.error)
+}
+
+fn tell(event: ClientEvent) -> String {
+    match event {
+        ClientEvent::Answer { id, response } => format!("{}: {response:?}", id.number()),
+        ClientEvent::Push(message) => format!("push {message:?}"),
+        ClientEvent::Notice(error) => format!("notice {error:?}"),
+        ClientEvent::Broken(breach) => format!("broken {breach:?}"),
+        ClientEvent::Ended { unanswered } => format!("ended {unanswered}"),
+    }
+}
+
+proptest! {
+    #![proptest_config(times(1500))]
+
+    #[test]
+    fn a_client_tells_the_same_of_a_stream_however_it_is_cut(
+        stream in server_stream(), cuts in generate::cuts(), lists in any::<bool>(),
+        requests in vec(generate::request(), 0..6), late in any::<bool>()
+    ) {
+        let requests: Vec<_> = if lists { requests.iter().map(|_| Request::List).collect() } else { requests };
+        let now = Time::from_millis(1);
+        let mut client = Client::new(Limits::client());
+        for request in &requests {
+            client.send(now, request).unwrap();
+        }
+        let mut seen = Vec::new();
+        for piece in cut(&stream, &cuts) {
+            client.handle_input(now, piece);
+            if !late {
+                seen.extend(std::iter::from_fn(|| client.poll_event()).map(tell));
+            }
+        }
+        client.handle_eof(now);
+        seen.extend(std::iter::from_fn(|| client.poll_event()).map(tell));
+        prop_assert_eq!(seen, told(&stream, &requests));
+        prop_assert_eq!((client.link(), client.wants_read(), client.poll_timeout()), (Link::Close, false, None));
+        prop_assert_eq!(client.send(now, &Request::List), Err(Misuse::Closing));
+    }
+}

@@ -1,0 +1,105 @@
+//! The store fails.
+
+use super::*;
+
+#[test]
+fn a_failed_commit_is_answered_in_the_protocols_words() {
+    let (mut trial, ada, bob) = two_channels();
+    trial.ask(ada, &say("m", None), 0);
+    trial.ask(bob, &host("there", BOB, 1), 0);
+    trial.store(Fate::Lost);
+    let answer = Response::Error(ErrorResponse::server(
+        "Database connection failed",
+        "Unable to store message in channel database",
+    ));
+    assert_eq!((trial.answers(ada), trial.answers(bob)), (vec![answer.clone()], vec![answer]));
+    assert_eq!(trial.command, Some(StoreCommand::Load));
+}
+
+#[test]
+fn the_next_message_takes_the_number_of_the_one_that_failed() {
+    let (mut trial, ada, bob) = two_channels();
+    trial.ask(ada, &say("lost", None), 0);
+    trial.store(Fate::Lost);
+    trial.ask(bob, &say("kept", None), 0);
+    trial.settle();
+    assert_eq!((trial.answers(ada), trial.answers(bob)), (vec![not_stored()], vec![delivered(0)]));
+    assert_eq!(trial.disk.find("kept").map(|message| message.id), Some(1));
+}
+
+#[test]
+fn a_failed_commit_that_was_stored_in_truth_is_found_out() {
+    let (mut trial, ada, bob) = two_channels();
+    trial.ask(ada, &say("denied", None), 70);
+    trial.ask(bob, &host("new", BOB, 1), 0);
+    trial.store(Fate::Denied);
+    trial.ask(ada, &say("next", None), 0);
+    trial.settle();
+    assert_eq!(trial.answers(ada), [not_stored(), delivered(70)]);
+    assert_eq!(trial.disk.find("next").map(|message| message.id), Some(2));
+    let names: Vec<_> = listed(&mut trial).into_iter().map(|channel| channel.channel_name).collect();
+    assert_eq!(
+        (trial.answers(bob), names),
+        (vec![not_stored()], vec!["here".to_owned(), "there".into(), "new".into()])
+    );
+}
+
+#[test]
+fn nothing_is_stored_until_the_store_can_be_read() {
+    let (mut trial, ada, bob) = two_channels();
+    trial.ask(ada, &say("a", None), 0);
+    trial.store(Fate::Lost);
+    trial.ask(bob, &say("b", None), 0);
+    for round in 0..3 {
+        assert_eq!(trial.command, Some(StoreCommand::Load));
+        trial.store(Fate::Lost);
+        assert_eq!(trial.answers(bob), [not_stored()]);
+        // Nobody asks the store in vain while nothing waits.
+        assert_eq!(trial.command, None);
+        trial.ask(bob, &say(&format!("b {round}"), None), 0);
+        trial.drain();
+    }
+    trial.settle();
+    assert_eq!((trial.answers(bob), trial.answers(ada)), (vec![delivered(0)], vec![not_stored()]));
+}
+
+#[test]
+fn list_is_answered_while_the_store_is_down() {
+    let (mut trial, ada, _) = two_channels();
+    trial.ask(ada, &say("a", None), 0);
+    trial.store(Fate::Lost);
+    trial.store(Fate::Lost);
+    assert_eq!(trial.answers(ada), [not_stored()]);
+    assert_eq!(listed(&mut trial), trial.model.listed());
+}
+
+#[test]
+fn what_waited_is_decided_anew_after_the_store_was_read() {
+    let (mut trial, ada, bob) = two_channels();
+    trial.ask(ada, &host("here", ADA, 1), 0);
+    trial.drain();
+    // Decided by what was known then: it lives here.
+    trial.ask(bob, &say("m", Some("here")), 0);
+    trial.store(Fate::Denied);
+    trial.settle();
+    let answer = refused("Channel hosted elsewhere", "The channel 'here' is hosted at 10.0.0.9:1");
+    assert_eq!((trial.answers(ada), trial.answers(bob)), (vec![not_stored()], vec![answer]));
+}
+
+#[test]
+fn a_host_is_not_acknowledged_from_a_state_that_is_in_doubt() {
+    for store_comes_back in [true, false] {
+        let (mut trial, _, bob) = two_channels();
+        trial.ask(bob, &host("there", BOB, 1), 0);
+        trial.store(Fate::Denied);
+        if !store_comes_back {
+            trial.store(Fate::Lost);
+        }
+        // By what was known, this changes nothing. By what is stored, it does.
+        trial.ask(bob, &host("there", BOB, 22240), 0);
+        trial.settle();
+        assert_eq!(trial.answers(bob), [not_stored(), hosted("there")]);
+        let stored = trial.disk.channel("there").map(|record| record.channel.clone());
+        assert_eq!(stored, Some(channel("there", BOB, 22240)));
+    }
+}

@@ -1,0 +1,161 @@
+//! Where messages go, and what becomes of them there.
+
+use super::*;
+
+#[test]
+fn a_message_without_a_name_goes_to_the_one_channel_of_the_address_it_was_sent_to() {
+    let own = |port| vec![at("127.0.0.1", port)];
+    let fixed = vec![channel("a", "127.0.0.1", 1), channel("b", "127.0.0.1", 2)];
+    let mut trial = Trial::start(Setup { own: vec![own(1), own(2)], fixed, limit: 10 }, Disk::default());
+    let (first, second) = (trial.connect(ip(ADA), 0), trial.connect(ip(ADA), 1));
+    trial.ask(first, &say("to a", None), 5);
+    trial.ask(second, &say("to b", None), 5);
+    trial.ask(second, &say("to a by name", Some("a")), 5);
+    trial.settle();
+    assert_eq!(trial.answers(second), [delivered(5), delivered(5)]);
+    let said =
+        |name| trial.disk.messages(name).iter().map(|message| message.message_content.clone()).collect::<Vec<_>>();
+    assert_eq!((said("a"), said("b")), (vec!["to a".to_owned(), "to a by name".into()], vec!["to b".into()]));
+}
+
+#[test]
+fn any_own_address_in_any_spelling_makes_a_channel_live_here() {
+    for address in ["127.0.0.1", "localhost", "LOCALHOST", "::1", "0:0::1", "10.0.0.1", "::ffff:10.0.0.1"] {
+        let mut trial = trial();
+        let ada = trial.connect(ip(ADA), 0);
+        ask(&mut trial, ada, &host("x", address, 22236));
+        assert_eq!(ask(&mut trial, ada, &say("hello", None)), [delivered(0)], "{address}");
+        assert_eq!(trial.disk.messages("x").len(), 1);
+    }
+}
+
+#[test]
+fn another_port_or_another_machine_is_elsewhere() {
+    for (address, port) in [("127.0.0.1", 22237), ("10.0.0.2", 22236), ("general.example", 22236)] {
+        let mut trial = trial();
+        let ada = trial.connect(ip(ADA), 0);
+        ask(&mut trial, ada, &host("x", address, port));
+        let details = format!("The channel 'x' is hosted at {address}:{port}");
+        assert_eq!(ask(&mut trial, ada, &say("m", Some("x"))), [refused("Channel hosted elsewhere", &details)]);
+    }
+}
+
+#[test]
+fn a_message_finds_no_channel() {
+    let mut trial = trial();
+    let ada = trial.connect(ip(ADA), 0);
+    let unknown = refused("Channel not found", "The requested channel 'gaming' does not exist");
+    assert_eq!(ask(&mut trial, ada, &say("m", Some("gaming"))), [unknown]);
+    let [Response::Error(error)] = &*ask(&mut trial, ada, &say("n", None)) else { panic!("delivered to nobody") };
+    assert_eq!(error.error, "Channel not found");
+}
+
+#[test]
+fn a_message_to_several_channels_must_name_one() {
+    let (mut trial, ada, _) = two_channels();
+    ask(&mut trial, ada, &host("second", "localhost", 22236));
+    let answer = refused("Invalid payload", "Missing required field 'channel_name'");
+    assert_eq!(ask(&mut trial, ada, &say("m", None)), [answer]);
+    assert_eq!(ask(&mut trial, ada, &say("n", Some("second"))), [delivered(0)]);
+}
+
+#[test]
+fn a_channel_that_moved_away_gets_no_messages_here() {
+    let (mut trial, ada, bob) = two_channels();
+    assert_eq!(ask(&mut trial, ada, &host("here", ADA, 1)), [hosted("here")]);
+    let answer = refused("Channel hosted elsewhere", "The channel 'here' is hosted at 10.0.0.9:1");
+    assert_eq!(ask(&mut trial, bob, &say("m", Some("here"))), [answer]);
+    let [Response::Error(error)] = &*ask(&mut trial, bob, &say("n", None)) else { panic!("delivered to nobody") };
+    assert_eq!(error.error, "Channel not found");
+    // And back: the ids go on.
+    ask(&mut trial, ada, &host("here", "10.0.0.1", 22236));
+    assert_eq!(ask(&mut trial, bob, &say("o", None)), [delivered(0)]);
+}
+
+#[test]
+fn a_channel_lives_where_the_machines_addresses_say() {
+    let (mut trial, _, bob) = two_channels();
+    let own = vec![at("127.0.0.1", 22236), at(BOB, 22240)];
+    trial.set_own_addresses(0, own);
+    assert_eq!(ask(&mut trial, bob, &say("m", None)), [delivered(0)]);
+    assert_eq!(trial.disk.messages("there").len(), 1);
+    let answer = refused("Channel hosted elsewhere", "The channel 'here' is hosted at 10.0.0.1:22236");
+    assert_eq!(ask(&mut trial, bob, &say("n", Some("here"))), [answer]);
+}
+
+#[test]
+fn ids_are_dense_in_each_channel_and_go_on_after_a_restart() {
+    let (mut trial, ada, bob) = two_channels();
+    for round in 0..3 {
+        trial.ask(ada, &say(&format!("ada {round}"), Some("here")), 0);
+        trial.ask(bob, &say(&format!("bob {round}"), Some("here")), 0);
+    }
+    trial.settle();
+    let mut trial = trial.crash(Fate::Done);
+    let ada = trial.connect(ip(ADA), 0);
+    ask(&mut trial, ada, &say("after", Some("here")));
+    let ids: Vec<_> = trial.disk.messages("here").iter().map(|message| message.id).collect();
+    assert_eq!(ids, [1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[test]
+fn timestamps_never_run_back_in_a_channel() {
+    let (mut trial, ada, _) = two_channels();
+    trial.ask(ada, &say("a", None), 100);
+    trial.ask(ada, &say("b", None), 50);
+    trial.settle();
+    trial.ask(ada, &say("c", None), 99);
+    trial.ask(ada, &say("d", None), 101);
+    trial.settle();
+    assert_eq!(trial.answers(ada), [delivered(100), delivered(100), delivered(100), delivered(101)]);
+    let mut trial = trial.crash(Fate::Done);
+    let ada = trial.connect(ip(ADA), 0);
+    assert_eq!(ask(&mut trial, ada, &say("e", None)), [delivered(101)]);
+}
+
+#[test]
+fn messages_that_follow_each_other_share_a_commit() {
+    let (mut trial, ada, bob) = two_channels();
+    let before = trial.disk.commits;
+    for round in 0..50 {
+        trial.ask(ada, &say(&format!("ada {round}"), None), 0);
+        trial.ask(bob, &say(&format!("bob {round}"), None), 0);
+    }
+    trial.settle();
+    assert_eq!((trial.disk.commits - before, trial.disk.last_id("here")), (1, 100));
+}
+
+#[test]
+fn what_comes_during_a_commit_shares_the_next_one() {
+    let (mut trial, ada, bob) = two_channels();
+    let before = trial.disk.commits;
+    trial.ask(ada, &say("first", None), 0);
+    trial.drain();
+    for round in 0..5 {
+        trial.ask(bob, &say(&format!("bob {round}"), None), 0);
+        trial.drain();
+    }
+    trial.settle();
+    assert_eq!(trial.disk.commits - before, 2);
+}
+
+#[test]
+fn more_messages_than_one_commit_carries_keep_their_order() {
+    let (mut trial, ada, _) = two_channels();
+    // More than 4,096, the most that one commit carries, over as many connections as their own limit asks for.
+    let mut expected = Vec::new();
+    for part in 0..5 {
+        let id = trial.connect(ip(ADA), 0);
+        for round in 0..900 {
+            let content = format!("{part} {round}");
+            trial.ask(id, &say(&content, None), 0);
+            expected.push(content);
+        }
+    }
+    let before = trial.disk.commits;
+    trial.settle();
+    assert_eq!(trial.disk.commits - before, 2);
+    let said: Vec<_> = trial.disk.messages("here").iter().map(|message| message.message_content.clone()).collect();
+    assert_eq!(said, expected);
+    assert_eq!(trial.answers(ada), []);
+}

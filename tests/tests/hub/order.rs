@@ -1,0 +1,108 @@
+//! The order of effects, connections that go away, and wrong calls.
+
+use super::*;
+
+#[test]
+fn a_host_and_then_list_in_one_write_lists_the_new_channel() {
+    let mut trial = trial();
+    let ada = trial.connect(ip(ADA), 0);
+    trial.ask(ada, &host("x", ADA, 1), 0);
+    trial.ask(ada, &Request::List, 0);
+    trial.settle();
+    assert_eq!(trial.answers(ada), [hosted("x"), Response::Channels(vec![channel("x", ADA, 1)])]);
+}
+
+#[test]
+fn a_message_after_host_in_one_write_finds_the_new_channel() {
+    let mut trial = trial();
+    let ada = trial.connect(ip(ADA), 0);
+    trial.ask(ada, &host("x", "localhost", 22236), 0);
+    trial.ask(ada, &say("m", Some("x")), 1);
+    trial.ask(ada, &say("n", None), 2);
+    trial.ask(ada, &Request::List, 2);
+    trial.settle();
+    let list = Response::Channels(vec![channel("x", "localhost", 22236)]);
+    assert_eq!(trial.answers(ada), [hosted("x"), delivered(1), delivered(2), list]);
+    assert_eq!(trial.disk.commits, 2);
+}
+
+#[test]
+fn nothing_that_follows_a_failed_host_takes_it_for_done() {
+    let mut trial = trial();
+    let ada = trial.connect(ip(ADA), 0);
+    trial.ask(ada, &host("x", "localhost", 22236), 0);
+    trial.ask(ada, &say("m", Some("x")), 1);
+    trial.ask(ada, &Request::List, 2);
+    trial.store(Fate::Lost);
+    trial.settle();
+    let answer = refused("Channel not found", "The requested channel 'x' does not exist");
+    assert_eq!(trial.answers(ada), [not_stored(), answer, Response::Channels(vec![])]);
+}
+
+#[test]
+fn list_waits_for_the_messages_before_it_and_for_nobody_elses() {
+    let (mut trial, ada, bob) = two_channels();
+    trial.ask(ada, &say("m", None), 0);
+    trial.ask(ada, &Request::List, 0);
+    trial.ask(bob, &Request::List, 0);
+    trial.drain();
+    let listed = trial.model.listed();
+    assert_eq!(trial.answers(bob), [Response::Channels(listed.clone())]);
+    assert_eq!(trial.answers(ada), []);
+    trial.store(Fate::Done);
+    assert_eq!(trial.answers(ada), [delivered(0), Response::Channels(listed)]);
+}
+
+#[test]
+fn what_a_connection_that_left_asked_for_is_carried_out() {
+    let mut trial = trial();
+    let ada = trial.connect(ip(ADA), 0);
+    trial.ask(ada, &host("x", "localhost", 22236), 0);
+    trial.ask(ada, &say("m", None), 0);
+    trial.drain();
+    trial.disconnect(ada);
+    trial.settle();
+    assert_eq!(trial.disk.messages("x").len(), 1);
+    assert_eq!(trial.hub.connections(), 0);
+}
+
+#[test]
+fn a_connection_that_left_is_forgotten_when_its_request_is_decided_anew() {
+    let (mut trial, ada, bob) = two_channels();
+    trial.ask(ada, &host("here", ADA, 1), 0);
+    trial.drain();
+    trial.ask(bob, &say("m", Some("here")), 0);
+    trial.disconnect(bob);
+    trial.store(Fate::Denied);
+    trial.store(Fate::Done);
+    assert_eq!(trial.hub.connections(), 1);
+}
+
+fn ticket(server: &mut Server) -> Ticket {
+    server.handle_input(chanwire_core::Time::default(), b"LIST\r\n");
+    let Some(ServerEvent::Request { ticket, .. }) = server.poll_event() else { panic!("a request") };
+    ticket
+}
+
+#[test]
+fn wrong_calls_are_told_and_change_nothing() {
+    let mut hub = Hub::new(HubLimits::default(), Snapshot::default());
+    let listener = hub.add_listener(vec![at("127.0.0.1", 22236)]);
+    let mut server = Server::new(chanwire_core::Limits::server());
+    let now = Timestamp::default();
+    hub.connect(ConnectionId(1), ip(ADA), listener).unwrap();
+    assert_eq!(hub.connect(ConnectionId(1), ip(BOB), listener), Err(Misuse::DuplicateConnection));
+    let unknown = hub.handle_request(ConnectionId(2), ticket(&mut server), Request::List, now);
+    assert_eq!(unknown, Err(Misuse::UnknownConnection));
+    assert_eq!(hub.handle_outcome(StoreOutcome::Committed), Err(Misuse::UnexpectedOutcome));
+    assert_eq!(hub.handle_outcome(StoreOutcome::Failed), Err(Misuse::UnexpectedOutcome));
+    hub.handle_request(ConnectionId(1), ticket(&mut server), host("x", ADA, 1), now).unwrap();
+    let Some(Effect::Store(StoreCommand::Commit(writes))) = hub.poll_effect() else { panic!("a commit") };
+    assert!(matches!(&*writes, [Write::PutChannel(record)] if record.registered_from == ip(ADA)));
+    let loaded = StoreOutcome::Loaded(Snapshot::default());
+    assert_eq!(hub.handle_outcome(loaded), Err(Misuse::UnexpectedOutcome));
+    assert_eq!(hub.poll_effect(), None);
+    hub.handle_outcome(StoreOutcome::Committed).unwrap();
+    assert!(matches!(hub.poll_effect(), Some(Effect::Answer { connection: ConnectionId(1), .. })));
+    assert!(hub.is_idle());
+}
