@@ -14,6 +14,7 @@ use core::time::Duration;
 /// | `max_in_flight` | 1,024 | 1,024 | HTTP/2 servers allow 100 to 1,000 streams |
 /// | `max_in_flight_bytes` | 256 KiB | – | four of the largest payloads |
 /// | `max_unsent` | 256 KiB | – | the size of a large socket buffer |
+/// | `max_pushed` | 1 MiB | – | the protocol; Redis drops a subscriber at 8 to 32 MiB, NATS at 64 MiB |
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -34,6 +35,8 @@ pub struct Limits {
     pub max_in_flight_bytes: usize,
     /// How many bytes of answers may be unsent before reading stops.
     pub max_unsent: usize,
+    /// How many bytes of live pushes may be unsent before the reader is too slow.
+    pub max_pushed: usize,
 }
 
 impl Limits {
@@ -49,6 +52,7 @@ impl Limits {
             max_in_flight: 1024,
             max_in_flight_bytes: 256 * 1024,
             max_unsent: 256 * 1024,
+            max_pushed: 1024 * 1024,
         }
     }
 

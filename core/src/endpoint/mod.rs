@@ -7,12 +7,14 @@ mod client;
 mod line;
 mod outbox;
 mod pipeline;
+mod pushes;
 mod server;
 
 use core::fmt;
 
 pub use client::{Breach, Client, ClientEvent, RequestId};
 pub use pipeline::{Reply, Ticket};
+pub use pushes::Pushes;
 pub use server::{Server, ServerEvent};
 
 use crate::Time;

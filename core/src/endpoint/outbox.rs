@@ -2,6 +2,8 @@
 
 use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 
+use super::pushes::Pushes;
+
 /// A run of owned bytes is not grown beyond this, so that what was written can be freed in pieces.
 const RUN: usize = 64 * 1024;
 
@@ -11,13 +13,22 @@ pub(crate) struct Outbox {
     chunks: VecDeque<Chunk>,
     /// Bytes of the first chunk that were written.
     written: usize,
-    len: usize,
+    /// Bytes that wait: answers, replayed pushes, live pushes.
+    answers: usize,
+    replayed: usize,
+    live: usize,
 }
 
 #[derive(Debug)]
 enum Chunk {
     Owned(Vec<u8>),
     Shared(Arc<[u8]>),
+    /// Frames of pushes up to `end`.
+    Pushes {
+        pushes: Arc<Pushes>,
+        end: usize,
+        live: bool,
+    },
 }
 
 impl Chunk {
@@ -25,18 +36,29 @@ impl Chunk {
         match self {
             Self::Owned(bytes) => bytes,
             Self::Shared(bytes) => bytes,
+            Self::Pushes { pushes, end, .. } => pushes.bytes().get(..*end).unwrap_or_default(),
         }
     }
 }
 
 impl Outbox {
-    /// How many bytes wait.
-    pub(crate) const fn len(&self) -> usize {
-        self.len
+    /// How many bytes of answers wait. Pushes do not count.
+    pub(crate) const fn answers(&self) -> usize {
+        self.answers
     }
 
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.len == 0
+    /// How many bytes of replayed pushes wait.
+    pub(crate) const fn replayed(&self) -> usize {
+        self.replayed
+    }
+
+    /// How many bytes of live pushes wait.
+    pub(crate) const fn live(&self) -> usize {
+        self.live
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
     }
 
     /// Appends what `write` writes.
@@ -47,14 +69,45 @@ impl Outbox {
         if let Some(Chunk::Owned(bytes)) = self.chunks.back_mut() {
             let before = bytes.len();
             write(bytes);
-            self.len += bytes.len() - before;
+            self.answers += bytes.len() - before;
         }
     }
 
     /// Appends bytes that others hold too.
     pub(crate) fn share(&mut self, bytes: Arc<[u8]>) {
-        self.len += bytes.len();
+        self.answers += bytes.len();
         self.chunks.push_back(Chunk::Shared(bytes));
+    }
+
+    /// Appends pushes.
+    pub(crate) fn push(&mut self, pushes: Arc<Pushes>, live: bool) {
+        let end = pushes.bytes().len();
+        if end == 0 {
+            return;
+        }
+        *(if live { &mut self.live } else { &mut self.replayed }) += end;
+        self.chunks.push_back(Chunk::Pushes { pushes, end, live });
+    }
+
+    /// Drops all pushes but the frame that is written in part.
+    pub(crate) fn drop_pushes(&mut self) {
+        (self.live, self.replayed) = (0, 0);
+        let written = self.written;
+        let begun = self.chunks.pop_front_if(|_| written > 0);
+        self.chunks.retain(|chunk| !matches!(chunk, Chunk::Pushes { .. }));
+        match begun {
+            Some(Chunk::Pushes { pushes, live, .. }) => {
+                let end = pushes.end_of_frame_at(written);
+                if end > written {
+                    *(if live { &mut self.live } else { &mut self.replayed }) = end - written;
+                    self.chunks.push_front(Chunk::Pushes { pushes, end, live });
+                } else {
+                    self.written = 0;
+                }
+            }
+            Some(answer) => self.chunks.push_front(answer),
+            None => {}
+        }
     }
 
     /// Fills `out` with the next slices to write and says how many there are.
@@ -70,25 +123,33 @@ impl Outbox {
     }
 
     /// The next `count` bytes were written.
-    pub(crate) fn advance(&mut self, count: usize) {
-        self.len = self.len.saturating_sub(count);
-        self.written += count;
-        while let Some(first) = self.chunks.front().map(|chunk| chunk.bytes().len())
-            && self.written >= first
-        {
-            self.written -= first;
+    pub(crate) fn advance(&mut self, mut count: usize) {
+        while let Some(chunk) = self.chunks.front() {
+            let left = chunk.bytes().len().saturating_sub(self.written);
+            let taken = left.min(count);
+            let waiting = match chunk {
+                Chunk::Owned(_) | Chunk::Shared(_) => &mut self.answers,
+                Chunk::Pushes { live: true, .. } => &mut self.live,
+                Chunk::Pushes { live: false, .. } => &mut self.replayed,
+            };
+            *waiting = waiting.saturating_sub(taken);
+            count -= taken;
+            if taken < left {
+                self.written += taken;
+                return;
+            }
+            self.written = 0;
             self.chunks.pop_front();
         }
-        if self.chunks.is_empty() {
-            // An idle connection keeps no queue.
-            *self = Self::default();
-        }
+        // An idle connection keeps no queue.
+        *self = Self::default();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{StoredMessage, Timestamp};
 
     fn drain(outbox: &mut Outbox, step: usize) -> Vec<u8> {
         let mut all = Vec::new();
@@ -110,9 +171,37 @@ mod tests {
             outbox.write(|out| out.extend_from_slice(b"two"));
             outbox.share(Arc::from(&b"three"[..]));
             outbox.write(|out| out.extend_from_slice(b"four"));
-            assert_eq!(outbox.len(), 15);
+            assert_eq!(outbox.answers(), 15);
             assert_eq!(drain(&mut outbox, step), b"onetwothreefour");
             assert_eq!(outbox.chunks.capacity(), 0);
+        }
+    }
+
+    fn message(id: u64) -> StoredMessage {
+        StoredMessage {
+            channel_name: "general".into(),
+            id,
+            username: "ann".into(),
+            message_content: "hi".into(),
+            timestamp: Timestamp::from_unix(0),
+        }
+    }
+
+    #[test]
+    fn dropping_pushes_leaves_the_frame_that_is_begun_and_every_answer() {
+        let pushes = Pushes::new(&[message(1), message(2), message(3)]);
+        let frame = pushes.bytes().len() / 3;
+        for written in 0..=3 * frame {
+            let mut outbox = Outbox::default();
+            outbox.push(pushes.clone(), true);
+            outbox.write(|out| out.extend_from_slice(b"answer"));
+            outbox.push(pushes.clone(), false);
+            outbox.advance(written);
+            outbox.drop_pushes();
+            let begun = written.next_multiple_of(frame) - written;
+            assert_eq!((outbox.live(), outbox.replayed(), outbox.answers()), (begun, 0, 6), "{written}");
+            let rest = [&pushes.bytes()[written..written + begun], b"answer"].concat();
+            assert_eq!(drain(&mut outbox, 7), rest, "{written}");
         }
     }
 

@@ -1,15 +1,16 @@
 //! The server's end of a connection.
 
-use alloc::collections::VecDeque;
+use alloc::{collections::VecDeque, format, sync::Arc};
 
 use super::{
     Deadline, Endpoint, Link, Misuse,
     line::Line,
     pipeline::{Pipeline, Reply, Ticket},
+    pushes::Pushes,
 };
 use crate::{
     Limits, Time,
-    wire::{Command, ErrorResponse, Item, Request},
+    wire::{Command, ErrorResponse, Item, Request, Response},
 };
 
 /// The server's end of one connection: requests come out of it with a [`Ticket`], answers go in with it.
@@ -56,7 +57,26 @@ pub struct Server {
     pipeline: Pipeline,
     events: VecDeque<ServerEvent>,
     stopping: bool,
+    joins: Joins,
+    /// A replayed page was handed over and is not yet written far enough for the next.
+    replaying: bool,
 }
+
+/// What an end of stream waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Joins {
+    /// Nothing was ever joined.
+    None,
+    /// Pushes may come after the last answer.
+    Some,
+    /// The peer has ended its stream and all is answered: the application was told, and has not finished.
+    Ending,
+    /// Everything that was promised is there.
+    Finished,
+}
+
+/// The next page is asked for when no more of the last one than this waits.
+const REPLAY_AHEAD: usize = 32 * 1024;
 
 /// What a server's application is told.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,13 +95,25 @@ pub enum ServerEvent {
         /// Whether the connection closes after it.
         closes: bool,
     },
+    /// The last [replayed](Server::replay) page is as good as written: give the next.
+    Drained,
+    /// The peer, which has joined something, has ended its stream and all its requests are answered: push what was
+    /// promised to it, then [finish](Server::finish).
+    Ended,
 }
 
 impl Server {
     /// A connection that was just accepted.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { line: Line::new(limits), pipeline: Pipeline::new(), events: VecDeque::new(), stopping: false }
+        Self {
+            line: Line::new(limits),
+            pipeline: Pipeline::new(),
+            events: VecDeque::new(),
+            stopping: false,
+            joins: Joins::None,
+            replaying: false,
+        }
     }
 
     /// Answers a request, in any order.
@@ -90,15 +122,65 @@ impl Server {
     ///
     /// [`Misuse::UnknownTicket`] if the ticket is of another connection.
     pub fn respond(&mut self, now: Time, ticket: Ticket, reply: impl Into<Reply>) -> Result<(), Misuse> {
-        self.pipeline.answer(ticket, reply.into(), &mut self.line.outbox)?;
+        let reply = reply.into();
+        let joins = matches!(reply, Reply::Response(Response::Joined { .. }));
+        self.pipeline.answer(ticket, reply, &mut self.line.outbox)?;
+        if joins && self.joins == Joins::None {
+            self.joins = Joins::Some;
+        }
         self.pump(now);
         Ok(())
     }
 
-    /// Sends an error that answers no request, and closes: for a connection that cannot be served at all.
-    pub fn refuse(&mut self, now: Time, error: ErrorResponse) {
-        self.pipeline.answer_next(error.into(), &mut self.line.outbox);
-        self.shutdown(now);
+    /// Sends messages as they come. A reader that leaves more of them unread than the limit is told that it is too
+    /// slow, and the connection closes.
+    pub fn push(&mut self, now: Time, pushes: Arc<Pushes>) {
+        if self.is_closing() {
+            return;
+        }
+        self.line.outbox.push(pushes, true);
+        let limit = self.line.limits.max_pushed;
+        if self.line.outbox.live() > limit {
+            let details = format!("More than {limit} bytes are waiting to be read");
+            self.close_slow(now, ErrorResponse::server("Slow consumer", details));
+        } else {
+            self.pump(now);
+        }
+    }
+
+    /// Sends a page of stored messages. The next one is due at [`ServerEvent::Drained`].
+    pub fn replay(&mut self, now: Time, pushes: Arc<Pushes>) {
+        if !self.is_closing() {
+            self.line.outbox.push(pushes, false);
+            self.replaying = true;
+            self.pump(now);
+        }
+    }
+
+    /// Drops the pushes that are not begun, says why, and closes.
+    pub fn close_slow(&mut self, now: Time, error: ErrorResponse) {
+        self.line.outbox.drop_pushes();
+        self.close(now, error);
+    }
+
+    /// Sends what waits, an error that answers no request, and closes.
+    pub fn close(&mut self, now: Time, error: ErrorResponse) {
+        if !self.is_closing() {
+            self.answer_fault(error, true);
+            self.line.stop_listening();
+            self.pump(now);
+        }
+    }
+
+    /// Everything that was promised to a peer that has [ended](ServerEvent::Ended) is pushed: nothing more will come.
+    pub fn finish(&mut self, now: Time) {
+        self.joins = Joins::Finished;
+        self.pump(now);
+    }
+
+    /// Whether nothing but what is owed will be sent.
+    fn is_closing(&self) -> bool {
+        self.joins == Joins::Finished || self.line.link() != Link::Open
     }
 
     /// Requests whose answers have not left.
@@ -111,7 +193,7 @@ impl Server {
         let limits = &self.line.limits;
         self.pipeline.len() < limits.max_in_flight
             && self.pipeline.bytes() < limits.max_in_flight_bytes
-            && self.line.outbox.len() < limits.max_unsent
+            && self.line.outbox.answers() < limits.max_unsent
     }
 
     /// Decodes as far as there is room for what comes out.
@@ -137,22 +219,36 @@ impl Server {
         if caught_up && self.stopping {
             self.line.stop_listening();
         }
+        if self.replaying && self.line.outbox.replayed() <= REPLAY_AHEAD {
+            self.replaying = false;
+            self.events.push_back(ServerEvent::Drained);
+        }
         let over = self.line.is_deaf() && self.pipeline.is_empty();
-        self.line.settle(now, over, false);
+        if over && self.joins == Joins::Some && !self.stopping {
+            self.joins = Joins::Ending;
+            self.events.push_back(ServerEvent::Ended);
+        }
+        let promised = self.joins == Joins::Ending && !self.stopping;
+        self.line.settle(now, over && !promised, false);
     }
 
     fn answer_fault(&mut self, error: ErrorResponse, closes: bool) {
         self.pipeline.answer_next(error.clone().into(), &mut self.line.outbox);
+        if closes {
+            self.joins = Joins::Finished;
+        }
         self.events.push_back(ServerEvent::Refused { error, closes });
     }
 }
 
-/// What a request counts in flight. The answer to LIST can be large whatever the request is, so LIST weighs as if it
-/// were not small.
+/// What a request counts in flight. The answers to LIST and HISTORY can be large whatever the request
+/// is, so these weigh as if they were not small.
 const fn weight(command: Command, payload: &[u8]) -> usize {
     match command {
         Command::List => 16 * 1024,
-        Command::Host | Command::Message => payload.len(),
+        // The answer to HISTORY has a limit of its own, and it is cut there.
+        Command::History => 16 * 1024,
+        Command::Host | Command::Message | Command::Unhost | Command::Join | Command::Leave => payload.len(),
     }
 }
 

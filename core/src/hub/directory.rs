@@ -6,10 +6,13 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
-use core::net::IpAddr;
+use core::{net::IpAddr, time::Duration};
 
-use super::{ListenerId, storage::ChannelRecord};
-use crate::wire::{Address, Channel, encode_channels};
+use super::{ListenerId, Peer, storage::ChannelRecord};
+use crate::{
+    Time,
+    wire::{Address, Channel, encode_channels},
+};
 
 /// The channels in order of creation. What stands in it is durable, or fixed by the operator for this run.
 #[derive(Debug, Default)]
@@ -17,6 +20,8 @@ pub(super) struct Directory {
     entries: BTreeMap<u64, Entry>,
     positions: BTreeMap<String, u64>,
     next_position: u64,
+    /// When leases end, and whose.
+    leases: BTreeSet<(Time, String)>,
     listeners: Vec<Listener>,
     /// The answer to LIST, made when it is first asked for after a change.
     listed: Option<Arc<[u8]>>,
@@ -29,6 +34,14 @@ pub(super) struct Entry {
     owner: Owner,
     /// Whether it is registered under an own address of this server.
     pub(super) is_here: bool,
+    pub(super) lease: Option<Lease>,
+}
+
+/// For how long a channel stays on the list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lease {
+    pub(super) seconds: u32,
+    ends: Time,
 }
 
 /// Who may move a channel.
@@ -36,8 +49,8 @@ pub(super) struct Entry {
 enum Owner {
     /// The operator fixed it on the command line: no client may.
     Operator,
-    /// Whoever sends from the registered address, or from where the HOST came.
-    Client(IpAddr),
+    /// Whoever sends from the registered address, or from where the HOST came. The operator's came from nowhere.
+    Client(Option<IpAddr>),
 }
 
 #[derive(Debug)]
@@ -48,15 +61,16 @@ struct Listener {
 }
 
 impl Entry {
-    /// Whether a client at this address is the channel's host.
-    pub(super) fn is_hosted_by(&self, peer: IpAddr) -> bool {
-        match self.owner {
-            Owner::Operator => false,
-            Owner::Client(registered_from) => registered_from == peer || self.channel.address.is_at(peer),
+    /// Whether this peer has the rights of the channel's host.
+    pub(super) fn is_hosted_by(&self, peer: Peer) -> bool {
+        match (peer, self.owner) {
+            (Peer::Operator, _) => true,
+            (Peer::Address(_), Owner::Operator) => false,
+            (Peer::Address(peer), Owner::Client(from)) => from == Some(peer) || self.channel.address.is_at(peer),
         }
     }
 
-    const fn is_fixed(&self) -> bool {
+    pub(super) const fn is_fixed(&self) -> bool {
         matches!(self.owner, Owner::Operator)
     }
 }
@@ -80,31 +94,79 @@ impl Directory {
     /// Lists a channel that no client may move, until the process ends.
     pub(super) fn fix(&mut self, channel: Channel) {
         let position = self.position_for(&channel.channel_name);
-        self.insert(position, channel, Owner::Operator);
+        self.insert(position, channel, Owner::Operator, None);
     }
 
-    /// Lists a channel as it is stored. A fixed one of its name comes first.
-    pub(super) fn put(&mut self, record: ChannelRecord) {
-        if self.get(&record.channel.channel_name).is_some_and(Entry::is_fixed) {
+    /// Lists a channel as it is stored; its lease counts from `now`. A fixed one of its name comes first.
+    pub(super) fn put(&mut self, record: ChannelRecord, now: Time) {
+        let ChannelRecord { channel, registered_from, position, lease } = record;
+        if self.get(&channel.channel_name).is_some_and(Entry::is_fixed) {
             return;
         }
-        self.insert(record.position, record.channel, Owner::Client(record.registered_from));
+        self.insert(position, channel, Owner::Client(registered_from), lease.map(|seconds| Lease::new(seconds, now)));
     }
 
-    /// Puts these stored channels in the place of all that are stored.
-    pub(super) fn replace(&mut self, records: Vec<ChannelRecord>) {
-        let fixed = |entry: &Entry| entry.is_fixed();
-        self.entries.retain(|_, entry| fixed(entry));
-        let kept: BTreeSet<u64> = self.entries.keys().copied().collect();
-        self.positions.retain(|_, position| kept.contains(position));
+    /// Takes a channel off the list.
+    pub(super) fn remove(&mut self, channel_name: &str) {
+        let Some(position) = self.positions.remove(channel_name) else { return };
+        if let Some(Entry { lease: Some(lease), .. }) = self.entries.remove(&position) {
+            self.leases.remove(&(lease.ends, channel_name.into()));
+        }
         for listener in &mut self.listeners {
-            let stays = |name: &String| self.positions.contains_key(name);
-            listener.channels.retain(stays);
+            listener.channels.remove(channel_name);
         }
         self.listed = None;
-        for record in records {
-            self.put(record);
+    }
+
+    /// Puts these stored channels in the place of all that are stored. A lease that runs goes on.
+    pub(super) fn replace(&mut self, records: Vec<ChannelRecord>, now: Time) {
+        let stored = self.entries.values().filter(|entry| !entry.is_fixed());
+        let before: BTreeMap<String, Option<Lease>> =
+            stored.map(|entry| (entry.channel.channel_name.clone(), entry.lease)).collect();
+        for name in before.keys() {
+            self.remove(name);
         }
+        for record in records {
+            let name = record.channel.channel_name.clone();
+            let same = before.get(&name).copied().flatten().filter(|lease| record.lease == Some(lease.seconds));
+            self.put(record, now);
+            if let Some(lease) = same {
+                self.set_lease(&name, lease);
+            }
+        }
+    }
+
+    /// A channel's lease counts from now on.
+    pub(super) fn renew(&mut self, channel_name: &str, now: Time) {
+        if let Some(lease) = self.get(channel_name).and_then(|entry| entry.lease) {
+            self.set_lease(channel_name, Lease::new(lease.seconds, now));
+        }
+    }
+
+    /// A channel's lease is looked at again at this time: it could not be taken off the list.
+    pub(super) fn postpone(&mut self, channel_name: &str, until: Time) {
+        if let Some(lease) = self.get(channel_name).and_then(|entry| entry.lease) {
+            self.set_lease(channel_name, Lease { ends: until, ..lease });
+        }
+    }
+
+    fn set_lease(&mut self, channel_name: &str, lease: Lease) {
+        let entry = self.positions.get(channel_name).and_then(|position| self.entries.get_mut(position));
+        if let Some(Entry { lease: Some(old), .. }) = entry {
+            self.leases.remove(&(old.ends, channel_name.into()));
+            self.leases.insert((lease.ends, channel_name.into()));
+            *old = lease;
+        }
+    }
+
+    /// When the next lease ends, if any.
+    pub(super) fn next_lease_end(&self) -> Option<Time> {
+        self.leases.first().map(|(ends, _)| *ends)
+    }
+
+    /// The channels whose lease has ended.
+    pub(super) fn ended(&self, now: Time) -> impl Iterator<Item = &String> {
+        self.leases.iter().take_while(move |(ends, _)| *ends <= now).map(|(_, name)| name)
     }
 
     pub(super) fn get(&self, channel_name: &str) -> Option<&Entry> {
@@ -145,14 +207,16 @@ impl Directory {
         self.listed.get_or_insert_with(encode).clone()
     }
 
-    fn insert(&mut self, position: u64, channel: Channel, owner: Owner) {
+    fn insert(&mut self, position: u64, channel: Channel, owner: Owner, lease: Option<Lease>) {
         let name = channel.channel_name.clone();
-        if let Some(before) = self.positions.insert(name, position) {
-            self.entries.remove(&before);
-        }
+        self.remove(&name);
         self.next_position = self.next_position.max(position + 1);
+        if let Some(lease) = lease {
+            self.leases.insert((lease.ends, name.clone()));
+        }
         let is_here = settle(&mut self.listeners, &channel);
-        self.entries.insert(position, Entry { channel, owner, is_here });
+        self.positions.insert(name, position);
+        self.entries.insert(position, Entry { channel, owner, is_here, lease });
         self.listed = None;
     }
 
@@ -160,6 +224,12 @@ impl Directory {
         for entry in self.entries.values_mut() {
             entry.is_here = settle(&mut self.listeners, &entry.channel);
         }
+    }
+}
+
+impl Lease {
+    fn new(seconds: u32, from: Time) -> Self {
+        Self { seconds, ends: from.after(Duration::from_secs(seconds.into())) }
     }
 }
 

@@ -1,31 +1,38 @@
 //! All connections' requests as one single-writer state machine: directory, channels, ids, delivery.
 //!
-//! Nothing here does anything. What must be stored leaves as a [`StoreCommand`] and comes back as a
-//! [`StoreOutcome`]; what must be answered leaves as an [`Effect::Answer`]. So "delivered means durable" is logic that
-//! runs the same over a database, in a browser tab and under a simulator.
+//! Nothing here does anything. What must be stored or read leaves as a [`StoreCommand`] or a [`Query`] and comes back
+//! as a [`StoreOutcome`] or a [`Page`]; what must be sent leaves as an [`Effect`] for a connection. So "delivered means
+//! durable" is logic that runs the same over a database, in a browser tab and under a simulator.
 
+mod commits;
 mod directory;
+mod joins;
+mod reads;
 mod refusal;
+mod requests;
 mod storage;
 
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry},
-    string::{String, ToString},
+    string::String,
+    sync::Arc,
     vec::Vec,
 };
 use core::{mem, net::IpAddr};
 
+use commits::Commit;
 use directory::Directory;
-pub use storage::{ChannelLog, ChannelRecord, Snapshot, StoreCommand, StoreOutcome, Write};
+use joins::Joins;
+pub use reads::ReadId;
+use reads::Reads;
+use requests::{Asked, Intent};
+pub use storage::{ChannelLog, ChannelRecord, Page, Query, Snapshot, StoreCommand, StoreOutcome, Write};
 
 use crate::{
-    endpoint::{Misuse, Reply, Ticket},
-    wire::{Address, Channel, ErrorResponse, Message, Request, Response, StoredMessage, Timestamp, canonical},
+    Time,
+    endpoint::{Misuse, Pushes, Reply, Ticket},
+    wire::{Address, Channel, ErrorResponse, Request, Timestamp, canonical},
 };
-
-/// The most requests that one commit carries: enough to make the cost of a sync small for each, and few enough that
-/// the first of them does not wait long for the last.
-const MAX_COMMIT: usize = 4096;
 
 /// One connection of a [`Hub`], by a number that the caller picks and never uses again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,26 +42,46 @@ pub struct ConnectionId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ListenerId(usize);
 
+/// Whose connection it is, as far as rights go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A client at this address. It has the rights of the host of each channel that is registered at or from there.
+    Address(IpAddr),
+    /// Whoever runs the server. It may move and remove every channel.
+    Operator,
+}
+
+/// When something happens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Monotonic time: leases are counted in it.
+    pub time: Time,
+    /// Wall time: messages are stamped with it.
+    pub wall: Timestamp,
+}
+
 /// What a hub may cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HubLimits {
     /// The most channels that are listed.
     pub max_channels: usize,
+    /// The most channels that one connection may join.
+    pub max_joins: usize,
 }
 
 impl Default for HubLimits {
-    /// The protocol's: 100,000 channels.
+    /// The protocol's: 100,000 channels, 1,000 joins a connection.
     fn default() -> Self {
-        Self { max_channels: 100_000 }
+        Self { max_channels: 100_000, max_joins: 1000 }
     }
 }
 
-/// What the hub wants done.
+/// What the hub wants done. Those for one connection's [`Server`](crate::endpoint::Server) are to reach it in order.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Effect {
-    /// Give this answer to the connection's [`Server`](crate::endpoint::Server).
+    /// Give this answer to the connection.
     Answer {
         /// The connection.
         connection: ConnectionId,
@@ -63,22 +90,60 @@ pub enum Effect {
         /// The answer.
         reply: Reply,
     },
+    /// Push these messages to each of these connections.
+    Push {
+        /// The connections.
+        to: Vec<ConnectionId>,
+        /// The messages.
+        pushes: Arc<Pushes>,
+    },
+    /// Give the connection this page of stored messages.
+    Replay {
+        /// The connection.
+        connection: ConnectionId,
+        /// The messages.
+        pushes: Arc<Pushes>,
+    },
+    /// Send what waits, then this error, and close the connection.
+    Close {
+        /// The connection.
+        connection: ConnectionId,
+        /// The error.
+        error: ErrorResponse,
+    },
+    /// Drop the pushes that are not begun, send this error, and close the connection.
+    CloseSlow {
+        /// The connection.
+        connection: ConnectionId,
+        /// The error.
+        error: ErrorResponse,
+    },
+    /// The connection, which has [ended](Hub::handle_ended), has everything that was promised to it.
+    Finish {
+        /// The connection.
+        connection: ConnectionId,
+    },
     /// Give this to the store, and what becomes of it to [`Hub::handle_outcome`].
     Store(StoreCommand),
+    /// Read this from the store, and give what is found to [`Hub::handle_page`].
+    Read(ReadId, Query),
 }
 
 /// The server's whole domain.
 ///
-/// Tell it of [connections](Self::connect), [requests](Self::handle_request) and [outcomes](Self::handle_outcome),
-/// as many as are at hand; then take [effects](Self::poll_effect) until there is none. A commit is put together when
-/// all else is taken, so whatever has come meanwhile shares it.
+/// Tell it of [connections](Self::connect), [requests](Self::handle_request), [outcomes](Self::handle_outcome) and
+/// [pages](Self::handle_page), as many as are at hand; then take [effects](Self::poll_effect) until there is none. A
+/// commit is put together when all else is taken, so whatever has come meanwhile shares it.
 ///
 /// - **Order of effects.** A request is decided when the outcomes of all earlier requests of its connection are
 ///   known; only MESSAGEs that follow each other are with the store together, in order.
-/// - **Delivered means durable.** LIST shows what is committed and nothing else. Only one command is with the store
-///   at a time, so ids are given when all before them are known, and a commit that fails leaves no gap.
+/// - **Delivered means durable.** LIST, HISTORY, JOIN and pushes show what is committed and nothing else. Only one
+///   command is with the store at a time, so ids are given when all before them are known, and a commit that fails
+///   leaves no gap.
 /// - **After a failure** its requests are answered SERVER_ERROR, and the state is read back before anything else is
 ///   stored. What waited meanwhile is decided anew.
+/// - **JOIN has no gap and nothing twice.** A subscription knows the id that comes next, whether it is fed from the
+///   store or by commits.
 ///
 /// ```text
 ///              poll_effect, something waits            Committed
@@ -95,28 +160,39 @@ pub struct Hub {
     directory: Directory,
     logs: BTreeMap<String, Log>,
     connections: BTreeMap<ConnectionId, Connection>,
+    joins: Joins,
     /// Connections that have requests which are not decided, first come first.
     blocked: VecDeque<ConnectionId>,
     /// Decided, and to be stored by the next commit.
     waiting: VecDeque<Intent>,
-    /// Names that a HOST which waits or is with the store will change.
-    hosting: BTreeSet<String>,
+    /// Names whose directory entry something that waits or is with the store will change.
+    changing: BTreeSet<String>,
     storage: Storage,
+    reads: Reads,
     effects: VecDeque<Effect>,
 }
 
 /// How far the messages of a name go.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Log {
     last_id: u64,
+    /// The oldest message that is kept.
+    first_id: u64,
     last_timestamp: Timestamp,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { last_id: 0, first_id: 1, last_timestamp: Timestamp::default() }
+    }
 }
 
 #[derive(Debug)]
 struct Connection {
-    peer: IpAddr,
-    listener: ListenerId,
-    /// Requests that wait for a commit or are with the store.
+    peer: Peer,
+    /// None for a connection that no listener of the protocol accepted, such as the operator's.
+    listener: Option<ListenerId>,
+    /// Requests that are with the store, or wait to be.
     storing: usize,
     /// Whether all of those are MESSAGEs.
     only_messages: bool,
@@ -124,28 +200,6 @@ struct Connection {
     undecided: VecDeque<Asked>,
     /// Nobody hears its answers any more.
     gone: bool,
-}
-
-#[derive(Debug)]
-struct Asked {
-    ticket: Ticket,
-    request: Request,
-    at: Timestamp,
-}
-
-/// A request that is decided and must be stored before it is answered.
-#[derive(Debug)]
-struct Intent {
-    connection: ConnectionId,
-    ticket: Ticket,
-    at: Timestamp,
-    what: What,
-}
-
-#[derive(Debug)]
-enum What {
-    Host(Channel, IpAddr),
-    Message { message: Message, channel_name: String },
 }
 
 #[derive(Debug)]
@@ -157,30 +211,24 @@ enum Storage {
     Loading,
 }
 
-/// What is with the store.
-#[derive(Debug, Default)]
-struct Commit {
-    answers: Vec<(ConnectionId, Ticket, Response)>,
-    records: Vec<ChannelRecord>,
-    logs: BTreeMap<String, Log>,
-}
-
 impl Hub {
-    /// A hub over a store that holds this.
+    /// A hub over a store that holds this. Leases count from `now`.
     #[must_use]
-    pub fn new(limits: HubLimits, stored: Snapshot) -> Self {
+    pub fn new(limits: HubLimits, stored: Snapshot, now: Time) -> Self {
         let mut hub = Self {
             limits,
             directory: Directory::default(),
             logs: BTreeMap::new(),
             connections: BTreeMap::new(),
+            joins: Joins::default(),
             blocked: VecDeque::new(),
             waiting: VecDeque::new(),
-            hosting: BTreeSet::new(),
+            changing: BTreeSet::new(),
             storage: Storage::Idle,
+            reads: Reads::default(),
             effects: VecDeque::new(),
         };
-        hub.take(stored);
+        hub.take(stored, now);
         hub
     }
 
@@ -192,22 +240,27 @@ impl Hub {
     /// A listener's own addresses have changed, as a machine's interfaces do.
     pub fn set_own_addresses(&mut self, listener: ListenerId, own: Vec<Address>) {
         self.directory.set_own_addresses(listener, own);
+        self.close_joins_of_the_gone();
     }
 
-    /// Lists a channel for as long as this hub lives. It is not stored, and no client may move it.
+    /// Lists a channel for as long as this hub lives. It is not stored, and no client may move or remove it.
     pub fn fix_channel(&mut self, channel: Channel) {
         self.directory.fix(channel);
     }
 
-    /// A listener accepted a connection from this address.
+    /// A connection was accepted, by this listener if it was one of the protocol's.
     ///
     /// # Errors
     ///
     /// [`Misuse::DuplicateConnection`] if the number is taken.
-    pub fn connect(&mut self, id: ConnectionId, peer: IpAddr, listener: ListenerId) -> Result<(), Misuse> {
+    pub fn connect(&mut self, id: ConnectionId, peer: Peer, listener: Option<ListenerId>) -> Result<(), Misuse> {
         let Entry::Vacant(place) = self.connections.entry(id) else { return Err(Misuse::DuplicateConnection) };
+        let peer = match peer {
+            Peer::Address(ip) => Peer::Address(canonical(ip)),
+            Peer::Operator => Peer::Operator,
+        };
         place.insert(Connection {
-            peer: canonical(peer),
+            peer,
             listener,
             storing: 0,
             only_messages: true,
@@ -219,13 +272,14 @@ impl Hub {
 
     /// A connection is closed. What it asked for is still carried out; its answers are dropped.
     pub fn disconnect(&mut self, id: ConnectionId) {
+        self.joins.forget(id);
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.gone = true;
             self.forget_if_done(id);
         }
     }
 
-    /// A connection asks, at this wall time.
+    /// A connection asks.
     ///
     /// # Errors
     ///
@@ -235,7 +289,7 @@ impl Hub {
         id: ConnectionId,
         ticket: Ticket,
         request: Request,
-        at: Timestamp,
+        at: Moment,
     ) -> Result<(), Misuse> {
         let connection = self.connections.get_mut(&id).filter(|connection| !connection.gone);
         let connection = connection.ok_or(Misuse::UnknownConnection)?;
@@ -247,60 +301,42 @@ impl Hub {
         Ok(())
     }
 
-    /// What became of the last [`Effect::Store`].
-    ///
-    /// # Errors
-    ///
-    /// [`Misuse::UnexpectedOutcome`] if the store was not asked for it.
-    pub fn handle_outcome(&mut self, outcome: StoreOutcome) -> Result<(), Misuse> {
-        match (mem::replace(&mut self.storage, Storage::Stale), outcome) {
-            (Storage::Committing(commit), StoreOutcome::Committed) => {
-                self.storage = Storage::Idle;
-                self.logs.extend(commit.logs);
-                for record in commit.records {
-                    self.hosting.remove(&record.channel.channel_name);
-                    self.directory.put(record);
-                }
-                for (connection, ticket, response) in commit.answers {
-                    self.answer_stored(connection, ticket, response);
-                }
-            }
-            (Storage::Committing(commit), StoreOutcome::Failed) => {
-                for record in commit.records {
-                    self.hosting.remove(&record.channel.channel_name);
-                }
-                for (connection, ticket, _) in commit.answers {
-                    self.answer_stored(connection, ticket, Response::Error(refusal::not_stored()));
-                }
-                self.load();
-            }
-            (Storage::Loading, StoreOutcome::Loaded(stored)) => {
-                self.storage = Storage::Idle;
-                self.take(stored);
-                self.hosting.clear();
-                for intent in mem::take(&mut self.waiting) {
-                    self.decide_anew(intent);
-                }
-            }
-            (Storage::Loading, StoreOutcome::Failed) => {
-                self.hosting.clear();
-                for intent in mem::take(&mut self.waiting) {
-                    let error = Response::Error(refusal::not_stored());
-                    self.answer_stored(intent.connection, intent.ticket, error);
-                }
-                for id in mem::take(&mut self.blocked) {
-                    self.give_up(id);
-                }
-            }
-            (storage, _) => {
-                self.storage = storage;
-                return Err(Misuse::UnexpectedOutcome);
-            }
+    /// A connection has read its page: [`ServerEvent::Drained`](crate::endpoint::ServerEvent::Drained).
+    pub fn handle_drained(&mut self, id: ConnectionId) {
+        self.joins.drained(id);
+        self.feed(id);
+    }
+
+    /// A connection's peer has ended its stream, and all its requests are answered:
+    /// [`ServerEvent::Ended`](crate::endpoint::ServerEvent::Ended).
+    pub fn handle_ended(&mut self, id: ConnectionId) {
+        self.joins.end(id, &mut self.effects);
+    }
+
+    /// Retention has dropped a channel's messages below `first_id`.
+    pub fn handle_trimmed(&mut self, channel_name: &str, first_id: u64) {
+        if let Some(log) = self.logs.get_mut(channel_name) {
+            log.first_id = log.first_id.max(first_id);
         }
-        for id in mem::take(&mut self.blocked) {
-            self.advance(id);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do next. Ask after every effect is taken.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        match self.storage {
+            Storage::Idle | Storage::Stale => self.directory.next_lease_end(),
+            // A lease that ends while its channel changes is looked at afterwards.
+            Storage::Committing(_) | Storage::Loading => None,
         }
-        Ok(())
+    }
+
+    /// Leases may have ended. Early calls do nothing.
+    pub fn handle_timeout(&mut self, now: Time) {
+        let ended = self.directory.ended(now).filter(|name| !self.changing.contains(*name));
+        for channel_name in ended.cloned().collect::<Vec<_>>() {
+            self.changing.insert(channel_name.clone());
+            self.waiting.push_back(Intent::lease_ended(channel_name, now));
+        }
     }
 
     /// The next thing to do. Take all of them before telling the hub more.
@@ -321,191 +357,64 @@ impl Hub {
         self.connections.len()
     }
 
+    /// How many joins there are, over all connections.
+    #[must_use]
+    pub fn joins(&self) -> usize {
+        self.joins.len()
+    }
+
     /// Whether nothing waits for the store.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let resting = matches!(self.storage, Storage::Idle | Storage::Stale);
-        resting && self.waiting.is_empty() && self.blocked.is_empty()
+        resting && self.waiting.is_empty() && self.blocked.is_empty() && self.reads.is_empty()
     }
 
-    /// Decides the requests of a connection as far as their turn has come.
-    fn advance(&mut self, id: ConnectionId) {
-        while let Some(connection) = self.connections.get_mut(&id)
-            && let Some(asked) = connection.undecided.front()
-        {
-            let is_message = matches!(asked.request, Request::Message(_));
-            let in_turn = connection.storing == 0 || connection.only_messages && is_message;
-            // What the store may hold otherwise decides nothing that is to be stored.
-            let in_doubt = matches!(self.storage, Storage::Stale | Storage::Loading);
-            let must_wait = match &asked.request {
-                Request::List => false,
-                Request::Host(channel) => in_doubt || self.hosting.contains(&channel.channel_name),
-                Request::Message(_) => in_doubt,
-            };
-            if !in_turn || must_wait {
-                self.blocked.push_back(id);
-                return;
-            }
-            let (peer, listener) = (connection.peer, connection.listener);
-            if let Some(Asked { ticket, request, at }) = connection.undecided.pop_front() {
-                self.decide(id, peer, listener, Asked { ticket, request, at });
-            }
-        }
-        self.forget_if_done(id);
-    }
-
-    /// Answers what a connection asked while the state could not be read back.
-    fn give_up(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        for Asked { ticket, request, .. } in mem::take(&mut connection.undecided) {
-            let reply = match request {
-                Request::List => Reply::Encoded(self.directory.list()),
-                Request::Host(_) | Request::Message(_) => refusal::not_stored().into(),
-            };
-            self.answer(id, ticket, reply);
-        }
-        self.forget_if_done(id);
-    }
-
-    fn decide(&mut self, id: ConnectionId, peer: IpAddr, listener: ListenerId, asked: Asked) {
-        let Asked { ticket, request, at } = asked;
-        let decision = match request {
-            Request::List => Ok(Decision::Answer(Reply::Encoded(self.directory.list()))),
-            Request::Host(channel) => self.decide_host(peer, channel),
-            Request::Message(message) => self
-                .route(listener, &message)
-                .map(|channel_name| Decision::Store(What::Message { message, channel_name })),
-        };
-        match decision {
-            Ok(Decision::Store(what)) => {
-                if let Some(connection) = self.connections.get_mut(&id) {
-                    connection.storing += 1;
-                    connection.only_messages = matches!(what, What::Message { .. });
-                }
-                self.waiting.push_back(Intent { connection: id, ticket, at, what });
-            }
-            Ok(Decision::Answer(reply)) => self.answer(id, ticket, reply),
-            Err(error) => self.answer(id, ticket, error.into()),
+    /// The connection may be given another page.
+    fn feed(&mut self, id: ConnectionId) {
+        if let Some((channel_name, after)) = self.joins.next_page(id) {
+            let (read, query) = self.reads.replay(id, channel_name, after);
+            self.effects.push_back(Effect::Read(read, query));
         }
     }
 
-    /// What waited while the state was read back may be decided otherwise now.
-    fn decide_anew(&mut self, intent: Intent) {
-        let Intent { connection: id, ticket, at, what } = intent;
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        connection.storing -= 1;
-        let (peer, listener) = (connection.peer, connection.listener);
-        let request = match what {
-            What::Host(channel, _) => Request::Host(channel),
-            What::Message { message, .. } => Request::Message(message),
-        };
-        self.decide(id, peer, listener, Asked { ticket, request, at });
-        self.forget_if_done(id);
-    }
-
-    fn decide_host(&mut self, peer: IpAddr, channel: Channel) -> Result<Decision, ErrorResponse> {
-        let name = &channel.channel_name;
-        match self.directory.get(name) {
-            Some(entry) if entry.channel.address.same_place(&channel.address) => {
-                let channel_name = name.clone();
-                return Ok(Decision::Answer(Response::Hosted { channel_name }.into()));
-            }
-            Some(entry) if !entry.is_hosted_by(peer) => {
-                return Err(refusal::already_exists(name, &entry.channel.address));
-            }
-            Some(_) => {}
-            None => {
-                let limit = self.limits.max_channels;
-                let known = self.directory.len();
-                let new = self.hosting.iter().filter(|name| self.directory.get(name).is_none());
-                if known + self.hosting.len() >= limit && known + new.count() >= limit {
-                    return Err(refusal::too_many_channels(limit));
-                }
-            }
-        }
-        self.hosting.insert(name.clone());
-        Ok(Decision::Store(What::Host(channel, peer)))
-    }
-
-    /// The name of the channel that a message goes to.
-    fn route(&self, listener: ListenerId, message: &Message) -> Result<String, ErrorResponse> {
-        if let Some(name) = &message.channel_name {
-            return match self.directory.get(name) {
-                None => Err(refusal::not_found(name)),
-                Some(entry) if !entry.is_here => Err(refusal::hosted_elsewhere(name, &entry.channel.address)),
-                Some(_) => Ok(name.clone()),
-            };
-        }
-        let mut here = self.directory.channels_at(listener);
-        match (here.next(), here.next()) {
-            (Some(name), None) => Ok(name.to_string()),
-            (Some(_), Some(_)) => Err(refusal::several_here()),
-            (None, _) => Err(match self.directory.name_of(listener) {
-                Some(address) => refusal::none_here(address),
-                None => refusal::none_here("this server"),
-            }),
+    /// Closes those who joined channels that are no longer here.
+    fn close_joins_of_the_gone(&mut self) {
+        let is_here = |name: &&String| self.directory.get(name).is_some_and(|entry| entry.is_here);
+        let gone: Vec<String> = self.joins.channels().filter(|name| !is_here(name)).cloned().collect();
+        for channel_name in gone {
+            self.close_joins(&channel_name);
         }
     }
 
-    /// Puts what waits into one commit. Ids are given here, where all earlier outcomes are known.
-    fn commit(&mut self) {
-        let mut commit = Commit::default();
-        let count = self.waiting.len().min(MAX_COMMIT);
-        let mut writes = Vec::with_capacity(count);
-        for intent in self.waiting.drain(..count) {
-            let (write, response) = match intent.what {
-                What::Host(channel, registered_from) => {
-                    let position = self.directory.position_for(&channel.channel_name);
-                    let response = Response::Hosted { channel_name: channel.channel_name.clone() };
-                    let record = ChannelRecord { channel, registered_from, position };
-                    commit.records.push(record.clone());
-                    (Write::PutChannel(record), response)
-                }
-                What::Message { message, channel_name } => {
-                    let before = commit.logs.get(&channel_name).or_else(|| self.logs.get(&channel_name));
-                    let before = before.copied().unwrap_or_default();
-                    let id = before.last_id + 1;
-                    let timestamp = before.last_timestamp.max(intent.at);
-                    let log = Log { last_id: id, last_timestamp: timestamp };
-                    match commit.logs.get_mut(&channel_name) {
-                        Some(last) => *last = log,
-                        None => drop(commit.logs.insert(channel_name.clone(), log)),
-                    }
-                    let Message { username, message_content, .. } = message;
-                    let stored = StoredMessage { channel_name, id, username, message_content, timestamp };
-                    (Write::Append(stored), Response::Delivered { timestamp })
-                }
-            };
-            writes.push(write);
-            commit.answers.push((intent.connection, intent.ticket, response));
-        }
-        self.storage = Storage::Committing(commit);
-        self.effects.push_back(Effect::Store(StoreCommand::Commit(writes)));
+    fn close_joins(&mut self, channel_name: &str) {
+        let last_id = self.log(channel_name).last_id;
+        self.joins.remove(channel_name, last_id, &mut self.effects);
     }
 
-    fn load(&mut self) {
-        self.storage = Storage::Loading;
-        self.effects.push_back(Effect::Store(StoreCommand::Load));
-    }
-
-    fn take(&mut self, stored: Snapshot) {
-        self.directory.replace(stored.channels);
-        let log =
-            |log: ChannelLog| (log.channel_name, Log { last_id: log.last_id, last_timestamp: log.last_timestamp });
-        self.logs = stored.logs.into_iter().map(log).collect();
-    }
-
-    fn answer_stored(&mut self, id: ConnectionId, ticket: Ticket, response: Response) {
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.storing -= 1;
-        }
-        self.answer(id, ticket, response.into());
-        self.forget_if_done(id);
+    fn log(&self, channel_name: &str) -> Log {
+        self.logs.get(channel_name).copied().unwrap_or_default()
     }
 
     fn answer(&mut self, connection: ConnectionId, ticket: Ticket, reply: Reply) {
         if self.connections.get(&connection).is_some_and(|connection| !connection.gone) {
             self.effects.push_back(Effect::Answer { connection, ticket, reply });
+        }
+    }
+
+    /// Answers a request that was with the store.
+    fn answer_stored(&mut self, id: ConnectionId, ticket: Ticket, reply: Reply) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.storing -= 1;
+        }
+        self.answer(id, ticket, reply);
+        self.forget_if_done(id);
+    }
+
+    /// Decides what waited for something else's outcome.
+    fn advance_blocked(&mut self) {
+        for id in mem::take(&mut self.blocked) {
+            self.advance(id);
         }
     }
 
@@ -516,9 +425,4 @@ impl Hub {
             self.connections.remove(&id);
         }
     }
-}
-
-enum Decision {
-    Answer(Reply),
-    Store(What),
 }

@@ -37,3 +37,44 @@ pub(super) fn too_many_channels(limit: usize) -> ErrorResponse {
 pub(super) fn not_stored() -> ErrorResponse {
     ErrorResponse::server("Database connection failed", "Unable to store message in channel database")
 }
+
+pub(super) fn not_read() -> ErrorResponse {
+    ErrorResponse::server("Database connection failed", "Unable to read messages from channel database")
+}
+
+pub(super) fn not_the_host(channel_name: &str) -> ErrorResponse {
+    ErrorResponse::request("Not the channel's host", format!("Only its host may remove the channel '{channel_name}'"))
+}
+
+pub(super) fn already_joined(channel_name: &str) -> ErrorResponse {
+    ErrorResponse::request("Already joined", format!("This connection has joined '{channel_name}' already"))
+}
+
+pub(super) fn not_joined(channel_name: &str) -> ErrorResponse {
+    ErrorResponse::request("Not joined", format!("This connection has not joined '{channel_name}'"))
+}
+
+pub(super) fn too_many_joins(limit: usize) -> ErrorResponse {
+    ErrorResponse::request("Limit reached", format!("A connection may join at most {limit} channels"))
+}
+
+pub(super) fn beyond_end(last_id: u64) -> ErrorResponse {
+    PayloadFault { at: None, kind: PayloadFaultKind::BeyondEnd { field: "after", last_id } }.reply()
+}
+
+/// Answers no request.
+pub(super) fn removed(channel_name: &str) -> ErrorResponse {
+    ErrorResponse::server("Channel removed", format!("The channel '{channel_name}' is no longer hosted here"))
+}
+
+/// Answers no request: what was to be pushed next is kept no more.
+pub(super) fn replay_overtaken(channel_name: &str) -> ErrorResponse {
+    let details = format!("Messages of '{channel_name}' that were not read yet are no longer kept");
+    ErrorResponse::server("Slow consumer", details)
+}
+
+/// Answers no request. What a slow consumer does is right here too: it comes back with `after`.
+pub(super) fn replay_failed(channel_name: &str) -> ErrorResponse {
+    let details = format!("The stored messages of '{channel_name}' cannot be read at the moment");
+    ErrorResponse::server("Slow consumer", details)
+}

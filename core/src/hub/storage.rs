@@ -1,15 +1,15 @@
 //! What a hub asks of a store, and what it hears back.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{string::String, sync::Arc, vec::Vec};
 use core::net::IpAddr;
 
-use crate::wire::{Channel, StoredMessage, Timestamp};
+use crate::wire::{Channel, HistoryRange, StoredMessage, Timestamp};
 
 /// What the store must do next. A hub waits for its [`StoreOutcome`] before it gives the next command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreCommand {
     /// Make all of these durable, in this order, or none of them.
-    Commit(Vec<Write>),
+    Commit(Arc<Vec<Write>>),
     /// Read back everything that a hub must know.
     Load,
 }
@@ -19,6 +19,8 @@ pub enum StoreCommand {
 pub enum Write {
     /// Keep this directory entry in place of any other of its name.
     PutChannel(ChannelRecord),
+    /// Take the entry of this name out of the directory. Its messages and its last id stay.
+    RemoveChannel(String),
     /// Append this message to its channel. Its id is the channel's last plus one.
     Append(StoredMessage),
 }
@@ -28,10 +30,12 @@ pub enum Write {
 pub struct ChannelRecord {
     /// The channel, as it is listed.
     pub channel: Channel,
-    /// Where the HOST came from that registered it at this address.
-    pub registered_from: IpAddr,
+    /// Where the HOST came from that registered it at this address; `None` for the operator's.
+    pub registered_from: Option<IpAddr>,
     /// Its place in the order of creation: a channel created later has a greater one.
     pub position: u64,
+    /// How many seconds it stays without another HOST; `None` for until UNHOST.
+    pub lease: Option<u32>,
 }
 
 /// How far a channel's messages go. It outlives the messages and the directory entry.
@@ -41,6 +45,8 @@ pub struct ChannelLog {
     pub channel_name: String,
     /// The last id that was given.
     pub last_id: u64,
+    /// The id of the oldest message that is kept; one more than the last if none is.
+    pub first_id: u64,
     /// The last message's time.
     pub last_timestamp: Timestamp,
 }
@@ -64,3 +70,20 @@ pub enum StoreOutcome {
     /// It failed. Of a commit it means "not known to be stored".
     Failed,
 }
+
+/// Which messages are to be read. Reading never waits for a commit, and shows what is committed when it happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The channel.
+    pub channel_name: String,
+    /// Where in it.
+    pub range: HistoryRange,
+    /// How many messages at most.
+    pub limit: usize,
+    /// Reading may stop when the texts of what was read have this many bytes together; it never stops before one
+    /// message.
+    pub max_bytes: usize,
+}
+
+/// What a [`Query`] gave: the messages in order of their ids, or `None` if they cannot be read.
+pub type Page = Option<Vec<StoredMessage>>;

@@ -58,6 +58,14 @@ impl Object<'_> {
         self
     }
 
+    /// A member that is an integer, if there is one.
+    pub(crate) fn optional_integer(&mut self, key: &str, value: Option<u64>) -> &mut Self {
+        if let Some(value) = value {
+            self.integer(key, value);
+        }
+        self
+    }
+
     /// A member that is an array of objects, each filled from one item.
     pub(crate) fn objects<T>(
         &mut self,

@@ -31,11 +31,20 @@ pub enum Command {
     Host,
     /// `MESSAGE`: deliver a message to a channel.
     Message,
+    /// `UNHOST`: take a channel off the list.
+    Unhost,
+    /// `JOIN`: push a channel's messages to this connection.
+    Join,
+    /// `LEAVE`: stop pushing them.
+    Leave,
+    /// `HISTORY`: give a channel's stored messages.
+    History,
 }
 
 impl Command {
     /// Every command, in the order in which the protocol names them.
-    pub const ALL: &'static [Self] = &[Self::List, Self::Host, Self::Message];
+    pub const ALL: &'static [Self] =
+        &[Self::List, Self::Host, Self::Message, Self::Unhost, Self::Join, Self::Leave, Self::History];
 }
 
 impl Head for Command {
@@ -46,6 +55,10 @@ impl Head for Command {
             b"LIST" => Self::List,
             b"HOST" => Self::Host,
             b"MESSAGE" => Self::Message,
+            b"UNHOST" => Self::Unhost,
+            b"JOIN" => Self::Join,
+            b"LEAVE" => Self::Leave,
+            b"HISTORY" => Self::History,
             _ => return None,
         })
     }
@@ -55,6 +68,10 @@ impl Head for Command {
             Self::List => "LIST",
             Self::Host => "HOST",
             Self::Message => "MESSAGE",
+            Self::Unhost => "UNHOST",
+            Self::Join => "JOIN",
+            Self::Leave => "LEAVE",
+            Self::History => "HISTORY",
         }
     }
 

@@ -17,9 +17,67 @@ pub enum Request {
     /// Which channels are there?
     List,
     /// Put a channel on the list.
-    Host(Channel),
+    Host(Host),
     /// Deliver a message.
     Message(Message),
+    /// Take a channel off the list.
+    Unhost {
+        /// Its name.
+        channel_name: String,
+    },
+    /// Push a channel's messages to this connection.
+    Join {
+        /// The channel's name.
+        channel_name: String,
+        /// Which message is pushed first.
+        from: JoinFrom,
+    },
+    /// Stop pushing a channel's messages.
+    Leave {
+        /// The channel's name.
+        channel_name: String,
+    },
+    /// Give a channel's stored messages.
+    History {
+        /// The channel's name.
+        channel_name: String,
+        /// Which of them.
+        range: HistoryRange,
+        /// How many at most: 1 to 1000, [`HISTORY_LIMIT`] where nothing is said.
+        limit: u16,
+    },
+}
+
+/// How many messages HISTORY gives where the request does not say.
+pub const HISTORY_LIMIT: u16 = 100;
+
+/// A channel to be put on the list.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Host {
+    /// The channel.
+    pub channel: Channel,
+    /// How many seconds it stays on the list without another HOST: 10 to 86400; without one, until UNHOST.
+    pub lease: Option<u32>,
+}
+
+/// Where pushes begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum JoinFrom {
+    /// With the first message whose id is greater.
+    After(u64),
+    /// With as many of the last messages: 0 to 1000. 0 is what is meant where nothing is said.
+    Last(u16),
+}
+
+/// Which stored messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HistoryRange {
+    /// The last ones.
+    Last,
+    /// The first ones whose id is greater.
+    After(u64),
+    /// The last ones whose id is smaller.
+    Before(u64),
 }
 
 /// A channel and where it is hosted: what HOST registers and LIST lists.
@@ -73,6 +131,32 @@ pub enum Response {
         /// The time that was stored with it.
         timestamp: Timestamp,
     },
+    /// To UNHOST: the channel is off the list.
+    Removed {
+        /// Its name.
+        channel_name: String,
+    },
+    /// To JOIN: messages are pushed from now on.
+    Joined {
+        /// The channel's name.
+        channel_name: String,
+        /// The id of the first message that is pushed.
+        first_id: u64,
+        /// The id of the channel's last message; 0 if it has none.
+        last_id: u64,
+    },
+    /// To LEAVE: no message is pushed any more.
+    Left {
+        /// The channel's name.
+        channel_name: String,
+    },
+    /// To HISTORY: the messages, oldest first.
+    History {
+        /// The channel's name.
+        channel_name: String,
+        /// The messages.
+        messages: Vec<StoredMessage>,
+    },
     /// To anything that went wrong.
     Error(ErrorResponse),
 }
@@ -107,6 +191,15 @@ const CHANNELS: &str = "channels";
 const ERROR: &str = "error";
 const DETAILS: &str = "details";
 const ID: &str = "id";
+const STATUS: &str = "status";
+const LEASE: &str = "lease";
+const AFTER: &str = "after";
+const BEFORE: &str = "before";
+const HISTORY: &str = "history";
+const LIMIT: &str = "limit";
+const FIRST_ID: &str = "first_id";
+const LAST_ID: &str = "last_id";
+const MESSAGES: &str = "messages";
 
 /// Errors that answer no request.
 const NOTICES: [&str; 4] = ["Slow consumer", "Server busy", "Request timed out", "Channel removed"];
@@ -115,6 +208,24 @@ static CHANNEL: [Field; 3] = [
     Field::required(CHANNEL_NAME, FieldKind::Name),
     Field::required(PEER_SERVER_IP, FieldKind::Host),
     Field::required(PEER_SERVER_PORT, FieldKind::Port),
+];
+static HOST: [Field; 4] = [
+    Field::required(CHANNEL_NAME, FieldKind::Name),
+    Field::required(PEER_SERVER_IP, FieldKind::Host),
+    Field::required(PEER_SERVER_PORT, FieldKind::Port),
+    Field::optional(LEASE, FieldKind::Lease),
+];
+static NAMED: [Field; 1] = [Field::required(CHANNEL_NAME, FieldKind::Name)];
+static JOIN: [Field; 3] = [
+    Field::required(CHANNEL_NAME, FieldKind::Name),
+    Field::optional(AFTER, FieldKind::IdOrZero),
+    Field::optional(HISTORY, FieldKind::Count),
+];
+static RANGE: [Field; 4] = [
+    Field::required(CHANNEL_NAME, FieldKind::Name),
+    Field::optional(AFTER, FieldKind::IdOrZero),
+    Field::optional(BEFORE, FieldKind::Id),
+    Field::optional(LIMIT, FieldKind::Limit),
 ];
 static MESSAGE: [Field; 3] = [
     Field::required(USERNAME, FieldKind::Name),
@@ -129,7 +240,13 @@ static STORED_MESSAGE: [Field; 5] = [
     Field::required(TIMESTAMP, FieldKind::Timestamp),
 ];
 static LISTED: [Field; 1] = [Field::required(CHANNELS, FieldKind::Array)];
-static HOSTED: [Field; 1] = [Field::required(CHANNEL_NAME, FieldKind::Name)];
+static JOINED: [Field; 3] = [
+    Field::required(CHANNEL_NAME, FieldKind::Name),
+    Field::required(FIRST_ID, FieldKind::Id),
+    Field::required(LAST_ID, FieldKind::IdOrZero),
+];
+static HISTORY_PAGE: [Field; 2] =
+    [Field::required(CHANNEL_NAME, FieldKind::Name), Field::required(MESSAGES, FieldKind::Array)];
 static DELIVERED: [Field; 1] = [Field::required(TIMESTAMP, FieldKind::Timestamp)];
 static FAILED: [Field; 2] = [Field::required(ERROR, FieldKind::Text), Field::required(DETAILS, FieldKind::Text)];
 
@@ -139,8 +256,11 @@ impl Command {
     pub fn fields(self) -> &'static [Field] {
         match self {
             Self::List => &[],
-            Self::Host => &CHANNEL,
+            Self::Host => &HOST,
             Self::Message => &MESSAGE,
+            Self::Unhost | Self::Leave => &NAMED,
+            Self::Join => &JOIN,
+            Self::History => &RANGE,
         }
     }
 }
@@ -153,6 +273,10 @@ impl Request {
             Self::List => Command::List,
             Self::Host(_) => Command::Host,
             Self::Message(_) => Command::Message,
+            Self::Unhost { .. } => Command::Unhost,
+            Self::Join { .. } => Command::Join,
+            Self::Leave { .. } => Command::Leave,
+            Self::History { .. } => Command::History,
         }
     }
 
@@ -162,18 +286,44 @@ impl Request {
     ///
     /// The first wrong thing in it, in the protocol's order: JSON, a field twice, then each field.
     pub fn decode(command: Command, payload: &[u8]) -> Result<Self, PayloadFault> {
-        match command {
-            Command::List => Ok(Self::List),
-            Command::Host => Channel::decode(payload).map(Self::Host),
-            Command::Message => {
-                let members = Members::read(payload, command.fields())?;
-                Ok(Self::Message(Message {
-                    username: members.name(USERNAME)?,
-                    message_content: members.content(MESSAGE_CONTENT)?,
-                    channel_name: members.optional_name(CHANNEL_NAME)?,
-                }))
-            }
+        if command == Command::List {
+            return Ok(Self::List);
         }
+        let members = Members::read(payload, command.fields())?;
+        Ok(match command {
+            Command::List => Self::List,
+            Command::Host => Self::Host(Host {
+                channel: Channel::take(&members)?,
+                lease: members.optional_integer(LEASE)?.and_then(|lease| u32::try_from(lease).ok()),
+            }),
+            Command::Message => Self::Message(Message {
+                username: members.name(USERNAME)?,
+                message_content: members.content(MESSAGE_CONTENT)?,
+                channel_name: members.optional_name(CHANNEL_NAME)?,
+            }),
+            Command::Unhost => Self::Unhost { channel_name: members.name(CHANNEL_NAME)? },
+            Command::Leave => Self::Leave { channel_name: members.name(CHANNEL_NAME)? },
+            Command::Join => {
+                let channel_name = members.name(CHANNEL_NAME)?;
+                let after = members.optional_integer(AFTER)?;
+                let last = members.optional_integer(HISTORY)?.and_then(|count| u16::try_from(count).ok());
+                members.either(AFTER, HISTORY)?;
+                let from = after.map_or(JoinFrom::Last(last.unwrap_or(0)), JoinFrom::After);
+                Self::Join { channel_name, from }
+            }
+            Command::History => {
+                let channel_name = members.name(CHANNEL_NAME)?;
+                let (after, before) = (members.optional_integer(AFTER)?, members.optional_integer(BEFORE)?);
+                let limit = members.optional_integer(LIMIT)?.and_then(|limit| u16::try_from(limit).ok());
+                members.either(AFTER, BEFORE)?;
+                let range = match (after, before) {
+                    (Some(id), _) => HistoryRange::After(id),
+                    (None, Some(id)) => HistoryRange::Before(id),
+                    (None, None) => HistoryRange::Last,
+                };
+                Self::History { channel_name, range, limit: limit.unwrap_or(HISTORY_LIMIT) }
+            }
+        })
     }
 
     /// Appends the frame in canonical bytes.
@@ -181,7 +331,32 @@ impl Request {
         encode::head(out, self.command());
         match self {
             Self::List => {}
-            Self::Host(channel) => encode::object(out, |object| channel.write(object)),
+            Self::Host(host) => encode::object(out, |object| {
+                host.channel.write(object);
+                object.optional_integer(LEASE, host.lease.map(Into::into));
+            }),
+            Self::Unhost { channel_name } | Self::Leave { channel_name } => encode::object(out, |object| {
+                object.text(CHANNEL_NAME, channel_name);
+            }),
+            Self::Join { channel_name, from } => encode::object(out, |object| {
+                object.text(CHANNEL_NAME, channel_name);
+                let (after, last) = match *from {
+                    JoinFrom::After(id) => (Some(id), None),
+                    JoinFrom::Last(0) => (None, None),
+                    JoinFrom::Last(count) => (None, Some(count.into())),
+                };
+                object.optional_integer(AFTER, after).optional_integer(HISTORY, last);
+            }),
+            Self::History { channel_name, range, limit } => encode::object(out, |object| {
+                object.text(CHANNEL_NAME, channel_name);
+                let (after, before) = match *range {
+                    HistoryRange::Last => (None, None),
+                    HistoryRange::After(id) => (Some(id), None),
+                    HistoryRange::Before(id) => (None, Some(id)),
+                };
+                object.optional_integer(AFTER, after).optional_integer(BEFORE, before);
+                object.optional_integer(LIMIT, (*limit != HISTORY_LIMIT).then_some((*limit).into()));
+            }),
             Self::Message(message) => encode::object(out, |object| {
                 object
                     .text(USERNAME, &message.username)
@@ -206,7 +381,10 @@ impl Request {
 
 impl Channel {
     fn decode(payload: &[u8]) -> Result<Self, PayloadFault> {
-        let members = Members::read(payload, &CHANNEL)?;
+        Self::take(&Members::read(payload, &CHANNEL)?)
+    }
+
+    fn take(members: &Members<'_>) -> Result<Self, PayloadFault> {
         Ok(Self {
             channel_name: members.name(CHANNEL_NAME)?,
             address: members.address(PEER_SERVER_IP, PEER_SERVER_PORT)?,
@@ -231,11 +409,28 @@ impl StoredMessage {
         let members = Members::read(payload, &STORED_MESSAGE)?;
         Ok(Self {
             channel_name: members.name(CHANNEL_NAME)?,
-            id: members.id(ID)?,
+            id: members.integer(ID)?,
             username: members.name(USERNAME)?,
             message_content: members.content(MESSAGE_CONTENT)?,
             timestamp: members.timestamp(TIMESTAMP)?,
         })
+    }
+}
+
+impl StoredMessage {
+    /// Appends the frame by which it is pushed, in canonical bytes.
+    pub fn encode_push(&self, out: &mut Vec<u8>) {
+        encode::head(out, Status::Push);
+        encode::object(out, |object| self.write(object));
+    }
+
+    fn write(&self, object: &mut encode::Object<'_>) {
+        object
+            .text(CHANNEL_NAME, &self.channel_name)
+            .integer(ID, self.id)
+            .text(USERNAME, &self.username)
+            .text(MESSAGE_CONTENT, &self.message_content)
+            .display(TIMESTAMP, self.timestamp);
     }
 }
 
@@ -252,20 +447,33 @@ impl Response {
             (Status::RequestError, _) => ErrorResponse::decode(Blame::Request, payload).map(Self::Error),
             (Status::ServerError, _) => ErrorResponse::decode(Blame::Server, payload).map(Self::Error),
             (Status::Ok | Status::Push, Command::List) => {
-                let objects = Members::read(payload, &LISTED)?.objects(CHANNELS)?;
-                let channels = objects.into_iter().map(|(offset, object)| {
-                    Channel::decode(object)
-                        .map_err(|fault| PayloadFault { at: fault.at.map(|at| at + offset), ..fault })
-                });
-                channels.collect::<Result<_, _>>().map(Self::Channels)
-            }
-            (Status::Ok | Status::Push, Command::Host) => {
-                let channel_name = Members::read(payload, &HOSTED)?.name(CHANNEL_NAME)?;
-                Ok(Self::Hosted { channel_name })
+                let members = Members::read(payload, &LISTED)?;
+                each(&members, CHANNELS, Channel::decode).map(Self::Channels)
             }
             (Status::Ok | Status::Push, Command::Message) => {
                 let timestamp = Members::read(payload, &DELIVERED)?.timestamp(TIMESTAMP)?;
                 Ok(Self::Delivered { timestamp })
+            }
+            (Status::Ok | Status::Push, Command::Join) => {
+                let members = Members::read(payload, &JOINED)?;
+                Ok(Self::Joined {
+                    channel_name: members.name(CHANNEL_NAME)?,
+                    first_id: members.integer(FIRST_ID)?,
+                    last_id: members.integer(LAST_ID)?,
+                })
+            }
+            (Status::Ok | Status::Push, Command::History) => {
+                let members = Members::read(payload, &HISTORY_PAGE)?;
+                let channel_name = members.name(CHANNEL_NAME)?;
+                Ok(Self::History { channel_name, messages: each(&members, MESSAGES, StoredMessage::decode)? })
+            }
+            (Status::Ok | Status::Push, Command::Host | Command::Unhost | Command::Leave) => {
+                let channel_name = Members::read(payload, &NAMED)?.name(CHANNEL_NAME)?;
+                Ok(match command {
+                    Command::Unhost => Self::Removed { channel_name },
+                    Command::Leave => Self::Left { channel_name },
+                    _ => Self::Hosted { channel_name },
+                })
             }
         }
     }
@@ -283,21 +491,87 @@ impl Response {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Channels(channels) => encode_channels(channels, out),
-            Self::Hosted { channel_name } => {
-                encode::head(out, Status::Ok);
-                encode::object(out, |object| {
-                    object.text("status", "success").text(CHANNEL_NAME, channel_name);
-                });
-            }
+            Self::Hosted { channel_name } => encode_status(out, "success", channel_name),
+            Self::Removed { channel_name } => encode_status(out, "removed", channel_name),
+            Self::Left { channel_name } => encode_status(out, "left", channel_name),
             Self::Delivered { timestamp } => {
                 encode::head(out, Status::Ok);
                 encode::object(out, |object| {
-                    object.text("status", "delivered").display(TIMESTAMP, timestamp);
+                    object.text(STATUS, "delivered").display(TIMESTAMP, timestamp);
                 });
             }
+            Self::Joined { channel_name, first_id, last_id } => {
+                encode::head(out, Status::Ok);
+                encode::object(out, |object| {
+                    object.text(STATUS, "joined").text(CHANNEL_NAME, channel_name);
+                    object.integer(FIRST_ID, *first_id).integer(LAST_ID, *last_id);
+                });
+            }
+            Self::History { channel_name, messages } => write_history(out, channel_name, messages),
             Self::Error(error) => error.encode(out),
         }
     }
+}
+
+fn encode_status(out: &mut Vec<u8>, status: &str, channel_name: &str) {
+    encode::head(out, Status::Ok);
+    encode::object(out, |object| {
+        object.text(STATUS, status).text(CHANNEL_NAME, channel_name);
+    });
+}
+
+/// The whole answer to HISTORY in canonical bytes, cut so that its payload has at most `max_bytes`, but for one message
+/// if there is any. Of `messages`, oldest first, those next to the start are kept, or the newest.
+pub(crate) fn encode_history(
+    channel_name: &str,
+    messages: &[StoredMessage],
+    newest: bool,
+    max_bytes: usize,
+) -> Vec<u8> {
+    let sizes = messages.iter().map(|message| {
+        let mut one = Vec::new();
+        encode::object(&mut one, |object| message.write(object));
+        one.len() + ", ".len()
+    });
+    let mut frame = Vec::new();
+    let empty: [&StoredMessage; 0] = [];
+    write_history(&mut frame, channel_name, empty);
+    let mut room = max_bytes.saturating_sub(frame.len());
+    let mut fits = |size: &usize| {
+        let fit = *size <= room;
+        room = room.saturating_sub(*size);
+        fit
+    };
+    let kept = if newest {
+        let sizes: Vec<usize> = sizes.collect();
+        sizes.iter().rev().take_while(|size| fits(size)).count()
+    } else {
+        sizes.take_while(|size| fits(size)).count()
+    };
+    let kept = kept.max(1).min(messages.len());
+    let skipped = if newest { messages.len() - kept } else { 0 };
+    frame.clear();
+    write_history(&mut frame, channel_name, messages.iter().skip(skipped).take(kept));
+    frame
+}
+
+fn write_history<'a>(out: &mut Vec<u8>, channel_name: &str, messages: impl IntoIterator<Item = &'a StoredMessage>) {
+    encode::head(out, Status::Ok);
+    encode::object(out, |object| {
+        object.text(CHANNEL_NAME, channel_name);
+        object.objects(MESSAGES, messages, |object, message| message.write(object));
+    });
+}
+
+/// Reads each object of an array. A fault in one is where it is in the whole payload.
+fn each<T>(
+    members: &Members<'_>,
+    name: &'static str,
+    decode: impl Fn(&[u8]) -> Result<T, PayloadFault>,
+) -> Result<Vec<T>, PayloadFault> {
+    let decode =
+        |(offset, object)| decode(object).map_err(|fault| PayloadFault { at: fault.at.map(|at| at + offset), ..fault });
+    members.objects(name)?.into_iter().map(decode).collect()
 }
 
 /// Appends the answer to LIST, from channels that nobody need gather first.

@@ -29,6 +29,9 @@ impl Field {
     }
 }
 
+/// The greatest id: what a number holds exactly in every language.
+const MAX_ID: u64 = (1 << 53) - 1;
+
 /// What a field must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -43,6 +46,14 @@ pub enum FieldKind {
     Port,
     /// A message's number in its channel.
     Id,
+    /// A message's number, or 0 for the place before the first.
+    IdOrZero,
+    /// How long a channel stays on the list without another HOST, in seconds.
+    Lease,
+    /// How many messages, or none.
+    Count,
+    /// How many messages at most.
+    Limit,
     /// A moment.
     Timestamp,
     /// Any string.
@@ -63,6 +74,10 @@ impl FieldKind {
             Self::Host => "an IPv4 or IPv6 address or a host name, not unspecified, multicast or zoned",
             Self::Port => "an integer from 1 to 65535",
             Self::Id => "an integer from 1 to 9007199254740991",
+            Self::IdOrZero => "an integer from 0 to 9007199254740991",
+            Self::Lease => "an integer from 10 to 86400, in seconds",
+            Self::Count => "an integer from 0 to 1000",
+            Self::Limit => "an integer from 1 to 1000",
             Self::Timestamp => "a time such as 2023-11-02T15:04:32Z",
             Self::Text => "a string",
             Self::Array => "an array of objects",
@@ -72,7 +87,20 @@ impl FieldKind {
     /// Whether its values are integers; otherwise they are strings, or objects in an array.
     #[must_use]
     pub const fn is_integer(self) -> bool {
-        matches!(self, Self::Port | Self::Id)
+        self.range().is_some()
+    }
+
+    /// The least and the greatest integer that it may be.
+    const fn range(self) -> Option<(u64, u64)> {
+        Some(match self {
+            Self::Port => (1, 65_535),
+            Self::Id => (1, MAX_ID),
+            Self::IdOrZero => (0, MAX_ID),
+            Self::Lease => (10, 86_400),
+            Self::Count => (0, 1000),
+            Self::Limit => (1, 1000),
+            Self::Name | Self::Content | Self::Host | Self::Timestamp | Self::Text | Self::Array => return None,
+        })
     }
 }
 
@@ -96,6 +124,15 @@ pub enum PayloadFaultKind {
     Missing(&'static str),
     /// A field is not what it must be.
     Wrong(Field),
+    /// Two fields are there of which one excludes the other.
+    Conflict(&'static str, &'static str),
+    /// A place to begin after, beyond the last message. `last_id` is the channel's.
+    BeyondEnd {
+        /// The field.
+        field: &'static str,
+        /// The channel's last id.
+        last_id: u64,
+    },
 }
 
 impl fmt::Display for PayloadFaultKind {
@@ -105,6 +142,8 @@ impl fmt::Display for PayloadFaultKind {
             Self::Duplicate(name) => write!(f, "Field '{name}' appears more than once"),
             Self::Missing(name) => write!(f, "Missing required field '{name}'"),
             Self::Wrong(field) => write!(f, "Field '{}' must be {}", field.name, field.kind.rule()),
+            Self::Conflict(one, other) => write!(f, "Field '{one}' cannot be given together with '{other}'"),
+            Self::BeyondEnd { field, last_id } => write!(f, "Field '{field}' is beyond the last id {last_id}"),
         }
     }
 }
@@ -249,8 +288,32 @@ impl<'a> Members<'a> {
         self.required(port, |_, value| Address::new(spelled, value.integer(1, 65_535)?.try_into().ok()?))
     }
 
-    pub(crate) fn id(&self, name: &'static str) -> Result<u64, PayloadFault> {
-        self.required(name, |_, value| value.integer(1, (1 << 53) - 1))
+    pub(crate) fn integer(&self, name: &'static str) -> Result<u64, PayloadFault> {
+        self.required(name, |members, value| members.ranged(name, value))
+    }
+
+    pub(crate) fn optional_integer(&self, name: &'static str) -> Result<Option<u64>, PayloadFault> {
+        self.optional(name, |members, value| members.ranged(name, value))
+    }
+
+    /// Refuses two fields of which one excludes the other.
+    pub(crate) fn either(&self, one: &'static str, other: &'static str) -> Result<(), PayloadFault> {
+        let place = |name| {
+            let found = self.table.iter().zip(&self.values).find(|(field, _)| field.name == name);
+            found.and_then(|(_, value)| value.as_ref()).filter(|value| value.kind != TokenKind::Null)
+        };
+        match (place(one), place(other)) {
+            (Some(_), Some(value)) => {
+                Err(PayloadFault { at: Some(value.start), kind: PayloadFaultKind::Conflict(other, one) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn ranged(&self, name: &'static str, value: &Value<'a>) -> Option<u64> {
+        let field = self.table.iter().find(|field| field.name == name)?;
+        let (least, most) = field.kind.range()?;
+        value.integer(least, most)
     }
 
     pub(crate) fn timestamp(&self, name: &'static str) -> Result<Timestamp, PayloadFault> {

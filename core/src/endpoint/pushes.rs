@@ -1,0 +1,50 @@
+//! Messages on their way to those who joined their channel.
+
+use alloc::{sync::Arc, vec::Vec};
+
+use crate::wire::StoredMessage;
+
+/// Pushes of one channel, in order: encoded once, and shared by all who hear them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pushes {
+    bytes: Vec<u8>,
+    /// Where each frame ends.
+    ends: Vec<usize>,
+}
+
+impl Pushes {
+    /// Encodes these messages.
+    #[must_use]
+    pub fn new<'a>(messages: impl IntoIterator<Item = &'a StoredMessage>) -> Arc<Self> {
+        let mut pushes = Self::default();
+        for message in messages {
+            message.encode_push(&mut pushes.bytes);
+            pushes.ends.push(pushes.bytes.len());
+        }
+        Arc::new(pushes)
+    }
+
+    /// The frames, one after the other.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Where the frame ends that the byte before `position` is in.
+    pub(crate) fn end_of_frame_at(&self, position: usize) -> usize {
+        let frame = self.ends.partition_point(|end| *end < position);
+        self.ends.get(frame).copied().unwrap_or(self.bytes.len())
+    }
+}
