@@ -5,7 +5,7 @@ use std::{collections::HashSet, env, net::SocketAddr, path::PathBuf, str::FromSt
 use chanwire_core::{
     Limits,
     hub::HubLimits,
-    wire::{Address, Channel, Request},
+    wire::{Address, Channel, Host, Request},
 };
 
 /// Everything that `chanwire serve` needs to know.
@@ -64,7 +64,7 @@ impl FromStr for Hosted {
             })?,
         };
         let channel = Channel { channel_name: name.into(), address };
-        match Request::Host(channel.clone()).validate() {
+        match Request::Host(Host { channel: channel.clone(), lease: None }).validate() {
             Ok(()) => Ok(Self { channel, bind }),
             Err(fault) => Err(fault.kind.to_string()),
         }

@@ -10,7 +10,7 @@ use std::{
 use chanwire_core::{
     Limits,
     endpoint::{Endpoint as _, Server, ServerEvent, Ticket},
-    hub::{ConnectionId, ListenerId},
+    hub::{ConnectionId, ListenerId, Peer},
     wire::{ErrorResponse, Request},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -19,15 +19,21 @@ use crate::{
     clock::Clock,
     driver::{self, Application, Ending},
     hub_task::{HubSender, Input},
-    mailbox::Mailbox,
+    mailbox::{Mail, Mailbox},
 };
 
 /// Who connected, and where.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Accepted {
     pub(crate) id: ConnectionId,
-    pub(crate) peer: SocketAddr,
-    pub(crate) listener: ListenerId,
+    /// `None` for the operator, who comes through a socket in the data directory.
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) listener: Option<ListenerId>,
+}
+
+/// A peer as the log names it.
+pub(crate) fn name(peer: Option<SocketAddr>) -> String {
+    peer.map_or_else(|| "the operator".into(), |peer| peer.to_string())
 }
 
 /// Serves one connection to its end.
@@ -40,7 +46,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Ending {
     let mailbox = Arc::new(Mailbox::default());
     let Accepted { id, peer, listener } = accepted;
-    let _ = hub.send(Input::Connect { id, peer: peer.ip(), listener, mailbox: mailbox.clone() });
+    let rights = peer.map_or(Peer::Operator, |peer| Peer::Address(peer.ip()));
+    let _ = hub.send(Input::Connect { id, peer: rights, listener, mailbox: mailbox.clone() });
     let mut session = Session { id, peer, hub, mailbox, asked: Vec::new() };
     driver::drive(&mut Server::new(limits.clone()), stream, &mut session, clock).await
 }
@@ -53,14 +60,14 @@ pub(crate) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
     clock: Clock,
 ) -> Ending {
     let mut server = Server::new(limits.clone());
-    server.refuse(clock.now(), error);
+    server.close(clock.now(), error);
     driver::drive(&mut server, stream, &mut Refused, clock).await
 }
 
 /// What stands between one endpoint and the hub.
 struct Session<'a> {
     id: ConnectionId,
-    peer: SocketAddr,
+    peer: Option<SocketAddr>,
     hub: &'a HubSender,
     mailbox: Arc<Mailbox>,
     /// What one read asked for, to be told in one piece.
@@ -77,33 +84,55 @@ impl Application<Server> for Session<'_> {
     fn on_event(&mut self, _: &mut Server, _: Clock, event: ServerEvent) {
         match event {
             ServerEvent::Request { ticket, request } => {
-                tracing::trace!(peer = %self.peer, ?request, "asked");
+                tracing::trace!(peer = name(self.peer), ?request, "asked");
                 self.asked.push((ticket, request));
             }
             ServerEvent::Refused { error, closes } => {
-                tracing::debug!(peer = %self.peer, error = %error.error, details = ?error.details, closes, "refused");
+                let ErrorResponse { error, details, .. } = error;
+                tracing::debug!(peer = name(self.peer), %error, ?details, closes, "refused");
             }
+            ServerEvent::Drained => self.tell(Input::Drained(self.id)),
+            ServerEvent::Ended => self.tell(Input::Ended(self.id)),
         }
     }
 
     fn on_quiet(&mut self) {
+        self.tell_asked();
+    }
+
+    fn poll_tell(&mut self, server: &mut Server, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
+        let now = clock.now();
+        for mail in ready!(self.mailbox.poll_take(cx)) {
+            match mail {
+                Mail::Answer(ticket, reply) => {
+                    if let Err(misuse) = server.respond(now, ticket, reply) {
+                        let peer = name(self.peer);
+                        tracing::error!(peer, %misuse, "an answer that belongs nowhere: this is a bug");
+                    }
+                }
+                Mail::Push(pushes) => server.push(now, pushes),
+                Mail::Replay(pushes) => server.replay(now, pushes),
+                Mail::Close(error) => server.close(now, error),
+                Mail::CloseSlow(error) => server.close_slow(now, error),
+                Mail::Finish => server.finish(now),
+                Mail::Stop => server.shutdown(now),
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Session<'_> {
+    fn tell_asked(&mut self) {
         if !self.asked.is_empty() {
             let _ = self.hub.send(Input::Requests(self.id, mem::take(&mut self.asked)));
         }
     }
 
-    fn poll_tell(&mut self, server: &mut Server, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
-        let mail = ready!(self.mailbox.poll_take(cx));
-        let now = clock.now();
-        for (ticket, reply) in mail.answers {
-            if let Err(misuse) = server.respond(now, ticket, reply) {
-                tracing::error!(peer = %self.peer, %misuse, "an answer that belongs nowhere: this is a bug");
-            }
-        }
-        if mail.stop {
-            server.shutdown(now);
-        }
-        Poll::Ready(())
+    /// Tells the hub something that comes after all that was asked before.
+    fn tell(&mut self, input: Input) {
+        self.tell_asked();
+        let _ = self.hub.send(input);
     }
 }
 

@@ -1,15 +1,18 @@
 //! The one task that owns the hub.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use chanwire_core::{
-    endpoint::Ticket,
-    hub::{ConnectionId, Effect, Hub, ListenerId, StoreCommand, StoreOutcome},
+    endpoint::{Misuse, Ticket},
+    hub::{ConnectionId, Effect, Hub, ListenerId, Moment, Page, Peer, Query, ReadId, StoreCommand, StoreOutcome},
     wire::{Address, Request},
 };
 use tokio::sync::mpsc;
 
-use crate::{clock::wall_time, mailbox::Mailbox};
+use crate::{
+    clock::{Clock, wall_time},
+    mailbox::{Mail, Mailbox},
+};
 
 /// How many inputs are taken before effects are looked at, at most.
 const BATCH: usize = 1024;
@@ -17,13 +20,19 @@ const BATCH: usize = 1024;
 /// What the hub is told.
 pub(crate) enum Input {
     /// A connection was accepted.
-    Connect { id: ConnectionId, peer: IpAddr, listener: ListenerId, mailbox: Arc<Mailbox> },
+    Connect { id: ConnectionId, peer: Peer, listener: Option<ListenerId>, mailbox: Arc<Mailbox> },
     /// A connection asks, all that one read gave.
     Requests(ConnectionId, Vec<(Ticket, Request)>),
+    /// A connection has read its page of stored messages.
+    Drained(ConnectionId),
+    /// A connection's peer, which joined something, has ended its stream.
+    Ended(ConnectionId),
     /// A connection is closed.
     Disconnect(ConnectionId),
     /// The store has done what it was told.
     Outcome(StoreOutcome),
+    /// The store has read what it was asked for.
+    Page(ReadId, Page),
     /// A listener's own addresses have changed.
     OwnAddresses(ListenerId, Vec<Address>),
     /// The server stops: connections are to finish what is owed, and close.
@@ -35,63 +44,113 @@ pub(crate) enum Input {
 /// Tells the hub. It needs no bound: every connection may have only so many requests in flight.
 pub(crate) type HubSender = mpsc::UnboundedSender<Input>;
 
+/// Where the hub's store commands and reads go. What becomes of them must come back as [`Input::Outcome`] and
+/// [`Input::Page`].
+pub(crate) trait Storage {
+    fn store(&mut self, command: StoreCommand);
+    fn read(&mut self, read: ReadId, query: Query);
+}
+
 /// Runs the hub until it is told to stop and nothing waits for the store.
-///
-/// `store` is given each command and must see to it that its outcome comes back as [`Input::Outcome`].
-pub(crate) async fn run(mut hub: Hub, mut inputs: mpsc::UnboundedReceiver<Input>, mut store: impl FnMut(StoreCommand)) {
-    let mut mailboxes: HashMap<ConnectionId, Arc<Mailbox>> = HashMap::new();
+pub(crate) async fn run(
+    mut hub: Hub,
+    mut inputs: mpsc::UnboundedReceiver<Input>,
+    storage: &mut impl Storage,
+    clock: Clock,
+) {
+    let mut mailboxes = Mailboxes::default();
     let mut batch = Vec::new();
-    let (mut stopping_connections, mut stopping) = (false, false);
+    let mut stopping = false;
     while !(stopping && hub.is_idle()) {
-        if inputs.recv_many(&mut batch, BATCH).await == 0 {
-            return;
+        let lease_end = hub.poll_timeout().map(|at| clock.instant(at));
+        tokio::select! {
+            biased;
+            count = inputs.recv_many(&mut batch, BATCH) => {
+                if count == 0 {
+                    return;
+                }
+            }
+            () = until(lease_end) => {}
         }
-        let now = wall_time();
+        let now = Moment { time: clock.now(), wall: wall_time() };
+        hub.handle_timeout(now.time);
         for input in batch.drain(..) {
-            let told = match input {
-                Input::Connect { id, peer, listener, mailbox } => {
-                    if stopping_connections {
-                        mailbox.stop();
-                    }
-                    mailboxes.insert(id, mailbox);
-                    hub.connect(id, peer, listener)
-                }
-                Input::Requests(id, requests) => {
-                    requests.into_iter().try_for_each(|(ticket, request)| hub.handle_request(id, ticket, request, now))
-                }
-                Input::Disconnect(id) => {
-                    mailboxes.remove(&id);
-                    hub.disconnect(id);
-                    Ok(())
-                }
-                Input::Outcome(outcome) => hub.handle_outcome(outcome),
-                Input::OwnAddresses(listener, own) => {
-                    hub.set_own_addresses(listener, own);
-                    Ok(())
-                }
-                Input::StopConnections => {
-                    stopping_connections = true;
-                    mailboxes.values().for_each(|mailbox| mailbox.stop());
-                    Ok(())
-                }
-                Input::Stop => {
-                    stopping = true;
-                    Ok(())
-                }
-            };
-            if let Err(misuse) = told {
+            stopping |= matches!(input, Input::Stop);
+            if let Err(misuse) = tell(&mut hub, &mut mailboxes, input, now) {
                 tracing::error!(%misuse, "the hub was told something that cannot be: this is a bug");
             }
         }
         while let Some(effect) = hub.poll_effect() {
             match effect {
-                Effect::Store(command) => store(command),
-                Effect::Answer { connection, ticket, reply } => {
-                    if let Some(mailbox) = mailboxes.get(&connection) {
-                        mailbox.answer(ticket, reply);
-                    }
+                Effect::Store(command) => storage.store(command),
+                Effect::Read(read, query) => storage.read(read, query),
+                Effect::Answer { connection, ticket, reply } => mailboxes.put(connection, Mail::Answer(ticket, reply)),
+                Effect::Push { to, pushes } => {
+                    to.into_iter().for_each(|connection| mailboxes.put(connection, Mail::Push(pushes.clone())));
                 }
+                Effect::Replay { connection, pushes } => mailboxes.put(connection, Mail::Replay(pushes)),
+                Effect::Close { connection, error } => mailboxes.put(connection, Mail::Close(error)),
+                Effect::CloseSlow { connection, error } => mailboxes.put(connection, Mail::CloseSlow(error)),
+                Effect::Finish { connection } => mailboxes.put(connection, Mail::Finish),
             }
         }
+    }
+}
+
+async fn until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn tell(hub: &mut Hub, mailboxes: &mut Mailboxes, input: Input, now: Moment) -> Result<(), Misuse> {
+    match input {
+        Input::Connect { id, peer, listener, mailbox } => {
+            mailboxes.add(id, mailbox);
+            return hub.connect(id, peer, listener);
+        }
+        Input::Requests(id, requests) => {
+            return requests.into_iter().try_for_each(|(ticket, request)| hub.handle_request(id, ticket, request, now));
+        }
+        Input::Outcome(outcome) => return hub.handle_outcome(outcome, now.time),
+        Input::Page(read, page) => return hub.handle_page(read, page),
+        Input::Drained(id) => hub.handle_drained(id),
+        Input::Ended(id) => hub.handle_ended(id),
+        Input::Disconnect(id) => {
+            mailboxes.open.remove(&id);
+            hub.disconnect(id);
+        }
+        Input::OwnAddresses(listener, own) => hub.set_own_addresses(listener, own),
+        Input::StopConnections => mailboxes.stop(),
+        Input::Stop => {}
+    }
+    Ok(())
+}
+
+/// Where each connection is reached.
+#[derive(Default)]
+struct Mailboxes {
+    open: HashMap<ConnectionId, Arc<Mailbox>>,
+    stopping: bool,
+}
+
+impl Mailboxes {
+    fn add(&mut self, id: ConnectionId, mailbox: Arc<Mailbox>) {
+        if self.stopping {
+            mailbox.put(Mail::Stop);
+        }
+        self.open.insert(id, mailbox);
+    }
+
+    fn put(&self, id: ConnectionId, mail: Mail) {
+        if let Some(mailbox) = self.open.get(&id) {
+            mailbox.put(mail);
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+        self.open.values().for_each(|mailbox| mailbox.put(Mail::Stop));
     }
 }

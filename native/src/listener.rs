@@ -17,7 +17,7 @@ use chanwire_core::{
 };
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 
@@ -30,6 +30,9 @@ use crate::{
 
 /// How many connections at most are told at one time that there is no room for them. Beyond these they are reset.
 const MAX_REFUSALS: usize = 64;
+
+/// How many connections the operator may have.
+const MAX_OPERATORS: usize = 16;
 
 /// How long an idle connection is left alone before the kernel asks whether its peer still lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
@@ -44,18 +47,20 @@ pub(crate) struct Acceptor {
     clock: Clock,
     room: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
+    operators: Arc<Semaphore>,
     max_connections: u32,
     next: AtomicU64,
 }
 
 impl Acceptor {
-    pub(crate) fn new(limits: Limits, max_connections: u32, hub: HubSender) -> Arc<Self> {
+    pub(crate) fn new(limits: Limits, max_connections: u32, hub: HubSender, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             limits,
             hub,
-            clock: Clock::start(),
+            clock,
             room: Arc::new(Semaphore::new(usize::try_from(max_connections).unwrap_or(Semaphore::MAX_PERMITS))),
             refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
+            operators: Arc::new(Semaphore::new(MAX_OPERATORS)),
             max_connections,
             next: AtomicU64::new(0),
         })
@@ -84,6 +89,41 @@ impl Acceptor {
         }
     }
 
+    /// Accepts the operator's connections until it is told to stop.
+    pub(crate) async fn run_operator(self: Arc<Self>, listener: UnixListener, mut stop: watch::Receiver<bool>) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            match (accepted, self.operators.clone().try_acquire_owned()) {
+                (Ok((stream, _)), Ok(permit)) => {
+                    let accepted = Accepted { id: self.next_id(), peer: None, listener: None };
+                    tokio::spawn(self.clone().serve_operator(stream, accepted, permit));
+                }
+                (Ok(_), Err(_)) => tracing::warn!(limit = MAX_OPERATORS, "no room for another operator"),
+                (Err(error), _) => {
+                    tracing::warn!(%error, "cannot accept the operator's connection");
+                    tokio::time::sleep(BACK_OFF.1).await;
+                }
+            }
+        }
+    }
+
+    async fn serve_operator(
+        self: Arc<Self>,
+        mut stream: UnixStream,
+        accepted: Accepted,
+        _permit: OwnedSemaphorePermit,
+    ) {
+        let ending = connection::serve(&mut stream, accepted, &self.limits, &self.hub, self.clock).await;
+        tracing::debug!(?ending, "the operator's connection has ended");
+    }
+
+    fn next_id(&self) -> ConnectionId {
+        ConnectionId(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// Waits until no connection is left. None may be accepted any more.
     pub(crate) async fn all_closed(&self) {
         // Each connection holds a permit, so whoever has all of them is alone.
@@ -93,8 +133,8 @@ impl Acceptor {
     fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, listener: ListenerId) {
         prepare(&stream);
         if let Ok(permit) = self.room.clone().try_acquire_owned() {
-            let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
-            tokio::spawn(self.clone().serve(stream, Accepted { id, peer, listener }, permit));
+            let accepted = Accepted { id: self.next_id(), peer: Some(peer), listener: Some(listener) };
+            tokio::spawn(self.clone().serve(stream, accepted, permit));
         } else if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
             tracing::warn!(%peer, limit = self.max_connections, "refused: no room for another connection");
             tokio::spawn(self.clone().refuse(stream, permit));
@@ -104,10 +144,10 @@ impl Acceptor {
     }
 
     async fn serve(self: Arc<Self>, mut stream: TcpStream, accepted: Accepted, _permit: OwnedSemaphorePermit) {
-        let peer = accepted.peer;
-        tracing::debug!(%peer, "connected");
+        let peer = connection::name(accepted.peer);
+        tracing::debug!(peer, "connected");
         let ending = connection::serve(&mut stream, accepted, &self.limits, &self.hub, self.clock).await;
-        end(&stream, peer, &ending);
+        end(&stream, &peer, &ending);
     }
 
     async fn refuse(self: Arc<Self>, mut stream: TcpStream, _permit: OwnedSemaphorePermit) {
@@ -136,14 +176,14 @@ fn reset(stream: &TcpStream) {
     }
 }
 
-fn end(stream: &TcpStream, peer: SocketAddr, ending: &Ending) {
+fn end(stream: &TcpStream, peer: &str, ending: &Ending) {
     match ending {
-        Ending::Closed => tracing::debug!(%peer, "closed"),
+        Ending::Closed => tracing::debug!(peer, "closed"),
         Ending::Reset => {
-            tracing::info!(%peer, "reset: it took nothing of what waited for it");
+            tracing::info!(peer, "reset: it took nothing of what waited for it");
             reset(stream);
         }
-        Ending::Failed(error) => tracing::debug!(%peer, %error, "lost"),
+        Ending::Failed(error) => tracing::debug!(peer, %error, "lost"),
     }
 }
 

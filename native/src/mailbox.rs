@@ -2,52 +2,54 @@
 
 use std::{
     mem,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
 
-use chanwire_core::endpoint::{Reply, Ticket};
+use chanwire_core::{
+    endpoint::{Pushes, Reply, Ticket},
+    wire::ErrorResponse,
+};
 use futures_util::task::AtomicWaker;
 
 /// A queue with one reader that costs nothing while it is empty; a channel would allocate its first block of places
-/// for every idle connection. It needs no bound: there is one answer for each request that the endpoint let through.
+/// for every idle connection. It needs no bound: there is one answer for each request that the endpoint let through,
+/// and its reader takes pushes whether or not the peer does, to find out that the peer is too slow.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
-    mail: Mutex<Mail>,
+    mail: Mutex<Vec<Mail>>,
     reader: AtomicWaker,
 }
 
-/// What has come since the mailbox was last emptied.
-#[derive(Debug, Default)]
-pub(crate) struct Mail {
-    pub(crate) answers: Vec<(Ticket, Reply)>,
+/// Something for a connection's endpoint.
+#[derive(Debug)]
+pub(crate) enum Mail {
+    Answer(Ticket, Reply),
+    Push(Arc<Pushes>),
+    Replay(Arc<Pushes>),
+    Close(ErrorResponse),
+    CloseSlow(ErrorResponse),
+    /// What an ended peer was promised is there.
+    Finish,
     /// The server stops: finish what is owed, and close.
-    pub(crate) stop: bool,
+    Stop,
 }
 
 impl Mailbox {
-    pub(crate) fn answer(&self, ticket: Ticket, reply: Reply) {
-        self.lock().answers.push((ticket, reply));
+    pub(crate) fn put(&self, mail: Mail) {
+        self.lock().push(mail);
         self.reader.wake();
     }
 
-    pub(crate) fn stop(&self) {
-        self.lock().stop = true;
-        self.reader.wake();
-    }
-
-    /// Everything that has come; pending while there is nothing.
-    pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Mail> {
+    /// Everything that has come, in order; pending while there is nothing.
+    pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Vec<Mail>> {
         // Registered before it looks, so that nothing comes unnoticed between the two.
         self.reader.register(cx.waker());
         let mut mail = self.lock();
-        if mail.answers.is_empty() && !mail.stop {
-            return Poll::Pending;
-        }
-        Poll::Ready(mem::take(&mut *mail))
+        if mail.is_empty() { Poll::Pending } else { Poll::Ready(mem::take(&mut *mail)) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Mail> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Mail>> {
         // Nobody can panic while holding it; if somebody does, the mail is whole all the same.
         self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }

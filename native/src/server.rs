@@ -3,15 +3,17 @@
 use std::{
     io::{self, Write as _},
     net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
     time::Duration,
 };
 
 use chanwire_core::{
-    hub::{Hub, StoreOutcome},
+    hub::{Hub, Query, ReadId, StoreCommand, StoreOutcome},
     wire::Channel,
 };
 use tokio::{
-    net::{TcpListener, TcpSocket},
+    net::{TcpListener, TcpSocket, UnixListener},
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
@@ -19,17 +21,21 @@ use tokio::{
 };
 
 use crate::{
+    clock::Clock,
     config::{Config, Hosted, given_addresses},
     file_limit,
     http::{self, HttpConfig, Target, Token},
-    hub_task::{self, HubSender, Input},
+    hub_task::{self, HubSender, Input, Storage},
     listener::Acceptor,
     own::{self, Own},
-    store::{self, SqliteStore, Store as _, StoreError, StoreHandle},
+    store::{self, ReaderHandle, SqliteReader, SqliteStore, Store as _, StoreError, StoreHandle},
 };
 
 /// How many connections may wait to be accepted, if the system allows as many.
 const BACKLOG: u32 = 4096;
+
+/// The operator's socket, in the data directory.
+pub(crate) const OPERATOR_SOCKET: &str = "operator.sock";
 
 /// How long connections may take to end once the server stops. What is left of ten seconds is the store's.
 const LAST_ANSWERS: Duration = Duration::from_secs(6);
@@ -56,7 +62,9 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
     let max_connections = file_limit::raise(config.max_connections).map_err(system("raise the limit of open files"))?;
 
     let mut store = SqliteStore::open(&config.data_dir)?;
-    let mut hub = Hub::new(config.hub_limits.clone(), store.load()?);
+    let reader = store.reader()?;
+    let clock = Clock::start();
+    let mut hub = Hub::new(config.hub_limits.clone(), store.load()?, clock.now());
     let listeners = bind(&config)?;
     let mut registered = Vec::new();
     for listener in &listeners {
@@ -71,12 +79,15 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
     banner(&config, &listeners, page.as_ref());
 
     let (tell_hub, told) = mpsc::unbounded_channel();
-    let mut hub_task = start_hub(hub, told, tell_hub.clone(), store)?;
+    let mut hub_task = start_hub(hub, told, tell_hub.clone(), store, reader, clock)?;
     let watch_addresses = tokio::spawn(own::watch(registered.clone(), tell_hub.clone()));
-    let acceptor = Acceptor::new(config.limits, max_connections, tell_hub.clone());
+    let acceptor = Acceptor::new(config.limits, max_connections, tell_hub.clone(), clock);
     let mut parts = JoinSet::new();
     for (listener, (id, _)) in listeners.into_iter().zip(registered) {
         parts.spawn(acceptor.clone().run(listener.socket, id, stopping.clone()));
+    }
+    if let Some(socket) = operator_socket(&config.data_dir) {
+        parts.spawn(acceptor.clone().run_operator(socket, stopping.clone()));
     }
     let (page_failed, mut page_failure) = mpsc::channel(1);
     if let Some(page) = page {
@@ -114,9 +125,9 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
         return result;
     }
     let _ = tell_hub.send(Input::Stop);
-    let store = hub_task.await.map_err(|_| ServeError::HubGone)?;
-    // It syncs and closes its files, and so blocks.
-    let _ = tokio::task::spawn_blocking(move || store.close()).await;
+    let stores = hub_task.await.map_err(|_| ServeError::HubGone)?;
+    // They sync and close their files, and so block.
+    let _ = tokio::task::spawn_blocking(move || stores.close()).await;
     result
 }
 
@@ -126,20 +137,67 @@ fn start_hub(
     told: mpsc::UnboundedReceiver<Input>,
     tell_hub: HubSender,
     store: SqliteStore,
-) -> Result<JoinHandle<StoreHandle>, ServeError> {
+    reader: SqliteReader,
+    clock: Clock,
+) -> Result<JoinHandle<Stores>, ServeError> {
     let outcomes = tell_hub.clone();
     let store = store::start(store, move |outcome| {
         let _ = outcomes.send(Input::Outcome(outcome));
     })?;
+    let pages = tell_hub.clone();
+    let reader = store::start_reader(reader, move |read, page| {
+        let _ = pages.send(Input::Page(read, page));
+    })?;
+    let mut stores = Stores { store, reader, tell_hub };
     Ok(tokio::spawn(async move {
-        let command = |command| {
-            if store.send(command).is_err() {
-                let _ = tell_hub.send(Input::Outcome(StoreOutcome::Failed));
-            }
-        };
-        hub_task::run(hub, told, command).await;
-        store
+        hub_task::run(hub, told, &mut stores, clock).await;
+        stores
     }))
+}
+
+/// The threads that work for the hub.
+struct Stores {
+    store: StoreHandle,
+    reader: ReaderHandle,
+    tell_hub: HubSender,
+}
+
+impl Storage for Stores {
+    fn store(&mut self, command: StoreCommand) {
+        if self.store.send(command).is_err() {
+            let _ = self.tell_hub.send(Input::Outcome(StoreOutcome::Failed));
+        }
+    }
+
+    fn read(&mut self, read: ReadId, query: Query) {
+        if !self.reader.send(read, query) {
+            let _ = self.tell_hub.send(Input::Page(read, None));
+        }
+    }
+}
+
+impl Stores {
+    fn close(self) {
+        self.reader.close();
+        self.store.close();
+    }
+}
+
+/// Where the operator connects, with rights that no address gives. The directory's permissions guard it.
+fn operator_socket(data_dir: &Path) -> Option<UnixListener> {
+    let path = data_dir.join(OPERATOR_SOCKET);
+    // The directory is this process's alone, so a socket that is there is a dead process's.
+    let _ = std::fs::remove_file(&path);
+    let socket = UnixListener::bind(&path);
+    let guarded = socket.and_then(|socket| {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        Ok(socket)
+    });
+    guarded
+        .inspect_err(|error| {
+            tracing::warn!(%error, path = %path.display(), "no socket for the operator: `chanwire unhost --data-dir` cannot be used");
+        })
+        .ok()
 }
 
 /// A socket that listens, and what it is for.

@@ -146,6 +146,7 @@ const fn field_of(fault: &PayloadFault) -> Option<&'static str> {
         PayloadFaultKind::Json(_) => None,
         PayloadFaultKind::Duplicate(name) | PayloadFaultKind::Missing(name) => Some(name),
         PayloadFaultKind::Wrong(field) => Some(field.name),
+        PayloadFaultKind::Conflict(name, _) | PayloadFaultKind::BeyondEnd { field: name, .. } => Some(name),
     }
 }
 
@@ -157,6 +158,10 @@ const fn example(command: Command) -> &'static str {
             "HOST\r\n{\"channel_name\": \"test_channel\", \"peer_server_ip\": \"127.0.0.1\", \"peer_server_port\": 22236}"
         }
         Command::Message => "MESSAGE\r\n{\"username\": \"user1\", \"message_content\": \"Hello, World!\"}",
+        Command::Unhost => "UNHOST\r\n{\"channel_name\": \"test_channel\"}",
+        Command::Join => "JOIN\r\n{\"channel_name\": \"test_channel\", \"history\": 10}",
+        Command::Leave => "LEAVE\r\n{\"channel_name\": \"test_channel\"}",
+        Command::History => "HISTORY\r\n{\"channel_name\": \"test_channel\", \"limit\": 10}",
         _ => "",
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use chanwire_core::wire::{ErrorResponse, Request, Response, Skipped, StoredMessage};
+use chanwire_core::wire::{ErrorResponse, HistoryRange, Host, JoinFrom, Request, Response, Skipped, StoredMessage};
 
 use crate::{Fault, visible::one_line};
 
@@ -12,10 +12,24 @@ pub const MAX_SUMMARY: usize = 200;
 pub(crate) fn of_request(request: &Request) -> String {
     match request {
         Request::List => line("which channels are there?"),
-        Request::Host(channel) => line(format_args!("{} at {}", channel.channel_name, channel.address)),
+        Request::Host(Host { channel, lease }) => match lease {
+            None => line(format_args!("{} at {}", channel.channel_name, channel.address)),
+            Some(seconds) => line(format_args!("{} at {} for {seconds} s", channel.channel_name, channel.address)),
+        },
         Request::Message(message) => match &message.channel_name {
             None => line(format_args!("{}: {}", message.username, message.message_content)),
             Some(channel) => line(format_args!("{} to {channel}: {}", message.username, message.message_content)),
+        },
+        Request::Unhost { channel_name } | Request::Leave { channel_name } => line(channel_name),
+        Request::Join { channel_name, from } => match from {
+            JoinFrom::Last(0) => line(channel_name),
+            JoinFrom::Last(count) => line(format_args!("{channel_name} with the last {count}")),
+            JoinFrom::After(id) => line(format_args!("{channel_name} after {id}")),
+        },
+        Request::History { channel_name, range, limit } => match range {
+            HistoryRange::Last => line(format_args!("the last {limit} of {channel_name}")),
+            HistoryRange::After(id) => line(format_args!("{limit} of {channel_name} after {id}")),
+            HistoryRange::Before(id) => line(format_args!("{limit} of {channel_name} before {id}")),
         },
         _ => String::new(),
     }
@@ -29,6 +43,15 @@ pub(crate) fn of_response(response: &Response) -> String {
         },
         Response::Hosted { channel_name } => line(format_args!("success {channel_name}")),
         Response::Delivered { timestamp } => line(format_args!("delivered {timestamp}")),
+        Response::Removed { channel_name } => line(format_args!("removed {channel_name}")),
+        Response::Joined { channel_name, first_id, last_id } => {
+            line(format_args!("joined {channel_name} from {first_id}, last {last_id}"))
+        }
+        Response::Left { channel_name } => line(format_args!("left {channel_name}")),
+        Response::History { channel_name, messages } => match (messages.first(), messages.last()) {
+            (Some(first), Some(last)) => line(format_args!("{channel_name} {} to {}", first.id, last.id)),
+            _ => line(format_args!("{channel_name}: no messages")),
+        },
         Response::Error(error) => line(error),
         _ => String::new(),
     }

@@ -10,7 +10,7 @@ use std::{
 use chanwire_core::{
     Limits,
     endpoint::{Client, ClientEvent, Endpoint as _},
-    wire::{Address, Blame, Channel, Head as _, Message, Request, Response},
+    wire::{self, Address, Blame, Channel, Head as _, Message, Request, Response},
 };
 use chanwire_inspect::visible;
 use clap::Args;
@@ -49,6 +49,9 @@ pub(super) struct Host {
     name: String,
     /// Where its peer server listens (HOST:PORT)
     address: Address,
+    /// Keep it listed this many seconds, 10 to 86400, unless it is hosted again [default: until `unhost`]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(10..=86_400))]
+    lease: Option<u32>,
     #[command(flatten)]
     ask: Ask,
 }
@@ -75,7 +78,8 @@ impl List {
 
 impl Host {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
-        self.ask.run(&Request::Host(Channel { channel_name: self.name, address: self.address }))
+        let channel = Channel { channel_name: self.name, address: self.address };
+        self.ask.run(&Request::Host(wire::Host { channel, lease: self.lease }))
     }
 }
 

@@ -7,6 +7,7 @@ mod checkpoint;
 mod data_dir;
 mod error;
 mod health;
+mod reader;
 mod schema;
 mod sqlite;
 mod thread;
@@ -15,6 +16,7 @@ use chanwire_core::hub::{Snapshot, Write};
 
 pub(crate) use self::{
     error::StoreError,
+    reader::{ReaderHandle, SqliteReader, start_reader},
     sqlite::SqliteStore,
     thread::{StoreHandle, start},
 };

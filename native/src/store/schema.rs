@@ -22,7 +22,8 @@ const APPLICATION_ID: u32 = u32::from_be_bytes(*b"chwr");
 ///
 /// Names are stored once, in `logs`, which outlives both a channel's directory entry and its messages. `messages` is
 /// clustered by log and id, so that a page of a channel's history is one range, and so is what retention drops.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE channels (
         position        INTEGER PRIMARY KEY,
         name            TEXT    NOT NULL UNIQUE,
@@ -44,7 +45,12 @@ const MIGRATIONS: [&str; 1] = ["
         content         TEXT    NOT NULL,
         PRIMARY KEY (log, id)
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    // The operator's HOST came from nowhere: registered_from is empty.
+    "
+    ALTER TABLE channels ADD COLUMN lease INTEGER;
+",
+];
 
 const KNOWN: i32 = MIGRATIONS.len() as i32;
 

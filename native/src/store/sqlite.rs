@@ -16,11 +16,12 @@ use super::{
     Store, StoreError,
     checkpoint::{self, Checkpointer},
     data_dir::DataDir,
+    reader::SqliteReader,
     schema,
 };
 
 /// How long to wait for some other program that has the database locked: a person with SQLite's shell.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A store in a data directory, which no other process can use meanwhile.
 pub(crate) struct SqliteStore {
@@ -58,6 +59,11 @@ impl SqliteStore {
         Ok(Self { connection, file, checkpointer: Some(checkpointer), _directory: directory })
     }
 
+    /// Reads this store on a connection of its own, so that it never waits for a commit.
+    pub(crate) fn reader(&self) -> Result<SqliteReader, StoreError> {
+        SqliteReader::open(&self.file)
+    }
+
     /// Makes sure that nothing of a commit that failed is seen by what comes next.
     fn roll_back(&self) -> rusqlite::Result<()> {
         if self.connection.is_autocommit() { Ok(()) } else { self.connection.execute_batch("ROLLBACK") }
@@ -74,14 +80,18 @@ impl SqliteStore {
         let transaction = self.begin(TransactionBehavior::Deferred).map_err(failed)?;
         let mut snapshot = Snapshot::default();
         let mut select = transaction
-            .prepare_cached("SELECT position, name, host, port, registered_from FROM channels ORDER BY position")
+            .prepare_cached("SELECT position, name, host, port, registered_from, lease FROM channels ORDER BY position")
             .map_err(failed)?;
         let mut rows = select.query([]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
             snapshot.channels.push(channel(row).map_err(failed)?.map_err(damaged)?);
         }
         let mut select = transaction
-            .prepare_cached("SELECT name, last_id, last_timestamp FROM logs ORDER BY log")
+            .prepare_cached(
+                "SELECT name, last_id, last_timestamp,
+                     COALESCE((SELECT MIN(id) FROM messages WHERE messages.log = logs.log), last_id + 1)
+                 FROM logs ORDER BY log",
+            )
             .map_err(failed)?;
         let mut rows = select.query([]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
@@ -171,6 +181,9 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write]) -> Result<(), Re
     for write in writes {
         match write {
             Write::PutChannel(record) => put_channel(transaction, record)?,
+            Write::RemoveChannel(channel_name) => {
+                transaction.prepare_cached("DELETE FROM channels WHERE name = ?1")?.execute([channel_name])?;
+            }
             Write::Append(message) => {
                 let tail = match tails.entry(&message.channel_name) {
                     Entry::Occupied(tail) => tail.into_mut(),
@@ -218,16 +231,17 @@ fn tail(transaction: &Connection, channel_name: &str) -> rusqlite::Result<Tail> 
 fn put_channel(transaction: &Connection, record: &ChannelRecord) -> rusqlite::Result<()> {
     let address = &record.channel.address;
     let mut put = transaction.prepare_cached(
-        "INSERT INTO channels (position, name, host, port, registered_from) VALUES (?1, ?2, ?3, ?4, ?5)
+        "INSERT INTO channels (position, name, host, port, registered_from, lease) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (name) DO UPDATE SET position = excluded.position, host = excluded.host, port = excluded.port,
-         registered_from = excluded.registered_from",
+         registered_from = excluded.registered_from, lease = excluded.lease",
     )?;
     put.execute(params![
         integer(record.position)?,
         record.channel.channel_name,
         address.host(),
         address.port(),
-        record.registered_from.to_string()
+        record.registered_from.map_or_else(String::new, |ip| ip.to_string()),
+        record.lease
     ])?;
     Ok(())
 }
@@ -236,30 +250,36 @@ fn put_channel(transaction: &Connection, record: &ChannelRecord) -> rusqlite::Re
 fn channel(row: &Row<'_>) -> rusqlite::Result<Result<ChannelRecord, String>> {
     let (position, channel_name, host) = (id(row, 0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?);
     let (port, registered_from) = (row.get(3)?, row.get::<_, String>(4)?);
-    let Ok(registered_from) = registered_from.parse() else {
-        return Ok(Err(format!("the channel {channel_name:?} was registered from {registered_from:?}")));
+    let registered_from = match registered_from.as_str() {
+        "" => None,
+        ip => match ip.parse() {
+            Ok(ip) => Some(ip),
+            Err(_) => return Ok(Err(format!("the channel {channel_name:?} was registered from {ip:?}"))),
+        },
     };
     let Some(address) = Address::new(host.as_str(), port) else {
         return Ok(Err(format!("the channel {channel_name:?} is hosted at {host:?}, port {port}")));
     };
-    Ok(Ok(ChannelRecord { channel: Channel { channel_name, address }, registered_from, position }))
+    let lease = row.get(5)?;
+    Ok(Ok(ChannelRecord { channel: Channel { channel_name, address }, registered_from, position, lease }))
 }
 
 fn log(row: &Row<'_>) -> rusqlite::Result<ChannelLog> {
     Ok(ChannelLog {
         channel_name: row.get(0)?,
         last_id: id(row, 1)?,
+        first_id: id(row, 3)?,
         last_timestamp: Timestamp::from_unix(row.get(2)?),
     })
 }
 
 /// A count as SQLite keeps it.
-fn integer(number: u64) -> rusqlite::Result<i64> {
+pub(super) fn integer(number: u64) -> rusqlite::Result<i64> {
     i64::try_from(number).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
 /// A count, from a column.
-fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let number = row.get(column)?;
     u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
 }

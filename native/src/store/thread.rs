@@ -171,7 +171,7 @@ mod tests {
         let failed = [StoreOutcome::Committed, StoreOutcome::Failed, StoreOutcome::Failed, StoreOutcome::Committed];
         for expected in failed {
             go.send(()).unwrap();
-            store.send(StoreCommand::Commit(Vec::new())).unwrap();
+            store.send(StoreCommand::Commit(Arc::default())).unwrap();
             assert_eq!(outcomes.recv().unwrap(), expected);
             store.send(StoreCommand::Load).unwrap();
             assert_eq!(outcomes.recv().unwrap(), StoreOutcome::Loaded(Snapshot::default()));
@@ -186,7 +186,7 @@ mod tests {
         let (store, go, diary) = fake(&[Ok(())]);
         let (told, outcomes) = channel();
         let store = start(store, move |outcome| told.send(outcome).unwrap()).unwrap();
-        store.send(StoreCommand::Commit(Vec::new())).unwrap();
+        store.send(StoreCommand::Commit(Arc::default())).unwrap();
         let closing = std::thread::spawn(move || store.close());
         assert!(diary.lock().unwrap().is_empty());
         go.send(()).unwrap();

@@ -1,0 +1,125 @@
+//! Reads messages while commits go on.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::mpsc::{Sender, channel},
+    thread::{Builder, JoinHandle},
+};
+
+use chanwire_core::{
+    hub::{Page, Query, ReadId},
+    wire::{HistoryRange, StoredMessage, Timestamp},
+};
+use rusqlite::{Connection, Row};
+
+use super::{
+    StoreError,
+    health::Health,
+    schema,
+    sqlite::{PATIENCE, id, integer},
+};
+
+const THREAD: &str = "store-reader";
+
+/// A connection that sees what is committed, and never waits for a commit.
+pub(crate) struct SqliteReader {
+    connection: Connection,
+    file: PathBuf,
+}
+
+impl SqliteReader {
+    pub(super) fn open(file: &Path) -> Result<Self, StoreError> {
+        let failed = |cause| StoreError::sqlite("open", file)(cause);
+        let connection = schema::connect(file).map_err(failed)?;
+        connection.busy_timeout(PATIENCE).map_err(failed)?;
+        connection.pragma_update(None, "query_only", true).map_err(failed)?;
+        Ok(Self { connection, file: file.to_owned() })
+    }
+
+    /// The messages that a query asks for, in order of their ids.
+    pub(crate) fn read(&self, query: &Query) -> Result<Vec<StoredMessage>, StoreError> {
+        self.select(query).map_err(StoreError::sqlite("read", &self.file))
+    }
+
+    fn select(&self, query: &Query) -> rusqlite::Result<Vec<StoredMessage>> {
+        let (bound, condition, order) = match query.range {
+            HistoryRange::After(id) => (integer(id)?, "id > ?2", "ASC"),
+            HistoryRange::Before(id) => (integer(id)?, "id < ?2", "DESC"),
+            HistoryRange::Last => (i64::MAX, "id <= ?2", "DESC"),
+        };
+        let sql = format!(
+            "SELECT id, timestamp, username, content FROM messages
+             WHERE log = (SELECT log FROM logs WHERE name = ?1) AND {condition} ORDER BY id {order}"
+        );
+        let mut select = self.connection.prepare_cached(&sql)?;
+        let mut rows = select.query((&query.channel_name, bound))?;
+        let (mut messages, mut bytes) = (Vec::new(), 0);
+        while messages.len() < query.limit
+            && bytes < query.max_bytes
+            && let Some(row) = rows.next()?
+        {
+            let message = message(row, &query.channel_name)?;
+            bytes += message.username.len() + message.message_content.len();
+            messages.push(message);
+        }
+        if order == "DESC" {
+            messages.reverse();
+        }
+        Ok(messages)
+    }
+}
+
+fn message(row: &Row<'_>, channel_name: &str) -> rusqlite::Result<StoredMessage> {
+    Ok(StoredMessage {
+        channel_name: channel_name.to_owned(),
+        id: id(row, 0)?,
+        username: row.get(2)?,
+        message_content: row.get(3)?,
+        timestamp: Timestamp::from_unix(row.get(1)?),
+    })
+}
+
+/// A reader on its own thread.
+#[must_use = "the reader is closed in order only by `close`"]
+pub(crate) struct ReaderHandle {
+    queries: Sender<(ReadId, Query)>,
+    thread: JoinHandle<()>,
+}
+
+/// Gives a reader its own thread. `pages` is called there, once for each query, in their order.
+///
+/// # Errors
+///
+/// If the system refuses the thread.
+pub(crate) fn start_reader(
+    reader: SqliteReader,
+    pages: impl Fn(ReadId, Page) + Send + 'static,
+) -> Result<ReaderHandle, StoreError> {
+    let (queries, inbox) = channel::<(ReadId, Query)>();
+    let mut health = Health::new("read");
+    let work = move || {
+        for (read, query) in inbox {
+            let result = reader.read(&query);
+            health.observe(&result);
+            pages(read, result.ok());
+        }
+    };
+    let thread = Builder::new().name(THREAD.into()).spawn(work);
+    let thread = thread.map_err(|cause| StoreError::Thread { name: THREAD, cause })?;
+    Ok(ReaderHandle { queries, thread })
+}
+
+impl ReaderHandle {
+    /// Hands the reader its next query. It never blocks. `false` if the thread is gone: no page will come.
+    pub(crate) fn send(&self, read: ReadId, query: Query) -> bool {
+        self.queries.send((read, query)).is_ok()
+    }
+
+    /// Lets the reader finish the queries that it was given, and waits for that.
+    pub(crate) fn close(self) {
+        drop(self.queries);
+        if self.thread.join().is_err() {
+            tracing::error!("the store's reader had ended before it was told to");
+        }
+    }
+}
