@@ -68,7 +68,12 @@ impl Hub {
                 for intent in mem::take(&mut self.waiting) {
                     self.decide_anew(intent);
                 }
+                let logs = &self.logs;
+                let behind = self.joins.catch_up(|name| logs.get(name).map_or(0, |log| log.last_id));
                 self.close_joins_of_the_gone();
+                for id in behind {
+                    self.feed(id);
+                }
             }
             (Storage::Loading, StoreOutcome::Failed) => {
                 self.changing.clear();

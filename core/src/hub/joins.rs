@@ -216,6 +216,27 @@ impl Joins {
         }
     }
 
+    /// A commit that was not known to be stored was: those who are live and have not heard of it read it from the store.
+    /// `last_id` is each channel's last; the connections are to be fed.
+    pub(super) fn catch_up(&mut self, last_id: impl Fn(&str) -> u64) -> Vec<ConnectionId> {
+        let mut behind = Vec::new();
+        for (channel_name, subscribers) in &mut self.channels {
+            let last_id = last_id(channel_name);
+            for (id, subscription) in subscribers.iter_mut().filter(|(_, subscription)| subscription.live) {
+                if subscription.next <= last_id {
+                    subscription.live = false;
+                    behind.push((*id, channel_name.clone()));
+                }
+            }
+        }
+        let readers = &mut self.readers;
+        let replay = |(id, channel_name): (ConnectionId, String)| {
+            readers.entry(id).or_default().replaying.push_back(channel_name);
+            id
+        };
+        behind.into_iter().map(replay).collect()
+    }
+
     /// The channel has gone; `last_id` is its last message. Those who have it all are closed, the others then.
     pub(super) fn remove(&mut self, channel_name: &str, last_id: u64, effects: &mut VecDeque<Effect>) {
         let Some(subscribers) = self.channels.get_mut(channel_name) else { return };
