@@ -57,6 +57,14 @@ pub(super) struct Serve {
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     max_channels: u32,
 
+    /// How many channels one connection may join
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_joins: u32,
+
+    /// How many bytes of new messages a connection may leave unread, before it is closed as too slow
+    #[arg(long, value_name = "N", default_value_t = 1_048_576, value_parser = clap::value_parser!(u32).range(1024..))]
+    max_pushed: u32,
+
     /// How long a request may take from its first byte to its last, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     request_timeout: u32,
@@ -116,7 +124,9 @@ impl Serve {
         limits.max_payload = count(self.max_payload);
         limits.frame_timeout = Duration::from_secs(self.request_timeout.into());
         limits.write_timeout = Duration::from_secs(self.write_timeout.into());
+        limits.max_pushed = count(self.max_pushed);
         let mut hub_limits = HubLimits::default();
+        hub_limits.max_joins = count(self.max_joins);
         hub_limits.max_channels = count(self.max_channels);
         Ok(Config {
             listen: self.listen,
