@@ -9,8 +9,8 @@ use alloc::{
 use core::{mem, time::Duration};
 
 use super::{
-    ChannelLog, ChannelRecord, ConnectionId, Effect, Hub, Log, Moment, Peer, Snapshot, Storage, StoreCommand,
-    StoreOutcome, Write, refusal,
+    ChannelLog, ChannelRecord, ConnectionId, Effect, Hub, Log, Moment, Snapshot, Storage, StoreCommand, StoreOutcome,
+    Write, refusal,
     requests::{Intent, What},
 };
 use crate::{
@@ -22,6 +22,11 @@ use crate::{
 /// The most requests that one commit carries: enough to make the cost of a sync small for each, and few enough that
 /// the first of them does not wait long for the last.
 const MAX_COMMIT: usize = 4096;
+
+/// And the most text, in bytes, with what a push adds to it: everybody who has joined hears a commit at once, and it
+/// must not alone be more than a reader may leave unread.
+const MAX_COMMIT_BYTES: usize = 128 * 1024;
+const PUSH_OVERHEAD: usize = 100;
 
 /// When a channel whose lease has ended is looked at again after it could not be taken off the list.
 const LEASE_RETRY: Duration = Duration::from_secs(5);
@@ -80,7 +85,7 @@ impl Hub {
                 for Intent { asker, at, what } in mem::take(&mut self.waiting) {
                     let channel_name = match what {
                         What::Unhost(channel_name) => channel_name,
-                        What::Host(..) | What::Message { .. } => String::new(),
+                        What::Host { .. } | What::Message { .. } => String::new(),
                     };
                     self.not_stored(asker, at, &Response::Removed { channel_name });
                 }
@@ -99,18 +104,22 @@ impl Hub {
 
     /// Puts what waits into one commit. Ids are given here, where all earlier outcomes are known.
     pub(super) fn commit(&mut self) {
-        let count = self.waiting.len().min(MAX_COMMIT);
+        let mut bytes = 0;
+        let fits = |intent: &&Intent| {
+            let fits = bytes < MAX_COMMIT_BYTES;
+            if let What::Message { message, .. } = &intent.what {
+                bytes += message.username.len() + message.message_content.len() + PUSH_OVERHEAD;
+            }
+            fits
+        };
+        let count = self.waiting.iter().take(MAX_COMMIT).take_while(fits).count();
         let mut writes = Vec::with_capacity(count);
         let mut causes = Vec::with_capacity(count);
         let mut logs: BTreeMap<String, Log> = BTreeMap::new();
         for Intent { asker, at, what } in self.waiting.drain(..count) {
             let (write, response) = match what {
-                What::Host(Host { channel, lease }, peer) => {
+                What::Host { host: Host { channel, lease }, registered_from } => {
                     let channel_name = channel.channel_name.clone();
-                    let registered_from = match peer {
-                        Peer::Address(ip) => Some(ip),
-                        Peer::Operator => None,
-                    };
                     let position = self.directory.position_for(&channel_name);
                     let record = ChannelRecord { channel, registered_from, position, lease };
                     (Write::PutChannel(record), Response::Hosted { channel_name })
@@ -150,9 +159,12 @@ impl Hub {
     /// Takes what the store holds for the state.
     pub(super) fn take(&mut self, stored: Snapshot, now: Time) {
         self.directory.replace(stored.channels, now);
+        let before = mem::take(&mut self.logs);
         let log = |log: ChannelLog| {
             let ChannelLog { channel_name, last_id, first_id, last_timestamp } = log;
-            (channel_name, Log { last_id, first_id, last_timestamp })
+            // What retention has dropped since the store was read is not there again.
+            let dropped = before.get(&channel_name).map_or(1, |log| log.first_id);
+            (channel_name, Log { last_id, first_id: first_id.max(dropped), last_timestamp })
         };
         self.logs = stored.logs.into_iter().map(log).collect();
     }

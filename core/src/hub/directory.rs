@@ -70,6 +70,14 @@ impl Entry {
         }
     }
 
+    /// Where the HOST came from that registered it.
+    pub(super) const fn registered_from(&self) -> Option<IpAddr> {
+        match self.owner {
+            Owner::Operator => None,
+            Owner::Client(from) => from,
+        }
+    }
+
     pub(super) const fn is_fixed(&self) -> bool {
         matches!(self.owner, Owner::Operator)
     }

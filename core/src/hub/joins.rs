@@ -118,20 +118,11 @@ impl Joins {
     /// These messages of a channel, in order, are durable now.
     pub(super) fn publish(&mut self, channel_name: &str, messages: &[&StoredMessage], effects: &mut VecDeque<Effect>) {
         let Some(subscribers) = self.channels.get_mut(channel_name) else { return };
-        let (Some(first), Some(last)) = (messages.first(), messages.last()) else { return };
+        let Some(last) = messages.last() else { return };
         let mut to = Vec::new();
         for (id, subscription) in subscribers.iter_mut().filter(|(_, subscription)| subscription.live) {
-            if subscription.next <= first.id {
-                to.push(*id);
-            } else {
-                // A page that was read between the commit and its outcome had some of them already.
-                let rest = messages.iter().copied().filter(|message| message.id >= subscription.next);
-                let pushes = Pushes::new(rest);
-                if !pushes.is_empty() {
-                    effects.push_back(Effect::Push { to: alloc::vec![*id], pushes });
-                }
-            }
-            subscription.next = subscription.next.max(last.id + 1);
+            subscription.next = last.id + 1;
+            to.push(*id);
         }
         if !to.is_empty() {
             effects.push_back(Effect::Push { to, pushes: Pushes::new(messages.iter().copied()) });
@@ -147,8 +138,8 @@ impl Joins {
         Some((channel_name.clone(), subscription.next - 1))
     }
 
-    /// The page after `after` that was asked for is here: messages in order, or `None` if they cannot be read.
-    /// `last_id` is the channel's last.
+    /// The page after `after` that was asked for is here: messages in order and none beyond `last_id`, the channel's
+    /// last; or `None` if they cannot be read.
     pub(super) fn page(
         &mut self,
         id: ConnectionId,

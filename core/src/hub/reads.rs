@@ -1,6 +1,6 @@
 //! What is being read from the store, and for whom.
 
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use alloc::{collections::BTreeMap, string::String};
 
 use super::{ConnectionId, Effect, Hub, Page, Query, refusal};
 use crate::{
@@ -63,9 +63,10 @@ impl Hub {
     /// # Errors
     ///
     /// [`Misuse::UnexpectedOutcome`] if it was not asked for.
-    pub fn handle_page(&mut self, read: ReadId, page: Page) -> Result<(), Misuse> {
+    pub fn handle_page(&mut self, read: ReadId, mut page: Page) -> Result<(), Misuse> {
         match self.reads.open.remove(&read).ok_or(Misuse::UnexpectedOutcome)? {
             Purpose::History { connection, ticket, channel_name, newest } => {
+                self.cut(&channel_name, &mut page);
                 let reply = match page {
                     Some(messages) => {
                         Reply::Encoded(encode_history(&channel_name, &messages, newest, MAX_HISTORY).into())
@@ -76,13 +77,21 @@ impl Hub {
                 self.advance_blocked();
             }
             Purpose::Replay { connection, channel_name, after } => {
+                self.cut(&channel_name, &mut page);
                 let last_id = self.log(&channel_name).last_id;
-                let messages: Option<Vec<_>> = page;
-                self.joins.page(connection, &channel_name, after, messages.as_deref(), last_id, &mut self.effects);
+                self.joins.page(connection, &channel_name, after, page.as_deref(), last_id, &mut self.effects);
                 self.feed(connection);
             }
         }
         Ok(())
+    }
+
+    /// Drops what was stored by a commit whose outcome is not known yet: nobody may hear of it before.
+    fn cut(&self, channel_name: &str, page: &mut Page) {
+        let last_id = self.log(channel_name).last_id;
+        if let Some(messages) = page {
+            messages.retain(|message| message.id <= last_id);
+        }
     }
 
     pub(super) fn read_history(

@@ -4,7 +4,7 @@ use alloc::{
     collections::VecDeque,
     string::{String, ToString},
 };
-use core::mem;
+use core::{mem, net::IpAddr};
 
 use super::{ConnectionId, Hub, Moment, Peer, Storage, refusal};
 use crate::{
@@ -33,7 +33,7 @@ pub(super) struct Intent {
 
 #[derive(Debug)]
 pub(super) enum What {
-    Host(Host, Peer),
+    Host { host: Host, registered_from: Option<IpAddr> },
     Unhost(String),
     Message { message: Message, channel_name: String },
 }
@@ -115,7 +115,7 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.storing -= 1;
         let request = match what {
-            What::Host(host, _) => Request::Host(host),
+            What::Host { host, .. } => Request::Host(host),
             What::Unhost(channel_name) => Request::Unhost { channel_name },
             What::Message { message, .. } => Request::Message(message),
         };
@@ -166,8 +166,12 @@ impl Hub {
         }
     }
 
-    fn decide_host(&mut self, peer: Peer, host: Host, now: Time) -> Result<Decision, ErrorResponse> {
+    fn decide_host(&mut self, peer: Peer, mut host: Host, now: Time) -> Result<Decision, ErrorResponse> {
         let name = &host.channel.channel_name;
+        let mut registered_from = match peer {
+            Peer::Address(ip) => Some(ip),
+            Peer::Operator => None,
+        };
         match self.directory.get(name) {
             Some(entry) if entry.channel.address.same_place(&host.channel.address) => {
                 let sets_lease = !entry.is_fixed() && entry.is_hosted_by(peer);
@@ -178,6 +182,9 @@ impl Hub {
                     }
                     return Ok(Response::Hosted { channel_name: name.clone() }.into());
                 }
+                // Only the lease changes: it stays listed as it was registered, and by whom.
+                registered_from = entry.registered_from();
+                host.channel = entry.channel.clone();
             }
             // What the command line fixed stays where it is, whoever asks.
             Some(entry) if entry.is_fixed() || !entry.is_hosted_by(peer) => {
@@ -193,8 +200,8 @@ impl Hub {
                 }
             }
         }
-        self.changing.insert(name.clone());
-        Ok(Decision::Store(What::Host(host, peer)))
+        self.changing.insert(host.channel.channel_name.clone());
+        Ok(Decision::Store(What::Host { host, registered_from }))
     }
 
     fn decide_unhost(&mut self, peer: Peer, channel_name: String) -> Result<Decision, ErrorResponse> {
