@@ -103,6 +103,13 @@ impl Hub {
         limit: u16,
     ) {
         let newest = !matches!(range, HistoryRange::After(_));
+        // From the end that is known: what was stored by a commit whose outcome is not must not take another's place.
+        let end = self.log(&channel_name).last_id + 1;
+        let range = match range {
+            HistoryRange::After(id) => HistoryRange::After(id),
+            HistoryRange::Before(id) => HistoryRange::Before(id.min(end)),
+            HistoryRange::Last => HistoryRange::Before(end),
+        };
         let query = Query { channel_name: channel_name.clone(), range, limit: limit.into(), max_bytes: MAX_HISTORY };
         let read = self.reads.open(Purpose::History { connection, ticket, channel_name, newest });
         self.effects.push_back(Effect::Read(read, query));
