@@ -1,12 +1,14 @@
 //! What the server is to do, from the words of its command line.
 
-use std::{collections::HashSet, env, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{collections::HashSet, env, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use chanwire_core::{
     Limits,
     hub::HubLimits,
     wire::{Address, Channel, Host, Request},
 };
+
+use crate::store::Retention;
 
 /// Everything that `chanwire serve` needs to know.
 #[derive(Clone, Debug)]
@@ -22,6 +24,12 @@ pub(crate) struct Config {
     /// Names, beside loopback's, by which the page may be asked for.
     pub(crate) http_hosts: Vec<String>,
     pub(crate) data_dir: PathBuf,
+    /// How much is kept of each channel.
+    pub(crate) retention: Retention,
+    /// Other servers on whose lists the hosted channels stand while the process runs.
+    pub(crate) trackers: Vec<Address>,
+    /// For how many seconds such a server keeps a channel listed that it does not hear of.
+    pub(crate) lease: u32,
     pub(crate) limits: Limits,
     pub(crate) hub_limits: HubLimits,
     pub(crate) max_connections: u32,
@@ -126,6 +134,38 @@ pub(crate) fn given_addresses(
     bound.iter().enumerate().map(|(index, listener)| of(index, listener)).collect()
 }
 
+/// A number with one of these units.
+fn with_unit(text: &str, units: &[(&str, u64)]) -> Result<u64, String> {
+    let wrong = || {
+        let units: Vec<&str> = units.iter().map(|(unit, _)| *unit).filter(|unit| !unit.is_empty()).collect();
+        format!("expected a number from 1 with one of the units {}", units.join(", "))
+    };
+    let unit = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(unit).ok_or_else(wrong)?;
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+    let product = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*factor));
+    // SQLite counts this far.
+    product.filter(|product| (1..=i64::MAX.unsigned_abs()).contains(product)).ok_or_else(wrong)
+}
+
+/// A time such as `90s`, `30m`, `12h` or `30d`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    with_unit(text, &[("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)]).map(Duration::from_secs)
+}
+
+/// A size such as `65536`, `512K`, `100M` or `2G`: a K is 1024 bytes. `unlimited` is none.
+pub(crate) fn bytes(text: &str) -> Result<Size, String> {
+    if text == "unlimited" {
+        return Ok(Size(None));
+    }
+    let sized = with_unit(text, &[("", 1), ("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("T", 1 << 40)]);
+    sized.map(|bytes| Size(Some(bytes))).map_err(|why| format!("{why}, or none of them, or `unlimited`"))
+}
+
+/// So many bytes, or as many as come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) Option<u64>);
+
 /// The data directory where none is named: the XDG base directory rule.
 pub(crate) fn default_data_dir() -> Option<PathBuf> {
     let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -162,6 +202,23 @@ mod tests {
         ] {
             let error = hosted(text).unwrap_err();
             assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn times_and_sizes_have_units() {
+        for (text, seconds) in [("1s", 1), ("90m", 5400), ("12h", 43_200), ("30d", 2_592_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for (text, count) in [("1", 1), ("2K", 2048), ("3M", 3 << 20), ("1G", 1 << 30), ("2T", 2 << 40)] {
+            assert_eq!(bytes(text), Ok(Size(Some(count))), "{text}");
+        }
+        assert_eq!(bytes("unlimited"), Ok(Size(None)));
+        for text in ["", "0s", "5", "d", "-1d", "1.5h", "1w", "1 d", "é", "18446744073709551615d"] {
+            assert!(duration(text).unwrap_err().contains("units s, m, h, d"), "{text}");
+        }
+        for text in ["", "0", "1k", "G", "1GiB", "-1", "9223372036854775808", "9000000T"] {
+            assert!(bytes(text).unwrap_err().contains("K, M, G, T, or none of them"), "{text}");
         }
     }
 

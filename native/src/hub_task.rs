@@ -33,6 +33,8 @@ pub(crate) enum Input {
     Outcome(StoreOutcome),
     /// The store has read what it was asked for.
     Page(ReadId, Page),
+    /// Retention has dropped a channel's messages below this id.
+    Trimmed { channel_name: String, first_id: u64 },
     /// A listener's own addresses have changed.
     OwnAddresses(ListenerId, Vec<Address>),
     /// The server stops: connections are to finish what is owed, and close.
@@ -121,6 +123,7 @@ fn tell(hub: &mut Hub, mailboxes: &mut Mailboxes, input: Input, now: Moment) -> 
             mailboxes.open.remove(&id);
             hub.disconnect(id);
         }
+        Input::Trimmed { channel_name, first_id } => hub.handle_trimmed(&channel_name, first_id),
         Input::OwnAddresses(listener, own) => hub.set_own_addresses(listener, own),
         Input::StopConnections => mailboxes.stop(),
         Input::Stop => {}

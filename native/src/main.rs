@@ -15,6 +15,7 @@ mod mailbox;
 mod own;
 mod server;
 mod store;
+mod tracker;
 
 use std::process::ExitCode;
 

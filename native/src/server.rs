@@ -28,7 +28,10 @@ use crate::{
     hub_task::{self, HubSender, Input, Storage},
     listener::Acceptor,
     own::{self, Own},
-    store::{self, ReaderHandle, SqliteReader, SqliteStore, Store as _, StoreError, StoreHandle},
+    store::{
+        self, ReaderHandle, SqliteReader, SqliteStore, Store as _, StoreError, StoreHandle, Trimmer, TrimmerHandle,
+    },
+    tracker,
 };
 
 /// How many connections may wait to be accepted, if the system allows as many.
@@ -62,7 +65,7 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
     let max_connections = file_limit::raise(config.max_connections).map_err(system("raise the limit of open files"))?;
 
     let mut store = SqliteStore::open(&config.data_dir)?;
-    let reader = store.reader()?;
+    let (reader, trimmer) = (store.reader()?, store.trimmer(config.retention)?);
     let clock = Clock::start();
     let mut hub = Hub::new(config.hub_limits.clone(), store.load()?, clock.now());
     let listeners = bind(&config)?;
@@ -79,7 +82,7 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
     banner(&config, &listeners, page.as_ref());
 
     let (tell_hub, told) = mpsc::unbounded_channel();
-    let mut hub_task = start_hub(hub, told, tell_hub.clone(), store, reader, clock)?;
+    let mut hub_task = start_hub(hub, told, tell_hub.clone(), store, reader, trimmer, clock)?;
     let watch_addresses = tokio::spawn(own::watch(registered.clone(), tell_hub.clone()));
     let acceptor = Acceptor::new(config.limits, max_connections, tell_hub.clone(), clock);
     let mut parts = JoinSet::new();
@@ -88,6 +91,10 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
     }
     if let Some(socket) = operator_socket(&config.data_dir) {
         parts.spawn(acceptor.clone().run_operator(socket, stopping.clone()));
+    }
+    let channels: Vec<Channel> = config.hosted.iter().map(|hosted| hosted.channel.clone()).collect();
+    for tracker in config.trackers {
+        parts.spawn(tracker::keep(tracker, channels.clone(), config.lease, stopping.clone(), clock));
     }
     let (page_failed, mut page_failure) = mpsc::channel(1);
     if let Some(page) = page {
@@ -138,6 +145,7 @@ fn start_hub(
     tell_hub: HubSender,
     store: SqliteStore,
     reader: SqliteReader,
+    trimmer: Trimmer,
     clock: Clock,
 ) -> Result<JoinHandle<Stores>, ServeError> {
     let outcomes = tell_hub.clone();
@@ -148,7 +156,11 @@ fn start_hub(
     let reader = store::start_reader(reader, move |read, page| {
         let _ = pages.send(Input::Page(read, page));
     })?;
-    let mut stores = Stores { store, reader, tell_hub };
+    let trims = tell_hub.clone();
+    let trimmer = store::start_trimmer(trimmer, move |channel_name, first_id| {
+        let _ = trims.send(Input::Trimmed { channel_name, first_id });
+    })?;
+    let mut stores = Stores { store, reader, trimmer, tell_hub };
     Ok(tokio::spawn(async move {
         hub_task::run(hub, told, &mut stores, clock).await;
         stores
@@ -159,6 +171,7 @@ fn start_hub(
 struct Stores {
     store: StoreHandle,
     reader: ReaderHandle,
+    trimmer: TrimmerHandle,
     tell_hub: HubSender,
 }
 
@@ -178,6 +191,7 @@ impl Storage for Stores {
 
 impl Stores {
     fn close(self) {
+        self.trimmer.close();
         self.reader.close();
         self.store.close();
     }

@@ -1,6 +1,6 @@
 //! Every example that the protocol's text gives, byte for byte, and what each one means.
 
-use chanwire_core::wire::{Address, Blame, Channel, Command, ErrorResponse, Message, Request, Response, Timestamp};
+use chanwire_core::wire::{Address, Blame, Channel, Command, ErrorResponse, Host, Message, Request, Response, Timestamp};
 
 /// The request for the list.
 pub const LIST: &[u8] = b"LIST\r\n";
@@ -44,7 +44,7 @@ pub fn channels() -> [Channel; 2] {
 pub fn requests() -> [(&'static [u8], Request); 3] {
     let [channel, _] = channels();
     let message = Message { username: "user1".into(), message_content: "Hello, World!".into(), channel_name: None };
-    [(LIST, Request::List), (HOST, Request::Host(channel)), (MESSAGE, Request::Message(message))]
+    [(LIST, Request::List), (HOST, Request::Host(Host { channel, lease: None })), (MESSAGE, Request::Message(message))]
 }
 
 /// Each example answer, the command that it answers, and what it means.

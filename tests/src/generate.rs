@@ -1,6 +1,8 @@
 //! Generators: values, JSON texts and whole streams, right, nearly right and wrong.
 
-use chanwire_core::wire::{Address, Channel, ErrorResponse, Message, Request, Response, StoredMessage, Timestamp};
+use chanwire_core::wire::{
+    Address, Channel, ErrorResponse, HistoryRange, Host, JoinFrom, Message, Request, Response, StoredMessage, Timestamp,
+};
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::Config};
 
 use crate::respell::Json;
@@ -69,14 +71,40 @@ pub fn timestamp() -> impl Strategy<Value = Timestamp> {
     prop_oneof![0_i64..4_102_444_800, any::<i64>()].prop_map(Timestamp::from_unix)
 }
 
+/// A message's number in its channel.
+pub fn id() -> impl Strategy<Value = u64> {
+    prop_oneof![1..100_u64, Just((1 << 53) - 1), 1..1_u64 << 53]
+}
+
+/// A message's number, or 0.
+fn id_or_zero() -> impl Strategy<Value = u64> {
+    prop_oneof![1 => Just(0), 4 => id()]
+}
+
 /// A request that a server accepts.
 pub fn request() -> impl Strategy<Value = Request> {
     let message = (name(), text(1..40), proptest::option::of(name()))
         .prop_map(|(username, message_content, channel_name)| Message { username, message_content, channel_name });
+    let lease = proptest::option::of(prop_oneof![Just(10), Just(86_400), 10..=86_400_u32]);
+    let from = prop_oneof![
+        id_or_zero().prop_map(JoinFrom::After),
+        prop_oneof![Just(0), Just(1000), 0..=1000_u16].prop_map(JoinFrom::Last),
+    ];
+    let range = prop_oneof![
+        Just(HistoryRange::Last),
+        id_or_zero().prop_map(HistoryRange::After),
+        id().prop_map(HistoryRange::Before),
+    ];
+    let limit = prop_oneof![Just(1), Just(100), Just(1000), 1..=1000_u16];
     prop_oneof![
-        1 => Just(Request::List),
-        3 => channel().prop_map(Request::Host),
-        3 => message.prop_map(Request::Message),
+        2 => Just(Request::List),
+        4 => (channel(), lease).prop_map(|(channel, lease)| Request::Host(Host { channel, lease })),
+        5 => message.prop_map(Request::Message),
+        1 => name().prop_map(|channel_name| Request::Unhost { channel_name }),
+        2 => (name(), from).prop_map(|(channel_name, from)| Request::Join { channel_name, from }),
+        1 => name().prop_map(|channel_name| Request::Leave { channel_name }),
+        2 => (name(), range, limit)
+            .prop_map(|(channel_name, range, limit)| Request::History { channel_name, range, limit }),
     ]
 }
 
@@ -92,6 +120,12 @@ pub fn response() -> impl Strategy<Value = Response> {
     prop_oneof![
         vec(channel(), 0..4).prop_map(Response::Channels),
         name().prop_map(|channel_name| Response::Hosted { channel_name }),
+        name().prop_map(|channel_name| Response::Removed { channel_name }),
+        name().prop_map(|channel_name| Response::Left { channel_name }),
+        (name(), id(), id_or_zero())
+            .prop_map(|(channel_name, first_id, last_id)| Response::Joined { channel_name, first_id, last_id }),
+        (name(), vec(stored_message(), 0..4))
+            .prop_map(|(channel_name, messages)| Response::History { channel_name, messages }),
         timestamp().prop_map(|timestamp| Response::Delivered { timestamp }),
         error,
     ]
@@ -99,8 +133,7 @@ pub fn response() -> impl Strategy<Value = Response> {
 
 /// A message as its channel keeps it.
 pub fn stored_message() -> impl Strategy<Value = StoredMessage> {
-    let id = prop_oneof![1..100_u64, Just((1 << 53) - 1), 1..1_u64 << 53];
-    (name(), id, name(), text(1..40), timestamp()).prop_map(
+    (name(), id(), name(), text(1..40), timestamp()).prop_map(
         |(channel_name, id, username, message_content, timestamp)| StoredMessage {
             channel_name,
             id,
@@ -191,12 +224,12 @@ fn segment() -> impl Strategy<Value = Vec<u8>> {
         out
     });
     let word = prop_oneof![
-        4 => select(vec!["LIST", "HOST", "MESSAGE", "PING", "list", "OK", "REQUEST_ERROR", "SERVER_ERROR"]).prop_map(String::from),
+        4 => select(vec!["LIST", "HOST", "MESSAGE", "JOIN", "LEAVE", "HISTORY", "UNHOST", "PING", "list", "OK", "REQUEST_ERROR", "SERVER_ERROR"]).prop_map(String::from),
         1 => "[A-Za-z_]{1,34}",
     ];
     let ending = select(vec!["\r\n", "\r\n", "\r\n", "\r\n ", "\n", "\r", "\r\r\n", "", " \r\n", ":"]);
     let line = (word, ending).prop_map(|(word, ending)| format!("{word}{ending}").into_bytes());
-    let respelled = (select(vec!["HOST\r\n", "MESSAGE\r\n \n", "PING\r\n", "LIST\r\n\t"]), object_text())
+    let respelled = (select(vec!["HOST\r\n", "MESSAGE\r\n \n", "JOIN\r\n", "PING\r\n", "LIST\r\n\t"]), object_text())
         .prop_map(|(line, text)| [line.as_bytes(), &text].concat());
     prop_oneof![
         4 => frame,

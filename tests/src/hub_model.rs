@@ -1,11 +1,12 @@
 //! What the protocol says of channels, written down as plainly as it is said there: nothing is indexed, cached or
 //! remembered, every question is answered from the whole list.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use chanwire_core::{
-    hub::{ChannelRecord, Snapshot, Write},
-    wire::{Address, Channel, ErrorResponse, Message, Request, Response},
+    Time,
+    hub::{ChannelRecord, Peer, Snapshot, Write},
+    wire::{Address, Channel, ErrorResponse, Host, JoinFrom, Message, Request, Response},
 };
 
 /// The directory as far as it is known to be stored, and what the operator set.
@@ -17,8 +18,12 @@ pub struct Model {
     pub limit: usize,
     fixed: Vec<Channel>,
     stored: Vec<ChannelRecord>,
-    /// Every name that was ever listed, in order of creation.
+    /// Every name that is listed or hidden by a fixed one, in order of creation.
     order: Vec<String>,
+    /// The first id that is kept and the last that was given, where any was.
+    logs: BTreeMap<String, (u64, u64)>,
+    /// From when each lease is counted.
+    since: BTreeMap<String, Time>,
 }
 
 /// What is right to do with a request.
@@ -32,6 +37,10 @@ pub enum Decision {
     Append(String),
     /// Store the channel, then answer.
     Put,
+    /// Take the channel off the list, then answer.
+    Remove,
+    /// The channel lives here: what follows is between the connection and it.
+    Here(String),
 }
 
 /// An IPv4 address in an IPv6 one's clothes is itself.
@@ -65,31 +74,53 @@ pub fn same_place(a: &Address, b: &Address) -> bool {
 impl Model {
     /// A server with these own addresses for each listener that knows no channel.
     #[must_use]
-    pub const fn new(own: Vec<Vec<Address>>, limit: usize) -> Self {
-        Self { own, limit, fixed: Vec::new(), stored: Vec::new(), order: Vec::new() }
+    pub fn new(own: Vec<Vec<Address>>, limit: usize) -> Self {
+        let (logs, since) = (BTreeMap::new(), BTreeMap::new());
+        Self { own, limit, fixed: Vec::new(), stored: Vec::new(), order: Vec::new(), logs, since }
     }
 
-    /// Nothing is known but what a store holds.
-    pub fn load(&mut self, stored: Snapshot) {
-        self.stored = stored.channels;
+    /// Nothing is known but what a store holds. A lease that is the same goes on.
+    pub fn load(&mut self, stored: Snapshot, now: Time) {
+        let before = std::mem::replace(&mut self.stored, stored.channels);
         self.stored.sort_by_key(|record| record.position);
+        let is_known = |name: &String| {
+            let fixed = self.fixed.iter().any(|channel| channel.channel_name == *name);
+            fixed || self.stored.iter().any(|record| record.channel.channel_name == *name)
+        };
+        self.order.retain(is_known);
         for record in &self.stored {
             let name = &record.channel.channel_name;
             if !self.order.contains(name) {
                 self.order.push(name.clone());
             }
+            let same = |other: &ChannelRecord| other.channel.channel_name == *name && other.lease == record.lease;
+            if !before.iter().any(same) {
+                self.since.insert(name.clone(), now);
+            }
         }
+        self.logs = stored.logs.into_iter().map(|log| (log.channel_name, (log.first_id, log.last_id))).collect();
     }
 
     /// These writes are durable.
     pub fn commit(&mut self, writes: &[Write]) {
         for write in writes {
-            if let Write::PutChannel(record) = write {
-                let name = &record.channel.channel_name;
-                self.stored.retain(|other| other.channel.channel_name != *name);
-                self.stored.push(record.clone());
-                if !self.order.contains(name) {
-                    self.order.push(name.clone());
+            match write {
+                Write::PutChannel(record) => {
+                    let name = &record.channel.channel_name;
+                    self.stored.retain(|other| other.channel.channel_name != *name);
+                    self.stored.push(record.clone());
+                    if !self.order.contains(name) {
+                        self.order.push(name.clone());
+                    }
+                }
+                Write::RemoveChannel(name) => {
+                    self.stored.retain(|other| other.channel.channel_name != *name);
+                    self.fixed.retain(|other| other.channel_name != *name);
+                    self.order.retain(|other| other != name);
+                }
+                Write::Append(message) => {
+                    let log = self.logs.entry(message.channel_name.clone()).or_insert((1, 0));
+                    log.1 = message.id;
                 }
             }
         }
@@ -104,12 +135,38 @@ impl Model {
         self.fixed.push(channel);
     }
 
-    /// The channel of this name, and where it was registered from; nowhere if the operator fixed it.
+    /// It is known that retention has dropped the messages below this id.
+    pub fn trim(&mut self, name: &str, first_id: u64) {
+        if let Some(log) = self.logs.get_mut(name) {
+            log.0 = log.0.max(first_id);
+        }
+    }
+
+    /// A channel's lease is counted from here on.
+    pub fn renew(&mut self, name: &str, from: Time) {
+        self.since.insert(name.into(), from);
+    }
+
+    /// When the lease of a stored channel ends, if it has one.
     #[must_use]
-    pub fn find(&self, name: &str) -> Option<(&Channel, Option<IpAddr>)> {
+    pub fn lease_end(&self, name: &str) -> Option<Time> {
+        let record = self.stored.iter().find(|record| record.channel.channel_name == name)?;
+        let lease = std::time::Duration::from_secs(record.lease?.into());
+        Some(self.since.get(name)?.after(lease))
+    }
+
+    /// The first id that is kept in a channel and the last that was given.
+    #[must_use]
+    pub fn log(&self, name: &str) -> (u64, u64) {
+        self.logs.get(name).copied().unwrap_or((1, 0))
+    }
+
+    /// The channel of this name, and how it is stored; not at all if the operator fixed it.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<(&Channel, Option<&ChannelRecord>)> {
         let fixed = self.fixed.iter().find(|channel| channel.channel_name == name).map(|channel| (channel, None));
         let stored = self.stored.iter().find(|record| record.channel.channel_name == name);
-        fixed.or_else(|| stored.map(|record| (&record.channel, Some(record.registered_from))))
+        fixed.or_else(|| stored.map(|record| (&record.channel, Some(record))))
     }
 
     /// What LIST shows.
@@ -122,50 +179,136 @@ impl Model {
         self.own.get(listener).is_some_and(|own| own.iter().any(|own| same_place(own, &channel.address)))
     }
 
-    /// What is right to do with a request from this address to this listener.
+    /// Whether a channel of this name lives at this server.
     #[must_use]
-    pub fn decide(&self, peer: IpAddr, listener: usize, request: &Request) -> Decision {
+    pub fn is_here(&self, name: &str) -> bool {
+        let lives = |(channel, _): (&Channel, _)| (0..self.own.len()).any(|listener| self.lives_at(listener, channel));
+        self.find(name).is_some_and(lives)
+    }
+
+    /// What is right to do with a request of this peer at this listener; at none if it is the operator's.
+    #[must_use]
+    pub fn decide(&self, peer: Peer, listener: Option<usize>, request: &Request) -> Decision {
         match request {
-            Request::Host(channel) => self.decide_host(plain(peer), channel),
+            Request::Host(host) => self.decide_host(peer, host),
             Request::Message(message) => self.decide_message(listener, message),
+            Request::Unhost { channel_name } => match self.find(channel_name) {
+                None => not_found(channel_name),
+                Some(_) if self.is_host(peer, channel_name) => Decision::Remove,
+                Some(_) => error(
+                    "Not the channel's host",
+                    format!("Only its host may remove the channel '{channel_name}'"),
+                ),
+            },
+            Request::Join { channel_name, .. }
+            | Request::Leave { channel_name }
+            | Request::History { channel_name, .. } => {
+                self.refuse_elsewhere(channel_name).unwrap_or_else(|| Decision::Here(channel_name.clone()))
+            }
             _ => Decision::Answer(Response::Channels(self.listed())),
         }
     }
 
-    fn decide_host(&self, peer: IpAddr, channel: &Channel) -> Decision {
+    /// What JOIN is answered by somebody who has joined these channels, each of which counts toward this limit.
+    #[must_use]
+    pub fn join(&self, name: &str, from: JoinFrom, joined: &[String], limit: usize) -> Decision {
+        let (first_kept, last_id) = self.log(name);
+        if joined.iter().any(|other| other == name) {
+            return error("Already joined", format!("This connection has joined '{name}' already"));
+        }
+        if joined.len() >= limit {
+            return error("Limit reached", format!("A connection may join at most {limit} channels"));
+        }
+        let wanted = match from {
+            JoinFrom::After(id) if id > last_id => {
+                return error("Invalid payload", format!("Field 'after' is beyond the last id {last_id}"));
+            }
+            JoinFrom::After(id) => id + 1,
+            JoinFrom::Last(count) => (last_id + 1).saturating_sub(count.into()),
+        };
+        Decision::Answer(Response::Joined { channel_name: name.into(), first_id: wanted.max(first_kept), last_id })
+    }
+
+    /// Whether this peer has the rights of the channel's host.
+    fn is_host(&self, peer: Peer, name: &str) -> bool {
+        let Peer::Address(ip) = peer else { return true };
+        let ip = plain(ip);
+        self.find(name).is_some_and(|(channel, record)| {
+            record.is_some_and(|record| {
+                record.registered_from == Some(ip) || meanings(&channel.address).contains(&ip.to_string())
+            })
+        })
+    }
+
+    fn decide_host(&self, peer: Peer, Host { channel, lease }: &Host) -> Decision {
         let name = &channel.channel_name;
-        let Some((listed, from)) = self.find(name) else {
+        let Some((listed, record)) = self.find(name) else {
             return if self.listed().len() >= self.limit { Decision::Refuse("Limit reached") } else { Decision::Put };
         };
-        let its_host = from == Some(peer) || meanings(&listed.address).contains(&peer.to_string());
-        if same_place(&listed.address, &channel.address) {
-            Decision::Answer(Response::Hosted { channel_name: name.clone() })
-        } else if from.is_some() && its_host {
-            Decision::Put
-        } else {
-            error("Channel already exists", format!("The channel '{name}' is hosted at {}", listed.address))
+        let may_change = record.is_some() && self.is_host(peer, name);
+        if !same_place(&listed.address, &channel.address) {
+            let details = format!("The channel '{name}' is hosted at {}", listed.address);
+            return if may_change { Decision::Put } else { error("Channel already exists", details) };
+        }
+        if may_change && record.is_some_and(|record| record.lease != *lease) {
+            return Decision::Put;
+        }
+        Decision::Answer(Response::Hosted { channel_name: name.clone() })
+    }
+
+    /// Whether this HOST makes its channel's lease count anew, and changes nothing else.
+    #[must_use]
+    pub fn renews(&self, peer: Peer, host: &Host) -> bool {
+        let name = &host.channel.channel_name;
+        let stored = self.find(name).and_then(|(_, record)| record);
+        let same =
+            |record: &ChannelRecord| same_place(&record.channel.address, &host.channel.address) && record.lease == host.lease;
+        stored.is_some_and(same) && self.is_host(peer, name)
+    }
+
+    /// What is stored when this HOST is: it registers anew, or it sets the lease of what stays as it was registered.
+    #[must_use]
+    pub fn record(&self, peer: Peer, host: &Host) -> (Channel, Option<IpAddr>, Option<u32>) {
+        let stored = self.find(&host.channel.channel_name).and_then(|(_, record)| record);
+        match stored.filter(|record| same_place(&record.channel.address, &host.channel.address)) {
+            Some(record) => (record.channel.clone(), record.registered_from, host.lease),
+            None => {
+                let from = match peer {
+                    Peer::Address(ip) => Some(plain(ip)),
+                    Peer::Operator => None,
+                };
+                (host.channel.clone(), from, host.lease)
+            }
         }
     }
 
-    fn decide_message(&self, listener: usize, message: &Message) -> Decision {
-        let Some(name) = &message.channel_name else {
-            let here: Vec<_> = self.listed().into_iter().filter(|channel| self.lives_at(listener, channel)).collect();
-            return match here.as_slice() {
-                [] => Decision::Refuse("Channel not found"),
-                [channel] => Decision::Append(channel.channel_name.clone()),
-                _ => error("Invalid payload", "Missing required field 'channel_name'".into()),
-            };
-        };
+    fn refuse_elsewhere(&self, name: &str) -> Option<Decision> {
         match self.find(name) {
-            None => error("Channel not found", format!("The requested channel '{name}' does not exist")),
-            Some((channel, _)) if (0..self.own.len()).any(|listener| self.lives_at(listener, channel)) => {
-                Decision::Append(name.clone())
-            }
-            Some((channel, _)) => {
-                error("Channel hosted elsewhere", format!("The channel '{name}' is hosted at {}", channel.address))
-            }
+            None => Some(not_found(name)),
+            Some(_) if self.is_here(name) => None,
+            Some((channel, _)) => Some(error(
+                "Channel hosted elsewhere",
+                format!("The channel '{name}' is hosted at {}", channel.address),
+            )),
         }
     }
+
+    fn decide_message(&self, listener: Option<usize>, message: &Message) -> Decision {
+        if let Some(name) = &message.channel_name {
+            return self.refuse_elsewhere(name).unwrap_or_else(|| Decision::Append(name.clone()));
+        }
+        let at = |channel: &Channel| listener.is_some_and(|listener| self.lives_at(listener, channel));
+        let here: Vec<_> = self.listed().into_iter().filter(at).collect();
+        match here.as_slice() {
+            [] => Decision::Refuse("Channel not found"),
+            [channel] => Decision::Append(channel.channel_name.clone()),
+            _ => error("Invalid payload", "Missing required field 'channel_name'".into()),
+        }
+    }
+}
+
+fn not_found(name: &str) -> Decision {
+    error("Channel not found", format!("The requested channel '{name}' does not exist"))
 }
 
 fn error(error: &'static str, details: String) -> Decision {

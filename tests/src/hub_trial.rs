@@ -1,22 +1,31 @@
 //! A hub on trial: its connections, its store, and a judge that checks every effect against the laws of the protocol.
 #![expect(clippy::panic, clippy::expect_used, reason = "a panic is how a test fails")]
 
+mod hearing;
+mod judge;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    mem,
     net::IpAddr,
+    time::Duration,
 };
 
 use chanwire_core::{
     Limits, Time,
-    endpoint::{Endpoint as _, Reply, Server, ServerEvent, Ticket},
-    hub::{ConnectionId, Effect, Hub, HubLimits, ListenerId, StoreCommand, StoreOutcome, Write},
-    wire::{Address, Channel, Decoder, Item, Request, Response, Status, Timestamp},
+    endpoint::{Endpoint as _, Server, ServerEvent},
+    hub::{
+        ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Page, Peer, Query, ReadId, StoreCommand, StoreOutcome,
+    },
+    wire::{Address, Channel, Decoder, ErrorResponse, Item, Request, Response, Status, Timestamp},
 };
 
 use crate::{
-    hub_model::{Decision, Model, not_stored, plain, same_place},
+    hub_model::Model,
     store::{Disk, Fate},
 };
+use hearing::Hearing;
+use judge::{Asked, Finished};
 
 /// A hub, its store and its connections. Whatever is done with it, the laws are checked:
 ///
@@ -26,7 +35,11 @@ use crate::{
 /// - what is acknowledged is in the store, and LIST shows nothing that is not;
 /// - the store has one command at a time, after a failure it is read before it is written, and a HOST that changes
 ///   nothing writes nothing;
-/// - when the store has nothing to do, nothing is unanswered and no connection that left is kept.
+/// - who joined a channel is pushed every message from the first promised id on, once, in order, as it is stored; who
+///   did not is pushed nothing; and a connection is closed for a channel only when that has gone and all of it was
+///   pushed;
+/// - when the store has nothing to do, nothing is unanswered, every reader that has read has everything, and no
+///   connection that left is kept.
 #[derive(Debug)]
 pub struct Trial {
     /// The hub.
@@ -37,13 +50,50 @@ pub struct Trial {
     pub model: Model,
     /// What the store was asked for and has not answered.
     pub command: Option<StoreCommand>,
+    /// What the store was asked to read and has not given.
+    reads: VecDeque<Reading>,
     setup: Setup,
     listeners: Vec<ListenerId>,
     clients: BTreeMap<u64, Client>,
     next_client: u64,
+    /// How many times messages were pushed, to however many connections at once.
+    pub pushes: usize,
+    /// What the clock says.
+    pub now: Time,
     /// The model is known to be what is stored.
     trusted: bool,
     finished: Option<Finished>,
+    /// The page that was just told.
+    told_page: Option<Told>,
+    /// Connections that were closed and are not told to have gone.
+    closed: BTreeSet<u64>,
+}
+
+/// What the store was asked to read.
+#[derive(Debug)]
+struct Reading {
+    id: ReadId,
+    query: Query,
+    /// The channel's last id, as it was known then.
+    known: u64,
+    /// What was found, once it was read, and the channel's first id at that time.
+    found: Option<(Page, u64)>,
+}
+
+/// A page that was read.
+#[derive(Debug)]
+struct Told {
+    query: Query,
+    known: u64,
+    page: Page,
+    first_id: u64,
+}
+
+impl Reading {
+    fn read(&mut self, disk: &Disk, can: bool) {
+        let page = can.then(|| disk.read(&self.query));
+        self.found.get_or_insert((page, disk.first_id(&self.query.channel_name)));
+    }
 }
 
 /// How a server is started.
@@ -55,12 +105,14 @@ pub struct Setup {
     pub fixed: Vec<Channel>,
     /// The most channels that are listed.
     pub limit: usize,
+    /// The most channels that a connection may join.
+    pub joins: usize,
 }
 
 #[derive(Debug)]
 struct Client {
-    peer: IpAddr,
-    listener: usize,
+    peer: Peer,
+    listener: Option<usize>,
     server: Server,
     asked: Vec<Asked>,
     gone: bool,
@@ -69,58 +121,43 @@ struct Client {
     taken: (usize, usize),
     /// How many bytes and answers were compared with what was to be written.
     compared: (usize, usize),
+    hearing: Hearing,
 }
-
-#[derive(Debug)]
-struct Asked {
-    ticket: String,
-    request: Request,
-    at: Timestamp,
-    reply: Option<Vec<u8>>,
-    /// It is in the commit that is with the store.
-    storing: bool,
-    /// The channels that it was ever right to append it to, by what was known while it waited.
-    routes: BTreeSet<String>,
-}
-
-/// A command whose outcome has just been told.
-#[derive(Debug)]
-struct Finished {
-    outcome: StoreOutcome,
-    /// The HOSTs that were with the store and are not answered yet.
-    puts: Vec<(Channel, IpAddr)>,
-    /// What the messages say that were with the store and are not answered yet.
-    messages: BTreeSet<String>,
-}
-
-const NOW: Time = Time::from_millis(0);
 
 impl Trial {
     /// A server that starts over this store.
     #[must_use]
     pub fn start(setup: Setup, disk: Disk) -> Self {
+        Self::start_at(setup, disk, Time::default())
+    }
+
+    fn start_at(setup: Setup, disk: Disk, now: Time) -> Self {
         let mut limits = HubLimits::default();
-        limits.max_channels = setup.limit;
-        let mut hub = Hub::new(limits, disk.snapshot());
+        (limits.max_channels, limits.max_joins) = (setup.limit, setup.joins);
+        let mut hub = Hub::new(limits, disk.snapshot(), now);
         let mut model = Model::new(setup.own.clone(), setup.limit);
-        model.load(disk.snapshot());
+        model.load(disk.snapshot(), now);
         let listeners = setup.own.iter().map(|own| hub.add_listener(own.clone())).collect();
         for channel in &setup.fixed {
             hub.fix_channel(channel.clone());
             model.fix(channel.clone());
         }
-        let clients = BTreeMap::new();
         Self {
             hub,
             disk,
             model,
             command: None,
+            reads: VecDeque::new(),
             setup,
             listeners,
-            clients,
+            clients: BTreeMap::new(),
             next_client: 0,
+            pushes: 0,
+            now,
             trusted: true,
             finished: None,
+            told_page: None,
+            closed: BTreeSet::new(),
         }
     }
 
@@ -130,7 +167,7 @@ impl Trial {
         if let Some(command) = self.command.take() {
             self.disk.carry_out(&command, fate);
         }
-        Self { next_client: self.next_client, ..Self::start(self.setup, self.disk) }
+        Self { next_client: self.next_client, ..Self::start_at(self.setup, self.disk, self.now) }
     }
 
     /// A connection from this address to this listener.
@@ -139,13 +176,36 @@ impl Trial {
     ///
     /// If the hub refuses it.
     pub fn connect(&mut self, peer: IpAddr, listener: usize) -> u64 {
+        self.connect_as(Peer::Address(peer), Some(listener))
+    }
+
+    /// A connection of the operator.
+    ///
+    /// # Panics
+    ///
+    /// If the hub refuses it.
+    pub fn connect_operator(&mut self) -> u64 {
+        self.connect_as(Peer::Operator, None)
+    }
+
+    fn connect_as(&mut self, peer: Peer, listener: Option<usize>) -> u64 {
         let id = self.next_client;
         self.next_client += 1;
-        let listener_id = self.listeners.get(listener).copied().expect("a listener");
+        let listener_id = listener.map(|listener| *self.listeners.get(listener).expect("a listener"));
         self.hub.connect(ConnectionId(id), peer, listener_id).expect("a connection of a new number");
-        let server = Server::new(Limits::server());
-        let (asked, written) = (Vec::new(), Vec::new());
-        let client = Client { peer, listener, server, asked, gone: false, written, taken: (0, 0), compared: (0, 0) };
+        let mut limits = Limits::server();
+        limits.max_payload = usize::MAX;
+        let client = Client {
+            peer,
+            listener,
+            server: Server::new(limits),
+            asked: Vec::new(),
+            gone: false,
+            written: Vec::new(),
+            taken: (0, 0),
+            compared: (0, 0),
+            hearing: Hearing::default(),
+        };
         self.clients.insert(id, client);
         id
     }
@@ -172,6 +232,25 @@ impl Trial {
             *addresses = own;
         }
         self.note_routes();
+        self.note_gone();
+        self.drain();
+    }
+
+    /// Retention drops a channel's messages below this id; the hub hears of it at once or not at all.
+    pub fn trim(&mut self, name: &str, first_id: u64, tell: bool) {
+        self.disk.trim(name, first_id);
+        if tell {
+            let first_id = self.disk.first_id(name);
+            self.model.trim(name, first_id);
+            self.hub.handle_trimmed(name, first_id);
+        }
+    }
+
+    /// Time passes.
+    pub fn pass(&mut self, seconds: u64) {
+        self.now = self.now.after(Duration::from_secs(seconds));
+        self.hub.handle_timeout(self.now);
+        self.drain();
     }
 
     /// A connection asks, at this wall time, and nothing is taken from the hub yet.
@@ -183,13 +262,12 @@ impl Trial {
         let client = self.clients.get_mut(&id).filter(|client| !client.gone).expect("an open connection");
         let mut bytes = Vec::new();
         request.encode(&mut bytes);
-        client.server.handle_input(NOW, &bytes);
+        client.server.handle_input(self.now, &bytes);
         let Some(ServerEvent::Request { ticket, request }) = client.server.poll_event() else {
             panic!("a server refuses {request:?}")
         };
-        let (at, shown) = (Timestamp::from_unix(at), format!("{ticket:?}"));
-        let (reply, storing, routes) = (None, false, BTreeSet::new());
-        let mut asked = Asked { ticket: shown, request: request.clone(), at, reply, storing, routes };
+        let at = Moment { time: self.now, wall: Timestamp::from_unix(at) };
+        let mut asked = Asked::new(&ticket, request.clone(), at);
         asked.note_route(&self.model, client.peer, client.listener);
         client.asked.push(asked);
         self.hub.handle_request(ConnectionId(id), ticket, request, at).expect("a connection that the hub knows");
@@ -201,42 +279,100 @@ impl Trial {
     ///
     /// If a law is broken.
     pub fn store(&mut self, fate: Fate) -> bool {
-        self.drain();
-        let Some(command) = self.command.take() else { return false };
-        let outcome = self.disk.carry_out(&command, fate);
-        match (&command, &outcome) {
-            (StoreCommand::Commit(writes), StoreOutcome::Committed) => self.model.commit(writes),
-            (StoreCommand::Load, StoreOutcome::Loaded(stored)) => {
-                self.model.load(stored.clone());
-                self.trusted = true;
-                self.clients.values_mut().flat_map(|client| &mut client.asked).for_each(|asked| asked.routes.clear());
-            }
-            _ => self.trusted = false,
-        }
-        let mut finished = Finished { outcome: outcome.clone(), puts: Vec::new(), messages: BTreeSet::new() };
-        let StoreCommand::Commit(writes) = command else { return self.tell(finished) };
-        for write in writes {
-            match write {
-                Write::PutChannel(record) => finished.puts.push((record.channel, record.registered_from)),
-                Write::Append(message) => drop(finished.messages.insert(message.message_content)),
-            }
-        }
-        self.clients.values_mut().flat_map(|client| &mut client.asked).for_each(|asked| asked.storing = false);
-        self.tell(finished)
+        self.store_and(fate, |_| {})
     }
 
-    fn tell(&mut self, finished: Finished) -> bool {
-        let outcome = finished.outcome.clone();
-        self.note_routes();
-        self.finished = Some(finished);
-        self.hub.handle_outcome(outcome).expect("the outcome of what was asked");
+    /// As [`store`](Self::store), and this happens after the store has done it and before the hub is told.
+    ///
+    /// # Panics
+    ///
+    /// If a law is broken.
+    pub fn store_and(&mut self, fate: Fate, meanwhile: impl FnOnce(&mut Self)) -> bool {
+        self.drain();
+        let Some(command) = self.command.clone() else { return false };
+        let outcome = self.disk.carry_out(&command, fate);
+        meanwhile(self);
+        self.command = None;
+        self.finish_command(&command, outcome);
+        true
+    }
+
+    /// The store reads the next page that it was asked for, and does not give it yet; with `None` it cannot.
+    pub fn read(&mut self, can: bool) {
+        self.drain();
+        let disk = &self.disk;
+        if let Some(reading) = self.reads.iter_mut().find(|reading| reading.found.is_none()) {
+            reading.read(disk, can);
+        }
+    }
+
+    /// The hub is told the next page, which is read now if it was not. `false` if none was asked for.
+    ///
+    /// # Panics
+    ///
+    /// If a law is broken.
+    pub fn page(&mut self) -> bool {
+        self.drain();
+        let Some(mut reading) = self.reads.pop_front() else { return false };
+        reading.read(&self.disk, true);
+        let Reading { id, query, known, found } = reading;
+        let (page, first_id) = found.expect("it was just read");
+        self.told_page = Some(Told { query, known, page: page.clone(), first_id });
+        self.hub.handle_page(id, page).expect("a page that was asked for");
+        self.drain();
+        self.told_page = None;
+        true
+    }
+
+    /// How many pages the store was asked for and has not given.
+    #[must_use]
+    pub fn reads(&self) -> usize {
+        self.reads.len()
+    }
+
+    /// A connection has read its page. `false` if it had none.
+    pub fn read_on(&mut self, id: u64) -> bool {
+        self.drain();
+        let Some(client) = self.clients.get_mut(&id).filter(|client| !client.gone) else { return false };
+        if !mem::take(&mut client.hearing.has_page) {
+            return false;
+        }
+        self.hub.handle_drained(ConnectionId(id));
         self.drain();
         true
     }
 
-    /// The store works until it is asked for nothing.
+    /// A connection's peer ends its stream. As its server does, it tells the hub when all is answered.
+    ///
+    /// # Panics
+    ///
+    /// If the connection is gone.
+    pub fn end(&mut self, id: u64) {
+        let client = self.clients.get_mut(&id).filter(|client| !client.gone).expect("an open connection");
+        client.hearing.ending = true;
+        self.drain();
+    }
+
+    /// Whether a connection's peer has ended its stream, or the connection is gone.
+    #[must_use]
+    pub fn has_ended(&self, id: u64) -> bool {
+        self.clients.get(&id).is_none_or(|client| client.gone || client.hearing.ending)
+    }
+
+    /// The store works, and everybody reads, until there is nothing to do.
     pub fn settle(&mut self) {
-        while self.store(Fate::Done) {}
+        loop {
+            let mut moved = self.store(Fate::Done);
+            while self.page() {
+                moved = true;
+            }
+            for id in self.open() {
+                moved |= self.read_on(id);
+            }
+            if !moved {
+                return;
+            }
+        }
     }
 
     /// Takes and judges all that the hub wants done.
@@ -245,16 +381,76 @@ impl Trial {
     ///
     /// If a law is broken.
     pub fn drain(&mut self) {
-        while let Some(effect) = self.hub.poll_effect() {
-            match effect {
-                Effect::Answer { connection, ticket, reply } => self.answered(connection.0, ticket, reply),
-                Effect::Store(command) => self.commanded(command),
+        loop {
+            while let Some(effect) = self.hub.poll_effect() {
+                self.carry_out(effect);
+            }
+            if let Some(finished) = self.finished.take() {
+                self.check_finished(finished);
+            }
+            let moved = self.tell_ends() | self.tell_closed();
+            if !moved {
+                break;
             }
         }
-        if let Some(finished) = self.finished.take() {
-            self.check_finished(finished);
-        }
         self.check_rest();
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Answer { connection, ticket, reply } => self.answered(connection.0, ticket, reply),
+            Effect::Store(command) => self.commanded(command),
+            Effect::Read(id, query) => {
+                let (_, known) = self.model.log(&query.channel_name);
+                self.reads.push_back(Reading { id, query, known, found: None });
+            }
+            Effect::Push { to, pushes } => {
+                self.pushes += 1;
+                for connection in to {
+                    self.pushed(connection.0, &pushes, true);
+                }
+            }
+            Effect::Replay { connection, pushes } => {
+                self.pushed(connection.0, &pushes, false);
+                let client = self.clients.get_mut(&connection.0).expect("a page for a connection");
+                assert!(!mem::replace(&mut client.hearing.has_page, true), "a page before the last one was read");
+            }
+            Effect::Close { connection, error } => self.removed(connection.0, error),
+            Effect::CloseSlow { connection, error } => self.slow(connection.0, error),
+            Effect::Finish { connection } => self.finished_hearing(connection.0),
+        }
+    }
+
+    /// Tells the hub of the connections whose peers have ended and have all their answers.
+    fn tell_ends(&mut self) -> bool {
+        let all_answered = |client: &Client| client.asked.iter().all(|asked| asked.reply.is_some());
+        let ready = |client: &&mut Client| {
+            !client.gone && client.hearing.ending && !client.hearing.told_end && all_answered(client)
+        };
+        let ids: Vec<u64> = self
+            .clients
+            .iter_mut()
+            .filter_map(|(id, client)| {
+                ready(&client).then(|| {
+                    client.hearing.told_end = true;
+                    *id
+                })
+            })
+            .collect();
+        ids.iter().for_each(|id| self.hub.handle_ended(ConnectionId(*id)));
+        !ids.is_empty()
+    }
+
+    /// Tells the hub that connections which it closed have gone.
+    fn tell_closed(&mut self) -> bool {
+        let closed = mem::take(&mut self.closed);
+        for id in &closed {
+            if let Some(client) = self.clients.get_mut(id) {
+                client.gone = true;
+            }
+            self.hub.disconnect(ConnectionId(*id));
+        }
+        !closed.is_empty()
     }
 
     /// The answers that a connection has been given since they were last asked for, in the order in which they left.
@@ -279,6 +475,57 @@ impl Trial {
         answers
     }
 
+    /// The ids that a connection was pushed since they were last asked for, each with its channel.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such connection.
+    pub fn heard(&mut self, id: u64) -> Vec<(String, u64)> {
+        mem::take(&mut self.clients.get_mut(&id).expect("a connection").hearing.heard)
+    }
+
+    /// Why a connection was closed, if it was; finished hearing in order is no reason.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such connection.
+    #[must_use]
+    pub fn closed(&self, id: u64) -> Option<&ErrorResponse> {
+        self.clients.get(&id).expect("a connection").hearing.closed.as_ref()
+    }
+
+    /// Whether a connection whose peer has ended has had everything that was promised.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such connection.
+    #[must_use]
+    pub fn has_finished(&self, id: u64) -> bool {
+        self.clients.get(&id).expect("a connection").hearing.finished
+    }
+
+    fn finish_command(&mut self, command: &StoreCommand, outcome: StoreOutcome) {
+        match (command, &outcome) {
+            (StoreCommand::Commit(writes), StoreOutcome::Committed) => self.model.commit(writes),
+            (StoreCommand::Load, StoreOutcome::Loaded(stored)) => {
+                self.model.load(stored.clone(), self.now);
+                self.trusted = true;
+                self.clients.values_mut().flat_map(|client| &mut client.asked).for_each(|asked| asked.routes.clear());
+            }
+            _ => self.trusted = false,
+        }
+        let writes = match command {
+            StoreCommand::Commit(writes) => writes.as_slice(),
+            StoreCommand::Load => &[],
+        };
+        self.clients.values_mut().flat_map(|client| &mut client.asked).for_each(|asked| asked.storing = false);
+        self.note_routes();
+        self.note_gone();
+        self.finished = Some(Finished::new(outcome.clone(), writes));
+        self.hub.handle_outcome(outcome, self.now).expect("the outcome of what was asked");
+        self.drain();
+    }
+
     /// Notes, for each MESSAGE that waits, where it is right to store it now.
     fn note_routes(&mut self) {
         for client in self.clients.values_mut() {
@@ -287,283 +534,4 @@ impl Trial {
             }
         }
     }
-
-    fn answered(&mut self, id: u64, ticket: Ticket, reply: Reply) {
-        let in_doubt = !self.trusted;
-        let pending = self.pending_names();
-        let client = self.clients.get_mut(&id).expect("an answer to a connection");
-        assert!(!client.gone, "an answer to connection {id}, which is gone");
-        let shown = format!("{ticket:?}");
-        let index = client.asked.iter().position(|asked| asked.ticket == shown).expect("an answer to a request");
-        let (before, rest) = client.asked.split_at_mut(index);
-        let asked = rest.first_mut().expect("a request");
-        assert_eq!(asked.reply, None, "a second answer to {:?}", asked.request);
-        let is_message = |request: &Request| matches!(request, Request::Message(_));
-        assert!(
-            before.iter().all(|earlier| {
-                earlier.reply.is_some() || is_message(&earlier.request) && is_message(&asked.request)
-            }),
-            "{:?} is answered before an earlier request is",
-            asked.request
-        );
-
-        let bytes = bytes(&reply);
-        let failed = self.finished.as_ref().is_some_and(|finished| finished.outcome == StoreOutcome::Failed);
-        let expected = match take_part(asked, plain(client.peer), self.finished.as_mut(), &self.disk) {
-            Some(_) if failed => Decision::Answer(not_stored()),
-            Some(response) => Decision::Answer(response),
-            None => self.model.decide(client.peer, client.listener, &asked.request),
-        };
-        match (&expected, &asked.request) {
-            // The store could not be read either.
-            (_, Request::Host(_) | Request::Message(_)) if failed && bytes == encode(&not_stored()) => {}
-            (Decision::Answer(Response::Hosted { .. }), _) if in_doubt => {
-                panic!("{:?} is acknowledged while it is not known what is stored", asked.request)
-            }
-            (Decision::Answer(response), _) => assert_eq!(text(&bytes), text(&encode(response))),
-            (Decision::Refuse(error), _) => check_error(&bytes, error),
-            (Decision::Put, Request::Host(channel)) => {
-                check_error(&bytes, "Limit reached");
-                let others = pending.iter().filter(|name| **name != channel.channel_name).count();
-                assert!(self.model.listed().len() + others >= self.model.limit, "the limit is not reached");
-            }
-            (Decision::Append(_) | Decision::Put, request) => {
-                panic!("{request:?} is answered {} and not stored", text(&bytes))
-            }
-        }
-        check_durable(&self.disk, &self.model, &asked.request, &bytes);
-        asked.reply = Some(bytes);
-        client.server.respond(NOW, ticket, reply).expect("a ticket of this connection");
-        client.write();
-    }
-
-    /// Names that a HOST which is not answered would add.
-    fn pending_names(&self) -> BTreeSet<String> {
-        let asked = self.clients.values().flat_map(|client| &client.asked).filter(|asked| asked.reply.is_none());
-        let name = |asked: &Asked| match &asked.request {
-            Request::Host(channel) => Some(channel.channel_name.clone()),
-            _ => None,
-        };
-        asked.filter_map(name).filter(|name| self.model.find(name).is_none()).collect()
-    }
-
-    fn commanded(&mut self, command: StoreCommand) {
-        assert_eq!(self.command, None, "a second command for the store: {command:?}");
-        match &command {
-            StoreCommand::Load => assert!(!self.trusted, "the store is read although what it holds is known"),
-            StoreCommand::Commit(writes) => {
-                assert!(self.trusted, "something is stored before the store was read after a failure");
-                assert!(!writes.is_empty(), "a commit of nothing");
-                self.check_commit(writes);
-            }
-        }
-        self.command = Some(command);
-    }
-
-    fn check_commit(&mut self, writes: &[Write]) {
-        let mut logs = BTreeMap::new();
-        let mut names = BTreeSet::new();
-        for write in writes {
-            match write {
-                Write::Append(message) => {
-                    let name = &message.channel_name;
-                    let log = logs.entry(name).or_insert((self.disk.last_id(name), self.disk.last_timestamp(name)));
-                    let asked = find_message(&mut self.clients, &message.message_content);
-                    assert!(asked.routes.contains(name), "{message:?} is stored in the wrong channel");
-                    let Request::Message(request) = &asked.request else { panic!("{:?} is stored", asked.request) };
-                    assert_eq!(message.username, request.username);
-                    assert_eq!(message.id, log.0 + 1, "the id of {message:?}");
-                    let expected = log.1.map_or(asked.at, |last| last.max(asked.at));
-                    assert_eq!(message.timestamp, expected, "the time of {message:?}");
-                    *log = (message.id, Some(message.timestamp));
-                }
-                Write::PutChannel(record) => {
-                    let name = &record.channel.channel_name;
-                    assert!(names.insert(name), "'{name}' is stored twice in one commit");
-                    let mut hosts = self.clients.values().filter(|client| {
-                        plain(client.peer) == record.registered_from
-                            && client.next_is(|request| *request == Request::Host(record.channel.clone()))
-                    });
-                    let client = hosts.next().unwrap_or_else(|| panic!("nobody may have {record:?} stored now"));
-                    let request = Request::Host(record.channel.clone());
-                    let decision = self.model.decide(client.peer, client.listener, &request);
-                    assert_eq!(decision, Decision::Put, "{record:?} is stored");
-                }
-            }
-        }
-        let new = names.iter().filter(|name| self.model.find(name).is_none()).count();
-        assert!(new == 0 || self.model.listed().len() + new <= self.model.limit, "the limit is passed");
-    }
-
-    /// Everything that was with the store is answered.
-    fn check_finished(&mut self, finished: Finished) {
-        let Finished { puts, mut messages, .. } = finished;
-        for (channel, from) in puts {
-            // Only of a connection that is gone nothing is heard.
-            let request = Request::Host(channel);
-            let mut gone = self.clients.values_mut().filter(|client| client.gone && plain(client.peer) == from);
-            let asked = gone.find_map(|client| {
-                client
-                    .asked
-                    .iter()
-                    .position(|asked| asked.request == request)
-                    .map(|index| client.asked.drain(..=index).next_back())
-            });
-            assert!(asked.is_some(), "{request:?} was with the store and is not answered");
-        }
-        for client in self.clients.values_mut().filter(|client| client.gone) {
-            client.asked.retain(|asked| match &asked.request {
-                Request::Message(message) => !messages.remove(&message.message_content),
-                _ => true,
-            });
-        }
-        assert!(messages.is_empty(), "{messages:?} were with the store and are not answered");
-    }
-
-    /// What must hold when the hub wants nothing more for now.
-    fn check_rest(&mut self) {
-        let open = self.open();
-        match &self.command {
-            None => {
-                for client in self.clients.values().filter(|client| !client.gone) {
-                    let open = client.asked.iter().find(|asked| asked.reply.is_none());
-                    assert!(open.is_none(), "nothing is with the store, and {open:?} is not answered");
-                }
-                self.clients.retain(|_, client| !client.gone);
-                assert!(self.hub.is_idle());
-                assert_eq!(self.hub.connections(), open.len(), "connections that the hub knows");
-            }
-            Some(StoreCommand::Commit(_)) => {
-                for client in self.clients.values().filter(|client| !client.gone) {
-                    let waits = client.next_is(|request| *request == Request::List);
-                    assert!(!waits, "LIST waits although all before it on its connection is answered");
-                }
-            }
-            Some(StoreCommand::Load) => {}
-        }
-        assert!(self.hub.connections() >= open.len());
-    }
-}
-
-impl Asked {
-    fn note_route(&mut self, model: &Model, peer: IpAddr, listener: usize) {
-        if let Decision::Append(name) = model.decide(peer, listener, &self.request) {
-            self.routes.insert(name);
-        }
-    }
-}
-
-impl Client {
-    /// Whether the first request that is not answered is such a one. Of a connection that is gone it is not known
-    /// which one that is.
-    fn next_is(&self, such: impl Fn(&Request) -> bool) -> bool {
-        let mut open = self.asked.iter().filter(|asked| asked.reply.is_none());
-        if self.gone {
-            return open.any(|asked| such(&asked.request));
-        }
-        open.next().is_some_and(|asked| such(&asked.request))
-    }
-
-    /// Writes what is to be written: the answers to the first requests, in order, and nothing else.
-    fn write(&mut self) {
-        loop {
-            let mut slices = [&[][..]; 64];
-            let count = self.server.transmit(&mut slices);
-            let bytes = slices.iter().take(count).copied().collect::<Vec<_>>().concat();
-            if bytes.is_empty() {
-                break;
-            }
-            self.server.handle_written(NOW, bytes.len());
-            self.written.extend(bytes);
-        }
-        let (mut start, mut count) = self.compared;
-        while let Some(reply) = self.asked.get(count).and_then(|asked| asked.reply.as_deref()) {
-            let left = self.written.get(start..).unwrap_or_default();
-            assert!(left.starts_with(reply), "{} left where {} is due", text(left), text(reply));
-            (start, count) = (start + reply.len(), count + 1);
-        }
-        assert_eq!(start, self.written.len(), "what left before its turn");
-        self.compared = (start, count);
-    }
-}
-
-/// Finds the request for a message that is about to be stored, and marks it.
-fn find_message<'a>(clients: &'a mut BTreeMap<u64, Client>, content: &str) -> &'a mut Asked {
-    let says =
-        |asked: &Asked| matches!(&asked.request, Request::Message(message) if message.message_content == content);
-    let mut found = None;
-    for client in clients.values_mut() {
-        if let Some(index) = client.asked.iter().position(says) {
-            let (before, rest) = client.asked.split_at_mut(index);
-            let turn = before.iter().all(|earlier| earlier.reply.is_some() || earlier.storing);
-            assert!(turn || client.gone, "{content:?} is stored before an earlier request is decided");
-            found = rest.first_mut();
-        }
-    }
-    let asked = found.unwrap_or_else(|| panic!("{content:?} is stored, and nobody sent it"));
-    assert!(asked.reply.is_none() && !asked.storing, "{content:?} is stored twice or was answered");
-    asked.storing = true;
-    asked
-}
-
-/// If the request was with the store in the command that has just come back: what it is answered if that went well.
-fn take_part(asked: &Asked, peer: IpAddr, finished: Option<&mut Finished>, disk: &Disk) -> Option<Response> {
-    match &asked.request {
-        Request::Message(message) => {
-            if !finished?.messages.remove(&message.message_content) {
-                return None;
-            }
-            let timestamp = disk.find(&message.message_content).map_or(asked.at, |stored| stored.timestamp);
-            Some(Response::Delivered { timestamp })
-        }
-        Request::Host(channel) => {
-            let puts = &mut finished?.puts;
-            let index = puts.iter().position(|(put, from)| put == channel && *from == peer)?;
-            puts.remove(index);
-            Some(Response::Hosted { channel_name: channel.channel_name.clone() })
-        }
-        _ => None,
-    }
-}
-
-/// What is acknowledged is in the store.
-fn check_durable(disk: &Disk, model: &Model, request: &Request, bytes: &[u8]) {
-    if !bytes.starts_with(b"OK") {
-        return;
-    }
-    match request {
-        Request::Message(message) => {
-            assert!(disk.find(&message.message_content).is_some(), "{message:?} is acknowledged and not stored");
-        }
-        Request::Host(channel) => {
-            let name = &channel.channel_name;
-            let fixed = model.find(name).filter(|(_, from)| from.is_none()).map(|(channel, _)| channel);
-            let stored = fixed.or_else(|| disk.channel(name).map(|record| &record.channel));
-            let kept = stored.is_some_and(|stored| same_place(&stored.address, &channel.address));
-            assert!(kept, "{channel:?} is acknowledged, and {stored:?} is stored");
-        }
-        _ => {}
-    }
-}
-
-fn check_error(bytes: &[u8], error: &str) {
-    let start = format!("REQUEST_ERROR\r\n{{\"error\": \"{error}\", ");
-    assert!(bytes.starts_with(start.as_bytes()), "{} where '{error}' is due", text(bytes));
-}
-
-fn encode(response: &Response) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    response.encode(&mut bytes);
-    bytes
-}
-
-fn bytes(reply: &Reply) -> Vec<u8> {
-    match reply {
-        Reply::Response(response) => encode(response),
-        Reply::Encoded(bytes) => bytes.to_vec(),
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }

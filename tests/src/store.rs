@@ -1,10 +1,10 @@
-//! A store in memory that can fail in every way in which a store can: it loses a commit, or keeps it and does not say so.
+//! A store in memory that fails in the two ways in which a store can: it loses a commit, or keeps it and does not say so.
 
 use std::collections::BTreeMap;
 
 use chanwire_core::{
-    hub::{ChannelLog, ChannelRecord, Snapshot, StoreCommand, StoreOutcome, Write},
-    wire::{StoredMessage, Timestamp},
+    hub::{ChannelLog, ChannelRecord, Query, Snapshot, StoreCommand, StoreOutcome, Write},
+    wire::{HistoryRange, StoredMessage, Timestamp},
 };
 
 /// What a store holds.
@@ -12,7 +12,10 @@ use chanwire_core::{
 pub struct Disk {
     /// The directory, by name and not by age: the order of creation must not depend on the order of a snapshot.
     channels: BTreeMap<String, ChannelRecord>,
+    /// Every message that was ever stored. Those below the channel's first id are kept for the tests alone.
     messages: BTreeMap<String, Vec<StoredMessage>>,
+    /// What retention has left, where it has dropped anything.
+    first_ids: BTreeMap<String, u64>,
     /// How many commits it has kept.
     pub commits: usize,
 }
@@ -59,6 +62,7 @@ impl Disk {
                 }
                 self.channels.insert(name.clone(), record.clone());
             }
+            Write::RemoveChannel(name) => drop(self.channels.remove(name)),
             Write::Append(message) => {
                 let name = &message.channel_name;
                 assert_eq!(message.id, self.last_id(name) + 1, "the id in '{name}'");
@@ -73,7 +77,12 @@ impl Disk {
     pub fn snapshot(&self) -> Snapshot {
         let log = |(name, messages): (&String, &Vec<StoredMessage>)| {
             let last = messages.last()?;
-            Some(ChannelLog { channel_name: name.clone(), last_id: last.id, last_timestamp: last.timestamp })
+            Some(ChannelLog {
+                channel_name: name.clone(),
+                last_id: last.id,
+                first_id: self.first_id(name),
+                last_timestamp: last.timestamp,
+            })
         };
         Snapshot {
             channels: self.channels.values().cloned().collect(),
@@ -87,7 +96,7 @@ impl Disk {
         self.channels.get(name)
     }
 
-    /// The messages of a channel.
+    /// The messages that were ever stored in a channel.
     #[must_use]
     pub fn messages(&self, name: &str) -> &[StoredMessage] {
         self.messages.get(name).map_or(&[], Vec::as_slice)
@@ -105,9 +114,49 @@ impl Disk {
         self.messages(name).last().map_or(0, |message| message.id)
     }
 
+    /// The id of the oldest message that is kept; one more than the last if none is.
+    #[must_use]
+    pub fn first_id(&self, name: &str) -> u64 {
+        self.first_ids.get(name).copied().unwrap_or(1)
+    }
+
     /// The time of the last message in a channel.
     #[must_use]
     pub fn last_timestamp(&self, name: &str) -> Option<Timestamp> {
         self.messages(name).last().map(|message| message.timestamp)
+    }
+
+    /// Retention drops the messages below this id.
+    pub fn trim(&mut self, name: &str, first_id: u64) {
+        let first_id = first_id.clamp(self.first_id(name), self.last_id(name) + 1);
+        self.first_ids.insert(name.into(), first_id);
+    }
+
+    /// What reading gives, with as few messages as it may stop after.
+    #[must_use]
+    pub fn read(&self, query: &Query) -> Vec<StoredMessage> {
+        let first = self.first_id(&query.channel_name);
+        let kept = self.messages(&query.channel_name).iter().filter(|message| message.id >= first);
+        let within = |message: &&StoredMessage| match query.range {
+            HistoryRange::Last => true,
+            HistoryRange::After(id) => message.id > id,
+            HistoryRange::Before(id) => message.id < id,
+        };
+        let mut found: Vec<&StoredMessage> = kept.filter(within).collect();
+        let newest = !matches!(query.range, HistoryRange::After(_));
+        if newest {
+            found.reverse();
+        }
+        let mut bytes = 0;
+        let enough = |message: &&StoredMessage| {
+            let more = bytes < query.max_bytes;
+            bytes += message.username.len() + message.message_content.len();
+            more
+        };
+        let mut found: Vec<StoredMessage> = found.into_iter().take(query.limit).take_while(enough).cloned().collect();
+        if newest {
+            found.reverse();
+        }
+        found
     }
 }

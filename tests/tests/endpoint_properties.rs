@@ -112,6 +112,7 @@ impl Bench {
                     Turn::Request(request)
                 }
                 ServerEvent::Refused { error, closes } => Turn::Refused(error, closes),
+                event @ (ServerEvent::Drained | ServerEvent::Ended) => panic!("{event:?}, and nobody has joined"),
             };
             self.seen.push(turn);
         }
@@ -127,6 +128,16 @@ impl Bench {
 
     fn is_closing(&self) -> bool {
         matches!(self.seen.last(), Some(Turn::Refused(_, true)))
+    }
+}
+
+fn tell(event: ClientEvent) -> String {
+    match event {
+        ClientEvent::Answer { id, response } => format!("{}: {response:?}", id.number()),
+        ClientEvent::Push(message) => format!("push {message:?}"),
+        ClientEvent::Notice(error) => format!("notice {error:?}"),
+        ClientEvent::Broken(breach) => format!("broken {breach:?}"),
+        ClientEvent::Ended { unanswered } => format!("ended {unanswered}"),
     }
 }
 

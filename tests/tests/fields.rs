@@ -3,7 +3,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use chanwire_core::wire::{Address, Channel, Command, Message, PayloadFaultKind, Request, StoredMessage, Timestamp};
+use chanwire_core::wire::{
+    Address, Channel, Command, Host, Message, PayloadFaultKind, Request, StoredMessage, Timestamp,
+};
 use chanwire_tests::generate::{self, times};
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, json};
@@ -13,7 +15,7 @@ fn is_name(name: &str) -> bool {
     let user = Message { username: name.into(), message_content: "c".into(), channel_name: None };
     let channel = Message { username: "u".into(), message_content: "c".into(), channel_name: Some(name.into()) };
     let address = Address::new("::1", 1).unwrap();
-    let hosted = Channel { channel_name: name.into(), address };
+    let hosted = Host { channel: Channel { channel_name: name.into(), address }, lease: None };
     let [user, channel, hosted] =
         [Request::Message(user), Request::Message(channel), Request::Host(hosted)].map(|request| {
             match request.validate() {
@@ -213,7 +215,7 @@ proptest! {
         let payload = format!("{{\"channel_name\": \"a\", \"peer_server_ip\": \"::1\", \"peer_server_port\": {spelled}}}");
         let expected = integer(&spelled).filter(|port| (1..=65_535).contains(port));
         match (Request::decode(Command::Host, payload.as_bytes()), expected) {
-            (Ok(Request::Host(channel)), Some(port)) => prop_assert_eq!(u128::from(channel.address.port()), port),
+            (Ok(Request::Host(host)), Some(port)) => prop_assert_eq!(u128::from(host.channel.address.port()), port),
             (Err(_), None) => {}
             (read, _) => prop_assert!(false, "{read:?} of {spelled}"),
         }

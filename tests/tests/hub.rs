@@ -5,17 +5,29 @@
 mod directory;
 #[path = "hub/failures.rs"]
 mod failures;
+#[path = "hub/joins.rs"]
+mod joins;
+#[path = "hub/leases.rs"]
+mod leases;
 #[path = "hub/messages.rs"]
 mod messages;
 #[path = "hub/order.rs"]
 mod order;
+#[path = "hub/reading.rs"]
+mod reading;
+#[path = "hub/removal.rs"]
+mod removal;
 
 use std::net::IpAddr;
 
 use chanwire_core::{
     endpoint::{Endpoint as _, Misuse, Server, ServerEvent, Ticket},
-    hub::{ConnectionId, Effect, Hub, HubLimits, Snapshot, StoreCommand, StoreOutcome, Write},
-    wire::{Address, Channel, ErrorResponse, Message, Request, Response, Timestamp},
+    Time,
+    hub::{ConnectionId, Effect, Hub, HubLimits, Moment, Peer, Snapshot, StoreCommand, StoreOutcome, Write},
+    wire::{
+        Address, Channel, ErrorResponse, HistoryRange, Host, JoinFrom, Message, Request, Response, StoredMessage,
+        Timestamp,
+    },
 };
 use chanwire_tests::{
     hub_model::not_stored,
@@ -39,7 +51,44 @@ fn channel(name: &str, host: &str, port: u16) -> Channel {
 }
 
 fn host(name: &str, host: &str, port: u16) -> Request {
-    Request::Host(channel(name, host, port))
+    Request::Host(Host { channel: channel(name, host, port), lease: None })
+}
+
+fn leased(name: &str, host: &str, port: u16, lease: u32) -> Request {
+    Request::Host(Host { channel: channel(name, host, port), lease: Some(lease) })
+}
+
+fn unhost(name: &str) -> Request {
+    Request::Unhost { channel_name: name.into() }
+}
+
+fn join(name: &str, from: JoinFrom) -> Request {
+    Request::Join { channel_name: name.into(), from }
+}
+
+/// JOIN that wants what comes from now on.
+fn listen(name: &str) -> Request {
+    join(name, JoinFrom::Last(0))
+}
+
+fn leave(name: &str) -> Request {
+    Request::Leave { channel_name: name.into() }
+}
+
+fn history(name: &str, range: HistoryRange, limit: u16) -> Request {
+    Request::History { channel_name: name.into(), range, limit }
+}
+
+fn joined(name: &str, first_id: u64, last_id: u64) -> Response {
+    Response::Joined { channel_name: name.into(), first_id, last_id }
+}
+
+fn left(name: &str) -> Response {
+    Response::Left { channel_name: name.into() }
+}
+
+fn removed(name: &str) -> Response {
+    Response::Removed { channel_name: name.into() }
 }
 
 fn say(content: &str, channel_name: Option<&str>) -> Request {
@@ -62,7 +111,7 @@ fn refused(error: &'static str, details: &str) -> Response {
 /// A server that listens at port 22236 of every interface of a machine.
 fn setup() -> Setup {
     let own = ["127.0.0.1", "::1", "10.0.0.1"].map(|host| at(host, 22236)).into();
-    Setup { own: vec![own], fixed: Vec::new(), limit: 100_000 }
+    Setup { own: vec![own], fixed: Vec::new(), limit: 100_000, joins: 1000 }
 }
 
 fn trial() -> Trial {
@@ -87,6 +136,12 @@ fn ask(trial: &mut Trial, id: u64, request: &Request) -> Vec<Response> {
     trial.answers(id)
 }
 
+fn ticket(server: &mut Server) -> Ticket {
+    server.handle_input(Time::default(), b"LIST\r\n");
+    let Some(ServerEvent::Request { ticket, .. }) = server.poll_event() else { panic!("a request") };
+    ticket
+}
+
 fn listed(trial: &mut Trial) -> Vec<Channel> {
     let id = trial.connect(ip("203.0.113.1"), 0);
     trial.ask(id, &Request::List, 0);
@@ -95,4 +150,23 @@ fn listed(trial: &mut Trial) -> Vec<Channel> {
     trial.disconnect(id);
     let [Response::Channels(channels)] = answers.as_slice() else { panic!("LIST is answered {answers:?}") };
     channels.clone()
+}
+
+/// Says as many things in `here`, and waits until they are stored.
+fn say_many(trial: &mut Trial, id: u64, count: u64) {
+    for _ in 0..count {
+        let number = trial.disk.last_id("here") + 1;
+        trial.ask(id, &say(&format!("number {number}"), Some("here")), 0);
+        trial.store(Fate::Done);
+    }
+    trial.answers(id);
+}
+
+/// Pushes of `here`.
+fn here(ids: impl IntoIterator<Item = u64>) -> Vec<(String, u64)> {
+    ids.into_iter().map(|id| ("here".into(), id)).collect()
+}
+
+fn ids(messages: &[StoredMessage]) -> Vec<u64> {
+    messages.iter().map(|message| message.id).collect()
 }

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use chanwire_core::wire::{Address, Channel, Message, Request};
+use chanwire_core::wire::{Address, Channel, HistoryRange, Host, JoinFrom, Message, Request};
 use chanwire_tests::{
     generate::times,
     hub_trial::{Setup, Trial},
@@ -40,6 +40,17 @@ enum Op {
     /// What is wanted so far is taken.
     Drain,
     Store(Fate),
+    /// The store works, and so many pages are read and told before the hub hears of it.
+    StoreAndRead(Fate, usize),
+    /// A page is read and not told yet; or it cannot be read.
+    Read(bool),
+    Page,
+    /// A connection has read its page.
+    ReadOn(Index),
+    /// A connection's peer ends its stream.
+    End(Index),
+    Trim(&'static str, u64, bool),
+    Pass(u64),
     Connect(&'static str, usize),
     Disconnect(Index),
     /// The second listener gets, or loses, an address.
@@ -50,16 +61,31 @@ enum Op {
 #[derive(Clone, Debug)]
 enum Asked {
     List,
-    Host(&'static str, (&'static str, u16)),
+    Host(&'static str, (&'static str, u16), Option<u32>),
     Message(Option<&'static str>),
+    Unhost(&'static str),
+    Join(&'static str, JoinFrom),
+    Leave(&'static str),
+    History(&'static str, HistoryRange, u16),
 }
 
 fn asked() -> impl Strategy<Value = Asked> {
+    let lease = prop_oneof![3 => Just(None), 1 => select(vec![Some(10), Some(30)])];
+    let from = prop_oneof![(0..8_u64).prop_map(JoinFrom::After), (0..8_u16).prop_map(JoinFrom::Last)];
+    let range = prop_oneof![
+        Just(HistoryRange::Last),
+        (0..9_u64).prop_map(HistoryRange::After),
+        (1..9_u64).prop_map(HistoryRange::Before),
+    ];
     prop_oneof![
         2 => Just(Asked::List),
-        4 => (select(&NAMES[..]), select(&PLACES[..])).prop_map(|(name, place)| Asked::Host(name, place)),
+        6 => (select(&NAMES[..]), select(&PLACES[..]), lease).prop_map(|(name, place, lease)| Asked::Host(name, place, lease)),
         2 => Just(Asked::Message(None)),
-        3 => select(&NAMES[..]).prop_map(|name| Asked::Message(Some(name))),
+        5 => select(&NAMES[..]).prop_map(|name| Asked::Message(Some(name))),
+        1 => select(&NAMES[..]).prop_map(Asked::Unhost),
+        4 => (select(&NAMES[..]), from).prop_map(|(name, from)| Asked::Join(name, from)),
+        1 => select(&NAMES[..]).prop_map(Asked::Leave),
+        2 => (select(&NAMES[..]), range, 1..5_u16).prop_map(|(name, range, limit)| Asked::History(name, range, limit)),
     ]
 }
 
@@ -72,6 +98,13 @@ fn op() -> impl Strategy<Value = Op> {
         20 => (any::<Index>(), vec((asked(), 0..100_i64), 1..5)).prop_map(|(who, what)| Op::Ask(who, what)),
         10 => Just(Op::Drain),
         16 => fate().prop_map(Op::Store),
+        4 => (fate(), 0..4_usize).prop_map(|(fate, pages)| Op::StoreAndRead(fate, pages)),
+        3 => proptest::bool::weighted(0.9).prop_map(Op::Read),
+        8 => Just(Op::Page),
+        8 => any::<Index>().prop_map(Op::ReadOn),
+        1 => any::<Index>().prop_map(Op::End),
+        1 => (select(&NAMES[..]), 1..9_u64, proptest::bool::weighted(0.7)).prop_map(|(name, id, tell)| Op::Trim(name, id, tell)),
+        2 => (1..20_u64).prop_map(Op::Pass),
         3 => (select(&PEERS[..]), 0..2_usize).prop_map(|(peer, listener)| Op::Connect(peer, listener)),
         2 => any::<Index>().prop_map(Op::Disconnect),
         1 => any::<bool>().prop_map(Op::Move),
@@ -84,9 +117,19 @@ fn address((host, port): (&str, u16)) -> Address {
 }
 
 fn request(asked: &Asked, number: usize) -> Request {
+    let named = |name: &str| String::from(name);
     match asked {
         Asked::List => Request::List,
-        Asked::Host(name, place) => Request::Host(Channel { channel_name: (*name).into(), address: address(*place) }),
+        Asked::Host(name, place, lease) => {
+            let channel = Channel { channel_name: named(name), address: address(*place) };
+            Request::Host(Host { channel, lease: *lease })
+        }
+        Asked::Unhost(name) => Request::Unhost { channel_name: named(name) },
+        Asked::Join(name, from) => Request::Join { channel_name: named(name), from: *from },
+        Asked::Leave(name) => Request::Leave { channel_name: named(name) },
+        Asked::History(name, range, limit) => {
+            Request::History { channel_name: named(name), range: *range, limit: *limit }
+        }
         // Each says something else, so that it can be found again in the store.
         Asked::Message(name) => Request::Message(Message {
             username: "user1".into(),
@@ -112,12 +155,21 @@ fn connect_some(trial: &mut Trial) {
     for (index, peer) in PEERS.iter().enumerate() {
         trial.connect(ip(peer), index % 2);
     }
+    trial.connect_operator();
+}
+
+/// One of the connections that are open, once what is wanted is taken.
+fn one_of(trial: &mut Trial, who: Index) -> Option<u64> {
+    trial.drain();
+    let open = trial.open();
+    (!open.is_empty()).then(|| *who.get(&open))
 }
 
 fn live(ops: &[Op], fixed: bool, limit: usize) {
     let first = ["127.0.0.1", "::1", "10.0.0.1"].map(|host| address((host, 22236))).into();
     let fixed = fixed.then(|| Channel { channel_name: "fixed".into(), address: address(("localhost", 22240)) });
-    let setup = Setup { own: vec![first, second_listener(false)], fixed: fixed.into_iter().collect(), limit };
+    let own = vec![first, second_listener(false)];
+    let setup = Setup { own, fixed: fixed.into_iter().collect(), limit, joins: 3 };
     let mut trial = Trial::start(setup, Disk::default());
     connect_some(&mut trial);
     let mut number = 0;
@@ -128,20 +180,47 @@ fn live(ops: &[Op], fixed: bool, limit: usize) {
                 if open.is_empty() {
                     continue;
                 }
+                let id = *who.get(&open);
                 for (asked, at) in what {
                     number += 1;
-                    trial.ask(*who.get(&open), &request(asked, number), *at);
+                    // Whoever has ended asks no more.
+                    if !trial.has_ended(id) {
+                        trial.ask(id, &request(asked, number), *at);
+                    }
                 }
             }
             Op::Drain => trial.drain(),
-            Op::Store(fate) => drop(trial.store(*fate)),
+            Op::Store(fate) => {
+                trial.store(*fate);
+            }
+            Op::StoreAndRead(fate, pages) => {
+                trial.store_and(*fate, |trial| {
+                    for _ in 0..*pages {
+                        trial.page();
+                    }
+                });
+            }
+            Op::Read(can) => trial.read(*can),
+            Op::Page => {
+                trial.page();
+            }
+            Op::ReadOn(who) => {
+                if let Some(id) = one_of(&mut trial, *who) {
+                    trial.read_on(id);
+                }
+            }
+            Op::End(who) => {
+                if let Some(id) = one_of(&mut trial, *who) {
+                    trial.end(id);
+                }
+            }
+            Op::Trim(name, id, tell) => trial.trim(name, *id, *tell),
+            Op::Pass(seconds) => trial.pass(*seconds),
             Op::Connect(peer, listener) => drop(trial.connect(ip(peer), *listener)),
             Op::Disconnect(who) => {
                 // What is wanted is taken before the hub is told more.
-                trial.drain();
-                let open = trial.open();
-                if !open.is_empty() {
-                    trial.disconnect(*who.get(&open));
+                if let Some(id) = one_of(&mut trial, *who) {
+                    trial.disconnect(id);
                 }
             }
             Op::Move(more) => {
@@ -180,18 +259,22 @@ proptest! {
     /// Few names and one place for all, so that requests get into each other's way.
     #[test]
     fn the_laws_hold_in_a_crowd(
-        asked in vec((any::<Index>(), asked(), 0..3_i64, fate(), 0..4_u8), 1..80)
+        asked in vec((any::<Index>(), asked(), 0..3_i64, fate(), 0..6_u8), 1..80)
     ) {
         let ops: Vec<_> = asked.into_iter().flat_map(|(who, asked, at, fate, then)| {
             let asked = match asked {
-                Asked::Host(name, place) => Asked::Host(if name == "a" { "b" } else { "a" }, place),
+                Asked::Host(name, place, lease) => Asked::Host(if name == "a" { "b" } else { "a" }, place, lease),
                 Asked::Message(Some(_)) => Asked::Message(Some("a")),
+                Asked::Join(_, from) => Asked::Join("a", from),
+                Asked::Leave(_) => Asked::Leave("a"),
                 other => other,
             };
             let mut ops = vec![Op::Ask(who, vec![(asked, at)])];
             match then {
                 0 => ops.push(Op::Store(fate)),
                 1 => ops.push(Op::Drain),
+                2 => ops.push(Op::Page),
+                3 => ops.push(Op::ReadOn(who)),
                 _ => {}
             }
             ops

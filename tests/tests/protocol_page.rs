@@ -12,12 +12,14 @@ use chanwire_core::{
     Limits, Time,
     endpoint::{Endpoint as _, Link, Misuse, Server, ServerEvent},
     hub::{
-        ChannelLog, ChannelRecord, ConnectionId, Effect, Hub, HubLimits, ListenerId, Snapshot, StoreCommand,
-        StoreOutcome, Write,
+        ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Peer as Rights, Snapshot, StoreCommand, StoreOutcome,
     },
     wire::{Address, Channel, Command, Decoder, Item, MAX_DEPTH, Response, Status, Timestamp},
 };
-use chanwire_tests::show;
+use chanwire_tests::{
+    show,
+    store::{Disk, Fate},
+};
 
 const PAGE: &str = include_str!("../../core/PROTOCOL.md");
 
@@ -149,8 +151,7 @@ fn unescape(text: &str) -> Option<Vec<u8>> {
 /// A store in memory. It can be told to fail once, and to wait.
 #[derive(Default)]
 struct Store {
-    channels: BTreeMap<String, ChannelRecord>,
-    logs: BTreeMap<String, ChannelLog>,
+    disk: Disk,
     fails: bool,
     waits: bool,
     commands: VecDeque<StoreCommand>,
@@ -160,33 +161,8 @@ impl Store {
     /// Does the next thing, unless it waits.
     fn work(&mut self) -> Option<StoreOutcome> {
         let command = if self.waits { None } else { self.commands.pop_front() }?;
-        Some(match command {
-            _ if std::mem::take(&mut self.fails) => StoreOutcome::Failed,
-            StoreCommand::Load => StoreOutcome::Loaded(Snapshot {
-                channels: self.channels.values().cloned().collect(),
-                logs: self.logs.values().cloned().collect(),
-            }),
-            StoreCommand::Commit(writes) => {
-                writes.into_iter().for_each(|write| self.write(write));
-                StoreOutcome::Committed
-            }
-        })
-    }
-
-    fn write(&mut self, write: Write) {
-        match write {
-            Write::PutChannel(record) => drop(self.channels.insert(record.channel.channel_name.clone(), record)),
-            Write::Append(message) => {
-                let last = self.logs.get(&message.channel_name).map_or(0, |log| log.last_id);
-                assert_eq!(message.id, last + 1, "an id that is not the next one");
-                let log = ChannelLog {
-                    channel_name: message.channel_name.clone(),
-                    last_id: message.id,
-                    last_timestamp: message.timestamp,
-                };
-                self.logs.insert(message.channel_name, log);
-            }
-        }
+        let fate = if std::mem::take(&mut self.fails) { Fate::Lost } else { Fate::Done };
+        Some(self.disk.carry_out(&command, fate))
     }
 }
 
@@ -228,7 +204,7 @@ impl World {
                 _ => {}
             }
         }
-        let mut hub = Hub::new(hub_limits, Snapshot::default());
+        let mut hub = Hub::new(hub_limits, Snapshot::default(), Time::default());
         let listener = hub.add_listener(LISTENS_AT.parse::<Address>().into_iter().collect());
         for channel in fixed {
             hub.fix_channel(channel);
@@ -250,7 +226,7 @@ impl World {
         if !self.peers.contains_key(&who) {
             let id = ConnectionId(self.accepted);
             self.accepted += 1;
-            self.hub.connect(id, who, self.listener).map_err(|misuse| misuse.to_string())?;
+            self.hub.connect(id, Rights::Address(who), Some(self.listener)).map_err(|misuse| misuse.to_string())?;
             let server = Server::new(self.limits.clone());
             self.peers.insert(who, Peer { id, server, received: Vec::new(), ended: false, said_closed: false });
         }
@@ -309,6 +285,7 @@ impl World {
             Step::Pass(duration) => {
                 self.now = now.after(*duration);
                 self.peers.values_mut().for_each(|peer| peer.server.handle_timeout(self.now));
+                self.hub.handle_timeout(self.now);
             }
             Step::Break(who) => {
                 let peer = self.peers.remove(who).ok_or_else(|| format!("no connection of {who}"))?;
@@ -329,9 +306,15 @@ impl World {
         let mut moved = false;
         for peer in self.peers.values_mut() {
             while let Some(event) = peer.server.poll_event() {
-                if let ServerEvent::Request { ticket, request } = event {
-                    self.hub.handle_request(peer.id, ticket, request, Timestamp::from_unix(NOW))?;
-                    moved = true;
+                match event {
+                    ServerEvent::Request { ticket, request } => {
+                        let at = Moment { time: self.now, wall: Timestamp::from_unix(NOW) };
+                        self.hub.handle_request(peer.id, ticket, request, at)?;
+                        moved = true;
+                    }
+                    ServerEvent::Drained => self.hub.handle_drained(peer.id),
+                    ServerEvent::Ended => self.hub.handle_ended(peer.id),
+                    ServerEvent::Refused { .. } => {}
                 }
             }
             let mut slices = [&[][..]; 4];
@@ -345,20 +328,48 @@ impl World {
         }
         while let Some(effect) = self.hub.poll_effect() {
             moved = true;
-            match effect {
-                Effect::Store(command) => self.store.commands.push_back(command),
-                Effect::Answer { connection, ticket, reply } => {
-                    if let Some(peer) = self.peers.values_mut().find(|peer| peer.id == connection) {
-                        peer.server.respond(self.now, ticket, reply)?;
-                    }
-                }
-            }
+            self.carry_out(effect)?;
         }
         if let Some(outcome) = self.store.work() {
-            self.hub.handle_outcome(outcome)?;
+            self.hub.handle_outcome(outcome, self.now)?;
             moved = true;
         }
         Ok(moved)
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Result<(), Misuse> {
+        let now = self.now;
+        match effect {
+            Effect::Store(command) => self.store.commands.push_back(command),
+            Effect::Read(read, query) => self.hub.handle_page(read, Some(self.store.disk.read(&query)))?,
+            Effect::Answer { connection, ticket, reply } => {
+                if let Some(server) = self.server(connection) {
+                    server.respond(now, ticket, reply)?;
+                }
+            }
+            Effect::Push { to, pushes } => {
+                for connection in to {
+                    self.server(connection).into_iter().for_each(|server| server.push(now, pushes.clone()));
+                }
+            }
+            Effect::Replay { connection, pushes } => {
+                self.server(connection).into_iter().for_each(|server| server.replay(now, pushes.clone()));
+            }
+            Effect::Close { connection, error } => {
+                self.server(connection).into_iter().for_each(|server| server.close(now, error.clone()));
+            }
+            Effect::CloseSlow { connection, error } => {
+                self.server(connection).into_iter().for_each(|server| server.close_slow(now, error.clone()));
+            }
+            Effect::Finish { connection } => {
+                self.server(connection).into_iter().for_each(|server| server.finish(now));
+            }
+        }
+        Ok(())
+    }
+
+    fn server(&mut self, connection: ConnectionId) -> Option<&mut Server> {
+        self.peers.values_mut().find(|peer| peer.id == connection).map(|peer| &mut peer.server)
     }
 
     /// The page has said all that happened.

@@ -2,8 +2,10 @@
 //! another writer's.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
-use chanwire_core::wire::{Channel, ErrorResponse, Message};
-use chanwire_core::wire::{Command, Decoder, Head as _, Item, Request, Response, Status, StoredMessage, json::Reader};
+use chanwire_core::wire::{
+    Channel, Command, Decoder, ErrorResponse, HISTORY_LIMIT, Head as _, HistoryRange, Item, JoinFrom, Message, Request,
+    Response, Status, StoredMessage, json::Reader,
+};
 use chanwire_tests::{
     generate::{self, times},
     respell::Json,
@@ -43,10 +45,44 @@ fn channel_text(channel: &Channel) -> String {
     )
 }
 
+/// A message as its channel keeps it, put together likewise.
+fn message_text(message: &StoredMessage) -> String {
+    let StoredMessage { channel_name, id, username, message_content, timestamp } = message;
+    let [channel_name, username, content] = [channel_name, username, message_content].map(|text| quoted(text));
+    format!(
+        "{{\"channel_name\": {channel_name}, \"id\": {id}, \"username\": {username}, \"message_content\": {content}, \"timestamp\": \"{timestamp}\"}}"
+    )
+}
+
 fn request_text(request: &Request) -> String {
     match request {
         Request::List => "LIST\r\n".into(),
-        Request::Host(channel) => format!("HOST\r\n{}", channel_text(channel)),
+        Request::Host(host) => {
+            let channel = channel_text(&host.channel);
+            match host.lease {
+                None => format!("HOST\r\n{channel}"),
+                Some(lease) => format!("HOST\r\n{}, \"lease\": {lease}}}", channel.trim_end_matches('}')),
+            }
+        }
+        Request::Unhost { channel_name } => format!("UNHOST\r\n{{\"channel_name\": {}}}", quoted(channel_name)),
+        Request::Leave { channel_name } => format!("LEAVE\r\n{{\"channel_name\": {}}}", quoted(channel_name)),
+        Request::Join { channel_name, from } => {
+            let from = match from {
+                JoinFrom::After(id) => format!(", \"after\": {id}"),
+                JoinFrom::Last(0) => String::new(),
+                JoinFrom::Last(count) => format!(", \"history\": {count}"),
+            };
+            format!("JOIN\r\n{{\"channel_name\": {}{from}}}", quoted(channel_name))
+        }
+        Request::History { channel_name, range, limit } => {
+            let range = match range {
+                HistoryRange::Last => String::new(),
+                HistoryRange::After(id) => format!(", \"after\": {id}"),
+                HistoryRange::Before(id) => format!(", \"before\": {id}"),
+            };
+            let limit = if *limit == HISTORY_LIMIT { String::new() } else { format!(", \"limit\": {limit}") };
+            format!("HISTORY\r\n{{\"channel_name\": {}{range}{limit}}}", quoted(channel_name))
+        }
         Request::Message(Message { username, message_content, channel_name }) => {
             let channel = channel_name.as_ref().map(|name| format!(", \"channel_name\": {}", quoted(name)));
             format!(
@@ -69,6 +105,21 @@ fn response_text(response: &Response) -> String {
         Response::Hosted { channel_name } => {
             format!("OK\r\n{{\"status\": \"success\", \"channel_name\": {}}}", quoted(channel_name))
         }
+        Response::Removed { channel_name } => {
+            format!("OK\r\n{{\"status\": \"removed\", \"channel_name\": {}}}", quoted(channel_name))
+        }
+        Response::Left { channel_name } => {
+            format!("OK\r\n{{\"status\": \"left\", \"channel_name\": {}}}", quoted(channel_name))
+        }
+        Response::Joined { channel_name, first_id, last_id } => format!(
+            "OK\r\n{{\"status\": \"joined\", \"channel_name\": {}, \"first_id\": {first_id}, \"last_id\": {last_id}}}",
+            quoted(channel_name)
+        ),
+        Response::History { channel_name, messages } => {
+            let messages: Vec<_> = messages.iter().map(message_text).collect();
+            let messages = messages.join(", ");
+            format!("OK\r\n{{\"channel_name\": {}, \"messages\": [{messages}]}}", quoted(channel_name))
+        }
         Response::Delivered { timestamp } => {
             format!("OK\r\n{{\"status\": \"delivered\", \"timestamp\": \"{timestamp}\"}}")
         }
@@ -89,6 +140,10 @@ fn answers(response: &Response) -> Command {
     match response {
         Response::Hosted { .. } => Command::Host,
         Response::Delivered { .. } => Command::Message,
+        Response::Removed { .. } => Command::Unhost,
+        Response::Joined { .. } => Command::Join,
+        Response::Left { .. } => Command::Leave,
+        Response::History { .. } => Command::History,
         _ => Command::List,
     }
 }
@@ -136,14 +191,11 @@ proptest! {
     }
 
     #[test]
-    fn stored_messages_are_read_in_any_spelling(message in generate::stored_message(), choices in generate::choices()) {
-        let payload = json!({
-            "channel_name": message.channel_name,
-            "id": message.id,
-            "username": message.username,
-            "message_content": message.message_content,
-            "timestamp": message.timestamp.to_string(),
-        }).to_string();
+    fn stored_messages_come_back_and_are_read_in_any_spelling(message in generate::stored_message(), choices in generate::choices()) {
+        let bytes = encoded(|out| message.encode_push(out));
+        let payload = message_text(&message);
+        prop_assert_eq!(String::from_utf8(bytes.clone()).unwrap(), format!("MESSAGE\r\n{payload}"));
+        prop_assert_eq!(frame::<Status>(&bytes), (Status::Push, payload.clone().into_bytes()));
         prop_assert_eq!(StoredMessage::decode(payload.as_bytes()), Ok(message.clone()));
         let other = respelled(payload.as_bytes(), &choices);
         prop_assert_eq!(StoredMessage::decode(other.as_bytes()), Ok(message), "{}", other);
@@ -151,7 +203,7 @@ proptest! {
 
     #[test]
     fn what_was_decoded_encodes_to_what_decodes_alike(
-        command in proptest::sample::select(vec![Command::Host, Command::Message]),
+        command in proptest::sample::select(Command::ALL.iter().copied().filter(|command| *command != Command::List).collect::<Vec<_>>()),
         payload in generate::mutated(generate::request().prop_map(|request| encoded(|out| request.encode(out)))),
     ) {
         // Whatever is accepted at all has canonical bytes, and these are stable.

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod ask;
+mod backup;
 mod decode;
 mod serve;
 
@@ -34,6 +35,8 @@ enum Command {
     Host(ask::Host),
     /// Send a message to a channel
     Send(ask::Send),
+    /// Copy a server's messages and channels into a file, while it runs or not
+    Backup(backup::Backup),
     /// Show the frames in a recorded stream, and what is wrong with them
     Decode(decode::Decode),
 }
@@ -77,6 +80,7 @@ impl Cli {
             Command::List(list) => list.run(),
             Command::Host(host) => host.run(),
             Command::Send(send) => send.run(),
+            Command::Backup(backup) => backup.run(),
             Command::Decode(decode) => decode.run(),
         };
         match result {

@@ -2,15 +2,16 @@
 
 use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use chanwire_core::{Limits, hub::HubLimits};
+use chanwire_core::{Limits, hub::HubLimits, wire::Address};
 use clap::Args;
 
 use super::{Failure, Outcome};
 use crate::{
-    config::{Advertised, Config, Hosted, default_data_dir},
+    config::{self, Advertised, Config, Hosted, Size, default_data_dir},
     http::Authority,
     logging::{self, LogFormat},
     server,
+    store::Retention,
 };
 
 /// Every connection may keep a payload in memory, so it is bounded.
@@ -26,6 +27,14 @@ pub(super) struct Serve {
     /// than once
     #[arg(long = "host", value_name = "NAME=ADDR[@BIND]")]
     hosted: Vec<Hosted>,
+
+    /// Keep the channels of --host on this server's list as well (HOST:PORT); may be given more than once
+    #[arg(long = "tracker", value_name = "ADDR", requires = "hosted")]
+    trackers: Vec<Address>,
+
+    /// For how many seconds a tracker lists them after it has last heard of them, 10 to 86400
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "trackers", value_parser = clap::value_parser!(u32).range(10..=86_400))]
+    lease: u32,
 
     /// An address (HOST or HOST:PORT) at which others reach this server, beside those it listens at: a channel
     /// registered there lives here; may be given more than once
@@ -44,6 +53,18 @@ pub(super) struct Serve {
     /// Keep messages and channels here [default: $XDG_DATA_HOME/chanwire or ~/.local/share/chanwire]
     #[arg(long, value_name = "DIR", env = "CHANWIRE_DATA_DIR")]
     data_dir: Option<PathBuf>,
+
+    /// How many messages of each channel are kept at most; older ones are dropped
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 53))]
+    retain_count: Option<u64>,
+
+    /// How long messages are kept, such as 90s, 30m, 12h or 30d
+    #[arg(long, value_name = "TIME", value_parser = config::duration)]
+    retain_age: Option<Duration>,
+
+    /// How many bytes of each channel's messages are kept at most, such as 512K, 100M or 2G, or `unlimited`
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = config::bytes)]
+    retain_bytes: Size,
 
     /// The largest payload that a request may have, in bytes
     #[arg(long, value_name = "N", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(256..=LARGEST_PAYLOAD))]
@@ -135,6 +156,9 @@ impl Serve {
             http: self.http.0,
             http_hosts: self.http_host,
             data_dir,
+            retention: Retention { count: self.retain_count, age: self.retain_age, bytes: self.retain_bytes.0 },
+            trackers: self.trackers,
+            lease: self.lease,
             limits,
             hub_limits,
             max_connections: self.max_connections,

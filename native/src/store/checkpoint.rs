@@ -25,6 +25,9 @@ const LONG: u32 = 1024;
 const TOO_LONG: u32 = 8 * LONG;
 /// The same in bytes.
 pub(super) const BOUND: u32 = TOO_LONG * 4096;
+/// At how many frames another writer than the store's moves the log itself. The thread is asked long before, if the
+/// store commits at all.
+pub(super) const LEFT_ALONE: u32 = 2 * LONG;
 /// How few frames the thread leaves to the writer without another pass.
 const FEW: u32 = 64;
 
@@ -135,6 +138,11 @@ impl Mover {
             before = left;
         }
     }
+}
+
+/// Moves as much of the log as can be done without waiting for anybody, for a writer beside the store's.
+pub(super) fn help(connection: &Connection, file: &PathBuf) -> Result<(), StoreError> {
+    checkpoint(connection, Mode::Passive, file).map(|_| ())
 }
 
 enum Mode {

@@ -83,6 +83,42 @@ pub(crate) enum StoreError {
         log: PathBuf,
     },
 
+    /// There is no database where one is to be read.
+    #[error("there is no database {}; name the server's data directory with --data-dir", file.display())]
+    NoDatabase {
+        /// The database's file.
+        file: PathBuf,
+    },
+
+    /// A backup would take the place of something.
+    #[error("{} is there already, and was left as it is; name another file for the backup, or remove it", file.display())]
+    BackupExists {
+        /// What is there.
+        file: PathBuf,
+    },
+
+    /// The operating system refused something on a backup's file.
+    #[error("cannot {action} {}: {cause}; correct that, or name another file for the backup", file.display())]
+    BackupFile {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The backup's file.
+        file: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+
+    /// SQLite could not copy the database.
+    #[error("cannot copy {} to {}: {cause}; {}", from.display(), to.display(), advice(cause))]
+    Backup {
+        /// The database.
+        from: PathBuf,
+        /// The copy, which was removed.
+        to: PathBuf,
+        /// What SQLite said.
+        cause: rusqlite::Error,
+    },
+
     /// SQLite failed.
     #[error("cannot {action} {}: {cause}; {}", file.display(), advice(cause))]
     Sqlite {

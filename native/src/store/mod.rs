@@ -3,20 +3,25 @@
 //! [`SqliteStore`] keeps it in one directory; [`start`] gives a store its own thread, where its commits block nobody
 //! but itself.
 
+mod backup;
 mod checkpoint;
 mod data_dir;
 mod error;
 mod health;
 mod reader;
+mod retention;
 mod schema;
 mod sqlite;
 mod thread;
+mod turns;
 
 use chanwire_core::hub::{Snapshot, Write};
 
 pub(crate) use self::{
+    backup::back_up,
     error::StoreError,
     reader::{ReaderHandle, SqliteReader, start_reader},
+    retention::{Retention, Trimmer, TrimmerHandle, start_trimmer},
     sqlite::SqliteStore,
     thread::{StoreHandle, start},
 };

@@ -123,3 +123,6 @@ impl ReaderHandle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ const APPLICATION_ID: u32 = u32::from_be_bytes(*b"chwr");
 ///
 /// Names are stored once, in `logs`, which outlives both a channel's directory entry and its messages. `messages` is
 /// clustered by log and id, so that a page of a channel's history is one range, and so is what retention drops.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE channels (
         position        INTEGER PRIMARY KEY,
@@ -50,6 +50,15 @@ const MIGRATIONS: [&str; 2] = [
     "
     ALTER TABLE channels ADD COLUMN lease INTEGER;
 ",
+    // What retention counts, kept with the row that each commit writes anyway. 24 is what a message counts beside
+    // its texts.
+    "
+    ALTER TABLE logs ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE logs SET bytes = (
+        SELECT COALESCE(SUM(octet_length(username) + octet_length(content) + 24), 0)
+        FROM messages WHERE messages.log = logs.log
+    );
+",
 ];
 
 const KNOWN: i32 = MIGRATIONS.len() as i32;
@@ -64,6 +73,15 @@ pub(super) fn find(directory: &DataDir) -> Result<PathBuf, StoreError> {
         header => check(&file, header)?,
     }
     Ok(file)
+}
+
+/// Finds the database in a directory that another process may be using, and changes nothing.
+pub(super) fn find_existing(directory: &Path) -> Result<PathBuf, StoreError> {
+    let file = directory.join(DATABASE);
+    match header(&file).map_err(StoreError::file("read the database", &file))?.as_slice() {
+        [] => Err(StoreError::NoDatabase { file }),
+        header => check(&file, header).map(|()| file),
+    }
 }
 
 /// The first bytes of a file, as many of a header's 100 as there are; none of a file that is not there.
@@ -146,3 +164,6 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
 fn version(connection: &Connection) -> rusqlite::Result<i32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,7 +18,9 @@ use super::{
     checkpoint::{self, Checkpointer},
     data_dir::DataDir,
     reader::SqliteReader,
+    retention::{self, Retention, Trimmer},
     schema,
+    turns::Turns,
 };
 
 /// How long to wait for some other program that has the database locked: a person with SQLite's shell.
@@ -29,6 +32,7 @@ pub(crate) struct SqliteStore {
     file: PathBuf,
     /// `None` only while it is being dropped.
     checkpointer: Option<Checkpointer>,
+    turns: Arc<Turns>,
     /// Last, so that the directory is free only after the database is closed.
     _directory: DataDir,
 }
@@ -56,12 +60,17 @@ impl SqliteStore {
         let own = schema::connect(&file).map_err(failed)?;
         configure(&own).map_err(failed)?;
         let checkpointer = Checkpointer::start(own, &mut connection, file.clone())?;
-        Ok(Self { connection, file, checkpointer: Some(checkpointer), _directory: directory })
+        Ok(Self { connection, file, checkpointer: Some(checkpointer), turns: Arc::default(), _directory: directory })
     }
 
     /// Reads this store on a connection of its own, so that it never waits for a commit.
     pub(crate) fn reader(&self) -> Result<SqliteReader, StoreError> {
         SqliteReader::open(&self.file)
+    }
+
+    /// Drops what this store need not keep, on a connection of its own.
+    pub(crate) fn trimmer(&self, retention: Retention) -> Result<Trimmer, StoreError> {
+        Trimmer::open(&self.file, retention, Arc::clone(&self.turns))
     }
 
     /// Makes sure that nothing of a commit that failed is seen by what comes next.
@@ -102,8 +111,9 @@ impl SqliteStore {
 
     fn write(&self, writes: &[Write]) -> Result<(), StoreError> {
         let failed = |cause| StoreError::sqlite("write", &self.file)(cause);
+        let _turn = self.turns.take();
         let transaction = self.begin(TransactionBehavior::Immediate).map_err(failed)?;
-        write_all(&transaction, writes).map_err(|refusal| match refusal {
+        let grown = write_all(&transaction, writes).map_err(|refusal| match refusal {
             Refusal::Sqlite(cause) => failed(cause),
             Refusal::IdGap { message, expected } => StoreError::IdGap {
                 file: self.file.clone(),
@@ -112,7 +122,9 @@ impl SqliteStore {
                 found: message.id,
             },
         })?;
-        transaction.commit().map_err(failed)
+        transaction.commit().map_err(failed)?;
+        self.turns.note(grown);
+        Ok(())
     }
 }
 
@@ -144,7 +156,7 @@ impl Drop for SqliteStore {
 }
 
 /// What a connection is told before it is used.
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(PATIENCE)?;
     // Every commit syncs the log before it returns; a sync reaches the medium on macOS too.
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -171,9 +183,12 @@ struct Tail {
     log: i64,
     last_id: u64,
     last_timestamp: i64,
+    /// By how much the messages of this commit make it larger.
+    added: u64,
 }
 
-fn write_all<'w>(transaction: &Connection, writes: &'w [Write]) -> Result<(), Refusal<'w>> {
+/// Says which logs have more messages now.
+fn write_all<'w>(transaction: &Connection, writes: &'w [Write]) -> Result<Vec<i64>, Refusal<'w>> {
     let mut insert = transaction
         .prepare_cached("INSERT INTO messages (log, id, timestamp, username, content) VALUES (?1, ?2, ?3, ?4, ?5)")?;
     // Each channel's end is read once and written once, however many of its messages are in the commit.
@@ -195,6 +210,7 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write]) -> Result<(), Re
                 }
                 tail.last_id = expected;
                 tail.last_timestamp = message.timestamp.as_unix();
+                tail.added += retention::size(&message.username, &message.message_content);
                 insert.execute(params![
                     tail.log,
                     integer(expected)?,
@@ -205,11 +221,12 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write]) -> Result<(), Re
             }
         }
     }
-    let mut update = transaction.prepare_cached("UPDATE logs SET last_id = ?2, last_timestamp = ?3 WHERE log = ?1")?;
+    let mut update = transaction
+        .prepare_cached("UPDATE logs SET last_id = ?2, last_timestamp = ?3, bytes = bytes + ?4 WHERE log = ?1")?;
     for tail in tails.values() {
-        update.execute(params![tail.log, integer(tail.last_id)?, tail.last_timestamp])?;
+        update.execute(params![tail.log, integer(tail.last_id)?, tail.last_timestamp, integer(tail.added)?])?;
     }
-    Ok(())
+    Ok(tails.into_values().map(|tail| tail.log).collect())
 }
 
 /// Where this channel's messages end; a log is begun for a channel that never had one.
@@ -217,7 +234,7 @@ fn tail(transaction: &Connection, channel_name: &str) -> rusqlite::Result<Tail> 
     let mut select = transaction.prepare_cached("SELECT log, last_id, last_timestamp FROM logs WHERE name = ?1")?;
     let found = select
         .query_row([channel_name], |row| {
-            Ok(Tail { log: row.get(0)?, last_id: id(row, 1)?, last_timestamp: row.get(2)? })
+            Ok(Tail { log: row.get(0)?, last_id: id(row, 1)?, last_timestamp: row.get(2)?, added: 0 })
         })
         .optional()?;
     if let Some(tail) = found {
@@ -225,7 +242,7 @@ fn tail(transaction: &Connection, channel_name: &str) -> rusqlite::Result<Tail> 
     }
     let mut insert =
         transaction.prepare_cached("INSERT INTO logs (name, last_id, last_timestamp) VALUES (?1, 0, 0)")?;
-    Ok(Tail { log: insert.insert([channel_name])?, last_id: 0, last_timestamp: 0 })
+    Ok(Tail { log: insert.insert([channel_name])?, last_id: 0, last_timestamp: 0, added: 0 })
 }
 
 fn put_channel(transaction: &Connection, record: &ChannelRecord) -> rusqlite::Result<()> {

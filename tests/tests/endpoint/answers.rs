@@ -57,7 +57,7 @@ fn refusals_are_told_to_the_application() {
     let events: Vec<_> = std::iter::from_fn(|| end.endpoint.poll_event()).collect();
     let told = |event: &ServerEvent| match event {
         ServerEvent::Refused { error, closes } => (error.error.to_string(), *closes),
-        ServerEvent::Request { .. } => panic!("a request"),
+        event => panic!("{event:?}"),
     };
     let told: Vec<_> = events.iter().map(told).collect();
     assert_eq!(told, [("Unknown command".into(), false), ("Invalid payload".into(), true)]);

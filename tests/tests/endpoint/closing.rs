@@ -70,8 +70,9 @@ fn the_sending_half_stays_open_until_the_last_byte_is_written() {
 fn a_connection_that_cannot_be_served_is_told_why() {
     let mut end = server();
     let busy = ErrorResponse::server("Server busy", "The server has reached its limit of 10000 connections");
-    end.endpoint.refuse(at(0), busy.clone());
+    end.endpoint.close(at(0), busy.clone());
     feed(&mut end, at(0), b"LIST\r\n");
+    assert_eq!(end.endpoint.poll_event(), Some(ServerEvent::Refused { error: busy.clone(), closes: true }));
     assert_eq!(end.endpoint.poll_event(), None);
     assert_eq!(written(&mut end, at(0)).into_bytes(), bytes(&Response::Error(busy)));
     assert_eq!(end.link(), Link::FinishWriting);

@@ -77,16 +77,6 @@ fn is_notice(error: &ErrorResponse) -> bool {
     ["Slow consumer", "Server busy", "Request timed out", "Channel removed"].contains(&&*error.error)
 }
 
-fn tell(event: ClientEvent) -> String {
-    match event {
-        ClientEvent::Answer { id, response } => format!("{}: {response:?}", id.number()),
-        ClientEvent::Push(message) => format!("push {message:?}"),
-        ClientEvent::Notice(error) => format!("notice {error:?}"),
-        ClientEvent::Broken(breach) => format!("broken {breach:?}"),
-        ClientEvent::Ended { unanswered } => format!("ended {unanswered}"),
-    }
-}
-
 proptest! {
     #![proptest_config(times(1500))]
 

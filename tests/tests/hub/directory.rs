@@ -188,16 +188,16 @@ fn a_fixed_channel_hides_the_stored_one_of_its_name_for_this_run() {
 
 #[test]
 fn a_channel_fixed_during_a_commit_keeps_its_place() {
-    let mut hub = Hub::new(HubLimits::default(), Snapshot::default());
+    let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Time::default());
     let listener = hub.add_listener(vec![at("127.0.0.1", 22236)]);
-    hub.connect(ConnectionId(1), ip(ADA), listener).unwrap();
+    hub.connect(ConnectionId(1), Peer::Address(ip(ADA)), Some(listener)).unwrap();
     let mut server = Server::new(chanwire_core::Limits::server());
     let request = host("x", ADA, 1);
-    hub.handle_request(ConnectionId(1), ticket(&mut server), request, Timestamp::default()).unwrap();
+    hub.handle_request(ConnectionId(1), ticket(&mut server), request, Moment::default()).unwrap();
     assert!(matches!(hub.poll_effect(), Some(Effect::Store(StoreCommand::Commit(_)))));
     hub.fix_channel(channel("general", "127.0.0.1", 22236));
-    hub.handle_outcome(StoreOutcome::Committed).unwrap();
-    hub.handle_request(ConnectionId(1), ticket(&mut server), Request::List, Timestamp::default()).unwrap();
+    hub.handle_outcome(StoreOutcome::Committed, Time::default()).unwrap();
+    hub.handle_request(ConnectionId(1), ticket(&mut server), Request::List, Moment::default()).unwrap();
     let mut last = None;
     while let Some(effect) = hub.poll_effect() {
         last = Some(effect);

@@ -6,7 +6,7 @@ use super::*;
 fn a_message_without_a_name_goes_to_the_one_channel_of_the_address_it_was_sent_to() {
     let own = |port| vec![at("127.0.0.1", port)];
     let fixed = vec![channel("a", "127.0.0.1", 1), channel("b", "127.0.0.1", 2)];
-    let mut trial = Trial::start(Setup { own: vec![own(1), own(2)], fixed, limit: 10 }, Disk::default());
+    let mut trial = Trial::start(Setup { own: vec![own(1), own(2)], fixed, limit: 10, joins: 10 }, Disk::default());
     let (first, second) = (trial.connect(ip(ADA), 0), trial.connect(ip(ADA), 1));
     trial.ask(first, &say("to a", None), 5);
     trial.ask(second, &say("to b", None), 5);
@@ -142,7 +142,7 @@ fn what_comes_during_a_commit_shares_the_next_one() {
 #[test]
 fn more_messages_than_one_commit_carries_keep_their_order() {
     let (mut trial, ada, _) = two_channels();
-    // More than 4,096, the most that one commit carries, over as many connections as their own limit asks for.
+    // More than any commit carries, over as many connections as their own limit asks for.
     let mut expected = Vec::new();
     for part in 0..5 {
         let id = trial.connect(ip(ADA), 0);
@@ -154,7 +154,7 @@ fn more_messages_than_one_commit_carries_keep_their_order() {
     }
     let before = trial.disk.commits;
     trial.settle();
-    assert_eq!(trial.disk.commits - before, 2);
+    assert!((2..10).contains(&(trial.disk.commits - before)), "{} commits", trial.disk.commits - before);
     let said: Vec<_> = trial.disk.messages("here").iter().map(|message| message.message_content.clone()).collect();
     assert_eq!(said, expected);
     assert_eq!(trial.answers(ada), []);

@@ -78,31 +78,31 @@ fn a_connection_that_left_is_forgotten_when_its_request_is_decided_anew() {
     assert_eq!(trial.hub.connections(), 1);
 }
 
-fn ticket(server: &mut Server) -> Ticket {
-    server.handle_input(chanwire_core::Time::default(), b"LIST\r\n");
-    let Some(ServerEvent::Request { ticket, .. }) = server.poll_event() else { panic!("a request") };
-    ticket
-}
-
 #[test]
 fn wrong_calls_are_told_and_change_nothing() {
-    let mut hub = Hub::new(HubLimits::default(), Snapshot::default());
+    let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Time::default());
     let listener = hub.add_listener(vec![at("127.0.0.1", 22236)]);
     let mut server = Server::new(chanwire_core::Limits::server());
-    let now = Timestamp::default();
-    hub.connect(ConnectionId(1), ip(ADA), listener).unwrap();
-    assert_eq!(hub.connect(ConnectionId(1), ip(BOB), listener), Err(Misuse::DuplicateConnection));
+    let (now, start) = (Moment::default(), Time::default());
+    let from = |peer| Peer::Address(ip(peer));
+    hub.connect(ConnectionId(1), from(ADA), Some(listener)).unwrap();
+    assert_eq!(hub.connect(ConnectionId(1), from(BOB), Some(listener)), Err(Misuse::DuplicateConnection));
     let unknown = hub.handle_request(ConnectionId(2), ticket(&mut server), Request::List, now);
     assert_eq!(unknown, Err(Misuse::UnknownConnection));
-    assert_eq!(hub.handle_outcome(StoreOutcome::Committed), Err(Misuse::UnexpectedOutcome));
-    assert_eq!(hub.handle_outcome(StoreOutcome::Failed), Err(Misuse::UnexpectedOutcome));
+    assert_eq!(hub.handle_outcome(StoreOutcome::Committed, start), Err(Misuse::UnexpectedOutcome));
+    assert_eq!(hub.handle_outcome(StoreOutcome::Failed, start), Err(Misuse::UnexpectedOutcome));
     hub.handle_request(ConnectionId(1), ticket(&mut server), host("x", ADA, 1), now).unwrap();
     let Some(Effect::Store(StoreCommand::Commit(writes))) = hub.poll_effect() else { panic!("a commit") };
-    assert!(matches!(&*writes, [Write::PutChannel(record)] if record.registered_from == ip(ADA)));
+    assert!(matches!(&writes[..], [Write::PutChannel(record)] if record.registered_from == Some(ip(ADA))));
     let loaded = StoreOutcome::Loaded(Snapshot::default());
-    assert_eq!(hub.handle_outcome(loaded), Err(Misuse::UnexpectedOutcome));
+    assert_eq!(hub.handle_outcome(loaded, start), Err(Misuse::UnexpectedOutcome));
     assert_eq!(hub.poll_effect(), None);
-    hub.handle_outcome(StoreOutcome::Committed).unwrap();
+    hub.handle_outcome(StoreOutcome::Committed, start).unwrap();
     assert!(matches!(hub.poll_effect(), Some(Effect::Answer { connection: ConnectionId(1), .. })));
+    // Of what nobody knows nothing follows.
+    hub.handle_drained(ConnectionId(9));
+    hub.handle_trimmed("x", 7);
+    hub.disconnect(ConnectionId(9));
+    assert_eq!((hub.poll_effect(), hub.joins(), hub.connections()), (None, 0, 1));
     assert!(hub.is_idle());
 }

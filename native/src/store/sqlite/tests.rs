@@ -7,8 +7,9 @@ const NOW: i64 = 1_698_937_472;
 fn put(name: &str, host: &str, position: u64) -> Write {
     Write::PutChannel(ChannelRecord {
         channel: Channel { channel_name: name.into(), address: Address::new(host, 22240).unwrap() },
-        registered_from: IpAddr::from([192, 168, 1, 5]),
+        registered_from: Some(IpAddr::from([192, 168, 1, 5])),
         position,
+        lease: None,
     })
 }
 
@@ -28,7 +29,7 @@ fn append(channel_name: &str, id: u64) -> Write {
 
 fn end(channel_name: &str, last_id: u64) -> ChannelLog {
     let last_timestamp = Timestamp::from_unix(NOW + last_id as i64);
-    ChannelLog { channel_name: channel_name.into(), last_id, last_timestamp }
+    ChannelLog { channel_name: channel_name.into(), last_id, first_id: 1, last_timestamp }
 }
 
 /// Every message of the store, read from its tables.
@@ -79,7 +80,7 @@ fn what_is_committed_is_loaded_again_and_after_reopening_too() {
 
     let channels = [put("b", "LocalHost", 1), put("a", "::1", 2)].map(|write| match write {
         Write::PutChannel(record) => record,
-        Write::Append(_) => unreachable!(),
+        Write::Append(_) | Write::RemoveChannel(_) => unreachable!(),
     });
     let snapshot = Snapshot { channels: channels.into(), logs: vec![end("b", 3), end("elsewhere", 1)] };
     let stored = [("b", 1), ("b", 2), ("b", 3), ("elsewhere", 1)].map(|(name, id)| message(name, id, "Hello, World!"));
@@ -102,6 +103,64 @@ fn a_channel_takes_the_place_of_the_one_of_its_name() {
     assert_eq!(listed, [("10.0.0.3", 1), ("10.0.0.2", 3)]);
     store.commit(&[put("c", "10.0.0.4", 4), put("d", "10.0.0.4", 3)]).unwrap_err();
     assert_eq!(store.load().unwrap().channels, channels);
+}
+
+#[test]
+fn a_channel_that_is_removed_leaves_its_messages_and_its_last_id() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    store.commit(&[put("a", "10.0.0.1", 1), put("b", "10.0.0.2", 2), append("a", 1), append("a", 2)]).unwrap();
+    store.commit(&[Write::RemoveChannel("a".into()), Write::RemoveChannel("never there".into())]).unwrap();
+    drop(store);
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    let Snapshot { channels, logs } = store.load().unwrap();
+    let names: Vec<&str> = channels.iter().map(|record| record.channel.channel_name.as_str()).collect();
+    assert_eq!((names, logs), (vec!["b"], vec![end("a", 2)]));
+    // Hosted here again, its ids go on; in one commit it may go and come back.
+    store.commit(&[append("a", 1)]).unwrap_err();
+    let back = [put("a", "10.0.0.1", 3), Write::RemoveChannel("a".into()), put("a", "10.0.0.3", 4), append("a", 3)];
+    store.commit(&back).unwrap();
+    let Snapshot { channels, logs } = store.load().unwrap();
+    let listed: Vec<_> = channels.iter().map(|record| (record.channel.address.host(), record.position)).collect();
+    assert_eq!((listed, logs), (vec![("10.0.0.2", 2), ("10.0.0.3", 4)], vec![end("a", 3)]));
+}
+
+#[test]
+fn leases_and_the_operators_channels_are_loaded_as_they_were_put() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    let record = |name: &str, position, registered_from, lease| ChannelRecord {
+        channel: Channel { channel_name: name.into(), address: Address::new("10.0.0.1", 22240).unwrap() },
+        registered_from,
+        position,
+        lease,
+    };
+    let from = Some(IpAddr::from([10, 0, 0, 1]));
+    let mut records =
+        vec![record("a", 1, from, Some(10)), record("b", 2, from, None), record("c", 3, None, Some(86_400))];
+    let puts: Vec<Write> = records.iter().cloned().map(Write::PutChannel).collect();
+    store.commit(&puts).unwrap();
+    assert_eq!(store.load().unwrap().channels, records);
+    // A HOST without a lease takes it away, one with a lease sets it.
+    (records[0].lease, records[1].lease) = (None, Some(300));
+    let puts: Vec<Write> = records[..2].iter().cloned().map(Write::PutChannel).collect();
+    store.commit(&puts).unwrap();
+    drop(store);
+    assert_eq!(SqliteStore::open(directory.path()).unwrap().load().unwrap().channels, records);
+}
+
+#[test]
+fn the_first_id_is_the_oldest_message_kept_or_one_beyond_the_last() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    store.commit(&[append("a", 1), append("b", 1), append("a", 2), append("a", 3)]).unwrap();
+    for (drop, first_id) in [("id < 2", 2), ("id < 3", 3), ("true", 4)] {
+        let sql = format!("DELETE FROM messages WHERE log = (SELECT log FROM logs WHERE name = 'a') AND {drop}");
+        store.connection.execute(&sql, []).unwrap();
+        assert_eq!(store.load().unwrap().logs, [ChannelLog { first_id, ..end("a", 3) }, end("b", 1)]);
+    }
+    store.commit(&[append("a", 4)]).unwrap();
+    assert_eq!(store.load().unwrap().logs[0], ChannelLog { first_id: 4, ..end("a", 4) });
 }
 
 #[test]
@@ -279,7 +338,7 @@ fn the_database_of_a_newer_version_is_refused_and_left_as_it_is() {
         assert_eq!(bytes(directory.path()).contains_key("chanwire.db-wal"), only_in_the_log);
         refused(
             directory.path(),
-            "written by a newer chanwire (its schema is version 99, this program knows version 1)",
+            "written by a newer chanwire (its schema is version 99, this program knows version 3)",
         );
     }
 }

@@ -1,0 +1,243 @@
+//! How much of a channel is kept: the oldest messages beyond that are dropped while commits go on.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    thread::{Builder, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use chanwire_core::wire::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+
+use super::{
+    StoreError, checkpoint,
+    health::Health,
+    schema,
+    sqlite::{configure, id, integer},
+    turns::Turns,
+};
+use crate::clock::wall_time;
+
+const THREAD: &str = "store-retention";
+
+/// What a message counts beside its texts: about what its id, its time and its place in the database take.
+const OVERHEAD: u64 = 24;
+
+/// How much one transaction drops at most: a commit that comes meanwhile waits for all of it.
+const BATCH_MESSAGES: u32 = 256;
+const BATCH_BYTES: u64 = 512 * 1024;
+
+/// How long growing channels are left alone, so that what they gain meanwhile is dropped together.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// How often every channel is looked at: at least so often, so that what failed is tried again, and for ages at most
+/// so often.
+const SCAN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(60));
+
+/// How much is kept of each channel. A message goes when one of these says so; its channel's last id stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Retention {
+    /// How many messages.
+    pub(crate) count: Option<u64>,
+    /// How old a message becomes.
+    pub(crate) age: Option<Duration>,
+    /// How many bytes, counted by [`size`].
+    pub(crate) bytes: Option<u64>,
+}
+
+/// What a message counts, in bytes.
+pub(super) fn size(username: &str, message_content: &str) -> u64 {
+    [username, message_content].iter().fold(OVERHEAD, |sum, text| sum.saturating_add(text.len() as u64))
+}
+
+impl Retention {
+    /// What is older than this goes.
+    fn oldest(&self, now: Timestamp) -> i64 {
+        let age = self.age.map(|age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+        age.map_or(i64::MIN, |age| now.as_unix().saturating_sub(age))
+    }
+
+    fn scan_every(&self) -> Duration {
+        self.age.map_or(SCAN.1, |age| (age / 10).clamp(SCAN.0, SCAN.1))
+    }
+}
+
+/// A connection that drops messages.
+pub(crate) struct Trimmer {
+    connection: Connection,
+    file: PathBuf,
+    retention: Retention,
+    turns: Arc<Turns>,
+    /// How many frames the write-ahead log had after this connection's last transaction.
+    frames: Arc<AtomicU32>,
+}
+
+/// What one transaction has dropped, or is to drop.
+#[derive(Debug, PartialEq, Eq)]
+struct Cut {
+    channel_name: String,
+    /// The oldest message that is kept.
+    first_id: u64,
+    bytes: u64,
+}
+
+impl Trimmer {
+    pub(super) fn open(file: &Path, retention: Retention, turns: Arc<Turns>) -> Result<Self, StoreError> {
+        let failed = |cause| StoreError::sqlite("open", file)(cause);
+        let mut connection = schema::connect(file).map_err(failed)?;
+        configure(&connection).map_err(failed)?;
+        // What is dropped may come back after a crash, and is dropped again: no need to wait for the disk with the
+        // turn in hand.
+        connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+        let frames = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&frames);
+        let hook = move |_: &mut _, length| {
+            counted.store(u32::try_from(length).unwrap_or_default(), Relaxed);
+            Ok(())
+        };
+        connection.wal_hook(Some(hook)).map_err(failed)?;
+        Ok(Self { connection, file: file.to_owned(), retention, turns, frames })
+    }
+
+    /// The logs that have more than they may.
+    fn due(&self, now: Timestamp) -> Result<BTreeSet<i64>, StoreError> {
+        self.select_due(now).map_err(StoreError::sqlite("read", &self.file))
+    }
+
+    fn select_due(&self, now: Timestamp) -> rusqlite::Result<BTreeSet<i64>> {
+        let most = |limit: Option<u64>| limit.map_or(Ok(i64::MAX), integer);
+        let mut select = self.connection.prepare_cached(
+            "SELECT logs.log FROM logs JOIN messages AS oldest ON oldest.log = logs.log
+                 AND oldest.id = (SELECT MIN(id) FROM messages WHERE messages.log = logs.log)
+             WHERE logs.bytes > ?1 OR logs.last_id - oldest.id >= ?2 OR oldest.timestamp < ?3",
+        )?;
+        let limits = (most(self.retention.bytes)?, most(self.retention.count)?, self.retention.oldest(now));
+        select.query_map(limits, |row| row.get(0))?.collect()
+    }
+
+    /// What is to be dropped next of a log, if anything is: as much as one transaction may drop. Only this connection
+    /// drops, so what is too much stays too much.
+    fn cut(&self, log: i64, now: Timestamp) -> rusqlite::Result<Option<Cut>> {
+        let reading = Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred)?;
+        let mut select = reading.prepare_cached("SELECT name, last_id, bytes FROM logs WHERE log = ?1")?;
+        let found = select.query_row([log], |row| Ok((row.get(0)?, id(row, 1)?, id(row, 2)?))).optional()?;
+        let Some((channel_name, last_id, all)) = found else { return Ok(None) };
+        let mut select = reading.prepare_cached(
+            "SELECT id, timestamp, octet_length(username) + octet_length(content) FROM messages
+             WHERE log = ?1 ORDER BY id LIMIT ?2",
+        )?;
+        let mut rows = select.query((log, BATCH_MESSAGES))?;
+        let oldest = self.retention.oldest(now);
+        let mut cut = Cut { channel_name, first_id: 0, bytes: 0 };
+        while let Some(row) = rows.next()?
+            && cut.bytes < BATCH_BYTES
+        {
+            let (message, timestamp): (u64, i64) = (id(row, 0)?, row.get(1)?);
+            let too_many = self.retention.count.is_some_and(|count| last_id.saturating_sub(message) >= count);
+            let too_much = self.retention.bytes.is_some_and(|bytes| all.saturating_sub(cut.bytes) > bytes);
+            if !(too_many || too_much || timestamp < oldest) {
+                break;
+            }
+            cut.first_id = message + 1;
+            cut.bytes += id(row, 2)? + OVERHEAD;
+        }
+        Ok((cut.first_id > 0).then_some(cut))
+    }
+
+    fn drop_below(&self, log: i64, cut: &Cut) -> rusqlite::Result<()> {
+        let _turn = self.turns.take();
+        let writing = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+        let bound = (log, integer(cut.first_id)?);
+        writing.prepare_cached("DELETE FROM messages WHERE log = ?1 AND id < ?2")?.execute(bound)?;
+        let less = (log, integer(cut.bytes)?);
+        writing.prepare_cached("UPDATE logs SET bytes = bytes - ?2 WHERE log = ?1")?.execute(less)?;
+        writing.commit()
+    }
+
+    /// Drops a part of what a log has too much, if it has.
+    fn trim(&self, log: i64, now: Timestamp) -> Result<Option<Cut>, StoreError> {
+        let failed = |cause| StoreError::sqlite("drop old messages of", &self.file)(cause);
+        let Some(cut) = self.cut(log, now).map_err(failed)? else { return Ok(None) };
+        self.drop_below(log, &cut).map_err(failed)?;
+        if self.frames.load(Relaxed) >= checkpoint::LEFT_ALONE {
+            checkpoint::help(&self.connection, &self.file)?;
+            self.frames.store(0, Relaxed);
+        }
+        Ok(Some(cut))
+    }
+
+    /// Drops all that these logs have too much, and says of each part what the oldest message is then. It rests as
+    /// long as it works, so that commits have half of the time for themselves.
+    fn trim_all(&self, logs: BTreeSet<i64>, tell: &impl Fn(String, u64)) -> Result<(), StoreError> {
+        for log in logs {
+            let mut began = Instant::now();
+            while let Some(cut) = self.trim(log, wall_time())? {
+                tell(cut.channel_name, cut.first_id);
+                if !self.turns.pause(began.elapsed()) {
+                    return Ok(());
+                }
+                began = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    /// Trims until it is closed.
+    fn run(&self, tell: &impl Fn(String, u64)) {
+        let mut health = Health::new("retention");
+        let mut next_scan = Instant::now();
+        while let Some(grown) = self.turns.grown_by(next_scan) {
+            let logs = if Instant::now() < next_scan {
+                Ok(grown)
+            } else {
+                next_scan = Instant::now() + self.retention.scan_every();
+                self.due(wall_time())
+            };
+            health.observe(&logs.and_then(|logs| self.trim_all(logs, tell)));
+            if !self.turns.pause(PAUSE) {
+                return;
+            }
+        }
+    }
+}
+
+/// A trimmer on its own thread.
+#[must_use = "the trimmer is closed in order only by `close`"]
+pub(crate) struct TrimmerHandle {
+    turns: Arc<Turns>,
+    thread: JoinHandle<()>,
+}
+
+/// Gives a trimmer its own thread. `trimmed` is called there with a channel's name and the id of its oldest message,
+/// after older ones were dropped.
+///
+/// # Errors
+///
+/// If the system refuses the thread.
+pub(crate) fn start_trimmer(
+    trimmer: Trimmer,
+    trimmed: impl Fn(String, u64) + Send + 'static,
+) -> Result<TrimmerHandle, StoreError> {
+    let turns = Arc::clone(&trimmer.turns);
+    let thread = Builder::new().name(THREAD.into()).spawn(move || trimmer.run(&trimmed));
+    let thread = thread.map_err(|cause| StoreError::Thread { name: THREAD, cause })?;
+    Ok(TrimmerHandle { turns, thread })
+}
+
+impl TrimmerHandle {
+    /// Lets the trimmer finish the transaction that it is in, and waits for that.
+    pub(crate) fn close(self) {
+        self.turns.close();
+        if self.thread.join().is_err() {
+            tracing::error!("retention had ended before it was told to");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+use std::{fs, sync::mpsc, thread};
+
+use chanwire_core::{
+    hub::{ChannelLog, Write},
+    wire::StoredMessage,
+};
+
+use super::*;
+use crate::store::{SqliteStore, Store as _};
+
+const NOW: i64 = 1_698_937_472;
+const NONE: Retention = Retention { count: None, age: None, bytes: None };
+
+fn message(channel_name: &str, id: u64, length: usize) -> Write {
+    Write::Append(StoredMessage {
+        channel_name: channel_name.into(),
+        id,
+        username: "u".into(),
+        message_content: "é".repeat(length / 2),
+        timestamp: Timestamp::from_unix(NOW + id as i64),
+    })
+}
+
+/// So many messages of this many bytes in "a", at a second each from `NOW` + 1 on, and two in "b".
+fn store(directory: &Path, count: u64, length: usize) -> SqliteStore {
+    let mut store = SqliteStore::open(directory).unwrap();
+    let mut writes: Vec<Write> = (1..=count).map(|id| message("a", id, length)).collect();
+    writes.extend([message("b", 1, 2), message("b", 2, 2)]);
+    store.commit(&writes).unwrap();
+    store
+}
+
+/// Drops all that is due at this time, and says what was told of it.
+fn trim(trimmer: &Trimmer, now: i64) -> Vec<(String, u64)> {
+    let mut told = Vec::new();
+    for log in trimmer.due(Timestamp::from_unix(now)).unwrap() {
+        while let Some(cut) = trimmer.trim(log, Timestamp::from_unix(now)).unwrap() {
+            told.push((cut.channel_name, cut.first_id));
+        }
+    }
+    told
+}
+
+/// The first and last id of each log, after a look at whether its bytes are what its messages have.
+fn ends(store: &mut SqliteStore, trimmer: &Trimmer) -> Vec<(String, u64, u64)> {
+    let sql = "SELECT name, bytes, (SELECT COALESCE(SUM(octet_length(username) + octet_length(content) + 24), 0)
+        FROM messages WHERE messages.log = logs.log) FROM logs";
+    let mut select = trimmer.connection.prepare(sql).unwrap();
+    let mut rows = select.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        assert_eq!(id(row, 1).unwrap(), id(row, 2).unwrap(), "{:?}", row.get::<_, String>(0));
+    }
+    let ends = |ChannelLog { channel_name, first_id, last_id, .. }| (channel_name, first_id, last_id);
+    store.load().unwrap().logs.into_iter().map(ends).collect()
+}
+
+fn end(name: &str, first_id: u64, last_id: u64) -> (String, u64, u64) {
+    (name.into(), first_id, last_id)
+}
+
+#[test]
+fn each_limit_drops_the_oldest_and_nothing_else() {
+    // A message of ten bytes counts 35, one of two bytes 27.
+    let cases = [
+        (NONE, 1, 1),
+        (Retention { count: Some(7), ..NONE }, 4, 1),
+        (Retention { count: Some(10), ..NONE }, 1, 1),
+        (Retention { bytes: Some(350), ..NONE }, 1, 1),
+        (Retention { bytes: Some(349), ..NONE }, 2, 1),
+        (Retention { bytes: Some(35), ..NONE }, 10, 2),
+        (Retention { bytes: Some(26), ..NONE }, 11, 3),
+        // Ten seconds after the first: it is just not too old.
+        (Retention { age: Some(Duration::from_secs(10)), ..NONE }, 1, 1),
+        (Retention { age: Some(Duration::from_secs(9)), ..NONE }, 2, 2),
+        (Retention { age: Some(Duration::from_secs(4)), ..NONE }, 7, 3),
+        (Retention { age: Some(Duration::MAX), ..NONE }, 1, 1),
+        // Whichever drops the most.
+        (Retention { count: Some(7), bytes: Some(100), age: Some(Duration::from_secs(9)) }, 9, 2),
+        (Retention { count: Some(1), bytes: Some(100), age: Some(Duration::from_secs(9)) }, 10, 2),
+    ];
+    for (retention, a, b) in cases {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = store(directory.path(), 10, 10);
+        let trimmer = store.trimmer(retention).unwrap();
+        let told = trim(&trimmer, NOW + 11);
+        assert_eq!(ends(&mut store, &trimmer), [end("a", a, 10), end("b", b, 2)], "{retention:?}");
+        let expected = [("a", a), ("b", b)].into_iter().filter(|(_, first_id)| *first_id > 1);
+        assert!(told.iter().map(|(name, first_id)| (name.as_str(), *first_id)).eq(expected), "{told:?}");
+        assert_eq!(trim(&trimmer, NOW + 11), [], "{retention:?}");
+    }
+}
+
+#[test]
+fn a_channel_that_has_lost_all_its_messages_keeps_its_last_id() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = store(directory.path(), 3, 10);
+    let trimmer = store.trimmer(Retention { age: Some(Duration::from_secs(60)), ..NONE }).unwrap();
+    assert_eq!(trim(&trimmer, NOW + 600), [("a".into(), 4), ("b".into(), 3)]);
+    assert_eq!(ends(&mut store, &trimmer), [end("a", 4, 3), end("b", 3, 2)]);
+    store.commit(&[message("a", 3, 2)]).unwrap_err();
+    drop((trimmer, store));
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    store.commit(&[message("a", 4, 2)]).unwrap();
+    let trimmer = store.trimmer(NONE).unwrap();
+    assert_eq!(ends(&mut store, &trimmer), [end("a", 4, 4), end("b", 3, 2)]);
+}
+
+#[test]
+fn no_transaction_drops_more_than_a_batch() {
+    for (count, length, at_most) in [(2_000, 10, 256), (100, 65_000, 9)] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = store(directory.path(), count, length);
+        let trimmer = store.trimmer(Retention { count: Some(10), ..NONE }).unwrap();
+        let told = trim(&trimmer, NOW);
+        let mut before = 1;
+        for (name, first_id) in &told {
+            assert_eq!(name, "a");
+            assert!((1..=at_most).contains(&(first_id - before)), "{told:?}");
+            before = *first_id;
+        }
+        assert_eq!(ends(&mut store, &trimmer)[0], end("a", count - 9, count));
+    }
+}
+
+#[test]
+fn what_grows_is_trimmed_in_the_background_and_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = store(directory.path(), 50, 10);
+    let trimmer = store.trimmer(Retention { count: Some(20), ..NONE }).unwrap();
+    let (tell, told) = mpsc::channel();
+    let handle = start_trimmer(trimmer, move |name, first_id| tell.send((name, first_id)).unwrap()).unwrap();
+    let next = || told.recv_timeout(Duration::from_secs(30)).unwrap();
+    // What was there before it began, and what comes while it runs.
+    assert_eq!(next(), ("a".into(), 31));
+    let more: Vec<Write> = (51..=60).map(|id| message("a", id, 10)).collect();
+    store.commit(&more).unwrap();
+    assert_eq!(next(), ("a".into(), 41));
+    store.commit(&(3..=30).map(|id| message("b", id, 10)).collect::<Vec<_>>()).unwrap();
+    assert_eq!(next(), ("b".into(), 11));
+    handle.close();
+    assert_eq!(told.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+}
+
+#[test]
+fn retention_goes_on_when_it_can_after_it_could_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = store(directory.path(), 50, 10);
+    let trimmer = store.trimmer(Retention { count: Some(20), ..NONE }).unwrap();
+    let log = trimmer.due(Timestamp::from_unix(NOW)).unwrap().pop_first().unwrap();
+    trimmer.connection.pragma_update(None, "query_only", true).unwrap();
+    let error = trimmer.trim(log, Timestamp::from_unix(NOW)).unwrap_err().to_string();
+    assert!(error.starts_with("cannot drop old messages of "), "{error}");
+    assert_eq!(ends(&mut store, &trimmer)[0], end("a", 1, 50));
+    // A commit is not kept from its turn by that.
+    store.commit(&[message("a", 51, 10)]).unwrap();
+    trimmer.connection.pragma_update(None, "query_only", false).unwrap();
+    assert_eq!(trim(&trimmer, NOW), [("a".into(), 32)]);
+}
+
+#[test]
+fn without_commits_the_trimmer_keeps_the_log_short() {
+    let directory = tempfile::tempdir().unwrap();
+    let count = 3_000;
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    for first in (1..=count).step_by(100) {
+        store.commit(&(first..first + 100).map(|id| message("a", id, 16_000)).collect::<Vec<_>>()).unwrap();
+    }
+    let trimmer = store.trimmer(Retention { count: Some(1), ..NONE }).unwrap();
+    let log = directory.path().join("chanwire.db-wal");
+    let mut longest = 0;
+    while trimmer.trim(1, Timestamp::from_unix(NOW)).unwrap().is_some() {
+        longest = longest.max(trimmer.frames.load(Relaxed));
+    }
+    assert!(longest < checkpoint::LEFT_ALONE + 512, "{longest} frames");
+    assert!(fs::metadata(log).unwrap().len() <= u64::from(checkpoint::BOUND) + (8 << 20));
+}
+
+#[test]
+fn commits_go_on_while_a_channel_is_trimmed_and_the_trimmer_keeps_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = store(directory.path(), 20_000, 200);
+    let commit = |store: &mut SqliteStore, next: &mut u64| {
+        let began = Instant::now();
+        store.commit(&(*next..*next + 20).map(|id| message("a", id, 200)).collect::<Vec<_>>()).unwrap();
+        *next += 20;
+        began.elapsed()
+    };
+    let mut next = 20_001;
+    let mut alone: Vec<Duration> = (0..200).map(|_| commit(&mut store, &mut next)).collect();
+    let trimmer = store.trimmer(Retention { count: Some(100), ..NONE }).unwrap();
+    let (tell, told) = mpsc::channel();
+    let handle = start_trimmer(trimmer, move |_, first_id| tell.send(first_id).unwrap()).unwrap();
+    let mut beside = Vec::new();
+    let mut first_id = 1;
+    while first_id < 20_000 {
+        beside.push(commit(&mut store, &mut next));
+        first_id = told.try_iter().last().unwrap_or(first_id);
+        thread::yield_now();
+        assert!(beside.len() < 100_000, "the trimmer is starved: it is at {first_id} of {next}");
+    }
+    handle.close();
+    let median = |times: &mut Vec<Duration>| {
+        times.sort();
+        times[times.len() / 2]
+    };
+    let (alone, beside) = (median(&mut alone), median(&mut beside));
+    println!("a commit takes {alone:?} alone and {beside:?} beside the trimmer");
+    assert!(beside < 10 * alone + Duration::from_millis(20), "{alone:?} alone, {beside:?} beside the trimmer");
+}

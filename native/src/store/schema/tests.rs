@@ -1,0 +1,84 @@
+use std::{fs, net::IpAddr};
+
+use chanwire_core::{
+    hub::{ChannelLog, ChannelRecord, Snapshot, Write},
+    wire::{Address, Channel, StoredMessage, Timestamp},
+};
+
+use super::*;
+use crate::store::{SqliteStore, Store as _};
+
+/// A database as the version of this number made it, with a channel and three messages, one of them in another log.
+fn made_by(version: usize, directory: &Path) -> Connection {
+    let file = directory.join(DATABASE);
+    fs::write(&file, "").unwrap();
+    let connection = connect(&file).unwrap();
+    connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+    for migration in &MIGRATIONS[..version] {
+        connection.execute_batch(migration).unwrap();
+    }
+    connection.pragma_update(None, "user_version", version as i32).unwrap();
+    connection.pragma_update(None, "journal_mode", "WAL").unwrap();
+    connection
+        .execute_batch(
+            "INSERT INTO channels (position, name, host, port, registered_from)
+                 VALUES (7, 'general', '192.0.2.7', 22240, '192.0.2.8');
+             INSERT INTO logs (log, name, last_id, last_timestamp) VALUES (1, 'general', 2, 1002), (2, 'böse', 1, 1003);
+             INSERT INTO messages VALUES (1, 1, 1001, 'u', 'one'), (1, 2, 1002, 'ü', ''), (2, 1, 1003, 'u', '𝄞');",
+        )
+        .unwrap();
+    connection
+}
+
+#[test]
+fn what_every_older_version_made_is_brought_to_this_one_with_all_that_is_in_it() {
+    let log = |name: &str, last_id, seconds| ChannelLog {
+        channel_name: name.into(),
+        last_id,
+        first_id: 1,
+        last_timestamp: Timestamp::from_unix(seconds),
+    };
+    let general = Channel { channel_name: "general".into(), address: Address::new("192.0.2.7", 22240).unwrap() };
+    let from = Some(IpAddr::from([192, 0, 2, 8]));
+    let stored = Snapshot {
+        channels: vec![ChannelRecord { channel: general, registered_from: from, position: 7, lease: None }],
+        logs: vec![log("general", 2, 1002), log("böse", 1, 1003)],
+    };
+    for version in 1..MIGRATIONS.len() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(made_by(version, directory.path()));
+        for _ in 0..2 {
+            let mut store = SqliteStore::open(directory.path()).unwrap();
+            assert_eq!(store.load().unwrap(), stored, "from version {version}");
+            let other = connect(&directory.path().join(DATABASE)).unwrap();
+            assert_eq!(super::version(&other).unwrap(), KNOWN);
+            let mut select = other.prepare("SELECT bytes FROM logs ORDER BY log").unwrap();
+            let bytes: Vec<i64> = select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+            assert_eq!(bytes, [1 + 3 + 24 + 2 + 24, 1 + 4 + 24], "from version {version}");
+        }
+        // It is as good as a new one.
+        let mut store = SqliteStore::open(directory.path()).unwrap();
+        let next = StoredMessage {
+            channel_name: "general".into(),
+            id: 3,
+            username: "u".into(),
+            message_content: "three".into(),
+            timestamp: Timestamp::from_unix(1004),
+        };
+        store.commit(&[Write::Append(next), Write::RemoveChannel("general".into())]).unwrap();
+        assert_eq!(store.load().unwrap().logs[0], log("general", 3, 1004));
+    }
+}
+
+#[test]
+fn a_migration_that_fails_leaves_the_older_version_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut connection = made_by(1, directory.path());
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    // A column that the last migration adds is there already.
+    connection.execute_batch("ALTER TABLE logs ADD COLUMN bytes TEXT").unwrap();
+    migrate(&mut connection).unwrap_err();
+    assert_eq!(version(&connection).unwrap(), 1);
+    assert_eq!(connection.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0)).unwrap(), pages);
+    connection.prepare("SELECT lease FROM channels").unwrap_err();
+}

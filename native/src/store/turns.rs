@@ -1,0 +1,69 @@
+//! What the two writers of a store, the commits and retention, have to do with each other.
+
+use std::{
+    collections::BTreeSet,
+    mem,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Who writes next, and what has grown since retention looked.
+///
+/// SQLite has one writer at a time too, but there the second one sleeps in steps of milliseconds until the first is
+/// done; here it goes on at once.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    turn: Mutex<()>,
+    grown: Mutex<Grown>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Grown {
+    logs: BTreeSet<i64>,
+    closed: bool,
+}
+
+impl Turns {
+    /// Waits for the turn to write, and has it until the guard goes.
+    pub(super) fn take(&self) -> MutexGuard<'_, ()> {
+        // Whoever panicked with it has left a transaction that is rolled back.
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// These logs have more messages now.
+    pub(super) fn note(&self, logs: Vec<i64>) {
+        if !logs.is_empty() {
+            self.grown().logs.extend(logs);
+            self.changed.notify_all();
+        }
+    }
+
+    /// The logs that have grown since it was asked last. It waits until there are some, but not beyond `end`; `None`
+    /// once it is closed.
+    pub(super) fn grown_by(&self, end: Instant) -> Option<BTreeSet<i64>> {
+        let grown = self.wait(end, |grown| !grown.closed && grown.logs.is_empty());
+        (!grown.closed).then_some(grown).map(|mut grown| mem::take(&mut grown.logs))
+    }
+
+    /// Waits for a time, or until it is closed. Whether it is not closed.
+    pub(super) fn pause(&self, pause: Duration) -> bool {
+        !self.wait(Instant::now() + pause, |grown| !grown.closed).closed
+    }
+
+    /// Ends all waiting.
+    pub(super) fn close(&self) {
+        self.grown().closed = true;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self, end: Instant, unfit: impl FnMut(&mut Grown) -> bool) -> MutexGuard<'_, Grown> {
+        let left = end.saturating_duration_since(Instant::now());
+        self.changed.wait_timeout_while(self.grown(), left, unfit).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn grown(&self) -> MutexGuard<'_, Grown> {
+        // A set and a flag are whole whenever somebody panics.
+        self.grown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,184 @@
+use chanwire_core::wire::{Address, ErrorResponse};
+
+use super::*;
+
+const LEASE: u32 = 300;
+
+fn registration(random: fn() -> u32) -> Registration {
+    let channel =
+        |name: &str| Channel { channel_name: name.into(), address: Address::new("192.0.2.7", 22240).unwrap() };
+    Registration::new(vec![channel("a"), channel("b")], LEASE, random)
+}
+
+fn at(seconds: u64) -> Time {
+    Time::from_millis(seconds * 1000)
+}
+
+/// What is asked now, as `+` for HOST and `-` for UNHOST with the channel's name.
+fn asked(registration: &mut Registration, now: Time) -> Vec<String> {
+    let text = |request| match request {
+        Request::Host(Host { channel, lease: Some(LEASE) }) => format!("+{}", channel.channel_name),
+        Request::Unhost { channel_name } => format!("-{channel_name}"),
+        other => panic!("{other:?}"),
+    };
+    std::iter::from_fn(|| registration.poll_request(now)).map(text).collect()
+}
+
+fn listed(registration: &mut Registration, now: Time) -> Option<Notice> {
+    registration.handle_answer(now, &Response::Hosted { channel_name: "any".into() })
+}
+
+fn removed(registration: &mut Registration, now: Time) -> Option<Notice> {
+    registration.handle_answer(now, &Response::Removed { channel_name: "any".into() })
+}
+
+fn refused(registration: &mut Registration, now: Time, error: ErrorResponse) -> Option<Notice> {
+    registration.handle_answer(now, &Response::Error(error))
+}
+
+/// A registration whose first round went well at this time.
+fn registered(random: fn() -> u32, now: Time) -> Registration {
+    let mut registration = registration(random);
+    registration.handle_connected(now);
+    assert_eq!(asked(&mut registration, now), ["+a", "+b"]);
+    assert_eq!(listed(&mut registration, now), Some(Notice::Listed("a".into())));
+    assert_eq!(listed(&mut registration, now), Some(Notice::Listed("b".into())));
+    registration
+}
+
+#[test]
+fn it_asks_at_once_and_again_at_about_a_third_of_the_lease() {
+    let cases: [(fn() -> u32, u64); 2] = [(|| 0, 100), (|| u32::MAX, 80)];
+    for (random, third) in cases {
+        let mut registration = registered(random, at(5));
+        for round in 1..4 {
+            let due = at(5 + round * third);
+            assert_eq!(registration.poll_timeout(), Some(due));
+            assert_eq!(asked(&mut registration, Time::from_millis(due.as_millis() - 1)), [""; 0]);
+            assert_eq!(asked(&mut registration, due), ["+a", "+b"]);
+            // While a round is under way there is no next one.
+            assert_eq!((listed(&mut registration, due), registration.poll_timeout()), (None, None));
+            assert_eq!(listed(&mut registration, due), None);
+        }
+    }
+}
+
+#[test]
+fn a_lost_connection_is_told_once_and_tried_again_with_growing_waits() {
+    let mut registration = registered(|| 0, at(0));
+    let mut now = at(10);
+    assert_eq!(registration.handle_lost(now, "gone".into()), Some(Notice::Lost("gone".into())));
+    let mut waits = Vec::new();
+    for _ in 0..9 {
+        assert_eq!(asked(&mut registration, at(1000)), [""; 0], "there is no connection");
+        let next = registration.poll_timeout().unwrap();
+        waits.push(next.since(now).as_millis());
+        now = next;
+        assert_eq!(registration.handle_lost(now, "still".into()), None);
+    }
+    assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
+    // A connection alone is no success.
+    registration.handle_connected(now);
+    assert_eq!(asked(&mut registration, now), ["+a", "+b"]);
+    assert_eq!(registration.handle_lost(now, "busy".into()), None);
+    assert_eq!(registration.poll_timeout().unwrap().since(now), Duration::from_secs(30));
+    // What is listed again is told again, and then a loss is.
+    registration.handle_connected(now);
+    assert_eq!(asked(&mut registration, now), ["+a", "+b"]);
+    assert_eq!(listed(&mut registration, now), Some(Notice::Listed("a".into())));
+    assert_eq!(listed(&mut registration, now), Some(Notice::Listed("b".into())));
+    assert_eq!(registration.handle_lost(now, "again".into()), Some(Notice::Lost("again".into())));
+    assert_eq!(registration.poll_timeout().unwrap().since(now), Duration::from_millis(500));
+}
+
+#[test]
+fn waits_differ_and_are_never_longer_than_a_third_of_the_lease() {
+    let mut shorter = registration(|| u32::MAX);
+    shorter.handle_lost(at(0), "gone".into());
+    assert_eq!(shorter.poll_timeout(), Some(Time::from_millis(250)));
+    let mut short_lease = Registration::new(Vec::new(), 10, || 0);
+    for _ in 0..20 {
+        short_lease.handle_lost(at(0), "gone".into());
+    }
+    assert_eq!(short_lease.poll_timeout(), Some(Time::from_millis(3333)));
+}
+
+#[test]
+fn a_refusal_is_told_once_and_asked_for_again_with_the_others() {
+    let taken = || ErrorResponse::request("Channel already exists", "The channel 'a' is hosted at 192.0.2.8:1");
+    let mut registration = registration(|| 0);
+    registration.handle_connected(at(0));
+    assert_eq!(asked(&mut registration, at(0)), ["+a", "+b"]);
+    let why = "Channel already exists: The channel 'a' is hosted at 192.0.2.8:1".to_owned();
+    let notice = Notice::Refused { channel_name: "a".into(), why };
+    assert_eq!(refused(&mut registration, at(0), taken()), Some(notice));
+    assert_eq!(listed(&mut registration, at(0)), Some(Notice::Listed("b".into())));
+    assert_eq!(registration.poll_timeout(), Some(at(100)));
+    assert_eq!(asked(&mut registration, at(100)), ["+a", "+b"]);
+    assert_eq!(refused(&mut registration, at(100), taken()), None);
+    assert_eq!(listed(&mut registration, at(100)), None);
+    // It is another's: it is not taken off the list.
+    registration.stop();
+    assert_eq!(asked(&mut registration, at(101)), ["-b"]);
+}
+
+#[test]
+fn a_tracker_that_cannot_store_is_asked_again_soon() {
+    let unable = || ErrorResponse::server("Database connection failed", "Unable to store message in channel database");
+    let mut registration = registration(|| 0);
+    registration.handle_connected(at(0));
+    for wait in [500, 1000, 2000] {
+        let now = registration.poll_timeout().unwrap();
+        assert_eq!(asked(&mut registration, now), ["+a", "+b"]);
+        listed(&mut registration, now);
+        refused(&mut registration, now, unable());
+        assert_eq!(registration.poll_timeout().unwrap().since(now), Duration::from_millis(wait));
+    }
+    // Perhaps it was stored.
+    registration.stop();
+    assert_eq!(asked(&mut registration, at(60)), ["-a", "-b"]);
+}
+
+#[test]
+fn stopping_takes_what_may_be_listed_off_the_list() {
+    let mut registration = registered(|| 0, at(0));
+    assert_eq!(asked(&mut registration, at(100)), ["+a", "+b"]);
+    registration.stop();
+    assert!(!registration.is_over());
+    assert_eq!(asked(&mut registration, at(100)), ["-a", "-b"]);
+    // The answers to what was asked before come first.
+    assert_eq!((listed(&mut registration, at(100)), listed(&mut registration, at(100))), (None, None));
+    assert_eq!(removed(&mut registration, at(100)), Some(Notice::Removed("a".into())));
+    assert!(!registration.is_over());
+    assert_eq!(removed(&mut registration, at(100)), Some(Notice::Removed("b".into())));
+    assert!(registration.is_over());
+    assert_eq!((asked(&mut registration, at(200)), registration.poll_timeout()), (vec![], None));
+}
+
+#[test]
+fn stopping_without_a_connection_tries_once_if_there_is_anything_to_take_off() {
+    let mut fresh = registration(|| 0);
+    fresh.stop();
+    assert!(fresh.is_over());
+
+    let mut registration = registered(|| 0, at(0));
+    registration.handle_lost(at(1), "gone".into());
+    registration.stop();
+    assert!(!registration.is_over());
+    registration.handle_connected(at(1));
+    assert_eq!(asked(&mut registration, at(1)), ["-a", "-b"]);
+    assert_eq!(registration.handle_lost(at(1), "gone".into()), None);
+    assert!(registration.is_over());
+}
+
+#[test]
+fn what_cannot_be_taken_off_is_left_to_its_lease() {
+    let mut registration = registered(|| 0, at(0));
+    registration.stop();
+    assert_eq!(asked(&mut registration, at(1)), ["-a", "-b"]);
+    let gone = ErrorResponse::request("Channel not found", "The requested channel 'a' does not exist");
+    assert_eq!(refused(&mut registration, at(1), gone), None);
+    let unable = ErrorResponse::server("Database connection failed", "Unable to store message in channel database");
+    assert_eq!(refused(&mut registration, at(1), unable), None);
+    assert!(registration.is_over());
+}

@@ -1,0 +1,77 @@
+//! Chanwire itself: every message is durable before it is acknowledged or pushed.
+
+use std::net::TcpStream;
+
+use chanwire_tests::process::{Launch, Server};
+use tempfile::TempDir;
+
+use crate::{
+    running::folder,
+    system::{Exchange, Reply, System, ask, read},
+};
+
+pub(crate) struct Chanwire {
+    server: Server,
+    _folder: TempDir,
+}
+
+const ANSWER: &str = "OK\r\n{\"status\": \"delivered\", \"timestamp\": \"2026-01-01T00:00:00Z\"}";
+
+impl Chanwire {
+    pub(crate) fn start() -> Self {
+        let folder = folder();
+        let server = Launch::serve(folder.path()).start();
+        let started = Self { server, _folder: folder };
+        let port = started.server.address(0).port();
+        let host = format!(
+            "HOST\r\n{{\"channel_name\": \"general\", \"peer_server_ip\": \"127.0.0.1\", \"peer_server_port\": {port}}}"
+        );
+        ask(&mut started.connect_one(), &host, "OK\r\n{\"status\": \"success\", \"channel_name\": \"general\"}");
+        started
+    }
+
+    fn connect_one(&self) -> TcpStream {
+        TcpStream::connect(self.server.address(0)).expect("a connection")
+    }
+}
+
+impl System for Chanwire {
+    fn name(&self) -> &'static str {
+        "chanwire"
+    }
+
+    fn id(&self) -> u32 {
+        self.server.id()
+    }
+
+    fn connect(&self, count: usize) -> Vec<TcpStream> {
+        (0..count).map(|_| self.connect_one()).collect()
+    }
+
+    fn subscribe(&self, count: usize) -> Vec<TcpStream> {
+        let joined = "OK\r\n{\"status\": \"joined\", \"channel_name\": \"general\", ";
+        let mut streams = self.connect(count);
+        for stream in &mut streams {
+            ask(stream, "JOIN\r\n{\"channel_name\": \"general\"}", joined);
+            // The ids differ in length.
+            while read(stream, 1) != "}" {}
+        }
+        streams
+    }
+
+    fn store(&self, content: &str) -> Option<Exchange> {
+        Some(self.publish(content))
+    }
+
+    fn publish(&self, content: &str) -> Exchange {
+        let request = format!("MESSAGE\r\n{{\"username\": \"ann\", \"message_content\": \"{content}\"}}");
+        Exchange { request: request.into_bytes(), reply: Reply::Sized(b'O', ANSWER.len()) }
+    }
+
+    fn push_size(&self, number: u64, content: &str) -> usize {
+        let digits = usize::try_from(number.ilog10()).unwrap_or_default() + 1;
+        let rest = "MESSAGE\r\n{\"channel_name\": \"general\", \"id\": , \"username\": \"ann\", \"message_content\": \"\", \
+                    \"timestamp\": \"2026-01-01T00:00:00Z\"}";
+        rest.len() + digits + content.len()
+    }
+}

@@ -1,0 +1,62 @@
+//! What a connection costs that does nothing.
+
+use std::net::TcpStream;
+
+use chanwire_tests::process::{raise_file_limit, wait_for};
+
+use crate::{
+    chanwire::Chanwire,
+    nats::Nats,
+    redis::Redis,
+    report::{Cell, Report, Table},
+    running::{open_files, resident},
+    system::System,
+};
+
+const CONNECTIONS: usize = 5000;
+
+/// Connections that come before anything is measured, so that what the first ones cost is not counted.
+const FIRST: usize = 50;
+
+/// How many bytes a connection of this server may cost.
+const TARGET: f64 = 2000.0;
+
+pub(crate) fn measure(report: &mut Report, _: usize) {
+    raise_file_limit(u64::try_from(CONNECTIONS + 200).unwrap_or(u64::MAX));
+    let mut table = Table::new(
+        "idle",
+        format!("{CONNECTIONS} idle connections"),
+        &["system", "resident bytes/connection", "server MB before", "server MB with all"],
+    );
+    let starts: [fn() -> Box<dyn System>; 3] =
+        [|| Box::new(Chanwire::start()), || Box::new(Redis::start_volatile()), || Box::new(Nats::start())];
+    // One after the other: what is measured is no time.
+    for start in starts {
+        let system = start();
+        let _first = connect(system.as_ref(), FIRST);
+        let before = resident(system.id()) as f64;
+        let _all = connect(system.as_ref(), CONNECTIONS);
+        let after = resident(system.id()) as f64;
+        let each = (after - before) / CONNECTIONS as f64;
+        table.row([Cell::from(system.name()), Cell::number(each, 0), Cell::number(before / 1e6, 1), Cell::number(after / 1e6, 1)]);
+        if system.name() == "chanwire" {
+            table.at_most("resident bytes a connection", each, TARGET);
+        }
+    }
+    report.add(table);
+}
+
+/// Connections that the server knows of.
+fn connect(system: &dyn System, count: usize) -> Vec<TcpStream> {
+    let before = open_files(system.id());
+    let streams = system.connect(count);
+    wait_for("the server accepts them all", || (open_files(system.id()) >= before + count).then_some(()));
+    // Whoever is answered now came after them.
+    let exchange = system.publish("hello");
+    let mut last = system.connect(1);
+    for stream in &mut last {
+        std::io::Write::write_all(stream, &exchange.request).expect("a server that reads");
+        crate::system::read(stream, 1);
+    }
+    streams
+}

@@ -1,0 +1,74 @@
+//! NATS without JetStream: it stores nothing.
+
+use std::{fs, io::Write as _, net::TcpStream};
+
+use crate::{
+    running::Running,
+    system::{Exchange, Reply, System, ask, read},
+};
+
+pub(crate) struct Nats {
+    running: Running,
+}
+
+impl Nats {
+    pub(crate) fn start() -> Self {
+        let running = Running::start("nats-server", |folder, port| {
+            let config = folder.join("nats.conf");
+            // Its PINGs would be counted as pushes.
+            let text = format!("listen: \"127.0.0.1:{port}\"\nping_interval: \"10m\"\n");
+            fs::write(&config, text).expect("a file");
+            vec!["-c".into(), config.display().to_string()]
+        });
+        Self { running }
+    }
+
+    fn greet(&self, count: usize, greeting: &str, answer: &str) -> Vec<TcpStream> {
+        let greeted = |_| {
+            let mut stream = self.running.connect();
+            // It introduces itself in one line.
+            while read(&mut stream, 1) != "\n" {}
+            ask(&mut stream, greeting, answer);
+            stream
+        };
+        let mut streams: Vec<_> = (0..count).map(greeted).collect();
+        // Some two seconds after a client has come it is asked once, whatever the interval is. That would be counted.
+        for stream in &mut streams {
+            assert_eq!(read(stream, 6), "PING\r\n");
+            stream.write_all(b"PONG\r\n").expect("a server that reads");
+        }
+        streams
+    }
+}
+
+impl System for Nats {
+    fn name(&self) -> &'static str {
+        "nats"
+    }
+
+    fn id(&self) -> u32 {
+        self.running.id()
+    }
+
+    fn connect(&self, count: usize) -> Vec<TcpStream> {
+        // Verbose: every PUB is acknowledged.
+        self.greet(count, "CONNECT {\"verbose\":true}\r\nPING\r\n", "+OK\r\nPONG\r\n")
+    }
+
+    fn subscribe(&self, count: usize) -> Vec<TcpStream> {
+        self.greet(count, "CONNECT {\"verbose\":false}\r\nSUB general 1\r\nPING\r\n", "PONG\r\n")
+    }
+
+    fn store(&self, _: &str) -> Option<Exchange> {
+        None
+    }
+
+    fn publish(&self, content: &str) -> Exchange {
+        let request = format!("PUB general {}\r\n{content}\r\n", content.len());
+        Exchange { request: request.into_bytes(), reply: Reply::Lines(b'+', 1) }
+    }
+
+    fn push_size(&self, _: u64, content: &str) -> usize {
+        format!("MSG general 1 {}\r\n{content}\r\n", content.len()).len()
+    }
+}

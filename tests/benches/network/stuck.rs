@@ -1,0 +1,112 @@
+//! One of a thousand subscribers stops reading: what the sender and the server's memory notice of it.
+
+use std::{
+    io::Read as _,
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use rustix::net::sockopt::set_socket_recv_buffer_size;
+
+use crate::{
+    chanwire::Chanwire,
+    group::Group,
+    report::{Cell, Report, Rounds, Table, micros, quantile},
+    running::resident,
+    system::{PATIENCE, System as _},
+};
+
+const SUBSCRIBERS: usize = 1000;
+
+/// How many messages the sender leaves unanswered.
+const DEPTH: usize = 16;
+
+/// How many messages are sent: far more than the kernel's buffers and the server's bound for one reader hold.
+const MESSAGES: u64 = 12_000;
+
+/// The server's bound for what one reader leaves unread, in bytes, and what memory may grow by beside it.
+const BOUND: u64 = 1024 * 1024;
+const SLACK: u64 = 10_000_000;
+
+/// How many times the sender's 99th percentile without anybody stuck it may be.
+const TARGET: f64 = 1.5;
+
+/// How often the memory is looked at.
+const LOOK: Duration = Duration::from_millis(10);
+
+#[derive(Clone, Copy)]
+struct Sample {
+    p50: f64,
+    p99: f64,
+    /// The most that was resident meanwhile, in bytes.
+    peak: f64,
+}
+
+pub(crate) fn measure(report: &mut Report, rounds: usize) {
+    let chanwire = Chanwire::start();
+    let mut group = Group::new(&chanwire, SUBSCRIBERS - 1);
+    // The first run makes the server's queues as long as they become.
+    phase(&chanwire, &mut group, false);
+    let cases = [("all read", false), ("one is stuck", true)];
+    let samples = Rounds::run(&cases, rounds, |(_, stuck)| phase(&chanwire, &mut group, *stuck));
+    let mut table = Table::new(
+        "stuck",
+        format!("One of {SUBSCRIBERS} subscribers stops reading; {MESSAGES} messages, {DEPTH} unanswered"),
+        &["case", "sender's p50 µs", "p99 µs", "server MB at most"],
+    );
+    for ((name, _), samples) in cases.iter().zip(samples.by_system()) {
+        table.row([Cell::from(*name)].into_iter().chain([
+            samples.median(0, |sample| sample.p50),
+            samples.median(0, |sample| sample.p99),
+            samples.median(1, |sample| sample.peak / 1e6),
+        ]));
+    }
+    table.at_most("the sender's p99 with one stuck, times without", samples.ratio(1, 0, |sample| sample.p99), TARGET);
+    let growth = samples.difference(1, 0, |sample| sample.peak / 1e6);
+    table.at_most("memory that one stuck reader costs, in MB", growth, (BOUND + SLACK) as f64 / 1e6);
+    report.add(table);
+}
+
+fn phase(chanwire: &Chanwire, group: &mut Group<'_>, stuck: bool) -> Sample {
+    let odd = chanwire.subscribe(1).pop().expect("one subscriber");
+    // So that it is the server that is left with what is not read, and not the kernel.
+    set_socket_recv_buffer_size(&odd, 4096).expect("a small buffer");
+    let reader = (!stuck).then(|| {
+        let stream = odd.try_clone().expect("the same connection");
+        std::thread::spawn(move || read_all(stream))
+    });
+    let mut times = Vec::new();
+    let (mut peak, mut looked) = (0, Instant::now());
+    group.burst(
+        DEPTH,
+        |sent| {
+            if looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                peak = peak.max(resident(chanwire.id()));
+            }
+            sent >= MESSAGES
+        },
+        |asked, now| times.push(micros(now - asked)),
+    );
+    match reader {
+        None => {
+            let unread = read_all(odd);
+            let told = "SERVER_ERROR\r\n{\"error\": \"Slow consumer\"";
+            assert!(unread.contains(told), "the reader was not stuck: it was sent {} bytes", unread.len());
+        }
+        Some(reader) => {
+            odd.shutdown(std::net::Shutdown::Both).expect("an open connection");
+            let heard = reader.join().expect("a reader");
+            assert!(!heard.contains("SERVER_ERROR"), "a reader that reads was closed");
+        }
+    }
+    Sample { p50: quantile(&mut times, 0.5), p99: quantile(&mut times, 0.99), peak: peak as f64 }
+}
+
+/// What comes up to the end of the stream.
+fn read_all(mut stream: TcpStream) -> String {
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).expect("an end of the stream");
+    String::from_utf8(bytes).expect("UTF-8")
+}

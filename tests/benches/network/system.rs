@@ -1,0 +1,104 @@
+//! What the load needs to know of a system, and nothing more.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    time::Duration,
+};
+
+/// How long anything may take that a measurement waits for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running server of one of the systems.
+pub(crate) trait System {
+    /// As the table names it.
+    fn name(&self) -> &'static str;
+
+    /// Its process.
+    fn id(&self) -> u32;
+
+    /// Connections that can send requests, greeted as the protocol wants it.
+    fn connect(&self, count: usize) -> Vec<TcpStream>;
+
+    /// Connections that hear everything that is [published](Self::publish) from now on, and nothing else.
+    fn subscribe(&self, count: usize) -> Vec<TcpStream>;
+
+    /// To store this for good before it is acknowledged; `None` for a system that is not set up to.
+    fn store(&self, content: &str) -> Option<Exchange>;
+
+    /// To send this to all that subscribed, with an acknowledgement.
+    fn publish(&self, content: &str) -> Exchange;
+
+    /// What a subscriber is sent for the message of this number, counted from 1 since the server started.
+    fn push_size(&self, number: u64, content: &str) -> usize;
+}
+
+/// A request, and how its answers are told apart.
+#[derive(Clone)]
+pub(crate) struct Exchange {
+    pub(crate) request: Vec<u8>,
+    pub(crate) reply: Reply,
+}
+
+/// What an answer looks like that says yes. Any other ends the measurement.
+#[derive(Clone, Copy)]
+pub(crate) enum Reply {
+    /// So many bytes, of which this is the first.
+    Sized(u8, usize),
+    /// So many lines, of which this is the first byte.
+    Lines(u8, usize),
+}
+
+/// Counts answers without reading them.
+pub(crate) struct Replies {
+    reply: Reply,
+    /// Bytes or lines of the answer that has begun.
+    begun: usize,
+    /// Whether the next byte is an answer's first.
+    at_start: bool,
+}
+
+impl Replies {
+    pub(crate) fn new(reply: Reply) -> Self {
+        Self { reply, begun: 0, at_start: true }
+    }
+
+    /// How many answers these bytes complete.
+    pub(crate) fn count(&mut self, bytes: &[u8]) -> usize {
+        let Some(last) = bytes.last() else { return 0 };
+        let (Reply::Sized(first, _) | Reply::Lines(first, _)) = self.reply;
+        let says_yes = !self.at_start || bytes.first() == Some(&first);
+        assert!(says_yes, "an answer that does not say yes: {}", String::from_utf8_lossy(bytes));
+        let (units, of_reply) = match self.reply {
+            Reply::Sized(_, size) => (bytes.len(), size),
+            Reply::Lines(_, lines) => (bytes.iter().filter(|byte| **byte == b'\n').count(), lines),
+        };
+        self.begun += units;
+        let complete = self.begun / of_reply;
+        self.begun %= of_reply;
+        self.at_start = self.begun == 0 && (matches!(self.reply, Reply::Sized(..)) || *last == b'\n');
+        complete
+    }
+}
+
+/// Sends this and reads as much as the expected answer has, which it must be.
+pub(crate) fn ask(stream: &mut TcpStream, request: &str, expected: &str) {
+    let answer = tell(stream, request, expected.len());
+    assert_eq!(answer, expected, "the answer to {request:?}");
+}
+
+/// Sends this and reads so many bytes of the answer.
+pub(crate) fn tell(stream: &mut TcpStream, request: &str, size: usize) -> String {
+    stream.write_all(request.as_bytes()).expect("a server that reads");
+    read(stream, size)
+}
+
+/// Reads so many bytes, with some patience.
+pub(crate) fn read(stream: &mut TcpStream, size: usize) -> String {
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut answer = vec![0; size];
+    if let Err(error) = stream.read_exact(&mut answer) {
+        panic!("{size} bytes did not come ({error}), but: {}", String::from_utf8_lossy(&answer));
+    }
+    String::from_utf8(answer).expect("UTF-8")
+}

@@ -1,0 +1,155 @@
+//! What those who joined a channel are pushed, and when they are closed.
+
+use std::collections::BTreeMap;
+
+use chanwire_core::{
+    endpoint::Pushes,
+    wire::{Decoder, ErrorResponse, Item, Response, Status, StoredMessage},
+};
+
+use super::{Told, Trial};
+
+/// What a connection hears.
+#[derive(Debug, Default)]
+pub(super) struct Hearing {
+    /// The channels that it joined.
+    pub(super) joined: BTreeMap<String, Join>,
+    /// Every message that it was pushed and the test has not taken.
+    pub(super) heard: Vec<(String, u64)>,
+    /// It was given a page and has not read it.
+    pub(super) has_page: bool,
+    /// Its peer has ended its stream; the hub was told so.
+    pub(super) ending: bool,
+    pub(super) told_end: bool,
+    /// It has had everything that was promised after the end.
+    pub(super) finished: bool,
+    /// Why it was closed.
+    pub(super) closed: Option<ErrorResponse>,
+}
+
+/// How far a channel was pushed.
+#[derive(Debug)]
+pub(super) struct Join {
+    /// The id that is due next.
+    next: u64,
+    /// The last id that the answer to JOIN told.
+    promised: u64,
+    /// The channel has gone from here since.
+    gone: bool,
+}
+
+impl Hearing {
+    /// The names of the channels that it joined.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.joined.keys().cloned().collect()
+    }
+
+    /// It was given this answer.
+    pub(super) fn answered(&mut self, response: &Response) {
+        match response {
+            Response::Joined { channel_name, first_id, last_id } => {
+                self.joined.insert(channel_name.clone(), Join { next: *first_id, promised: *last_id, gone: false });
+            }
+            Response::Left { channel_name } => drop(self.joined.remove(channel_name)),
+            _ => {}
+        }
+    }
+}
+
+impl Trial {
+    /// A connection is pushed these messages.
+    pub(super) fn pushed(&mut self, id: u64, pushes: &Pushes, live: bool) {
+        let client = self.clients.get_mut(&id).expect("pushes for a connection");
+        assert!(!client.gone && client.hearing.closed.is_none(), "pushes for connection {id}, which is closed");
+        assert!(!client.hearing.finished, "pushes for connection {id}, which has finished");
+        let messages = decode(pushes);
+        assert!(!messages.is_empty(), "pushes of nothing");
+        for message in messages {
+            let name = &message.channel_name;
+            let join = client.hearing.joined.get_mut(name);
+            let join = join.unwrap_or_else(|| panic!("a push of '{name}', which connection {id} has not joined"));
+            assert_eq!(message.id, join.next, "the next id of '{name}' for connection {id}, live: {live}");
+            let index = usize::try_from(message.id - 1).expect("a small number");
+            assert_eq!(self.disk.messages(name).get(index), Some(&message), "what is pushed is what is stored");
+            join.next += 1;
+            client.hearing.heard.push((message.channel_name, message.id));
+        }
+    }
+
+    /// A connection is closed because a channel that it joined has gone.
+    pub(super) fn removed(&mut self, id: u64, error: ErrorResponse) {
+        let client = self.clients.get_mut(&id).expect("a connection to close");
+        assert!(!client.gone && client.hearing.closed.is_none(), "connection {id} is closed twice");
+        let why = |(name, _): &(&String, &Join)| format!("The channel '{name}' is no longer hosted here") == error.details;
+        let (name, join) = client.hearing.joined.iter().find(why).expect("a channel that was joined");
+        assert_eq!(error, ErrorResponse::server("Channel removed", error.details.clone()));
+        assert!(join.gone, "'{name}' has not gone");
+        assert_eq!(join.next, self.model.log(name).1 + 1, "what is stored of '{name}' was pushed to connection {id}");
+        client.hearing.closed = Some(error);
+        self.closed.insert(id);
+    }
+
+    /// A connection is closed because what it is to be pushed cannot be read.
+    pub(super) fn slow(&mut self, id: u64, error: ErrorResponse) {
+        let client = self.clients.get_mut(&id).expect("a connection to close");
+        assert!(!client.gone && client.hearing.closed.is_none(), "connection {id} is closed twice");
+        assert_eq!(error, ErrorResponse::server("Slow consumer", error.details.clone()));
+        let Told { query, page, .. } = self.told_page.as_ref().expect("a page that was read");
+        let join = client.hearing.joined.get(&query.channel_name).expect("the page of a channel that it joined");
+        let overtaken = self.disk.first_id(&query.channel_name) > join.next;
+        assert!(page.is_none() || overtaken, "connection {id} could be given {page:?} from {} on", join.next);
+        client.hearing.closed = Some(error);
+        self.closed.insert(id);
+    }
+
+    /// A connection whose peer has ended has everything that it was promised.
+    pub(super) fn finished_hearing(&mut self, id: u64) {
+        let client = self.clients.get_mut(&id).expect("a connection to finish");
+        assert!(client.hearing.told_end && !client.hearing.finished, "connection {id} has not ended, or has finished");
+        for (name, join) in &client.hearing.joined {
+            assert!(join.next > join.promised, "connection {id} was promised '{name}' up to {}", join.promised);
+        }
+        client.hearing.finished = true;
+        client.hearing.joined.clear();
+    }
+
+    /// Notes which channels are no longer here.
+    pub(super) fn note_gone(&mut self) {
+        for (name, join) in self.clients.values_mut().flat_map(|client| &mut client.hearing.joined) {
+            join.gone |= !self.model.is_here(name);
+        }
+    }
+
+    /// What holds when nothing is with the store, nothing is read, and nobody has a page to read.
+    pub(super) fn check_heard(&self) {
+        let mut joins = 0;
+        for (id, client) in self.clients.iter().filter(|(_, client)| !client.gone) {
+            joins += client.hearing.joined.len();
+            assert!(!client.hearing.told_end || client.hearing.finished, "connection {id} is not finished");
+            for (name, join) in &client.hearing.joined {
+                assert!(!join.gone, "connection {id} hears '{name}', which has gone");
+                if self.trusted {
+                    assert_eq!(join.next, self.disk.last_id(name) + 1, "how much of '{name}' connection {id} has heard");
+                }
+            }
+        }
+        assert_eq!(self.hub.joins(), joins, "the joins that the hub knows");
+    }
+}
+
+fn decode(pushes: &Pushes) -> Vec<StoredMessage> {
+    let mut decoder = Decoder::<Status>::new(usize::MAX);
+    decoder.feed(pushes.bytes());
+    let mut messages = Vec::new();
+    while let Some(item) = decoder.next_item() {
+        let Item::Frame(frame) = item else { panic!("no frame: {item:?}") };
+        assert_eq!(frame.head, Status::Push);
+        let message = StoredMessage::decode(frame.payload).expect("a push's payload");
+        let mut bytes = Vec::new();
+        message.encode_push(&mut bytes);
+        assert!(bytes.ends_with(frame.payload), "a push in canonical bytes");
+        messages.push(message);
+    }
+    assert_eq!(messages.len(), pushes.len());
+    messages
+}

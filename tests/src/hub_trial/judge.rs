@@ -1,0 +1,477 @@
+//! Whether what is stored and answered is right.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chanwire_core::{
+    Time,
+    endpoint::{Reply, Ticket},
+    hub::{Moment, Peer, StoreCommand, StoreOutcome, Write},
+    wire::{Command, ErrorResponse, HistoryRange, Host, Request, Response, Status},
+};
+
+use super::{Client, Told, Trial};
+use crate::{
+    hub_model::{Decision, Model, not_stored, same_place},
+    store::Disk,
+};
+
+/// What was asked, and what became of it.
+#[derive(Debug)]
+pub(super) struct Asked {
+    ticket: String,
+    pub(super) request: Request,
+    at: Moment,
+    pub(super) reply: Option<Vec<u8>>,
+    /// It is in the commit that is with the store.
+    pub(super) storing: bool,
+    /// The channels that it was ever right to append it to, by what was known while it waited.
+    pub(super) routes: BTreeSet<String>,
+}
+
+/// A command whose outcome has just been told.
+#[derive(Debug)]
+pub(super) struct Finished {
+    outcome: StoreOutcome,
+    /// The channels whose HOST and UNHOST were with the store and are not answered yet.
+    hosts: BTreeSet<String>,
+    unhosts: BTreeSet<String>,
+    /// What the messages say that were with the store and are not answered yet.
+    messages: BTreeSet<String>,
+}
+
+impl Finished {
+    pub(super) fn new(outcome: StoreOutcome, writes: &[Write]) -> Self {
+        let (mut hosts, mut unhosts, mut messages) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for write in writes {
+            match write {
+                Write::PutChannel(record) => hosts.insert(record.channel.channel_name.clone()),
+                Write::RemoveChannel(name) => unhosts.insert(name.clone()),
+                Write::Append(message) => messages.insert(message.message_content.clone()),
+            };
+        }
+        Self { outcome, hosts, unhosts, messages }
+    }
+
+    /// If the request was with the store, or may have been: what it is answered if that went well.
+    fn take_part(&mut self, asked: &Asked, reply: &[u8], disk: &Disk) -> Option<Response> {
+        // Another request for the same channel may have waited, and is decided by what is stored now.
+        let is = |response: &Response| encode(response) == reply;
+        match &asked.request {
+            Request::Message(message) => {
+                let timestamp = disk.find(&message.message_content).map_or(asked.at.wall, |stored| stored.timestamp);
+                self.messages.remove(&message.message_content).then_some(Response::Delivered { timestamp })
+            }
+            Request::Host(host) => {
+                let channel_name = host.channel.channel_name.clone();
+                let name = channel_name.clone();
+                let hosted = Response::Hosted { channel_name };
+                ((is(&hosted) || is(&not_stored())) && self.hosts.remove(&name)).then_some(hosted)
+            }
+            Request::Unhost { channel_name } => {
+                let removed = Response::Removed { channel_name: channel_name.clone() };
+                ((is(&removed) || is(&not_stored())) && self.unhosts.remove(channel_name)).then_some(removed)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Asked {
+    pub(super) fn new(ticket: &Ticket, request: Request, at: Moment) -> Self {
+        let (ticket, routes) = (format!("{ticket:?}"), BTreeSet::new());
+        Self { ticket, request, at, reply: None, storing: false, routes }
+    }
+
+    pub(super) fn note_route(&mut self, model: &Model, peer: Peer, listener: Option<usize>) {
+        if let Decision::Append(name) = model.decide(peer, listener, &self.request) {
+            self.routes.insert(name);
+        }
+    }
+}
+
+impl Trial {
+    pub(super) fn answered(&mut self, id: u64, ticket: Ticket, reply: Reply) {
+        let in_doubt = !self.trusted;
+        let pending = self.pending_names();
+        let joins = self.setup.joins;
+        let client = self.clients.get_mut(&id).expect("an answer to a connection");
+        assert!(!client.gone, "an answer to connection {id}, which is gone");
+        let shown = format!("{ticket:?}");
+        let index = client.asked.iter().position(|asked| asked.ticket == shown).expect("an answer to a request");
+        let (before, rest) = client.asked.split_at_mut(index);
+        let asked = rest.first_mut().expect("a request");
+        assert_eq!(asked.reply, None, "a second answer to {:?}", asked.request);
+        let is_message = |request: &Request| matches!(request, Request::Message(_));
+        assert!(
+            before.iter().all(|earlier| {
+                earlier.reply.is_some() || is_message(&earlier.request) && is_message(&asked.request)
+            }),
+            "{:?} is answered before an earlier request is",
+            asked.request
+        );
+
+        let bytes = bytes(&reply);
+        let failed = self.finished.as_ref().is_some_and(|finished| finished.outcome == StoreOutcome::Failed);
+        let part = self.finished.as_mut().and_then(|finished| finished.take_part(asked, &bytes, &self.disk));
+        let expected = match (&asked.request, part) {
+            (_, Some(_)) if failed => Decision::Answer(not_stored()),
+            (request, Some(response)) => {
+                if let Request::Host(host) = request {
+                    self.model.renew(&host.channel.channel_name, asked.at.time);
+                }
+                Decision::Answer(response)
+            }
+            (Request::History { .. }, None) if self.told_page.is_some() => Decision::Answer(Response::Error(history_failed())),
+            (request, None) => self.model.decide(client.peer, client.listener, request),
+        };
+        let give_up = failed && self.finished.as_ref().is_some_and(Finished::was_read);
+        match (&expected, &asked.request) {
+            // The store could not be read either.
+            (_, Request::Host(_) | Request::Message(_) | Request::Unhost { .. })
+                if failed && bytes == encode(&not_stored()) => {}
+            (_, Request::Join { .. } | Request::History { .. })
+                if give_up && bytes == encode(&Response::Error(history_failed())) => {}
+            (_, Request::History { channel_name, range, limit }) if let Some(told) = &self.told_page => {
+                let (_, known) = self.model.log(channel_name);
+                check_history(&bytes, told, &self.disk, known, (channel_name, *range, *limit));
+            }
+            (Decision::Answer(Response::Hosted { .. }), _) if in_doubt => {
+                panic!("{:?} is acknowledged while it is not known what is stored", asked.request)
+            }
+            (Decision::Answer(response), _) => assert_eq!(text(&bytes), text(&encode(response))),
+            (Decision::Refuse(error), _) => check_error(&bytes, error),
+            (Decision::Put, Request::Host(host)) => {
+                check_error(&bytes, "Limit reached");
+                let others = pending.iter().filter(|name| **name != host.channel.channel_name).count();
+                assert!(self.model.listed().len() + others >= self.model.limit, "the limit is not reached");
+            }
+            (Decision::Here(name), Request::Join { from, .. }) => {
+                let expected = self.model.join(name, *from, &client.hearing.names(), joins);
+                let Decision::Answer(response) = expected else { unreachable!("JOIN is always answered at once") };
+                assert_eq!(text(&bytes), text(&encode(&response)), "{:?}", asked.request);
+            }
+            (Decision::Here(name), Request::Leave { .. }) => {
+                let joined = client.hearing.joined.contains_key(name);
+                let details = format!("This connection has not joined '{name}'");
+                let response = match joined {
+                    true => Response::Left { channel_name: name.clone() },
+                    false => Response::Error(ErrorResponse::request("Not joined", details)),
+                };
+                assert_eq!(text(&bytes), text(&encode(&response)));
+            }
+            (Decision::Append(_) | Decision::Put | Decision::Remove | Decision::Here(_), request) => {
+                panic!("{request:?} is answered {} and not carried out", text(&bytes))
+            }
+        }
+        if let (Request::Host(host), true) = (&asked.request, bytes.starts_with(b"OK"))
+            && self.model.renews(client.peer, host)
+        {
+            self.model.renew(&host.channel.channel_name, asked.at.time);
+        }
+        check_durable(&self.disk, &self.model, &asked.request, &bytes);
+        if let Some(response) = decode(asked.request.command(), &bytes) {
+            client.hearing.answered(&response);
+        }
+        asked.reply = Some(bytes);
+        client.server.respond(self.now, ticket, reply).expect("a ticket of this connection");
+        client.write(self.now);
+    }
+
+    /// Names that a HOST which is not answered would add.
+    fn pending_names(&self) -> BTreeSet<String> {
+        let asked = self.clients.values().flat_map(|client| &client.asked).filter(|asked| asked.reply.is_none());
+        let name = |asked: &Asked| match &asked.request {
+            Request::Host(host) => Some(host.channel.channel_name.clone()),
+            _ => None,
+        };
+        asked.filter_map(name).filter(|name| self.model.find(name).is_none()).collect()
+    }
+
+    pub(super) fn commanded(&mut self, command: StoreCommand) {
+        assert_eq!(self.command, None, "a second command for the store: {command:?}");
+        match &command {
+            StoreCommand::Load => assert!(!self.trusted, "the store is read although what it holds is known"),
+            StoreCommand::Commit(writes) => {
+                assert!(self.trusted, "something is stored before the store was read after a failure");
+                assert!(!writes.is_empty(), "a commit of nothing");
+                self.check_commit(writes);
+            }
+        }
+        self.command = Some(command);
+    }
+
+    fn check_commit(&mut self, writes: &[Write]) {
+        let mut logs = BTreeMap::new();
+        let (mut names, mut new) = (BTreeSet::new(), 0);
+        for write in writes {
+            match write {
+                Write::Append(message) => {
+                    let name = &message.channel_name;
+                    let log = logs.entry(name).or_insert((self.disk.last_id(name), self.disk.last_timestamp(name)));
+                    let asked = find_message(&mut self.clients, &message.message_content);
+                    assert!(asked.routes.contains(name), "{message:?} is stored in the wrong channel");
+                    let Request::Message(request) = &asked.request else { panic!("{:?} is stored", asked.request) };
+                    assert_eq!(message.username, request.username);
+                    assert_eq!(message.id, log.0 + 1, "the id of {message:?}");
+                    let expected = log.1.map_or(asked.at.wall, |last| last.max(asked.at.wall));
+                    assert_eq!(message.timestamp, expected, "the time of {message:?}");
+                    *log = (message.id, Some(message.timestamp));
+                }
+                Write::PutChannel(record) => {
+                    let name = &record.channel.channel_name;
+                    assert!(names.insert(name), "'{name}' is changed twice in one commit");
+                    new += usize::from(self.model.find(name).is_none());
+                    let stored = (record.channel.clone(), record.registered_from, record.lease);
+                    let asks = |client: &Client| {
+                        client.next_is(|request| {
+                            let Request::Host(host) = request else { return false };
+                            host.channel.channel_name == *name
+                                && self.model.decide(client.peer, client.listener, request) == Decision::Put
+                                && self.model.record(client.peer, host) == stored
+                        })
+                    };
+                    assert!(self.clients.values().any(asks), "nobody may have {record:?} stored now");
+                }
+                Write::RemoveChannel(name) => {
+                    assert!(names.insert(name), "'{name}' is changed twice in one commit");
+                    let asks = |client: &Client| {
+                        client.next_is(|request| {
+                            *request == Request::Unhost { channel_name: name.clone() }
+                                && self.model.decide(client.peer, client.listener, request) == Decision::Remove
+                        })
+                    };
+                    let ended = self.model.lease_end(name).is_some_and(|end| end <= self.now);
+                    assert!(ended || self.clients.values().any(asks), "'{name}' is removed, and nobody may do that");
+                }
+            }
+        }
+        assert!(new == 0 || self.model.listed().len() + new <= self.model.limit, "the limit is passed");
+    }
+
+    /// Everything that was with the store is answered.
+    pub(super) fn check_finished(&mut self, finished: Finished) {
+        let Finished { outcome, hosts, unhosts, mut messages } = finished;
+        for name in hosts {
+            let is_its = |request: &Request| matches!(request, Request::Host(host) if host.channel.channel_name == name);
+            assert!(self.forget_gone(is_its), "the HOST of '{name}' was with the store and is not answered");
+        }
+        for name in unhosts {
+            let is_its = |request: &Request| *request == Request::Unhost { channel_name: name.clone() };
+            // Where a lease had ended, nobody asked.
+            let ended = self.model.lease_end(&name).is_none_or(|end| end <= self.now);
+            let unasked = ended || outcome == StoreOutcome::Failed;
+            assert!(self.forget_gone(is_its) || unasked, "the UNHOST of '{name}' is not answered");
+        }
+        for client in self.clients.values_mut().filter(|client| client.gone) {
+            client.asked.retain(|asked| match &asked.request {
+                Request::Message(message) => !messages.remove(&message.message_content),
+                _ => true,
+            });
+        }
+        assert!(messages.is_empty(), "{messages:?} were with the store and are not answered");
+    }
+
+    /// Forgets the request, of a connection that is gone, of which nothing is heard.
+    fn forget_gone(&mut self, is_its: impl Fn(&Request) -> bool) -> bool {
+        let mut gone = self.clients.values_mut().filter(|client| client.gone);
+        let found = gone.find_map(|client| {
+            let index = client.asked.iter().position(|asked| asked.reply.is_none() && is_its(&asked.request))?;
+            client.asked.drain(..=index).next_back()
+        });
+        found.is_some()
+    }
+
+    /// What must hold when the hub wants nothing more for now.
+    pub(super) fn check_rest(&mut self) {
+        let open = self.open();
+        match &self.command {
+            None if self.reads.is_empty() => {
+                for client in self.clients.values().filter(|client| !client.gone) {
+                    let open = client.asked.iter().find(|asked| asked.reply.is_none());
+                    assert!(open.is_none(), "nothing is with the store, and {open:?} is not answered");
+                }
+                if self.clients.values().all(|client| client.gone || !client.hearing.has_page) {
+                    self.check_heard();
+                }
+                assert!(self.hub.is_idle());
+                assert_eq!(self.hub.connections(), open.len(), "connections that the hub knows");
+            }
+            Some(StoreCommand::Commit(_)) => {
+                for client in self.clients.values().filter(|client| !client.gone) {
+                    let waits = client.next_is(|request| {
+                        matches!(request, Request::List | Request::Join { .. } | Request::Leave { .. })
+                    });
+                    assert!(!waits, "LIST, JOIN or LEAVE waits although all before it on its connection is answered");
+                }
+            }
+            None | Some(StoreCommand::Load) => {}
+        }
+        assert!(self.hub.connections() >= open.len());
+        let lease_ended = self.hub.poll_timeout().is_some_and(|end| end <= self.now);
+        assert!(!lease_ended || !self.trusted || self.command.is_none(), "a lease has ended and is not looked at");
+    }
+}
+
+impl Finished {
+    /// Whether it was the store's state that was asked for.
+    fn was_read(&self) -> bool {
+        self.hosts.is_empty() && self.unhosts.is_empty() && self.messages.is_empty()
+    }
+}
+
+impl Client {
+    /// Whether the first request that is not answered is such a one. Of a connection that is gone it is not known
+    /// which one that is.
+    fn next_is(&self, such: impl Fn(&Request) -> bool) -> bool {
+        let mut open = self.asked.iter().filter(|asked| asked.reply.is_none());
+        if self.gone {
+            return open.any(|asked| such(&asked.request));
+        }
+        open.next().is_some_and(|asked| such(&asked.request))
+    }
+
+    /// Writes what is to be written: the answers to the first requests, in order, and nothing else.
+    fn write(&mut self, now: Time) {
+        use chanwire_core::endpoint::Endpoint as _;
+        loop {
+            let mut slices = [&[][..]; 64];
+            let count = self.server.transmit(&mut slices);
+            let bytes = slices.iter().take(count).copied().collect::<Vec<_>>().concat();
+            if bytes.is_empty() {
+                break;
+            }
+            self.server.handle_written(now, bytes.len());
+            self.written.extend(bytes);
+        }
+        let (mut start, mut count) = self.compared;
+        while let Some(reply) = self.asked.get(count).and_then(|asked| asked.reply.as_deref()) {
+            let left = self.written.get(start..).unwrap_or_default();
+            assert!(left.starts_with(reply), "{} left where {} is due", text(left), text(reply));
+            (start, count) = (start + reply.len(), count + 1);
+        }
+        assert_eq!(start, self.written.len(), "what left before its turn");
+        self.compared = (start, count);
+    }
+}
+
+/// Finds the request for a message that is about to be stored, and marks it.
+fn find_message<'a>(clients: &'a mut BTreeMap<u64, Client>, content: &str) -> &'a mut Asked {
+    let says =
+        |asked: &Asked| matches!(&asked.request, Request::Message(message) if message.message_content == content);
+    let mut found = None;
+    for client in clients.values_mut() {
+        if let Some(index) = client.asked.iter().position(says) {
+            let (before, rest) = client.asked.split_at_mut(index);
+            let turn = before.iter().all(|earlier| earlier.reply.is_some() || earlier.storing);
+            assert!(turn || client.gone, "{content:?} is stored before an earlier request is decided");
+            found = rest.first_mut();
+        }
+    }
+    let asked = found.unwrap_or_else(|| panic!("{content:?} is stored, and nobody sent it"));
+    assert!(asked.reply.is_none() && !asked.storing, "{content:?} is stored twice or was answered");
+    asked.storing = true;
+    asked
+}
+
+/// What is acknowledged is in the store.
+fn check_durable(disk: &Disk, model: &Model, request: &Request, bytes: &[u8]) {
+    if !bytes.starts_with(b"OK") {
+        return;
+    }
+    match request {
+        Request::Message(message) => {
+            assert!(disk.find(&message.message_content).is_some(), "{message:?} is acknowledged and not stored");
+        }
+        Request::Host(Host { channel, .. }) => {
+            let name = &channel.channel_name;
+            let fixed = model.find(name).filter(|(_, record)| record.is_none()).map(|(channel, _)| channel);
+            let stored = fixed.or_else(|| disk.channel(name).map(|record| &record.channel));
+            let kept = stored.is_some_and(|stored| same_place(&stored.address, &channel.address));
+            assert!(kept, "{channel:?} is acknowledged, and {stored:?} is stored");
+        }
+        Request::Unhost { channel_name } => {
+            assert_eq!(disk.channel(channel_name), None, "the removal is acknowledged and not stored");
+        }
+        _ => {}
+    }
+}
+
+/// The answer to HISTORY has the messages that were asked for: all that was known when it was decided, and nothing that
+/// is not known now.
+fn check_history(bytes: &[u8], told: &Told, disk: &Disk, known: u64, asked: (&str, HistoryRange, u16)) {
+    let (channel_name, range, limit) = asked;
+    assert_eq!(told.query.channel_name, channel_name);
+    if told.page.is_none() {
+        assert_eq!(text(bytes), text(&encode(&Response::Error(history_failed()))));
+        return;
+    }
+    let Some(Response::History { channel_name: name, messages }) = decode(Command::History, bytes) else {
+        panic!("HISTORY is answered {}", text(bytes))
+    };
+    assert_eq!(name, channel_name);
+    let ids: Vec<u64> = messages.iter().map(|message| message.id).collect();
+    let stored = disk.messages(channel_name).iter().filter(|message| ids.contains(&message.id));
+    assert!(messages.iter().eq(stored), "what is shown is what is stored: {ids:?}");
+    let limit = u64::from(limit);
+    assert!(ids.last().is_none_or(|last| *last <= known), "{ids:?} shows what is not known to be stored");
+    let (first, count) = (told.first_id, ids.len() as u64);
+    match range {
+        HistoryRange::After(id) => {
+            let first = first.max(id + 1);
+            assert!(ids.first().is_none_or(|shown| *shown == first), "{ids:?} begins after {id}, {first} is kept");
+            let due = limit.min((told.known + 1).saturating_sub(first));
+            assert!(count >= due || is_full(bytes, disk, channel_name, first + count), "{ids:?} is too short");
+        }
+        HistoryRange::Last | HistoryRange::Before(_) => {
+            let before = if let HistoryRange::Before(id) = range { id - 1 } else { u64::MAX };
+            assert!(ids.last().is_none_or(|last| *last <= before), "{ids:?} is not before {before}");
+            let last = ids.last().copied().unwrap_or_default().max(told.known.min(before));
+            let due = limit.min((last + 1).saturating_sub(first));
+            let full = count < due && is_full(bytes, disk, channel_name, last - count);
+            assert!(count == due || full, "{ids:?} of {first} to {last}");
+        }
+    }
+    assert!(count <= limit, "{ids:?} is more than {limit}");
+}
+
+/// Whether this answer to HISTORY has at least one message, and cannot have the one of this id too.
+fn is_full(bytes: &[u8], disk: &Disk, channel_name: &str, id: u64) -> bool {
+    let next = disk.messages(channel_name).iter().find(|message| message.id == id).expect("a message");
+    let mut one = Vec::new();
+    next.encode_push(&mut one);
+    let payload = bytes.len() - "OK\r\n".len() + ", ".len() + one.len() - "MESSAGE\r\n".len();
+    payload > 262_144 && !text(bytes).ends_with("\"messages\": []}")
+}
+
+/// What is answered when the messages cannot be read.
+fn history_failed() -> ErrorResponse {
+    ErrorResponse::server("Database connection failed", "Unable to read messages from channel database")
+}
+
+fn check_error(bytes: &[u8], error: &str) {
+    let start = format!("REQUEST_ERROR\r\n{{\"error\": \"{error}\", ");
+    assert!(bytes.starts_with(start.as_bytes()), "{} where '{error}' is due", text(bytes));
+}
+
+/// What an answer means that is no error.
+fn decode(command: Command, bytes: &[u8]) -> Option<Response> {
+    let payload = bytes.strip_prefix(b"OK\r\n")?;
+    Some(Response::decode(command, Status::Ok, payload).expect("an answer to this request"))
+}
+
+fn encode(response: &Response) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    response.encode(&mut bytes);
+    bytes
+}
+
+fn bytes(reply: &Reply) -> Vec<u8> {
+    match reply {
+        Reply::Response(response) => encode(response),
+        Reply::Encoded(bytes) => bytes.to_vec(),
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,189 @@
+//! Leases: for how long a channel stays on the list.
+
+use super::*;
+
+fn names(trial: &mut Trial) -> Vec<String> {
+    listed(trial).into_iter().map(|channel| channel.channel_name).collect()
+}
+
+/// Ada has hosted `x` with a lease of 30 s, and 20 s have passed.
+fn with_lease() -> (Trial, u64) {
+    let mut trial = trial();
+    let ada = trial.connect(ip(ADA), 0);
+    assert_eq!(ask(&mut trial, ada, &leased("x", ADA, 1, 30)), [hosted("x")]);
+    trial.pass(20);
+    (trial, ada)
+}
+
+/// After how many seconds the hub wants to be woken.
+fn wake(trial: &Trial) -> Option<u64> {
+    trial.hub.poll_timeout().map(|at| at.since(trial.now).as_secs())
+}
+
+#[test]
+fn a_channel_whose_lease_has_ended_is_taken_off_the_list_durably() {
+    let (mut trial, _) = with_lease();
+    assert_eq!(wake(&trial), Some(10));
+    trial.pass(9);
+    assert_eq!((trial.command.clone(), names(&mut trial).len()), (None, 1));
+    trial.pass(1);
+    // It is there until that is stored.
+    assert_eq!(names(&mut trial).len(), 1);
+    trial.settle();
+    assert_eq!((names(&mut trial).len(), trial.disk.channel("x"), wake(&trial)), (0, None, None));
+    assert_eq!(names(&mut trial.crash(Fate::Done)).len(), 0);
+}
+
+#[test]
+fn the_host_renews_its_lease_and_nothing_is_written_for_that() {
+    let (mut trial, ada) = with_lease();
+    let commits = trial.disk.commits;
+    for _ in 0..5 {
+        assert_eq!(ask(&mut trial, ada, &leased("x", ADA, 1, 30)), [hosted("x")]);
+        assert_eq!(wake(&trial), Some(30));
+        trial.pass(29);
+    }
+    assert_eq!((names(&mut trial).len(), trial.disk.commits), (1, commits));
+    trial.pass(1);
+    trial.settle();
+    assert_eq!(names(&mut trial).len(), 0);
+}
+
+#[test]
+fn nobody_else_renews_or_sets_it() {
+    let (mut trial, _) = with_lease();
+    let (bob, commits) = (trial.connect(ip(BOB), 0), trial.disk.commits);
+    for request in [leased("x", ADA, 1, 30), host("x", ADA, 1), leased("x", ADA, 1, 86_400)] {
+        assert_eq!(ask(&mut trial, bob, &request), [hosted("x")]);
+    }
+    assert_eq!((wake(&trial), trial.disk.commits), (Some(10), commits));
+    trial.pass(10);
+    trial.settle();
+    assert_eq!(names(&mut trial).len(), 0);
+}
+
+#[test]
+fn a_host_without_a_lease_ends_the_lease() {
+    let (mut trial, ada) = with_lease();
+    assert_eq!(ask(&mut trial, ada, &host("x", ADA, 1)), [hosted("x")]);
+    assert_eq!(wake(&trial), None);
+    trial.pass(1_000_000);
+    trial.settle();
+    let mut trial = trial.crash(Fate::Done);
+    trial.pass(1_000_000);
+    trial.settle();
+    assert_eq!(names(&mut trial).len(), 1);
+}
+
+#[test]
+fn a_lease_may_be_set_later_and_changed() {
+    let (mut trial, ada, bob) = two_channels();
+    assert_eq!(wake(&trial), None);
+    for (lease, commits) in [(60, 1), (60, 0), (10, 1), (86_400, 1)] {
+        let before = trial.disk.commits;
+        assert_eq!(ask(&mut trial, ada, &leased("here", "10.0.0.1", 22236, lease)), [hosted("here")]);
+        assert_eq!((wake(&trial), trial.disk.commits - before), (Some(lease.into()), commits));
+    }
+    // The one that ends first is the one that is waited for.
+    assert_eq!(ask(&mut trial, bob, &leased("there", BOB, 22240, 20)), [hosted("there")]);
+    assert_eq!(wake(&trial), Some(20));
+}
+
+#[test]
+fn setting_a_lease_changes_neither_how_it_is_listed_nor_whose_it_is() {
+    let mut trial = trial();
+    let (ada, local) = (trial.connect(ip(ADA), 0), trial.connect(ip("127.0.0.1"), 0));
+    let operator = trial.connect_operator();
+    ask(&mut trial, ada, &host("x", "LocalHost", 1));
+    for (id, lease) in [(local, 10), (operator, 20)] {
+        assert_eq!(ask(&mut trial, id, &leased("x", "127.0.0.1", 1, lease)), [hosted("x")]);
+    }
+    assert_eq!((wake(&trial), listed(&mut trial)), (Some(20), vec![channel("x", "LocalHost", 1)]));
+    assert_eq!(ask(&mut trial, ada, &unhost("x")), [removed("x")]);
+}
+
+#[test]
+fn it_is_counted_from_the_start_after_a_restart() {
+    let (trial, _) = with_lease();
+    let mut trial = trial.crash(Fate::Done);
+    assert_eq!(wake(&trial), Some(30));
+    trial.pass(30);
+    trial.settle();
+    assert_eq!(names(&mut trial).len(), 0);
+}
+
+#[test]
+fn a_store_that_fails_puts_it_off_and_it_is_tried_again() {
+    for fate in [Fate::Lost, Fate::Denied] {
+        let (mut trial, _) = with_lease();
+        trial.pass(10);
+        // The commit fails, and so does reading the store back.
+        trial.store(fate);
+        trial.store(Fate::Lost);
+        assert_eq!(names(&mut trial).len(), 1);
+        let mut waited = 0;
+        while names(&mut trial).len() == 1 {
+            let seconds = wake(&trial).unwrap();
+            assert!((1..=30).contains(&seconds), "it does not spin, nor sleep for long: {seconds}");
+            waited += seconds;
+            trial.pass(seconds);
+            trial.store(Fate::Done);
+        }
+        assert!(waited < 60, "{waited} s");
+        assert_eq!(trial.disk.channel("x"), None);
+    }
+}
+
+#[test]
+fn those_who_joined_are_closed_when_it_ends() {
+    let (mut trial, ada, bob) = two_channels();
+    ask(&mut trial, ada, &leased("here", "10.0.0.1", 22236, 10));
+    ask(&mut trial, bob, &listen("here"));
+    say_many(&mut trial, ada, 1);
+    trial.pass(10);
+    trial.settle();
+    let error = ErrorResponse::server("Channel removed", "The channel 'here' is no longer hosted here");
+    assert_eq!((trial.heard(bob), trial.closed(bob)), (here([1]), Some(&error)));
+}
+
+#[test]
+fn a_host_that_comes_while_the_removal_is_stored_registers_anew() {
+    let (mut trial, ada) = with_lease();
+    trial.pass(10);
+    trial.ask(ada, &leased("x", ADA, 1, 30), 0);
+    trial.drain();
+    assert_eq!(trial.answers(ada), []);
+    trial.settle();
+    assert_eq!((trial.answers(ada), names(&mut trial), wake(&trial)), (vec![hosted("x")], vec!["x".into()], Some(30)));
+}
+
+#[test]
+fn moving_a_channel_sets_its_lease_anew() {
+    let (mut trial, ada) = with_lease();
+    assert_eq!(ask(&mut trial, ada, &leased("x", ADA, 2, 40)), [hosted("x")]);
+    assert_eq!(wake(&trial), Some(40));
+    assert_eq!(ask(&mut trial, ada, &host("x", ADA, 3)), [hosted("x")]);
+    assert_eq!(wake(&trial), None);
+}
+
+#[test]
+fn many_leases_that_end_together_are_ended_by_one_commit() {
+    let mut trial = trial();
+    let ada = trial.connect(ip(ADA), 0);
+    for number in 0..50 {
+        ask(&mut trial, ada, &leased(&number.to_string(), ADA, 1, 10));
+    }
+    let before = trial.disk.commits;
+    trial.pass(10);
+    trial.settle();
+    assert_eq!((names(&mut trial).len(), trial.disk.commits - before), (0, 1));
+}
+
+#[test]
+fn a_fixed_channel_has_no_lease() {
+    let fixed = vec![channel("general", "127.0.0.1", 22236)];
+    let mut trial = Trial::start(Setup { fixed, ..setup() }, Disk::default());
+    let local = trial.connect(ip("127.0.0.1"), 0);
+    assert_eq!(ask(&mut trial, local, &leased("general", "127.0.0.1", 22236, 10)), [hosted("general")]);
+    assert_eq!((wake(&trial), trial.disk.commits), (None, 0));
+}

@@ -1,0 +1,169 @@
+//! HISTORY: which messages it gives, and where it is cut.
+
+use HistoryRange::{After, Before, Last};
+
+use super::*;
+
+/// The ids that HISTORY gives.
+fn read(trial: &mut Trial, id: u64, range: HistoryRange, limit: u16) -> Vec<u64> {
+    let answers = ask(trial, id, &history("here", range, limit));
+    let [Response::History { channel_name, messages }] = &answers[..] else { panic!("{answers:?}") };
+    assert_eq!(channel_name, "here");
+    ids(messages)
+}
+
+#[test]
+fn ranges_limits_and_what_retention_has_left() {
+    let (mut trial, ada, bob) = two_channels();
+    assert_eq!(read(&mut trial, bob, Last, 1), []);
+    say_many(&mut trial, ada, 9);
+    for (trimmed, range, limit, expected) in [
+        (0, Last, 1000, 1..=9),
+        (0, Last, 1, 9..=9),
+        (0, Last, 4, 6..=9),
+        (0, After(0), 3, 1..=3),
+        (0, After(4), 3, 5..=7),
+        (0, After(8), 3, 9..=9),
+        (0, Before(5), 3, 2..=4),
+        (0, Before(3), 5, 1..=2),
+        (0, Before(10), 2, 8..=9),
+        (0, Before((1 << 53) - 1), 2, 8..=9),
+        (4, Last, 1000, 4..=9),
+        (4, After(0), 2, 4..=5),
+        (4, After(5), 2, 6..=7),
+        (4, Before(6), 5, 4..=5),
+    ] {
+        trial.trim("here", trimmed, true);
+        assert_eq!(read(&mut trial, bob, range, limit), expected.collect::<Vec<_>>(), "{trimmed} {range:?} {limit}");
+    }
+    for range in [After(9), After(10), After((1 << 53) - 1), Before(1), Before(4)] {
+        assert_eq!(read(&mut trial, bob, range, 5), [], "{range:?}");
+    }
+}
+
+#[test]
+fn the_messages_are_as_they_were_stored() {
+    let (mut trial, ada, bob) = two_channels();
+    trial.ask(ada, &say("\"\u{0}é\u{2028}\"", Some("here")), 77);
+    trial.settle();
+    let messages = trial.disk.messages("here").to_vec();
+    let expected = Response::History { channel_name: "here".into(), messages };
+    assert_eq!(ask(&mut trial, bob, &history("here", Last, 100)), [expected]);
+}
+
+/// A message that is this long as an element of the answer.
+fn of_length(length: usize, number: u64) -> Request {
+    let message = StoredMessage {
+        channel_name: "here".into(),
+        id: number,
+        username: "user1".into(),
+        message_content: number.to_string(),
+        timestamp: Timestamp::from_unix(0),
+    };
+    let mut bytes = Vec::new();
+    message.encode_push(&mut bytes);
+    let left = length - (bytes.len() - "MESSAGE\r\n".len());
+    say(&format!("{number}{}", "x".repeat(left)), Some("here"))
+}
+
+const LIMIT: usize = 262_144;
+/// What stands around the messages.
+const FRAME: usize = "{\"channel_name\": \"here\", \"messages\": []}".len();
+
+#[test]
+fn it_is_cut_at_262144_bytes_and_not_before() {
+    // Three messages: together exactly as much as fits, or one byte more.
+    for (last, fit) in [(LIMIT - FRAME - 2 * 80_000 - 4, 3), (LIMIT - FRAME - 2 * 80_000 - 3, 2)] {
+        for (range, expected) in [(After(0), [1, 2, 3]), (Last, [3, 2, 1]), (Before(4), [3, 2, 1])] {
+            let (mut trial, ada, bob) = two_channels();
+            for (number, length) in [(1, 80_000), (2, last), (3, 80_000)] {
+                assert_eq!(ask(&mut trial, ada, &of_length(length, number)), [delivered(0)]);
+            }
+            let mut expected = expected[..fit].to_vec();
+            expected.sort_unstable();
+            assert_eq!(read(&mut trial, bob, range, 1000), expected, "{range:?} {fit}");
+        }
+    }
+}
+
+#[test]
+fn one_message_is_given_however_large_it_is() {
+    let (mut trial, ada, bob) = two_channels();
+    for number in 1..=3 {
+        ask(&mut trial, ada, &of_length(LIMIT + 1, number));
+    }
+    for (range, expected) in [(After(0), 1), (After(1), 2), (Last, 3), (Before(3), 2)] {
+        assert_eq!(read(&mut trial, bob, range, 1000), [expected]);
+    }
+}
+
+#[test]
+fn what_is_read_between_a_commit_and_its_outcome_is_not_shown_too_early() {
+    for (range, limit, expected) in [(Last, 1, vec![2]), (Last, 5, vec![1, 2]), (Before(9), 1, vec![2]), (After(2), 5, vec![])] {
+        let (mut trial, ada, bob) = two_channels();
+        say_many(&mut trial, ada, 2);
+        trial.ask(ada, &say("3", Some("here")), 0);
+        trial.ask(bob, &history("here", range, limit), 0);
+        trial.drain();
+        trial.store_and(Fate::Done, |trial| {
+            trial.page();
+        });
+        let [Response::History { messages, .. }] = &trial.answers(bob)[..] else { panic!("no history") };
+        assert_eq!(ids(messages), expected, "{range:?}");
+    }
+}
+
+#[test]
+fn it_waits_for_what_was_asked_before_it_and_what_follows_waits_for_it() {
+    let (mut trial, ada, bob) = two_channels();
+    trial.ask(ada, &say("1", Some("here")), 0);
+    trial.ask(ada, &history("here", Last, 1), 0);
+    trial.ask(ada, &Request::List, 0);
+    trial.ask(ada, &say("2", Some("here")), 0);
+    trial.drain();
+    assert_eq!((trial.reads(), trial.answers(ada)), (0, vec![]));
+    trial.store(Fate::Done);
+    assert_eq!((trial.reads(), trial.answers(ada)), (1, vec![delivered(0)]));
+    // It waits for nobody else, nor does anybody for it.
+    assert_eq!(ask_while_reading(&mut trial, bob), [listed_answer(&trial)]);
+    trial.settle();
+    let messages = trial.disk.messages("here")[..1].to_vec();
+    let shown = Response::History { channel_name: "here".into(), messages };
+    assert_eq!(trial.answers(ada), [shown, listed_answer(&trial), delivered(0)]);
+}
+
+fn ask_while_reading(trial: &mut Trial, id: u64) -> Vec<Response> {
+    trial.ask(id, &Request::List, 0);
+    trial.drain();
+    trial.answers(id)
+}
+
+fn listed_answer(trial: &Trial) -> Response {
+    Response::Channels(trial.model.listed())
+}
+
+#[test]
+fn messages_that_cannot_be_read_are_told_so() {
+    let (mut trial, ada, bob) = two_channels();
+    say_many(&mut trial, ada, 1);
+    trial.ask(bob, &history("here", Last, 1), 0);
+    trial.read(false);
+    trial.page();
+    let answers = trial.answers(bob);
+    let [Response::Error(error)] = &answers[..] else { panic!("{answers:?}") };
+    assert_eq!((error.blame, &*error.error), (chanwire_core::wire::Blame::Server, "Database connection failed"));
+    // The connection goes on.
+    assert_eq!(read(&mut trial, bob, Last, 1), [1]);
+}
+
+#[test]
+fn of_a_connection_that_left_nothing_is_kept_when_its_page_has_come() {
+    let (mut trial, ada, bob) = two_channels();
+    say_many(&mut trial, ada, 1);
+    trial.ask(bob, &history("here", Last, 1), 0);
+    trial.drain();
+    trial.disconnect(bob);
+    assert_eq!(trial.hub.connections(), 2);
+    trial.page();
+    assert_eq!(trial.hub.connections(), 1);
+}

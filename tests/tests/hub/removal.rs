@@ -1,0 +1,156 @@
+//! UNHOST, moving away, and the operator: who may, and what becomes of those who joined.
+
+use super::*;
+
+fn gone(name: &str) -> ErrorResponse {
+    ErrorResponse::server("Channel removed", format!("The channel '{name}' is no longer hosted here"))
+}
+
+fn not_its_host(name: &str) -> Response {
+    refused("Not the channel's host", &format!("Only its host may remove the channel '{name}'"))
+}
+
+#[test]
+fn only_the_host_removes_a_channel() {
+    // Carl registers it at Bob's address: both are its host, and Ada is not.
+    const CARL: &str = "10.0.0.3";
+    for (who, may) in [(ADA, false), (BOB, true), (CARL, true), ("::ffff:192.168.1.5", true), ("127.0.0.1", false)] {
+        let mut trial = trial();
+        let (carl, peer) = (trial.connect(ip(CARL), 0), trial.connect(ip(who), 0));
+        ask(&mut trial, carl, &host("x", BOB, 1));
+        let expected = if may { removed("x") } else { not_its_host("x") };
+        assert_eq!(ask(&mut trial, peer, &unhost("x")), [expected], "{who}");
+        assert_eq!((listed(&mut trial).is_empty(), trial.disk.channel("x").is_none()), (may, may));
+        // Also after a restart.
+        assert_eq!(listed(&mut trial.crash(Fate::Done)).is_empty(), may);
+    }
+}
+
+#[test]
+fn names_are_never_looked_up_to_find_a_host() {
+    let mut trial = trial();
+    let (ada, local) = (trial.connect(ip(ADA), 0), trial.connect(ip("127.0.0.1"), 0));
+    ask(&mut trial, ada, &host("x", "ip6-localhost", 1));
+    assert_eq!(ask(&mut trial, local, &unhost("x")), [not_its_host("x")]);
+}
+
+#[test]
+fn what_is_not_there_or_is_fixed_cannot_be_removed() {
+    let fixed = vec![channel("general", "127.0.0.1", 22236)];
+    let mut trial = Trial::start(Setup { fixed: fixed.clone(), ..setup() }, Disk::default());
+    let local = trial.connect(ip("127.0.0.1"), 0);
+    let unknown = refused("Channel not found", "The requested channel 'gaming' does not exist");
+    assert_eq!(ask(&mut trial, local, &unhost("gaming")), [unknown]);
+    assert_eq!(ask(&mut trial, local, &unhost("general")), [not_its_host("general")]);
+    assert_eq!((listed(&mut trial), trial.disk.commits), (fixed, 0));
+}
+
+#[test]
+fn the_operator_may_move_and_remove_every_channel() {
+    let (mut trial, ada, bob) = two_channels();
+    let operator = trial.connect_operator();
+    assert_eq!(ask(&mut trial, operator, &host("there", BOB, 7)), [hosted("there")]);
+    assert_eq!(listed(&mut trial)[1], channel("there", BOB, 7));
+    // At the address it is Bob's again, whoever moved it there.
+    assert_eq!(ask(&mut trial, bob, &host("there", BOB, 8)), [hosted("there")]);
+    assert_eq!(ask(&mut trial, operator, &unhost("here")), [removed("here")]);
+    assert_eq!(ask(&mut trial, operator, &unhost("there")), [removed("there")]);
+    assert_eq!(listed(&mut trial), []);
+    // What the operator registers elsewhere is no client's.
+    assert_eq!(ask(&mut trial, operator, &host("x", "peer.example", 1)), [hosted("x")]);
+    let trial = &mut trial.crash(Fate::Done);
+    let (ada_again, operator) = (trial.connect(ip(ADA), 0), trial.connect_operator());
+    assert_eq!(ask(trial, ada_again, &unhost("x")), [not_its_host("x")]);
+    assert_eq!(ask(trial, operator, &unhost("x")), [removed("x")]);
+    assert_ne!(ada, ada_again);
+}
+
+#[test]
+fn the_operators_connection_is_at_no_listener() {
+    let (mut trial, ..) = two_channels();
+    let operator = trial.connect_operator();
+    let answers = ask(&mut trial, operator, &say("to whom?", None));
+    let [Response::Error(error)] = &answers[..] else { panic!("{answers:?}") };
+    assert_eq!(error.error, "Channel not found");
+    assert_eq!(ask(&mut trial, operator, &say("named", Some("here"))), [delivered(0)]);
+    assert_eq!(ask(&mut trial, operator, &join("here", JoinFrom::After(0))), [joined("here", 1, 1)]);
+    assert_eq!(trial.heard(operator), here([1]));
+}
+
+#[test]
+fn a_channel_is_on_the_list_until_its_removal_is_stored() {
+    let (mut trial, ada, _) = two_channels();
+    trial.ask(ada, &unhost("here"), 0);
+    trial.ask(ada, &Request::List, 0);
+    trial.drain();
+    assert_eq!((trial.answers(ada), listed(&mut trial).len()), (vec![], 2));
+    trial.store(Fate::Done);
+    let rest = Response::Channels(vec![channel("there", BOB, 22240)]);
+    assert_eq!(trial.answers(ada), [removed("here"), rest]);
+}
+
+#[test]
+fn a_removal_that_fails_changes_nothing() {
+    let (mut trial, ada, bob) = two_channels();
+    ask(&mut trial, bob, &listen("here"));
+    trial.ask(ada, &unhost("here"), 0);
+    trial.store(Fate::Lost);
+    trial.settle();
+    assert_eq!((trial.answers(ada), trial.closed(bob), listed(&mut trial).len()), (vec![not_stored()], None, 2));
+    say_many(&mut trial, ada, 1);
+    assert_eq!(trial.heard(bob), here([1]));
+}
+
+#[test]
+fn a_removal_that_was_stored_in_truth_closes_those_who_joined() {
+    let (mut trial, ada, bob) = two_channels();
+    ask(&mut trial, bob, &listen("here"));
+    trial.ask(ada, &unhost("here"), 0);
+    trial.store(Fate::Denied);
+    trial.settle();
+    assert_eq!((trial.answers(ada), trial.closed(bob)), (vec![not_stored()], Some(&gone("here"))));
+}
+
+#[test]
+fn the_ids_of_a_name_go_on_when_it_is_hosted_again_and_it_is_listed_last() {
+    let (mut trial, ada, bob) = two_channels();
+    say_many(&mut trial, ada, 3);
+    assert_eq!(ask(&mut trial, ada, &unhost("here")), [removed("here")]);
+    let unknown = refused("Channel not found", "The requested channel 'here' does not exist");
+    assert_eq!(ask(&mut trial, bob, &join("here", JoinFrom::After(0))), [unknown]);
+    assert_eq!(ask(&mut trial, bob, &host("here", "localhost", 22236)), [hosted("here")]);
+    assert_eq!(ask(&mut trial, bob, &join("here", JoinFrom::After(1))), [joined("here", 2, 3)]);
+    say_many(&mut trial, ada, 1);
+    assert_eq!(trial.heard(bob), here([2, 3, 4]));
+    let names: Vec<_> = listed(&mut trial).into_iter().map(|channel| channel.channel_name).collect();
+    assert_eq!(names, ["there", "here"]);
+    // Now it is Bob's.
+    assert_eq!(ask(&mut trial, ada, &unhost("here")), [not_its_host("here")]);
+}
+
+#[test]
+fn when_a_channel_goes_those_who_joined_get_what_is_stored_and_are_closed() {
+    type Goes = fn(&mut Trial, u64);
+    let ways: [Goes; 3] = [
+        |trial, ada| trial.ask(ada, &unhost("here"), 0),
+        |trial, ada| trial.ask(ada, &host("here", ADA, 9), 0),
+        |trial, _| trial.set_own_addresses(0, vec![at("10.0.0.7", 22236)]),
+    ];
+    for goes in ways {
+        let (mut trial, ada, _) = two_channels();
+        say_many(&mut trial, ada, 3);
+        let others: Vec<u64> = (0..3).map(|_| trial.connect(ip("203.0.113.9"), 0)).collect();
+        let [live, replaying, other] = others[..] else { unreachable!() };
+        ask(&mut trial, live, &listen("here"));
+        trial.ask(replaying, &join("here", JoinFrom::After(0)), 0);
+        trial.ask(ada, &say("with the last commit", Some("here")), 0);
+        goes(&mut trial, ada);
+        while trial.store(Fate::Done) {}
+        // Whoever is live has everything, and whoever is not gets it first.
+        assert_eq!(trial.closed(live), Some(&gone("here")));
+        assert_eq!((trial.closed(replaying), trial.closed(other)), (None, None));
+        trial.settle();
+        assert_eq!((trial.heard(live), trial.heard(replaying)), (here([4]), here(1..=4)));
+        assert_eq!(trial.hub.joins(), 0);
+    }
+}
