@@ -194,7 +194,7 @@ impl Trial {
         let listener_id = listener.map(|listener| *self.listeners.get(listener).expect("a listener"));
         self.hub.connect(ConnectionId(id), peer, listener_id).expect("a connection of a new number");
         let mut limits = Limits::server();
-        limits.max_payload = usize::MAX;
+        (limits.max_payload, limits.max_in_flight_bytes) = (usize::MAX, usize::MAX);
         let client = Client {
             peer,
             listener,
@@ -227,6 +227,7 @@ impl Trial {
 
     /// The machine's interfaces have changed.
     pub fn set_own_addresses(&mut self, listener: usize, own: Vec<Address>) {
+        self.drain();
         self.hub.set_own_addresses(self.listeners.get(listener).copied().expect("a listener"), own.clone());
         if let Some(addresses) = self.model.own.get_mut(listener) {
             *addresses = own;

@@ -10,7 +10,6 @@ use std::{
 };
 
 use rusqlite::{
-    Connection,
     backup::{Backup, StepResult},
     config::DbConfig,
 };
@@ -37,15 +36,15 @@ pub(crate) fn back_up(directory: &Path, file: &Path, progress: impl FnMut(u32, u
     }
     let part = Part::create(&file)?;
     let failed = |cause| StoreError::Backup { from: source.clone(), to: file.clone(), cause };
-    copy(&source, &part.path, progress).map_err(failed)?;
-    check(&part.path).map_err(failed)?.map_or(Ok(()), |what| {
+    match copy(&source, &part.path, progress).map_err(failed)? {
+        None => part.finish(&file),
         // What was copied is what is there: the copy is as damaged as its source.
-        Err(StoreError::Damaged { file: source.clone(), what })
-    })?;
-    part.finish(&file)
+        Some(what) => Err(StoreError::Damaged { file: source, what }),
+    }
 }
 
-fn copy(source: &Path, part: &Path, mut progress: impl FnMut(u32, u32)) -> rusqlite::Result<()> {
+/// Copies, and says what is wrong with the copy, if anything is.
+fn copy(source: &Path, part: &Path, progress: impl FnMut(u32, u32)) -> rusqlite::Result<Option<String>> {
     let from = schema::connect(source)?;
     from.busy_timeout(PATIENCE)?;
     // The server, or its next start, is the one who moves the log.
@@ -58,7 +57,13 @@ fn copy(source: &Path, part: &Path, mut progress: impl FnMut(u32, u32)) -> rusql
     // It is synced once, when it is whole, and a copy that is not whole is of no use.
     to.pragma_update(None, "journal_mode", "OFF")?;
     to.pragma_update(None, "synchronous", "OFF")?;
-    let backup = Backup::new(&snapshot, &mut to)?;
+    step_through(&Backup::new(&snapshot, &mut to)?, progress)?;
+    // A file without a log beside it, until a server opens it.
+    to.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
+    schema::fault(&to, None)
+}
+
+fn step_through(backup: &Backup<'_, '_>, mut progress: impl FnMut(u32, u32)) -> rusqlite::Result<()> {
     let mut retries = PATIENCE.as_millis() / RETRY.as_millis();
     loop {
         let step = backup.step(STEP)?;
@@ -80,13 +85,6 @@ fn copy(source: &Path, part: &Path, mut progress: impl FnMut(u32, u32)) -> rusql
 fn busy() -> rusqlite::Error {
     let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
     rusqlite::Error::SqliteFailure(code, None)
-}
-
-/// What is wrong with a database, if anything is.
-fn check(file: &Path) -> rusqlite::Result<Option<String>> {
-    let copy = Connection::open_with_flags(file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let what: String = copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    Ok((what != "ok").then_some(what))
 }
 
 /// A backup that is not whole, removed unless it is finished.

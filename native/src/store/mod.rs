@@ -7,6 +7,8 @@ mod backup;
 mod checkpoint;
 mod data_dir;
 mod error;
+#[cfg(test)]
+mod faulty;
 mod health;
 mod reader;
 mod retention;

@@ -148,6 +148,32 @@ pub(super) fn check_log(connection: &Connection, file: &Path) -> Result<(), Stor
     check_version(found, file)
 }
 
+/// How large a database may be, in pages, whose every page is looked at when it is opened: 64 MiB, which takes about
+/// 0.15 seconds. Of a larger one only the tables are looked at that the server takes into memory, 0.05 seconds for
+/// 100,000 channels; a damaged page of messages is found when it is read, and by a backup.
+const CHECKED_WHOLE: i64 = 16 * 1024;
+
+/// Refuses a database whose pages do not fit together, before anything is written to it.
+pub(super) fn check_pages(connection: &Connection, file: &Path) -> Result<(), StoreError> {
+    let failed = |cause| StoreError::sqlite("open", file)(cause);
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(failed)?;
+    let parts = if pages <= CHECKED_WHOLE { &[None][..] } else { &[Some("channels"), Some("logs")] };
+    for part in parts {
+        if let Some(what) = fault(connection, *part).map_err(failed)? {
+            return Err(StoreError::Damaged { file: file.to_owned(), what });
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong first with the pages of a table, or of all, if anything is.
+pub(super) fn fault(connection: &Connection, table: Option<&str>) -> rusqlite::Result<Option<String>> {
+    let sql = table.map_or_else(|| "PRAGMA quick_check(1)".into(), |table| format!("PRAGMA quick_check({table})"));
+    let what: String = connection.query_row(&sql, [], |row| row.get(0))?;
+    let what = what.trim_start_matches("*** in database main ***").trim().replace('\n', "; ");
+    Ok((what != "ok").then_some(what))
+}
+
 /// Brings the tables to the version that this program knows.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -40,7 +40,7 @@ pub(crate) struct SqliteStore {
 impl SqliteStore {
     /// Opens the store in a directory, and makes both if they are missing.
     ///
-    /// What it refuses, for example the database of another application, it leaves as it is.
+    /// What it refuses, for example the database of another application, or one that is damaged, it leaves as it is.
     pub(crate) fn open(directory: &Path) -> Result<Self, StoreError> {
         let directory = DataDir::open(directory)?;
         let file = schema::find(&directory)?;
@@ -49,6 +49,7 @@ impl SqliteStore {
         // Until it is known to be one that this program may write, closing it must not move its log either.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
         schema::check_log(&connection, &file)?;
+        schema::check_pages(&connection, &file)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(failed)?;
         let mode: String =
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(failed)?;

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::{
     running::folder,
-    system::{Exchange, Reply, System, ask, read},
+    system::{Exchange, Reply, System, ask, read, size},
 };
 
 pub(crate) struct Chanwire {
@@ -68,10 +68,9 @@ impl System for Chanwire {
         Exchange { request: request.into_bytes(), reply: Reply::Sized(b'O', ANSWER.len()) }
     }
 
-    fn push_size(&self, number: u64, content: &str) -> usize {
-        let digits = usize::try_from(number.ilog10()).unwrap_or_default() + 1;
+    fn push_size(&self, number: u64, content: &str) -> u64 {
         let rest = "MESSAGE\r\n{\"channel_name\": \"general\", \"id\": , \"username\": \"ann\", \"message_content\": \"\", \
                     \"timestamp\": \"2026-01-01T00:00:00Z\"}";
-        rest.len() + digits + content.len()
+        size(rest.len() + content.len()) + u64::from(number.max(1).ilog10()) + 1
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn measure(report: &mut Report, rounds: usize) {
         let systems: [Box<dyn System>; 3] =
             [Box::new(Chanwire::start()), Box::new(Redis::start_volatile()), Box::new(Nats::start())];
         let mut groups: Vec<Group<'_>> =
-            systems.iter().map(|system| Group::new(system.as_ref(), subscribers)).collect();
+            systems.iter().map(|system| Group::new(system.as_ref(), subscribers, CONTENT.into())).collect();
         measure_bursts(&mut groups, rounds, &mut bursts);
         if subscribers == LISTENING {
             measure_latency(&mut groups, rounds, &mut paced);
@@ -147,7 +147,7 @@ fn latency(group: &mut Group<'_>) -> Latency {
             message.acknowledged = Some(*now);
         }
         answers += acknowledged.len();
-        unheard = group.count_unheard();
+        unheard = group.unheard();
     }
     let since = |from: fn(&Times) -> Instant| {
         let after = |(message, at): &(usize, Instant)| micros(at.saturating_duration_since(from(&messages[*message])));

@@ -1,9 +1,6 @@
 //! One sender, and all who hear it.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use crate::{
     load::{Poller, Sender, Subscriber},
@@ -11,9 +8,9 @@ use crate::{
     system::{PATIENCE, System},
 };
 
-/// How many messages may be on their way to the slowest subscriber. It keeps every system's queues short enough that
-/// none has to drop anything.
-const WINDOW: usize = 2048;
+/// How many bytes may be on their way to the slowest subscriber. It keeps every system's queues short enough that none
+/// has to drop anything.
+const WINDOW: u64 = 400_000;
 
 /// What is sent: a message of usual length.
 pub(crate) const CONTENT: &str =
@@ -24,12 +21,11 @@ pub(crate) struct Group<'a> {
     poller: Poller,
     sender: Sender,
     subscribers: Vec<Subscriber>,
+    content: String,
     /// How many messages were sent.
     sent: u64,
     /// How many bytes a subscriber has heard when it has heard them all.
     due: u64,
-    /// The same for each message that somebody has not heard.
-    unheard: VecDeque<u64>,
 }
 
 /// What a group did in some time.
@@ -44,12 +40,12 @@ pub(crate) struct Burst {
 
 impl<'a> Group<'a> {
     /// A group on a server that has sent nothing yet.
-    pub(crate) fn new(system: &'a dyn System, subscribers: usize) -> Self {
+    pub(crate) fn new(system: &'a dyn System, subscribers: usize, content: String) -> Self {
         let poller = Poller::new();
         let subscribers = Subscriber::all(&poller, system.subscribe(subscribers), 1);
-        let exchange = system.publish(CONTENT);
+        let exchange = system.publish(&content);
         let sender = Sender::all(&poller, system.connect(1), 0, &exchange).pop().expect("one sender");
-        let mut group = Self { system, poller, sender, subscribers, sent: 0, due: 0, unheard: VecDeque::new() };
+        let mut group = Self { system, poller, sender, subscribers, content, sent: 0, due: 0 };
         group.check();
         group
     }
@@ -70,18 +66,15 @@ impl<'a> Group<'a> {
         }
         for heard in heard {
             let heard = String::from_utf8(heard).expect("UTF-8");
-            assert!(heard.len() == size && heard.contains(CONTENT), "{} sent {heard:?}", self.system.name());
+            assert!(heard.len() == size && heard.contains(&self.content), "{} sent {heard:?}", self.system.name());
         }
-        self.count_unheard();
     }
 
     /// Sends so many messages. The number of bytes due after each is returned.
     pub(crate) fn send(&mut self, count: usize) -> u64 {
         for _ in 0..count {
             self.sent += 1;
-            let size = self.system.push_size(self.sent, CONTENT);
-            self.due += u64::try_from(size).unwrap_or_default();
-            self.unheard.push_back(self.due);
+            self.due += self.system.push_size(self.sent, &self.content);
         }
         self.sender.ask(count);
         self.due
@@ -111,11 +104,9 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// How many messages somebody has not heard.
-    pub(crate) fn count_unheard(&mut self) -> usize {
-        let least = self.subscribers.iter().map(|subscriber| subscriber.heard).min().unwrap_or_default();
-        while self.unheard.pop_front_if(|due| *due <= least).is_some() {}
-        self.unheard.len()
+    /// How many bytes the slowest subscriber has not heard.
+    pub(crate) fn unheard(&self) -> u64 {
+        self.due - self.subscribers.iter().map(|subscriber| subscriber.heard).min().unwrap_or_default()
     }
 
     /// Sends, with no more than `depth` messages unanswered, as fast as all can hear, until `done` says so; then waits
@@ -129,13 +120,14 @@ impl<'a> Group<'a> {
         let (start, sent, due, cpu) = (Instant::now(), self.sent, self.due, cpu_time(self.system.id()));
         let mut end = None;
         loop {
-            let unheard = self.count_unheard();
+            let unheard = self.unheard();
             if end.is_none() && done(self.sent - sent) {
                 end = Some(Instant::now());
             }
             match end {
                 None => {
-                    let room = WINDOW.saturating_sub(unheard).min(depth.saturating_sub(self.sender.open()));
+                    let room = WINDOW.saturating_sub(unheard) / self.system.push_size(self.sent, &self.content);
+                    let room = usize::try_from(room).unwrap_or(usize::MAX).min(depth.saturating_sub(self.sender.open()));
                     if room > 0 {
                         self.send(room);
                     }
@@ -144,7 +136,7 @@ impl<'a> Group<'a> {
                     if unheard == 0 && self.sender.open() == 0 {
                         break;
                     }
-                    assert!(end.elapsed() < PATIENCE, "{}: {unheard} messages were not heard", self.system.name());
+                    assert!(end.elapsed() < PATIENCE, "{}: {unheard} bytes were not heard", self.system.name());
                 }
             }
             self.turn(PATIENCE, &mut answered, |_, _| {});

@@ -1,6 +1,6 @@
 //! What a connection costs that does nothing.
 
-use std::net::TcpStream;
+use std::{io::Write as _, net::TcpStream};
 
 use chanwire_tests::process::{raise_file_limit, wait_for};
 
@@ -10,7 +10,7 @@ use crate::{
     redis::Redis,
     report::{Cell, Report, Table},
     running::{open_files, resident},
-    system::System,
+    system::{System, read},
 };
 
 const CONNECTIONS: usize = 5000;
@@ -46,17 +46,18 @@ pub(crate) fn measure(report: &mut Report, _: usize) {
     report.add(table);
 }
 
-/// Connections that the server knows of.
+/// Connections that the server knows of: so many, and one more.
 fn connect(system: &dyn System, count: usize) -> Vec<TcpStream> {
     let before = open_files(system.id());
-    let streams = system.connect(count);
-    wait_for("the server accepts them all", || (open_files(system.id()) >= before + count).then_some(()));
-    // Whoever is answered now came after them.
-    let exchange = system.publish("hello");
-    let mut last = system.connect(1);
-    for stream in &mut last {
-        std::io::Write::write_all(stream, &exchange.request).expect("a server that reads");
-        crate::system::read(stream, 1);
+    let mut streams = system.connect(count);
+    wait_for(&format!("{} accepts them all", system.name()), || {
+        (open_files(system.id()) >= before + count).then_some(())
+    });
+    // Whoever is answered now came after all of them.
+    for mut last in system.connect(1) {
+        last.write_all(&system.publish("hello").request).expect("a server that reads");
+        read(&mut last, 1);
+        streams.push(last);
     }
     streams
 }

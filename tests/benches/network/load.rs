@@ -13,7 +13,7 @@ use std::{
 use mio::{Events, Interest, Poll, Token};
 use rustix::net::{RecvFlags, recv};
 
-use crate::system::{Exchange, Replies};
+use crate::system::{Exchange, Replies, size};
 
 /// How many bytes one read takes at most.
 const READ: usize = 1024 * 1024;
@@ -153,7 +153,7 @@ impl Subscriber {
         loop {
             let received = recv(self.stream.as_fd(), &mut *scratch, RecvFlags::TRUNC);
             let count = taken(received.map(|(_, count)| count).map_err(io::Error::from));
-            self.heard += u64::try_from(count).unwrap_or_default();
+            self.heard += size(count);
             if count < scratch.len() {
                 return;
             }
@@ -163,7 +163,7 @@ impl Subscriber {
     /// The next bytes as they are; empty when there is none now.
     pub(crate) fn read(&mut self, scratch: &mut [u8]) -> Vec<u8> {
         let count = taken(self.stream.read(scratch));
-        self.heard += u64::try_from(count).unwrap_or_default();
+        self.heard += size(count);
         scratch[..count].to_vec()
     }
 }

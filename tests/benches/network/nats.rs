@@ -4,7 +4,7 @@ use std::{fs, io::Write as _, net::TcpStream};
 
 use crate::{
     running::Running,
-    system::{Exchange, Reply, System, ask, read},
+    system::{Exchange, Reply, System, ask, read, size},
 };
 
 pub(crate) struct Nats {
@@ -68,7 +68,8 @@ impl System for Nats {
         Exchange { request: request.into_bytes(), reply: Reply::Lines(b'+', 1) }
     }
 
-    fn push_size(&self, _: u64, content: &str) -> usize {
-        format!("MSG general 1 {}\r\n{content}\r\n", content.len()).len()
+    fn push_size(&self, _: u64, content: &str) -> u64 {
+        let length = content.len();
+        size("MSG general 1 \r\n\r\n".len() + length + length.to_string().len())
     }
 }

@@ -4,7 +4,7 @@ use std::net::TcpStream;
 
 use crate::{
     running::Running,
-    system::{Exchange, Reply, System, ask},
+    system::{Exchange, Reply, System, ask, size},
 };
 
 pub(crate) struct Redis {
@@ -73,7 +73,9 @@ impl System for Redis {
         Exchange { request: request.into_bytes(), reply: Reply::Lines(b':', 1) }
     }
 
-    fn push_size(&self, _: u64, content: &str) -> usize {
-        command(&["message", "general", content]).len()
+    fn push_size(&self, _: u64, content: &str) -> u64 {
+        let length = content.len();
+        let rest = "*3\r\n$7\r\nmessage\r\n$7\r\ngeneral\r\n$\r\n\r\n";
+        size(rest.len() + length + length.to_string().len())
     }
 }

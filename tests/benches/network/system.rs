@@ -29,8 +29,8 @@ pub(crate) trait System {
     /// To send this to all that subscribed, with an acknowledgement.
     fn publish(&self, content: &str) -> Exchange;
 
-    /// What a subscriber is sent for the message of this number, counted from 1 since the server started.
-    fn push_size(&self, number: u64, content: &str) -> usize;
+    /// How many bytes a subscriber is sent for the message of this number, counted from 1 since the server started.
+    fn push_size(&self, number: u64, content: &str) -> u64;
 }
 
 /// A request, and how its answers are told apart.
@@ -38,6 +38,11 @@ pub(crate) trait System {
 pub(crate) struct Exchange {
     pub(crate) request: Vec<u8>,
     pub(crate) reply: Reply,
+}
+
+/// A size as it is added up.
+pub(crate) fn size(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 /// What an answer looks like that says yes. Any other ends the measurement.

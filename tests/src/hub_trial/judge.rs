@@ -121,9 +121,9 @@ impl Trial {
                 }
                 Decision::Answer(response)
             }
-            (Request::History { .. }, None) if self.told_page.is_some() => Decision::Answer(Response::Error(history_failed())),
             (request, None) => self.model.decide(client.peer, client.listener, request),
         };
+        // A page answers one HISTORY; others that it lets go on are decided by what is known.
         let give_up = failed && self.finished.as_ref().is_some_and(Finished::was_read);
         match (&expected, &asked.request) {
             // The store could not be read either.
@@ -131,9 +131,11 @@ impl Trial {
                 if failed && bytes == encode(&not_stored()) => {}
             (_, Request::Join { .. } | Request::History { .. })
                 if give_up && bytes == encode(&Response::Error(history_failed())) => {}
-            (_, Request::History { channel_name, range, limit }) if let Some(told) = &self.told_page => {
+            (_, Request::History { channel_name, range, limit }) if let Some(told) = self.told_page.take_if(|told| {
+                told.query.channel_name == *channel_name && !bytes.starts_with(b"REQUEST_ERROR")
+            }) => {
                 let (_, known) = self.model.log(channel_name);
-                check_history(&bytes, told, &self.disk, known, (channel_name, *range, *limit));
+                check_history(&bytes, &told, &self.disk, known, (channel_name, *range, *limit));
             }
             (Decision::Answer(Response::Hosted { .. }), _) if in_doubt => {
                 panic!("{:?} is acknowledged while it is not known what is stored", asked.request)

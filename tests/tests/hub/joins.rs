@@ -343,6 +343,18 @@ fn joining_waits_for_nobody_elses_commit() {
 }
 
 #[test]
+fn who_has_gone_before_its_turn_does_not_join() {
+    let (mut trial, ada, bob) = with_messages(1);
+    trial.ask(bob, &say("2", Some("here")), 0);
+    trial.ask(bob, &join("here", After(0)), 0);
+    trial.drain();
+    trial.disconnect(bob);
+    trial.settle();
+    assert_eq!((trial.hub.joins(), trial.disk.last_id("here")), (0, 2));
+    say_many(&mut trial, ada, 1);
+}
+
+#[test]
 fn nothing_is_left_of_those_who_have_gone() {
     let (mut trial, ada, bob) = with_messages(5);
     let others: Vec<u64> = (0..4).map(|_| trial.connect(ip(BOB), 0)).collect();

@@ -15,7 +15,7 @@ fn read(trial: &mut Trial, id: u64, range: HistoryRange, limit: u16) -> Vec<u64>
 #[test]
 fn ranges_limits_and_what_retention_has_left() {
     let (mut trial, ada, bob) = two_channels();
-    assert_eq!(read(&mut trial, bob, Last, 1), []);
+    assert_eq!(read(&mut trial, bob, Last, 1), Vec::<u64>::new());
     say_many(&mut trial, ada, 9);
     for (trimmed, range, limit, expected) in [
         (0, Last, 1000, 1..=9),
@@ -37,7 +37,7 @@ fn ranges_limits_and_what_retention_has_left() {
         assert_eq!(read(&mut trial, bob, range, limit), expected.collect::<Vec<_>>(), "{trimmed} {range:?} {limit}");
     }
     for range in [After(9), After(10), After((1 << 53) - 1), Before(1), Before(4)] {
-        assert_eq!(read(&mut trial, bob, range, 5), [], "{range:?}");
+        assert_eq!(read(&mut trial, bob, range, 5), Vec::<u64>::new(), "{range:?}");
     }
 }
 

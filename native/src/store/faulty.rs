@@ -1,0 +1,213 @@
+//! A store that fails, behind the trait that the real one is behind: what a hub makes of it, on the store's thread.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, mpsc},
+};
+
+use chanwire_core::{
+    Time,
+    endpoint::{Endpoint as _, Reply, Server, ServerEvent},
+    hub::{ConnectionId, Effect, Hub, HubLimits, Moment, Peer, Snapshot, StoreOutcome, Write},
+    wire::{Channel, Response, Timestamp},
+};
+
+use super::{SqliteStore, Store, StoreError, StoreHandle, start};
+
+/// What is to go wrong with a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// It fails, and nothing of it is done.
+    Before,
+    /// It is done, and says that it failed: an I/O error of the last sync.
+    After,
+    Panic,
+}
+
+/// Fails as it is told, command by command; works when there is no more of that.
+struct Faulty {
+    store: SqliteStore,
+    faults: Arc<Mutex<VecDeque<Fault>>>,
+}
+
+impl Faulty {
+    fn run<T>(&mut self, work: impl FnOnce(&mut SqliteStore) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let broken = || StoreError::Damaged { file: "chanwire.db".into(), what: "I/O error".into() };
+        let fault = self.faults.lock().unwrap().pop_front().unwrap_or(Fault::None);
+        match fault {
+            Fault::None => work(&mut self.store),
+            Fault::Before => Err(broken()),
+            Fault::After => work(&mut self.store).and_then(|_| Err(broken())),
+            Fault::Panic => panic!("as it was told"),
+        }
+    }
+}
+
+impl Store for Faulty {
+    fn load(&mut self) -> Result<Snapshot, StoreError> {
+        self.run(Store::load)
+    }
+
+    fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        self.run(|store| store.commit(writes))
+    }
+}
+
+/// A hub over a faulty store, with connections that send messages.
+struct World {
+    hub: Hub,
+    store: StoreHandle,
+    outcomes: mpsc::Receiver<StoreOutcome>,
+    senders: BTreeMap<ConnectionId, Server>,
+    /// For each connection what it sent and was not answered, oldest first.
+    open: BTreeMap<ConnectionId, VecDeque<String>>,
+    acknowledged: Vec<String>,
+    refused: Vec<String>,
+    time: u64,
+}
+
+const UNABLE: &str = "SERVER_ERROR\r\n{\"error\": \"Database connection failed\", \"details\": \"Unable to store message in channel database\"}";
+
+impl World {
+    fn new(mut store: SqliteStore, faults: Arc<Mutex<VecDeque<Fault>>>) -> Self {
+        let mut hub = Hub::new(HubLimits::default(), store.load().unwrap(), Time::default());
+        let address: chanwire_core::wire::Address = "127.0.0.1:1".parse().unwrap();
+        let listener = hub.add_listener(vec![address.clone()]);
+        hub.fix_channel(Channel { channel_name: "a".into(), address });
+        let (told, outcomes) = mpsc::channel();
+        let store = start(Faulty { store, faults }, move |outcome| told.send(outcome).unwrap()).unwrap();
+        let ids = [1, 2, 3].map(ConnectionId);
+        for id in ids {
+            hub.connect(id, Peer::Address([127, 0, 0, 1].into()), Some(listener)).unwrap();
+        }
+        let server = |id| (id, Server::new(chanwire_core::Limits::server()));
+        Self {
+            hub,
+            store,
+            outcomes,
+            senders: ids.map(server).into(),
+            open: ids.map(|id| (id, VecDeque::new())).into(),
+            acknowledged: Vec::new(),
+            refused: Vec::new(),
+            time: 0,
+        }
+    }
+
+    /// Each connection sends so many messages, and everything that follows from that happens.
+    fn send(&mut self, count: usize) {
+        for (id, server) in &mut self.senders {
+            for _ in 0..count {
+                self.time += 1;
+                let content = format!("{:06}", self.time);
+                let request = format!("MESSAGE\r\n{{\"username\": \"u{}\", \"message_content\": \"{content}\"}}", id.0);
+                self.open.get_mut(id).unwrap().push_back(content);
+                server.handle_input(Time::from_millis(self.time), request.as_bytes());
+            }
+            while let Some(event) = server.poll_event() {
+                let ServerEvent::Request { ticket, request } = event else { panic!("{event:?}") };
+                let now = Moment { time: Time::from_millis(self.time), wall: Timestamp::from_unix(1_698_937_472) };
+                self.hub.handle_request(*id, ticket, request, now).unwrap();
+            }
+        }
+        while let Some(effect) = self.hub.poll_effect() {
+            match effect {
+                Effect::Store(command) => {
+                    self.store.send(command).unwrap();
+                    let outcome = self.outcomes.recv().unwrap();
+                    self.hub.handle_outcome(outcome, Time::from_millis(self.time)).unwrap();
+                }
+                Effect::Answer { connection, reply, .. } => self.answered(connection, reply),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(self.open.values().all(VecDeque::is_empty), "not answered: {:?}", self.open);
+    }
+
+    fn answered(&mut self, connection: ConnectionId, reply: Reply) {
+        let content = self.open.get_mut(&connection).unwrap().pop_front().unwrap();
+        let Reply::Response(response) = reply else { panic!("{reply:?}") };
+        if matches!(response, Response::Delivered { .. }) {
+            self.acknowledged.push(content);
+        } else {
+            let mut bytes = Vec::new();
+            response.encode(&mut bytes);
+            assert_eq!(String::from_utf8(bytes).unwrap(), UNABLE);
+            self.refused.push(content);
+        }
+    }
+}
+
+/// Runs rounds over a store that fails so, and gives back what was stored, acknowledged, and refused.
+fn run(faults: &[Fault], rounds: usize) -> [Vec<String>; 3] {
+    let directory = tempfile::tempdir().unwrap();
+    let script = Arc::new(Mutex::new(VecDeque::new()));
+    let mut world = World::new(SqliteStore::open(directory.path()).unwrap(), Arc::clone(&script));
+    world.send(2);
+    assert_eq!((world.acknowledged.len(), world.refused.len()), (6, 0));
+    script.lock().unwrap().extend(faults);
+    for _ in 0..rounds {
+        world.send(2);
+    }
+    // It has recovered by itself.
+    script.lock().unwrap().clear();
+    let refused = world.refused.len();
+    world.send(2);
+    world.send(2);
+    assert_eq!(world.refused.len(), refused);
+    world.store.close();
+
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    let last_id = store.load().unwrap().logs[0].last_id;
+    let everything = chanwire_core::hub::Query {
+        channel_name: "a".into(),
+        range: chanwire_core::wire::HistoryRange::After(0),
+        limit: usize::MAX,
+        max_bytes: usize::MAX,
+    };
+    let stored = store.reader().unwrap().read(&everything).unwrap();
+    assert!(stored.iter().map(|message| message.id).eq(1..=last_id), "not dense: {stored:?}");
+    for id in 1..=3 {
+        let own = stored.iter().filter(|message| message.username == format!("u{id}"));
+        assert!(own.map(|message| &message.message_content).is_sorted(), "out of the order sent: {stored:?}");
+    }
+    let stored: Vec<String> = stored.into_iter().map(|message| message.message_content).collect();
+    let mut unique = stored.clone();
+    unique.sort();
+    unique.dedup();
+    assert_eq!(unique.len(), stored.len(), "stored twice: {stored:?}");
+    assert!(world.acknowledged.iter().all(|content| unique.binary_search(content).is_ok()), "an answer was a lie");
+    [stored, world.acknowledged, world.refused]
+}
+
+#[test]
+fn a_commit_that_fails_refuses_its_messages_and_takes_no_ids() {
+    for fault in [Fault::Before, Fault::Panic] {
+        let [stored, acknowledged, refused] = run(&[fault], 3);
+        assert!(!refused.is_empty() && stored.len() == acknowledged.len(), "{fault:?}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_commit_that_is_stored_and_does_not_say_so_keeps_its_ids() {
+    let [stored, acknowledged, refused] = run(&[Fault::After], 3);
+    assert!(!refused.is_empty() && stored.len() == acknowledged.len() + refused.len(), "{refused:?}");
+}
+
+#[test]
+fn while_nothing_can_be_read_back_nothing_is_stored() {
+    let broken = [Fault::After, Fault::Before, Fault::Panic, Fault::Before, Fault::After, Fault::Before];
+    let [stored, acknowledged, refused] = run(&broken, 4);
+    // Only what the first commit kept was stored and not acknowledged.
+    assert!(stored.len() > acknowledged.len() && stored.len() < acknowledged.len() + refused.len(), "{stored:?}");
+}
+
+#[test]
+fn whatever_fails_in_whatever_order_every_answer_is_true() {
+    let kinds = [Fault::None, Fault::Before, Fault::After, Fault::Panic];
+    // Every sequence of five: 1024 worlds would take long, each third of them does not.
+    for number in (0..1024_usize).step_by(3) {
+        let faults: Vec<Fault> = (0..5).map(|place| kinds[number >> (2 * place) & 3]).collect();
+        run(&faults, 3);
+    }
+}

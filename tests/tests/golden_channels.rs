@@ -1,0 +1,159 @@
+//! The commands that make a channel readable, byte for byte: what each frame means, and that it is written back to the
+//! same bytes.
+#![expect(clippy::panic, clippy::expect_used, reason = "a panic is how a test fails")]
+
+use chanwire_core::{
+    endpoint::Pushes,
+    wire::{
+        Address, Channel, Command, Decoder, HISTORY_LIMIT, Head, HistoryRange, Host, Item, JoinFrom, Request, Response,
+        Status, StoredMessage, Timestamp,
+    },
+};
+use chanwire_tests::{show, stream::check_every_cut};
+
+const LIMIT: usize = 65_536;
+
+fn name() -> String {
+    "general".into()
+}
+
+fn message(id: u64, content: &str) -> StoredMessage {
+    StoredMessage {
+        channel_name: name(),
+        id,
+        username: "user1".into(),
+        message_content: content.into(),
+        // 2023-11-02T15:04:32Z
+        timestamp: Timestamp::from_unix(1_698_937_472),
+    }
+}
+
+fn requests() -> Vec<(&'static str, Request)> {
+    let host = |lease| {
+        let address = Address::new("192.168.1.5", 22240).expect("an address");
+        Request::Host(Host { channel: Channel { channel_name: name(), address }, lease: Some(lease) })
+    };
+    let join = |from| Request::Join { channel_name: name(), from };
+    let history = |range, limit| Request::History { channel_name: name(), range, limit };
+    vec![
+        (
+            "HOST\r\n{\"channel_name\": \"general\", \"peer_server_ip\": \"192.168.1.5\", \"peer_server_port\": 22240, \"lease\": 10}",
+            host(10),
+        ),
+        (
+            "HOST\r\n{\"channel_name\": \"general\", \"peer_server_ip\": \"192.168.1.5\", \"peer_server_port\": 22240, \"lease\": 86400}",
+            host(86_400),
+        ),
+        ("UNHOST\r\n{\"channel_name\": \"general\"}", Request::Unhost { channel_name: name() }),
+        ("JOIN\r\n{\"channel_name\": \"general\"}", join(JoinFrom::Last(0))),
+        ("JOIN\r\n{\"channel_name\": \"general\", \"after\": 0}", join(JoinFrom::After(0))),
+        (
+            "JOIN\r\n{\"channel_name\": \"general\", \"after\": 9007199254740991}",
+            join(JoinFrom::After((1 << 53) - 1)),
+        ),
+        ("JOIN\r\n{\"channel_name\": \"general\", \"history\": 1000}", join(JoinFrom::Last(1000))),
+        ("LEAVE\r\n{\"channel_name\": \"general\"}", Request::Leave { channel_name: name() }),
+        ("HISTORY\r\n{\"channel_name\": \"general\"}", history(HistoryRange::Last, HISTORY_LIMIT)),
+        ("HISTORY\r\n{\"channel_name\": \"general\", \"limit\": 1}", history(HistoryRange::Last, 1)),
+        ("HISTORY\r\n{\"channel_name\": \"general\", \"after\": 0}", history(HistoryRange::After(0), HISTORY_LIMIT)),
+        (
+            "HISTORY\r\n{\"channel_name\": \"general\", \"after\": 41, \"limit\": 1000}",
+            history(HistoryRange::After(41), 1000),
+        ),
+        (
+            "HISTORY\r\n{\"channel_name\": \"general\", \"before\": 1, \"limit\": 99}",
+            history(HistoryRange::Before(1), 99),
+        ),
+    ]
+}
+
+fn responses() -> Vec<(&'static str, Command, Response)> {
+    let history = |messages: &[StoredMessage]| Response::History { channel_name: name(), messages: messages.into() };
+    vec![
+        (
+            "OK\r\n{\"status\": \"removed\", \"channel_name\": \"general\"}",
+            Command::Unhost,
+            Response::Removed { channel_name: name() },
+        ),
+        (
+            "OK\r\n{\"status\": \"joined\", \"channel_name\": \"general\", \"first_id\": 1, \"last_id\": 0}",
+            Command::Join,
+            Response::Joined { channel_name: name(), first_id: 1, last_id: 0 },
+        ),
+        (
+            "OK\r\n{\"status\": \"left\", \"channel_name\": \"general\"}",
+            Command::Leave,
+            Response::Left { channel_name: name() },
+        ),
+        ("OK\r\n{\"channel_name\": \"general\", \"messages\": []}", Command::History, history(&[])),
+        (
+            "OK\r\n{\"channel_name\": \"general\", \"messages\": [{\"channel_name\": \"general\", \"id\": 1, \"username\": \"user1\", \"message_content\": \"a\", \"timestamp\": \"2023-11-02T15:04:32Z\"}, {\"channel_name\": \"general\", \"id\": 2, \"username\": \"user1\", \"message_content\": \"\\n\", \"timestamp\": \"2023-11-02T15:04:32Z\"}]}",
+            Command::History,
+            history(&[message(1, "a"), message(2, "\n")]),
+        ),
+    ]
+}
+
+const PUSH: &str = "MESSAGE\r\n{\"channel_name\": \"general\", \"id\": 7, \"username\": \"user1\", \"message_content\": \"\\\"hi\\\"\", \"timestamp\": \"2023-11-02T15:04:32Z\"}";
+
+/// The one frame that these bytes are, however they are cut.
+fn frame<H: Head>(bytes: &str) -> (H, Vec<u8>) {
+    check_every_cut::<H>(bytes.as_bytes(), LIMIT);
+    let mut decoder = Decoder::<H>::new(LIMIT);
+    decoder.feed(bytes.as_bytes());
+    let Some(Item::Frame(frame)) = decoder.next_item() else { panic!("no frame: {bytes}") };
+    assert_eq!(frame.span().end, bytes.len() as u64, "{bytes}");
+    (frame.head, frame.payload.to_vec())
+}
+
+fn encoded(encode: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut out = Vec::new();
+    encode(&mut out);
+    show::bytes(&out)
+}
+
+#[test]
+fn requests_read_and_write_back_byte_for_byte() {
+    for (bytes, request) in requests() {
+        let (command, payload) = frame::<Command>(bytes);
+        assert_eq!(command, request.command());
+        assert_eq!(Request::decode(command, &payload), Ok(request.clone()), "{bytes}");
+        assert_eq!(encoded(|out| request.encode(out)), show::bytes(bytes.as_bytes()));
+        assert_eq!(request.validate(), Ok(()));
+    }
+}
+
+#[test]
+fn responses_read_and_write_back_byte_for_byte() {
+    for (bytes, command, response) in responses() {
+        let (status, payload) = frame::<Status>(bytes);
+        assert_eq!((status, response.status()), (Status::Ok, Status::Ok));
+        assert_eq!(Response::decode(command, status, &payload), Ok(response.clone()), "{bytes}");
+        assert_eq!(encoded(|out| response.encode(out)), show::bytes(bytes.as_bytes()));
+    }
+}
+
+#[test]
+fn pushes_read_and_write_back_byte_for_byte() {
+    let stored = message(7, "\"hi\"");
+    let (status, payload) = frame::<Status>(PUSH);
+    assert_eq!((status, StoredMessage::decode(&payload)), (Status::Push, Ok(stored.clone())));
+    assert_eq!(encoded(|out| stored.encode_push(out)), show::bytes(PUSH.as_bytes()));
+    let pushes = Pushes::new(&[stored.clone(), stored]);
+    assert_eq!((pushes.len(), pushes.is_empty(), pushes.bytes()), (2, false, PUSH.repeat(2).as_bytes()));
+    let none = Pushes::new([]);
+    assert_eq!((none.len(), none.is_empty(), none.bytes()), (0, true, &b""[..]));
+}
+
+#[test]
+fn every_command_and_status_has_its_word_and_no_other() {
+    let words: Vec<&str> = Command::ALL.iter().map(|command| command.name()).collect();
+    assert_eq!(words, ["LIST", "HOST", "MESSAGE", "UNHOST", "JOIN", "LEAVE", "HISTORY"]);
+    for command in Command::ALL {
+        assert_eq!(Command::parse(command.name().as_bytes()), Some(*command));
+        assert_eq!(command.takes_payload(), *command != Command::List);
+        assert_eq!(Command::parse(command.name().to_lowercase().as_bytes()), None);
+    }
+    assert_eq!(Command::parse(b"OK"), None);
+    assert_eq!(Status::parse(b"JOIN"), None);
+}
