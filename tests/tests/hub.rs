@@ -96,3 +96,9 @@ fn listed(trial: &mut Trial) -> Vec<Channel> {
     let [Response::Channels(channels)] = answers.as_slice() else { panic!("LIST is answered {answers:?}") };
     channels.clone()
 }
+
+fn ticket(server: &mut Server) -> Ticket {
+    server.handle_input(chanwire_core::Time::default(), b"LIST\r\n");
+    let Some(ServerEvent::Request { ticket, .. }) = server.poll_event() else { panic!("a request") };
+    ticket
+}

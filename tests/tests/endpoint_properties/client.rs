@@ -77,7 +77,7 @@ fn is_notice(error: &ErrorResponse) -> bool {
     ["Slow consumer", "Server busy", "Request timed out", "Channel removed"].contains(&&*error.error)
 }
 
-fn tell(event: ClientEvent) -> String {
+pub(crate) fn tell(event: ClientEvent) -> String {
     match event {
         ClientEvent::Answer { id, response } => format!("{}: {response:?}", id.number()),
         ClientEvent::Push(message) => format!("push {message:?}"),

@@ -1,6 +1,6 @@
 //! A client and a server over any link.
 
-use super::*;
+use super::{client::tell, *};
 
 #[derive(Clone, Debug)]
 enum Step {

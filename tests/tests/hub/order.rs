@@ -78,12 +78,6 @@ fn a_connection_that_left_is_forgotten_when_its_request_is_decided_anew() {
     assert_eq!(trial.hub.connections(), 1);
 }
 
-fn ticket(server: &mut Server) -> Ticket {
-    server.handle_input(chanwire_core::Time::default(), b"LIST\r\n");
-    let Some(ServerEvent::Request { ticket, .. }) = server.poll_event() else { panic!("a request") };
-    ticket
-}
-
 #[test]
 fn wrong_calls_are_told_and_change_nothing() {
     let mut hub = Hub::new(HubLimits::default(), Snapshot::default());
