@@ -196,7 +196,7 @@ fn check_bounds(bench: &mut Bench, limits: &Limits, expected: &[u8], eof: bool) 
 }
 
 proptest! {
-    #![proptest_config(times(1200))]
+    #![proptest_config(times(2500))]
 
     #[test]
     fn every_request_and_every_fault_has_one_answer_in_order(

@@ -88,7 +88,7 @@ pub(crate) fn tell(event: ClientEvent) -> String {
 }
 
 proptest! {
-    #![proptest_config(times(1500))]
+    #![proptest_config(times(3500))]
 
     #[test]
     fn a_client_tells_the_same_of_a_stream_however_it_is_cut(
