@@ -3,6 +3,7 @@
 //! Both sides of a ratio take turns within a few milliseconds, by the processor time of this thread, so that what else
 //! the machine does meanwhile weighs on both alike. `targets NAME COUNT` does one side's work COUNT times and nothing
 //! else, for a profiler.
+#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a run that goes wrong must stop")]
 
 mod workload;
 
@@ -23,7 +24,7 @@ fn main() -> ExitCode {
         return repeat(name, count);
     }
     println!("{:<34} {:>14} {:>14} {:>8} {:>10}", "what", "this crate", "compared", "ratio", "aim");
-    let shapes = Shape::all();
+    let shapes = Shape::ALL.map(|make| make());
     for shape in &shapes {
         let (ours, theirs) = compare(|| workload::ends(shape), || workload::serde_ends(shape));
         let aim = if shape.name.contains("plain") { "5.0 up" } else { "1.0 up" };
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
     println!("server, requests a second          {:>14.0} {:>14} {:>8} {:>10}", 1.0 / ours, "", "", "3000000");
     println!("server and hub, requests a second  {:>14.0}", 1.0 / hub);
     println!("{:<34} {:>14} {:>14} {:>8}", "one byte a feed", "one byte", "whole", "ratio");
-    for size in [64, 256, 1024, 4096, 16_384, 65_536] {
+    for size in Drip::SIZES {
         let (drip, times) = (Drip::new(size), 65_536 / size);
         let (bytes, whole) = compare(|| drip.feed(1, times), || drip.feed(size, times));
         let per_byte = |seconds: f64| format!("{:.3} ns/B", seconds * 1e9 / (size * times) as f64);
@@ -56,7 +57,12 @@ fn main() -> ExitCode {
 
 fn report(what: &str, shape: &Shape, ours: f64, theirs: f64, ratio: f64, aim: &str) {
     let rate = |seconds: f64| format!("{:.2} GB/s", shape.payloads.len() as f64 / seconds / 1e9);
-    println!("{:<34} {:>14} {:>14} {ratio:>8.2} {aim:>10}", format!("{what}, {}", shape.name), rate(ours), rate(theirs));
+    println!(
+        "{:<34} {:>14} {:>14} {ratio:>8.2} {aim:>10}",
+        format!("{what}, {}", shape.name),
+        rate(ours),
+        rate(theirs)
+    );
 }
 
 /// Seconds that one call of each takes: those of the round whose ratio is the median.
@@ -88,19 +94,18 @@ fn repeat(name: &str, count: &str) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let (work, index) = name.split_once(':').unwrap_or((name, "0"));
-    let shapes = Shape::all();
-    let Some(shape) = index.parse::<usize>().ok().and_then(|index| shapes.get(index)) else {
-        eprintln!("'{index}' is no shape: they are numbered from 0 to {}", shapes.len() - 1);
+    let Some(shape) = index.parse::<usize>().ok().and_then(|index| Shape::ALL.get(index)) else {
+        eprintln!("'{index}' is no shape: they are numbered from 0 to {}", Shape::ALL.len() - 1);
         return ExitCode::FAILURE;
     };
-    let mut service = Service::new();
+    let (shape, mut service) = (&shape(), Service::new());
     let mut work: Box<dyn FnMut()> = match work {
         "ends" => Box::new(|| workload::ends(shape)),
         "serde-ends" => Box::new(|| workload::serde_ends(shape)),
         "decode" => Box::new(|| workload::decode(shape)),
         "serde-decode" => Box::new(|| workload::serde_decode(shape)),
-        "server" => Box::new(|| drop(service.answer(&shape.stream))),
-        "hub" => Box::new(|| drop(service.serve(&shape.stream))),
+        "server" => Box::new(|| assert_eq!(service.answer(&shape.stream), shape.frames)),
+        "hub" => Box::new(|| assert_eq!(service.serve(&shape.stream), shape.frames)),
         _ => {
             eprintln!("'{work}' is not measured: give ends, serde-ends, decode, serde-decode, server or hub");
             return ExitCode::FAILURE;

@@ -164,7 +164,7 @@ impl Request {
     pub fn decode(command: Command, payload: &[u8]) -> Result<Self, PayloadFault> {
         match command {
             Command::List => Ok(Self::List),
-            Command::Host => Channel::decode(payload).map(Self::Host),
+            Command::Host => Channel::of(&Members::read(payload, command.fields())?).map(Self::Host),
             Command::Message => {
                 let members = Members::read(payload, command.fields())?;
                 Ok(Self::Message(Message {
@@ -205,8 +205,7 @@ impl Request {
 }
 
 impl Channel {
-    fn decode(payload: &[u8]) -> Result<Self, PayloadFault> {
-        let members = Members::read(payload, &CHANNEL)?;
+    fn of(members: &Members<'_>) -> Result<Self, PayloadFault> {
         Ok(Self {
             channel_name: members.name(CHANNEL_NAME)?,
             address: members.address(PEER_SERVER_IP, PEER_SERVER_PORT)?,
@@ -252,12 +251,7 @@ impl Response {
             (Status::RequestError, _) => ErrorResponse::decode(Blame::Request, payload).map(Self::Error),
             (Status::ServerError, _) => ErrorResponse::decode(Blame::Server, payload).map(Self::Error),
             (Status::Ok | Status::Push, Command::List) => {
-                let objects = Members::read(payload, &LISTED)?.objects(CHANNELS)?;
-                let channels = objects.into_iter().map(|(offset, object)| {
-                    Channel::decode(object)
-                        .map_err(|fault| PayloadFault { at: fault.at.map(|at| at + offset), ..fault })
-                });
-                channels.collect::<Result<_, _>>().map(Self::Channels)
+                Members::read_list(payload, &LISTED, &CHANNEL, Channel::of).map(Self::Channels)
             }
             (Status::Ok | Status::Push, Command::Host) => {
                 let channel_name = Members::read(payload, &HOSTED)?.name(CHANNEL_NAME)?;

@@ -6,35 +6,32 @@ use std::hint::black_box;
 
 use chanwire_core::wire::{Address, Channel, Command, Decoder, Head, Item, Request, Response, Status};
 use serde::{Deserialize, de::IgnoredAny};
-pub use service::Service;
+pub(crate) use service::Service;
 
 /// What one read brings, in bytes: what the server reads at a time.
-pub const READ: usize = 64 * 1024;
+pub(crate) const READ: usize = 64 * 1024;
 
 /// A kind of payload, and a stream of frames with it that fills one read, or a single frame that needs many.
-pub struct Shape {
-    pub name: &'static str,
-    pub frames: usize,
+pub(crate) struct Shape {
+    pub(crate) name: &'static str,
+    pub(crate) frames: usize,
     /// Whether the frames are answers to LIST, and not requests.
-    pub listing: bool,
+    pub(crate) listing: bool,
     /// The frames, as they come over a connection.
-    pub stream: Vec<u8>,
+    pub(crate) stream: Vec<u8>,
     /// Their payloads alone: what a parser of JSON is given.
-    pub payloads: Vec<u8>,
+    pub(crate) payloads: Vec<u8>,
 }
 
 impl Shape {
-    /// The shapes, smallest first.
-    #[must_use]
-    pub fn all() -> Vec<Self> {
-        vec![
-            Self::requests("57 B message", br#"{"username": "user1", "message_content": "Hello, World!"}"#.to_vec()),
-            Self::requests("4 KiB plain text", message(&"The quick brown fox jumps over the lazy dog. ".repeat(100))),
-            Self::requests("4 KiB escapes", message(&"nineteen plain byte\\n".repeat(300))),
-            Self::requests("4 KiB small members", small_members()),
-            Self::listing(),
-        ]
-    }
+    /// Makes each of the shapes, smallest first.
+    pub(crate) const ALL: [fn() -> Self; 5] = [
+        || Self::requests("57 B message", br#"{"username": "user1", "message_content": "Hello, World!"}"#.to_vec()),
+        || Self::requests("4 KiB plain text", message(&"The quick brown fox jumps over the lazy dog. ".repeat(100))),
+        || Self::requests("4 KiB escapes", message(&"nineteen plain byte\\n".repeat(300))),
+        || Self::requests("4 KiB small members", small_members()),
+        Self::listing,
+    ];
 
     fn requests(name: &'static str, payload: Vec<u8>) -> Self {
         let frames = READ / (b"MESSAGE\r\n".len() + payload.len());
@@ -82,22 +79,25 @@ fn small_members() -> Vec<u8> {
 
 /// The equivalents of [`Request`] and [`Response`] for `serde_json`.
 #[derive(Deserialize)]
-pub struct PlainMessage {
-    pub username: String,
-    pub message_content: String,
-    pub channel_name: Option<String>,
+#[expect(dead_code, reason = "values are made and dropped")]
+pub(crate) struct PlainMessage {
+    pub(crate) username: String,
+    pub(crate) message_content: String,
+    pub(crate) channel_name: Option<String>,
 }
 
 #[derive(Deserialize)]
-pub struct PlainListing {
-    pub channels: Vec<PlainChannel>,
+#[expect(dead_code, reason = "values are made and dropped")]
+pub(crate) struct PlainListing {
+    pub(crate) channels: Vec<PlainChannel>,
 }
 
 #[derive(Deserialize)]
-pub struct PlainChannel {
-    pub channel_name: String,
-    pub peer_server_ip: String,
-    pub peer_server_port: u16,
+#[expect(dead_code, reason = "values are made and dropped")]
+pub(crate) struct PlainChannel {
+    pub(crate) channel_name: String,
+    pub(crate) peer_server_ip: String,
+    pub(crate) peer_server_port: u16,
 }
 
 /// Feeds the stream one read at a time and gives each frame to `take`.
@@ -116,7 +116,7 @@ fn frames<H: Head>(stream: &[u8], mut take: impl FnMut(H, &[u8])) -> usize {
 }
 
 /// Where the frames of this shape end, by this crate.
-pub fn ends(shape: &Shape) {
+pub(crate) fn ends(shape: &Shape) {
     let mut last = 0;
     let count = if shape.listing {
         frames::<Status>(&shape.stream, |_, payload| last = payload.len())
@@ -128,10 +128,10 @@ pub fn ends(shape: &Shape) {
 }
 
 /// Where the payloads of this shape end, by `serde_json`, which builds nothing.
-pub fn serde_ends(shape: &Shape) {
+pub(crate) fn serde_ends(shape: &Shape) {
     let mut values = serde_json::Deserializer::from_slice(&shape.payloads).into_iter::<IgnoredAny>();
     let mut count = 0;
-    while let Some(value) = values.next() {
+    for value in values.by_ref() {
         value.expect("valid JSON");
         count += 1;
     }
@@ -139,7 +139,7 @@ pub fn serde_ends(shape: &Shape) {
 }
 
 /// Frames to typed values, by this crate.
-pub fn decode(shape: &Shape) {
+pub(crate) fn decode(shape: &Shape) {
     if shape.listing {
         frames(&shape.stream, |status, payload| {
             black_box(Response::decode(Command::List, status, payload).expect("a valid answer"));
@@ -152,7 +152,7 @@ pub fn decode(shape: &Shape) {
 }
 
 /// Frames to typed values: the ends by this crate, the values by `serde_json`.
-pub fn serde_decode(shape: &Shape) {
+pub(crate) fn serde_decode(shape: &Shape) {
     if shape.listing {
         frames::<Status>(&shape.stream, |_, payload| {
             black_box(serde_json::from_slice::<PlainListing>(payload).expect("a valid answer"));
@@ -165,17 +165,16 @@ pub fn serde_decode(shape: &Shape) {
 }
 
 /// A frame of this many bytes, its payload full of escapes and brackets, in pieces of `step` bytes.
-pub struct Drip {
+pub(crate) struct Drip {
     frame: Vec<u8>,
 }
 
 impl Drip {
-    #[must_use]
-    pub fn new(size: usize) -> Self {
-        let mut frame = br#"MESSAGE
-{"username": "u", "x": ["#
-            .to_vec();
-        frame.splice(7..8, *b"\r\n");
+    /// The sizes to compare.
+    pub(crate) const SIZES: [usize; 6] = [64, 256, 1024, 4096, 16_384, 65_536];
+
+    pub(crate) fn new(size: usize) -> Self {
+        let mut frame = b"MESSAGE\r\n{\"username\": \"u\", \"x\": [".to_vec();
         while frame.len() + 14 < size {
             frame.extend_from_slice(br#"{"a\n": "b"}, "#);
         }
@@ -188,7 +187,7 @@ impl Drip {
     }
 
     /// Feeds it `times` times, and looks for an item after every piece.
-    pub fn feed(&self, step: usize, times: usize) {
+    pub(crate) fn feed(&self, step: usize, times: usize) {
         let mut decoder = Decoder::<Command>::new(READ);
         let mut count = 0;
         for _ in 0..times {

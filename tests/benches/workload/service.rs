@@ -8,21 +8,18 @@ use chanwire_core::{
 };
 
 /// One connection, many requests.
-pub struct Service {
+pub(crate) struct Service {
     server: Server,
     hub: Hub,
     now: Time,
     at: Timestamp,
-    /// What has been written to the peer, by bytes.
-    pub written: usize,
 }
 
 const CONNECTION: ConnectionId = ConnectionId(1);
 
 impl Service {
     /// A connection, and a hub with one channel at the listener's address.
-    #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let here = Address::new("127.0.0.1", 22_236).expect("the loopback address");
         let mut hub = Hub::new(HubLimits::default(), Snapshot::default());
         let listener: ListenerId = hub.add_listener(vec![here.clone()]);
@@ -30,11 +27,11 @@ impl Service {
         let peer = std::net::Ipv4Addr::LOCALHOST.into();
         hub.connect(CONNECTION, peer, listener).expect("the first connection");
         let at = Timestamp::from_unix(1_698_937_472);
-        Self { server: Server::new(Limits::server()), hub, now: Time::default(), at, written: 0 }
+        Self { server: Server::new(Limits::server()), hub, now: Time::default(), at }
     }
 
     /// Answers all that one read brought, from the endpoint alone. How many there were.
-    pub fn answer(&mut self, read: &[u8]) -> usize {
+    pub(crate) fn answer(&mut self, read: &[u8]) -> usize {
         self.server.handle_input(self.now, read);
         let mut count = 0;
         loop {
@@ -56,7 +53,7 @@ impl Service {
     }
 
     /// Answers all that one read brought, from the hub, when the store has it. How many there were.
-    pub fn serve(&mut self, read: &[u8]) -> usize {
+    pub(crate) fn serve(&mut self, read: &[u8]) -> usize {
         self.server.handle_input(self.now, read);
         let mut count = 0;
         loop {
@@ -94,7 +91,6 @@ impl Service {
                 return;
             }
             self.server.handle_written(self.now, count);
-            self.written += count;
         }
     }
 }
