@@ -28,9 +28,9 @@
 //!
 //! # Four kinds of calls
 //!
-//! 1. **Something happened**: `handle_…` of all, [`Client::send`], [`Server::respond`], [`Server::refuse`],
-//!    [`Endpoint::shutdown`], [`Hub::connect`], [`Hub::disconnect`], and the hub's changes of listeners and fixed
-//!    channels. They take `&mut self` and never block.
+//! 1. **Something happened**: `handle_…` of all, [`Client::send`], [`Server::respond`] and what else a server is told
+//!    to send, [`Endpoint::shutdown`], [`Hub::connect`], [`Hub::disconnect`], and the hub's changes of listeners and
+//!    fixed channels. They take `&mut self` and never block.
 //! 2. **What comes of it**, taken once each: [`Decoder::next_item`], [`Endpoint::poll_event`], [`Hub::poll_effect`].
 //! 3. **What is so now**, asked as often as one likes: [`Endpoint::transmit`], [`Endpoint::link`],
 //!    [`Endpoint::wants_read`], [`Endpoint::poll_timeout`]. Their answers change by calls of the first kind and at no
@@ -46,15 +46,17 @@
 //! Tell the hub all that is at hand, then take its effects until there is none. The last of them may be a store
 //! command: a commit is put together only when nothing else is to be taken, so one commit serves many requests. One
 //! command is out at a time, and each must have its outcome told, a failure too. An answer goes to the
-//! connection's `Server` with its [`Ticket`], in any order: it leaves in request order.
+//! connection's `Server` with its [`Ticket`], in any order: it leaves in request order. Whatever else is for one
+//! connection, pushes above all, must reach its `Server` in the hub's order. Call [`Hub::handle_timeout`] at
+//! [`Hub::poll_timeout`]: leases end by it.
 //!
 //! A connection that closed is told to the hub by `disconnect`, after the requests that were taken from it.
 //!
 //! # Time and wall time
 //!
-//! [`Time`] is monotonic: milliseconds from an origin that the caller picks. Endpoints measure deadlines by it, and it
-//! must never run backwards. [`Timestamp`] is wall time in whole seconds: it enters the hub with each request, is
-//! stored with a message and answered to its sender. Wall time may jump; what the hub gives out within a channel never
+//! [`Time`] is monotonic: milliseconds from an origin that the caller picks. Endpoints measure deadlines by it and the
+//! hub leases, and it must never run backwards. [`Timestamp`] is wall time in whole seconds: it enters the hub with each
+//! request, beside monotonic time in a [`Moment`](hub::Moment), is stored with a message and answered to its sender. Wall time may jump; what the hub gives out within a channel never
 //! goes back.
 //!
 //! # Whose doing an error is
@@ -85,8 +87,8 @@
 //! use chanwire_core::{
 //!     Limits, Time,
 //!     endpoint::{Client, ClientEvent, Endpoint, Server, ServerEvent},
-//!     hub::{ConnectionId, Effect, Hub, HubLimits, Snapshot, StoreCommand, StoreOutcome},
-//!     wire::{Address, Channel, Message, Request, Response, Timestamp},
+//!     hub::{ConnectionId, Effect, Hub, HubLimits, Moment, Peer, Snapshot, StoreCommand, StoreOutcome},
+//!     wire::{Address, Channel, Host, Message, Request, Response, Timestamp},
 //! };
 //!
 //! /// What one end has to write, as one read of the other: the network.
@@ -99,25 +101,25 @@
 //! }
 //!
 //! let now = Time::from_millis(0);
-//! let wall_time = Timestamp::from_unix(1_698_937_472);
+//! let wall = Timestamp::from_unix(1_698_937_472);
 //! let here: Address = "127.0.0.1:22236".parse()?;
 //!
-//! let mut hub = Hub::new(HubLimits::default(), Snapshot::default());
+//! let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), now);
 //! let listener = hub.add_listener(vec![here.clone()]);
 //! let (mut client, mut server) = (Client::new(Limits::client()), Server::new(Limits::server()));
 //! let connection = ConnectionId(1);
-//! hub.connect(connection, "192.0.2.7".parse()?, listener)?;
+//! hub.connect(connection, Peer::Address("192.0.2.7".parse()?), Some(listener))?;
 //!
 //! // Both leave in one write. Nobody waits for the first answer.
 //! let channel = Channel { channel_name: "general".into(), address: here };
-//! let host = client.send(now, &Request::Host(channel))?;
+//! let host = client.send(now, &Request::Host(Host { channel, lease: None }))?;
 //! let (username, message_content) = ("ann".into(), "hello".into());
 //! let message = client.send(now, &Request::Message(Message { username, message_content, channel_name: None }))?;
 //! carry(now, &mut client, &mut server);
 //!
 //! while let Some(event) = server.poll_event() {
 //!     if let ServerEvent::Request { ticket, request } = event {
-//!         hub.handle_request(connection, ticket, request, wall_time)?;
+//!         hub.handle_request(connection, ticket, request, Moment { time: now, wall })?;
 //!     }
 //! }
 //! let (mut commits, mut answers) = (0, 0);
@@ -131,9 +133,10 @@
 //!             // What these are the writes of is not answered before they are durable.
 //!             assert_eq!((writes.len(), answers), (1, commits));
 //!             commits += 1;
-//!             hub.handle_outcome(StoreOutcome::Committed)?;
+//!             hub.handle_outcome(StoreOutcome::Committed, now)?;
 //!         }
 //!         Effect::Store(StoreCommand::Load) => unreachable!("nothing has failed"),
+//!         _ => unreachable!("nothing was joined or read"),
 //!     }
 //! }
 //! // The message was routed when it was known that its channel is stored: two commits, one after the other.
@@ -143,7 +146,7 @@
 //! let answers: Vec<_> = core::iter::from_fn(|| client.poll_event()).collect();
 //! assert_eq!(answers, [
 //!     ClientEvent::Answer { id: host, response: Response::Hosted { channel_name: "general".into() } },
-//!     ClientEvent::Answer { id: message, response: Response::Delivered { timestamp: wall_time } },
+//!     ClientEvent::Answer { id: message, response: Response::Delivered { timestamp: wall } },
 //! ]);
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
@@ -162,11 +165,12 @@
 //! [`Fault`]: wire::Fault
 //! [`Hub::connect`]: hub::Hub::connect
 //! [`Hub::disconnect`]: hub::Hub::disconnect
+//! [`Hub::handle_timeout`]: hub::Hub::handle_timeout
+//! [`Hub::poll_timeout`]: hub::Hub::poll_timeout
 //! [`Hub::poll_effect`]: hub::Hub::poll_effect
 //! [`HubLimits`]: hub::HubLimits
 //! [`Misuse`]: endpoint::Misuse
 //! [`PayloadFault`]: wire::PayloadFault
-//! [`Server::refuse`]: endpoint::Server::refuse
 //! [`Server::respond`]: endpoint::Server::respond
 //! [`StoreOutcome::Failed`]: hub::StoreOutcome::Failed
 //! [`Ticket`]: endpoint::Ticket

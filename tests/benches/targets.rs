@@ -1,0 +1,116 @@
+//! The aims for speed, each measured as a ratio in one run.
+//!
+//! Both sides of a ratio take turns within a few milliseconds, by the processor time of this thread, so that what else
+//! the machine does meanwhile weighs on both alike. `targets NAME COUNT` does one side's work COUNT times and nothing
+//! else, for a profiler.
+#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a run that goes wrong must stop")]
+
+mod workload;
+
+use std::process::ExitCode;
+
+use rustix::time::{ClockId, clock_gettime};
+use workload::{Drip, Service, Shape};
+
+/// How often both sides take turns. What is reported is the median.
+const ROUNDS: usize = 41;
+
+/// How long one turn takes at least.
+const TURN: f64 = 2e-3;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    if let [name, count] = &words[..] {
+        return repeat(name, count);
+    }
+    println!("{:<34} {:>14} {:>14} {:>8} {:>10}", "what", "this crate", "compared", "ratio", "aim");
+    let shapes = Shape::ALL.map(|make| make());
+    for shape in &shapes {
+        let (ours, theirs) = compare(|| workload::ends(shape), || workload::serde_ends(shape));
+        let aim = if shape.name.contains("plain") { "5.0 up" } else { "1.0 up" };
+        report("frame ends", shape, ours, theirs, theirs / ours, aim);
+    }
+    for shape in &shapes {
+        let (ours, theirs) = compare(|| workload::decode(shape), || workload::serde_decode(shape));
+        report("decode", shape, ours, theirs, ours / theirs, "1.25 down");
+    }
+    let (ours, hub) = {
+        let (mut alone, mut whole) = (Service::new(), Service::new());
+        let requests = &shapes[0];
+        let (ours, hub) = compare(
+            || assert_eq!(alone.answer(&requests.stream), requests.frames),
+            || assert_eq!(whole.serve(&requests.stream), requests.frames),
+        );
+        (ours / requests.frames as f64, hub / requests.frames as f64)
+    };
+    println!("server, requests a second          {:>14.0} {:>14} {:>8} {:>10}", 1.0 / ours, "", "", "3000000");
+    println!("server and hub, requests a second  {:>14.0}", 1.0 / hub);
+    println!("{:<34} {:>14} {:>14} {:>8}", "one byte a feed", "one byte", "whole", "ratio");
+    for size in Drip::SIZES {
+        let (drip, times) = (Drip::new(size), 65_536 / size);
+        let (bytes, whole) = compare(|| drip.feed(1, times), || drip.feed(size, times));
+        let per_byte = |seconds: f64| format!("{:.3} ns/B", seconds * 1e9 / (size * times) as f64);
+        println!("{:<34} {:>14} {:>14} {:>8.1}", size, per_byte(bytes), per_byte(whole), bytes / whole);
+    }
+    ExitCode::SUCCESS
+}
+
+fn report(what: &str, shape: &Shape, ours: f64, theirs: f64, ratio: f64, aim: &str) {
+    let rate = |seconds: f64| format!("{:.2} GB/s", shape.payloads.len() as f64 / seconds / 1e9);
+    println!(
+        "{:<34} {:>14} {:>14} {ratio:>8.2} {aim:>10}",
+        format!("{what}, {}", shape.name),
+        rate(ours),
+        rate(theirs)
+    );
+}
+
+/// Seconds that one call of each takes: those of the round whose ratio is the median.
+fn compare(mut one: impl FnMut(), mut other: impl FnMut()) -> (f64, f64) {
+    let calls = |once: f64| (TURN / once.max(1e-9)).ceil().max(1.0) as usize;
+    let counts = (calls(seconds(1, &mut one)), calls(seconds(1, &mut other)));
+    let mut rounds: Vec<(f64, f64)> =
+        (0..ROUNDS).map(|_| (seconds(counts.0, &mut one), seconds(counts.1, &mut other))).collect();
+    rounds.sort_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
+    rounds[ROUNDS / 2]
+}
+
+/// The processor time that one of `count` calls takes.
+fn seconds(count: usize, work: &mut impl FnMut()) -> f64 {
+    let start = processor_time();
+    (0..count).for_each(|_| work());
+    (processor_time() - start) / count as f64
+}
+
+fn processor_time() -> f64 {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
+}
+
+/// Does one side's work and nothing else.
+fn repeat(name: &str, count: &str) -> ExitCode {
+    let Ok(count) = count.parse::<usize>() else {
+        eprintln!("'{count}' is no number of times: give NAME COUNT, such as 'decode:0 10'");
+        return ExitCode::FAILURE;
+    };
+    let (work, index) = name.split_once(':').unwrap_or((name, "0"));
+    let Some(shape) = index.parse::<usize>().ok().and_then(|index| Shape::ALL.get(index)) else {
+        eprintln!("'{index}' is no shape: they are numbered from 0 to {}", Shape::ALL.len() - 1);
+        return ExitCode::FAILURE;
+    };
+    let (shape, mut service) = (&shape(), Service::new());
+    let mut work: Box<dyn FnMut()> = match work {
+        "ends" => Box::new(|| workload::ends(shape)),
+        "serde-ends" => Box::new(|| workload::serde_ends(shape)),
+        "decode" => Box::new(|| workload::decode(shape)),
+        "serde-decode" => Box::new(|| workload::serde_decode(shape)),
+        "server" => Box::new(|| assert_eq!(service.answer(&shape.stream), shape.frames)),
+        "hub" => Box::new(|| assert_eq!(service.serve(&shape.stream), shape.frames)),
+        _ => {
+            eprintln!("'{work}' is not measured: give ends, serde-ends, decode, serde-decode, server or hub");
+            return ExitCode::FAILURE;
+        }
+    };
+    (0..count).for_each(|_| work());
+    ExitCode::SUCCESS
+}

@@ -188,6 +188,6 @@ test("pane sizes are kept from one visit to the next", async () => {
   await tab.page.keyboard.press("ArrowUp");
   const moved = await splitter.getAttribute("aria-valuenow");
   await tab.page.reload();
-  await tab.page.getByRole("button", { name: "Connect", exact: true }).waitFor();
+  await tab.ready();
   assert.equal(await splitter.getAttribute("aria-valuenow"), moved);
 });

@@ -103,10 +103,15 @@ export class Inspector {
     return this.grid.locator("[data-number]");
   }
 
-  /** The connect button and the list of targets are there: the token was accepted. */
   async open(address) {
     await this.page.goto(address);
+    await this.ready();
+  }
+
+  /** The token was accepted, for there are targets, and the decoder runs, for it has told its version. */
+  async ready() {
     await this.page.getByRole("button", { name: "Connect", exact: true }).waitFor();
+    await this.page.locator(".status .version").waitFor({ state: "attached" });
   }
 
   async connect() {

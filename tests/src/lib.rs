@@ -3,11 +3,13 @@
 #![forbid(unsafe_code)]
 
 pub mod examples;
+pub mod fuzz_bodies;
 pub mod generate;
 pub mod hub_model;
 pub mod hub_trial;
 pub mod link;
 pub mod model;
+#[cfg(unix)]
 pub mod process;
 pub mod respell;
 pub mod show;

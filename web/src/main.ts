@@ -1,5 +1,9 @@
 import { mount } from "svelte";
-import "./app.css";
+import "./styles/base.css";
+import "./styles/page.css";
+import "./styles/list.css";
+import "./styles/frame.css";
+import "./styles/compose.css";
 import App from "./App.svelte";
 import { Draft } from "./compose/draft.svelte";
 import workerAddress from "./decode/worker?worker&url";

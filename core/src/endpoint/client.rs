@@ -166,6 +166,7 @@ impl Client {
 
     fn pump(&mut self, now: Time) {
         while !self.ended
+            && !self.is_satisfied()
             && let Some(item) = self.line.next_item()
         {
             let read = match item {
@@ -191,6 +192,11 @@ impl Client {
         self.settle(now);
     }
 
+    /// Whether it is closing and there is nothing to wait for but the server's end of stream.
+    fn is_satisfied(&self) -> bool {
+        self.stopping && self.open.is_empty() && self.line.outbox.is_empty()
+    }
+
     fn give_up(&mut self, breach: Breach) {
         if !self.ended {
             self.events.push_back(ClientEvent::Broken(breach));
@@ -213,8 +219,7 @@ impl Client {
         }
         let owed = !self.ended && !self.open.is_empty();
         self.line.settle(now, self.stopping || self.ended, owed);
-        if self.stopping && self.open.is_empty() && self.line.link() == Link::FinishWriting {
-            // All is answered: there is nothing to wait for but the server's end of stream.
+        if self.is_satisfied() && self.line.link() == Link::FinishWriting {
             self.end();
         }
     }

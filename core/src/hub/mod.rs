@@ -310,7 +310,9 @@ impl Hub {
     /// A connection's peer has ended its stream, and all its requests are answered:
     /// [`ServerEvent::Ended`](crate::endpoint::ServerEvent::Ended).
     pub fn handle_ended(&mut self, id: ConnectionId) {
-        self.joins.end(id, &mut self.effects);
+        if self.connections.get(&id).is_some_and(|connection| !connection.gone) {
+            self.joins.end(id, &mut self.effects);
+        }
     }
 
     /// Retention has dropped a channel's messages below `first_id`.

@@ -93,6 +93,11 @@ impl Hub {
     /// Answers what a connection asked while the state could not be read back.
     pub(super) fn give_up(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
+        if connection.storing > 0 {
+            // Something before it is still being read.
+            self.blocked.push_back(id);
+            return;
+        }
         let undecided: VecDeque<Asked> = mem::take(&mut connection.undecided);
         for Asked { ticket, request, .. } in undecided {
             let reply = match request {
@@ -126,6 +131,10 @@ impl Hub {
     fn decide(&mut self, id: ConnectionId, asked: Asked) {
         let Asked { ticket, request, at } = asked;
         let Some(connection) = self.connections.get(&id) else { return };
+        let only_answers = !matches!(request, Request::Host(_) | Request::Unhost { .. } | Request::Message(_));
+        if connection.gone && only_answers {
+            return;
+        }
         let (peer, listener) = (connection.peer, connection.listener);
         let decision = match request {
             Request::List => Ok(Decision::Answer(Reply::Encoded(self.directory.list()))),

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt::{Display, Write as _};
 
-use super::head::Head;
+use super::{head::Head, json::plain};
 
 /// Writes one payload: `{"key": value, "key": value}`.
 ///
@@ -112,12 +112,10 @@ fn quoted(out: &mut Vec<u8>, text: &str) {
     out.reserve(text.len() + 2);
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(plain) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
-        let (before, after) = rest.split_at(plain);
+    while let Some((before, [byte, after @ ..])) = rest.split_at_checked(plain(rest)) {
         out.extend_from_slice(before);
-        let Some((&byte, after)) = after.split_first() else { break };
         match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
             0x08 => out.extend_from_slice(b"\\b"),
             b'\t' => out.extend_from_slice(b"\\t"),
             b'\n' => out.extend_from_slice(b"\\n"),

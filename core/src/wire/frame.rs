@@ -2,6 +2,8 @@
 
 use alloc::{string::String, vec::Vec};
 
+use memchr::memchr;
+
 use super::{
     brackets::{Brackets, Scan},
     fault::{Fault, FaultKind, Place},
@@ -111,6 +113,9 @@ pub struct Decoder<H> {
     state: State<H>,
     max_payload: usize,
     ended: bool,
+    /// Bytes taken in, looked at in payloads, and moved.
+    #[cfg(test)]
+    work: usize,
 }
 
 #[derive(Debug)]
@@ -159,6 +164,8 @@ impl<H: Head> Decoder<H> {
             state: State::Between { space: 0, skippable: false },
             max_payload,
             ended: false,
+            #[cfg(test)]
+            work: 0,
         }
     }
 
@@ -174,6 +181,7 @@ impl<H: Head> Decoder<H> {
         }
         self.release();
         self.buffer.extend_from_slice(bytes);
+        self.count(bytes.len());
     }
 
     /// The stream has ended.
@@ -250,9 +258,19 @@ impl<H: Head> Decoder<H> {
         } else if done > self.buffer.len() / 2 {
             // Only when it moves fewer bytes than it frees, so that the work stays linear.
             self.buffer.drain(..done);
+            self.count(self.buffer.len());
             self.base = needed;
         }
     }
+
+    /// Notes work done, for the test that it is linear in the bytes.
+    #[cfg(test)]
+    fn count(&mut self, bytes: usize) {
+        self.work += bytes;
+    }
+
+    #[cfg(not(test))]
+    const fn count(&mut self, _: usize) {}
 
     fn find(&mut self) -> Option<Found<H>> {
         loop {
@@ -267,6 +285,17 @@ impl<H: Head> Decoder<H> {
             }
             match &mut self.state {
                 State::Between { space, skippable } => {
+                    if *space == self.cursor
+                        && let Some((head, length)) = whole_head(unread)
+                    {
+                        // Most frames come whole: straight to the payload.
+                        let head_span = Span::new(self.cursor, self.cursor + length);
+                        let separator = Span::new(head_span.end, head_span.end + 2);
+                        let (opening, start) = (Opening { head, head_span, separator }, separator.end);
+                        self.cursor = start;
+                        self.state = State::Payload { opening, start, array: false, brackets: Brackets::new() };
+                        continue;
+                    }
                     let run = unread.iter().take_while(|byte| is_space(**byte)).count();
                     let first = unread.get(run).copied();
                     self.cursor += run as u64;
@@ -383,7 +412,12 @@ impl<H: Head> Decoder<H> {
     }
 
     /// Takes what a scan of at most `room` bytes of an object found.
+    #[inline(always)]
     fn advance(&mut self, scan: Scan, room: usize, start: u64, frame_start: u64, in_array: bool) -> Advance<H> {
+        self.count(match scan {
+            Scan::More => self.unread().min(room),
+            Scan::End(index) | Scan::Mismatch(index) | Scan::TooDeep(index) => index,
+        });
         let (index, kind) = match scan {
             Scan::End(index) => {
                 self.cursor += index as u64;
@@ -417,6 +451,7 @@ impl<H: Head> Decoder<H> {
     }
 
     /// Makes the fault and goes to where it leads.
+    #[cold]
     fn fault(&mut self, span: Span, at: Option<u64>, kind: FaultKind) -> Fault {
         let head = match &self.state {
             State::Head { start } => self.word(Span::new(*start, at.unwrap_or(self.cursor))),
@@ -475,6 +510,14 @@ enum Advance<H> {
     Wrong(Found<H>),
 }
 
+/// A known first word, and its length, if all of it has come and an object follows its CRLF at once.
+fn whole_head<H: Head>(unread: &[u8]) -> Option<(H, u64)> {
+    let longest = unread.get(..MAX_HEAD).unwrap_or(unread);
+    let (word, rest) = unread.split_at_checked(memchr(b'\r', longest)?)?;
+    let head = H::parse(word).filter(|head| head.takes_payload())?;
+    rest.starts_with(b"\r\n{").then_some((head, word.len() as u64))
+}
+
 /// How many bytes may still be looked at of an object that starts at `start`.
 fn room(max_payload: usize, start: u64, cursor: u64) -> usize {
     let looked_at = usize::try_from(cursor - start).unwrap_or(usize::MAX);
@@ -487,4 +530,55 @@ const fn is_space(byte: u8) -> bool {
 
 const fn is_letter(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Command;
+
+    /// Two frames of about this size, full of what needs care, with white space and a skipped object between them.
+    fn stream(size: usize) -> Vec<u8> {
+        let elements = br#"{"a\n": "}"}, "#.repeat(size / 15);
+        let frame = [b"MESSAGE\r\n{\"x\": [", &elements[..], b"0]}"].concat();
+        [&frame[..], b"\r\nLIST\r\n", b"[\"x\", ", &elements, b"0]", &frame].concat()
+    }
+
+    #[test]
+    fn work_is_linear_in_the_bytes_however_they_are_cut() {
+        for size in [64, 1024, 16_384, 65_000] {
+            let stream = stream(size);
+            for step in [1, 2, 7, 64, 4096, stream.len()] {
+                let mut decoder = Decoder::<Command>::new(65_536);
+                let mut frames = 0;
+                for piece in stream.chunks(step) {
+                    decoder.feed(piece);
+                    while let Some(item) = decoder.next_item() {
+                        frames += usize::from(matches!(item, Item::Frame(_)));
+                    }
+                }
+                assert_eq!(frames, 3);
+                // Taken in, looked at, and at most once moved.
+                let most = 3 * stream.len();
+                assert!(decoder.work <= most, "{} for {} bytes, {step} at a time", decoder.work, stream.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_backlog_is_not_moved_for_each_item_that_is_taken_from_it() {
+        let stream = stream(64).repeat(1000);
+        let mut decoder = Decoder::<Command>::new(65_536);
+        let mut frames = 0;
+        for piece in stream.chunks(65_536).chain(stream.chunks(100)) {
+            decoder.feed(piece);
+            frames += usize::from(matches!(decoder.next_item(), Some(Item::Frame(_))));
+        }
+        while let Some(item) = decoder.next_item() {
+            frames += usize::from(matches!(item, Item::Frame(_)));
+        }
+        assert_eq!(frames, 6000);
+        let fed = 2 * stream.len();
+        assert!(decoder.work <= 3 * fed, "{} for {fed} bytes", decoder.work);
+    }
 }

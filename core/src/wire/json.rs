@@ -99,6 +99,8 @@ impl core::error::Error for JsonError {}
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
+    /// The bytes from the start that are UTF-8: all of them, if nothing is wrong.
+    utf_8: &'a str,
     at: usize,
     /// Bit `i` says that level `i` is an array.
     arrays: u64,
@@ -122,7 +124,8 @@ impl<'a> Reader<'a> {
     /// Reads this text from its start.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, arrays: 0, depth: 0, expect: Expect::Value }
+        // Once for the whole text costs less than once for each string.
+        Self { bytes, utf_8: utf_8(bytes), at: 0, arrays: 0, depth: 0, expect: Expect::Value }
     }
 
     /// How many objects and arrays are open.
@@ -136,6 +139,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// The first byte at which the text cannot be JSON. After an error the reader has no more to say.
+    #[inline(always)]
     pub fn next_token(&mut self) -> Result<Option<Token<'a>>, JsonError> {
         self.skip_space();
         if self.expect == Expect::CommaOrEnd {
@@ -174,6 +178,7 @@ impl<'a> Reader<'a> {
         self.fail_at(self.at, problem)
     }
 
+    #[cold]
     fn fail_at<T>(&mut self, at: usize, problem: &'static str) -> Result<T, JsonError> {
         self.at = self.bytes.len();
         self.expect = Expect::Nothing;
@@ -181,9 +186,7 @@ impl<'a> Reader<'a> {
     }
 
     fn skip_space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\r' | b'\n') = self.peek() {
-            self.at += 1;
-        }
+        self.at += self.rest().iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
     }
 
     fn in_array(&self) -> bool {
@@ -213,6 +216,7 @@ impl<'a> Reader<'a> {
         self.expect = if self.depth == 0 { Expect::Nothing } else { Expect::CommaOrEnd };
     }
 
+    #[inline(always)]
     fn value(&mut self) -> Result<Token<'a>, JsonError> {
         let start = self.at;
         let kind = match self.peek() {
@@ -229,6 +233,7 @@ impl<'a> Reader<'a> {
         Ok(Token { kind, start, end: self.at })
     }
 
+    #[inline(always)]
     fn key(&mut self) -> Result<Token<'a>, JsonError> {
         let start = self.at;
         if self.peek() != Some(b'"') {
@@ -281,6 +286,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A string, from its opening quote to after its closing one.
+    #[inline(always)]
     fn text(&mut self) -> Result<Text<'a>, JsonError> {
         self.at += 1;
         let start = self.at;
@@ -313,55 +319,88 @@ impl<'a> Reader<'a> {
     }
 
     /// The length of the escape that starts here, a surrogate pair being one; or the offset of what is wrong in it.
+    #[inline(always)]
     fn escape(&self) -> Result<usize, (usize, &'static str)> {
         let rest = self.rest();
         match rest.get(1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(2),
-            Some(b'u') => match hex(rest, 2)? {
-                0xdc00..=0xdfff => Err((0, "a lone surrogate in an escape")),
-                0xd800..=0xdbff => match (rest.get(6), rest.get(7)) {
-                    (Some(b'\\'), Some(b'u')) => match hex(rest, 8)? {
-                        0xdc00..=0xdfff => Ok(12),
-                        _ => Err((0, "a lone surrogate in an escape")),
-                    },
-                    (None, _) | (Some(b'\\'), None) => {
-                        Err((rest.len(), "expected the second half of a surrogate pair"))
-                    }
-                    _ => Err((0, "a lone surrogate in an escape")),
-                },
-                _ => Ok(6),
-            },
+            Some(b'u') => unicode_escape(rest),
             _ => Err((1, "expected one of \" \\ / b f n r t u after a backslash")),
         }
     }
 
     fn str(&mut self, start: usize, end: usize) -> Result<&'a str, JsonError> {
-        match core::str::from_utf8(self.bytes.get(start..end).unwrap_or_default()) {
-            Ok(text) => Ok(text),
-            Err(error) => self.fail_at(start + error.valid_up_to(), "invalid UTF-8"),
+        match self.utf_8.get(start..end) {
+            Some(text) => Ok(text),
+            None => self.fail_at(self.utf_8.len(), "invalid UTF-8"),
         }
     }
 }
 
+/// The length of the `\u` escape that starts here, or of the two of a surrogate pair; or the offset of what is wrong.
+fn unicode_escape(rest: &[u8]) -> Result<usize, (usize, &'static str)> {
+    match hex(rest, 2)? {
+        0xdc00..=0xdfff => Err((0, "a lone surrogate in an escape")),
+        0xd800..=0xdbff => match (rest.get(6), rest.get(7)) {
+            (Some(b'\\'), Some(b'u')) => match hex(rest, 8)? {
+                0xdc00..=0xdfff => Ok(12),
+                _ => Err((0, "a lone surrogate in an escape")),
+            },
+            (None, _) | (Some(b'\\'), None) => Err((rest.len(), "expected the second half of a surrogate pair")),
+            _ => Err((0, "a lone surrogate in an escape")),
+        },
+        _ => Ok(6),
+    }
+}
+
+/// The longest start that is UTF-8.
+const fn utf_8(bytes: &[u8]) -> &str {
+    match core::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => match core::str::from_utf8(bytes.split_at(error.valid_up_to()).0) {
+            Ok(text) => text,
+            Err(_) => "",
+        },
+    }
+}
+
 /// How many bytes from the start are neither quote, backslash nor control character.
-fn plain(bytes: &[u8]) -> usize {
+pub(super) fn plain(bytes: &[u8]) -> usize {
+    /// From here on a text is taken for a long one, which many bytes at once get through faster.
+    const LONG: usize = 32;
+    let (short, long) = bytes.split_at_checked(LONG).unwrap_or((bytes, &[]));
+    let at = plain_by_words(short);
+    if at < LONG {
+        return at;
+    }
+    let (blocks, _) = long.as_chunks::<64>();
+    // Without a way out within a block, so that the compiler compares many bytes at once.
+    let is_plain = |block: &&[u8; 64]| !block.iter().fold(false, |any, byte| any | is_special(*byte));
+    let skipped = 64 * blocks.iter().take_while(is_plain).count();
+    LONG + skipped + plain_by_words(long.get(skipped..).unwrap_or_default())
+}
+
+fn plain_by_words(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let mut at = 0;
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*chunk);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (word, at) in words.iter().zip((0..).step_by(8)) {
+        let word = u64::from_le_bytes(*word);
         let quote = word ^ (ONES * b'"' as u64);
         let backslash = word ^ (ONES * b'\\' as u64);
-        // The lowest marked byte is exact: a borrow can only mark bytes above one that is marked.
-        let below = |word: u64, least: u64| word.wrapping_sub(ONES * least) & !word & HIGHS;
-        let marked = below(word, 0x20) | below(quote, 1) | below(backslash, 1);
+        // A byte below what is taken from it borrows from its high bit. The lowest marked byte is exact: a borrow can
+        // only mark bytes above one that is marked.
+        let below = word.wrapping_sub(ONES * 0x20) | quote.wrapping_sub(ONES) | backslash.wrapping_sub(ONES);
+        let marked = below & !word & HIGHS;
         if marked != 0 {
             return at + (marked.trailing_zeros() / 8) as usize;
         }
-        at += 8;
     }
-    let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f)).count()
+    8 * words.len() + rest.iter().take_while(|byte| !is_special(**byte)).count()
+}
+
+const fn is_special(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0..=0x1f)
 }
 
 /// The four hexadecimal digits at `offset`.
@@ -376,32 +415,36 @@ fn hex(bytes: &[u8], offset: usize) -> Result<u32, (usize, &'static str)> {
 fn unescape(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
-    while let Some((plain, escape)) = rest.split_once('\\') {
+    // All that is not plain in it are its backslashes.
+    while let Some((plain, escape)) = rest.split_at_checked(plain(rest.as_bytes())) {
         out.push_str(plain);
-        let bytes = escape.as_bytes();
-        let (char, length) = match bytes.first() {
-            Some(b'b') => ('\u{8}', 1),
-            Some(b'f') => ('\u{c}', 1),
-            Some(b'n') => ('\n', 1),
-            Some(b'r') => ('\r', 1),
-            Some(b't') => ('\t', 1),
-            Some(b'u') => match (hex(bytes, 1), hex(bytes, 7)) {
-                (Ok(high @ 0xd800..=0xdbff), Ok(low @ 0xdc00..=0xdfff)) => {
-                    let scalar = 0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00);
-                    (char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER), 11)
-                }
-                (Ok(unit), _) => (char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER), 5),
-                (Err(_), _) => (char::REPLACEMENT_CHARACTER, 1),
-            },
+        let (char, length) = match escape.as_bytes().get(1) {
+            Some(b'b') => ('\u{8}', 2),
+            Some(b'f') => ('\u{c}', 2),
+            Some(b'n') => ('\n', 2),
+            Some(b'r') => ('\r', 2),
+            Some(b't') => ('\t', 2),
+            Some(b'u') => unicode(escape.as_bytes()),
             // `"`, `\` and `/` stand for themselves.
-            Some(byte) => (char::from(*byte), 1),
+            Some(byte) => (char::from(*byte), 2),
             None => break,
         };
         out.push(char);
         rest = escape.get(length..).unwrap_or_default();
     }
-    out.push_str(rest);
     out
+}
+
+/// What the `\u` escape that starts here means, and its length.
+fn unicode(escape: &[u8]) -> (char, usize) {
+    let (scalar, length) = match (hex(escape, 2), hex(escape, 8)) {
+        (Ok(high @ 0xd800..=0xdbff), Ok(low @ 0xdc00..=0xdfff)) => {
+            (0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00), 12)
+        }
+        (Ok(unit), _) => (unit, 6),
+        (Err(_), _) => return (char::REPLACEMENT_CHARACTER, 2),
+    };
+    (char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER), length)
 }
 
 #[cfg(test)]

@@ -293,7 +293,7 @@ impl Request {
         Ok(match command {
             Command::List => Self::List,
             Command::Host => Self::Host(Host {
-                channel: Channel::take(&members)?,
+                channel: Channel::of(&members)?,
                 lease: members.optional_integer(LEASE)?.and_then(|lease| u32::try_from(lease).ok()),
             }),
             Command::Message => Self::Message(Message {
@@ -380,11 +380,7 @@ impl Request {
 }
 
 impl Channel {
-    fn decode(payload: &[u8]) -> Result<Self, PayloadFault> {
-        Self::take(&Members::read(payload, &CHANNEL)?)
-    }
-
-    fn take(members: &Members<'_>) -> Result<Self, PayloadFault> {
+    fn of(members: &Members<'_>) -> Result<Self, PayloadFault> {
         Ok(Self {
             channel_name: members.name(CHANNEL_NAME)?,
             address: members.address(PEER_SERVER_IP, PEER_SERVER_PORT)?,
@@ -406,7 +402,10 @@ impl StoredMessage {
     ///
     /// The first wrong thing in it.
     pub fn decode(payload: &[u8]) -> Result<Self, PayloadFault> {
-        let members = Members::read(payload, &STORED_MESSAGE)?;
+        Self::of(&Members::read(payload, &STORED_MESSAGE)?)
+    }
+
+    fn of(members: &Members<'_>) -> Result<Self, PayloadFault> {
         Ok(Self {
             channel_name: members.name(CHANNEL_NAME)?,
             id: members.integer(ID)?,
@@ -447,8 +446,8 @@ impl Response {
             (Status::RequestError, _) => ErrorResponse::decode(Blame::Request, payload).map(Self::Error),
             (Status::ServerError, _) => ErrorResponse::decode(Blame::Server, payload).map(Self::Error),
             (Status::Ok | Status::Push, Command::List) => {
-                let members = Members::read(payload, &LISTED)?;
-                each(&members, CHANNELS, Channel::decode).map(Self::Channels)
+                let (_, channels) = Members::read_list(payload, &LISTED, CHANNELS, &CHANNEL, Channel::of)?;
+                Ok(Self::Channels(channels))
             }
             (Status::Ok | Status::Push, Command::Message) => {
                 let timestamp = Members::read(payload, &DELIVERED)?.timestamp(TIMESTAMP)?;
@@ -463,9 +462,9 @@ impl Response {
                 })
             }
             (Status::Ok | Status::Push, Command::History) => {
-                let members = Members::read(payload, &HISTORY_PAGE)?;
-                let channel_name = members.name(CHANNEL_NAME)?;
-                Ok(Self::History { channel_name, messages: each(&members, MESSAGES, StoredMessage::decode)? })
+                let (members, messages) =
+                    Members::read_list(payload, &HISTORY_PAGE, MESSAGES, &STORED_MESSAGE, StoredMessage::of)?;
+                Ok(Self::History { channel_name: members.name(CHANNEL_NAME)?, messages })
             }
             (Status::Ok | Status::Push, Command::Host | Command::Unhost | Command::Leave) => {
                 let channel_name = Members::read(payload, &NAMED)?.name(CHANNEL_NAME)?;
@@ -536,7 +535,9 @@ pub(crate) fn encode_history(
     let mut frame = Vec::new();
     let empty: [&StoredMessage; 0] = [];
     write_history(&mut frame, channel_name, empty);
-    let mut room = max_bytes.saturating_sub(frame.len());
+    // What stands around the messages, without the head; and the first of them has no comma before it.
+    let around = frame.len() - (Status::Ok.name().len() + 2);
+    let mut room = (max_bytes + ", ".len()).saturating_sub(around);
     let mut fits = |size: &usize| {
         let fit = *size <= room;
         room = room.saturating_sub(*size);
@@ -561,17 +562,6 @@ fn write_history<'a>(out: &mut Vec<u8>, channel_name: &str, messages: impl IntoI
         object.text(CHANNEL_NAME, channel_name);
         object.objects(MESSAGES, messages, |object, message| message.write(object));
     });
-}
-
-/// Reads each object of an array. A fault in one is where it is in the whole payload.
-fn each<T>(
-    members: &Members<'_>,
-    name: &'static str,
-    decode: impl Fn(&[u8]) -> Result<T, PayloadFault>,
-) -> Result<Vec<T>, PayloadFault> {
-    let decode =
-        |(offset, object)| decode(object).map_err(|fault| PayloadFault { at: fault.at.map(|at| at + offset), ..fault });
-    members.objects(name)?.into_iter().map(decode).collect()
 }
 
 /// Appends the answer to LIST, from channels that nobody need gather first.

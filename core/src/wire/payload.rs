@@ -1,6 +1,6 @@
 //! The members of a payload, checked in the order that the protocol prescribes.
 
-use alloc::{format, string::String};
+use alloc::{format, string::String, vec::Vec};
 use core::fmt;
 
 use super::{
@@ -176,74 +176,131 @@ impl From<JsonError> for PayloadFault {
 /// The most fields that any table has.
 const MOST: usize = 5;
 
-/// The values of a payload's known fields.
+/// The values of the known fields of an object.
 pub(crate) struct Members<'a> {
-    payload: &'a [u8],
     table: &'static [Field],
     values: [Option<Value<'a>>; MOST],
+    /// The first known field that stands twice.
+    duplicate: Option<PayloadFault>,
 }
 
-/// A value: its first token, and where it stands.
+/// A value: its first token, and where it starts.
 #[derive(Clone, Copy)]
 pub(crate) struct Value<'a> {
     kind: TokenKind<'a>,
     start: usize,
-    end: usize,
 }
 
 impl<'a> Members<'a> {
     /// Reads a whole payload. JSON comes before anything that the fields say, a field twice before any one field.
     pub(crate) fn read(payload: &'a [u8], table: &'static [Field]) -> Result<Self, PayloadFault> {
-        debug_assert!(table.len() <= MOST, "a table of more fields than there are places");
-        let mut members = Self { payload, table, values: [None; MOST] };
+        Self::read_whole(payload, table, |_| Ok(()))
+    }
+
+    /// Reads a whole payload whose field `list` is an array of objects, and each of them by its members as `item` does.
+    pub(crate) fn read_list<T>(
+        payload: &'a [u8],
+        table: &'static [Field],
+        list: &'static str,
+        item_table: &'static [Field],
+        item: impl Fn(&Members<'a>) -> Result<T, PayloadFault>,
+    ) -> Result<(Self, Vec<T>), PayloadFault> {
+        let (mut items, mut fault, mut only_objects) = (Vec::new(), None, true);
+        let members = Self::read_whole(payload, table, |reader| {
+            let depth = reader.depth();
+            while let Some(token) = reader.next_token()? {
+                match token.kind {
+                    TokenKind::ArrayEnd if reader.depth() < depth => break,
+                    TokenKind::ObjectStart if reader.depth() == depth + 1 => {
+                        let mut members = Self::new(item_table);
+                        members.fill(reader, |_| Ok(()))?;
+                        if fault.is_none() {
+                            match members.without_duplicate().and_then(|members| item(&members)) {
+                                Ok(item) => items.push(item),
+                                Err(wrong) => fault = Some(wrong),
+                            }
+                        }
+                    }
+                    _ => only_objects = false,
+                }
+            }
+            Ok(())
+        })?;
+        members.required(list, |value| (value.kind == TokenKind::ArrayStart && only_objects).then_some(()))?;
+        fault.map_or(Ok((members, items)), Err)
+    }
+
+    /// `array` may read on from where a known field's array opens to where it closes.
+    fn read_whole(
+        payload: &'a [u8],
+        table: &'static [Field],
+        mut array: impl FnMut(&mut Reader<'a>) -> Result<(), JsonError>,
+    ) -> Result<Self, PayloadFault> {
+        let mut members = Self::new(table);
         let mut reader = Reader::new(payload);
-        let mut duplicate = None;
-        // The field whose value comes next, and the field whose object or array is open.
-        let (mut next, mut open) = (None, None);
+        while let Some(token) = reader.next_token()? {
+            if token.kind == TokenKind::ObjectStart && reader.depth() == 1 {
+                members.fill(&mut reader, &mut array)?;
+            }
+        }
+        members.without_duplicate()
+    }
+
+    fn new(table: &'static [Field]) -> Self {
+        debug_assert!(table.len() <= MOST, "a table of more fields than there are places");
+        Self { table, values: [None; MOST], duplicate: None }
+    }
+
+    /// Reads the object whose brace was read last.
+    fn fill(
+        &mut self,
+        reader: &mut Reader<'a>,
+        mut array: impl FnMut(&mut Reader<'a>) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
+        let depth = reader.depth();
+        // The field whose value comes next.
+        let mut next = None;
         while let Some(token) = reader.next_token()? {
             match token.kind {
-                TokenKind::ObjectStart if reader.depth() == 1 => {}
-                TokenKind::Key(name) if reader.depth() == 1 => {
+                TokenKind::Key(name) if reader.depth() == depth => {
                     let name = name.decode();
-                    next = table.iter().position(|field| field.name == name);
+                    next = self.table.iter().position(|field| field.name == name);
                     if let Some(index) = next
-                        && members.values.get(index).is_some_and(Option::is_some)
+                        && self.values.get(index).is_some_and(Option::is_some)
                     {
-                        duplicate = duplicate.or(table.get(index).map(|field| (token.start, field.name)));
+                        let twice = |field: &Field| PayloadFault {
+                            at: Some(token.start),
+                            kind: PayloadFaultKind::Duplicate(field.name),
+                        };
+                        self.duplicate = self.duplicate.or(self.table.get(index).map(twice));
                     }
                 }
-                TokenKind::ObjectEnd | TokenKind::ArrayEnd => {
-                    if reader.depth() == 1
-                        && let Some(value) = open.take().and_then(|index| members.value_mut(index))
-                    {
-                        value.end = token.end;
-                    }
-                }
+                TokenKind::ObjectEnd if reader.depth() < depth => break,
                 kind => {
-                    if let Some(index) = next.take() {
-                        if let Some(place) = members.values.get_mut(index) {
-                            *place = Some(Value { kind, start: token.start, end: token.end });
+                    if let Some(place) = next.take().and_then(|index: usize| self.values.get_mut(index)) {
+                        *place = Some(Value { kind, start: token.start });
+                        if kind == TokenKind::ArrayStart {
+                            array(reader)?;
                         }
-                        open = matches!(kind, TokenKind::ObjectStart | TokenKind::ArrayStart).then_some(index);
                     }
                 }
             }
         }
-        match duplicate {
-            Some((at, name)) => Err(PayloadFault { at: Some(at), kind: PayloadFaultKind::Duplicate(name) }),
-            None => Ok(members),
-        }
+        Ok(())
     }
 
-    fn value_mut(&mut self, index: usize) -> Option<&mut Value<'a>> {
-        self.values.get_mut(index)?.as_mut()
+    fn without_duplicate(self) -> Result<Self, PayloadFault> {
+        match self.duplicate {
+            Some(fault) => Err(fault),
+            None => Ok(self),
+        }
     }
 
     /// The value of a field as `read` understands it: `None` where an optional field is absent.
     fn optional<T>(
         &self,
         name: &'static str,
-        read: impl FnOnce(&Self, &Value<'a>) -> Option<T>,
+        read: impl FnOnce(&Value<'a>) -> Option<T>,
     ) -> Result<Option<T>, PayloadFault> {
         let found = self.table.iter().zip(&self.values).find(|(field, _)| field.name == name);
         let missing = PayloadFault { at: None, kind: PayloadFaultKind::Missing(name) };
@@ -252,48 +309,47 @@ impl<'a> Members<'a> {
             None if field.required => Err(missing),
             None => Ok(None),
             Some(Value { kind: TokenKind::Null, .. }) if !field.required => Ok(None),
-            Some(value) => match read(self, value) {
+            Some(value) => match read(value) {
                 Some(read) => Ok(Some(read)),
                 None => Err(PayloadFault { at: Some(value.start), kind: PayloadFaultKind::Wrong(*field) }),
             },
         }
     }
 
-    fn required<T>(
-        &self,
-        name: &'static str,
-        read: impl FnOnce(&Self, &Value<'a>) -> Option<T>,
-    ) -> Result<T, PayloadFault> {
+    fn required<T>(&self, name: &'static str, read: impl FnOnce(&Value<'a>) -> Option<T>) -> Result<T, PayloadFault> {
         self.optional(name, read)?.ok_or(PayloadFault { at: None, kind: PayloadFaultKind::Missing(name) })
     }
 
     pub(crate) fn name(&self, name: &'static str) -> Result<String, PayloadFault> {
-        self.required(name, |_, value| value.text(is_name))
+        self.required(name, |value| value.text(is_name))
     }
 
     pub(crate) fn optional_name(&self, name: &'static str) -> Result<Option<String>, PayloadFault> {
-        self.optional(name, |_, value| value.text(is_name))
+        self.optional(name, |value| value.text(is_name))
     }
 
     pub(crate) fn content(&self, name: &'static str) -> Result<String, PayloadFault> {
-        self.required(name, |_, value| value.text(|text| !text.is_empty()))
+        self.required(name, |value| value.text(|text| !text.is_empty()))
     }
 
     pub(crate) fn text(&self, name: &'static str) -> Result<String, PayloadFault> {
-        self.required(name, |_, value| value.text(|_| true))
+        self.required(name, |value| value.text(|_| true))
     }
 
     pub(crate) fn address(&self, host: &'static str, port: &'static str) -> Result<Address, PayloadFault> {
-        let spelled = self.required(host, |_, value| value.text(|text| Address::new(text, 1).is_some()))?;
-        self.required(port, |_, value| Address::new(spelled, value.integer(1, 65_535)?.try_into().ok()?))
+        // What is wrong with the host comes first, but the address is made only once.
+        let number = self.required(port, |value| value.integer(1, 65_535)?.try_into().ok());
+        let usable = *number.as_ref().unwrap_or(&1);
+        let address = self.required(host, |value| Address::new(value.text(|_| true)?, usable))?;
+        number.map(|_| address)
     }
 
     pub(crate) fn integer(&self, name: &'static str) -> Result<u64, PayloadFault> {
-        self.required(name, |members, value| members.ranged(name, value))
+        self.required(name, |value| self.ranged(name, value))
     }
 
     pub(crate) fn optional_integer(&self, name: &'static str) -> Result<Option<u64>, PayloadFault> {
-        self.optional(name, |members, value| members.ranged(name, value))
+        self.optional(name, |value| self.ranged(name, value))
     }
 
     /// Refuses two fields of which one excludes the other.
@@ -310,40 +366,14 @@ impl<'a> Members<'a> {
         }
     }
 
-    fn ranged(&self, name: &'static str, value: &Value<'a>) -> Option<u64> {
+    fn ranged(&self, name: &'static str, value: &Value<'_>) -> Option<u64> {
         let field = self.table.iter().find(|field| field.name == name)?;
         let (least, most) = field.kind.range()?;
         value.integer(least, most)
     }
 
     pub(crate) fn timestamp(&self, name: &'static str) -> Result<Timestamp, PayloadFault> {
-        self.required(name, |_, value| Timestamp::parse(&value.text(|_| true)?))
-    }
-
-    /// The bytes of each object in an array, with their offset in the payload.
-    pub(crate) fn objects(&self, name: &'static str) -> Result<alloc::vec::Vec<(usize, &'a [u8])>, PayloadFault> {
-        self.required(name, |members, value| {
-            if value.kind != TokenKind::ArrayStart {
-                return None;
-            }
-            let mut objects = alloc::vec::Vec::new();
-            let mut reader = Reader::new(members.payload.get(value.start..value.end)?);
-            let mut start = None;
-            // The array has been read once: it holds no error.
-            while let Ok(Some(token)) = reader.next_token() {
-                match (token.kind, reader.depth()) {
-                    (TokenKind::ArrayStart, 1) | (TokenKind::ArrayEnd, 0) => {}
-                    (TokenKind::ObjectStart, 2) => start = Some(value.start + token.start),
-                    (TokenKind::ObjectEnd, 1) => {
-                        let start = start.take()?;
-                        objects.push((start, members.payload.get(start..value.start + token.end)?));
-                    }
-                    (_, 0 | 1) | (TokenKind::ArrayStart, 2) => return None,
-                    _ => {}
-                }
-            }
-            Some(objects)
-        })
+        self.required(name, |value| Timestamp::parse(&value.text(|_| true)?))
     }
 }
 
@@ -363,6 +393,13 @@ impl Value<'_> {
 
 /// Whether this can be a channel's or a user's name.
 fn is_name(text: &str) -> bool {
+    if text.is_ascii() {
+        let bytes = text.as_bytes();
+        return (1..=64).contains(&bytes.len())
+            && bytes.iter().all(|byte| !byte.is_ascii_control())
+            && bytes.first() != Some(&b' ')
+            && bytes.last() != Some(&b' ');
+    }
     // A scalar value has at most four bytes, so a long text need not be counted.
     text.len() <= 256
         && (1..=64).contains(&text.chars().count())

@@ -17,7 +17,7 @@ use super::Shared;
 /// script brings its own policy.
 pub(super) const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
      img-src 'self' data:; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
-     frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types svelte-trusted-html chanwire";
+     frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types chanwire";
 
 /// Refuses a request for a name that is not ours, with 421, and puts the security headers on whatever is answered.
 pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {

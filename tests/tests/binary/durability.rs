@@ -116,10 +116,11 @@ fn every_acknowledgement_follows_a_sync_of_what_it_acknowledges() {
     conversations.extend(conversing.into_iter().map(|conversation| conversation.join().unwrap()));
     server.signal(Signal::TERM);
     assert!(server.wait(chanwire_tests::process::DEADLINE).success(), "{}", server.log());
-    let ended = format!("{} +++ exited with 0 +++", server.id());
+    let id = server.id().to_string();
     let text = wait_for("the end of the trace", || {
         let text = String::from_utf8_lossy(&fs::read(&trace).unwrap()).into_owned();
-        text.contains(&ended).then_some(text)
+        let mut ends = text.lines().filter_map(|line| line.strip_suffix("+++ exited with 0 +++"));
+        ends.any(|thread| thread.trim_end() == id).then_some(text)
     });
 
     let calls = calls(&text);

@@ -64,7 +64,7 @@ fn calls_are_read_whole_or_in_two_parts() {
 1 fsync(12</d/a b.db-wal> <unfinished ...>
 2 recvfrom(17<TCP:[127.0.0.1:1->127.0.0.1:2]>,  <unfinished ...>
 3 --- SIGINT {si_signo=SIGINT} ---
-1 <... fsync resumed>)              = 0
+1     <... fsync resumed>)              = 0
 2 <... recvfrom resumed>\"x = 1\", 65536, 0, NULL, NULL) = 5
 1 fdatasync(12</d/c>) = -1 EIO (Input/output error)
 ";

@@ -18,7 +18,8 @@ export interface Piece {
 const HIDDEN = /[\p{C}\p{Zl}\p{Zp}\p{Zs}\p{Default_Ignorable_Code_Point}\u2800]/u;
 
 export function isVisible(code: number): boolean {
-  return code === 0x20 || !HIDDEN.test(String.fromCodePoint(code));
+  if (code < 0x7f) return code >= 0x20;
+  return !HIDDEN.test(String.fromCodePoint(code));
 }
 
 const SHORT: ReadonlyMap<number, string> = new Map([

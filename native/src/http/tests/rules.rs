@@ -5,7 +5,7 @@ use super::*;
 const SECURITY: [&str; 5] = [
     "content-security-policy: default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src \
      'self' data:; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors \
-     'none'; require-trusted-types-for 'script'; trusted-types svelte-trusted-html chanwire",
+     'none'; require-trusted-types-for 'script'; trusted-types chanwire",
     "x-content-type-options: nosniff",
     "referrer-policy: no-referrer",
     "cross-origin-opener-policy: same-origin",

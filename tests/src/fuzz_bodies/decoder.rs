@@ -1,0 +1,62 @@
+//! The frame decoder: invariance, tiling, the naive decoder, and what is kept.
+
+use chanwire_core::wire::{Command, Decoder, Head, Place, Status};
+
+use super::Input;
+use crate::{
+    model, show,
+    stream::{check_tiling, run},
+};
+
+/// Any stream in any pieces, read as either direction.
+///
+/// `grown` runs a piece of work and tells by how many bytes the memory in use has grown since. It comes from the caller
+/// because only a program can choose what allocates for it.
+///
+/// # Panics
+///
+/// If the items depend on the pieces, do not tile the stream or are not what the naive decoder says, or if more is kept
+/// than the part of a frame that is needed later.
+pub fn decoder(data: &[u8], grown: impl Fn(&mut dyn FnMut()) -> i64) {
+    let mut input = Input::new(data);
+    let limit = input.limit(65_536, 1);
+    let (stream, pieces) = input.pieces();
+    check::<Command>(stream, &pieces, limit);
+    check::<Status>(stream, &pieces, limit);
+    check_kept(&pieces, limit, grown);
+}
+
+fn check<H: Head>(stream: &[u8], pieces: &[&[u8]], limit: usize) {
+    let whole = run::<H>([stream], limit);
+    check_tiling(&whole, stream.len());
+    assert_eq!(run::<H>(pieces.iter().copied(), limit), whole, "{pieces:?}");
+    let items: Vec<_> = whole.all().cloned().collect();
+    assert_eq!(items, model::items(stream, limit), "{}", show::bytes(stream));
+}
+
+/// Twice what is needed may be kept, since bytes are moved only when that frees more than it moves, and a growing
+/// buffer doubles.
+const SLACK: usize = 4;
+
+fn check_kept(pieces: &[&[u8]], limit: usize, grown: impl Fn(&mut dyn FnMut()) -> i64) {
+    let mut decoder = Decoder::<Command>::new(limit);
+    let (mut kept, mut largest) = (0, 0);
+    for piece in pieces {
+        kept += grown(&mut || {
+            decoder.feed(piece);
+            while decoder.next_item().is_some() {}
+        });
+        largest = largest.max(piece.len());
+        let needed = match decoder.partial().map(|partial| (partial.place, partial.span.len())) {
+            Some((Place::Head, length)) => usize::try_from(length).unwrap(),
+            Some((Place::Payload, length)) => usize::try_from(length).unwrap().min(limit),
+            // White space, skipped objects and idle connections cost nothing.
+            _ => {
+                assert_eq!(kept, 0, "bytes are kept of {pieces:?}");
+                continue;
+            }
+        };
+        let most = SLACK * (needed + largest) + 64;
+        assert!(usize::try_from(kept).unwrap() <= most, "{kept} bytes are kept where {needed} are needed: {pieces:?}");
+    }
+}

@@ -1,0 +1,106 @@
+//! One direction of a connection: the bytes between one end's write and the other's read.
+
+use std::collections::VecDeque;
+
+use chanwire_core::Time;
+
+/// Bytes on their way, in order. Holds so many and no more, as two socket buffers do: a writer waits for the reader.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    /// Each with the moment at which it can be read.
+    chunks: VecDeque<(Time, Vec<u8>)>,
+    /// Bytes of the first chunk that were read.
+    taken: usize,
+    held: usize,
+    capacity: usize,
+    /// When the last byte arrives: nothing overtakes it.
+    last: Time,
+    end: Option<Time>,
+    /// Nobody will read any more: who writes is told so by a reset.
+    pub(super) reader_gone: bool,
+}
+
+impl Pipe {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            chunks: VecDeque::new(),
+            taken: 0,
+            held: 0,
+            capacity,
+            last: Time::default(),
+            end: None,
+            reader_gone: false,
+        }
+    }
+
+    /// How many bytes can be written now.
+    pub(super) fn room(&self) -> usize {
+        if self.end.is_some() { 0 } else { self.capacity.saturating_sub(self.held) }
+    }
+
+    /// How many bytes were written and not read.
+    pub(super) const fn unread(&self) -> usize {
+        self.held
+    }
+
+    /// These arrive at `at`, or when all before them has.
+    pub(super) fn push(&mut self, at: Time, bytes: Vec<u8>) {
+        self.last = self.last.max(at);
+        self.held += bytes.len();
+        self.chunks.push_back((self.last, bytes));
+    }
+
+    /// The end of the stream arrives at `at`, or when all before it has.
+    pub(super) fn finish(&mut self, at: Time) {
+        if self.end.is_none() {
+            self.last = self.last.max(at);
+            self.end = Some(self.last);
+        }
+    }
+
+    /// Nothing arrives before `until`.
+    pub(super) fn hold(&mut self, until: Time) {
+        for (at, _) in &mut self.chunks {
+            *at = until.max(*at);
+        }
+        self.last = self.last.max(until);
+        self.end = self.end.map(|at| at.max(until));
+    }
+
+    /// All that is on its way is lost.
+    pub(super) fn destroy(&mut self) {
+        self.chunks.clear();
+        (self.taken, self.held) = (0, 0);
+    }
+
+    /// When there is something to read, if it is known.
+    pub(super) fn ready_at(&self) -> Option<Time> {
+        self.chunks.front().map(|(at, _)| *at).or(self.end)
+    }
+
+    /// Reads at most `most` of the bytes that have arrived.
+    pub(super) fn take(&mut self, now: Time, most: usize) -> Vec<u8> {
+        let mut taken = Vec::new();
+        while let Some((at, chunk)) = self.chunks.front()
+            && *at <= now
+            && taken.len() < most
+        {
+            let rest = chunk.get(self.taken..).unwrap_or_default();
+            let count = rest.len().min(most - taken.len());
+            taken.extend_from_slice(rest.get(..count).unwrap_or_default());
+            if count == rest.len() {
+                self.chunks.pop_front();
+                self.taken = 0;
+            } else {
+                self.taken += count;
+            }
+        }
+        self.held -= taken.len();
+        taken
+    }
+
+    /// Whether all was read and the end has arrived.
+    pub(super) fn is_at_end(&self, now: Time) -> bool {
+        self.chunks.is_empty() && self.end.is_some_and(|end| end <= now)
+    }
+}

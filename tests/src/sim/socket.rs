@@ -1,0 +1,124 @@
+//! What a driver does for one end of a connection, one system call at a time.
+
+use chanwire_core::{
+    Time,
+    endpoint::{Endpoint, Link},
+};
+use fastrand::Rng;
+
+use super::{later, pipe::Pipe};
+use crate::link::End;
+
+/// How an end reads and writes, and how far away its peer is. Gaps and delays are in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// The most bytes that one read takes.
+    pub(super) read: usize,
+    /// The longest pause between two reads.
+    pub(super) read_gap: u64,
+    /// The most bytes that one write gives.
+    pub(super) write: usize,
+    /// The longest pause between two writes.
+    pub(super) write_gap: u64,
+    /// The longest time that bytes need to the peer.
+    pub(super) delay: u64,
+}
+
+impl Pace {
+    /// As fast as it goes.
+    pub(super) const PROMPT: Self = Self { read: 65_536, read_gap: 0, write: 65_536, write_gap: 0, delay: 3 };
+
+    /// When what leaves now arrives.
+    pub(super) fn arrival(&self, now: Time, rng: &mut Rng) -> Time {
+        later(now, rng.u64(0..=self.delay))
+    }
+}
+
+/// One end with its socket.
+#[derive(Debug)]
+pub(super) struct Socket<E> {
+    pub(super) end: End<E>,
+    pub(super) pace: Pace,
+    /// When it is to be driven next.
+    pub(super) wake: Option<Time>,
+    next_read: Time,
+    next_write: Time,
+    /// Since when the sending half is shut down.
+    pub(super) finished: Option<Time>,
+    /// When it last could write, or had nothing to write.
+    pub(super) flowed: Time,
+}
+
+/// What one step has done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moved {
+    /// Bytes were read, or the end of the stream.
+    pub(super) read: bool,
+    /// Bytes were written, or the end of the stream.
+    pub(super) wrote: bool,
+    /// What is to be done with the connection.
+    pub(super) link: Link,
+}
+
+impl<E: Endpoint> Socket<E> {
+    pub(super) const fn new(endpoint: E, pace: Pace, now: Time) -> Self {
+        let end = End::new(endpoint);
+        Self { end, pace, wake: None, next_read: now, next_write: now, finished: None, flowed: now }
+    }
+
+    fn has_output(&self) -> bool {
+        self.end.endpoint.transmit(&mut [&[][..]; 1]) > 0
+    }
+
+    /// Lets time pass, then writes at most once and reads at most once.
+    pub(super) fn step(&mut self, now: Time, incoming: &mut Pipe, outgoing: &mut Pipe, rng: &mut Rng) -> Moved {
+        let due = |endpoint: &E| endpoint.poll_timeout().is_some_and(|deadline| deadline.at <= now);
+        if due(&self.end.endpoint) {
+            self.end.endpoint.handle_timeout(now);
+            assert!(!due(&self.end.endpoint), "{:?} has come and stays", self.end.endpoint.poll_timeout());
+        }
+        let (mut read, mut wrote) = (false, false);
+        if self.has_output() && now >= self.next_write && outgoing.room() > 0 {
+            let most = rng.usize(1..=self.pace.write).min(outgoing.room());
+            let bytes = self.end.write(now, most);
+            if !bytes.is_empty() {
+                outgoing.push(self.pace.arrival(now, rng), bytes);
+                wrote = true;
+                self.next_write = later(now, rng.u64(0..=self.pace.write_gap));
+            }
+        }
+        if wrote || !self.has_output() {
+            self.flowed = now;
+        }
+        if self.finished.is_none() && self.end.link() == Link::FinishWriting && self.end.has_finished() {
+            outgoing.finish(self.pace.arrival(now, rng));
+            self.finished = Some(now);
+            wrote = true;
+        }
+        if self.end.endpoint.wants_read() && self.end.link() < Link::Close && now >= self.next_read {
+            let bytes = incoming.take(now, rng.usize(1..=self.pace.read));
+            if !bytes.is_empty() {
+                self.end.arrive(&bytes);
+                self.next_read = later(now, rng.u64(0..=self.pace.read_gap));
+                read = self.end.read(now, bytes.len()).is_some();
+            } else if incoming.is_at_end(now) {
+                self.end.end_arrives();
+                read = self.end.read(now, 1).is_some();
+            }
+        }
+        Moved { read, wrote, link: self.end.link() }
+    }
+
+    /// When there will be something to do, as things stand.
+    pub(super) fn next_step(&self, now: Time, incoming: &Pipe, outgoing: &Pipe) -> Option<Time> {
+        if self.end.endpoint.link() >= Link::Close {
+            return Some(now);
+        }
+        let deadline = self.end.endpoint.poll_timeout().map(|deadline| deadline.at);
+        let write = (self.has_output() && outgoing.room() > 0).then_some(self.next_write);
+        let finish = (self.finished.is_none() && self.end.endpoint.link() == Link::FinishWriting).then_some(now);
+        let ready = incoming.ready_at().filter(|_| self.end.endpoint.wants_read());
+        let read = ready.map(|ready| ready.max(self.next_read));
+        [deadline, write, finish, read].into_iter().flatten().min().map(|at| at.max(now))
+    }
+}

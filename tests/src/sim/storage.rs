@@ -1,0 +1,127 @@
+//! The server's store under faults: it takes its time, it fails, and it says less than it knows.
+
+use chanwire_core::{
+    Time,
+    hub::{StoreCommand, StoreOutcome, Write},
+};
+use fastrand::Rng;
+
+use super::{later, tally::Tally};
+use crate::store::{Disk, Fate};
+
+/// How a store misbehaves. Chances are in a hundred, times in milliseconds.
+#[derive(Clone, Debug)]
+pub(super) struct StoreFaults {
+    /// How often a command fails.
+    pub(super) fail: u8,
+    /// How often a commit that fails is kept all the same.
+    pub(super) keep: u8,
+    /// How often a command takes long.
+    pub(super) stall: u8,
+    /// How long it takes otherwise, at most.
+    pub(super) slow: u64,
+}
+
+impl StoreFaults {
+    /// A store that does what it should.
+    pub(super) const NONE: Self = Self { fail: 0, keep: 0, stall: 0, slow: 5 };
+}
+
+/// The longest that a command takes: less than a client waits for an answer.
+const STALL: u64 = 20_000;
+
+/// What is durable, and what is being done about it.
+#[derive(Debug)]
+pub(super) struct Storage {
+    pub(super) disk: Disk,
+    pub(super) faults: StoreFaults,
+    /// Every command fails until then.
+    pub(super) outage: Time,
+    job: Option<Job>,
+    jobs: u64,
+}
+
+#[derive(Debug)]
+struct Job {
+    number: u64,
+    command: StoreCommand,
+    fate: Fate,
+    outcome: Option<StoreOutcome>,
+}
+
+/// A job that was begun: when it is done, and when that is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun {
+    pub(super) number: u64,
+    pub(super) done: Time,
+    pub(super) told: Time,
+}
+
+impl Storage {
+    pub(super) fn new(faults: StoreFaults) -> Self {
+        Self { disk: Disk::default(), faults, outage: Time::default(), job: None, jobs: 0 }
+    }
+
+    pub(super) const fn is_busy(&self) -> bool {
+        self.job.is_some()
+    }
+
+    /// Begins what the hub wants done.
+    ///
+    /// # Panics
+    ///
+    /// If it has not heard what became of the command before.
+    pub(super) fn begin(&mut self, now: Time, command: StoreCommand, rng: &mut Rng, tally: &mut Tally) -> Begun {
+        assert!(self.job.is_none(), "a second command for the store: {command:?}");
+        let mut span = || {
+            if rng.u8(0..100) < self.faults.stall {
+                tally.stalls += 1;
+                rng.u64(500..=STALL / 2)
+            } else {
+                rng.u64(0..=self.faults.slow)
+            }
+        };
+        let done = later(now, span());
+        let told = later(done, span());
+        let fate = if now < self.outage || rng.u8(0..100) < self.faults.fail {
+            if rng.u8(0..100) < self.faults.keep { Fate::Denied } else { Fate::Lost }
+        } else {
+            Fate::Done
+        };
+        match (&command, fate) {
+            (StoreCommand::Load, Fate::Done) => tally.loads += 1,
+            (StoreCommand::Load, _) => tally.failed_loads += 1,
+            (_, Fate::Lost) => tally.lost_commits += 1,
+            (_, Fate::Denied) => tally.denied_commits += 1,
+            (_, Fate::Done) => tally.commits += 1,
+        }
+        self.jobs += 1;
+        self.job = Some(Job { number: self.jobs, command, fate, outcome: None });
+        Begun { number: self.jobs, done, told }
+    }
+
+    /// Does it, and says what is durable now that was not.
+    pub(super) fn carry_out(&mut self, number: u64) -> Vec<Write> {
+        let Some(job) = self.job.as_mut().filter(|job| job.number == number && job.outcome.is_none()) else {
+            return Vec::new();
+        };
+        job.outcome = Some(self.disk.carry_out(&job.command, job.fate));
+        match &job.command {
+            StoreCommand::Commit(writes) if job.fate != Fate::Lost => writes.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What became of it.
+    pub(super) fn finish(&mut self, number: u64) -> Option<StoreOutcome> {
+        self.job.take_if(|job| job.number == number).and_then(|job| job.outcome)
+    }
+
+    /// The machine dies. What was being done is done or not; the seed knows. Says what became durable by it.
+    pub(super) fn crash(&mut self, rng: &mut Rng) -> Vec<Write> {
+        let number = self.job.as_ref().map_or(0, |job| job.number);
+        let writes = if rng.bool() { self.carry_out(number) } else { Vec::new() };
+        self.job = None;
+        writes
+    }
+}

@@ -1,0 +1,97 @@
+//! What runs came across: a simulator that never meets a fault proves nothing.
+
+use std::{fmt, ops::AddAssign};
+
+macro_rules! tally {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// How often each thing happened.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Tally {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Tally {
+            /// Each name with its count.
+            #[must_use]
+            pub fn counts(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+        }
+
+        impl AddAssign<&Self> for Tally {
+            fn add_assign(&mut self, other: &Self) {
+                $(self.$name += other.$name;)*
+            }
+        }
+    };
+}
+
+tally! {
+    /// Steps of the simulation.
+    steps,
+    /// Virtual time, in seconds.
+    seconds,
+    /// Connections that were opened.
+    connections,
+    /// Requests that a hub was told of.
+    requests,
+    /// Answers that an honest client took.
+    answers,
+    /// Requests of honest clients that were never answered because their connection ended.
+    unknown,
+    /// Messages that became durable.
+    stored,
+    /// Changes of the directory that became durable.
+    listed,
+    /// Answers OK to MESSAGE.
+    delivered,
+    /// Answers OK to HOST.
+    hosted,
+    /// Answers OK to LIST.
+    lists,
+    /// Answers REQUEST_ERROR of the hub.
+    refused,
+    /// Answers SERVER_ERROR.
+    server_errors,
+    /// Faults that a server's endpoint answered by itself.
+    faults,
+    /// Frames that took too long.
+    frame_timeouts,
+    /// Connections that were reset because their peer took nothing.
+    write_timeouts,
+    /// Connections that were answered `Server busy`.
+    busy,
+    /// Commits that went well.
+    commits,
+    /// Commits that failed and left nothing.
+    lost_commits,
+    /// Commits that failed and were kept.
+    denied_commits,
+    /// States that were read back.
+    loads,
+    /// States that could not be read back.
+    failed_loads,
+    /// Commands that took the store long.
+    stalls,
+    /// Times at which the server died.
+    crashes,
+    /// Commits that the last crash before their outcome kept.
+    crashes_that_kept,
+    /// Times at which the server was asked to stop, and did.
+    stops,
+    /// Connections that the network cut.
+    cuts,
+    /// Connections on which nothing came through for a while.
+    freezes,
+    /// Times at which wall time jumped.
+    clock_jumps,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, count) in self.counts() {
+            writeln!(f, "{count:>14}  {}", name.replace('_', " "))?;
+        }
+        Ok(())
+    }
+}
