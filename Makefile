@@ -25,8 +25,12 @@ help: ## Show this
 	@echo 'make build    build the whole release binary, page embedded, and print its path'
 	@echo 'make test     set up and run every test'
 	@echo 'make check    formats, lints and documentation, without tests'
-	@echo 'make bench    measure'
+	@echo 'make bench    measure: core against serde_json, the server against Redis and NATS'
 	@echo 'make install  copy the binary to PREFIX/bin (PREFIX=$(PREFIX))'
+	@echo
+	@echo 'make fuzz     every fuzz target for SECONDS each (600)'
+	@echo 'make simulate the simulator for SEEDS seeds (100000)'
+	@echo 'make test-long  crashes by the hundred'
 
 .PHONY: run
 run: $(BINARY)
@@ -101,12 +105,35 @@ system-packages:
 	@missing=; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v strace >/dev/null || missing="$$missing strace"; \
+	command -v tmux >/dev/null || missing="$$missing tmux"; \
 	test -z "$$missing" || { \
 		echo "installing$$missing"; \
 		sudo=; test "$$(id -u)" = 0 || sudo=sudo; \
 		{ $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null \
 			|| { echo "tests need$$missing: run 'apt-get install$$missing' as root, then this again" >&2; exit 1; }; \
 	}
+
+.PHONY: bench
+bench: $(BINARY) | needs-rust
+	$(CARGO) bench --locked -p chanwire-tests --bench targets
+	$(CARGO) bench --locked -p chanwire-tests --bench speed
+	CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) bench --locked -p chanwire-tests --bench network
+
+SECONDS_EACH := $(or $(SECONDS),600)
+.PHONY: fuzz
+fuzz: | needs-rust
+	@cargo +nightly --version >/dev/null 2>&1 || { echo "fuzzing needs a nightly compiler: run 'rustup toolchain install nightly'" >&2; exit 1; }
+	@cargo fuzz --version >/dev/null 2>&1 || cargo +nightly install --locked cargo-fuzz
+	cd tests && for target in $$(cargo +nightly fuzz list); do cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS_EACH) -max_len=4096; done
+
+SEEDS ?= 100000
+.PHONY: simulate
+simulate: | needs-rust
+	$(CARGO) run --locked --release -p chanwire-tests --bin simulate -- --seeds $(SEEDS)
+
+.PHONY: test-long
+test-long: $(BINARY) | needs-rust
+	CHANWIRE_CRASH_ROUNDS=300 CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) test --locked -p chanwire-tests --features binary
 
 .PHONY: check
 check: | needs-rust
