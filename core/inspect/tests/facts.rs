@@ -50,6 +50,15 @@ fn a_summary_says_what_a_frame_is_about() {
         (Out, HOST, "general at 192.168.1.5:22240"),
         (Out, MESSAGE, "user1: Hello, World!"),
         (Out, "MESSAGE\r\n{\"username\": \"a\", \"message_content\": \"b\", \"channel_name\": \"c\"}", "a to c: b"),
+        (Out, &HOST.replace("22240}", "22240, \"lease\": 60}"), "general at 192.168.1.5:22240 for 60 s"),
+        (Out, "UNHOST\r\n{\"channel_name\": \"general\"}", "general"),
+        (Out, "JOIN\r\n{\"channel_name\": \"general\"}", "general"),
+        (Out, "JOIN\r\n{\"channel_name\": \"general\", \"history\": 5}", "general with the last 5"),
+        (Out, "JOIN\r\n{\"channel_name\": \"general\", \"after\": 0}", "general after 0"),
+        (Out, "LEAVE\r\n{\"channel_name\": \"general\"}", "general"),
+        (Out, "HISTORY\r\n{\"channel_name\": \"general\"}", "the last 100 of general"),
+        (Out, "HISTORY\r\n{\"channel_name\": \"general\", \"after\": 7, \"limit\": 3}", "3 of general after 7"),
+        (Out, "HISTORY\r\n{\"channel_name\": \"general\", \"before\": 7}", "100 of general before 7"),
         (Out, "HOST\r\n{}", "Invalid payload: Missing required field 'channel_name'"),
         (Out, "PING\r\n", "Unknown command: Unknown command 'PING'"),
         (Out, " \r\n", "3 bytes between frames"),
@@ -166,6 +175,32 @@ fn an_answer_is_read_as_the_answer_of_its_request() {
 }
 
 #[test]
+fn the_answers_of_a_readable_channel_are_summed_up() {
+    let message = |id| PUSH.trim_start_matches("MESSAGE\r\n").replace("\"id\": 7", &format!("\"id\": {id}"));
+    let page = format!("OK\r\n{{\"channel_name\": \"general\", \"messages\": [{}, {}]}}", message(3), message(4));
+    for (request, answer, summary) in [
+        ("UNHOST", "OK\r\n{\"status\": \"removed\", \"channel_name\": \"general\"}", "removed general"),
+        (
+            "JOIN",
+            "OK\r\n{\"status\": \"joined\", \"channel_name\": \"general\", \"first_id\": 3, \"last_id\": 4}",
+            "joined general from 3, last 4",
+        ),
+        ("LEAVE", "OK\r\n{\"status\": \"left\", \"channel_name\": \"general\"}", "left general"),
+        ("HISTORY", "OK\r\n{\"channel_name\": \"general\", \"messages\": []}", "general: no messages"),
+        ("HISTORY", &page, "general 3 to 4"),
+    ] {
+        let mut conversation = Conversation::new(None);
+        let request = format!("{request}\r\n{{\"channel_name\": \"general\"}}");
+        let sent = conversation.feed(Out, 0.0, request.as_bytes());
+        assert_eq!(sent[0].fault, None);
+        // Pushes between a request and its answer take no answer's place.
+        let rows = conversation.feed(In, 1.0, format!("{PUSH}{answer}{PUSH}").as_bytes());
+        assert_eq!(pairs(&rows), [None, Some(0), None], "{answer}");
+        assert_eq!((rows[1].summary.as_str(), &rows[1].fault, rows[1].push), (summary, &None, false));
+    }
+}
+
+#[test]
 fn nothing_is_paired_after_the_server_sent_what_is_no_frame() {
     let mut conversation = Conversation::new(None);
     conversation.feed(Out, 0.0, format!("LIST\r\n{MESSAGE}").as_bytes());
@@ -228,8 +263,8 @@ fn every_command_has_a_form_whose_example_the_server_accepts() {
         let rows = check(form.example.as_bytes());
         assert_eq!((rows.len(), rows[0].head.as_str(), &rows[0].fault), (1, form.command, &None));
         let members: Vec<&str> = rows[0].fields.iter().map(|field| field.name.as_str()).collect();
-        let required: Vec<&str> = form.fields.iter().filter(|field| field.required).map(|field| field.name).collect();
-        assert_eq!(members, required);
+        let shown = form.fields.iter().filter(|field| field.required || members.contains(&field.name));
+        assert_eq!(members, shown.map(|field| field.name).collect::<Vec<_>>());
         let typed = rows[0].fields.iter().map(|field| (field.name.clone(), field.text.clone())).collect();
         assert_eq!(compose(form.command, &typed).unwrap(), form.example.as_bytes());
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use chanwire_core::wire::{Command, Decoder, Item, Request};
 use chanwire_inspect::{
-    Conversation, Direction, Field, FieldKind, Listing, MAX_SUMMARY, Row, RowKind, commands, compose, visible,
+    Conversation, Direction, Field, FieldKind, Listing, MAX_SUMMARY, Row, RowKind, ValueKind, commands, compose, visible,
 };
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::Config};
 
@@ -225,7 +225,7 @@ proptest! {
     fn what_is_composed_reads_back_as_it_was_typed(
         form in select(commands()),
         typed in vec(prop_oneof![
-            select(vec!["", "general", "127.0.0.1", "22236", "0", "65536", " 7 ", "1e3", "localhost", " x", "\"\\", "ä"])
+            select(vec!["", "general", "127.0.0.1", "22236", "0", "1", "10", "86400", "65536", " 7 ", "1e3", "localhost", " x", "\"\\", "ä"])
                 .prop_map(String::from),
             any::<String>(),
         ], 5),
@@ -244,10 +244,13 @@ proptest! {
                 let members: BTreeMap<String, serde_json::Value> = serde_json::from_slice(payload).unwrap();
                 let text = |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), String::from);
                 let members: BTreeMap<_, _> = members.into_iter().map(|(name, value)| (name, text(value))).collect();
+                let default = [("history", "0"), ("limit", "100")];
                 let filled = values.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| {
-                    let integer = name == "peer_server_port";
-                    (name, if integer { text.trim().parse::<u16>().unwrap().to_string() } else { text })
+                    let integer = form.fields.iter().any(|field| field.name == name && field.kind == ValueKind::Integer);
+                    (name, if integer { text.trim().parse::<u64>().unwrap().to_string() } else { text })
                 });
+                // What is meant where nothing is said is not said.
+                let filled = filled.filter(|(name, text)| !default.contains(&(name, text)));
                 prop_assert_eq!(members, filled.collect());
             }
             Err(problems) => {
@@ -259,6 +262,8 @@ proptest! {
                     let good = match field.as_str() {
                         "peer_server_ip" => "::1",
                         "peer_server_port" => "22236",
+                        // What may be absent, and must be where another field excludes it.
+                        "lease" | "after" | "before" | "history" | "limit" => "",
                         _ => "good",
                     };
                     prop_assert_ne!(mended.insert(field, good.into()), Some(good.to_string()));

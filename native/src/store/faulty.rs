@@ -205,8 +205,8 @@ fn while_nothing_can_be_read_back_nothing_is_stored() {
 #[test]
 fn whatever_fails_in_whatever_order_every_answer_is_true() {
     let kinds = [Fault::None, Fault::Before, Fault::After, Fault::Panic];
-    // Every sequence of five: 1024 worlds would take long, each third of them does not.
-    for number in (0..1024_usize).step_by(3) {
+    // Sequences of five, 1024 in all: some from everywhere among them.
+    for number in (0..1024_usize).step_by(31) {
         let faults: Vec<Fault> = (0..5).map(|place| kinds[number >> (2 * place) & 3]).collect();
         run(&faults, 3);
     }

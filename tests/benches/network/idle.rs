@@ -18,6 +18,9 @@ const CONNECTIONS: usize = 5000;
 /// Connections that come before anything is measured, so that what the first ones cost is not counted.
 const FIRST: usize = 50;
 
+/// After so many equal looks a server's memory is taken to be at rest.
+const AT_REST: usize = 50;
+
 /// How many bytes a connection of this server may cost.
 const TARGET: f64 = 2000.0;
 
@@ -34,9 +37,9 @@ pub(crate) fn measure(report: &mut Report, _: usize) {
     for start in starts {
         let system = start();
         let _first = connect(system.as_ref(), FIRST);
-        let before = resident(system.id()) as f64;
+        let before = settled(system.as_ref());
         let _all = connect(system.as_ref(), CONNECTIONS);
-        let after = resident(system.id()) as f64;
+        let after = settled(system.as_ref());
         let each = (after - before) / CONNECTIONS as f64;
         table.row([Cell::from(system.name()), Cell::number(each, 0), Cell::number(before / 1e6, 1), Cell::number(after / 1e6, 1)]);
         if system.name() == "chanwire" {
@@ -48,11 +51,8 @@ pub(crate) fn measure(report: &mut Report, _: usize) {
 
 /// Connections that the server knows of: so many, and one more.
 fn connect(system: &dyn System, count: usize) -> Vec<TcpStream> {
-    let before = open_files(system.id());
     let mut streams = system.connect(count);
-    wait_for(&format!("{} accepts them all", system.name()), || {
-        (open_files(system.id()) >= before + count).then_some(())
-    });
+    wait_for(&format!("{} accepts them all", system.name()), || (open_files(system.id()) > count).then_some(()));
     // Whoever is answered now came after all of them.
     for mut last in system.connect(1) {
         last.write_all(&system.publish("hello").request).expect("a server that reads");
@@ -60,4 +60,16 @@ fn connect(system: &dyn System, count: usize) -> Vec<TcpStream> {
         streams.push(last);
     }
     streams
+}
+
+/// The memory that a server has in RAM, in bytes, once it has come to rest.
+fn settled(system: &dyn System) -> f64 {
+    let (mut last, mut equal) = (0, 0);
+    let settled = wait_for(&format!("{} comes to rest", system.name()), || {
+        let now = resident(system.id());
+        equal = if now == last { equal + 1 } else { 0 };
+        last = now;
+        (equal == AT_REST).then_some(now)
+    });
+    settled as f64
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use chanwire_core::{
     Limits, Time,
     endpoint::{Breach, Client, ClientEvent, Deadline, Endpoint as _, Link, Misuse},
-    wire::{Address, Channel, Command, Decoder, Item, Message, Request, Response, Status, StoredMessage},
+    wire::{
+        Address, Channel, Command, Decoder, HistoryRange, Host, Item, JoinFrom, Message, Request, Response, Status,
+        StoredMessage,
+    },
 };
 
 use super::{Input, amount};
@@ -54,12 +57,17 @@ fn op(kind: u8, argument: u8) -> Op {
 }
 
 fn some_request(which: u8) -> Request {
-    match which % 3 {
+    let channel_name = String::from("test_channel");
+    match which % 7 {
         0 => Request::List,
         1 => {
             let address = Address::new("127.0.0.1", 22_236).unwrap();
-            Request::Host(Channel { channel_name: "test_channel".into(), address })
+            Request::Host(Host { channel: Channel { channel_name, address }, lease: None })
         }
+        2 => Request::Unhost { channel_name },
+        3 => Request::Join { channel_name, from: JoinFrom::After(7) },
+        4 => Request::Leave { channel_name },
+        5 => Request::History { channel_name, range: HistoryRange::Last, limit: 10 },
         _ => {
             let (username, message_content) = ("user1".into(), "Hello, World!".into());
             Request::Message(Message { username, message_content, channel_name: None })

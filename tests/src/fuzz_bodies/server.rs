@@ -151,6 +151,7 @@ impl Bench {
                     Turn::Request(request)
                 }
                 ServerEvent::Refused { error, closes } => Turn::Refused(error, closes),
+                event @ (ServerEvent::Drained | ServerEvent::Ended) => panic!("{event:?}, and nobody has joined"),
             };
             self.seen.push(turn);
         }

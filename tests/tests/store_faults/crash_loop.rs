@@ -1,0 +1,120 @@
+//! A server that is killed again and again while messages pour in and readers listen.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+};
+
+use chanwire_tests::process::{Answer, Peer, wait_for};
+use tempfile::tempdir;
+
+use crate::{Random, host_general, join_after, message, number, serve, stored};
+
+const SENDERS: usize = 4;
+const READERS: usize = 3;
+
+/// How often it is killed: in a long run far more often.
+fn rounds() -> usize {
+    env::var("CHANWIRE_CRASH_ROUNDS").map_or(5, |rounds| rounds.parse().unwrap_or_else(|_| panic!("{rounds:?} rounds")))
+}
+
+fn content(round: usize, number: usize) -> String {
+    format!("{round:04}-{number:08}")
+}
+
+/// Sends without waiting for answers until the server is gone, and says how many were delivered.
+fn pour(mut peer: Peer, round: usize, sender: usize, delivered: Arc<AtomicUsize>) -> JoinHandle<usize> {
+    let mut writer = peer.another();
+    thread::spawn(move || {
+        for batch in (0..).step_by(20) {
+            let batch = (batch..batch + 20).map(|number| message(&format!("u{sender}"), &content(round, number)));
+            if writer.try_send(batch.collect::<String>()).is_err() {
+                return;
+            }
+        }
+    });
+    thread::spawn(move || {
+        let mut count = 0;
+        while let Ok(answer) = peer.try_answer() {
+            assert!(answer.is_ok(), "{}", answer.raw);
+            count += 1;
+            delivered.fetch_add(1, Relaxed);
+        }
+        count
+    })
+}
+
+fn said(push: &Answer) -> stored::Said {
+    assert_eq!(push.status, "MESSAGE", "{}", push.raw);
+    let text = |field: &str| push.payload[field].as_str().unwrap().to_owned();
+    (number(push, "id"), text("username"), text("message_content"))
+}
+
+/// Listens from the message after this one until the server is gone, and says what it heard.
+fn listen(mut peer: Peer, after: i64) -> JoinHandle<Vec<stored::Said>> {
+    thread::spawn(move || {
+        let mut heard = Vec::new();
+        let Ok(answer) = peer.try_send(join_after(after)).and_then(|()| peer.try_answer()) else { return heard };
+        assert_eq!(number(&answer, "first_id"), after + 1, "{}", answer.raw);
+        while let Ok(push) = peer.try_answer() {
+            heard.push(said(&push));
+        }
+        heard
+    })
+}
+
+#[test]
+fn readers_of_a_server_that_is_killed_again_and_again_hear_what_is_stored_once_and_in_order() {
+    let data = tempdir().unwrap();
+    let launch = serve(data.path());
+    let server = launch.start();
+    host_general(&server);
+    server.kill();
+    let mut random = Random::new();
+    let mut heard: Vec<Vec<stored::Said>> = vec![Vec::new(); READERS];
+    let mut acknowledged: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+    for round in 0..rounds() {
+        let server = launch.start();
+        let delivered = Arc::new(AtomicUsize::new(0));
+        let listening: Vec<_> =
+            heard.iter().map(|heard| listen(server.connect(), heard.last().map_or(0, |(id, ..)| *id))).collect();
+        let pouring: Vec<_> =
+            (0..SENDERS).map(|sender| pour(server.connect(), round, sender, Arc::clone(&delivered))).collect();
+        let enough = 50 + random.below(4_000);
+        wait_for("enough answers", || (delivered.load(Relaxed) >= enough).then_some(()));
+        server.kill();
+        for (sender, count) in pouring.into_iter().enumerate() {
+            acknowledged.insert((round, sender), count.join().unwrap());
+        }
+        for (all, listening) in heard.iter_mut().zip(listening) {
+            all.extend(listening.join().unwrap());
+        }
+        let stored = stored::general(data.path());
+        for ((round, sender), count) in &acknowledged {
+            let (name, prefix) = (format!("u{sender}"), format!("{round:04}-"));
+            let own = stored.iter().filter(|(_, username, text)| *username == name && text.starts_with(&prefix));
+            let mut own = own.map(|(_, _, text)| text.clone());
+            assert!((0..*count).all(|number| own.next() == Some(content(*round, number))), "round {round}, {name}");
+        }
+        // What anybody heard is stored: a push follows stable storage too.
+        for heard in &heard {
+            assert!(heard.len() <= stored.len() && heard[..] == stored[..heard.len()], "round {round}");
+        }
+    }
+    // Whoever comes back in the end has everything.
+    let server = launch.start();
+    let stored = stored::general(data.path());
+    for mut heard in heard {
+        let after = heard.last().map_or(0, |(id, ..)| *id);
+        let mut peer = server.connect();
+        assert!(peer.ask(join_after(after)).is_ok());
+        heard.extend((after..stored.len() as i64).map(|_| said(&peer.answer())));
+        assert!(heard == stored);
+    }
+    server.stop();
+}

@@ -1,0 +1,87 @@
+//! What is dropped is seen by whoever asks, and nothing else changes.
+
+use chanwire_tests::process::{Peer, Server, wait_for};
+use tempfile::tempdir;
+
+use crate::{host_general, join_after, message, number, serve, stored};
+
+fn say(peer: &mut Peer, numbers: std::ops::RangeInclusive<i64>) {
+    peer.send(numbers.clone().map(|number| message("u", &number.to_string())).collect::<String>());
+    numbers.for_each(|_| assert!(peer.answer().is_ok()));
+}
+
+/// The first and last id that a JOIN with everything is told, and the ids that it is pushed.
+fn joined(server: &Server) -> (i64, i64, Vec<i64>) {
+    let mut peer = server.connect();
+    let answer = peer.ask(join_after(0));
+    let (first_id, last_id) = (number(&answer, "first_id"), number(&answer, "last_id"));
+    let pushed = (first_id..=last_id).map(|_| number(&peer.answer(), "id")).collect();
+    (first_id, last_id, pushed)
+}
+
+fn history(server: &Server, range: &str) -> Vec<i64> {
+    let answer = server.connect().ask(format!("HISTORY\r\n{{\"channel_name\": \"general\"{range}}}"));
+    let messages = answer.payload["messages"].as_array().unwrap_or_else(|| panic!("{}", answer.raw));
+    messages.iter().map(|message| message["id"].as_i64().unwrap()).collect()
+}
+
+#[test]
+fn a_channel_keeps_so_many_messages_and_says_which() {
+    let data = tempdir().unwrap();
+    let launch = serve(data.path()).args(["--retain-count", "10"]);
+    let server = launch.start();
+    host_general(&server);
+    let mut peer = server.connect();
+    say(&mut peer, 1..=100);
+    wait_for("retention", || (history(&server, ", \"limit\": 1000") == (91..=100).collect::<Vec<_>>()).then_some(()));
+    // A reader that comes back after a long time sees the gap.
+    let all = (91, 100, (91..=100).collect());
+    wait_for("the hub to be told", || (joined(&server) == all).then_some(()));
+    assert_eq!(history(&server, ", \"after\": 3, \"limit\": 2"), [91, 92]);
+    assert_eq!(history(&server, ", \"before\": 91"), [0; 0]);
+    server.stop();
+    let server = launch.start();
+    assert_eq!(joined(&server), all);
+    say(&mut server.connect(), 101..=101);
+    wait_for("retention", || (joined(&server) == (92, 101, (92..=101).collect())).then_some(()));
+    server.kill();
+    assert_eq!(stored::general(data.path()).len(), 10);
+}
+
+#[test]
+fn old_messages_go_though_nothing_happens_and_the_ids_go_on() {
+    let data = tempdir().unwrap();
+    let server = serve(data.path()).args(["--retain-age", "1s"]).start();
+    host_general(&server);
+    let mut peer = server.connect();
+    say(&mut peer, 1..=3);
+    wait_for("retention", || (joined(&server) == (4, 3, vec![])).then_some(()));
+    say(&mut peer, 4..=4);
+    assert_eq!(joined(&server), (4, 4, vec![4]));
+    server.stop();
+}
+
+#[test]
+fn a_channel_keeps_so_many_bytes_and_readers_at_its_end_miss_nothing() {
+    let data = tempdir().unwrap();
+    let server = serve(data.path()).args(["--retain-bytes", "64K"]).start();
+    host_general(&server);
+    let mut reader = server.connect();
+    assert!(reader.ask(join_after(0)).is_ok());
+    let reading = std::thread::spawn(move || {
+        for id in 1..=5_000 {
+            assert_eq!(number(&reader.answer(), "id"), id);
+        }
+    });
+    let mut peer = server.connect();
+    let content = "x".repeat(1_000);
+    for _ in 0..50 {
+        peer.send(message("u", &content).repeat(100));
+        (0..100).for_each(|_| assert!(peer.answer().is_ok()));
+    }
+    reading.join().unwrap();
+    // 1025 bytes a message: 63 fit.
+    wait_for("retention", || (joined(&server).0 == 5_000 - 62).then_some(()));
+    server.stop();
+    assert_eq!(stored::general(data.path()).len(), 63);
+}
