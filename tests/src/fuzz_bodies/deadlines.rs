@@ -159,7 +159,7 @@ impl Clock {
 pub fn check_deadlines(stream: &[u8], ops: &[Op], start: u64) {
     let limits = Limits::server();
     let mut bench = Bench::new(limits.clone(), reply);
-    let (mut now, mut fed) = (start, 0);
+    let (mut now, mut fed) = (start, 0_usize);
     let mut clock = Clock::default();
     for op in ops {
         let at = Time::from_millis(now);

@@ -1,6 +1,6 @@
 //! A client and a server over any link.
 
-use super::{client::tell, *};
+use super::*;
 
 #[derive(Clone, Debug)]
 enum Step {
