@@ -13,6 +13,7 @@ pub mod model;
 pub mod process;
 pub mod respell;
 pub mod show;
+pub mod sim;
 pub mod store;
 pub mod stream;
 pub mod tree;

@@ -38,9 +38,17 @@ fn verdict<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Verdict {
     match values.next() {
         None => Verdict::Incomplete,
         Some(Ok(_)) => Verdict::Ends(values.byte_offset()),
-        Some(Err(error)) if error.is_eof() => Verdict::Incomplete,
+        Some(Err(error)) if error.is_eof() && !wants_digits(bytes) => Verdict::Incomplete,
         Some(Err(_)) => Verdict::Wrong,
     }
+}
+
+/// Whether this may end inside an escape. serde_json looks at its four digits at once, so it calls incomplete what is
+/// wrong already in the first three.
+fn wants_digits(bytes: &[u8]) -> bool {
+    let wrong = |bytes: &[u8]| serde_json::from_slice::<IgnoredAny>(bytes).is_err_and(|error| !error.is_eof());
+    let tail = &bytes[bytes.len().saturating_sub(5)..];
+    tail.windows(2).any(|pair| pair == b"\\u") && wrong(&[bytes, b"0000"].concat())
 }
 
 /// Runs an object or array as the payload of a HOST and compares its end with serde_json's.
@@ -151,5 +159,7 @@ mod tests {
         assert_eq!(verdict::<Value>(b"{\"a\": \"}\"} x"), Verdict::Ends(10));
         assert_eq!(verdict::<Value>(b"{\"a\": \"}\""), Verdict::Incomplete);
         assert_eq!(verdict::<Value>(b"{\"a\" 1}"), Verdict::Wrong);
+        assert_eq!(verdict::<Value>(b"{\"\\u00"), Verdict::Incomplete);
+        assert_eq!(verdict::<Value>(b"[{\"\\u\"]"), Verdict::Wrong);
     }
 }

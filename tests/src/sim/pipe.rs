@@ -58,13 +58,11 @@ impl Pipe {
         }
     }
 
-    /// Nothing arrives before `until`.
-    pub(super) fn hold(&mut self, until: Time) {
-        for (at, _) in &mut self.chunks {
-            *at = until.max(*at);
-        }
+    /// Of what has not arrived by `now`, nothing arrives before `until`.
+    pub(super) fn hold(&mut self, now: Time, until: Time) {
+        let held = self.chunks.iter_mut().map(|(at, _)| at).chain(&mut self.end);
+        held.filter(|at| **at > now).for_each(|at| *at = until.max(*at));
         self.last = self.last.max(until);
-        self.end = self.end.map(|at| at.max(until));
     }
 
     /// All that is on its way is lost.

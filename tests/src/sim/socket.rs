@@ -56,6 +56,8 @@ pub(super) struct Moved {
     pub(super) read: bool,
     /// Bytes were written, or the end of the stream.
     pub(super) wrote: bool,
+    /// How many bytes were written.
+    pub(super) bytes: usize,
     /// What is to be done with the connection.
     pub(super) link: Link,
 }
@@ -64,6 +66,13 @@ impl<E: Endpoint> Socket<E> {
     pub(super) const fn new(endpoint: E, pace: Pace, now: Time) -> Self {
         let end = End::new(endpoint);
         Self { end, pace, wake: None, next_read: now, next_write: now, finished: None, flowed: now }
+    }
+
+    /// What it is about, in short.
+    pub(super) fn state(&self) -> String {
+        let endpoint = &self.end.endpoint;
+        let (link, deadline, wants) = (endpoint.link(), endpoint.poll_timeout(), endpoint.wants_read());
+        format!("{link:?}, {deadline:?}, wants to read: {wants}, to write: {}", self.has_output())
     }
 
     fn has_output(&self) -> bool {
@@ -77,13 +86,13 @@ impl<E: Endpoint> Socket<E> {
             self.end.endpoint.handle_timeout(now);
             assert!(!due(&self.end.endpoint), "{:?} has come and stays", self.end.endpoint.poll_timeout());
         }
-        let (mut read, mut wrote) = (false, false);
+        let (mut read, mut wrote, mut count) = (false, false, 0);
         if self.has_output() && now >= self.next_write && outgoing.room() > 0 {
             let most = rng.usize(1..=self.pace.write).min(outgoing.room());
             let bytes = self.end.write(now, most);
             if !bytes.is_empty() {
+                (wrote, count) = (true, bytes.len());
                 outgoing.push(self.pace.arrival(now, rng), bytes);
-                wrote = true;
                 self.next_write = later(now, rng.u64(0..=self.pace.write_gap));
             }
         }
@@ -106,7 +115,7 @@ impl<E: Endpoint> Socket<E> {
                 read = self.end.read(now, 1).is_some();
             }
         }
-        Moved { read, wrote, link: self.end.link() }
+        Moved { read, wrote, bytes: count, link: self.end.link() }
     }
 
     /// When there will be something to do, as things stand.

@@ -1,0 +1,190 @@
+//! The server's life in a run: it starts, tells its hub, stops and dies; and what goes wrong around it.
+
+use chanwire_core::{
+    endpoint::Endpoint as _,
+    wire::Timestamp,
+};
+
+use super::{
+    later,
+    plan::Disturbance,
+    process::Process,
+    socket::Pace,
+    storage::StoreFaults,
+    world::{Event, Near, Side, World},
+};
+
+/// How long a server that was asked to stop may take, in milliseconds.
+const STOP: u64 = 30_000;
+
+/// The wall time at which every run begins, in seconds since 1970.
+const BEGINNING: i64 = 1_698_937_472;
+
+impl World {
+    /// Wall time, which may jump.
+    fn wall_time(&self) -> Timestamp {
+        let elapsed = i64::try_from(self.now.as_millis() / 1000).unwrap_or(i64::MAX);
+        Timestamp::from_unix(BEGINNING.saturating_add(elapsed).saturating_add(self.wall_skew))
+    }
+
+    pub(super) fn start(&mut self) {
+        self.life += 1;
+        self.trace.note(self.now, self.life, "the server starts", &[]);
+        self.judge.sweep(&self.storage.disk);
+        self.process = Some(Process::start(&self.plan, &self.storage.disk));
+    }
+
+    /// The hub is told what there is to tell, and what it wants is begun.
+    pub(super) fn pass(&mut self) {
+        let at = self.wall_time();
+        let Some(process) = &mut self.process else { return };
+        let passed = process.pass(&self.storage.disk, at, &mut self.judge);
+        for link in passed.mail {
+            self.within(2, Event::Mail(link));
+        }
+        if let Some(command) = passed.command {
+            self.trace.tell(self.now, self.life, "the hub wants", || format!("{command:?}"));
+            let begun = self.storage.begin(self.now, command, &mut self.rng, &mut self.judge.tally);
+            self.at_time(begun.done, Event::Done(begun.number, begun.told));
+        }
+    }
+
+    /// A connection's endpoint is given its answers, in any order: it is the endpoint that keeps the order.
+    pub(super) fn mail(&mut self, id: u64) {
+        let Some(process) = &mut self.process else { return };
+        let mail = process.take_mail(id, &mut self.rng);
+        let Some(socket) = self.links.get_mut(&id).and_then(|link| link.far.as_mut()) else { return };
+        let server = &mut socket.end.endpoint;
+        for (ticket, reply) in mail {
+            assert_eq!(server.respond(self.now, ticket, reply), Ok(()), "an endpoint refuses an answer");
+            process.hear(id, server, self.now, self.plan.server.frame_timeout, &mut self.judge);
+        }
+        self.wake_when_due(id, Side::Far);
+    }
+
+    /// The server dies, and with it what only it knew.
+    pub(super) fn crash(&mut self) {
+        if self.process.take().is_none() {
+            return;
+        }
+        self.judge.tally.crashes += 1;
+        let writes = self.storage.crash(&mut self.rng);
+        self.judge.tally.crashes_that_kept += u64::from(!writes.is_empty());
+        self.judge.became_durable(&writes, &self.storage.disk);
+        self.trace.tell(self.now, self.life, "the server dies, and this is kept", || format!("{writes:?}"));
+        let ids: Vec<u64> = self.links.keys().copied().collect();
+        for id in ids {
+            let Some(link) = self.links.get_mut(&id) else { continue };
+            if link.far.take().is_none() {
+                continue;
+            }
+            link.clean = false;
+            link.up.destroy();
+            link.up.reader_gone = true;
+            // A dead process's system ends its streams, or resets them; a dead machine does neither until it is back.
+            if self.rng.bool() {
+                link.down.finish(later(self.now, 20));
+                let ready = link.down.ready_at().unwrap_or(self.now).max(self.now);
+                self.wake(id, Side::Near, ready);
+            } else {
+                self.within(3000, Event::Reset(id, Side::Near));
+            }
+            self.forget_if_gone(id);
+        }
+        self.within(5000, Event::Start);
+    }
+
+    /// A server that was asked to stop has stopped once nobody is connected and all is carried out.
+    pub(super) fn stop_if_done(&mut self) {
+        let stopping = self.process.as_ref().is_some_and(|process| process.stopping && process.is_finished());
+        if stopping && !self.storage.is_busy() && self.links.values().all(|link| link.far.is_none()) {
+            self.trace.note(self.now, self.life, "the server has stopped", &[]);
+            self.process = None;
+            self.judge.tally.stops += 1;
+            self.within(2000, Event::Start);
+        }
+    }
+
+    fn stop(&mut self) {
+        let Some(process) = self.process.as_mut().filter(|process| !process.stopping) else { return };
+        process.stopping = true;
+        self.trace.note(self.now, self.life, "the server is asked to stop", &[]);
+        let mut ids = Vec::new();
+        for (id, link) in &mut self.links {
+            if let Some(socket) = &mut link.far {
+                self.judge.ledger(*id).stopped = true;
+                socket.end.endpoint.shutdown(self.now);
+                let frame_timeout = self.plan.server.frame_timeout;
+                process.hear(*id, &mut socket.end.endpoint, self.now, frame_timeout, &mut self.judge);
+                ids.push(*id);
+            }
+        }
+        for id in ids {
+            self.wake_when_due(id, Side::Far);
+        }
+        self.at(STOP, Event::StopBound(self.life));
+    }
+
+    /// Something goes wrong.
+    pub(super) fn disturb(&mut self) {
+        if self.calm.is_some() {
+            return;
+        }
+        let ids: Vec<u64> = self.links.keys().copied().collect();
+        let id = self.rng.choice(&ids).copied();
+        let what = self.rng.choice(&self.plan.disturbances).copied();
+        self.trace.tell(self.now, id.unwrap_or_default(), "disturbance", || format!("{what:?}"));
+        match (what, id) {
+            (Some(Disturbance::Cut), Some(id)) => {
+                self.judge.tally.cuts += 1;
+                self.within(1000, Event::Reset(id, Side::Near));
+                self.within(1000, Event::Reset(id, Side::Far));
+            }
+            (Some(Disturbance::Freeze), Some(id)) => {
+                let until = later(self.now, self.rng.u64(100..=15_000));
+                if let Some(link) = self.links.get_mut(&id) {
+                    self.judge.tally.freezes += 1;
+                    link.up.hold(self.now, until);
+                    link.down.hold(self.now, until);
+                }
+            }
+            (Some(Disturbance::Crash), _) => self.crash(),
+            (Some(Disturbance::Stop), _) => self.stop(),
+            (Some(Disturbance::Outage), _) => {
+                self.storage.outage = later(self.now, self.rng.u64(10..=8000));
+            }
+            (Some(Disturbance::ClockJump), _) => {
+                self.judge.tally.clock_jumps += 1;
+                self.wall_skew += self.rng.i64(-100..=100);
+            }
+            _ => {}
+        }
+        self.within(self.plan.disturbance_gap, Event::Disturb);
+    }
+
+    /// Nothing goes wrong any more: what is slow is fast now, and whoever misbehaves goes away soon.
+    pub(super) fn calm_down(&mut self) {
+        self.trace.note(self.now, 0, "nothing goes wrong any more", &[]);
+        self.calm = Some(self.now);
+        self.plan.calm_down();
+        self.storage.faults = StoreFaults::NONE;
+        self.storage.outage = self.now;
+        let ids: Vec<u64> = self.links.keys().copied().collect();
+        for id in ids {
+            let until = later(self.now, self.rng.u64(0..=20_000));
+            let Some(link) = self.links.get_mut(&id) else { continue };
+            match &mut link.near {
+                Some(Near::Honest(socket)) => socket.pace = Pace::PROMPT,
+                Some(Near::Rogue(socket)) => socket.end.endpoint.hurry(until),
+                None => {}
+            }
+            if let Some(socket) = &mut link.far {
+                socket.pace = Pace::PROMPT;
+            }
+            self.wake_when_due(id, Side::Near);
+        }
+        for actor in 0..self.actors.len() {
+            self.within(50, Event::Act(actor));
+        }
+    }
+}

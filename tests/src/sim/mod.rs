@@ -1,0 +1,74 @@
+//! A whole server and its clients under a seed: network, disk and clock are simulated, the rest is the real thing.
+//!
+//! ```text
+//!   Client ─┐ pipes that cut, delay,            ┌─ Server ─┐             ┌─ storage that fails, stalls,
+//!   Client ─┤ freeze, reset and fill up         ├─ Server ─┤── Hub ──────┤  and crashes with or without
+//!   Rogue  ─┘ ──────────────────────────────────┴─ Server ─┘             └─ its last commit
+//!       │                                             │                        │
+//!       └──────────────────────► the judge ◄──────────┴────────────────────────┘
+//! ```
+//!
+//! A seed decides everything: how large the world is, what may go wrong in it, and each cut, delay and failure. There
+//! is one thread, one virtual clock, and nothing whose order is not the seed's, so a run repeats exactly.
+//!
+//! For a while faults happen. Then nothing goes wrong any more, every client asks a last round of requests, and all
+//! must be answered and gone within a bounded time. The laws are on [`judge`]'s `Judge` and in [`ledger`].
+#![expect(clippy::panic, reason = "a panic is how a law's breach is told")]
+
+mod actor;
+mod judge;
+mod ledger;
+mod life;
+mod pipe;
+mod plan;
+mod process;
+mod queue;
+mod rogue;
+mod socket;
+mod storage;
+mod tally;
+mod trace;
+mod versions;
+mod workload;
+mod world;
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+use chanwire_core::Time;
+pub use tally::Tally;
+
+/// How a run went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// What it came across.
+    pub tally: Tally,
+    /// A hash of all that happened, in order: two runs of one seed have the same.
+    pub hash: u64,
+}
+
+/// Runs the world of a seed; `verbose` shows on standard error what happens.
+///
+/// # Errors
+///
+/// Which law was broken, and how: what the panic said, whoever panicked.
+pub fn run(seed: u64, verbose: bool) -> Result<Run, String> {
+    catch_unwind(AssertUnwindSafe(|| {
+        let (tally, hash) = world::World::new(seed, verbose).run();
+        Run { tally, hash }
+    }))
+    .map_err(|panic| message(&*panic))
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").into()
+}
+
+/// `millis` milliseconds after `now`.
+const fn later(now: Time, millis: u64) -> Time {
+    now.after(Duration::from_millis(millis))
+}

@@ -1,0 +1,198 @@
+//! What a seed decides before anything happens: how large a world is, and what may go wrong in it.
+
+use std::{net::IpAddr, time::Duration};
+
+use chanwire_core::{
+    Limits,
+    wire::{Address, Channel},
+};
+use fastrand::Rng;
+
+use super::{socket::Pace, storage::StoreFaults};
+
+/// How many listeners the server has.
+pub(super) const LISTENERS: usize = 2;
+
+const OWN: [&[(&str, u16)]; LISTENERS] =
+    [&[("127.0.0.1", 22236), ("::1", 22236), ("10.0.0.1", 22236)], &[("127.0.0.1", 22240)]];
+const PLACES: [(&str, u16); 7] = [
+    ("127.0.0.1", 22236),
+    ("LocalHost", 22236),
+    ("::ffff:10.0.0.1", 22236),
+    ("127.0.0.1", 22240),
+    ("localhost", 22240),
+    ("10.0.0.9", 5),
+    ("peer.example", 6),
+];
+const PEERS: [&str; 4] = ["127.0.0.1", "::ffff:127.0.0.1", "10.0.0.9", "192.168.1.5"];
+const NAMES: [&str; 5] = ["general", "ä b", "c\"", "d", "e"];
+
+/// Something that happens to the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Disturbance {
+    /// The network cuts a connection.
+    Cut,
+    /// Nothing comes through on a connection for a while.
+    Freeze,
+    /// The server dies.
+    Crash,
+    /// The server is asked to stop.
+    Stop,
+    /// The store fails at everything for a while.
+    Outage,
+    /// Wall time jumps.
+    ClockJump,
+}
+
+/// What may happen in one run, and how often.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) server: Limits,
+    pub(super) client: Limits,
+    pub(super) max_channels: usize,
+    pub(super) max_connections: usize,
+    pub(super) faults: StoreFaults,
+    pub(super) clients: usize,
+    pub(super) rogues: usize,
+    /// How many requests each client makes before the faults stop.
+    pub(super) requests: usize,
+    /// How many requests at once, at most.
+    pub(super) burst: usize,
+    /// The longest pause of a client, in milliseconds.
+    pub(super) think: u64,
+    /// When the faults stop.
+    pub(super) calm: u64,
+    /// What goes wrong, and the longest pause between two of it.
+    pub(super) disturbances: Vec<Disturbance>,
+    pub(super) disturbance_gap: u64,
+    /// How many names are used.
+    pub(super) names: usize,
+    /// The longest filler of a message.
+    pub(super) filler: usize,
+    /// How often an end of a connection is slow, in a hundred.
+    pub(super) slow_ends: u8,
+}
+
+fn pick<T: Copy>(rng: &mut Rng, from: &[T], otherwise: T) -> T {
+    rng.choice(from).copied().unwrap_or(otherwise)
+}
+
+impl Plan {
+    /// Each kind of trouble is in some worlds and not in others: what happens only when something else does not is
+    /// found too.
+    pub(super) fn new(rng: &mut Rng) -> Self {
+        let mut server = Limits::server();
+        server.max_payload = pick(rng, &[1000, 2000, 65_536], 65_536);
+        server.max_in_flight = pick(rng, &[1, 2, 5, 1024], 1024);
+        server.max_in_flight_bytes = pick(rng, &[1, 300, 40_000, 262_144], 262_144);
+        server.max_unsent = pick(rng, &[1, 100, 1000, 262_144], 262_144);
+        server.frame_timeout = Duration::from_secs(pick(rng, &[5, 30, 120], 120));
+        let mut client = Limits::client();
+        client.max_in_flight = pick(rng, &[1, 4, 32], 32);
+        let all = [
+            Disturbance::Cut,
+            Disturbance::Cut,
+            Disturbance::Freeze,
+            Disturbance::Crash,
+            Disturbance::Stop,
+            Disturbance::Outage,
+            Disturbance::ClockJump,
+        ];
+        let disturbances = all.into_iter().filter(|_| rng.bool()).collect();
+        let faults = StoreFaults {
+            fail: pick(rng, &[0, 3, 15, 40], 0),
+            keep: pick(rng, &[0, 50, 100], 50),
+            stall: pick(rng, &[0, 0, 4, 15], 0),
+            slow: pick(rng, &[0, 5, 50, 400], 5),
+        };
+        Self {
+            server,
+            client,
+            max_channels: pick(rng, &[2, 100, 100, 100], 100),
+            max_connections: pick(rng, &[2, 64, 64, 64], 64),
+            faults,
+            clients: rng.usize(1..=5),
+            rogues: pick(rng, &[0, 0, 1, 2], 0),
+            requests: rng.usize(2..=24),
+            burst: rng.usize(1..=8),
+            think: pick(rng, &[5, 200, 3000], 200),
+            calm: rng.u64(200..=25_000),
+            disturbances,
+            disturbance_gap: pick(rng, &[300, 2000, 10_000], 2000),
+            names: rng.usize(1..=NAMES.len()),
+            filler: pick(rng, &[0, 20, 150], 20),
+            slow_ends: pick(rng, &[0, 10, 40], 10),
+        }
+    }
+
+    /// From now on nothing goes wrong.
+    pub(super) fn calm_down(&mut self) {
+        self.faults = StoreFaults::NONE;
+        self.disturbances.clear();
+        self.slow_ends = 0;
+        self.think = 5;
+    }
+
+    /// How one end of a connection reads and writes.
+    pub(super) fn pace(&self, rng: &mut Rng) -> Pace {
+        if rng.u8(0..100) >= self.slow_ends {
+            let most = pick(rng, &[40, 1000, 65_536], 1000);
+            return Pace { read: most, read_gap: 0, write: most, write_gap: 0, delay: pick(rng, &[0, 10, 60], 10) };
+        }
+        Pace {
+            read: pick(rng, &[4, 40, 300], 40),
+            read_gap: pick(rng, &[3, 100, 1500], 100),
+            write: pick(rng, &[4, 40, 300], 40),
+            write_gap: pick(rng, &[0, 20, 200], 20),
+            delay: pick(rng, &[10, 100, 900], 100),
+        }
+    }
+
+    /// How many bytes are between the two ends, at most.
+    pub(super) fn capacity(&self, rng: &mut Rng) -> usize {
+        pick(rng, &[50, 400, 65_536, 65_536], 65_536)
+    }
+
+    /// A channel to be hosted.
+    pub(super) fn channel(&self, rng: &mut Rng) -> Channel {
+        // Most channels live at the first listener.
+        let place = if rng.bool() { 0 } else { rng.usize(..PLACES.len()) };
+        Channel { channel_name: self.name(rng), address: address(PLACES.get(place)) }
+    }
+
+    /// The name of a channel.
+    pub(super) fn name(&self, rng: &mut Rng) -> String {
+        NAMES.get(rng.usize(..self.names)).copied().unwrap_or_default().into()
+    }
+
+    /// Something to say.
+    pub(super) fn filler(&self, rng: &mut Rng) -> String {
+        let length = rng.usize(0..=self.filler);
+        (0..length).map(|_| pick(rng, &['a', 'b', ' ', '"', '\\', '{', ']', '\n', 'é', '\u{1}'], 'a')).collect()
+    }
+}
+
+/// Where a client connects from.
+pub(super) fn peer(rng: &mut Rng) -> IpAddr {
+    match pick(rng, &PEERS, "127.0.0.1").parse() {
+        Ok(ip) => ip,
+        Err(error) => panic!("an IP address of the plan: {error}"),
+    }
+}
+
+/// The own addresses of each listener.
+pub(super) fn own() -> Vec<Vec<Address>> {
+    OWN.iter().map(|own| own.iter().map(|place| address(Some(place))).collect()).collect()
+}
+
+/// Whether a channel is registered at an own address of this listener.
+pub(super) fn lives_at(listener: usize, channel: &Channel) -> bool {
+    OWN.get(listener).is_some_and(|own| own.iter().any(|place| channel.address.same_place(&address(Some(place)))))
+}
+
+fn address(place: Option<&(&str, u16)>) -> Address {
+    match place.and_then(|(host, port)| Address::new(*host, *port)) {
+        Some(address) => address,
+        None => panic!("an address of the plan: {place:?}"),
+    }
+}

@@ -1,0 +1,66 @@
+//! The directory as it was stored, at every moment of a run.
+
+use chanwire_core::{
+    hub::{ChannelRecord, Snapshot},
+    wire::{Address, encode_channels},
+};
+
+use super::plan;
+
+/// Every version of the stored directory, oldest first: the first one is empty.
+#[derive(Debug)]
+pub(super) struct Versions(Vec<Version>);
+
+/// The directory at one moment, in order of creation.
+#[derive(Debug)]
+pub(super) struct Version {
+    records: Vec<ChannelRecord>,
+    /// The answer that LIST has.
+    pub(super) listed: Vec<u8>,
+}
+
+impl Default for Versions {
+    fn default() -> Self {
+        Self(vec![Version::new(Vec::new())])
+    }
+}
+
+impl Versions {
+    pub(super) fn push(&mut self, stored: Snapshot) {
+        self.0.push(Version::new(stored.channels));
+    }
+
+    pub(super) fn last(&self) -> &Version {
+        match self.0.last() {
+            Some(version) => version,
+            None => unreachable!("the first version is always there"),
+        }
+    }
+
+    /// The first version, not below `from`, that is so.
+    pub(super) fn find(&self, from: usize, so: impl Fn(&Version) -> bool) -> Option<usize> {
+        self.0.iter().enumerate().skip(from).find(|(_, version)| so(version)).map(|(number, _)| number)
+    }
+}
+
+impl Version {
+    fn new(mut records: Vec<ChannelRecord>) -> Self {
+        records.sort_by_key(|record| record.position);
+        let mut listed = Vec::new();
+        encode_channels(records.iter().map(|record| &record.channel), &mut listed);
+        Self { records, listed }
+    }
+
+    pub(super) fn record(&self, name: &str) -> Option<&ChannelRecord> {
+        self.records.iter().find(|record| record.channel.channel_name == name)
+    }
+
+    pub(super) fn hosts_at(&self, name: &str, address: &Address) -> bool {
+        self.record(name).is_some_and(|record| record.channel.address.same_place(address))
+    }
+
+    /// How many channels are registered at an own address of this listener.
+    pub(super) fn living_at(&self, listener: usize) -> usize {
+        self.records.iter().filter(|record| plan::lives_at(listener, &record.channel)).count()
+    }
+}

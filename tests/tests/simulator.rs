@@ -1,0 +1,52 @@
+//! The whole server in a simulated world: no law is broken, whatever fails.
+
+use std::{num::NonZero, thread};
+
+use chanwire_tests::sim::{Run, Tally, run};
+
+/// How many worlds are tried; `make simulate SEEDS=…` tries as many as asked.
+const SEEDS: u64 = 2000;
+
+fn clean(seed: u64) -> Run {
+    run(seed, false)
+        .unwrap_or_else(|breach| panic!("seed {seed}: {breach}\nTo see what led to it: make simulate SEED={seed}"))
+}
+
+#[test]
+fn no_law_is_broken_in_any_of_these_worlds_and_all_that_can_fail_does() {
+    let jobs = thread::available_parallelism().map_or(1, NonZero::get);
+    let total = thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs)
+            .map(|first| {
+                scope.spawn(move || {
+                    (0..SEEDS).skip(first).step_by(jobs).fold(Tally::default(), |mut total, seed| {
+                        total += &clean(seed).tally;
+                        total
+                    })
+                })
+            })
+            .collect();
+        workers.into_iter().fold(Tally::default(), |mut total, worker| {
+            total += &worker.join().unwrap();
+            total
+        })
+    });
+    for (name, count) in total.counts() {
+        assert!(count > 0, "in {SEEDS} worlds there is not one of: {name}\n{total}");
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_run_each_time() {
+    for seed in 0..50 {
+        assert_eq!(clean(seed), clean(seed));
+    }
+}
+
+#[test]
+fn another_seed_gives_another_run() {
+    let mut hashes: Vec<_> = (0..50).map(|seed| clean(seed).hash).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    assert_eq!(hashes.len(), 50);
+}
