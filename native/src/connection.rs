@@ -1,6 +1,7 @@
 //! One accepted connection: a server endpoint between its stream and the hub.
 
 use std::{
+    collections::VecDeque,
     mem,
     net::SocketAddr,
     sync::Arc,
@@ -48,7 +49,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let Accepted { id, peer, listener } = accepted;
     let rights = peer.map_or(Peer::Operator, |peer| Peer::Address(peer.ip()));
     let _ = hub.send(Input::Connect { id, peer: rights, listener, mailbox: mailbox.clone() });
-    let mut session = Session { id, peer, hub, mailbox, asked: Vec::new() };
+    let mut session = Session { id, peer, hub, mailbox, mail: VecDeque::new(), asked: Vec::new() };
     driver::drive(&mut Server::new(limits.clone()), stream, &mut session, clock).await
 }
 
@@ -70,6 +71,8 @@ struct Session<'a> {
     peer: Option<SocketAddr>,
     hub: &'a HubSender,
     mailbox: Arc<Mailbox>,
+    /// What was taken from the mailbox and not yet told.
+    mail: VecDeque<Mail>,
     /// What one read asked for, to be told in one piece.
     asked: Vec<(Ticket, Request)>,
 }
@@ -102,7 +105,10 @@ impl Application<Server> for Session<'_> {
 
     fn poll_tell(&mut self, server: &mut Server, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
         let now = clock.now();
-        for mail in ready!(self.mailbox.poll_take(cx)) {
+        if self.mail.is_empty() {
+            self.mail = ready!(self.mailbox.poll_take(cx)).into();
+        }
+        while let Some(mail) = self.mail.pop_front() {
             match mail {
                 Mail::Answer(ticket, reply) => {
                     if let Err(misuse) = server.respond(now, ticket, reply) {
@@ -110,7 +116,12 @@ impl Application<Server> for Session<'_> {
                         tracing::error!(peer, %misuse, "an answer that belongs nowhere: this is a bug");
                     }
                 }
-                Mail::Push(pushes) => server.push(now, pushes),
+                Mail::Push(pushes) => {
+                    server.push(now, pushes);
+                    // It is written before the next one comes, if the peer takes it: a task that was late is no reason
+                    // to call the peer slow.
+                    break;
+                }
                 Mail::Replay(pushes) => server.replay(now, pushes),
                 Mail::Close(error) => server.close(now, error),
                 Mail::CloseSlow(error) => server.close_slow(now, error),

@@ -1,6 +1,8 @@
 //! Every example that the protocol's text gives, byte for byte, and what each one means.
 
-use chanwire_core::wire::{Address, Blame, Channel, Command, ErrorResponse, Host, Message, Request, Response, Timestamp};
+use chanwire_core::wire::{
+    Address, Blame, Channel, Command, ErrorResponse, Host, Message, Request, Response, Timestamp,
+};
 
 /// The request for the list.
 pub const LIST: &[u8] = b"LIST\r\n";

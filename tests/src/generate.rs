@@ -122,8 +122,11 @@ pub fn response() -> impl Strategy<Value = Response> {
         name().prop_map(|channel_name| Response::Hosted { channel_name }),
         name().prop_map(|channel_name| Response::Removed { channel_name }),
         name().prop_map(|channel_name| Response::Left { channel_name }),
-        (name(), id(), id_or_zero())
-            .prop_map(|(channel_name, first_id, last_id)| Response::Joined { channel_name, first_id, last_id }),
+        (name(), id(), id_or_zero()).prop_map(|(channel_name, first_id, last_id)| Response::Joined {
+            channel_name,
+            first_id,
+            last_id
+        }),
         (name(), vec(stored_message(), 0..4))
             .prop_map(|(channel_name, messages)| Response::History { channel_name, messages }),
         timestamp().prop_map(|timestamp| Response::Delivered { timestamp }),

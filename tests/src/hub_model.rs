@@ -195,10 +195,9 @@ impl Model {
             Request::Unhost { channel_name } => match self.find(channel_name) {
                 None => not_found(channel_name),
                 Some(_) if self.is_host(peer, channel_name) => Decision::Remove,
-                Some(_) => error(
-                    "Not the channel's host",
-                    format!("Only its host may remove the channel '{channel_name}'"),
-                ),
+                Some(_) => {
+                    error("Not the channel's host", format!("Only its host may remove the channel '{channel_name}'"))
+                }
             },
             Request::Join { channel_name, .. }
             | Request::Leave { channel_name }
@@ -261,8 +260,9 @@ impl Model {
     pub fn renews(&self, peer: Peer, host: &Host) -> bool {
         let name = &host.channel.channel_name;
         let stored = self.find(name).and_then(|(_, record)| record);
-        let same =
-            |record: &ChannelRecord| same_place(&record.channel.address, &host.channel.address) && record.lease == host.lease;
+        let same = |record: &ChannelRecord| {
+            same_place(&record.channel.address, &host.channel.address) && record.lease == host.lease
+        };
         stored.is_some_and(same) && self.is_host(peer, name)
     }
 

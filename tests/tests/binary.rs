@@ -13,6 +13,10 @@ mod durability;
 mod faults;
 #[path = "binary/hosting.rs"]
 mod hosting;
+#[path = "binary/joins.rs"]
+mod joins;
+#[path = "binary/leases.rs"]
+mod leases;
 #[path = "binary/limits.rs"]
 mod limits;
 #[path = "binary/readers.rs"]

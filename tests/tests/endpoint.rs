@@ -11,6 +11,8 @@ mod client;
 mod closing;
 #[path = "endpoint/deadlines.rs"]
 mod deadlines;
+#[path = "endpoint/pushes.rs"]
+mod pushes;
 
 use std::sync::Arc;
 
@@ -19,7 +21,7 @@ use chanwire_core::{
     endpoint::{
         Breach, Client, ClientEvent, Deadline, Endpoint, Link, Misuse, Reply, Server, ServerEvent, Ticket, Timer,
     },
-    wire::{ErrorResponse, Message, Request, Response, StoredMessage, Timestamp},
+    wire::{ErrorResponse, HistoryRange, JoinFrom, Message, Request, Response, StoredMessage, Timestamp},
 };
 use chanwire_tests::{
     examples,

@@ -7,7 +7,7 @@ use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
 };
 
-use chanwire_core::wire::{Address, Channel, Message, Request, Response};
+use chanwire_core::wire::{Address, Channel, Host, Message, Request, Response};
 
 #[expect(dead_code, reason = "a program's main is called by nobody here")]
 #[path = "../../core/examples/client.rs"]
@@ -38,7 +38,15 @@ fn the_client_is_answered_by_the_server() {
     let address = serve();
     let own = Address::from_ip(address.ip(), address.port()).unwrap();
     let general = Channel { channel_name: "general".into(), address: own };
-    let answers = ask(address, &[Request::List, Request::Host(general.clone()), message("general"), message("x")]);
+    let answers = ask(
+        address,
+        &[
+            Request::List,
+            Request::Host(Host { channel: general.clone(), lease: None }),
+            message("general"),
+            message("x"),
+        ],
+    );
     let [first, second, Response::Delivered { .. }, Response::Error(error)] = &answers[..] else {
         panic!("{answers:?}")
     };

@@ -47,10 +47,7 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("UNHOST\r\n{\"channel_name\": \"general\"}", Request::Unhost { channel_name: name() }),
         ("JOIN\r\n{\"channel_name\": \"general\"}", join(JoinFrom::Last(0))),
         ("JOIN\r\n{\"channel_name\": \"general\", \"after\": 0}", join(JoinFrom::After(0))),
-        (
-            "JOIN\r\n{\"channel_name\": \"general\", \"after\": 9007199254740991}",
-            join(JoinFrom::After((1 << 53) - 1)),
-        ),
+        ("JOIN\r\n{\"channel_name\": \"general\", \"after\": 9007199254740991}", join(JoinFrom::After((1 << 53) - 1))),
         ("JOIN\r\n{\"channel_name\": \"general\", \"history\": 1000}", join(JoinFrom::Last(1000))),
         ("LEAVE\r\n{\"channel_name\": \"general\"}", Request::Leave { channel_name: name() }),
         ("HISTORY\r\n{\"channel_name\": \"general\"}", history(HistoryRange::Last, HISTORY_LIMIT)),

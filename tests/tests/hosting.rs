@@ -1,5 +1,5 @@
 //! A peer server that keeps its channels on a tracker's list: two real processes.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 #[path = "hosting/scripted.rs"]
 mod scripted;

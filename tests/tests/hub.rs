@@ -21,8 +21,8 @@ mod removal;
 use std::net::IpAddr;
 
 use chanwire_core::{
-    endpoint::{Endpoint as _, Misuse, Server, ServerEvent, Ticket},
     Time,
+    endpoint::{Endpoint as _, Misuse, Server, ServerEvent, Ticket},
     hub::{ConnectionId, Effect, Hub, HubLimits, Moment, Peer, Snapshot, StoreCommand, StoreOutcome, Write},
     wire::{
         Address, Channel, ErrorResponse, HistoryRange, Host, JoinFrom, Message, Request, Response, StoredMessage,

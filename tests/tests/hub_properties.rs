@@ -245,7 +245,7 @@ fn live(ops: &[Op], fixed: bool, limit: usize) {
 }
 
 proptest! {
-    #![proptest_config(times(600))]
+    #![proptest_config(times(1500))]
 
     #[test]
     fn the_laws_hold_whatever_happens(ops in vec(op(), 0..60), fixed in any::<bool>(), limit in 2..8_usize) {
@@ -254,7 +254,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(times(200))]
+    #![proptest_config(times(500))]
 
     /// Few names and one place for all, so that requests get into each other's way.
     #[test]

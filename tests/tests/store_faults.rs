@@ -1,6 +1,6 @@
 //! The real binary's store: when its disk is full, when it is killed, when its files are damaged, when it drops what
 //! it need not keep, and when it is copied.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 #[path = "store_faults/backup.rs"]
 mod backup;

@@ -111,7 +111,9 @@ fn read(command: Command, values: &BTreeMap<String, String>) -> Result<Request, 
                 let field = field_of(&fault);
                 problems.push(Problem { field: field.map(Into::into), message: fault.kind.to_string() });
                 let Some(field) = field else { break };
-                match good.get(field) {
+                // A good value stands in only for a field that must be there.
+                let required = command.fields().iter().any(|known| known.name == field && known.required);
+                match good.get(field).filter(|_| required) {
                     Some(value) => payload.insert(field.into(), value.clone()),
                     None => payload.remove(field),
                 };

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use chanwire_core::wire::{Command, Decoder, Item, Request};
 use chanwire_inspect::{
-    Conversation, Direction, Field, FieldKind, Listing, MAX_SUMMARY, Row, RowKind, ValueKind, commands, compose, visible,
+    Conversation, Direction, Field, FieldKind, Listing, MAX_SUMMARY, Row, RowKind, ValueKind, commands, compose,
+    visible,
 };
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::Config};
 

@@ -201,7 +201,8 @@ impl Server {
     /// Decodes as far as there is room for what comes out.
     fn pump(&mut self, now: Time) {
         let mut caught_up = false;
-        while !caught_up && self.has_room() {
+        // Once it closes, what is held back is thrown away undecoded.
+        while !caught_up && self.joins != Joins::Finished && self.has_room() {
             match self.line.next_item() {
                 Some(Item::Frame(frame)) => {
                     let bytes = weight(frame.head, frame.payload);

@@ -1,40 +1,43 @@
-//! `chanwire list`, `host` and `send`: one request, one answer.
+//! `chanwire list`, `host`, `unhost` and `history`: one request, one answer.
 
 use std::{
-    borrow::Cow,
+    env,
     io::{self, Write as _},
+    path::PathBuf,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use chanwire_core::{
     Limits,
     endpoint::{Client, ClientEvent, Endpoint as _},
-    wire::{self, Address, Blame, Channel, Head as _, Message, Request, Response},
+    wire::{self, Address, Blame, Channel, HISTORY_LIMIT, HistoryRange, Request, Response},
 };
 use chanwire_inspect::visible;
 use clap::Args;
-use tokio::{net::TcpStream, time::timeout};
 
-use super::{Failure, Outcome};
+use super::{
+    Failure, Outcome,
+    link::{self, Target},
+    text,
+};
 use crate::{
     clock::Clock,
-    driver::{self, Application, Ending},
+    driver::{self, Application},
 };
 
-/// How long a server may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(10);
+const SERVER_VARIABLE: &str = "CHANWIRE_SERVER";
+const DEFAULT_SERVER: &str = "127.0.0.1:22236";
 
 /// Where the server is, and how its answer is shown.
 #[derive(Debug, Args)]
-struct Ask {
+pub(super) struct Ask {
     /// The server to ask (HOST:PORT)
-    #[arg(long, value_name = "ADDR", env = "CHANWIRE_SERVER", default_value = "127.0.0.1:22236")]
-    server: Address,
+    #[arg(long, value_name = "ADDR", env = SERVER_VARIABLE, default_value = DEFAULT_SERVER)]
+    pub(super) server: Address,
 
     /// Print the answer as one line of JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -57,15 +60,45 @@ pub(super) struct Host {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Send {
-    /// What to say
-    text: String,
-    /// Who says it
-    #[arg(long, short, value_name = "NAME", env = "USER")]
-    user: String,
-    /// The channel; needed where the server hosts more than one at the address that is asked
-    #[arg(long, short, value_name = "NAME")]
-    channel: Option<String>,
+pub(super) struct Unhost {
+    /// The channel's name
+    name: String,
+
+    // An option of its own: the variable must not stand against --data-dir.
+    /// The server to ask (HOST:PORT) [env: CHANWIRE_SERVER] [default: 127.0.0.1:22236]
+    #[arg(long, value_name = "ADDR", conflicts_with = "data_dir")]
+    server: Option<Address>,
+
+    /// Ask the server that keeps its data here instead, as its operator: whoever hosts the channel
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// Print the answer as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Shows the stored messages of a channel: when, the message's id, who, and what.
+///
+/// A server gives as many as fit in one answer, of 256 KiB. For those before or after it, ask again with the first or
+/// last id that was shown.
+#[derive(Debug, Args)]
+pub(super) struct History {
+    /// The channel's name
+    channel: String,
+
+    /// The first messages after this id (0: from the beginning) instead of the last ones
+    #[arg(long, value_name = "ID", conflicts_with = "before")]
+    after: Option<u64>,
+
+    /// The last messages before this id
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u64).range(1..))]
+    before: Option<u64>,
+
+    /// How many at most, 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = HISTORY_LIMIT, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+
     #[command(flatten)]
     ask: Ask,
 }
@@ -83,54 +116,87 @@ impl Host {
     }
 }
 
-impl Send {
+impl Unhost {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
-        let message = Message { username: self.user, message_content: self.text, channel_name: self.channel };
-        self.ask.run(&Request::Message(message))
+        let target = match (self.data_dir, self.server) {
+            (Some(data_dir), _) => Target::Operator(data_dir),
+            (None, Some(server)) => Target::Server(server),
+            (None, None) => {
+                let server = env::var(SERVER_VARIABLE).unwrap_or_else(|_| DEFAULT_SERVER.into());
+                let server = server.parse().map_err(|error| {
+                    Failure::usage(format!("invalid value '{server}' for {SERVER_VARIABLE}: {error}"))
+                })?;
+                Target::Server(server)
+            }
+        };
+        ask(&target, self.json, &Request::Unhost { channel_name: self.name })
+    }
+}
+
+impl History {
+    pub(super) fn run(self) -> Result<Outcome, Failure> {
+        let range = match (self.after, self.before) {
+            (Some(id), _) => HistoryRange::After(id),
+            (None, Some(id)) => HistoryRange::Before(id),
+            (None, None) => HistoryRange::Last,
+        };
+        self.ask.run(&Request::History { channel_name: self.channel, range, limit: self.limit })
     }
 }
 
 impl Ask {
-    fn run(self, request: &Request) -> Result<Outcome, Failure> {
-        let response = self.exchange(request).map_err(|why| format!("{}: {why}", self.server))?;
-        let text = if self.json { format!("{}\n", as_json(&response)) } else { as_text(&response) };
-        let (outcome, printed) = match &response {
-            Response::Error(error) if !self.json => (outcome(error.blame), io::stderr().write_all(text.as_bytes())),
-            Response::Error(error) => (outcome(error.blame), io::stdout().write_all(text.as_bytes())),
-            _ => (Outcome::Done, io::stdout().write_all(text.as_bytes())),
-        };
-        match printed {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(format!("cannot print the answer: {error}").into())
-            }
-            _ => Ok(outcome),
-        }
-    }
-
-    fn exchange(&self, request: &Request) -> Result<Response, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
-        runtime.block_on(async {
-            let connect = TcpStream::connect((self.server.host(), self.server.port()));
-            let connected = timeout(CONNECT, connect).await;
-            let connected = connected.map_err(|_| format!("no connection within {} seconds", CONNECT.as_secs()))?;
-            let mut stream =
-                connected.map_err(|error| format!("cannot connect: {error}; is a server running there?"))?;
-            let clock = Clock::start();
-            let mut client = Client::new(Limits::client());
-            client.send(clock.now(), request).map_err(|misuse| misuse.to_string())?;
-            let mut asking = Asking::default();
-            let ending = driver::drive(&mut client, &mut stream, &mut asking, clock).await;
-            asking.answer.ok_or_else(|| asking.why.unwrap_or_else(|| unanswered(&ending)))
-        })
+    /// Asks and prints the answer.
+    pub(super) fn run(self, request: &Request) -> Result<Outcome, Failure> {
+        ask(&Target::Server(self.server), self.json, request)
     }
 }
 
-fn unanswered(ending: &Ending) -> String {
-    match ending {
-        Ending::Failed(error) => format!("the connection broke before the answer came: {error}"),
-        Ending::Closed | Ending::Reset => "the server closed the connection without an answer".into(),
+fn ask(target: &Target, json: bool, request: &Request) -> Result<Outcome, Failure> {
+    let response = exchange(target, request).map_err(|why| format!("{target}: {why}"))?;
+    report(&response, json)
+}
+
+/// Prints an answer where it belongs, and says how the command ends.
+pub(super) fn report(response: &Response, json: bool) -> Result<Outcome, Failure> {
+    let text = if json { text::as_json(response) } else { text::as_text(response) };
+    let Response::Error(error) = response else {
+        text::print(&text)?;
+        return Ok(Outcome::Done);
+    };
+    if json {
+        text::print(&text)?;
+    } else {
+        // There is nobody left to tell if this cannot be written.
+        let _ = io::stderr().write_all(text.as_bytes());
     }
+    Ok(outcome(error.blame))
+}
+
+const fn outcome(blame: Blame) -> Outcome {
+    match blame {
+        Blame::Request => Outcome::Refused,
+        Blame::Server => Outcome::Unable,
+    }
+}
+
+/// The exit code of a command that failed by such an error.
+pub(super) const fn code(blame: Blame) -> u8 {
+    match blame {
+        Blame::Request => 3,
+        Blame::Server => 4,
+    }
+}
+
+fn exchange(target: &Target, request: &Request) -> Result<Response, String> {
+    link::runtime()?.block_on(async {
+        let mut stream = target.connect().await?;
+        let clock = Clock::start();
+        let mut client = Client::new(Limits::client());
+        client.send(clock.now(), request).map_err(|misuse| misuse.to_string())?;
+        let mut asking = Asking::default();
+        let ending = driver::drive(&mut client, &mut stream, &mut asking, clock).await;
+        asking.answer.ok_or_else(|| asking.why.unwrap_or_else(|| link::unanswered(&ending)))
+    })
 }
 
 /// Waits for one answer.
@@ -158,37 +224,4 @@ impl Application<Client> for Asking {
     fn poll_tell(&mut self, _: &mut Client, _: Clock, _: &mut Context<'_>) -> Poll<()> {
         Poll::Pending
     }
-}
-
-const fn outcome(blame: Blame) -> Outcome {
-    match blame {
-        Blame::Request => Outcome::Refused,
-        Blame::Server => Outcome::Unable,
-    }
-}
-
-/// What the server said, made harmless for a terminal.
-fn as_text(response: &Response) -> String {
-    match response {
-        Response::Channels(channels) if channels.is_empty() => "no channels\n".into(),
-        Response::Channels(channels) => {
-            let names: Vec<_> = channels.iter().map(|channel| visible(&channel.channel_name)).collect();
-            let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-            let line = |(name, channel): (&Cow<'_, str>, &Channel)| format!("{name:width$}  {}\n", channel.address);
-            names.iter().zip(channels).map(line).collect()
-        }
-        Response::Hosted { channel_name } => format!("hosted {}\n", visible(channel_name)),
-        Response::Delivered { timestamp } => format!("delivered {timestamp}\n"),
-        Response::Error(error) => format!("{}: {}\n", visible(&error.error), visible(&error.details)),
-        _ => String::new(),
-    }
-}
-
-/// The answer as one object: its status, and its payload in canonical bytes.
-fn as_json(response: &Response) -> String {
-    let mut frame = Vec::new();
-    response.encode(&mut frame);
-    let status = response.status().name();
-    let payload = frame.get(status.len() + 2..).unwrap_or_default();
-    format!("{{\"status\": \"{status}\", \"payload\": {}}}", String::from_utf8_lossy(payload))
 }

@@ -2,8 +2,13 @@
 
 mod ask;
 mod backup;
+mod chat;
 mod decode;
+mod join;
+mod link;
+mod send;
 mod serve;
+mod text;
 
 use std::process::ExitCode;
 
@@ -33,8 +38,16 @@ enum Command {
     List(ask::List),
     /// Put a channel on a server's list
     Host(ask::Host),
-    /// Send a message to a channel
-    Send(ask::Send),
+    /// Take a channel off a server's list
+    Unhost(ask::Unhost),
+    /// Send a message to a channel, or one for each line of standard input
+    Send(send::Send),
+    /// Show the stored messages of a channel
+    History(ask::History),
+    /// Print the messages of a channel as they come
+    Join(join::Join),
+    /// Talk with the others on a channel
+    Chat(chat::Chat),
     /// Copy a server's messages and channels into a file, while it runs or not
     Backup(backup::Backup),
     /// Show the frames in a recorded stream, and what is wrong with them
@@ -79,7 +92,11 @@ impl Cli {
             Command::Serve(serve) => serve.run(),
             Command::List(list) => list.run(),
             Command::Host(host) => host.run(),
+            Command::Unhost(unhost) => unhost.run(),
             Command::Send(send) => send.run(),
+            Command::History(history) => history.run(),
+            Command::Join(join) => join.run(),
+            Command::Chat(chat) => chat.run(),
             Command::Backup(backup) => backup.run(),
             Command::Decode(decode) => decode.run(),
         };

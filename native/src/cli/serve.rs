@@ -45,8 +45,8 @@ pub(super) struct Serve {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:22280")]
     http: Http,
 
-    /// Another name by which the page may be asked for, beside 127.0.0.1, [::1] and localhost; may be given more
-    /// than once
+    /// Another name by which the page may be asked for, beside those of loopback (127.0.0.1, ::1, localhost); may be
+    /// given more than once
     #[arg(long, value_name = "HOST[:PORT]", value_parser = http_host)]
     http_host: Vec<String>,
 

@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf};
 
+use chanwire_inspect::visible;
 use rusqlite::ErrorCode;
 
 /// Why a store could not be opened, read or written.
@@ -109,7 +110,7 @@ pub(crate) enum StoreError {
     },
 
     /// SQLite could not copy the database.
-    #[error("cannot copy {} to {}: {cause}; {}", from.display(), to.display(), advice(cause))]
+    #[error("cannot copy {} to {}: {}; {}", from.display(), to.display(), shown(cause), advice(cause))]
     Backup {
         /// The database.
         from: PathBuf,
@@ -120,7 +121,7 @@ pub(crate) enum StoreError {
     },
 
     /// SQLite failed.
-    #[error("cannot {action} {}: {cause}; {}", file.display(), advice(cause))]
+    #[error("cannot {action} {}: {}; {}", file.display(), shown(cause), advice(cause))]
     Sqlite {
         /// What was tried, as a verb.
         action: &'static str,
@@ -161,7 +162,7 @@ pub(crate) enum StoreError {
     },
 
     /// Something in the database is nothing that this program writes.
-    #[error("{} is damaged: {what}; restore the data directory from a backup", file.display())]
+    #[error("{} is damaged: {}; restore the data directory from a backup", file.display(), visible(what))]
     Damaged {
         /// The database.
         file: PathBuf,
@@ -193,14 +194,30 @@ impl StoreError {
     }
 }
 
+/// What SQLite says, on one line: it quotes what it cannot read.
+fn shown(cause: &rusqlite::Error) -> String {
+    match cause {
+        // The whole statement is of no use to an operator.
+        rusqlite::Error::SqlInputError { msg, .. } => visible(msg).into_owned(),
+        _ => visible(&cause.to_string()).into_owned(),
+    }
+}
+
 fn advice(cause: &rusqlite::Error) -> &'static str {
-    match cause.sqlite_error_code() {
+    let code = match cause {
+        rusqlite::Error::SqlInputError { error, .. } => Some(error.code),
+        _ => cause.sqlite_error_code(),
+    };
+    match code {
         Some(ErrorCode::DiskFull) => "free some space on its disk",
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             "let this user write the data directory and the files in it"
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "close the other program that has it open",
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => "restore the data directory from a backup",
+        // An unknown error is SQLite's for a file format or a table that is not what it must be.
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown) => {
+            "restore the data directory from a backup"
+        }
         _ => "check its disk",
     }
 }

@@ -98,15 +98,46 @@ fn header(file: &Path) -> io::Result<Vec<u8>> {
 fn check(file: &Path, header: &[u8]) -> Result<(), StoreError> {
     let number = |at: usize| header.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes);
     match (header.starts_with(b"SQLite format 3\0"), number(68), number(60)) {
-        (true, Some(APPLICATION_ID), Some(version)) => check_version(version.cast_signed(), file),
+        (true, Some(APPLICATION_ID), Some(version)) => {
+            check_version(version.cast_signed(), file)?;
+            check_length(file, header)
+        }
         (true, Some(application_id), _) => Err(StoreError::OtherApplication { file: file.to_owned(), application_id }),
         _ => Err(StoreError::NotADatabase { file: file.to_owned() }),
     }
 }
 
-/// Refuses a version that only a later version of this program can have made.
+/// Refuses a database whose end is missing. SQLite does not find that out for less than a page. While there is a log,
+/// what is missing may be in it.
+fn check_length(file: &Path, header: &[u8]) -> Result<(), StoreError> {
+    let mut log = file.as_os_str().to_owned();
+    log.push("-wal");
+    if fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+        return Ok(());
+    }
+    let number = |at: usize| header.get(at..)?.first_chunk().copied().map(u32::from_be_bytes);
+    let page = header.get(16..).and_then(|bytes| bytes.first_chunk().copied().map(u16::from_be_bytes));
+    // The format's way to say 65536.
+    let page = page.map(|size| if size == 1 { 1 << 16 } else { u64::from(size) });
+    // The count of pages is right if these two are the same: then SQLite since 3.7 wrote last.
+    let pages = number(28).filter(|_| number(24) == number(92)).map(u64::from);
+    let expected = page.zip(pages).map_or(0, |(page, pages)| page.saturating_mul(pages));
+    let found = fs::metadata(file).map_err(StoreError::file("read the database", file))?.len();
+    if found < expected {
+        let what = format!("it is cut short, {found} bytes are left of {expected}");
+        return Err(StoreError::Damaged { file: file.to_owned(), what });
+    }
+    Ok(())
+}
+
+/// Refuses a version that only a later version of this program can have made, or none.
 fn check_version(found: i32, file: &Path) -> Result<(), StoreError> {
-    if found > KNOWN { Err(StoreError::Newer { file: file.to_owned(), found, known: KNOWN }) } else { Ok(()) }
+    let file = file.to_owned();
+    match found {
+        1..=KNOWN => Ok(()),
+        ..1 => Err(StoreError::Damaged { file, what: format!("its schema has the version {found}") }),
+        _ => Err(StoreError::Newer { file, found, known: KNOWN }),
+    }
 }
 
 /// Makes a new database under another name and then gives it its own, so that a crash leaves a whole one or none.

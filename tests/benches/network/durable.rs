@@ -15,7 +15,7 @@ use crate::{
 const CONNECTIONS: usize = 50;
 const DEPTHS: [usize; 3] = [1, 16, 64];
 const WARM_UP: Duration = Duration::from_millis(300);
-const MEASURED: Duration = Duration::from_millis(1200);
+const MEASURED: Duration = Duration::from_secs(1);
 
 /// How many times as many messages a second as Redis it should be.
 const TARGET: f64 = 1.0;

@@ -13,7 +13,7 @@ use crate::{
 };
 
 const SUBSCRIBERS: [usize; 2] = [100, 1000];
-const MEASURED: Duration = Duration::from_millis(1500);
+const MEASURED: Duration = Duration::from_secs(1);
 
 /// The latency is measured with this many subscribers, and so many messages a round, one in each interval.
 const LISTENING: usize = 1000;

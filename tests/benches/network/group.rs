@@ -127,7 +127,8 @@ impl<'a> Group<'a> {
             match end {
                 None => {
                     let room = WINDOW.saturating_sub(unheard) / self.system.push_size(self.sent, &self.content);
-                    let room = usize::try_from(room).unwrap_or(usize::MAX).min(depth.saturating_sub(self.sender.open()));
+                    let room =
+                        usize::try_from(room).unwrap_or(usize::MAX).min(depth.saturating_sub(self.sender.open()));
                     if room > 0 {
                         self.send(room);
                     }

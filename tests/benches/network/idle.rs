@@ -41,7 +41,12 @@ pub(crate) fn measure(report: &mut Report, _: usize) {
         let _all = connect(system.as_ref(), CONNECTIONS);
         let after = settled(system.as_ref());
         let each = (after - before) / CONNECTIONS as f64;
-        table.row([Cell::from(system.name()), Cell::number(each, 0), Cell::number(before / 1e6, 1), Cell::number(after / 1e6, 1)]);
+        table.row([
+            Cell::from(system.name()),
+            Cell::number(each, 0),
+            Cell::number(before / 1e6, 1),
+            Cell::number(after / 1e6, 1),
+        ]);
         if system.name() == "chanwire" {
             table.at_most("resident bytes a connection", each, TARGET);
         }

@@ -141,10 +141,8 @@ pub(crate) struct Subscriber {
 impl Subscriber {
     /// Subscribers on these connections, numbered from `first` on.
     pub(crate) fn all(poller: &Poller, streams: Vec<TcpStream>, first: usize) -> Vec<Self> {
-        let subscriber = |(number, stream)| Self {
-            stream: poller.add(stream, first + number, Interest::READABLE),
-            heard: 0,
-        };
+        let subscriber =
+            |(number, stream)| Self { stream: poller.add(stream, first + number, Interest::READABLE), heard: 0 };
         streams.into_iter().enumerate().map(subscriber).collect()
     }
 

@@ -9,10 +9,10 @@
 mod chanwire;
 mod durable;
 mod fan_out;
+mod group;
 mod idle;
 mod load;
 mod nats;
-mod group;
 mod redis;
 mod report;
 mod running;
@@ -26,8 +26,11 @@ use report::Report;
 const USAGE: &str = "\
 usage: cargo bench -p chanwire-tests --bench network -- [--json] [--rounds N] [durable] [fan-out] [stuck] [idle]";
 
+/// Adds its tables to the report, after so many rounds.
+type Part = fn(&mut Report, usize);
+
 /// Every part that can be measured by itself.
-const PARTS: [(&str, fn(&mut Report, usize)); 4] =
+const PARTS: [(&str, Part); 4] =
     [("durable", durable::measure), ("fan-out", fan_out::measure), ("stuck", stuck::measure), ("idle", idle::measure)];
 
 /// How many rounds are measured unless something else is asked for.
@@ -42,7 +45,8 @@ fn main() {
             "--bench" => {}
             "--json" => json = true,
             "--rounds" => {
-                let given = arguments.next().and_then(|count| count.parse().ok()).filter(|count| (1..=100).contains(count));
+                let given =
+                    arguments.next().and_then(|count| count.parse().ok()).filter(|count| (1..=100).contains(count));
                 rounds = given.unwrap_or_else(|| panic!("--rounds takes a number from 1 to 100\n{USAGE}"));
             }
             name if PARTS.iter().any(|(part, _)| *part == name) => wanted.push(name.to_owned()),

@@ -1,8 +1,7 @@
 //! What was measured, for people and for programs.
 
 use std::{
-    fmt,
-    thread,
+    fmt, thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -91,9 +90,7 @@ impl Table {
 
     fn json(&self) -> Value {
         let row = |row: &Vec<Cell>| row.iter().map(Cell::json).collect::<Value>();
-        let verdict = |Verdict { what, value, wanted, met }: &Verdict| {
-            json!({"what": what, "value": value, "wanted": wanted, "met": met})
-        };
+        let verdict = |Verdict { what, value, wanted, met }: &Verdict| json!({"what": what, "value": value, "wanted": wanted, "met": met});
         json!({
             "name": self.name,
             "title": self.title,
@@ -110,7 +107,8 @@ impl fmt::Display for Table {
         let heads = self.columns.iter().map(ToString::to_string).collect::<Vec<_>>();
         let rows = self.rows.iter().map(|row| row.iter().map(Cell::to_string).collect());
         let lines: Vec<Vec<String>> = std::iter::once(heads).chain(rows).collect();
-        let width = |column| lines.iter().filter_map(|line| line.get(column)).map(|cell: &String| cell.chars().count()).max();
+        let width =
+            |column| lines.iter().filter_map(|line| line.get(column)).map(|cell: &String| cell.chars().count()).max();
         let widths: Vec<usize> = (0..self.columns.len()).filter_map(width).collect();
         for line in &lines {
             for (cell, width) in line.iter().zip(&widths) {

@@ -23,7 +23,7 @@ const DEPTH: usize = 16;
 
 /// How many messages are sent, and their size: far more than the kernel's buffers and the server's bound for one reader
 /// hold.
-const MESSAGES: u64 = 6000;
+const MESSAGES: u64 = 4500;
 const SIZE: usize = 1000;
 
 /// The server's bound for what one reader leaves unread, in bytes, and what memory may grow by beside it.

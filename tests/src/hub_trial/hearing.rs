@@ -87,7 +87,8 @@ impl Trial {
         if client.hearing.closed.is_some() {
             return;
         }
-        let why = |(name, _): &(&String, &Join)| format!("The channel '{name}' is no longer hosted here") == error.details;
+        let why =
+            |(name, _): &(&String, &Join)| format!("The channel '{name}' is no longer hosted here") == error.details;
         let (name, join) = client.hearing.joined.iter().find(why).expect("a channel that was joined");
         assert_eq!(error, ErrorResponse::server("Channel removed", error.details.clone()));
         assert!(join.gone, "'{name}' has not gone");
@@ -136,7 +137,11 @@ impl Trial {
             for (name, join) in &client.hearing.joined {
                 assert!(!join.gone, "connection {id} hears '{name}', which has gone");
                 if self.trusted {
-                    assert_eq!(join.next, self.disk.last_id(name) + 1, "how much of '{name}' connection {id} has heard");
+                    assert_eq!(
+                        join.next,
+                        self.disk.last_id(name) + 1,
+                        "how much of '{name}' connection {id} has heard"
+                    );
                 }
             }
         }

@@ -131,9 +131,11 @@ impl Trial {
                 if failed && bytes == encode(&not_stored()) => {}
             (_, Request::Join { .. } | Request::History { .. })
                 if give_up && bytes == encode(&Response::Error(history_failed())) => {}
-            (_, Request::History { channel_name, range, limit }) if let Some(told) = self.told_page.take_if(|told| {
-                told.query.channel_name == *channel_name && !bytes.starts_with(b"REQUEST_ERROR")
-            }) => {
+            (_, Request::History { channel_name, range, limit })
+                if let Some(told) = self.told_page.take_if(|told| {
+                    told.query.channel_name == *channel_name && !bytes.starts_with(b"REQUEST_ERROR")
+                }) =>
+            {
                 let (_, known) = self.model.log(channel_name);
                 check_history(&bytes, &told, &self.disk, known, (channel_name, *range, *limit));
             }
@@ -254,7 +256,8 @@ impl Trial {
     pub(super) fn check_finished(&mut self, finished: Finished) {
         let Finished { outcome, hosts, unhosts, mut messages } = finished;
         for name in hosts {
-            let is_its = |request: &Request| matches!(request, Request::Host(host) if host.channel.channel_name == name);
+            let is_its =
+                |request: &Request| matches!(request, Request::Host(host) if host.channel.channel_name == name);
             assert!(self.forget_gone(is_its), "the HOST of '{name}' was with the store and is not answered");
         }
         for name in unhosts {

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Shutdown, SocketAddr, TcpStream},
 };
 
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket, sockopt::set_socket_recv_buffer_size};
 use serde_json::Value;
 
 use super::DEADLINE;
@@ -48,6 +48,18 @@ impl Answer {
         self.status == "OK"
     }
 
+    /// The id of a push; 0 if it is none.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.payload.get("id").and_then(Value::as_u64).unwrap_or_default()
+    }
+
+    /// What a push says, empty if it is none.
+    #[must_use]
+    pub fn content(&self) -> &str {
+        self.text("message_content")
+    }
+
     fn text(&self, name: &str) -> &str {
         self.payload.get(name).and_then(Value::as_str).unwrap_or_default()
     }
@@ -74,6 +86,19 @@ impl Peer {
     pub fn connect_from(own: IpAddr, address: SocketAddr) -> Self {
         let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
         bind(&socket, &SocketAddr::new(own, 0)).expect("an address of this machine");
+        connect(&socket, &address).unwrap_or_else(|error| panic!("{address}: {error}"));
+        Self::new(socket.into())
+    }
+
+    /// Connects with a receive buffer so small that the kernel holds little of what is not read.
+    ///
+    /// # Panics
+    ///
+    /// If nobody listens there.
+    #[must_use]
+    pub fn connect_narrow(address: SocketAddr) -> Self {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        set_socket_recv_buffer_size(&socket, 4096).expect("a socket without a connection");
         connect(&socket, &address).unwrap_or_else(|error| panic!("{address}: {error}"));
         Self::new(socket.into())
     }
@@ -165,6 +190,21 @@ impl Peer {
     pub fn ask(&mut self, bytes: impl AsRef<[u8]>) -> Answer {
         self.send(bytes);
         self.answer()
+    }
+
+    /// As many bytes.
+    ///
+    /// # Panics
+    ///
+    /// If they do not come.
+    pub fn exactly(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.unread);
+        self.unread = bytes.split_off(bytes.len().min(count));
+        let read = bytes.len();
+        bytes.resize(count, 0);
+        let rest = bytes.get_mut(read..).unwrap_or_default();
+        self.stream.read_exact(rest).unwrap_or_else(|error| panic!("not {count} bytes: {error}"));
+        bytes
     }
 
     /// All that comes up to the end of the stream.

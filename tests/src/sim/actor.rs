@@ -1,10 +1,10 @@
 //! Those who connect: what they do next, and what they make of what they hear.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use chanwire_core::{
     endpoint::{Breach, Client, ClientEvent, Endpoint as _},
-    wire::{FaultKind, Request},
+    wire::{FaultKind, Host, JoinFrom, Request},
 };
 use fastrand::Rng;
 
@@ -17,8 +17,11 @@ use super::{
     world::{Event, Near, Side, World},
 };
 
-/// LIST, HOST, MESSAGE, LIST: what every client asks when nothing goes wrong any more.
-const LAST_ROUND: usize = 4;
+/// LIST, HOST, MESSAGE, JOIN, HISTORY, LIST: what every client asks when nothing goes wrong any more.
+const LAST_ROUND: usize = 6;
+
+/// How often a client looks whether it has heard all, in milliseconds.
+const LISTEN: u64 = 300;
 
 /// The longest pause before somebody connects again, in milliseconds; or longer, if the plan has longer ones.
 const RECONNECT: u64 = 1000;
@@ -37,6 +40,12 @@ pub(super) struct Actor {
     is_due: bool,
     /// How many requests of the last round it has sent on this connection.
     asked_last: usize,
+    /// It has made its last change: HOST and MESSAGE are not asked for again on another connection.
+    has_changed: bool,
+    /// All of the last round was answered, and all that it joined was heard.
+    has_heard: bool,
+    /// The last id that it was pushed of each channel.
+    seen: BTreeMap<String, u64>,
     /// It has seen enough.
     pub(super) done: bool,
 }
@@ -46,7 +55,19 @@ impl Actor {
         let listener = usize::from(rng.u8(0..4) == 0);
         let left = if is_rogue { rng.usize(1..=3) } else { plan.requests };
         let peer = plan::peer(rng);
-        Self { peer, listener, is_rogue, left, link: None, is_due: false, asked_last: 0, done: false }
+        Self {
+            peer,
+            listener,
+            is_rogue,
+            left,
+            link: None,
+            is_due: false,
+            asked_last: 0,
+            has_changed: false,
+            has_heard: false,
+            seen: BTreeMap::new(),
+            done: false,
+        }
     }
 }
 
@@ -82,7 +103,7 @@ impl World {
                 };
                 self.connect(number, near);
                 if let Some(actor) = self.actors.get_mut(number) {
-                    (actor.link, actor.asked_last) = (Some(link), 0);
+                    (actor.link, actor.asked_last, actor.has_heard) = (Some(link), 0, false);
                     actor.left = actor.left.saturating_sub(usize::from(is_rogue));
                 }
                 if !is_rogue {
@@ -121,7 +142,8 @@ impl World {
             }
             _ => {
                 for _ in 0..count {
-                    let request = workload::request(&self.plan, &mut self.judge, link, &mut self.rng);
+                    let Some(actor) = self.actors.get(number) else { return };
+                    let request = workload::request(&self.plan, &mut self.judge, link, &actor.seen, &mut self.rng);
                     self.ask(link, &request);
                 }
             }
@@ -133,9 +155,19 @@ impl World {
     fn ask_last(&mut self, number: usize, link: u64) {
         let Some(actor) = self.actors.get(number) else { return };
         for asked in actor.asked_last..LAST_ROUND {
+            let name = self.plan.name(&mut self.rng);
+            let Some(actor) = self.actors.get(number) else { return };
             let request = match asked {
-                1 => Request::Host(self.plan.channel(&mut self.rng)),
-                2 => self.judge.compose(link, Some(self.plan.name(&mut self.rng)), "the last"),
+                1 if !actor.has_changed => Request::Host(Host {
+                    channel: self.plan.channel(&mut self.rng),
+                    lease: self.plan.lease(&mut self.rng),
+                }),
+                2 if !actor.has_changed => self.judge.compose(link, Some(name), "the last"),
+                3 if self.plan.living > 0 => {
+                    let from = actor.seen.get(&name).map_or(JoinFrom::Last(1000), |seen| JoinFrom::After(*seen));
+                    Request::Join { channel_name: name, from }
+                }
+                4 if self.plan.living > 0 => workload::history(name, &mut self.rng),
                 _ => Request::List,
             };
             if !self.ask(link, &request) {
@@ -144,9 +176,29 @@ impl World {
             }
             if let Some(actor) = self.actors.get_mut(number) {
                 actor.asked_last = asked + 1;
+                actor.has_changed |= asked == 2;
             }
         }
+        if !self.has_heard_all(link) {
+            if let Some(actor) = self.actors.get_mut(number).filter(|actor| !actor.is_due) {
+                actor.is_due = true;
+                self.within(LISTEN, Event::Act(number));
+            }
+            return;
+        }
+        if let Some(actor) = self.actors.get_mut(number) {
+            actor.has_heard = true;
+        }
         self.with_client(link, |client, now| client.shutdown(now));
+    }
+
+    /// Whether everything is answered on a connection, and all is pushed that is known of the channels it joined.
+    fn has_heard_all(&mut self, link: u64) -> bool {
+        let near = self.links.get(&link).and_then(|link| link.near.as_ref());
+        let Some(Near::Honest(socket)) = near else { return false };
+        let answered = socket.end.endpoint.in_flight() == 0;
+        let known = self.judge.known.clone();
+        answered && self.judge.ledger(link).heard.has_all(&known)
     }
 
     /// `false` if the client must not send now.
@@ -193,7 +245,12 @@ impl World {
                     broken = true;
                 }
                 ClientEvent::Broken(breach) => panic!("connection {id}: {breach}"),
-                ClientEvent::Push(message) => panic!("nobody has joined, and this is pushed: {message:?}"),
+                ClientEvent::Push(message) => {
+                    self.judge.heard(id, &message, &self.storage.disk);
+                    if let Some(actor) = self.actors.get_mut(link.actor) {
+                        actor.seen.insert(message.channel_name, message.id);
+                    }
+                }
                 ClientEvent::Ended { unanswered } => {
                     self.judge.tally.unknown += unanswered;
                     // An end of the stream, and nothing was cut, lost or given up.
@@ -214,7 +271,7 @@ impl World {
         let calm = self.calm.is_some();
         if let Some(actor) = self.actors.get_mut(number) {
             actor.link = None;
-            actor.done |= calm && actor.asked_last == LAST_ROUND && unanswered == 0;
+            actor.done |= calm && actor.has_heard && unanswered == 0;
             actor.done |= calm && actor.is_rogue;
         }
         self.act_soon(number);

@@ -1,16 +1,21 @@
 //! The one checker of every run: it watches what is asked, stored and answered, and knows the laws.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use chanwire_core::{
-    endpoint::Reply,
-    hub::{ChannelRecord, StoreOutcome, Write},
-    wire::{Blame, Channel, ErrorResponse, Message, Request, Response, StoredMessage, Timestamp, canonical},
+    Time,
+    endpoint::{Pushes, Reply},
+    hub::{ChannelRecord, Moment, Query, StoreOutcome, Write},
+    wire::{
+        Blame, Command, Decoder, ErrorResponse, HistoryRange, Host, Item, JoinFrom, Message, Request, Response, Status,
+        StoredMessage, Timestamp, canonical,
+    },
 };
 
 use super::{
+    hearing, later,
     ledger::{Ledger, Slot},
-    plan, tally::Tally,
+    tally::Tally,
     versions::Versions,
 };
 use crate::store::Disk;
@@ -25,6 +30,14 @@ use crate::store::Disk;
 /// - LIST shows the directory as it was stored at one moment: not before anything that anybody was shown or had
 ///   acknowledged before it was asked, and not later than now; errors follow the same rule;
 /// - HOST is OK only while the store holds it;
+/// - a channel is taken off the list by its host, or when its lease has ended, which counts from the last HOST and from
+///   the server's start; and it is then;
+/// - what is pushed or shown by HISTORY is in the store, as it is there;
+/// - pushes come only to who has joined, from `first_id` on, each id once and in order, and all that are known in the
+///   end; none comes after the answer to LEAVE, and an end of stream waits for what the answer to JOIN promised;
+/// - HISTORY shows what was asked for, of a channel that ends not before anything that anybody was shown;
+/// - `Slow consumer` is told to who leaves more unread than the limit or whose page cannot be read, `Channel removed`
+///   to who has joined a channel that has gone, after all that is known of it; and both to nobody else;
 /// - SERVER_ERROR is answered only to what the hub had when the store failed.
 #[derive(Debug, Default)]
 pub(super) struct Judge {
@@ -35,9 +48,23 @@ pub(super) struct Judge {
     floor: usize,
     messages: Vec<Fact>,
     /// The HOSTs that a hub was told of.
-    hosts: Vec<(Channel, IpAddr)>,
+    hosts: Vec<(Host, IpAddr, Time)>,
+    /// The UNHOSTs that a hub was told of.
+    unhosts: Vec<(String, IpAddr)>,
+    /// When each channel's host last sent a HOST that was answered OK.
+    renewed: BTreeMap<String, Time>,
+    /// The last id that anybody was shown of each channel.
+    pub(super) known: BTreeMap<String, u64>,
+    /// The channels that left this server, the version of the directory by which they did, and what was known of them.
+    left: Vec<(usize, String, u64)>,
+    /// When the server last started.
+    pub(super) started: Time,
+    /// The channels of the pages that the hub was told cannot be read, since it was last told anything.
+    pub(super) failed_pages: Vec<String>,
     /// The last message of a connection in a channel.
     order: BTreeMap<(u64, String), usize>,
+    /// How many channels a connection may join.
+    pub(super) max_joins: usize,
     /// How often a hub was told that the store failed.
     failures: u64,
 }
@@ -48,12 +75,19 @@ struct Fact {
     link: u64,
     message: Message,
     given: Option<Timestamp>,
+    /// The latest version of the directory that anybody was shown when the hub was told of it.
+    floor: usize,
     stored: Option<StoredMessage>,
     delivered: Option<Timestamp>,
     answered: bool,
 }
 
 impl Judge {
+    /// Of a server on which a connection may join so many channels.
+    pub(super) fn new(max_joins: usize) -> Self {
+        Self { max_joins, ..Self::default() }
+    }
+
     /// A message that says something which no other says.
     pub(super) fn compose(&mut self, link: u64, channel_name: Option<String>, filler: &str) -> Request {
         let message_content = format!("{} {filler}", self.messages.len());
@@ -62,6 +96,7 @@ impl Judge {
             link,
             message: message.clone(),
             given: None,
+            floor: 0,
             stored: None,
             delivered: None,
             answered: false,
@@ -74,15 +109,21 @@ impl Judge {
         self.ledgers.entry(link).or_default()
     }
 
-    /// The hub is told of a request, at this wall time.
-    pub(super) fn given(&mut self, link: u64, slot: usize, peer: IpAddr, at: Timestamp) {
+    /// The hub is told of a request.
+    pub(super) fn given(&mut self, link: u64, slot: usize, peer: IpAddr, at: Moment) {
         let (floor, failures) = (self.floor, self.failures);
         self.tally.requests += 1;
+        let request = self.ledger(link).slot(slot).request.clone();
+        let known = request.as_ref().and_then(joined_name).map_or(0, |name| self.known_of(name));
         let slot = self.ledger(link).slot(slot);
-        (slot.floor, slot.failures) = (floor, failures);
-        match slot.request.clone() {
-            Some(Request::Host(channel)) => self.hosts.push((channel, canonical(peer))),
-            Some(Request::Message(message)) => self.fact(&message.message_content).1.given = Some(at),
+        (slot.floor, slot.failures, slot.known, slot.at) = (floor, failures, known, at.time);
+        match request {
+            Some(Request::Host(host)) => self.hosts.push((host, canonical(peer), at.time)),
+            Some(Request::Unhost { channel_name }) => self.unhosts.push((channel_name, canonical(peer))),
+            Some(Request::Message(message)) => {
+                let (_, fact) = self.fact(&message.message_content);
+                (fact.given, fact.floor) = (Some(at.wall), floor);
+            }
             _ => {}
         }
     }
@@ -92,33 +133,100 @@ impl Judge {
         self.failures += u64::from(*outcome == StoreOutcome::Failed);
     }
 
+    /// The hub is told what was read.
+    pub(super) fn told_page(&mut self, query: &Query, works: bool) {
+        if !works {
+            self.failures += 1;
+            self.failed_pages.push(query.channel_name.clone());
+        }
+    }
+
     /// These became durable just now.
-    pub(super) fn became_durable(&mut self, writes: &[Write], disk: &Disk) {
+    pub(super) fn became_durable(&mut self, now: Time, writes: &[Write], disk: &Disk) {
         for write in writes {
             match write {
                 Write::PutChannel(record) => self.check_put(record),
+                Write::RemoveChannel(name) => self.check_remove(now, name),
                 Write::Append(message) => self.check_append(message),
             }
         }
-        if writes.iter().any(|write| matches!(write, Write::PutChannel(_))) {
+        if writes.iter().any(|write| !matches!(write, Write::Append(_))) {
             self.tally.listed += 1;
+            let before: Vec<String> = self.versions.last().names().cloned().collect();
+            let was_here = before.into_iter().filter(|name| self.versions.last().lives_here(name));
+            let was_here: Vec<String> = was_here.collect();
             self.versions.push(disk.snapshot());
+            for name in was_here.into_iter().filter(|name| !self.versions.last().lives_here(name)) {
+                let known = self.known_of(&name);
+                self.left.push((self.versions.latest(), name, known));
+            }
         }
     }
 
     fn check_put(&mut self, record: &ChannelRecord) {
         let channel = &record.channel;
-        let asked = self.hosts.iter().any(|(asked, from)| asked == channel && *from == record.registered_from);
+        let before = self.versions.last().record(&channel.channel_name);
+        if let Some(before) = before
+            && (&before.channel, before.registered_from) == (channel, record.registered_from)
+        {
+            // Its host sets the lease and nothing else.
+            let sets = |(host, from, _): &(Host, IpAddr, Time)| {
+                let same = host.channel.channel_name == channel.channel_name
+                    && host.channel.address.same_place(&channel.address);
+                same && host.lease == record.lease && is_host(before, *from)
+            };
+            assert!(self.hosts.iter().any(sets), "{before:?} becomes {record:?}, and nobody asked for it");
+            return;
+        }
+        let asked = self.hosts.iter().any(|(host, from, _)| {
+            (&host.channel, host.lease, Some(*from)) == (channel, record.lease, record.registered_from)
+        });
         assert!(asked, "{record:?} is stored, and nobody asked for it");
-        if let Some(before) = self.versions.last().record(&channel.channel_name) {
-            let peer = record.registered_from;
-            let its_host = before.registered_from == peer || before.channel.address.is_at(peer);
+        if let (Some(before), Some(peer)) = (before, record.registered_from) {
+            let its_host = is_host(before, peer);
             assert!(its_host, "{before:?} becomes {record:?}, and not by its host");
         }
     }
 
+    fn check_remove(&mut self, now: Time, name: &str) {
+        let Some(record) = self.versions.last().record(name) else { panic!("'{name}' is removed and was not there") };
+        if self.unhosts.iter().any(|(asked, from)| asked == name && is_host(record, *from)) {
+            return;
+        }
+        let Some(lease) = record.lease else { panic!("{record:?} is removed, and its host did not ask for it") };
+        let counted = self.renewed.get(name).copied().unwrap_or_default().max(self.started);
+        let end = counted.after(Duration::from_secs(lease.into()));
+        assert!(now >= end, "{record:?} is removed before the end of its lease at {end:?}");
+        self.tally.ended_leases += 1;
+    }
+
+    /// In the end no channel is listed whose lease has ended long ago.
+    pub(super) fn check_leases(&self, now: Time, calm: Option<Time>) {
+        for record in self.versions.last().records() {
+            let Some(lease) = record.lease else { continue };
+            let name = &record.channel.channel_name;
+            let hosts = self.hosts.iter().filter(|(host, _, _)| host.channel.channel_name == *name);
+            let last = hosts.map(|(_, _, at)| *at).max().unwrap_or_default();
+            let counted = last.max(self.started).max(later(calm.unwrap_or_default(), 25_000));
+            let end = counted.after(Duration::from_secs(u64::from(lease) + 10));
+            assert!(now <= end, "{record:?} is listed, and its lease ended before {end:?}");
+        }
+    }
+
+    fn known_of(&self, name: &str) -> u64 {
+        self.known.get(name).copied().unwrap_or(0)
+    }
+
+    /// Somebody is shown that a channel has messages up to this id.
+    fn know(&mut self, name: &str, id: u64) {
+        let known = self.known.entry(name.into()).or_default();
+        *known = id.max(*known);
+    }
+
     fn check_append(&mut self, stored: &StoredMessage) {
-        let here = self.versions.last().record(&stored.channel_name).is_some();
+        let floor = self.fact(&stored.message_content).1.floor;
+        // It may have gone since the message was taken.
+        let here = self.versions.find(floor, |version| version.record(&stored.channel_name).is_some()).is_some();
         let (number, fact) = self.fact(&stored.message_content);
         assert_eq!(fact.stored, None, "{stored:?} is stored a second time");
         assert!(!fact.answered, "{stored:?} is stored, and its answer was given before");
@@ -141,24 +249,41 @@ impl Judge {
     /// The hub answers.
     pub(super) fn replied(&mut self, link: u64, index: usize, reply: &Reply, disk: &Disk) {
         let ledger = self.ledgers.entry(link).or_default();
-        let Slot { request, floor, failures, .. } = ledger.slot(index);
-        let (floor, failures) = (*floor, *failures);
+        let slot = ledger.slot(index);
+        assert!(!slot.is_decided, "a second answer to {:?}", slot.request);
+        let Slot { request, floor, failures, known, .. } = slot;
+        let (floor, failures, known) = (*floor, *failures, *known);
         let Some(request) = request.clone() else { panic!("slot {index} of connection {link} has no request") };
         ledger.check_turn(index, &request);
+        ledger.slot(index).is_decided = true;
         let from = floor.max(ledger.floor);
         let shown = match (&request, reply) {
             (Request::Message(message), Reply::Response(Response::Delivered { timestamp })) => {
                 self.tally.delivered += 1;
                 let (_, fact) = self.fact(&message.message_content);
-                let stored = fact.stored.as_ref().map(|stored| stored.timestamp);
-                assert_eq!(stored, Some(*timestamp), "{message:?} is acknowledged, and this is what is stored");
+                let stored = fact.stored.clone();
+                let at = stored.as_ref().map(|stored| stored.timestamp);
+                assert_eq!(at, Some(*timestamp), "{message:?} is acknowledged, and this is what is stored");
                 fact.delivered = Some(*timestamp);
+                if let Some(stored) = stored {
+                    self.know(&stored.channel_name, stored.id);
+                }
                 from
             }
-            (Request::Host(channel), Reply::Response(Response::Hosted { channel_name })) => {
+            (Request::Host(Host { channel, lease }), Reply::Response(Response::Hosted { channel_name })) => {
                 self.tally.hosted += 1;
                 assert_eq!(channel_name, &channel.channel_name);
-                let stored = disk.channel(channel_name).map(|record| &record.channel.address);
+                let peer = self.ledger(link).peer;
+                let stored = disk.channel(channel_name);
+                if let (Some(record), Some(peer)) = (stored, peer)
+                    && is_host(record, peer)
+                {
+                    assert_eq!(record.lease, *lease, "{channel:?} is acknowledged");
+                    let at = self.ledger(link).slot(index).at;
+                    let renewed = self.renewed.entry(channel_name.clone()).or_default();
+                    *renewed = at.max(*renewed);
+                }
+                let stored = stored.map(|record| &record.channel.address);
                 let held = stored.is_some_and(|stored| stored.same_place(&channel.address));
                 assert!(held, "{channel:?} is acknowledged, and {stored:?} is stored");
                 self.find(from, &request, |version| version.hosts_at(channel_name, &channel.address))
@@ -167,7 +292,33 @@ impl Judge {
                 self.tally.lists += 1;
                 self.find(from, &request, |version| version.listed == **bytes)
             }
-            (_, Reply::Response(Response::Error(error))) => self.check_error(&request, error, from, failures, link),
+            (Request::Unhost { channel_name }, Reply::Response(Response::Removed { channel_name: removed })) => {
+                self.tally.unhosted += 1;
+                assert_eq!(removed, channel_name);
+                assert_eq!(disk.channel(removed), None, "'{removed}' is removed, and stored");
+                self.find(from, &request, |version| version.record(removed).is_none())
+            }
+            (
+                Request::Join { channel_name, from: start },
+                Reply::Response(Response::Joined { first_id, last_id, .. }),
+            ) => {
+                let shown = self.find(from, &request, |version| version.lives_here(channel_name));
+                self.joined(link, channel_name, *start, (*first_id, *last_id), (known, shown), disk);
+                shown
+            }
+            (Request::Leave { channel_name }, Reply::Response(Response::Left { channel_name: left })) => {
+                self.tally.leaves += 1;
+                assert_eq!(left, channel_name);
+                self.ledger(link).given.leave(left);
+                self.find(from, &request, |version| version.lives_here(left))
+            }
+            (Request::History { channel_name, range, limit }, Reply::Encoded(bytes)) => {
+                self.check_history(channel_name, *range, *limit, bytes, known, disk);
+                self.find(from, &request, |version| version.lives_here(channel_name))
+            }
+            (_, Reply::Response(Response::Error(error))) => {
+                self.check_error(&request, error, from, (failures, known), link)
+            }
             _ => panic!("{request:?} is answered {reply:?}"),
         };
         self.floor = self.floor.max(shown);
@@ -176,22 +327,137 @@ impl Judge {
         }
         let ledger = self.ledger(link);
         ledger.floor = ledger.floor.max(shown);
-        ledger.reply(index, encode(reply));
+    }
+
+    fn joined(
+        &mut self,
+        link: u64,
+        name: &str,
+        from: JoinFrom,
+        (first_id, last_id): (u64, u64),
+        (known, version): (u64, usize),
+        disk: &Disk,
+    ) {
+        self.tally.joins += 1;
+        let stored = disk.last_id(name);
+        assert!((known..=stored).contains(&last_id), "the last id of '{name}' is {last_id}, not {known} to {stored}");
+        let first = match from {
+            JoinFrom::After(after) => {
+                self.tally.rejoins += 1;
+                assert!(after <= last_id, "'{name}' is joined after {after}, and ends at {last_id}");
+                after + 1
+            }
+            JoinFrom::Last(count) => (last_id + 1).saturating_sub(count.into()).max(1),
+        };
+        assert_eq!(first_id, first, "the first id of '{name}', which ends at {last_id}, from {from:?} on");
+        self.know(name, last_id);
+        self.ledger(link).given.join(name, first_id, last_id, version);
+    }
+
+    fn check_history(&mut self, name: &str, range: HistoryRange, limit: u16, bytes: &[u8], known: u64, disk: &Disk) {
+        self.tally.histories += 1;
+        let mut decoder = Decoder::<Status>::new(usize::MAX);
+        decoder.feed(bytes);
+        let Some(Item::Frame(frame)) = decoder.next_item() else { panic!("no frame: '{}'", bytes.escape_ascii()) };
+        let Ok(Response::History { channel_name, messages }) =
+            Response::decode(Command::History, frame.head, frame.payload)
+        else {
+            panic!("no answer to HISTORY: '{}'", bytes.escape_ascii())
+        };
+        assert_eq!(channel_name, name);
+        messages.iter().for_each(|message| hearing::check_durable(message, disk));
+        let ids: Vec<u64> = messages.iter().map(|message| message.id).collect();
+        let limit = u64::from(limit);
+        // What is known of its end when it is read lies between what was shown and what is stored.
+        let fits = |end: u64| {
+            let (first, last) = match range {
+                HistoryRange::After(id) => (id + 1, end.min(id + limit)),
+                HistoryRange::Before(id) => (id.min(end + 1).saturating_sub(limit), end.min(id - 1)),
+                HistoryRange::Last => ((end + 1).saturating_sub(limit), end),
+            };
+            ids.iter().copied().eq(first.max(1)..=last)
+        };
+        let so = (known..=disk.last_id(name)).any(fits);
+        assert!(so, "HISTORY of '{name}', {range:?}, at most {limit}: {ids:?}, and {known} is known");
+        if let Some(last) = ids.last() {
+            self.know(name, *last);
+        }
+    }
+
+    /// The hub pushes to a connection. Returns how many messages.
+    pub(super) fn pushed(&mut self, link: u64, pushes: &Pushes, disk: &Disk) -> u64 {
+        let messages = hearing::messages(pushes);
+        for message in &messages {
+            self.ledger(link).given.push(message, disk);
+            self.know(&message.channel_name, message.id);
+        }
+        messages.len() as u64
+    }
+
+    /// The hub closes a connection because a channel has gone.
+    pub(super) fn removed(&mut self, link: u64, error: &ErrorResponse) {
+        self.tally.removed_readers += 1;
+        assert_eq!(error.error, "Channel removed");
+        let Some(name) = error.details.split('\'').nth(1) else { panic!("{error} names no channel") };
+        let joins = &mut self.ledgers.entry(link).or_default().given;
+        let Some((next, version)) = joins.of(name) else { panic!("connection {link} has not joined '{name}'") };
+        let left = self.left.iter().find(|(at, left, _)| *at > version && left == name);
+        let Some((_, _, known)) = left else {
+            panic!("connection {link} is told that '{name}' has gone, and it has not")
+        };
+        assert!(next > *known, "'{name}' has gone, and {known} is known of it, and connection {link} awaits {next}");
+        joins.clear();
+    }
+
+    /// The hub closes a connection because it has nothing to push.
+    pub(super) fn gave_up(&mut self, link: u64, error: &ErrorResponse) {
+        self.tally.unread_replays += 1;
+        assert_eq!(error.error, "Slow consumer");
+        let joins = &mut self.ledgers.entry(link).or_default().given;
+        let page = self.failed_pages.iter().position(|name| joins.has_joined(name));
+        let Some(page) = page else { panic!("connection {link} is told '{error}', and nothing has failed") };
+        self.failed_pages.remove(page);
+        joins.clear();
+    }
+
+    /// The hub has nothing more for a connection whose peer has ended.
+    pub(super) fn finished(&mut self, link: u64) {
+        let ledger = self.ledger(link);
+        assert!(ledger.ended, "connection {link} is finished, and its peer has not ended");
+        ledger.given.check_promised();
+        let had_joined = ledger.given.count() > 0;
+        ledger.given.clear();
+        self.tally.finished_readers += u64::from(had_joined);
+    }
+
+    /// A client takes a push.
+    pub(super) fn heard(&mut self, link: u64, message: &StoredMessage, disk: &Disk) {
+        self.tally.heard += 1;
+        self.ledger(link).heard.push(message, disk);
     }
 
     /// Returns the version of the directory that justifies the error.
-    fn check_error(&mut self, request: &Request, error: &ErrorResponse, from: usize, failures: u64, link: u64) -> usize {
+    fn check_error(
+        &mut self,
+        request: &Request,
+        error: &ErrorResponse,
+        from: usize,
+        (failures, known): (u64, u64),
+        link: u64,
+    ) -> usize {
         if error.blame == Blame::Server {
             self.tally.server_errors += 1;
             assert_eq!(error.error, "Database connection failed");
-            assert_ne!(*request, Request::List, "LIST needs no store");
+            let needs_none = matches!(request, Request::List | Request::Leave { .. });
+            assert!(!needs_none, "{request:?} needs no store");
             assert!(self.failures > failures, "{request:?} is answered {error}, and the store has not failed since");
             return from;
         }
         self.tally.refused += 1;
-        let listener = self.ledger(link).listener;
+        let ledger = self.ledgers.entry(link).or_default();
+        let (listener, peer, given) = (ledger.listener, ledger.peer, &ledger.given);
         match (request, &*error.error) {
-            (Request::Host(channel), "Channel already exists") => self.find(from, error, |version| {
+            (Request::Host(Host { channel, .. }), "Channel already exists") => self.find(from, error, |version| {
                 let listed = version.record(&channel.channel_name);
                 listed.is_some_and(|listed| error.details.ends_with(&listed.channel.address.to_string()))
             }),
@@ -201,18 +467,36 @@ impl Judge {
                 self.find(from, error, |version| version.record(name).is_none())
             }
             (Request::Message(Message { channel_name: Some(name), .. }), "Channel hosted elsewhere") => {
-                self.find(from, error, |version| {
-                    let listed = version.record(name);
-                    listed.is_some_and(|listed| {
-                        (0..plan::LISTENERS).all(|listener| !plan::lives_at(listener, &listed.channel))
-                    })
-                })
+                self.find(from, error, |version| version.record(name).is_some() && !version.lives_here(name))
             }
             (Request::Message(Message { channel_name: None, .. }), "Channel not found") => {
                 self.find(from, error, |version| version.living_at(listener) == 0)
             }
             (Request::Message(Message { channel_name: None, .. }), "Invalid payload") => {
                 self.find(from, error, |version| version.living_at(listener) > 1)
+            }
+            (Request::Unhost { channel_name }, "Channel not found") => {
+                self.find(from, error, |version| version.record(channel_name).is_none())
+            }
+            (Request::Unhost { channel_name }, "Not the channel's host") => self.find(from, error, |version| {
+                let listed = version.record(channel_name);
+                listed.is_some_and(|listed| peer.is_none_or(|peer| !is_host(listed, peer)))
+            }),
+            (Request::Join { channel_name, .. }, "Already joined") if given.has_joined(channel_name) => from,
+            (Request::Leave { channel_name }, "Not joined") if !given.has_joined(channel_name) => from,
+            (Request::Join { .. }, "Limit reached") if given.count() >= self.max_joins => from,
+            // How far the channel goes is told, and it goes at least as far as anybody was shown.
+            (Request::Join { channel_name, from: JoinFrom::After(after) }, "Invalid payload") => {
+                let end = error.details.rsplit(' ').next().and_then(|end| end.parse::<u64>().ok());
+                let Some(end) = end else { panic!("{request:?} is answered {error}") };
+                assert!(end < *after && end >= known, "{request:?} is answered {error}, and {known} is known");
+                self.find(from, error, |version| version.lives_here(channel_name))
+            }
+            (request, "Channel not found") if let Some(name) = joined_name(request) => {
+                self.find(from, error, |version| version.record(name).is_none())
+            }
+            (request, "Channel hosted elsewhere") if let Some(name) = joined_name(request) => {
+                self.find(from, error, |version| version.record(name).is_some() && !version.lives_here(name))
             }
             _ => panic!("{request:?} is answered {error}"),
         }
@@ -247,6 +531,22 @@ impl Judge {
             }
         }
     }
+}
+
+/// The channel that a request joins, leaves or reads.
+const fn joined_name(request: &Request) -> Option<&String> {
+    match request {
+        Request::Join { channel_name, .. }
+        | Request::Leave { channel_name }
+        | Request::History { channel_name, .. } => Some(channel_name),
+        _ => None,
+    }
+}
+
+/// Whether this peer is a channel's host.
+fn is_host(record: &ChannelRecord, peer: IpAddr) -> bool {
+    let peer = canonical(peer);
+    record.registered_from == Some(peer) || record.channel.address.is_at(peer)
 }
 
 pub(super) fn encode(reply: &Reply) -> Vec<u8> {

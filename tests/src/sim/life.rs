@@ -1,14 +1,18 @@
 //! The server's life in a run: it starts, tells its hub, stops and dies; and what goes wrong around it.
 
 use chanwire_core::{
-    endpoint::Endpoint as _,
+    Time,
+    endpoint::{Endpoint as _, Link, Server},
+    hub::Moment,
     wire::Timestamp,
 };
 
 use super::{
+    judge::encode,
     later,
+    ledger::Ledger,
     plan::Disturbance,
-    process::Process,
+    process::{Mail, Process},
     socket::Pace,
     storage::StoreFaults,
     world::{Event, Near, Side, World},
@@ -31,14 +35,24 @@ impl World {
         self.life += 1;
         self.trace.note(self.now, self.life, "the server starts", &[]);
         self.judge.sweep(&self.storage.disk);
-        self.process = Some(Process::start(&self.plan, &self.storage.disk));
+        self.judge.started = self.now;
+        self.process = Some(Process::start(&self.plan, &self.storage.disk, self.now));
+        // Leases may be there to end.
+        self.at(0, Event::Pass(self.life));
     }
 
     /// The hub is told what there is to tell, and what it wants is begun.
     pub(super) fn pass(&mut self) {
-        let at = self.wall_time();
+        let at = Moment { time: self.now, wall: self.wall_time() };
         let Some(process) = &mut self.process else { return };
         let passed = process.pass(&self.storage.disk, at, &mut self.judge);
+        if let Some(at) = passed.timer {
+            self.at_time(at.max(self.now), Event::Pass(self.life));
+        }
+        for (id, query) in passed.reads {
+            let (done, told, works) = self.storage.begin_read(self.now, &mut self.rng, &mut self.judge.tally);
+            self.at_time(done, Event::Read(self.life, id, query, works, told));
+        }
         for link in passed.mail {
             self.within(2, Event::Mail(link));
         }
@@ -55,9 +69,10 @@ impl World {
         let mail = process.take_mail(id, &mut self.rng);
         let Some(socket) = self.links.get_mut(&id).and_then(|link| link.far.as_mut()) else { return };
         let server = &mut socket.end.endpoint;
-        for (ticket, reply) in mail {
-            assert_eq!(server.respond(self.now, ticket, reply), Ok(()), "an endpoint refuses an answer");
-            process.hear(id, server, self.now, self.plan.server.frame_timeout, &mut self.judge);
+        for mail in mail {
+            deliver(self.now, server, mail, self.judge.ledger(id));
+            process.hear(id, server, self.now, &self.plan.server, &mut self.judge);
+            self.judge.ledger(id).check_slow(self.plan.server.max_pushed);
         }
         self.wake_when_due(id, Side::Far);
     }
@@ -70,7 +85,7 @@ impl World {
         self.judge.tally.crashes += 1;
         let writes = self.storage.crash(&mut self.rng);
         self.judge.tally.crashes_that_kept += u64::from(!writes.is_empty());
-        self.judge.became_durable(&writes, &self.storage.disk);
+        self.judge.became_durable(self.now, &writes, &self.storage.disk);
         self.trace.tell(self.now, self.life, "the server dies, and this is kept", || format!("{writes:?}"));
         let ids: Vec<u64> = self.links.keys().copied().collect();
         for id in ids {
@@ -114,8 +129,7 @@ impl World {
             if let Some(socket) = &mut link.far {
                 self.judge.ledger(*id).stopped = true;
                 socket.end.endpoint.shutdown(self.now);
-                let frame_timeout = self.plan.server.frame_timeout;
-                process.hear(*id, &mut socket.end.endpoint, self.now, frame_timeout, &mut self.judge);
+                process.hear(*id, &mut socket.end.endpoint, self.now, &self.plan.server, &mut self.judge);
                 ids.push(*id);
             }
         }
@@ -185,6 +199,37 @@ impl World {
         }
         for actor in 0..self.actors.len() {
             self.within(50, Event::Act(actor));
+        }
+    }
+}
+
+/// Gives an endpoint something from the hub.
+fn deliver(now: Time, server: &mut Server, mail: Mail, ledger: &mut Ledger) {
+    match mail {
+        Mail::Answer(index, ticket, reply) => {
+            ledger.reply(index, encode(&reply));
+            assert_eq!(server.respond(now, ticket, reply), Ok(()), "an endpoint refuses an answer");
+        }
+        Mail::Push(pushes) => {
+            ledger.pushed(&pushes, true, server.link() == Link::Open);
+            server.push(now, pushes);
+        }
+        Mail::Replay(pushes) => {
+            ledger.pushed(&pushes, false, server.link() == Link::Open);
+            server.replay(now, pushes);
+        }
+        Mail::Close(error) => {
+            ledger.told_to_close = Some(error.clone());
+            server.close(now, error);
+        }
+        Mail::CloseSlow(error) => {
+            ledger.told_to_close = Some(error.clone());
+            ledger.drop_pushes();
+            server.close_slow(now, error);
+        }
+        Mail::Finish => {
+            ledger.sends_no_push = true;
+            server.finish(now);
         }
     }
 }

@@ -16,6 +16,7 @@
 #![expect(clippy::panic, reason = "a panic is how a law's breach is told")]
 
 mod actor;
+mod hearing;
 mod judge;
 mod ledger;
 mod life;

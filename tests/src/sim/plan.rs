@@ -50,6 +50,7 @@ pub(super) struct Plan {
     pub(super) server: Limits,
     pub(super) client: Limits,
     pub(super) max_channels: usize,
+    pub(super) max_joins: usize,
     pub(super) max_connections: usize,
     pub(super) faults: StoreFaults,
     pub(super) clients: usize,
@@ -69,6 +70,10 @@ pub(super) struct Plan {
     pub(super) names: usize,
     /// The longest filler of a message.
     pub(super) filler: usize,
+    /// How many requests are such as only a client makes that joins channels, in a hundred.
+    pub(super) living: u8,
+    /// How many channels are hosted with a lease, in a hundred.
+    pub(super) leased: u8,
     /// How often an end of a connection is slow, in a hundred.
     pub(super) slow_ends: u8,
 }
@@ -86,6 +91,7 @@ impl Plan {
         server.max_in_flight = pick(rng, &[1, 2, 5, 1024], 1024);
         server.max_in_flight_bytes = pick(rng, &[1, 300, 40_000, 262_144], 262_144);
         server.max_unsent = pick(rng, &[1, 100, 1000, 262_144], 262_144);
+        server.max_pushed = pick(rng, &[1, 200, 1024 * 1024], 1024 * 1024);
         server.frame_timeout = Duration::from_secs(pick(rng, &[5, 30, 120], 120));
         let mut client = Limits::client();
         client.max_in_flight = pick(rng, &[1, 4, 32], 32);
@@ -109,18 +115,21 @@ impl Plan {
             server,
             client,
             max_channels: pick(rng, &[2, 100, 100, 100], 100),
+            max_joins: pick(rng, &[1, 2, 1000], 1000),
             max_connections: pick(rng, &[2, 64, 64, 64], 64),
             faults,
             clients: rng.usize(1..=5),
             rogues: pick(rng, &[0, 0, 1, 2], 0),
-            requests: rng.usize(2..=24),
+            requests: rng.usize(2..=40),
             burst: rng.usize(1..=8),
             think: pick(rng, &[5, 200, 3000], 200),
             calm: rng.u64(200..=25_000),
             disturbances,
             disturbance_gap: pick(rng, &[300, 2000, 10_000], 2000),
-            names: rng.usize(1..=NAMES.len()),
+            names: pick(rng, &[1, 1, 2, NAMES.len()], 1),
             filler: pick(rng, &[0, 20, 150], 20),
+            living: pick(rng, &[0, 30, 60], 30),
+            leased: pick(rng, &[0, 10, 60], 10),
             slow_ends: pick(rng, &[0, 10, 40], 10),
         }
     }
@@ -160,6 +169,11 @@ impl Plan {
         Channel { channel_name: self.name(rng), address: address(PLACES.get(place)) }
     }
 
+    /// For how long a channel is hosted, in seconds.
+    pub(super) fn lease(&self, rng: &mut Rng) -> Option<u32> {
+        (rng.u8(0..100) < self.leased).then(|| pick(rng, &[10, 11, 20], 10))
+    }
+
     /// The name of a channel.
     pub(super) fn name(&self, rng: &mut Rng) -> String {
         NAMES.get(rng.usize(..self.names)).copied().unwrap_or_default().into()
@@ -183,6 +197,11 @@ pub(super) fn peer(rng: &mut Rng) -> IpAddr {
 /// The own addresses of each listener.
 pub(super) fn own() -> Vec<Vec<Address>> {
     OWN.iter().map(|own| own.iter().map(|place| address(Some(place))).collect()).collect()
+}
+
+/// Whether a channel is registered at an own address of this server.
+pub(super) fn lives_here(channel: &Channel) -> bool {
+    (0..LISTENERS).any(|listener| lives_at(listener, channel))
 }
 
 /// Whether a channel is registered at an own address of this listener.

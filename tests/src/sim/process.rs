@@ -4,14 +4,16 @@ use std::{
     collections::{BTreeMap, btree_map::Entry},
     mem,
     net::IpAddr,
-    time::Duration,
+    sync::Arc,
 };
 
 use chanwire_core::{
-    Time,
-    endpoint::{Endpoint as _, Reply, Server, ServerEvent, Ticket},
-    hub::{ConnectionId, Effect, Hub, HubLimits, ListenerId, StoreCommand, StoreOutcome},
-    wire::{Request, Timestamp},
+    Limits, Time,
+    endpoint::{Endpoint as _, Pushes, Reply, Server, ServerEvent, Ticket},
+    hub::{
+        ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Page, Peer, Query, ReadId, StoreCommand, StoreOutcome,
+    },
+    wire::{ErrorResponse, Request},
 };
 use fastrand::Rng;
 
@@ -28,10 +30,28 @@ pub(super) enum Input {
     Connect(u64, IpAddr, usize),
     /// A connection asks, and this is the number of the request there.
     Request(u64, usize, Ticket, Request),
+    /// A connection has read its page.
+    Drained(u64),
+    /// A connection's peer, which has joined something, has ended its stream.
+    Ended(u64),
     /// A connection is closed.
     Disconnect(u64),
     /// The store has done something.
     Outcome(StoreOutcome),
+    /// The store has read this.
+    Page(ReadId, Query, Page),
+}
+
+/// Something for a connection's endpoint.
+#[derive(Debug)]
+pub(super) enum Mail {
+    /// The answer to the request of this number.
+    Answer(usize, Ticket, Reply),
+    Push(Arc<Pushes>),
+    Replay(Arc<Pushes>),
+    Close(ErrorResponse),
+    CloseSlow(ErrorResponse),
+    Finish,
 }
 
 /// A server that runs.
@@ -45,6 +65,8 @@ pub(super) struct Process {
     open: BTreeMap<u64, Open>,
     /// It was asked to stop.
     pub(super) stopping: bool,
+    /// When the hub will be asked whether time has brought anything.
+    timer: Option<Time>,
 }
 
 /// A connection that the hub was told of.
@@ -53,8 +75,8 @@ struct Open {
     peer: IpAddr,
     /// The tickets that are with the hub, and of which requests they are.
     tickets: Vec<(String, usize)>,
-    /// Answers that its endpoint was not given yet.
-    mail: Vec<(Ticket, Reply)>,
+    /// What its endpoint was not given yet.
+    mail: Vec<Mail>,
 }
 
 /// What came of telling the hub.
@@ -63,16 +85,28 @@ pub(super) struct Passed {
     /// Connections that have mail.
     pub(super) mail: Vec<u64>,
     pub(super) command: Option<StoreCommand>,
+    /// What is to be read.
+    pub(super) reads: Vec<(ReadId, Query)>,
+    /// When the hub is to be asked next whether time has brought anything, if that is new.
+    pub(super) timer: Option<Time>,
 }
 
 impl Process {
     /// A server that starts over what is durable.
-    pub(super) fn start(plan: &Plan, disk: &Disk) -> Self {
+    pub(super) fn start(plan: &Plan, disk: &Disk, now: Time) -> Self {
         let mut limits = HubLimits::default();
-        limits.max_channels = plan.max_channels;
-        let mut hub = Hub::new(limits, disk.snapshot());
+        (limits.max_channels, limits.max_joins) = (plan.max_channels, plan.max_joins);
+        let mut hub = Hub::new(limits, disk.snapshot(), now);
         let listeners = plan::own().into_iter().map(|own| hub.add_listener(own)).collect();
-        Self { hub, listeners, inputs: Vec::new(), pass_is_due: false, open: BTreeMap::new(), stopping: false }
+        Self {
+            hub,
+            listeners,
+            inputs: Vec::new(),
+            pass_is_due: false,
+            open: BTreeMap::new(),
+            stopping: false,
+            timer: None,
+        }
     }
 
     pub(super) fn tell(&mut self, input: Input) {
@@ -85,18 +119,23 @@ impl Process {
     }
 
     /// Takes what the endpoint of a connection has to tell.
-    pub(super) fn hear(&mut self, link: u64, server: &mut Server, now: Time, frame_timeout: Duration, judge: &mut Judge) {
+    pub(super) fn hear(&mut self, link: u64, server: &mut Server, now: Time, limits: &Limits, judge: &mut Judge) {
         while let Some(event) = server.poll_event() {
             match event {
                 ServerEvent::Request { ticket, request } => {
                     let index = judge.ledger(link).asked(&request);
                     self.inputs.push(Input::Request(link, index, ticket, request));
                 }
-                ServerEvent::Refused { error, .. } => {
+                ServerEvent::Refused { error, closes } => {
                     judge.tally.faults += 1;
                     judge.tally.frame_timeouts += u64::from(error.error == "Request timed out");
-                    judge.ledger(link).refused(now, &error, frame_timeout);
+                    judge.tally.slow_readers += u64::from(error.details.starts_with("More than"));
+                    let ledger = judge.ledger(link);
+                    ledger.refused(now, &error, limits);
+                    ledger.sends_no_push |= closes;
                 }
+                ServerEvent::Drained => self.inputs.push(Input::Drained(link)),
+                ServerEvent::Ended => self.inputs.push(Input::Ended(link)),
             }
         }
     }
@@ -106,8 +145,11 @@ impl Process {
     /// # Panics
     ///
     /// If a law is broken.
-    pub(super) fn pass(&mut self, disk: &Disk, at: Timestamp, judge: &mut Judge) -> Passed {
+    pub(super) fn pass(&mut self, disk: &Disk, at: Moment, judge: &mut Judge) -> Passed {
         self.pass_is_due = false;
+        self.timer = self.timer.filter(|timer| *timer > at.time);
+        judge.failed_pages.clear();
+        self.hub.handle_timeout(at.time);
         let mut gone = Vec::new();
         for input in mem::take(&mut self.inputs) {
             let told = match input {
@@ -115,13 +157,24 @@ impl Process {
                     let open = Open { peer, tickets: Vec::new(), mail: Vec::new() };
                     self.open.insert(link, open);
                     let Some(listener) = self.listeners.get(listener) else { panic!("no listener {listener}") };
-                    self.hub.connect(ConnectionId(link), peer, *listener)
+                    self.hub.connect(ConnectionId(link), Peer::Address(peer), Some(*listener))
                 }
                 Input::Request(link, index, ticket, request) => {
-                    let Some(open) = self.open.get_mut(&link) else { panic!("a request of no connection: {request:?}") };
+                    let Some(open) = self.open.get_mut(&link) else {
+                        panic!("a request of no connection: {request:?}")
+                    };
                     open.tickets.push((format!("{ticket:?}"), index));
                     judge.given(link, index, open.peer, at);
                     self.hub.handle_request(ConnectionId(link), ticket, request, at)
+                }
+                Input::Drained(link) => {
+                    self.hub.handle_drained(ConnectionId(link));
+                    Ok(())
+                }
+                Input::Ended(link) => {
+                    judge.ledger(link).ended = true;
+                    self.hub.handle_ended(ConnectionId(link));
+                    Ok(())
                 }
                 Input::Disconnect(link) => {
                     // What was decided before it left may still be answered in this pass.
@@ -131,7 +184,11 @@ impl Process {
                 }
                 Input::Outcome(outcome) => {
                     judge.told(&outcome);
-                    self.hub.handle_outcome(outcome)
+                    self.hub.handle_outcome(outcome, at.time)
+                }
+                Input::Page(id, query, page) => {
+                    judge.told_page(&query, page.is_some());
+                    self.hub.handle_page(id, page)
                 }
             };
             assert_eq!(told, Ok(()), "the hub refuses what it is told");
@@ -144,21 +201,48 @@ impl Process {
                     let Entry::Occupied(mut open) = self.open.entry(link) else {
                         panic!("an answer to connection {link}, which is gone: {reply:?}")
                     };
-                    let open = open.get_mut();
                     let shown = format!("{ticket:?}");
-                    let Some(at) = open.tickets.iter().position(|(ticket, _)| *ticket == shown) else {
+                    let tickets = &mut open.get_mut().tickets;
+                    let Some(at) = tickets.iter().position(|(ticket, _)| *ticket == shown) else {
                         panic!("an answer to no open request of connection {link}: {reply:?}")
                     };
-                    let (_, index) = open.tickets.remove(at);
+                    let (_, index) = tickets.remove(at);
                     judge.replied(link, index, &reply, disk);
-                    open.mail.push((ticket, reply));
-                    passed.mail.push(link);
+                    self.post(link, Mail::Answer(index, ticket, reply), &mut passed);
+                }
+                Effect::Push { to, pushes } => {
+                    for connection in to {
+                        judge.tally.pushes += judge.pushed(connection.0, &pushes, disk);
+                        self.post(connection.0, Mail::Push(pushes.clone()), &mut passed);
+                    }
+                }
+                Effect::Replay { connection, pushes } => {
+                    judge.tally.replays += 1;
+                    judge.pushed(connection.0, &pushes, disk);
+                    self.post(connection.0, Mail::Replay(pushes), &mut passed);
+                }
+                Effect::Close { connection, error } => {
+                    judge.removed(connection.0, &error);
+                    self.post(connection.0, Mail::Close(error), &mut passed);
+                }
+                Effect::CloseSlow { connection, error } => {
+                    judge.gave_up(connection.0, &error);
+                    self.post(connection.0, Mail::CloseSlow(error), &mut passed);
+                }
+                Effect::Finish { connection } => {
+                    judge.finished(connection.0);
+                    self.post(connection.0, Mail::Finish, &mut passed);
                 }
                 Effect::Store(command) => {
                     assert!(passed.command.is_none(), "a second command for the store: {command:?}");
                     passed.command = Some(command);
                 }
+                Effect::Read(id, query) => passed.reads.push((id, query)),
             }
+        }
+        if let Some(due) = self.hub.poll_timeout().filter(|due| self.timer.is_none_or(|timer| *due < timer)) {
+            self.timer = Some(due);
+            passed.timer = Some(due);
         }
         for link in gone {
             self.open.remove(&link);
@@ -166,10 +250,20 @@ impl Process {
         passed
     }
 
-    /// Gives a connection's endpoint its mail, in any order: it is the endpoint that keeps the order.
-    pub(super) fn take_mail(&mut self, link: u64, rng: &mut Rng) -> Vec<(Ticket, Reply)> {
+    fn post(&mut self, link: u64, mail: Mail, passed: &mut Passed) {
+        let Some(open) = self.open.get_mut(&link) else { panic!("connection {link} is gone, and is to have {mail:?}") };
+        open.mail.push(mail);
+        passed.mail.push(link);
+    }
+
+    /// Takes the mail for a connection's endpoint. Answers that stand together come in any order: it is the endpoint
+    /// that keeps theirs.
+    pub(super) fn take_mail(&mut self, link: u64, rng: &mut Rng) -> Vec<Mail> {
         let mut mail = self.open.get_mut(&link).map(|open| mem::take(&mut open.mail)).unwrap_or_default();
-        rng.shuffle(&mut mail);
+        let is_answer = |mail: &Mail| matches!(mail, Mail::Answer(..));
+        for run in mail.chunk_by_mut(|one, next| is_answer(one) && is_answer(next)) {
+            rng.shuffle(run);
+        }
         mail
     }
 
@@ -180,7 +274,8 @@ impl Process {
     /// If the hub keeps what is gone.
     pub(super) fn is_finished(&self) -> bool {
         let finished = self.inputs.is_empty() && self.open.is_empty() && self.hub.is_idle();
-        assert!(!finished || self.hub.connections() == 0, "the hub keeps {} connections", self.hub.connections());
+        let kept = (self.hub.connections(), self.hub.joins());
+        assert!(!finished || kept == (0, 0), "the hub keeps connections and joins: {kept:?}");
         finished
     }
 }

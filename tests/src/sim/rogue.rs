@@ -1,5 +1,7 @@
 //! A peer that does as it likes: faults between requests, garbage, a slow drip, half a frame, no reading.
 
+use std::collections::BTreeMap;
+
 use chanwire_core::{
     Time,
     endpoint::{Deadline, Endpoint, Link, Timer},
@@ -64,7 +66,7 @@ impl Rogue {
                 break;
             }
             if rng.bool() {
-                let request = workload::request(plan, judge, link, rng);
+                let request = workload::request(plan, judge, link, &BTreeMap::new(), rng);
                 request.encode(&mut stream);
                 owns_objects = request == chanwire_core::wire::Request::List;
                 expected.push(Expected::Request(request));

@@ -73,16 +73,8 @@ impl Storage {
     /// If it has not heard what became of the command before.
     pub(super) fn begin(&mut self, now: Time, command: StoreCommand, rng: &mut Rng, tally: &mut Tally) -> Begun {
         assert!(self.job.is_none(), "a second command for the store: {command:?}");
-        let mut span = || {
-            if rng.u8(0..100) < self.faults.stall {
-                tally.stalls += 1;
-                rng.u64(500..=STALL / 2)
-            } else {
-                rng.u64(0..=self.faults.slow)
-            }
-        };
-        let done = later(now, span());
-        let told = later(done, span());
+        let done = later(now, self.span(rng, tally));
+        let told = later(done, self.span(rng, tally));
         let fate = if now < self.outage || rng.u8(0..100) < self.faults.fail {
             if rng.u8(0..100) < self.faults.keep { Fate::Denied } else { Fate::Lost }
         } else {
@@ -100,6 +92,25 @@ impl Storage {
         Begun { number: self.jobs, done, told }
     }
 
+    /// Begins to read. Says when it is done, when that is told, and whether it works.
+    pub(super) fn begin_read(&self, now: Time, rng: &mut Rng, tally: &mut Tally) -> (Time, Time, bool) {
+        let done = later(now, self.span(rng, tally));
+        let told = later(done, self.span(rng, tally));
+        let works = now >= self.outage && rng.u8(0..100) >= self.faults.fail;
+        tally.failed_reads += u64::from(!works);
+        (done, told, works)
+    }
+
+    /// How long something takes, in milliseconds.
+    fn span(&self, rng: &mut Rng, tally: &mut Tally) -> u64 {
+        if rng.u8(0..100) < self.faults.stall {
+            tally.stalls += 1;
+            rng.u64(500..=STALL / 2)
+        } else {
+            rng.u64(0..=self.faults.slow)
+        }
+    }
+
     /// Does it, and says what is durable now that was not.
     pub(super) fn carry_out(&mut self, number: u64) -> Vec<Write> {
         let Some(job) = self.job.as_mut().filter(|job| job.number == number && job.outcome.is_none()) else {
@@ -107,7 +118,7 @@ impl Storage {
         };
         job.outcome = Some(self.disk.carry_out(&job.command, job.fate));
         match &job.command {
-            StoreCommand::Commit(writes) if job.fate != Fate::Lost => writes.clone(),
+            StoreCommand::Commit(writes) if job.fate != Fate::Lost => writes.to_vec(),
             _ => Vec::new(),
         }
     }

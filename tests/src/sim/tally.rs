@@ -49,6 +49,34 @@ tally! {
     hosted,
     /// Answers OK to LIST.
     lists,
+    /// Answers OK to JOIN.
+    joins,
+    /// Those of them that come back for what they have not seen.
+    rejoins,
+    /// Answers OK to LEAVE.
+    leaves,
+    /// Answers OK to HISTORY.
+    histories,
+    /// Answers OK to UNHOST.
+    unhosted,
+    /// Messages that a hub gave to those who joined, as they came.
+    pushes,
+    /// Pages of stored messages that a hub gave to those who joined.
+    replays,
+    /// Messages that an honest client was pushed.
+    heard,
+    /// Pages that could not be read.
+    failed_reads,
+    /// Readers that left too much unread.
+    slow_readers,
+    /// Readers that were closed because their next page could not be read.
+    unread_replays,
+    /// Readers that were closed because their channel had gone.
+    removed_readers,
+    /// Peers that had joined, ended their stream, and were given all that was promised.
+    finished_readers,
+    /// Leases that ended.
+    ended_leases,
     /// Answers REQUEST_ERROR of the hub.
     refused,
     /// Answers SERVER_ERROR.

@@ -30,6 +30,11 @@ impl Versions {
         self.0.push(Version::new(stored.channels));
     }
 
+    /// The number of the last one.
+    pub(super) const fn latest(&self) -> usize {
+        self.0.len() - 1
+    }
+
     pub(super) fn last(&self) -> &Version {
         match self.0.last() {
             Some(version) => version,
@@ -53,6 +58,21 @@ impl Version {
 
     pub(super) fn record(&self, name: &str) -> Option<&ChannelRecord> {
         self.records.iter().find(|record| record.channel.channel_name == name)
+    }
+
+    /// Whether a channel of this name lives at this server.
+    pub(super) fn lives_here(&self, name: &str) -> bool {
+        self.record(name).is_some_and(|record| plan::lives_here(&record.channel))
+    }
+
+    /// The names of the channels.
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.records.iter().map(|record| &record.channel.channel_name)
+    }
+
+    /// Its channels, as they are stored.
+    pub(super) fn records(&self) -> &[ChannelRecord] {
+        &self.records
     }
 
     pub(super) fn hosts_at(&self, name: &str, address: &Address) -> bool {

@@ -1,18 +1,59 @@
 //! What clients ask for.
 
-use chanwire_core::wire::Request;
+use std::collections::BTreeMap;
+
+use chanwire_core::wire::{HISTORY_LIMIT, HistoryRange, Host, JoinFrom, Request};
 use fastrand::Rng;
 
 use super::{judge::Judge, plan::Plan};
 
-/// Something to ask on connection `link`.
-pub(super) fn request(plan: &Plan, judge: &mut Judge, link: u64, rng: &mut Rng) -> Request {
+/// Something to ask on connection `link`, by somebody who has seen the messages of these channels up to these ids.
+pub(super) fn request(
+    plan: &Plan,
+    judge: &mut Judge,
+    link: u64,
+    seen: &BTreeMap<String, u64>,
+    rng: &mut Rng,
+) -> Request {
+    if rng.u8(0..100) < plan.living {
+        return living(plan, seen, rng);
+    }
     match rng.u8(0..8) {
         0 | 1 => Request::List,
-        2 | 3 => Request::Host(plan.channel(rng)),
+        2 | 3 => Request::Host(Host { channel: plan.channel(rng), lease: plan.lease(rng) }),
         _ => {
             let name = (rng.u8(0..3) > 0).then(|| plan.name(rng));
             judge.compose(link, name, &plan.filler(rng))
         }
     }
+}
+
+/// What only a client asks that knows more than LIST, HOST and MESSAGE.
+fn living(plan: &Plan, seen: &BTreeMap<String, u64>, rng: &mut Rng) -> Request {
+    let channel_name = plan.name(rng);
+    match rng.u8(0..10) {
+        0..=4 => {
+            let from = match (rng.u8(0..8), seen.get(&channel_name)) {
+                (0, _) => JoinFrom::After(rng.u64(0..8)),
+                (1, _) => JoinFrom::Last(0),
+                (2, _) | (_, None) => JoinFrom::Last(rng.u16(0..=20)),
+                (_, Some(seen)) => JoinFrom::After(*seen),
+            };
+            Request::Join { channel_name, from }
+        }
+        5 => Request::Leave { channel_name },
+        6 => Request::Unhost { channel_name },
+        _ => history(channel_name, rng),
+    }
+}
+
+/// A look at what is stored.
+pub(super) fn history(channel_name: String, rng: &mut Rng) -> Request {
+    let range = match rng.u8(0..3) {
+        0 => HistoryRange::Last,
+        1 => HistoryRange::After(rng.u64(0..10)),
+        _ => HistoryRange::Before(rng.u64(1..10)),
+    };
+    let limit = if rng.bool() { HISTORY_LIMIT } else { rng.u16(1..=4) };
+    Request::History { channel_name, range, limit }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chanwire_core::{
     Limits, Time,
     endpoint::{Client, Link as Wanted, Server},
+    hub::{Page, Query, ReadId},
     wire::ErrorResponse,
 };
 use fastrand::Rng;
@@ -56,6 +57,10 @@ pub(super) enum Event {
     Done(u64, Time),
     /// The store says what became of it.
     Told(u64),
+    /// The store reads a page for the server of this life, which works or not, and says so at this time.
+    Read(u64, ReadId, Query, bool, Time),
+    /// The store says what it has read.
+    Page(u64, ReadId, Query, Page),
     /// Something goes wrong.
     Disturb,
     /// The server, if it still lives this life, has had time enough to stop.
@@ -97,7 +102,8 @@ impl Link {
             Some(Near::Rogue(socket)) => format!("a rogue, {}", socket.state()),
             None => "nobody".into(),
         };
-        let far = self.far.as_ref().map_or_else(|| "no server".into(), |socket| format!("a server, {}", socket.state()));
+        let far =
+            self.far.as_ref().map_or_else(|| "no server".into(), |socket| format!("a server, {}", socket.state()));
         format!("{near}; {far}; unread up {}, down {}", self.up.unread(), self.down.unread())
     }
 }
@@ -132,12 +138,11 @@ impl World {
         let plan = Plan::new(&mut rng);
         let mut trace = Trace::new(verbose);
         trace.tell(Time::default(), seed, "plan", || format!("{plan:#?}"));
-        let actors = (0..plan.clients + plan.rogues)
-            .map(|number| Actor::new(number >= plan.clients, &plan, &mut rng))
-            .collect();
+        let actors =
+            (0..plan.clients + plan.rogues).map(|number| Actor::new(number >= plan.clients, &plan, &mut rng)).collect();
         Self {
             now: Time::default(),
-            judge: Judge::default(),
+            judge: Judge::new(plan.max_joins),
             trace,
             links: BTreeMap::new(),
             actors,
@@ -180,6 +185,7 @@ impl World {
             self.stop_if_done();
         }
         self.judge.sweep(&self.storage.disk);
+        self.judge.check_leases(self.now, self.calm);
         self.judge.tally.seconds = self.now.as_millis() / 1000;
         (self.judge.tally, self.trace.hash())
     }
@@ -233,13 +239,23 @@ impl World {
             Event::Done(job, told) => {
                 let writes = self.storage.carry_out(job);
                 self.trace.tell(self.now, job, "the store has done", || format!("{writes:?}"));
-                self.judge.became_durable(&writes, &self.storage.disk);
+                self.judge.became_durable(self.now, &writes, &self.storage.disk);
                 self.at_time(told, Event::Told(job));
             }
             Event::Told(job) => {
                 if let (Some(outcome), Some(process)) = (self.storage.finish(job), &mut self.process) {
                     self.trace.tell(self.now, job, "the store says", || format!("{outcome:?}"));
                     process.tell(Input::Outcome(outcome));
+                }
+            }
+            Event::Read(life, id, query, works, told) => {
+                let page = works.then(|| self.storage.disk.read(&query));
+                self.at_time(told, Event::Page(life, id, query, page));
+            }
+            Event::Page(life, id, query, page) => {
+                if let Some(process) = self.process.as_mut().filter(|_| life == self.life) {
+                    self.trace.tell(self.now, life, "the store has read", || format!("{query:?}: {page:?}"));
+                    process.tell(Input::Page(id, query, page));
                 }
             }
             Event::Disturb => self.disturb(),
@@ -288,11 +304,11 @@ impl World {
         let mut far = Box::new(Socket::new(Server::new(self.plan.server.clone()), pace, self.now));
         let Some(Actor { peer, listener, .. }) = self.actors.get(link.actor) else { return };
         let ledger = self.judge.ledger(id);
-        (ledger.accepted, ledger.listener) = (self.now, *listener);
+        (ledger.accepted, ledger.listener, ledger.peer) = (self.now, *listener, Some(*peer));
         if served >= self.plan.max_connections {
             let error = ErrorResponse::server("Server busy", "The server has reached its limit of connections");
-            ledger.turned_away(&error);
-            far.end.endpoint.refuse(self.now, error);
+            ledger.told_to_close = Some(error.clone());
+            far.end.endpoint.close(self.now, error);
             self.judge.tally.busy += 1;
         } else {
             process.tell(Input::Connect(id, *peer, *listener));
@@ -323,7 +339,7 @@ impl World {
         let Some(process) = &mut self.process else { return };
         socket.wake = None;
         let moved = socket.step(self.now, &mut link.up, &mut link.down, &mut self.rng);
-        process.hear(id, &mut socket.end.endpoint, self.now, self.plan.server.frame_timeout, &mut self.judge);
+        process.hear(id, &mut socket.end.endpoint, self.now, &self.plan.server, &mut self.judge);
         let in_flight = socket.end.endpoint.in_flight();
         // A frame that takes too long is answered in any case.
         assert!(in_flight <= self.plan.server.max_in_flight + 1, "{in_flight} requests are in flight");

@@ -9,13 +9,14 @@ use chanwire_tests::process::{Launch, Peer, Signal, program, wait_for};
 use tempfile::tempdir;
 
 use crate::{
-    requests::{host_at, message_to},
+    requests::{host_at, message_to, unhost},
     trace::{Call, calls},
 };
 
 /// One acknowledged request.
 struct Acknowledged {
-    /// A word that is in what must be stored, and nowhere else.
+    /// A word that is in what must be stored, and nowhere else; empty where something is removed and nothing else is
+    /// stored meanwhile.
     word: String,
     /// Where its last byte stands in what the connection sent.
     last_sent: usize,
@@ -50,6 +51,23 @@ fn converse(mut peer: Peer, connection: usize, rounds: &[usize]) -> Conversation
             let answer = peer.answer();
             assert!(answer.is_ok(), "{}", answer.raw);
             conversation.requests.push(Acknowledged { word, last_sent, first_received: received });
+            received += answer.raw.len();
+        }
+    }
+    conversation
+}
+
+/// Hosts a channel and removes it, each alone.
+fn host_and_unhost(mut peer: Peer, rounds: usize) -> Conversation {
+    let mut conversation = Conversation { own: peer.address(), requests: Vec::new() };
+    let (mut sent, mut received) = (0, 0);
+    for round in 0..rounds {
+        let name = format!("removed-{round}-");
+        for (request, word) in [(host_at(&name, "192.0.2.7", 22240), name.clone()), (unhost(&name), String::new())] {
+            sent += request.len();
+            let answer = peer.ask(request);
+            assert!(answer.is_ok(), "{}", answer.raw);
+            conversation.requests.push(Acknowledged { word, last_sent: sent - 1, first_received: received });
             received += answer.raw.len();
         }
     }
@@ -114,6 +132,7 @@ fn every_acknowledgement_follows_a_sync_of_what_it_acknowledges() {
         })
         .collect();
     conversations.extend(conversing.into_iter().map(|conversation| conversation.join().unwrap()));
+    conversations.push(host_and_unhost(server.connect(), 5));
     server.signal(Signal::TERM);
     assert!(server.wait(chanwire_tests::process::DEADLINE).success(), "{}", server.log());
     let id = server.id().to_string();
@@ -129,7 +148,7 @@ fn every_acknowledgement_follows_a_sync_of_what_it_acknowledges() {
     for conversation in &conversations {
         was_synced_before_its_answer(&calls, conversation, &log);
     }
-    assert_eq!(conversations.iter().map(|conversation| conversation.requests.len()).sum::<usize>(), 1 + 4 * 36);
+    assert_eq!(conversations.iter().map(|conversation| conversation.requests.len()).sum::<usize>(), 1 + 4 * 36 + 2 * 5);
 
     // The log's name was durable too before the first answer, and so was the database's.
     let directory = log.parent().unwrap();

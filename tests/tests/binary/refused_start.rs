@@ -8,9 +8,10 @@ use tempfile::tempdir;
 
 use crate::requests::{LIST, host_at, hosted, listed};
 
-/// The bytes of each file in a directory, but the lock's.
+/// The bytes of each file in a directory, but the lock's. The operator's socket has none.
 fn contents(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = fs::read_dir(directory).unwrap().map(Result::unwrap);
+    let files = files.filter(|file| file.file_type().unwrap().is_file());
     let files = files.map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap()));
     files.filter(|(name, _)| name != "chanwire.lock").collect()
 }

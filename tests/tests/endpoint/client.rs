@@ -68,6 +68,43 @@ fn pushes_may_stand_between_a_request_and_its_answer() {
 }
 
 #[test]
+fn each_answer_of_a_readable_channel_is_read_as_its_requests_whatever_is_pushed_between() {
+    let name = || String::from("general");
+    let exchanges = [
+        (
+            Request::Join { channel_name: name(), from: JoinFrom::After(1) },
+            Response::Joined { channel_name: name(), first_id: 2, last_id: 4 },
+        ),
+        (
+            Request::History { channel_name: name(), range: HistoryRange::Last, limit: 1 },
+            Response::History { channel_name: name(), messages: Vec::new() },
+        ),
+        (Request::Leave { channel_name: name() }, Response::Left { channel_name: name() }),
+        (Request::Unhost { channel_name: name() }, Response::Removed { channel_name: name() }),
+    ];
+    let mut end = client();
+    let mut stream = Vec::new();
+    for (id, (request, response)) in (2..).zip(&exchanges) {
+        end.endpoint.send(at(0), request).unwrap();
+        stream.extend([bytes(response), push(id)].concat());
+    }
+    for byte in stream {
+        feed(&mut end, at(0), &[byte]);
+    }
+    let events = events(&mut end);
+    let answers: Vec<_> = events.iter().step_by(2).collect();
+    for (number, (answer, (_, expected))) in (0..).zip(answers.into_iter().zip(&exchanges)) {
+        let ClientEvent::Answer { id, response } = answer else { panic!("{answer:?}") };
+        assert_eq!((id.number(), response), (number, expected));
+    }
+    let pushed: Vec<u64> = events
+        .iter()
+        .filter_map(|event| if let ClientEvent::Push(message) = event { Some(message.id) } else { None })
+        .collect();
+    assert_eq!(pushed, [2, 3, 4, 5]);
+}
+
+#[test]
 fn a_notice_answers_no_request() {
     for (status, error) in [
         ("SERVER_ERROR", "Slow consumer"),

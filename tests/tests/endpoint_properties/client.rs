@@ -29,56 +29,8 @@ fn server_stream() -> impl Strategy<Value = Vec<u8>> {
     vec(piece, 0..8).prop_map(|pieces| pieces.concat())
 }
 
-/// What a client is to tell of a whole stream that answers these requests.
-fn told(stream: &[u8], requests: &[Request]) -> Vec<String> {
-    let mut decoder = Decoder::<Status>::new(Limits::client().max_payload);
-    decoder.feed(stream);
-    decoder.finish();
-    let (mut told, mut answered) = (Vec::new(), 0);
-    while let Some(item) = decoder.next_item() {
-        let breach = match item {
-            Item::Skipped(..) => None,
-            Item::Fault(fault) => Some(Breach::Fault(fault)),
-            Item::Frame(frame) if frame.head == Status::Push => match StoredMessage::decode(frame.payload) {
-                Ok(message) => {
-                    told.push(format!("push {message:?}"));
-                    None
-                }
-                Err(fault) => Some(Breach::Payload(frame.head, fault)),
-            },
-            Item::Frame(frame) => {
-                let asked = requests.get(answered);
-                let command = asked.map_or(Command::Host, Request::command);
-                match Response::decode(command, frame.head, frame.payload) {
-                    Ok(Response::Error(error)) if is_notice(&error) => {
-                        told.push(format!("notice {error:?}"));
-                        None
-                    }
-                    _ if asked.is_none() => Some(Breach::Unasked(frame.head)),
-                    Ok(response) => {
-                        told.push(format!("{answered}: {response:?}"));
-                        answered += 1;
-                        None
-                    }
-                    Err(fault) => Some(Breach::Payload(frame.head, fault)),
-                }
-            }
-        };
-        if let Some(breach) = breach {
-            told.push(format!("broken {breach:?}"));
-            break;
-        }
-    }
-    told.push(format!("ended {}", requests.len() - answered));
-    told
-}
-
-fn is_notice(error: &ErrorResponse) -> bool {
-    ["Slow consumer", "Server busy", "Request timed out", "Channel removed"].contains(&&*error.error)
-}
-
 proptest! {
-    #![proptest_config(times(1500))]
+    #![proptest_config(times(3500))]
 
     #[test]
     fn a_client_tells_the_same_of_a_stream_however_it_is_cut(

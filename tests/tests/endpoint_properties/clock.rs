@@ -15,7 +15,7 @@ fn timed_op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    #![proptest_config(times(1500))]
+    #![proptest_config(times(3500))]
 
     #[test]
     fn deadlines_and_closing_are_what_the_history_says(

@@ -11,6 +11,7 @@ enum Step {
     ClientReads(usize),
     Respond(usize),
     Wait(u64),
+    HalfClose,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -50,6 +51,7 @@ impl Pair {
             Step::ServerReads(most) => drop(self.server.end.read(self.now, *most)),
             Step::ClientReads(most) => drop(self.client.read(self.now, *most)),
             Step::Respond(which) => self.server.respond(self.now, *which),
+            Step::HalfClose => self.client.endpoint.shutdown(self.now),
             Step::Wait(millis) => {
                 self.now = self.now.after(Duration::from_millis(*millis));
                 self.client.endpoint.handle_timeout(self.now);
@@ -75,7 +77,7 @@ impl Pair {
             if whole && !self.to_send.is_empty() {
                 self.take(&Step::Send);
             } else {
-                self.client.endpoint.shutdown(self.now);
+                self.take(&Step::HalfClose);
             }
             steps.iter().for_each(|step| self.take(step));
             if self.client.link() == Link::Close && self.server.end.link() == Link::Close {
@@ -111,13 +113,13 @@ fn patient(mut limits: Limits, max_in_flight: usize) -> Limits {
 }
 
 proptest! {
-    #![proptest_config(times(600))]
+    #![proptest_config(times(2000))]
 
     #[test]
     fn every_request_sent_gets_its_answer_over_any_link(
         requests in vec(generate::request(), 0..12), steps in vec(step(), 0..80), whole in any::<bool>(),
         client_limit in 1..6_usize, server_limit in 1..6_usize, unsent in prop_oneof![1..300_usize, Just(usize::MAX)],
-        stop in proptest::option::of(0..80_usize),
+        stop in proptest::option::of(0..80_usize), half_close in proptest::option::of(0..80_usize),
     ) {
         let mut server_limits = patient(Limits::server(), server_limit);
         server_limits.max_unsent = unsent;
@@ -132,15 +134,19 @@ proptest! {
             if stop == Some(index) {
                 pair.server.end.endpoint.shutdown(pair.now);
             }
+            if half_close == Some(index) {
+                pair.take(&Step::HalfClose);
+            }
             pair.take(step);
         }
         let stopped = stop.is_some_and(|stop| stop < steps.len());
-        pair.finish(whole && !stopped);
+        let whole = whole && !stopped && half_close.is_none_or(|at| at >= steps.len());
+        pair.finish(whole);
 
         let sent = requests.len() - pair.to_send.len();
         let answered = pair.server.seen.len();
         prop_assert!(if stopped { answered <= sent } else { answered == sent }, "{answered} of {sent} are answered");
-        prop_assert!(!whole || stopped || sent == requests.len());
+        prop_assert!(!whole || sent == requests.len());
         let mut expected: Vec<_> = requests.iter().take(answered).enumerate()
             .map(|(number, request)| format!("{number}: {:?}", answer_to(number, request))).collect();
         expected.push(format!("ended {}", sent - answered));

@@ -99,7 +99,9 @@ fn one_message_is_given_however_large_it_is() {
 
 #[test]
 fn what_is_read_between_a_commit_and_its_outcome_is_not_shown_too_early() {
-    for (range, limit, expected) in [(Last, 1, vec![2]), (Last, 5, vec![1, 2]), (Before(9), 1, vec![2]), (After(2), 5, vec![])] {
+    for (range, limit, expected) in
+        [(Last, 1, vec![2]), (Last, 5, vec![1, 2]), (Before(9), 1, vec![2]), (After(2), 5, vec![])]
+    {
         let (mut trial, ada, bob) = two_channels();
         say_many(&mut trial, ada, 2);
         trial.ask(ada, &say("3", Some("here")), 0);

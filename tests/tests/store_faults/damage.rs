@@ -81,7 +81,8 @@ fn a_database_that_is_cut_short_is_refused() {
     cuts.extend((0..10).map(|_| 1 + random.below(whole.len() - 1)));
     cuts.extend((0..5).map(|_| 4096 * (1 + random.below(pages - 1))));
     for cut in cuts {
-        assert!(is_refused(&whole[..cut], &format!("cut at {cut} of {}, seed {seed}", whole.len())));
+        let what = format!("cut at {cut} of {}, seed {seed}", whole.len());
+        assert!(is_refused(&whole[..cut], &what), "{what}");
     }
 }
 
@@ -105,9 +106,11 @@ fn a_database_with_changed_bytes_is_refused_or_whole_but_never_emptied() {
         changed[at] ^= bit;
         is_refused(&changed, &format!("byte {at} ^ {bit}, seed {seed}"));
     }
-    for at in 0..100 {
+    // Some bits of the header.
+    for bit in (0..800).filter(|_| random.below(16) == 0) {
         let mut changed = whole.clone();
-        changed[at] ^= 1 << random.below(8);
+        let at = bit / 8;
+        changed[at] ^= 1 << (bit % 8);
         is_refused(&changed, &format!("byte {at} of the header is {} now, seed {seed}", changed[at]));
     }
 }

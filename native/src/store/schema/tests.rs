@@ -82,3 +82,50 @@ fn a_migration_that_fails_leaves_the_older_version_whole() {
     assert_eq!(connection.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0)).unwrap(), pages);
     connection.prepare("SELECT lease FROM channels").unwrap_err();
 }
+
+/// Fills the page that a table begins with.
+fn damage_root(directory: &Path, table: &str) {
+    let file = directory.join(DATABASE);
+    let root = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
+    let page: u32 = connect(&file).unwrap().query_row(root, [table], |row| row.get(0)).unwrap();
+    let page = page as usize;
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[(page - 1) * 4096..page * 4096].fill(0xff);
+    fs::write(&file, bytes).unwrap();
+}
+
+#[test]
+fn of_a_large_database_the_tables_that_are_loaded_are_checked_and_messages_when_they_are_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    let message = |id| StoredMessage {
+        channel_name: "general".into(),
+        id,
+        username: "u".into(),
+        message_content: "x".repeat(60_000),
+        timestamp: Timestamp::from_unix(1004),
+    };
+    for first in (1..=1_200).step_by(100) {
+        store.commit(&(first..first + 100).map(|id| Write::Append(message(id))).collect::<Vec<_>>()).unwrap();
+    }
+    drop(store);
+    assert!(fs::metadata(directory.path().join(DATABASE)).unwrap().len() > CHECKED_WHOLE as u64 * 4096);
+
+    damage_root(directory.path(), "messages");
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    let error = store.load().unwrap_err().to_string();
+    assert!(error.contains("malformed; restore the data directory from a backup"), "{error}");
+    drop(store);
+    damage_root(directory.path(), "logs");
+    let error = SqliteStore::open(directory.path()).err().unwrap().to_string();
+    assert!(error.contains(" is damaged: ") && !error.contains('\n'), "{error}");
+}
+
+#[test]
+fn a_version_that_never_was_is_refused() {
+    for version in [0, -1, i32::MIN] {
+        let error = check_version(version, Path::new("some.db")).unwrap_err().to_string();
+        assert!(error.contains(&format!("its schema has the version {version}; restore")), "{error}");
+    }
+    (1..=KNOWN).for_each(|version| check_version(version, Path::new("some.db")).unwrap());
+}

@@ -1,0 +1,179 @@
+//! `chanwire chat`: talk with the others on a channel.
+
+mod backoff;
+mod link;
+mod outbox;
+mod paint;
+mod place;
+mod screen;
+mod session;
+
+use std::{
+    collections::BTreeMap,
+    env,
+    io::{self, IsTerminal as _},
+};
+
+use chanwire_core::wire::{Address, Message, Request};
+use chanwire_inspect::visible;
+use clap::Args;
+use jiff::tz::TimeZone;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::sleep_until,
+};
+
+use super::{Failure, Outcome, link::runtime};
+use crate::clock::Clock;
+use link::{Tell, Told};
+use paint::Painter;
+use screen::{Screen, Typed};
+use session::{Link, Output, Session, Shown, Verdict};
+
+/// Talks with the others on a channel: shows the last messages and new ones as they come, and sends what is typed.
+///
+/// Asks the server where the channel is hosted and joins it there. When the connection is lost it comes back, misses
+/// nothing, and sends again what surely did not arrive; what it cannot know it asks. `/help` tells what can be typed.
+///
+/// Times are shown in the local time zone (`TZ`), names in colours on a terminal (not with `NO_COLOR`). Where standard
+/// input is no terminal, each of its lines is sent, its end ends the chat once all are answered, messages go to
+/// standard output and everything else to standard error.
+#[derive(Debug, Args)]
+pub(super) struct Chat {
+    /// The channel's name
+    channel: String,
+
+    /// The server that lists the channel (HOST:PORT)
+    #[arg(long, value_name = "ADDR", env = "CHANWIRE_SERVER", default_value = "127.0.0.1:22236")]
+    server: Address,
+
+    /// The name to talk under
+    #[arg(long, short, value_name = "NAME", env = "USER")]
+    user: String,
+}
+
+impl Chat {
+    pub(super) fn run(self) -> Result<Outcome, Failure> {
+        let message = Message {
+            username: self.user.clone(),
+            message_content: "-".into(),
+            channel_name: Some(self.channel.clone()),
+        };
+        Request::Message(message).validate().map_err(|fault| Failure::usage(fault.kind.to_string()))?;
+        let seed = getrandom::u64().map_err(|error| format!("no random numbers: {error}"))?;
+        let screen = Screen::open()?;
+        let session = Session::new(self.server, self.user, self.channel, screen.is_interactive(), seed);
+        let verdict = runtime()?.block_on(Shell::new(screen).run(session))?;
+        match verdict {
+            Verdict { code: 0, .. } => Ok(Outcome::Done),
+            Verdict { code, why } => Err(Failure { words: visible(&why.unwrap_or_default()).into_owned(), code }),
+        }
+    }
+}
+
+/// Whether standard output shows colours.
+fn colours() -> bool {
+    let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
+    io::stdout().is_terminal() && !set("NO_COLOR") && !dumb
+}
+
+/// Does what the session wants, and tells it what happens.
+struct Shell {
+    screen: Screen,
+    painter: Painter,
+    clock: Clock,
+    links: BTreeMap<Link, mpsc::UnboundedSender<Request>>,
+    tell: Tell,
+    told: mpsc::UnboundedReceiver<(Link, Told)>,
+}
+
+impl Shell {
+    fn new(screen: Screen) -> Self {
+        let painter = Painter::new(colours(), TimeZone::system());
+        let (tell, told) = mpsc::unbounded_channel();
+        Self { screen, painter, clock: Clock::start(), links: BTreeMap::new(), tell, told }
+    }
+
+    async fn run(mut self, mut session: Session) -> Result<Verdict, String> {
+        let result = self.chat(&mut session).await;
+        self.screen.close();
+        result
+    }
+
+    async fn chat(&mut self, session: &mut Session) -> Result<Verdict, String> {
+        let wait_for = |kind| signal(kind).map_err(|error| format!("cannot wait for signals: {error}"));
+        let (mut interrupt, mut terminate) = (wait_for(SignalKind::interrupt())?, wait_for(SignalKind::terminate())?);
+        if self.screen.is_interactive() {
+            let zone = format!("times are {}", self.painter.zone());
+            self.show(&Shown::Note(zone)).map_err(|error| format!("cannot print: {error}"))?;
+        }
+        loop {
+            match self.carry_out(session) {
+                Ok(None) => {}
+                Ok(Some(verdict)) => return Ok(verdict),
+                // Nobody reads the messages any more.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Verdict { code: 0, why: None }),
+                Err(error) => return Err(format!("cannot print: {error}")),
+            }
+            let wait = session.poll_timeout().map(|at| self.clock.instant(at));
+            let wants_input = session.wants_input();
+            tokio::select! {
+                Some((link, told)) = self.told.recv() => self.hear(session, link, told),
+                typed = self.screen.typed(), if wants_input || self.screen.is_interactive() => match typed? {
+                    Typed::Line(line) => session.handle_line(self.clock.now(), &line),
+                    Typed::Unreadable(why) => session.handle_unreadable(&why),
+                    Typed::End => session.handle_end(self.clock.now()),
+                },
+                () = async { sleep_until(wait.unwrap_or_else(tokio::time::Instant::now)).await }, if wait.is_some() => {
+                    session.handle_timeout(self.clock.now());
+                }
+                _ = interrupt.recv() => session.handle_end(self.clock.now()),
+                _ = terminate.recv() => session.handle_end(self.clock.now()),
+            }
+        }
+    }
+
+    /// All that the session wants now, up to its end.
+    fn carry_out(&mut self, session: &mut Session) -> io::Result<Option<Verdict>> {
+        while let Some(output) = session.poll_output() {
+            match output {
+                Output::Connect { link, to } => {
+                    let (sender, requests) = mpsc::unbounded_channel();
+                    self.links.insert(link, sender);
+                    tokio::spawn(link::run(link, to, self.tell.clone(), requests, self.clock));
+                }
+                Output::Send { link, request } => {
+                    if let Some(sender) = self.links.get(&link) {
+                        // If it is gone, that is told soon.
+                        let _ = sender.send(request);
+                    }
+                }
+                Output::Close { link } => drop(self.links.remove(&link)),
+                Output::Show(shown) => self.show(&shown)?,
+                Output::Asking(question) => self.screen.ask(question)?,
+                Output::Quit(verdict) => return Ok(Some(verdict)),
+            }
+        }
+        self.screen.flush()?;
+        Ok(None)
+    }
+
+    fn show(&mut self, shown: &Shown) -> io::Result<()> {
+        let lines = self.painter.lines(shown);
+        self.screen.show(&lines, matches!(shown, Shown::Note(_) | Shown::Trouble(_)))
+    }
+
+    fn hear(&mut self, session: &mut Session, link: Link, told: Told) {
+        let now = self.clock.now();
+        match told {
+            Told::Connected => session.handle_connected(link),
+            Told::Event(event) => session.handle_event(now, link, event),
+            Told::Lost(lost) => {
+                self.links.remove(&link);
+                session.handle_lost(now, link, lost);
+            }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Where a channel's host is, seen from here.
+
+use std::net::IpAddr;
+
+use chanwire_core::wire::{Address, canonical};
+
+/// Where to connect for what a tracker lists. A loopback address that another machine lists is that machine's: peers
+/// register themselves as `localhost` where they run beside their tracker.
+pub(super) fn host_of(tracker: &Address, listed: &Address) -> Address {
+    if is_loopback(listed) && !is_loopback(tracker) {
+        // A tracker's host has been an address before, so it is one with another port.
+        return Address::new(tracker.host(), listed.port()).unwrap_or_else(|| listed.clone());
+    }
+    listed.clone()
+}
+
+fn is_loopback(address: &Address) -> bool {
+    let ip = address.host().parse().ok().map(|ip: IpAddr| canonical(ip));
+    ip.map_or_else(|| address.host().eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loopback_address_that_another_machine_lists_is_that_machines() {
+        for (tracker, listed, host) in [
+            ("192.0.2.1:22236", "127.0.0.1:22240", "192.0.2.1:22240"),
+            ("tracker.example:22236", "LocalHost:22236", "tracker.example:22236"),
+            ("[2001:db8::1]:22236", "[::1]:1", "[2001:db8::1]:1"),
+            ("192.0.2.1:22236", "[::ffff:127.0.0.1]:1", "192.0.2.1:1"),
+            ("192.0.2.1:22236", "192.0.2.7:22240", "192.0.2.7:22240"),
+            ("127.0.0.1:22236", "127.0.0.1:22240", "127.0.0.1:22240"),
+            ("localhost:22236", "[::1]:22240", "[::1]:22240"),
+        ] {
+            let found = host_of(&tracker.parse().unwrap(), &listed.parse().unwrap());
+            assert_eq!(found.to_string(), host, "{tracker} lists {listed}");
+        }
+    }
+}

@@ -1,0 +1,500 @@
+//! A chat as a state machine: what is typed, what the server says and time go in; what to connect to, what to send and
+//! what to show come out. It does no I/O.
+
+mod commands;
+mod joining;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::VecDeque, time::Duration};
+
+use chanwire_core::{
+    Time,
+    endpoint::ClientEvent,
+    wire::{Address, Blame, Channel, Message, Request, Response, StoredMessage},
+};
+
+use super::{
+    backoff::Backoff,
+    outbox::{Outbox, OwnId},
+};
+
+/// How many of the last messages are shown when a channel is joined, and how many `/history` shows.
+pub(super) const PAGE: u16 = 20;
+
+/// How long what is on its way may take once the user wants to leave.
+const LAST_ANSWERS: Duration = Duration::from_secs(10);
+
+/// A connection that held this long was a good one: the next wait is the shortest again.
+const HELD: Duration = Duration::from_secs(10);
+
+/// A connection that the session asked for. What is told of one that it has given up is ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Link(u64);
+
+/// What the session wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Output {
+    /// Connect, then tell [`Session::handle_connected`] or [`Session::handle_lost`].
+    Connect { link: Link, to: Address },
+    /// Send this.
+    Send { link: Link, request: Request },
+    /// Let what was sent be answered, then close. Nothing of it need be told.
+    Close { link: Link },
+    /// Show this.
+    Show(Shown),
+    /// What is typed next answers whether to send a message again, or no longer does.
+    Asking(bool),
+    /// It is over.
+    Quit(Verdict),
+}
+
+/// What the user sees. All of it is as others sent it: whoever shows it makes it harmless.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Shown {
+    Message(StoredMessage),
+    Channels {
+        of: Address,
+        channels: Vec<Channel>,
+    },
+    /// Something worth knowing.
+    Note(String),
+    /// Something that is not as the user wants it.
+    Trouble(String),
+}
+
+/// How a chat ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// The exit code.
+    pub(super) code: u8,
+    /// Why, unless all is well.
+    pub(super) why: Option<String>,
+}
+
+/// How a connection was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lost {
+    /// Whether the other end surely has nothing more of it that it has not carried out: it ended the connection, and
+    /// not because of what it had been sent.
+    pub(super) gone: bool,
+    pub(super) why: String,
+}
+
+/// A chat on one channel at a time.
+#[derive(Debug)]
+pub(super) struct Session {
+    tracker: Address,
+    user: String,
+    /// Whether somebody can be asked.
+    interactive: bool,
+    outputs: VecDeque<Output>,
+    links: u64,
+    backoff: Backoff,
+    room: Option<Room>,
+    phase: Phase,
+    /// A connection to the tracker for `/list` alone.
+    listing: Option<Link>,
+    asking: Option<OwnId>,
+    /// When it ends, whatever is still on its way.
+    leaving: Option<Time>,
+    /// Whether a channel was ever joined: before, what fails ends the chat.
+    joined_once: bool,
+    /// Whether a message was given up of which nobody knows.
+    unsettled: bool,
+    over: bool,
+}
+
+/// A channel that the user wants to be on.
+#[derive(Debug)]
+struct Room {
+    name: String,
+    /// Where it was joined last.
+    host: Option<Address>,
+    /// Up to where its messages are known.
+    known: Option<Known>,
+    /// The oldest message that was shown.
+    oldest: Option<u64>,
+    outbox: Outbox,
+    /// Why it is not joined, as it was told last.
+    told: Option<String>,
+}
+
+/// A place in a channel's messages.
+#[derive(Debug)]
+struct Known {
+    id: u64,
+    /// The message of that id, by which the same history is known again.
+    message: Option<StoredMessage>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// No channel is wanted.
+    Out,
+    /// Until it is time for another try.
+    Waiting {
+        until: Time,
+    },
+    /// The tracker is asked where the channel is.
+    Looking(Line),
+    /// The host is asked to let it join.
+    Joining(Line),
+    Live(Line, Reading),
+}
+
+/// The connection that a channel is joined, or to be joined, by.
+#[derive(Debug)]
+struct Line {
+    link: Link,
+    to: Address,
+    /// What is not answered.
+    asked: VecDeque<Asked>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// Where is the channel?
+    Where,
+    /// Which channels are there?
+    List,
+    /// `since` says after which id, unless the last messages are wanted.
+    Join {
+        since: Option<u64>,
+    },
+    Message(OwnId),
+    History,
+}
+
+/// How far the stored messages have come since the channel was joined.
+#[derive(Debug)]
+struct Reading {
+    since: Time,
+    /// The last one that was stored then.
+    end: u64,
+    /// Whether all up to it have come.
+    done: bool,
+    /// Whether it was decided what of the user's own is to be sent again.
+    decided: bool,
+    /// Whether nothing was missed since the last time it was joined.
+    complete: bool,
+    /// The message that must come first if this is still the same history.
+    anchor: Option<StoredMessage>,
+}
+
+impl Session {
+    /// A chat on this channel. The seed is for jitter alone.
+    pub(super) fn new(tracker: Address, user: String, channel: String, interactive: bool, seed: u64) -> Self {
+        let mut session = Self {
+            tracker,
+            user,
+            interactive,
+            outputs: VecDeque::new(),
+            links: 0,
+            backoff: Backoff::new(seed),
+            room: None,
+            phase: Phase::Out,
+            listing: None,
+            asking: None,
+            leaving: None,
+            joined_once: false,
+            unsettled: false,
+            over: false,
+        };
+        session.enter(channel);
+        session
+    }
+
+    /// The next thing to do.
+    pub(super) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        let retry = match self.phase {
+            Phase::Waiting { until } => Some(until),
+            _ => None,
+        };
+        [retry, self.leaving].into_iter().flatten().min()
+    }
+
+    /// Whether to read what is typed. While many messages wait, do not.
+    pub(super) fn wants_input(&self) -> bool {
+        self.leaving.is_none() && self.room.as_ref().is_none_or(|room| room.outbox.waiting() < 256)
+    }
+
+    /// A connection was made.
+    pub(super) fn handle_connected(&mut self, link: Link) {
+        if self.listing == Some(link) {
+            self.outputs.push_back(Output::Send { link, request: Request::List });
+            return;
+        }
+        match &mut self.phase {
+            Phase::Looking(line) if line.link == link => line.ask(&mut self.outputs, Asked::Where, Request::List),
+            Phase::Joining(line) if line.link == link => self.join(),
+            _ => {}
+        }
+    }
+
+    /// A connection brought something.
+    pub(super) fn handle_event(&mut self, now: Time, link: Link, event: ClientEvent) {
+        if self.listing == Some(link) {
+            return self.listed(event);
+        }
+        let (Phase::Looking(line) | Phase::Joining(line) | Phase::Live(line, _)) = &mut self.phase else { return };
+        if line.link != link {
+            return;
+        }
+        match event {
+            ClientEvent::Answer { response, .. } => match line.asked.pop_front() {
+                Some(Asked::Where) => self.found(now, response),
+                Some(Asked::Join { since }) => self.joined(now, since, response),
+                Some(Asked::Message(id)) => self.answered(id, response),
+                Some(Asked::List) => {
+                    let of = line.to.clone();
+                    self.show_channels(of, response);
+                }
+                Some(Asked::History) => self.show_history(response),
+                None => {}
+            },
+            ClientEvent::Push(message) => self.pushed(message),
+            // Why a connection ends is told with its end.
+            ClientEvent::Notice(_) | ClientEvent::Broken(_) | ClientEvent::Ended { .. } => {}
+        }
+        self.settle(now);
+    }
+
+    /// A connection could not be made, or has ended.
+    pub(super) fn handle_lost(&mut self, now: Time, link: Link, lost: Lost) {
+        if self.listing == Some(link) {
+            self.listing = None;
+            self.trouble(format!("{}: {}", self.tracker, lost.why));
+            return;
+        }
+        match std::mem::replace(&mut self.phase, Phase::Out) {
+            Phase::Looking(line) if line.link == link => self.not_found(now, lost.why),
+            Phase::Joining(line) if line.link == link => self.try_again(now, format!("{}: {}", line.to, lost.why), 1),
+            Phase::Live(line, reading) if line.link == link => {
+                if now.since(reading.since) >= HELD {
+                    self.backoff.reset();
+                }
+                if let Some(room) = &mut self.room {
+                    room.outbox.lost(lost.gone);
+                }
+                self.try_again(now, format!("{}: {}", line.to, lost.why), 1);
+            }
+            // Of a connection that was given up.
+            phase => self.phase = phase,
+        }
+        self.settle(now);
+    }
+
+    /// A time may have come.
+    pub(super) fn handle_timeout(&mut self, now: Time) {
+        if self.leaving.is_some_and(|at| at <= now) {
+            return self.quit();
+        }
+        if matches!(self.phase, Phase::Waiting { until } if until <= now) {
+            self.look();
+        }
+    }
+
+    /// Nothing more will be typed: what is on its way is waited for, but not for long.
+    pub(super) fn handle_end(&mut self, now: Time) {
+        if self.over {
+            return;
+        }
+        let waiting = self.room.as_ref().map_or(0, |room| room.outbox.waiting());
+        if waiting == 0 && self.has_begun() || self.leaving.is_some() {
+            return self.quit();
+        }
+        self.leaving = Some(now.after(LAST_ANSWERS));
+        if self.interactive {
+            self.note(format!(
+                "waiting up to {} seconds for {}; Ctrl-C leaves now",
+                LAST_ANSWERS.as_secs(),
+                count(waiting, "message")
+            ));
+        }
+        self.settle(now);
+    }
+
+    /// What was typed cannot be sent.
+    pub(super) fn handle_unreadable(&mut self, why: &str) {
+        self.unsettled = true;
+        self.trouble(format!("not sent: {why}"));
+    }
+
+    fn answered(&mut self, id: OwnId, response: Response) {
+        let Some(room) = &mut self.room else { return };
+        match response {
+            Response::Error(error) if error.blame == Blame::Request => {
+                if let Some(text) = room.outbox.refused(id) {
+                    self.unsettled = true;
+                    self.trouble(format!("not sent: {text} ({error})"));
+                }
+            }
+            Response::Error(error) => {
+                if room.outbox.failed(id) {
+                    self.trouble(error.to_string());
+                }
+            }
+            _ => room.outbox.delivered(id),
+        }
+    }
+
+    fn pushed(&mut self, message: StoredMessage) {
+        let (Phase::Live(_, reading), Some(room)) = (&mut self.phase, &mut self.room) else { return };
+        if reading.end <= message.id {
+            reading.done = true;
+        }
+        match reading.anchor.take() {
+            Some(anchor) if anchor == message => return,
+            Some(_) => {
+                reading.complete = false;
+                self.outputs.push_back(Output::Show(Shown::Trouble(
+                    "the channel has other messages than before; here they are as they are now".into(),
+                )));
+            }
+            None => {}
+        }
+        if message.username == self.user
+            && let Some(id) = room.outbox.seen(&message.message_content)
+            && self.asking == Some(id)
+        {
+            // There is nothing to ask any more. `settle` sees to the next question.
+            self.asking = None;
+            self.outputs.push_back(Output::Asking(false));
+            self.outputs.push_back(Output::Show(Shown::Note("it was sent, as is seen now".into())));
+        }
+        room.known = Some(Known { id: message.id, message: Some(message.clone()) });
+        room.oldest.get_or_insert(message.id);
+        self.outputs.push_back(Output::Show(Shown::Message(message)));
+    }
+
+    /// Does what has become possible: decides on what was lost, sends, asks, and leaves.
+    fn settle(&mut self, now: Time) {
+        if self.over {
+            return;
+        }
+        if let (Phase::Live(line, reading), Some(room)) = (&mut self.phase, &mut self.room)
+            && reading.done
+        {
+            if !reading.decided {
+                reading.decided = true;
+                room.outbox.read_again(reading.complete);
+            }
+            while let Some((id, text)) = room.outbox.send_next() {
+                let message = Message {
+                    username: self.user.clone(),
+                    message_content: text,
+                    channel_name: Some(room.name.clone()),
+                };
+                line.ask(&mut self.outputs, Asked::Message(id), Request::Message(message));
+            }
+        }
+        self.ask_about_the_next();
+        let waits = self.room.as_ref().is_some_and(|room| room.outbox.waiting() > 0);
+        if self.leaving.is_some_and(|at| at <= now || !waits && self.has_begun()) {
+            self.quit();
+        }
+    }
+
+    /// Whether the channel was found, or somebody who sits there need not be told whether it is.
+    const fn has_begun(&self) -> bool {
+        self.joined_once || self.interactive
+    }
+
+    fn ask_about_the_next(&mut self) {
+        let Some(room) = &mut self.room else { return };
+        while self.asking.is_none()
+            && let Some((id, text)) = room.outbox.first_maybe()
+        {
+            if self.interactive && self.leaving.is_none() {
+                let question = format!("maybe sent: {text} (whether it was stored is not known) - send it again? y/n");
+                self.asking = Some(id);
+                self.outputs.push_back(Output::Show(Shown::Trouble(question)));
+                self.outputs.push_back(Output::Asking(true));
+                return;
+            }
+            let words = format!("maybe sent: {text} (whether it was stored is not known; it is not sent again)");
+            self.outputs.push_back(Output::Show(Shown::Trouble(words)));
+            self.unsettled = true;
+            room.outbox.forget(id);
+        }
+    }
+
+    /// Leaves the channel, and tells what of it stays open.
+    fn leave(&mut self) {
+        self.hang_up();
+        self.phase = Phase::Out;
+        if self.asking.take().is_some() {
+            self.outputs.push_back(Output::Asking(false));
+        }
+        let Some(room) = self.room.take() else { return };
+        let (unsent, maybe) = room.outbox.unsettled();
+        self.unsettled |= !unsent.is_empty() || !maybe.is_empty();
+        let lines = unsent.into_iter().map(|text| format!("not sent: {text}"));
+        for line in lines.chain(maybe.into_iter().map(|text| format!("maybe sent: {text}"))) {
+            self.outputs.push_back(Output::Show(Shown::Trouble(line)));
+        }
+    }
+
+    fn quit(&mut self) {
+        self.leave();
+        if let Some(link) = self.listing.take() {
+            self.outputs.push_back(Output::Close { link });
+        }
+        // Who sat there has seen it.
+        let failed = self.unsettled && !self.interactive;
+        let why = failed.then(|| "not every message was surely sent, see above".to_owned());
+        self.end(Verdict { code: u8::from(why.is_some()), why });
+    }
+
+    fn end(&mut self, verdict: Verdict) {
+        self.hang_up();
+        self.phase = Phase::Out;
+        self.leaving = None;
+        self.over = true;
+        self.outputs.push_back(Output::Quit(verdict));
+    }
+
+    /// Gives up the connection, if there is one.
+    fn hang_up(&mut self) {
+        if let Phase::Looking(line) | Phase::Joining(line) | Phase::Live(line, _) = &self.phase {
+            self.outputs.push_back(Output::Close { link: line.link });
+        }
+    }
+
+    fn connect(&mut self, to: Address) -> Line {
+        let link = self.new_link();
+        self.outputs.push_back(Output::Connect { link, to: to.clone() });
+        Line { link, to, asked: VecDeque::new() }
+    }
+
+    const fn new_link(&mut self) -> Link {
+        self.links += 1;
+        Link(self.links)
+    }
+
+    fn note(&mut self, text: impl Into<String>) {
+        self.outputs.push_back(Output::Show(Shown::Note(text.into())));
+    }
+
+    fn trouble(&mut self, text: impl Into<String>) {
+        self.outputs.push_back(Output::Show(Shown::Trouble(text.into())));
+    }
+}
+
+impl Line {
+    fn ask(&mut self, outputs: &mut VecDeque<Output>, asked: Asked, request: Request) {
+        self.asked.push_back(asked);
+        outputs.push_back(Output::Send { link: self.link, request });
+    }
+}
+
+/// `1 message`, `2 messages`.
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}

@@ -1,0 +1,153 @@
+//! What is typed.
+
+use chanwire_core::{
+    Time,
+    endpoint::ClientEvent,
+    wire::{Address, HistoryRange, JoinFrom, Request, Response},
+};
+
+use super::{Asked, Output, PAGE, Phase, Session, Shown, count};
+
+/// What `/help` shows.
+const HELP: [&str; 8] = [
+    "TEXT           say it",
+    "/list          which channels there are",
+    "/join NAME     go to another channel",
+    "/leave         leave this one",
+    "/history [N]   N messages, or 20, from before the oldest that was shown",
+    "/help          this",
+    "/quit          leave the chat, as Ctrl-D and Ctrl-C do",
+    "//TEXT         say a text that begins with a slash",
+];
+
+impl Session {
+    /// Somebody typed a line.
+    pub(in crate::cli::chat) fn handle_line(&mut self, now: Time, line: &str) {
+        if self.over || self.leaving.is_some() {
+            return;
+        }
+        if self.answer(line) {
+            return self.settle(now);
+        }
+        let (command, rest) = match line.strip_prefix('/') {
+            None => return self.say(now, line),
+            Some(text) if text.starts_with('/') => return self.say(now, text),
+            Some(command) => command.split_once(' ').unwrap_or((command, "")),
+        };
+        match (command, rest.trim()) {
+            ("list", "") => self.list(),
+            ("join", "") => self.trouble("/join needs the name of a channel; /list shows them"),
+            ("join", name) => self.go_to(name),
+            ("leave", "") => {
+                self.leave();
+                self.note("on no channel; /join NAME goes to one, /quit leaves the chat");
+            }
+            ("history", number) => self.history(number),
+            ("help", "") => HELP.into_iter().for_each(|line| self.note(line)),
+            ("quit", "") => self.handle_end(now),
+            _ => self.trouble(format!("not sent: {line} (/help tells the commands; //TEXT says /TEXT)")),
+        }
+    }
+
+    /// Whether the line answers the question that is open.
+    fn answer(&mut self, line: &str) -> bool {
+        let (Some(id), Some(room)) = (self.asking, &mut self.room) else { return false };
+        match line.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => room.outbox.resend(id),
+            "n" | "no" => room.outbox.forget(id),
+            _ => return false,
+        }
+        self.asking = None;
+        self.outputs.push_back(Output::Asking(false));
+        true
+    }
+
+    fn say(&mut self, now: Time, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        let Some(room) = &mut self.room else {
+            return self.trouble(format!("not sent: {text} (on no channel; /join NAME goes to one)"));
+        };
+        room.outbox.push(text.into());
+        if self.interactive && !matches!(self.phase, Phase::Live(..)) {
+            self.note(format!("kept until there is a connection: {text}"));
+        }
+        self.settle(now);
+    }
+
+    fn list(&mut self) {
+        if let Phase::Live(line, _) = &mut self.phase
+            && line.to.same_place(&self.tracker)
+        {
+            return line.ask(&mut self.outputs, Asked::List, Request::List);
+        }
+        if self.listing.is_none() {
+            let line = self.connect(self.tracker.clone());
+            self.listing = Some(line.link);
+        }
+    }
+
+    /// The connection that was made for `/list` alone brought something.
+    pub(super) fn listed(&mut self, event: ClientEvent) {
+        let ClientEvent::Answer { response, .. } = event else {
+            // Why a connection ends is told with its end.
+            return;
+        };
+        if let Some(link) = self.listing.take() {
+            self.outputs.push_back(Output::Close { link });
+        }
+        self.show_channels(self.tracker.clone(), response);
+    }
+
+    pub(super) fn show_channels(&mut self, of: Address, response: Response) {
+        match response {
+            Response::Channels(channels) => self.outputs.push_back(Output::Show(Shown::Channels { of, channels })),
+            Response::Error(error) => self.trouble(format!("{of}: {error}")),
+            _ => {}
+        }
+    }
+
+    fn go_to(&mut self, name: &str) {
+        let join = Request::Join { channel_name: name.into(), from: JoinFrom::Last(0) };
+        if let Err(fault) = join.validate() {
+            return self.trouble(fault.kind.to_string());
+        }
+        if self.room.as_ref().is_some_and(|room| room.name == name) {
+            return self.trouble(format!("this is {name} already"));
+        }
+        self.leave();
+        self.backoff.reset();
+        self.enter(name.into());
+    }
+
+    fn history(&mut self, number: &str) {
+        let limit = if number.is_empty() { Some(PAGE) } else { number.parse().ok() };
+        let Some(limit) = limit.filter(|limit| (1..=1000).contains(limit)) else {
+            return self.trouble("/history takes a number from 1 to 1000");
+        };
+        let (Phase::Live(line, _), Some(room)) = (&mut self.phase, &self.room) else {
+            return self.trouble("there is no connection to a channel now");
+        };
+        let range = room.oldest.map_or(HistoryRange::Last, HistoryRange::Before);
+        let request = Request::History { channel_name: room.name.clone(), range, limit };
+        line.ask(&mut self.outputs, Asked::History, request);
+    }
+
+    pub(super) fn show_history(&mut self, response: Response) {
+        let messages = match response {
+            Response::History { messages, .. } => messages,
+            Response::Error(error) => return self.trouble(error.to_string()),
+            _ => return,
+        };
+        let Some(oldest) = messages.first().map(|message| message.id) else {
+            return self.note("there is nothing before");
+        };
+        if let Some(room) = &mut self.room {
+            room.oldest = Some(oldest);
+        }
+        self.note(format!("{} from before:", count(messages.len(), "message")));
+        self.outputs.extend(messages.into_iter().map(|message| Output::Show(Shown::Message(message))));
+        self.note("that was before");
+    }
+}

@@ -1,0 +1,157 @@
+//! How a channel is found, joined, and joined again.
+
+use std::mem;
+
+use chanwire_core::{
+    Time,
+    wire::{JoinFrom, Request, Response},
+};
+
+use super::{Asked, Known, PAGE, Phase, Reading, Room, Session, Verdict, count};
+use crate::cli::{
+    ask::code,
+    chat::{outbox::Outbox, place::host_of},
+};
+
+impl Session {
+    /// Wants to be on this channel and on no other.
+    pub(super) fn enter(&mut self, name: String) {
+        let outbox = Outbox::default();
+        self.room = Some(Room { name, host: None, known: None, oldest: None, outbox, told: None });
+        self.look();
+    }
+
+    /// Asks the tracker where the channel is.
+    pub(super) fn look(&mut self) {
+        let line = self.connect(self.tracker.clone());
+        self.phase = Phase::Looking(line);
+    }
+
+    /// The tracker has told its channels.
+    pub(super) fn found(&mut self, now: Time, response: Response) {
+        let Some(room) = &self.room else { return };
+        let channels = match response {
+            Response::Channels(channels) => channels,
+            Response::Error(error) => {
+                return self.try_again(now, format!("{}: {error}", self.tracker), code(error.blame));
+            }
+            _ => return,
+        };
+        let Some(channel) = channels.iter().find(|channel| channel.channel_name == room.name) else {
+            let names: Vec<_> = channels.iter().take(10).map(|channel| channel.channel_name.as_str()).collect();
+            let others = match (names.is_empty(), channels.len() > names.len()) {
+                (true, _) => "no channels".to_owned(),
+                (false, true) => format!("{} and others", names.join(", ")),
+                (false, false) => names.join(", "),
+            };
+            let why = format!("there is no channel '{}' at {}; it lists {others}", room.name, self.tracker);
+            return self.try_again(now, why, 3);
+        };
+        let host = host_of(&self.tracker, &channel.address);
+        if host.same_place(&self.tracker) {
+            // The connection is there already.
+            if let Phase::Looking(line) = mem::replace(&mut self.phase, Phase::Out) {
+                self.phase = Phase::Joining(line);
+                self.join();
+            }
+        } else {
+            self.hang_up();
+            let line = self.connect(host);
+            self.phase = Phase::Joining(line);
+        }
+    }
+
+    /// The tracker cannot be asked. A host that is known may still be there.
+    pub(super) fn not_found(&mut self, now: Time, why: String) {
+        let host = self.room.as_ref().and_then(|room| room.host.clone());
+        match host.filter(|host| !host.same_place(&self.tracker)) {
+            Some(host) => {
+                let line = self.connect(host);
+                self.phase = Phase::Joining(line);
+            }
+            None => self.try_again(now, format!("{}: {why}", self.tracker), 1),
+        }
+    }
+
+    /// Asks the host to let it join: with the last message that is known, by which the same history is known again, and
+    /// those after it.
+    pub(super) fn join(&mut self) {
+        let (Phase::Joining(line), Some(room)) = (&mut self.phase, &self.room) else { return };
+        let since = room.known.as_ref().map(|known| known.id - u64::from(known.message.is_some()));
+        let from = since.map_or(JoinFrom::Last(PAGE), JoinFrom::After);
+        let request = Request::Join { channel_name: room.name.clone(), from };
+        line.ask(&mut self.outputs, Asked::Join { since }, request);
+    }
+
+    /// The host has answered.
+    pub(super) fn joined(&mut self, now: Time, since: Option<u64>, response: Response) {
+        let Phase::Joining(line) = mem::replace(&mut self.phase, Phase::Out) else { return };
+        let Some(room) = &mut self.room else { return };
+        let (first_id, last_id) = match response {
+            Response::Joined { first_id, last_id, .. } => (first_id, last_id),
+            Response::Error(error) if since.is_some() && error.error == "Invalid payload" => {
+                // It ends before what is known: it is another history.
+                room.known = None;
+                self.phase = Phase::Joining(line);
+                return self.join();
+            }
+            Response::Error(error) => {
+                let hint = match &*error.error {
+                    "Unknown command" => " (this host stores messages, but nobody can listen there)",
+                    _ => "",
+                };
+                let why = format!("{}: {error}{hint}", line.to);
+                self.phase = Phase::Joining(line);
+                return self.try_again(now, why, code(error.blame));
+            }
+            _ => return,
+        };
+        let again = room.host.is_some();
+        let same_place = room.host.as_ref().is_some_and(|host| host.same_place(&line.to));
+        let known = room.known.take();
+        let missed = known.as_ref().map_or(0, |known| first_id.saturating_sub(known.id + 1));
+        let anchor = known.and_then(|known| known.message).filter(|anchor| anchor.id == first_id);
+        // Where there is no message to know a history by, it is the same if its place is.
+        let complete = since.is_some_and(|since| since + 1 == first_id) && (anchor.is_some() || same_place);
+        let id = anchor.as_ref().map_or(first_id - 1, |anchor| anchor.id);
+        room.known = Some(Known { id, message: anchor.clone() });
+        room.host = Some(line.to.clone());
+        room.told = None;
+        let welcome = if again {
+            "connected again".into()
+        } else {
+            format!("on {} at {} as {}; /help tells what can be typed", room.name, line.to, self.user)
+        };
+        let done = last_id < first_id;
+        self.phase = Phase::Live(line, Reading { since: now, end: last_id, done, decided: false, complete, anchor });
+        self.joined_once = true;
+        self.note(welcome);
+        if missed > 0 {
+            let missed = count(usize::try_from(missed).unwrap_or(usize::MAX), "message");
+            self.trouble(format!("{missed} that came meanwhile cannot be shown: the host no longer keeps them"));
+        }
+    }
+
+    /// It did not work. Tries again later if that makes sense, else tells why it does not.
+    pub(super) fn try_again(&mut self, now: Time, why: String, code: u8) {
+        self.hang_up();
+        self.phase = Phase::Out;
+        let Some(room) = &mut self.room else { return };
+        if room.host.is_some() {
+            self.phase = Phase::Waiting { until: now.after(self.backoff.next_wait()) };
+            // The same trouble at every try need not be told at every try.
+            if room.told.as_ref() != Some(&why) {
+                room.told = Some(why.clone());
+                self.trouble(format!("{why} (trying again)"));
+            }
+            return;
+        }
+        self.leave();
+        if self.joined_once {
+            self.trouble(why);
+            self.note("on no channel; /join NAME goes to one");
+        } else {
+            self.end(Verdict { code, why: Some(why) });
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The terminal client on the real binary: `CHANWIRE_BIN`, else what `make build` makes.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+#[path = "terminal/chat.rs"]
+mod chat;
+#[path = "terminal/commands.rs"]
+mod commands;
+#[path = "terminal/running.rs"]
+mod running;
+#[path = "terminal/screen.rs"]
+mod screen;

@@ -1,0 +1,155 @@
+//! `chanwire join`, `history`, `send` from standard input and `unhost`.
+
+use std::net::SocketAddr;
+
+use chanwire_tests::process::{Finished, Launch, Signal, without_times};
+use rustix::process::{Pid, kill_process};
+use tempfile::tempdir;
+
+use crate::running::{Running, general};
+
+fn command(server: SocketAddr, arguments: &[&str]) -> Launch {
+    Launch::new(arguments).args(["--server", &server.to_string()]).variable("USER", "ann")
+}
+
+/// The lines, without the times that they begin with.
+fn untimed(finished: &Finished) -> Vec<String> {
+    finished.stdout.lines().map(|line| line.split_once(' ').unwrap().1.into()).collect()
+}
+
+#[test]
+fn each_line_of_standard_input_is_a_message() {
+    let data = tempdir().unwrap();
+    let server = general(data.path());
+    let address = server.address(0);
+    let lines: String = (1..=1000).map(|number| format!("{number}\r\n")).collect();
+    let sent = command(address, &["send"]).input(lines.as_bytes()).run();
+    assert_eq!((sent.code, sent.stdout.lines().count(), sent.stderr.as_str()), (Some(0), 1000, ""));
+    let last = command(address, &["send", "-", "--json"]).input(b"no end of line").run();
+    let answer = "{\"status\": \"OK\", \"payload\": {\"status\": \"delivered\", \"timestamp\": \"T\"}}\n";
+    assert_eq!((last.code, without_times(&last.stdout)), (Some(0), answer.into()));
+    let history = command(address, &["history", "general", "--before", "1001", "--limit", "1000"]).run();
+    let expected: Vec<_> = (1..=1000).map(|number| format!("{number} ann: {number}")).collect();
+    assert_eq!(untimed(&history), expected);
+    let nothing = command(address, &["send"]).run();
+    assert_eq!((nothing.code, nothing.stdout.as_str(), nothing.stderr.as_str()), (Some(0), "", ""));
+    server.stop();
+}
+
+#[test]
+fn the_first_line_that_is_refused_ends_it_and_is_named() {
+    let data = tempdir().unwrap();
+    let server = general(data.path());
+    let address = server.address(0);
+    let refused = command(address, &["send"]).input(b"one\ntwo\n\n").run();
+    assert_eq!((refused.code, refused.stdout.lines().count()), (Some(3), 2), "{refused:?}");
+    assert!(refused.stderr.starts_with("chanwire: line 3: Invalid payload: Field 'message_content'"), "{refused:?}");
+    let unreadable = command(address, &["send"]).input(b"three\n\xff\nfour\n").run();
+    assert_eq!((unreadable.code, unreadable.stdout.lines().count()), (Some(1), 1), "{unreadable:?}");
+    assert!(unreadable.stderr.ends_with(": line 2: it is not UTF-8\n"), "{unreadable:?}");
+    let history = command(address, &["history", "general"]).run();
+    assert_eq!(untimed(&history), ["1 ann: one", "2 ann: two", "3 ann: three"]);
+    server.stop();
+}
+
+#[test]
+fn history_is_given_by_pages() {
+    let data = tempdir().unwrap();
+    let server = general(data.path());
+    let address = server.address(0);
+    let sent = command(address, &["send"]).input(b"a\nb\nc\nd\ne\n").run();
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    let page = |arguments: &[&str]| untimed(&command(address, &[&["history", "general"], arguments].concat()).run());
+    assert_eq!(page(&["--limit", "2"]), ["4 ann: d", "5 ann: e"]);
+    assert_eq!(page(&["--before", "4", "--limit", "2"]), ["2 ann: b", "3 ann: c"]);
+    assert_eq!(page(&["--after", "0", "--limit", "1"]), ["1 ann: a"]);
+    assert_eq!(page(&["--after", "5"]), [""; 0]);
+    let json = command(address, &["history", "general", "--limit", "1", "--json"]).run();
+    let message = "{\"channel_name\": \"general\", \"id\": 5, \"username\": \"ann\", \"message_content\": \"e\", \
+                   \"timestamp\": \"T\"}";
+    let expected =
+        format!("{{\"status\": \"OK\", \"payload\": {{\"channel_name\": \"general\", \"messages\": [{message}]}}}}\n");
+    assert_eq!(without_times(&json.stdout), expected);
+    let none = command(address, &["history", "gaming"]).run();
+    assert_eq!(none.refusal(3), "Channel not found: The requested channel 'gaming' does not exist");
+    server.stop();
+}
+
+#[test]
+fn a_tail_prints_a_line_for_each_message_until_it_ends() {
+    let data = tempdir().unwrap();
+    let server = general(data.path());
+    let address = server.address(0);
+    let mut people = Running::start(address, &["join", "general", "--after", "0"]);
+    let mut program = Running::start(address, &["join", "general", "--history", "1", "--json"]);
+    let sent = command(address, &["send"]).input(b"a\nb\n").run();
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    people.out.wait_with(" 2 ann: b");
+    program.out.wait_with("\"id\": 2, ");
+    assert_eq!(people.out.all().len(), 2);
+    // Whoever types Ctrl-C has seen enough; every line is whole.
+    kill_process(Pid::from_raw(people.id().try_into().unwrap()).unwrap(), Signal::INT).unwrap();
+    assert!(people.wait().code().is_none_or(|code| code == 0));
+    // A server that goes says where to go on.
+    server.stop();
+    assert_eq!(program.wait().code(), Some(1));
+    program.error.wait_with("; go on with --after 2");
+}
+
+#[test]
+fn a_tail_tells_why_it_cannot_join_and_why_it_is_sent_away() {
+    let data = tempdir().unwrap();
+    let server = general(data.path());
+    let address = server.address(0);
+    let none = command(address, &["join", "gaming"]).run();
+    assert_eq!(none.refusal(3), "Channel not found: The requested channel 'gaming' does not exist");
+    let beyond = command(address, &["join", "general", "--after", "7"]).run();
+    assert_eq!(beyond.refusal(3), "Invalid payload: Field 'after' is beyond the last id 0");
+    let sent = command(address, &["send", "a"]).run();
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    let mut tail = Running::start(address, &["join", "general", "--history", "1"]);
+    tail.out.wait(1);
+    let removed = command(address, &["unhost", "general"]).run();
+    assert_eq!(removed.stdout, "removed general\n", "{removed:?}");
+    assert_eq!(tail.wait().code(), Some(4));
+    tail.error.wait_with("Channel removed: ");
+    tail.error.wait_with("; go on with --after 1");
+    server.stop();
+}
+
+#[test]
+fn a_reader_that_goes_ends_the_tail() {
+    let data = tempdir().unwrap();
+    let server = general(data.path());
+    let address = server.address(0);
+    let sent = command(address, &["send"]).input(b"a\nb\nc\n").run();
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    // The shell's status is the tail's.
+    let tail = command(address, &["join", "general", "--after", "0"]);
+    let tail = tail.under(["bash", "-c", "\"$0\" \"$@\" | head -n 1; exit ${PIPESTATUS[0]}"]).run();
+    assert_eq!((tail.code, tail.stdout.lines().count(), tail.stderr.as_str()), (Some(0), 1, ""), "{tail:?}");
+    server.stop();
+}
+
+#[test]
+fn the_operator_removes_what_others_host() {
+    let data = tempdir().unwrap();
+    let server = general(data.path());
+    let address = server.address(0);
+    let hosted = command(address, &["host", "other", "192.0.2.7:22240"]).run();
+    assert_eq!(hosted.code, Some(0), "{hosted:?}");
+    let operator = |name: &str| {
+        let launch = Launch::new(["unhost", name, "--data-dir"]).arg(data.path());
+        // What clients are told to ask does not stand against it.
+        launch.variable("CHANWIRE_SERVER", "192.0.2.1:1").run()
+    };
+    let removed = operator("other");
+    assert_eq!((removed.code, removed.stdout.as_str()), (Some(0), "removed other\n"), "{removed:?}");
+    assert_eq!(operator("other").refusal(3), "Channel not found: The requested channel 'other' does not exist");
+    let variable = Launch::new(["unhost", "general"]).variable("CHANWIRE_SERVER", address.to_string()).run();
+    assert_eq!(variable.stdout, "removed general\n", "{variable:?}");
+    let both = Launch::new(["unhost", "x", "--server", "127.0.0.1:1", "--data-dir", "/"]).run();
+    assert_eq!(both.code, Some(2), "{both:?}");
+    server.stop();
+    assert!(operator("general").refusal(1).ends_with("is a server running that keeps its data there?"));
+}

@@ -1,0 +1,141 @@
+//! `chanwire chat` in a real terminal, as tmux shows it.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use chanwire_tests::process::{Launch, binary, program, wait_for};
+use tempfile::tempdir;
+
+use crate::running::{again, general};
+
+/// A terminal of 80 columns and 24 rows in which one command runs.
+struct Tmux {
+    program: PathBuf,
+    socket: PathBuf,
+}
+
+impl Tmux {
+    fn run(folder: &Path, variables: &[&str], arguments: &[&str]) -> Self {
+        let tmux = Self { program: program("tmux"), socket: folder.join("tmux") };
+        let mut words = vec!["-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", "env", "TZ=UTC"];
+        let binary = binary();
+        words.extend(variables);
+        words.push(binary.to_str().unwrap());
+        words.extend(arguments);
+        // It stays when the command has ended, and knows how.
+        words.extend([";", "set-option", "remain-on-exit", "on"]);
+        tmux.ask(&words);
+        tmux
+    }
+
+    fn ask(&self, words: &[&str]) -> String {
+        let output = Command::new(&self.program).arg("-S").arg(&self.socket).args(words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn keys(&self, keys: &[&str]) {
+        self.ask(&[&["send-keys"], keys].concat());
+    }
+
+    fn text(&self, text: &str) {
+        self.keys(&["-l", text]);
+    }
+
+    /// What is on the screen, once it shows all of this.
+    fn shows(&self, texts: &[&str]) -> String {
+        wait_for(&format!("{texts:?} on the screen"), || {
+            let screen = self.ask(&["capture-pane", "-p"]);
+            texts.iter().all(|text| screen.contains(text)).then_some(screen)
+        })
+    }
+}
+
+impl Drop for Tmux {
+    fn drop(&mut self) {
+        // Only this one: its socket is its own.
+        let _ = Command::new(&self.program).arg("-S").arg(&self.socket).arg("kill-server").output();
+    }
+}
+
+/// The screen with `HH:MM` for every time and `SERVER` for the address.
+fn without_times(screen: &str, server: SocketAddr) -> String {
+    let line = |line: &str| match line.split_once(' ') {
+        Some((time, rest)) if time.len() == 5 && time.as_bytes().get(2) == Some(&b':') => format!("HH:MM {rest}\n"),
+        _ => format!("{line}\n"),
+    };
+    let lines: String = screen.trim_end().lines().map(line).collect();
+    lines.replace(&server.to_string(), "SERVER")
+}
+
+fn send(server: SocketAddr, text: &str) {
+    let sent = Launch::new(["send", "--user", "bob", text, "--server"]).arg(server.to_string()).run();
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+}
+
+#[test]
+fn what_comes_stands_above_the_line_that_is_being_typed() {
+    let data = tempdir().unwrap();
+    let server = general(data.path());
+    let address = server.address(0);
+    send(address, "before");
+    let arguments = ["chat", "general", "--user", "ann", "--server", &address.to_string()];
+    let tmux = Tmux::run(data.path(), &[], &arguments);
+    tmux.shows(&["bob: before", "\n>"]);
+    tmux.text("hello bob");
+    tmux.keys(&["Enter"]);
+    tmux.shows(&["ann: hello bob"]);
+    tmux.text("a line not sent yt");
+    tmux.keys(&["Left", "e"]);
+    tmux.shows(&["> a line not sent yet"]);
+    send(address, "\u{1b}[2J\u{1b}[1;1H\u{1b}]0;mine\u{7}\u{202e}back");
+    let screen = tmux.shows(&["202e}back", "> a line not sent yet"]);
+    let expected = r"* times are UTC
+* on general at SERVER as ann; /help tells what can be typed
+HH:MM bob: before
+HH:MM ann: hello bob
+HH:MM bob: \u{1b}[2J\u{1b}[1;1H\u{1b}]0;mine\u{7}\u{202e}back
+> a line not sent yet
+";
+    assert_eq!(without_times(&screen, address), expected);
+    assert_ne!(tmux.ask(&["display-message", "-p", "#{pane_title}"]), "mine\n");
+
+    // It stays while the server is away, and what is typed then is sent when it is back.
+    server.kill();
+    tmux.shows(&["(trying again)"]);
+    tmux.keys(&["Enter"]);
+    tmux.shows(&["kept until there is a connection: a line not sent yet"]);
+    let server = again(data.path(), address);
+    tmux.shows(&["connected again", "ann: a line not sent yet"]);
+    tmux.keys(&["Up"]);
+    tmux.shows(&["> a line not sent yet"]);
+    tmux.keys(&["C-u"]);
+    tmux.text("/quit");
+    tmux.keys(&["Enter"]);
+    let ended = || Some(tmux.ask(&["display-message", "-p", "#{pane_dead} #{pane_dead_status}"]));
+    // Its terminal is seen closed before its status is known.
+    let status = wait_for("its end", || ended().filter(|status| status.trim().len() > 1 && status.starts_with('1')));
+    assert_eq!(status, "1 0\n");
+    server.stop();
+}
+
+#[test]
+fn colours_are_for_those_who_want_them() {
+    let data = tempdir().unwrap();
+    let server = general(data.path());
+    let address = server.address(0);
+    send(address, "before");
+    let arguments = ["chat", "general", "--user", "ann", "--server", &address.to_string()];
+    for (name, variables, wanted) in [("with", &[][..], true), ("without", &["NO_COLOR=1"], false)] {
+        let folder = data.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let tmux = Tmux::run(&folder, variables, &arguments);
+        tmux.shows(&["bob: before", "\n>"]);
+        let screen = tmux.ask(&["capture-pane", "-p", "-e"]);
+        assert_eq!(screen.contains('\u{1b}'), wanted, "{screen:?}");
+    }
+    server.stop();
+}

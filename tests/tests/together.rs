@@ -1,0 +1,191 @@
+//! Servers and a hub together, in memory: what a peer sees that joins, reads as slowly as it likes, and ends.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
+
+#[path = "together/churn.rs"]
+mod churn;
+#[path = "together/sessions.rs"]
+mod sessions;
+
+use std::collections::BTreeMap;
+
+use chanwire_core::{
+    Limits, Time,
+    endpoint::{Endpoint as _, Link, Pushes, Server, ServerEvent},
+    hub::{ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Peer, Snapshot, StoreCommand},
+    wire::{Channel, Decoder, Item, Request, Response, Status, StoredMessage, Timestamp},
+};
+use chanwire_tests::{
+    link::End,
+    store::{Disk, Fate},
+};
+
+const NOW: Time = Time::from_millis(0);
+
+/// A hub, its store, and the servers of its connections.
+struct World {
+    hub: Hub,
+    disk: Disk,
+    listener: ListenerId,
+    servers: BTreeMap<u64, End<Server>>,
+    next: u64,
+    limits: Limits,
+    command: Option<StoreCommand>,
+    /// Whatever was pushed to more than none, as long as somebody keeps it.
+    pushes: Vec<std::sync::Weak<Pushes>>,
+}
+
+/// What a connection was sent.
+#[derive(Clone, Debug, PartialEq)]
+enum Got {
+    Push(u64),
+    Answer(String),
+}
+
+impl World {
+    /// A server that hosts `here`.
+    fn new() -> Self {
+        let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), NOW);
+        let own: chanwire_core::wire::Address = "127.0.0.1:22236".parse().unwrap();
+        let listener = hub.add_listener(vec![own.clone()]);
+        hub.fix_channel(Channel { channel_name: "here".into(), address: own });
+        let (servers, pushes, limits) = (BTreeMap::new(), Vec::new(), Limits::server());
+        Self { hub, disk: Disk::default(), listener, servers, next: 0, limits, command: None, pushes }
+    }
+
+    fn connect(&mut self) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        let peer = Peer::Address([192, 0, 2, 7].into());
+        self.hub.connect(ConnectionId(id), peer, Some(self.listener)).unwrap();
+        self.servers.insert(id, End::new(Server::new(self.limits.clone())));
+        id
+    }
+
+    fn server(&mut self, id: u64) -> &mut End<Server> {
+        self.servers.get_mut(&id).unwrap()
+    }
+
+    /// A connection's peer sends this.
+    fn send(&mut self, id: u64, request: &Request) {
+        let mut bytes = Vec::new();
+        request.encode(&mut bytes);
+        self.server(id).endpoint.handle_input(NOW, &bytes);
+        self.tell(id);
+    }
+
+    /// A connection's peer ends its stream.
+    fn end(&mut self, id: u64) {
+        self.server(id).endpoint.handle_eof(NOW);
+        self.tell(id);
+    }
+
+    /// A connection's peer takes at most so many bytes.
+    fn take(&mut self, id: u64, most: usize) {
+        self.server(id).write(NOW, most);
+        self.tell(id);
+    }
+
+    /// A connection is closed and forgotten.
+    fn disconnect(&mut self, id: u64) {
+        self.servers.remove(&id);
+        self.hub.disconnect(ConnectionId(id));
+        self.carry();
+    }
+
+    /// Tells the hub what a server has to tell.
+    fn tell(&mut self, id: u64) {
+        while let Some(event) = self.servers.get_mut(&id).and_then(|end| end.endpoint.poll_event()) {
+            match event {
+                ServerEvent::Request { ticket, request } => {
+                    let at = Moment { time: NOW, wall: Timestamp::from_unix(0) };
+                    self.hub.handle_request(ConnectionId(id), ticket, request, at).unwrap();
+                }
+                ServerEvent::Drained => self.hub.handle_drained(ConnectionId(id)),
+                ServerEvent::Ended => self.hub.handle_ended(ConnectionId(id)),
+                ServerEvent::Refused { .. } => {}
+            }
+        }
+        self.carry();
+    }
+
+    /// Does what the hub wants, but for what the store is to store.
+    fn carry(&mut self) {
+        while let Some(effect) = self.hub.poll_effect() {
+            let mut touched = Vec::new();
+            match effect {
+                Effect::Store(command) => self.command = Some(command),
+                Effect::Read(read, query) => {
+                    let page = Some(self.disk.read(&query));
+                    self.hub.handle_page(read, page).unwrap();
+                }
+                Effect::Answer { connection, ticket, reply } => {
+                    self.server(connection.0).endpoint.respond(NOW, ticket, reply).unwrap();
+                    touched.push(connection.0);
+                }
+                Effect::Push { to, pushes } => {
+                    self.pushes.push(std::sync::Arc::downgrade(&pushes));
+                    for ConnectionId(id) in to {
+                        self.server(id).endpoint.push(NOW, pushes.clone());
+                        touched.push(id);
+                    }
+                }
+                Effect::Replay { connection, pushes } => {
+                    self.pushes.push(std::sync::Arc::downgrade(&pushes));
+                    self.server(connection.0).endpoint.replay(NOW, pushes);
+                    touched.push(connection.0);
+                }
+                Effect::Close { connection, error } => {
+                    self.server(connection.0).endpoint.close(NOW, error);
+                    touched.push(connection.0);
+                }
+                Effect::CloseSlow { connection, error } => {
+                    self.server(connection.0).endpoint.close_slow(NOW, error);
+                    touched.push(connection.0);
+                }
+                Effect::Finish { connection } => {
+                    self.server(connection.0).endpoint.finish(NOW);
+                    touched.push(connection.0);
+                }
+            }
+            for id in touched {
+                self.tell(id);
+            }
+        }
+    }
+
+    /// The store does what it was asked for.
+    fn store(&mut self) {
+        while let Some(command) = self.command.take() {
+            let outcome = self.disk.carry_out(&command, Fate::Done);
+            self.hub.handle_outcome(outcome, NOW).unwrap();
+            self.carry();
+        }
+    }
+
+    /// Somebody says this.
+    fn say(&mut self, id: u64, content: &str) {
+        let (username, message_content) = ("user1".into(), content.into());
+        let channel_name = Some("here".into());
+        self.send(id, &Request::Message(chanwire_core::wire::Message { username, message_content, channel_name }));
+    }
+
+    /// All that a connection's peer has taken, decoded.
+    fn got(&mut self, id: u64) -> Vec<Got> {
+        let mut decoder = Decoder::<Status>::new(usize::MAX);
+        decoder.feed(&self.server(id).written);
+        let mut got = Vec::new();
+        while let Some(item) = decoder.next_item() {
+            let Item::Frame(frame) = item else { panic!("no frame: {item:?}") };
+            got.push(match frame.head {
+                Status::Push => Got::Push(StoredMessage::decode(frame.payload).unwrap().id),
+                Status::Ok => Got::Answer("OK".into()),
+                status => {
+                    let error = Response::decode(chanwire_core::wire::Command::List, status, frame.payload);
+                    let Ok(Response::Error(error)) = error else { panic!("no error") };
+                    Got::Answer(error.error.into_owned())
+                }
+            });
+        }
+        got
+    }
+}

@@ -1,0 +1,44 @@
+//! Connections that come and go leave nothing behind.
+
+use chanwire_core::wire::JoinFrom;
+
+use super::*;
+
+/// Two hundred thousand connections, a thousand at a time, that join, hear, leave, end, or are just gone.
+#[test]
+fn two_hundred_thousand_joins_and_leaves_leave_no_live_object() {
+    let mut world = World::new();
+    let sender = world.connect();
+    for wave in 0..200_u64 {
+        let readers: Vec<u64> = (0..1_000).map(|_| world.connect()).collect();
+        for id in &readers {
+            // Some hear what is stored first, some only what comes.
+            let from = if id % 3 == 0 { JoinFrom::Last(2) } else { JoinFrom::Last(0) };
+            world.send(*id, &Request::Join { channel_name: "here".into(), from });
+        }
+        assert_eq!((world.hub.joins(), world.hub.connections()), (1_000, 1_001));
+        world.say(sender, &wave.to_string());
+        world.store();
+        world.take(sender, usize::MAX);
+        for id in &readers {
+            match id % 4 {
+                // Gone without having read a byte.
+                0 => {}
+                1 => world.take(*id, usize::MAX),
+                2 => world.send(*id, &Request::Leave { channel_name: "here".into() }),
+                _ => {
+                    world.take(*id, 100);
+                    world.end(*id);
+                    world.take(*id, usize::MAX);
+                    assert_eq!(world.server(*id).link(), Link::Close);
+                }
+            }
+            world.disconnect(*id);
+        }
+        assert_eq!((world.hub.joins(), world.hub.connections()), (0, 1));
+        assert!(world.hub.is_idle() && world.servers.len() == 1);
+        assert!(world.pushes.drain(..).all(|pushes| pushes.strong_count() == 0), "pushes are kept");
+    }
+    world.disconnect(sender);
+    assert_eq!((world.hub.joins(), world.hub.connections(), world.next), (0, 0, 200_001));
+}

@@ -1,0 +1,168 @@
+//! Single sessions, to the last byte.
+
+use chanwire_core::wire::JoinFrom;
+use chanwire_tests::generate::times;
+use proptest::{collection::vec, prelude::*};
+
+use super::*;
+
+fn join(from: JoinFrom) -> Request {
+    Request::Join { channel_name: "here".into(), from }
+}
+
+/// A world in which so many messages of this length were said.
+fn with_messages(count: usize, length: usize) -> (World, u64) {
+    let mut world = World::new();
+    let sender = world.connect();
+    for number in 0..count {
+        world.say(sender, &format!("{number} {}", "x".repeat(length)));
+        world.store();
+        world.take(sender, usize::MAX);
+    }
+    (world, sender)
+}
+
+/// A connection's peer takes all that there is, and all that comes of that.
+fn take_all(world: &mut World, id: u64) {
+    loop {
+        let before = world.server(id).written.len();
+        world.take(id, usize::MAX);
+        if world.server(id).written.len() == before {
+            return;
+        }
+    }
+}
+
+fn answer(word: &str) -> Got {
+    Got::Answer(word.into())
+}
+
+fn pushes(ids: impl IntoIterator<Item = u64>) -> Vec<Got> {
+    ids.into_iter().map(Got::Push).collect()
+}
+
+#[test]
+fn a_peer_that_ends_its_stream_after_join_gets_all_that_was_promised() {
+    for (count, length) in [(0, 1), (3, 1), (2_500, 1), (40, 60_000)] {
+        for from in [JoinFrom::After(0), JoinFrom::Last(1000), JoinFrom::Last(0)] {
+            let (mut world, sender) = with_messages(count, length);
+            let reader = world.connect();
+            world.send(reader, &join(from));
+            world.end(reader);
+            // What comes afterwards was not promised.
+            world.say(sender, "more");
+            world.store();
+            take_all(&mut world, reader);
+            let last = count as u64;
+            let first = match from {
+                JoinFrom::After(id) => id + 1,
+                JoinFrom::Last(many) => (last + 1).saturating_sub(many.into()).max(1),
+            };
+            let expected = [vec![answer("OK")], pushes(first..=last)].concat();
+            let got = world.got(reader);
+            assert!(got.starts_with(&expected), "{count} {from:?}: {} of {}", got.len(), expected.len());
+            assert!(got.len() <= expected.len() + 1);
+            assert_eq!(world.server(reader).link(), Link::Close, "{count} {from:?}");
+            world.disconnect(reader);
+            world.disconnect(sender);
+            assert_eq!((world.hub.joins(), world.hub.connections(), world.hub.is_idle()), (0, 0, true));
+        }
+    }
+}
+
+#[test]
+fn who_never_sent_join_never_sees_a_push() {
+    let (mut world, sender) = with_messages(3, 10);
+    let (reader, stranger) = (world.connect(), world.connect());
+    world.send(reader, &join(JoinFrom::After(0)));
+    world.send(stranger, &Request::List);
+    for number in 0..100 {
+        world.say(sender, &number.to_string());
+        world.say(stranger, &format!("stranger {number}"));
+        world.store();
+    }
+    for id in [reader, stranger, sender] {
+        take_all(&mut world, id);
+    }
+    assert_eq!(world.got(stranger), vec![answer("OK"); 101]);
+    assert_eq!(world.got(sender), vec![answer("OK"); 103]);
+    assert_eq!(world.got(reader), [vec![answer("OK")], pushes(1..=203)].concat());
+}
+
+#[test]
+fn a_reader_that_stops_is_told_and_comes_back_and_misses_nothing_and_the_others_get_all() {
+    let (mut world, sender) = with_messages(0, 0);
+    let readers: Vec<u64> = (0..100).map(|_| world.connect()).collect();
+    let (stuck, others) = readers.split_first().unwrap();
+    for id in &readers {
+        world.send(*id, &join(JoinFrom::Last(0)));
+        take_all(&mut world, *id);
+    }
+    let content = "x".repeat(10_000);
+    for _ in 0..200 {
+        world.say(sender, &content);
+        world.store();
+        world.take(sender, usize::MAX);
+        others.iter().for_each(|id| world.take(*id, usize::MAX));
+    }
+    take_all(&mut world, *stuck);
+    let got = world.got(*stuck);
+    assert_eq!(got, [answer("OK"), answer("Slow consumer")]);
+    assert_eq!(world.server(*stuck).link(), Link::FinishWriting);
+    for id in others {
+        assert_eq!(world.got(*id), [vec![answer("OK")], pushes(1..=200)].concat());
+    }
+    world.disconnect(*stuck);
+    let again = world.connect();
+    world.send(again, &join(JoinFrom::After(0)));
+    take_all(&mut world, again);
+    assert_eq!(world.got(again), [vec![answer("OK")], pushes(1..=200)].concat());
+}
+
+#[test]
+fn the_bytes_that_wait_for_a_replaying_reader_are_bounded_however_much_is_stored() {
+    let (mut world, sender) = with_messages(200, 60_000);
+    let reader = world.connect();
+    world.send(reader, &join(JoinFrom::After(0)));
+    for number in 0..50 {
+        world.say(sender, &format!("{number} {}", "y".repeat(60_000)));
+        world.store();
+    }
+    let mut most = 0;
+    while world.server(reader).unsent() > 0 {
+        most = most.max(world.server(reader).unsent());
+        world.take(reader, 5_000);
+    }
+    assert!(most < 400_000, "{most} bytes waited");
+    assert_eq!(world.got(reader), [vec![answer("OK")], pushes(1..=250)].concat());
+}
+
+proptest! {
+    #![proptest_config(times(150))]
+
+    /// However the reader reads, and whatever is said meanwhile: no gap, and nothing twice.
+    #[test]
+    fn a_replay_passes_into_live_without_a_seam(
+        stored in 0..60_usize, length in prop_oneof![0..50_usize, 5_000..30_000_usize], after in any::<prop::sample::Index>(),
+        steps in vec((0..3_usize, 0..200_000_usize, any::<bool>()), 0..60),
+    ) {
+        let (mut world, sender) = with_messages(stored, length);
+        let after = after.index(stored + 1) as u64;
+        let reader = world.connect();
+        world.send(reader, &join(JoinFrom::After(after)));
+        for (said, most, store) in steps {
+            for _ in 0..said {
+                world.say(sender, &"z".repeat(length + 1));
+            }
+            if store {
+                world.store();
+            }
+            world.take(reader, most);
+            world.take(sender, usize::MAX);
+        }
+        world.store();
+        take_all(&mut world, reader);
+        let last = world.disk.last_id("here");
+        prop_assert_eq!(world.got(reader), [vec![answer("OK")], pushes(after + 1..=last)].concat());
+    }
+}
