@@ -29,7 +29,7 @@ help: ## Show this
 	@echo 'make install  copy the binary to PREFIX/bin (PREFIX=$(PREFIX))'
 	@echo
 	@echo 'make fuzz     every fuzz target for FUZZ_SECONDS each (600)'
-	@echo 'make simulate the simulator for SEEDS seeds (100000)'
+	@echo 'make simulate the simulator for SEEDS seeds (100000), or SEED=n to see one run'
 	@echo 'make test-long  crashes by the hundred'
 
 .PHONY: run
@@ -141,9 +141,11 @@ fuzz: | needs-rust
 	done
 
 SEEDS ?= 100000
+FROM ?= 0
 .PHONY: simulate
 simulate: | needs-rust
-	$(CARGO) run --locked --release -p chanwire-tests --bin simulate -- --seeds $(SEEDS)
+	$(CARGO) run --locked --quiet --profile simulate -p chanwire-tests --bin simulate -- \
+		$(if $(SEED),--seed $(SEED) --verbose,--seeds $(SEEDS) --from $(FROM))
 
 .PHONY: test-long
 test-long: $(BINARY) | needs-rust
