@@ -78,7 +78,9 @@ pub(super) struct Unhost {
     json: bool,
 }
 
-/// Shows the stored messages of a channel: when, the message's id, who, and what.
+/// Show the stored messages of a channel
+///
+/// Each is a line: when, the message's id, who, and what.
 ///
 /// A server gives as many as fit in one answer, of 256 KiB. For those before or after it, ask again with the first or
 /// last id that was shown.

@@ -30,8 +30,9 @@ use crate::{
     driver::{self, Application, Ending},
 };
 
-/// Prints the messages of a channel as they come, a line each, until it is interrupted, nobody reads them, or the
-/// server ends the connection.
+/// Print the messages of a channel as they come
+///
+/// Goes on until it is interrupted, nobody reads what it prints, or the server ends the connection.
 ///
 /// A line tells when, the message's id, who, and what. When the server has ended the connection, the exit code is 1, or 4
 /// if it said why, and the last line on standard error tells the id to go on after.

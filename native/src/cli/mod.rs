@@ -40,13 +40,9 @@ enum Command {
     Host(ask::Host),
     /// Take a channel off a server's list
     Unhost(ask::Unhost),
-    /// Send a message to a channel, or one for each line of standard input
     Send(send::Send),
-    /// Show the stored messages of a channel
     History(ask::History),
-    /// Print the messages of a channel as they come
     Join(join::Join),
-    /// Talk with the others on a channel
     Chat(chat::Chat),
     /// Copy a server's messages and channels into a file, while it runs or not
     Backup(backup::Backup),

@@ -30,7 +30,7 @@ use crate::{
 /// How many messages are on their way at one time: enough for the server to store many by one commit.
 const WINDOW: usize = 256;
 
-/// Sends a message, or one for each line of standard input.
+/// Send a message to a channel, or one for each line of standard input
 ///
 /// Lines are sent without waiting for the answers to those before. At the first that is refused it stops and says which
 /// line it was; those that were on their way then may have been delivered, and it says how many.

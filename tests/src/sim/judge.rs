@@ -51,8 +51,6 @@ pub(super) struct Judge {
     hosts: Vec<(Host, IpAddr, Time)>,
     /// The UNHOSTs that a hub was told of.
     unhosts: Vec<(String, IpAddr)>,
-    /// When each channel's host last sent a HOST that was answered OK.
-    renewed: BTreeMap<String, Time>,
     /// The last id that anybody was shown of each channel.
     pub(super) known: BTreeMap<String, u64>,
     /// The channels that left this server, the version of the directory by which they did, and what was known of them.
@@ -116,7 +114,7 @@ impl Judge {
         let request = self.ledger(link).slot(slot).request.clone();
         let known = request.as_ref().and_then(joined_name).map_or(0, |name| self.known_of(name));
         let slot = self.ledger(link).slot(slot);
-        (slot.floor, slot.failures, slot.known, slot.at) = (floor, failures, known, at.time);
+        (slot.floor, slot.failures, slot.known) = (floor, failures, known);
         match request {
             Some(Request::Host(host)) => self.hosts.push((host, canonical(peer), at.time)),
             Some(Request::Unhost { channel_name }) => self.unhosts.push((channel_name, canonical(peer))),
@@ -194,9 +192,12 @@ impl Judge {
             return;
         }
         let Some(lease) = record.lease else { panic!("{record:?} is removed, and its host did not ask for it") };
-        let counted = self.renewed.get(name).copied().unwrap_or_default().max(self.started);
-        let end = counted.after(Duration::from_secs(lease.into()));
-        assert!(now >= end, "{record:?} is removed before the end of its lease at {end:?}");
+        // Which of several HOSTs was carried out last is the hub's to say.
+        let end = |at: Time| at.max(self.started).after(Duration::from_secs(lease.into()));
+        let so = |(host, _, at): &(Host, IpAddr, Time)| {
+            host.channel.channel_name == name && host.lease == record.lease && end(*at) <= now
+        };
+        assert!(self.hosts.iter().any(so), "{record:?} is removed before the end of its lease");
         self.tally.ended_leases += 1;
     }
 
@@ -279,9 +280,6 @@ impl Judge {
                     && is_host(record, peer)
                 {
                     assert_eq!(record.lease, *lease, "{channel:?} is acknowledged");
-                    let at = self.ledger(link).slot(index).at;
-                    let renewed = self.renewed.entry(channel_name.clone()).or_default();
-                    *renewed = at.max(*renewed);
                 }
                 let stored = stored.map(|record| &record.channel.address);
                 let held = stored.is_some_and(|stored| stored.same_place(&channel.address));

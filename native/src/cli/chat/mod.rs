@@ -31,7 +31,9 @@ use paint::Painter;
 use screen::{Screen, Typed};
 use session::{Link, Output, Session, Shown, Verdict};
 
-/// Talks with the others on a channel: shows the last messages and new ones as they come, and sends what is typed.
+/// Talk with the others on a channel
+///
+/// Shows the last messages and new ones as they come, and sends what is typed.
 ///
 /// Asks the server where the channel is hosted and joins it there. When the connection is lost it comes back, misses
 /// nothing, and sends again what surely did not arrive; what it cannot know it asks. `/help` tells what can be typed.
