@@ -10,7 +10,8 @@ use chanwire_core::{
 
 use super::{
     ledger::{Ledger, Slot},
-    plan, tally::Tally,
+    plan,
+    tally::Tally,
     versions::Versions,
 };
 use crate::store::Disk;
@@ -58,14 +59,7 @@ impl Judge {
     pub(super) fn compose(&mut self, link: u64, channel_name: Option<String>, filler: &str) -> Request {
         let message_content = format!("{} {filler}", self.messages.len());
         let message = Message { username: format!("user {link}"), message_content, channel_name };
-        let fact = Fact {
-            link,
-            message: message.clone(),
-            given: None,
-            stored: None,
-            delivered: None,
-            answered: false,
-        };
+        let fact = Fact { link, message: message.clone(), given: None, stored: None, delivered: None, answered: false };
         self.messages.push(fact);
         Request::Message(message)
     }
@@ -180,7 +174,14 @@ impl Judge {
     }
 
     /// Returns the version of the directory that justifies the error.
-    fn check_error(&mut self, request: &Request, error: &ErrorResponse, from: usize, failures: u64, link: u64) -> usize {
+    fn check_error(
+        &mut self,
+        request: &Request,
+        error: &ErrorResponse,
+        from: usize,
+        failures: u64,
+        link: u64,
+    ) -> usize {
         if error.blame == Blame::Server {
             self.tally.server_errors += 1;
             assert_eq!(error.error, "Database connection failed");

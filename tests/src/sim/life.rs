@@ -1,9 +1,6 @@
 //! The server's life in a run: it starts, tells its hub, stops and dies; and what goes wrong around it.
 
-use chanwire_core::{
-    endpoint::Endpoint as _,
-    wire::Timestamp,
-};
+use chanwire_core::{endpoint::Endpoint as _, wire::Timestamp};
 
 use super::{
     later,
@@ -54,6 +51,7 @@ impl World {
         let Some(process) = &mut self.process else { return };
         let mail = process.take_mail(id, &mut self.rng);
         let Some(socket) = self.links.get_mut(&id).and_then(|link| link.far.as_mut()) else { return };
+        socket.before_output(self.now);
         let server = &mut socket.end.endpoint;
         for (ticket, reply) in mail {
             assert_eq!(server.respond(self.now, ticket, reply), Ok(()), "an endpoint refuses an answer");
@@ -113,6 +111,7 @@ impl World {
         for (id, link) in &mut self.links {
             if let Some(socket) = &mut link.far {
                 self.judge.ledger(*id).stopped = true;
+                socket.before_output(self.now);
                 socket.end.endpoint.shutdown(self.now);
                 let frame_timeout = self.plan.server.frame_timeout;
                 process.hear(*id, &mut socket.end.endpoint, self.now, frame_timeout, &mut self.judge);

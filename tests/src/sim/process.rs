@@ -85,7 +85,14 @@ impl Process {
     }
 
     /// Takes what the endpoint of a connection has to tell.
-    pub(super) fn hear(&mut self, link: u64, server: &mut Server, now: Time, frame_timeout: Duration, judge: &mut Judge) {
+    pub(super) fn hear(
+        &mut self,
+        link: u64,
+        server: &mut Server,
+        now: Time,
+        frame_timeout: Duration,
+        judge: &mut Judge,
+    ) {
         while let Some(event) = server.poll_event() {
             match event {
                 ServerEvent::Request { ticket, request } => {
@@ -118,7 +125,9 @@ impl Process {
                     self.hub.connect(ConnectionId(link), peer, *listener)
                 }
                 Input::Request(link, index, ticket, request) => {
-                    let Some(open) = self.open.get_mut(&link) else { panic!("a request of no connection: {request:?}") };
+                    let Some(open) = self.open.get_mut(&link) else {
+                        panic!("a request of no connection: {request:?}")
+                    };
                     open.tickets.push((format!("{ticket:?}"), index));
                     judge.given(link, index, open.peer, at);
                     self.hub.handle_request(ConnectionId(link), ticket, request, at)
