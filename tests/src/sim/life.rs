@@ -68,6 +68,7 @@ impl World {
         let Some(process) = &mut self.process else { return };
         let mail = process.take_mail(id, &mut self.rng);
         let Some(socket) = self.links.get_mut(&id).and_then(|link| link.far.as_mut()) else { return };
+        socket.before_output(self.now);
         let server = &mut socket.end.endpoint;
         for mail in mail {
             deliver(self.now, server, mail, self.judge.ledger(id));
@@ -128,6 +129,7 @@ impl World {
         for (id, link) in &mut self.links {
             if let Some(socket) = &mut link.far {
                 self.judge.ledger(*id).stopped = true;
+                socket.before_output(self.now);
                 socket.end.endpoint.shutdown(self.now);
                 process.hear(*id, &mut socket.end.endpoint, self.now, &self.plan.server, &mut self.judge);
                 ids.push(*id);

@@ -12,7 +12,7 @@
 //! is one thread, one virtual clock, and nothing whose order is not the seed's, so a run repeats exactly.
 //!
 //! For a while faults happen. Then nothing goes wrong any more, every client asks a last round of requests, and all
-//! must be answered and gone within a bounded time. The laws are on [`judge`]'s `Judge` and in [`ledger`].
+//! must be answered and gone within a bounded time. The laws stand on the judge's doc and in the ledgers of connections.
 #![expect(clippy::panic, reason = "a panic is how a law's breach is told")]
 
 mod actor;

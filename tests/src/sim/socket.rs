@@ -75,13 +75,21 @@ impl<E: Endpoint> Socket<E> {
         format!("{link:?}, {deadline:?}, wants to read: {wants}, to write: {}", self.has_output())
     }
 
-    fn has_output(&self) -> bool {
+    /// Something is about to be put out: from now on it waits, unless it did already.
+    pub(super) fn before_output(&mut self, now: Time) {
+        if !self.has_output() {
+            self.flowed = now;
+        }
+    }
+
+    pub(super) fn has_output(&self) -> bool {
         self.end.endpoint.transmit(&mut [&[][..]; 1]) > 0
     }
 
     /// Lets time pass, then writes at most once and reads at most once.
     pub(super) fn step(&mut self, now: Time, incoming: &mut Pipe, outgoing: &mut Pipe, rng: &mut Rng) -> Moved {
         let due = |endpoint: &E| endpoint.poll_timeout().is_some_and(|deadline| deadline.at <= now);
+        self.before_output(now);
         if due(&self.end.endpoint) {
             self.end.endpoint.handle_timeout(now);
             assert!(!due(&self.end.endpoint), "{:?} has come and stays", self.end.endpoint.poll_timeout());
@@ -96,9 +104,10 @@ impl<E: Endpoint> Socket<E> {
                 self.next_write = later(now, rng.u64(0..=self.pace.write_gap));
             }
         }
-        if wrote || !self.has_output() {
+        if wrote {
             self.flowed = now;
         }
+        self.before_output(now);
         if self.finished.is_none() && self.end.link() == Link::FinishWriting && self.end.has_finished() {
             outgoing.finish(self.pace.arrival(now, rng));
             self.finished = Some(now);

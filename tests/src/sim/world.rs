@@ -294,7 +294,9 @@ impl World {
         let served = self.links.values().filter(|link| link.far.is_some()).count();
         let Some(link) = self.links.get_mut(&id) else { return };
         link.arrived = true;
-        let Some(process) = self.process.as_mut().filter(|process| !process.stopping && link.near.is_some()) else {
+        // It may have been cut on its way.
+        let reaches = link.near.is_some() && !link.up.reader_gone;
+        let Some(process) = self.process.as_mut().filter(|process| !process.stopping && reaches) else {
             link.up.reader_gone = true;
             self.within(20, Event::Reset(id, Side::Near));
             self.forget_if_gone(id);
@@ -462,10 +464,11 @@ impl World {
                 }
             }
             Side::Far => {
-                if link.far.take().is_some()
-                    && let Some(process) = &mut self.process
-                {
-                    process.tell(Input::Disconnect(id));
+                if let Some(far) = link.far.take() {
+                    check_patience(self.now, id, &far, &self.plan.server);
+                    if let Some(process) = &mut self.process {
+                        process.tell(Input::Disconnect(id));
+                    }
                 }
             }
         }
@@ -501,5 +504,17 @@ fn check_closing(now: Time, id: u64, link: &Link, wanted: Wanted, limits: &Limit
     };
     if peer_has_sent_all && link.up.is_at_end(now) {
         ledger.check_heard();
+    }
+}
+
+/// However it ended: the server has waited for its peer no longer than it should.
+fn check_patience(now: Time, id: u64, far: &Socket<Server>, limits: &Limits) {
+    if let Some(finished) = far.finished {
+        let lingered = now.since(finished);
+        assert!(lingered <= limits.linger, "connection {id} lingered for {lingered:?}");
+    }
+    if far.has_output() {
+        let stuck = now.since(far.flowed);
+        assert!(stuck <= limits.write_timeout, "connection {id} was there for {stuck:?} and took nothing");
     }
 }
