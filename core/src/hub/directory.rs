@@ -41,6 +41,8 @@ pub(super) struct Entry {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lease {
     pub(super) seconds: u32,
+    /// When the last HOST was received that counts.
+    from: Time,
     ends: Time,
 }
 
@@ -108,10 +110,13 @@ impl Directory {
     /// Lists a channel as it is stored; its lease counts from `now`. A fixed one of its name comes first.
     pub(super) fn put(&mut self, record: ChannelRecord, now: Time) {
         let ChannelRecord { channel, registered_from, position, lease } = record;
-        if self.get(&channel.channel_name).is_some_and(Entry::is_fixed) {
+        let before = self.get(&channel.channel_name);
+        if before.is_some_and(Entry::is_fixed) {
             return;
         }
-        self.insert(position, channel, Owner::Client(registered_from), lease.map(|seconds| Lease::new(seconds, now)));
+        // A HOST that waited for something does not take back what a later one has given.
+        let from = before.and_then(|entry| entry.lease).map_or(now, |lease| lease.from.max(now));
+        self.insert(position, channel, Owner::Client(registered_from), lease.map(|seconds| Lease::new(seconds, from)));
     }
 
     /// Takes a channel off the list.
@@ -147,7 +152,7 @@ impl Directory {
     /// A channel's lease counts from now on.
     pub(super) fn renew(&mut self, channel_name: &str, now: Time) {
         if let Some(lease) = self.get(channel_name).and_then(|entry| entry.lease) {
-            self.set_lease(channel_name, Lease::new(lease.seconds, now));
+            self.set_lease(channel_name, Lease::new(lease.seconds, lease.from.max(now)));
         }
     }
 
@@ -237,7 +242,7 @@ impl Directory {
 
 impl Lease {
     fn new(seconds: u32, from: Time) -> Self {
-        Self { seconds, ends: from.after(Duration::from_secs(seconds.into())) }
+        Self { seconds, from, ends: from.after(Duration::from_secs(seconds.into())) }
     }
 }
 
