@@ -114,6 +114,7 @@ impl Model {
                     }
                 }
                 Write::RemoveChannel(name) => {
+                    self.since.remove(name);
                     self.stored.retain(|other| other.channel.channel_name != *name);
                     self.fixed.retain(|other| other.channel_name != *name);
                     self.order.retain(|other| other != name);
@@ -144,7 +145,8 @@ impl Model {
 
     /// A channel's lease is counted from here on.
     pub fn renew(&mut self, name: &str, from: Time) {
-        self.since.insert(name.into(), from);
+        let since = self.since.entry(name.into()).or_insert(from);
+        *since = from.max(*since);
     }
 
     /// When the lease of a stored channel ends, if it has one.

@@ -507,7 +507,10 @@ impl Trial {
 
     fn finish_command(&mut self, command: &StoreCommand, outcome: StoreOutcome) {
         match (command, &outcome) {
-            (StoreCommand::Commit(writes), StoreOutcome::Committed) => self.model.commit(writes),
+            (StoreCommand::Commit(writes), StoreOutcome::Committed) => {
+                self.model.commit(writes);
+                self.count_leases_of_the_gone(writes);
+            }
             (StoreCommand::Load, StoreOutcome::Loaded(stored)) => {
                 self.model.load(stored.clone(), self.now);
                 self.trusted = true;

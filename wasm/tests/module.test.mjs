@@ -148,7 +148,7 @@ test("each form's example is what its fields compose", () => {
   const forms = commands();
   assert.deepEqual(
     forms.map((form) => form.command),
-    ["LIST", "HOST", "MESSAGE"],
+    ["LIST", "HOST", "MESSAGE", "UNHOST", "JOIN", "LEAVE", "HISTORY"],
   );
   for (const form of forms) {
     const [row] = check(bytes(form.example));

@@ -90,6 +90,24 @@ impl Asked {
 }
 
 impl Trial {
+    /// Whoever is gone is not answered, but the lease that it asked for counts. Which of its HOSTs was stored is not
+    /// known: the first is assumed.
+    pub(super) fn count_leases_of_the_gone(&mut self, writes: &[Write]) {
+        for write in writes {
+            let Write::PutChannel(record) = write else { continue };
+            let name = &record.channel.channel_name;
+            let gone = self.clients.values().filter(|client| client.gone).flat_map(|client| &client.asked);
+            let hosts = gone.filter(|asked| {
+                asked.reply.is_none()
+                    && matches!(&asked.request, Request::Host(host)
+                        if host.channel.channel_name == *name && host.lease == record.lease)
+            });
+            if let Some(from) = hosts.map(|asked| asked.at.time).min() {
+                self.model.renew(name, from);
+            }
+        }
+    }
+
     pub(super) fn answered(&mut self, id: u64, ticket: Ticket, reply: Reply) {
         let in_doubt = !self.trusted;
         let pending = self.pending_names();

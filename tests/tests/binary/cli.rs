@@ -189,7 +189,6 @@ fn a_command_line_that_is_wrong_exits_with_two() {
         &["host", "general"],
         &["host", "general", "192.0.2.7"],
         &["host", "general", "0.0.0.0:1"],
-        &["send"],
         &["decode", "--direction", "sideways"],
         &["decode", "--max-payload", "0"],
     ] {
