@@ -124,7 +124,7 @@ test("everything can be done by keyboard alone", async () => {
   await page.locator(".connections li.open").waitFor();
 
   await tabTo("the command", () => document.activeElement.id === "compose-command");
-  await page.keyboard.press("L");
+  await page.keyboard.type("LI");
   await page.getByTestId("preview").filter({ hasText: "LIST" }).waitFor();
   await page.keyboard.press("Control+Enter");
   await tab.row({ dir: "in", head: "OK" }).waitFor();

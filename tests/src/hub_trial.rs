@@ -239,6 +239,8 @@ impl Trial {
 
     /// Retention drops a channel's messages below this id; the hub hears of it at once or not at all.
     pub fn trim(&mut self, name: &str, first_id: u64, tell: bool) {
+        // What is wanted is taken before the hub is told more.
+        self.drain();
         self.disk.trim(name, first_id);
         if tell {
             let first_id = self.disk.first_id(name);
