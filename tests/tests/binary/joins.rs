@@ -129,7 +129,9 @@ fn of_a_hundred_readers_one_stops_reading_and_the_others_get_everything() {
     // More than the kernel's buffers and the server's bound hold.
     let count = 120;
     let length = push("general", 1, "u", &content).len() + 19;
-    let total: usize = (1..=count).map(|id: u64| length + id.to_string().len() - 1).sum();
+    let one = move |id: u64| length + id.to_string().len() - 1;
+    // How many messages all readers have together.
+    let read = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
     let mut readers: Vec<Peer> = (0..99).map(|_| server.connect()).collect();
     for reader in &mut readers {
         assert!(reader.ask(join("general")).is_ok());
@@ -137,15 +139,24 @@ fn of_a_hundred_readers_one_stops_reading_and_the_others_get_everything() {
     let reading: Vec<_> = readers
         .into_iter()
         .map(|mut reader| {
+            let read = std::sync::Arc::clone(&read);
             thread::spawn(move || {
-                let bytes = reader.exactly(total);
+                let mut bytes = Vec::new();
+                for id in 1..=count {
+                    bytes.extend(reader.exactly(one(id)));
+                    read.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }
                 reader.finish();
                 (bytes, reader.rest())
             })
         })
         .collect();
     let mut sender = server.connect();
-    for _ in 0..count {
+    for sent in 0..count {
+        // No reader is ever so far behind that it would be slow, however late its thread runs.
+        while read.load(std::sync::atomic::Ordering::Relaxed) + 8 < 99 * sent {
+            thread::yield_now();
+        }
         assert!(sender.ask(message("u", &content)).is_ok());
     }
     let mut all = reading.into_iter().map(|reader| reader.join().unwrap());
