@@ -88,7 +88,8 @@ pub struct Partial<H> {
 /// - **Chunk invariance.** The items do not depend on how the stream was cut.
 /// - **Tiling.** Each byte of the stream belongs to exactly one item.
 /// - **Linear.** Each byte is looked at once, whatever the pieces.
-/// - **Bounded.** What is kept is the payload being read, at most the limit, and what was fed and not yet looked at.
+/// - **Bounded.** What is kept is the payload being read, at most the limit, and what was fed and not yet looked at:
+///   never more than the limit and one read.
 ///   White space and skipped objects are never kept, and an idle decoder keeps no buffer.
 ///
 /// ```
@@ -255,12 +256,17 @@ impl<H: Head> Decoder<H> {
             // An idle connection keeps no buffer.
             self.buffer = Vec::new();
             self.base = needed;
-        } else if done > self.buffer.len() / 2 {
-            // Only when it moves fewer bytes than it frees, so that the work stays linear.
+        } else if done > self.buffer.len() / 2 || done > 0 && self.holds_all_it_may() {
+            // Only when it moves fewer bytes than it frees, or once for a large frame, so that the work stays linear.
             self.buffer.drain(..done);
             self.count(self.buffer.len());
             self.base = needed;
         }
+    }
+
+    /// Whether there is no room before the next read for anything but the frame that is arriving.
+    fn holds_all_it_may(&self) -> bool {
+        self.unread() == 0 && self.buffer.len() > self.max_payload
     }
 
     /// Notes work done, for the test that it is linear in the bytes.
@@ -536,6 +542,7 @@ const fn is_letter(byte: u8) -> bool {
 mod tests {
     use super::*;
     use crate::wire::Command;
+    use alloc::vec;
 
     /// Two frames of about this size, full of what needs care, with white space and a skipped object between them.
     fn stream(size: usize) -> Vec<u8> {
@@ -563,6 +570,33 @@ mod tests {
                 assert!(decoder.work <= most, "{} for {} bytes, {step} at a time", decoder.work, stream.len());
             }
         }
+    }
+
+    #[test]
+    fn what_is_kept_is_never_more_than_the_limit_and_one_read() {
+        let mut fullest = 0;
+        for (limit, read) in
+            [100, 1000, 16_384].into_iter().flat_map(|limit| [1, 3, 6, 9, 13].map(|r| (limit, limit * r / 10)))
+        {
+            let frame = [b"MESSAGE\r\n{\"x\": \"", &*vec![b'x'; limit - 9], b"\"}"].concat();
+            // Wherever in a read a frame of the largest payload begins.
+            for before in (0..read).step_by(limit / 50) {
+                let stream = [vec![b' '; before], frame.clone(), frame.clone()].concat();
+                let (mut decoder, mut frames) = (Decoder::<Command>::new(limit), 0);
+                for piece in stream.chunks(read) {
+                    decoder.feed(piece);
+                    // A first word is kept too, and may be longer than a small limit.
+                    let most = limit.max(MAX_HEAD + 2) + read;
+                    assert!(decoder.buffer.len() <= most, "{} of {limit} and {read}", decoder.buffer.len());
+                    fullest = fullest.max(decoder.buffer.len() * 100 / most);
+                    while let Some(item) = decoder.next_item() {
+                        frames += usize::from(matches!(item, Item::Frame(_)));
+                    }
+                }
+                assert_eq!(frames, 2);
+            }
+        }
+        assert!(fullest > 90, "{fullest} % of what may be kept ever was");
     }
 
     #[test]
