@@ -2,7 +2,7 @@
 
 use alloc::{string::String, vec::Vec};
 
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 
 use super::{
     brackets::{Brackets, Scan},
@@ -83,7 +83,8 @@ pub struct Partial<H> {
 /// Cuts one direction of a connection into frames.
 ///
 /// Bytes go in by [`feed`](Self::feed) in any pieces, the end of the stream by [`finish`](Self::finish); after
-/// either, take items by [`next_item`](Self::next_item) until there is none.
+/// either, take items by [`next_item`](Self::next_item) until there is none. Whoever has a read at hand gives it to
+/// [`next_item_of`](Self::next_item_of) instead: the payloads that stand whole in it are not copied.
 ///
 /// - **Chunk invariance.** The items do not depend on how the stream was cut.
 /// - **Tiling.** Each byte of the stream belongs to exactly one item.
@@ -147,12 +148,30 @@ struct Opening<H> {
     separator: Span,
 }
 
-/// An item before its bytes are borrowed.
-enum Found<H> {
+const CRLF: usize = 2;
+
+impl<H> Opening<H> {
+    /// Of a first word of this length that starts at `start`.
+    const fn at(start: u64, head: H, length: usize) -> Self
+    where
+        H: Copy,
+    {
+        let head_span = Span::new(start, start + length as u64);
+        Self { head, head_span, separator: Span::new(head_span.end, head_span.end + CRLF as u64) }
+    }
+}
+
+/// An item before the bytes that the decoder keeps are borrowed.
+enum Found<'i, H> {
     Frame(Opening<H>, Span),
+    /// A frame whose payload is here and is not kept.
+    Whole(Opening<H>, Span, &'i [u8]),
     Fault(Fault),
     Skipped(Span, Skipped),
 }
+
+/// What is taken in at once, of what must be kept to be understood.
+const GULP: usize = 4096;
 
 impl<H: Head> Decoder<H> {
     /// A decoder at the start of a stream that reads payloads of at most `max_payload` bytes.
@@ -180,6 +199,10 @@ impl<H: Head> Decoder<H> {
             self.cursor = self.base;
             return;
         }
+        self.keep(bytes);
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
         self.release();
         self.buffer.extend_from_slice(bytes);
         self.count(bytes.len());
@@ -192,10 +215,19 @@ impl<H: Head> Decoder<H> {
 
     /// The next item, if the bytes so far complete one.
     pub fn next_item(&mut self) -> Option<Item<'_, H>> {
-        let found = self.find()?;
+        self.next_item_of(&mut &[][..])
+    }
+
+    /// The next item of what was fed, and then of `input`, from which it takes what it looks at. `None` means that all
+    /// of it is taken; [`feed`](Self::feed) what is left if no further item is wanted now.
+    pub fn next_item_of<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Option<Item<'s, H>> {
+        let found = self.find(input)?;
         Some(match found {
             Found::Frame(Opening { head, head_span, separator }, payload_span) => {
                 let payload = self.bytes(payload_span);
+                Item::Frame(Frame { head, head_span, separator, payload_span, payload })
+            }
+            Found::Whole(Opening { head, head_span, separator }, payload_span, payload) => {
                 Item::Frame(Frame { head, head_span, separator, payload_span, payload })
             }
             Found::Fault(fault) => Item::Fault(fault),
@@ -278,10 +310,91 @@ impl<H: Head> Decoder<H> {
     #[cfg(not(test))]
     const fn count(&mut self, _: usize) {}
 
-    fn find(&mut self) -> Option<Found<H>> {
+    /// Looks at the start of `input`, when all that was fed is looked at. A frame that stands whole in it is found; of
+    /// anything else, what must be kept is fed.
+    fn look<'i>(&mut self, input: &mut &'i [u8]) -> Option<Found<'i, H>> {
+        match &self.state {
+            State::Between { space, .. }
+                if *space == self.cursor
+                    && let Some((head, length)) = whole_head(input) =>
+            {
+                // Most frames come whole: straight to the payload.
+                let opening = Opening::at(self.cursor, head, length);
+                let start = opening.separator.end;
+                *input = input.get(length + CRLF..).unwrap_or_default();
+                self.release();
+                (self.base, self.cursor) = (start, start);
+                self.state = State::Payload { opening, start, array: false, brackets: Brackets::new() };
+            }
+            State::BeforePayload(opening) if input.first() == Some(&b'{') => {
+                let (opening, start) = (*opening, self.cursor);
+                self.state = State::Payload { opening, start, array: false, brackets: Brackets::new() };
+            }
+            _ => {}
+        }
+        let State::Payload { opening, start, array: false, brackets } = &mut self.state else {
+            let gulp = input.get(..GULP).unwrap_or(input);
+            // To the end of a line, where most likely a payload begins.
+            let length = memrchr(b'\n', gulp).map_or(gulp.len(), |at| at + 1);
+            return self.feed_from(input, length);
+        };
+        let (opening, start, room) = (*opening, *start, room(self.max_payload, *start, self.cursor));
+        let before = brackets.clone();
+        match brackets.scan(input.get(..room).unwrap_or(input)) {
+            Scan::End(length) => {
+                let (end, rest) = input.split_at(length);
+                *input = rest;
+                let is_whole = start == self.cursor;
+                self.count(length);
+                if is_whole {
+                    self.release();
+                } else {
+                    self.keep(end);
+                }
+                self.cursor += length as u64;
+                let span = Span::new(start, self.cursor);
+                self.state = State::Between { space: self.cursor, skippable: false };
+                if is_whole {
+                    self.base = self.cursor;
+                    return Some(Found::Whole(opening, span, end));
+                }
+                Some(Found::Frame(opening, span))
+            }
+            Scan::More if input.len() <= room => {
+                self.count(input.len());
+                self.keep(input);
+                self.cursor = self.received();
+                *input = &[];
+                None
+            }
+            _ => {
+                // It is wrong, which what is kept tells.
+                *brackets = before;
+                self.feed_from(input, input.len())
+            }
+        }
+    }
+
+    fn feed_from<'i>(&mut self, input: &mut &'i [u8], length: usize) -> Option<Found<'i, H>> {
+        let (piece, rest) = input.split_at_checked(length).unwrap_or((input, &[]));
+        *input = rest;
+        self.feed(piece);
+        None
+    }
+
+    fn find<'i>(&mut self, input: &mut &'i [u8]) -> Option<Found<'i, H>> {
+        if self.ended {
+            *input = &[];
+        }
         loop {
             let skip = usize::try_from(self.cursor - self.base).unwrap_or(usize::MAX);
             let unread = self.buffer.get(skip..).unwrap_or_default();
+            if unread.is_empty() && !input.is_empty() {
+                match self.look(input) {
+                    None => continue,
+                    found => return found,
+                }
+            }
             if unread.is_empty() {
                 let last = if self.ended { self.end() } else { None };
                 if last.is_none() {
@@ -295,9 +408,8 @@ impl<H: Head> Decoder<H> {
                         && let Some((head, length)) = whole_head(unread)
                     {
                         // Most frames come whole: straight to the payload.
-                        let head_span = Span::new(self.cursor, self.cursor + length);
-                        let separator = Span::new(head_span.end, head_span.end + 2);
-                        let (opening, start) = (Opening { head, head_span, separator }, separator.end);
+                        let opening = Opening::at(self.cursor, head, length);
+                        let start = opening.separator.end;
                         self.cursor = start;
                         self.state = State::Payload { opening, start, array: false, brackets: Brackets::new() };
                         continue;
@@ -452,7 +564,7 @@ impl<H: Head> Decoder<H> {
     }
 
     /// The fault of a frame that starts at `start` and was decided at the byte `at`, the last one looked at.
-    fn wrong(&mut self, start: u64, at: u64, kind: FaultKind) -> Found<H> {
+    fn wrong(&mut self, start: u64, at: u64, kind: FaultKind) -> Found<'static, H> {
         Found::Fault(self.fault(Span::new(start, at + 1), Some(at), kind))
     }
 
@@ -489,7 +601,7 @@ impl<H: Head> Decoder<H> {
     }
 
     /// What the end of the stream means where it stands.
-    fn end(&mut self) -> Option<Found<H>> {
+    fn end(&mut self) -> Option<Found<'static, H>> {
         match &self.state {
             State::Between { space, .. } => {
                 let space = Span::new(*space, self.cursor);
@@ -513,15 +625,15 @@ impl<H: Head> Decoder<H> {
 enum Advance<H> {
     More,
     End,
-    Wrong(Found<H>),
+    Wrong(Found<'static, H>),
 }
 
 /// A known first word, and its length, if all of it has come and an object follows its CRLF at once.
-fn whole_head<H: Head>(unread: &[u8]) -> Option<(H, u64)> {
+fn whole_head<H: Head>(unread: &[u8]) -> Option<(H, usize)> {
     let longest = unread.get(..MAX_HEAD).unwrap_or(unread);
     let (word, rest) = unread.split_at_checked(memchr(b'\r', longest)?)?;
     let head = H::parse(word).filter(|head| head.takes_payload())?;
-    rest.starts_with(b"\r\n{").then_some((head, word.len() as u64))
+    rest.starts_with(b"\r\n{").then_some((head, word.len()))
 }
 
 /// How many bytes may still be looked at of an object that starts at `start`.
@@ -543,6 +655,7 @@ mod tests {
     use super::*;
     use crate::wire::Command;
     use alloc::vec;
+    use core::mem;
 
     /// Two frames of about this size, full of what needs care, with white space and a skipped object between them.
     fn stream(size: usize) -> Vec<u8> {
@@ -556,18 +669,22 @@ mod tests {
         for size in [64, 1024, 16_384, 65_000] {
             let stream = stream(size);
             for step in [1, 2, 7, 64, 4096, stream.len()] {
-                let mut decoder = Decoder::<Command>::new(65_536);
-                let mut frames = 0;
-                for piece in stream.chunks(step) {
-                    decoder.feed(piece);
-                    while let Some(item) = decoder.next_item() {
-                        frames += usize::from(matches!(item, Item::Frame(_)));
+                for at_hand in [false, true] {
+                    let mut decoder = Decoder::<Command>::new(65_536);
+                    let mut frames = 0;
+                    for mut piece in stream.chunks(step) {
+                        if !at_hand {
+                            decoder.feed(mem::take(&mut piece));
+                        }
+                        while let Some(item) = decoder.next_item_of(&mut piece) {
+                            frames += usize::from(matches!(item, Item::Frame(_)));
+                        }
                     }
+                    assert_eq!(frames, 3);
+                    // Taken in, looked at, and at most once moved.
+                    let most = 3 * stream.len();
+                    assert!(decoder.work <= most, "{} for {} bytes, {step} at a time", decoder.work, stream.len());
                 }
-                assert_eq!(frames, 3);
-                // Taken in, looked at, and at most once moved.
-                let most = 3 * stream.len();
-                assert!(decoder.work <= most, "{} for {} bytes, {step} at a time", decoder.work, stream.len());
             }
         }
     }
@@ -597,6 +714,26 @@ mod tests {
             }
         }
         assert!(fullest > 90, "{fullest} % of what may be kept ever was");
+    }
+
+    #[test]
+    fn of_a_read_at_hand_only_the_frame_that_is_cut_is_kept() {
+        let frame = b"MESSAGE\r\n{\"x\": \"a longer text, so that frames are seldom cut\"}";
+        let stream = frame.repeat(1000);
+        for read in [1000, 4096, 65_536] {
+            let (mut decoder, mut frames, mut kept) = (Decoder::<Command>::new(65_536), 0, 0);
+            for mut piece in stream.chunks(read) {
+                while let Some(item) = decoder.next_item_of(&mut piece) {
+                    frames += usize::from(matches!(item, Item::Frame(_)));
+                    kept = kept.max(decoder.buffer.len());
+                }
+                kept = kept.max(decoder.buffer.len());
+            }
+            assert_eq!(frames, 1000);
+            // A first word that was cut is understood with what comes up to the next one's end.
+            assert!(kept <= GULP + frame.len(), "{kept} bytes of reads of {read}");
+            assert!(decoder.work < stream.len() * 5 / 2, "{} for {} bytes", decoder.work, stream.len());
+        }
     }
 
     #[test]
