@@ -1,8 +1,9 @@
 //! Frames out of bytes: where each begins and ends, and nothing of what its payload says.
 
 use alloc::{string::String, vec::Vec};
+use core::mem;
 
-use memchr::{memchr, memrchr};
+use memchr::memrchr;
 
 use super::{
     brackets::{Brackets, Scan},
@@ -221,6 +222,12 @@ impl<H: Head> Decoder<H> {
     /// The next item of what was fed, and then of `input`, from which it takes what it looks at. `None` means that all
     /// of it is taken; [`feed`](Self::feed) what is left if no further item is wanted now.
     pub fn next_item_of<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Option<Item<'s, H>> {
+        if self.ended {
+            *input = &[];
+        }
+        if let Some(frame) = self.whole_frame(input) {
+            return Some(Item::Frame(frame));
+        }
         let found = self.find(input)?;
         Some(match found {
             Found::Frame(Opening { head, head_span, separator }, payload_span) => {
@@ -310,82 +317,107 @@ impl<H: Head> Decoder<H> {
     #[cfg(not(test))]
     const fn count(&mut self, _: usize) {}
 
-    /// Looks at the start of `input`, when all that was fed is looked at. A frame that stands whole in it is found; of
+    /// Most frames come whole. One that does, and has nothing before it, takes no detour.
+    #[inline(always)]
+    fn whole_frame<'i>(&mut self, input: &mut &'i [u8]) -> Option<Frame<'i, H>> {
+        let State::Between { space, .. } = self.state else { return None };
+        if space != self.cursor || space != self.received() {
+            return None;
+        }
+        let (head, length) = whole_head(input)?;
+        let opening = Opening::at(space, head, length);
+        let start = opening.separator.end;
+        let payload = input.get(length + CRLF..).unwrap_or_default();
+        let mut brackets = Brackets::new();
+        let scan = brackets.scan(payload.get(..self.max_payload).unwrap_or(payload));
+        if let Scan::End(length) = scan {
+            let (payload, rest) = payload.split_at(length);
+            *input = rest;
+            self.count(length);
+            let payload_span = Span::new(start, start + length as u64);
+            self.skip_to(payload_span.end);
+            self.state = State::Between { space: payload_span.end, skippable: false };
+            let Opening { head, head_span, separator } = opening;
+            return Some(Frame { head, head_span, separator, payload_span, payload });
+        }
+        self.skip_to(start);
+        *input = payload;
+        if scan == Scan::More && payload.len() <= self.max_payload {
+            self.keep_payload(input, opening, start, brackets);
+        } else {
+            // It is wrong, which is told by what looks at it next.
+            self.state = State::Payload { opening, start, array: false, brackets: Brackets::new() };
+        }
+        None
+    }
+
+    /// All of `input` is looked at, and is of a payload that goes on.
+    fn keep_payload(&mut self, input: &mut &[u8], opening: Opening<H>, start: u64, brackets: Brackets) {
+        self.count(input.len());
+        self.state = State::Payload { opening, start, array: false, brackets };
+        self.keep(mem::take(input));
+        self.cursor = self.received();
+    }
+
+    /// Looks at the start of `input`, when all that was fed is looked at. The end of a payload is found in it; of
     /// anything else, what must be kept is fed.
     fn look<'i>(&mut self, input: &mut &'i [u8]) -> Option<Found<'i, H>> {
-        match &self.state {
-            State::Between { space, .. }
-                if *space == self.cursor
-                    && let Some((head, length)) = whole_head(input) =>
-            {
-                // Most frames come whole: straight to the payload.
-                let opening = Opening::at(self.cursor, head, length);
-                let start = opening.separator.end;
-                *input = input.get(length + CRLF..).unwrap_or_default();
-                self.release();
-                (self.base, self.cursor) = (start, start);
-                self.state = State::Payload { opening, start, array: false, brackets: Brackets::new() };
+        let (opening, start, mut brackets) = match &self.state {
+            State::BeforePayload(opening) if input.first() == Some(&b'{') => (*opening, self.cursor, Brackets::new()),
+            State::Payload { opening, start, array: false, brackets } => (*opening, *start, brackets.clone()),
+            _ => {
+                let gulp = input.get(..GULP).unwrap_or(input);
+                // To the end of a line, where most likely a payload begins.
+                let length = memrchr(b'\n', gulp).map_or(gulp.len(), |at| at + 1);
+                self.feed_from(input, length);
+                return None;
             }
-            State::BeforePayload(opening) if input.first() == Some(&b'{') => {
-                let (opening, start) = (*opening, self.cursor);
-                self.state = State::Payload { opening, start, array: false, brackets: Brackets::new() };
-            }
-            _ => {}
-        }
-        let State::Payload { opening, start, array: false, brackets } = &mut self.state else {
-            let gulp = input.get(..GULP).unwrap_or(input);
-            // To the end of a line, where most likely a payload begins.
-            let length = memrchr(b'\n', gulp).map_or(gulp.len(), |at| at + 1);
-            return self.feed_from(input, length);
         };
-        let (opening, start, room) = (*opening, *start, room(self.max_payload, *start, self.cursor));
-        let before = brackets.clone();
+        let (before, room) = (brackets.clone(), room(self.max_payload, start, self.cursor));
         match brackets.scan(input.get(..room).unwrap_or(input)) {
             Scan::End(length) => {
                 let (end, rest) = input.split_at(length);
                 *input = rest;
-                let is_whole = start == self.cursor;
                 self.count(length);
+                let span = Span::new(start, self.cursor + length as u64);
+                let is_whole = start == self.cursor;
                 if is_whole {
-                    self.release();
+                    self.skip_to(span.end);
                 } else {
                     self.keep(end);
+                    self.cursor = span.end;
                 }
-                self.cursor += length as u64;
-                let span = Span::new(start, self.cursor);
-                self.state = State::Between { space: self.cursor, skippable: false };
-                if is_whole {
-                    self.base = self.cursor;
-                    return Some(Found::Whole(opening, span, end));
-                }
-                Some(Found::Frame(opening, span))
+                self.state = State::Between { space: span.end, skippable: false };
+                Some(if is_whole { Found::Whole(opening, span, end) } else { Found::Frame(opening, span) })
             }
             Scan::More if input.len() <= room => {
-                self.count(input.len());
-                self.keep(input);
-                self.cursor = self.received();
-                *input = &[];
+                self.keep_payload(input, opening, start, brackets);
                 None
             }
             _ => {
                 // It is wrong, which what is kept tells.
-                *brackets = before;
-                self.feed_from(input, input.len())
+                self.state = State::Payload { opening, start, array: false, brackets: before };
+                self.feed_from(input, input.len());
+                None
             }
         }
     }
 
-    fn feed_from<'i>(&mut self, input: &mut &'i [u8], length: usize) -> Option<Found<'i, H>> {
+    /// Goes on at this position, up to which nothing is needed any more.
+    fn skip_to(&mut self, position: u64) {
+        if !self.buffer.is_empty() {
+            self.buffer = Vec::new();
+        }
+        (self.base, self.cursor) = (position, position);
+    }
+
+    fn feed_from(&mut self, input: &mut &[u8], length: usize) {
         let (piece, rest) = input.split_at_checked(length).unwrap_or((input, &[]));
         *input = rest;
         self.feed(piece);
-        None
     }
 
     fn find<'i>(&mut self, input: &mut &'i [u8]) -> Option<Found<'i, H>> {
-        if self.ended {
-            *input = &[];
-        }
         loop {
             let skip = usize::try_from(self.cursor - self.base).unwrap_or(usize::MAX);
             let unread = self.buffer.get(skip..).unwrap_or_default();
@@ -631,7 +663,7 @@ enum Advance<H> {
 /// A known first word, and its length, if all of it has come and an object follows its CRLF at once.
 fn whole_head<H: Head>(unread: &[u8]) -> Option<(H, usize)> {
     let longest = unread.get(..MAX_HEAD).unwrap_or(unread);
-    let (word, rest) = unread.split_at_checked(memchr(b'\r', longest)?)?;
+    let (word, rest) = unread.split_at_checked(longest.iter().position(|byte| *byte == b'\r')?)?;
     let head = H::parse(word).filter(|head| head.takes_payload())?;
     rest.starts_with(b"\r\n{").then_some((head, word.len()))
 }
@@ -655,7 +687,6 @@ mod tests {
     use super::*;
     use crate::wire::Command;
     use alloc::vec;
-    use core::mem;
 
     /// Two frames of about this size, full of what needs care, with white space and a skipped object between them.
     fn stream(size: usize) -> Vec<u8> {
