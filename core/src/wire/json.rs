@@ -61,6 +61,7 @@ impl<'a> Text<'a> {
 
     /// What it means: borrowed where nothing is escaped.
     #[must_use]
+    #[inline]
     pub fn decode(self) -> Cow<'a, str> {
         if self.escaped { Cow::Owned(unescape(self.raw)) } else { Cow::Borrowed(self.raw) }
     }
@@ -370,7 +371,17 @@ const fn utf_8(bytes: &[u8]) -> &str {
 const LONG: usize = 32;
 
 /// How many bytes from the start are neither quote, backslash nor control character.
+#[inline(always)]
 pub(super) fn plain(bytes: &[u8]) -> usize {
+    // Most texts are names, and end within three words.
+    let Some((short, long)) = bytes.split_first_chunk::<24>() else { return plain_by_words(bytes) };
+    match plain_by_words(short) {
+        24 => 24 + plain_to_the_end(long),
+        at => at,
+    }
+}
+
+fn plain_to_the_end(bytes: &[u8]) -> usize {
     let (short, long) = bytes.split_at_checked(LONG).unwrap_or((bytes, &[]));
     let at = plain_by_words(short);
     if at < LONG {
@@ -385,6 +396,7 @@ pub(super) fn plain(bytes: &[u8]) -> usize {
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 
+#[inline(always)]
 fn plain_by_words(bytes: &[u8]) -> usize {
     // A byte below what is taken from it borrows from its high bit. The lowest marked byte is exact: a borrow can only
     // mark bytes above one that is marked.
@@ -436,6 +448,7 @@ fn hex(bytes: &[u8], offset: usize) -> Result<u32, (usize, &'static str)> {
 }
 
 /// Decodes the escapes of a text that a [`Reader`] has accepted.
+#[inline(never)]
 fn unescape(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
