@@ -125,6 +125,7 @@ system-packages:
 .PHONY: bench
 bench: $(BINARY) | needs-rust
 	$(CARGO) bench --locked -p chanwire-tests --bench targets
+	tests/benches/instructions.sh "$$($(CARGO) bench --locked -p chanwire-tests --bench targets --no-run 2>&1 | sed -n 's/.*Executable.*(\(.*\))/\1/p')"
 	$(CARGO) bench --locked -p chanwire-tests --bench speed
 	CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) bench --locked -p chanwire-tests --bench network
 
