@@ -20,6 +20,7 @@
 mod compose;
 mod conversation;
 mod guess;
+pub mod import;
 mod listing;
 mod row;
 mod summary;
