@@ -19,6 +19,7 @@
 
 mod compose;
 mod conversation;
+mod export;
 mod guess;
 pub mod import;
 mod listing;
@@ -29,6 +30,7 @@ mod visible;
 
 pub use compose::{CommandField, CommandForm, Problem, ValueKind, check, commands, compose};
 pub use conversation::{Conversation, MAX_OPEN_REQUESTS};
+pub use export::PcapNg;
 pub use guess::guess_direction;
 pub use listing::Listing;
 pub use row::{Direction, Fault, Field, FieldKind, Partial, Row, RowKind};

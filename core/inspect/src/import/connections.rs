@@ -81,6 +81,7 @@ enum Told {
     Gap(u64),
     Middle,
     End,
+    Close(String, bool),
 }
 
 impl Connections {
@@ -124,7 +125,7 @@ impl Connections {
             Some(id) => id,
             None => {
                 let is_empty = segment.bytes.is_empty() && segment.missing == 0;
-                if is_empty && !segment.syn {
+                if is_empty && !segment.syn && !segment.fin {
                     return;
                 }
                 let Some(id) = self.open(key, time) else { return };
@@ -145,19 +146,24 @@ impl Connections {
         self.ids.clear();
         // Where nothing looks like the protocol, what there is is better than nothing.
         self.everything |= self.counts.shown == 0;
-        for (_, connection) in all {
-            self.finish_one(connection, time, "the capture ends", sink);
+        for (_, mut connection) in all {
+            if connection.over {
+                self.settle(&mut connection, sink);
+            } else {
+                self.finish_one(connection, time, "the capture ends", sink);
+            }
         }
         self.counts
     }
 
     fn open(&mut self, key: Key, time: f64) -> Option<u64> {
         if self.connections.len() >= MAX_CONNECTIONS {
-            let oldest = self.over.pop_front();
-            if oldest.and_then(|id| self.forget(id)).is_none() {
+            let oldest = self.over.pop_front().and_then(|id| self.forget(id));
+            let Some(mut oldest) = oldest else {
                 self.counts.beyond += 1;
                 return None;
-            }
+            };
+            self.pass_over(&mut oldest);
         }
         let id = self.next;
         self.next += 1;
@@ -256,16 +262,25 @@ impl Connections {
         if self.everything {
             self.show(connection, sink);
         }
-        match &connection.judged {
+        match &mut connection.judged {
             Judged::Shown(number) => sink.close(*number, time, reason, bad),
-            Judged::Not(told, begun) => {
-                self.unjudged = self.unjudged.saturating_sub(begun.iter().map(Vec::len).sum());
-                if !told.is_empty() {
-                    self.counts.passed_over += 1;
+            Judged::Not(told, _) => {
+                told.push((0, time, Told::Close(reason.into(), bad)));
+                // As long as nothing looks like the protocol, this may be all there is.
+                if self.counts.shown > 0 {
+                    self.pass_over(connection);
                 }
-                connection.judged = Judged::PassedOver;
             }
             Judged::PassedOver => {}
+        }
+    }
+
+    /// Decides on a connection that is over, once all are.
+    fn settle(&mut self, connection: &mut Connection, sink: &mut dyn Sink) {
+        if self.everything {
+            self.show(connection, sink);
+        } else {
+            self.pass_over(connection);
         }
     }
 
@@ -325,9 +340,11 @@ impl Connections {
     }
 
     fn pass_over(&mut self, connection: &mut Connection) {
-        if let Judged::Not(_, begun) = std::mem::replace(&mut connection.judged, Judged::PassedOver) {
-            self.unjudged = self.unjudged.saturating_sub(begun.iter().map(Vec::len).sum());
-            self.counts.passed_over += 1;
+        if let Judged::Not(_, begun) = &connection.judged {
+            let length = begun.iter().map(Vec::len).sum();
+            self.unjudged = self.unjudged.saturating_sub(length);
+            self.counts.passed_over += u64::from(length > 0);
+            connection.judged = Judged::PassedOver;
         }
     }
 
@@ -352,6 +369,10 @@ impl Connections {
                 Told::Gap(bytes) => Out::Gap(*bytes),
                 Told::Middle => Out::Middle,
                 Told::End => Out::End,
+                Told::Close(reason, bad) => {
+                    sink.close(number, time, reason, *bad);
+                    continue;
+                }
             };
             self.tell(connection, side, time, out, sink);
         }

@@ -1,7 +1,7 @@
 //! The containers of packets: pcap and pcapng.
 
 use pcap_parser::{
-    Block, PcapError,
+    Block, OptionCode, PcapError, PcapNGOption,
     nom::{self, IResult},
     parse_block_be, parse_block_le, parse_pcap_frame, parse_pcap_frame_be, parse_pcap_frame_modified,
     parse_pcap_header,
@@ -9,6 +9,7 @@ use pcap_parser::{
 };
 
 use super::Wrong;
+use crate::export::GAP;
 
 /// The largest packet or block that is read. Wireshark's own bound on a packet is 256 KiB; a block may carry more.
 const MAX_BLOCK: usize = 16 << 20;
@@ -59,6 +60,8 @@ pub(super) struct Packet<'a> {
     pub(super) bytes: &'a [u8],
     /// How many bytes it had on the wire.
     pub(super) length: usize,
+    /// Its comment says that traffic is missing before it.
+    pub(super) after_gap: bool,
 }
 
 /// What stands at the front of the bytes.
@@ -133,6 +136,7 @@ impl Records {
             link: self.link,
             bytes: frame.data,
             length: usize::try_from(frame.origlen).unwrap_or(usize::MAX).max(frame.data.len()),
+            after_gap: false,
         };
         Ok(Step::Read(used, Some(packet)))
     }
@@ -185,6 +189,7 @@ impl Section {
                     link: interface.link,
                     bytes: packet_of(block, 28, packet.caplen),
                     length: usize::try_from(packet.orig_len()).unwrap_or(usize::MAX),
+                    after_gap: packet.options.iter().any(is_gap),
                 })
             }
             Block::SimplePacket(packet) => {
@@ -198,6 +203,7 @@ impl Section {
                     link: interface.link,
                     bytes: packet_of(block, 12, captured),
                     length: usize::try_from(packet.orig_len()).unwrap_or(usize::MAX),
+                    after_gap: false,
                 })
             }
             _ => None,
@@ -219,6 +225,11 @@ fn packet_of(block: &[u8], start: usize, captured: u32) -> &[u8] {
     let room = block.len().saturating_sub(start + 4);
     let captured = usize::try_from(captured).unwrap_or(usize::MAX).min(room);
     block.get(start..start + captured).unwrap_or_default()
+}
+
+/// A comment that an export writes.
+fn is_gap(option: &PcapNGOption<'_>) -> bool {
+    option.code == OptionCode::Comment && option.value().starts_with(GAP.as_bytes())
 }
 
 /// A decimal or, with the highest bit set, a binary fraction of a second.

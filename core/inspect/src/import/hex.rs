@@ -115,7 +115,7 @@ fn escaped(text: &str) -> Option<Vec<u8>> {
 
 /// Adds the bytes of an even number of digits.
 fn pairs(token: &str, bytes: &mut Vec<u8>) -> Option<()> {
-    if token.len() % 2 != 0 {
+    if !token.len().is_multiple_of(2) {
         return None;
     }
     for pair in token.as_bytes().chunks_exact(2) {
@@ -438,7 +438,7 @@ mod tests {
         let text =
             "00000000  4c 49 53 54 0d 0a 4c 49  53 54 0d 0a 4c 49 53 54  |..|\n00000030  0d 0a  |..|\n00000032\n";
         let wrong = parse(text).unwrap().unwrap_err();
-        assert_eq!(wrong.at, Some(67), "{wrong:?}");
+        assert_eq!(wrong.at, Some(65), "{wrong:?}");
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn content_of<'a>(packet: &Packet<'a>) -> Option<Content<'a>> {
     Some(Content::Tcp {
         from: SocketAddr::new(source, tcp.source_port()),
         to: SocketAddr::new(destination, tcp.destination_port()),
-        segment: segment(tcp, missing),
+        segment: segment(tcp, missing, packet.after_gap),
     })
 }
 
@@ -82,7 +82,7 @@ fn of_ether_type(bytes: &[u8], kind: usize, header: usize) -> Option<LaxSlicedPa
     Some(LaxSlicedPacket::from_ether_type(EtherType(u16::from_be_bytes(kind)), bytes.get(header..)?))
 }
 
-fn segment<'a>(tcp: &TcpSlice<'a>, missing: usize) -> Segment<'a> {
+fn segment<'a>(tcp: &TcpSlice<'a>, missing: usize, after_gap: bool) -> Segment<'a> {
     Segment {
         sequence: tcp.sequence_number(),
         acknowledges: tcp.ack().then(|| tcp.acknowledgment_number()),
@@ -91,6 +91,7 @@ fn segment<'a>(tcp: &TcpSlice<'a>, missing: usize) -> Segment<'a> {
         reset: tcp.rst(),
         bytes: tcp.payload(),
         missing,
+        after_gap,
     }
 }
 
@@ -115,7 +116,7 @@ pub(super) fn guess(bytes: &[u8]) -> Option<i32> {
             links::LINUX_COOKED => bytes.get(14..16).is_some_and(|kind| kind == [8, 0] || kind == [0x86, 0xdd]),
             _ => bytes.get(..4).is_some_and(|kind| kind == [8, 0, 0, 0] || kind == [0x86, 0xdd, 0, 0]),
         };
-        let packet = Packet { time: 0.0, link: *link, bytes, length: bytes.len() };
+        let packet = Packet { time: 0.0, link: *link, bytes, length: bytes.len(), after_gap: false };
         exact && !matches!(content(&packet), Content::Other)
     };
     [101, links::ETHERNET, links::LINUX_COOKED, links::LINUX_COOKED_2, links::NULL].into_iter().find(is_packet)

@@ -201,7 +201,7 @@ pub struct Import {
 enum Reader {
     /// Too little is there to tell.
     Unknown,
-    Packets(Packets),
+    Packets(Box<Packets>),
     Lines(Lines),
     /// A dump is read as a whole.
     Dump,
@@ -325,7 +325,7 @@ impl Import {
         let (format, direction) = detect(&self.rest);
         self.reader = match format {
             Format::Pcap | Format::PcapNg => match Container::detect(&self.rest) {
-                Some(container) => Reader::Packets(Packets::new(container, self.options)),
+                Some(container) => Reader::Packets(Box::new(Packets::new(container, self.options))),
                 None => Reader::Unknown,
             },
             Format::JsonLines => Reader::Lines(Lines::default()),
@@ -382,14 +382,15 @@ impl Import {
             let mut packets = Packets::new(Container::Pcap, self.options);
             for (index, (piece, link)) in dump.blocks.iter().zip(links).enumerate() {
                 let time = piece.time.unwrap_or(index as f64);
-                packets.take(&Packet { time, link, bytes: &piece.bytes, length: piece.bytes.len() }, sink);
+                packets.take(
+                    &Packet { time, link, bytes: &piece.bytes, length: piece.bytes.len(), after_gap: false },
+                    sink,
+                );
             }
             packets.finish(sink, summary);
             return Ok(());
         }
-        let (begun, direction) = stream_of(&dump);
-        let first = self.options.direction.or(direction).unwrap_or(Direction::Out);
-        let _ = begun;
+        let first = self.options.direction.or(stream_of(&dump).1).unwrap_or(Direction::Out);
         sink.open(1, 0.0, "", "");
         let sides = sides(&dump, first);
         for (piece, direction) in dump.blocks.iter().zip(&sides) {

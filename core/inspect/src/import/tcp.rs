@@ -11,9 +11,9 @@ const MAX_SEGMENTS: usize = 4096;
 /// A segment this far off is of another connection, or forged.
 const MAX_DISTANCE: i64 = 1 << 30;
 
-/// How long what the peer has acknowledged is waited for, in milliseconds: the capture may have it late, but hardly
-/// later than this.
-const PATIENCE: f64 = 2000.0;
+/// How long what the peer has acknowledged is waited for, in milliseconds: it arrived, so the capture has it only a
+/// little late, or not at all.
+const PATIENCE: f64 = 50.0;
 
 /// How long the start of a connection whose SYN was not seen is waited for.
 const START: f64 = 1000.0;
@@ -32,6 +32,8 @@ pub(super) struct Segment<'a> {
     pub(super) bytes: &'a [u8],
     /// How many bytes it had after these, which were not captured.
     pub(super) missing: usize,
+    /// Whoever wrote the capture says that what is missing before these bytes will not come.
+    pub(super) after_gap: bool,
 }
 
 /// What comes out of a direction.
@@ -127,6 +129,9 @@ impl Stream {
             self.end = Some(place + length);
         }
         self.put(place, segment, out);
+        if segment.after_gap && self.state == State::Known {
+            self.skip(out);
+        }
         self.settle(time, out);
     }
 
@@ -146,17 +151,19 @@ impl Stream {
         let since = *self.waits_since.get_or_insert(time);
         let waited = time - since;
         if self.state == State::Unsure {
-            if waited < START && self.held_bytes <= MAX_HELD / 16 && self.held.len() < 64 {
+            let is_acknowledged = self.held.first_key_value().is_some_and(|(first, _)| self.acknowledged > *first);
+            if waited < START && self.held_bytes <= MAX_HELD / 16 && self.held.len() < 64 && !is_acknowledged {
                 return;
             }
             self.decide(out);
         }
         while let Some((first, _)) = self.held.first_key_value() {
             let is_full = self.held_bytes > MAX_HELD || self.held.len() > MAX_SEGMENTS;
-            if !is_full && !(waited >= PATIENCE && self.acknowledged >= *first) {
+            if is_full || waited >= PATIENCE && self.acknowledged >= *first {
+                self.skip(out);
+            } else {
                 return;
             }
-            self.skip(out);
         }
         self.waits_since = None;
     }
@@ -201,12 +208,10 @@ impl Stream {
 
     fn put(&mut self, place: u64, segment: &Segment<'_>, out: &mut impl FnMut(Out<'_>)) {
         let end = place + segment.bytes.len() as u64 + segment.missing as u64;
-        if self.state == State::Known && place <= self.position {
-            if self.held.is_empty() || end <= self.position {
-                // As nearly always: it comes out at once, without a copy.
-                self.pass(place, segment.bytes, segment.missing as u64, out);
-                return self.release(out);
-            }
+        if self.state == State::Known && place <= self.position && (self.held.is_empty() || end <= self.position) {
+            // As nearly always: it comes out at once, without a copy.
+            self.pass(place, segment.bytes, segment.missing as u64, out);
+            return self.release(out);
         }
         let held = Held { bytes: segment.bytes.to_vec(), missing: segment.missing as u64 };
         match self.held.get(&place) {
@@ -284,12 +289,14 @@ impl Stream {
     /// No SYN came: the first bytes that wait are the first there are.
     fn decide(&mut self, out: &mut impl FnMut(Out<'_>)) {
         self.state = State::Known;
-        if let Some((first, _)) = self.held.first_key_value() {
+        if let Some((first, held)) = self.held.first_key_value() {
             let distance = first.wrapping_sub(self.position);
             self.next = self.next.wrapping_add(distance as u32);
             self.position = *first;
+            if held.length() > 0 {
+                out(Out::Middle);
+            }
         }
-        out(Out::Middle);
         self.release(out);
     }
 }

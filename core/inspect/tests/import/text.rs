@@ -1,0 +1,73 @@
+//! Dumps and raw bytes, and what is said of them before they are read.
+
+use chanwire_inspect::{
+    Direction::{In, Out},
+    import::{Format, ImportOptions, preview},
+};
+
+use crate::kit::{read, read_in, talk};
+
+#[test]
+fn raw_bytes_are_one_direction_that_their_words_tell() {
+    let (told, summary) = read(b"OK\r\n{\"channels\": []}");
+    assert_eq!(summary.format, Format::Raw);
+    assert_eq!(told.stream(1, In), "OK\r\n{\"channels\": []}");
+    let given = ImportOptions { direction: Some(In), ..ImportOptions::default() };
+    let (told, _) = read_in(b"what is this", &[3], given);
+    assert_eq!(told.stream(1, In), "what is this");
+}
+
+#[test]
+fn a_preview_tells_what_was_detected() {
+    for (text, format, recognised, words) in [
+        ("LIST\r\n", Format::Raw, true, "6 raw bytes, what a client sent"),
+        (
+            "OK\n{}",
+            Format::Raw,
+            true,
+            "5 raw bytes, what a server sent; its lines end with a bare LF, as nothing but text would",
+        ),
+        ("hello", Format::Raw, false, "5 raw bytes, which do not look like the protocol"),
+        ("4c 49 53 54 0d 0a", Format::Hex, true, "6 bytes in hexadecimal digits, what a client sent"),
+        ("00000000: 4f4b 0d0a 7b7d  OK..{}", Format::Hex, true, "6 bytes in a hex dump, what a server sent"),
+    ] {
+        let preview = preview(text.as_bytes());
+        assert_eq!((preview.format, preview.recognised, preview.words.as_str()), (format, recognised, words), "{text}");
+    }
+    assert_eq!(preview(b"4c4953540d0a").bytes, b"LIST\r\n");
+}
+
+#[test]
+fn a_packet_dump_is_put_in_order_like_a_capture() {
+    let dump: String = talk(b"LIST\r\n", b"OK\r\n{\"channels\": []}")
+        .iter()
+        .map(|part| {
+            let lines: String = part
+                .ipv4()
+                .chunks(16)
+                .enumerate()
+                .map(|(index, line)| {
+                    let words: Vec<String> =
+                        line.chunks(2).map(|pair| pair.iter().map(|byte| format!("{byte:02x}")).collect()).collect();
+                    format!("\t0x{:04x}:  {:<39}  ................\n", index * 16, words.join(" "))
+                })
+                .collect();
+            format!("12:00:00.5 IP 192.0.2.1.40000 > 192.0.2.9.22236: Flags [P.], length 6\n{lines}")
+        })
+        .collect();
+    assert_eq!(preview(dump.as_bytes()).words, "A packet dump: 6 packets, 266 bytes in a hex dump");
+    let (told, _) = read(dump.as_bytes());
+    assert_eq!(told.stream(1, Out), "LIST\r\n");
+    assert_eq!(told.stream(1, In), "OK\r\n{\"channels\": []}");
+    assert_eq!(told.events[0], "1 open 192.0.2.1:40000 192.0.2.9:22236");
+}
+
+#[test]
+fn a_dump_of_a_followed_stream_has_both_directions() {
+    let dump = "00000000  4c 49 53 54 0d 0a                                 LIST..\n    \
+                00000000  4f 4b 0d 0a 7b 22 63 68  61 6e 6e 65 6c 73 22 3a  OK..{\"ch annels\":\n    \
+                00000010  20 5b 5d 7d                                        []}\n";
+    let (told, _) = read(dump.as_bytes());
+    assert_eq!(told.stream(1, Out), "LIST\r\n");
+    assert_eq!(told.stream(1, In), "OK\r\n{\"channels\": []}");
+}
