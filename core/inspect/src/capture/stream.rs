@@ -44,6 +44,23 @@ pub(super) enum What<'a> {
     Skipped(Why),
 }
 
+/// A first word of either side.
+trait Sided: Head {
+    fn what(frame: Frame<'_, Self>) -> What<'_>;
+}
+
+impl Sided for Command {
+    fn what(frame: Frame<'_, Self>) -> What<'_> {
+        What::Request(frame)
+    }
+}
+
+impl Sided for Status {
+    fn what(frame: Frame<'_, Self>) -> What<'_> {
+        What::Answer(frame)
+    }
+}
+
 /// One piece of the stream.
 #[derive(Debug)]
 pub(super) struct Piece<'a> {
@@ -119,11 +136,6 @@ impl Stream {
     fn new(side: Side, max_payload: usize) -> Self {
         let (carry, reads) = (Vec::new(), VecDeque::new());
         Self { side, max_payload, base: 0, told: 0, received: 0, carry, reads, sought: 0, ended: false }
-    }
-
-    /// Up to where bytes have come.
-    pub(super) const fn received(&self) -> u64 {
-        self.received
     }
 
     /// What it keeps, the decoder's own buffer included, which holds at most the same bytes.
@@ -232,8 +244,8 @@ impl Stream {
         let Self { side, base, told, received, carry, reads, .. } = self;
         let mut giver = Giver { told, received: *received, carry, reads, fresh, joined: 0, time, sink };
         match side {
-            Side::Out(decoder) => giver.items(decoder, *base, |frame| What::Request(frame)),
-            Side::In(decoder) => giver.items(decoder, *base, |frame| What::Answer(frame)),
+            Side::Out(decoder) => giver.items(decoder, *base),
+            Side::In(decoder) => giver.items(decoder, *base),
             Side::Seeking(_) => {}
         }
         giver.keep_rest();
@@ -354,16 +366,11 @@ struct Giver<'s, 'f, S> {
 }
 
 impl<S: FnMut(Piece<'_>)> Giver<'_, '_, S> {
-    fn items<H: Head>(
-        &mut self,
-        decoder: &mut Decoder<H>,
-        base: u64,
-        frame: impl for<'a> Fn(Frame<'a, H>) -> What<'a>,
-    ) {
+    fn items<H: Sided>(&mut self, decoder: &mut Decoder<H>, base: u64) {
         while let Some(item) = decoder.next_item() {
             let end = item.span().end + base;
             let what = match item {
-                Item::Frame(found) => frame(found),
+                Item::Frame(frame) => H::what(frame),
                 Item::Fault(fault) => What::Fault(fault),
                 Item::Skipped(_, wire::Skipped::Object) => What::Skipped(Why::Object),
                 Item::Skipped(_, wire::Skipped::WhiteSpace) => {

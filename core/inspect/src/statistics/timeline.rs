@@ -116,9 +116,11 @@ mod tests {
         let mut times = Times::default();
         for at in 0..5000_u32 {
             times.take(f64::from(at), at % 5 == 0, (at % 2 == 0).then_some(3.0));
-            let timeline = times.timeline(0.0, 100);
-            assert!(timeline.frames.len() <= 100, "{timeline:?}");
-            assert_eq!(timeline.frames.iter().sum::<u64>(), u64::from(at + 1));
+            if at % 250 == 0 {
+                let timeline = times.timeline(0.0, 100);
+                assert!(timeline.frames.len() <= 100, "{timeline:?}");
+                assert_eq!(timeline.frames.iter().sum::<u64>(), u64::from(at + 1));
+            }
         }
         let timeline = times.timeline(0.0, 50);
         assert_eq!(timeline.bad.iter().sum::<u64>(), 1000);
