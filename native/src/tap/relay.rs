@@ -1,6 +1,12 @@
 //! One connection through the tap: what a client says goes to the server and back, as if nobody were between them.
 
-use std::{cell::RefCell, io, net::SocketAddr, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    net::SocketAddr,
+    pin::pin,
+    time::Duration,
+};
 
 use axum::body::Bytes;
 use chanwire_inspect::Direction;
@@ -57,9 +63,10 @@ pub(super) async fn relay(client: TcpStream, peer: SocketAddr, server: &str, wat
 
 async fn carry(client: &TcpStream, server: &TcpStream, connection: u32, watchers: &Watchers) -> Result<(), Broken> {
     use Direction::{In, Out};
-    let out = pump(client, server, Out, connection, watchers);
-    let back = pump(server, client, In, connection, watchers);
-    let (mut out, mut back) = (Box::pin(out), Box::pin(back));
+    // One end takes nothing any more: it is over, and what looks like the end of its stream is none.
+    let not_taken = Cell::new(false);
+    let mut out = pin!(pump(client, server, Out, connection, watchers, &not_taken));
+    let mut back = pin!(pump(server, client, In, connection, watchers, &not_taken));
     let (mut out_done, mut back_done) = (None, None);
     loop {
         match (&out_done, &back_done) {
@@ -99,6 +106,7 @@ async fn pump(
     direction: Direction,
     connection: u32,
     watchers: &Watchers,
+    not_taken: &Cell<bool>,
 ) -> io::Result<Pumped> {
     let mut cutter = Cutter::new(direction);
     let mut cuts = Vec::new();
@@ -112,6 +120,9 @@ async fn pump(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         };
+        if bytes.is_empty() && not_taken.get() {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
         if bytes.is_empty() {
             watchers.end(connection, direction);
             // It fails only where the connection is over, and that is noticed elsewhere.
@@ -124,6 +135,7 @@ async fn pump(
         cutter.take(&bytes, &mut cuts);
         watchers.bytes(connection, direction, &bytes, [begins_between, cutter.is_between()], &cuts);
         if let Err(error) = write(to, &bytes).await {
+            not_taken.set(true);
             return Ok(Pumped::NotTaken(error));
         }
     }
@@ -142,18 +154,10 @@ async fn write(to: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
 
 /// Waits until the connection fails.
 async fn failure(stream: &TcpStream) -> io::Error {
-    loop {
-        match stream.ready(Interest::ERROR).await {
-            Ok(ready) if ready.is_error() => {
-                if let Ok(Some(error)) = stream.take_error() {
-                    return error;
-                }
-                // The socket says so only once, and the error is gone: whoever wrote took it.
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            Ok(_) => tokio::task::yield_now().await,
-            Err(error) => return error,
-        }
+    match stream.ready(Interest::ERROR).await {
+        // Whoever wrote may have been told already, and it is told only once.
+        Ok(_) => stream.take_error().unwrap_or_else(Some).unwrap_or_else(|| io::ErrorKind::ConnectionReset.into()),
+        Err(error) => error,
     }
 }
 

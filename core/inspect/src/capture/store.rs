@@ -237,9 +237,8 @@ impl Store {
     /// The chunk that a row of so many bytes goes to.
     fn room_for(&mut self, bytes: usize) -> &mut Chunk {
         let most = (self.limit / CHUNKS).min(CHUNK_BYTES);
-        let full = |chunk: &Chunk| {
-            chunk.len() >= CHUNK_ROWS || chunk.byte_len() + bytes > most || chunk.memory() > 4 * most
-        };
+        let full =
+            |chunk: &Chunk| chunk.len() >= CHUNK_ROWS || chunk.byte_len() + bytes > most || chunk.memory() > 4 * most;
         match self.chunks.back_mut() {
             Some(last) if last.len() > 0 && full(last) => {
                 last.close();

@@ -11,7 +11,7 @@ use std::{
 
 use etherparse::{IpHeaders, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, PacketBuilder, TcpHeader};
 
-use crate::Direction;
+use crate::{Capture, Direction, Entry, RowKind};
 
 /// Packets begin with their IP header.
 const LINK_RAW: u16 = 101;
@@ -25,6 +25,12 @@ const MAX_COMMENT: usize = 1024;
 /// With this begins the comment of a packet before which traffic is missing: an import need not wait for it.
 pub(crate) const GAP: &str = "missing before this: ";
 
+/// What a gap of one direction is about.
+const MISSING: &str = "missing";
+
+/// What the note that a connection is over is about.
+const CLOSED: &str = "closed";
+
 /// Writes a pcapng file.
 ///
 /// Everything it is told is appended to a buffer as whole blocks, so that the buffer may be taken away at any time.
@@ -34,6 +40,8 @@ pub struct PcapNg {
     connections: BTreeMap<u32, Line>,
     /// A comment for the packet that comes next of a direction.
     gaps: BTreeMap<(u32, Direction), String>,
+    /// Where the next row of a direction stands if none is missing.
+    expected: BTreeMap<(u32, Direction), u64>,
 }
 
 /// A connection that was opened.
@@ -160,6 +168,51 @@ impl PcapNg {
         }
     }
 
+    /// A row of a capture whose times count from `origin`, in milliseconds since 1970. What is wrong with it, and that
+    /// it is marked, is a comment; what is missing before it is missing.
+    pub fn row(&mut self, capture: &Capture, entry: &Entry<'_>, origin: f64, is_marked: bool) {
+        let (connection, time) = (entry.connection(), origin + entry.time());
+        if !self.has(connection) {
+            let (client, server) = addresses(capture.label(connection).unwrap_or_default());
+            let first = entry.reads().first().map_or(entry.time(), |read| read.time);
+            self.open(connection, origin + first, client, server);
+        }
+        match entry.kind() {
+            RowKind::Frame | RowKind::Fault | RowKind::Skipped => {
+                let direction = entry.direction();
+                let position = capture.position(entry);
+                let expected = self.expected.get(&(connection, direction)).copied().unwrap_or_default();
+                if position > expected || self.gaps.contains_key(&(connection, direction)) {
+                    let missing = position.saturating_sub(expected);
+                    self.gap(connection, direction, missing, "rows that are not exported");
+                }
+                self.expected.insert((connection, direction), position + entry.length() as u64);
+                let mut comment = comment(entry, is_marked);
+                for read in entry.reads() {
+                    let bytes = entry.bytes().get(read.start..read.end).unwrap_or_default();
+                    self.bytes(connection, direction, origin + read.time, bytes, comment.take().as_deref());
+                }
+            }
+            RowKind::Gap => {
+                let text = entry.note().unwrap_or_default();
+                let both = entry.head() != MISSING;
+                let directions = [Direction::Out, Direction::In].into_iter();
+                for direction in directions.filter(|direction| both || *direction == entry.direction()) {
+                    // How much is missing shows in the next row's position.
+                    self.gaps.entry((connection, direction)).or_insert_with(|| format!("{GAP}{text}"));
+                }
+            }
+            RowKind::Note if entry.head() == CLOSED => {
+                let reason = entry.note().unwrap_or_default();
+                let reset = reason
+                    .contains("reset")
+                    .then(|| if reason.contains("client") { Direction::Out } else { Direction::In });
+                self.close(connection, time, reset, Some(reason));
+            }
+            RowKind::Note => {}
+        }
+    }
+
     fn packet(&mut self, connection: u32, from: Direction, time: f64, bytes: &[u8], flags: Flags, note: Option<&str>) {
         let Some(line) = self.connections.get_mut(&connection) else { return };
         let side = index(from);
@@ -204,6 +257,29 @@ impl PcapNg {
         self.out.extend(length.to_le_bytes());
         self.out.extend_from_slice(body);
         self.out.extend(length.to_le_bytes());
+    }
+}
+
+/// The client and the server in a connection's label: `A to B`, or the server alone.
+fn addresses(label: &str) -> (Option<SocketAddr>, Option<SocketAddr>) {
+    match label.split_once(" to ") {
+        Some((client, server)) => (client.parse().ok(), server.parse().ok()),
+        None => (None, label.parse().ok()),
+    }
+}
+
+fn comment(entry: &Entry<'_>, is_marked: bool) -> Option<String> {
+    let fault = entry.is_bad().then(|| {
+        let row = entry.describe();
+        match row.fault.and_then(|fault| fault.at) {
+            Some(at) => format!("{} (at byte {at} of the frame)", row.summary),
+            None => row.summary,
+        }
+    });
+    match (is_marked, fault) {
+        (true, Some(fault)) => Some(format!("marked; {fault}")),
+        (true, None) => Some("marked".into()),
+        (false, fault) => fault,
     }
 }
 

@@ -9,10 +9,12 @@ mod container;
 mod hex;
 mod lines;
 mod link;
+mod record;
 mod tcp;
 
 use std::fmt;
 
+pub use self::record::Recorder;
 use self::{
     connections::Connections,
     container::{Container, Packet, Step},

@@ -237,3 +237,41 @@ fn an_export_is_imported_as_what_it_was_made_of() {
     assert_eq!(told, want);
     assert_eq!(summary.missing, 40);
 }
+
+#[test]
+fn rows_that_are_exported_come_back_as_the_same_rows() {
+    use chanwire_inspect::{Capture, Gap, import::Import, import::Recorder};
+    let mut capture = Capture::new(1 << 20);
+    let origin = 1_700_000_000_000.0;
+    capture.open(7, "[2001:db8::1]:50000 to [2001:db8::2]:22236");
+    capture.bytes(7, Out, origin, b"LIST\r\nLIST\nLI");
+    capture.bytes(7, Out, origin + 1.0, b"ST\r\n");
+    capture.bytes(7, In, origin + 2.0, ANSWERED);
+    let missing = Gap { bytes: 12, frames: Some(2), paired: Some(2) };
+    capture.gap(7, Some(Out), origin + 3.0, missing, "2 frames were dropped");
+    capture.bytes(7, Out, origin + 4.0, b"HOST\r\n{}");
+    capture.gap(7, Some(In), origin + 4.0, Gap::default(), "nobody knows how many");
+    capture.bytes(7, In, origin + 5.0, b"\"}OK\r\n{\"channels\": []}");
+    capture.close(7, origin + 6.0);
+    capture.note(7, origin + 6.0, "closed", "reset by the server", true);
+
+    let mut file = PcapNg::new();
+    for entry in capture.entries(capture.first(), capture.end_number()) {
+        file.row(&capture, &entry, origin, false);
+    }
+    let mut again = Capture::new(1 << 20);
+    let mut import = Import::new(ImportOptions::default());
+    import.feed(&file.take(), &mut Recorder::new(&mut again, 0)).unwrap();
+    let summary = import.finish(&mut Recorder::new(&mut again, 0)).unwrap();
+
+    let rows = |capture: &Capture| -> Vec<String> {
+        let shown = capture.entries(capture.first(), capture.end_number()).filter(|entry| entry.note().is_none());
+        shown.map(|entry| format!("{} {} {}", entry.direction(), entry.head(), entry.bytes().escape_ascii())).collect()
+    };
+    assert_eq!(rows(&again), rows(&capture));
+    assert_eq!(again.label(1), capture.label(7));
+    // What is not known to be any number of bytes stands for one.
+    assert_eq!(summary.missing, 13);
+    let notes = |head: &str| again.entries(again.first(), again.end_number()).filter(|entry| entry.head() == head).count();
+    assert_eq!((notes("missing"), notes("closed")), (2, 1));
+}
