@@ -11,6 +11,7 @@
 
 mod capture;
 mod compose;
+mod filter;
 mod guess;
 mod listing;
 mod row;
@@ -21,6 +22,7 @@ mod visible;
 
 pub use capture::{Arriving, Capture, Entry, Gap, MAX_OPEN_REQUESTS, ReadPart};
 pub use compose::{CommandField, CommandForm, Problem, ValueKind, check, commands, compose};
+pub use filter::{Completion, CompletionKind, Completions, Filter, MAX_LENGTH as MAX_FILTER, Mistake, complete};
 pub use guess::guess_direction;
 pub use listing::Listing;
 pub use row::{Direction, Fault, Field, FieldKind, Partial, Row, RowKind};
