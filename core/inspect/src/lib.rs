@@ -12,6 +12,7 @@
 mod capture;
 mod compose;
 mod export;
+mod filter;
 mod guess;
 pub mod import;
 mod listing;
@@ -24,6 +25,7 @@ mod visible;
 pub use capture::{Arriving, Capture, Entry, Gap, MAX_OPEN_REQUESTS, ReadPart};
 pub use compose::{CommandField, CommandForm, Problem, ValueKind, check, commands, compose};
 pub use export::PcapNg;
+pub use filter::{Completion, CompletionKind, Completions, Filter, MAX_LENGTH as MAX_FILTER, Mistake, complete};
 pub use guess::guess_direction;
 pub use listing::Listing;
 pub use row::{Direction, Fault, Field, FieldKind, Partial, Row, RowKind};

@@ -2,6 +2,7 @@
 
 use std::{mem, ops::Range};
 
+use super::entry::Flags;
 use crate::Fault;
 
 /// What is held of one row beside its bytes: its column in each of a chunk's columns.
@@ -48,7 +49,7 @@ pub(super) struct ReadMark {
 
 /// Rows one after the other, their columns, and their bytes one after the other.
 #[derive(Debug)]
-pub(super) struct Chunk {
+pub(crate) struct Chunk {
     /// Number of its first row.
     first: u64,
     /// When the row before its first one came.
@@ -97,16 +98,16 @@ impl Chunk {
         }
     }
 
-    pub(super) const fn first(&self) -> u64 {
+    pub(crate) const fn first(&self) -> u64 {
         self.first
     }
 
     /// The number after its last row's.
-    pub(super) const fn end(&self) -> u64 {
+    pub(crate) const fn end(&self) -> u64 {
         self.first + self.time.len() as u64
     }
 
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.time.len()
     }
 
@@ -171,7 +172,7 @@ impl Chunk {
     }
 
     /// The place of the row with this number, if it is here.
-    pub(super) fn place(&self, number: u64) -> Option<usize> {
+    pub(crate) fn place(&self, number: u64) -> Option<usize> {
         let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
         (place < self.time.len()).then_some(place)
     }
@@ -201,10 +202,6 @@ impl Chunk {
         }
     }
 
-    pub(super) fn last_time(&self) -> Option<f64> {
-        self.time.last().copied().or(self.before)
-    }
-
     pub(super) fn set_pair(&mut self, place: usize, distance: u32) {
         if let Some(pair) = self.pair.get_mut(place) {
             *pair = distance;
@@ -212,7 +209,7 @@ impl Chunk {
     }
 
     /// Where a row's bytes stand in [`all_bytes`](Self::all_bytes).
-    pub(super) fn range(&self, place: usize) -> Range<usize> {
+    pub(crate) fn range(&self, place: usize) -> Range<usize> {
         let at = |place: usize| self.offset.get(place).map_or(self.bytes.len(), |offset| *offset as usize);
         at(place)..at(place + 1)
     }
@@ -222,12 +219,12 @@ impl Chunk {
     }
 
     /// The bytes of all its rows, one after the other.
-    pub(super) fn all_bytes(&self) -> &[u8] {
+    pub(crate) fn all_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// The place of the row that the byte at this offset belongs to.
-    pub(super) fn place_of(&self, offset: usize) -> usize {
+    pub(crate) fn place_of(&self, offset: usize) -> usize {
         // The last one that begins at or before it: rows without bytes begin where the next one does.
         self.offset.partition_point(|start| *start as usize <= offset).saturating_sub(1)
     }
@@ -241,9 +238,14 @@ impl Chunk {
         find(&self.reads, place).map(|marks| &**marks)
     }
 
-    /// The places of notes and gaps.
-    pub(super) fn notes(&self) -> impl Iterator<Item = usize> {
-        self.extras.iter().filter(|(_, extra)| matches!(extra, Extra::Note { .. })).map(|(place, _)| *place as usize)
+    /// The first place from one to before another whose row has a backslash, or is a note or a gap, as far as either
+    /// is wanted.
+    pub(crate) fn next_special(&self, from: usize, to: usize, escaped: bool, note: bool) -> Option<usize> {
+        let special = |bits: &u16| {
+            let flags = Flags::of(*bits);
+            (escaped && flags.has_escapes()) || (note && flags.is_note())
+        };
+        self.flags.get(from..to)?.iter().position(special).map(|place| from + place)
     }
 }
 

@@ -333,6 +333,14 @@ impl Flags {
         self.has(BAD)
     }
 
+    pub(super) const fn has_escapes(self) -> bool {
+        self.has(ESCAPES)
+    }
+
+    pub(super) const fn is_note(self) -> bool {
+        matches!(self.kind(), RowKind::Note | RowKind::Gap)
+    }
+
     const fn direction(self) -> Direction {
         if self.has(INWARD) { Direction::In } else { Direction::Out }
     }

@@ -14,6 +14,7 @@ use chanwire_core::Limits;
 
 use crate::{Direction, Row, Statistics, StatisticsRow, Timeline};
 use connection::{Connection, Recording};
+pub(crate) use chunk::Chunk;
 pub use entry::{Entry, ReadPart};
 pub use pairing::MAX_OPEN_REQUESTS;
 use store::Store;
