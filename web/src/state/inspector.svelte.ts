@@ -6,7 +6,7 @@ import type { Arriving, CommandForm, FromWorker } from "../decode/messages";
 import { loadFrame } from "../details/frame";
 import type { LoadedFrame } from "../details/tree";
 import type { View } from "../list/grid";
-import type { Source, Target } from "../source/source";
+import type { Source, Step, Target } from "../source/source";
 import { Refused } from "../source/source";
 import { FrameStore, type StoredRow } from "../store/store";
 import { Announcer } from "./announcer.svelte";
@@ -101,6 +101,12 @@ export class Inspector {
   async use(source: Source): Promise<void> {
     this.#source = source;
     this.sourceProblem = "";
+    source.accept?.((target, link) => {
+      this.#origin ??= performance.now();
+      const { number, events } = this.#recorder.accept(target, link);
+      this.current ??= number;
+      return events;
+    });
     try {
       this.targets = await source.targets();
     } catch (error) {
@@ -116,8 +122,8 @@ export class Inspector {
     this.current = this.#recorder.connect(this.#source, target);
   }
 
-  send(bytes: Uint8Array<ArrayBuffer>): void {
-    if (this.writable !== undefined) this.#recorder.send(this.writable.number, bytes);
+  send(steps: readonly Step[]): void {
+    if (this.writable !== undefined) this.#recorder.send(this.writable.number, steps);
   }
 
   end(connection: number): void {
