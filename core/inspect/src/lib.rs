@@ -21,6 +21,7 @@ mod compose;
 mod conversation;
 mod guess;
 mod listing;
+pub mod plan;
 mod row;
 mod summary;
 mod tree;
