@@ -4,8 +4,9 @@
 //! decoder's own: nothing here parses the protocol a second time.
 //!
 //! - [`Listing`] reads one direction; [`Conversation`] reads both and pairs answers with their requests.
-//! - [`commands`], [`compose`] and [`check`] are for writing requests: the forms come from the tables that the server
-//!   checks with, and the server's own reading judges what was typed.
+//! - [`commands`], [`compose`], [`fill`] and [`check`] are for writing requests: the forms come from the tables that the
+//!   server checks with, and the server's own reading judges what was typed. [`plan`] says how they are sent.
+//! - [`sandbox`] is the whole server in memory, to try them on.
 //! - [`visible`] is for everything that a peer said: nothing in it can steer a terminal or mislead an eye.
 //!
 //! ```
@@ -23,11 +24,13 @@ mod guess;
 mod listing;
 pub mod plan;
 mod row;
+pub mod sandbox;
 mod summary;
 mod tree;
+mod typed;
 mod visible;
 
-pub use compose::{CommandField, CommandForm, Problem, ValueKind, check, commands, compose};
+pub use compose::{CommandField, CommandForm, Filled, Problem, ValueKind, check, commands, compose, fill};
 pub use conversation::{Conversation, MAX_OPEN_REQUESTS};
 pub use guess::guess_direction;
 pub use listing::Listing;

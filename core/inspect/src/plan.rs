@@ -1,10 +1,14 @@
 //! How bytes are sent when something is to go wrong on their way.
 
-use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, str::FromStr};
+use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use crate::{Problem, visible};
+use crate::{
+    Problem,
+    typed::{Form, number},
+    visible,
+};
 
 /// The most steps of one plan.
 pub const MAX_STEPS: usize = 4096;
@@ -93,16 +97,16 @@ impl Faults {
     ///
     /// What cannot be understood, for each field.
     pub fn read(typed: &BTreeMap<String, String>) -> Result<Self, Vec<Problem>> {
-        let mut form = Form { typed, problems: Vec::new() };
+        let mut form = Form::new(typed);
         let faults = Self {
             bare_lf: form.choice("bare_lf", &[("yes", true)]).unwrap_or_default(),
             again: form.number("again", 1..=1000).unwrap_or_default(),
             truncate: form.number("truncate", 0..=MAX_BYTES),
-            cuts: form.cuts(),
-            drip: form.drip(),
+            cuts: cuts(&mut form),
+            drip: drip(&mut form),
             finish: form.choice("finish", &[("end", Finish::End), ("reset", Finish::Reset)]).unwrap_or_default(),
         };
-        if form.problems.is_empty() { Ok(faults) } else { Err(form.problems) }
+        form.finish(faults)
     }
 
     /// The steps by which these bytes are sent.
@@ -199,79 +203,33 @@ fn problem(field: &str, message: String) -> Problem {
     Problem { field: Some(field.into()), message }
 }
 
-/// What was typed, and what is wrong with it.
-struct Form<'a> {
-    typed: &'a BTreeMap<String, String>,
-    problems: Vec<Problem>,
-}
-
-impl Form<'_> {
-    fn text(&self, field: &str) -> Option<&str> {
-        self.typed.get(field).map(|text| text.trim()).filter(|text| !text.is_empty())
-    }
-
-    fn wrong(&mut self, field: &str, message: String) {
-        self.problems.push(problem(field, message));
-    }
-
-    fn choice<T: Copy>(&mut self, field: &str, choices: &[(&str, T)]) -> Option<T> {
-        let text = self.text(field)?;
-        let found = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
-        if found.is_none() {
-            let names: Vec<_> = choices.iter().map(|(name, _)| format!("'{name}'")).collect();
-            let message = format!("'{}' must be {}", visible(text), names.join(" or "));
-            self.wrong(field, message);
-        }
-        found
-    }
-
-    fn number<T: FromStr + PartialOrd + Display>(&mut self, field: &str, range: RangeInclusive<T>) -> Option<T> {
-        let text = self.text(field)?;
-        let number = parse(text, &range);
-        if number.is_none() {
-            let message = format!("'{}' must be {}", visible(text), rule(&range));
-            self.wrong(field, message);
-        }
-        number
-    }
-
-    fn cuts(&mut self) -> Vec<Cut> {
-        let mut cuts = Vec::new();
-        let words = self.text("cut").unwrap_or_default().to_owned();
-        for word in words.split([',', ' ']).filter(|word| !word.is_empty()) {
-            let (at, wait) = word.split_once('+').unwrap_or((word, "0"));
-            let wait = wait.strip_suffix("ms").unwrap_or(wait);
-            match (parse(at, &(0..=MAX_BYTES)), parse(wait, &(0..=MAX_WAIT))) {
-                (Some(at), Some(wait)) => cuts.push(Cut { at, wait }),
-                _ => {
-                    let message = format!(
-                        "'{}' must be a position, with + and at most {MAX_WAIT} ms if it waits there: 7, 9+500",
-                        visible(word)
-                    );
-                    self.wrong("cut", message);
-                }
+fn cuts(form: &mut Form) -> Vec<Cut> {
+    let mut cuts = Vec::new();
+    let words = form.text("cut").unwrap_or_default();
+    for word in words.split([',', ' ']).filter(|word| !word.is_empty()) {
+        let (at, wait) = word.split_once('+').unwrap_or((word, "0"));
+        let wait = wait.strip_suffix("ms").unwrap_or(wait);
+        match (number(at, &(0..=MAX_BYTES)), number(wait, &(0..=MAX_WAIT))) {
+            (Some(at), Some(wait)) => cuts.push(Cut { at, wait }),
+            _ => {
+                let message = format!(
+                    "'{}' must be a position, with + and at most {MAX_WAIT} ms if it waits there: 7, 9+500",
+                    visible(word)
+                );
+                form.wrong("cut", message);
             }
         }
-        cuts
     }
-
-    fn drip(&mut self) -> Option<Drip> {
-        let every = self.number("every", 0..=MAX_WAIT);
-        let bytes = self.number("drip", 1..=MAX_BYTES);
-        if bytes.is_none() && self.text("drip").is_none() && every.is_some() {
-            self.wrong("drip", "How many bytes at a time is missing".into());
-        }
-        bytes.map(|bytes| Drip { bytes, every: every.unwrap_or_default() })
-    }
+    cuts
 }
 
-fn parse<T: FromStr + PartialOrd>(text: &str, range: &RangeInclusive<T>) -> Option<T> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|number| digits && range.contains(number))
-}
-
-fn rule<T: Display>(range: &RangeInclusive<T>) -> String {
-    format!("an integer from {} to {}", range.start(), range.end())
+fn drip(form: &mut Form) -> Option<Drip> {
+    let every = form.number("every", 0..=MAX_WAIT);
+    let bytes = form.number("drip", 1..=MAX_BYTES);
+    if bytes.is_none() && form.text("drip").is_none() && every.is_some() {
+        form.wrong("drip", "How many bytes at a time is missing".into());
+    }
+    bytes.map(|bytes| Drip { bytes, every: every.unwrap_or_default() })
 }
 
 /// One member, named after what is done.

@@ -15,11 +15,13 @@ fn joined(steps: &[Step]) -> Vec<u8> {
 }
 
 fn pieces(steps: &[Step]) -> Vec<&[u8]> {
-    let bytes = |step| match step {
-        &Step::Bytes(ref bytes) => Some(bytes.as_slice()),
-        _ => None,
-    };
-    steps.iter().filter_map(bytes).collect()
+    let mut pieces = Vec::new();
+    for step in steps {
+        if let Step::Bytes(bytes) = step {
+            pieces.push(bytes.as_slice());
+        }
+    }
+    pieces
 }
 
 /// Where the pieces end, but for the last.
@@ -154,7 +156,7 @@ proptest! {
             wait if wait % 2 == 0 => format!("{}+{wait}ms", cut.at),
             wait => format!("{}+{wait}", cut.at),
         }).collect();
-        put("cut", cuts.join(if cuts.len() % 2 == 0 { ", " } else { " " }));
+        put("cut", cuts.join(if faults.again == 0 { ", " } else { " " }));
         put("drip", faults.drip.map(|drip| drip.bytes.to_string()).unwrap_or_default());
         put("every", faults.drip.map(|drip| drip.every.to_string()).unwrap_or_default());
         put("finish", match faults.finish {
