@@ -2,6 +2,7 @@
 
 import type { Range } from "../decode/messages";
 import { VirtualRows } from "../list/rows";
+import { ScrollModel } from "../list/scroll";
 import { hexByte } from "../text/format";
 import { tokenAt } from "./tokens";
 import type { LoadedFrame } from "./tree";
@@ -47,7 +48,7 @@ export class HexView {
   constructor(scroller: HTMLElement, events: HexEvents) {
     this.#scroller = scroller;
     this.#events = events;
-    this.#rows = new VirtualRows(scroller, LINE_HEIGHT, {
+    this.#rows = new VirtualRows(scroller, new ScrollModel(LINE_HEIGHT), {
       create: () => this.#createLine(),
       paint: (element, index) => this.#paint(element, index),
     });
