@@ -5,7 +5,7 @@ import { VirtualRows } from "../list/rows";
 import { ScrollModel } from "../list/scroll";
 import { hexByte } from "../text/format";
 import { tokenAt } from "./tokens";
-import type { LoadedFrame } from "./tree";
+import type { Frame } from "../decode/messages";
 
 export const LINE_HEIGHT = 20;
 
@@ -38,7 +38,7 @@ export class HexView {
   readonly #scroller: HTMLElement;
   readonly #events: HexEvents;
   readonly #observer: ResizeObserver;
-  #frame: LoadedFrame | undefined;
+  #frame: Frame | undefined;
   #marks: Marks = { highlight: undefined, cursor: 0 };
   #columns = 16;
   /** Offsets at which a read begins, and after which one ends. */
@@ -68,7 +68,7 @@ export class HexView {
     return this.#rows.model.page;
   }
 
-  load(frame: LoadedFrame | undefined): void {
+  load(frame: Frame | undefined): void {
     const other = frame?.row.number !== this.#frame?.row.number;
     this.#frame = frame;
     this.#begins = new Set();

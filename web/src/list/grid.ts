@@ -14,6 +14,8 @@ export interface GridEvents {
   scrolled(): void;
   /** Other rows are needed. */
   look(look: Look): void;
+  /** The document shows other rows than before. */
+  painted(): void;
 }
 
 /** Which rows stand out from the others. */
@@ -50,6 +52,7 @@ export class FrameGrid {
       create: createRow,
       paint: (element, index) => this.#paint(element, index),
       ready: () => this.#ready(),
+      painted: () => events.painted(),
     });
     this.#rows.onscroll = () => events.scrolled();
     this.#rows.onmeasure = () => model.measured();

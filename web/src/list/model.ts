@@ -137,10 +137,10 @@ export class ListModel {
     this.#anchor = { number, offset };
   }
 
-  /** The anchor's place, or that of the row that stands for it, is this position. */
-  place(position: number): void {
+  /** The anchor's place, or that of the row that stands for it, is this position; as far as is known if not `sure`. */
+  place(position: number, sure: boolean): void {
     if (this.#anchor === undefined) return;
-    this.#lost = false;
+    this.#lost = !sure;
     this.#settle(this.indexOf(position) * this.scroll.rowHeight - this.#anchor.offset);
   }
 

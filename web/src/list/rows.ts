@@ -9,6 +9,8 @@ export interface RowPainter {
   paint(element: HTMLElement, index: number): void;
   /** What is to be painted is there. While it is on its way the picture stays as it was. */
   ready?(): boolean;
+  /** All that can be seen was painted. */
+  painted?(): void;
 }
 
 /** A picture that is late for so long is made of what is there. */
@@ -79,6 +81,7 @@ export class VirtualRows {
       element.style.transform = `translateY(${model.offset(index)}px)`;
       this.#painter.paint(element, index);
     });
+    this.#painter.painted?.();
   }
 
   destroy(): void {

@@ -1,6 +1,6 @@
 /** Where traffic comes from, and who takes it. What stands after a source is the same for every source. */
 
-import type { Direction } from "../decode/batch";
+import type { Direction } from "../decode/messages";
 
 /** One connection as its source hands it out. */
 export interface Link {

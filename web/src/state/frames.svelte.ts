@@ -20,6 +20,7 @@ const NOTHING: Status = {
   scanning: undefined,
   highlights: undefined,
   memory: 0,
+  limit: 0,
   rate: 0,
   taken: [],
   arriving: [],
@@ -169,12 +170,17 @@ export class Frames {
     else if (this.selected !== undefined) this.#say("This frame has no pair");
   }
 
-  /** To the next row of a kind, either way; whether there is one. */
+  /** To the next row of a kind, either way and round at the end; whether there is one. */
   async step(to: Stop, by: 1 | -1, text?: string): Promise<boolean> {
     const { first, captured } = this.status;
-    const from = this.selected ?? (by > 0 ? first - 1 : captured);
-    const ask = { from, by, to, ...(text !== undefined && { text }) };
-    const found = await this.#decoder.ask("step", ask);
+    const start = by > 0 ? first - 1 : captured;
+    const next = (from: number) =>
+      this.#decoder.ask("step", { from, by, to, ...(text !== undefined && { text }) });
+    let found = await next(this.selected ?? start);
+    if (found === undefined && this.selected !== undefined) {
+      found = await next(start);
+      if (found !== undefined) this.#say(by > 0 ? "From the first frame again" : "From the last frame again");
+    }
     if (found !== undefined) await this.select(found);
     return found !== undefined;
   }
@@ -231,10 +237,11 @@ export class Frames {
     this.#locating = false;
     const { status } = this;
     if (this.model.lost !== lost) void this.#keepPlace();
-    else if (found !== undefined && found.epoch === status.epoch) this.model.place(found.position);
-    // All rows of the view stand before it.
-    else if (found === undefined && status.scanning === undefined) this.model.place(status.end - 1);
-    else if (found !== undefined && found.epoch < status.epoch) void this.#keepPlace();
+    else if (found?.epoch === status.epoch) {
+      // While rows are still looked at, the nearest one so far is not yet the nearest.
+      this.model.place(found.position, found.exact || status.scanning === undefined);
+    } else if (found !== undefined && found.epoch < status.epoch) void this.#keepPlace();
+    else if (found === undefined && status.scanning === undefined) this.model.place(status.end, true);
     this.drawings += 1;
   }
 }

@@ -1,10 +1,8 @@
-/** Joins a source to the store and the decoder: numbers connections, keeps bytes, gives credit back. */
+/** Joins a source to the decoder: numbers connections, hands their bytes over, gives credit back. */
 
 import type { DecoderClient } from "../decode/client";
-import type { Arriving, FromWorker } from "../decode/messages";
-import type { Direction } from "../decode/batch";
+import type { Direction, Status } from "../decode/messages";
 import type { Link, LinkEvents, Source, Target } from "../source/source";
-import type { FrameStore } from "../store/store";
 import { visibleText } from "../text/visible";
 
 export type ConnectionState = "connecting" | "open" | "closed";
@@ -30,43 +28,32 @@ interface Entry {
 export interface RecorderEvents {
   /** Connections came, went or changed. */
   connections(all: readonly ConnectionInfo[]): void;
-  /** The store has new rows. */
-  rows(message: Extract<FromWorker, { type: "rows" }>): void;
   /** Worth an announcement. */
   said(text: string): void;
 }
 
 export class Recorder {
-  readonly #store: FrameStore;
   readonly #decoder: Pick<DecoderClient, "send">;
   readonly #events: RecorderEvents;
   readonly #now: () => number;
   #entries = new Map<number, Entry>();
   #next = 1;
-  #arriving: readonly Arriving[] = [];
 
   constructor(
-    store: FrameStore,
     decoder: Pick<DecoderClient, "send">,
     events: RecorderEvents,
     now: () => number,
   ) {
-    this.#store = store;
     this.#decoder = decoder;
     this.#events = events;
     this.#now = now;
-  }
-
-  get arriving(): readonly Arriving[] {
-    return this.#arriving;
   }
 
   /** Begin a connection; returns its number. */
   connect(source: Source, target: Target): number {
     const number = this.#next;
     this.#next += 1;
-    this.#store.open(number);
-    this.#decoder.send({ type: "open", connection: number });
+    this.#decoder.send({ type: "open", connection: number, label: target.address });
     const info: ConnectionInfo = {
       number,
       target,
@@ -96,13 +83,9 @@ export class Recorder {
     this.#entries.get(connection)?.link?.close();
   }
 
-  /** Take what the worker decoded. */
-  rows(message: Extract<FromWorker, { type: "rows" }>): void {
-    this.#store.append(message.batch);
-    this.#arriving = message.arriving;
-    for (const [connection, bytes] of message.taken) this.#entries.get(connection)?.link?.taken(bytes);
-    for (const connection of message.closed) this.#store.close(connection);
-    this.#events.rows(message);
+  /** What was decoded may come again. */
+  took({ taken }: Pick<Status, "taken">): void {
+    for (const [connection, bytes] of taken) this.#entries.get(connection)?.link?.taken(bytes);
   }
 
   #listen(number: number, entry: Entry): LinkEvents {
@@ -127,9 +110,7 @@ export class Recorder {
         this.#events.said(`Connection ${number} to ${remote} is open`);
       },
       bytes: (direction, bytes) => {
-        const time = this.#now();
-        this.#store.take(number, direction, time, bytes);
-        this.#decoder.send({ type: "bytes", connection: number, direction, time, bytes });
+        this.#decoder.send({ type: "bytes", connection: number, direction, time: this.#now(), bytes });
       },
       ended: (direction) => {
         this.#decoder.send({ type: "end", connection: number, direction, time: this.#now() });
