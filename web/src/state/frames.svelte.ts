@@ -45,16 +45,18 @@ export class Frames {
   seen = $state(0);
   /** The number that the next row had when the view was frozen. */
   frozen = $state(0);
+  /** Number of a row that is to be selected when it comes, unless another is chosen before. */
+  wanted: number | undefined;
 
   readonly #decoder: Pick<DecoderClient, "ask" | "send">;
-  readonly #say: (text: string) => void;
+  readonly #tell: (text: string) => void;
   /** The position whose row is selected as soon as it comes. */
   #awaited: number | undefined;
   #locating = false;
 
-  constructor(decoder: Pick<DecoderClient, "ask" | "send">, say: (text: string) => void) {
+  constructor(decoder: Pick<DecoderClient, "ask" | "send">, tell: (text: string) => void) {
     this.#decoder = decoder;
-    this.#say = say;
+    this.#tell = tell;
   }
 
   /** The request or the answer of the selected frame. */
@@ -74,13 +76,16 @@ export class Frames {
     this.status = status;
     this.model.setExtent(status);
     this.drawings += 1;
-    void this.#keepPlace();
+    const { wanted } = this;
+    if (wanted !== undefined && wanted >= status.first && wanted < status.captured) void this.select(wanted);
+    else void this.#keepPlace();
   }
 
   tookWindow({ epoch, position, rows }: Extract<FromWorker, { type: "window" }>): void {
     this.model.setWindow(new RowWindow(epoch, position, rows));
     this.drawings += 1;
-    const awaited = this.#awaited === undefined ? undefined : this.model.at(this.model.indexOf(this.#awaited));
+    const awaited =
+      this.#awaited === undefined ? undefined : this.model.at(this.model.indexOf(this.#awaited));
     if (awaited !== undefined) void this.select(awaited.number);
     // The answer of the selected request may have come.
     const { frame } = this;
@@ -112,7 +117,7 @@ export class Frames {
     this.paused = !this.paused;
     this.frozen = this.status.captured;
     this.#decoder.send({ type: "pause", paused: this.paused });
-    this.#say(this.paused ? "Paused; the capture goes on" : "Live");
+    this.#tell(this.paused ? "Paused; the capture goes on" : "Live");
   }
 
   clear(): void {
@@ -127,6 +132,7 @@ export class Frames {
   /** Select a row and leave the list where it is, but for bringing the row into view. */
   async select(number: number): Promise<void> {
     this.#awaited = undefined;
+    this.wanted = undefined;
     this.setFollow(false);
     this.selected = number;
     this.choices += 1;
@@ -139,9 +145,9 @@ export class Frames {
     if (this.selected !== number) return;
     if (found !== undefined && found.epoch === this.status.epoch) {
       this.#reveal(found.position, number);
-      if (!found.exact && frame !== undefined) this.#say(`Frame ${count(number)} does not pass the filter`);
+      if (!found.exact && frame !== undefined) this.#tell(`Frame ${count(number)} does not pass the filter`);
     }
-    if (frame === undefined) this.#say(`Frame ${count(number)} is no longer held`);
+    if (frame === undefined) this.#tell(`Frame ${count(number)} is no longer held`);
     else this.frame = frame;
   }
 
@@ -167,7 +173,7 @@ export class Frames {
   /** To the request or the answer of the selected frame. */
   toPair(): void {
     if (this.pair !== undefined) void this.select(this.pair);
-    else if (this.selected !== undefined) this.#say("This frame has no pair");
+    else if (this.selected !== undefined) this.#tell("This frame has no pair");
   }
 
   /** To the next row of a kind, either way and round at the end; whether there is one. */
@@ -179,7 +185,8 @@ export class Frames {
     let found = await next(this.selected ?? start);
     if (found === undefined && this.selected !== undefined) {
       found = await next(start);
-      if (found !== undefined) this.#say(by > 0 ? "From the first frame again" : "From the last frame again");
+      if (found !== undefined)
+        this.#tell(by > 0 ? "From the first frame again" : "From the last frame again");
     }
     if (found !== undefined) await this.select(found);
     return found !== undefined;
@@ -188,13 +195,14 @@ export class Frames {
   toggleMark(): void {
     const { selected } = this;
     if (selected === undefined) return;
-    const row = this.model.row(selected) ?? (this.frame?.row.number === selected ? this.frame.row : undefined);
+    const row =
+      this.model.row(selected) ?? (this.frame?.row.number === selected ? this.frame.row : undefined);
     const on = row?.marked !== true;
     this.#decoder.send({ type: "mark", number: selected, on });
     if (this.frame?.row.number === selected) {
       this.frame = { ...this.frame, row: { ...this.frame.row, marked: on } };
     }
-    this.#say(on ? `Frame ${count(selected)} is marked` : `Frame ${count(selected)} is not marked any more`);
+    this.#tell(on ? `Frame ${count(selected)} is marked` : `Frame ${count(selected)} is not marked any more`);
   }
 
   #reveal(position: number, number: number): void {

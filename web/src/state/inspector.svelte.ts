@@ -2,8 +2,10 @@
 
 import { DecoderClient, type WorkerLike } from "../decode/client";
 import type { CommandForm } from "../decode/messages";
-import type { Source, Target } from "../source/source";
+import type { Source, Step, Target } from "../source/source";
 import { Refused } from "../source/source";
+import { count } from "../text/format";
+import type { Linked } from "../text/link";
 import { Announcer } from "./announcer.svelte";
 import { Finder } from "./finder.svelte";
 import { Frames } from "./frames.svelte";
@@ -14,6 +16,17 @@ import { Settings } from "./settings.svelte";
 
 /** How often what has happened is told to who does not see it, and drawn in the timeline. */
 const TICK_MS = 250;
+
+const TOLD_MS = 6000;
+
+export type SourceKind = "bridge" | "sandbox" | "tap" | "capture";
+
+export interface SourceChoice {
+  readonly kind: SourceKind;
+  readonly label: string;
+  readonly title: string;
+  choose(): void;
+}
 
 export class Inspector {
   readonly announcer = new Announcer();
@@ -37,7 +50,14 @@ export class Inspector {
   /** Why nothing can be decoded. */
   failure = $state("");
 
+  /** The last thing that went otherwise than somebody wanted. */
+  told = $state("");
+  /** Where traffic can come from, and where it comes from now. */
+  choices: readonly SourceChoice[] = $state.raw([]);
+  chosen: SourceKind = $state("bridge");
+
   readonly #recorder: Recorder;
+  #telling: ReturnType<typeof setTimeout> | undefined;
   #source: Source | undefined = $state.raw();
 
   constructor(worker: WorkerLike) {
@@ -57,7 +77,8 @@ export class Inspector {
       },
     });
     const say = (text: string) => this.announcer.say(text);
-    this.frames = new Frames(this.decoder, say);
+    const tell = (text: string) => this.tell(text);
+    this.frames = new Frames(this.decoder, tell);
     this.filter = new Query("filter", this.decoder, (filter) => this.settings.keep({ filter }));
     this.highlight = new Query("highlight", this.decoder, (highlight) => this.settings.keep({ highlight }));
     this.finder = new Finder(this.frames);
@@ -72,6 +93,9 @@ export class Inspector {
       },
       () => performance.now(),
     );
+    const { filter, highlight } = this.settings.kept;
+    if (filter !== "") this.filter.set(filter);
+    if (highlight !== "") this.highlight.set(highlight);
     setInterval(() => {
       this.announcer.tick(performance.now());
       void this.overview.refresh(this.frames.status);
@@ -92,6 +116,11 @@ export class Inspector {
   async use(source: Source): Promise<void> {
     this.#source = source;
     this.sourceProblem = "";
+    source.accept?.((target, link) => {
+      const { number, events } = this.#recorder.accept(target, link);
+      this.current ??= number;
+      return events;
+    });
     try {
       this.targets = await source.targets();
     } catch (error) {
@@ -106,8 +135,8 @@ export class Inspector {
     this.current = this.#recorder.connect(this.#source, target);
   }
 
-  send(bytes: Uint8Array<ArrayBuffer>): void {
-    if (this.writable !== undefined) this.#recorder.send(this.writable.number, bytes);
+  send(steps: readonly Step[]): void {
+    if (this.writable !== undefined) this.#recorder.send(this.writable.number, steps);
   }
 
   end(connection: number): void {
@@ -116,6 +145,33 @@ export class Inspector {
 
   close(connection: number): void {
     this.#recorder.close(connection);
+  }
+
+  /** Send a frame's bytes once more, as they were. */
+  async resend(number: number): Promise<void> {
+    if (this.writable === undefined) {
+      this.tell("Connect first: there is no connection to send on");
+      return;
+    }
+    const frame = await this.decoder.ask("frame", { number });
+    if (frame === undefined) this.tell(`Frame ${count(number)} is no longer held`);
+    else if (frame.bytes.length === 0) this.tell("This row stands for no bytes");
+    else this.send([{ bytes: frame.bytes }]);
+  }
+
+  /** Say it where everybody notices, for some seconds. */
+  tell(text: string): void {
+    this.told = text;
+    this.announcer.say(text);
+    clearTimeout(this.#telling);
+    this.#telling = setTimeout(() => (this.told = ""), TOLD_MS);
+  }
+
+  /** Look at what a link says. Nothing is connected, sent or read by this. */
+  follow(link: Linked): void {
+    if (link.filter !== undefined) this.filter.set(link.filter);
+    if (link.highlight !== undefined) this.highlight.set(link.highlight);
+    this.frames.wanted = link.frame;
   }
 
   clear(): void {

@@ -2,8 +2,10 @@
 
 import type { DecoderClient } from "../decode/client";
 import type { Direction, Status } from "../decode/messages";
-import type { Link, LinkEvents, Source, Target } from "../source/source";
+import type { Link, LinkEvents, Source, Step, Target } from "../source/source";
 import { visibleText } from "../text/visible";
+
+const MOST_CLOSED = 64;
 
 export type ConnectionState = "connecting" | "open" | "closed";
 
@@ -39,11 +41,7 @@ export class Recorder {
   #entries = new Map<number, Entry>();
   #next = 1;
 
-  constructor(
-    decoder: Pick<DecoderClient, "send">,
-    events: RecorderEvents,
-    now: () => number,
-  ) {
+  constructor(decoder: Pick<DecoderClient, "send">, events: RecorderEvents, now: () => number) {
     this.#decoder = decoder;
     this.#events = events;
     this.#now = now;
@@ -51,28 +49,22 @@ export class Recorder {
 
   /** Begin a connection; returns its number. */
   connect(source: Source, target: Target): number {
-    const number = this.#next;
-    this.#next += 1;
-    this.#decoder.send({ type: "open", connection: number, label: target.address });
-    const info: ConnectionInfo = {
-      number,
-      target,
-      state: "connecting",
-      remote: target.address,
-      local: "",
-      ended: false,
-      peerEnded: false,
-      reason: "",
-    };
-    const entry: Entry = { info, link: undefined };
-    this.#entries.set(number, entry);
-    entry.link = source.connect(target, this.#listen(number, entry));
+    const { number, entry, events } = this.#open(target);
+    entry.link = source.connect(target, events);
     this.#tell();
     return number;
   }
 
-  send(connection: number, bytes: Uint8Array<ArrayBuffer>): void {
-    this.#entries.get(connection)?.link?.send(bytes);
+  /** Take a connection that the source began. */
+  accept(target: Target, link: Link): { number: number; events: LinkEvents } {
+    const { number, entry, events } = this.#open(target);
+    entry.link = link;
+    this.#tell();
+    return { number, events };
+  }
+
+  send(connection: number, steps: readonly Step[]): void {
+    this.#entries.get(connection)?.link?.send(steps);
   }
 
   end(connection: number): void {
@@ -88,38 +80,50 @@ export class Recorder {
     for (const [connection, bytes] of taken) this.#entries.get(connection)?.link?.taken(bytes);
   }
 
+  #open(target: Target): { number: number; entry: Entry; events: LinkEvents } {
+    const number = this.#next;
+    this.#next += 1;
+    this.#decoder.send({ type: "open", connection: number, label: target.address });
+    const info: ConnectionInfo = {
+      number,
+      target,
+      state: "connecting",
+      remote: target.address,
+      local: "",
+      ended: false,
+      peerEnded: false,
+      reason: "",
+    };
+    const entry: Entry = { info, link: undefined };
+    this.#entries.set(number, entry);
+    return { number, entry, events: this.#listen(number, entry) };
+  }
+
   #listen(number: number, entry: Entry): LinkEvents {
     const change = (part: Partial<ConnectionInfo>) => {
       entry.info = { ...entry.info, ...part };
       this.#tell();
     };
-    const note = (head: string, text: string, bad: boolean) => {
-      this.#decoder.send({
-        type: "note",
-        connection: number,
-        time: this.#now(),
-        head,
-        text: visibleText(text),
-        bad,
-      });
+    const note = (time: number, head: string, text: string, bad: boolean) => {
+      this.#decoder.send({ type: "note", connection: number, time, head, text: visibleText(text), bad });
     };
     return {
-      opened: (local, remote) => {
-        note("connected", `${local} to ${remote}`, false);
+      opened: (local, remote, time = this.#now()) => {
+        note(time, "connected", `${local} to ${remote}`, false);
         change({ state: "open", local, remote });
         this.#events.said(`Connection ${number} to ${remote} is open`);
       },
-      bytes: (direction, bytes) => {
-        this.#decoder.send({ type: "bytes", connection: number, direction, time: this.#now(), bytes });
+      bytes: (direction, bytes, time = this.#now()) => {
+        this.#decoder.send({ type: "bytes", connection: number, direction, time, bytes });
       },
-      ended: (direction) => {
-        this.#decoder.send({ type: "end", connection: number, direction, time: this.#now() });
-        note("half-closed", this.#halfClose(direction), false);
+      ended: (direction, time = this.#now()) => {
+        this.#decoder.send({ type: "end", connection: number, direction, time });
+        note(time, "half-closed", this.#halfClose(direction), false);
         change(direction === "out" ? { ended: true } : { peerEnded: true });
       },
-      closed: (reason, bad) => {
-        this.#decoder.send({ type: "close", connection: number, time: this.#now() });
-        note("closed", reason, bad);
+      closed: (reason, bad, time = this.#now()) => {
+        this.#decoder.send({ type: "close", connection: number, time });
+        note(time, "closed", reason, bad);
         change({ state: "closed", reason });
         this.#events.said(`Connection ${number} is closed: ${reason}`);
       },
@@ -133,6 +137,13 @@ export class Recorder {
   }
 
   #tell(): void {
+    this.#forget();
     this.#events.connections([...this.#entries.values()].map((entry) => entry.info));
+  }
+
+  /** A source may have thousands of connections in a day; of those that are closed the last ones are kept. */
+  #forget(): void {
+    const closed = [...this.#entries.values()].filter(({ info }) => info.state === "closed");
+    for (const { info } of closed.slice(0, -MOST_CLOSED)) this.#entries.delete(info.number);
   }
 }

@@ -13,7 +13,9 @@ export function asHex(bytes: Uint8Array): string {
   for (let at = 0; at < bytes.length; at += LINE) {
     const part = Array.from(bytes.subarray(at, at + LINE));
     const hex = part.map((byte, i) => (i === 8 ? ` ${hexByte(byte)}` : hexByte(byte))).join(" ");
-    const letters = part.map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : ".")).join("");
+    const letters = part
+      .map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "."))
+      .join("");
     lines.push(`${at.toString(16).padStart(8, "0")}  ${hex.padEnd(3 * LINE)}  |${letters}|`);
   }
   return lines.join("\n");
