@@ -28,6 +28,8 @@ export class ListModel {
   #window = new RowWindow();
   #follow = true;
   #look: Look = { position: 0, count: 0, follow: true };
+  /** Where the view ended when following began: rows from before that are not the newest. */
+  #goal = 0;
   /** The row that stays where it is when the view is made anew. */
   #anchor: Place | undefined;
   /** The view is new, and where the anchor stands in it is not known yet. */
@@ -64,7 +66,12 @@ export class ListModel {
     return this.#window.epoch === this.#extent.epoch ? this.#window.at(this.positionAt(index)) : undefined;
   }
 
-  /** The row that stands above another, if it is held. */
+  /** The newest row, while the list follows and knows it. */
+  get newest(): ListRow | undefined {
+    return this.#follow && this.#newestKnown ? this.#window.rows.at(-1) : undefined;
+  }
+
+  /** The row with this number, if it is held. */
   row(number: number): ListRow | undefined {
     const position = this.positionOf(number);
     return position === undefined ? undefined : this.#window.at(position);
@@ -90,6 +97,7 @@ export class ListModel {
   setFollow(follow: boolean): void {
     if (follow === this.#follow) return;
     this.#follow = follow;
+    this.#goal = this.#extent.end;
     this.#anchor = undefined;
     this.#lost = false;
     this.#settle(this.scroll.position);
@@ -99,8 +107,7 @@ export class ListModel {
   scrolled(): boolean {
     this.#anchor = undefined;
     this.#lost = false;
-    this.#follow = this.scroll.atEnd;
-    if (!this.#follow) this.#settle(this.scroll.position);
+    if (this.scroll.atEnd !== this.#follow) this.setFollow(this.scroll.atEnd);
     return this.#follow;
   }
 
@@ -111,6 +118,7 @@ export class ListModel {
     if (extent.epoch !== before.epoch) {
       if (!this.#follow && extent.epoch > 0) this.#lost = this.#anchorAnywhere() !== undefined;
       this.#extent = extent;
+      this.#goal = 0;
       this.#settle(this.scroll.position);
       return;
     }
@@ -137,11 +145,15 @@ export class ListModel {
     this.#anchor = { number, offset };
   }
 
-  /** The anchor's place, or that of the row that stands for it, is this position; as far as is known if not `sure`. */
-  place(position: number, sure: boolean): void {
+  /**
+   * The anchor's place, or that of the row that stands for it, is this position. `whole` if the view has all its rows:
+   * until then a row that is not the anchor itself is only a guess, and rows to fill the picture below may be missing.
+   */
+  place(position: number, exact: boolean, whole: boolean): void {
     if (this.#anchor === undefined) return;
-    this.#lost = !sure;
-    this.#settle(this.indexOf(position) * this.scroll.rowHeight - this.#anchor.offset);
+    const wanted = this.indexOf(position) * this.scroll.rowHeight - this.#anchor.offset;
+    this.#settle(wanted);
+    this.#lost = !whole && !(exact && this.scroll.position === wanted);
   }
 
   /** Scroll as little as is needed to show the row at a position. */
@@ -193,6 +205,11 @@ export class ListModel {
     return this.#anchor;
   }
 
+  get #newestKnown(): boolean {
+    const { epoch, begin } = this.#extent;
+    return this.#window.epoch === epoch && this.#window.end >= Math.max(this.#goal, begin + 1);
+  }
+
   #visiblePositions(): { readonly start: number; readonly end: number } {
     const { start, end } = this.scroll.visible();
     return { start: Math.max(this.#extent.begin, this.positionAt(start)), end: this.positionAt(end) };
@@ -200,8 +217,8 @@ export class ListModel {
 
   /** The last line. While the list follows, it is that of the last row that has come, so that a picture can be made. */
   #settle(position: number): void {
-    const { epoch, begin } = this.#extent;
-    const known = this.#follow && this.#window.epoch === epoch && this.#window.end > begin;
+    const { begin } = this.#extent;
+    const known = this.#follow && this.#newestKnown;
     this.scroll.setCount(known ? this.#window.end - begin + this.markers : this.lines);
     if (this.#follow) this.scroll.moveToEnd();
     else this.scroll.moveTo(position);

@@ -1,13 +1,21 @@
 /** What is shown of the captured rows: the list's place, following, the selection and the frame that is looked at. */
 
 import type { DecoderClient } from "../decode/client";
-import type { Frame, FromWorker, Questions, Status } from "../decode/messages";
+import type { Frame, FromWorker, ListRow, Questions, Status } from "../decode/messages";
 import { ROW_HEIGHT } from "../list/grid";
 import { ListModel, type Look } from "../list/model";
 import { RowWindow } from "../list/window";
 import { count } from "../text/format";
 
 export type Stop = Questions["step"]["ask"]["to"];
+
+/** How something is said to the person. */
+export interface Voice {
+  /** To who does not see that it happened. */
+  say(text: string): void;
+  /** To everybody: it is otherwise than was wanted. */
+  tell(text: string): void;
+}
 
 const NOTHING: Status = {
   epoch: 0,
@@ -49,19 +57,21 @@ export class Frames {
   wanted: number | undefined;
 
   readonly #decoder: Pick<DecoderClient, "ask" | "send">;
-  readonly #tell: (text: string) => void;
-  /** The position whose row is selected as soon as it comes. */
-  #awaited: number | undefined;
+  readonly #voice: Voice;
+  /** The position whose row is selected as soon as it comes; the last one, whichever that is then. */
+  #awaited: number | "last" | undefined;
   #locating = false;
 
-  constructor(decoder: Pick<DecoderClient, "ask" | "send">, tell: (text: string) => void) {
+  constructor(decoder: Pick<DecoderClient, "ask" | "send">, voice: Voice) {
     this.#decoder = decoder;
-    this.#tell = tell;
+    this.#voice = voice;
   }
 
   /** The request or the answer of the selected frame. */
   get pair(): number | undefined {
-    return this.frame?.row.number === this.selected ? this.frame?.row.pair : undefined;
+    const { selected, frame } = this;
+    if (selected === undefined) return undefined;
+    return frame?.row.number === selected ? frame.row.pair : this.model.row(selected)?.pair;
   }
 
   /** Rows that came since following stopped. */
@@ -84,9 +94,9 @@ export class Frames {
   tookWindow({ epoch, position, rows }: Extract<FromWorker, { type: "window" }>): void {
     this.model.setWindow(new RowWindow(epoch, position, rows));
     this.drawings += 1;
-    const awaited =
-      this.#awaited === undefined ? undefined : this.model.at(this.model.indexOf(this.#awaited));
-    if (awaited !== undefined) void this.select(awaited.number);
+    const last = this.#awaited === "last";
+    const awaited = last ? this.model.newest : this.#at(this.#awaited);
+    if (awaited !== undefined) void this.select(awaited.number, last);
     // The answer of the selected request may have come.
     const { frame } = this;
     const row = frame === undefined ? undefined : this.model.row(frame.row.number);
@@ -117,7 +127,7 @@ export class Frames {
     this.paused = !this.paused;
     this.frozen = this.status.captured;
     this.#decoder.send({ type: "pause", paused: this.paused });
-    this.#tell(this.paused ? "Paused; the capture goes on" : "Live");
+    this.#voice.say(this.paused ? "Paused; the capture goes on" : "Live");
   }
 
   clear(): void {
@@ -130,24 +140,25 @@ export class Frames {
   }
 
   /** Select a row and leave the list where it is, but for bringing the row into view. */
-  async select(number: number): Promise<void> {
+  async select(number: number, follow = false): Promise<void> {
     this.#awaited = undefined;
     this.wanted = undefined;
-    this.setFollow(false);
+    this.setFollow(follow);
     this.selected = number;
     this.choices += 1;
     const known = this.model.positionOf(number);
-    if (known !== undefined) this.#reveal(known, number);
+    if (known !== undefined && !follow) this.#reveal(known, number);
     const [frame, found] = await Promise.all([
       this.#decoder.ask("frame", { number }),
       known === undefined ? this.#decoder.ask("locate", { number }) : undefined,
     ]);
     if (this.selected !== number) return;
-    if (found !== undefined && found.epoch === this.status.epoch) {
+    if (found !== undefined && found.epoch === this.status.epoch && !this.follow) {
       this.#reveal(found.position, number);
-      if (!found.exact && frame !== undefined) this.#tell(`Frame ${count(number)} does not pass the filter`);
+      if (!found.exact && frame !== undefined)
+        this.#voice.tell(`Frame ${count(number)} does not pass the filter`);
     }
-    if (frame === undefined) this.#tell(`Frame ${count(number)} is no longer held`);
+    if (frame === undefined) this.#voice.tell(`Frame ${count(number)} is no longer held`);
     else this.frame = frame;
   }
 
@@ -166,14 +177,19 @@ export class Frames {
 
   /** To the newest row, and follow from there. */
   toEnd(): void {
-    this.#selectAt(this.status.end - 1);
-    this.setFollow(true);
+    if (this.status.end === this.status.begin) return;
+    const last = this.#at(this.status.end - 1);
+    if (last !== undefined) void this.select(last.number, true);
+    else {
+      this.#awaited = "last";
+      this.setFollow(true);
+    }
   }
 
   /** To the request or the answer of the selected frame. */
   toPair(): void {
     if (this.pair !== undefined) void this.select(this.pair);
-    else if (this.selected !== undefined) this.#tell("This frame has no pair");
+    else if (this.selected !== undefined) this.#voice.tell("This frame has no pair");
   }
 
   /** To the next row of a kind, either way and round at the end; whether there is one. */
@@ -186,7 +202,7 @@ export class Frames {
     if (found === undefined && this.selected !== undefined) {
       found = await next(start);
       if (found !== undefined)
-        this.#tell(by > 0 ? "From the first frame again" : "From the last frame again");
+        this.#voice.say(by > 0 ? "From the first frame again" : "From the last frame again");
     }
     if (found !== undefined) await this.select(found);
     return found !== undefined;
@@ -202,7 +218,9 @@ export class Frames {
     if (this.frame?.row.number === selected) {
       this.frame = { ...this.frame, row: { ...this.frame.row, marked: on } };
     }
-    this.#tell(on ? `Frame ${count(selected)} is marked` : `Frame ${count(selected)} is not marked any more`);
+    this.#voice.say(
+      on ? `Frame ${count(selected)} is marked` : `Frame ${count(selected)} is not marked any more`,
+    );
   }
 
   #reveal(position: number, number: number): void {
@@ -211,11 +229,15 @@ export class Frames {
     this.drawings += 1;
   }
 
+  #at(position: number | "last" | undefined): ListRow | undefined {
+    return typeof position === "number" ? this.model.at(this.model.indexOf(position)) : undefined;
+  }
+
   #selectAt(wanted: number): void {
     const { begin, end } = this.status;
     if (begin === end) return;
     const position = Math.min(Math.max(begin, wanted), end - 1);
-    const row = this.model.at(this.model.indexOf(position));
+    const row = this.#at(position);
     if (row !== undefined) {
       void this.select(row.number);
       return;
@@ -228,6 +250,7 @@ export class Frames {
 
   /** Where the selection stands in the view. */
   async #from(): Promise<{ readonly position: number; readonly exact: boolean } | undefined> {
+    if (this.#awaited === "last") return { position: this.status.end - 1, exact: true };
     if (this.#awaited !== undefined) return { position: this.#awaited, exact: true };
     if (this.selected === undefined) return undefined;
     const position = this.model.positionOf(this.selected);
@@ -246,10 +269,9 @@ export class Frames {
     const { status } = this;
     if (this.model.lost !== lost) void this.#keepPlace();
     else if (found?.epoch === status.epoch) {
-      // While rows are still looked at, the nearest one so far is not yet the nearest.
-      this.model.place(found.position, found.exact || status.scanning === undefined);
+      this.model.place(found.position, found.exact, status.scanning === undefined);
     } else if (found !== undefined && found.epoch < status.epoch) void this.#keepPlace();
-    else if (found === undefined && status.scanning === undefined) this.model.place(status.end, true);
+    else if (found === undefined && status.scanning === undefined) this.model.place(status.end, false, true);
     this.drawings += 1;
   }
 }

@@ -8,7 +8,7 @@ import { count } from "../text/format";
 import type { Linked } from "../text/link";
 import { Announcer } from "./announcer.svelte";
 import { Finder } from "./finder.svelte";
-import { Frames } from "./frames.svelte";
+import { Frames, type Voice } from "./frames.svelte";
 import { Overview } from "./overview.svelte";
 import { Query } from "./query.svelte";
 import { Recorder, type ConnectionInfo } from "./recorder";
@@ -28,7 +28,7 @@ export interface SourceChoice {
   choose(): void;
 }
 
-export class Inspector {
+export class Inspector implements Voice {
   readonly announcer = new Announcer();
   readonly settings = new Settings();
   readonly decoder: DecoderClient;
@@ -76,9 +76,7 @@ export class Inspector {
         this.failure = message;
       },
     });
-    const say = (text: string) => this.announcer.say(text);
-    const tell = (text: string) => this.tell(text);
-    this.frames = new Frames(this.decoder, tell);
+    this.frames = new Frames(this.decoder, this);
     this.filter = new Query("filter", this.decoder, (filter) => this.settings.keep({ filter }));
     this.highlight = new Query("highlight", this.decoder, (highlight) => this.settings.keep({ highlight }));
     this.finder = new Finder(this.frames);
@@ -89,7 +87,7 @@ export class Inspector {
         connections: (all) => {
           this.connections = all;
         },
-        said: say,
+        said: (text) => this.say(text),
       },
       () => performance.now(),
     );
@@ -157,6 +155,10 @@ export class Inspector {
     if (frame === undefined) this.tell(`Frame ${count(number)} is no longer held`);
     else if (frame.bytes.length === 0) this.tell("This row stands for no bytes");
     else this.send([{ bytes: frame.bytes }]);
+  }
+
+  say(text: string): void {
+    this.announcer.say(text);
   }
 
   /** Say it where everybody notices, for some seconds. */
