@@ -1,6 +1,6 @@
 /** Where traffic comes from, and who takes it. What stands after a source is the same for every source. */
 
-import type { Direction } from "../decode/batch";
+import type { Direction } from "../decode/messages";
 
 /**
  * One of the things that are done, in order, to send what was composed: a write of its own, a wait in milliseconds,

@@ -1,11 +1,11 @@
-/** Joins a source to the store and the decoder: numbers connections, keeps bytes, gives credit back. */
+/** Joins a source to the decoder: numbers connections, hands their bytes over, gives credit back. */
 
 import type { DecoderClient } from "../decode/client";
-import type { Arriving, FromWorker } from "../decode/messages";
-import type { Direction } from "../decode/batch";
+import type { Direction, Status } from "../decode/messages";
 import type { Link, LinkEvents, Source, Step, Target } from "../source/source";
-import type { FrameStore } from "../store/store";
 import { visibleText } from "../text/visible";
+
+const MOST_CLOSED = 64;
 
 export type ConnectionState = "connecting" | "open" | "closed";
 
@@ -30,35 +30,21 @@ interface Entry {
 export interface RecorderEvents {
   /** Connections came, went or changed. */
   connections(all: readonly ConnectionInfo[]): void;
-  /** The store has new rows. */
-  rows(message: Extract<FromWorker, { type: "rows" }>): void;
   /** Worth an announcement. */
   said(text: string): void;
 }
 
 export class Recorder {
-  readonly #store: FrameStore;
   readonly #decoder: Pick<DecoderClient, "send">;
   readonly #events: RecorderEvents;
   readonly #now: () => number;
   #entries = new Map<number, Entry>();
   #next = 1;
-  #arriving: readonly Arriving[] = [];
 
-  constructor(
-    store: FrameStore,
-    decoder: Pick<DecoderClient, "send">,
-    events: RecorderEvents,
-    now: () => number,
-  ) {
-    this.#store = store;
+  constructor(decoder: Pick<DecoderClient, "send">, events: RecorderEvents, now: () => number) {
     this.#decoder = decoder;
     this.#events = events;
     this.#now = now;
-  }
-
-  get arriving(): readonly Arriving[] {
-    return this.#arriving;
   }
 
   /** Begin a connection; returns its number. */
@@ -89,20 +75,15 @@ export class Recorder {
     this.#entries.get(connection)?.link?.close();
   }
 
-  /** Take what the worker decoded. */
-  rows(message: Extract<FromWorker, { type: "rows" }>): void {
-    this.#store.append(message.batch);
-    this.#arriving = message.arriving;
-    for (const [connection, bytes] of message.taken) this.#entries.get(connection)?.link?.taken(bytes);
-    for (const connection of message.closed) this.#store.close(connection);
-    this.#events.rows(message);
+  /** What was decoded may come again. */
+  took({ taken }: Pick<Status, "taken">): void {
+    for (const [connection, bytes] of taken) this.#entries.get(connection)?.link?.taken(bytes);
   }
 
   #open(target: Target): { number: number; entry: Entry; events: LinkEvents } {
     const number = this.#next;
     this.#next += 1;
-    this.#store.open(number);
-    this.#decoder.send({ type: "open", connection: number });
+    this.#decoder.send({ type: "open", connection: number, label: target.address });
     const info: ConnectionInfo = {
       number,
       target,
@@ -133,7 +114,6 @@ export class Recorder {
         this.#events.said(`Connection ${number} to ${remote} is open`);
       },
       bytes: (direction, bytes, time = this.#now()) => {
-        this.#store.take(number, direction, time, bytes);
         this.#decoder.send({ type: "bytes", connection: number, direction, time, bytes });
       },
       ended: (direction, time = this.#now()) => {
@@ -157,6 +137,13 @@ export class Recorder {
   }
 
   #tell(): void {
+    this.#forget();
     this.#events.connections([...this.#entries.values()].map((entry) => entry.info));
+  }
+
+  /** A source may have thousands of connections in a day; of those that are closed the last ones are kept. */
+  #forget(): void {
+    const closed = [...this.#entries.values()].filter(({ info }) => info.state === "closed");
+    for (const { info } of closed.slice(0, -MOST_CLOSED)) this.#entries.delete(info.number);
   }
 }
