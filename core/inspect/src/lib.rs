@@ -5,8 +5,10 @@
 //!
 //! - [`Capture`] holds what was recorded of many connections, in bounded memory, and pairs answers with their requests.
 //! - [`Listing`] reads one direction and holds nothing.
-//! - [`commands`], [`compose`] and [`check`] are for writing requests: the forms come from the tables that the server
-//!   checks with, and the server's own reading judges what was typed.
+//! - [`import`] reads captures that others made, [`PcapNg`] writes one.
+//! - [`commands`], [`compose`], [`fill`] and [`check`] are for writing requests: the forms come from the tables that the
+//!   server checks with, and the server's own reading judges what was typed. [`plan`] says how they are sent.
+//! - [`sandbox`] is the whole server in memory, to try them on.
 //! - [`visible`] is for everything that a peer said: nothing in it can steer a terminal or mislead an eye.
 
 mod capture;
@@ -16,14 +18,17 @@ mod filter;
 mod guess;
 pub mod import;
 mod listing;
+pub mod plan;
 mod row;
+pub mod sandbox;
 mod statistics;
 mod summary;
 mod tree;
+mod typed;
 mod visible;
 
 pub use capture::{Arriving, Capture, Entry, Gap, MAX_OPEN_REQUESTS, ReadPart};
-pub use compose::{CommandField, CommandForm, Problem, ValueKind, check, commands, compose};
+pub use compose::{CommandField, CommandForm, Filled, Problem, ValueKind, check, commands, compose, fill};
 pub use export::PcapNg;
 pub use filter::{Completion, CompletionKind, Completions, Filter, MAX_LENGTH as MAX_FILTER, Mistake, complete};
 pub use guess::guess_direction;

@@ -1,6 +1,6 @@
 /** The page's side of decoding: messages to the worker, questions with answers. */
 
-import type { FromWorker, Question, Questions, ToWorker } from "./messages";
+import type { FromWorker, Question, Questions, Status, ToWorker } from "./messages";
 
 /** What is needed of a `Worker`. */
 export interface WorkerLike {
@@ -11,7 +11,8 @@ export interface WorkerLike {
 
 export interface DecoderEvents {
   ready(message: Extract<FromWorker, { type: "ready" }>): void;
-  rows(message: Extract<FromWorker, { type: "rows" }>): void;
+  status(status: Status): void;
+  window(message: Extract<FromWorker, { type: "window" }>): void;
   failed(message: string): void;
 }
 
@@ -32,8 +33,11 @@ export class DecoderClient {
         case "ready":
           events.ready(data);
           break;
-        case "rows":
-          events.rows(data);
+        case "status":
+          events.status(data.status);
+          break;
+        case "window":
+          events.window(data);
           break;
         case "failed":
           events.failed(data.message);
