@@ -15,12 +15,18 @@ pub(crate) struct Record {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum What {
-    Open { client: String, server: String },
+    Open {
+        client: String,
+        server: String,
+    },
     Bytes(Direction, Bytes),
     /// Traffic that this watcher did not get.
     Gap(Direction, Gap, String),
     End(Direction),
-    Close { reason: String, bad: bool },
+    Close {
+        reason: String,
+        bad: bool,
+    },
 }
 
 impl Record {
@@ -53,7 +59,8 @@ impl Record {
                 (6, json.as_bytes())
             }
             What::Gap(direction, gap, text) => {
-                json = json!({"bytes": gap.bytes, "frames": gap.frames, "paired": gap.paired, "text": text}).to_string();
+                json =
+                    json!({"bytes": gap.bytes, "frames": gap.frames, "paired": gap.paired, "text": text}).to_string();
                 (if *direction == Direction::Out { 7 } else { 8 }, json.as_bytes())
             }
         };

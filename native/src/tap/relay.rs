@@ -1,10 +1,11 @@
 //! One connection through the tap: what a client says goes to the server and back, as if nobody were between them.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     io,
     net::SocketAddr,
     pin::pin,
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -64,7 +65,7 @@ pub(super) async fn relay(client: TcpStream, peer: SocketAddr, server: &str, wat
 async fn carry(client: &TcpStream, server: &TcpStream, connection: u32, watchers: &Watchers) -> Result<(), Broken> {
     use Direction::{In, Out};
     // One end takes nothing any more: it is over, and what looks like the end of its stream is none.
-    let not_taken = Cell::new(false);
+    let not_taken = AtomicBool::new(false);
     let mut out = pin!(pump(client, server, Out, connection, watchers, &not_taken));
     let mut back = pin!(pump(server, client, In, connection, watchers, &not_taken));
     let (mut out_done, mut back_done) = (None, None);
@@ -106,7 +107,7 @@ async fn pump(
     direction: Direction,
     connection: u32,
     watchers: &Watchers,
-    not_taken: &Cell<bool>,
+    not_taken: &AtomicBool,
 ) -> io::Result<Pumped> {
     let mut cutter = Cutter::new(direction);
     let mut cuts = Vec::new();
@@ -120,7 +121,7 @@ async fn pump(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         };
-        if bytes.is_empty() && not_taken.get() {
+        if bytes.is_empty() && not_taken.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         if bytes.is_empty() {
@@ -135,7 +136,7 @@ async fn pump(
         cutter.take(&bytes, &mut cuts);
         watchers.bytes(connection, direction, &bytes, [begins_between, cutter.is_between()], &cuts);
         if let Err(error) = write(to, &bytes).await {
-            not_taken.set(true);
+            not_taken.store(true, Ordering::Relaxed);
             return Ok(Pumped::NotTaken(error));
         }
     }
