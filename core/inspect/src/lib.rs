@@ -18,6 +18,8 @@ mod row;
 mod statistics;
 mod summary;
 mod tree;
+mod view;
+mod viewer;
 mod visible;
 
 pub use capture::{Arriving, Capture, Entry, Gap, MAX_OPEN_REQUESTS, ReadPart};
@@ -25,9 +27,14 @@ pub use compose::{CommandField, CommandForm, Problem, ValueKind, check, commands
 pub use filter::{Completion, CompletionKind, Completions, Filter, MAX_LENGTH as MAX_FILTER, Mistake, complete};
 pub use guess::guess_direction;
 pub use listing::Listing;
-pub use row::{Direction, Fault, Field, FieldKind, Partial, Row, RowKind};
+pub use row::{Direction, Fault, Field, FieldKind, Row, RowKind};
 pub(crate) use statistics::Statistics;
 pub use statistics::{StatisticsGroup, StatisticsRow, Timeline};
 pub use summary::MAX_SUMMARY;
 pub use tree::{MAX_FIELDS, MAX_TEXT};
+pub use view::View;
+pub use viewer::{
+    ArrivingFrame, Detail, FieldDetail, ListRow, Located, ReadRegion, Region, Scanning, ShownFrame, Status, Step,
+    StreamPiece, Viewer, detail,
+};
 pub use visible::visible;

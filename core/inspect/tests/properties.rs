@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 
 use chanwire_core::wire::{Command, Decoder, Item, Request};
 use chanwire_inspect::{
-    Capture, Direction, Field, FieldKind, Listing, MAX_SUMMARY, Row, RowKind, ValueKind, commands, compose,
-    visible,
+    Capture, Direction, Field, FieldKind, Listing, MAX_SUMMARY, Row, RowKind, ValueKind, commands, compose, visible,
 };
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::Config};
 

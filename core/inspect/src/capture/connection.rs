@@ -1,8 +1,6 @@
 //! What is known of one connection: its two streams, and which answer is to which request.
 
-use chanwire_core::wire::{
-    self, Command, Frame, PayloadFault, Request, Response, Status, StoredMessage, json::Reader,
-};
+use chanwire_core::wire::{self, Command, Frame, PayloadFault, Request, Response, Status, StoredMessage, json::Reader};
 
 use super::{
     Arriving, Gap,
@@ -35,11 +33,8 @@ struct Live {
 
 impl Connection {
     pub(super) fn new(label: &str, max_request: usize, max_answer: usize) -> Self {
-        let live = Live {
-            out: Stream::requests(max_request),
-            r#in: Stream::answers(max_answer),
-            pairing: Pairing::default(),
-        };
+        let live =
+            Live { out: Stream::requests(max_request), r#in: Stream::answers(max_answer), pairing: Pairing::default() };
         Self { label: label.into(), live: Some(live), bases: [Vec::new(), Vec::new()], last_row: 0 }
     }
 
@@ -66,9 +61,7 @@ impl Connection {
 
     /// What it takes beside its rows.
     pub(super) fn memory(&self) -> usize {
-        let live = self.live.as_ref().map_or(0, |live| {
-            live.out.memory() + live.r#in.memory() + live.pairing.memory()
-        });
+        let live = self.live.as_ref().map_or(0, |live| live.out.memory() + live.r#in.memory() + live.pairing.memory());
         let bases: usize = self.bases.iter().map(Vec::capacity).sum();
         size_of::<Self>() + self.label.capacity() + live + bases * size_of::<(u64, u64)>()
     }
@@ -299,10 +292,7 @@ impl Sink<'_> {
 }
 
 /// Whether an answer is right, and the error that it is.
-fn read_answer(
-    frame: &Frame<'_, Status>,
-    asked: Option<Command>,
-) -> Result<Option<wire::ErrorResponse>, ()> {
+fn read_answer(frame: &Frame<'_, Status>, asked: Option<Command>) -> Result<Option<wire::ErrorResponse>, ()> {
     let command = match (asked, frame.head) {
         (Some(command), _) => command,
         // An error's fields are the same whatever was asked.

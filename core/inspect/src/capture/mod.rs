@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use chanwire_core::Limits;
 
 use crate::{Direction, Row, Statistics, StatisticsRow, Timeline};
-use connection::{Connection, Recording};
 pub(crate) use chunk::Chunk;
+use connection::{Connection, Recording};
 pub use entry::{Entry, ReadPart};
 pub use pairing::MAX_OPEN_REQUESTS;
 use store::Store;

@@ -125,10 +125,6 @@ impl Store {
         self.closed + self.chunks.back().map_or(0, Chunk::memory)
     }
 
-    pub(crate) fn chunks(&self) -> impl DoubleEndedIterator<Item = &Chunk> {
-        self.chunks.iter()
-    }
-
     /// The chunk that holds this row, or else the first one after it.
     pub(crate) fn chunk_at(&self, number: u64) -> Option<&Chunk> {
         self.chunks.get(self.index_of(number))
@@ -237,9 +233,8 @@ impl Store {
     /// The chunk that a row of so many bytes goes to.
     fn room_for(&mut self, bytes: usize) -> &mut Chunk {
         let most = (self.limit / CHUNKS).min(CHUNK_BYTES);
-        let full = |chunk: &Chunk| {
-            chunk.len() >= CHUNK_ROWS || chunk.byte_len() + bytes > most || chunk.memory() > 4 * most
-        };
+        let full =
+            |chunk: &Chunk| chunk.len() >= CHUNK_ROWS || chunk.byte_len() + bytes > most || chunk.memory() > 4 * most;
         match self.chunks.back_mut() {
             Some(last) if last.len() > 0 && full(last) => {
                 last.close();

@@ -51,7 +51,6 @@ impl Histogram {
         }
         self.total += other.total;
     }
-
 }
 
 fn bucket(micros: u64) -> usize {

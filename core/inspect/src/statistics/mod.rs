@@ -89,9 +89,14 @@ impl Statistics {
     /// One line for each kind that was seen.
     pub(crate) fn table(&self) -> Vec<StatisticsRow> {
         use StatisticsGroup::{Command as ByCommand, Other, Push, Status as ByStatus};
-        let commands = Command::ALL.iter().zip(&self.commands).map(|(command, counts)| (ByCommand, command.name(), counts));
+        let commands =
+            Command::ALL.iter().zip(&self.commands).map(|(command, counts)| (ByCommand, command.name(), counts));
         let statuses = STATUSES.iter().zip(&self.statuses).map(|(status, counts)| (ByStatus, status.name(), counts));
-        let others = [(Push, Status::Push.name(), &self.pushes), (Other, "fault", &self.faults), (Other, "skipped", &self.skipped)];
+        let others = [
+            (Push, Status::Push.name(), &self.pushes),
+            (Other, "fault", &self.faults),
+            (Other, "skipped", &self.skipped),
+        ];
         let rows = commands.chain(statuses).chain(others).filter(|(_, _, counts)| counts.count > 0);
         rows.map(|(group, name, counts)| StatisticsRow {
             group,
