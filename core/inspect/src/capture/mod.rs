@@ -201,6 +201,12 @@ impl Capture {
         self.store.bad()
     }
 
+    /// How many bad rows there ever were.
+    #[must_use]
+    pub const fn bad_seen(&self) -> u64 {
+        self.store.bad_seen()
+    }
+
     /// The memory in use, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {

@@ -36,6 +36,7 @@ pub(crate) struct Store {
     cleared: u64,
     clears: u64,
     bad: u64,
+    bad_seen: u64,
     last_time: Option<f64>,
     errors: Vec<String>,
     statistics: Statistics,
@@ -69,6 +70,7 @@ impl Store {
             cleared: 1,
             clears: 0,
             bad: 0,
+            bad_seen: 0,
             last_time: None,
             errors: Vec::new(),
             statistics: Statistics::default(),
@@ -102,6 +104,10 @@ impl Store {
 
     pub(super) const fn bad(&self) -> u64 {
         self.bad
+    }
+
+    pub(super) const fn bad_seen(&self) -> u64 {
+        self.bad_seen
     }
 
     pub(super) const fn statistics(&self) -> &Statistics {
@@ -183,6 +189,7 @@ impl Store {
         }
         self.end += 1;
         self.bad += u64::from(flags.bad());
+        self.bad_seen += u64::from(flags.bad());
         self.last_time = Some(row.time);
         self.times.take(row.time, flags.bad(), row.answers.map(|(_, rtt)| rtt));
         number
