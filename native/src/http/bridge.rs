@@ -7,6 +7,7 @@ mod carry;
 mod control;
 mod credit;
 mod end;
+mod plan;
 mod socket;
 
 use std::io;
@@ -112,7 +113,7 @@ async fn converse(page: &mut PageSocket, shared: &Shared, place: &mut OwnedSemap
     let welcome = ToPage::Welcome { version: env!("CARGO_PKG_VERSION"), targets: &shared.targets };
     page.say(welcome.message()?).await?;
 
-    let target = choose(page, shared).await?;
+    let (target, report) = choose(page, shared).await?;
     let reason = match connect(target).await {
         Ok(tcp) => {
             let opened = ToPage::Opened {
@@ -122,7 +123,7 @@ async fn converse(page: &mut PageSocket, shared: &Shared, place: &mut OwnedSemap
             };
             page.say(opened.message()?).await?;
             tracing::debug!(target = target.id, address = %target.address, "a bridge is open");
-            carry(page, tcp, shared.limits.ping).await?
+            carry(page, tcp, report, shared.limits.ping).await?
         }
         Err(reason) => reason,
     };
@@ -143,16 +144,16 @@ async fn admit(page: &mut PageSocket, shared: &Shared) -> Result<OwnedSemaphoreP
     connections.try_acquire_owned().map_err(|_| End::TOO_MANY)
 }
 
-/// Waits for the page to name a target.
-async fn choose<'a>(page: &mut PageSocket, shared: &'a Shared) -> Result<&'a Target, End> {
+/// Waits for the page to name a target, and to say whether it wants reports.
+async fn choose<'a>(page: &mut PageSocket, shared: &'a Shared) -> Result<(&'a Target, bool), End> {
     let Event::Text(text) = page.event(true).await? else {
         return Err(End::NOT_CONNECTED);
     };
-    let FromPage::Connect { target: id } = FromPage::parse(&text)? else {
+    let FromPage::Connect { target: id, report } = FromPage::parse(&text)? else {
         return Err(End::NOT_CONNECTED);
     };
     let target = shared.targets.iter().find(|target| target.id == id);
-    target.ok_or(End::NO_TARGET)
+    target.map(|target| (target, report)).ok_or(End::NO_TARGET)
 }
 
 /// Opens the TCP connection. The error is the reason for the page.

@@ -5,17 +5,25 @@ import type { Target } from "./source";
 export type FromBridge =
   | { readonly type: "welcome"; readonly version: string; readonly targets: readonly Target[] }
   | { readonly type: "opened"; readonly local: string; readonly remote: string }
+  | { readonly type: "wrote"; readonly bytes: number; readonly at: number }
+  | { readonly type: "ended"; readonly at: number }
   | { readonly type: "eof" }
   | { readonly type: "closed"; readonly reason: string };
 
 export type ToBridge =
   | { readonly type: "token"; readonly token: string }
-  | { readonly type: "connect"; readonly target: string }
+  | { readonly type: "connect"; readonly target: string; readonly report: boolean }
+  | { readonly type: "wait"; readonly ms: number }
   | { readonly type: "eof" }
+  | { readonly type: "reset" }
   | { readonly type: "credit"; readonly bytes: number };
 
 function text(value: unknown): value is string {
   return typeof value === "string";
+}
+
+function amount(value: unknown): value is number {
+  return typeof value === "number" && value >= 0;
 }
 
 function target(value: unknown): Target | undefined {
@@ -45,6 +53,14 @@ export function parseControl(data: string): FromBridge | undefined {
     case "opened": {
       const { local, remote } = message;
       return text(local) && text(remote) ? { type: "opened", local, remote } : undefined;
+    }
+    case "wrote": {
+      const { bytes, at } = message;
+      return amount(bytes) && amount(at) ? { type: "wrote", bytes, at } : undefined;
+    }
+    case "ended": {
+      const { at } = message;
+      return amount(at) ? { type: "ended", at } : undefined;
     }
     case "eof":
       return { type: "eof" };

@@ -13,13 +13,14 @@ interface Place {
   readonly history: Pick<History, "replaceState" | "state">;
 }
 
-/** Take the token out of the address, if it is there. */
+/**
+ * Take the token out of the address, if it is there. What else the fragment says goes with it: it has been read, and
+ * would be out of date as soon as somebody types.
+ */
 export function takeFromAddress(place: Place): string | undefined {
-  const token = tokenIn(place.location.hash);
-  if (token !== undefined) {
-    place.history.replaceState(place.history.state, "", place.location.pathname + place.location.search);
-  }
-  return token;
+  const { hash, pathname, search } = place.location;
+  if (hash !== "") place.history.replaceState(place.history.state, "", pathname + search);
+  return tokenIn(hash);
 }
 
 type Storage = Pick<globalThis.Storage, "getItem" | "setItem" | "removeItem">;

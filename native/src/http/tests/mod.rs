@@ -2,6 +2,7 @@
 
 mod admission;
 mod flow;
+mod plan;
 mod rules;
 mod shutdown;
 mod stream;
@@ -144,6 +145,10 @@ impl Page {
 
     async fn show(&mut self, token: &str) {
         self.say(json!({"type": "token", "token": token})).await;
+    }
+
+    async fn wait(&mut self, ms: u64) {
+        self.say(json!({"type": "wait", "ms": ms})).await;
     }
 
     async fn eof(&mut self) {
