@@ -56,8 +56,10 @@ pub(super) struct NewRow<'a> {
     /// The name of what is wrong.
     pub(super) error: Option<&'a str>,
     pub(super) extra: Option<Extra>,
-    /// The request that this answers, and after how many milliseconds.
-    pub(super) answers: Option<(u64, f64)>,
+    /// The request that this answers.
+    pub(super) answers: Option<u64>,
+    /// Of an answer, its round trip.
+    pub(super) rtt: Option<f64>,
 }
 
 impl Store {
@@ -165,16 +167,13 @@ impl Store {
         if row.extra.is_some() {
             flags = flags.with_extra();
         }
-        let (pair, rtt) = match row.answers {
-            None => (0, f64::NAN),
-            Some((request, rtt)) => (self.link(request, number), rtt),
-        };
+        let pair = row.answers.map_or(0, |request| self.link(request, number));
         let cells = Cells {
             time: row.time,
             start: row.start,
             connection: row.connection,
             pair,
-            rtt: rtt as f32,
+            rtt: row.rtt.map_or(f32::NAN, |rtt| rtt as f32),
             flags: flags.bits(),
             head: row.word.code(),
             error,
@@ -191,7 +190,7 @@ impl Store {
         self.bad += u64::from(flags.bad());
         self.bad_seen += u64::from(flags.bad());
         self.last_time = Some(row.time);
-        self.times.take(row.time, flags.bad(), row.answers.map(|(_, rtt)| rtt));
+        self.times.take(row.time, flags.bad(), row.rtt);
         number
     }
 
@@ -222,6 +221,7 @@ impl Store {
             error: None,
             extra: Some(extra),
             answers: None,
+            rtt: None,
         })
     }
 
