@@ -17,6 +17,7 @@ mod export;
 mod filter;
 mod guess;
 pub mod import;
+mod lines;
 mod listing;
 pub mod plan;
 mod row;
@@ -25,17 +26,25 @@ mod statistics;
 mod summary;
 mod tree;
 mod typed;
+mod view;
+mod viewer;
 mod visible;
 
-pub use capture::{Arriving, Capture, Entry, Gap, MAX_OPEN_REQUESTS, ReadPart};
+pub use capture::{Arriving, Capture, Entry, Gap, MAX_OPEN_REQUESTS, ReadPart, Restored};
 pub use compose::{CommandField, CommandForm, Filled, Problem, ValueKind, check, commands, compose, fill};
 pub use export::PcapNg;
 pub use filter::{Completion, CompletionKind, Completions, Filter, MAX_LENGTH as MAX_FILTER, Mistake, complete};
 pub use guess::guess_direction;
+pub use lines::{JsonLinesReader, JsonLinesWriter};
 pub use listing::Listing;
-pub use row::{Direction, Fault, Field, FieldKind, Partial, Row, RowKind};
+pub use row::{Direction, Fault, Field, FieldKind, Row, RowKind};
 pub(crate) use statistics::Statistics;
 pub use statistics::{StatisticsGroup, StatisticsRow, Timeline};
 pub use summary::MAX_SUMMARY;
 pub use tree::{MAX_FIELDS, MAX_TEXT};
+pub use view::View;
+pub use viewer::{
+    ArrivingFrame, Detail, FieldDetail, ListRow, Located, ReadRegion, Region, Scanning, ShownFrame, Status, Step,
+    StreamPiece, Viewer, detail,
+};
 pub use visible::visible;

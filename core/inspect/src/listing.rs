@@ -8,7 +8,7 @@ use chanwire_core::{
     },
 };
 
-use crate::{Direction, Fault, Partial, Row, RowKind, summary, tree};
+use crate::{Direction, Fault, Row, RowKind, summary, tree};
 
 /// Cuts one direction of a connection into [`Row`]s.
 ///
@@ -69,15 +69,6 @@ impl Listing {
         self.next_row_asked(None)
     }
 
-    /// The frame that is still arriving. Says something only once [`next_row`](Self::next_row) gave `None`.
-    #[must_use]
-    pub fn partial(&self) -> Option<Partial> {
-        match &self.side {
-            Side::Out(decoder) => partial(decoder),
-            Side::In(decoder) => partial(decoder),
-        }
-    }
-
     /// The next row, an answer read as one to this command, if it is known.
     pub(crate) fn next_row_asked(&mut self, asked: Option<Command>) -> Option<Row> {
         let fields = self.with_fields;
@@ -95,12 +86,6 @@ impl Listing {
             },
         })
     }
-}
-
-fn partial<H: Head>(decoder: &Decoder<H>) -> Option<Partial> {
-    let partial = decoder.partial()?;
-    let head = partial.head.map(H::name).unwrap_or_default().into();
-    Some(Partial { span: partial.span, head, state: partial.place.to_string() })
 }
 
 fn request_row(frame: &Frame<'_, Command>) -> Row {
@@ -172,7 +157,8 @@ fn add_fields<H>(row: Row, frame: &Frame<'_, H>, wanted: bool) -> Row {
     let payload = row.payload.filter(|_| wanted);
     // Where the payload is no JSON, the fault says so.
     let members = payload.and_then(|span| tree::members(frame.payload, span.start).ok());
-    Row { fields: members.unwrap_or_default(), ..row }
+    let (fields, omitted) = members.unwrap_or_default();
+    Row { fields, omitted, ..row }
 }
 
 fn fault_row(direction: Direction, fault: &wire::Fault) -> Row {
@@ -201,6 +187,7 @@ pub(crate) fn plain_row(kind: RowKind, direction: Direction, span: Span, head: S
         separator: None,
         payload: None,
         fields: Vec::new(),
+        omitted: 0,
         summary,
         fault: None,
         status: None,

@@ -79,6 +79,9 @@ pub struct Row {
     pub payload: Option<Span>,
     /// The payload's members; none if the payload is no JSON.
     pub fields: Vec<Field>,
+    /// How many values of the payload are not among the fields: see [`MAX_FIELDS`](crate::MAX_FIELDS).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub omitted: u64,
     /// One line that says what it is about, safe to show: see [`visible`](crate::visible()).
     pub summary: String,
     /// What is wrong; also in a frame whose payload is wrong inside.
@@ -193,23 +196,15 @@ impl Fault {
     }
 }
 
-/// A frame that is still arriving.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Partial {
-    /// From its first byte to the last one that was looked at.
-    #[serde(serialize_with = "span")]
-    pub span: Span,
-    /// Its command or status; empty while that is not complete.
-    pub head: String,
-    /// Which part of it is being read, in words: "inside a payload".
-    pub state: String,
-}
-
 fn span<S: Serializer>(span: &Span, serializer: S) -> Result<S::Ok, S::Error> {
     let mut object = serializer.serialize_struct("Span", 2)?;
     object.serialize_field("start", &span.start)?;
     object.serialize_field("end", &span.end)?;
     object.end()
+}
+
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn optional_span<S: Serializer>(optional: &Option<Span>, serializer: S) -> Result<S::Ok, S::Error> {

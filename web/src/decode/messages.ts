@@ -59,8 +59,6 @@ export interface FieldDetail {
   readonly kind: ValueKind;
   readonly text: string;
   readonly children: readonly FieldDetail[];
-  /** Members that were left out because there are too many to show. */
-  readonly omitted: number;
 }
 
 /** Classes of bytes, as told by the decoder's spans. */
@@ -79,6 +77,7 @@ export interface Detail {
   readonly separator?: Range;
   readonly payload?: Range;
   readonly fields: readonly FieldDetail[];
+  /** Values of the payload that are not among the fields, because there are too many to show. */
   readonly omitted: number;
   /** Triples of start, end and class, ascending and apart. */
   readonly tokens: Float64Array;
@@ -378,6 +377,7 @@ export type FromWorker =
       readonly position: number;
       readonly rows: readonly ListRow[];
     }
+  /** `DecoderClient` makes of it what `Questions` says. */
   | { readonly type: "answer"; readonly id: number; readonly answer: unknown }
   | { readonly type: "refused"; readonly id: number; readonly message: string };
 

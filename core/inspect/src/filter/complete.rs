@@ -206,14 +206,16 @@ fn values(field: &Field, capture: &Capture) -> Vec<Completion> {
     match field {
         Field::Conn => capture
             .connections()
-            .map(|connection| item(connection.to_string(), CompletionKind::Value, capture.label(connection).unwrap_or_default()))
+            .map(|connection| {
+                item(connection.to_string(), CompletionKind::Value, capture.label(connection).unwrap_or_default())
+            })
             .collect(),
         Field::Dir => words(&mut ["in", "out"].map(String::from).into_iter()),
         Field::Push => words(&mut ["true", "false"].map(String::from).into_iter()),
         Field::Cmd => words(&mut Command::ALL.iter().map(|command| command.name().into())),
-        Field::Status => {
-            words(&mut [Status::Ok, Status::RequestError, Status::ServerError].map(|status| status.name().into()).into_iter())
-        }
+        Field::Status => words(
+            &mut [Status::Ok, Status::RequestError, Status::ServerError].map(|status| status.name().into()).into_iter(),
+        ),
         Field::Err => words(&mut capture.store().errors().iter().cloned()),
         Field::Json(path) => values_at(capture, path).into_iter().map(value).collect(),
         _ if field.kind() == Kind::Duration => {
@@ -262,7 +264,8 @@ fn values_at(capture: &Capture, path: &Path) -> BTreeSet<String> {
                 Found::Text(text) if text.len() <= LONGEST_VALUE => {
                     // A text that looks like something else keeps its quotes.
                     let word = spelled(&text);
-                    let plain = matches!(&*text, "true" | "false" | "null") || text.starts_with(|char: char| char.is_ascii_digit() || char == '-');
+                    let plain = matches!(&*text, "true" | "false" | "null")
+                        || text.starts_with(|char: char| char.is_ascii_digit() || char == '-');
                     if plain { format!("\"{text}\"") } else { word }
                 }
                 Found::Number(number) => number.to_string(),

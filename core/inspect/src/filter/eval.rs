@@ -25,9 +25,7 @@ impl Test {
         match self {
             Self::Has(field) => has(field, entry),
             Self::Compare(field, operator, value) => compare(field, *operator, value, entry),
-            Self::OneOf(field, values) => {
-                values.iter().any(|value| compare(field, Operator::Equal, value, entry))
-            }
+            Self::OneOf(field, values) => values.iter().any(|value| compare(field, Operator::Equal, value, entry)),
             Self::Contains(field, needle) => contains(field, needle, entry),
             Self::Matches(field, pattern) => matches(field, pattern, entry),
         }

@@ -168,25 +168,25 @@ pub(super) enum Value {
 /// Bytes that are looked for.
 #[derive(Clone, Debug)]
 pub(super) struct Needle {
-    finder: Finder<'static>,
+    finder: Box<Finder<'static>>,
     /// They were written as bytes.
     raw: bool,
 }
 
 impl Needle {
     pub(super) fn text(text: &str) -> Self {
-        Self { finder: Finder::new(text.as_bytes()).into_owned(), raw: false }
+        Self { finder: Box::new(Finder::new(text.as_bytes()).into_owned()), raw: false }
     }
 
     pub(super) fn bytes(bytes: &[u8]) -> Self {
-        Self { finder: Finder::new(bytes).into_owned(), raw: true }
+        Self { finder: Box::new(Finder::new(bytes).into_owned()), raw: true }
     }
 
     pub(super) fn get(&self) -> &[u8] {
         self.finder.needle()
     }
 
-    pub(super) const fn finder(&self) -> &Finder<'static> {
+    pub(super) fn finder(&self) -> &Finder<'static> {
         &self.finder
     }
 

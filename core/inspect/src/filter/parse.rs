@@ -86,7 +86,8 @@ impl<'t> Parser<'t> {
 
     fn not(&mut self) -> Result<Expr, Mistake> {
         let at = self.here();
-        let (not, open) = (self.take(Symbol::Not), !self.tokens.is_empty() && self.peek() == Some(&TokenKind::Symbol(Symbol::Open)));
+        let (not, open) =
+            (self.take(Symbol::Not), !self.tokens.is_empty() && self.peek() == Some(&TokenKind::Symbol(Symbol::Open)));
         if !not && !open {
             return self.test().map(Expr::Test);
         }
@@ -307,8 +308,7 @@ fn number(spelled: &str) -> Option<f64> {
 
 /// Milliseconds.
 fn duration(spelled: &str) -> Option<f64> {
-    const UNITS: [(&str, f64); 6] =
-        [("us", 1e-3), ("µs", 1e-3), ("ms", 1.0), ("s", 1e3), ("m", 60e3), ("h", 3600e3)];
+    const UNITS: [(&str, f64); 6] = [("us", 1e-3), ("µs", 1e-3), ("ms", 1.0), ("s", 1e3), ("m", 60e3), ("h", 3600e3)];
     let (digits, factor) = UNITS.iter().find_map(|(unit, factor)| Some((spelled.strip_suffix(unit)?, factor)))?;
     number(digits).map(|number| number * factor).filter(|millis| millis.is_finite())
 }

@@ -36,12 +36,12 @@ impl Required {
             }
             Test::Contains(Field::Text, needle) => Self::text(needle, true)?,
             Test::Contains(Field::Json(_), needle) => Self::text(needle, false)?,
-            Test::Compare(Field::Json(_), Operator::Equal, Value::Text(text)) => Self::text(&Needle::text(text), false)?,
-            Test::Compare(Field::Bytes, Operator::Equal, Value::Bytes(bytes)) => Self {
-                finder: Needle::bytes(bytes).finder().clone(),
-                unless_escaped: false,
-                unless_note: false,
-            },
+            Test::Compare(Field::Json(_), Operator::Equal, Value::Text(text)) => {
+                Self::text(&Needle::text(text), false)?
+            }
+            Test::Compare(Field::Bytes, Operator::Equal, Value::Bytes(bytes)) => {
+                Self { finder: Needle::bytes(bytes).finder().clone(), unless_escaped: false, unless_note: false }
+            }
             _ => return None,
         };
         // What is everywhere is no requirement.
@@ -83,7 +83,9 @@ impl<'a> Candidates<'a> {
         let length = self.required.finder.needle().len();
         // Not beyond the last row that is asked about.
         let last = self.chunk.range(self.end.saturating_sub(1)).end;
-        while let Some(found) = self.chunk.all_bytes().get(self.offset..last).and_then(|rest| self.required.finder.find(rest)) {
+        while let Some(found) =
+            self.chunk.all_bytes().get(self.offset..last).and_then(|rest| self.required.finder.find(rest))
+        {
             let at = self.offset + found;
             let place = self.chunk.place_of(at);
             let row = self.chunk.range(place);
