@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use chanwire_inspect::{Capture, Filter, PcapNg, visible};
+use chanwire_inspect::{Capture, Filter, JsonLinesWriter, PcapNg, visible};
 use tokio::sync::watch;
 
 use super::{
@@ -44,14 +44,19 @@ impl Form {
     }
 }
 
+#[derive(Debug)]
+enum Output {
+    JsonLines(JsonLinesWriter),
+    PcapNg(PcapNg),
+}
+
 /// Makes rows of what passes, and writes those that pass the filter.
 #[derive(Debug)]
 pub(super) struct Writer {
     file: File,
-    form: Form,
+    output: Output,
     filter: Option<Filter>,
     capture: Capture,
-    packets: PcapNg,
     /// The number of the next row to be written.
     next: u64,
     /// The time of the first event, from which the capture counts.
@@ -84,15 +89,12 @@ pub(super) async fn write(watcher: Watcher, mut writer: Writer, mut end: watch::
 
 impl Writer {
     pub(super) fn create(path: &Path, form: Form, filter: Option<Filter>) -> io::Result<Self> {
-        let mut writer = Self {
-            file: File::create(path)?,
-            form,
-            filter,
-            capture: Capture::new(HELD),
-            packets: PcapNg::new(),
-            next: 1,
-            origin: None,
+        let output = match form {
+            Form::JsonLines => Output::JsonLines(JsonLinesWriter::new()),
+            Form::PcapNg => Output::PcapNg(PcapNg::new()),
         };
+        let mut writer =
+            Self { file: File::create(path)?, output, filter, capture: Capture::new(HELD), next: 1, origin: None };
         writer.flush()?;
         Ok(writer)
     }
@@ -136,16 +138,20 @@ impl Writer {
     /// Writes the rows that are complete.
     fn flush(&mut self) -> io::Result<()> {
         let origin = self.origin.unwrap_or_default();
+        let mut out = Vec::new();
         for entry in self.capture.entries(self.next, self.capture.end_number()) {
             if self.filter.as_ref().is_some_and(|filter| !filter.matches(&entry)) {
                 continue;
             }
-            match self.form {
-                Form::PcapNg => self.packets.row(&self.capture, &entry, origin, false),
-                Form::JsonLines => {}
+            match &mut self.output {
+                Output::PcapNg(packets) => packets.row(&self.capture, &entry, origin, false),
+                Output::JsonLines(lines) => lines.row(&self.capture, &entry, false, &mut out),
             }
         }
         self.next = self.capture.end_number();
-        self.file.write_all(&self.packets.take())
+        if let Output::PcapNg(packets) = &mut self.output {
+            out = packets.take();
+        }
+        self.file.write_all(&out)
     }
 }

@@ -134,7 +134,7 @@ async fn pump(
         let begins_between = cutter.is_between();
         cuts.clear();
         cutter.take(&bytes, &mut cuts);
-        watchers.bytes(connection, direction, &bytes, [begins_between, cutter.is_between()], &cuts);
+        watchers.bytes(connection, direction, &bytes, (begins_between, cutter.is_between()), &cuts);
         if let Err(error) = write(to, &bytes).await {
             not_taken.store(true, Ordering::Relaxed);
             return Ok(Pumped::NotTaken(error));

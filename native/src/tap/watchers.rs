@@ -41,12 +41,38 @@ struct Live {
     client: String,
     server: String,
     /// Whether bytes have passed.
-    begun: [bool; 2],
-    ended: [bool; 2],
-    between: [bool; 2],
+    begun: Both<bool>,
+    ended: Both<bool>,
+    /// Whether the direction is between two frames.
+    between: Both<bool>,
     /// Requests that are not answered yet.
     open: i64,
 }
+
+/// One of something for each direction.
+#[derive(Clone, Copy, Debug, Default)]
+struct Both<T> {
+    out: T,
+    back: T,
+}
+
+impl<T> Both<T> {
+    const fn of(&self, direction: Direction) -> &T {
+        match direction {
+            Direction::Out => &self.out,
+            Direction::In => &self.back,
+        }
+    }
+
+    const fn of_mut(&mut self, direction: Direction) -> &mut T {
+        match direction {
+            Direction::Out => &mut self.out,
+            Direction::In => &mut self.back,
+        }
+    }
+}
+
+const DIRECTIONS: [Direction; 2] = [Direction::Out, Direction::In];
 
 /// What waits for one watcher.
 #[derive(Debug)]
@@ -55,7 +81,7 @@ struct Queue {
     records: VecDeque<Record>,
     weight: usize,
     /// What it knows of each connection; none of one whose beginning found no room.
-    known: BTreeMap<u32, [Flow; 2]>,
+    known: BTreeMap<u32, Both<Flow>>,
     /// Connections that came and went without a word to this watcher.
     unseen: u64,
     /// Some of it is missing and was not said yet.
@@ -123,7 +149,8 @@ impl Watchers {
         let mut state = self.lock();
         state.next_connection += 1;
         let connection = state.next_connection;
-        let live = Live { client, server, begun: [false; 2], ended: [false; 2], between: [true; 2], open: 0 };
+        let between = Both { out: true, back: true };
+        let live = Live { client, server, begun: Both::default(), ended: Both::default(), between, open: 0 };
         for queue in state.watchers.values_mut() {
             if queue.has_room(0) {
                 queue.meet(connection, time, &live);
@@ -133,8 +160,16 @@ impl Watchers {
         connection
     }
 
-    /// Bytes pass. `between` says whether they begin and end between two frames, `cuts` where frames end in them.
-    pub(super) fn bytes(&self, connection: u32, direction: Direction, bytes: &Bytes, between: [bool; 2], cuts: &[Cut]) {
+    /// Bytes pass. `between` says whether they begin and whether they end between two frames, `cuts` where frames end
+    /// in them.
+    pub(super) fn bytes(
+        &self,
+        connection: u32,
+        direction: Direction,
+        bytes: &Bytes,
+        (begins_between, ends_between): (bool, bool),
+        cuts: &[Cut],
+    ) {
         let time = self.now();
         let mut state = self.lock();
         let State { connections, watchers, .. } = &mut *state;
@@ -143,11 +178,10 @@ impl Watchers {
             if !queue.known.contains_key(&connection) && queue.has_room(0) {
                 queue.meet(connection, time, live);
             }
-            queue.bytes(connection, direction, time, bytes, between[0], cuts);
+            queue.bytes(connection, direction, time, bytes, begins_between, cuts);
         }
-        let side = index(direction);
-        live.begun[side] = true;
-        live.between[side] = between[1];
+        *live.begun.of_mut(direction) = true;
+        *live.between.of_mut(direction) = ends_between;
         let paired = cuts.iter().filter(|cut| cut.is_paired).count() as i64;
         live.open += if direction == Direction::Out { paired } else { -paired };
     }
@@ -157,7 +191,7 @@ impl Watchers {
         let time = self.now();
         let mut state = self.lock();
         if let Some(live) = state.connections.get_mut(&connection) {
-            live.ended[index(direction)] = true;
+            *live.ended.of_mut(direction) = true;
         }
         for queue in state.watchers.values_mut().filter(|queue| queue.known.contains_key(&connection)) {
             queue.catch_up(connection, direction, time);
@@ -171,7 +205,7 @@ impl Watchers {
         let mut state = self.lock();
         state.connections.remove(&connection);
         for queue in state.watchers.values_mut() {
-            for direction in [Direction::Out, Direction::In] {
+            for direction in DIRECTIONS {
                 queue.catch_up(connection, direction, time);
             }
             // There is always room for it: it came with the connection's beginning.
@@ -255,18 +289,15 @@ impl Queue {
             self.push(Record { connection, time, what: What::Gap(Direction::Out, nothing, text) });
             self.unseen = 0;
         }
-        let mut flows = [Flow::Passing, Flow::Passing];
-        if live.begun.contains(&true) {
+        let mut flows = Both::default();
+        if live.begun.out || live.begun.back {
             // Answers to what it did not see will come.
             let open = u64::try_from(live.open).unwrap_or_default();
-            for (flow, paired) in flows.iter_mut().zip([open, 0]) {
-                *flow = Flow::Missing { bytes: 0, frames: 0, paired, why: LATE };
-            }
+            let late = |paired| Flow::Missing { bytes: 0, frames: 0, paired, why: LATE };
+            flows = Both { out: late(open), back: late(0) };
         }
-        for (direction, ended) in [Direction::Out, Direction::In].into_iter().zip(live.ended) {
-            if ended {
-                self.push(Record { connection, time, what: What::End(direction) });
-            }
+        for direction in DIRECTIONS.into_iter().filter(|direction| *live.ended.of(*direction)) {
+            self.push(Record { connection, time, what: What::End(direction) });
         }
         self.known.insert(connection, flows);
     }
@@ -281,9 +312,7 @@ impl Queue {
         cuts: &[Cut],
     ) {
         let (has_room, is_low) = (self.has_room(bytes.len()), self.is_low());
-        let Some(flow) = self.known.get_mut(&connection).and_then(|flows| flows.get_mut(index(direction))) else {
-            return;
-        };
+        let Some(flow) = self.known.get_mut(&connection).map(|flows| flows.of_mut(direction)) else { return };
         let mut from = 0;
         match flow {
             Flow::Passing if has_room => {}
@@ -313,7 +342,7 @@ impl Queue {
 
     /// Says what was missed of a direction, if anything was: from here on it gets everything.
     fn catch_up(&mut self, connection: u32, direction: Direction, time: f64) {
-        let flow = self.known.get_mut(&connection).and_then(|flows| flows.get_mut(index(direction)));
+        let flow = self.known.get_mut(&connection).map(|flows| flows.of_mut(direction));
         let Some(Flow::Missing { bytes, frames, paired, why }) = flow.map(std::mem::take) else { return };
         if why == LATE && bytes == 0 && frames == 0 && paired == 0 && direction == Direction::In {
             // The other direction says it.
@@ -330,18 +359,18 @@ impl Queue {
 
     /// There is room again: says what was missed where the stream is between two frames anyway.
     fn settle(&mut self, time: f64, connections: &BTreeMap<u32, Live>) {
-        let missing: Vec<(u32, usize)> = self
-            .known
-            .iter()
-            .flat_map(|(connection, flows)| flows.iter().enumerate().map(move |(side, flow)| (*connection, side, flow)))
-            .filter(|(_, _, flow)| matches!(flow, Flow::Missing { why, .. } if *why != LATE))
-            .map(|(connection, side, _)| (connection, side))
-            .collect();
+        let is_missing = |flow: &Flow| matches!(flow, Flow::Missing { why, .. } if *why != LATE);
+        let mut missing = Vec::new();
+        for (connection, flows) in &self.known {
+            let directions = DIRECTIONS.into_iter().filter(|direction| is_missing(flows.of(*direction)));
+            missing.extend(directions.map(|direction| (*connection, direction)));
+        }
         self.is_behind = false;
-        for (connection, side) in missing {
-            self.is_behind |= connections.get(&connection).and_then(|live| live.between.get(side)) != Some(&true);
-            if connections.get(&connection).and_then(|live| live.between.get(side)) == Some(&true) {
-                self.catch_up(connection, if side == 0 { Direction::Out } else { Direction::In }, time);
+        for (connection, direction) in missing {
+            if connections.get(&connection).is_some_and(|live| *live.between.of(direction)) {
+                self.catch_up(connection, direction, time);
+            } else {
+                self.is_behind = true;
             }
         }
     }
@@ -354,12 +383,5 @@ impl Flow {
             *frames += cuts.iter().filter(|cut| cut.is_frame).count() as u64;
             *paired += cuts.iter().filter(|cut| cut.is_paired).count() as u64;
         }
-    }
-}
-
-const fn index(direction: Direction) -> usize {
-    match direction {
-        Direction::Out => 0,
-        Direction::In => 1,
     }
 }

@@ -14,7 +14,7 @@ mod tcp;
 
 use std::fmt;
 
-pub use self::record::Recorder;
+pub use self::record::CaptureImport;
 use self::{
     connections::Connections,
     container::{Container, Packet, Step},
@@ -43,10 +43,11 @@ pub trait Sink {
     fn end(&mut self, connection: u32, direction: Direction, time: f64);
     /// The connection is over. `bad` when it was not meant to end so.
     fn close(&mut self, connection: u32, time: f64, reason: &str, bad: bool);
-    /// Something else that was recorded of the connection.
-    fn note(&mut self, connection: u32, time: f64, head: &str, text: &str, bad: bool);
-    /// The row that was completed last is marked.
-    fn mark(&mut self);
+    /// A line of JSON, as the inspector writes rows: it says everything itself.
+    ///
+    /// # Errors
+    /// Why it is no such line.
+    fn line(&mut self, line: &[u8]) -> Result<(), String>;
 }
 
 /// What is to be known before reading.
@@ -283,9 +284,9 @@ impl Import {
                 }
             }
             Reader::Lines(lines) => {
-                if lines.read(&self.rest, true, sink).map_err(|wrong| self.error(&wrong))? == self.rest.len() {
-                    summary.cut = false;
-                }
+                summary.cut = false;
+                summary.connections = 0;
+                lines.read(&self.rest, true, sink).map_err(|wrong| self.error(&wrong))?;
             }
             Reader::Dump => {
                 summary.cut = false;
@@ -296,9 +297,6 @@ impl Import {
                 sink.close(1, 0.0, "the file ends", false);
             }
             Reader::Unknown => {}
-        }
-        if let Reader::Lines(lines) = &self.reader {
-            summary.connections = lines.connections();
         }
         Ok(summary)
     }

@@ -57,12 +57,9 @@ impl Sink for Told {
         self.events.push(format!("{connection} close {reason}{}", if bad { "!" } else { "" }));
     }
 
-    fn note(&mut self, connection: u32, _: f64, head: &str, text: &str, bad: bool) {
-        self.events.push(format!("{connection} note {head} {text}{}", if bad { "!" } else { "" }));
-    }
-
-    fn mark(&mut self) {
-        self.events.push("mark".into());
+    fn line(&mut self, line: &[u8]) -> Result<(), String> {
+        self.events.push(format!("line {}", line.escape_ascii()));
+        Ok(())
     }
 }
 

@@ -240,7 +240,7 @@ fn an_export_is_imported_as_what_it_was_made_of() {
 
 #[test]
 fn rows_that_are_exported_come_back_as_the_same_rows() {
-    use chanwire_inspect::{Capture, Gap, import::Import, import::Recorder};
+    use chanwire_inspect::{Capture, Gap, import::CaptureImport};
     let mut capture = Capture::new(1 << 20);
     let origin = 1_700_000_000_000.0;
     capture.open(7, "[2001:db8::1]:50000 to [2001:db8::2]:22236");
@@ -260,9 +260,9 @@ fn rows_that_are_exported_come_back_as_the_same_rows() {
         file.row(&capture, &entry, origin, false);
     }
     let mut again = Capture::new(1 << 20);
-    let mut import = Import::new(ImportOptions::default());
-    import.feed(&file.take(), &mut Recorder::new(&mut again, 0)).unwrap();
-    let summary = import.finish(&mut Recorder::new(&mut again, 0)).unwrap();
+    let mut import = CaptureImport::new(ImportOptions::default(), 0);
+    import.feed(&file.take(), &mut again).unwrap();
+    let summary = import.finish(&mut again).unwrap();
 
     let rows = |capture: &Capture| -> Vec<String> {
         let shown = capture.entries(capture.first(), capture.end_number()).filter(|entry| entry.note().is_none());
@@ -272,6 +272,7 @@ fn rows_that_are_exported_come_back_as_the_same_rows() {
     assert_eq!(again.label(1), capture.label(7));
     // What is not known to be any number of bytes stands for one.
     assert_eq!(summary.missing, 13);
-    let notes = |head: &str| again.entries(again.first(), again.end_number()).filter(|entry| entry.head() == head).count();
+    let notes =
+        |head: &str| again.entries(again.first(), again.end_number()).filter(|entry| entry.head() == head).count();
     assert_eq!((notes("missing"), notes("closed")), (2, 1));
 }

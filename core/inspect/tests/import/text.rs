@@ -1,8 +1,10 @@
 //! Dumps and raw bytes, and what is said of them before they are read.
 
 use chanwire_inspect::{
+    Capture,
     Direction::{In, Out},
-    import::{Format, ImportOptions, preview},
+    JsonLinesWriter,
+    import::{CaptureImport, Format, ImportOptions, preview},
 };
 
 use crate::kit::{read, read_in, talk};
@@ -70,4 +72,44 @@ fn a_dump_of_a_followed_stream_has_both_directions() {
     let (told, _) = read(dump.as_bytes());
     assert_eq!(told.stream(1, Out), "LIST\r\n");
     assert_eq!(told.stream(1, In), "OK\r\n{\"channels\": []}");
+}
+
+#[test]
+fn lines_of_json_are_the_rows_that_were_written_and_a_wrong_one_is_named() {
+    let mut capture = Capture::new(1 << 20);
+    capture.open(3, "192.0.2.1:5 to 192.0.2.2:22236");
+    capture.bytes(3, Out, 5.0, b"LIST\r\nHOST\n\xff");
+    capture.bytes(3, In, 7.0, b"OK\r\n{\"channels\": []}");
+    capture.close(3, 8.0);
+    let (mut writer, mut lines) = (JsonLinesWriter::new(), Vec::new());
+    for entry in capture.entries(capture.first(), capture.end_number()) {
+        writer.row(&capture, &entry, entry.number() == 2, &mut lines);
+    }
+    assert_eq!(preview(&lines).format, Format::JsonLines);
+    let import = |bytes: &[u8], pieces: usize| {
+        let mut again = Capture::new(1 << 20);
+        let mut import = CaptureImport::new(ImportOptions::default(), 7);
+        for piece in bytes.chunks(pieces) {
+            import.feed(piece, &mut again)?;
+        }
+        let marks = import.take_marks();
+        import.finish(&mut again).map(|summary| (again, summary, marks))
+    };
+    let shown = |capture: &Capture| -> Vec<_> {
+        capture
+            .entries(capture.first(), capture.end_number())
+            .map(|entry| (entry.number(), entry.time(), entry.bytes().to_vec(), entry.summary(), entry.pair()))
+            .collect()
+    };
+    // Whatever its size, the first piece is known for what it is.
+    let long = [lines.clone(), vec![b'\n'; 70_000]].concat();
+    for (bytes, pieces) in [(&lines, usize::MAX), (&long, 1000)] {
+        let (again, summary, _) = import(bytes, pieces).unwrap();
+        assert_eq!(shown(&again), shown(&capture));
+        assert_eq!((again.label(10), summary.connections), (capture.label(3), 1));
+    }
+    assert_eq!(import(&long, 1000).unwrap().2, [2]);
+    let wrong = [&lines[..], b"{\"row\": \"x\"}\n"].concat();
+    let error = import(&wrong, 50).unwrap_err();
+    assert_eq!(error.at, lines.len() as u64, "{error}");
 }
