@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How many clients are carried at one time; more wait to be accepted.
-const CONNECTIONS: u32 = 10_000;
+const CONNECTIONS: u32 = 8192;
 
 /// How long the last rows may take to be written once the tap stops.
 const LAST_ROWS: Duration = Duration::from_secs(5);
