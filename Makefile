@@ -116,6 +116,7 @@ system-packages:
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v strace >/dev/null || missing="$$missing strace"; \
 	command -v tmux >/dev/null || missing="$$missing tmux"; \
+	command -v tshark >/dev/null || missing="$$missing tshark"; \
 	test -z "$$missing" || { \
 		echo "installing$$missing"; \
 		sudo=; test "$$(id -u)" = 0 || sudo=sudo; \
