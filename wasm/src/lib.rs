@@ -1,11 +1,17 @@
-//! The inspector's decoder and composer for the browser: `chanwire-inspect` behind JavaScript's types, and no logic of
+//! The inspector's decoder, composer and sandbox for the browser: `chanwire-inspect` behind JavaScript's types, and no logic of
 //! its own.
 //!
 //! Everything that leaves is a plain object of strings, numbers, booleans and arrays, as `types.d.ts` declares it.
 
+mod sandbox;
+
 use std::collections::BTreeMap;
 
-use chanwire_inspect::Problem;
+use chanwire_inspect::{
+    Problem,
+    plan::{Faults, Step},
+};
+pub use sandbox::{Sandbox, scenarios, settings, settings_problems};
 use serde::{Serialize, Serializer};
 use wasm_bindgen::prelude::*;
 
@@ -94,6 +100,30 @@ pub fn compose(
     })
 }
 
+/// The form that composes exactly these bytes, if there is one.
+#[wasm_bindgen(unchecked_return_type = "Filled | undefined")]
+pub fn fill(bytes: &[u8]) -> Result<JsValue, JsError> {
+    plain(&chanwire_inspect::fill(bytes))
+}
+
+/// The steps by which these bytes are sent with what was typed into each field of the fault plan.
+///
+/// # Errors
+///
+/// Values that are no object of strings.
+#[wasm_bindgen(unchecked_return_type = "Planned")]
+pub fn plan(
+    bytes: &[u8],
+    #[wasm_bindgen(unchecked_param_type = "Record<string, string>")] faults: JsValue,
+) -> Result<JsValue, JsError> {
+    let typed: BTreeMap<String, String> = serde_wasm_bindgen::from_value(faults)?;
+    let steps = Faults::read(&typed).and_then(|faults| faults.steps(bytes).map_err(|problem| vec![problem]));
+    plain(&match steps {
+        Ok(steps) => Planned::Steps { steps },
+        Err(problems) => Planned::Problems { problems },
+    })
+}
+
 /// What the server would say of these bytes, were they all that a connection sends.
 #[wasm_bindgen(unchecked_return_type = "Row[]")]
 pub fn check(bytes: &[u8]) -> Result<JsValue, JsError> {
@@ -117,6 +147,13 @@ enum Composed {
     Problems {
         problems: Vec<Problem>,
     },
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Planned {
+    Steps { steps: Vec<Step> },
+    Problems { problems: Vec<Problem> },
 }
 
 fn byte_array<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
