@@ -1,9 +1,7 @@
-//! The inspector's decoder, composer and sandbox for the browser: `chanwire-inspect` behind JavaScript's types, and no logic of
+//! The inspector's decoder and composer for the browser: `chanwire-inspect` behind JavaScript's types, and no logic of
 //! its own.
 //!
 //! Everything that leaves is a plain object of strings, numbers, booleans and arrays, as `types.d.ts` declares it.
-
-mod sandbox;
 
 use std::collections::BTreeMap;
 
@@ -11,7 +9,6 @@ use chanwire_inspect::{
     Problem,
     plan::{Faults, Step},
 };
-pub use sandbox::{Sandbox, scenarios, settings, settings_problems};
 use serde::{Serialize, Serializer};
 use wasm_bindgen::prelude::*;
 

@@ -1,4 +1,7 @@
-//! The sandbox for the browser.
+//! The sandbox for the browser: `chanwire-inspect`'s behind JavaScript's types, and no logic of its own.
+//!
+//! A module of its own, because the page is whole without it: it is fetched when all else is there. Everything that
+//! leaves is a plain object of strings, numbers, booleans, arrays and bytes, as `types.d.ts` declares it.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -7,12 +10,11 @@ use chanwire_inspect::{
     sandbox::{self, Scenario, Settings, StoreMode},
     visible,
 };
+use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
-use crate::plain;
-
 #[wasm_bindgen(typescript_custom_section)]
-const TYPES: &str = include_str!("sandbox.d.ts");
+const TYPES: &str = include_str!("types.d.ts");
 
 /// A whole server in memory. Times are milliseconds since it was made.
 #[derive(Debug)]
@@ -154,4 +156,8 @@ pub fn settings_problems(
 ) -> Result<JsValue, JsError> {
     let values: BTreeMap<String, String> = serde_wasm_bindgen::from_value(values)?;
     plain(&Settings::read(&values, 0).err().unwrap_or_default())
+}
+
+fn plain(value: &impl Serialize) -> Result<JsValue, JsError> {
+    Ok(value.serialize(&serde_wasm_bindgen::Serializer::new())?)
 }

@@ -1,3 +1,6 @@
+/** Which way bytes go, seen from the client: requests go out, answers and pushes come in. */
+export type Direction = "out" | "in";
+
 /** How the sandbox's store behaves. */
 export type StoreMode = "works" | "fails-once" | "fails-once-but-keeps" | "fails" | "stalls";
 
@@ -55,4 +58,10 @@ export interface Setting {
   least: number;
   most: number;
   default: number;
+}
+
+/** What is wrong with what was typed. */
+export interface Problem {
+  field?: string;
+  message: string;
 }
