@@ -61,7 +61,8 @@ wasm-target: | needs-rust
 # The binary: the browser's module, the page that loads it, and the program that embeds the page.
 
 $(BINDINGS) &: $(RUST_SOURCES) | wasm-target
-	$(CARGO) build --locked -p chanwire-wasm -p chanwire-sandbox --lib --target wasm32-unknown-unknown --profile wasm
+	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS='-C target-feature=+simd128' \
+		$(CARGO) build --locked -p chanwire-wasm -p chanwire-sandbox --lib --target wasm32-unknown-unknown --profile wasm
 	$(CARGO) run --locked --quiet -p chanwire-bindgen -- $(WASM)/chanwire_wasm.wasm web/src/wasm
 	$(CARGO) run --locked --quiet -p chanwire-bindgen -- $(WASM)/chanwire_sandbox.wasm web/src/wasm
 	@touch $(BINDINGS)

@@ -112,6 +112,7 @@ export class Inspector {
   async ready() {
     await this.page.getByRole("button", { name: "Connect", exact: true }).waitFor();
     await this.page.locator(".status .version").waitFor({ state: "attached" });
+    await this.grid.waitFor();
   }
 
   async connect() {
@@ -172,6 +173,40 @@ export class Inspector {
   /** The number of rows that the grid says it has, its head not counted. */
   async rowCount() {
     return Number(await this.grid.getAttribute("aria-rowcount")) - 1;
+  }
+
+  /** Type a filter and wait until the list shows so many rows. */
+  async filter(text, shown) {
+    await this.page.getByRole("combobox", { name: "Filter" }).fill(text);
+    await this.shows(shown);
+  }
+
+  /** Wait until the list has so many rows and all of them were looked at. */
+  async shows(count) {
+    await this.until(
+      (wanted) =>
+        document.querySelector("#frames").getAttribute("aria-rowcount") === String(wanted + 1) &&
+        document.querySelector(".outcome progress") === null,
+      count,
+    );
+  }
+
+  /** Number of the selected row, 0 if none can be seen. */
+  async selected() {
+    const rows = this.grid.locator(".selected");
+    return (await rows.count()) === 1 ? Number(await rows.getAttribute("data-number")) : 0;
+  }
+
+  async untilSelected(number) {
+    await this.until(
+      (wanted) => document.querySelector("#frames .selected")?.dataset.number === String(wanted),
+      number,
+    );
+  }
+
+  /** Pixels from the window's upper edge to a row. */
+  async placeOf(number) {
+    return (await this.grid.locator(`[data-number="${number}"]`).boundingBox()).y;
   }
 
   /** Wait until `test` holds in the page. */

@@ -1,77 +1,22 @@
-//! The inspector's decoder and composer for the browser: `chanwire-inspect` behind JavaScript's types, and no logic of
+//! The inspector's engine and composer for the browser: `chanwire-inspect` behind JavaScript's types, and no logic of
 //! its own.
 //!
 //! Everything that leaves is a plain object of strings, numbers, booleans and arrays, as `types.d.ts` declares it.
 
+mod viewer;
+
 use std::collections::BTreeMap;
 
 use chanwire_inspect::{
-    Problem,
+    Direction, Listing, Problem,
     plan::{Faults, Step},
 };
 use serde::{Serialize, Serializer};
+pub use viewer::Viewer;
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = include_str!("types.d.ts");
-
-/// Both directions of one connection: decodes them and pairs answers with requests.
-#[derive(Debug)]
-#[wasm_bindgen]
-pub struct Conversation(chanwire_inspect::Conversation);
-
-#[wasm_bindgen]
-impl Conversation {
-    /// A connection that was just opened, to a server that reads payloads of at most so many bytes.
-    #[wasm_bindgen(constructor)]
-    #[must_use]
-    pub fn new(#[wasm_bindgen(js_name = maxPayload)] max_payload: Option<u32>) -> Self {
-        let max_payload = max_payload.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        Self(chanwire_inspect::Conversation::new(max_payload))
-    }
-
-    /// Takes the bytes of one read or write, at a time in milliseconds. Returns the rows that they complete.
-    ///
-    /// # Errors
-    ///
-    /// A direction that is neither `out` nor `in`.
-    #[wasm_bindgen(unchecked_return_type = "Row[]")]
-    pub fn feed(
-        &mut self,
-        #[wasm_bindgen(unchecked_param_type = "Direction")] direction: &str,
-        time: f64,
-        bytes: &[u8],
-    ) -> Result<JsValue, JsError> {
-        plain(&self.0.feed(parse(direction)?, time, bytes))
-    }
-
-    /// One direction has ended. Returns the rows that this completes.
-    ///
-    /// # Errors
-    ///
-    /// A direction that is neither `out` nor `in`.
-    #[wasm_bindgen(unchecked_return_type = "Row[]")]
-    pub fn finish(
-        &mut self,
-        #[wasm_bindgen(unchecked_param_type = "Direction")] direction: &str,
-        time: f64,
-    ) -> Result<JsValue, JsError> {
-        plain(&self.0.finish(parse(direction)?, time))
-    }
-
-    /// The frame that is still arriving in one direction, if any.
-    ///
-    /// # Errors
-    ///
-    /// A direction that is neither `out` nor `in`.
-    #[wasm_bindgen(unchecked_return_type = "PartialFrame | undefined")]
-    pub fn partial(
-        &self,
-        #[wasm_bindgen(unchecked_param_type = "Direction")] direction: &str,
-    ) -> Result<JsValue, JsError> {
-        plain(&self.0.partial(parse(direction)?))
-    }
-}
 
 /// A form for each command that there is.
 #[wasm_bindgen(unchecked_return_type = "CommandForm[]")]
@@ -127,6 +72,23 @@ pub fn check(bytes: &[u8]) -> Result<JsValue, JsError> {
     plain(&chanwire_inspect::check(bytes))
 }
 
+/// The parts of bytes that are one frame, as JSON; `null` if they are not.
+///
+/// # Errors
+///
+/// A direction that is neither `out` nor `in`.
+#[wasm_bindgen]
+pub fn describe(
+    #[wasm_bindgen(unchecked_param_type = "Direction")] direction: &str,
+    bytes: &[u8],
+) -> Result<String, JsError> {
+    let mut listing = Listing::new(parse(direction)?, Some(usize::MAX));
+    listing.feed(bytes);
+    let row = listing.next_row().filter(|row| row.span.len() == bytes.len() as u64);
+    let detail = row.as_ref().and_then(chanwire_inspect::detail);
+    serde_json::to_string(&detail).map_err(|error| JsError::new(&error.to_string()))
+}
+
 /// The version of this package.
 #[wasm_bindgen]
 #[must_use]
@@ -157,7 +119,7 @@ fn byte_array<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_bytes(bytes)
 }
 
-fn parse(direction: &str) -> Result<chanwire_inspect::Direction, JsError> {
+fn parse(direction: &str) -> Result<Direction, JsError> {
     direction.parse().map_err(|problem: String| JsError::new(&problem))
 }
 

@@ -3,38 +3,42 @@
 //! The page and the command line both show rows, so they say the same about the same bytes, and what they say is the
 //! decoder's own: nothing here parses the protocol a second time.
 //!
-//! - [`Listing`] reads one direction; [`Conversation`] reads both and pairs answers with their requests.
+//! - [`Capture`] holds what was recorded of many connections, in bounded memory, and pairs answers with their requests.
+//! - [`Listing`] reads one direction and holds nothing.
 //! - [`commands`], [`compose`], [`fill`] and [`check`] are for writing requests: the forms come from the tables that the
 //!   server checks with, and the server's own reading judges what was typed. [`plan`] says how they are sent.
 //! - [`sandbox`] is the whole server in memory, to try them on.
 //! - [`visible`] is for everything that a peer said: nothing in it can steer a terminal or mislead an eye.
-//!
-//! ```
-//! use chanwire_inspect::{Conversation, Direction};
-//!
-//! let mut conversation = Conversation::new(None);
-//! conversation.feed(Direction::Out, 0.0, b"LIST\r\n");
-//! let rows = conversation.feed(Direction::In, 2.5, b"OK\r\n{\"channels\": []}");
-//! assert_eq!((rows[0].summary.as_str(), rows[0].pair, rows[0].rtt), ("0 channels", Some(0), Some(2.5)));
-//! ```
 
+mod capture;
 mod compose;
-mod conversation;
+mod filter;
 mod guess;
 mod listing;
 pub mod plan;
 mod row;
 pub mod sandbox;
+mod statistics;
 mod summary;
 mod tree;
 mod typed;
+mod view;
+mod viewer;
 mod visible;
 
+pub use capture::{Arriving, Capture, Entry, Gap, MAX_OPEN_REQUESTS, ReadPart};
 pub use compose::{CommandField, CommandForm, Filled, Problem, ValueKind, check, commands, compose, fill};
-pub use conversation::{Conversation, MAX_OPEN_REQUESTS};
+pub use filter::{Completion, CompletionKind, Completions, Filter, MAX_LENGTH as MAX_FILTER, Mistake, complete};
 pub use guess::guess_direction;
 pub use listing::Listing;
-pub use row::{Direction, Fault, Field, FieldKind, Partial, Row, RowKind};
+pub use row::{Direction, Fault, Field, FieldKind, Row, RowKind};
+pub(crate) use statistics::Statistics;
+pub use statistics::{StatisticsGroup, StatisticsRow, Timeline};
 pub use summary::MAX_SUMMARY;
 pub use tree::{MAX_FIELDS, MAX_TEXT};
+pub use view::View;
+pub use viewer::{
+    ArrivingFrame, Detail, FieldDetail, ListRow, Located, ReadRegion, Region, Scanning, ShownFrame, Status, Step,
+    StreamPiece, Viewer, detail,
+};
 pub use visible::visible;

@@ -74,7 +74,7 @@ impl fmt::Write for Line {
 }
 
 /// Whether a character is a control, a separator of lines, or one that reorders text or takes no room in it.
-fn is_hidden(char: char) -> bool {
+pub(crate) fn is_hidden(char: char) -> bool {
     char.is_control()
         || matches!(char,
             // Soft hyphen, Arabic letter mark, Hangul and Mongolian fillers.

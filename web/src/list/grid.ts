@@ -127,7 +127,7 @@ export function cells(row: ListRow): readonly string[] {
   const traffic = row.kind !== "note" && row.kind !== "gap";
   const answered = row.direction === "out" && row.pair !== undefined;
   return [
-    row.marked ? `◆ ${row.number}` : String(row.number),
+    row.marked ? `◆${row.number}` : String(row.number),
     seconds(row.time),
     row.delta === undefined ? "" : delta(row.delta),
     `#${row.connection}`,

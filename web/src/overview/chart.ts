@@ -120,14 +120,18 @@ export class TimelineChart {
           ticks: { show: false },
           values: (_, ticks) => ticks.map((tick) => `${tick} s`),
         },
-        { ...quiet, size: 58, values: (_, ticks) => ticks.map((tick) => perSecond(tick)) },
+        {
+          ...quiet,
+          size: 58,
+          values: (_, ticks) => ticks.map((tick) => (tick === 0 ? "" : perSecond(tick))),
+        },
         {
           ...quiet,
           side: 1,
           scale: "trip",
           size: 62,
           stroke: colour("--literal"),
-          values: (_, ticks) => ticks.map((tick) => roundTrip(tick)),
+          values: (_, ticks) => ticks.map((tick) => (tick === 0 ? "" : roundTrip(tick))),
         },
       ],
       series: [
@@ -138,9 +142,9 @@ export class TimelineChart {
           label: "p99",
           scale: "trip",
           stroke: colour("--literal"),
-          width: 1.5,
+          width: 1,
           spanGaps: true,
-          points: { show: true, size: 3, fill: colour("--literal") },
+          points: { show: true, size: 3, width: 0, fill: colour("--literal") },
         },
       ],
       cursor: {
