@@ -11,6 +11,7 @@ import App from "./App.svelte";
 import { Draft } from "./compose/draft.svelte";
 import workerAddress from "./decode/worker?worker&url";
 import { SandboxControl } from "./sandbox/control.svelte";
+import { LateWorker } from "./sandbox/late";
 import sandboxAddress from "./sandbox/worker?worker&url";
 import { Access } from "./state/access.svelte";
 import { Inspector } from "./state/inspector.svelte";
@@ -45,7 +46,11 @@ const inspector = new Inspector(start(workerAddress));
 const access = new Access(inspector, () => new WebSocket(bridge));
 // A question that the worker could not answer is a mistake of ours; it must not pass in silence.
 addEventListener("unhandledrejection", ({ reason }) => inspector.tell(`Something went wrong: ${String(reason)}`));
-const sandbox = new SandboxControl(new LateWorker(() => start(sandboxAddress)));
+const sandboxWorker = new LateWorker(() => start(sandboxAddress));
+const sandbox = new SandboxControl(sandboxWorker);
+// It is there when the server is not; but first comes what is needed at once.
+const idle = globalThis.requestIdleCallback ?? ((run: () => void) => setTimeout(run, 2000));
+idle(() => sandboxWorker.load());
 inspector.choices = [
   {
     kind: "bridge",
