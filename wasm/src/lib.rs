@@ -8,7 +8,7 @@ mod viewer;
 use std::collections::BTreeMap;
 
 use chanwire_inspect::{
-    Direction, Listing, Problem,
+    Direction, Problem,
     plan::{Faults, Step},
 };
 use serde::{Serialize, Serializer};
@@ -70,23 +70,6 @@ pub fn plan(
 #[wasm_bindgen(unchecked_return_type = "Row[]")]
 pub fn check(bytes: &[u8]) -> Result<JsValue, JsError> {
     plain(&chanwire_inspect::check(bytes))
-}
-
-/// The parts of bytes that are one frame, as JSON; `null` if they are not.
-///
-/// # Errors
-///
-/// A direction that is neither `out` nor `in`.
-#[wasm_bindgen]
-pub fn describe(
-    #[wasm_bindgen(unchecked_param_type = "Direction")] direction: &str,
-    bytes: &[u8],
-) -> Result<String, JsError> {
-    let mut listing = Listing::new(parse(direction)?, Some(usize::MAX));
-    listing.feed(bytes);
-    let row = listing.next_row().filter(|row| row.span.len() == bytes.len() as u64);
-    let detail = row.as_ref().and_then(chanwire_inspect::detail);
-    serde_json::to_string(&detail).map_err(|error| JsError::new(&error.to_string()))
 }
 
 /// The version of this package.

@@ -106,14 +106,14 @@ function fieldNodes(fields: readonly FieldDetail[], omitted: number, path: strin
   const nodes = fields.map((field, i): TreeNode => {
     const id = `${path}/${i}`;
     const container = field.kind === "object" || field.kind === "array";
-    const size = field.children.length + field.omitted;
+    const size = field.children.length;
     return {
       id,
       label: field.key ? field.name : `[${i}]`,
       value: container ? plural(size, field.kind === "array" ? "element" : "field") : field.text,
       tone: container ? "plain" : toneOf(field.kind),
       range: { start: field.key?.start ?? field.value.start, end: field.value.end },
-      children: fieldNodes(field.children, field.omitted, id),
+      children: fieldNodes(field.children, 0, id),
     };
   });
   if (omitted > 0) {

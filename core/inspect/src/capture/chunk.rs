@@ -42,9 +42,9 @@ impl Extra {
 
 /// Where a read begins in a row that several reads brought.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct ReadMark {
-    pub(super) offset: u32,
-    pub(super) time: f64,
+pub(crate) struct ReadMark {
+    pub(crate) offset: u32,
+    pub(crate) time: f64,
 }
 
 /// Rows one after the other, their columns, and their bytes one after the other.

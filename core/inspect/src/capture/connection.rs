@@ -78,6 +78,12 @@ impl Connection {
         (out.max(r#in) > 0).then_some(if out > r#in { Direction::Out } else { Direction::In })
     }
 
+    /// A row's position, as it is kept.
+    pub(super) fn offset(&mut self, direction: Direction, row: u64, position: u64) -> u32 {
+        let [out, r#in] = &mut self.bases;
+        offset(if direction == Direction::Out { out } else { r#in }, row, position)
+    }
+
     /// Where the positions of a row's direction are counted from.
     pub(super) fn base_of(&self, entry: &Entry<'_>) -> u64 {
         let [out, r#in] = &self.bases;
@@ -196,26 +202,18 @@ impl Sink<'_> {
             connection: self.connection,
             time: self.time,
             flags: verdict.flags,
-            start: self.offset(number, start),
+            start: offset(self.bases, number, start),
             word: verdict.word,
             bytes,
             reads,
             error: verdict.error,
             extra: verdict.extra,
-            answers: verdict.answers,
+            answers: verdict.answers.map(|(request, _)| request),
+            rtt: verdict.answers.map(|(_, rtt)| rtt),
         };
         self.store.statistics_mut().take(verdict.kind, bytes.len(), verdict.flags.bad());
         self.store.add(row);
         *self.last_row = number;
-    }
-
-    /// A position in 32 bits, from a base that is found again by the row's number.
-    fn offset(&mut self, row: u64, position: u64) -> u32 {
-        let base = self.bases.last().map_or(0, |(_, base)| *base);
-        u32::try_from(position - base).unwrap_or_else(|_| {
-            self.bases.push((row, position));
-            0
-        })
     }
 
     fn verdict(&self, kind: RowKind, word: Word, counted: Kind) -> Verdict<'static> {
@@ -291,8 +289,21 @@ impl Sink<'_> {
     }
 }
 
+/// A position in 32 bits, from a base that is found again by the row's number.
+fn offset(bases: &mut Vec<(u64, u64)>, row: u64, position: u64) -> u32 {
+    let base = bases.last().map_or(0, |(_, base)| *base);
+    let offset = position.checked_sub(base).and_then(|offset| u32::try_from(offset).ok());
+    offset.unwrap_or_else(|| {
+        bases.push((row, position));
+        0
+    })
+}
+
 /// Whether an answer is right, and the error that it is.
-fn read_answer(frame: &Frame<'_, Status>, asked: Option<Command>) -> Result<Option<wire::ErrorResponse>, ()> {
+pub(super) fn read_answer(
+    frame: &Frame<'_, Status>,
+    asked: Option<Command>,
+) -> Result<Option<wire::ErrorResponse>, ()> {
     let command = match (asked, frame.head) {
         (Some(command), _) => command,
         // An error's fields are the same whatever was asked.

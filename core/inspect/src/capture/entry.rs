@@ -202,6 +202,13 @@ impl<'a> Entry<'a> {
         parts.collect()
     }
 
+    /// Whether a read begins at its first byte, whether one ends with its last, and where each begins in it and when it
+    /// came, unless one brought it at the row's own time.
+    pub(crate) fn read_marks(&self) -> (bool, bool, &'a [ReadMark]) {
+        let marks = self.chunk.reads(self.place).unwrap_or_default();
+        (self.flags.has(BEGINS), self.flags.has(ENDS), marks)
+    }
+
     /// Where its first byte stands, from where its connection counts.
     pub(super) fn offset(&self) -> u64 {
         self.cells.start.into()
@@ -223,7 +230,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    fn row(&self, with_fields: bool) -> Row {
+    pub(crate) fn row(&self, with_fields: bool) -> Row {
         let row = match self.kind() {
             RowKind::Frame => {
                 let mut listing = Listing::new(self.direction(), Some(usize::MAX));

@@ -4,6 +4,7 @@ mod chunk;
 mod connection;
 mod entry;
 mod pairing;
+mod restored;
 mod store;
 mod stream;
 mod words;
@@ -17,6 +18,7 @@ pub(crate) use chunk::Chunk;
 use connection::{Connection, Recording};
 pub use entry::{Entry, ReadPart};
 pub use pairing::MAX_OPEN_REQUESTS;
+pub use restored::Restored;
 use store::Store;
 
 /// Rows and bytes of all connections: what the inspector shows, searches and exports.
@@ -140,6 +142,11 @@ impl Capture {
             recording.end(Direction::Out, time);
             recording.end(Direction::In, time);
         });
+        self.close_silently(connection);
+    }
+
+    /// Nothing more is recorded of the connection. What is arriving is forgotten.
+    pub(crate) fn close_silently(&mut self, connection: u32) {
         if let Some(closed) = self.connections.get_mut(&connection) {
             self.pending -= closed.memory();
             closed.close();
@@ -199,6 +206,12 @@ impl Capture {
     #[must_use]
     pub const fn bad(&self) -> u64 {
         self.store.bad()
+    }
+
+    /// How many bad rows there ever were.
+    #[must_use]
+    pub const fn bad_seen(&self) -> u64 {
+        self.store.bad_seen()
     }
 
     /// The memory in use, in bytes.

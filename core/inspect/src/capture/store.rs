@@ -36,6 +36,7 @@ pub(crate) struct Store {
     cleared: u64,
     clears: u64,
     bad: u64,
+    bad_seen: u64,
     last_time: Option<f64>,
     errors: Vec<String>,
     statistics: Statistics,
@@ -55,8 +56,10 @@ pub(super) struct NewRow<'a> {
     /// The name of what is wrong.
     pub(super) error: Option<&'a str>,
     pub(super) extra: Option<Extra>,
-    /// The request that this answers, and after how many milliseconds.
-    pub(super) answers: Option<(u64, f64)>,
+    /// The request that this answers.
+    pub(super) answers: Option<u64>,
+    /// Of an answer, its round trip.
+    pub(super) rtt: Option<f64>,
 }
 
 impl Store {
@@ -69,6 +72,7 @@ impl Store {
             cleared: 1,
             clears: 0,
             bad: 0,
+            bad_seen: 0,
             last_time: None,
             errors: Vec::new(),
             statistics: Statistics::default(),
@@ -102,6 +106,10 @@ impl Store {
 
     pub(super) const fn bad(&self) -> u64 {
         self.bad
+    }
+
+    pub(super) const fn bad_seen(&self) -> u64 {
+        self.bad_seen
     }
 
     pub(super) const fn statistics(&self) -> &Statistics {
@@ -159,16 +167,13 @@ impl Store {
         if row.extra.is_some() {
             flags = flags.with_extra();
         }
-        let (pair, rtt) = match row.answers {
-            None => (0, f64::NAN),
-            Some((request, rtt)) => (self.link(request, number), rtt),
-        };
+        let pair = row.answers.map_or(0, |request| self.link(request, number));
         let cells = Cells {
             time: row.time,
             start: row.start,
             connection: row.connection,
             pair,
-            rtt: rtt as f32,
+            rtt: row.rtt.map_or(f32::NAN, |rtt| rtt as f32),
             flags: flags.bits(),
             head: row.word.code(),
             error,
@@ -183,8 +188,9 @@ impl Store {
         }
         self.end += 1;
         self.bad += u64::from(flags.bad());
+        self.bad_seen += u64::from(flags.bad());
         self.last_time = Some(row.time);
-        self.times.take(row.time, flags.bad(), row.answers.map(|(_, rtt)| rtt));
+        self.times.take(row.time, flags.bad(), row.rtt);
         number
     }
 
@@ -215,6 +221,7 @@ impl Store {
             error: None,
             extra: Some(extra),
             answers: None,
+            rtt: None,
         })
     }
 

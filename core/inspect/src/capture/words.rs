@@ -31,6 +31,11 @@ impl Word {
         Self::all().nth(code.into()).unwrap_or(Self::Other)
     }
 
+    /// Why bytes are skipped, as it is shown.
+    pub(super) fn skipped(text: &str) -> Option<Self> {
+        SKIPPED.map(Self::Skipped).into_iter().find(|word| word.text() == Some(text))
+    }
+
     /// As it is shown; `None` where it is written beside the row.
     pub(super) fn text(self) -> Option<&'static str> {
         match self {

@@ -47,6 +47,8 @@ pub(crate) enum Kind {
     Push,
     Fault,
     Skipped,
+    /// What has no bytes is not counted.
+    Note,
 }
 
 impl Statistics {
@@ -83,6 +85,7 @@ impl Statistics {
             Kind::Push => Some(&mut self.pushes),
             Kind::Fault => Some(&mut self.faults),
             Kind::Skipped => Some(&mut self.skipped),
+            Kind::Note => None,
         }
     }
 

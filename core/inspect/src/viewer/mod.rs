@@ -4,7 +4,10 @@ mod detail;
 mod shown;
 mod steps;
 
-use std::collections::BTreeSet;
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, VecDeque},
+};
 
 use crate::{Capture, Filter, Mistake, StatisticsRow, View};
 pub use detail::{Detail, FieldDetail, Region, detail};
@@ -23,6 +26,8 @@ pub struct Viewer {
     /// The rows of the view that the highlight matches.
     highlighted: View,
     marks: BTreeSet<u64>,
+    /// Of large frames that were shown, the newest first.
+    large_summaries: RefCell<VecDeque<(u64, String)>>,
 }
 
 impl Viewer {
@@ -35,6 +40,7 @@ impl Viewer {
             highlight: None,
             highlighted: View::new(),
             marks: BTreeSet::new(),
+            large_summaries: RefCell::default(),
         }
     }
 

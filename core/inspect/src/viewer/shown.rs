@@ -120,6 +120,8 @@ pub struct Status {
     pub dropped: u64,
     /// See [`Capture::bad`](crate::Capture::bad).
     pub bad: u64,
+    /// See [`Capture::bad_seen`](crate::Capture::bad_seen).
+    pub bad_seen: u64,
     /// See [`View::scanning`](crate::View::scanning).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scanning: Option<Scanning>,
@@ -149,6 +151,12 @@ const MOST_ARRIVING: usize = 100;
 /// How many bytes of each.
 const FIRST_BYTES: usize = 24;
 
+/// A frame of so many bytes takes long to read.
+const LARGE: usize = 16 << 10;
+
+/// How many summaries of such frames are remembered: more than a list shows at one time.
+const MOST_LARGE: usize = 256;
+
 impl Viewer {
     /// How things stand.
     #[must_use]
@@ -171,6 +179,7 @@ impl Viewer {
             captured: capture.end_number(),
             dropped: capture.dropped(),
             bad: capture.bad(),
+            bad_seen: capture.bad_seen(),
             scanning: view.scanning(capture).map(|(done, total)| Scanning { done, total }),
             highlights: self.highlight.as_ref().map(|_| self.highlighted.end() - self.highlighted.begin()),
             memory: capture.memory() + view.memory() + self.highlighted.memory(),
@@ -210,8 +219,23 @@ impl Viewer {
             rtt: entry.rtt(),
             pair: entry.pair(),
             length: entry.length(),
-            summary: entry.summary(),
+            summary: self.summary(entry),
         }
+    }
+
+    /// A row's summary; that of a large frame, which takes long to read, is remembered.
+    fn summary(&self, entry: &Entry<'_>) -> String {
+        if entry.length() < LARGE {
+            return entry.summary();
+        }
+        let mut known = self.large_summaries.borrow_mut();
+        if let Some((_, summary)) = known.iter().find(|(number, _)| *number == entry.number()) {
+            return summary.clone();
+        }
+        let summary = entry.summary();
+        known.truncate(MOST_LARGE - 1);
+        known.push_front((entry.number(), summary.clone()));
+        summary
     }
 
     /// The row with this number as the list shows it, or would.
