@@ -45,7 +45,9 @@ bridge.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 const inspector = new Inspector(start(workerAddress));
 const access = new Access(inspector, () => new WebSocket(bridge));
 // A question that the worker could not answer is a mistake of ours; it must not pass in silence.
-addEventListener("unhandledrejection", ({ reason }) => inspector.tell(`Something went wrong: ${String(reason)}`));
+addEventListener("unhandledrejection", ({ reason }) =>
+  inspector.tell(`Something went wrong: ${String(reason)}`),
+);
 const sandboxWorker = new LateWorker(() => start(sandboxAddress));
 const sandbox = new SandboxControl(sandboxWorker);
 // It is there when the server is not; but first comes what is needed at once.

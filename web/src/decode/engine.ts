@@ -17,7 +17,10 @@ import type {
 } from "./messages";
 
 /** What the engine needs of the wasm module. */
-export type Module = Pick<typeof Wasm, "Viewer" | "check" | "commands" | "compose" | "fill" | "plan" | "version">;
+export type Module = Pick<
+  typeof Wasm,
+  "Viewer" | "check" | "commands" | "compose" | "fill" | "plan" | "version"
+>;
 
 export interface Surroundings {
   post(message: FromWorker, transfer: Transferable[]): void;

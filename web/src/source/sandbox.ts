@@ -1,6 +1,13 @@
 /** The sandbox: the whole server in a worker of the page, with clients that are played here. */
 
-import type { FromSandbox, SandboxEvent, SandboxState, Scenario, Setting, ToSandbox } from "../sandbox/messages";
+import type {
+  FromSandbox,
+  SandboxEvent,
+  SandboxState,
+  Scenario,
+  Setting,
+  ToSandbox,
+} from "../sandbox/messages";
 import type { Accept, Link, LinkEvents, Source, Step, Target } from "./source";
 
 /** What is needed of the sandbox's `Worker`. */
@@ -139,7 +146,8 @@ export class SandboxSource implements Source {
         if (client === undefined) return;
         client.connection = message.connection;
         this.#clients.set(message.connection, client);
-        if (client.state === "closed") this.#worker.postMessage({ type: "close", connection: message.connection });
+        if (client.state === "closed")
+          this.#worker.postMessage({ type: "close", connection: message.connection });
         return;
       }
       case "refused": {
