@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chanwire_inspect::{
-    Conversation, Direction, Row,
+    Capture, Direction, Row,
     plan::Step,
     sandbox::{ADDRESS, Event, Happening, Sandbox, Scenario, Settings, StoreMode, scenarios},
 };
@@ -55,17 +55,17 @@ fn reads(events: &[Event], client: u32, which: Direction) -> Vec<&[u8]> {
 
 /// What the inspector makes of a play.
 fn rows(events: &[Event]) -> Vec<Row> {
-    let mut conversations: BTreeMap<u32, Conversation> = BTreeMap::new();
-    let mut rows = Vec::new();
+    let mut capture = Capture::new(64 << 20);
     for Event { time, connection, event } in events {
-        let conversation = conversations.entry(*connection).or_insert_with(|| Conversation::new(None));
+        let time = *time as f64;
         match event {
-            Happening::Bytes { direction, bytes } => rows.extend(conversation.feed(*direction, *time as f64, bytes)),
-            Happening::Ended { direction } => rows.extend(conversation.finish(*direction, *time as f64)),
-            Happening::Opened { .. } | Happening::Closed { .. } => {}
+            Happening::Opened { local, .. } => capture.open(*connection, local),
+            Happening::Bytes { direction, bytes } => capture.bytes(*connection, *direction, time, bytes),
+            Happening::Ended { direction } => capture.end(*connection, *direction, time),
+            Happening::Closed { .. } => {}
         }
     }
-    rows
+    (capture.first()..).map_while(|number| capture.describe(number)).collect()
 }
 
 fn played(scenario: &Scenario, seed: u64) -> Vec<Event> {
