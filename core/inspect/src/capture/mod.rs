@@ -176,6 +176,10 @@ impl Capture {
     pub fn clear(&mut self) {
         self.store.clear();
         self.forget();
+        if self.connections.is_empty() {
+            // What comes next may count its times from elsewhere.
+            self.clock = Clock::default();
+        }
     }
 
     /// Number of the oldest row that is held.
