@@ -26,12 +26,17 @@ export type Module = Pick<
 export interface Surroundings {
   post(message: FromWorker, transfer: Transferable[]): void;
   later(run: () => void, ms: number): void;
-  /** Milliseconds. */
+  /** Milliseconds from any origin. */
   now(): number;
+  /** Milliseconds since 1970. */
+  wall(): number;
 }
 
 /** Changes are told at the latest after this time. */
 const FLUSH_MS = 16;
+
+/** So long a filter works through what is held before messages are looked at again. */
+const SLICE_MS = 10;
 
 /** The rate is measured over this time. */
 const RATE_MS = 1000;
@@ -65,6 +70,8 @@ export class Engine {
   #scheduled = false;
   #told = { captured: 1, bad: 0 };
   #rate = new Rate();
+  /** When the first event came, in milliseconds since 1970. */
+  #origin: number | undefined;
 
   constructor(wasm: Module, around: Surroundings) {
     this.#wasm = wasm;
@@ -75,6 +82,7 @@ export class Engine {
 
   handle(message: ToWorker): void {
     const viewer = this.#viewer;
+    if ("time" in message) this.#origin ??= this.#around.wall();
     switch (message.type) {
       case "open":
         viewer.open(message.connection, message.label);
@@ -127,7 +135,10 @@ export class Engine {
 
   /** Tell what has changed, and go on with what is not done. */
   flush(): void {
-    const more = this.#viewer.advance();
+    // A filter that works through what is held must not keep messages waiting.
+    const until = this.#around.now() + SLICE_MS;
+    let more = this.#viewer.advance();
+    while (more && this.#around.now() < until) more = this.#viewer.advance();
     const status = this.#postStatus();
     this.#postWindow(false, status);
     if (more) this.#schedule(0);
@@ -269,6 +280,16 @@ export class Engine {
         return JSON.parse(this.#wasm.preview((ask as Questions["preview"]["ask"]).bytes)) as CapturePreview;
       case "import":
         return this.#import(ask as Questions["import"]["ask"]);
+      case "export": {
+        const { format, scope, connection, direction, cursor } = ask as Questions["export"]["ask"];
+        const row = typeof scope === "object" ? scope.number : undefined;
+        const view = scope === "view";
+        const part = viewer.export(format, row, view, connection, direction, this.#origin ?? 0, cursor);
+        const { name, next } = part;
+        const bytes = part.bytes() as Uint8Array<ArrayBuffer>;
+        part.free();
+        return { name, bytes, ...(next !== undefined && { next }) };
+      }
       case "fill":
         return this.#wasm.fill((ask as Questions["fill"]["ask"]).bytes);
       case "compose": {
