@@ -205,6 +205,7 @@ export class Engine {
   #import(ask: Questions["import"]["ask"]): Questions["import"]["answer"] {
     if (ask.step === "begin") {
       this.#importer?.free();
+      this.#origin = undefined;
       this.#importer = new this.#wasm.Importer(ask.everything, ask.direction, ask.before);
       return {};
     }
@@ -213,6 +214,7 @@ export class Engine {
     const answer =
       ask.step === "bytes" ? importer.feed(ask.bytes, this.#viewer) : importer.finish(this.#viewer);
     const told = JSON.parse(answer) as Questions["import"]["answer"];
+    this.#origin ??= importer.origin(this.#viewer);
     if (ask.step === "end" || told.error !== undefined) {
       importer.free();
       this.#importer = undefined;

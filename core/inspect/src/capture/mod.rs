@@ -182,6 +182,12 @@ impl Capture {
         }
     }
 
+    /// The time of the first event, from which rows count, as it was told.
+    #[must_use]
+    pub const fn origin(&self) -> Option<f64> {
+        self.clock.origin
+    }
+
     /// Number of the oldest row that is held.
     #[must_use]
     pub fn first(&self) -> u64 {
