@@ -73,7 +73,7 @@ export async function startTap(server, args = []) {
   const to = `127.0.0.1:${server.port}`;
   const { found, stop } = await start(
     ["tap", "--listen", "127.0.0.1:0", "--to", to, ...args],
-    [/tapping on (\S+:\d+)/, PAGE],
+    [/listening on (\S+:\d+)/, PAGE],
   );
   return { page: found[1], port: portOf(found[0]), stop };
 }
