@@ -96,6 +96,7 @@ pub(crate) async fn run(
                 Effect::Finish { connection } => mailboxes.put(connection, Mail::Finish),
             }
         }
+        mailboxes.wake();
     }
 }
 
@@ -135,25 +136,35 @@ fn tell(hub: &mut Hub, mailboxes: &mut Mailboxes, input: Input, now: Moment) -> 
 #[derive(Default)]
 struct Mailboxes {
     open: HashMap<ConnectionId, Arc<Mailbox>>,
+    /// Whose readers are to be woken: a commit answers many requests of one connection, and a reader that is woken by
+    /// the first of the answers writes it alone.
+    to_wake: Vec<Arc<Mailbox>>,
     stopping: bool,
 }
 
 impl Mailboxes {
     fn add(&mut self, id: ConnectionId, mailbox: Arc<Mailbox>) {
-        if self.stopping {
-            mailbox.put(Mail::Stop);
-        }
         self.open.insert(id, mailbox);
+        if self.stopping {
+            self.put(id, Mail::Stop);
+        }
     }
 
-    fn put(&self, id: ConnectionId, mail: Mail) {
-        if let Some(mailbox) = self.open.get(&id) {
-            mailbox.put(mail);
+    fn put(&mut self, id: ConnectionId, mail: Mail) {
+        if let Some(mailbox) = self.open.get(&id)
+            && mailbox.put(mail)
+        {
+            self.to_wake.push(mailbox.clone());
         }
     }
 
     fn stop(&mut self) {
         self.stopping = true;
-        self.open.values().for_each(|mailbox| mailbox.put(Mail::Stop));
+        let stopped = self.open.values().filter(|mailbox| mailbox.put(Mail::Stop));
+        self.to_wake.extend(stopped.cloned());
+    }
+
+    fn wake(&mut self) {
+        self.to_wake.drain(..).for_each(|mailbox| mailbox.wake());
     }
 }
