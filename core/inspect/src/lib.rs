@@ -33,4 +33,4 @@ pub use listing::Listing;
 pub use row::{Direction, Fault, Field, FieldKind, Partial, Row, RowKind};
 pub use summary::MAX_SUMMARY;
 pub use tree::{MAX_FIELDS, MAX_TEXT};
-pub use visible::visible;
+pub use visible::{readable, visible};
