@@ -71,6 +71,12 @@ pub(crate) async fn run(
                 if count == 0 {
                     return;
                 }
+                // The runtime runs this task right after the first that has told it something. The others that are
+                // ready now are to be heard too before a commit is put together: a sync costs as much as many messages.
+                tokio::task::yield_now().await;
+                while batch.len() < BATCH && let Ok(input) = inputs.try_recv() {
+                    batch.push(input);
+                }
             }
             () = until(lease_end) => {}
         }
@@ -98,6 +104,8 @@ pub(crate) async fn run(
         }
         mailboxes.wake();
     }
+    let (connections, joins) = (hub.connections(), hub.joins());
+    tracing::debug!(connections, joins, mailboxes = mailboxes.open.len(), "what the hub still knows of when it stops");
 }
 
 async fn until(deadline: Option<tokio::time::Instant>) {
