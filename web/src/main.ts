@@ -39,7 +39,9 @@ bridge.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 const inspector = new Inspector(new Worker(workerUrl(), { type: "module" }));
 const access = new Access(inspector, () => new WebSocket(bridge));
 // A question that the worker could not answer is a mistake of ours; it must not pass in silence.
-addEventListener("unhandledrejection", ({ reason }) => inspector.tell(`Something went wrong: ${String(reason)}`));
+addEventListener("unhandledrejection", ({ reason }) =>
+  inspector.tell(`Something went wrong: ${String(reason)}`),
+);
 const target = document.getElementById("app");
 if (target === null) throw new Error("The page has no element #app");
 // A link is read before the token is taken, which clears the address.
