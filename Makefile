@@ -7,8 +7,8 @@ SHELL := /bin/bash
 
 CARGO ?= cargo
 BINARY := target/release/chanwire
-WASM := target/wasm32-unknown-unknown/wasm/chanwire_wasm.wasm
-BINDINGS := web/src/wasm/chanwire_wasm_bg.wasm
+WASM := target/wasm32-unknown-unknown/wasm
+BINDINGS := web/src/wasm/chanwire_wasm_bg.wasm web/src/wasm/chanwire_sandbox_bg.wasm
 PAGE := web/dist/index.html
 # The page's packages are there when npm has written this file after the lock file changed.
 WEB_PACKAGES := web/node_modules/.package-lock.json
@@ -60,11 +60,12 @@ wasm-target: | needs-rust
 
 # The binary: the browser's module, the page that loads it, and the program that embeds the page.
 
-$(BINDINGS): $(RUST_SOURCES) | wasm-target
+$(BINDINGS) &: $(RUST_SOURCES) | wasm-target
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS='-C target-feature=+simd128' \
-		$(CARGO) build --locked -p chanwire-wasm --lib --target wasm32-unknown-unknown --profile wasm
-	$(CARGO) run --locked --quiet -p chanwire-bindgen -- $(WASM) web/src/wasm
-	@touch $@
+		$(CARGO) build --locked -p chanwire-wasm -p chanwire-sandbox --lib --target wasm32-unknown-unknown --profile wasm
+	$(CARGO) run --locked --quiet -p chanwire-bindgen -- $(WASM)/chanwire_wasm.wasm web/src/wasm
+	$(CARGO) run --locked --quiet -p chanwire-bindgen -- $(WASM)/chanwire_sandbox.wasm web/src/wasm
+	@touch $(BINDINGS)
 
 $(WEB_PACKAGES): web/package.json web/package-lock.json | needs-node
 	cd web && npm ci --ignore-scripts --no-audit --no-fund

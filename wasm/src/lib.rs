@@ -7,7 +7,10 @@ mod viewer;
 
 use std::collections::BTreeMap;
 
-use chanwire_inspect::{Direction, Listing, Problem};
+use chanwire_inspect::{
+    Direction, Problem,
+    plan::{Faults, Step},
+};
 use serde::{Serialize, Serializer};
 pub use viewer::Viewer;
 use wasm_bindgen::prelude::*;
@@ -39,27 +42,34 @@ pub fn compose(
     })
 }
 
+/// The form that composes exactly these bytes, if there is one.
+#[wasm_bindgen(unchecked_return_type = "Filled | undefined")]
+pub fn fill(bytes: &[u8]) -> Result<JsValue, JsError> {
+    plain(&chanwire_inspect::fill(bytes))
+}
+
+/// The steps by which these bytes are sent with what was typed into each field of the fault plan.
+///
+/// # Errors
+///
+/// Values that are no object of strings.
+#[wasm_bindgen(unchecked_return_type = "Planned")]
+pub fn plan(
+    bytes: &[u8],
+    #[wasm_bindgen(unchecked_param_type = "Record<string, string>")] faults: JsValue,
+) -> Result<JsValue, JsError> {
+    let typed: BTreeMap<String, String> = serde_wasm_bindgen::from_value(faults)?;
+    let steps = Faults::read(&typed).and_then(|faults| faults.steps(bytes).map_err(|problem| vec![problem]));
+    plain(&match steps {
+        Ok(steps) => Planned::Steps { steps },
+        Err(problems) => Planned::Problems { problems },
+    })
+}
+
 /// What the server would say of these bytes, were they all that a connection sends.
 #[wasm_bindgen(unchecked_return_type = "Row[]")]
 pub fn check(bytes: &[u8]) -> Result<JsValue, JsError> {
     plain(&chanwire_inspect::check(bytes))
-}
-
-/// The parts of bytes that are one frame, as JSON; `null` if they are not.
-///
-/// # Errors
-///
-/// A direction that is neither `out` nor `in`.
-#[wasm_bindgen]
-pub fn describe(
-    #[wasm_bindgen(unchecked_param_type = "Direction")] direction: &str,
-    bytes: &[u8],
-) -> Result<String, JsError> {
-    let mut listing = Listing::new(parse(direction)?, Some(usize::MAX));
-    listing.feed(bytes);
-    let row = listing.next_row().filter(|row| row.span.len() == bytes.len() as u64);
-    let detail = row.as_ref().and_then(chanwire_inspect::detail);
-    serde_json::to_string(&detail).map_err(|error| JsError::new(&error.to_string()))
 }
 
 /// The version of this package.
@@ -79,6 +89,13 @@ enum Composed {
     Problems {
         problems: Vec<Problem>,
     },
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Planned {
+    Steps { steps: Vec<Step> },
+    Problems { problems: Vec<Problem> },
 }
 
 fn byte_array<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {

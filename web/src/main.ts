@@ -6,9 +6,13 @@ import "./styles/overview.css";
 import "./styles/list.css";
 import "./styles/frame.css";
 import "./styles/compose.css";
+import "./styles/sandbox.css";
 import App from "./App.svelte";
 import { Draft } from "./compose/draft.svelte";
 import workerAddress from "./decode/worker?worker&url";
+import { SandboxControl } from "./sandbox/control.svelte";
+import { LateWorker } from "./sandbox/late";
+import sandboxAddress from "./sandbox/worker?worker&url";
 import { Access } from "./state/access.svelte";
 import { Inspector } from "./state/inspector.svelte";
 import { parseLink } from "./text/link";
@@ -20,32 +24,60 @@ interface TrustedTypes {
   ): { createScriptURL(url: string): unknown };
 }
 
-/** The only script address that the page ever makes is its own worker's. */
-function workerUrl(): URL {
-  const url = new URL(workerAddress, import.meta.url);
-  const { trustedTypes } = globalThis as { trustedTypes?: TrustedTypes };
-  const policy = trustedTypes?.createPolicy("chanwire", {
-    createScriptURL: (asked) => {
-      if (asked !== url.href) throw new TypeError("Only the decoder's worker may be started");
-      return asked;
-    },
-  });
-  return (policy?.createScriptURL(url.href) ?? url) as URL;
+/** The only script addresses that the page ever makes are its own workers'. */
+const addresses = [workerAddress, sandboxAddress].map((address) => new URL(address, import.meta.url).href);
+const { trustedTypes } = globalThis as { trustedTypes?: TrustedTypes };
+const policy = trustedTypes?.createPolicy("chanwire", {
+  createScriptURL: (asked) => {
+    if (!addresses.includes(asked)) throw new TypeError("Only the page's own workers may be started");
+    return asked;
+  },
+});
+
+function start(address: string): Worker {
+  const { href } = new URL(address, import.meta.url);
+  return new Worker((policy?.createScriptURL(href) ?? href) as string, { type: "module" });
 }
 
 const bridge = new URL("/bridge", location.href);
 bridge.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 
-const inspector = new Inspector(new Worker(workerUrl(), { type: "module" }));
+const inspector = new Inspector(start(workerAddress));
 const access = new Access(inspector, () => new WebSocket(bridge));
 // A question that the worker could not answer is a mistake of ours; it must not pass in silence.
 addEventListener("unhandledrejection", ({ reason }) =>
   inspector.tell(`Something went wrong: ${String(reason)}`),
 );
+const sandboxWorker = new LateWorker(() => start(sandboxAddress));
+const sandbox = new SandboxControl(sandboxWorker);
+// It is there when the server is not; but first comes what is needed at once.
+const idle = globalThis.requestIdleCallback ?? ((run: () => void) => setTimeout(run, 2000));
+idle(() => sandboxWorker.load());
+inspector.choices = [
+  {
+    kind: "bridge",
+    label: "Bridge",
+    title: "A connection of the page's own to a server",
+    choose: () => {
+      inspector.chosen = "bridge";
+      access.retry();
+    },
+  },
+  {
+    kind: "sandbox",
+    label: "Sandbox",
+    title: "A whole server in this page, with clients to play",
+    choose: () => {
+      inspector.chosen = "sandbox";
+      access.dismiss();
+      void inspector.use(sandbox.source);
+    },
+  },
+];
 const target = document.getElementById("app");
 if (target === null) throw new Error("The page has no element #app");
 // A link is read before the token is taken, which clears the address.
 const link = parseLink(location.hash);
 if (link !== undefined) inspector.follow(link);
-mount(App, { target, props: { inspector, access, draft: new Draft(inspector.decoder) } });
+mount(App, { target, props: { inspector, access, draft: new Draft(inspector.decoder), sandbox } });
 access.start();

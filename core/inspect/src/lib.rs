@@ -5,8 +5,9 @@
 //!
 //! - [`Capture`] holds what was recorded of many connections, in bounded memory, and pairs answers with their requests.
 //! - [`Listing`] reads one direction and holds nothing.
-//! - [`commands`], [`compose`] and [`check`] are for writing requests: the forms come from the tables that the server
-//!   checks with, and the server's own reading judges what was typed.
+//! - [`commands`], [`compose`], [`fill`] and [`check`] are for writing requests: the forms come from the tables that the
+//!   server checks with, and the server's own reading judges what was typed. [`plan`] says how they are sent.
+//! - [`sandbox`] is the whole server in memory, to try them on.
 //! - [`visible`] is for everything that a peer said: nothing in it can steer a terminal or mislead an eye.
 
 mod capture;
@@ -15,16 +16,19 @@ mod filter;
 mod guess;
 mod lines;
 mod listing;
+pub mod plan;
 mod row;
+pub mod sandbox;
 mod statistics;
 mod summary;
 mod tree;
+mod typed;
 mod view;
 mod viewer;
 mod visible;
 
 pub use capture::{Arriving, Capture, Entry, Gap, MAX_OPEN_REQUESTS, ReadPart, Restored};
-pub use compose::{CommandField, CommandForm, Problem, ValueKind, check, commands, compose};
+pub use compose::{CommandField, CommandForm, Filled, Problem, ValueKind, check, commands, compose, fill};
 pub use filter::{Completion, CompletionKind, Completions, Filter, MAX_LENGTH as MAX_FILTER, Mistake, complete};
 pub use guess::guess_direction;
 pub use lines::{JsonLinesReader, JsonLinesWriter};

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use chanwire_core::wire::{Command, Decoder, Item, Request};
 use chanwire_inspect::{
-    Capture, Direction, Field, FieldKind, Listing, MAX_SUMMARY, Row, RowKind, ValueKind, commands, compose, visible,
+    Capture, Direction, Field, FieldKind, Listing, MAX_SUMMARY, Row, RowKind, ValueKind, commands, compose, fill,
+    visible,
 };
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::Config};
 
@@ -242,6 +243,9 @@ proptest! {
                 let mut again = Vec::new();
                 Request::decode(frame.head, frame.payload).unwrap().encode(&mut again);
                 prop_assert_eq!(&again, &bytes, "the bytes are canonical");
+                let filled = fill(&bytes).unwrap();
+                prop_assert_eq!(filled.command, form.command);
+                prop_assert_eq!(compose(filled.command, &filled.values), Ok(bytes.clone()));
                 let payload = if frame.payload.is_empty() { b"{}" } else { frame.payload };
                 let members: BTreeMap<String, serde_json::Value> = serde_json::from_slice(payload).unwrap();
                 let text = |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), String::from);

@@ -1,7 +1,7 @@
 /** The worker's side: everything that was recorded, looked at through the wasm module. */
 
 import type * as Wasm from "../wasm/chanwire_wasm";
-import { detailFrom, verdict, type ModuleDetail } from "./describe";
+import { verdict } from "./describe";
 import type {
   Completions,
   Composed,
@@ -17,7 +17,10 @@ import type {
 } from "./messages";
 
 /** What the engine needs of the wasm module. */
-export type Module = Pick<typeof Wasm, "Viewer" | "check" | "commands" | "compose" | "describe" | "version">;
+export type Module = Pick<
+  typeof Wasm,
+  "Viewer" | "check" | "commands" | "compose" | "fill" | "plan" | "version"
+>;
 
 export interface Surroundings {
   post(message: FromWorker, transfer: Transferable[]): void;
@@ -242,11 +245,8 @@ export class Engine {
           p99: Float64Array.from(p99, (trip) => trip ?? NaN),
         } satisfies Timeline;
       }
-      case "describe": {
-        const { direction, bytes } = ask as Questions["describe"]["ask"];
-        const detail = JSON.parse(this.#wasm.describe(direction, bytes)) as ModuleDetail | null;
-        return detail === null ? undefined : detailFrom(detail);
-      }
+      case "fill":
+        return this.#wasm.fill((ask as Questions["fill"]["ask"]).bytes);
       case "compose": {
         const { command, values } = ask as Questions["compose"]["ask"];
         return this.#wasm.compose(command, { ...values }) as Composed;
@@ -254,6 +254,10 @@ export class Engine {
       case "check": {
         const { bytes } = ask as Questions["check"]["ask"];
         return this.#wasm.check(bytes).map(verdict);
+      }
+      case "plan": {
+        const { bytes, faults } = ask as Questions["plan"]["ask"];
+        return this.#wasm.plan(bytes, { ...faults });
       }
       default:
         throw new Error(`there is no question '${question}'`);

@@ -6,7 +6,7 @@
  * their number for ever; a clear does not start again.
  */
 
-import type { CommandForm, Problem } from "../wasm/chanwire_wasm";
+import type { CommandForm, Filled, Planned, Problem } from "../wasm/chanwire_wasm";
 
 /** Seen from the client: requests go out, answers and pushes come in. */
 export type Direction = "out" | "in";
@@ -267,16 +267,18 @@ export interface Questions {
     };
     answer: Export;
   };
-  /** The parts of bytes that are one frame and are not recorded. */
-  describe: {
-    ask: { readonly direction: Direction; readonly bytes: Uint8Array<ArrayBuffer> };
-    answer: Detail | undefined;
-  };
+  /** The form that composes exactly these bytes, if there is one. */
+  fill: { ask: { readonly bytes: Uint8Array<ArrayBuffer> }; answer: Filled | undefined };
   compose: {
     ask: { readonly command: string; readonly values: Readonly<Record<string, string>> };
     answer: Composed;
   };
   check: { ask: { readonly bytes: Uint8Array<ArrayBuffer> }; answer: readonly Verdict[] };
+  /** How bytes are sent with what was typed into each field of the fault plan. */
+  plan: {
+    ask: { readonly bytes: Uint8Array<ArrayBuffer>; readonly faults: Readonly<Record<string, string>> };
+    answer: Planned;
+  };
 }
 
 export type Question = keyof Questions;
@@ -381,4 +383,4 @@ export type FromWorker =
   | { readonly type: "answer"; readonly id: number; readonly answer: unknown }
   | { readonly type: "refused"; readonly id: number; readonly message: string };
 
-export type { CommandForm, Problem };
+export type { CommandForm, Filled, Planned, Problem };

@@ -119,8 +119,11 @@ export class Inspector implements Voice {
       this.current ??= number;
       return events;
     });
+    this.targets = [];
     try {
-      this.targets = await source.targets();
+      const targets = await source.targets();
+      // Another source may have been chosen meanwhile.
+      if (this.#source === source) this.targets = targets;
     } catch (error) {
       if (this.#source !== source) return;
       if (error instanceof Refused) this.#source = undefined;

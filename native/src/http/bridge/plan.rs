@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::end::End;
 
 /// How many steps may wait. A page that has given more is not read until some are done.
-const MOST_STEPS: usize = 1024;
+const MOST_STEPS: usize = 4096;
 /// How many bytes may wait with them, beside the last message.
 const MOST_BYTES: usize = 1 << 20;
 /// The longest wait: well above the two minutes that the protocol gives a frame.
