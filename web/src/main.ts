@@ -15,7 +15,7 @@ import { LateWorker } from "./sandbox/late";
 import sandboxAddress from "./sandbox/worker?worker&url";
 import { Access } from "./state/access.svelte";
 import { Inspector } from "./state/inspector.svelte";
-import { parseLink } from "./text/link";
+import { takeLink } from "./text/link";
 
 interface TrustedTypes {
   createPolicy(
@@ -76,8 +76,7 @@ inspector.choices = [
 ];
 const target = document.getElementById("app");
 if (target === null) throw new Error("The page has no element #app");
-// A link is read before the token is taken, which clears the address.
-const link = parseLink(location.hash);
+const link = takeLink(globalThis);
 if (link !== undefined) inspector.follow(link);
 mount(App, { target, props: { inspector, access, draft: new Draft(inspector.decoder), sandbox } });
 access.start();
