@@ -12,7 +12,7 @@ use crate::parse;
 /// A capture as one person looks at it.
 #[derive(Debug)]
 #[wasm_bindgen]
-pub struct Viewer(chanwire_inspect::Viewer);
+pub struct Viewer(pub(crate) chanwire_inspect::Viewer);
 
 #[wasm_bindgen]
 impl Viewer {
@@ -327,7 +327,7 @@ fn bytes_of(number: f64) -> usize {
     number as usize
 }
 
-fn json(value: &impl Serialize) -> Result<String, JsError> {
+pub(crate) fn json(value: &impl Serialize) -> Result<String, JsError> {
     serde_json::to_string(value).map_err(|error| JsError::new(&error.to_string()))
 }
 

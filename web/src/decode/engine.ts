@@ -3,6 +3,7 @@
 import type * as Wasm from "../wasm/chanwire_wasm";
 import { verdict } from "./describe";
 import type {
+  CapturePreview,
   Completions,
   Composed,
   FromWorker,
@@ -19,7 +20,7 @@ import type {
 /** What the engine needs of the wasm module. */
 export type Module = Pick<
   typeof Wasm,
-  "Viewer" | "check" | "commands" | "compose" | "fill" | "plan" | "version"
+  "Importer" | "Viewer" | "check" | "commands" | "compose" | "fill" | "plan" | "preview" | "version"
 >;
 
 export interface Surroundings {
@@ -60,6 +61,7 @@ export class Engine {
   readonly #wasm: Module;
   readonly #around: Surroundings;
   readonly #viewer: Wasm.Viewer;
+  #importer: Wasm.Importer | undefined;
   #look = { position: 0, count: 0, follow: true };
   /** The window as it was last posted, to post only what has changed. */
   #shown = "";
@@ -200,6 +202,26 @@ export class Engine {
     }
   }
 
+  #import(ask: Questions["import"]["ask"]): Questions["import"]["answer"] {
+    if (ask.step === "begin") {
+      this.#importer?.free();
+      this.#origin = undefined;
+      this.#importer = new this.#wasm.Importer(ask.everything, ask.direction, ask.before);
+      return {};
+    }
+    const importer = this.#importer;
+    if (importer === undefined) return { error: "no capture is being read" };
+    const answer =
+      ask.step === "bytes" ? importer.feed(ask.bytes, this.#viewer) : importer.finish(this.#viewer);
+    const told = JSON.parse(answer) as Questions["import"]["answer"];
+    this.#origin ??= importer.origin(this.#viewer);
+    if (ask.step === "end" || told.error !== undefined) {
+      importer.free();
+      this.#importer = undefined;
+    }
+    return told;
+  }
+
   /** What has many parts travels as one text: making objects of it twice takes longer than the rest. */
   #answerFrame(id: number, { number }: Questions["frame"]["ask"]): void {
     const json = this.#viewer.frame(number);
@@ -256,6 +278,10 @@ export class Engine {
           p99: Float64Array.from(p99, (trip) => trip ?? NaN),
         } satisfies Timeline;
       }
+      case "preview":
+        return JSON.parse(this.#wasm.preview((ask as Questions["preview"]["ask"]).bytes)) as CapturePreview;
+      case "import":
+        return this.#import(ask as Questions["import"]["ask"]);
       case "export": {
         const { format, scope, connection, direction, cursor } = ask as Questions["export"]["ask"];
         const row = typeof scope === "object" ? scope.number : undefined;
