@@ -18,7 +18,7 @@ import sandboxAddress from "./sandbox/worker?worker&url";
 import type { TapSource } from "./source/tap";
 import { Access } from "./state/access.svelte";
 import { Inspector, type SourceChoice } from "./state/inspector.svelte";
-import { parseLink } from "./text/link";
+import { takeLink } from "./text/link";
 
 interface TrustedTypes {
   createPolicy(
@@ -108,8 +108,7 @@ access.ontap = (tap, source) => {
 };
 const target = document.getElementById("app");
 if (target === null) throw new Error("The page has no element #app");
-// A link is read before the token is taken, which clears the address.
-const link = parseLink(location.hash);
+const link = takeLink(globalThis);
 if (link !== undefined) inspector.follow(link);
 mount(App, { target, props: { inspector, access, draft: new Draft(inspector.decoder), sandbox, opening } });
 access.start();
