@@ -117,6 +117,7 @@ system-packages:
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v strace >/dev/null || missing="$$missing strace"; \
 	command -v tmux >/dev/null || missing="$$missing tmux"; \
+	command -v tshark >/dev/null || missing="$$missing tshark"; \
 	test -z "$$missing" || { \
 		echo "installing$$missing"; \
 		sudo=; test "$$(id -u)" = 0 || sudo=sudo; \
@@ -131,7 +132,7 @@ bench: $(BINARY) | needs-rust
 	CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) bench --locked -p chanwire-tests --bench network
 
 FUZZ_SECONDS ?= 600
-FUZZ_TARGETS ?= decoder oracle request server deadlines client inspect
+FUZZ_TARGETS ?= decoder oracle request server deadlines client import inspect
 .PHONY: fuzz
 fuzz: | needs-rust
 	@cargo +nightly --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal
