@@ -71,7 +71,7 @@ for (const colorScheme of ["light", "dark"]) {
       await tab.page.getByRole("tab", { name: "Statistics" }).click();
       await tab.page.getByRole("combobox", { name: "Highlight" }).fill("err");
       await tab.page.getByRole("combobox", { name: "Filter" }).fill("cmd==");
-      await tab.page.getByRole("option").first().waitFor();
+      await tab.page.getByRole("listbox", { name: /^Filter/ }).getByRole("option").first().waitFor();
       await tab.page.locator(".query.wrong").waitFor();
       await tab.page.locator(".lit").first().waitFor();
       assert.deepEqual(await violations(), []);
@@ -231,7 +231,7 @@ test("everything can be done by keyboard alone", async () => {
   await page.keyboard.press("/");
   assert.equal(await page.evaluate(() => document.activeElement.id), "filter");
   await page.keyboard.type("cmd==LI");
-  await page.getByRole("option", { name: /^LIST/ }).waitFor();
+  await page.getByRole("listbox", { name: /^Filter/ }).getByRole("option", { name: /^LIST/ }).waitFor();
   await page.keyboard.press("ArrowDown");
   await page.keyboard.press("Enter");
   await page.keyboard.press("Escape");

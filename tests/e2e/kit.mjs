@@ -167,7 +167,7 @@ export class Inspector {
   async sendRaw(text) {
     await this.raw(text);
     // Each of the escapes that the tests use stands for one byte.
-    await this.send(Buffer.byteLength(text.replace(/\\[rnt]/g, " ")).toLocaleString("en"));
+    await this.send(Buffer.byteLength(text.replace(/\\[\\rnt]/g, " ")).toLocaleString("en"));
   }
 
   /** The number of rows that the grid says it has, its head not counted. */

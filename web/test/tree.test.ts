@@ -28,7 +28,6 @@ const FRAME: Frame = {
         kind: "number",
         text: "9e99",
         children: [],
-        omitted: 0,
       },
     ],
     omitted: 0,

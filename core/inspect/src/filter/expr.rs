@@ -199,7 +199,7 @@ impl Needle {
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     source: String,
-    regex: regex::bytes::Regex,
+    regex: regex_lite::Regex,
 }
 
 impl Pattern {
@@ -210,20 +210,12 @@ impl Pattern {
     ///
     /// What is wrong with it, in one line.
     pub(super) fn new(source: &str) -> Result<Self, String> {
-        let mut builder = regex::bytes::RegexBuilder::new(source);
-        match builder.size_limit(Self::SIZE).dfa_size_limit(Self::SIZE).build() {
-            Ok(regex) => Ok(Self { source: source.into(), regex }),
-            Err(regex::Error::CompiledTooBig(_)) => Err("this pattern is too large".into()),
-            Err(error) => {
-                let said = error.to_string();
-                let last = said.lines().last().unwrap_or_default();
-                Err(last.strip_prefix("error: ").unwrap_or(last).to_owned())
-            }
-        }
+        let built = regex_lite::RegexBuilder::new(source).size_limit(Self::SIZE).build();
+        built.map(|regex| Self { source: source.into(), regex }).map_err(|error| error.to_string())
     }
 
     pub(super) fn is_in(&self, bytes: &[u8]) -> bool {
-        self.regex.is_match(bytes)
+        self.regex.is_match(&String::from_utf8_lossy(bytes))
     }
 }
 
