@@ -5,6 +5,7 @@
 //!
 //! - [`Capture`] holds what was recorded of many connections, in bounded memory, and pairs answers with their requests.
 //! - [`Listing`] reads one direction and holds nothing.
+//! - [`import`] reads captures that others made, [`PcapNg`] writes one.
 //! - [`commands`], [`compose`], [`fill`] and [`check`] are for writing requests: the forms come from the tables that the
 //!   server checks with, and the server's own reading judges what was typed. [`plan`] says how they are sent.
 //! - [`sandbox`] is the whole server in memory, to try them on.
@@ -12,8 +13,10 @@
 
 mod capture;
 mod compose;
+mod export;
 mod filter;
 mod guess;
+pub mod import;
 mod lines;
 mod listing;
 pub mod plan;
@@ -29,6 +32,7 @@ mod visible;
 
 pub use capture::{Arriving, Capture, Entry, Gap, MAX_OPEN_REQUESTS, ReadPart, Restored};
 pub use compose::{CommandField, CommandForm, Filled, Problem, ValueKind, check, commands, compose, fill};
+pub use export::PcapNg;
 pub use filter::{Completion, CompletionKind, Completions, Filter, MAX_LENGTH as MAX_FILTER, Mistake, complete};
 pub use guess::guess_direction;
 pub use lines::{JsonLinesReader, JsonLinesWriter};

@@ -3,8 +3,9 @@
 use chanwire_core::wire::Head as _;
 
 use super::{
-    expr::{Expr, Field, Needle, Operator, Pattern, Test, Value},
+    expr::{Expr, Field, Needle, Operator, Test, Value},
     json::{self, Found},
+    pattern::Pattern,
     text,
 };
 use crate::{Direction, Entry, RowKind};

@@ -4,7 +4,10 @@ use std::fmt::{self, Display, Formatter, Write as _};
 
 use memchr::memmem::Finder;
 
-use super::lex::{self, in_word};
+use super::{
+    lex::{self, in_word},
+    pattern::Pattern,
+};
 use crate::Direction;
 
 /// An expression.
@@ -195,30 +198,6 @@ impl Needle {
     }
 }
 
-/// A regular expression.
-#[derive(Clone, Debug)]
-pub(super) struct Pattern {
-    source: String,
-    regex: regex_lite::Regex,
-}
-
-impl Pattern {
-    /// What one pattern may take when it is compiled.
-    const SIZE: usize = 256 << 10;
-
-    /// # Errors
-    ///
-    /// What is wrong with it, in one line.
-    pub(super) fn new(source: &str) -> Result<Self, String> {
-        let built = regex_lite::RegexBuilder::new(source).size_limit(Self::SIZE).build();
-        built.map(|regex| Self { source: source.into(), regex }).map_err(|error| error.to_string())
-    }
-
-    pub(super) fn is_in(&self, bytes: &[u8]) -> bool {
-        self.regex.is_match(&String::from_utf8_lossy(bytes))
-    }
-}
-
 /// As it is read back.
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -260,7 +239,7 @@ impl Display for Test {
             Self::Contains(field, needle) => write!(f, "{field} contains {needle}"),
             Self::Matches(field, pattern) => {
                 write!(f, "{field} ~ ")?;
-                lex::quote(&pattern.source, f)
+                lex::quote(&pattern.source(), f)
             }
         }
     }

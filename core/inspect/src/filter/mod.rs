@@ -6,6 +6,7 @@ mod expr;
 mod json;
 mod lex;
 mod parse;
+mod pattern;
 mod prefilter;
 mod text;
 

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::{
     MAX_LENGTH, Mistake,
-    expr::{Expr, FIELDS, Field, Kind, Needle, Operator, Pattern, Test, Value},
+    expr::{Expr, FIELDS, Field, Kind, Needle, Operator, Test, Value},
     lex::{self, Symbol, Token, TokenKind},
+    pattern::Pattern,
 };
 use crate::Direction;
 

@@ -132,7 +132,7 @@ impl Carrier {
             FromPage::Wait { ms } => self.plan.push(Step::Wait(Until::After(Duration::from_millis(ms)))),
             FromPage::Eof {} => self.plan.push(Step::Finish),
             FromPage::Reset {} => self.plan.push(Step::Reset),
-            FromPage::Token { .. } | FromPage::Connect { .. } => Err(End::OUT_OF_PLACE),
+            FromPage::Token { .. } | FromPage::Connect { .. } | FromPage::Watch {} => Err(End::OUT_OF_PLACE),
         }
     }
 

@@ -7,7 +7,7 @@ use axum::extract::ws::Message;
 use serde::{Deserialize, Serialize};
 
 use super::end::End;
-use crate::http::Target;
+use crate::http::{Tap, Target};
 
 /// What the page says. An unknown `type` and an unknown field are both refused: a page that expects something to
 /// happen must not wait for it in vain.
@@ -27,6 +27,8 @@ pub(super) enum FromPage {
         #[serde(default)]
         report: bool,
     },
+    /// Asks for what passes through the tap, instead of a TCP connection.
+    Watch {},
     /// What comes after it is done this much later than what came before.
     Wait {
         /// Milliseconds.
@@ -60,6 +62,9 @@ pub(super) enum ToPage<'a> {
         version: &'a str,
         /// Where the bridge can connect.
         targets: &'a [Target],
+        /// The tap that this page is of, if it is one's.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tap: Option<&'a Tap>,
     },
     /// The TCP connection stands.
     Opened {
@@ -164,7 +169,7 @@ mod tests {
             local: "127.0.0.1:50123".parse().unwrap(),
             remote: "127.0.0.1:22236".parse().unwrap(),
         };
-        let welcome = ToPage::Welcome { version: "0.1.0", targets: &targets };
+        let welcome = ToPage::Welcome { version: "0.1.0", targets: &targets, tap: None };
         for (message, text) in [
             (
                 welcome,

@@ -40,6 +40,16 @@ impl Credit {
         self.left.min(Self::READ) as usize
     }
 
+    /// Whether nothing may be sent until the page grants more.
+    pub(super) fn is_spent(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Takes away what was sent, which may have been more than there was.
+    pub(super) fn overdraw(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes as u64);
+    }
+
     /// Takes away what was read.
     pub(super) fn spend(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.next_read());

@@ -60,6 +60,7 @@ impl Server {
         let config = HttpConfig {
             hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
             targets: targets.iter().enumerate().map(target).collect(),
+            tap: None,
         };
         let token = Token::generate().unwrap();
         let (stop, shutdown) = watch::channel(false);
