@@ -45,8 +45,7 @@ async function violations() {
   await tab.page.evaluate(AXE);
   const { violations: found } = await tab.page.evaluate(() => window.axe.run());
   return found.map(
-    ({ id, nodes }) =>
-      `${id}: ${nodes.map(({ html, any }) => `${html} ${any[0]?.message ?? ""}`).join(" | ")}`,
+    ({ id, nodes }) => `${id}: ${nodes.map(({ html, any }) => `${html} ${any[0]?.message ?? ""}`).join(" | ")}`,
   );
 }
 
@@ -71,7 +70,11 @@ for (const colorScheme of ["light", "dark"]) {
       await tab.page.getByRole("tab", { name: "Statistics" }).click();
       await tab.page.getByRole("combobox", { name: "Highlight" }).fill("err");
       await tab.page.getByRole("combobox", { name: "Filter" }).fill("cmd==");
-      await tab.page.getByRole("listbox", { name: /^Filter/ }).getByRole("option").first().waitFor();
+      await tab.page
+        .getByRole("listbox", { name: /^Filter/ })
+        .getByRole("option")
+        .first()
+        .waitFor();
       await tab.page.locator(".query.wrong").waitFor();
       await tab.page.locator(".lit").first().waitFor();
       assert.deepEqual(await violations(), []);
@@ -231,7 +234,10 @@ test("everything can be done by keyboard alone", async () => {
   await page.keyboard.press("/");
   assert.equal(await page.evaluate(() => document.activeElement.id), "filter");
   await page.keyboard.type("cmd==LI");
-  await page.getByRole("listbox", { name: /^Filter/ }).getByRole("option", { name: /^LIST/ }).waitFor();
+  await page
+    .getByRole("listbox", { name: /^Filter/ })
+    .getByRole("option", { name: /^LIST/ })
+    .waitFor();
   await page.keyboard.press("ArrowDown");
   await page.keyboard.press("Enter");
   await page.keyboard.press("Escape");
