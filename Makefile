@@ -7,8 +7,8 @@ SHELL := /bin/bash
 
 CARGO ?= cargo
 BINARY := target/release/chanwire
-WASM := target/wasm32-unknown-unknown/wasm/chanwire_wasm.wasm
-BINDINGS := web/src/wasm/chanwire_wasm_bg.wasm
+WASM := target/wasm32-unknown-unknown/wasm
+BINDINGS := web/src/wasm/chanwire_wasm_bg.wasm web/src/wasm/chanwire_sandbox_bg.wasm
 PAGE := web/dist/index.html
 # The page's packages are there when npm has written this file after the lock file changed.
 WEB_PACKAGES := web/node_modules/.package-lock.json
@@ -60,10 +60,12 @@ wasm-target: | needs-rust
 
 # The binary: the browser's module, the page that loads it, and the program that embeds the page.
 
-$(BINDINGS): $(RUST_SOURCES) | wasm-target
-	$(CARGO) build --locked -p chanwire-wasm --lib --target wasm32-unknown-unknown --profile wasm
-	$(CARGO) run --locked --quiet -p chanwire-bindgen -- $(WASM) web/src/wasm
-	@touch $@
+$(BINDINGS) &: $(RUST_SOURCES) | wasm-target
+	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS='-C target-feature=+simd128' \
+		$(CARGO) build --locked -p chanwire-wasm -p chanwire-sandbox --lib --target wasm32-unknown-unknown --profile wasm
+	$(CARGO) run --locked --quiet -p chanwire-bindgen -- $(WASM)/chanwire_wasm.wasm web/src/wasm
+	$(CARGO) run --locked --quiet -p chanwire-bindgen -- $(WASM)/chanwire_sandbox.wasm web/src/wasm
+	@touch $(BINDINGS)
 
 $(WEB_PACKAGES): web/package.json web/package-lock.json | needs-node
 	cd web && npm ci --ignore-scripts --no-audit --no-fund
@@ -108,29 +110,36 @@ $(E2E_PACKAGES): tests/e2e/package.json tests/e2e/package-lock.json | needs-node
 test-e2e: $(BINARY) $(E2E_PACKAGES)
 	cd tests/e2e && CHANWIRE_BIN=$(CURDIR)/$(BINARY) npm test
 
-# What tests need from the system. Nothing is installed where it is there already.
-.PHONY: system-packages
-system-packages:
-	@missing=; \
-	command -v chromium >/dev/null || missing="$$missing chromium"; \
-	command -v strace >/dev/null || missing="$$missing strace"; \
-	command -v tmux >/dev/null || missing="$$missing tmux"; \
+# What tests and measurements need from the system: programs in packages of the same names. Nothing is installed where it
+# is there already. Debian puts servers where only root looks.
+SYSTEM_PATH := $(PATH):/usr/sbin
+install-missing = @missing=; \
+	for program in $(1); do PATH="$(SYSTEM_PATH)" command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	test -z "$$missing" || { \
 		echo "installing$$missing"; \
 		sudo=; test "$$(id -u)" = 0 || sudo=sudo; \
 		{ $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null \
-			|| { echo "tests need$$missing: run 'apt-get install$$missing' as root, then this again" >&2; exit 1; }; \
+			|| { echo "this needs$$missing: run 'apt-get install$$missing' as root, then this again" >&2; exit 1; }; \
 	}
 
+.PHONY: system-packages
+system-packages:
+	$(call install-missing,chromium strace tmux tshark)
+
+# The servers that this one is measured beside.
+.PHONY: bench-packages
+bench-packages:
+	$(call install-missing,redis-server nats-server)
+
 .PHONY: bench
-bench: $(BINARY) | needs-rust
+bench: $(BINARY) bench-packages | needs-rust
 	$(CARGO) bench --locked -p chanwire-tests --bench targets
 	tests/benches/instructions.sh "$$($(CARGO) bench --locked -p chanwire-tests --bench targets --no-run 2>&1 | sed -n 's/.*Executable.*(\(.*\))/\1/p')"
 	$(CARGO) bench --locked -p chanwire-tests --bench speed
-	CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) bench --locked -p chanwire-tests --bench network
+	PATH="$(SYSTEM_PATH)" CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) bench --locked -p chanwire-tests --bench network
 
 FUZZ_SECONDS ?= 600
-FUZZ_TARGETS ?= decoder oracle request server deadlines client inspect
+FUZZ_TARGETS ?= decoder oracle request server deadlines client import inspect
 .PHONY: fuzz
 fuzz: | needs-rust
 	@cargo +nightly --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal

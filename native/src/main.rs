@@ -15,6 +15,7 @@ mod mailbox;
 mod own;
 mod server;
 mod store;
+mod tap;
 mod tracker;
 
 use std::process::ExitCode;

@@ -251,7 +251,7 @@ fn bind(config: &Config) -> Result<Vec<Listener>, ServeError> {
         .collect())
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A restart need not wait for the old connections' last minutes.
     socket.set_reuseaddr(true)?;
@@ -283,7 +283,7 @@ impl Page {
             // Whoever asked to listen there wants to be reached there.
             hosts.push(address.to_string());
         }
-        let config = HttpConfig { hosts, targets: targets.collect() };
+        let config = HttpConfig { hosts, targets: targets.collect(), tap: None };
         Ok(Some(Self { socket, address, token, config }))
     }
 
@@ -293,7 +293,7 @@ impl Page {
 }
 
 /// Where this machine itself reaches a listener.
-fn reachable(bound: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(bound: SocketAddr) -> SocketAddr {
     let ip = match bound.ip() {
         ip if !ip.is_unspecified() => ip,
         ip if ip.is_ipv4() => std::net::Ipv4Addr::LOCALHOST.into(),
@@ -322,23 +322,22 @@ fn banner(config: &Config, listeners: &[Listener], page: Option<&Page>) {
 }
 
 /// The signals that a server knows.
-struct Signals {
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// Never waited for: having it makes a write beyond a file size limit an error instead of the process's end.
     _file_size: Signal,
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            _file_size: signal(SignalKind::from_raw(libc::SIGXFSZ))?,
+            _file_size: file_limit::outlive_file_size()?,
         })
     }
 
-    async fn next(&mut self) -> &'static str {
+    pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",

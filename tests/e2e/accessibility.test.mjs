@@ -54,20 +54,36 @@ for (const colorScheme of ["light", "dark"]) {
   for (const width of [1440, 600]) {
     test(`axe finds nothing in ${colorScheme} at ${width} pixels`, async () => {
       tab = await openTab(browser, { colorScheme, viewport: { width, height: 900 } });
+      const { page } = tab;
       await tab.open(server.page);
-      if (width === 600) await tab.page.getByRole("tab", { name: "Compose" }).click();
+      if (width === 600) await page.getByRole("tab", { name: "Compose" }).click();
       await tab.connect();
       await tab.sendRaw("LIST\\r\\nPING\\r\\nLIST\\n");
       await tab.row({ dir: "in", head: "! REQUEST_ERROR" }).nth(1).waitFor();
-      assert.deepEqual(await violations(), []);
       await tab.choose(tab.row({ dir: "out", head: "! LIST" }));
-      await tab.page.locator(".node.bad").first().waitFor();
+      await page.locator(".node.bad").first().waitFor();
+      if (width === 600) await page.getByRole("tab", { name: "Bytes" }).click();
+      await page.locator(".hex .fault-byte").first().waitFor();
       assert.deepEqual(await violations(), []);
-      if (width === 600) await tab.page.getByRole("tab", { name: "Bytes" }).click();
-      await tab.page.getByRole("tab", { name: "Text" }).click();
+
+      await page.getByRole("tab", { name: "Stream" }).click();
+      await page.locator(".said").first().waitFor();
+      await page.getByRole("tab", { name: "Statistics" }).click();
+      await page.getByRole("combobox", { name: "Highlight" }).fill("err");
+      await page.getByRole("combobox", { name: "Filter" }).fill("cmd==");
+      await page.getByRole("listbox", { name: /^Filter/ }).getByRole("option").first().waitFor();
+      await page.locator(".query.wrong").waitFor();
+      await tab.grid.locator(".lit").first().waitFor();
       assert.deepEqual(await violations(), []);
-      await tab.page.getByRole("button", { name: "Keys" }).click();
-      await tab.page.getByRole("dialog", { name: "Keys" }).waitFor();
+
+      await page.keyboard.press("Escape");
+      await page.getByRole("tab", { name: "Text" }).click();
+      await page.getByRole("button", { name: "Export" }).click();
+      await page.getByLabel("Format", { exact: true }).waitFor();
+      assert.deepEqual(await violations(), []);
+      await page.keyboard.press("Escape");
+      await page.getByRole("button", { name: "Help" }).click();
+      await page.getByRole("dialog", { name: "Help" }).waitFor();
       assert.deepEqual(await violations(), []);
     });
   }
@@ -96,6 +112,51 @@ test("the list is a named grid that knows its size and is one tab stop", async (
   assert.equal(await tab.cell(selected, "dir"), "← in");
 });
 
+test("the filter is a combobox, the timeline a slider, each pane a named region", async () => {
+  tab = await openTab(browser);
+  await withTraffic();
+  for (const name of ["Filter", "Highlight"]) {
+    const field = tab.page.getByRole("combobox", { name });
+    assert.equal(await field.getAttribute("aria-autocomplete"), "list");
+    assert.equal(await field.getAttribute("aria-expanded"), "false");
+    const list = tab.page.locator(`#${await field.getAttribute("aria-controls")}`);
+    assert.equal(await list.getAttribute("role"), "listbox");
+    assert.ok(await list.getAttribute("aria-label"));
+  }
+  const timeline = tab.page.getByRole("slider", { name: /^Timeline/ });
+  await tab.until(() => Number(document.querySelector(".chart").getAttribute("aria-valuemax")) > 0);
+  assert.match(await timeline.getAttribute("aria-valuetext"), /^\d+\.\d{4} s · /);
+  for (const name of ["Traffic", "Overview", "Details", "Bytes", "Compose"]) {
+    assert.equal(await tab.page.getByRole("region", { name }).count(), 1, name);
+  }
+  const stream = tab.page.getByRole("tab", { name: "Stream" });
+  await stream.click();
+  assert.equal(await stream.getAttribute("aria-selected"), "true");
+  const said = tab.page.getByRole("listbox", { name: /both ways$/ });
+  const active = await said.getAttribute("aria-activedescendant");
+  assert.equal(await tab.page.locator(`#${active}`).getAttribute("aria-selected"), "true");
+});
+
+test("rates and errors are announced, never each frame", async () => {
+  tab = await openTab(browser);
+  await tab.open(server.page);
+  await tab.connect();
+  await tab.page.evaluate(() => {
+    window.announced = [];
+    const live = document.querySelector('[role="status"][aria-live="polite"].unseen');
+    new MutationObserver(() => window.announced.push(live.textContent)).observe(live, {
+      characterData: true,
+      childList: true,
+      subtree: true,
+    });
+  });
+  await tab.sendRaw("PING\\r\\n".repeat(500));
+  await tab.untilRows(1001);
+  await tab.until(() => window.announced.some((text) => /rows? with errors$/.test(text)));
+  const announced = await tab.page.evaluate(() => window.announced);
+  assert.ok(announced.length <= 3, announced.join("; "));
+});
+
 test("the bytes are a named grid whose cells can be pointed to", async () => {
   tab = await openTab(browser);
   await withTraffic();
@@ -113,6 +174,15 @@ async function tabTo(description, matches) {
     if (await tab.page.evaluate(matches)) return;
   }
   assert.fail(`Tab never reached ${description}`);
+}
+
+/** Escape closes what is open first, then leaves the field for the list. */
+async function escapeToList() {
+  for (let presses = 0; presses < 3; presses += 1) {
+    await tab.page.keyboard.press("Escape");
+    if (await tab.page.evaluate(() => document.activeElement.id === "frames")) return;
+  }
+  assert.fail("Escape does not lead to the list");
 }
 
 test("everything can be done by keyboard alone", async () => {
@@ -161,9 +231,52 @@ test("everything can be done by keyboard alone", async () => {
   await page.getByRole("button", { name: "Live" }).waitFor();
 
   await page.keyboard.press("?");
-  await page.getByRole("dialog", { name: "Keys" }).waitFor();
+  await page.getByRole("dialog", { name: "Help" }).waitFor();
   await page.keyboard.press("Escape");
   await page.getByRole("dialog").waitFor({ state: "detached" });
+
+  // Filter, completion, highlight, search and mark, all without the pointer.
+  await page.keyboard.press("/");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "filter");
+  await page.keyboard.type("cmd==LI");
+  await page.getByRole("listbox", { name: /^Filter/ }).getByRole("option", { name: /^LIST/ }).waitFor();
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  await tab.shows(4);
+  await escapeToList();
+  await page.keyboard.press("End");
+  await page.keyboard.press("m");
+  await tab.grid.locator(".marked.selected").waitFor();
+  await page.keyboard.press("Home");
+  await page.keyboard.press("Shift+M");
+  await tab.grid.locator(".marked.selected").waitFor();
+  await page.keyboard.press("Control+f");
+  await page.keyboard.type("channels");
+  await page.keyboard.press("Enter");
+  await tab.grid.locator(".selected .dir", { hasText: "in" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("/");
+  await page.keyboard.press("Control+a");
+  await page.keyboard.press("Delete");
+  await tab.shows(last);
+  await escapeToList();
+  await page.keyboard.press("Home");
+  await page.keyboard.press("ArrowDown");
+  await tab.untilSelected(2);
+
+  // Sent again, and edited in Compose.
+  await page.keyboard.press("r");
+  await tab.row({ dir: "in", head: "OK" }).nth(2).waitFor();
+  await page.keyboard.press("e");
+  await tab.until(() => document.activeElement.closest(".compose") !== null);
+  await page.keyboard.press("F8");
+  await tab.untilSelected(3);
+
+  await tabTo("the export", () => document.activeElement.getAttribute("popovertarget") === "export");
+  await page.keyboard.press("Enter");
+  await page.getByLabel("Format").waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.id), "export-format");
+  await page.keyboard.press("Escape");
 
   await tabTo("the parts", () => document.activeElement.getAttribute("role") === "tree");
   await page.keyboard.press("Home");

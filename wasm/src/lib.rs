@@ -1,74 +1,24 @@
-//! The inspector's decoder and composer for the browser: `chanwire-inspect` behind JavaScript's types, and no logic of
+//! The inspector's engine and composer for the browser: `chanwire-inspect` behind JavaScript's types, and no logic of
 //! its own.
 //!
 //! Everything that leaves is a plain object of strings, numbers, booleans and arrays, as `types.d.ts` declares it.
 
+mod import;
+mod viewer;
+
 use std::collections::BTreeMap;
 
-use chanwire_inspect::Problem;
+use chanwire_inspect::{
+    Direction, Problem,
+    plan::{Faults, Step},
+};
 use serde::{Serialize, Serializer};
+pub use import::{Importer, preview};
+pub use viewer::Viewer;
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = include_str!("types.d.ts");
-
-/// Both directions of one connection: decodes them and pairs answers with requests.
-#[derive(Debug)]
-#[wasm_bindgen]
-pub struct Conversation(chanwire_inspect::Conversation);
-
-#[wasm_bindgen]
-impl Conversation {
-    /// A connection that was just opened, to a server that reads payloads of at most so many bytes.
-    #[wasm_bindgen(constructor)]
-    #[must_use]
-    pub fn new(#[wasm_bindgen(js_name = maxPayload)] max_payload: Option<u32>) -> Self {
-        let max_payload = max_payload.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        Self(chanwire_inspect::Conversation::new(max_payload))
-    }
-
-    /// Takes the bytes of one read or write, at a time in milliseconds. Returns the rows that they complete.
-    ///
-    /// # Errors
-    ///
-    /// A direction that is neither `out` nor `in`.
-    #[wasm_bindgen(unchecked_return_type = "Row[]")]
-    pub fn feed(
-        &mut self,
-        #[wasm_bindgen(unchecked_param_type = "Direction")] direction: &str,
-        time: f64,
-        bytes: &[u8],
-    ) -> Result<JsValue, JsError> {
-        plain(&self.0.feed(parse(direction)?, time, bytes))
-    }
-
-    /// One direction has ended. Returns the rows that this completes.
-    ///
-    /// # Errors
-    ///
-    /// A direction that is neither `out` nor `in`.
-    #[wasm_bindgen(unchecked_return_type = "Row[]")]
-    pub fn finish(
-        &mut self,
-        #[wasm_bindgen(unchecked_param_type = "Direction")] direction: &str,
-        time: f64,
-    ) -> Result<JsValue, JsError> {
-        plain(&self.0.finish(parse(direction)?, time))
-    }
-
-    /// The frame that is still arriving in one direction, if any.
-    ///
-    /// # Errors
-    ///
-    /// A direction that is neither `out` nor `in`.
-    #[wasm_bindgen(unchecked_return_type = "PartialFrame | undefined")]
-    pub fn partial(
-        &self,
-        #[wasm_bindgen(unchecked_param_type = "Direction")] direction: &str,
-    ) -> Result<JsValue, JsError> {
-        plain(&self.0.partial(parse(direction)?))
-    }
-}
 
 /// A form for each command that there is.
 #[wasm_bindgen(unchecked_return_type = "CommandForm[]")]
@@ -91,6 +41,30 @@ pub fn compose(
     plain(&match chanwire_inspect::compose(command, &values) {
         Ok(bytes) => Composed::Bytes { bytes },
         Err(problems) => Composed::Problems { problems },
+    })
+}
+
+/// The form that composes exactly these bytes, if there is one.
+#[wasm_bindgen(unchecked_return_type = "Filled | undefined")]
+pub fn fill(bytes: &[u8]) -> Result<JsValue, JsError> {
+    plain(&chanwire_inspect::fill(bytes))
+}
+
+/// The steps by which these bytes are sent with what was typed into each field of the fault plan.
+///
+/// # Errors
+///
+/// Values that are no object of strings.
+#[wasm_bindgen(unchecked_return_type = "Planned")]
+pub fn plan(
+    bytes: &[u8],
+    #[wasm_bindgen(unchecked_param_type = "Record<string, string>")] faults: JsValue,
+) -> Result<JsValue, JsError> {
+    let typed: BTreeMap<String, String> = serde_wasm_bindgen::from_value(faults)?;
+    let steps = Faults::read(&typed).and_then(|faults| faults.steps(bytes).map_err(|problem| vec![problem]));
+    plain(&match steps {
+        Ok(steps) => Planned::Steps { steps },
+        Err(problems) => Planned::Problems { problems },
     })
 }
 
@@ -119,11 +93,18 @@ enum Composed {
     },
 }
 
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Planned {
+    Steps { steps: Vec<Step> },
+    Problems { problems: Vec<Problem> },
+}
+
 fn byte_array<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bytes(bytes)
 }
 
-fn parse(direction: &str) -> Result<chanwire_inspect::Direction, JsError> {
+fn parse(direction: &str) -> Result<Direction, JsError> {
     direction.parse().map_err(|problem: String| JsError::new(&problem))
 }
 

@@ -90,3 +90,15 @@ export interface Problem {
 }
 
 export type Composed = { bytes: Uint8Array } | { problems: Problem[] };
+
+/** A request as it is written in a form. */
+export interface Filled {
+  command: string;
+  /** What stands in each field that is not empty. */
+  values: Record<string, string>;
+}
+
+/** One of the things that are done, in order, to send something: a write of its own, a wait in milliseconds, the end. */
+export type PlanStep = { bytes: Uint8Array<ArrayBuffer> } | { wait: number } | { end: true } | { reset: true };
+
+export type Planned = { steps: PlanStep[] } | { problems: Problem[] };

@@ -13,11 +13,19 @@ const OPENED = { type: "opened", target: "0", local: "127.0.0.1:50123", remote: 
 let socket: FakeSocket;
 let refused: ReturnType<typeof vi.fn<() => void>>;
 let source: BridgeSource;
+/** What the page's clock shows. */
+let now: number;
 
 beforeEach(() => {
   socket = new FakeSocket();
   refused = vi.fn();
-  source = new BridgeSource(TOKEN, () => socket, refused);
+  now = 0;
+  source = new BridgeSource(
+    TOKEN,
+    () => socket,
+    refused,
+    () => now,
+  );
 });
 
 describe("asking for the targets", () => {
@@ -77,7 +85,7 @@ describe("a connection", () => {
     socket.open();
     expect(socket.controls).toEqual([{ type: "token", token: TOKEN }]);
     socket.says(WELCOME);
-    expect(socket.controls.at(-1)).toEqual({ type: "connect", target: "0" });
+    expect(socket.controls.at(-1)).toEqual({ type: "connect", target: "0", report: true });
     expect(link.writable).toBe(false);
     socket.says(OPENED);
     expect(log).toEqual([["opened", "127.0.0.1:50123", "127.0.0.1:22236"]]);
@@ -86,7 +94,9 @@ describe("a connection", () => {
 
   test("carries bytes both ways unchanged", () => {
     open();
-    link.send(ascii("LIST\r\n"));
+    link.send([{ bytes: ascii("LIST\r\n") }]);
+    expect(log).toEqual([]);
+    socket.says({ type: "wrote", bytes: 6, at: 0 });
     socket.bytes(ascii("OK\r\n"));
     expect(socket.sent).toEqual([ascii("LIST\r\n")]);
     expect(log).toEqual([
@@ -96,20 +106,71 @@ describe("a connection", () => {
   });
 
   test("sends nothing before it is open, nor after its end", () => {
-    link.send(ascii("early"));
+    link.send([{ bytes: ascii("early") }]);
     open();
     link.end();
     link.end();
-    link.send(ascii("late"));
+    link.send([{ bytes: ascii("late") }]);
     expect(socket.controls).toEqual([{ type: "eof" }]);
-    expect(log).toEqual([["ended", "out"]]);
     expect(link.writable).toBe(false);
+    expect(log).toEqual([]);
+    socket.says({ type: "ended", at: 3 });
+    expect(log).toEqual([["ended", "out"]]);
   });
 
   test("cuts what is larger than a message may be", () => {
     open();
-    link.send(new Uint8Array(2.5 * 1024 * 1024));
+    link.send([{ bytes: new Uint8Array(2.5 * 1024 * 1024) }]);
     expect(socket.sent.map((data) => data.length)).toEqual([1 << 20, 1 << 20, 1 << 19]);
+  });
+
+  test("hands on a plan in its order, and nothing after its end", () => {
+    open();
+    link.send([{ bytes: ascii("LI") }, { wait: 500 }, { bytes: ascii("ST") }, { reset: true }, { wait: 1 }]);
+    expect(
+      socket.sent.map((data) => (typeof data === "string" ? JSON.parse(data) : data) as unknown),
+    ).toEqual([ascii("LI"), { type: "wait", ms: 500 }, ascii("ST"), { type: "reset" }]);
+    socket.says({ type: "closed", reason: "reset by the page" });
+    expect(log).toEqual([["closed", "reset by the page", false]]);
+  });
+
+  test("tells of each write as it left, whatever the messages were", () => {
+    open();
+    link.send([{ bytes: ascii("LIST\r\n") }, { bytes: ascii("PI") }, { bytes: ascii("NG") }]);
+    for (const [bytes, at] of [
+      [4, 1],
+      [2, 2],
+      [2, 3],
+    ]) {
+      socket.says({ type: "wrote", bytes, at });
+    }
+    expect(log).toEqual([
+      ["out", "LIST"],
+      ["out", "\r\n"],
+      ["out", "PI"],
+    ]);
+    // What was never given to the bridge did not leave either.
+    socket.says({ type: "wrote", bytes: 100, at: 4 });
+    expect(log.slice(3)).toEqual([["out", "NG"]]);
+  });
+
+  test("times of writes are the bridge's, never later than they are heard of and never running back", () => {
+    const times: (number | undefined)[] = [];
+    events.bytes = (_direction, _bytes, time) => times.push(time);
+    now = 1000;
+    open();
+    const wrote = (at: number, heard: number) => {
+      link.send([{ bytes: ascii("x") }]);
+      now = heard;
+      socket.says({ type: "wrote", bytes: 1, at });
+    };
+    wrote(5, 1010);
+    wrote(500, 1501);
+    // It was heard of sooner than the first message was: the origin was earlier than it seemed.
+    wrote(600, 1590);
+    wrote(601, 1700);
+    wrote(700, 1701);
+    expect(times).toEqual([1005, 1500, 1590, 1591, 1690]);
   });
 
   test("gives credit only for what was taken, and before the bridge runs dry", () => {

@@ -1,25 +1,20 @@
 import { describe, expect, test } from "vitest";
-import { buildTree, flatten, nodeAt, type LoadedFrame } from "../src/details/tree";
+import { buildTree, flatten, nodeAt } from "../src/details/tree";
 import { bytesPerLine } from "../src/details/hex";
-import { parseShares } from "../src/state/layout.svelte";
+import type { Frame } from "../src/decode/messages";
+import { listRow } from "./fakeEngine";
 
-const FRAME: LoadedFrame = {
-  row: {
-    kind: "frame",
+const FRAME: Frame = {
+  row: listRow(12, {
     direction: "out",
-    push: false,
     bad: true,
-    number: 12,
     connection: 2,
     time: 0,
-    start: 500,
     length: 20,
-    rtt: undefined,
     pair: 13,
     head: "HOST",
-    summary: "",
-    fault: undefined,
-  },
+  }),
+  position: 500,
   bytes: new Uint8Array(20),
   detail: {
     command: { start: 0, end: 4 },
@@ -33,7 +28,6 @@ const FRAME: LoadedFrame = {
         kind: "number",
         text: "9e99",
         children: [],
-        omitted: 0,
       },
     ],
     omitted: 0,
@@ -44,7 +38,6 @@ const FRAME: LoadedFrame = {
     { start: 0, end: 8, time: 1, begins: true, ends: true },
     { start: 8, end: 20, time: 3, begins: true, ends: false },
   ],
-  time: 1,
 };
 
 const nodes = buildTree(FRAME);
@@ -91,19 +84,4 @@ test("as many bytes stand on a line as fit", () => {
   expect(bytesPerLine(576, 7.2)).toBe(16);
   expect(bytesPerLine(400, 7.2)).toBe(8);
   expect(bytesPerLine(100, 7.2)).toBe(4);
-});
-
-test.each([null, "", "nonsense", "3", "null", '{"list": "x", "details": -4, "bytes": 1e9}'])(
-  "stored sizes that cannot be used are the defaults: %s",
-  (text) => {
-    expect(parseShares(text)).toEqual(parseShares(null));
-  },
-);
-
-test("stored sizes come back", () => {
-  expect(parseShares('{"list": 30, "details": 20, "bytes": 75}')).toEqual({
-    list: 30,
-    details: 20,
-    bytes: 75,
-  });
 });

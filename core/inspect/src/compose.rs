@@ -88,6 +88,24 @@ pub fn compose(command: &str, values: &BTreeMap<String, String>) -> Result<Vec<u
     }
 }
 
+/// A request as it is written in a form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Filled {
+    /// The command.
+    pub command: &'static str,
+    /// What stands in each field that is not empty.
+    pub values: BTreeMap<String, String>,
+}
+
+/// The form that [`compose`]s exactly these bytes, if there is one: they are one whole request, right and canonical.
+#[must_use]
+pub fn fill(bytes: &[u8]) -> Option<Filled> {
+    let [row] = <[Row; 1]>::try_from(check(bytes)).ok()?;
+    let command = Command::parse(row.head.as_bytes())?.name();
+    let values = row.fields.into_iter().map(|field| (field.name, field.text)).collect();
+    (compose(command, &values).as_deref() == Ok(bytes)).then_some(Filled { command, values })
+}
+
 /// What the server would say of these bytes, were they all that a connection sends.
 #[must_use]
 pub fn check(bytes: &[u8]) -> Vec<Row> {

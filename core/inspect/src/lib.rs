@@ -3,34 +3,48 @@
 //! The page and the command line both show rows, so they say the same about the same bytes, and what they say is the
 //! decoder's own: nothing here parses the protocol a second time.
 //!
-//! - [`Listing`] reads one direction; [`Conversation`] reads both and pairs answers with their requests.
-//! - [`commands`], [`compose`] and [`check`] are for writing requests: the forms come from the tables that the server
-//!   checks with, and the server's own reading judges what was typed.
+//! - [`Capture`] holds what was recorded of many connections, in bounded memory, and pairs answers with their requests.
+//! - [`Listing`] reads one direction and holds nothing.
+//! - [`import`] reads captures that others made, [`PcapNg`] writes one.
+//! - [`commands`], [`compose`], [`fill`] and [`check`] are for writing requests: the forms come from the tables that the
+//!   server checks with, and the server's own reading judges what was typed. [`plan`] says how they are sent.
+//! - [`sandbox`] is the whole server in memory, to try them on.
 //! - [`visible`] is for everything that a peer said: nothing in it can steer a terminal or mislead an eye.
-//!
-//! ```
-//! use chanwire_inspect::{Conversation, Direction};
-//!
-//! let mut conversation = Conversation::new(None);
-//! conversation.feed(Direction::Out, 0.0, b"LIST\r\n");
-//! let rows = conversation.feed(Direction::In, 2.5, b"OK\r\n{\"channels\": []}");
-//! assert_eq!((rows[0].summary.as_str(), rows[0].pair, rows[0].rtt), ("0 channels", Some(0), Some(2.5)));
-//! ```
 
+mod capture;
 mod compose;
-mod conversation;
+mod export;
+mod filter;
 mod guess;
+pub mod import;
+mod lines;
 mod listing;
+pub mod plan;
 mod row;
+pub mod sandbox;
+mod statistics;
 mod summary;
 mod tree;
+mod typed;
+mod view;
+mod viewer;
 mod visible;
 
-pub use compose::{CommandField, CommandForm, Problem, ValueKind, check, commands, compose};
-pub use conversation::{Conversation, MAX_OPEN_REQUESTS};
+pub use capture::{Arriving, Capture, Entry, Gap, MAX_OPEN_REQUESTS, ReadPart, Restored};
+pub use compose::{CommandField, CommandForm, Filled, Problem, ValueKind, check, commands, compose, fill};
+pub use export::{MAX_GOLDEN, PcapNg, golden, golden_of};
+pub use filter::{Completion, CompletionKind, Completions, Filter, MAX_LENGTH as MAX_FILTER, Mistake, complete};
 pub use guess::guess_direction;
+pub use lines::{JsonLinesReader, JsonLinesWriter};
 pub use listing::Listing;
-pub use row::{Direction, Fault, Field, FieldKind, Partial, Row, RowKind};
+pub use row::{Direction, Fault, Field, FieldKind, Row, RowKind};
+pub(crate) use statistics::Statistics;
+pub use statistics::{StatisticsGroup, StatisticsRow, Timeline};
 pub use summary::MAX_SUMMARY;
 pub use tree::{MAX_FIELDS, MAX_TEXT};
-pub use visible::visible;
+pub use view::View;
+pub use viewer::{
+    ArrivingFrame, Detail, ExportAsk, ExportFormat, ExportPart, ExportScope, FieldDetail, ListRow, Located, ReadRegion,
+    Region, Scanning, ShownFrame, Status, Step, StreamPiece, Viewer, detail,
+};
+pub use visible::{readable, visible};

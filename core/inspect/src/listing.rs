@@ -8,7 +8,7 @@ use chanwire_core::{
     },
 };
 
-use crate::{Direction, Fault, Partial, Row, RowKind, summary, tree};
+use crate::{Direction, Fault, Row, RowKind, summary, tree};
 
 /// Cuts one direction of a connection into [`Row`]s.
 ///
@@ -17,29 +17,17 @@ use crate::{Direction, Fault, Partial, Row, RowKind, summary, tree};
 /// and no more is kept than the frame that is arriving and what was fed and not yet taken.
 ///
 /// An answer's payload is read as the answer of whichever command it fits, since a listing does not see the requests:
-/// [`Conversation`](crate::Conversation) does.
+/// [`Capture`](crate::Capture) does.
 #[derive(Debug)]
 pub struct Listing {
     side: Side,
+    with_fields: bool,
 }
 
 #[derive(Debug)]
 enum Side {
     Out(Decoder<Command>),
     In(Decoder<Status>),
-}
-
-/// What a row means to the pairing of answers with requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// The server answers it; of a fault it is not known what was asked.
-    Request(Option<Command>),
-    /// It answers the oldest open request.
-    Answer,
-    /// From here on it is not known what answers what.
-    Lost,
-    /// Nothing.
-    None,
 }
 
 impl Listing {
@@ -51,7 +39,13 @@ impl Listing {
             Direction::Out => Side::Out(Decoder::new(max_payload.unwrap_or(Limits::server().max_payload))),
             Direction::In => Side::In(Decoder::new(max_payload.unwrap_or(Limits::client().max_payload))),
         };
-        Self { side }
+        Self { side, with_fields: true }
+    }
+
+    /// Leaves the fields out of its rows.
+    pub(crate) const fn without_fields(mut self) -> Self {
+        self.with_fields = false;
+        self
     }
 
     /// Takes the next bytes of the stream. Bytes after [`finish`](Self::finish) are ignored.
@@ -72,40 +66,26 @@ impl Listing {
 
     /// The next row, if the bytes so far complete one.
     pub fn next_row(&mut self) -> Option<Row> {
-        self.next_part(None).map(|(row, _)| row)
+        self.next_row_asked(None)
     }
 
-    /// The frame that is still arriving. Says something only once [`next_row`](Self::next_row) gave `None`.
-    #[must_use]
-    pub fn partial(&self) -> Option<Partial> {
-        match &self.side {
-            Side::Out(decoder) => partial(decoder),
-            Side::In(decoder) => partial(decoder),
-        }
-    }
-
-    /// The next row and its part in the pairing; `asked` is the command of the oldest open request, if it is known.
-    pub(crate) fn next_part(&mut self, asked: Option<Command>) -> Option<(Row, Part)> {
+    /// The next row, an answer read as one to this command, if it is known.
+    pub(crate) fn next_row_asked(&mut self, asked: Option<Command>) -> Option<Row> {
+        let fields = self.with_fields;
         Some(match &mut self.side {
             Side::Out(decoder) => match decoder.next_item()? {
-                Item::Frame(frame) => (request_row(&frame), Part::Request(Some(frame.head))),
-                Item::Fault(fault) => (fault_row(Direction::Out, &fault), Part::Request(None)),
-                Item::Skipped(span, why) => (skipped_row(Direction::Out, span, why), Part::None),
+                Item::Frame(frame) => add_fields(request_row(&frame), &frame, fields),
+                Item::Fault(fault) => fault_row(Direction::Out, &fault),
+                Item::Skipped(span, why) => skipped_row(Direction::Out, span, why),
             },
             Side::In(decoder) => match decoder.next_item()? {
-                Item::Frame(frame) if frame.head == Status::Push => (push_row(&frame), Part::None),
-                Item::Frame(frame) => answer_row(&frame, asked),
-                Item::Fault(fault) => (fault_row(Direction::In, &fault), Part::Lost),
-                Item::Skipped(span, why) => (skipped_row(Direction::In, span, why), Part::None),
+                Item::Frame(frame) if frame.head == Status::Push => add_fields(push_row(&frame), &frame, fields),
+                Item::Frame(frame) => add_fields(answer_row(&frame, asked), &frame, fields),
+                Item::Fault(fault) => fault_row(Direction::In, &fault),
+                Item::Skipped(span, why) => skipped_row(Direction::In, span, why),
             },
         })
     }
-}
-
-fn partial<H: Head>(decoder: &Decoder<H>) -> Option<Partial> {
-    let partial = decoder.partial()?;
-    let head = partial.head.map(H::name).unwrap_or_default().into();
-    Some(Partial { span: partial.span, head, state: partial.place.to_string() })
 }
 
 fn request_row(frame: &Frame<'_, Command>) -> Row {
@@ -123,12 +103,8 @@ fn push_row(frame: &Frame<'_, Status>) -> Row {
     Row { push: true, ..row }
 }
 
-fn answer_row(frame: &Frame<'_, Status>, asked: Option<Command>) -> (Row, Part) {
-    let answer = match asked {
-        Some(command) => Response::decode(command, frame.head, frame.payload).map(Some),
-        None => fitting(frame),
-    };
-    let (mut row, error) = match answer {
+fn answer_row(frame: &Frame<'_, Status>, asked: Option<Command>) -> Row {
+    let (row, error) = match decode_answer(frame, asked) {
         Ok(Some(response)) => {
             let row = frame_row(Direction::In, frame, summary::of_response(&response), None);
             (row, if let Response::Error(error) = response { Some(error) } else { None })
@@ -136,14 +112,17 @@ fn answer_row(frame: &Frame<'_, Status>, asked: Option<Command>) -> (Row, Part) 
         Ok(None) => (frame_row(Direction::In, frame, summary::of_json(frame.payload), None), None),
         Err(fault) => (faulty_row(Direction::In, frame, &fault), None),
     };
-    let part = if error.as_ref().is_some_and(|error| error.is_notice()) { Part::None } else { Part::Answer };
-    row.status = Some(frame.head.name());
-    row.error = error.map(|error| summary::of_error(&error));
-    (row, part)
+    Row { status: Some(frame.head.name()), error: error.as_ref().map(summary::of_error), ..row }
 }
 
-/// The answer as one of whichever command it fits; `None` if it is JSON but fits none.
-fn fitting(frame: &Frame<'_, Status>) -> Result<Option<Response>, PayloadFault> {
+/// The answer to what was asked, or as one to whichever command it fits; `None` if it is JSON but fits none.
+pub(crate) fn decode_answer(
+    frame: &Frame<'_, Status>,
+    asked: Option<Command>,
+) -> Result<Option<Response>, PayloadFault> {
+    if let Some(command) = asked {
+        return Response::decode(command, frame.head, frame.payload).map(Some);
+    }
     let mut wrong = None;
     for command in Command::ALL {
         match Response::decode(*command, frame.head, frame.payload) {
@@ -165,16 +144,21 @@ fn faulty_row<H: Head>(direction: Direction, frame: &Frame<'_, H>, fault: &Paylo
 
 fn frame_row<H: Head>(direction: Direction, frame: &Frame<'_, H>, summary: String, fault: Option<Fault>) -> Row {
     let payload = frame.head.takes_payload().then_some(frame.payload_span);
-    // Where the payload is no JSON, the fault says so.
-    let members = payload.and_then(|span| tree::members(frame.payload, span.start).ok());
     Row {
         command: Some(frame.head_span),
         separator: Some(frame.separator),
         payload,
-        fields: members.unwrap_or_default(),
         fault,
         ..plain_row(RowKind::Frame, direction, frame.span(), frame.head.name().into(), summary)
     }
+}
+
+fn add_fields<H>(row: Row, frame: &Frame<'_, H>, wanted: bool) -> Row {
+    let payload = row.payload.filter(|_| wanted);
+    // Where the payload is no JSON, the fault says so.
+    let members = payload.and_then(|span| tree::members(frame.payload, span.start).ok());
+    let (fields, omitted) = members.unwrap_or_default();
+    Row { fields, omitted, ..row }
 }
 
 fn fault_row(direction: Direction, fault: &wire::Fault) -> Row {
@@ -192,7 +176,7 @@ fn skipped_row(direction: Direction, span: Span, why: Skipped) -> Row {
     plain_row(RowKind::Skipped, direction, span, head.into(), summary::of_skipped(span.len(), why))
 }
 
-fn plain_row(kind: RowKind, direction: Direction, span: Span, head: String, summary: String) -> Row {
+pub(crate) fn plain_row(kind: RowKind, direction: Direction, span: Span, head: String, summary: String) -> Row {
     Row {
         kind,
         direction,
@@ -203,6 +187,7 @@ fn plain_row(kind: RowKind, direction: Direction, span: Span, head: String, summ
         separator: None,
         payload: None,
         fields: Vec::new(),
+        omitted: 0,
         summary,
         fault: None,
         status: None,

@@ -3,10 +3,10 @@
 use std::{fmt, str::FromStr};
 
 use chanwire_core::{Span, wire};
-use serde::{Serialize, Serializer, ser::SerializeStruct as _};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct as _};
 
 /// Which way bytes go, seen from the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// From the client to the server: requests.
@@ -38,7 +38,7 @@ impl FromStr for Direction {
 }
 
 /// What a row stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RowKind {
     /// A complete frame; its payload may be wrong inside.
@@ -47,9 +47,14 @@ pub enum RowKind {
     Fault,
     /// Bytes that mean nothing.
     Skipped,
+    /// No traffic, but what happened to a connection: it opened, ended or closed.
+    Note,
+    /// Traffic that is missing.
+    Gap,
 }
 
-/// One stretch of one direction. Rows tile their stream: every byte belongs to exactly one row.
+/// One stretch of one direction. Rows tile their stream: every byte belongs to exactly one row. A note or a gap has no
+/// bytes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
     /// What it stands for.
@@ -74,6 +79,9 @@ pub struct Row {
     pub payload: Option<Span>,
     /// The payload's members; none if the payload is no JSON.
     pub fields: Vec<Field>,
+    /// How many values of the payload are not among the fields: see [`MAX_FIELDS`](crate::MAX_FIELDS).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub omitted: u64,
     /// One line that says what it is about, safe to show: see [`visible`](crate::visible()).
     pub summary: String,
     /// What is wrong; also in a frame whose payload is wrong inside.
@@ -85,12 +93,42 @@ pub struct Row {
     /// The protocol's name of the error in an error answer, safe to show.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// For an answer, the number of its request's row: from 0, over the rows of both directions in the order given.
+    /// For an answer, the number of its request's row in its [`Capture`](crate::Capture), and for a request that of its
+    /// answer's. That row may no longer be held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pair: Option<u64>,
     /// For an answer, the milliseconds since its request was complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rtt: Option<f64>,
+}
+
+impl Row {
+    /// The same row with every position moved on by so many bytes.
+    #[must_use]
+    pub fn moved(mut self, by: u64) -> Self {
+        let spans = [Some(&mut self.span), self.command.as_mut(), self.separator.as_mut(), self.payload.as_mut()];
+        spans.into_iter().flatten().for_each(|span| move_on(span, by));
+        move_fields(&mut self.fields, by);
+        if let Some(at) = self.fault.as_mut().and_then(|fault| fault.at.as_mut()) {
+            *at += by;
+        }
+        self
+    }
+}
+
+fn move_fields(fields: &mut [Field], by: u64) {
+    for field in fields {
+        move_on(&mut field.value, by);
+        if let Some(key) = &mut field.key {
+            move_on(key, by);
+        }
+        move_fields(&mut field.children, by);
+    }
+}
+
+const fn move_on(span: &mut Span, by: u64) {
+    span.start += by;
+    span.end += by;
 }
 
 /// A value in a payload, and where it stands.
@@ -132,14 +170,14 @@ pub enum FieldKind {
 }
 
 /// What is wrong with a row, in the words in which the protocol answers it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// The protocol's name of the error.
     pub error: String,
     /// What happened and where, in words.
     pub details: String,
     /// The absolute position of the byte, or of the value, at fault, if it is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<u64>,
     /// Whether the connection is closed after it, so that what follows is discarded.
     pub closes: bool,
@@ -158,23 +196,15 @@ impl Fault {
     }
 }
 
-/// A frame that is still arriving.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Partial {
-    /// From its first byte to the last one that was looked at.
-    #[serde(serialize_with = "span")]
-    pub span: Span,
-    /// Its command or status; empty while that is not complete.
-    pub head: String,
-    /// Which part of it is being read, in words: "inside a payload".
-    pub state: String,
-}
-
 fn span<S: Serializer>(span: &Span, serializer: S) -> Result<S::Ok, S::Error> {
     let mut object = serializer.serialize_struct("Span", 2)?;
     object.serialize_field("start", &span.start)?;
     object.serialize_field("end", &span.end)?;
     object.end()
+}
+
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn optional_span<S: Serializer>(optional: &Option<Span>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -77,12 +77,37 @@ pub(crate) fn of_json(payload: &[u8]) -> String {
 }
 
 pub(crate) fn of_skipped(length: u64, why: Skipped) -> String {
-    let bytes = if length == 1 { "byte" } else { "bytes" };
     match why {
-        Skipped::WhiteSpace => format!("{length} {bytes} between frames"),
-        Skipped::Object => format!("{length} {bytes} that belong to the command before"),
-        Skipped::Discarded => format!("{length} {bytes} after the connection's last frame"),
+        Skipped::WhiteSpace => of_white_space(length),
+        Skipped::Object => of_object(length),
+        Skipped::Discarded => of_discarded(length),
     }
+}
+
+pub(crate) fn of_white_space(length: u64) -> String {
+    format!("{} between frames", bytes(length))
+}
+
+pub(crate) fn of_object(length: u64) -> String {
+    format!("{} that belong to the command before", bytes(length))
+}
+
+pub(crate) fn of_discarded(length: u64) -> String {
+    format!("{} after the connection's last frame", bytes(length))
+}
+
+/// The beginning of a frame whose rest is missing.
+pub(crate) fn of_cut(length: u64) -> String {
+    format!("{} of a frame whose rest is missing", bytes(length))
+}
+
+/// What stands between a gap and the next frame.
+pub(crate) fn of_unaligned(length: u64) -> String {
+    format!("{} before the first frame after a gap", bytes(length))
+}
+
+fn bytes(length: u64) -> String {
+    format!("{length} {}", if length == 1 { "byte" } else { "bytes" })
 }
 
 fn line(shown: impl Display) -> String {

@@ -15,15 +15,15 @@ pub const MAX_TEXT: usize = 4096;
 
 /// The members of the object that starts at the position `start`.
 ///
-/// After [`MAX_FIELDS`] values the rest is one last field, which says how many more there are. The payload is read to
-/// its end all the same.
-pub(crate) fn members(payload: &[u8], start: u64) -> Result<Vec<Field>, JsonError> {
+/// After [`MAX_FIELDS`] values the rest is only counted; the count is given beside. The payload is read to its end all
+/// the same.
+pub(crate) fn members(payload: &[u8], start: u64) -> Result<(Vec<Field>, u64), JsonError> {
     let mut tree = Tree { start, ..Tree::default() };
     let mut reader = Reader::new(payload);
     while let Some(token) = reader.next_token()? {
         tree.take(&token);
     }
-    Ok(tree.finish())
+    Ok((tree.members, tree.rest.values))
 }
 
 /// A tree that is being built.
@@ -35,14 +35,13 @@ struct Tree {
     /// The name of the value that comes next.
     key: Option<(String, Span)>,
     shown: usize,
-    rest: Option<Rest>,
+    rest: Rest,
     members: Vec<Field>,
 }
 
 /// The values that are not shown.
+#[derive(Default)]
 struct Rest {
-    /// From the first of them to the last.
-    span: Span,
     values: u64,
     /// How many objects and arrays among them are open.
     open: usize,
@@ -61,10 +60,8 @@ impl Tree {
             TokenKind::ObjectEnd | TokenKind::ArrayEnd => return self.close(span.end),
             _ if self.shown == MAX_FIELDS => {
                 let starts = matches!(token.kind, TokenKind::ObjectStart | TokenKind::ArrayStart);
-                let rest = self.rest.get_or_insert(Rest { span, values: 0, open: 0 });
-                rest.span.end = span.end;
-                rest.values += 1;
-                rest.open += usize::from(starts);
+                self.rest.values += 1;
+                self.rest.open += usize::from(starts);
                 return;
             }
             TokenKind::ObjectStart => (FieldKind::Object, String::new()),
@@ -88,9 +85,8 @@ impl Tree {
     }
 
     fn close(&mut self, end: u64) {
-        if let Some(rest) = self.rest.as_mut().filter(|rest| rest.open > 0) {
-            rest.open -= 1;
-            rest.span.end = end;
+        if self.rest.open > 0 {
+            self.rest.open -= 1;
         } else if let Some(mut field) = self.open.pop() {
             field.value.end = end;
             self.add(field);
@@ -102,20 +98,6 @@ impl Tree {
             Some(parent) => parent.children.push(field),
             None => self.members = field.children,
         }
-    }
-
-    fn finish(mut self) -> Vec<Field> {
-        if let Some(Rest { span, values, .. }) = self.rest {
-            self.members.push(Field {
-                name: "…".into(),
-                key: None,
-                value: span,
-                kind: FieldKind::Null,
-                text: format!("{values} more values are not shown"),
-                children: Vec::new(),
-            });
-        }
-        self.members
     }
 }
 

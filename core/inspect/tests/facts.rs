@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use chanwire_core::wire::{Command, Request};
 use chanwire_inspect::{
-    Conversation,
+    Capture,
     Direction::{self, In, Out},
     Field, FieldKind, Listing, MAX_FIELDS, MAX_OPEN_REQUESTS, MAX_SUMMARY, MAX_TEXT, Problem, Row, RowKind, check,
     commands, compose,
@@ -32,6 +32,37 @@ fn one(direction: Direction, bytes: &str) -> Row {
     let mut rows = list(direction, bytes);
     assert_eq!(rows.len(), 1, "{rows:?}");
     rows.remove(0)
+}
+
+/// A capture of one connection, which gives the rows that each call completes.
+struct Conversation(Capture);
+
+impl Conversation {
+    fn new() -> Self {
+        Self::with_payloads(65_536)
+    }
+
+    fn with_payloads(limit: usize) -> Self {
+        let mut capture = Capture::new(64 << 20);
+        capture.open_with(1, "test", limit, 64 << 20);
+        Self(capture)
+    }
+
+    fn feed(&mut self, direction: Direction, time: f64, bytes: &[u8]) -> Vec<Row> {
+        let from = self.0.end_number();
+        self.0.bytes(1, direction, time, bytes);
+        self.rows(from)
+    }
+
+    fn finish(&mut self, direction: Direction, time: f64) -> Vec<Row> {
+        let from = self.0.end_number();
+        self.0.end(1, direction, time);
+        self.rows(from)
+    }
+
+    fn rows(&self, from: u64) -> Vec<Row> {
+        (from..self.0.end_number()).map(|number| self.0.describe(number).unwrap()).collect()
+    }
 }
 
 fn pairs(rows: &[Row]) -> Vec<Option<u64>> {
@@ -83,10 +114,10 @@ fn a_long_text_is_cut_in_the_summary() {
 
 #[test]
 fn a_frame_is_serialised_as_the_page_reads_it() {
-    let mut conversation = Conversation::new(None);
+    let mut conversation = Conversation::new();
     conversation.feed(Out, 10.0, b"LIST\r\n");
     let rows = conversation.feed(In, 12.5, b"OK\r\n{\"channels\": [], \"x\": 1}");
-    let expected = r#"[{"kind":"frame","direction":"in","span":{"start":0,"end":28},"head":"OK","push":false,"command":{"start":0,"end":2},"separator":{"start":2,"end":4},"payload":{"start":4,"end":28},"fields":[{"name":"channels","key":{"start":5,"end":15},"value":{"start":17,"end":19},"kind":"array","text":"","children":[]},{"name":"x","key":{"start":21,"end":24},"value":{"start":26,"end":27},"kind":"number","text":"1","children":[]}],"summary":"0 channels","status":"OK","pair":0,"rtt":2.5}]"#;
+    let expected = r#"[{"kind":"frame","direction":"in","span":{"start":0,"end":28},"head":"OK","push":false,"command":{"start":0,"end":2},"separator":{"start":2,"end":4},"payload":{"start":4,"end":28},"fields":[{"name":"channels","key":{"start":5,"end":15},"value":{"start":17,"end":19},"kind":"array","text":"","children":[]},{"name":"x","key":{"start":21,"end":24},"value":{"start":26,"end":27},"kind":"number","text":"1","children":[]}],"summary":"0 channels","status":"OK","pair":1,"rtt":2.5}]"#;
     assert_eq!(serde_json::to_string(&rows).unwrap(), expected);
     let rows = check(b"HO?T{}");
     let expected = r#"[{"kind":"fault","direction":"out","span":{"start":0,"end":3},"head":"HO","push":false,"fields":[],"summary":"Malformed command: A command is 1 to 32 letters or underscores and then \\r\\n, found '?' at byte 2","fault":{"error":"Malformed command","details":"A command is 1 to 32 letters or underscores and then \\r\\n, found '?' at byte 2","at":2,"closes":true}},{"kind":"skipped","direction":"out","span":{"start":3,"end":6},"head":"discarded","push":false,"fields":[],"summary":"3 bytes after the connection's last frame"}]"#;
@@ -108,21 +139,21 @@ fn a_wrong_payload_is_a_frame_with_a_fault_at_its_absolute_byte() {
 
 #[test]
 fn pipelined_answers_pair_in_request_order_and_pushes_stay_aside() {
-    let mut conversation = Conversation::new(None);
+    let mut conversation = Conversation::new();
     let sent = conversation.feed(Out, 0.0, format!("LIST\r\n{MESSAGE}\n{MESSAGE}").as_bytes());
     assert_eq!(sent.len(), 4, "white space is a row");
     let first = conversation.feed(In, 1.0, format!("OK\r\n{{\"channels\": []}}{PUSH}{DELIVERED}").as_bytes());
-    assert_eq!(pairs(&first), [Some(0), None, Some(1)]);
+    assert_eq!(pairs(&first), [Some(1), None, Some(2)]);
     assert_eq!((first[1].push, first[1].status, first[0].push), (true, None, false));
     assert_eq!(first[2].rtt, Some(1.0));
-    // Rows 4 to 6 have come since: the third request is row 3.
+    // Rows 5 to 7 have come since: the third request is row 4.
     let second = conversation.feed(In, 4.0, DELIVERED.as_bytes());
-    assert_eq!((second[0].pair, second[0].rtt), (Some(3), Some(4.0)));
+    assert_eq!((second[0].pair, second[0].rtt), (Some(4), Some(4.0)));
 }
 
 #[test]
 fn each_fault_of_a_request_takes_one_answer() {
-    let mut conversation = Conversation::new(None);
+    let mut conversation = Conversation::new();
     // A bare LF; an unknown command and its object; a payload wrong inside; LIST; a byte that closes, and the rest.
     let sent = "LIST\nPING\r\n{}HOST\r\n{\"channel_name\": 5}LIST\r\nHO?T and more";
     let sent = conversation.feed(Out, 0.0, sent.as_bytes());
@@ -131,44 +162,45 @@ fn each_fault_of_a_request_takes_one_answer() {
     assert_eq!(kinds, [Fault, Fault, Skipped, Frame, Frame, Fault]);
     let answers = format!("{REFUSED}{REFUSED}{REFUSED}OK\r\n{{\"channels\": []}}{REFUSED}{REFUSED}");
     let answers = conversation.feed(In, 1.0, answers.as_bytes());
-    assert_eq!(pairs(&answers), [Some(0), Some(1), Some(3), Some(4), Some(5), None]);
+    assert_eq!(pairs(&answers), [Some(1), Some(2), Some(4), Some(5), Some(6), None]);
     assert_eq!(answers[0].error.as_deref(), Some("Invalid payload"));
 }
 
 #[test]
 fn a_request_cut_off_by_the_end_is_answered() {
-    let mut conversation = Conversation::new(None);
+    let mut conversation = Conversation::new();
     conversation.feed(Out, 0.0, b"MESSAGE\r\n{\"user");
-    let partial = conversation.partial(Out).unwrap();
-    assert_eq!((partial.span.end, partial.head.as_str(), partial.state.as_str()), (15, "MESSAGE", "inside a payload"));
+    let partial = conversation.0.arriving().next().unwrap();
+    assert_eq!((partial.span.end, partial.head, partial.state.as_str()), (15, "MESSAGE", "inside a payload"));
+    assert_eq!((partial.connection, partial.direction, partial.bytes), (1, Out, &b"MESSAGE\r\n{\"user"[..]));
     let cut = conversation.finish(Out, 1.0);
     assert_eq!(
         cut[0].fault.as_ref().map(|fault| (fault.error.as_str(), fault.closes)),
         Some(("Incomplete request", true))
     );
-    assert_eq!(conversation.partial(Out), None);
-    assert_eq!(pairs(&conversation.feed(In, 2.0, REFUSED.as_bytes())), [Some(0)]);
+    assert_eq!(conversation.0.arriving().next(), None);
+    assert_eq!(pairs(&conversation.feed(In, 2.0, REFUSED.as_bytes())), [Some(1)]);
 }
 
 #[test]
 fn errors_that_tell_why_the_server_closes_answer_nothing() {
     for error in ["Slow consumer", "Server busy", "Request timed out", "Channel removed"] {
-        let mut conversation = Conversation::new(None);
+        let mut conversation = Conversation::new();
         conversation.feed(Out, 0.0, b"LIST\r\n");
         let notice = format!("SERVER_ERROR\r\n{{\"error\": \"{error}\", \"details\": \"\"}}");
         let rows = conversation.feed(In, 1.0, (notice + "OK\r\n{\"channels\": []}").as_bytes());
-        assert_eq!(pairs(&rows), [None, Some(0)], "{error}");
+        assert_eq!(pairs(&rows), [None, Some(1)], "{error}");
         assert_eq!((rows[0].error.as_deref(), rows[0].status), (Some(error), Some("SERVER_ERROR")));
     }
 }
 
 #[test]
 fn an_answer_is_read_as_the_answer_of_its_request() {
-    let mut conversation = Conversation::new(None);
+    let mut conversation = Conversation::new();
     conversation.feed(Out, 0.0, format!("{MESSAGE}{MESSAGE}").as_bytes());
     let rows = conversation.feed(In, 1.0, format!("OK\r\n{{\"channels\": []}}{DELIVERED}").as_bytes());
     assert_eq!(rows[0].summary, "Invalid payload: Missing required field 'timestamp'");
-    assert_eq!((pairs(&rows), &rows[1].fault), (vec![Some(0), Some(1)], &None));
+    assert_eq!((pairs(&rows), &rows[1].fault), (vec![Some(1), Some(2)], &None));
     // Without a request it is read as what it looks like.
     assert_eq!((one(In, "OK\r\n{\"channels\": []}").fault, one(In, DELIVERED).fault), (None, None));
     assert!(one(In, "REQUEST_ERROR\r\n{\"error\": \"x\"}").fault.is_some());
@@ -189,20 +221,20 @@ fn the_answers_of_a_readable_channel_are_summed_up() {
         ("HISTORY", "OK\r\n{\"channel_name\": \"general\", \"messages\": []}", "general: no messages"),
         ("HISTORY", &page, "general 3 to 4"),
     ] {
-        let mut conversation = Conversation::new(None);
+        let mut conversation = Conversation::new();
         let request = format!("{request}\r\n{{\"channel_name\": \"general\"}}");
         let sent = conversation.feed(Out, 0.0, request.as_bytes());
         assert_eq!(sent[0].fault, None);
         // Pushes between a request and its answer take no answer's place.
         let rows = conversation.feed(In, 1.0, format!("{PUSH}{answer}{PUSH}").as_bytes());
-        assert_eq!(pairs(&rows), [None, Some(0), None], "{answer}");
+        assert_eq!(pairs(&rows), [None, Some(1), None], "{answer}");
         assert_eq!((rows[1].summary.as_str(), &rows[1].fault, rows[1].push), (summary, &None, false));
     }
 }
 
 #[test]
 fn nothing_is_paired_after_the_server_sent_what_is_no_frame() {
-    let mut conversation = Conversation::new(None);
+    let mut conversation = Conversation::new();
     conversation.feed(Out, 0.0, format!("LIST\r\n{MESSAGE}").as_bytes());
     let rows = conversation.feed(In, 1.0, format!("WHAT\r\n{DELIVERED}").as_bytes());
     assert_eq!((rows[0].kind, pairs(&rows)), (RowKind::Fault, vec![None, None]));
@@ -211,36 +243,34 @@ fn nothing_is_paired_after_the_server_sent_what_is_no_frame() {
 }
 
 #[test]
-fn requests_beyond_those_remembered_are_counted_and_their_answers_say_so() {
-    let mut conversation = Conversation::new(None);
+fn requests_beyond_those_remembered_are_counted() {
+    let mut conversation = Conversation::new();
     let answer = b"OK\r\n{\"channels\": []}";
     conversation.feed(Out, 0.0, &b"LIST\r\n".repeat(MAX_OPEN_REQUESTS + 2));
-    assert_eq!(pairs(&conversation.feed(In, 1.0, &answer.repeat(2))), [Some(0), Some(1)]);
+    assert_eq!(pairs(&conversation.feed(In, 1.0, &answer.repeat(2))), [Some(1), Some(2)]);
     // There is room again: what is sent now is remembered, and waits behind the two that were counted.
     conversation.feed(Out, 1.0, b"LIST\r\n");
     let remembered = MAX_OPEN_REQUESTS - 2;
     let rows = conversation.feed(In, 2.0, &answer.repeat(remembered + 4));
     let (first, last) = rows.split_at(remembered);
-    assert!(first.iter().zip(2..).all(|(row, request)| row.pair == Some(request)));
-    let said = "0 channels (to a request that was not remembered: too many were open)";
+    assert!(first.iter().zip(3..).all(|(row, request)| row.pair == Some(request)));
     let last: Vec<_> = last.iter().map(|row| (row.pair, row.summary.as_str())).collect();
-    let late = Some(MAX_OPEN_REQUESTS as u64 + 4);
-    assert_eq!(last, [(None, said), (None, said), (late, "0 channels"), (None, "0 channels")]);
+    let late = Some(MAX_OPEN_REQUESTS as u64 + 5);
+    assert_eq!(last, [None, None, late, None].map(|pair| (pair, "0 channels")));
 }
 
 #[test]
 fn a_large_payload_shows_its_first_values_and_says_how_many_more() {
     let row = one(In, &format!("OK\r\n{{\"a\": [{}], \"b\": {{\"c\": [1]}}}}", vec!["{\"x\": 0}"; 1500].join(", ")));
-    let [array, rest] = &row.fields[..] else { panic!("{:?}", row.fields.len()) };
     // The array itself, 999 whole objects of two values, and the next object with nothing in it.
+    let [array] = &row.fields[..] else { panic!("{:?}", row.fields.len()) };
     assert_eq!((array.children.len(), array.children[998].children.len()), (MAX_FIELDS / 2, 1));
-    assert_eq!(rest.text, format!("{} more values are not shown", 1 + 3000 + 3 - MAX_FIELDS));
-    assert_eq!((rest.value.end, row.span.end), (row.payload.unwrap().end - 1, row.payload.unwrap().end));
-    assert!(rest.value.start > array.children[999].value.start && array.value.end < rest.value.end);
+    assert_eq!(row.omitted, (1 + 3000 + 3 - MAX_FIELDS) as u64);
+    assert!(array.children[999].value.end < array.value.end && array.value.end < row.payload.unwrap().end - 1);
     fn count(fields: &[Field]) -> usize {
         fields.iter().map(|field| 1 + count(&field.children)).sum()
     }
-    assert_eq!(count(&row.fields), MAX_FIELDS + 1);
+    assert_eq!(count(&row.fields), MAX_FIELDS);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use chanwire_core::wire::{Command, Decoder, Item, Request};
 use chanwire_inspect::{
-    Conversation, Direction, Field, FieldKind, Listing, MAX_SUMMARY, Row, RowKind, ValueKind, commands, compose,
+    Capture, Direction, Field, FieldKind, Listing, MAX_SUMMARY, Row, RowKind, ValueKind, commands, compose, fill,
     visible,
 };
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::Config};
@@ -196,8 +196,9 @@ proptest! {
 
     #[test]
     fn pairing_is_first_come_first_served(events in vec(event(), 0..40)) {
-        let mut conversation = Conversation::new(None);
-        let (mut open, mut number) = (std::collections::VecDeque::new(), 0);
+        let mut capture = Capture::new(1 << 20);
+        capture.open(1, "test");
+        let (mut open, mut number) = (std::collections::VecDeque::new(), 1);
         // White space between frames is a row of its own, which comes with what follows it.
         for (index, event) in events.into_iter().enumerate() {
             let time = index as f64;
@@ -205,9 +206,10 @@ proptest! {
                 Event::Request(text) | Event::Silence(text) => (Direction::Out, text),
                 Event::Answer(text) | Event::Aside(text) => (Direction::In, text),
             };
-            for row in conversation.feed(direction, time, text.as_bytes()) {
-                let told = (row.pair, row.rtt);
-                let expected = match (event, row.kind) {
+            capture.bytes(1, direction, time, text.as_bytes());
+            while let Some(row) = capture.entry(number) {
+                let told = (row.pair(), row.rtt());
+                let expected = match (event, row.kind()) {
                     (_, RowKind::Skipped) => None,
                     (Event::Request(_), _) => {
                         open.push_back((number, time));
@@ -241,6 +243,9 @@ proptest! {
                 let mut again = Vec::new();
                 Request::decode(frame.head, frame.payload).unwrap().encode(&mut again);
                 prop_assert_eq!(&again, &bytes, "the bytes are canonical");
+                let filled = fill(&bytes).unwrap();
+                prop_assert_eq!(filled.command, form.command);
+                prop_assert_eq!(compose(filled.command, &filled.values), Ok(bytes.clone()));
                 let payload = if frame.payload.is_empty() { b"{}" } else { frame.payload };
                 let members: BTreeMap<String, serde_json::Value> = serde_json::from_slice(payload).unwrap();
                 let text = |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), String::from);

@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// The first byte at which the text cannot be JSON. After an error the reader has no more to say.
-    #[inline(always)]
+    #[cfg_attr(not(target_family = "wasm"), inline(always))]
     pub fn next_token(&mut self) -> Result<Option<Token<'a>>, JsonError> {
         self.skip_space();
         if self.expect == Expect::CommaOrEnd {
@@ -219,7 +219,7 @@ impl<'a> Reader<'a> {
         self.expect = if self.depth == 0 { Expect::Nothing } else { Expect::CommaOrEnd };
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(target_family = "wasm"), inline(always))]
     fn value(&mut self) -> Result<Token<'a>, JsonError> {
         let start = self.at;
         let kind = match self.peek() {
@@ -236,7 +236,7 @@ impl<'a> Reader<'a> {
         Ok(Token { kind, start, end: self.at })
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(target_family = "wasm"), inline(always))]
     fn key(&mut self) -> Result<Token<'a>, JsonError> {
         let start = self.at;
         if self.peek() != Some(b'"') {
@@ -289,7 +289,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A string, from its opening quote to after its closing one.
-    #[inline(always)]
+    #[cfg_attr(not(target_family = "wasm"), inline(always))]
     fn text(&mut self) -> Result<Text<'a>, JsonError> {
         self.at += 1;
         let start = self.at;
@@ -322,7 +322,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The length of the escape that starts here, a surrogate pair being one; or the offset of what is wrong in it.
-    #[inline(always)]
+    #[cfg_attr(not(target_family = "wasm"), inline(always))]
     fn escape(&self) -> Result<usize, (usize, &'static str)> {
         let rest = self.rest();
         match rest.get(1) {

@@ -6,24 +6,39 @@ use std::{
     path::PathBuf,
 };
 
-use chanwire_inspect::{Direction, Listing, Row, RowKind, guess_direction, visible};
+use chanwire_inspect::{
+    Direction, Filter, Listing, Row, RowKind, guess_direction,
+    import::{Format, ImportOptions, preview},
+    visible,
+};
 use clap::{Args, ValueEnum};
 
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, filter};
+
+mod capture;
 
 /// How much is read at one time.
 const READ: usize = 64 * 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct Decode {
-    /// The recorded bytes of one direction; `-` or nothing for standard input
+    /// The recorded bytes of one direction, a pcap or pcapng file, JSON Lines, or a hex dump; `-` or nothing for
+    /// standard input
     file: Option<PathBuf>,
 
-    /// Which direction they are
+    /// Which direction they are, where they are of one
     #[arg(long, value_name = "DIRECTION", default_value = "auto")]
     direction: Which,
 
-    /// The largest payload, in bytes [default: 65536 for requests, 67108864 for responses]
+    /// Show only what passes this filter, such as 'err || cmd == HOST'
+    #[arg(long, value_name = "EXPR")]
+    filter: Option<String>,
+
+    /// Show every TCP connection of a capture, also those that do not look like the protocol
+    #[arg(long)]
+    all: bool,
+
+    /// The largest payload of the bytes of one direction [default: 65536 for requests, 67108864 for responses]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_payload: Option<u32>,
 
@@ -44,6 +59,7 @@ enum Which {
 
 impl Decode {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
+        let filter = self.filter.as_deref().map(filter::parse).transpose()?;
         let mut input: Box<dyn Read> = match self.file.as_deref() {
             Some(path) if path.as_os_str() != "-" => {
                 Box::new(File::open(path).map_err(|error| format!("cannot open {}: {error}", path.display()))?)
@@ -51,13 +67,14 @@ impl Decode {
             _ => Box::new(io::stdin()),
         };
         let mut out = io::BufWriter::new(io::stdout().lock());
-        let decoded = self.decode(&mut input, &mut out);
+        let decoded = self.decode(&mut input, filter.as_ref(), &mut out);
         match decoded.and_then(|outcome| out.flush().map_err(Trouble::Write).map(|()| outcome)) {
             Ok(outcome) => Ok(outcome),
             // Somebody who stops reading has seen enough.
             Err(Trouble::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Done),
             Err(Trouble::Write(error)) => Err(format!("cannot print the frames: {error}").into()),
             Err(Trouble::Read(error)) => Err(format!("cannot read {}: {error}", self.source()).into()),
+            Err(Trouble::Import(why)) => Err(format!("cannot read {}: {why}", self.source()).into()),
         }
     }
 
@@ -65,9 +82,31 @@ impl Decode {
         self.file.as_ref().map_or_else(|| "standard input".into(), |path| path.display().to_string())
     }
 
-    fn decode(&self, input: &mut dyn Read, out: &mut dyn Write) -> Result<Outcome, Trouble> {
+    fn decode(&self, input: &mut dyn Read, filter: Option<&Filter>, out: &mut dyn Write) -> Result<Outcome, Trouble> {
         let mut bytes = vec![0; READ];
-        let mut count = fill(input, &mut bytes)?;
+        let count = fill(input, &mut bytes)?;
+        let first = bytes.get(..count).unwrap_or_default();
+        let is_stream = self.direction != Which::Auto || preview(first).format == Format::Raw;
+        if is_stream && filter.is_none() {
+            return self.decode_stream(input, bytes, count, out);
+        }
+        let direction = match self.direction {
+            Which::Auto => None,
+            Which::Requests => Some(Direction::Out),
+            Which::Responses => Some(Direction::In),
+        };
+        let options = ImportOptions { everything: self.all, direction };
+        capture::decode(input, bytes, count, options, filter, self.json, out)
+    }
+
+    /// The bytes of one direction: each frame is printed when it is there, and nothing is kept.
+    fn decode_stream(
+        &self,
+        input: &mut dyn Read,
+        mut bytes: Vec<u8>,
+        mut count: usize,
+        out: &mut dyn Write,
+    ) -> Result<Outcome, Trouble> {
         let first = bytes.get(..count).unwrap_or_default();
         let direction = match self.direction {
             Which::Requests => Direction::Out,
@@ -124,6 +163,8 @@ impl Decode {
 enum Trouble {
     Read(io::Error),
     Write(io::Error),
+    /// The capture cannot be understood.
+    Import(String),
 }
 
 /// One read; 0 at the end.

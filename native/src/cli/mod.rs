@@ -4,10 +4,12 @@ mod ask;
 mod backup;
 mod chat;
 mod decode;
+mod filter;
 mod join;
 mod link;
 mod send;
 mod serve;
+mod tap;
 mod text;
 
 use std::process::ExitCode;
@@ -46,6 +48,7 @@ enum Command {
     Chat(chat::Chat),
     /// Copy a server's messages and channels into a file, while it runs or not
     Backup(backup::Backup),
+    Tap(Box<tap::Tap>),
     /// Show the frames in a recorded stream, and what is wrong with them
     Decode(decode::Decode),
 }
@@ -94,6 +97,7 @@ impl Cli {
             Command::Join(join) => join.run(),
             Command::Chat(chat) => chat.run(),
             Command::Backup(backup) => backup.run(),
+            Command::Tap(tap) => tap.run(),
             Command::Decode(decode) => decode.run(),
         };
         match result {

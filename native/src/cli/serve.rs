@@ -105,7 +105,7 @@ pub(super) struct Serve {
 
 /// An address, or `off`.
 #[derive(Clone, Copy, Debug)]
-struct Http(Option<SocketAddr>);
+pub(super) struct Http(pub(super) Option<SocketAddr>);
 
 impl FromStr for Http {
     type Err = String;
@@ -119,7 +119,7 @@ impl FromStr for Http {
 }
 
 /// Whatever the page can be asked for by.
-fn http_host(text: &str) -> Result<String, String> {
+pub(super) fn http_host(text: &str) -> Result<String, String> {
     text.parse::<Authority>().map(|_| text.into()).map_err(|error| error.to_string())
 }
 

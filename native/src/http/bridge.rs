@@ -7,7 +7,9 @@ mod carry;
 mod control;
 mod credit;
 mod end;
+mod plan;
 mod socket;
+mod watch;
 
 use std::io;
 use std::sync::Arc;
@@ -27,7 +29,7 @@ use self::carry::carry;
 use self::control::{FromPage, ToPage};
 use self::end::End;
 use self::socket::{Event, PageSocket};
-use super::{Shared, Target, host, stopped};
+use super::{Shared, Tap, Target, host, stopped};
 
 /// How many WebSockets may be open that have not shown the token.
 pub(super) const WAITING: usize = 64;
@@ -109,10 +111,14 @@ async fn bridge(socket: WebSocket, shared: Arc<Shared>, waiting: OwnedSemaphoreP
 async fn converse(page: &mut PageSocket, shared: &Shared, place: &mut OwnedSemaphorePermit) -> Result<(), End> {
     let admission = admit(page, shared);
     *place = timeout(shared.limits.token_wait, admission).await.unwrap_or(Err(End::NO_TOKEN))?;
-    let welcome = ToPage::Welcome { version: env!("CARGO_PKG_VERSION"), targets: &shared.targets };
+    let tap = shared.tap.as_ref();
+    let welcome = ToPage::Welcome { version: env!("CARGO_PKG_VERSION"), targets: &shared.targets, tap };
     page.say(welcome.message()?).await?;
 
-    let target = choose(page, shared).await?;
+    let (target, report) = match choose(page, shared).await? {
+        Choice::Target(target, report) => (target, report),
+        Choice::Tap(tap) => return watch::watch(page, &tap.watchers, shared.limits.ping).await,
+    };
     let reason = match connect(target).await {
         Ok(tcp) => {
             let opened = ToPage::Opened {
@@ -122,7 +128,7 @@ async fn converse(page: &mut PageSocket, shared: &Shared, place: &mut OwnedSemap
             };
             page.say(opened.message()?).await?;
             tracing::debug!(target = target.id, address = %target.address, "a bridge is open");
-            carry(page, tcp, shared.limits.ping).await?
+            carry(page, tcp, report, shared.limits.ping).await?
         }
         Err(reason) => reason,
     };
@@ -143,16 +149,27 @@ async fn admit(page: &mut PageSocket, shared: &Shared) -> Result<OwnedSemaphoreP
     connections.try_acquire_owned().map_err(|_| End::TOO_MANY)
 }
 
-/// Waits for the page to name a target.
-async fn choose<'a>(page: &mut PageSocket, shared: &'a Shared) -> Result<&'a Target, End> {
+/// What a page wants.
+enum Choice<'a> {
+    /// A connection to a target, and whether it wants reports.
+    Target(&'a Target, bool),
+    /// What passes through the tap.
+    Tap(&'a Tap),
+}
+
+/// Waits for the page to name a target, or to ask for what passes.
+async fn choose<'a>(page: &mut PageSocket, shared: &'a Shared) -> Result<Choice<'a>, End> {
     let Event::Text(text) = page.event(true).await? else {
         return Err(End::NOT_CONNECTED);
     };
-    let FromPage::Connect { target: id } = FromPage::parse(&text)? else {
-        return Err(End::NOT_CONNECTED);
-    };
-    let target = shared.targets.iter().find(|target| target.id == id);
-    target.ok_or(End::NO_TARGET)
+    match FromPage::parse(&text)? {
+        FromPage::Connect { target: id, report } => {
+            let target = shared.targets.iter().find(|target| target.id == id);
+            target.map(|target| Choice::Target(target, report)).ok_or(End::NO_TARGET)
+        }
+        FromPage::Watch {} => shared.tap.as_ref().map(Choice::Tap).ok_or(End::NO_TAP),
+        _ => Err(End::NOT_CONNECTED),
+    }
 }
 
 /// Opens the TCP connection. The error is the reason for the page.

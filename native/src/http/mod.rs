@@ -34,6 +34,7 @@ use tokio::time::{sleep, timeout};
 pub(crate) use self::host::Authority;
 use self::host::Names;
 pub(crate) use self::token::Token;
+use crate::tap::Watchers;
 
 /// How long a request's head may take to arrive.
 const HEAD_WAIT: Duration = Duration::from_secs(10);
@@ -54,6 +55,20 @@ pub(crate) struct HttpConfig {
     pub(crate) hosts: Vec<String>,
     /// The addresses the bridge may connect to. A page can name no other.
     pub(crate) targets: Vec<Target>,
+    /// The tap whose page this is.
+    pub(crate) tap: Option<Tap>,
+}
+
+/// A tap, as its page is told of it.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Tap {
+    /// Where clients connect.
+    pub(crate) listen: SocketAddr,
+    /// The server that they reach.
+    pub(crate) to: String,
+    /// Everything that passes.
+    #[serde(skip)]
+    pub(crate) watchers: Watchers,
 }
 
 /// A TCP address that a page may have the bridge connect to.
@@ -89,6 +104,7 @@ impl Default for Limits {
 struct Shared {
     names: Names,
     targets: Vec<Target>,
+    tap: Option<Tap>,
     token: Token,
     limits: Limits,
     /// Room for WebSockets that have not shown the token.
@@ -133,6 +149,7 @@ async fn serve_within(
     let shared = Arc::new(Shared {
         names: Names::new(own.port(), more),
         targets: config.targets,
+        tap: config.tap,
         token,
         limits,
         waiting: Arc::new(Semaphore::new(bridge::WAITING)),
@@ -177,7 +194,7 @@ fn check_targets(own: SocketAddr, targets: &[Target]) -> io::Result<()> {
 }
 
 /// Whether a connection to `target` could arrive at a listener at `own`, in whatever form the address is written.
-fn is_own(own: SocketAddr, target: SocketAddr) -> bool {
+pub(crate) fn is_own(own: SocketAddr, target: SocketAddr) -> bool {
     let (a, b) = (own.ip().to_canonical(), target.ip().to_canonical());
     own.port() == target.port() && (a == b || a.is_unspecified() || b.is_unspecified())
 }

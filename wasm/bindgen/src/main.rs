@@ -1,4 +1,4 @@
-//! Writes the JavaScript side of chanwire-wasm.
+//! Writes the JavaScript side of a module for the browser.
 //!
 //! It is wasm-bindgen's own command line tool, cut down to the one thing that the build needs, so that its version is
 //! pinned by the workspace's lock file and nothing has to be installed.
@@ -33,7 +33,7 @@ fn generate(input: &Path, output: &Path) -> Result<(), String> {
     if !input.is_file() {
         return Err(format!(
             "there is no module at {}; build it first: \
-             cargo build -p chanwire-wasm --lib --target wasm32-unknown-unknown --profile wasm",
+             cargo build -p chanwire-wasm -p chanwire-sandbox --lib --target wasm32-unknown-unknown --profile wasm",
             input.display()
         ));
     }

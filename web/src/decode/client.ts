@@ -1,6 +1,7 @@
-/** The page's side of decoding: messages to the worker, questions with answers. */
+/** The page's side: messages to the worker, questions with answers. */
 
-import type { FromWorker, Question, Questions, ToWorker } from "./messages";
+import { detailFrom, type ModuleDetail } from "./describe";
+import type { Frame, FromWorker, Question, Questions, Status, ToWorker } from "./messages";
 
 /** What is needed of a `Worker`. */
 export interface WorkerLike {
@@ -11,11 +12,13 @@ export interface WorkerLike {
 
 export interface DecoderEvents {
   ready(message: Extract<FromWorker, { type: "ready" }>): void;
-  rows(message: Extract<FromWorker, { type: "rows" }>): void;
+  status(status: Status): void;
+  window(message: Extract<FromWorker, { type: "window" }>): void;
   failed(message: string): void;
 }
 
 interface Waiting {
+  readonly question: Question;
   resolve(answer: unknown): void;
   reject(error: Error): void;
 }
@@ -32,15 +35,20 @@ export class DecoderClient {
         case "ready":
           events.ready(data);
           break;
-        case "rows":
-          events.rows(data);
+        case "status":
+          events.status(data.status);
+          break;
+        case "window":
+          events.window(data);
           break;
         case "failed":
           events.failed(data.message);
           break;
-        case "answer":
-          this.#settle(data.id)?.resolve(data.answer);
+        case "answer": {
+          const waiting = this.#settle(data.id);
+          waiting?.resolve(waiting.question === "frame" ? frameFrom(data.answer as SentFrame) : data.answer);
           break;
+        }
         case "refused":
           this.#settle(data.id)?.reject(new Error(data.message));
           break;
@@ -60,7 +68,8 @@ export class DecoderClient {
     const id = this.#next;
     this.#next += 1;
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve: (answer) => resolve(answer as Questions[Q]["answer"]), reject });
+      const settle = (answer: unknown) => resolve(answer as Questions[Q]["answer"]);
+      this.#waiting.set(id, { question, resolve: settle, reject });
       this.#worker.postMessage({ type: "ask", id, question, ask }, []);
     });
   }
@@ -70,4 +79,17 @@ export class DecoderClient {
     this.#waiting.delete(id);
     return waiting;
   }
+}
+
+/** A frame as the engine sends it: as one text and its bytes. */
+interface SentFrame {
+  readonly json: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+function frameFrom({ json, bytes }: SentFrame): Frame | undefined {
+  const frame = JSON.parse(json) as
+    (Omit<Frame, "bytes" | "detail"> & { readonly detail?: ModuleDetail }) | null;
+  if (frame === null) return undefined;
+  return { ...frame, bytes, detail: frame.detail && detailFrom(frame.detail) };
 }

@@ -1,192 +1,299 @@
-/** The worker's side of decoding: one conversation per connection, rows numbered in the order they complete. */
+/** The worker's side: everything that was recorded, looked at through the wasm module. */
 
 import type * as Wasm from "../wasm/chanwire_wasm";
-import { BatchBuilder, DIRECTIONS, transferables, type Direction } from "./batch";
-import { describe, faultFrom, verdict } from "./describe";
-import type { Arriving, Composed, FromWorker, Question, Questions, ToWorker } from "./messages";
+import { verdict } from "./describe";
+import type {
+  CapturePreview,
+  Completions,
+  Composed,
+  FromWorker,
+  ListRow,
+  Mistake,
+  Question,
+  Questions,
+  Status,
+  StatisticsRow,
+  Timeline,
+  ToWorker,
+} from "./messages";
 
 /** What the engine needs of the wasm module. */
-export type Module = Pick<typeof Wasm, "Conversation" | "check" | "commands" | "compose" | "version">;
+export type Module = Pick<
+  typeof Wasm,
+  "Importer" | "Viewer" | "check" | "commands" | "compose" | "fill" | "plan" | "preview" | "version"
+>;
 
-export type Post = (message: FromWorker, transfer: Transferable[]) => void;
+export interface Surroundings {
+  post(message: FromWorker, transfer: Transferable[]): void;
+  later(run: () => void, ms: number): void;
+  /** Milliseconds from any origin. */
+  now(): number;
+  /** Milliseconds since 1970. */
+  wall(): number;
+}
 
-/** Rows leave at the latest after this time, or when so many wait. */
+/** Changes are told at the latest after this time. */
 const FLUSH_MS = 16;
-const FLUSH_ROWS = 4096;
 
-interface Open {
-  readonly conversation: Wasm.Conversation;
-  /** Rows that the conversation has given so far. */
-  given: number;
-  /** Sent rows that may still be answered: place in the conversation, and row number. */
-  unanswered: { place: number; number: number }[];
-  /** Received bytes decoded and not yet told. */
-  taken: number;
-  touched: boolean;
+/** So long a filter works through what is held before messages are looked at again. */
+const SLICE_MS = 10;
+
+/** The rate is measured over this time. */
+const RATE_MS = 1000;
+
+/** Memory for what is recorded, until the page sets another limit. */
+export const DEFAULT_LIMIT = 512 * 1024 * 1024;
+
+/** A status as the module gives it. */
+interface ModuleStatus extends Omit<
+  Status,
+  "rate" | "taken" | "arriving" | "closed" | "added" | "addedBad" | "scanning" | "highlights"
+> {
+  readonly bad_seen: number;
+  readonly scanning?: Status["scanning"];
+  readonly highlights?: number;
+  readonly arriving: readonly (Omit<Status["arriving"][number], "bytes"> & {
+    readonly bytes: readonly number[];
+  })[];
 }
 
 export class Engine {
   readonly #wasm: Module;
-  readonly #post: Post;
-  readonly #later: (run: () => void, ms: number) => void;
-  readonly #builder = new BatchBuilder();
-  #open = new Map<number, Open>();
+  readonly #around: Surroundings;
+  readonly #viewer: Wasm.Viewer;
+  #importer: Wasm.Importer | undefined;
+  #look = { position: 0, count: 0, follow: true };
+  /** The window as it was last posted, to post only what has changed. */
+  #shown = "";
+  #taken = new Map<number, number>();
   #closed: number[] = [];
   #scheduled = false;
+  #told = { captured: 1, bad: 0 };
+  #rate = new Rate();
+  /** When the first event came, in milliseconds since 1970. */
+  #origin: number | undefined;
 
-  constructor(wasm: Module, post: Post, later: (run: () => void, ms: number) => void) {
+  constructor(wasm: Module, around: Surroundings) {
     this.#wasm = wasm;
-    this.#post = post;
-    this.#later = later;
-    post({ type: "ready", version: wasm.version(), forms: wasm.commands() }, []);
+    this.#around = around;
+    this.#viewer = new wasm.Viewer(DEFAULT_LIMIT);
+    this.#post({ type: "ready", version: wasm.version(), forms: wasm.commands() });
   }
 
   handle(message: ToWorker): void {
+    const viewer = this.#viewer;
+    if ("time" in message) this.#origin ??= this.#around.wall();
     switch (message.type) {
       case "open":
-        this.#open.set(message.connection, {
-          conversation: new this.#wasm.Conversation(),
-          given: 0,
-          unanswered: [],
-          taken: 0,
-          touched: false,
-        });
-        return;
-      case "bytes":
-        this.#bytes(message.connection, message.direction, message.time, message.bytes);
+        viewer.open(message.connection, message.label);
         break;
+      case "bytes": {
+        const { connection, direction, time, bytes } = message;
+        viewer.bytes(connection, direction, time, bytes);
+        if (direction === "in") {
+          this.#taken.set(connection, (this.#taken.get(connection) ?? 0) + bytes.length);
+        }
+        break;
+      }
       case "end":
-        this.#end(message.connection, message.direction, message.time);
+        viewer.end(message.connection, message.direction, message.time);
         break;
       case "note":
-        this.#builder.push({
-          kind: "note",
-          direction: "in",
-          push: false,
-          bad: message.bad,
-          connection: message.connection,
-          time: message.time,
-          start: 0,
-          end: 0,
-          head: message.head,
-          summary: message.text,
-          rtt: NaN,
-          pair: 0,
-        });
+        viewer.note(message.connection, message.time, message.head, message.text, message.bad);
         break;
+      case "gap": {
+        const { connection, direction, time, bytes, frames, paired, text } = message;
+        viewer.gap(connection, direction, time, bytes, frames, paired, text);
+        break;
+      }
       case "close":
-        for (const direction of DIRECTIONS) this.#end(message.connection, direction, message.time);
-        this.#close(message.connection);
+        viewer.close(message.connection, message.time);
+        this.#closed.push(message.connection);
         break;
+      case "limit":
+        viewer.setLimit(message.bytes);
+        break;
+      case "clear":
+        viewer.clear();
+        break;
+      case "pause":
+        viewer.pause(message.paused);
+        break;
+      case "mark":
+        viewer.mark(message.number, message.on);
+        break;
+      case "look":
+        this.#look = message;
+        this.#postWindow(true);
+        return;
       case "ask":
         this.#answer(message.id, message.question, message.ask);
-        return;
+        break;
     }
-    this.#schedule();
+    this.#schedule(FLUSH_MS);
   }
 
+  /** Tell what has changed, and go on with what is not done. */
   flush(): void {
-    const taken: [number, number][] = [];
-    const arriving: Arriving[] = [];
-    for (const [connection, open] of this.#open) {
-      if (open.taken > 0) taken.push([connection, open.taken]);
-      open.taken = 0;
-      for (const direction of DIRECTIONS) {
-        const partial = open.conversation.partial(direction);
-        if (partial === undefined) continue;
-        const { head, state, span } = partial;
-        arriving.push({ connection, direction, start: span.start, end: span.end, head, state });
-      }
-    }
-    const batch = this.#builder.take();
-    const closed = this.#closed;
-    this.#closed = [];
-    this.#post({ type: "rows", batch, taken, arriving, closed }, transferables(batch));
+    // A filter that works through what is held must not keep messages waiting.
+    const until = this.#around.now() + SLICE_MS;
+    let more = this.#viewer.advance();
+    while (more && this.#around.now() < until) more = this.#viewer.advance();
+    const status = this.#postStatus();
+    this.#postWindow(false, status);
+    if (more) this.#schedule(0);
+    // Without traffic the rate falls to 0, and somebody has to say so.
+    else if (status.rate > 0) this.#schedule(RATE_MS / 4);
   }
 
-  #bytes(connection: number, direction: Direction, time: number, bytes: Uint8Array): void {
-    const open = this.#open.get(connection);
-    if (open === undefined) return;
-    this.#rows(connection, open, time, open.conversation.feed(direction, time, bytes));
-    if (direction === "in") open.taken += bytes.length;
-  }
-
-  #end(connection: number, direction: Direction, time: number): void {
-    const open = this.#open.get(connection);
-    if (open !== undefined) this.#rows(connection, open, time, open.conversation.finish(direction, time));
-  }
-
-  #close(connection: number): void {
-    this.#open.get(connection)?.conversation.free();
-    this.#open.delete(connection);
-    this.#closed.push(connection);
-  }
-
-  #rows(connection: number, open: Open, time: number, rows: readonly Wasm.Row[]): void {
-    for (const row of rows) {
-      const number = this.#builder.push({
-        kind: row.kind,
-        direction: row.direction,
-        push: row.push,
-        bad: row.fault !== undefined || (row.status !== undefined && row.status !== "OK"),
-        connection,
-        time,
-        start: row.span.start,
-        end: row.span.end,
-        head: row.head,
-        summary: row.summary,
-        rtt: row.rtt ?? NaN,
-        pair: row.pair === undefined ? 0 : this.#request(open, row.pair),
-        // Fields are decoded again when a frame is looked at; what is wrong depends on what stood before it.
-        ...(row.fault && { fault: faultFrom(row.fault, row.span.start) }),
-      });
-      if (row.direction === "out") open.unanswered.push({ place: open.given, number });
-      open.given += 1;
-    }
-  }
-
-  /** Row number of the request at `place`. Answers come in request order, so what stands before it is done with. */
-  #request(open: Open, place: number): number {
-    const index = open.unanswered.findIndex((request) => request.place === place);
-    if (index < 0) return 0;
-    const { number } = open.unanswered[index];
-    open.unanswered.splice(0, index + 1);
-    return number;
-  }
-
-  #schedule(): void {
-    if (this.#builder.waiting >= FLUSH_ROWS) {
-      this.flush();
-      return;
-    }
+  #schedule(ms: number): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    this.#later(() => {
+    this.#around.later(() => {
       this.#scheduled = false;
       this.flush();
-    }, FLUSH_MS);
+    }, ms);
+  }
+
+  #postStatus(): Status {
+    const { bad_seen, ...known } = JSON.parse(this.#viewer.status()) as ModuleStatus;
+    const added = known.captured - this.#told.captured;
+    const addedBad = bad_seen - this.#told.bad;
+    this.#told = { captured: known.captured, bad: bad_seen };
+    const status: Status = {
+      ...known,
+      scanning: known.scanning,
+      highlights: known.highlights,
+      rate: this.#rate.take(this.#around.now(), known.captured),
+      taken: [...this.#taken],
+      arriving: known.arriving.map((frame) => ({ ...frame, bytes: Uint8Array.from(frame.bytes) })),
+      closed: this.#closed,
+      added,
+      addedBad,
+    };
+    this.#taken.clear();
+    this.#closed = [];
+    this.#post({ type: "status", status });
+    return status;
+  }
+
+  /** Post the rows that are looked at, if they have changed or are asked for. */
+  #postWindow(asked: boolean, status?: Status): void {
+    const { count, follow } = this.#look;
+    const { epoch, begin, end } = status ?? (JSON.parse(this.#viewer.status()) as ModuleStatus);
+    const position = follow ? Math.max(begin, end - count) : Math.max(begin, this.#look.position);
+    const rows = this.#viewer.rows(position, count);
+    const shown = `${epoch} ${position} ${rows}`;
+    if (!asked && shown === this.#shown) return;
+    this.#shown = shown;
+    this.#post({ type: "window", epoch, position, rows: JSON.parse(rows) as ListRow[] });
+  }
+
+  #post(message: FromWorker, transfer: Transferable[] = []): void {
+    this.#around.post(message, transfer);
   }
 
   #answer(id: number, question: Question, ask: unknown): void {
     try {
-      this.#post({ type: "answer", id, answer: this.#reply(question, ask) }, []);
+      if (question === "frame") this.#answerFrame(id, ask as Questions["frame"]["ask"]);
+      else this.#post({ type: "answer", id, answer: this.#reply(question, ask) });
     } catch (error) {
-      this.#post({ type: "refused", id, message: String(error) }, []);
+      this.#post({ type: "refused", id, message: error instanceof Error ? error.message : String(error) });
     }
   }
 
-  #reply(question: Question, ask: unknown): Questions[Question]["answer"] {
+  #import(ask: Questions["import"]["ask"]): Questions["import"]["answer"] {
+    if (ask.step === "begin") {
+      this.#importer?.free();
+      this.#origin = undefined;
+      this.#importer = new this.#wasm.Importer(ask.everything, ask.direction, ask.before);
+      return {};
+    }
+    const importer = this.#importer;
+    if (importer === undefined) return { error: "no capture is being read" };
+    const answer =
+      ask.step === "bytes" ? importer.feed(ask.bytes, this.#viewer) : importer.finish(this.#viewer);
+    const told = JSON.parse(answer) as Questions["import"]["answer"];
+    this.#origin ??= importer.origin(this.#viewer);
+    if (ask.step === "end" || told.error !== undefined) {
+      importer.free();
+      this.#importer = undefined;
+    }
+    return told;
+  }
+
+  /** What has many parts travels as one text: making objects of it twice takes longer than the rest. */
+  #answerFrame(id: number, { number }: Questions["frame"]["ask"]): void {
+    const json = this.#viewer.frame(number);
+    const bytes = this.#viewer.bytesOf(number) as Uint8Array<ArrayBuffer>;
+    this.#post({ type: "answer", id, answer: { json, bytes } }, [bytes.buffer]);
+  }
+
+  #reply(question: Question, ask: unknown): Questions[Question]["answer"] | undefined {
+    const viewer = this.#viewer;
     switch (question) {
-      case "describe": {
-        const { direction, bytes } = ask as Questions["describe"]["ask"];
-        const conversation = new this.#wasm.Conversation();
-        try {
-          const [row] = conversation.feed(direction, 0, bytes);
-          return row === undefined || row.span.end !== bytes.length ? undefined : describe(row);
-        } finally {
-          conversation.free();
-        }
+      case "stream": {
+        const { number, before, after, bytes } = ask as Questions["stream"]["ask"];
+        const rows = JSON.parse(viewer.stream(number, before, after)) as ListRow[];
+        return rows.map((row) => ({
+          row,
+          bytes: viewer.bytesOf(row.number).slice(0, bytes),
+        }));
       }
+      case "filter": {
+        const { which, text } = ask as Questions["filter"]["ask"];
+        const mistake = which === "filter" ? viewer.setFilter(text) : viewer.setHighlight(text);
+        return mistake === undefined ? {} : { mistake: JSON.parse(mistake) as Mistake };
+      }
+      case "range": {
+        const range = ask as Questions["range"]["ask"];
+        viewer.setRange(range?.from, range?.to);
+        return undefined;
+      }
+      case "complete": {
+        const { text, caret } = ask as Questions["complete"]["ask"];
+        return JSON.parse(viewer.complete(text, caret)) as Completions;
+      }
+      case "locate": {
+        const { number } = ask as Questions["locate"]["ask"];
+        const located = JSON.parse(viewer.locate(number)) as Questions["locate"]["answer"] | null;
+        return located ?? undefined;
+      }
+      case "step": {
+        const { from, by, to, text } = ask as Questions["step"]["ask"];
+        return viewer.step(from, by > 0, to, text);
+      }
+      case "marks":
+        return [...viewer.marks()];
+      case "statistics":
+        return { rows: JSON.parse(viewer.statistics()) as StatisticsRow[] };
+      case "timeline": {
+        const { buckets } = ask as Questions["timeline"]["ask"];
+        const { start, step, frames, bad, p99 } = JSON.parse(viewer.timeline(buckets)) as ModuleTimeline;
+        return {
+          start,
+          step,
+          frames: Float64Array.from(frames),
+          bad: Float64Array.from(bad),
+          p99: Float64Array.from(p99, (trip) => trip ?? NaN),
+        } satisfies Timeline;
+      }
+      case "preview":
+        return JSON.parse(this.#wasm.preview((ask as Questions["preview"]["ask"]).bytes)) as CapturePreview;
+      case "import":
+        return this.#import(ask as Questions["import"]["ask"]);
+      case "export": {
+        const { format, scope, connection, direction, cursor } = ask as Questions["export"]["ask"];
+        const row = typeof scope === "object" ? scope.number : undefined;
+        const view = scope === "view";
+        const part = viewer.export(format, row, view, connection, direction, this.#origin ?? 0, cursor);
+        const { name, next } = part;
+        const bytes = part.bytes() as Uint8Array<ArrayBuffer>;
+        part.free();
+        return { name, bytes, ...(next !== undefined && { next }) };
+      }
+      case "fill":
+        return this.#wasm.fill((ask as Questions["fill"]["ask"]).bytes);
       case "compose": {
         const { command, values } = ask as Questions["compose"]["ask"];
         return this.#wasm.compose(command, { ...values }) as Composed;
@@ -195,6 +302,34 @@ export class Engine {
         const { bytes } = ask as Questions["check"]["ask"];
         return this.#wasm.check(bytes).map(verdict);
       }
+      case "plan": {
+        const { bytes, faults } = ask as Questions["plan"]["ask"];
+        return this.#wasm.plan(bytes, { ...faults });
+      }
+      default:
+        throw new Error(`there is no question '${question}'`);
     }
+  }
+}
+
+interface ModuleTimeline {
+  readonly start: number;
+  readonly step: number;
+  readonly frames: readonly number[];
+  readonly bad: readonly number[];
+  readonly p99: readonly (number | null)[];
+}
+
+/** Frames a second, over the last second. */
+class Rate {
+  #samples: { readonly time: number; readonly captured: number }[] = [];
+
+  take(time: number, captured: number): number {
+    this.#samples.push({ time, captured });
+    // One that is older than the time measured stays as where it begins.
+    while (this.#samples.length > 2 && this.#samples[1].time <= time - RATE_MS) this.#samples.shift();
+    const [first] = this.#samples;
+    const elapsed = Math.max(time - first.time, RATE_MS);
+    return ((captured - first.captured) * 1000) / elapsed;
   }
 }

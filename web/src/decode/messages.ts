@@ -1,7 +1,48 @@
-/** What the page and the decoder's worker say to each other. */
+/**
+ * What the page and the decoder's worker say to each other.
+ *
+ * The worker owns everything that is recorded. The page holds the rows that it shows and the frame that is selected,
+ * and asks for the rest. Rows are numbered from 1 in the order in which they complete, over all connections, and keep
+ * their number for ever; a clear does not start again.
+ */
 
-import type { CommandForm, Problem } from "../wasm/chanwire_wasm";
-import type { Batch, Direction, Fault } from "./batch";
+import type { CommandForm, Filled, Planned, Problem } from "../wasm/chanwire_wasm";
+
+/** Seen from the client: requests go out, answers and pushes come in. */
+export type Direction = "out" | "in";
+
+export const DIRECTIONS: readonly Direction[] = ["out", "in"];
+
+/**
+ * A frame is right by its brackets; a fault is no frame; skipped bytes mean nothing. A note says that a connection
+ * opened, ended or closed, and a gap that traffic is missing: neither has bytes.
+ */
+export type RowKind = "frame" | "fault" | "skipped" | "note" | "gap";
+
+/** One row of the list, as it is shown. Head and summary are safe to show. */
+export interface ListRow {
+  readonly number: number;
+  readonly connection: number;
+  readonly direction: Direction;
+  readonly kind: RowKind;
+  /** A message that the server sent unasked. */
+  readonly push: boolean;
+  /** A decoder's fault, an error answer, or a note of a failure. */
+  readonly bad: boolean;
+  readonly marked: boolean;
+  readonly highlighted: boolean;
+  /** Milliseconds since the capture's first event. */
+  readonly time: number;
+  /** Milliseconds since the row above it in the view; absent in its first row. */
+  readonly delta: number | undefined;
+  readonly head: string;
+  /** Of an answer, the milliseconds since its request was complete. */
+  readonly rtt: number | undefined;
+  /** Number of the answer's request, or of the request's answer. It may no longer be held. */
+  readonly pair: number | undefined;
+  readonly length: number;
+  readonly summary: string;
+}
 
 /** Positions count from the first byte of the frame; `end` is exclusive. */
 export interface Range {
@@ -18,8 +59,6 @@ export interface FieldDetail {
   readonly kind: ValueKind;
   readonly text: string;
   readonly children: readonly FieldDetail[];
-  /** Members that were left out because there are too many to show. */
-  readonly omitted: number;
 }
 
 /** Classes of bytes, as told by the decoder's spans. */
@@ -38,9 +77,41 @@ export interface Detail {
   readonly separator?: Range;
   readonly payload?: Range;
   readonly fields: readonly FieldDetail[];
+  /** Values of the payload that are not among the fields, because there are too many to show. */
   readonly omitted: number;
   /** Triples of start, end and class, ascending and apart. */
   readonly tokens: Float64Array;
+}
+
+/** What is wrong with a frame. `at` counts from the frame's first byte. */
+export interface Fault {
+  readonly error: string;
+  readonly details: string;
+  readonly at?: number;
+  /** The server closes the connection after it. */
+  readonly closes: boolean;
+}
+
+/** The part of a read or write that lies in the frame. */
+export interface ReadPart extends Range {
+  /** Milliseconds since the capture's first event. */
+  readonly time: number;
+  /** It began in this frame, so a border stands before its first byte. */
+  readonly begins: boolean;
+  /** It ended in this frame, so a border stands after its last byte. */
+  readonly ends: boolean;
+}
+
+/** One row with everything that is shown of it. */
+export interface Frame {
+  readonly row: ListRow;
+  /** Position of the row's first byte in its direction's stream. */
+  readonly position: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly reads: readonly ReadPart[];
+  /** Absent in what is no frame. */
+  readonly detail: Detail | undefined;
+  readonly fault: Fault | undefined;
 }
 
 /** A frame that has begun and not ended. */
@@ -50,8 +121,12 @@ export interface Arriving {
   /** Positions in the stream. */
   readonly start: number;
   readonly end: number;
+  /** Its command or status; empty while that is not complete. */
   readonly head: string;
+  /** Which part of it is being read: "inside a payload". */
   readonly state: string;
+  /** Its first bytes, enough to know it by. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
 /** What the server would say of one piece of raw bytes. */
@@ -68,22 +143,178 @@ export interface Verdict {
 export type Composed =
   { readonly bytes: Uint8Array<ArrayBuffer> } | { readonly problems: readonly Problem[] };
 
+/** Why a filter cannot be read. Positions are of JavaScript's strings. */
+export interface Mistake {
+  readonly at: number;
+  /** At least 1, also at the end of the text. */
+  readonly length: number;
+  readonly message: string;
+}
+
+export interface Completion {
+  /** What replaces the text between `Completions.start` and `end`. */
+  readonly text: string;
+  readonly kind: "field" | "operator" | "value";
+  /** What it is, in a few words. */
+  readonly hint: string;
+}
+
+export interface Completions extends Range {
+  readonly items: readonly Completion[];
+}
+
+/** Traffic of one kind since the last clear. Times are round trips in milliseconds, absent where there are none. */
+export interface StatisticsRow {
+  /** A command counts its requests, a status its answers, "push" what came unasked, "other" what is no frame. */
+  readonly group: "command" | "status" | "push" | "other";
+  readonly name: string;
+  readonly count: number;
+  readonly bytes: number;
+  /** Of a command: those that were wrong or were answered by an error. */
+  readonly bad: number;
+  readonly p50: number | undefined;
+  readonly p95: number | undefined;
+  readonly p99: number | undefined;
+}
+
+export interface StatisticsTable {
+  readonly rows: readonly StatisticsRow[];
+}
+
+/** Equal buckets that cover the time from the oldest row held to the newest. */
+export interface Timeline {
+  /** Milliseconds since the capture's first event. */
+  readonly start: number;
+  /** Milliseconds; 0 when there is nothing. */
+  readonly step: number;
+  readonly frames: Float64Array;
+  readonly bad: Float64Array;
+  /** Milliseconds, NaN where nothing was answered. */
+  readonly p99: Float64Array;
+}
+
+/** One row of a connection as the stream is read: what was said, in order. */
+export interface StreamPiece {
+  readonly row: ListRow;
+  /** The row's first bytes, at most as many as were asked for. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** What a capture seems to be. */
+export interface CapturePreview {
+  readonly format: "pcap" | "pcapng" | "jsonl" | "hex" | "raw";
+  /** Whether it looks like the protocol, as far as can be told before it is read. */
+  readonly recognised: boolean;
+  /** Of bytes of one direction, which one they seem to be. */
+  readonly direction?: Direction;
+  readonly words: string;
+  /** The first bytes that are in it, where it is no container of packets. */
+  readonly bytes: readonly number[];
+}
+
+export type ExportFormat = "jsonl" | "bin" | "test" | "pcapng";
+
+export interface Export {
+  readonly name: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Ask again with this as `cursor`; absent in the last part. */
+  readonly next?: number;
+}
+
 export interface Questions {
-  describe: {
-    ask: { readonly direction: Direction; readonly bytes: Uint8Array<ArrayBuffer> };
-    answer: Detail | undefined;
+  /** A row with its bytes and parts; undefined when it is not held. */
+  frame: { ask: { readonly number: number }; answer: Frame | undefined };
+  /** The rows of the row's connection around it, the row itself too. */
+  stream: {
+    ask: {
+      readonly number: number;
+      readonly before: number;
+      readonly after: number;
+      /** The most bytes of one row. */
+      readonly bytes: number;
+    };
+    answer: readonly StreamPiece[];
+  };
+  /** An empty text means no filter. A mistake leaves the last one in force. */
+  filter: {
+    ask: { readonly which: "filter" | "highlight"; readonly text: string };
+    answer: { readonly mistake?: Mistake };
+  };
+  /** Only rows of these times, in milliseconds since the capture's first event: from `from` up to and with `to`. */
+  range: { ask: { readonly from: number; readonly to: number } | undefined; answer: undefined };
+  complete: { ask: { readonly text: string; readonly caret: number }; answer: Completions };
+  /** Where a row stands in the view: itself, or the nearest one that does, after it if there is one. */
+  locate: {
+    ask: { readonly number: number };
+    answer: { readonly epoch: number; readonly position: number; readonly exact: boolean } | undefined;
+  };
+  /**
+   * The next row of the view in one direction, from a row that need not be in it. `text` finds by what a filter's
+   * `text contains` finds.
+   */
+  step: {
+    ask: {
+      readonly from: number;
+      readonly by: 1 | -1;
+      readonly to: "row" | "highlight" | "bad" | "mark" | "text";
+      readonly text?: string;
+    };
+    answer: number | undefined;
+  };
+  /** The numbers of the rows that are marked and held. */
+  marks: { ask: undefined; answer: readonly number[] };
+  statistics: { ask: undefined; answer: StatisticsTable };
+  timeline: { ask: { readonly buckets: number }; answer: Timeline };
+  /**
+   * `bin` is one direction of one connection; `test` is one connection, which may be named by one of its rows.
+   * Everything is given in parts of a few MiB.
+   */
+  export: {
+    ask: {
+      readonly format: ExportFormat;
+      readonly scope: "all" | "view" | { readonly number: number };
+      readonly connection?: number;
+      readonly direction?: Direction;
+      readonly cursor?: number;
+    };
+    answer: Export;
+  };
+  /** The form that composes exactly these bytes, if there is one. */
+  fill: { ask: { readonly bytes: Uint8Array<ArrayBuffer> }; answer: Filled | undefined };
+  /** What a capture seems to be, by its first bytes. */
+  preview: { ask: { readonly bytes: Uint8Array<ArrayBuffer> }; answer: CapturePreview };
+  /** Reads a capture, in order: `begin`, its bytes in pieces, `end`. */
+  import: {
+    ask:
+      | {
+          readonly step: "begin";
+          readonly everything: boolean;
+          readonly direction?: Direction;
+          /** The first connection gets the number after this one. */
+          readonly before: number;
+        }
+      | { readonly step: "bytes"; readonly bytes: Uint8Array<ArrayBuffer> }
+      | { readonly step: "end" };
+    /** The words are the end's; after an error there is nothing more to be read. */
+    answer: { readonly error?: string; readonly words?: string; readonly connections?: number };
   };
   compose: {
     ask: { readonly command: string; readonly values: Readonly<Record<string, string>> };
     answer: Composed;
   };
   check: { ask: { readonly bytes: Uint8Array<ArrayBuffer> }; answer: readonly Verdict[] };
+  /** How bytes are sent with what was typed into each field of the fault plan. */
+  plan: {
+    ask: { readonly bytes: Uint8Array<ArrayBuffer>; readonly faults: Readonly<Record<string, string>> };
+    answer: Planned;
+  };
 }
 
 export type Question = keyof Questions;
 
-export type ToWorker =
-  | { readonly type: "open"; readonly connection: number }
+/** What was recorded of one connection, in order. Times are in milliseconds from any origin. */
+export type Recorded =
+  | { readonly type: "open"; readonly connection: number; readonly label: string }
   | {
       readonly type: "bytes";
       readonly connection: number;
@@ -105,22 +336,80 @@ export type ToWorker =
       readonly text: string;
       readonly bad: boolean;
     }
-  | { readonly type: "close"; readonly connection: number; readonly time: number }
+  | {
+      /** Traffic is missing here. Without a direction both may lack some. */
+      readonly type: "gap";
+      readonly connection: number;
+      readonly direction?: Direction;
+      readonly time: number;
+      /** How many bytes are missing, 0 where it is not known. */
+      readonly bytes: number;
+      /** Whole frames are missing, so many: the stream goes on at a frame's first byte. */
+      readonly frames?: number;
+      /** How many of those frames are requests that are answered, or answers: pairing goes on after them. */
+      readonly paired?: number;
+      readonly text: string;
+    }
+  | { readonly type: "close"; readonly connection: number; readonly time: number };
+
+export type ToWorker =
+  | Recorded
+  /** The most memory that what is recorded may take. */
+  | { readonly type: "limit"; readonly bytes: number }
+  | { readonly type: "clear" }
+  /** Freezes the view; the capture goes on. */
+  | { readonly type: "pause"; readonly paused: boolean }
+  /** The rows that the list shows; answered by `window` now and whenever they change. Following shows the last ones. */
+  | { readonly type: "look"; readonly position: number; readonly count: number; readonly follow: boolean }
+  | { readonly type: "mark"; readonly number: number; readonly on: boolean }
   | { readonly type: "ask"; readonly id: number; readonly question: Question; readonly ask: unknown };
+
+export interface Status {
+  /** A new one with each change of filter or time range, and with clear: positions start again from 0. */
+  readonly epoch: number;
+  /** Positions of the view's rows that are held: from `begin` to before `end`. Rows that are dropped leave at the front. */
+  readonly begin: number;
+  readonly end: number;
+  /** Numbers of the oldest row held, and of the row to come. */
+  readonly first: number;
+  readonly captured: number;
+  /** Rows dropped since the last clear because memory was full. */
+  readonly dropped: number;
+  /** Bad rows held. */
+  readonly bad: number;
+  /** The view does not show all yet: so many rows are looked at, of so many. */
+  readonly scanning: { readonly done: number; readonly total: number } | undefined;
+  /** Rows of the view that the highlight matches; undefined without one. */
+  readonly highlights: number | undefined;
+  /** In bytes: what is in use, and the most there may be. */
+  readonly memory: number;
+  readonly limit: number;
+  /** Frames a second. */
+  readonly rate: number;
+  /** Received bytes that were decoded since the last status, by connection: credit for the source. */
+  readonly taken: readonly (readonly [connection: number, bytes: number])[];
+  readonly arriving: readonly Arriving[];
+  /** Connections of which the last row was given since the last status. */
+  readonly closed: readonly number[];
+  /** Rows since the last status, for announcements. */
+  readonly added: number;
+  readonly addedBad: number;
+}
 
 export type FromWorker =
   | { readonly type: "ready"; readonly version: string; readonly forms: readonly CommandForm[] }
   | { readonly type: "failed"; readonly message: string }
+  /** When anything changed, at most once in 16 ms. */
+  | { readonly type: "status"; readonly status: Status }
+  /** Rows of the view from `position` on. */
   | {
-      readonly type: "rows";
-      readonly batch: Batch;
-      /** Received bytes that were decoded, by connection. */
-      readonly taken: readonly (readonly [connection: number, bytes: number])[];
-      readonly arriving: readonly Arriving[];
-      /** Connections of which this is the last batch. */
-      readonly closed: readonly number[];
+      readonly type: "window";
+      readonly epoch: number;
+      readonly position: number;
+      readonly rows: readonly ListRow[];
     }
+  /** `DecoderClient` makes of it what `Questions` says. */
   | { readonly type: "answer"; readonly id: number; readonly answer: unknown }
   | { readonly type: "refused"; readonly id: number; readonly message: string };
 
-export type { CommandForm, Problem };
+export type { CommandForm, Filled, Planned, Problem };

@@ -17,7 +17,12 @@ self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
 
 try {
   await init({ module_or_path: wasmAddress });
-  engine = new Engine(wasm, post, (run, ms) => setTimeout(run, ms));
+  engine = new Engine(wasm, {
+    post,
+    later: (run, ms) => setTimeout(run, ms),
+    now: () => performance.now(),
+    wall: () => Date.now(),
+  });
   waiting.splice(0).forEach((message) => engine?.handle(message));
 } catch (error) {
   post({ type: "failed", message: String(error) });

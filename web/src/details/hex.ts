@@ -2,9 +2,10 @@
 
 import type { Range } from "../decode/messages";
 import { VirtualRows } from "../list/rows";
+import { ScrollModel } from "../list/scroll";
 import { hexByte } from "../text/format";
 import { tokenAt } from "./tokens";
-import type { LoadedFrame } from "./tree";
+import type { Frame } from "../decode/messages";
 
 export const LINE_HEIGHT = 20;
 
@@ -37,7 +38,7 @@ export class HexView {
   readonly #scroller: HTMLElement;
   readonly #events: HexEvents;
   readonly #observer: ResizeObserver;
-  #frame: LoadedFrame | undefined;
+  #frame: Frame | undefined;
   #marks: Marks = { highlight: undefined, cursor: 0 };
   #columns = 16;
   /** Offsets at which a read begins, and after which one ends. */
@@ -47,7 +48,7 @@ export class HexView {
   constructor(scroller: HTMLElement, events: HexEvents) {
     this.#scroller = scroller;
     this.#events = events;
-    this.#rows = new VirtualRows(scroller, LINE_HEIGHT, {
+    this.#rows = new VirtualRows(scroller, new ScrollModel(LINE_HEIGHT), {
       create: () => this.#createLine(),
       paint: (element, index) => this.#paint(element, index),
     });
@@ -67,7 +68,7 @@ export class HexView {
     return this.#rows.model.page;
   }
 
-  load(frame: LoadedFrame | undefined): void {
+  load(frame: Frame | undefined): void {
     const other = frame?.row.number !== this.#frame?.row.number;
     this.#frame = frame;
     this.#begins = new Set();

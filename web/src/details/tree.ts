@@ -1,29 +1,7 @@
 /** The fields of a frame as a tree, each with the bytes it stands for. */
 
-import type { Detail, FieldDetail, Range } from "../decode/messages";
-import type { Direction, Fault } from "../decode/batch";
-import type { StoredRow } from "../store/store";
+import type { Direction, Fault, FieldDetail, Frame, ListRow, Range } from "../decode/messages";
 import { count, plural, roundTrip, seconds } from "../text/format";
-
-/** A frame with everything that is shown of it. Ranges count from its first byte. */
-export interface LoadedFrame {
-  readonly row: StoredRow;
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly detail: Detail | undefined;
-  readonly fault: Fault | undefined;
-  readonly reads: readonly ReadPart[];
-  /** Milliseconds since the capture's first event. */
-  readonly time: number;
-}
-
-/** The part of a read or write that lies in the frame. */
-export interface ReadPart extends Range {
-  readonly time: number;
-  /** It began in this frame, so a border stands before its first byte. */
-  readonly begins: boolean;
-  /** It ended in this frame, so a border stands after its last byte. */
-  readonly ends: boolean;
-}
 
 export interface TreeNode {
   readonly id: string;
@@ -37,7 +15,7 @@ export interface TreeNode {
   readonly children: readonly TreeNode[];
 }
 
-export function buildTree(frame: LoadedFrame): readonly TreeNode[] {
+export function buildTree(frame: Frame): readonly TreeNode[] {
   const { row, detail } = frame;
   const nodes: TreeNode[] = [summaryNode(frame)];
   const fault = faultNode(frame.fault, row.direction);
@@ -68,11 +46,11 @@ export function buildTree(frame: LoadedFrame): readonly TreeNode[] {
   return nodes;
 }
 
-function summaryNode({ row, time }: LoadedFrame): TreeNode {
-  if (row.kind === "note") {
+function summaryNode({ row }: Frame): TreeNode {
+  if (row.kind === "note" || row.kind === "gap") {
     return {
       id: "frame",
-      label: `Connection ${row.connection}`,
+      label: `${row.kind === "gap" ? "Gap on connection" : "Connection"} ${row.connection}`,
       value: `${row.head}: ${row.summary}`,
       tone: row.bad ? "bad" : "plain",
       children: [],
@@ -83,7 +61,7 @@ function summaryNode({ row, time }: LoadedFrame): TreeNode {
   return {
     id: "frame",
     label: `${what} ${row.number}`,
-    value: `${count(row.length)} B, ${way} on #${row.connection} at ${seconds(time)} s`,
+    value: `${count(row.length)} B, ${way} on #${row.connection} at ${seconds(row.time)} s`,
     tone: "plain",
     range: { start: 0, end: row.length },
     children: [],
@@ -128,14 +106,14 @@ function fieldNodes(fields: readonly FieldDetail[], omitted: number, path: strin
   const nodes = fields.map((field, i): TreeNode => {
     const id = `${path}/${i}`;
     const container = field.kind === "object" || field.kind === "array";
-    const size = field.children.length + field.omitted;
+    const size = field.children.length;
     return {
       id,
       label: field.key ? field.name : `[${i}]`,
       value: container ? plural(size, field.kind === "array" ? "element" : "field") : field.text,
       tone: container ? "plain" : toneOf(field.kind),
       range: { start: field.key?.start ?? field.value.start, end: field.value.end },
-      children: fieldNodes(field.children, field.omitted, id),
+      children: fieldNodes(field.children, 0, id),
     };
   });
   if (omitted > 0) {
@@ -155,7 +133,7 @@ function toneOf(kind: FieldDetail["kind"]): TreeNode["tone"] {
   return kind === "boolean" || kind === "null" ? "literal" : "plain";
 }
 
-function pairNode(row: StoredRow, pair: number): TreeNode {
+function pairNode(row: ListRow, pair: number): TreeNode {
   const asked = row.direction === "out";
   const trip = row.rtt === undefined ? "" : `, round trip ${roundTrip(row.rtt)}`;
   return {
@@ -168,7 +146,7 @@ function pairNode(row: StoredRow, pair: number): TreeNode {
   };
 }
 
-function readsNode({ row, reads }: LoadedFrame): TreeNode {
+function readsNode({ row, reads }: Frame): TreeNode {
   const noun = row.direction === "in" ? "read" : "write";
   const first = reads[0].time;
   return {

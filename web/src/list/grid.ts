@@ -1,27 +1,33 @@
-/** The list of frames: rows of the store by number, selection, and following the newest. */
+/** The list of frames as elements: rows, their cells, and what a click on one means. */
 
-import type { StoredRow } from "../store/store";
+import type { ListRow } from "../decode/messages";
 import { count, delta, plural, roundTrip, seconds } from "../text/format";
+import type { ListModel, Look } from "./model";
 import { VirtualRows } from "./rows";
 
 export const ROW_HEIGHT = 22;
 
-/** The part of the store that is shown: rows from `first` to before `end`. */
-export interface View {
-  readonly first: number;
-  readonly end: number;
-  /** Rows dropped before `first`; they are shown as one row that says so. */
-  readonly dropped: number;
-}
-
 export interface GridEvents {
   selected(number: number): void;
   jump(number: number): void;
-  followed(follow: boolean): void;
+  /** The person moved the list. */
+  scrolled(): void;
+  /** Other rows are needed. */
+  look(look: Look): void;
+  /** The document shows other rows than before. */
+  painted(): void;
+}
+
+/** Which rows stand out from the others. */
+export interface Picked {
+  readonly selected: number | undefined;
+  /** The request or the answer of the selected one. */
+  readonly pair: number | undefined;
 }
 
 export const COLUMNS = ["No.", "Time", "Δ", "Conn", "Dir", "Head", "RTT", "Len", "Summary"] as const;
 const NAMES = ["no", "time", "delta", "conn", "dir", "head", "rtt", "len", "summary"] as const;
+const RTT = NAMES.indexOf("rtt");
 
 export function cellClass(column: number): string {
   return `cell ${NAMES[column]}`;
@@ -34,64 +40,40 @@ export function rowId(number: number): string {
 export class FrameGrid {
   readonly #rows: VirtualRows;
   readonly #scroller: HTMLElement;
-  readonly #lookup: (number: number) => StoredRow | undefined;
-  readonly #origin: () => number;
+  readonly #model: ListModel;
   readonly #events: GridEvents;
-  #view: View = { first: 1, end: 1, dropped: 0 };
-  #selected: number | undefined;
-  #pair: number | undefined;
-  #follow = true;
+  #picked: Picked = { selected: undefined, pair: undefined };
 
-  constructor(
-    scroller: HTMLElement,
-    lookup: (number: number) => StoredRow | undefined,
-    origin: () => number,
-    events: GridEvents,
-  ) {
+  constructor(scroller: HTMLElement, model: ListModel, events: GridEvents) {
     this.#scroller = scroller;
-    this.#lookup = lookup;
-    this.#origin = origin;
+    this.#model = model;
     this.#events = events;
-    this.#rows = new VirtualRows(scroller, ROW_HEIGHT, {
+    this.#rows = new VirtualRows(scroller, model.scroll, {
       create: createRow,
       paint: (element, index) => this.#paint(element, index),
+      ready: () => this.#ready(),
+      painted: () => events.painted(),
     });
-    this.#rows.onscroll = () => this.#setFollow(this.#rows.model.atEnd);
+    this.#rows.onscroll = () => events.scrolled();
+    this.#rows.onmeasure = () => model.measured();
     scroller.addEventListener("click", this.#clicked);
+    model.measured();
   }
 
   /** Whole rows that fit. */
   get page(): number {
-    return this.#rows.model.page;
+    return this.#model.scroll.page;
   }
 
-  update(view: View, selected: number | undefined, follow: boolean): void {
-    const { model } = this.#rows;
-    const before = this.#view;
-    // What is dropped above must not move what is looked at.
-    const gone = view.first - before.first - (marker(view) - marker(before));
-    const position = model.position;
-    this.#view = view;
-    this.#selected = selected;
-    this.#pair = selected === undefined ? undefined : this.#lookup(selected)?.pair;
-    this.#follow = follow;
-    model.setCount(view.end - view.first + marker(view));
-    if (follow) model.moveToEnd();
-    else if (gone !== 0) model.moveTo(position - gone * ROW_HEIGHT);
+  /** Show the model as it stands now. */
+  draw(picked: Picked): void {
+    this.#picked = picked;
     this.#rows.draw();
   }
 
-  /** Scroll as little as is needed to show the row. */
-  reveal(number: number): void {
-    this.#rows.model.reveal(this.#index(number));
-    this.#rows.draw();
-  }
-
-  /** The row can be seen, so it is in the document. */
+  /** The row is in the document. */
   shows(number: number): boolean {
-    const { start, end } = this.#rows.model.visible();
-    const index = this.#index(number);
-    return index >= start && index < end;
+    return document.getElementById(rowId(number)) !== null;
   }
 
   destroy(): void {
@@ -99,74 +81,77 @@ export class FrameGrid {
     this.#rows.destroy();
   }
 
-  #index(number: number): number {
-    return number - this.#view.first + marker(this.#view);
-  }
-
-  #setFollow(follow: boolean): void {
-    if (follow === this.#follow) return;
-    this.#follow = follow;
-    this.#events.followed(follow);
+  /** Asks for what is missing; whether all is there. */
+  #ready(): boolean {
+    const look = this.#model.ask();
+    if (look !== undefined) this.#events.look(look);
+    return this.#model.complete;
   }
 
   readonly #clicked = (event: MouseEvent): void => {
     const element = event.target instanceof Element ? event.target : undefined;
     const number = Number(element?.closest<HTMLElement>("[data-number]")?.dataset["number"]);
-    if (!Number.isInteger(number) || number < 1) return;
-    const pair = Number(element?.closest<HTMLElement>("[data-pair]")?.dataset["pair"]);
-    if (Number.isInteger(pair) && pair > 0) this.#events.jump(pair);
+    if (!Number.isInteger(number)) return;
+    const pair = element?.closest<HTMLElement>("[data-pair]")?.dataset["pair"];
+    if (pair !== undefined) this.#events.jump(Number(pair));
     else this.#events.selected(number);
   };
 
   #paint(element: HTMLElement, index: number): void {
-    const { first, dropped } = this.#view;
     element.setAttribute("aria-rowindex", String(index + 2));
-    const number = first + index - marker(this.#view);
-    const row = number < first ? undefined : this.#lookup(number);
-    if (row === undefined) {
-      paintMarker(element, `${plural(dropped, "row")} dropped here: the memory for captured traffic is full`);
+    if (index < this.#model.markers) {
+      const { dropped } = this.#model.extent;
+      const text = `${plural(dropped, "older row")} dropped: the memory for captured traffic is full`;
+      paintEmpty(element, "gap", text);
       return;
     }
-    const previous = this.#lookup(number - 1);
-    const selected = number === this.#selected;
-    element.id = rowId(number);
-    element.dataset["number"] = String(number);
-    element.className = rowClass(row, selected, number === this.#pair);
-    element.setAttribute("aria-selected", String(selected));
-    const note = row.kind === "note";
-    const answered = row.direction === "out" && row.pair !== undefined;
-    setCells(element, [
-      String(number),
-      seconds(row.time - this.#origin()),
-      previous === undefined ? "" : delta(row.time - previous.time),
-      `#${row.connection}`,
-      note ? "" : directionText(row),
-      row.bad ? `! ${row.head}` : row.head,
-      row.rtt !== undefined ? roundTrip(row.rtt) : answered ? `↘${row.pair}` : "",
-      note ? "" : count(row.length),
-      row.summary,
-    ]);
-    const rtt = element.children[6] as HTMLElement;
+    const row = this.#model.at(index);
+    if (row === undefined) {
+      paintEmpty(element, "late", "…");
+      return;
+    }
+    const { selected, pair } = this.#picked;
+    element.id = rowId(row.number);
+    element.dataset["number"] = String(row.number);
+    setClass(element, rowClass(row, row.number === selected, row.number === pair));
+    element.setAttribute("aria-selected", String(row.number === selected));
+    setCells(element, cells(row));
+    const rtt = element.children[RTT] as HTMLElement;
     if (row.pair === undefined) delete rtt.dataset["pair"];
     else rtt.dataset["pair"] = String(row.pair);
   }
 }
 
-function marker(view: View): number {
-  return view.dropped > 0 ? 1 : 0;
+/** What the cells of a row say. */
+export function cells(row: ListRow): readonly string[] {
+  const traffic = row.kind !== "note" && row.kind !== "gap";
+  const answered = row.direction === "out" && row.pair !== undefined;
+  return [
+    row.marked ? `◆${row.number}` : String(row.number),
+    seconds(row.time),
+    row.delta === undefined ? "" : delta(row.delta),
+    `#${row.connection}`,
+    traffic ? directionText(row) : "",
+    row.bad ? `! ${row.head}` : row.head,
+    row.rtt !== undefined ? roundTrip(row.rtt) : answered ? `↘${row.pair}` : "",
+    traffic ? count(row.length) : "",
+    row.summary,
+  ];
 }
 
-function directionText(row: StoredRow): string {
+function directionText(row: ListRow): string {
   if (row.direction === "out") return "→ out";
   return row.push ? "← push" : "← in";
 }
 
-function rowClass(row: StoredRow, selected: boolean, pair: boolean): string {
+function rowClass(row: ListRow, selected: boolean, pair: boolean): string {
   const classes = ["row", row.kind, row.direction];
   if (row.push) classes.push("push");
   if (row.bad) classes.push("bad");
+  if (row.marked) classes.push("marked");
+  if (row.highlighted) classes.push("lit");
   if (selected) classes.push("selected");
-  if (pair) classes.push("pair");
+  if (pair) classes.push("paired");
   return classes.join(" ");
 }
 
@@ -192,11 +177,16 @@ function setCells(element: HTMLElement, texts: readonly string[]): void {
   });
 }
 
-function paintMarker(element: HTMLElement, text: string): void {
+function setClass(element: HTMLElement, name: string): void {
+  if (element.className !== name) element.className = name;
+}
+
+/** A line that stands for no row. */
+function paintEmpty(element: HTMLElement, name: string, text: string): void {
   element.removeAttribute("id");
   delete element.dataset["number"];
-  element.className = "row dropped";
+  setClass(element, `row ${name}`);
   element.setAttribute("aria-selected", "false");
   setCells(element, ["", "", "", "", "", "", "", "", text]);
-  delete (element.children[6] as HTMLElement).dataset["pair"];
+  delete (element.children[RTT] as HTMLElement).dataset["pair"];
 }

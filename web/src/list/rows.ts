@@ -7,12 +7,21 @@ export interface RowPainter {
   create(): HTMLElement;
   /** Fill it for the row at `index`. */
   paint(element: HTMLElement, index: number): void;
+  /** What is to be painted is there. While it is on its way the picture stays as it was. */
+  ready?(): boolean;
+  /** All that can be seen was painted. */
+  painted?(): void;
 }
+
+/** A picture that is late for so long is made of what is there. */
+const PATIENCE_MS = 250;
 
 export class VirtualRows {
   readonly model: ScrollModel;
   /** Called when the person scrolled. */
   onscroll: () => void = () => undefined;
+  /** Called when the room for rows has changed. */
+  onmeasure: () => void = () => undefined;
 
   readonly #scroller: HTMLElement;
   readonly #painter: RowPainter;
@@ -20,10 +29,11 @@ export class VirtualRows {
   readonly #layer: HTMLElement;
   readonly #observer: ResizeObserver;
   #pool: HTMLElement[] = [];
+  #late: ReturnType<typeof setTimeout> | undefined;
 
   /** `scroller` must be positioned and scroll vertically; its own content is made here. */
-  constructor(scroller: HTMLElement, rowHeight: number, painter: RowPainter) {
-    this.model = new ScrollModel(rowHeight);
+  constructor(scroller: HTMLElement, model: ScrollModel, painter: RowPainter) {
+    this.model = model;
     this.#scroller = scroller;
     this.#painter = painter;
     this.#layer = document.createElement("div");
@@ -34,9 +44,8 @@ export class VirtualRows {
     scroller.addEventListener("scroll", this.#scrolled, { passive: true });
     scroller.addEventListener("wheel", this.#wheel, { passive: false });
     this.#observer = new ResizeObserver(() => {
-      const follow = this.model.atEnd && this.model.position > 0;
       this.#measure();
-      if (follow) this.model.moveToEnd();
+      this.onmeasure();
       this.draw();
     });
     this.#observer.observe(scroller);
@@ -48,6 +57,17 @@ export class VirtualRows {
     const { model } = this;
     this.#bar.style.height = `${model.barHeight}px`;
     if (Math.round(this.#scroller.scrollTop) !== model.bar) this.#scroller.scrollTop = model.bar;
+    if (this.#painter.ready?.() === false) {
+      this.#late ??= setTimeout(() => this.#paint(), PATIENCE_MS);
+      return;
+    }
+    this.#paint();
+  }
+
+  #paint(): void {
+    clearTimeout(this.#late);
+    this.#late = undefined;
+    const { model } = this;
     const { start, end } = model.visible();
     while (this.#pool.length < end - start) {
       const element = this.#painter.create();
@@ -61,9 +81,11 @@ export class VirtualRows {
       element.style.transform = `translateY(${model.offset(index)}px)`;
       this.#painter.paint(element, index);
     });
+    this.#painter.painted?.();
   }
 
   destroy(): void {
+    clearTimeout(this.#late);
     this.#observer.disconnect();
     this.#scroller.removeEventListener("scroll", this.#scrolled);
     this.#scroller.removeEventListener("wheel", this.#wheel);

@@ -1,7 +1,7 @@
 /** The bridge: one WebSocket of the server's own HTTP side carries one TCP connection. */
 
-import { parseControl, type FromBridge, type ToBridge } from "./control";
-import { Refused, type Link, type LinkEvents, type Source, type Target } from "./source";
+import { parseControl, type FromBridge, type TapInfo, type ToBridge } from "./control";
+import { Refused, type Link, type LinkEvents, type Source, type Step, type Target } from "./source";
 
 /** What is needed of a `WebSocket`. */
 export interface SocketLike {
@@ -21,7 +21,7 @@ const LARGEST_WRITE = 1024 * 1024;
 const CREDIT_STEP = 256 * 1024;
 
 /** In words, what a WebSocket's close code says. */
-function closeReason(code: number, reason: string): string {
+export function closeReason(code: number, reason: string): string {
   if (reason !== "") return reason;
   if (code === 1006) return "the bridge is gone (is chanwire serve still running?)";
   return `the bridge closed the connection (code ${code})`;
@@ -31,12 +31,22 @@ export class BridgeSource implements Source {
   readonly #token: string;
   readonly #dial: () => SocketLike;
   readonly #refused: () => void;
+  readonly #now: () => number;
+  readonly #tapped: (tap: TapInfo) => void;
 
-  /** `refused` is called when the bridge does not accept the token. */
-  constructor(token: string, dial: () => SocketLike, refused: () => void) {
+  /** `refused` is called when the bridge does not accept the token, `tapped` when it is a tap's. */
+  constructor(
+    token: string,
+    dial: () => SocketLike,
+    refused: () => void,
+    now: () => number = () => performance.now(),
+    tapped: (tap: TapInfo) => void = () => undefined,
+  ) {
     this.#token = token;
     this.#dial = dial;
     this.#refused = refused;
+    this.#now = now;
+    this.#tapped = tapped;
   }
 
   targets(): Promise<readonly Target[]> {
@@ -47,8 +57,10 @@ export class BridgeSource implements Source {
       });
       socket.addEventListener("message", ({ data }) => {
         const message = typeof data === "string" ? parseControl(data) : undefined;
-        if (message?.type === "welcome") resolve(message.targets);
-        else reject(new Error("The bridge did not answer with its targets; reload the page."));
+        if (message?.type === "welcome") {
+          resolve(message.targets);
+          if (message.tap !== undefined) this.#tapped(message.tap);
+        } else reject(new Error("The bridge did not answer with its targets; reload the page."));
         socket.close(1000);
       });
       socket.addEventListener("close", ({ code, reason }) => {
@@ -60,7 +72,7 @@ export class BridgeSource implements Source {
   }
 
   connect(target: Target, events: LinkEvents): Link {
-    return new BridgeLink(this.#dial(), this.#token, target.id, events, this.#refused);
+    return new BridgeLink(this.#dial(), this.#token, target.id, events, this.#refused, this.#now);
   }
 }
 
@@ -74,15 +86,28 @@ class BridgeLink implements Link {
   readonly #socket: SocketLike;
   readonly #target: string;
   readonly #events: LinkEvents;
+  readonly #clock: BridgeClock;
   #state: State = "dialling";
   #ended = false;
   #peerEnded = false;
+  /** We have asked for it to be reset. */
+  #reset = false;
   #credit = 0;
+  /** Given to the bridge, and not known to have left. */
+  #leaving: Uint8Array<ArrayBuffer>[] = [];
 
-  constructor(socket: SocketLike, token: string, target: string, events: LinkEvents, refused: () => void) {
+  constructor(
+    socket: SocketLike,
+    token: string,
+    target: string,
+    events: LinkEvents,
+    refused: () => void,
+    now: () => number,
+  ) {
     this.#socket = socket;
     this.#target = target;
     this.#events = events;
+    this.#clock = new BridgeClock(now);
     socket.binaryType = "arraybuffer";
     socket.addEventListener("open", () => {
       if (this.#state !== "dialling") return;
@@ -104,20 +129,17 @@ class BridgeLink implements Link {
     return this.#state === "open" && !this.#ended;
   }
 
-  send(bytes: Uint8Array<ArrayBuffer>): void {
-    if (!this.writable) return;
-    for (let at = 0; at < bytes.length; at += LARGEST_WRITE) {
-      const part = bytes.slice(at, at + LARGEST_WRITE);
-      this.#socket.send(part);
-      this.#events.bytes("out", part);
+  send(steps: readonly Step[]): void {
+    for (const step of steps) {
+      if (!this.writable) return;
+      if ("bytes" in step) this.#write(step.bytes);
+      else if ("wait" in step) send(this.#socket, { type: "wait", ms: step.wait });
+      else this.#last("end" in step ? "eof" : "reset");
     }
   }
 
   end(): void {
-    if (!this.writable) return;
-    this.#ended = true;
-    send(this.#socket, { type: "eof" });
-    this.#events.ended("out");
+    this.send([{ end: true }]);
   }
 
   close(): void {
@@ -133,6 +155,33 @@ class BridgeLink implements Link {
     this.#credit = 0;
   }
 
+  #write(bytes: Uint8Array<ArrayBuffer>): void {
+    for (let at = 0; at < bytes.length; at += LARGEST_WRITE) {
+      const part = bytes.slice(at, at + LARGEST_WRITE);
+      this.#socket.send(part);
+      this.#leaving.push(part);
+    }
+  }
+
+  /** Nothing can be sent after it. */
+  #last(type: "eof" | "reset"): void {
+    this.#ended = true;
+    this.#reset = type === "reset";
+    send(this.#socket, { type });
+  }
+
+  /** So many bytes left as one write. */
+  #wrote(count: number, time: number): void {
+    while (count > 0 && this.#leaving.length > 0) {
+      const [first] = this.#leaving;
+      const part = first.slice(0, count);
+      count -= part.length;
+      if (part.length === first.length) this.#leaving.shift();
+      else this.#leaving[0] = first.slice(part.length);
+      this.#events.bytes("out", part, time);
+    }
+  }
+
   #binary(bytes: Uint8Array<ArrayBuffer>): void {
     if (this.#state === "open") this.#events.bytes("in", bytes);
     else this.#misunderstood();
@@ -141,16 +190,21 @@ class BridgeLink implements Link {
   #control(message: FromBridge | undefined): void {
     if (message?.type === "welcome" && this.#state === "greeting") {
       this.#state = "connecting";
-      send(this.#socket, { type: "connect", target: this.#target });
+      send(this.#socket, { type: "connect", target: this.#target, report: true });
     } else if (message?.type === "opened" && this.#state === "connecting") {
       this.#state = "open";
+      this.#clock.pageTime(0);
       this.#events.opened(message.local, message.remote);
+    } else if (message?.type === "wrote" && this.#state === "open") {
+      this.#wrote(message.bytes, this.#clock.pageTime(message.at));
+    } else if (message?.type === "ended" && this.#state === "open") {
+      this.#events.ended("out", this.#clock.pageTime(message.at));
     } else if (message?.type === "eof" && this.#state === "open") {
       this.#peerEnded = true;
       this.#events.ended("in");
     } else if (message?.type === "closed" && this.#state !== "greeting") {
       // A connection that is closed in order shuts its sending half down first; a reset or a refusal does not.
-      this.#finish(message.reason, !this.#peerEnded);
+      this.#finish(message.reason, !this.#peerEnded && !this.#reset);
     } else {
       this.#misunderstood();
     }
@@ -165,5 +219,24 @@ class BridgeLink implements Link {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#events.closed(reason, bad);
+  }
+}
+
+/** The bridge's clock, which counts from `opened`, by the page's. */
+class BridgeClock {
+  readonly #now: () => number;
+  /** What the page's clock showed at `opened`, as far as is known: what came fastest is nearest to it. */
+  #origin = Infinity;
+  #last = 0;
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** The page's time of something that is told now and happened then. Times never run back. */
+  pageTime(at: number): number {
+    this.#origin = Math.min(this.#origin, this.#now() - at);
+    this.#last = Math.max(this.#last, this.#origin + at);
+    return this.#last;
   }
 }

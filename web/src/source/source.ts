@@ -1,13 +1,23 @@
 /** Where traffic comes from, and who takes it. What stands after a source is the same for every source. */
 
-import type { Direction } from "../decode/batch";
+import type { Direction } from "../decode/messages";
+
+/**
+ * One of the things that are done, in order, to send what was composed: a write of its own, a wait in milliseconds,
+ * the end of the sending half, or a reset of the connection.
+ */
+export type Step =
+  | { readonly bytes: Uint8Array<ArrayBuffer> }
+  | { readonly wait: number }
+  | { readonly end: true }
+  | { readonly reset: true };
 
 /** One connection as its source hands it out. */
 export interface Link {
   /** Whether bytes can be sent. */
   readonly writable: boolean;
-  /** Bytes as one write; ignored when the link is not writable. */
-  send(bytes: Uint8Array<ArrayBuffer>): void;
+  /** Carry out these steps after those that were given before; ignored when the link is not writable. */
+  send(steps: readonly Step[]): void;
   /** Shut down the sending half, after what was sent before. */
   end(): void;
   /** Close the connection. */
@@ -16,27 +26,45 @@ export interface Link {
   taken(bytes: number): void;
 }
 
-/** What a source tells of one connection, in order. Times are taken by the receiver. */
+/**
+ * What a source tells of one connection, in order. A source that knows when something happened says so, in
+ * milliseconds of `performance.now()`; otherwise it happened when it was told.
+ */
 export interface LinkEvents {
-  opened(local: string, remote: string): void;
-  /** Bytes as one read or one write. */
-  bytes(direction: Direction, bytes: Uint8Array<ArrayBuffer>): void;
-  ended(direction: Direction): void;
+  opened(local: string, remote: string, time?: number): void;
+  /** Bytes as one read or one write; those that go out, when they have left. */
+  bytes(direction: Direction, bytes: Uint8Array<ArrayBuffer>, time?: number): void;
+  ended(direction: Direction, time?: number): void;
+  /** Traffic is missing here: whole frames, of which so many are requests that are answered, or answers. */
+  gap?(
+    direction: Direction,
+    gap: { readonly bytes: number; readonly frames: number; readonly paired: number; readonly text: string },
+    time?: number,
+  ): void;
   /** The last event. `bad` when it was not meant to end so. */
-  closed(reason: string, bad: boolean): void;
+  closed(reason: string, bad: boolean, time?: number): void;
 }
+
+/** Takes a connection that the page did not ask for, and says where its events go. */
+export type Accept = (target: Target, link: Link) => LinkEvents;
 
 /** Something a connection can be made to. */
 export interface Target {
   readonly id: string;
   readonly address: string;
   readonly channel?: string;
+  /** Who connects, where the source plays several clients. */
+  readonly client?: string;
 }
 
 export interface Source {
   /** What can be connected to. */
   targets(): Promise<readonly Target[]>;
   connect(target: Target, events: LinkEvents): Link;
+  /** Another source was chosen. */
+  stop?(): void;
+  /** Who takes the connections that begin without being asked for, where a source has such. */
+  accept?(accept: Accept): void;
 }
 
 /** The source does not accept who asks. */

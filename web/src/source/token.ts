@@ -8,7 +8,7 @@ export function tokenIn(text: string): string | undefined {
   return found?.[1].toLowerCase();
 }
 
-interface Place {
+export interface Place {
   readonly location: Pick<Location, "hash" | "pathname" | "search">;
   readonly history: Pick<History, "replaceState" | "state">;
 }

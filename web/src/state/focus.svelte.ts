@@ -1,6 +1,7 @@
 /** Which field and which bytes are looked at: what the tree and the hex view share. */
 
-import type { LoadedFrame, TreeNode } from "../details/tree";
+import type { Frame } from "../decode/messages";
+import type { TreeNode } from "../details/tree";
 import { buildTree, nodeAt } from "../details/tree";
 
 export class FrameFocus {
@@ -20,7 +21,7 @@ export class FrameFocus {
     return this.hovered ?? this.pinned;
   }
 
-  load(frame: LoadedFrame | undefined): void {
+  load(frame: Frame | undefined): void {
     this.nodes = frame === undefined ? [] : buildTree(frame);
     if (frame?.row.number === this.#number) return;
     this.#number = frame?.row.number;

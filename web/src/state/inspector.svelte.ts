@@ -1,40 +1,44 @@
-/** The page's state: what is captured, what of it is shown, and what is selected. */
+/** The page's state: what comes from where, what is captured, and what of it is shown. */
 
-import { unpackFlags } from "../decode/batch";
 import { DecoderClient, type WorkerLike } from "../decode/client";
-import type { Arriving, CommandForm, FromWorker } from "../decode/messages";
-import { loadFrame } from "../details/frame";
-import type { LoadedFrame } from "../details/tree";
-import type { View } from "../list/grid";
-import type { Source, Target } from "../source/source";
+import type { CommandForm } from "../decode/messages";
+import type { Source, Step, Target } from "../source/source";
 import { Refused } from "../source/source";
-import { FrameStore, type StoredRow } from "../store/store";
+import { count } from "../text/format";
+import type { Linked } from "../text/link";
 import { Announcer } from "./announcer.svelte";
+import { Finder } from "./finder.svelte";
+import { Frames, type Voice } from "./frames.svelte";
+import { Overview } from "./overview.svelte";
+import { Query } from "./query.svelte";
 import { Recorder, type ConnectionInfo } from "./recorder";
+import { Settings } from "./settings.svelte";
 
-/** Numbers that change all the time, read off a few times a second. */
-export interface Gauges {
-  readonly rate: number;
-  readonly memory: number;
-  /** The number that the store's next row gets. */
-  readonly captured: number;
-  readonly arriving: readonly Arriving[];
+/** How often what has happened is told to who does not see it, and drawn in the timeline. */
+const TICK_MS = 250;
+
+const TOLD_MS = 6000;
+
+export type SourceKind = "bridge" | "sandbox" | "tap" | "capture";
+
+export interface SourceChoice {
+  readonly kind: SourceKind;
+  readonly label: string;
+  readonly title: string;
+  choose(): void;
 }
 
-const GAUGE_MS = 250;
-
-export class Inspector {
-  readonly store = new FrameStore();
+export class Inspector implements Voice {
   readonly announcer = new Announcer();
+  readonly settings = new Settings();
+  readonly decoder: DecoderClient;
+  /** What is shown of the captured rows. */
+  readonly frames: Frames;
+  readonly filter: Query;
+  readonly highlight: Query;
+  readonly finder: Finder;
+  readonly overview: Overview;
 
-  /** Rows that the list shows. */
-  view: View = $state.raw({ first: 1, end: 1, dropped: 0 });
-  paused = $state(false);
-  follow = $state(true);
-  /** Rows before this one were there when following stopped. */
-  seen = $state(1);
-  selected: number | undefined = $state();
-  frame: LoadedFrame | undefined = $state.raw();
   connections: readonly ConnectionInfo[] = $state.raw([]);
   /** The connection that Compose sends on. */
   current: number | undefined = $state();
@@ -45,16 +49,16 @@ export class Inspector {
   version = $state("");
   /** Why nothing can be decoded. */
   failure = $state("");
-  gauges: Gauges = $state.raw({ rate: 0, memory: 0, captured: 1, arriving: [] });
-  /** Asks the list to bring the selected row into view; counts up. */
-  reveals = $state(0);
 
-  readonly decoder: DecoderClient;
+  /** The last thing that went otherwise than somebody wanted. */
+  told = $state("");
+  /** Where traffic can come from, and where it comes from now. */
+  choices: readonly SourceChoice[] = $state.raw([]);
+  chosen: SourceKind = $state("bridge");
+
   readonly #recorder: Recorder;
+  #telling: ReturnType<typeof setTimeout> | undefined;
   #source: Source | undefined = $state.raw();
-  #origin: number | undefined;
-  #scheduled = false;
-  #rateBase = { time: 0, end: 1 };
 
   constructor(worker: WorkerLike) {
     this.decoder = new DecoderClient(worker, {
@@ -62,30 +66,39 @@ export class Inspector {
         this.version = version;
         this.forms = forms;
       },
-      rows: (message) => this.#recorder.rows(message),
+      status: (status) => {
+        this.#recorder.took(status);
+        this.frames.tookStatus(status);
+        this.announcer.count(status.added, status.addedBad);
+      },
+      window: (message) => this.frames.tookWindow(message),
       failed: (message) => {
         this.failure = message;
       },
     });
+    this.frames = new Frames(this.decoder, this);
+    this.filter = new Query("filter", this.decoder, (filter) => this.settings.keep({ filter }));
+    this.highlight = new Query("highlight", this.decoder, (highlight) => this.settings.keep({ highlight }));
+    this.finder = new Finder(this.frames);
+    this.overview = new Overview(this.decoder, this.settings);
     this.#recorder = new Recorder(
-      this.store,
       this.decoder,
       {
         connections: (all) => {
           this.connections = all;
         },
-        rows: (message) => this.#took(message),
-        said: (text) => this.announcer.say(text),
+        said: (text) => this.say(text),
       },
       () => performance.now(),
     );
-    setInterval(() => this.#gauge(), GAUGE_MS);
+    const { filter, highlight } = this.settings.kept;
+    if (filter !== "") this.filter.set(filter);
+    if (highlight !== "") this.highlight.set(highlight);
+    setInterval(() => {
+      this.announcer.tick(performance.now());
+      void this.overview.refresh(this.frames.status);
+    }, TICK_MS);
   }
-
-  /** When the capture began, in milliseconds. */
-  readonly origin = (): number => this.#origin ?? 0;
-
-  readonly lookup = (number: number): StoredRow | undefined => this.store.row(number);
 
   get connected(): boolean {
     return this.#source !== undefined;
@@ -99,10 +112,19 @@ export class Inspector {
   }
 
   async use(source: Source): Promise<void> {
+    if (this.#source !== source) this.#source?.stop?.();
     this.#source = source;
     this.sourceProblem = "";
+    source.accept?.((target, link) => {
+      const { number, events } = this.#recorder.accept(target, link);
+      this.current ??= number;
+      return events;
+    });
+    this.targets = [];
     try {
-      this.targets = await source.targets();
+      const targets = await source.targets();
+      // Another source may have been chosen meanwhile.
+      if (this.#source === source) this.targets = targets;
     } catch (error) {
       if (this.#source !== source) return;
       if (error instanceof Refused) this.#source = undefined;
@@ -110,14 +132,35 @@ export class Inspector {
     }
   }
 
+  /** A capture takes the place of everything: sources end, and what was recorded is forgotten. */
+  beginCapture(): void {
+    for (const { number, state } of this.connections) if (state !== "closed") this.close(number);
+    this.#source?.stop?.();
+    this.#source = undefined;
+    this.targets = [];
+    this.sourceProblem = "";
+    this.current = undefined;
+    this.chosen = "capture";
+    this.clear();
+  }
+
+  /** The number that the next connection gets. */
+  get nextConnection(): number {
+    return this.#recorder.next;
+  }
+
+  /** So many connections were recorded without a source. */
+  reserve(connections: number): void {
+    this.#recorder.reserve(connections);
+  }
+
   connect(target: Target): void {
     if (this.#source === undefined) return;
-    this.#origin ??= performance.now();
     this.current = this.#recorder.connect(this.#source, target);
   }
 
-  send(bytes: Uint8Array<ArrayBuffer>): void {
-    if (this.writable !== undefined) this.#recorder.send(this.writable.number, bytes);
+  send(steps: readonly Step[]): void {
+    if (this.writable !== undefined) this.#recorder.send(this.writable.number, steps);
   }
 
   end(connection: number): void {
@@ -128,96 +171,39 @@ export class Inspector {
     this.#recorder.close(connection);
   }
 
-  togglePause(): void {
-    this.paused = !this.paused;
-    this.announcer.say(this.paused ? "Paused; the capture goes on" : "Live");
-    this.#refresh();
+  /** Send a frame's bytes once more, as they were. */
+  async resend(number: number): Promise<void> {
+    if (this.writable === undefined) {
+      this.tell("Connect first: there is no connection to send on");
+      return;
+    }
+    const frame = await this.decoder.ask("frame", { number });
+    if (frame === undefined) this.tell(`Frame ${count(number)} is no longer held`);
+    else if (frame.bytes.length === 0) this.tell("This row stands for no bytes");
+    else this.send([{ bytes: frame.bytes }]);
+  }
+
+  say(text: string): void {
+    this.announcer.say(text);
+  }
+
+  /** Say it where everybody notices, for some seconds. */
+  tell(text: string): void {
+    this.told = text;
+    this.announcer.say(text);
+    clearTimeout(this.#telling);
+    this.#telling = setTimeout(() => (this.told = ""), TOLD_MS);
+  }
+
+  /** Look at what a link says. Nothing is connected, sent or read by this. */
+  follow(link: Linked): void {
+    if (link.filter !== undefined) this.filter.set(link.filter);
+    if (link.highlight !== undefined) this.highlight.set(link.highlight);
+    this.frames.wanted = link.frame;
   }
 
   clear(): void {
-    this.store.clear();
-    this.paused = false;
-    this.selected = undefined;
-    this.frame = undefined;
-    this.setFollow(true);
-    this.#refresh();
-  }
-
-  setFollow(follow: boolean): void {
-    if (this.follow && !follow) this.seen = this.view.end;
-    this.follow = follow;
-  }
-
-  /** Select a row and leave the list where it is, but for bringing the row into view. */
-  async select(number: number): Promise<void> {
-    const { first, end } = this.view;
-    if (end === first) return;
-    const row = Math.min(Math.max(number, first), end - 1);
-    this.setFollow(false);
-    this.selected = row;
-    this.reveals += 1;
-    const frame = await loadFrame(this.store, this.decoder, row, this.origin());
-    if (this.selected === row && frame !== undefined) this.frame = frame;
-  }
-
-  selectBy(rows: number): void {
-    const { end } = this.view;
-    void this.select(this.selected === undefined ? end - 1 : this.selected + rows);
-  }
-
-  /** To the newest row, and follow from there. */
-  toEnd(): void {
-    void this.select(this.view.end - 1);
-    this.setFollow(true);
-  }
-
-  /** To the request or the answer of the selected frame. */
-  toPair(): void {
-    const pair = this.selected === undefined ? undefined : this.store.row(this.selected)?.pair;
-    if (pair !== undefined) this.jump(pair);
-  }
-
-  jump(number: number): void {
-    if (this.store.has(number) && number < this.view.end) void this.select(number);
-    else this.announcer.say(`Frame ${number} is no longer held`);
-  }
-
-  #took({ batch }: Extract<FromWorker, { type: "rows" }>): void {
-    let bad = 0;
-    for (const bits of batch.flags) if (unpackFlags(bits).bad) bad += 1;
-    this.announcer.count(batch.count, bad);
-    if (this.#scheduled || batch.count === 0) return;
-    this.#scheduled = true;
-    requestAnimationFrame(() => {
-      this.#scheduled = false;
-      this.#refresh();
-    });
-  }
-
-  #refresh(): void {
-    const { first, dropped } = this.store;
-    const end = this.paused ? Math.max(this.view.end, first) : this.store.end;
-    this.view = { first, end, dropped };
-    // The answer of the selected request may have come.
-    const { frame } = this;
-    if (frame === undefined || frame.row.number !== this.selected) return;
-    const row = this.store.row(frame.row.number);
-    if (row !== undefined && row.pair !== frame.row.pair) this.frame = { ...frame, row };
-  }
-
-  #gauge(): void {
-    const now = performance.now();
-    const { time, end } = this.#rateBase;
-    if (now - time >= 1000) {
-      this.gauges = { ...this.gauges, rate: ((this.store.end - end) * 1000) / (now - time) };
-      this.#rateBase = { time: now, end: this.store.end };
-    }
-    const { allocated: memory, end: captured } = this.store;
-    const { arriving } = this.#recorder;
-    const known = this.gauges;
-    if (memory !== known.memory || captured !== known.captured || arriving !== known.arriving) {
-      this.gauges = { ...known, memory, captured, arriving };
-    }
-    this.announcer.tick(now);
+    this.frames.clear();
+    void this.overview.setRange(undefined);
   }
 }

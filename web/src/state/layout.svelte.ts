@@ -1,5 +1,7 @@
 /** Sizes of the panes, kept from one visit to the next. */
 
+import { store, stored } from "./storage";
+
 const KEY = "chanwire.layout";
 
 export interface Shares {
@@ -8,51 +10,37 @@ export interface Shares {
   /** Right edges of Details and Bytes, in hundredths of the width. */
   details: number;
   bytes: number;
+  /** Heights in pixels of the strip above the list: with the chart, and with a table. */
+  chart: number;
+  table: number;
 }
 
-const DEFAULTS: Shares = { list: 52, details: 29, bytes: 68 };
-
-type Storage = Pick<globalThis.Storage, "getItem" | "setItem">;
+const DEFAULTS: Shares = { list: 52, details: 29, bytes: 68, chart: 76, table: 180 };
 
 function within(value: unknown, low: number, high: number, otherwise: number): number {
   return typeof value === "number" && value >= low && value <= high ? value : otherwise;
 }
 
 /** Shares as they were stored; whatever is not usable is the default. */
-export function parseShares(text: string | null): Shares {
-  let stored: Partial<Record<keyof Shares, unknown>> = {};
-  try {
-    const value: unknown = JSON.parse(text ?? "{}");
-    if (typeof value === "object" && value !== null) stored = value;
-  } catch {
-    // Somebody else's text under our key: the defaults serve.
-  }
-  const details = within(stored.details, 10, 80, DEFAULTS.details);
+export function parseShares(value: unknown): Shares {
+  const known = (typeof value === "object" && value !== null ? value : {}) as Partial<
+    Record<keyof Shares, unknown>
+  >;
+  const details = within(known.details, 10, 80, DEFAULTS.details);
   return {
-    list: within(stored.list, 10, 90, DEFAULTS.list),
+    list: within(known.list, 10, 90, DEFAULTS.list),
     details,
-    bytes: within(stored.bytes, details + 10, 90, Math.min(90, Math.max(DEFAULTS.bytes, details + 10))),
+    bytes: within(known.bytes, details + 10, 90, Math.min(90, Math.max(DEFAULTS.bytes, details + 10))),
+    chart: within(known.chart, 48, 400, DEFAULTS.chart),
+    table: within(known.table, 48, 400, DEFAULTS.table),
   };
 }
 
-/** The browser may refuse storage altogether; then sizes last as long as the page. */
-function storage(): Storage | undefined {
-  try {
-    return globalThis.localStorage;
-  } catch {
-    return undefined;
-  }
-}
-
 export class Layout {
-  readonly shares: Shares = $state(parseShares(storage()?.getItem(KEY) ?? null));
+  readonly shares: Shares = $state(parseShares(stored(KEY)));
 
   set(part: Partial<Shares>): void {
     Object.assign(this.shares, part);
-    try {
-      storage()?.setItem(KEY, JSON.stringify(this.shares));
-    } catch {
-      // Full or forbidden: the sizes are not worth an error.
-    }
+    store(KEY, this.shares);
   }
 }

@@ -1,11 +1,11 @@
-/** Joins a source to the store and the decoder: numbers connections, keeps bytes, gives credit back. */
+/** Joins a source to the decoder: numbers connections, hands their bytes over, gives credit back. */
 
 import type { DecoderClient } from "../decode/client";
-import type { Arriving, FromWorker } from "../decode/messages";
-import type { Direction } from "../decode/batch";
-import type { Link, LinkEvents, Source, Target } from "../source/source";
-import type { FrameStore } from "../store/store";
+import type { Direction, Status } from "../decode/messages";
+import type { Link, LinkEvents, Source, Step, Target } from "../source/source";
 import { visibleText } from "../text/visible";
+
+const MOST_CLOSED = 64;
 
 export type ConnectionState = "connecting" | "open" | "closed";
 
@@ -30,43 +30,70 @@ interface Entry {
 export interface RecorderEvents {
   /** Connections came, went or changed. */
   connections(all: readonly ConnectionInfo[]): void;
-  /** The store has new rows. */
-  rows(message: Extract<FromWorker, { type: "rows" }>): void;
   /** Worth an announcement. */
   said(text: string): void;
 }
 
 export class Recorder {
-  readonly #store: FrameStore;
   readonly #decoder: Pick<DecoderClient, "send">;
   readonly #events: RecorderEvents;
   readonly #now: () => number;
   #entries = new Map<number, Entry>();
   #next = 1;
-  #arriving: readonly Arriving[] = [];
 
-  constructor(
-    store: FrameStore,
-    decoder: Pick<DecoderClient, "send">,
-    events: RecorderEvents,
-    now: () => number,
-  ) {
-    this.#store = store;
+  constructor(decoder: Pick<DecoderClient, "send">, events: RecorderEvents, now: () => number) {
     this.#decoder = decoder;
     this.#events = events;
     this.#now = now;
   }
 
-  get arriving(): readonly Arriving[] {
-    return this.#arriving;
-  }
-
   /** Begin a connection; returns its number. */
   connect(source: Source, target: Target): number {
+    const { number, entry, events } = this.#open(target);
+    entry.link = source.connect(target, events);
+    this.#tell();
+    return number;
+  }
+
+  /** Take a connection that the source began. */
+  accept(target: Target, link: Link): { number: number; events: LinkEvents } {
+    const { number, entry, events } = this.#open(target);
+    entry.link = link;
+    this.#tell();
+    return { number, events };
+  }
+
+  /** So many connections were recorded without a source: what is opened next is numbered after them. */
+  reserve(connections: number): void {
+    this.#next += connections;
+  }
+
+  /** The number that the next connection gets. */
+  get next(): number {
+    return this.#next;
+  }
+
+  send(connection: number, steps: readonly Step[]): void {
+    this.#entries.get(connection)?.link?.send(steps);
+  }
+
+  end(connection: number): void {
+    this.#entries.get(connection)?.link?.end();
+  }
+
+  close(connection: number): void {
+    this.#entries.get(connection)?.link?.close();
+  }
+
+  /** What was decoded may come again. */
+  took({ taken }: Pick<Status, "taken">): void {
+    for (const [connection, bytes] of taken) this.#entries.get(connection)?.link?.taken(bytes);
+  }
+
+  #open(target: Target): { number: number; entry: Entry; events: LinkEvents } {
     const number = this.#next;
     this.#next += 1;
-    this.#store.open(number);
-    this.#decoder.send({ type: "open", connection: number });
+    this.#decoder.send({ type: "open", connection: number, label: target.address });
     const info: ConnectionInfo = {
       number,
       target,
@@ -79,30 +106,7 @@ export class Recorder {
     };
     const entry: Entry = { info, link: undefined };
     this.#entries.set(number, entry);
-    entry.link = source.connect(target, this.#listen(number, entry));
-    this.#tell();
-    return number;
-  }
-
-  send(connection: number, bytes: Uint8Array<ArrayBuffer>): void {
-    this.#entries.get(connection)?.link?.send(bytes);
-  }
-
-  end(connection: number): void {
-    this.#entries.get(connection)?.link?.end();
-  }
-
-  close(connection: number): void {
-    this.#entries.get(connection)?.link?.close();
-  }
-
-  /** Take what the worker decoded. */
-  rows(message: Extract<FromWorker, { type: "rows" }>): void {
-    this.#store.append(message.batch);
-    this.#arriving = message.arriving;
-    for (const [connection, bytes] of message.taken) this.#entries.get(connection)?.link?.taken(bytes);
-    for (const connection of message.closed) this.#store.close(connection);
-    this.#events.rows(message);
+    return { number, entry, events: this.#listen(number, entry) };
   }
 
   #listen(number: number, entry: Entry): LinkEvents {
@@ -110,35 +114,30 @@ export class Recorder {
       entry.info = { ...entry.info, ...part };
       this.#tell();
     };
-    const note = (head: string, text: string, bad: boolean) => {
-      this.#decoder.send({
-        type: "note",
-        connection: number,
-        time: this.#now(),
-        head,
-        text: visibleText(text),
-        bad,
-      });
+    const note = (time: number, head: string, text: string, bad: boolean) => {
+      this.#decoder.send({ type: "note", connection: number, time, head, text: visibleText(text), bad });
     };
     return {
-      opened: (local, remote) => {
-        note("connected", `${local} to ${remote}`, false);
+      opened: (local, remote, time = this.#now()) => {
+        note(time, "connected", `${local} to ${remote}`, false);
         change({ state: "open", local, remote });
         this.#events.said(`Connection ${number} to ${remote} is open`);
       },
-      bytes: (direction, bytes) => {
-        const time = this.#now();
-        this.#store.take(number, direction, time, bytes);
+      bytes: (direction, bytes, time = this.#now()) => {
         this.#decoder.send({ type: "bytes", connection: number, direction, time, bytes });
       },
-      ended: (direction) => {
-        this.#decoder.send({ type: "end", connection: number, direction, time: this.#now() });
-        note("half-closed", this.#halfClose(direction), false);
+      ended: (direction, time = this.#now()) => {
+        this.#decoder.send({ type: "end", connection: number, direction, time });
+        note(time, "half-closed", this.#halfClose(direction), false);
         change(direction === "out" ? { ended: true } : { peerEnded: true });
       },
-      closed: (reason, bad) => {
-        this.#decoder.send({ type: "close", connection: number, time: this.#now() });
-        note("closed", reason, bad);
+      gap: (direction, { bytes, frames, paired, text }, time = this.#now()) => {
+        const gap = { bytes, frames, paired, text: visibleText(text) };
+        this.#decoder.send({ type: "gap", connection: number, direction, time, ...gap });
+      },
+      closed: (reason, bad, time = this.#now()) => {
+        this.#decoder.send({ type: "close", connection: number, time });
+        note(time, "closed", reason, bad);
         change({ state: "closed", reason });
         this.#events.said(`Connection ${number} is closed: ${reason}`);
       },
@@ -152,6 +151,13 @@ export class Recorder {
   }
 
   #tell(): void {
+    this.#forget();
     this.#events.connections([...this.#entries.values()].map((entry) => entry.info));
+  }
+
+  /** A source may have thousands of connections in a day; of those that are closed the last ones are kept. */
+  #forget(): void {
+    const closed = [...this.#entries.values()].filter(({ info }) => info.state === "closed");
+    for (const { info } of closed.slice(0, -MOST_CLOSED)) this.#entries.delete(info.number);
   }
 }

@@ -1,33 +1,45 @@
 //! Carries bytes between a page and a TCP connection, until both directions are done.
 
+use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::ws::Message;
-use bytes::{Buf as _, BufMut as _, BytesMut};
+use bytes::{BufMut as _, BytesMut};
+use socket2::SockRef;
 use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::control::{FromPage, ToPage};
 use super::credit::{Credit, TooMuch};
 use super::end::End;
+use super::plan::{Plan, Step, Until};
 use super::socket::{Event, PageSocket};
 
 /// The ordinary reason for an end.
 const CLOSED: &str = "the server closed the connection";
+/// The reason for an end that the page asked for.
+const RESET: &str = "reset by the page";
+
+/// How many reports may wait for a page that does not take them. Nothing more is written until it does.
+const MOST_REPORTS: usize = 256;
 
 /// One bridge between `opened` and `closed`.
 ///
 /// Each side is read only when the other has taken what was read before: a page's message is held until TCP has taken
-/// all of it, and TCP is read only against credit and when the last message is with the kernel. No buffer exists
-/// while nothing moves.
+/// all of it, and TCP is read only against credit and when the last message is with the kernel. What a page sends
+/// while it has told the bridge to wait is kept, up to a bound. No buffer exists while nothing moves.
 struct Carrier {
     tcp: TcpStream,
+    opened: Instant,
     credit: Credit,
-    /// The rest of the page's last message.
-    to_tcp: Bytes,
+    plan: Plan,
+    /// Whether the page is told what was written when, and what it was not told yet. It hears of a write before it
+    /// hears anything that came after.
+    report: bool,
+    reports: VecDeque<ToPage<'static>>,
     page_done: bool,
     peer_done: bool,
     /// Why TCP takes nothing any more. What the peer sent before can still be read, and is, since it often says why.
@@ -35,10 +47,19 @@ struct Carrier {
 }
 
 /// Carries bytes both ways. `Ok` is the reason why the TCP connection is over.
-pub(super) async fn carry(page: &mut PageSocket, tcp: TcpStream, ping: Duration) -> Result<String, End> {
-    Carrier { tcp, credit: Credit::new(), to_tcp: Bytes::new(), page_done: false, peer_done: false, write_error: None }
-        .run(page, ping)
-        .await
+pub(super) async fn carry(page: &mut PageSocket, tcp: TcpStream, report: bool, ping: Duration) -> Result<String, End> {
+    let carrier = Carrier {
+        tcp,
+        opened: Instant::now(),
+        credit: Credit::new(),
+        plan: Plan::default(),
+        report,
+        reports: VecDeque::new(),
+        page_done: false,
+        peer_done: false,
+        write_error: None,
+    };
+    carrier.run(page, ping).await
 }
 
 impl Carrier {
@@ -46,21 +67,38 @@ impl Carrier {
         let mut ping = interval_at(Instant::now() + ping, ping);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let may_read = !self.peer_done && !page.is_sending() && self.credit.next_read() > 0;
+            if self.plan.take_finish() {
+                self.finish().await;
+            }
+            if !page.is_sending()
+                && let Some(report) = self.reports.pop_front()
+            {
+                page.post(report.message()?);
+            }
+            if self.plan.wants_reset() && self.reports.is_empty() {
+                // If it fails, closing alone must do.
+                let _ = SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO));
+                return Ok(RESET.to_owned());
+            }
+            let may_write = self.plan.to_write().is_some() && self.reports.len() < MOST_REPORTS;
+            let quiet = !page.is_sending() && self.reports.is_empty();
+            let may_read = !self.peer_done && quiet && self.credit.next_read() > 0;
             // The page has the peer's eof before it hears that all is over.
-            let may_end = self.peer_done && !page.is_sending();
+            let may_end = self.peer_done && quiet;
+            let wait = self.plan.wait();
             if may_end && (self.page_done || self.write_error.is_some()) {
                 return Ok(self.write_error.map_or(CLOSED.to_owned(), |error| reason(&error)));
             }
             tokio::select! {
-                event = page.event(self.to_tcp.is_empty()) => match event? {
+                event = page.event(self.plan.has_room()) => match event? {
                     Event::Sent => {}
-                    Event::Binary(bytes) => self.take_bytes(bytes)?,
-                    Event::Text(text) => self.take_control(FromPage::parse(&text)?).await?,
+                    Event::Binary(bytes) => self.plan.push(Step::Write(bytes))?,
+                    Event::Text(text) => self.take_control(FromPage::parse(&text)?)?,
                 },
-                ready = self.tcp.writable(), if !self.to_tcp.is_empty() => {
+                ready = self.tcp.writable(), if may_write => {
                     self.write(ready);
                 }
+                () = until(wait) => self.plan.waited(),
                 ready = self.tcp.readable(), if may_read => {
                     match ready.and_then(|()| self.read()) {
                         Ok(Some(message)) => page.post(message),
@@ -88,40 +126,51 @@ impl Carrier {
         }
     }
 
-    fn take_bytes(&mut self, bytes: Bytes) -> Result<(), End> {
-        if self.page_done {
-            return Err(End::AFTER_EOF);
-        }
-        if self.write_error.is_none() {
-            self.to_tcp = bytes;
-        }
-        Ok(())
-    }
-
-    async fn take_control(&mut self, message: FromPage) -> Result<(), End> {
+    fn take_control(&mut self, message: FromPage) -> Result<(), End> {
         match message {
             FromPage::Credit { bytes } => self.credit.grant(bytes).map_err(|TooMuch| End::TOO_MUCH_CREDIT),
-            FromPage::Eof {} if self.page_done => Err(End::AFTER_EOF),
-            FromPage::Eof {} => {
-                self.page_done = true;
-                // It fails only where the connection is over, and that is noticed in reading.
-                let _ = self.tcp.shutdown().await;
-                Ok(())
-            }
-            FromPage::Token { .. } | FromPage::Connect { .. } => Err(End::OUT_OF_PLACE),
+            FromPage::Wait { ms } => self.plan.push(Step::Wait(Until::After(Duration::from_millis(ms)))),
+            FromPage::Eof {} => self.plan.push(Step::Finish),
+            FromPage::Reset {} => self.plan.push(Step::Reset),
+            FromPage::Token { .. } | FromPage::Connect { .. } | FromPage::Watch {} => Err(End::OUT_OF_PLACE),
         }
+    }
+
+    /// Shuts down the sending half.
+    async fn finish(&mut self) {
+        self.page_done = true;
+        // It fails only where the connection is over, and that is noticed in reading.
+        let _ = self.tcp.shutdown().await;
+        let at = self.age();
+        self.tell(ToPage::Ended { at });
     }
 
     /// Writes what TCP takes at once.
     fn write(&mut self, ready: io::Result<()>) {
-        match ready.and_then(|()| self.tcp.try_write(&self.to_tcp)) {
-            Ok(written) => self.to_tcp.advance(written),
+        let Some(bytes) = self.plan.to_write() else { return };
+        match ready.and_then(|()| self.tcp.try_write(bytes)) {
+            Ok(written) => {
+                self.plan.wrote(written);
+                let at = self.age();
+                self.tell(ToPage::Wrote { bytes: written, at });
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
                 self.write_error = Some(error);
-                self.to_tcp.clear();
+                self.plan.stop_writing();
             }
         }
+    }
+
+    fn tell(&mut self, report: ToPage<'static>) {
+        if self.report {
+            self.reports.push_back(report);
+        }
+    }
+
+    /// Milliseconds since the connection was opened.
+    fn age(&self) -> f64 {
+        self.opened.elapsed().as_secs_f64() * 1000.0
     }
 
     /// Makes one read one message; `None` is the end of the stream.
@@ -131,6 +180,14 @@ impl Carrier {
         let read = self.tcp.try_read_buf(&mut buffer)?;
         self.credit.spend(read);
         Ok((read > 0).then(|| Message::Binary(buffer.into_inner().freeze())))
+    }
+}
+
+async fn until(end: Option<Instant>) {
+    match end {
+        // Boxed, because hardly any bridge ever waits.
+        Some(end) => Box::pin(sleep_until(end)).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -7,7 +7,7 @@ use axum::extract::ws::Message;
 use serde::{Deserialize, Serialize};
 
 use super::end::End;
-use crate::http::Target;
+use crate::http::{Tap, Target};
 
 /// What the page says. An unknown `type` and an unknown field are both refused: a page that expects something to
 /// happen must not wait for it in vain.
@@ -23,9 +23,21 @@ pub(super) enum FromPage {
     Connect {
         /// The id of a configured target.
         target: String,
+        /// Whether the page is to be told of each write, and of its own end of stream, when they were made.
+        #[serde(default)]
+        report: bool,
+    },
+    /// Asks for what passes through the tap, instead of a TCP connection.
+    Watch {},
+    /// What comes after it is done this much later than what came before.
+    Wait {
+        /// Milliseconds.
+        ms: u64,
     },
     /// No more bytes will come from the page.
     Eof {},
+    /// The connection is to be reset, and what was not read of it is lost.
+    Reset {},
     /// The page has taken bytes, or is ready to.
     Credit {
         /// How many more may be sent.
@@ -50,6 +62,9 @@ pub(super) enum ToPage<'a> {
         version: &'a str,
         /// Where the bridge can connect.
         targets: &'a [Target],
+        /// The tap that this page is of, if it is one's.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tap: Option<&'a Tap>,
     },
     /// The TCP connection stands.
     Opened {
@@ -59,6 +74,18 @@ pub(super) enum ToPage<'a> {
         local: SocketAddr,
         /// The server's end.
         remote: SocketAddr,
+    },
+    /// So many of the page's bytes were given to TCP in one write.
+    Wrote {
+        /// How many.
+        bytes: usize,
+        /// When, in milliseconds since [`Self::Opened`].
+        at: f64,
+    },
+    /// The page's end of stream was given to TCP.
+    Ended {
+        /// When, in milliseconds since [`Self::Opened`].
+        at: f64,
     },
     /// The server will send no more bytes.
     Eof {},
@@ -82,13 +109,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_says_four_things() {
+    fn the_page_says_six_things() {
         let token = FromPage::Token { token: "00ff".to_owned() };
-        let connect = FromPage::Connect { target: "0".to_owned() };
+        let connect = |report| FromPage::Connect { target: "0".to_owned(), report };
         for (text, message) in [
             (r#"{"type":"token","token":"00ff"}"#, token),
-            (r#"{"target":"0", "type":"connect"}"#, connect),
+            (r#"{"target":"0", "type":"connect"}"#, connect(false)),
+            (r#"{"type":"connect","target":"0","report":true}"#, connect(true)),
+            (r#"{"type":"wait","ms":50}"#, FromPage::Wait { ms: 50 }),
             (r#"{"type":"eof"}"#, FromPage::Eof {}),
+            (r#"{"type":"reset"}"#, FromPage::Reset {}),
             (r#"{"type":"credit","bytes":65536}"#, FromPage::Credit { bytes: 65_536 }),
         ] {
             assert_eq!(FromPage::parse(text), Ok(message), "{text}");
@@ -116,6 +146,12 @@ mod tests {
             r#"{"type":"credit","bytes":18446744073709551616}"#,
             r#"{"type":"credit","bytes":1,"bytes":1}"#,
             r#"{"type":"connect","target":0}"#,
+            r#"{"type":"connect","target":"0","report":1}"#,
+            r#"{"type":"wait"}"#,
+            r#"{"type":"wait","ms":-1}"#,
+            r#"{"type":"wait","ms":0.5}"#,
+            r#"{"type":"reset","ms":1}"#,
+            r#"{"type":"wrote","bytes":1,"at":1}"#,
             r#"{"type":"connect","target":"0","address":"127.0.0.1:22"}"#,
         ] {
             assert_eq!(FromPage::parse(text), Err(End::NOT_UNDERSTOOD), "{text}");
@@ -123,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bridge_says_four_things() {
+    fn the_bridge_says_six_things() {
         let targets = [
             Target { id: "0".to_owned(), address: "127.0.0.1:22236".parse().unwrap(), channel: None },
             Target { id: "1".to_owned(), address: "[::1]:22240".parse().unwrap(), channel: Some("general".to_owned()) },
@@ -133,13 +169,15 @@ mod tests {
             local: "127.0.0.1:50123".parse().unwrap(),
             remote: "127.0.0.1:22236".parse().unwrap(),
         };
-        let welcome = ToPage::Welcome { version: "0.1.0", targets: &targets };
+        let welcome = ToPage::Welcome { version: "0.1.0", targets: &targets, tap: None };
         for (message, text) in [
             (
                 welcome,
                 r#"{"type":"welcome","version":"0.1.0","targets":[{"id":"0","address":"127.0.0.1:22236"},{"id":"1","address":"[::1]:22240","channel":"general"}]}"#,
             ),
             (opened, r#"{"type":"opened","target":"0","local":"127.0.0.1:50123","remote":"127.0.0.1:22236"}"#),
+            (ToPage::Wrote { bytes: 7, at: 12.5 }, r#"{"type":"wrote","bytes":7,"at":12.5}"#),
+            (ToPage::Ended { at: 0.0 }, r#"{"type":"ended","at":0.0}"#),
             (ToPage::Eof {}, r#"{"type":"eof"}"#),
             (ToPage::Closed { reason: "\"why\"" }, r#"{"type":"closed","reason":"\"why\""}"#),
         ] {

@@ -28,8 +28,11 @@ impl End {
     pub(super) const NOT_CONNECTED: Self = Self::close(4400, "nothing but a connect message may come here");
     pub(super) const OUT_OF_PLACE: Self =
         Self::close(4400, "the token and the connect message come once, at the start");
-    pub(super) const AFTER_EOF: Self = Self::close(4400, "after eof come neither bytes nor another eof");
+    pub(super) const AFTER_EOF: Self = Self::close(4400, "after eof or reset come no bytes, waits, eof or reset");
+    pub(super) const TOO_LONG: Self = Self::close(4400, "a wait is at most ten minutes");
     pub(super) const TOO_MUCH_CREDIT: Self = Self::close(4400, "at most 16 MiB of credit may be outstanding");
+    pub(super) const WATCHING: Self = Self::close(4400, "who watches says nothing but credit");
+    pub(super) const NO_TAP: Self = Self::close(4404, "this server is no tap");
     pub(super) const NO_TOKEN: Self = Self::close(4401, "the first message is the token, within 2 s");
     pub(super) const WRONG_TOKEN: Self = Self::close(4401, "wrong token: each start of the server prints a new one");
     pub(super) const NO_TARGET: Self = Self::close(4404, "no target has this id");

@@ -2,6 +2,7 @@
 
 mod admission;
 mod flow;
+mod plan;
 mod rules;
 mod shutdown;
 mod stream;
@@ -59,6 +60,7 @@ impl Server {
         let config = HttpConfig {
             hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
             targets: targets.iter().enumerate().map(target).collect(),
+            tap: None,
         };
         let token = Token::generate().unwrap();
         let (stop, shutdown) = watch::channel(false);
@@ -144,6 +146,10 @@ impl Page {
 
     async fn show(&mut self, token: &str) {
         self.say(json!({"type": "token", "token": token})).await;
+    }
+
+    async fn wait(&mut self, ms: u64) {
+        self.say(json!({"type": "wait", "ms": ms})).await;
     }
 
     async fn eof(&mut self) {

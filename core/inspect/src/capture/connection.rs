@@ -1,0 +1,323 @@
+//! What is known of one connection: its two streams, and which answer is to which request.
+
+use chanwire_core::wire::{self, Command, Frame, PayloadFault, Request, Response, Status, StoredMessage, json::Reader};
+
+use super::{
+    Arriving, Gap,
+    chunk::Extra,
+    entry::{Entry, Flags},
+    pairing::{Asked, Pairing},
+    store::{NewRow, Store},
+    stream::{Partial, Piece, Stream, What, Why},
+    words::Word,
+};
+use crate::{Direction, Fault, RowKind, statistics::Kind, summary};
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    label: String,
+    /// Until it is closed.
+    live: Option<Live>,
+    /// From which row on positions are counted from where, for each direction: a position is kept in 32 bits.
+    bases: [Vec<(u64, u64)>; 2],
+    last_row: u64,
+}
+
+#[derive(Debug)]
+struct Live {
+    out: Stream,
+    r#in: Stream,
+    pairing: Pairing,
+}
+
+impl Connection {
+    pub(super) fn new(label: &str, max_request: usize, max_answer: usize) -> Self {
+        let live =
+            Live { out: Stream::requests(max_request), r#in: Stream::answers(max_answer), pairing: Pairing::default() };
+        Self { label: label.into(), live: Some(live), bases: [Vec::new(), Vec::new()], last_row: 0 }
+    }
+
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    pub(super) const fn is_open(&self) -> bool {
+        self.live.is_some()
+    }
+
+    pub(super) const fn last_row(&self) -> u64 {
+        self.last_row
+    }
+
+    /// A row about it was added.
+    pub(super) const fn touch(&mut self, row: u64) {
+        self.last_row = row;
+    }
+
+    pub(super) fn close(&mut self) {
+        self.live = None;
+    }
+
+    /// What it takes beside its rows.
+    pub(super) fn memory(&self) -> usize {
+        let live = self.live.as_ref().map_or(0, |live| live.out.memory() + live.r#in.memory() + live.pairing.memory());
+        let bases: usize = self.bases.iter().map(Vec::capacity).sum();
+        size_of::<Self>() + self.label.capacity() + live + bases * size_of::<(u64, u64)>()
+    }
+
+    /// How many of its bytes are in no row yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.live.as_ref().map_or(0, |live| live.out.waiting().max(live.r#in.waiting()))
+    }
+
+    /// The direction of which most bytes wait, if any do.
+    pub(super) fn longest(&self) -> Option<Direction> {
+        let live = self.live.as_ref()?;
+        let (out, r#in) = (live.out.waiting(), live.r#in.waiting());
+        (out.max(r#in) > 0).then_some(if out > r#in { Direction::Out } else { Direction::In })
+    }
+
+    /// A row's position, as it is kept.
+    pub(super) fn offset(&mut self, direction: Direction, row: u64, position: u64) -> u32 {
+        let [out, r#in] = &mut self.bases;
+        offset(if direction == Direction::Out { out } else { r#in }, row, position)
+    }
+
+    /// Where the positions of a row's direction are counted from.
+    pub(super) fn base_of(&self, entry: &Entry<'_>) -> u64 {
+        let [out, r#in] = &self.bases;
+        let bases = if entry.direction() == Direction::Out { out } else { r#in };
+        let after = bases.partition_point(|(row, _)| *row <= entry.number());
+        after.checked_sub(1).and_then(|index| bases.get(index)).map_or(0, |(_, base)| *base)
+    }
+
+    pub(super) fn arriving(&self, connection: u32) -> impl Iterator<Item = Arriving<'_>> {
+        let live = self.live.as_ref();
+        let out = live.and_then(|live| live.out.partial()).map(|partial| (Direction::Out, partial));
+        let r#in = live.and_then(|live| live.r#in.partial()).map(|partial| (Direction::In, partial));
+        out.into_iter().chain(r#in).map(move |(direction, Partial { span, head, state, bytes })| Arriving {
+            connection,
+            direction,
+            span,
+            head,
+            state,
+            bytes,
+        })
+    }
+
+    pub(super) fn recording<'a>(&'a mut self, connection: u32, store: &'a mut Store) -> Option<Recording<'a>> {
+        let Live { out, r#in, pairing } = self.live.as_mut()?;
+        let [out_bases, in_bases] = &mut self.bases;
+        let last_row = &mut self.last_row;
+        Some(Recording { connection, out, r#in, out_bases, in_bases, pairing, store, last_row })
+    }
+}
+
+/// A connection on which something is being recorded.
+pub(super) struct Recording<'a> {
+    connection: u32,
+    out: &'a mut Stream,
+    r#in: &'a mut Stream,
+    out_bases: &'a mut Vec<(u64, u64)>,
+    in_bases: &'a mut Vec<(u64, u64)>,
+    pairing: &'a mut Pairing,
+    store: &'a mut Store,
+    last_row: &'a mut u64,
+}
+
+impl Recording<'_> {
+    pub(super) fn bytes(&mut self, direction: Direction, time: f64, bytes: &[u8]) {
+        let (stream, mut sink) = self.split(direction, time);
+        stream.feed(time, bytes, |piece| sink.take(piece));
+    }
+
+    pub(super) fn end(&mut self, direction: Direction, time: f64) {
+        let (stream, mut sink) = self.split(direction, time);
+        stream.finish(time, |piece| sink.take(piece));
+    }
+
+    pub(super) fn skip(&mut self, direction: Option<Direction>, time: f64, gap: Gap) {
+        for way in [Direction::Out, Direction::In] {
+            if direction.is_none_or(|direction| direction == way) {
+                let (stream, mut sink) = self.split(way, time);
+                stream.skip(time, gap.bytes, gap.frames.is_some(), |piece| sink.take(piece));
+            }
+        }
+        match (direction, gap.paired) {
+            (Some(Direction::Out), Some(requests)) => self.pairing.count(requests),
+            (Some(Direction::In), Some(answers)) => self.pairing.miss(answers),
+            _ => self.pairing.lose(),
+        }
+    }
+
+    fn split(&mut self, direction: Direction, time: f64) -> (&mut Stream, Sink<'_>) {
+        let (stream, bases) = match direction {
+            Direction::Out => (&mut *self.out, &mut *self.out_bases),
+            Direction::In => (&mut *self.r#in, &mut *self.in_bases),
+        };
+        let Self { connection, pairing, store, last_row, .. } = self;
+        (stream, Sink { connection: *connection, direction, time, bases, pairing, store, last_row })
+    }
+}
+
+/// Makes rows of the pieces of one direction.
+struct Sink<'a> {
+    connection: u32,
+    direction: Direction,
+    time: f64,
+    bases: &'a mut Vec<(u64, u64)>,
+    pairing: &'a mut Pairing,
+    store: &'a mut Store,
+    last_row: &'a mut u64,
+}
+
+/// What is to be said of a piece at once, without looking at it closely.
+struct Verdict<'a> {
+    flags: Flags,
+    word: Word,
+    error: Option<&'a str>,
+    extra: Option<Extra>,
+    answers: Option<(u64, f64)>,
+    kind: Kind,
+}
+
+impl Sink<'_> {
+    fn take(&mut self, piece: Piece<'_>) {
+        let Piece { start, bytes, what, reads } = piece;
+        let name;
+        let verdict = match what {
+            What::Request(frame) => self.request(&frame),
+            What::Answer(frame) if frame.head == Status::Push => self.push(&frame),
+            What::Answer(frame) => {
+                let verdict;
+                (verdict, name) = self.answer(&frame);
+                Verdict { error: name.as_deref(), ..verdict }
+            }
+            What::Fault(fault) => self.fault(fault),
+            What::Skipped(why) => self.skipped(why),
+        };
+        let number = self.store.end();
+        let row = NewRow {
+            connection: self.connection,
+            time: self.time,
+            flags: verdict.flags,
+            start: offset(self.bases, number, start),
+            word: verdict.word,
+            bytes,
+            reads,
+            error: verdict.error,
+            extra: verdict.extra,
+            answers: verdict.answers.map(|(request, _)| request),
+            rtt: verdict.answers.map(|(_, rtt)| rtt),
+        };
+        self.store.statistics_mut().take(verdict.kind, bytes.len(), verdict.flags.bad());
+        self.store.add(row);
+        *self.last_row = number;
+    }
+
+    fn verdict(&self, kind: RowKind, word: Word, counted: Kind) -> Verdict<'static> {
+        let flags = Flags::new(kind, self.direction);
+        Verdict { flags, word, error: None, extra: None, answers: None, kind: counted }
+    }
+
+    fn frame(&self, word: Word, counted: Kind, wrong: bool) -> Verdict<'static> {
+        let verdict = self.verdict(RowKind::Frame, word, counted);
+        Verdict { flags: verdict.flags.with_bad(wrong), error: wrong.then_some(PayloadFault::ERROR), ..verdict }
+    }
+
+    fn request(&mut self, frame: &Frame<'_, Command>) -> Verdict<'static> {
+        let wrong = Request::decode(frame.head, frame.payload).is_err();
+        self.ask(Some(frame.head), wrong);
+        self.frame(Word::Command(frame.head), Kind::Request(frame.head), wrong)
+    }
+
+    fn ask(&mut self, command: Option<Command>, wrong: bool) {
+        self.pairing.ask(Asked { number: self.store.end(), command, time: self.time, wrong });
+    }
+
+    fn push(&self, frame: &Frame<'_, Status>) -> Verdict<'static> {
+        let wrong = StoredMessage::decode(frame.payload).is_err();
+        let verdict = self.frame(Word::Status(Status::Push), Kind::Push, wrong);
+        Verdict { flags: verdict.flags.with_push(), ..verdict }
+    }
+
+    /// The verdict, and the name of the error that the answer is.
+    fn answer(&mut self, frame: &Frame<'_, Status>) -> (Verdict<'static>, Option<String>) {
+        let asked = self.pairing.asked();
+        let read = read_answer(frame, asked);
+        let mut verdict = self.frame(Word::Status(frame.head), Kind::Answer(frame.head), read.is_err());
+        if frame.head != Status::Ok {
+            verdict.flags = verdict.flags.with_bad(true);
+        }
+        let error = read.ok().flatten();
+        if error.as_ref().is_some_and(|error| error.is_notice()) {
+            return (verdict, error.map(|error| summary::of_error(&error)));
+        }
+        verdict.flags = verdict.flags.with_asked(asked);
+        if let Some(asked) = self.pairing.answer() {
+            let rtt = (self.time - asked.time).max(0.0);
+            verdict.answers = Some((asked.number, rtt));
+            if let Some(command) = asked.command {
+                let spoilt = frame.head != Status::Ok && !asked.wrong;
+                self.store.statistics_mut().answered(command, frame.head, rtt, spoilt);
+            }
+        }
+        let error = match error {
+            Some(error) => Some(summary::of_error(&error)),
+            None => verdict.error.map(Into::into),
+        };
+        (verdict, error)
+    }
+
+    fn fault(&mut self, fault: wire::Fault) -> Verdict<'static> {
+        match self.direction {
+            Direction::Out => self.ask(None, true),
+            Direction::In => self.pairing.lose(),
+        }
+        let error = fault.error();
+        let shown = Fault::of_frame(&fault);
+        // Counted from the row's own first byte. Its decoder began perhaps later than its stream did.
+        let at = fault.at.map(|at| at - fault.span.start);
+        let extra = Extra::Fault { fault: Fault { at, ..shown }, head: fault.head };
+        let verdict = self.verdict(RowKind::Fault, Word::Other, Kind::Fault);
+        Verdict { flags: verdict.flags.with_bad(true), error: Some(error), extra: Some(extra), ..verdict }
+    }
+
+    fn skipped(&self, why: Why) -> Verdict<'static> {
+        self.verdict(RowKind::Skipped, Word::Skipped(why), Kind::Skipped)
+    }
+}
+
+/// A position in 32 bits, from a base that is found again by the row's number.
+fn offset(bases: &mut Vec<(u64, u64)>, row: u64, position: u64) -> u32 {
+    let base = bases.last().map_or(0, |(_, base)| *base);
+    let offset = position.checked_sub(base).and_then(|offset| u32::try_from(offset).ok());
+    offset.unwrap_or_else(|| {
+        bases.push((row, position));
+        0
+    })
+}
+
+/// Whether an answer is right, and the error that it is.
+pub(super) fn read_answer(
+    frame: &Frame<'_, Status>,
+    asked: Option<Command>,
+) -> Result<Option<wire::ErrorResponse>, ()> {
+    let command = match (asked, frame.head) {
+        (Some(command), _) => command,
+        // An error's fields are the same whatever was asked.
+        (None, Status::RequestError | Status::ServerError) => Command::List,
+        (None, _) => {
+            // To an unknown question every answer is right that is JSON.
+            let mut reader = Reader::new(frame.payload);
+            while reader.next_token().map_err(drop)?.is_some() {}
+            return Ok(None);
+        }
+    };
+    match Response::decode(command, frame.head, frame.payload) {
+        Ok(Response::Error(error)) => Ok(Some(error)),
+        Ok(_) => Ok(None),
+        Err(_) => Err(()),
+    }
+}

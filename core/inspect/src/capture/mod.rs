@@ -1,0 +1,366 @@
+//! Everything that was recorded, in bounded memory.
+
+mod chunk;
+mod connection;
+mod entry;
+mod pairing;
+mod restored;
+mod store;
+mod stream;
+mod words;
+
+use std::collections::BTreeMap;
+
+use chanwire_core::Limits;
+
+use crate::{Direction, Row, Statistics, StatisticsRow, Timeline};
+pub(crate) use chunk::Chunk;
+use connection::{Connection, Recording};
+pub use entry::{Entry, ReadPart};
+pub use pairing::MAX_OPEN_REQUESTS;
+pub use restored::Restored;
+use store::Store;
+
+/// Rows and bytes of all connections: what the inspector shows, searches and exports.
+///
+/// Tell it what happens on each connection, in order, and requests before their answers: [`open`](Self::open), then
+/// [`bytes`](Self::bytes), [`end`](Self::end), [`note`](Self::note) and [`gap`](Self::gap), and at last
+/// [`close`](Self::close). Each row is numbered when it is complete, from 1, over all connections; a number is never
+/// given twice. What is held are the rows from [`first`](Self::first) to before [`end_number`](Self::end_number).
+///
+/// - **Rows tile their stream** and do not depend on how it was cut, but for bytes that mean nothing, of which a row
+///   has at most 64 KiB.
+/// - **Answers are paired** with their requests, in request order, also when pipelined.
+/// - **Bounded.** When memory reaches the limit the oldest rows are dropped. A frame that is too large to be held while
+///   it arrives is given up, and a row says so.
+/// - **Frugal.** A row costs 32 bytes beside its own bytes. Fields and summary are made for the rows that are looked
+///   at, by [`describe`](Self::describe).
+///
+/// ```
+/// use chanwire_inspect::{Capture, Direction};
+///
+/// let mut capture = Capture::new(64 << 20);
+/// capture.open(1, "192.0.2.7:50123");
+/// capture.bytes(1, Direction::Out, 10.0, b"LIST\r\n");
+/// capture.bytes(1, Direction::In, 12.5, b"OK\r\n{\"channels\": []}");
+/// let answer = capture.entry(2).unwrap();
+/// assert_eq!((answer.time(), answer.pair(), answer.rtt()), (2.5, Some(1), Some(2.5)));
+/// assert_eq!(capture.describe(2).unwrap().summary, "0 channels");
+/// ```
+#[derive(Debug)]
+pub struct Capture {
+    connections: BTreeMap<u32, Connection>,
+    store: Store,
+    /// What connections keep of what is not a row yet.
+    pending: usize,
+    clock: Clock,
+}
+
+/// Traffic that is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gap {
+    /// How many bytes, 0 where it is not known.
+    pub bytes: u64,
+    /// Whole frames are missing, so many: the stream goes on at a frame's first byte. `None` where it may go on
+    /// anywhere, so that the next frame has to be found.
+    pub frames: Option<u64>,
+    /// How many requests that are answered, or answers, are missing. `None` where it is not known: then nothing more is
+    /// paired on the connection.
+    pub paired: Option<u64>,
+}
+
+/// A frame that is still arriving.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arriving<'a> {
+    /// Its connection.
+    pub connection: u32,
+    /// Which way it goes.
+    pub direction: Direction,
+    /// Where it stands in its stream, as far as it has come.
+    pub span: chanwire_core::Span,
+    /// Its command or status; empty while that is not complete.
+    pub head: &'static str,
+    /// Which part of it is being read, in words: "inside a payload".
+    pub state: String,
+    /// Its bytes so far.
+    pub bytes: &'a [u8],
+}
+
+/// The least memory that a capture may be given.
+const LEAST_LIMIT: usize = 1 << 20;
+
+impl Capture {
+    /// An empty capture that takes at most so many bytes of memory; at least 1 MiB.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self {
+            connections: BTreeMap::new(),
+            store: Store::new(limit.max(LEAST_LIMIT)),
+            pending: 0,
+            clock: Clock::default(),
+        }
+    }
+
+    /// Changes the limit. What is too much is dropped at once.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.store.set_limit(limit.max(LEAST_LIMIT));
+        self.store.enforce(self.pending);
+    }
+
+    /// A connection was opened, to a server with the protocol's own limits. The label says who it is with.
+    pub fn open(&mut self, connection: u32, label: &str) {
+        self.open_with(connection, label, Limits::server().max_payload, Limits::client().max_payload);
+    }
+
+    /// A connection was opened, of which requests and answers have payloads of at most so many bytes.
+    pub fn open_with(&mut self, connection: u32, label: &str, max_request: usize, max_answer: usize) {
+        let opened = Connection::new(label, max_request, max_answer);
+        self.pending += opened.memory();
+        if let Some(before) = self.connections.insert(connection, opened) {
+            self.pending -= before.memory();
+        }
+    }
+
+    /// Takes the bytes of one read or write, at a time in milliseconds from any origin. Bytes of a connection that is
+    /// not open are ignored.
+    pub fn bytes(&mut self, connection: u32, direction: Direction, time: f64, bytes: &[u8]) {
+        let time = self.clock.at(time);
+        self.record(connection, |mut recording| recording.bytes(direction, time, bytes));
+        self.relieve(time);
+    }
+
+    /// One direction has ended.
+    pub fn end(&mut self, connection: u32, direction: Direction, time: f64) {
+        let time = self.clock.at(time);
+        self.record(connection, |mut recording| recording.end(direction, time));
+    }
+
+    /// The connection is closed: nothing of it follows but notes.
+    pub fn close(&mut self, connection: u32, time: f64) {
+        let time = self.clock.at(time);
+        self.record(connection, |mut recording| {
+            recording.end(Direction::Out, time);
+            recording.end(Direction::In, time);
+        });
+        self.close_silently(connection);
+    }
+
+    /// Nothing more is recorded of the connection. What is arriving is forgotten.
+    pub(crate) fn close_silently(&mut self, connection: u32) {
+        if let Some(closed) = self.connections.get_mut(&connection) {
+            self.pending -= closed.memory();
+            closed.close();
+            self.pending += closed.memory();
+        }
+        self.forget();
+    }
+
+    /// What happened to a connection, in words that are safe to show.
+    pub fn note(&mut self, connection: u32, time: f64, head: &str, text: &str, bad: bool) {
+        let time = self.clock.at(time);
+        self.store.note(connection, time, head, text, bad);
+        self.touch(connection);
+        self.store.enforce(self.pending);
+    }
+
+    /// Traffic is missing here, in one direction or perhaps in both; the text says why and is safe to show.
+    pub fn gap(&mut self, connection: u32, direction: Option<Direction>, time: f64, gap: Gap, text: &str) {
+        let time = self.clock.at(time);
+        self.record(connection, |mut recording| recording.skip(direction, time, gap));
+        self.store.gap(connection, direction, time, text);
+        self.touch(connection);
+        self.store.enforce(self.pending);
+    }
+
+    /// Forgets every row and all that was counted. What is open stays open, and numbers go on.
+    pub fn clear(&mut self) {
+        self.store.clear();
+        self.forget();
+        if self.connections.is_empty() {
+            // What comes next may count its times from elsewhere.
+            self.clock = Clock::default();
+        }
+    }
+
+    /// The time of the first event, from which rows count, as it was told.
+    #[must_use]
+    pub const fn origin(&self) -> Option<f64> {
+        self.clock.origin
+    }
+
+    /// Number of the oldest row that is held.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.store.first()
+    }
+
+    /// The number that the next row gets.
+    #[must_use]
+    pub const fn end_number(&self) -> u64 {
+        self.store.end()
+    }
+
+    /// How many rows were dropped since the last clear because memory was full.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.store.first() - self.store.cleared()
+    }
+
+    /// How often it was cleared.
+    #[must_use]
+    pub const fn clears(&self) -> u64 {
+        self.store.clears()
+    }
+
+    /// How many rows that are held are bad: see [`Entry::is_bad`].
+    #[must_use]
+    pub const fn bad(&self) -> u64 {
+        self.store.bad()
+    }
+
+    /// How many bad rows there ever were.
+    #[must_use]
+    pub const fn bad_seen(&self) -> u64 {
+        self.store.bad_seen()
+    }
+
+    /// The memory in use, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.store.memory() + self.pending
+    }
+
+    /// The most memory that may be in use.
+    #[must_use]
+    pub const fn limit(&self) -> usize {
+        self.store.limit()
+    }
+
+    /// The row with this number, if it is held.
+    #[must_use]
+    pub fn entry(&self, number: u64) -> Option<Entry<'_>> {
+        self.store.entry(number)
+    }
+
+    /// The rows that are held from one number to before another, oldest first.
+    pub fn entries(&self, from: u64, to: u64) -> impl Iterator<Item = Entry<'_>> {
+        self.store.entries(from, to)
+    }
+
+    /// Where a row's first byte stands in its direction's stream.
+    #[must_use]
+    pub fn position(&self, entry: &Entry<'_>) -> u64 {
+        let base = self.connections.get(&entry.connection()).map_or(0, |connection| connection.base_of(entry));
+        base + entry.offset()
+    }
+
+    /// All that is to be said about a row: its fields and summary, by the absolute positions in its stream.
+    #[must_use]
+    pub fn describe(&self, number: u64) -> Option<Row> {
+        let entry = self.entry(number)?;
+        Some(entry.describe().moved(self.position(&entry)))
+    }
+
+    /// Who the connection is with, if any row of it is held or it is open.
+    #[must_use]
+    pub fn label(&self, connection: u32) -> Option<&str> {
+        self.connections.get(&connection).map(Connection::label)
+    }
+
+    /// The connections that are open or of which a row is held, in order.
+    pub fn connections(&self) -> impl Iterator<Item = u32> {
+        self.connections.keys().copied()
+    }
+
+    /// The frames that are still arriving.
+    pub fn arriving(&self) -> impl Iterator<Item = Arriving<'_>> {
+        self.connections.iter().flat_map(|(connection, state)| state.arriving(*connection))
+    }
+
+    /// What was counted since the last clear.
+    #[must_use]
+    pub fn statistics(&self) -> Vec<StatisticsRow> {
+        self.counted().table()
+    }
+
+    /// Traffic over time, in at most so many buckets, from the oldest row held on.
+    #[must_use]
+    pub fn timeline(&self, buckets: usize) -> Timeline {
+        let from = self.entry(self.first()).map_or(0.0, |entry| entry.time());
+        self.store.times().timeline(from, buckets)
+    }
+
+    const fn counted(&self) -> &Statistics {
+        self.store.statistics()
+    }
+
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Lets something be recorded on a connection that is open.
+    fn record(&mut self, connection: u32, work: impl FnOnce(Recording<'_>)) {
+        if let Some(state) = self.connections.get_mut(&connection) {
+            let before = state.memory();
+            if let Some(recording) = state.recording(connection, &mut self.store) {
+                work(recording);
+            }
+            self.pending = self.pending - before + state.memory();
+        }
+        if self.store.enforce(self.pending) {
+            self.forget();
+        }
+    }
+
+    fn touch(&mut self, connection: u32) {
+        let last = self.store.end() - 1;
+        if let Some(state) = self.connections.get_mut(&connection) {
+            state.touch(last);
+        }
+    }
+
+    /// Gives up the largest frame that is arriving while such frames take half of all memory.
+    fn relieve(&mut self, time: f64) {
+        while self.pending > self.limit() / 2 {
+            let largest = self.connections.iter().max_by_key(|(_, state)| state.waiting());
+            let Some((connection, direction)) =
+                largest.and_then(|(connection, state)| Some((*connection, state.longest()?)))
+            else {
+                return;
+            };
+            self.record(connection, |mut recording| recording.skip(Some(direction), time, Gap::default()));
+            let text = "a frame that was too large to be held while it arrived is given up";
+            self.store.gap(connection, Some(direction), time, text);
+            self.touch(connection);
+        }
+    }
+
+    /// Forgets connections that are closed and of which no row is held.
+    fn forget(&mut self) {
+        let first = self.store.first();
+        let pending = &mut self.pending;
+        self.connections.retain(|_, state| {
+            let keep = state.is_open() || state.last_row() >= first;
+            if !keep {
+                *pending -= state.memory();
+            }
+            keep
+        });
+    }
+}
+
+/// Turns times from any origin into times since the first event.
+#[derive(Debug, Default)]
+struct Clock {
+    origin: Option<f64>,
+    last: f64,
+}
+
+impl Clock {
+    fn at(&mut self, time: f64) -> f64 {
+        if time.is_finite() {
+            self.last = time - *self.origin.get_or_insert(time);
+        }
+        self.last
+    }
+}

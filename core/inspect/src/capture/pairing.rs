@@ -1,0 +1,118 @@
+//! Which answer is to which request.
+
+use std::collections::VecDeque;
+
+use chanwire_core::wire::Command;
+
+/// How many unanswered requests of a connection are remembered one by one. What is sent while as many are open is only
+/// counted: its answers have no `pair` and no `rtt`.
+pub const MAX_OPEN_REQUESTS: usize = 65_536;
+
+/// The requests of a connection that are not answered yet.
+///
+/// Answers come in request order, so an answer belongs to the oldest open request. Every frame and every fault of the
+/// requests is answered once, a fault by an error; skipped bytes are not. Pushes answer nothing, and neither do the
+/// errors that tell why the server closes. Once the server has sent something that is no frame, nothing is paired any
+/// more: what it answers is not known.
+#[derive(Debug, Default)]
+pub(super) struct Pairing {
+    open: VecDeque<Open>,
+    lost: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Open {
+    Request(Asked),
+    /// So many requests of which no more is known.
+    Counted(u64),
+}
+
+/// A request that waits for its answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) number: u64,
+    /// Of a fault it is not known what was asked.
+    pub(super) command: Option<Command>,
+    pub(super) time: f64,
+    /// It is known to be wrong, so that its answer is an error.
+    pub(super) wrong: bool,
+}
+
+impl Pairing {
+    /// The command that the next answer is to, if it is known.
+    pub(super) fn asked(&self) -> Option<Command> {
+        match self.open.front()? {
+            Open::Request(asked) => asked.command,
+            Open::Counted(_) => None,
+        }
+    }
+
+    pub(super) fn ask(&mut self, asked: Asked) {
+        if self.lost {
+            return;
+        }
+        if self.open.len() < MAX_OPEN_REQUESTS {
+            self.open.push_back(Open::Request(asked));
+        } else {
+            self.count(1);
+        }
+    }
+
+    /// So many requests more, of which no more is known.
+    pub(super) fn count(&mut self, requests: u64) {
+        match self.open.back_mut() {
+            _ if self.lost || requests == 0 => {}
+            Some(Open::Counted(count)) => *count += requests,
+            _ => self.open.push_back(Open::Counted(requests)),
+        }
+    }
+
+    /// The request that this answer is to, if it is known.
+    pub(super) fn answer(&mut self) -> Option<Asked> {
+        match self.open.front_mut()? {
+            Open::Request(asked) => {
+                let asked = *asked;
+                self.open.pop_front();
+                if self.open.is_empty() {
+                    // What the busiest moment took is not kept for ever.
+                    self.open.shrink_to(64);
+                }
+                Some(asked)
+            }
+            Open::Counted(count) => {
+                *count -= 1;
+                if *count == 0 {
+                    self.open.pop_front();
+                }
+                None
+            }
+        }
+    }
+
+    /// So many answers more, which were not seen.
+    pub(super) fn miss(&mut self, answers: u64) {
+        let mut left = answers;
+        while left > 0 {
+            match self.open.front_mut() {
+                None => return,
+                Some(Open::Counted(count)) if *count > left => {
+                    *count -= left;
+                    return;
+                }
+                Some(Open::Counted(count)) => left -= *count,
+                Some(Open::Request(_)) => left -= 1,
+            }
+            self.open.pop_front();
+        }
+    }
+
+    /// From here on it is not known what answers what.
+    pub(super) fn lose(&mut self) {
+        self.lost = true;
+        self.open = VecDeque::new();
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.open.capacity() * size_of::<Open>()
+    }
+}

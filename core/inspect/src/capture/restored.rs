@@ -1,0 +1,170 @@
+//! Rows that were recorded before, and kept.
+
+use std::borrow::Cow;
+
+use chanwire_core::wire::{Command, Decoder, Frame, Head, Item, Request, Status, StoredMessage};
+
+use super::{
+    Capture,
+    chunk::{Extra, ReadMark},
+    connection::read_answer,
+    entry::Flags,
+    store::NewRow,
+    stream::Reads,
+    words::Word,
+};
+use crate::{Direction, Fault, RowKind, statistics::Kind, summary};
+
+/// A row as it was kept, to be held again.
+#[derive(Clone, Debug)]
+pub struct Restored<'a> {
+    /// Its connection, which must be open.
+    pub connection: u32,
+    /// See [`Entry::direction`](crate::Entry::direction).
+    pub direction: Direction,
+    /// See [`Entry::kind`](crate::Entry::kind).
+    pub kind: RowKind,
+    /// See [`Entry::time`](crate::Entry::time).
+    pub time: f64,
+    /// See [`Capture::position`].
+    pub position: u64,
+    /// See [`Entry::bytes`](crate::Entry::bytes).
+    pub bytes: Cow<'a, [u8]>,
+    /// Of what is no frame, its head, safe to show.
+    pub head: Cow<'a, str>,
+    /// What a note or a gap says, safe to show.
+    pub says: Cow<'a, str>,
+    /// Of a note: of a failure.
+    pub bad: bool,
+    /// Of a fault, what is wrong, by its own positions.
+    pub fault: Option<Fault>,
+    /// The command that an answer answers.
+    pub asked: Option<Command>,
+    /// The number of the request that it answers, and after how many milliseconds.
+    pub answers: Option<(u64, f64)>,
+    /// Of an answer, its round trip, also where its request is not held.
+    pub rtt: Option<f64>,
+    /// A read begins at its first byte.
+    pub begins: bool,
+    /// A read ends with its last byte.
+    pub ends: bool,
+    /// Where each read begins in it and when it came, unless one brought it at the row's own time.
+    pub reads: Vec<(u32, f64)>,
+}
+
+/// What the bytes of a row say.
+struct Judged {
+    word: Word,
+    counted: Kind,
+    bad: bool,
+    push: bool,
+    error: Option<Cow<'static, str>>,
+    extra: Option<Extra>,
+}
+
+impl Capture {
+    /// Adds a row that was kept. Returns its number.
+    ///
+    /// # Errors
+    ///
+    /// Why there can be no such row.
+    pub fn restore(&mut self, row: &Restored<'_>) -> Result<u64, String> {
+        if !row.time.is_finite() || row.rtt.is_some_and(|rtt| !rtt.is_finite()) {
+            return Err("a time must be a number".into());
+        }
+        let judged = judge(row)?;
+        let number = self.store.end();
+        let Some(connection) = self.connections.get_mut(&row.connection) else {
+            return Err(format!("connection {} is not open", row.connection));
+        };
+        let before = connection.memory();
+        let start = connection.offset(row.direction, number, row.position);
+        connection.touch(number);
+        self.pending = self.pending - before + connection.memory();
+        let flags = Flags::new(row.kind, row.direction).with_bad(judged.bad).with_asked(row.asked);
+        let marks = row.reads.iter().map(|(offset, time)| ReadMark { offset: *offset, time: *time }).collect();
+        let answers = row.answers.filter(|(request, _)| *request < number);
+        self.store.statistics_mut().take(judged.counted, row.bytes.len(), judged.bad);
+        if let (Kind::Answer(status), Some(command), Some((_, rtt))) = (judged.counted, row.asked, answers) {
+            self.store.statistics_mut().answered(command, status, rtt, false);
+        }
+        self.store.add(NewRow {
+            connection: row.connection,
+            time: row.time,
+            flags: if judged.push { flags.with_push() } else { flags },
+            start,
+            word: judged.word,
+            bytes: &row.bytes,
+            reads: Reads { begins: row.begins, ends: row.ends, marks },
+            error: judged.error.as_deref(),
+            extra: judged.extra,
+            answers: answers.map(|(request, _)| request),
+            rtt: row.rtt,
+        });
+        self.clock.last = row.time;
+        if self.store.enforce(self.pending) {
+            self.forget();
+        }
+        Ok(number)
+    }
+}
+
+fn judge(row: &Restored<'_>) -> Result<Judged, String> {
+    let plain = |word, counted| Judged { word, counted, bad: false, push: false, error: None, extra: None };
+    match (row.kind, row.direction) {
+        (RowKind::Frame, Direction::Out) => one_frame(&row.bytes, |frame: &Frame<'_, Command>| {
+            let wrong = Request::decode(frame.head, frame.payload).is_err();
+            wrong_if(wrong, plain(Word::Command(frame.head), Kind::Request(frame.head)))
+        }),
+        (RowKind::Frame, Direction::In) => one_frame(&row.bytes, |frame: &Frame<'_, Status>| {
+            if frame.head == Status::Push {
+                let wrong = StoredMessage::decode(frame.payload).is_err();
+                let pushed = wrong_if(wrong, plain(Word::Status(Status::Push), Kind::Push));
+                return Judged { push: true, ..pushed };
+            }
+            let read = read_answer(frame, row.asked);
+            let judged = wrong_if(read.is_err(), plain(Word::Status(frame.head), Kind::Answer(frame.head)));
+            let error = read.ok().flatten().map(|error| Cow::Owned(summary::of_error(&error)));
+            Judged { bad: judged.bad || frame.head != Status::Ok, error: error.or(judged.error), ..judged }
+        }),
+        (RowKind::Fault, _) => {
+            let Some(fault) = row.fault.clone().filter(|_| !row.bytes.is_empty()) else {
+                return Err("a fault needs its bytes, and what is wrong with them".into());
+            };
+            let error = crate::visible(&fault.error).into_owned();
+            let details = crate::visible(&fault.details).into_owned();
+            let shown = Fault { error: error.clone(), details, ..fault };
+            let extra = Extra::Fault { fault: shown, head: row.head.clone().into() };
+            let judged = plain(Word::Other, Kind::Fault);
+            Ok(Judged { bad: true, error: Some(error.into()), extra: Some(extra), ..judged })
+        }
+        (RowKind::Skipped, _) => {
+            let known = Word::skipped(&row.head).filter(|_| !row.bytes.is_empty());
+            let word = known.ok_or("skipped bytes need their bytes, and a head that says why they are skipped")?;
+            Ok(plain(word, Kind::Skipped))
+        }
+        (RowKind::Note | RowKind::Gap, _) => {
+            if !row.bytes.is_empty() {
+                return Err("a note and a gap have no bytes".into());
+            }
+            let extra = Extra::Note { head: row.head.clone().into(), text: row.says.clone().into() };
+            let bad = row.bad || row.kind == RowKind::Gap;
+            Ok(Judged { bad, extra: Some(extra), ..plain(Word::Other, Kind::Note) })
+        }
+    }
+}
+
+fn wrong_if(wrong: bool, judged: Judged) -> Judged {
+    let error = wrong.then_some(Cow::Borrowed(chanwire_core::wire::PayloadFault::ERROR));
+    Judged { bad: wrong, error, ..judged }
+}
+
+/// What is to be said of bytes that must be one whole frame.
+fn one_frame<H: Head>(bytes: &[u8], judge: impl FnOnce(&Frame<'_, H>) -> Judged) -> Result<Judged, String> {
+    let mut decoder = Decoder::<H>::new(usize::MAX);
+    decoder.feed(bytes);
+    match decoder.next_item() {
+        Some(Item::Frame(frame)) if frame.span().len() == bytes.len() as u64 => Ok(judge(&frame)),
+        _ => Err("the bytes of a frame are not one whole frame".into()),
+    }
+}

@@ -1,0 +1,67 @@
+//! First words as one byte, so that a row need not hold a text.
+
+use chanwire_core::wire::{Command, Head as _, Status};
+
+use super::stream::Why;
+
+/// The first word of a row, or what stands in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    Command(Command),
+    Status(Status),
+    Skipped(Why),
+    /// Written out beside the row: a word that is not known, or the head of a note.
+    Other,
+}
+
+const STATUSES: [Status; 4] = [Status::Ok, Status::RequestError, Status::ServerError, Status::Push];
+const SKIPPED: [Why; 5] = [Why::WhiteSpace, Why::Object, Why::Discarded, Why::Cut, Why::Unaligned];
+
+impl Word {
+    fn all() -> impl Iterator<Item = Self> {
+        let commands = Command::ALL.iter().copied().map(Self::Command);
+        commands.chain(STATUSES.map(Self::Status)).chain(SKIPPED.map(Self::Skipped))
+    }
+
+    pub(super) fn code(self) -> u8 {
+        Self::all().position(|word| word == self).and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
+    }
+
+    pub(super) fn of_code(code: u8) -> Self {
+        Self::all().nth(code.into()).unwrap_or(Self::Other)
+    }
+
+    /// Why bytes are skipped, as it is shown.
+    pub(super) fn skipped(text: &str) -> Option<Self> {
+        SKIPPED.map(Self::Skipped).into_iter().find(|word| word.text() == Some(text))
+    }
+
+    /// As it is shown; `None` where it is written beside the row.
+    pub(super) fn text(self) -> Option<&'static str> {
+        match self {
+            Self::Command(command) => Some(command.name()),
+            Self::Status(status) => Some(status.name()),
+            Self::Skipped(why) => Some(match why {
+                Why::WhiteSpace => "white space",
+                Why::Object => "object",
+                Why::Discarded => "discarded",
+                Why::Cut => "cut",
+                Why::Unaligned => "unaligned",
+            }),
+            Self::Other => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_has_a_code_of_its_own() {
+        for word in Word::all() {
+            assert_eq!(Word::of_code(word.code()), word);
+        }
+        assert_eq!(Word::of_code(Word::Other.code()), Word::Other);
+    }
+}

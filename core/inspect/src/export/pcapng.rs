@@ -1,0 +1,357 @@
+//! What was recorded as packets that Wireshark and tshark read.
+//!
+//! The bytes are real and the packets are not: each piece of a stream becomes a TCP segment with sequence numbers that
+//! follow from what was recorded, after a handshake and before a FIN or a reset, so that a stream can be followed and
+//! a gap shows as segments that were not captured.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
+
+use etherparse::{IpHeaders, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, PacketBuilder, TcpHeader};
+
+use crate::{Capture, Direction, Entry, RowKind};
+
+/// Packets begin with their IP header.
+const LINK_RAW: u16 = 101;
+
+/// How many bytes of a stream one packet carries at most.
+const SEGMENT: usize = 32 << 10;
+
+/// The longest comment of one packet, in bytes.
+const MAX_COMMENT: usize = 1024;
+
+/// With this begins the comment of a packet before which traffic is missing: an import need not wait for it.
+pub(crate) const GAP: &str = "missing before this: ";
+
+/// What a gap of one direction is about.
+const MISSING: &str = "missing";
+
+/// What the note that a connection is over is about.
+const CLOSED: &str = "closed";
+
+/// Writes a pcapng file.
+///
+/// Everything it is told is appended to a buffer as whole blocks, so that the buffer may be taken away at any time.
+#[derive(Debug, Default)]
+pub struct PcapNg {
+    out: Vec<u8>,
+    connections: BTreeMap<u32, Line>,
+    /// A comment for the packet that comes next of a direction.
+    gaps: BTreeMap<(u32, Direction), String>,
+    /// Where the next row of a direction stands if none is missing.
+    expected: BTreeMap<(u32, Direction), u64>,
+}
+
+/// A connection that was opened.
+#[derive(Debug)]
+struct Line {
+    client: SocketAddr,
+    server: SocketAddr,
+    /// The next sequence number of the client and of the server.
+    next: [u32; 2],
+    ended: [bool; 2],
+    over: bool,
+}
+
+impl PcapNg {
+    /// Begins a file: its header is in the buffer.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut file = Self::default();
+        // Version 1.0, and a section whose length is not told.
+        let mut header = Vec::new();
+        header.extend(0x1a2b_3c4d_u32.to_le_bytes());
+        header.extend([1, 0, 0, 0]);
+        header.extend((-1_i64).to_le_bytes());
+        option(&mut header, 4, concat!("chanwire ", env!("CARGO_PKG_VERSION")).as_bytes());
+        option(&mut header, 0, &[]);
+        file.block(0x0a0d_0d0a, &header);
+        let mut interface = Vec::new();
+        interface.extend(LINK_RAW.to_le_bytes());
+        interface.extend([0, 0]);
+        interface.extend(0_u32.to_le_bytes());
+        option(&mut interface, 2, b"chanwire");
+        // Times are in nanoseconds.
+        option(&mut interface, 9, &[9]);
+        option(&mut interface, 0, &[]);
+        file.block(1, &interface);
+        file
+    }
+
+    /// What was written since it was last taken.
+    #[must_use]
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// How many bytes wait to be taken.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Whether no bytes wait to be taken.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// Whether a connection was opened.
+    #[must_use]
+    pub fn has(&self, connection: u32) -> bool {
+        self.connections.contains_key(&connection)
+    }
+
+    /// A connection begins: three packets. Addresses that are not known, or of two families, are made up from its
+    /// number.
+    pub fn open(&mut self, connection: u32, time: f64, client: Option<SocketAddr>, server: Option<SocketAddr>) {
+        let (client, server) = ends(connection, client, server);
+        // Each connection starts somewhere else, as real ones do.
+        let start = 1_000_u32.wrapping_mul(connection.wrapping_add(1));
+        let line = Line { client, server, next: [start, start ^ 0x8000_0000], ended: [false; 2], over: false };
+        self.connections.insert(connection, line);
+        self.packet(connection, Direction::Out, time, &[], Flags::Syn, None);
+        self.packet(connection, Direction::In, time, &[], Flags::SynAck, None);
+        self.packet(connection, Direction::Out, time, &[], Flags::Ack, None);
+    }
+
+    /// Bytes of one direction, with a comment on the first packet of them.
+    pub fn bytes(&mut self, connection: u32, direction: Direction, time: f64, bytes: &[u8], comment: Option<&str>) {
+        let mut comment = match (self.gaps.remove(&(connection, direction)), comment) {
+            (Some(gap), Some(comment)) => Some(format!("{gap}; {comment}")),
+            (Some(gap), None) => Some(gap),
+            (None, comment) => comment.map(str::to_owned),
+        };
+        for piece in bytes.chunks(SEGMENT) {
+            self.packet(connection, direction, time, piece, Flags::Push, comment.take().as_deref());
+        }
+    }
+
+    /// So many bytes of one direction are missing; 0 where it is not known.
+    pub fn gap(&mut self, connection: u32, direction: Direction, bytes: u64, text: &str) {
+        let Some(line) = self.connections.get_mut(&connection) else { return };
+        // Where it is not known how many, one stands for them.
+        let missing = u32::try_from(bytes.max(1)).unwrap_or(u32::MAX).min(1 << 29);
+        if let Some(next) = line.next.get_mut(index(direction)) {
+            *next = next.wrapping_add(missing);
+        }
+        self.gaps.entry((connection, direction)).or_insert_with(|| format!("{GAP}{text}"));
+    }
+
+    /// One direction has ended.
+    pub fn end(&mut self, connection: u32, direction: Direction, time: f64) {
+        self.packet(connection, direction, time, &[], Flags::Fin, None);
+    }
+
+    /// The connection is over: each direction that has not ended is ended, or the one given resets it.
+    pub fn close(&mut self, connection: u32, time: f64, reset: Option<Direction>, comment: Option<&str>) {
+        let Some(line) = self.connections.get(&connection) else { return };
+        if line.over {
+            return;
+        }
+        let open = [Direction::Out, Direction::In].map(|side| !line.ended.get(index(side)).is_some_and(|ended| *ended));
+        match reset {
+            Some(direction) => self.packet(connection, direction, time, &[], Flags::Reset, comment),
+            None => {
+                let mut comment = comment;
+                for (side, open) in [Direction::Out, Direction::In].into_iter().zip(open) {
+                    if open {
+                        self.packet(connection, side, time, &[], Flags::Fin, comment.take());
+                    }
+                }
+            }
+        }
+        if let Some(line) = self.connections.get_mut(&connection) {
+            line.over = true;
+        }
+    }
+
+    /// A row of a capture whose times count from `origin`, in milliseconds since 1970. What is wrong with it, and that
+    /// it is marked, is a comment; what is missing before it is missing.
+    pub fn row(&mut self, capture: &Capture, entry: &Entry<'_>, origin: f64, is_marked: bool) {
+        let (connection, time) = (entry.connection(), origin + entry.time());
+        if !self.has(connection) {
+            let (client, server) = addresses(capture.label(connection).unwrap_or_default());
+            let first = entry.reads().first().map_or(entry.time(), |read| read.time);
+            self.open(connection, origin + first, client, server);
+        }
+        match entry.kind() {
+            RowKind::Frame | RowKind::Fault | RowKind::Skipped => {
+                let direction = entry.direction();
+                let position = capture.position(entry);
+                let expected = self.expected.get(&(connection, direction)).copied().unwrap_or_default();
+                if position > expected || self.gaps.contains_key(&(connection, direction)) {
+                    let missing = position.saturating_sub(expected);
+                    self.gap(connection, direction, missing, "rows that are not exported");
+                }
+                self.expected.insert((connection, direction), position + entry.length() as u64);
+                let mut comment = comment(entry, is_marked);
+                for read in entry.reads() {
+                    let bytes = entry.bytes().get(read.start..read.end).unwrap_or_default();
+                    self.bytes(connection, direction, origin + read.time, bytes, comment.take().as_deref());
+                }
+            }
+            RowKind::Gap => {
+                let text = entry.note().unwrap_or_default();
+                let both = entry.head() != MISSING;
+                let directions = [Direction::Out, Direction::In].into_iter();
+                for direction in directions.filter(|direction| both || *direction == entry.direction()) {
+                    // How much is missing shows in the next row's position.
+                    self.gaps.entry((connection, direction)).or_insert_with(|| format!("{GAP}{text}"));
+                }
+            }
+            RowKind::Note if entry.head() == CLOSED => {
+                let reason = entry.note().unwrap_or_default();
+                let reset = reason
+                    .contains("reset")
+                    .then(|| if reason.contains("client") { Direction::Out } else { Direction::In });
+                self.close(connection, time, reset, Some(reason));
+            }
+            RowKind::Note => {}
+        }
+    }
+
+    fn packet(&mut self, connection: u32, from: Direction, time: f64, bytes: &[u8], flags: Flags, note: Option<&str>) {
+        let Some(line) = self.connections.get_mut(&connection) else { return };
+        let side = index(from);
+        let (source, destination) =
+            if from == Direction::Out { (line.client, line.server) } else { (line.server, line.client) };
+        let sequence = line.next.get(side).copied().unwrap_or_default();
+        let acknowledged = line.next.get(1 - side).copied().unwrap_or_default();
+        let mut tcp = TcpHeader::new(source.port(), destination.port(), sequence, 65_535);
+        tcp.syn = matches!(flags, Flags::Syn | Flags::SynAck);
+        tcp.fin = flags == Flags::Fin;
+        tcp.rst = flags == Flags::Reset;
+        tcp.psh = flags == Flags::Push;
+        tcp.ack = flags != Flags::Syn;
+        tcp.acknowledgment_number = if tcp.ack { acknowledged } else { 0 };
+        let counted = bytes.len() as u32 + u32::from(tcp.syn || tcp.fin);
+        if let Some(next) = line.next.get_mut(side) {
+            *next = next.wrapping_add(counted);
+        }
+        if let Some(ended) = line.ended.get_mut(side).filter(|_| tcp.fin) {
+            *ended = true;
+        }
+        let Some(packet) = packet(source, destination, tcp, bytes) else { return };
+        let mut block = Vec::with_capacity(packet.len() + 64);
+        let nanoseconds = (time.max(0.0) * 1e6) as u64;
+        let length = packet.len() as u32;
+        for word in [0, (nanoseconds >> 32) as u32, nanoseconds as u32, length, length] {
+            block.extend(word.to_le_bytes());
+        }
+        block.extend_from_slice(&packet);
+        pad(&mut block);
+        if let Some(note) = note {
+            let end = note.floor_char_boundary(MAX_COMMENT);
+            option(&mut block, 1, note.get(..end).unwrap_or_default().as_bytes());
+            option(&mut block, 0, &[]);
+        }
+        self.block(6, &block);
+    }
+
+    fn block(&mut self, kind: u32, body: &[u8]) {
+        let length = (body.len() + 12) as u32;
+        self.out.extend(kind.to_le_bytes());
+        self.out.extend(length.to_le_bytes());
+        self.out.extend_from_slice(body);
+        self.out.extend(length.to_le_bytes());
+    }
+}
+
+/// The client and the server in a connection's label: `A to B`, or the server alone.
+fn addresses(label: &str) -> (Option<SocketAddr>, Option<SocketAddr>) {
+    match label.split_once(" to ") {
+        Some((client, server)) => (client.parse().ok(), server.parse().ok()),
+        None => (None, label.parse().ok()),
+    }
+}
+
+fn comment(entry: &Entry<'_>, is_marked: bool) -> Option<String> {
+    let fault = entry.is_bad().then(|| {
+        let row = entry.describe();
+        match row.fault.and_then(|fault| fault.at) {
+            Some(at) => format!("{} (at byte {at} of the frame)", row.summary),
+            None => row.summary,
+        }
+    });
+    match (is_marked, fault) {
+        (true, Some(fault)) => Some(format!("marked; {fault}")),
+        (true, None) => Some("marked".into()),
+        (false, fault) => fault,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flags {
+    Syn,
+    SynAck,
+    Ack,
+    Push,
+    Fin,
+    Reset,
+}
+
+const fn index(direction: Direction) -> usize {
+    match direction {
+        Direction::Out => 0,
+        Direction::In => 1,
+    }
+}
+
+fn option(block: &mut Vec<u8>, code: u16, value: &[u8]) {
+    block.extend(code.to_le_bytes());
+    block.extend((value.len() as u16).to_le_bytes());
+    block.extend_from_slice(value);
+    pad(block);
+}
+
+/// Everything in a block starts at a multiple of four bytes.
+fn pad(block: &mut Vec<u8>) {
+    block.resize(block.len().next_multiple_of(4), 0);
+}
+
+/// The two ends of a connection, of one family.
+fn ends(connection: u32, client: Option<SocketAddr>, server: Option<SocketAddr>) -> (SocketAddr, SocketAddr) {
+    let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+    let port = 32_768 + u16::try_from(connection % 28_000).unwrap_or_default();
+    let local = |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+    match (client.map(canonical), server.map(canonical)) {
+        (Some(client), Some(server)) if client.is_ipv4() == server.is_ipv4() => (client, server),
+        (None, Some(server)) => (SocketAddr::new(server.ip(), port), server),
+        (Some(client), None) => (client, SocketAddr::new(client.ip(), 22_236)),
+        _ => (local(port), local(22_236)),
+    }
+}
+
+/// A whole packet, with checksums.
+fn packet(source: SocketAddr, destination: SocketAddr, tcp: TcpHeader, bytes: &[u8]) -> Option<Vec<u8>> {
+    let ip = match (source.ip(), destination.ip()) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let header = Ipv4Header { source: source.octets(), destination: destination.octets(), ..ipv4()? };
+            IpHeaders::Ipv4(header, etherparse::Ipv4Extensions::default())
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let header = Ipv6Header {
+                traffic_class: 0,
+                flow_label: Ipv6FlowLabel::ZERO,
+                payload_length: 0,
+                next_header: IpNumber::TCP,
+                hop_limit: 64,
+                source: source.octets(),
+                destination: destination.octets(),
+            };
+            IpHeaders::Ipv6(header, etherparse::Ipv6Extensions::default())
+        }
+        _ => return None,
+    };
+    let builder = PacketBuilder::ip(ip).tcp_header(tcp);
+    let mut packet = Vec::with_capacity(builder.size(bytes.len()));
+    builder.write_to_vec(&mut packet, bytes).ok()?;
+    Some(packet)
+}
+
+fn ipv4() -> Option<Ipv4Header> {
+    Ipv4Header::new(0, 64, IpNumber::TCP, [0; 4], [0; 4]).ok()
+}

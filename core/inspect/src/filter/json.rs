@@ -1,0 +1,120 @@
+//! The values of a payload that a path leads to.
+
+use std::borrow::Cow;
+
+use chanwire_core::wire::json::{Reader, Token, TokenKind};
+
+use super::expr::Path;
+use crate::{Entry, RowKind};
+
+/// A value, as far as it is compared.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Found<'a> {
+    Number(f64),
+    Text(Cow<'a, str>),
+    Truth(bool),
+    Null,
+    /// An object or array.
+    Nested,
+}
+
+/// Whether one of the values that the path leads to is such that this holds.
+pub(super) fn any<'a>(entry: &Entry<'a>, path: &Path, holds: impl FnMut(Found<'a>) -> bool) -> bool {
+    ask(entry, path, holds).unwrap_or(false)
+}
+
+/// Asks about each value that the path leads to until one is such that this holds. `None` of what is no JSON.
+pub(super) fn ask<'a>(entry: &Entry<'a>, path: &Path, mut holds: impl FnMut(Found<'a>) -> bool) -> Option<bool> {
+    let mut reader = Reader::new(payload(entry)?);
+    let mut walk = Walk { names: path.names(), open: Vec::new(), key: None };
+    let mut holding = false;
+    while let Some(token) = reader.next_token().ok()? {
+        if let Some(found) = walk.take(&token) {
+            holding = holding || holds(found);
+        }
+    }
+    Some(holding)
+}
+
+/// The payload of a frame.
+pub(super) fn payload<'a>(entry: &Entry<'a>) -> Option<&'a [u8]> {
+    if entry.kind() != RowKind::Frame {
+        return None;
+    }
+    let bytes = entry.bytes();
+    bytes.get(memchr::memchr(b'{', bytes)?..)
+}
+
+/// A way through a payload. For each object and array that is open it knows how many names of the path led there, in
+/// all ways at once: bit `n` of a mask says that `n` did.
+struct Walk<'p, 'a> {
+    names: &'p [String],
+    open: Vec<Open>,
+    key: Option<Cow<'a, str>>,
+}
+
+struct Open {
+    mask: u64,
+    array: bool,
+    index: u64,
+}
+
+impl<'a> Walk<'_, 'a> {
+    /// A value that the path leads to.
+    fn take(&mut self, token: &Token<'a>) -> Option<Found<'a>> {
+        let found = match token.kind {
+            TokenKind::Key(name) => {
+                self.key = Some(name.decode());
+                return None;
+            }
+            TokenKind::ObjectEnd | TokenKind::ArrayEnd => {
+                self.open.pop();
+                return None;
+            }
+            TokenKind::ObjectStart | TokenKind::ArrayStart => Found::Nested,
+            TokenKind::Number(spelled) => Found::Number(spelled.parse().unwrap_or(f64::NAN)),
+            TokenKind::String(text) => Found::Text(text.decode()),
+            TokenKind::Boolean(truth) => Found::Truth(truth),
+            TokenKind::Null => Found::Null,
+        };
+        let mask = self.mask();
+        if found == Found::Nested {
+            self.open.push(Open { mask, array: matches!(token.kind, TokenKind::ArrayStart), index: 0 });
+        }
+        (mask >> self.names.len() & 1 == 1).then_some(found)
+    }
+
+    /// How the path leads to the value that comes now.
+    fn mask(&mut self) -> u64 {
+        let key = self.key.take();
+        let Some(parent) = self.open.last_mut() else { return 1 };
+        if parent.mask == 0 {
+            return 0;
+        }
+        let index;
+        let (name, same) = if parent.array {
+            index = parent.index.to_string();
+            parent.index += 1;
+            (index.as_str(), parent.mask)
+        } else {
+            (key.as_deref().unwrap_or_default(), 0)
+        };
+        let names = self.names.iter().enumerate();
+        let next = names.filter(|(at, wanted)| parent.mask >> at & 1 == 1 && *wanted == name);
+        next.fold(same, |mask, (at, _)| mask | 1 << (at + 1))
+    }
+}
+
+/// Gives the names of the members of the objects that these names lead to.
+pub(super) fn member_names(entry: &Entry<'_>, outer: &[String], mut give: impl FnMut(&str)) {
+    let Some(payload) = payload(entry) else { return };
+    let mut reader = Reader::new(payload);
+    let mut walk = Walk { names: outer, open: Vec::new(), key: None };
+    while let Ok(Some(token)) = reader.next_token() {
+        walk.take(&token);
+        let within = walk.open.last().is_some_and(|open| !open.array && open.mask >> outer.len() & 1 == 1);
+        if let (TokenKind::Key(name), true) = (token.kind, within) {
+            give(&name.decode());
+        }
+    }
+}

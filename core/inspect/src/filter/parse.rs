@@ -1,0 +1,324 @@
+//! From tokens to an expression.
+
+use std::ops::Range;
+
+use super::{
+    MAX_LENGTH, Mistake,
+    expr::{Expr, FIELDS, Field, Kind, Needle, Operator, Test, Value},
+    lex::{self, Symbol, Token, TokenKind},
+    pattern::Pattern,
+};
+use crate::Direction;
+
+/// How deep parentheses and negations may nest.
+const MAX_DEPTH: usize = 64;
+
+/// How many regular expressions there may be. Each may take 256 KiB compiled, and as much again while it searches.
+const MAX_PATTERNS: usize = 8;
+
+/// Reads a text that is not empty.
+pub(super) fn parse(text: &str) -> Result<Expr, Mistake> {
+    if text.len() > MAX_LENGTH {
+        return Err(Mistake::new(0..text.len(), format!("a filter has at most {MAX_LENGTH} bytes")));
+    }
+    let tokens = lex::tokens(text)?;
+    let mut parser = Parser { tokens: &tokens, end: text.trim_end().len(), depth: 0, patterns: 0 };
+    let expr = parser.or()?;
+    match parser.tokens.first() {
+        None => Ok(expr),
+        Some(Token { kind: TokenKind::Symbol(Symbol::Close), at }) => {
+            Err(Mistake::new(at.clone(), "there is no '(' that this closes"))
+        }
+        Some(token) => Err(Mistake::new(token.at.clone(), "expected '&&' or '||' before it")),
+    }
+}
+
+struct Parser<'t> {
+    tokens: &'t [Token],
+    /// Where the text ends.
+    end: usize,
+    depth: usize,
+    patterns: usize,
+}
+
+impl<'t> Parser<'t> {
+    fn peek(&self) -> Option<&'t TokenKind> {
+        self.tokens.first().map(|token| &token.kind)
+    }
+
+    fn next(&mut self) -> Option<&'t Token> {
+        let (first, rest) = self.tokens.split_first()?;
+        self.tokens = rest;
+        Some(first)
+    }
+
+    fn take(&mut self, symbol: Symbol) -> bool {
+        let there = self.peek() == Some(&TokenKind::Symbol(symbol));
+        if there {
+            self.next();
+        }
+        there
+    }
+
+    /// Where the next token stands, or would.
+    fn here(&self) -> Range<usize> {
+        self.tokens.first().map_or(self.end..self.end, |token| token.at.clone())
+    }
+
+    fn expected(&self, what: impl Into<String>) -> Mistake {
+        Mistake::new(self.here(), format!("expected {}", what.into()))
+    }
+
+    fn or(&mut self) -> Result<Expr, Mistake> {
+        let mut parts = vec![self.and()?];
+        while self.take(Symbol::Or) {
+            parts.push(self.and()?);
+        }
+        Ok(one_or(parts, Expr::Or))
+    }
+
+    fn and(&mut self) -> Result<Expr, Mistake> {
+        let mut parts = vec![self.not()?];
+        while self.take(Symbol::And) {
+            parts.push(self.not()?);
+        }
+        Ok(one_or(parts, Expr::And))
+    }
+
+    fn not(&mut self) -> Result<Expr, Mistake> {
+        let at = self.here();
+        let (not, open) =
+            (self.take(Symbol::Not), !self.tokens.is_empty() && self.peek() == Some(&TokenKind::Symbol(Symbol::Open)));
+        if !not && !open {
+            return self.test().map(Expr::Test);
+        }
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(Mistake::new(at, format!("this nests deeper than {MAX_DEPTH} levels")));
+        }
+        let expr = if not {
+            Expr::Not(Box::new(self.not()?))
+        } else {
+            self.next();
+            let inner = self.or()?;
+            if !self.take(Symbol::Close) {
+                return Err(self.expected("')', '&&' or '||'"));
+            }
+            inner
+        };
+        self.depth -= 1;
+        Ok(expr)
+    }
+
+    fn test(&mut self) -> Result<Test, Mistake> {
+        let Some(token) = self.tokens.first() else { return Err(self.expected("a field, or a text to look for")) };
+        let field = match &token.kind {
+            TokenKind::Word(word) => FIELDS.iter().find(|(name, ..)| name == word).map(|(_, field, _)| field.clone()),
+            TokenKind::Path(path) => Some(Field::Json(path.clone())),
+            TokenKind::Quoted(text) => {
+                self.next();
+                self.refuse_operator("a field stands before an operator: text contains \"…\"")?;
+                return Ok(Test::Contains(Field::Text, Needle::text(text)));
+            }
+            TokenKind::Symbol(_) => return Err(self.expected("a field, or a text to look for")),
+        };
+        self.next();
+        match (field, &token.kind) {
+            (Some(field), _) => self.of_field(field, token.at.clone()),
+            (None, TokenKind::Word(word)) => {
+                self.refuse_operator(format!("there is no field '{}'; fields are {}", crate::visible(word), names()))
+                    .map_err(|mistake| Mistake { at: token.at.start, length: token.at.len(), ..mistake })?;
+                Ok(Test::Contains(Field::Text, Needle::text(word)))
+            }
+            (None, _) => Err(Mistake::new(token.at.clone(), "expected a field, or a text to look for")),
+        }
+    }
+
+    /// What is no field is not compared.
+    fn refuse_operator(&self, message: impl Into<String>) -> Result<(), Mistake> {
+        let operator = match self.peek() {
+            Some(TokenKind::Symbol(symbol)) => comparison(*symbol).is_some() || *symbol == Symbol::Matches,
+            Some(TokenKind::Word(word)) => word == "contains" || word == "in",
+            _ => false,
+        };
+        if operator { Err(Mistake::new(self.here(), message)) } else { Ok(()) }
+    }
+
+    fn of_field(&mut self, field: Field, at: Range<usize>) -> Result<Test, Mistake> {
+        let kind = field.kind();
+        match self.peek() {
+            Some(TokenKind::Symbol(Symbol::Matches)) => {
+                self.check(kind.is_searched(), &field, "~")?;
+                self.next();
+                let pattern = self.pattern()?;
+                Ok(Test::Matches(field, pattern))
+            }
+            Some(TokenKind::Symbol(symbol)) if comparison(*symbol).is_some() => {
+                let Some(operator) = comparison(*symbol) else { return Err(self.expected("an operator")) };
+                self.check(kind.is_ordered() || !operator.is_order(), &field, operator.spelled())?;
+                self.next();
+                let value = self.value(kind)?;
+                if operator.is_order() && matches!(value, Value::Truth(_) | Value::Null) {
+                    return Err(Mistake::new(at, "only numbers and texts have an order"));
+                }
+                Ok(Test::Compare(field, operator, value))
+            }
+            Some(TokenKind::Word(word)) if word == "contains" => {
+                self.check(kind.is_searched(), &field, "contains")?;
+                self.next();
+                let needle = self.needle(kind)?;
+                Ok(Test::Contains(field, needle))
+            }
+            Some(TokenKind::Word(word)) if word == "in" => {
+                self.next();
+                self.set(kind).map(|values| Test::OneOf(field, values))
+            }
+            _ if field.may_be_absent() => Ok(Test::Has(field)),
+            _ => {
+                let message = format!("expected an operator after it; to look for the text, write \"{field}\"");
+                Err(Mistake::new(at.end..at.end, message))
+            }
+        }
+    }
+
+    fn check(&self, can: bool, field: &Field, operator: &str) -> Result<(), Mistake> {
+        if can {
+            return Ok(());
+        }
+        let can = match (field.kind().is_ordered(), field.kind().is_searched()) {
+            (true, _) => "==, !=, <, <=, >, >= and in",
+            (_, true) => "==, !=, contains, ~ and in",
+            _ => "==, != and in",
+        };
+        Err(Mistake::new(self.here(), format!("{field} is not for {operator}, but for {can}")))
+    }
+
+    fn set(&mut self, kind: Kind) -> Result<Vec<Value>, Mistake> {
+        let close = if self.take(Symbol::OpenBrace) {
+            Symbol::CloseBrace
+        } else if self.take(Symbol::Open) {
+            Symbol::Close
+        } else {
+            return Err(self.expected("values in parentheses, as in (a, b)"));
+        };
+        let mut values = vec![self.value(kind)?];
+        while self.take(Symbol::Comma) {
+            values.push(self.value(kind)?);
+        }
+        if self.take(close) { Ok(values) } else { Err(self.expected("',' or the end of the set")) }
+    }
+
+    fn value(&mut self, kind: Kind) -> Result<Value, Mistake> {
+        let what = match kind {
+            Kind::Number => "a number",
+            Kind::Duration => "a duration, such as 50ms or 2s",
+            Kind::Direction => "in or out",
+            Kind::Truth => "true or false",
+            Kind::Text => "a text",
+            Kind::Bytes => "a text, or bytes such as 0x0d0a",
+            Kind::Json => "a value: a text, a number, true, false or null",
+        };
+        let (spelled, quoted) = match self.peek() {
+            Some(TokenKind::Word(word)) => (word.as_str(), false),
+            Some(TokenKind::Quoted(text)) => (text.as_str(), true),
+            _ => return Err(self.expected(what)),
+        };
+        let value = match kind {
+            Kind::Number if !quoted => number(spelled).map(Value::Number),
+            Kind::Duration if !quoted => duration(spelled).map(Value::Duration),
+            Kind::Direction => spelled.parse::<Direction>().ok().map(Value::Direction),
+            Kind::Truth if !quoted => spelled.parse().ok().map(Value::Truth),
+            Kind::Number | Kind::Duration | Kind::Truth => None,
+            Kind::Text => Some(Value::Text(spelled.into())),
+            Kind::Bytes if !quoted && spelled.starts_with("0x") => bytes(spelled).map(Value::Bytes),
+            Kind::Bytes => Some(Value::Bytes(spelled.into())),
+            Kind::Json if quoted => Some(Value::Text(spelled.into())),
+            Kind::Json => Some(match spelled {
+                "true" => Value::Truth(true),
+                "false" => Value::Truth(false),
+                "null" => Value::Null,
+                _ => number(spelled).map_or_else(|| Value::Text(spelled.into()), Value::Number),
+            }),
+        };
+        let value = value.ok_or_else(|| self.expected(what))?;
+        self.next();
+        Ok(value)
+    }
+
+    fn needle(&mut self, kind: Kind) -> Result<Needle, Mistake> {
+        let needle = match self.peek() {
+            Some(TokenKind::Word(word)) if kind == Kind::Bytes && word.starts_with("0x") => {
+                Needle::bytes(&bytes(word).ok_or_else(|| self.expected("bytes, two hexadecimal digits each"))?)
+            }
+            Some(TokenKind::Word(text) | TokenKind::Quoted(text)) => Needle::text(text),
+            _ => return Err(self.expected("a text")),
+        };
+        self.next();
+        Ok(needle)
+    }
+
+    fn pattern(&mut self) -> Result<Pattern, Mistake> {
+        let source = match self.peek() {
+            Some(TokenKind::Word(text) | TokenKind::Quoted(text)) => text,
+            _ => return Err(self.expected("a regular expression in double quotes")),
+        };
+        self.patterns += 1;
+        if self.patterns > MAX_PATTERNS {
+            return Err(Mistake::new(self.here(), format!("a filter has at most {MAX_PATTERNS} regular expressions")));
+        }
+        let pattern = Pattern::new(source).map_err(|why| Mistake::new(self.here(), why))?;
+        self.next();
+        Ok(pattern)
+    }
+}
+
+fn one_or(mut parts: Vec<Expr>, many: fn(Vec<Expr>) -> Expr) -> Expr {
+    match (parts.len(), parts.pop()) {
+        (1, Some(one)) => one,
+        (_, last) => {
+            parts.extend(last);
+            many(parts)
+        }
+    }
+}
+
+const fn comparison(symbol: Symbol) -> Option<Operator> {
+    Some(match symbol {
+        Symbol::Equal => Operator::Equal,
+        Symbol::NotEqual => Operator::NotEqual,
+        Symbol::Less => Operator::Less,
+        Symbol::AtMost => Operator::AtMost,
+        Symbol::More => Operator::More,
+        Symbol::AtLeast => Operator::AtLeast,
+        _ => return None,
+    })
+}
+
+fn names() -> String {
+    let names: Vec<&str> = FIELDS.iter().map(|(name, ..)| *name).chain(["json.…"]).collect();
+    names.join(" ")
+}
+
+/// A number as JSON spells it; also with leading zeros.
+fn number(spelled: &str) -> Option<f64> {
+    let digits = spelled.strip_prefix('-').unwrap_or(spelled);
+    let starts = digits.starts_with(|char: char| char.is_ascii_digit());
+    let plain = digits.chars().all(|char| char.is_ascii_digit() || ".eE+-".contains(char));
+    spelled.parse().ok().filter(|number: &f64| starts && plain && number.is_finite())
+}
+
+/// Milliseconds.
+fn duration(spelled: &str) -> Option<f64> {
+    const UNITS: [(&str, f64); 6] = [("us", 1e-3), ("µs", 1e-3), ("ms", 1.0), ("s", 1e3), ("m", 60e3), ("h", 3600e3)];
+    let (digits, factor) = UNITS.iter().find_map(|(unit, factor)| Some((spelled.strip_suffix(unit)?, factor)))?;
+    number(digits).map(|number| number * factor).filter(|millis| millis.is_finite())
+}
+
+/// `0x` and two digits for each byte.
+fn bytes(spelled: &str) -> Option<Vec<u8>> {
+    let digits = spelled.strip_prefix("0x")?.as_bytes();
+    let (pairs, rest) = digits.as_chunks::<2>();
+    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let byte = |[high, low]: &[u8; 2]| Some(digit(*high)? << 4 | digit(*low)?);
+    if pairs.is_empty() || !rest.is_empty() { None } else { pairs.iter().map(byte).collect() }
+}

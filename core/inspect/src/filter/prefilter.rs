@@ -1,0 +1,127 @@
+//! What can be told from the bytes alone: which rows of a chunk a filter need not be asked about.
+//!
+//! Only what must occur may be looked for. A text need not occur as it is spelled, since its characters may be escaped,
+//! and a number may be spelled in many ways: a row that is lost here is lost for good.
+
+use memchr::memmem::Finder;
+
+use super::expr::{Expr, Field, Needle, Operator, Test, Value};
+use crate::capture::Chunk;
+
+/// Bytes that stand in every row that a filter matches, unless the row is one that must be asked about anyway.
+#[derive(Clone, Debug)]
+pub(crate) struct Required {
+    finder: Finder<'static>,
+    /// Rows with a backslash may have it escaped.
+    unless_escaped: bool,
+    /// Notes are texts without bytes.
+    unless_note: bool,
+}
+
+impl Required {
+    /// What the expression requires; of several things the longest.
+    pub(super) fn of(expr: &Expr) -> Option<Self> {
+        match expr {
+            Expr::And(parts) => parts.iter().filter_map(Self::of).max_by_key(|required| required.finder.needle().len()),
+            // Either of two is no requirement, and neither is what must not be.
+            Expr::Or(_) | Expr::Not(_) => None,
+            Expr::Test(test) => Self::of_test(test),
+        }
+    }
+
+    fn of_test(test: &Test) -> Option<Self> {
+        let required = match test {
+            Test::Contains(Field::Bytes, needle) => {
+                Self { finder: needle.finder().clone(), unless_escaped: false, unless_note: false }
+            }
+            Test::Contains(Field::Text, needle) => Self::text(needle, true)?,
+            Test::Contains(Field::Json(_), needle) => Self::text(needle, false)?,
+            Test::Compare(Field::Json(_), Operator::Equal, Value::Text(text)) => {
+                Self::text(&Needle::text(text), false)?
+            }
+            Test::Compare(Field::Bytes, Operator::Equal, Value::Bytes(bytes)) => {
+                Self { finder: Needle::bytes(bytes).finder().clone(), unless_escaped: false, unless_note: false }
+            }
+            _ => return None,
+        };
+        // What is everywhere is no requirement.
+        (!required.finder.needle().is_empty()).then_some(required)
+    }
+
+    fn text(needle: &Needle, unless_note: bool) -> Option<Self> {
+        // It stands for bytes that are no UTF-8, and those are spelled differently.
+        let replaced = needle.get().windows(3).any(|window| window == "\u{fffd}".as_bytes());
+        (!replaced).then(|| Self { finder: needle.finder().clone(), unless_escaped: true, unless_note })
+    }
+}
+
+/// The places of a chunk's rows that must be asked about, ascending.
+#[derive(Debug)]
+pub(crate) struct Candidates<'a> {
+    chunk: &'a Chunk,
+    required: &'a Required,
+    /// Where the search goes on.
+    offset: usize,
+    /// The place of the next row that has it.
+    hit: Option<usize>,
+    place: usize,
+    end: usize,
+}
+
+impl<'a> Candidates<'a> {
+    /// From one place to before another.
+    pub(crate) fn new(chunk: &'a Chunk, required: &'a Required, place: usize, end: usize) -> Self {
+        let offset = chunk.range(place).start;
+        let mut candidates = Self { chunk, required, offset, hit: None, place, end: end.min(chunk.len()) };
+        candidates.search();
+        candidates
+    }
+
+    /// Looks for the next row that has all of the bytes.
+    fn search(&mut self) {
+        self.hit = None;
+        let length = self.required.finder.needle().len();
+        // Not beyond the last row that is asked about.
+        let last = self.chunk.range(self.end.saturating_sub(1)).end;
+        while let Some(found) =
+            self.chunk.all_bytes().get(self.offset..last).and_then(|rest| self.required.finder.find(rest))
+        {
+            let at = self.offset + found;
+            let place = self.chunk.place_of(at);
+            let row = self.chunk.range(place);
+            if at + length <= row.end {
+                self.offset = row.end;
+                self.hit = Some(place);
+                return;
+            }
+            // It reaches into the next row.
+            self.offset = at + 1;
+        }
+    }
+}
+
+impl Iterator for Candidates<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let limit = self.hit.unwrap_or(self.end);
+        let escaped = self.required.unless_escaped;
+        let note = self.required.unless_note;
+        let between = if escaped || note { self.chunk.next_special(self.place, limit, escaped, note) } else { None };
+        match (between, self.hit) {
+            (Some(place), _) => {
+                self.place = place + 1;
+                Some(place)
+            }
+            (None, Some(place)) => {
+                self.place = place + 1;
+                self.search();
+                Some(place)
+            }
+            (None, None) => {
+                self.place = self.end;
+                None
+            }
+        }
+    }
+}

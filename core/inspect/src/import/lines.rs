@@ -1,0 +1,47 @@
+//! Lines of JSON, one after the other, as the inspector writes rows.
+
+use super::{Sink, Wrong};
+
+/// The longest line that is read. A row's bytes may be an answer of 64 MiB, and base64 makes a third more of them.
+const MAX_LINE: usize = 100 << 20;
+
+/// How many bytes of the rest are known to hold no line end, so that none is looked at twice.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    searched: usize,
+}
+
+/// Whether these are lines of this form: the first one, or its beginning, tells of a connection or a row.
+pub(super) fn detect(first: &[u8]) -> bool {
+    let line = first.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
+    let Some(inside) = line.trim_ascii_start().strip_prefix(b"{") else { return false };
+    let inside = inside.trim_ascii_start();
+    [&b"\"connection\""[..], b"\"row\""].iter().any(|name| inside.starts_with(name))
+}
+
+impl Lines {
+    /// Reads whole lines, and at the end the rest too; gives how many bytes they had. The error says where.
+    pub(super) fn read(&mut self, bytes: &[u8], end: bool, sink: &mut dyn Sink) -> Result<usize, Wrong> {
+        let mut used = 0;
+        loop {
+            let rest = bytes.get(used..).unwrap_or_default();
+            let searched = std::mem::take(&mut self.searched);
+            let found = memchr::memchr(b'\n', rest.get(searched..).unwrap_or_default());
+            let (line, length) = match found {
+                Some(at) => (rest.get(..searched + at).unwrap_or_default(), searched + at + 1),
+                None if end && !rest.is_empty() => (rest, rest.len()),
+                None if rest.len() > MAX_LINE => {
+                    return Err(
+                        Wrong::from(format!("a line of more than {MAX_LINE} bytes is not read")).at(used as u64)
+                    );
+                }
+                None => {
+                    self.searched = rest.len();
+                    return Ok(used);
+                }
+            };
+            sink.line(line.strip_suffix(b"\r").unwrap_or(line)).map_err(|why| Wrong::from(why).at(used as u64))?;
+            used += length;
+        }
+    }
+}

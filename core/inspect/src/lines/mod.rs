@@ -1,0 +1,83 @@
+//! Rows as lines of JSON: the form in which a capture is kept, and loses nothing.
+//!
+//! One line says who a connection is with and stands before its first row; each other line is a row. Bytes are a text
+//! where they are UTF-8, and in base64 where they are not.
+//!
+//! ```json
+//! {"connection":1,"label":"192.0.2.7:50123"}
+//! {"row":1,"connection":1,"direction":"out","kind":"frame","time":0,"position":0,"head":"LIST","text":"LIST\r\n","pair":2,"begins":true,"ends":true,"summary":"which channels are there?"}
+//! ```
+
+mod read;
+mod write;
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+pub use read::JsonLinesReader;
+pub use write::JsonLinesWriter;
+
+use crate::{Direction, Fault, RowKind};
+
+/// Who a connection is with.
+#[derive(Debug, Serialize, Deserialize)]
+struct ConnectionLine<'a> {
+    connection: u32,
+    #[serde(borrow)]
+    label: Cow<'a, str>,
+}
+
+/// A row. What can be told from the bytes is there for whoever reads the lines, and not read back.
+#[derive(Debug, Serialize, Deserialize)]
+struct RowLine<'a> {
+    row: u64,
+    connection: u32,
+    direction: Direction,
+    kind: RowKind,
+    time: f64,
+    #[serde(default)]
+    position: u64,
+    #[serde(borrow, default)]
+    head: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    text: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    base64: Option<Cow<'a, str>>,
+    /// What a note or a gap says.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    says: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fault: Option<Fault>,
+    /// Of a note: of a failure.
+    #[serde(default, skip_serializing_if = "is_false")]
+    bad: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    push: bool,
+    /// The command that an answer answers.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    asked: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pair: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rtt: Option<f64>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    error: Option<Cow<'a, str>>,
+    /// A read begins at its first byte.
+    #[serde(default, skip_serializing_if = "is_false")]
+    begins: bool,
+    /// A read ends with its last byte.
+    #[serde(default, skip_serializing_if = "is_false")]
+    ends: bool,
+    /// Where each read begins in it and when it came, unless one brought it at the row's own time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reads: Vec<(u32, f64)>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    marked: bool,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    summary: Option<Cow<'a, str>>,
+}
+
+const fn is_false(truth: &bool) -> bool {
+    !*truth
+}

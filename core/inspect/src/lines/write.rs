@@ -1,0 +1,69 @@
+use std::{borrow::Cow, collections::BTreeSet};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chanwire_core::wire::Head as _;
+
+use super::{ConnectionLine, RowLine};
+use crate::{Capture, Entry, RowKind};
+
+/// Writes rows as lines of JSON.
+#[derive(Debug, Default)]
+pub struct JsonLinesWriter {
+    /// The connections that were told of.
+    told: BTreeSet<u32>,
+}
+
+impl JsonLinesWriter {
+    /// A file that is to begin.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends the line of a row, and before it, if it is the first of its connection, the line of that.
+    pub fn row(&mut self, capture: &Capture, entry: &Entry<'_>, marked: bool, out: &mut Vec<u8>) {
+        let connection = entry.connection();
+        if self.told.insert(connection) {
+            let label = Cow::Borrowed(capture.label(connection).unwrap_or_default());
+            append(&ConnectionLine { connection, label }, out);
+        }
+        append(&row_line(capture, entry, marked), out);
+    }
+}
+
+fn row_line<'a>(capture: &Capture, entry: &Entry<'a>, marked: bool) -> RowLine<'a> {
+    let text = std::str::from_utf8(entry.bytes()).ok();
+    let has_bytes = entry.length() > 0;
+    let (begins, ends, reads) = entry.read_marks();
+    let described = entry.row(false);
+    RowLine {
+        row: entry.number(),
+        connection: entry.connection(),
+        direction: entry.direction(),
+        kind: entry.kind(),
+        time: entry.time(),
+        position: capture.position(entry),
+        head: entry.head().into(),
+        text: text.filter(|_| has_bytes).map(Cow::Borrowed),
+        base64: text.is_none().then(|| STANDARD.encode(entry.bytes()).into()),
+        says: entry.note().map(Cow::Borrowed),
+        fault: described.fault,
+        bad: entry.is_bad() && entry.kind() == RowKind::Note,
+        push: entry.is_push(),
+        asked: entry.status().and_then(|_| entry.command()).map(|command| command.name().into()),
+        pair: entry.pair(),
+        rtt: entry.rtt(),
+        error: entry.error(),
+        begins,
+        ends,
+        reads: reads.iter().map(|mark| (mark.offset, mark.time)).collect(),
+        marked,
+        summary: Some(described.summary.into()),
+    }
+}
+
+fn append(line: &impl serde::Serialize, out: &mut Vec<u8>) {
+    // Neither a text nor a number in it can fail, and a vector takes everything.
+    let _ = serde_json::to_writer(&mut *out, line);
+    out.push(b'\n');
+}

@@ -1,0 +1,333 @@
+//! One client, its server's end, and the network between them.
+
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use chanwire_core::{
+    Time,
+    endpoint::{Deadline, Endpoint as _, Link, Server},
+    wire::ErrorResponse,
+};
+use fastrand::Rng;
+
+use super::{Happening, Settings, pipe::Pipe};
+use crate::{
+    Direction,
+    plan::{self, Step},
+};
+
+/// The reasons for which a connection is over.
+const CLOSED: &str = "the server closed the connection";
+const SERVER_RESET: &str = "the server reset the connection";
+const CLIENT_RESET: &str = "reset by the client";
+
+/// The longest that bytes are on their way, in milliseconds.
+const DELAY: u64 = 3;
+
+/// A connection. The client does what it is told, step by step; the server's end is the real one.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) address: SocketAddr,
+    steps: VecDeque<Step>,
+    step_bytes: usize,
+    /// When the next step can be done.
+    ready: Time,
+    /// The client has shut down its sending half.
+    finished: bool,
+    /// The client has closed the connection: what comes is thrown away, and nobody hears of anything.
+    gone: bool,
+    /// Whether the client reads what comes.
+    reading: bool,
+    next_read: Time,
+    /// The client has read the end of the stream.
+    heard_end: bool,
+    up: Pipe,
+    down: Pipe,
+    /// Until the server has closed its end.
+    server: Option<Box<Server>>,
+    /// Whether the hub knows of it: a connection that is one too many is answered without it.
+    pub(super) is_served: bool,
+    server_next_read: Time,
+    /// There is nothing left of it.
+    pub(super) is_over: bool,
+}
+
+/// What all parts of a connection need to know, and where they say what happened.
+pub(super) struct Surroundings<'a> {
+    pub(super) now: Time,
+    pub(super) settings: &'a Settings,
+    pub(super) rng: &'a mut Rng,
+    pub(super) happened: Vec<Happening>,
+}
+
+impl Surroundings<'_> {
+    /// When what leaves now arrives.
+    fn arrival(&mut self) -> Time {
+        self.now.after(Duration::from_millis(self.rng.u64(1..=DELAY)))
+    }
+
+    /// How many of the bytes that have arrived the next read takes, and when there can be another.
+    fn cut(&mut self, arrived: usize) -> (usize, Time) {
+        if arrived > 1 && self.settings.cut_reads && self.rng.bool() {
+            (self.rng.usize(1..arrived), self.now.after(Duration::from_millis(1)))
+        } else {
+            (arrived, self.now)
+        }
+    }
+
+    fn happens(&mut self, what: Happening) {
+        self.happened.push(what);
+    }
+}
+
+impl Connection {
+    pub(super) fn new(address: SocketAddr, settings: &Settings) -> Self {
+        Self {
+            address,
+            steps: VecDeque::new(),
+            step_bytes: 0,
+            ready: Time::default(),
+            finished: false,
+            gone: false,
+            reading: true,
+            next_read: Time::default(),
+            heard_end: false,
+            up: Pipe::new(settings.network),
+            down: Pipe::new(settings.network),
+            server: Some(Box::new(Server::new(settings.limits()))),
+            is_served: true,
+            server_next_read: Time::default(),
+            is_over: false,
+        }
+    }
+
+    pub(super) fn ip(&self) -> IpAddr {
+        self.address.ip()
+    }
+
+    pub(super) const fn reads(&self) -> bool {
+        self.reading
+    }
+
+    /// Whether the server's end is open.
+    pub(super) const fn is_open(&self) -> bool {
+        self.server.is_some()
+    }
+
+    pub(super) fn server(&mut self) -> Option<&mut Server> {
+        self.server.as_deref_mut()
+    }
+
+    /// The server has no room for it, and says so.
+    pub(super) fn refuse(&mut self, now: Time, error: ErrorResponse) {
+        self.is_served = false;
+        if let Some(server) = self.server() {
+            server.close(now, error);
+        }
+    }
+
+    /// The client is to do this when all before it is done. False if too much waits already, or nothing can be done
+    /// any more.
+    pub(super) fn push(&mut self, step: Step) -> bool {
+        let bytes = if let Step::Bytes(bytes) = &step { bytes.len() } else { 0 };
+        let is_last = matches!(self.steps.back(), Some(Step::End | Step::Reset));
+        let has_room = self.steps.len() < plan::MAX_STEPS && self.step_bytes + bytes <= plan::MAX_BYTES;
+        if self.finished || is_last || !has_room {
+            return false;
+        }
+        self.step_bytes += bytes;
+        self.steps.push_back(step);
+        true
+    }
+
+    /// The client reads from now on, or does not.
+    pub(super) fn set_reading(&mut self, reading: bool) {
+        self.reading = reading;
+    }
+
+    /// The client closes the connection. What it has sent is read all the same.
+    pub(super) fn close(&mut self, now: Time) {
+        self.steps.clear();
+        self.finished = true;
+        self.gone = true;
+        self.up.finish(now);
+        self.is_over = self.server.is_none();
+    }
+
+    /// When there will be something to do, if it is known.
+    pub(super) fn next(&self) -> Option<Time> {
+        let step = self
+            .steps
+            .front()
+            .filter(|step| !matches!(step, Step::Bytes(_)) || self.up.room() > 0 || self.server.is_none());
+        let wants_read = self.server.as_ref().is_some_and(|server| server.wants_read());
+        let times = [
+            step.map(|_| self.ready),
+            self.up.ready_at().filter(|_| wants_read).map(|at| at.max(self.server_next_read)),
+            self.deadline().map(|deadline| deadline.at),
+            self.down.ready_at().filter(|_| self.reading || self.gone).map(|at| at.max(self.next_read)),
+        ];
+        times.into_iter().flatten().min()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Deadline> {
+        self.server.as_ref()?.poll_timeout()
+    }
+
+    /// Does what the client and the network do now. Says whether anything was done.
+    pub(super) fn advance(&mut self, around: &mut Surroundings) -> bool {
+        let sent = self.send(around);
+        let served = self.serve(around);
+        let read = self.read(around);
+        sent || served || read
+    }
+
+    /// The client's steps.
+    fn send(&mut self, around: &mut Surroundings) -> bool {
+        let mut moved = false;
+        while self.ready <= around.now
+            && !self.is_over
+            && let Some(step) = self.steps.front_mut()
+        {
+            match step {
+                Step::Wait(wait) => {
+                    self.ready = around.now.after(Duration::from_millis(*wait));
+                    self.steps.pop_front();
+                }
+                Step::Bytes(_) if self.server.is_none() => self.end(around, CLOSED, !self.heard_end),
+                Step::Bytes(bytes) => {
+                    let room = self.up.room().min(bytes.len());
+                    if room == 0 && !bytes.is_empty() {
+                        break;
+                    }
+                    let rest = bytes.split_off(room);
+                    let left = std::mem::replace(bytes, rest);
+                    self.step_bytes -= left.len();
+                    if bytes.is_empty() {
+                        self.steps.pop_front();
+                    }
+                    if !left.is_empty() {
+                        around.happens(Happening::Bytes { direction: Direction::Out, bytes: left.clone() });
+                        self.up.push(around.arrival(), left);
+                    }
+                }
+                Step::End => {
+                    self.steps.pop_front();
+                    self.finished = true;
+                    self.up.finish(around.arrival());
+                    around.happens(Happening::Ended { direction: Direction::Out });
+                    if self.server.is_none() && self.heard_end {
+                        self.end(around, CLOSED, false);
+                    }
+                }
+                Step::Reset => self.end(around, CLIENT_RESET, false),
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    /// The server's end reads, and notices that time passes.
+    fn serve(&mut self, around: &mut Surroundings) -> bool {
+        let Some(server) = &mut self.server else { return false };
+        let mut moved = false;
+        if server.wants_read() && self.server_next_read <= around.now {
+            let arrived = self.up.arrived(around.now);
+            if arrived > 0 {
+                let (count, next) = around.cut(arrived);
+                self.server_next_read = next;
+                server.handle_input(around.now, &self.up.take(count));
+                moved = true;
+            } else if self.up.take_end(around.now) {
+                server.handle_eof(around.now);
+                moved = true;
+            }
+        }
+        let deadline = server.poll_timeout();
+        if deadline.is_some_and(|deadline| deadline.at <= around.now) {
+            server.handle_timeout(around.now);
+            moved |= server.poll_timeout() != deadline;
+        }
+        self.write(around) || moved
+    }
+
+    /// The server's end writes what the network takes, and does with the connection what is to be done.
+    pub(super) fn write(&mut self, around: &mut Surroundings) -> bool {
+        let Some(server) = &mut self.server else { return false };
+        let mut moved = false;
+        loop {
+            let mut slices = [&[][..]; 64];
+            let count = server.transmit(&mut slices);
+            let mut bytes = slices.get(..count).unwrap_or_default().concat();
+            bytes.truncate(self.down.room());
+            if bytes.is_empty() {
+                break;
+            }
+            server.handle_written(around.now, bytes.len());
+            self.down.push(around.arrival(), bytes);
+            moved = true;
+        }
+        match server.link() {
+            Link::Open => {}
+            Link::FinishWriting if self.down.is_finished() => {}
+            Link::FinishWriting => {
+                self.down.finish(around.arrival());
+                moved = true;
+            }
+            Link::Close => {
+                self.down.finish(around.arrival());
+                self.server = None;
+                moved = true;
+            }
+            Link::Reset => {
+                self.end(around, SERVER_RESET, true);
+                moved = true;
+            }
+        }
+        moved
+    }
+
+    /// The client reads.
+    fn read(&mut self, around: &mut Surroundings) -> bool {
+        if !(self.reading || self.gone) || self.is_over || self.next_read > around.now {
+            return false;
+        }
+        let arrived = self.down.arrived(around.now);
+        if arrived > 0 {
+            let (count, next) = around.cut(arrived);
+            self.next_read = next;
+            let bytes = self.down.take(count);
+            if !self.gone {
+                around.happens(Happening::Bytes { direction: Direction::In, bytes });
+            }
+            // The server may have waited for the room.
+            self.write(around);
+            return true;
+        }
+        let ended = self.down.take_end(around.now);
+        if ended {
+            self.heard_end = true;
+            if !self.gone {
+                around.happens(Happening::Ended { direction: Direction::In });
+            }
+        }
+        if self.heard_end && self.finished && self.server.is_none() {
+            self.end(around, CLOSED, false);
+            return true;
+        }
+        ended
+    }
+
+    /// The connection is over.
+    fn end(&mut self, around: &mut Surroundings, reason: &'static str, bad: bool) {
+        self.is_over = true;
+        self.steps.clear();
+        self.server = None;
+        if !self.gone {
+            around.happens(Happening::Closed { reason, bad });
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! The whole server in memory: core's endpoint and hub over a store and a network that do what they are told, on a
+//! clock that goes as one likes.
+//!
+//! The same settings and the same calls at the same times give the same bytes.
+//!
+//! ```
+//! use chanwire_inspect::{
+//!     Direction,
+//!     plan::Step,
+//!     sandbox::{Happening, Sandbox, Settings},
+//! };
+//!
+//! let mut sandbox = Sandbox::new(Settings { cut_reads: false, ..Settings::default() });
+//! let client = sandbox.connect("192.0.2.7".parse()?).unwrap();
+//! sandbox.push(client, Step::Bytes(b"LIST\r\n".to_vec()));
+//! sandbox.run(50);
+//! let answer = b"OK\r\n{\"channels\": []}".to_vec();
+//! let read = Happening::Bytes { direction: Direction::In, bytes: answer };
+//! assert_eq!(sandbox.take_events().pop().unwrap().event, read);
+//! # Ok::<(), std::net::AddrParseError>(())
+//! ```
+
+mod connection;
+mod pipe;
+mod scenario;
+mod settings;
+mod store;
+
+use std::{
+    collections::BTreeMap,
+    mem,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use chanwire_core::{
+    Time,
+    endpoint::{Endpoint as _, Server, ServerEvent, Timer},
+    hub::{ConnectionId, Effect, Hub, ListenerId, Moment, Peer, Snapshot},
+    wire::{Address, ErrorResponse, Timestamp},
+};
+use fastrand::Rng;
+pub use scenario::{Scenario, scenarios};
+use serde::{Serialize, Serializer};
+use settings::MOST_CONNECTIONS;
+pub use settings::{Setting, Settings};
+pub use store::StoreMode;
+use store::{Done, Store};
+
+use self::connection::{Connection, Surroundings};
+use crate::{Direction, plan::Step};
+
+/// Where the server of every sandbox listens: at the port of the protocol's examples.
+pub const ADDRESS: &str = "127.0.0.1:22236";
+
+/// The longest that the store takes for a job, in milliseconds.
+const STORE_DELAY: u64 = 4;
+
+/// A server, its store, its clients and the network between them.
+///
+/// Tell it what clients do, then [`run`](Self::run) it to a moment and take the [events](Self::take_events). Times are
+/// milliseconds since it was made.
+#[derive(Debug)]
+pub struct Sandbox {
+    settings: Settings,
+    rng: Rng,
+    now: Time,
+    hub: Hub,
+    listener: Option<ListenerId>,
+    store: Store,
+    connections: BTreeMap<u32, Connection>,
+    last: u32,
+    /// Closed, and not told to the hub, which is told nothing while its effects are taken.
+    closed: Vec<u32>,
+    events: Vec<Event>,
+}
+
+/// Something that a client did or saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Event {
+    /// When, in milliseconds.
+    pub time: u64,
+    /// Which connection's client.
+    pub connection: u32,
+    /// What.
+    pub event: Happening,
+}
+
+/// What a client did or saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Happening {
+    /// The connection stands.
+    Opened {
+        /// The client's end.
+        local: String,
+        /// The server's end.
+        remote: &'static str,
+    },
+    /// One write, or one read.
+    Bytes {
+        /// Which.
+        direction: Direction,
+        /// What was written or read.
+        #[serde(serialize_with = "byte_array")]
+        bytes: Vec<u8>,
+    },
+    /// A sending half was shut down.
+    Ended {
+        /// Whose: the client's if `out`.
+        direction: Direction,
+    },
+    /// The connection is over.
+    Closed {
+        /// Why.
+        reason: &'static str,
+        /// Whether that is a failure.
+        bad: bool,
+    },
+}
+
+/// What stands still until time passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Due {
+    /// When, in milliseconds.
+    pub at: u64,
+    /// Whose it is, if it is one connection's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<u32>,
+    /// What it is, in words that complete "… is due".
+    pub what: &'static str,
+}
+
+/// What a sandbox looks like from outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct State {
+    /// The time, in milliseconds.
+    pub now: u64,
+    /// The next deadline, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due: Option<Due>,
+    /// How the store behaves.
+    pub store: StoreMode,
+    /// How many commits and reads wait for it.
+    pub waiting: usize,
+    /// How many channels are stored.
+    pub channels: usize,
+    /// How many messages are stored.
+    pub messages: usize,
+    /// The connections whose clients do not read.
+    pub deaf: Vec<u32>,
+}
+
+impl Sandbox {
+    /// A server with an empty store, at time 0.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let mut hub = Hub::new(settings.hub_limits(), Snapshot::default(), Time::default());
+        let own: Option<Address> = ADDRESS.parse().ok();
+        Self {
+            rng: Rng::with_seed(settings.seed),
+            settings,
+            now: Time::default(),
+            listener: own.map(|own| hub.add_listener(vec![own])),
+            hub,
+            store: Store::default(),
+            connections: BTreeMap::new(),
+            last: 0,
+            closed: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// A client connects from this address. `None` if so many are connected that no more can be.
+    pub fn connect(&mut self, from: IpAddr) -> Option<u32> {
+        if self.connections.len() >= 2 * MOST_CONNECTIONS {
+            return None;
+        }
+        self.last += 1;
+        let id = self.last;
+        let port = u16::try_from(50_000 + id % 10_000).unwrap_or(50_000);
+        let mut connection = Connection::new(SocketAddr::new(from, port), &self.settings);
+        let served = self.connections.values().filter(|other| other.is_open() && other.is_served).count();
+        let most = self.settings.max_connections;
+        if served >= most {
+            let details = format!("The server has reached its limit of {most} connections");
+            connection.refuse(self.now, ErrorResponse::server("Server busy", details));
+        } else {
+            // The number is a new one, so the hub takes it.
+            let known = self.hub.connect(hub_id(id), Peer::Address(connection.ip()), self.listener);
+            debug_assert_eq!(known, Ok(()));
+        }
+        self.event(id, Happening::Opened { local: connection.address.to_string(), remote: ADDRESS });
+        self.connections.insert(id, connection);
+        Some(id)
+    }
+
+    /// A client does this when it has done all before. False if it cannot: the connection is over or its sending half
+    /// is shut down, or too much waits already.
+    pub fn push(&mut self, connection: u32, step: Step) -> bool {
+        self.connections.get_mut(&connection).is_some_and(|connection| connection.push(step))
+    }
+
+    /// A client closes its connection, and nothing more is told of it. What it has sent is read all the same.
+    pub fn close(&mut self, connection: u32) {
+        let now = self.now;
+        if let Some(connection) = self.connections.get_mut(&connection) {
+            connection.close(now);
+        }
+    }
+
+    /// A client reads from now on, or does not.
+    pub fn set_reading(&mut self, connection: u32, reading: bool) {
+        if let Some(connection) = self.connections.get_mut(&connection) {
+            connection.set_reading(reading);
+        }
+    }
+
+    /// The store behaves in this way from now on.
+    pub fn set_store(&mut self, mode: StoreMode) {
+        self.store.set_mode(self.now, mode);
+    }
+
+    /// Lets time pass, and does all that is due until then.
+    pub fn run(&mut self, until: u64) {
+        let until = Time::from_millis(until).max(self.now);
+        self.settle();
+        while let Some(next) = self.next_time().filter(|next| *next <= until) {
+            // All that was due is done, so what is next is later.
+            self.now = next.max(self.now.after(Duration::from_millis(1)));
+            self.settle();
+        }
+        self.now = until.max(self.now);
+    }
+
+    /// When something will happen if nobody does anything, in milliseconds.
+    #[must_use]
+    pub fn next(&self) -> Option<u64> {
+        self.next_time().map(Time::as_millis)
+    }
+
+    /// The time, in milliseconds.
+    #[must_use]
+    pub const fn now(&self) -> u64 {
+        self.now.as_millis()
+    }
+
+    /// What has happened since this was last asked.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        mem::take(&mut self.events)
+    }
+
+    /// What it looks like now.
+    #[must_use]
+    pub fn state(&self) -> State {
+        State {
+            now: self.now(),
+            due: self.due(),
+            store: self.store.mode(),
+            waiting: self.store.waiting(),
+            channels: self.store.channels(),
+            messages: self.store.messages(),
+            deaf: self.connections.iter().filter(|(_, other)| !other.reads()).map(|(id, _)| *id).collect(),
+        }
+    }
+
+    fn due(&self) -> Option<Due> {
+        let deadlines = self.connections.iter().filter_map(|(id, connection)| {
+            let deadline = connection.deadline()?;
+            let what = match deadline.timer {
+                Timer::Frame => "the end of a request",
+                Timer::Write => "a read by the client",
+                Timer::Linger => "the end of a connection",
+                Timer::Answer => "an answer",
+            };
+            Some(Due { at: deadline.at.as_millis(), connection: Some(*id), what })
+        });
+        let lease = self.hub.poll_timeout();
+        let lease = lease.map(|at| Due { at: at.as_millis(), connection: None, what: "the end of a lease" });
+        deadlines.chain(lease).min_by_key(|due| due.at)
+    }
+
+    fn next_time(&self) -> Option<Time> {
+        let connections = self.connections.values().filter_map(Connection::next);
+        connections.chain(self.store.next_done()).chain(self.hub.poll_timeout()).min()
+    }
+
+    /// Does all that is due now.
+    fn settle(&mut self) {
+        loop {
+            let mut moved = self.advance_store();
+            let ids: Vec<u32> = self.connections.keys().copied().collect();
+            for id in ids {
+                moved |= self.with(id, |connection, around| connection.advance(around));
+                moved |= self.hear(id);
+            }
+            moved |= self.advance_hub();
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    /// Does something with a connection, and tells what came of it.
+    fn with(&mut self, id: u32, act: impl FnOnce(&mut Connection, &mut Surroundings) -> bool) -> bool {
+        let Some(connection) = self.connections.get_mut(&id) else { return false };
+        let was_open = connection.is_open();
+        let mut around =
+            Surroundings { now: self.now, settings: &self.settings, rng: &mut self.rng, happened: Vec::new() };
+        let moved = act(connection, &mut around);
+        let happened = around.happened;
+        let closed = was_open && !connection.is_open() && connection.is_served;
+        if connection.is_over {
+            self.connections.remove(&id);
+        }
+        if closed {
+            self.closed.push(id);
+        }
+        happened.into_iter().for_each(|what| self.event(id, what));
+        moved
+    }
+
+    /// Tells the hub what a connection's endpoint has to tell.
+    fn hear(&mut self, id: u32) -> bool {
+        let at = Moment { time: self.now, wall: self.wall() };
+        let Some(connection) = self.connections.get_mut(&id) else { return false };
+        let is_served = connection.is_served;
+        let Some(server) = connection.server() else { return false };
+        let mut moved = false;
+        while let Some(event) = server.poll_event() {
+            moved = true;
+            match event {
+                ServerEvent::Request { ticket, request } => {
+                    let told = self.hub.handle_request(hub_id(id), ticket, request, at);
+                    debug_assert!(told.is_ok() && is_served);
+                }
+                ServerEvent::Drained => self.hub.handle_drained(hub_id(id)),
+                ServerEvent::Ended => self.hub.handle_ended(hub_id(id)),
+                ServerEvent::Refused { .. } => {}
+            }
+        }
+        moved
+    }
+
+    fn advance_store(&mut self) -> bool {
+        let done = self.store.take_done(self.now);
+        let moved = !done.is_empty();
+        for done in done {
+            match done {
+                Done::Outcome(outcome) => {
+                    let told = self.hub.handle_outcome(outcome, self.now);
+                    debug_assert_eq!(told, Ok(()));
+                }
+                Done::Page(read, page) => {
+                    let told = self.hub.handle_page(read, page);
+                    debug_assert_eq!(told, Ok(()));
+                }
+                Done::Trimmed(channel_name, first_id) => self.hub.handle_trimmed(&channel_name, first_id),
+            }
+        }
+        moved
+    }
+
+    /// Takes what the hub wants done.
+    fn advance_hub(&mut self) -> bool {
+        for id in mem::take(&mut self.closed) {
+            self.hub.disconnect(hub_id(id));
+        }
+        self.hub.handle_timeout(self.now);
+        let mut moved = false;
+        while let Some(effect) = self.hub.poll_effect() {
+            moved = true;
+            self.carry_out(effect);
+        }
+        moved || !self.closed.is_empty()
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        let now = self.now;
+        match effect {
+            Effect::Answer { connection, ticket, reply } => self.tell(connection, |server| {
+                let answered = server.respond(now, ticket, reply);
+                debug_assert_eq!(answered, Ok(()));
+            }),
+            Effect::Push { to, pushes } => {
+                for connection in to {
+                    self.tell(connection, |server| server.push(now, pushes.clone()));
+                }
+            }
+            Effect::Replay { connection, pushes } => self.tell(connection, |server| server.replay(now, pushes)),
+            Effect::Close { connection, error } => self.tell(connection, |server| server.close(now, error)),
+            Effect::CloseSlow { connection, error } => self.tell(connection, |server| server.close_slow(now, error)),
+            Effect::Finish { connection } => self.tell(connection, |server| server.finish(now)),
+            Effect::Store(command) => {
+                let at = self.store_time();
+                self.store.store(at, command);
+            }
+            Effect::Read(read, query) => {
+                let at = self.store_time();
+                self.store.read(at, read, query);
+            }
+        }
+    }
+
+    /// Tells a connection's endpoint something. It is written before the next is told, as far as the network takes it.
+    fn tell(&mut self, connection: ConnectionId, tell: impl FnOnce(&mut Server)) {
+        let Ok(id) = u32::try_from(connection.0) else { return };
+        self.with(id, |connection, around| {
+            if let Some(server) = connection.server() {
+                tell(server);
+            }
+            connection.write(around)
+        });
+    }
+
+    fn store_time(&mut self) -> Time {
+        self.now.after(Duration::from_millis(self.rng.u64(1..=STORE_DELAY)))
+    }
+
+    fn wall(&self) -> Timestamp {
+        let seconds = i64::try_from(self.now() / 1000).unwrap_or(i64::MAX);
+        Timestamp::from_unix(self.settings.wall.saturating_add(seconds))
+    }
+
+    fn event(&mut self, connection: u32, event: Happening) {
+        self.events.push(Event { time: self.now(), connection, event });
+    }
+}
+
+const fn hub_id(id: u32) -> ConnectionId {
+    ConnectionId(id as u64)
+}
+
+fn byte_array<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
+}

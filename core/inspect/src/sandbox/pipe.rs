@@ -1,0 +1,96 @@
+//! One direction of a connection: the bytes between one end's write and the other's read.
+
+use std::collections::VecDeque;
+
+use chanwire_core::Time;
+
+/// Bytes on their way, in order. It holds so many and no more, as socket buffers do.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    /// Each with the moment at which it can be read.
+    chunks: VecDeque<(Time, Vec<u8>)>,
+    held: usize,
+    capacity: usize,
+    /// When the last of it arrives: nothing overtakes it.
+    last: Time,
+    end: End,
+}
+
+/// How far the end of the stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Open,
+    ArrivesAt(Time),
+    Read,
+}
+
+impl Pipe {
+    pub(super) const fn new(capacity: usize) -> Self {
+        Self { chunks: VecDeque::new(), held: 0, capacity, last: Time::from_millis(0), end: End::Open }
+    }
+
+    /// How many bytes can be written now.
+    pub(super) const fn room(&self) -> usize {
+        self.capacity.saturating_sub(self.held)
+    }
+
+    /// Whether the end of the stream was written.
+    pub(super) fn is_finished(&self) -> bool {
+        self.end != End::Open
+    }
+
+    /// These arrive at `at`, or when all before them has.
+    pub(super) fn push(&mut self, at: Time, bytes: Vec<u8>) {
+        self.last = self.last.max(at);
+        self.held += bytes.len();
+        self.chunks.push_back((self.last, bytes));
+    }
+
+    /// The end of the stream arrives at `at`, or when all before it has.
+    pub(super) fn finish(&mut self, at: Time) {
+        if self.end == End::Open {
+            self.last = self.last.max(at);
+            self.end = End::ArrivesAt(self.last);
+        }
+    }
+
+    /// When there is something to read, if it is known: bytes, or the end.
+    pub(super) fn ready_at(&self) -> Option<Time> {
+        match (self.chunks.front(), self.end) {
+            (Some((at, _)), _) => Some(*at),
+            (None, End::ArrivesAt(at)) => Some(at),
+            (None, End::Open | End::Read) => None,
+        }
+    }
+
+    /// How many bytes have arrived.
+    pub(super) fn arrived(&self, now: Time) -> usize {
+        self.chunks.iter().take_while(|(at, _)| *at <= now).map(|(_, bytes)| bytes.len()).sum()
+    }
+
+    /// Reads so many of the bytes that have arrived.
+    pub(super) fn take(&mut self, count: usize) -> Vec<u8> {
+        let mut taken = Vec::new();
+        while taken.len() < count
+            && let Some((_, chunk)) = self.chunks.front_mut()
+        {
+            let rest = chunk.split_off(chunk.len().min(count - taken.len()));
+            taken.append(chunk);
+            *chunk = rest;
+            if chunk.is_empty() {
+                self.chunks.pop_front();
+            }
+        }
+        self.held -= taken.len();
+        taken
+    }
+
+    /// Reads the end of the stream, once, if it has arrived.
+    pub(super) fn take_end(&mut self, now: Time) -> bool {
+        let arrived = self.chunks.is_empty() && matches!(self.end, End::ArrivesAt(at) if at <= now);
+        if arrived {
+            self.end = End::Read;
+        }
+        arrived
+    }
+}

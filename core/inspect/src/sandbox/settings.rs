@@ -1,0 +1,163 @@
+//! What a sandbox is like.
+
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
+
+use chanwire_core::{Limits, hub::HubLimits};
+use serde::Serialize;
+
+use crate::{Problem, typed::Form};
+
+/// What a sandbox is like, from its start to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Everything that is left to chance comes from it: delays, and where reads are cut.
+    pub seed: u64,
+    /// Wall time at the start, in seconds since 1970.
+    pub wall: i64,
+    /// Whether reads are cut anywhere, as TCP may.
+    pub cut_reads: bool,
+    /// The largest payload, in bytes.
+    pub max_payload: usize,
+    /// How long a frame may take, in seconds.
+    pub frame_timeout: u64,
+    /// How long a client may take nothing, in seconds.
+    pub write_timeout: u64,
+    /// How many bytes of pushes a reader may leave unread.
+    pub max_pushed: usize,
+    /// How many channels are listed.
+    pub max_channels: usize,
+    /// How many channels a connection may join.
+    pub max_joins: usize,
+    /// How many connections are served.
+    pub max_connections: usize,
+    /// How many bytes the network holds in each direction of a connection.
+    pub network: usize,
+}
+
+/// One number of the settings, for a form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Setting {
+    /// Its field.
+    pub name: &'static str,
+    /// What it is, in words.
+    pub about: &'static str,
+    /// The least that it can be.
+    pub least: u64,
+    /// The most that it can be.
+    pub most: u64,
+    /// What it is where nothing is typed.
+    pub default: u64,
+}
+
+/// More connections than this cannot be open.
+pub(super) const MOST_CONNECTIONS: usize = 64;
+
+const SETTINGS: [(Setting, Put); 10] = [
+    setting("seed", "seed of delays and of where reads are cut", 0..=u32::MAX as u64, 1, |settings, to| {
+        settings.seed = to;
+    }),
+    setting("cut_reads", "reads cut anywhere: 1, or whole: 0", 0..=1, 1, |settings, to| settings.cut_reads = to == 1),
+    setting("max_payload", "largest payload, bytes", 1..=1 << 20, 65_536, |settings, to| {
+        settings.max_payload = size(to);
+    }),
+    setting("frame_timeout", "time for a whole request, seconds", 1..=86_400, 120, |settings, to| {
+        settings.frame_timeout = to;
+    }),
+    setting("write_timeout", "time that a client may take nothing, seconds", 1..=86_400, 10, |settings, to| {
+        settings.write_timeout = to;
+    }),
+    setting("max_pushed", "pushes that a reader may leave unread, bytes", 0..=16 << 20, 1 << 20, |settings, to| {
+        settings.max_pushed = size(to);
+    }),
+    setting("max_channels", "channels on the list", 0..=100_000, 100_000, |settings, to| {
+        settings.max_channels = size(to);
+    }),
+    setting("max_joins", "channels that a connection may join", 0..=1000, 1000, |settings, to| {
+        settings.max_joins = size(to);
+    }),
+    setting("max_connections", "connections that are served", 0..=MOST_CONNECTIONS as u64, 64, |settings, to| {
+        settings.max_connections = size(to);
+    }),
+    setting("network", "bytes that the network holds in each direction", 1..=1 << 20, 65_536, |settings, to| {
+        settings.network = size(to);
+    }),
+];
+
+type Put = fn(&mut Settings, u64);
+
+const fn setting(
+    name: &'static str,
+    about: &'static str,
+    range: RangeInclusive<u64>,
+    default: u64,
+    put: Put,
+) -> (Setting, Put) {
+    (Setting { name, about, least: *range.start(), most: *range.end(), default }, put)
+}
+
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+impl Default for Settings {
+    /// The protocol's limits.
+    fn default() -> Self {
+        let mut settings = Self {
+            seed: 0,
+            wall: 0,
+            cut_reads: false,
+            max_payload: 0,
+            frame_timeout: 0,
+            write_timeout: 0,
+            max_pushed: 0,
+            max_channels: 0,
+            max_joins: 0,
+            max_connections: 0,
+            network: 0,
+        };
+        for (setting, put) in SETTINGS {
+            put(&mut settings, setting.default);
+        }
+        settings
+    }
+}
+
+impl Settings {
+    /// All numbers that there are.
+    #[must_use]
+    pub fn all() -> Vec<Setting> {
+        SETTINGS.map(|(setting, _)| setting).into()
+    }
+
+    /// The settings as they were typed; what is empty is as it is by default.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, for each field.
+    pub fn read(typed: &BTreeMap<String, String>, wall: i64) -> Result<Self, Vec<Problem>> {
+        let mut form = Form::new(typed);
+        let mut settings = Self { wall, ..Self::default() };
+        for (setting, put) in SETTINGS {
+            if let Some(number) = form.number(setting.name, setting.least..=setting.most) {
+                put(&mut settings, number);
+            }
+        }
+        form.finish(settings)
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        let mut limits = Limits::server();
+        limits.max_payload = self.max_payload;
+        limits.max_pushed = self.max_pushed;
+        limits.frame_timeout = Duration::from_secs(self.frame_timeout);
+        limits.write_timeout = Duration::from_secs(self.write_timeout);
+        limits
+    }
+
+    pub(super) fn hub_limits(&self) -> HubLimits {
+        let mut limits = HubLimits::default();
+        limits.max_channels = self.max_channels;
+        limits.max_joins = self.max_joins;
+        limits
+    }
+}

@@ -1,0 +1,291 @@
+//! A store in memory, which fails when it is told to.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use chanwire_core::{
+    Time,
+    hub::{ChannelLog, ChannelRecord, Page, Query, ReadId, Snapshot, StoreCommand, StoreOutcome, Write},
+    wire::{HistoryRange, StoredMessage, Timestamp},
+};
+use serde::Serialize;
+
+/// What a channel keeps at most; older messages go first.
+const MOST_MESSAGES: usize = 10_000;
+const MOST_BYTES: usize = 4 << 20;
+
+/// How the store behaves from now on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreMode {
+    /// It does what it is told.
+    #[default]
+    Works,
+    /// The next commit fails, and then it works.
+    FailsOnce,
+    /// The next commit fails as far as anybody is told, and is kept all the same; then it works.
+    FailsOnceButKeeps,
+    /// Everything fails.
+    Fails,
+    /// Nothing is done until another mode is chosen.
+    Stalls,
+}
+
+impl StoreMode {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Works, Self::FailsOnce, Self::FailsOnceButKeeps, Self::Fails, Self::Stalls];
+
+    /// What it is called, here and in its serialised form.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Works => "works",
+            Self::FailsOnce => "fails-once",
+            Self::FailsOnceButKeeps => "fails-once-but-keeps",
+            Self::Fails => "fails",
+            Self::Stalls => "stalls",
+        }
+    }
+}
+
+/// What is stored, and what is being done.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    mode: StoreMode,
+    channels: BTreeMap<String, ChannelRecord>,
+    logs: BTreeMap<String, Log>,
+    jobs: VecDeque<(Time, Job)>,
+}
+
+#[derive(Debug)]
+enum Job {
+    Command(StoreCommand),
+    Read(ReadId, Query),
+}
+
+/// What came of a job.
+#[derive(Debug)]
+pub(super) enum Done {
+    Outcome(StoreOutcome),
+    Page(ReadId, Page),
+    /// The channel's messages below this id are gone.
+    Trimmed(String, u64),
+}
+
+/// A channel's messages. Its last id outlives them.
+#[derive(Debug, Default)]
+struct Log {
+    messages: VecDeque<StoredMessage>,
+    bytes: usize,
+    last_id: u64,
+    last_timestamp: Timestamp,
+}
+
+impl Store {
+    pub(super) const fn mode(&self) -> StoreMode {
+        self.mode
+    }
+
+    /// Behaves in this way from now on. What waited is done at once, or fails, if it no longer stalls.
+    pub(super) fn set_mode(&mut self, now: Time, mode: StoreMode) {
+        if self.mode == StoreMode::Stalls {
+            self.jobs.iter_mut().for_each(|(at, _)| *at = now.max(*at));
+        }
+        self.mode = mode;
+    }
+
+    /// How many jobs wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.jobs.len()
+    }
+
+    pub(super) fn channels(&self) -> usize {
+        self.channels.len()
+    }
+
+    pub(super) fn messages(&self) -> usize {
+        self.logs.values().map(|log| log.messages.len()).sum()
+    }
+
+    /// Carries this out at `at`.
+    pub(super) fn store(&mut self, at: Time, command: StoreCommand) {
+        self.jobs.push_back((at, Job::Command(command)));
+    }
+
+    /// Reads this at `at`.
+    pub(super) fn read(&mut self, at: Time, read: ReadId, query: Query) {
+        self.jobs.push_back((at, Job::Read(read, query)));
+    }
+
+    /// When the next job will be done, if one will.
+    pub(super) fn next_done(&self) -> Option<Time> {
+        if self.mode == StoreMode::Stalls { None } else { self.jobs.iter().map(|(at, _)| *at).min() }
+    }
+
+    /// Does a job that is due, and says what came of it.
+    pub(super) fn take_done(&mut self, now: Time) -> Vec<Done> {
+        if self.mode == StoreMode::Stalls {
+            return Vec::new();
+        }
+        let due = self.jobs.iter().position(|(at, _)| *at <= now);
+        match due.and_then(|index| self.jobs.remove(index)) {
+            None => Vec::new(),
+            Some((_, Job::Command(command))) => self.carry_out(&command),
+            Some((_, Job::Read(read, query))) => {
+                let page = (self.mode != StoreMode::Fails).then(|| self.find(&query));
+                vec![Done::Page(read, page)]
+            }
+        }
+    }
+
+    fn carry_out(&mut self, command: &StoreCommand) -> Vec<Done> {
+        let mut done = Vec::new();
+        let outcome = match command {
+            StoreCommand::Load if self.mode == StoreMode::Fails => StoreOutcome::Failed,
+            StoreCommand::Load => StoreOutcome::Loaded(self.snapshot()),
+            StoreCommand::Commit(writes) => {
+                let mode = self.mode;
+                if matches!(mode, StoreMode::Works | StoreMode::FailsOnceButKeeps) {
+                    done.extend(writes.iter().filter_map(|write| self.keep(write)));
+                }
+                if matches!(mode, StoreMode::FailsOnce | StoreMode::FailsOnceButKeeps) {
+                    self.mode = StoreMode::Works;
+                }
+                if mode == StoreMode::Works { StoreOutcome::Committed } else { StoreOutcome::Failed }
+            }
+        };
+        done.insert(0, Done::Outcome(outcome));
+        done
+    }
+
+    fn keep(&mut self, write: &Write) -> Option<Done> {
+        match write {
+            Write::PutChannel(record) => {
+                self.channels.insert(record.channel.channel_name.clone(), record.clone());
+                None
+            }
+            Write::RemoveChannel(name) => {
+                self.channels.remove(name);
+                None
+            }
+            Write::Append(message) => {
+                let name = &message.channel_name;
+                let log = self.logs.entry(name.clone()).or_default();
+                log.append(message.clone());
+                log.trim().then(|| Done::Trimmed(name.clone(), log.first_id()))
+            }
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let log = |(name, log): (&String, &Log)| ChannelLog {
+            channel_name: name.clone(),
+            last_id: log.last_id,
+            first_id: log.first_id(),
+            last_timestamp: log.last_timestamp,
+        };
+        Snapshot { channels: self.channels.values().cloned().collect(), logs: self.logs.iter().map(log).collect() }
+    }
+
+    fn find(&self, query: &Query) -> Vec<StoredMessage> {
+        let Some(log) = self.logs.get(&query.channel_name) else { return Vec::new() };
+        let mut bytes = 0;
+        let enough = |message: &&StoredMessage| {
+            let more = bytes < query.max_bytes;
+            bytes += size(message);
+            more
+        };
+        match query.range {
+            HistoryRange::After(id) => {
+                let after = log.messages.iter().filter(|message| message.id > id);
+                after.take(query.limit).take_while(enough).cloned().collect()
+            }
+            HistoryRange::Last | HistoryRange::Before(_) => {
+                let end = if let HistoryRange::Before(id) = query.range { id } else { u64::MAX };
+                let before = log.messages.iter().rev().filter(|message| message.id < end);
+                let mut found: Vec<_> = before.take(query.limit).take_while(enough).cloned().collect();
+                found.reverse();
+                found
+            }
+        }
+    }
+}
+
+impl Log {
+    fn append(&mut self, message: StoredMessage) {
+        (self.last_id, self.last_timestamp) = (message.id, message.timestamp);
+        self.bytes += size(&message);
+        self.messages.push_back(message);
+    }
+
+    /// Drops the oldest messages above the bound, and says whether there were any.
+    fn trim(&mut self) -> bool {
+        let before = self.messages.len();
+        while self.messages.len() > MOST_MESSAGES || self.bytes > MOST_BYTES && self.messages.len() > 1 {
+            let Some(oldest) = self.messages.pop_front() else { break };
+            self.bytes -= size(&oldest);
+        }
+        self.messages.len() < before
+    }
+
+    fn first_id(&self) -> u64 {
+        self.messages.front().map_or(self.last_id + 1, |message| message.id)
+    }
+}
+
+fn size(message: &StoredMessage) -> usize {
+    message.username.len() + message.message_content.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_channel_keeps_so_many_messages_and_its_last_id() {
+        let mut store = Store::default();
+        let append = |id, content: &str| {
+            let (username, message_content) = ("a".into(), content.into());
+            let timestamp = Timestamp::default();
+            Write::Append(StoredMessage { channel_name: "general".into(), id, username, message_content, timestamp })
+        };
+        let all = (1..=MOST_MESSAGES as u64 + 50).map(|id| append(id, "x")).collect();
+        store.store(Time::default(), StoreCommand::Commit(Arc::new(all)));
+        let done = store.take_done(Time::default());
+        assert!(matches!(done.first(), Some(Done::Outcome(StoreOutcome::Committed))));
+        assert!(matches!(done.last(), Some(Done::Trimmed(name, 51)) if name == "general"), "{:?}", done.last());
+        assert_eq!(store.messages(), MOST_MESSAGES);
+
+        // Bytes count as well, and the newest stays whatever it is.
+        let large = append(MOST_MESSAGES as u64 + 51, &"x".repeat(MOST_BYTES + 1));
+        store.store(Time::default(), StoreCommand::Commit(Arc::new(vec![large])));
+        store.take_done(Time::default());
+        let [log] = <[ChannelLog; 1]>::try_from(store.snapshot().logs).unwrap();
+        assert_eq!((store.messages(), log.first_id, log.last_id), (1, 10_051, 10_051));
+    }
+
+    #[test]
+    fn a_page_is_what_was_asked_for() {
+        let mut store = Store::default();
+        let message = |id| StoredMessage {
+            channel_name: "general".into(),
+            id,
+            username: "a".into(),
+            message_content: "b".into(),
+            timestamp: Timestamp::default(),
+        };
+        store.carry_out(&StoreCommand::Commit(Arc::new((1..=9).map(|id| Write::Append(message(id))).collect())));
+        let ids = |range, limit, max_bytes| {
+            let query = Query { channel_name: "general".into(), range, limit, max_bytes };
+            store.find(&query).iter().map(|message| message.id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(HistoryRange::Last, 2, 100), [8, 9]);
+        assert_eq!(ids(HistoryRange::After(7), 5, 100), [8, 9]);
+        assert_eq!(ids(HistoryRange::After(2), 2, 100), [3, 4]);
+        assert_eq!(ids(HistoryRange::Before(4), 2, 100), [2, 3]);
+        // It stops after the message that makes it enough.
+        assert_eq!(ids(HistoryRange::After(0), 9, 3), [1, 2]);
+        assert_eq!(ids(HistoryRange::Before(9), 9, 1), [8]);
+    }
+}

@@ -1,0 +1,356 @@
+-- Chanwire in Wireshark and tshark: frames put together across TCP segments, and fields to filter by.
+--
+--   tshark -X lua_script:chanwire.lua -r capture.pcapng -Y 'chanwire.error == "Invalid payload"'
+--
+-- Or copy it into the folder of personal Lua plugins (Help, About Wireshark, Folders). It takes TCP port 22236 and what
+-- looks like the protocol on any other; more ports can be named in the preferences.
+--
+-- It finds frames by the rules of PROTOCOL.md. What a server would refuse for what a payload says is not told here:
+-- `chanwire decode` tells that of the same capture.
+
+local proto = Proto("chanwire", "Chanwire")
+
+local f = {
+  command = ProtoField.string("chanwire.command", "Command"),
+  status = ProtoField.string("chanwire.status", "Status"),
+  push = ProtoField.bool("chanwire.push", "Push"),
+  error = ProtoField.string("chanwire.error", "Error"),
+  details = ProtoField.string("chanwire.details", "Details"),
+  channel = ProtoField.string("chanwire.channel", "Channel"),
+  username = ProtoField.string("chanwire.username", "Username"),
+  message = ProtoField.string("chanwire.message", "Message"),
+  timestamp = ProtoField.string("chanwire.timestamp", "Timestamp"),
+  address = ProtoField.string("chanwire.address", "Peer server IP"),
+  port = ProtoField.string("chanwire.port", "Peer server port"),
+  id = ProtoField.string("chanwire.id", "Id"),
+  payload = ProtoField.string("chanwire.payload", "Payload"),
+  skipped = ProtoField.bytes("chanwire.skipped", "Skipped"),
+  length = ProtoField.uint32("chanwire.length", "Length", base.DEC),
+}
+proto.fields = f
+
+local fault = ProtoExpert.new("chanwire.fault", "Fault", expert.group.MALFORMED, expert.severity.ERROR)
+local refused = ProtoExpert.new("chanwire.refused", "Error answer", expert.group.RESPONSE_CODE, expert.severity.WARN)
+proto.experts = { fault, refused }
+
+proto.prefs.ports = Pref.range("TCP ports", "22236", "Ports of servers", 65535)
+
+local stream_of = Field.new("tcp.stream")
+
+-- Whether a payload follows.
+local COMMANDS = {
+  LIST = false, HOST = true, MESSAGE = true, UNHOST = true, JOIN = true, LEAVE = true, HISTORY = true,
+}
+local STATUSES = { OK = true, REQUEST_ERROR = true, SERVER_ERROR = true }
+
+-- Members of payloads that have a field, wherever they stand.
+local MEMBERS = {
+  channel_name = f.channel, username = f.username, message_content = f.message, timestamp = f.timestamp,
+  peer_server_ip = f.address, peer_server_port = f.port, id = f.id, error = f.error, details = f.details,
+}
+
+local MAX_HEAD, MAX_DEPTH, MAX_REQUEST = 32, 64, 65536
+local LF, CR, SPACE, TAB, QUOTE, BACKSLASH = 10, 13, 32, 9, 34, 92
+local OPENS = { [123] = 125, [91] = 93 }
+
+-- By stream: the server's port, and by its direction the frame after which a fault has ended it.
+local servers, closed = {}, {}
+
+function proto.init()
+  servers, closed = {}, {}
+end
+
+local function is_space(byte)
+  return byte == SPACE or byte == TAB or byte == CR or byte == LF
+end
+
+local function after_space(bytes, at)
+  while at < bytes:len() and is_space(bytes:byte(at + 1)) do at = at + 1 end
+  return at
+end
+
+-- Where the object or array that starts here ends: its end, or nil and what is wrong, or nil where more is to come.
+local function after_value(bytes, at, most)
+  local stack, depth, quoted, start = {}, 0, false, at
+  while true do
+    -- Nothing between two of these can matter.
+    local found = bytes:find(quoted and '["\\]' or '["%[%]{}]', at + 1)
+    if most and (found or bytes:len() + 1) - 1 - start >= most then return nil, "The payload is too large" end
+    if not found then return nil end
+    local byte = bytes:byte(found)
+    at = found
+    if byte == BACKSLASH then
+      at = at + 1
+    elseif byte == QUOTE then
+      quoted = not quoted
+    elseif OPENS[byte] then
+      depth = depth + 1
+      if depth > MAX_DEPTH then return nil, "The payload nests deeper than 64" end
+      stack[depth] = OPENS[byte]
+    else
+      if stack[depth] ~= byte then return nil, "The payload's brackets do not match" end
+      depth = depth - 1
+      if depth == 0 then return at end
+    end
+  end
+end
+
+local function utf8_of(code)
+  if code < 0x80 then return string.char(code) end
+  if code < 0x800 then return string.char(0xc0 + math.floor(code / 0x40), 0x80 + code % 0x40) end
+  if code < 0x10000 then
+    return string.char(0xe0 + math.floor(code / 0x1000), 0x80 + math.floor(code / 0x40) % 0x40, 0x80 + code % 0x40)
+  end
+  return string.char(
+    0xf0 + math.floor(code / 0x40000),
+    0x80 + math.floor(code / 0x1000) % 0x40,
+    0x80 + math.floor(code / 0x40) % 0x40,
+    0x80 + code % 0x40
+  )
+end
+
+local ESCAPES = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
+
+-- What a string says, without its quotes.
+local function decoded(text)
+  text = text:gsub("\\u([dD][89abAB]%x%x)\\u([dD][c-fC-F]%x%x)", function(high, low)
+    return utf8_of(0x10000 + (tonumber(high, 16) - 0xd800) * 0x400 + tonumber(low, 16) - 0xdc00)
+  end)
+  return (text:gsub("\\(u?)(%x?%x?%x?%x?)(.?)", function(unicode, digits, rest)
+    if unicode == "u" and #digits == 4 then return utf8_of(tonumber(digits, 16)) .. rest end
+    local said = unicode .. digits .. rest
+    return (ESCAPES[said:sub(1, 1)] or said:sub(1, 1)) .. said:sub(2)
+  end))
+end
+
+-- Where the string that starts with a quote here ends.
+local function after_string(text, at)
+  at = at + 1
+  while at <= #text do
+    local byte = text:byte(at)
+    if byte == BACKSLASH then
+      at = at + 1
+    elseif byte == QUOTE then
+      return at + 1
+    end
+    at = at + 1
+  end
+  return at
+end
+
+-- Adds the known members of a payload to the tree; returns what they say, by name.
+local function members(range, tree)
+  local text = range:raw()
+  local found, at = {}, 1
+  while at <= #text do
+    if text:byte(at) == QUOTE then
+      local stop = after_string(text, at)
+      local colon = text:match("^[ \t\r\n]*:[ \t\r\n]*()", stop)
+      local name = colon and decoded(text:sub(at + 1, stop - 2))
+      local field = name and MEMBERS[name]
+      at = colon or stop
+      if field then
+        local value
+        if text:byte(at) == QUOTE then
+          stop = after_string(text, at)
+          value = decoded(text:sub(at + 1, stop - 2))
+        else
+          stop = text:match("^[-+.%w]+()", at) or at
+          value = stop > at and text:sub(at, stop - 1) or nil
+        end
+        if value then
+          tree:add(field, range(at - 1, stop - at), value)
+          found[name] = found[name] or value
+          at = stop
+        end
+      end
+    else
+      at = text:find('"', at, true) or #text + 1
+    end
+  end
+  return found
+end
+
+local function shown(text)
+  if #text > 60 then text = text:sub(1, 57) .. "..." end
+  return (text:gsub("%c", "."))
+end
+
+local function summary(head, found)
+  local parts = { head }
+  if found.error then parts[#parts + 1] = found.error end
+  if found.username then parts[#parts + 1] = found.username .. ":" end
+  if found.message_content then
+    parts[#parts + 1] = found.message_content
+  elseif found.channel_name then
+    parts[#parts + 1] = found.channel_name
+  end
+  return shown(table.concat(parts, " "))
+end
+
+-- One thing at an offset of the bytes: where it ends and how to show it. Nothing where more is to come.
+local function next_item(bytes, at, from_server)
+  local first = bytes:byte(at + 1)
+  if is_space(first) then return { stop = after_space(bytes, at), kind = "space" } end
+  local most = not from_server and MAX_REQUEST or nil
+  if OPENS[first] then
+    local stop, wrong = after_value(bytes, at, most)
+    if wrong then return { stop = bytes:len(), kind = "fault", wrong = wrong, closes = true } end
+    return stop and { stop = stop, kind = "object" }
+  end
+  local stop = at
+  while stop < bytes:len() and stop - at <= MAX_HEAD do
+    local byte = bytes:byte(stop + 1)
+    if not (byte == 95 or byte >= 65 and byte <= 90 or byte >= 97 and byte <= 122) then break end
+    stop = stop + 1
+  end
+  local length = stop - at
+  if length > MAX_HEAD then
+    return { stop = bytes:len(), kind = "fault", wrong = "A command has at most 32 letters", closes = true }
+  end
+  if stop == bytes:len() then return nil end
+  local byte = bytes:byte(stop + 1)
+  local head = length > 0 and bytes:sub(at + 1, at + length) or ""
+  if length > 0 and byte == LF then
+    return { stop = stop + 1, kind = "fault", head = head, wrong = "A command must end with \\r\\n, found a bare \\n" }
+  end
+  if length == 0 or byte ~= CR then
+    return { stop = bytes:len(), kind = "fault", head = head, wrong = "No command ends or begins so", closes = true }
+  end
+  if stop + 1 == bytes:len() then return nil end
+  if bytes:byte(stop + 2) ~= LF then
+    return { stop = stop + 1, kind = "fault", head = head, wrong = "A command must end with \\r\\n, found a bare \\r" }
+  end
+  local item = { stop = stop + 2, kind = "frame", head = head, head_stop = stop }
+  local takes_payload
+  if from_server then
+    takes_payload = STATUSES[head] or head == "MESSAGE" or nil
+  else
+    takes_payload = COMMANDS[head]
+  end
+  if takes_payload == nil then
+    item.kind, item.wrong, item.closes = "fault", "Unknown command", from_server
+    return item
+  end
+  if not takes_payload then return item end
+  local start = after_space(bytes, item.stop)
+  if start == bytes:len() then return nil end
+  if not OPENS[bytes:byte(start + 1)] then
+    return { stop = bytes:len(), kind = "fault", head = head, wrong = "A payload is one JSON object", closes = true }
+  end
+  local value_stop, wrong = after_value(bytes, start, most)
+  if wrong then return { stop = bytes:len(), kind = "fault", head = head, wrong = wrong, closes = true } end
+  if not value_stop then return nil end
+  item.stop, item.payload = value_stop, start
+  return item
+end
+
+-- Adds an item of a buffer to the tree; returns what the info column says of it.
+local function show(buffer, at, item, from_server, tree)
+  local range = buffer(at, item.stop - at)
+  if item.kind == "space" then return nil end
+  local sub = tree:add(proto, range)
+  if item.kind == "object" then
+    sub:set_text("Chanwire, an object that belongs to no frame")
+    sub:add(f.skipped, range)
+    return nil
+  end
+  local head = item.head or ""
+  if item.kind == "fault" then
+    sub:set_text("Chanwire fault: " .. item.wrong)
+    if head ~= "" then sub:add(from_server and f.status or f.command, buffer(at, #head), head) end
+    sub:add_proto_expert_info(fault, item.wrong)
+    return "! " .. shown(head ~= "" and head or item.wrong)
+  end
+  local is_push = from_server and head == "MESSAGE"
+  sub:add((from_server and not is_push) and f.status or f.command, buffer(at, item.head_stop - at), head)
+  if is_push then sub:add(f.push, true):set_generated() end
+  local found = {}
+  if item.payload then
+    local payload = buffer(item.payload, item.stop - item.payload)
+    sub:add(f.payload, payload)
+    found = members(payload, sub)
+  end
+  sub:add(f.length, range:len()):set_generated()
+  local line = summary(head, found)
+  sub:set_text("Chanwire " .. line .. ", " .. range:len() .. " bytes")
+  if head == "REQUEST_ERROR" or head == "SERVER_ERROR" then
+    sub:add_proto_expert_info(refused, found.error or head)
+  end
+  return (is_push and "push " or "") .. line
+end
+
+local function dissect(buffer, pinfo, tree, server_port)
+  local from_server = pinfo.src_port == server_port
+  local stream = stream_of()
+  local key = (stream and tostring(stream.value) or "") .. (from_server and "<" or ">")
+  local bytes = buffer():raw()
+  local at, info = 0, {}
+  pinfo.cols.protocol = "Chanwire"
+  while at < buffer:len() do
+    local ended = closed[key]
+    if ended and (pinfo.number > ended.number or pinfo.number == ended.number and at >= ended.at) then
+      local sub = tree:add(proto, buffer(at), "Chanwire, discarded after the connection's last frame")
+      sub:add(f.skipped, buffer(at))
+      break
+    end
+    local item = next_item(bytes, at, from_server)
+    if not item then
+      -- Whatever is cut goes on in the next segment; if there is none, this is all there is of it.
+      pinfo.desegment_offset = at
+      pinfo.desegment_len = DESEGMENT_ONE_MORE_SEGMENT
+      if #info > 0 then pinfo.cols.info = table.concat(info, ", ") end
+      return
+    end
+    if item.closes then
+      -- To the fault itself the rest of this piece belongs as well.
+      closed[key] = ended or { number = pinfo.number, at = item.stop }
+    end
+    info[#info + 1] = show(buffer, at, item, from_server, tree)
+    at = item.stop
+  end
+  if #info > 0 then pinfo.cols.info = table.concat(info, ", ") end
+end
+
+function proto.dissector(buffer, pinfo, tree)
+  local stream = stream_of()
+  local server = stream and servers[stream.value]
+  if not server then
+    server = pinfo.match_uint
+    if server ~= pinfo.src_port and server ~= pinfo.dst_port then server = pinfo.dst_port end
+  end
+  dissect(buffer, pinfo, tree, server)
+  return buffer:len()
+end
+
+-- On another port: the first word tells, and it tells who is the server.
+local function heuristic(buffer, pinfo, tree)
+  local stream = stream_of()
+  if not stream then return false end
+  if not servers[stream.value] then
+    local text = buffer(0, math.min(buffer:len(), MAX_HEAD + 2)):raw()
+    local word = text:match("^[ \t\r\n]*([A-Z_]+)\r\n")
+    if not word then return false end
+    if STATUSES[word] then
+      servers[stream.value] = pinfo.src_port
+    elseif COMMANDS[word] ~= nil then
+      servers[stream.value] = pinfo.dst_port
+    else
+      return false
+    end
+  end
+  pinfo.conversation = proto
+  dissect(buffer, pinfo, tree, servers[stream.value])
+  return true
+end
+proto:register_heuristic("tcp", heuristic)
+
+local tcp_port = DissectorTable.get("tcp.port")
+local registered = ""
+function proto.prefs_changed()
+  if registered ~= "" then tcp_port:remove(registered, proto) end
+  registered = proto.prefs.ports
+  if registered ~= "" then tcp_port:add(registered, proto) end
+end
+registered = proto.prefs.ports
+tcp_port:add(registered, proto)

@@ -1,0 +1,77 @@
+//! `chanwire tap`
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use chanwire_core::wire::Address;
+use clap::Args;
+
+use super::{
+    Failure, Outcome, filter,
+    serve::{Http, http_host},
+};
+use crate::{
+    logging::{self, LogFormat},
+    tap::{self, Config, Form},
+};
+
+/// Stand between clients and a server, and show every byte that passes
+///
+/// Clients connect to --listen instead of the server and notice nothing: bytes, ends and resets pass unchanged. The
+/// printed URL opens the inspector with what they say; --write records it to a file, also with no page open.
+#[derive(Debug, Args)]
+pub(super) struct Tap {
+    /// Clients connect here
+    #[arg(long, value_name = "ADDR")]
+    listen: SocketAddr,
+
+    /// The server that they reach (HOST:PORT)
+    #[arg(long, value_name = "ADDR")]
+    to: Address,
+
+    /// Serve the inspector's page here, or `off`
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    http: Http,
+
+    /// Another name by which the page may be asked for, beside those of loopback (127.0.0.1, ::1, localhost); may be
+    /// given more than once
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = http_host)]
+    http_host: Vec<String>,
+
+    /// Record to this file: JSON Lines if it ends in .jsonl, packets for Wireshark if it ends in .pcapng
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+
+    /// Record only what passes this filter, such as 'err || cmd == HOST'
+    #[arg(long, value_name = "EXPR", requires = "write")]
+    filter: Option<String>,
+
+    /// What is logged on standard error: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log: String,
+}
+
+impl Tap {
+    pub(super) fn run(self) -> Result<Outcome, Failure> {
+        logging::start(&self.log, LogFormat::Text).map_err(Failure::usage)?;
+        let filter = self.filter.as_deref().map(filter::parse).transpose()?;
+        let write = match self.write {
+            None => None,
+            Some(path) => {
+                let form =
+                    Form::of(&path).map_err(|why| Failure::usage(format!("--write {}: {why}", path.display())))?;
+                Some((path, form))
+            }
+        };
+        let config = Config {
+            listen: self.listen,
+            to: self.to.to_string(),
+            http: self.http.0,
+            http_hosts: self.http_host,
+            write,
+            filter,
+        };
+        let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("cannot start its threads: {error}"))?;
+        runtime.block_on(tap::run(config)).map_err(|error| error.to_string())?;
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,157 @@
+//! What passes, written to a file as it passes.
+
+use std::{
+    fs::File,
+    io::{self, Write as _},
+    path::Path,
+};
+
+use chanwire_inspect::{Capture, Filter, JsonLinesWriter, PcapNg, visible};
+use tokio::sync::watch;
+
+use super::{
+    record::{Record, What},
+    watchers::Watcher,
+};
+
+/// How many bytes may wait to be written.
+pub(super) const QUEUE: usize = 64 << 20;
+
+/// How many bytes are written at a time.
+const BATCH: usize = 1 << 20;
+
+/// What is held of frames that arrive. What is written is not needed any more.
+const HELD: usize = 64 << 20;
+
+/// What the file is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    JsonLines,
+    PcapNg,
+}
+
+impl Form {
+    /// The form that a file's name asks for.
+    ///
+    /// # Errors
+    /// When its ending is neither.
+    pub(crate) fn of(path: &Path) -> Result<Self, String> {
+        match path.extension().and_then(|ending| ending.to_str()) {
+            Some("jsonl" | "ndjson") => Ok(Self::JsonLines),
+            Some("pcapng") => Ok(Self::PcapNg),
+            _ => Err("the file's name must end in .jsonl or .pcapng, which says how it is written".into()),
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Output {
+    JsonLines(JsonLinesWriter),
+    PcapNg(PcapNg),
+}
+
+/// Makes rows of what passes, and writes those that pass the filter.
+#[derive(Debug)]
+pub(super) struct Writer {
+    file: File,
+    output: Output,
+    filter: Option<Filter>,
+    capture: Capture,
+    /// The number of the next row to be written.
+    next: u64,
+    /// The time of the first event, from which the capture counts.
+    origin: Option<f64>,
+}
+
+/// Writes until the watching is to end, and then what is left.
+pub(super) async fn write(watcher: Watcher, mut writer: Writer, mut end: watch::Receiver<bool>) -> io::Result<()> {
+    loop {
+        let last = tokio::select! {
+            biased;
+            () = watcher.wait() => false,
+            _ = end.wait_for(|end| *end) => true,
+        };
+        loop {
+            let records = watcher.take(BATCH);
+            if records.is_empty() {
+                break;
+            }
+            // A file may block, and then nothing else may wait for it.
+            writer = tokio::task::spawn_blocking(move || writer.take(&records).map(|()| writer))
+                .await
+                .map_err(io::Error::other)??;
+        }
+        if last {
+            return tokio::task::spawn_blocking(move || writer.finish()).await.map_err(io::Error::other)?;
+        }
+    }
+}
+
+impl Writer {
+    pub(super) fn create(path: &Path, form: Form, filter: Option<Filter>) -> io::Result<Self> {
+        let output = match form {
+            Form::JsonLines => Output::JsonLines(JsonLinesWriter::new()),
+            Form::PcapNg => Output::PcapNg(PcapNg::new()),
+        };
+        let mut writer =
+            Self { file: File::create(path)?, output, filter, capture: Capture::new(HELD), next: 1, origin: None };
+        writer.flush()?;
+        Ok(writer)
+    }
+
+    fn take(&mut self, records: &[Record]) -> io::Result<()> {
+        for record in records {
+            self.record(record);
+        }
+        self.flush()
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        let open: Vec<u32> = self.capture.connections().collect();
+        for connection in open {
+            self.capture.close(connection, f64::NAN);
+        }
+        self.flush()?;
+        self.file.sync_all()
+    }
+
+    fn record(&mut self, record: &Record) {
+        let Record { connection, time, what } = record;
+        let (connection, time) = (*connection, *time);
+        self.origin.get_or_insert(time);
+        match what {
+            What::Open { client, server } => {
+                let label = format!("{client} to {server}");
+                self.capture.open(connection, &label);
+                self.capture.note(connection, time, "connected", &visible(&label), false);
+            }
+            What::Bytes(direction, bytes) => self.capture.bytes(connection, *direction, time, bytes),
+            What::Gap(direction, gap, text) => self.capture.gap(connection, Some(*direction), time, *gap, text),
+            What::End(direction) => self.capture.end(connection, *direction, time),
+            What::Close { reason, bad } => {
+                self.capture.close(connection, time);
+                self.capture.note(connection, time, "closed", &visible(reason), *bad);
+            }
+        }
+    }
+
+    /// Writes the rows that are complete.
+    fn flush(&mut self) -> io::Result<()> {
+        let origin = self.origin.unwrap_or_default();
+        let mut out = Vec::new();
+        for entry in self.capture.entries(self.next, self.capture.end_number()) {
+            if self.filter.as_ref().is_some_and(|filter| !filter.matches(&entry)) {
+                continue;
+            }
+            match &mut self.output {
+                Output::PcapNg(packets) => packets.row(&self.capture, &entry, origin, false),
+                Output::JsonLines(lines) => lines.row(&self.capture, &entry, false, &mut out),
+            }
+        }
+        self.next = self.capture.end_number();
+        if let Output::PcapNg(packets) = &mut self.output {
+            out = packets.take();
+        }
+        self.file.write_all(&out)
+    }
+}

@@ -1,0 +1,188 @@
+//! A recording proxy: clients connect to it as to the server, and whoever watches sees what they say.
+
+mod cutter;
+mod file;
+mod record;
+mod relay;
+#[cfg(test)]
+mod tests;
+mod watchers;
+
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use chanwire_inspect::Filter;
+use tokio::{
+    net::{TcpListener, lookup_host},
+    sync::{Semaphore, mpsc, watch},
+    task::JoinSet,
+};
+
+pub(crate) use self::{file::Form, watchers::Watchers};
+use crate::{
+    file_limit,
+    http::{self, HttpConfig, Tap, Target, Token},
+    server::{ServeError, Signals, listen, reachable},
+};
+
+/// How many clients are carried at one time; more wait to be accepted.
+const CONNECTIONS: u32 = 8192;
+
+/// How long the last rows may take to be written once the tap stops.
+const LAST_ROWS: Duration = Duration::from_secs(5);
+
+/// What a tap is told.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    /// HOST:PORT.
+    pub(crate) to: String,
+    pub(crate) http: Option<SocketAddr>,
+    pub(crate) http_hosts: Vec<String>,
+    pub(crate) write: Option<(PathBuf, Form)>,
+    pub(crate) filter: Option<Filter>,
+}
+
+/// Why a tap does not run, in words for whoever started it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TapError {
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error("cannot find {to}: {cause}")]
+    To { to: String, cause: io::Error },
+    #[error("--to {to} is the tap's own address {own}: name the server's, and have clients connect to the tap")]
+    Loop { to: String, own: SocketAddr },
+    #[error("cannot write {}: {cause}", path.display())]
+    Write { path: PathBuf, cause: io::Error },
+}
+
+/// Runs a tap until a signal ends it.
+pub(crate) async fn run(config: Config) -> Result<(), TapError> {
+    let system = |what| move |cause| ServeError::System { what, cause };
+    let mut signals = Signals::new().map_err(system("wait for signals"))?;
+    // Each client needs two.
+    let room = file_limit::raise(2 * CONNECTIONS).map_err(system("raise the limit of open files"))? / 2;
+
+    let listener = listen(config.listen).map_err(|cause| ServeError::Listen {
+        address: config.listen,
+        flag: "--listen",
+        cause,
+    })?;
+    let own = listener.local_addr().unwrap_or(config.listen);
+    let to = lookup_host(&config.to).await.map_err(|cause| TapError::To { to: config.to.clone(), cause })?;
+    let to: Vec<SocketAddr> = to.collect();
+    if to.iter().any(|to| http::is_own(own, *to)) {
+        return Err(TapError::Loop { to: config.to, own });
+    }
+
+    let watchers = Watchers::new();
+    let (stop, stopping) = watch::channel(false);
+    let (failed, mut failure) = mpsc::channel(1);
+    let mut parts = JoinSet::new();
+    let page = match config.http {
+        None => None,
+        Some(address) => {
+            let socket = listen(address).map_err(|cause| ServeError::Listen { address, flag: "--http", cause })?;
+            let address = socket.local_addr().unwrap_or(address);
+            let token = Token::generate().map_err(|error| ServeError::Http(io::Error::other(error.to_string())))?;
+            let mut hosts = config.http_hosts;
+            if !address.ip().is_unspecified() {
+                hosts.push(address.to_string());
+            }
+            let targets = to
+                .first()
+                .map(|address| Target { id: "0".into(), address: *address, channel: None })
+                .into_iter()
+                .collect();
+            let tap = Tap { listen: own, to: config.to.clone(), watchers: watchers.clone() };
+            let http = HttpConfig { hosts, targets, tap: Some(tap) };
+            let (url, failed) = (format!("http://{}/#token={token}", reachable(address)), failed.clone());
+            parts.spawn(async move {
+                if let Err(error) = http::serve(socket, http, token, stopping).await {
+                    let _ = failed.send(TapError::Serve(ServeError::Http(error))).await;
+                }
+            });
+            Some(url)
+        }
+    };
+    let writer = match config.write {
+        None => None,
+        Some((path, form)) => {
+            let file = file::Writer::create(&path, form, config.filter)
+                .map_err(|cause| TapError::Write { path: path.clone(), cause })?;
+            let watcher = watchers.watch(file::QUEUE);
+            let (end, ended) = watch::channel(false);
+            let said = path.clone();
+            let task = tokio::spawn(async move {
+                if let Err(cause) = file::write(watcher, file, ended).await {
+                    let _ = failed.send(TapError::Write { path, cause }).await;
+                }
+            });
+            Some((said, end, task))
+        }
+    };
+    banner(own, &config.to, writer.as_ref().map(|(path, ..)| path), page.as_deref());
+
+    let result = tokio::select! {
+        name = signals.next() => {
+            tracing::info!("{name}: stopping");
+            Ok(())
+        }
+        Some(error) = failure.recv() => Err(error),
+        () = accept(&listener, &config.to, &watchers, room) => Ok(()),
+    };
+    tokio::spawn(async move {
+        signals.next().await;
+        std::process::exit(1);
+    });
+    let _ = stop.send(true);
+    if let Some((path, end, task)) = writer {
+        let _ = end.send(true);
+        if tokio::time::timeout(LAST_ROWS, task).await.is_err() {
+            tracing::warn!("{} is not complete: it took too long to write", path.display());
+        }
+    }
+    while parts.join_next().await.is_some() {}
+    result
+}
+
+async fn accept(listener: &TcpListener, to: &str, watchers: &Watchers, room: u32) {
+    let room = Arc::new(Semaphore::new(usize::try_from(room).unwrap_or(Semaphore::MAX_PERMITS)));
+    // The semaphore is never closed, so this loop ends only with its task.
+    while let Ok(permit) = room.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((client, peer)) => {
+                let (to, watchers) = (to.to_owned(), watchers.clone());
+                tokio::spawn(async move {
+                    relay::relay(client, peer, &to, &watchers).await;
+                    drop(permit);
+                });
+            }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection; trying again in 100 ms");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Tells once, on standard output, where everything is.
+fn banner(own: SocketAddr, to: &str, file: Option<&PathBuf>, page: Option<&str>) {
+    let mut text = format!("chanwire {}\n", env!("CARGO_PKG_VERSION"));
+    text += &format!("listening on {own}\npassing on to {to}\n");
+    if let Some(file) = file {
+        text += &format!("writing {}\n", file.display());
+    }
+    if let Some(page) = page {
+        text += &format!("inspector at {page}\n");
+    }
+    let mut out = io::stdout().lock();
+    // Somebody who closed the output does not want to be told.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

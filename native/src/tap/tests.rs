@@ -1,0 +1,349 @@
+//! The tap over real sockets: what clients get, and what watchers get.
+
+use std::{future::Future, net::SocketAddr, time::Duration};
+
+use chanwire_inspect::{Capture, Direction, RowKind};
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use super::{
+    record::{Record, What},
+    relay::relay,
+    watchers::{Watcher, Watchers},
+};
+
+/// Ends a test that would hang; no test passes because of it.
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(60), future).await.expect("the test hangs")
+}
+
+/// A tap before a server that the test plays.
+struct Bench {
+    watchers: Watchers,
+    address: SocketAddr,
+    server: TcpListener,
+    _accepting: JoinHandle<()>,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = server.local_addr().unwrap().to_string();
+        let (watchers, address, accepting) = tap(to).await;
+        Self { watchers, address, server, _accepting: accepting }
+    }
+
+    /// A client, and the server's end of its connection.
+    async fn pair(&self) -> (TcpStream, TcpStream) {
+        let client = TcpStream::connect(self.address).await.unwrap();
+        let (server, _) = within(self.server.accept()).await.unwrap();
+        (client, server)
+    }
+}
+
+async fn tap(to: String) -> (Watchers, SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let watchers = Watchers::new();
+    let watching = watchers.clone();
+    let accepting = tokio::spawn(async move {
+        while let Ok((client, peer)) = listener.accept().await {
+            let (to, watchers) = (to.clone(), watching.clone());
+            tokio::spawn(async move { relay(client, peer, &to, &watchers).await });
+        }
+    });
+    (watchers, address, accepting)
+}
+
+/// Everything that a watcher is told until a connection is over.
+async fn until_closed(watcher: &Watcher) -> Vec<Record> {
+    let mut all: Vec<Record> = Vec::new();
+    while !all.iter().any(|record| matches!(record.what, What::Close { .. })) {
+        within(watcher.wait()).await;
+        loop {
+            let records = watcher.take(1 << 20);
+            if records.is_empty() {
+                break;
+            }
+            all.extend(records);
+        }
+    }
+    all
+}
+
+fn stream(records: &[Record], direction: Direction) -> Vec<u8> {
+    let bytes = records.iter().filter_map(|record| match &record.what {
+        What::Bytes(way, bytes) if *way == direction => Some(bytes.to_vec()),
+        _ => None,
+    });
+    bytes.flatten().collect()
+}
+
+fn reset(stream: &TcpStream) {
+    SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+async fn is_reset(stream: &mut TcpStream) -> bool {
+    let mut rest = Vec::new();
+    matches!(within(stream.read_to_end(&mut rest)).await, Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset)
+}
+
+#[tokio::test]
+async fn bytes_pass_unchanged_and_are_told_with_requests_before_answers() {
+    let bench = Bench::new().await;
+    let watcher = bench.watchers.watch(1 << 20);
+    let (mut client, mut server) = bench.pair().await;
+    let mut buffer = [0; 64];
+    // No protocol at all, and then some.
+    for (said, answered) in [(&b"\0\xff{{]"[..], &b"\r\r\n"[..]), (b"LIST\r\n", b"OK\r\n{}")] {
+        client.write_all(said).await.unwrap();
+        within(server.read_exact(&mut buffer[..said.len()])).await.unwrap();
+        assert_eq!(&buffer[..said.len()], said);
+        server.write_all(answered).await.unwrap();
+        within(client.read_exact(&mut buffer[..answered.len()])).await.unwrap();
+        assert_eq!(&buffer[..answered.len()], answered);
+    }
+    drop((client, server));
+    let told = until_closed(&watcher).await;
+    let ways: Vec<Direction> =
+        told.iter().filter_map(|record| if let What::Bytes(way, _) = record.what { Some(way) } else { None }).collect();
+    assert_eq!(ways, [Direction::Out, Direction::In, Direction::Out, Direction::In]);
+    assert_eq!(stream(&told, Direction::Out), b"\0\xff{{]LIST\r\n");
+    assert_eq!(stream(&told, Direction::In), b"\r\r\nOK\r\n{}");
+}
+
+#[tokio::test]
+async fn a_half_close_passes_and_the_other_half_goes_on() {
+    let bench = Bench::new().await;
+    let watcher = bench.watchers.watch(1 << 20);
+    let (mut client, mut server) = bench.pair().await;
+    client.write_all(b"LIST\r\n").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut asked = Vec::new();
+    within(server.read_to_end(&mut asked)).await.unwrap();
+    assert_eq!(asked, b"LIST\r\n");
+    server.write_all(b"OK\r\n{}").await.unwrap();
+    drop(server);
+    let mut answered = Vec::new();
+    within(client.read_to_end(&mut answered)).await.unwrap();
+    assert_eq!(answered, b"OK\r\n{}");
+    let told = until_closed(&watcher).await;
+    let ends: Vec<&What> = told.iter().map(|record| &record.what).filter(|what| matches!(what, What::End(_))).collect();
+    assert_eq!(ends, [&What::End(Direction::Out), &What::End(Direction::In)]);
+    assert_eq!(told.last().unwrap().what, What::Close { reason: "closed".into(), bad: false });
+}
+
+#[tokio::test]
+async fn a_reset_passes_either_way() {
+    for by_client in [true, false] {
+        let bench = Bench::new().await;
+        let watcher = bench.watchers.watch(1 << 20);
+        let (mut client, mut server) = bench.pair().await;
+        // Both ends know of each other.
+        client.write_all(b"x").await.unwrap();
+        within(server.read_u8()).await.unwrap();
+        let (gone, mut left) = if by_client { (client, server) } else { (server, client) };
+        reset(&gone);
+        drop(gone);
+        assert!(is_reset(&mut left).await, "by client: {by_client}");
+        let told = until_closed(&watcher).await;
+        let reason = if by_client { "reset by the client" } else { "reset by the server" };
+        assert_eq!(told.last().unwrap().what, What::Close { reason: reason.into(), bad: true });
+    }
+}
+
+#[tokio::test]
+async fn a_reset_passes_also_after_a_half_close() {
+    let bench = Bench::new().await;
+    let (mut client, mut server) = bench.pair().await;
+    client.shutdown().await.unwrap();
+    let mut nothing = Vec::new();
+    within(server.read_to_end(&mut nothing)).await.unwrap();
+    reset(&client);
+    drop(client);
+    // The server reads nothing more; it is told by the error of its socket.
+    let failed = within(server.ready(tokio::io::Interest::ERROR)).await;
+    assert!(failed.is_ok());
+    assert!(server.write_all(b"x").await.is_err() || server.write_all(b"x").await.is_err());
+}
+
+#[tokio::test]
+async fn what_the_server_said_before_it_reset_arrives() {
+    let bench = Bench::new().await;
+    let (mut client, mut server) = bench.pair().await;
+    // It leaves something unread, so that its closing is a reset that overtakes nothing on its own connection.
+    client.write_all(b"unread").await.unwrap();
+    server.readable().await.unwrap();
+    server.write_all(b"REQUEST_ERROR\r\n{}").await.unwrap();
+    let mut said = [0; 17];
+    within(client.read_exact(&mut said)).await.unwrap();
+    assert_eq!(&said, b"REQUEST_ERROR\r\n{}");
+    drop(server);
+    assert!(is_reset(&mut client).await);
+}
+
+#[tokio::test]
+async fn where_the_server_refuses_the_client_is_reset_and_the_watcher_knows_why() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (watchers, address, _accepting) = tap(closed.to_string()).await;
+    let watcher = watchers.watch(1 << 20);
+    // The refusal may come so soon that connecting fails already, as it would without the tap.
+    if let Ok(mut client) = TcpStream::connect(address).await {
+        assert!(is_reset(&mut client).await);
+    }
+    let told = until_closed(&watcher).await;
+    assert!(matches!(&told[0].what, What::Open { server, .. } if *server == closed.to_string()));
+    assert!(
+        matches!(&told[1].what, What::Close { reason, bad: true } if reason.contains("cannot be reached") && reason.contains("refused"))
+    );
+}
+
+/// Requests of 100 bytes or so, each answered; returns how many.
+async fn busy(client: &mut TcpStream, server: &mut TcpStream, rounds: usize) {
+    let request = format!("MESSAGE\r\n{{\"username\": \"u\", \"message_content\": \"{}\"}}", "x".repeat(100));
+    let answer = "OK\r\n{\"status\": \"delivered\", \"timestamp\": \"2023-11-02T15:04:32Z\"}";
+    let (many, back) = (request.repeat(100), answer.repeat(100));
+    let (mut asked, mut answered) = (vec![0; many.len()], vec![0; back.len()]);
+    for _ in 0..rounds {
+        client.write_all(many.as_bytes()).await.unwrap();
+        within(server.read_exact(&mut asked)).await.unwrap();
+        assert_eq!(asked, many.as_bytes());
+        server.write_all(back.as_bytes()).await.unwrap();
+        within(client.read_exact(&mut answered)).await.unwrap();
+        assert_eq!(answered, back.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn a_watcher_that_is_stuck_loses_whole_frames_that_are_counted_and_slows_nobody() {
+    let bench = Bench::new().await;
+    let watcher = bench.watchers.watch(256 << 10);
+    let (mut client, mut server) = bench.pair().await;
+    // It takes nothing while fifty times its queue passes.
+    busy(&mut client, &mut server, 500).await;
+    assert!(watcher.waiting() < (256 << 10) + (128 << 10), "{} bytes wait", watcher.waiting());
+    // It looks again, and everything from then on arrives.
+    let mut told = Vec::new();
+    loop {
+        let records = watcher.take(64 << 10);
+        if records.is_empty() {
+            break;
+        }
+        told.extend(records);
+    }
+    busy(&mut client, &mut server, 1).await;
+    drop((client, server));
+    told.extend(until_closed(&watcher).await);
+
+    let mut capture = Capture::new(64 << 20);
+    let mut missing = [0; 2];
+    for Record { connection, time, what } in &told {
+        match what {
+            What::Open { client, .. } => capture.open(*connection, client),
+            What::Bytes(direction, bytes) => capture.bytes(*connection, *direction, *time, bytes),
+            What::Gap(direction, gap, text) => {
+                missing[usize::from(*direction == Direction::In)] += gap.frames.unwrap();
+                assert!(text.contains("dropped here by the tap"), "{text}");
+                capture.gap(*connection, Some(*direction), *time, *gap, text);
+            }
+            What::End(direction) => capture.end(*connection, *direction, *time),
+            What::Close { .. } => capture.close(*connection, *time),
+        }
+    }
+    // Every frame was seen or counted, and none was seen in part.
+    let seen = |way| {
+        let rows = capture.entries(capture.first(), capture.end_number());
+        rows.filter(|entry| entry.kind() == RowKind::Frame && entry.direction() == way).count() as u64
+    };
+    assert!(missing[0] > 0 && missing[1] > 0);
+    assert_eq!((seen(Direction::Out) + missing[0], seen(Direction::In) + missing[1]), (50_100, 50_100));
+    let faults = capture.entries(capture.first(), capture.end_number()).filter(|entry| entry.kind() == RowKind::Fault);
+    assert_eq!(faults.count(), 0);
+    // And the last answers belong to the last requests.
+    let last = capture.entries(capture.end_number() - 50, capture.end_number());
+    assert!(last.filter(|entry| entry.kind() == RowKind::Frame).all(|entry| entry.pair().is_some()));
+}
+
+#[tokio::test]
+async fn a_watcher_may_come_at_any_time_and_begins_at_a_frame() {
+    let bench = Bench::new().await;
+    let (mut client, mut server) = bench.pair().await;
+    client.write_all(b"LIST\r\nHOST\r\n{\"cha").await.unwrap();
+    let mut asked = [0; 17];
+    within(server.read_exact(&mut asked)).await.unwrap();
+    let watcher = bench.watchers.watch(1 << 20);
+    client.write_all(b"\":1}LIST\r\n").await.unwrap();
+    within(server.read_exact(&mut asked[..10])).await.unwrap();
+    server.write_all(b"OK\r\n{}OK\r\n{}OK\r\n{}").await.unwrap();
+    within(client.read_exact(&mut asked[..12])).await.unwrap();
+    drop((client, server));
+    let told = until_closed(&watcher).await;
+    assert!(matches!(told[0].what, What::Open { .. }));
+    let gap = told.iter().find_map(|record| match &record.what {
+        What::Gap(Direction::Out, gap, _) => Some(*gap),
+        _ => None,
+    });
+    // The LIST that waited for its answer, and the HOST that was half there.
+    assert_eq!(gap.and_then(|gap| gap.paired), Some(2));
+    assert_eq!(stream(&told, Direction::Out), b"LIST\r\n");
+    assert_eq!(stream(&told, Direction::In), b"OK\r\n{}OK\r\n{}OK\r\n{}");
+}
+
+#[tokio::test]
+async fn connections_that_found_no_room_are_counted() {
+    let bench = Bench::new().await;
+    let watcher = bench.watchers.watch(2048);
+    for _ in 0..40 {
+        let pair = bench.pair().await;
+        drop(pair);
+    }
+    // The tap has seen the end of all of them before it sees another.
+    let mut told = Vec::new();
+    while !told.iter().any(|record: &Record| matches!(&record.what, What::Gap(_, _, text) if text.contains("unseen"))) {
+        loop {
+            let records = watcher.take(1 << 20);
+            if records.is_empty() {
+                break;
+            }
+            told.extend(records);
+        }
+        let pair = bench.pair().await;
+        drop(pair);
+        tokio::task::yield_now().await;
+    }
+    let opened = told.iter().filter(|record| matches!(record.what, What::Open { .. })).count();
+    assert!(opened < 40, "{opened}");
+}
+
+#[tokio::test]
+async fn a_hundred_megabytes_pass_with_a_watcher_that_never_looks() {
+    let bench = Bench::new().await;
+    let watcher = bench.watchers.watch(1 << 20);
+    let (mut client, mut server) = bench.pair().await;
+    let piece: Vec<u8> = (0..1 << 20).map(|index| (index % 251) as u8).collect();
+    let sent = piece.clone();
+    let sending = tokio::spawn(async move {
+        for _ in 0..100 {
+            client.write_all(&sent).await.unwrap();
+        }
+        client.shutdown().await.unwrap();
+        client
+    });
+    let mut received = vec![0; 1 << 20];
+    for _ in 0..100 {
+        within(server.read_exact(&mut received)).await.unwrap();
+        assert!(received == piece, "bytes were changed");
+    }
+    assert_eq!(within(server.read(&mut received)).await.unwrap(), 0);
+    drop((within(sending).await.unwrap(), server));
+    assert!(watcher.waiting() < 2 << 20);
+    let told = until_closed(&watcher).await;
+    let missed: u64 =
+        told.iter().map(|record| if let What::Gap(_, gap, _) = &record.what { gap.bytes } else { 0 }).sum();
+    assert_eq!(missed + stream(&told, Direction::Out).len() as u64, 100 << 20);
+}

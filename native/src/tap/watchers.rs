@@ -1,0 +1,387 @@
+//! Who watches, and what each of them gets.
+//!
+//! Telling a watcher never waits. Each has a queue of bounded size; when that is full, whole frames are left out for
+//! this watcher alone, counted, and a gap says so where the stream goes on.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use axum::body::Bytes;
+use chanwire_inspect::{Direction, Gap};
+use tokio::sync::Notify;
+
+use super::{
+    cutter::Cut,
+    record::{Record, What},
+};
+
+/// The connections of a tap and everybody who watches them.
+#[derive(Clone, Debug)]
+pub(crate) struct Watchers {
+    state: Arc<Mutex<State>>,
+    started: Instant,
+    /// Milliseconds since 1970 at the start.
+    epoch: f64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next_connection: u32,
+    next_watcher: u64,
+    connections: BTreeMap<u32, Live>,
+    watchers: BTreeMap<u64, Queue>,
+}
+
+/// A connection that is open.
+#[derive(Debug)]
+struct Live {
+    client: String,
+    server: String,
+    /// Whether bytes have passed.
+    begun: Both<bool>,
+    ended: Both<bool>,
+    /// Whether the direction is between two frames.
+    between: Both<bool>,
+    /// Requests that are not answered yet.
+    open: i64,
+}
+
+/// One of something for each direction.
+#[derive(Clone, Copy, Debug, Default)]
+struct Both<T> {
+    out: T,
+    back: T,
+}
+
+impl<T> Both<T> {
+    const fn of(&self, direction: Direction) -> &T {
+        match direction {
+            Direction::Out => &self.out,
+            Direction::In => &self.back,
+        }
+    }
+
+    const fn of_mut(&mut self, direction: Direction) -> &mut T {
+        match direction {
+            Direction::Out => &mut self.out,
+            Direction::In => &mut self.back,
+        }
+    }
+}
+
+const DIRECTIONS: [Direction; 2] = [Direction::Out, Direction::In];
+
+/// What waits for one watcher.
+#[derive(Debug)]
+struct Queue {
+    limit: usize,
+    records: VecDeque<Record>,
+    weight: usize,
+    /// What it knows of each connection; none of one whose beginning found no room.
+    known: BTreeMap<u32, Both<Flow>>,
+    /// Connections that came and went without a word to this watcher.
+    unseen: u64,
+    /// Some of it is missing and was not said yet.
+    is_behind: bool,
+    notify: Arc<Notify>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+enum Flow {
+    /// It gets everything.
+    #[default]
+    Passing,
+    /// It has missed so much.
+    Missing { bytes: u64, frames: u64, paired: u64, why: &'static str },
+}
+
+const QUEUE_FULL: &str = "queue full";
+const LATE: &str = "before the watcher came";
+
+/// A watcher's end of its queue. Dropping it ends the watching.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    number: u64,
+    all: Watchers,
+    notify: Arc<Notify>,
+}
+
+impl Watchers {
+    pub(crate) fn new() -> Self {
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1000.0;
+        Self { state: Arc::default(), started: Instant::now(), epoch }
+    }
+
+    /// Milliseconds since 1970 that never go back.
+    pub(super) fn now(&self) -> f64 {
+        self.epoch + self.started.elapsed().as_secs_f64() * 1000.0
+    }
+
+    /// Begins to watch: everything that passes from now on, each connection from the next frame on.
+    pub(crate) fn watch(&self, limit: usize) -> Watcher {
+        let time = self.now();
+        let notify = Arc::new(Notify::new());
+        let mut state = self.lock();
+        let number = state.next_watcher;
+        state.next_watcher += 1;
+        let mut queue = Queue {
+            limit,
+            records: VecDeque::new(),
+            weight: 0,
+            known: BTreeMap::new(),
+            unseen: 0,
+            is_behind: false,
+            notify: notify.clone(),
+        };
+        for (connection, live) in &state.connections {
+            queue.meet(*connection, time, live);
+        }
+        state.watchers.insert(number, queue);
+        Watcher { number, all: self.clone(), notify }
+    }
+
+    /// A connection was accepted; gives its number.
+    pub(super) fn open(&self, client: String, server: String) -> u32 {
+        let time = self.now();
+        let mut state = self.lock();
+        state.next_connection += 1;
+        let connection = state.next_connection;
+        let between = Both { out: true, back: true };
+        let live = Live { client, server, begun: Both::default(), ended: Both::default(), between, open: 0 };
+        for queue in state.watchers.values_mut() {
+            if queue.has_room(0) {
+                queue.meet(connection, time, &live);
+            }
+        }
+        state.connections.insert(connection, live);
+        connection
+    }
+
+    /// Bytes pass. `between` says whether they begin and whether they end between two frames, `cuts` where frames end
+    /// in them.
+    pub(super) fn bytes(
+        &self,
+        connection: u32,
+        direction: Direction,
+        bytes: &Bytes,
+        (begins_between, ends_between): (bool, bool),
+        cuts: &[Cut],
+    ) {
+        let time = self.now();
+        let mut state = self.lock();
+        let State { connections, watchers, .. } = &mut *state;
+        let Some(live) = connections.get_mut(&connection) else { return };
+        for queue in watchers.values_mut() {
+            if !queue.known.contains_key(&connection) && queue.has_room(0) {
+                queue.meet(connection, time, live);
+            }
+            queue.bytes(connection, direction, time, bytes, begins_between, cuts);
+        }
+        *live.begun.of_mut(direction) = true;
+        *live.between.of_mut(direction) = ends_between;
+        let paired = cuts.iter().filter(|cut| cut.is_paired).count() as i64;
+        live.open += if direction == Direction::Out { paired } else { -paired };
+    }
+
+    /// One direction has ended.
+    pub(super) fn end(&self, connection: u32, direction: Direction) {
+        let time = self.now();
+        let mut state = self.lock();
+        if let Some(live) = state.connections.get_mut(&connection) {
+            *live.ended.of_mut(direction) = true;
+        }
+        for queue in state.watchers.values_mut().filter(|queue| queue.known.contains_key(&connection)) {
+            queue.catch_up(connection, direction, time);
+            queue.push(Record { connection, time, what: What::End(direction) });
+        }
+    }
+
+    /// A connection is over.
+    pub(super) fn close(&self, connection: u32, reason: &str, bad: bool) {
+        let time = self.now();
+        let mut state = self.lock();
+        state.connections.remove(&connection);
+        for queue in state.watchers.values_mut() {
+            for direction in DIRECTIONS {
+                queue.catch_up(connection, direction, time);
+            }
+            // There is always room for it: it came with the connection's beginning.
+            if queue.known.remove(&connection).is_some() {
+                queue.push(Record { connection, time, what: What::Close { reason: reason.into(), bad } });
+            } else {
+                queue.unseen += 1;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code that holds it can fail half-way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watcher {
+    /// Waits until there is something.
+    pub(crate) async fn wait(&self) {
+        self.notify.notified().await;
+    }
+
+    /// How much waits, in bytes.
+    pub(crate) fn waiting(&self) -> usize {
+        self.all.lock().watchers.get(&self.number).map_or(0, |queue| queue.weight)
+    }
+
+    /// Takes what waits, up to so many bytes or one record.
+    pub(crate) fn take(&self, most: usize) -> Vec<Record> {
+        let time = self.all.now();
+        let mut state = self.all.lock();
+        let State { watchers, connections, .. } = &mut *state;
+        let Some(queue) = watchers.get_mut(&self.number) else { return Vec::new() };
+        let mut taken = Vec::new();
+        let mut weight = 0;
+        while let Some(record) = queue.records.pop_front_if(|next| weight == 0 || weight + next.weight() <= most) {
+            weight += record.weight();
+            queue.weight -= record.weight();
+            taken.push(record);
+        }
+        if queue.is_behind && queue.is_low() {
+            queue.settle(time, connections);
+        }
+        if !queue.records.is_empty() {
+            self.notify.notify_one();
+        }
+        taken
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.all.lock().watchers.remove(&self.number);
+    }
+}
+
+impl Queue {
+    fn has_room(&self, bytes: usize) -> bool {
+        self.weight + bytes < self.limit
+    }
+
+    /// Only then does it go on after it was full, so that there is one gap and not hundreds.
+    fn is_low(&self) -> bool {
+        self.weight <= self.limit / 2
+    }
+
+    fn push(&mut self, record: Record) {
+        self.weight += record.weight();
+        self.records.push_back(record);
+        self.notify.notify_one();
+    }
+
+    /// The watcher hears of a connection for the first time.
+    fn meet(&mut self, connection: u32, time: f64, live: &Live) {
+        let what = What::Open { client: live.client.clone(), server: live.server.clone() };
+        self.push(Record { connection, time, what });
+        if self.unseen > 0 {
+            let text = format!("{} connections came and went before this one unseen ({QUEUE_FULL})", self.unseen);
+            let nothing = Gap { bytes: 0, frames: Some(0), paired: Some(0) };
+            self.push(Record { connection, time, what: What::Gap(Direction::Out, nothing, text) });
+            self.unseen = 0;
+        }
+        let mut flows = Both::default();
+        if live.begun.out || live.begun.back {
+            // Answers to what it did not see will come.
+            let open = u64::try_from(live.open).unwrap_or_default();
+            let late = |paired| Flow::Missing { bytes: 0, frames: 0, paired, why: LATE };
+            flows = Both { out: late(open), back: late(0) };
+        }
+        for direction in DIRECTIONS.into_iter().filter(|direction| *live.ended.of(*direction)) {
+            self.push(Record { connection, time, what: What::End(direction) });
+        }
+        self.known.insert(connection, flows);
+    }
+
+    fn bytes(
+        &mut self,
+        connection: u32,
+        direction: Direction,
+        time: f64,
+        bytes: &Bytes,
+        begins_between: bool,
+        cuts: &[Cut],
+    ) {
+        let (has_room, is_low) = (self.has_room(bytes.len()), self.is_low());
+        let Some(flow) = self.known.get_mut(&connection).map(|flows| flows.of_mut(direction)) else { return };
+        let mut from = 0;
+        match flow {
+            Flow::Passing if has_room => {}
+            Flow::Passing => {
+                *flow = Flow::Missing { bytes: 0, frames: 0, paired: 0, why: QUEUE_FULL };
+                self.is_behind = true;
+                return flow.miss(bytes.len(), cuts);
+            }
+            Flow::Missing { .. } => {
+                let resume = match cuts.first() {
+                    _ if !is_low || !has_room => None,
+                    _ if begins_between => Some((0, 0)),
+                    Some(first) => Some((first.at, 1)),
+                    None => None,
+                };
+                let Some((at, passed)) = resume else { return flow.miss(bytes.len(), cuts) };
+                flow.miss(at, cuts.get(..passed).unwrap_or_default());
+                from = at;
+            }
+        }
+        self.catch_up(connection, direction, time);
+        let rest = bytes.slice(from.min(bytes.len())..);
+        if !rest.is_empty() {
+            self.push(Record { connection, time, what: What::Bytes(direction, rest) });
+        }
+    }
+
+    /// Says what was missed of a direction, if anything was: from here on it gets everything.
+    fn catch_up(&mut self, connection: u32, direction: Direction, time: f64) {
+        let flow = self.known.get_mut(&connection).map(|flows| flows.of_mut(direction));
+        let Some(Flow::Missing { bytes, frames, paired, why }) = flow.map(std::mem::take) else { return };
+        if why == LATE && bytes == 0 && frames == 0 && paired == 0 && direction == Direction::In {
+            // The other direction says it.
+            return;
+        }
+        let s = if frames == 1 { "" } else { "s" };
+        let text = match why {
+            LATE => "the connection was open before the watcher came".to_owned(),
+            _ => format!("{frames} frame{s}, {bytes} bytes dropped here by the tap ({why})"),
+        };
+        let gap = Gap { bytes, frames: Some(frames), paired: Some(paired) };
+        self.push(Record { connection, time, what: What::Gap(direction, gap, text) });
+    }
+
+    /// There is room again: says what was missed where the stream is between two frames anyway.
+    fn settle(&mut self, time: f64, connections: &BTreeMap<u32, Live>) {
+        let is_missing = |flow: &Flow| matches!(flow, Flow::Missing { why, .. } if *why != LATE);
+        let mut missing = Vec::new();
+        for (connection, flows) in &self.known {
+            let directions = DIRECTIONS.into_iter().filter(|direction| is_missing(flows.of(*direction)));
+            missing.extend(directions.map(|direction| (*connection, direction)));
+        }
+        self.is_behind = false;
+        for (connection, direction) in missing {
+            if connections.get(&connection).is_some_and(|live| *live.between.of(direction)) {
+                self.catch_up(connection, direction, time);
+            } else {
+                self.is_behind = true;
+            }
+        }
+    }
+}
+
+impl Flow {
+    fn miss(&mut self, length: usize, cuts: &[Cut]) {
+        if let Self::Missing { bytes, frames, paired, .. } = self {
+            *bytes += length as u64;
+            *frames += cuts.iter().filter(|cut| cut.is_frame).count() as u64;
+            *paired += cuts.iter().filter(|cut| cut.is_paired).count() as u64;
+        }
+    }
+}

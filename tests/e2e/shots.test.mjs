@@ -1,0 +1,140 @@
+// The page with real traffic in it, for people to look at. The files stay in `artifacts`.
+
+import { connect } from "node:net";
+import { after, before, test } from "node:test";
+import { artifact, openTab, startBrowser, startServer } from "./kit.mjs";
+
+let server;
+let browser;
+
+before(async () => {
+  browser = await startBrowser();
+  server = await startServer();
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+/** Another client says something in a channel. */
+function say(text) {
+  return new Promise((resolve, reject) => {
+    const socket = connect(server.port, "127.0.0.1", () => socket.end(text));
+    socket.on("error", reject);
+    socket.on("data", () => undefined);
+    socket.on("close", resolve);
+  });
+}
+
+/** A morning's work with a server: what is right, what is wrong, what comes unasked. */
+async function traffic(tab) {
+  const arrived = tab.page.locator(".arriving:empty");
+  await tab.connect();
+  await tab.form("LIST");
+  await tab.send(6);
+  const host = `{"channel_name": "general", "peer_server_ip": "127.0.0.1", "peer_server_port": ${server.port}}`;
+  const lines = [
+    `HOST\\r\\n${host}`,
+    'JOIN\\r\\n{"channel_name": "general"}',
+    "LIST\\r\\nLIST\\r\\nPING\\r\\n{}",
+    'MESSAGE\\r\\n{"username": "ann", "message_content": "Grüße 🙂 an alle"}',
+    'MESSAGE\\r\\n{"username": "ann", "channel_name": "gaming", "message_content": "hi"}',
+    `MESSAGE\\r\\n{"username": "bob", "message_content": "${"a long story that goes on and on, ".repeat(40)}"}`,
+    'HOST\\r\\n{"channel_name": 5}',
+    "LIST\\n",
+    "LI",
+    "ST\\r\\n",
+  ];
+  for (const raw of lines) {
+    await tab.sendRaw(raw);
+    if (raw !== "LI") await arrived.waitFor({ state: "attached" });
+  }
+  for (let i = 0; i < 30; i += 1) {
+    await say(`MESSAGE\r\n{"username": "carol", "message_content": "number ${i}"}`);
+  }
+  await tab.row({ dir: "← push", summary: "number 29" }).waitFor();
+  await tab.sendRaw("LIST\\r\\n".repeat(40));
+  await tab.sendRaw(
+    'MESSAGE\\r\\n{"username": "dan\\xe2\\x80\\xae", "message_content": "<b>tabs</b>\\\\tand more"}'.replaceAll(
+      "\\xe2\\x80\\xae",
+      "\u202e",
+    ),
+  );
+  await tab.sendRaw("HO?T\\r\\n");
+  // After what does not look like the protocol the server ends its half; the page ends its own.
+  await tab.row({ conn: "#1", head: "half-closed" }).waitFor();
+  await tab.page.getByRole("button", { name: "End sending on connection 1" }).click();
+  await tab.row({ conn: "#1", head: /^closed$/ }).waitFor();
+  await tab.connect();
+  await tab.sendRaw("LIST\\r\\nHO");
+  await tab.row({ conn: "#2", dir: "in", head: "OK" }).waitFor();
+}
+
+const SIZES = [
+  [1440, 900],
+  [1024, 768],
+  [600, 900],
+];
+
+test("shots of the page", async () => {
+  const tab = await openTab(browser);
+  await tab.open(server.page);
+  await traffic(tab);
+  const all = await tab.rowCount();
+  const highlight = tab.page.getByRole("combobox", { name: "Highlight" });
+  const filter = tab.page.getByRole("combobox", { name: "Filter" });
+  for (const scheme of ["light", "dark"]) {
+    await tab.page.emulateMedia({ colorScheme: scheme });
+    for (const [width, height] of SIZES) {
+      await tab.page.setViewportSize({ width, height });
+      const narrow = width < 900;
+      const shot = async (what) => tab.page.screenshot({ path: await artifact(`${scheme}-${width}-${what}.png`) });
+      const pane = async (name) => {
+        if (narrow) await tab.page.getByRole("tab", { name, exact: true }).click();
+      };
+
+      // A fault, in its bytes and in Details.
+      await highlight.fill("");
+      await filter.fill("");
+      await tab.shows(all);
+      await tab.grid.focus();
+      await tab.page.getByRole("tab", { name: "Chart" }).click();
+      await tab.choose(tab.row({ dir: "out", head: "! HO" }));
+      await pane("Bytes");
+      await tab.page.getByRole("tab", { name: "Hex" }).click();
+      await tab.page.locator(".hex .fault-byte").first().waitFor();
+      await pane("Details");
+      await tab.page.locator(".node.bad").first().waitFor();
+      await shot("fault");
+
+      // Highlighted, a long frame, the conversation around it.
+      await highlight.fill("push || status==REQUEST_ERROR");
+      await tab.grid.focus();
+      await filter.fill('text contains "a long story"');
+      await tab.choose(tab.row({ dir: "out", summary: "a long story" }));
+      await filter.fill("");
+      await tab.shows(all);
+      await tab.grid.focus();
+      await tab.grid.locator(".lit").nth(1).waitFor();
+      await shot("highlight");
+      await pane("Bytes");
+      await tab.page.getByRole("tab", { name: "Stream" }).click();
+      await tab.page.locator(".said[aria-selected=true]").waitFor();
+      await shot("stream");
+
+      // A mistake, and what fits.
+      await tab.page.getByRole("tab", { name: "Statistics" }).click();
+      await tab.page.getByRole("row", { name: /^command MESSAGE/ }).waitFor();
+      await filter.fill("dir==in && status=");
+      await tab.page.locator(".query.wrong").waitFor();
+      await shot("mistake");
+      await tab.page.keyboard.press("Escape");
+      await tab.grid.focus();
+    }
+  }
+  await tab.page.getByRole("button", { name: "Help" }).click();
+  await tab.page.getByRole("dialog", { name: "Help" }).waitFor();
+  await tab.page.screenshot({ path: await artifact("help.png") });
+  await tab.finish();
+});

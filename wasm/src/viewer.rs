@@ -1,0 +1,355 @@
+//! A capture behind JavaScript's types.
+//!
+//! What has many parts leaves as one text of JSON: to make an object from it is faster than to set each member from
+//! here. Bytes leave as bytes.
+
+use chanwire_inspect::{ExportAsk, ExportFormat, ExportScope, Gap, Step};
+use serde::Serialize;
+use wasm_bindgen::prelude::*;
+
+use crate::parse;
+
+/// A capture as one person looks at it.
+#[derive(Debug)]
+#[wasm_bindgen]
+pub struct Viewer(pub(crate) chanwire_inspect::Viewer);
+
+#[wasm_bindgen]
+impl Viewer {
+    /// An empty capture that takes at most so many bytes of memory.
+    #[wasm_bindgen(constructor)]
+    #[must_use]
+    pub fn new(limit: f64) -> Self {
+        Self(chanwire_inspect::Viewer::new(bytes_of(limit)))
+    }
+
+    /// Changes the limit.
+    #[wasm_bindgen(js_name = setLimit)]
+    pub fn set_limit(&mut self, limit: f64) {
+        self.0.capture_mut().set_limit(bytes_of(limit));
+    }
+
+    /// A connection was opened.
+    pub fn open(&mut self, connection: u32, label: &str) {
+        self.0.capture_mut().open(connection, label);
+    }
+
+    /// The bytes of one read or write.
+    ///
+    /// # Errors
+    ///
+    /// A direction that is neither `out` nor `in`.
+    pub fn bytes(
+        &mut self,
+        connection: u32,
+        #[wasm_bindgen(unchecked_param_type = "Direction")] direction: &str,
+        time: f64,
+        bytes: &[u8],
+    ) -> Result<(), JsError> {
+        self.0.capture_mut().bytes(connection, parse(direction)?, time, bytes);
+        Ok(())
+    }
+
+    /// One direction has ended.
+    ///
+    /// # Errors
+    ///
+    /// A direction that is neither `out` nor `in`.
+    pub fn end(
+        &mut self,
+        connection: u32,
+        #[wasm_bindgen(unchecked_param_type = "Direction")] direction: &str,
+        time: f64,
+    ) -> Result<(), JsError> {
+        self.0.capture_mut().end(connection, parse(direction)?, time);
+        Ok(())
+    }
+
+    /// What happened to a connection.
+    pub fn note(&mut self, connection: u32, time: f64, head: &str, text: &str, bad: bool) {
+        self.0.capture_mut().note(connection, time, head, text, bad);
+    }
+
+    /// Traffic is missing.
+    ///
+    /// # Errors
+    ///
+    /// A direction that is neither `out` nor `in`.
+    #[expect(clippy::too_many_arguments, reason = "JavaScript hands over what it has")]
+    pub fn gap(
+        &mut self,
+        connection: u32,
+        #[wasm_bindgen(unchecked_param_type = "Direction | undefined")] direction: Option<String>,
+        time: f64,
+        bytes: f64,
+        frames: Option<f64>,
+        paired: Option<f64>,
+        text: &str,
+    ) -> Result<(), JsError> {
+        let direction = direction.as_deref().map(parse).transpose()?;
+        let gap = Gap {
+            bytes: bytes as u64,
+            frames: frames.map(|count| count as u64),
+            paired: paired.map(|count| count as u64),
+        };
+        self.0.capture_mut().gap(connection, direction, time, gap, text);
+        Ok(())
+    }
+
+    /// The connection is closed.
+    pub fn close(&mut self, connection: u32, time: f64) {
+        self.0.capture_mut().close(connection, time);
+    }
+
+    /// Forgets every row.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Freezes what is shown, or lets it go on.
+    pub fn pause(&mut self, paused: bool) {
+        self.0.pause(paused);
+    }
+
+    /// Sets or takes away a mark.
+    pub fn mark(&mut self, number: f64, on: bool) {
+        self.0.mark(number as u64, on);
+    }
+
+    /// Looks at rows that were not looked at yet, for a bounded time. Returns whether there are more.
+    pub fn advance(&mut self) -> bool {
+        self.0.advance()
+    }
+
+    /// How things stand, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: what cannot be written as JSON.
+    pub fn status(&self) -> Result<String, JsError> {
+        json(&self.0.status())
+    }
+
+    /// The rows of the view from a position on, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: what cannot be written as JSON.
+    pub fn rows(&self, position: f64, count: u32) -> Result<String, JsError> {
+        json(&self.0.rows(position as u64, usize::try_from(count).unwrap_or(usize::MAX)))
+    }
+
+    /// A row with its parts, as JSON; `null` when it is not held.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: what cannot be written as JSON.
+    pub fn frame(&self, number: f64) -> Result<String, JsError> {
+        json(&self.0.frame(number as u64))
+    }
+
+    /// A row's bytes.
+    #[wasm_bindgen(js_name = bytesOf)]
+    #[must_use]
+    pub fn bytes_of(&self, number: f64) -> Vec<u8> {
+        self.0.capture().entry(number as u64).map_or_else(Vec::new, |entry| entry.bytes().to_vec())
+    }
+
+    /// The rows of a row's connection around it, as JSON; ask for their bytes by number.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: what cannot be written as JSON.
+    pub fn stream(&self, number: f64, before: u32, after: u32) -> Result<String, JsError> {
+        let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+        let pieces = self.0.stream(number as u64, count(before), count(after));
+        json(&pieces.iter().map(|piece| &piece.row).collect::<Vec<_>>())
+    }
+
+    /// Sets the filter; returns the mistake in it as JSON, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: what cannot be written as JSON.
+    #[wasm_bindgen(js_name = setFilter)]
+    pub fn set_filter(&mut self, text: &str) -> Result<Option<String>, JsError> {
+        self.0.set_filter(text).err().map(|mistake| json(&in_units(mistake, text))).transpose()
+    }
+
+    /// Sets the highlight; returns the mistake in it as JSON, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: what cannot be written as JSON.
+    #[wasm_bindgen(js_name = setHighlight)]
+    pub fn set_highlight(&mut self, text: &str) -> Result<Option<String>, JsError> {
+        self.0.set_highlight(text).err().map(|mistake| json(&in_units(mistake, text))).transpose()
+    }
+
+    /// Shows only rows of these times, in milliseconds.
+    #[wasm_bindgen(js_name = setRange)]
+    pub fn set_range(&mut self, from: Option<f64>, to: Option<f64>) {
+        self.0.set_range(from.zip(to));
+    }
+
+    /// What may stand at the caret, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: what cannot be written as JSON.
+    pub fn complete(&self, text: &str, caret: u32) -> Result<String, JsError> {
+        let completions = chanwire_inspect::complete(text, bytes_before(text, caret), self.0.capture());
+        let (start, end) = (units_before(text, completions.start), units_before(text, completions.end));
+        json(&chanwire_inspect::Completions { start, end, items: completions.items })
+    }
+
+    /// Where a row stands in the view, as JSON; `null` where there is no row.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: what cannot be written as JSON.
+    pub fn locate(&self, number: f64) -> Result<String, JsError> {
+        json(&self.0.locate(number as u64))
+    }
+
+    /// The next row of a kind, forward or back.
+    ///
+    /// # Errors
+    ///
+    /// A kind that there is none of.
+    pub fn step(
+        &self,
+        from: f64,
+        forward: bool,
+        #[wasm_bindgen(unchecked_param_type = "'row' | 'highlight' | 'bad' | 'mark' | 'text'")] to: &str,
+        text: Option<String>,
+    ) -> Result<Option<f64>, JsError> {
+        let step = match to {
+            "row" => Step::Row,
+            "highlight" => Step::Highlight,
+            "bad" => Step::Bad,
+            "mark" => Step::Mark,
+            "text" => Step::Text(text.unwrap_or_default()),
+            _ => return Err(JsError::new("a step is to a row, highlight, bad, mark or text")),
+        };
+        Ok(self.0.step(from as u64, forward, &step).map(|number| number as f64))
+    }
+
+    /// The numbers of the rows that are marked.
+    #[must_use]
+    pub fn marks(&self) -> Vec<f64> {
+        self.0.marks().map(|number| number as f64).collect()
+    }
+
+    /// What was counted, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: what cannot be written as JSON.
+    pub fn statistics(&self) -> Result<String, JsError> {
+        json(&self.0.statistics())
+    }
+
+    /// The next part of a file: of one row, of those of the view, or of all.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no such file.
+    #[expect(clippy::too_many_arguments, reason = "JavaScript hands over what it has")]
+    pub fn export(
+        &mut self,
+        #[wasm_bindgen(unchecked_param_type = "'jsonl' | 'bin' | 'test' | 'pcapng'")] format: &str,
+        row: Option<f64>,
+        view: bool,
+        connection: Option<u32>,
+        #[wasm_bindgen(unchecked_param_type = "Direction | undefined")] direction: Option<String>,
+        origin: f64,
+        cursor: Option<f64>,
+    ) -> Result<ExportPart, JsError> {
+        let format = match format {
+            "jsonl" => ExportFormat::JsonL,
+            "bin" => ExportFormat::Bin,
+            "test" => ExportFormat::Test,
+            "pcapng" => ExportFormat::PcapNg,
+            _ => return Err(JsError::new("a format is jsonl, bin, test or pcapng")),
+        };
+        let scope = match row {
+            Some(number) => ExportScope::Row(number as u64),
+            None if view => ExportScope::View,
+            None => ExportScope::All,
+        };
+        let direction = direction.as_deref().map(parse).transpose()?;
+        let ask = ExportAsk { format, scope, connection, direction, origin };
+        let part = self.0.export(ask, cursor.map(|cursor| cursor as u64));
+        part.map(ExportPart).map_err(|why| JsError::new(&why))
+    }
+
+    /// Traffic over time, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: what cannot be written as JSON.
+    pub fn timeline(&self, buckets: u32) -> Result<String, JsError> {
+        json(&self.0.capture().timeline(usize::try_from(buckets).unwrap_or(usize::MAX)))
+    }
+}
+
+/// A part of a file.
+#[derive(Debug)]
+#[wasm_bindgen]
+pub struct ExportPart(chanwire_inspect::ExportPart);
+
+#[wasm_bindgen]
+impl ExportPart {
+    /// The file's name.
+    #[wasm_bindgen(getter)]
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.0.name.clone()
+    }
+
+    /// Its next bytes.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        self.0.bytes.clone()
+    }
+
+    /// What to ask with for the next part.
+    #[wasm_bindgen(getter)]
+    #[must_use]
+    pub fn next(&self) -> Option<f64> {
+        self.0.next.map(|next| next as f64)
+    }
+}
+
+/// A number of bytes. JavaScript's numbers are exact up to 2^53.
+fn bytes_of(number: f64) -> usize {
+    number as usize
+}
+
+pub(crate) fn json(value: &impl Serialize) -> Result<String, JsError> {
+    serde_json::to_string(value).map_err(|error| JsError::new(&error.to_string()))
+}
+
+/// A mistake by JavaScript's positions, and never without a length: there must be something to point at.
+fn in_units(mistake: chanwire_inspect::Mistake, text: &str) -> chanwire_inspect::Mistake {
+    let at = units_before(text, mistake.at);
+    let end = units_before(text, mistake.at + mistake.length);
+    chanwire_inspect::Mistake { at, length: (end - at).max(1), ..mistake }
+}
+
+/// How many UTF-16 units stand before a byte.
+fn units_before(text: &str, at: usize) -> usize {
+    text.get(..at).unwrap_or(text).encode_utf16().count()
+}
+
+/// How many bytes stand before a UTF-16 unit.
+fn bytes_before(text: &str, units: u32) -> usize {
+    let mut left = units as usize;
+    let before = text.chars().take_while(|char| {
+        let fits = left >= char.len_utf16();
+        left = left.saturating_sub(char.len_utf16());
+        fits
+    });
+    before.map(char::len_utf8).sum()
+}

@@ -1,0 +1,57 @@
+/** What was sent from Compose, newest first, kept from one visit to the next. */
+
+import { stored, store } from "../state/storage";
+import { formatEscapes, parseEscapes } from "../text/escapes";
+
+/** What was typed into the fault plan, field by field. */
+export type Typed = Readonly<Record<string, string>>;
+
+export interface Sent {
+  /** As escapes: bytes that are no text are kept as they were. */
+  readonly text: string;
+  readonly faults: Typed;
+}
+
+const KEY = "chanwire.compose";
+/** More than this is not found again in a menu. */
+const MOST = 40;
+/** What is larger is not kept: the browser's storage is small. */
+const LONGEST = 8192;
+
+/** What was stored; whatever is not usable is left out. */
+export function parseHistory(value: unknown): readonly Sent[] {
+  if (!Array.isArray(value)) return [];
+  return (value as unknown[]).flatMap(parseSent).slice(0, MOST);
+}
+
+function parseSent(value: unknown): Sent[] {
+  if (typeof value !== "object" || value === null) return [];
+  const { text, faults } = value as Record<string, unknown>;
+  if (typeof text !== "string" || text.length > LONGEST || "error" in parseEscapes(text)) return [];
+  if (typeof faults !== "object" || faults === null) return [];
+  const typed = Object.entries(faults).filter((entry) => typeof entry[1] === "string");
+  return [{ text, faults: Object.fromEntries(typed) as Typed }];
+}
+
+export class History {
+  entries: readonly Sent[] = $state.raw(parseHistory(stored(KEY)));
+
+  /** The same bytes with the same faults are kept once. */
+  add(bytes: Uint8Array, faults: Typed): void {
+    const text = formatEscapes(bytes);
+    if (text.length > LONGEST) return;
+    const sent = {
+      text,
+      faults: Object.fromEntries(Object.entries(faults).filter(([, typed]) => typed !== "")),
+    };
+    const same = JSON.stringify(sent);
+    const others = this.entries.filter((entry) => JSON.stringify(entry) !== same);
+    this.entries = [sent, ...others].slice(0, MOST);
+    store(KEY, this.entries);
+  }
+
+  forget(): void {
+    this.entries = [];
+    store(KEY, this.entries);
+  }
+}

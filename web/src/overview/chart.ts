@@ -1,0 +1,181 @@
+/** The timeline as a picture: frames per second, those that are bad among them, and round trips. Loaded when needed. */
+
+import UPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import type { Timeline } from "../decode/messages";
+import type { TimeRange } from "../state/overview.svelte";
+import { perSecond, roundTrip } from "../text/format";
+
+export interface ChartEvents {
+  /** The pointer stands on a bucket, or on none. */
+  pointed(bucket: number | undefined): void;
+  /** A range was drawn; undefined where a click took it away. */
+  ranged(range: TimeRange | undefined): void;
+}
+
+const FEWEST_PIXELS = 3;
+
+export class TimelineChart {
+  readonly #host: HTMLElement;
+  readonly #events: ChartEvents;
+  readonly #plot: UPlot;
+  readonly #observer: ResizeObserver;
+  readonly #scheme = matchMedia("(prefers-color-scheme: dark)");
+  #colours: ReadonlyMap<string, string>;
+  #range: TimeRange | undefined;
+
+  constructor(host: HTMLElement, events: ChartEvents) {
+    this.#host = host;
+    this.#events = events;
+    this.#colours = colours(host);
+    this.#plot = new UPlot(this.#options(), [[], [], [], []], host);
+    this.#observer = new ResizeObserver(() => this.#fit());
+    this.#observer.observe(host);
+    this.#scheme.addEventListener("change", this.#recolour);
+  }
+
+  show(timeline: Timeline): void {
+    const { start, step, frames, bad, p99 } = timeline;
+    const perBucket = step / 1000;
+    const times = Array.from(frames, (_, i) => (start + i * step) / 1000);
+    // The last bucket is as wide as the others, and so needs an end.
+    const last = (start + frames.length * step) / 1000;
+    const rates = (counts: Float64Array) => [...Array.from(counts, (n) => n / perBucket), null];
+    const trips = [...Array.from(p99, (ms) => (Number.isNaN(ms) ? null : ms)), null];
+    this.#plot.setData([[...times, last], rates(frames), rates(bad), trips]);
+    this.mark(this.#range);
+  }
+
+  /** Show which range the list is held to. */
+  mark(range: TimeRange | undefined): void {
+    this.#range = range;
+    const plot = this.#plot;
+    if (range === undefined || plot.data[0].length === 0) {
+      plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+      return;
+    }
+    const left = plot.valToPos(range.from / 1000, "x");
+    const right = plot.valToPos(range.to / 1000, "x");
+    const height = plot.bbox.height / devicePixelRatio;
+    plot.setSelect({ left, top: 0, width: Math.max(1, right - left), height }, false);
+  }
+
+  /** Stand on a bucket as the pointer would. */
+  point(bucket: number): void {
+    const plot = this.#plot;
+    const [times] = plot.data;
+    const next = times[bucket + 1];
+    if (next === undefined) return;
+    const left = plot.valToPos((times[bucket] + next) / 2, "x");
+    plot.setCursor({ left, top: plot.bbox.height / devicePixelRatio / 2 }, false);
+  }
+
+  destroy(): void {
+    this.#scheme.removeEventListener("change", this.#recolour);
+    this.#observer.disconnect();
+    this.#plot.destroy();
+  }
+
+  #fit(): void {
+    const { clientWidth: width, clientHeight: height } = this.#host;
+    if (width > 0 && height > 0) this.#plot.setSize({ width, height });
+    this.mark(this.#range);
+  }
+
+  readonly #recolour = (): void => {
+    this.#colours = colours(this.#host);
+    this.#plot.redraw(false, true);
+  };
+
+  #options(): UPlot.Options {
+    const colour = (name: string) => () => this.#colours.get(name) ?? "";
+    const axis = { stroke: colour("--text-2"), font: "11px system-ui, sans-serif" };
+    const quiet = { ...axis, grid: { show: false }, ticks: { show: false }, gap: 4, space: 22 };
+    const paths = UPlot.paths.bars?.({ size: [1, Infinity], align: 1, gap: 0 });
+    const bars = (label: string, name: string, part: number): UPlot.Series => ({
+      label,
+      fill: () => `color-mix(in srgb, ${this.#colours.get(name)} ${part}%, transparent)`,
+      width: 0,
+      points: { show: false },
+      ...(paths && { paths }),
+    });
+    return {
+      width: Math.max(1, this.#host.clientWidth),
+      height: Math.max(1, this.#host.clientHeight),
+      padding: [6, 4, 0, 4],
+      legend: { show: false },
+      scales: {
+        x: { time: false },
+        y: { range: (_, low, high) => [Math.min(0, low), Math.max(1, high)] },
+        trip: { range: (_, __, high) => [0, Math.max(1, high * 1.1)] },
+      },
+      axes: [
+        {
+          ...axis,
+          size: 18,
+          gap: 2,
+          space: 80,
+          grid: { stroke: colour("--line"), width: 1 },
+          ticks: { show: false },
+          values: (_, ticks) => ticks.map((tick) => `${tick} s`),
+        },
+        {
+          ...quiet,
+          size: 58,
+          values: (_, ticks) => ticks.map((tick) => (tick === 0 ? "" : perSecond(tick))),
+        },
+        {
+          ...quiet,
+          side: 1,
+          scale: "trip",
+          size: 62,
+          stroke: colour("--literal"),
+          values: (_, ticks) => ticks.map((tick) => (tick === 0 ? "" : roundTrip(tick))),
+        },
+      ],
+      series: [
+        {},
+        bars("frames", "--accent", 55),
+        bars("bad", "--bad", 90),
+        {
+          label: "p99",
+          scale: "trip",
+          stroke: colour("--literal"),
+          width: 1,
+          points: { show: true, size: 3, width: 0, fill: colour("--literal") },
+        },
+      ],
+      cursor: {
+        y: false,
+        points: { show: false },
+        drag: { x: true, y: false, setScale: false },
+      },
+      hooks: {
+        setCursor: [({ cursor: { idx } }) => this.#events.pointed(idx ?? undefined)],
+        setSelect: [(plot) => this.#drawn(plot)],
+      },
+    };
+  }
+
+  #drawn({ select, posToVal }: UPlot): void {
+    const { left, width } = select;
+    if (width < FEWEST_PIXELS) {
+      this.#events.ranged(undefined);
+      return;
+    }
+    const time = (at: number) => Math.round(posToVal(at, "x") * 1000 * 1000) / 1000;
+    this.#events.ranged({ from: Math.max(0, time(left)), to: time(left + width) });
+  }
+}
+
+/** What the style sheet's names stand for now: a canvas knows no custom properties and no light-dark(). */
+function colours(host: HTMLElement): ReadonlyMap<string, string> {
+  const probe = document.createElement("span");
+  host.append(probe);
+  const found = ["--accent", "--bad", "--literal", "--line", "--text-2"].map((name) => {
+    probe.style.color = `var(${name})`;
+    return [name, getComputedStyle(probe).color] as const;
+  });
+  probe.remove();
+  return new Map(found);
+}

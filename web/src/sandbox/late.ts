@@ -1,0 +1,37 @@
+/** A worker that starts when it is first spoken to, or when it is told to. */
+
+import type { SandboxWorker } from "../source/sandbox";
+
+type Listen = SandboxWorker["addEventListener"];
+
+export class LateWorker implements SandboxWorker {
+  readonly #start: () => SandboxWorker;
+  readonly #listeners: Parameters<Listen>[] = [];
+  #worker: SandboxWorker | undefined;
+
+  constructor(start: () => SandboxWorker) {
+    this.#start = start;
+  }
+
+  /** Start it now: what is loaded works without the server. */
+  load(): void {
+    this.#running();
+  }
+
+  postMessage(message: Parameters<SandboxWorker["postMessage"]>[0]): void {
+    this.#running().postMessage(message);
+  }
+
+  readonly addEventListener = ((...listener: Parameters<Listen>) => {
+    this.#listeners.push(listener);
+    this.#worker?.addEventListener(...listener);
+  }) as Listen;
+
+  #running(): SandboxWorker {
+    if (this.#worker === undefined) {
+      this.#worker = this.#start();
+      for (const listener of this.#listeners) this.#worker.addEventListener(...listener);
+    }
+    return this.#worker;
+  }
+}

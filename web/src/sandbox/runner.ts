@@ -1,0 +1,134 @@
+/** The worker's side of the sandbox: lets it run along with real time, and hands on what happens. */
+
+import type { Step } from "../source/source";
+import type * as Wasm from "../wasm/chanwire_sandbox";
+import type { FromSandbox, ToSandbox } from "./messages";
+
+/** What the runner needs of the wasm module. */
+export type SandboxModule = Pick<typeof Wasm, "Sandbox" | "scenarios" | "settings" | "settingsProblems">;
+
+export interface Clock {
+  /** Milliseconds of a clock that never runs back. */
+  now(): number;
+  /** Seconds since 1970. */
+  wall(): number;
+  /** Run it once, after so many milliseconds; the answer takes it back. */
+  later(run: () => void, ms: number): () => void;
+}
+
+type Post = (message: FromSandbox) => void;
+
+/** No timer is set for longer; the sandbox is then looked at again. */
+const LONGEST_TIMER = 60_000;
+
+export class SandboxRunner {
+  readonly #wasm: SandboxModule;
+  readonly #post: Post;
+  readonly #clock: Clock;
+  #sandbox: Wasm.Sandbox | undefined;
+  #life = 0;
+  /** What the clock showed when the sandbox was made, less what was skipped. */
+  #origin = 0;
+  #cancel: (() => void) | undefined;
+  #told = "";
+
+  constructor(wasm: SandboxModule, post: Post, clock: Clock) {
+    this.#wasm = wasm;
+    this.#post = post;
+    this.#clock = clock;
+    post({ type: "ready", scenarios: wasm.scenarios(), settings: wasm.settings() });
+  }
+
+  handle(message: ToSandbox): void {
+    switch (message.type) {
+      case "start":
+        this.#begin(message.life, () => new this.#wasm.Sandbox({ ...message.values }, this.#clock.wall()));
+        break;
+      case "play":
+        this.#begin(message.life, () =>
+          this.#wasm.Sandbox.play(message.name, message.seed, this.#clock.wall()),
+        );
+        break;
+      case "judge":
+        this.#post({ type: "judged", problems: this.#wasm.settingsProblems({ ...message.values }) });
+        return;
+      default:
+        this.#act(message);
+    }
+    this.#run();
+  }
+
+  #begin(life: number, make: () => Wasm.Sandbox): void {
+    this.#sandbox?.free();
+    this.#sandbox = undefined;
+    this.#life = life;
+    const sandbox = make();
+    this.#sandbox = sandbox;
+    // A play has let time pass already.
+    this.#origin = this.#clock.now() - sandbox.state().now;
+  }
+
+  #act(message: Exclude<ToSandbox, { type: "start" | "play" | "judge" }>): void {
+    const sandbox = this.#sandbox;
+    if (sandbox === undefined) return;
+    // What is done now is done after all that was due before.
+    sandbox.run(this.#time());
+    switch (message.type) {
+      case "connect": {
+        const { call } = message;
+        try {
+          const connection = sandbox.connect(message.address);
+          this.#post({ type: "connected", life: this.#life, call, connection });
+        } catch (error) {
+          const words = error instanceof Error ? error.message : String(error);
+          this.#post({ type: "refused", life: this.#life, call, message: words });
+        }
+        break;
+      }
+      case "send":
+        for (const step of message.steps) if (!this.#step(sandbox, message.connection, step)) break;
+        break;
+      case "close":
+        sandbox.close(message.connection);
+        break;
+      case "reading":
+        sandbox.setReading(message.connection, message.on);
+        break;
+      case "store":
+        sandbox.setStore(message.mode);
+        break;
+      case "skip":
+        this.#origin -= message.ms;
+        break;
+    }
+  }
+
+  #step(sandbox: Wasm.Sandbox, connection: number, step: Step): boolean {
+    if ("bytes" in step) return sandbox.write(connection, step.bytes);
+    if ("wait" in step) return sandbox.wait(connection, step.wait);
+    return "end" in step ? sandbox.end(connection) : sandbox.reset(connection);
+  }
+
+  #time(): number {
+    return Math.max(0, Math.floor(this.#clock.now() - this.#origin));
+  }
+
+  /** Does what is due, tells what happened, and waits for what is due next. */
+  #run(): void {
+    const sandbox = this.#sandbox;
+    if (sandbox === undefined) return;
+    this.#cancel?.();
+    sandbox.run(this.#time());
+    const events = sandbox.takeEvents();
+    if (events.length > 0) this.#post({ type: "events", life: this.#life, events });
+    const state = sandbox.state();
+    const words = JSON.stringify([this.#life, this.#origin, { ...state, now: 0 }]);
+    // The time alone is no news: who was told it once can count on.
+    if (words !== this.#told) this.#post({ type: "state", life: this.#life, state });
+    this.#told = words;
+    const next = sandbox.next();
+    if (next === undefined) return;
+    const wait = Math.min(LONGEST_TIMER, Math.max(0, next - (this.#clock.now() - this.#origin)));
+    this.#cancel = this.#clock.later(() => this.#run(), Math.ceil(wait));
+  }
+}

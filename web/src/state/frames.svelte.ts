@@ -1,0 +1,277 @@
+/** What is shown of the captured rows: the list's place, following, the selection and the frame that is looked at. */
+
+import type { DecoderClient } from "../decode/client";
+import type { Frame, FromWorker, ListRow, Questions, Status } from "../decode/messages";
+import { ROW_HEIGHT } from "../list/grid";
+import { ListModel, type Look } from "../list/model";
+import { RowWindow } from "../list/window";
+import { count } from "../text/format";
+
+export type Stop = Questions["step"]["ask"]["to"];
+
+/** How something is said to the person. */
+export interface Voice {
+  /** To who does not see that it happened. */
+  say(text: string): void;
+  /** To everybody: it is otherwise than was wanted. */
+  tell(text: string): void;
+}
+
+const NOTHING: Status = {
+  epoch: 0,
+  begin: 0,
+  end: 0,
+  first: 1,
+  captured: 1,
+  dropped: 0,
+  bad: 0,
+  scanning: undefined,
+  highlights: undefined,
+  memory: 0,
+  limit: 0,
+  rate: 0,
+  taken: [],
+  arriving: [],
+  closed: [],
+  added: 0,
+  addedBad: 0,
+};
+
+export class Frames {
+  readonly model = new ListModel(ROW_HEIGHT);
+  status: Status = $state.raw(NOTHING);
+  follow = $state(true);
+  paused = $state(false);
+  /** Number of the selected row. */
+  selected: number | undefined = $state();
+  frame: Frame | undefined = $state.raw();
+  /** Counts up when the list must be drawn again. */
+  drawings = $state(0);
+  /** Counts up when a frame was chosen to be looked at. */
+  choices = $state(0);
+  /** Rows that came since following stopped stand at this position and after it. */
+  seen = $state(0);
+  /** The number that the next row had when the view was frozen. */
+  frozen = $state(0);
+  /** Number of a row that is to be selected when it comes, unless another is chosen before. */
+  wanted: number | undefined;
+
+  readonly #decoder: Pick<DecoderClient, "ask" | "send">;
+  readonly #voice: Voice;
+  /** The position whose row is selected as soon as it comes; the last one, whichever that is then. */
+  #awaited: number | "last" | undefined;
+  #locating = false;
+
+  constructor(decoder: Pick<DecoderClient, "ask" | "send">, voice: Voice) {
+    this.#decoder = decoder;
+    this.#voice = voice;
+  }
+
+  /** The request or the answer of the selected frame. */
+  get pair(): number | undefined {
+    const { selected, frame } = this;
+    if (selected === undefined) return undefined;
+    return frame?.row.number === selected ? frame.row.pair : this.model.row(selected)?.pair;
+  }
+
+  /** Rows that came since following stopped. */
+  get waiting(): number {
+    return this.follow ? 0 : Math.max(0, this.status.end - this.seen);
+  }
+
+  tookStatus(status: Status): void {
+    // A new view is as new to who looks at it as to the page: only what comes after it is news.
+    const scanned = this.status.scanning !== undefined && status.scanning === undefined;
+    if (status.epoch !== this.status.epoch || scanned) this.seen = status.end;
+    this.status = status;
+    this.model.setExtent(status);
+    this.drawings += 1;
+    const { wanted } = this;
+    if (wanted !== undefined && wanted >= status.first && wanted < status.captured) void this.select(wanted);
+    else void this.#keepPlace();
+  }
+
+  tookWindow({ epoch, position, rows }: Extract<FromWorker, { type: "window" }>): void {
+    this.model.setWindow(new RowWindow(epoch, position, rows));
+    this.drawings += 1;
+    const last = this.#awaited === "last";
+    const awaited = last ? this.model.newest : this.#at(this.#awaited);
+    if (awaited !== undefined) void this.select(awaited.number, last);
+    // The answer of the selected request may have come.
+    const { frame } = this;
+    const row = frame === undefined ? undefined : this.model.row(frame.row.number);
+    if (frame !== undefined && row !== undefined && JSON.stringify(row) !== JSON.stringify(frame.row)) {
+      this.frame = { ...frame, row };
+    }
+  }
+
+  look(look: Look): void {
+    this.#decoder.send({ type: "look", ...look });
+  }
+
+  setFollow(follow: boolean): void {
+    if (this.follow && !follow) this.seen = this.status.end;
+    this.follow = follow;
+    this.model.setFollow(follow);
+    this.drawings += 1;
+  }
+
+  /** The person moved the list. */
+  scrolled(): void {
+    const follow = this.model.scrolled();
+    if (this.follow && !follow) this.seen = this.status.end;
+    this.follow = follow;
+  }
+
+  togglePause(): void {
+    this.paused = !this.paused;
+    this.frozen = this.status.captured;
+    this.#decoder.send({ type: "pause", paused: this.paused });
+    this.#voice.say(this.paused ? "Paused; the capture goes on" : "Live");
+  }
+
+  clear(): void {
+    this.#decoder.send({ type: "clear" });
+    if (this.paused) this.togglePause();
+    this.selected = undefined;
+    this.frame = undefined;
+    this.#awaited = undefined;
+    this.setFollow(true);
+  }
+
+  /** Select a row and leave the list where it is, but for bringing the row into view. */
+  async select(number: number, follow = false): Promise<void> {
+    this.#awaited = undefined;
+    this.wanted = undefined;
+    this.setFollow(follow);
+    this.selected = number;
+    this.choices += 1;
+    const known = this.model.positionOf(number);
+    if (known !== undefined && !follow) this.#reveal(known, number);
+    const [frame, found] = await Promise.all([
+      this.#decoder.ask("frame", { number }),
+      known === undefined ? this.#decoder.ask("locate", { number }) : undefined,
+    ]);
+    if (this.selected !== number) return;
+    if (found !== undefined && found.epoch === this.status.epoch && !this.follow) {
+      this.#reveal(found.position, number);
+      if (!found.exact && frame !== undefined)
+        this.#voice.tell(`Frame ${count(number)} does not pass the filter`);
+    }
+    if (frame === undefined) this.#voice.tell(`Frame ${count(number)} is no longer held`);
+    else this.frame = frame;
+  }
+
+  /** Select the row that stands so many rows below the selected one. */
+  async selectBy(rows: number): Promise<void> {
+    const { begin, end } = this.status;
+    if (end === begin) return;
+    const from = await this.#from();
+    if (from === undefined) this.#selectAt(end - 1);
+    else this.#selectAt(from.position + rows - (!from.exact && rows > 0 ? 1 : 0));
+  }
+
+  toStart(): void {
+    this.#selectAt(this.status.begin);
+  }
+
+  /** To the newest row, and follow from there. */
+  toEnd(): void {
+    if (this.status.end === this.status.begin) return;
+    const last = this.#at(this.status.end - 1);
+    if (last !== undefined) void this.select(last.number, true);
+    else {
+      this.#awaited = "last";
+      this.setFollow(true);
+    }
+  }
+
+  /** To the request or the answer of the selected frame. */
+  toPair(): void {
+    if (this.pair !== undefined) void this.select(this.pair);
+    else if (this.selected !== undefined) this.#voice.tell("This frame has no pair");
+  }
+
+  /** To the next row of a kind, either way and round at the end; whether there is one. */
+  async step(to: Stop, by: 1 | -1, text?: string): Promise<boolean> {
+    const { first, captured } = this.status;
+    const start = by > 0 ? first - 1 : captured;
+    const next = (from: number) =>
+      this.#decoder.ask("step", { from, by, to, ...(text !== undefined && { text }) });
+    let found = await next(this.selected ?? start);
+    if (found === undefined && this.selected !== undefined) {
+      found = await next(start);
+      if (found !== undefined)
+        this.#voice.say(by > 0 ? "From the first frame again" : "From the last frame again");
+    }
+    if (found !== undefined) await this.select(found);
+    return found !== undefined;
+  }
+
+  toggleMark(): void {
+    const { selected } = this;
+    if (selected === undefined) return;
+    const row =
+      this.model.row(selected) ?? (this.frame?.row.number === selected ? this.frame.row : undefined);
+    const on = row?.marked !== true;
+    this.#decoder.send({ type: "mark", number: selected, on });
+    if (this.frame?.row.number === selected) {
+      this.frame = { ...this.frame, row: { ...this.frame.row, marked: on } };
+    }
+    this.#voice.say(
+      on ? `Frame ${count(selected)} is marked` : `Frame ${count(selected)} is not marked any more`,
+    );
+  }
+
+  #reveal(position: number, number: number): void {
+    this.model.reveal(position);
+    this.model.anchor(number);
+    this.drawings += 1;
+  }
+
+  #at(position: number | "last" | undefined): ListRow | undefined {
+    return typeof position === "number" ? this.model.at(this.model.indexOf(position)) : undefined;
+  }
+
+  #selectAt(wanted: number): void {
+    const { begin, end } = this.status;
+    if (begin === end) return;
+    const position = Math.min(Math.max(begin, wanted), end - 1);
+    const row = this.#at(position);
+    if (row !== undefined) {
+      void this.select(row.number);
+      return;
+    }
+    this.setFollow(false);
+    this.#awaited = position;
+    this.model.reveal(position);
+    this.drawings += 1;
+  }
+
+  /** Where the selection stands in the view. */
+  async #from(): Promise<{ readonly position: number; readonly exact: boolean } | undefined> {
+    if (this.#awaited === "last") return { position: this.status.end - 1, exact: true };
+    if (this.#awaited !== undefined) return { position: this.#awaited, exact: true };
+    if (this.selected === undefined) return undefined;
+    const position = this.model.positionOf(this.selected);
+    if (position !== undefined) return { position, exact: true };
+    const found = await this.#decoder.ask("locate", { number: this.selected });
+    return found?.epoch === this.status.epoch ? found : undefined;
+  }
+
+  /** In a view that is new, bring the anchor to where it stood in the old one. */
+  async #keepPlace(): Promise<void> {
+    const { lost } = this.model;
+    if (lost === undefined || this.#locating) return;
+    this.#locating = true;
+    const found = await this.#decoder.ask("locate", { number: lost.number });
+    this.#locating = false;
+    const { status } = this;
+    if (this.model.lost !== lost) void this.#keepPlace();
+    else if (found?.epoch === status.epoch) {
+      this.model.place(found.position, found.exact, status.scanning === undefined);
+    } else if (found !== undefined && found.epoch < status.epoch) void this.#keepPlace();
+    else if (found === undefined && status.scanning === undefined) this.model.place(status.end, false, true);
+    this.drawings += 1;
+  }
+}

@@ -1,0 +1,68 @@
+/** What is kept from one visit to the next: filters, named profiles, what the strip above the list shows. */
+
+import { stored, store } from "./storage";
+
+/** A filter and a highlight under a name. */
+export interface Profile {
+  readonly name: string;
+  readonly filter: string;
+  readonly highlight: string;
+}
+
+export type OverviewMode = "chart" | "table" | "statistics" | "off";
+
+export interface Kept {
+  readonly filter: string;
+  readonly highlight: string;
+  readonly profiles: readonly Profile[];
+  readonly overview: OverviewMode;
+  readonly bytes: "hex" | "text" | "stream";
+}
+
+const KEY = "chanwire.settings";
+const OVERVIEWS: readonly unknown[] = ["chart", "table", "statistics", "off"];
+const BYTES: readonly unknown[] = ["hex", "text", "stream"];
+/** More is not worth a menu. */
+const MOST_PROFILES = 50;
+
+/** Settings as they were stored; whatever is not usable is the default. */
+export function parseSettings(value: unknown): Kept {
+  const known = (typeof value === "object" && value !== null ? value : {}) as Record<string, unknown>;
+  const text = (of: unknown) => (typeof of === "string" ? of : "");
+  const profiles = Array.isArray(known["profiles"]) ? (known["profiles"] as unknown[]) : [];
+  return {
+    filter: text(known["filter"]),
+    highlight: text(known["highlight"]),
+    profiles: profiles
+      .map((entry) => (typeof entry === "object" && entry !== null ? entry : {}) as Record<string, unknown>)
+      .map(({ name, filter, highlight }) => ({
+        name: text(name),
+        filter: text(filter),
+        highlight: text(highlight),
+      }))
+      .filter(({ name }) => name !== "")
+      .slice(0, MOST_PROFILES),
+    overview: OVERVIEWS.includes(known["overview"]) ? (known["overview"] as OverviewMode) : "chart",
+    bytes: BYTES.includes(known["bytes"]) ? (known["bytes"] as Kept["bytes"]) : "hex",
+  };
+}
+
+export class Settings {
+  kept: Kept = $state.raw(parseSettings(stored(KEY)));
+
+  keep(part: Partial<Kept>): void {
+    this.kept = { ...this.kept, ...part };
+    store(KEY, this.kept);
+  }
+
+  /** Put a profile under its name; one that had it before is replaced. */
+  keepProfile(profile: Profile): void {
+    const others = this.kept.profiles.filter(({ name }) => name !== profile.name);
+    const profiles = [...others, profile].sort((a, b) => a.name.localeCompare(b.name));
+    this.keep({ profiles: profiles.slice(0, MOST_PROFILES) });
+  }
+
+  forgetProfile(name: string): void {
+    this.keep({ profiles: this.kept.profiles.filter((profile) => profile.name !== name) });
+  }
+}
