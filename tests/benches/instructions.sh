@@ -18,20 +18,22 @@ each() {
 }
 
 printf '%-34s %14s %14s %8s\n' 'instructions a read of 64 KiB' 'this crate' 'compared' 'ratio'
-shape=0
-for name in '57 B message' '4 KiB plain text' '4 KiB escapes' '4 KiB small members'; do
-	ours=$(each "$1" "ends:$shape")
-	theirs=$(each "$1" "serde-ends:$shape")
-	printf '%-34s %14d %14d %8s\n' "frame ends, $name" "$ours" "$theirs" "$(awk "BEGIN { printf \"%.2f\", $theirs / $ours }")"
-	shape=$((shape + 1))
-done
-shape=0
-for name in '57 B message' '4 KiB plain text' '4 KiB escapes' '4 KiB small members'; do
-	ours=$(each "$1" "decode:$shape")
-	theirs=$(each "$1" "serde-decode:$shape")
-	printf '%-34s %14d %14d %8s\n' "decode, $name" "$ours" "$theirs" "$(awk "BEGIN { printf \"%.2f\", $ours / $theirs }")"
-	shape=$((shape + 1))
-done
+# Both sides for each shape. The ratio is the other side's by ours where it is to be great, ours by the other's where
+# it is to be small.
+compare() {
+	shape=0
+	for name in '57 B message' '4 KiB plain text' '4 KiB escapes' '4 KiB small members'; do
+		ours=$(each "$1" "$2:$shape")
+		theirs=$(each "$1" "serde-$2:$shape")
+		awk -v what="$3, $name" -v ours="$ours" -v theirs="$theirs" -v up="$4" 'BEGIN {
+			printf "%-34s %14d %14d %8.2f\n", what, ours, theirs, up ? theirs / ours : ours / theirs
+		}'
+		shape=$((shape + 1))
+	done
+}
+
+compare "$1" ends 'frame ends' 1
+compare "$1" decode decode 0
 for work in server hub; do
 	printf '%-34s %14d\n' "$work, 57 B message" "$(each "$1" "$work:0")"
 done
