@@ -12,8 +12,8 @@ use chanwire_inspect::{
     Direction, Problem,
     plan::{Faults, Step},
 };
-use serde::{Serialize, Serializer};
 pub use import::{Importer, preview};
+use serde::{Serialize, Serializer};
 pub use viewer::Viewer;
 use wasm_bindgen::prelude::*;
 
