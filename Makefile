@@ -8,7 +8,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 BINARY := target/release/chanwire
 WASM := target/wasm32-unknown-unknown/wasm
-BINDINGS := web/src/wasm/chanwire_wasm_bg.wasm web/src/wasm/chanwire_sandbox_bg.wasm
+BINDINGS := web/src/wasm/chanwire_wasm_bg.wasm web/src/wasm/chanwire_compose_bg.wasm web/src/wasm/chanwire_sandbox_bg.wasm
 PAGE := web/dist/index.html
 # The page's packages are there when npm has written this file after the lock file changed.
 WEB_PACKAGES := web/node_modules/.package-lock.json
@@ -62,8 +62,9 @@ wasm-target: | needs-rust
 
 $(BINDINGS) &: $(RUST_SOURCES) | wasm-target
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS='-C target-feature=+simd128' \
-		$(CARGO) build --locked -p chanwire-wasm -p chanwire-sandbox --lib --target wasm32-unknown-unknown --profile wasm
+		$(CARGO) build --locked -p chanwire-wasm -p chanwire-compose -p chanwire-sandbox --lib --target wasm32-unknown-unknown --profile wasm
 	$(CARGO) run --locked --quiet -p chanwire-bindgen -- $(WASM)/chanwire_wasm.wasm web/src/wasm
+	$(CARGO) run --locked --quiet -p chanwire-bindgen -- $(WASM)/chanwire_compose.wasm web/src/wasm
 	$(CARGO) run --locked --quiet -p chanwire-bindgen -- $(WASM)/chanwire_sandbox.wasm web/src/wasm
 	@touch $(BINDINGS)
 
@@ -139,7 +140,7 @@ bench: $(BINARY) bench-packages | needs-rust
 	PATH="$(SYSTEM_PATH)" CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) bench --locked -p chanwire-tests --bench network
 
 FUZZ_SECONDS ?= 600
-FUZZ_TARGETS ?= decoder oracle request server deadlines client import inspect
+FUZZ_TARGETS ?= decoder oracle request server deadlines client filter import inspect
 .PHONY: fuzz
 fuzz: | needs-rust
 	@cargo +nightly --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal
