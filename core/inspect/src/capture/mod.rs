@@ -175,6 +175,7 @@ impl Capture {
     /// Forgets every row and all that was counted. What is open stays open, and numbers go on.
     pub fn clear(&mut self) {
         self.store.clear();
+        self.forget_requests();
         self.forget();
         if self.connections.is_empty() {
             // What comes next may count its times from elsewhere.
@@ -319,8 +320,12 @@ impl Capture {
         }
     }
 
-    /// Gives up the largest frame that is arriving while such frames take half of all memory.
+    /// Where what is no row yet takes half of all memory: only counts open requests, then gives up the largest frame
+    /// that is arriving.
     fn relieve(&mut self, time: f64) {
+        if self.pending > self.limit() / 2 {
+            self.forget_requests();
+        }
         while self.pending > self.limit() / 2 {
             let largest = self.connections.iter().max_by_key(|(_, state)| state.waiting());
             let Some((connection, direction)) =
@@ -332,6 +337,14 @@ impl Capture {
             let text = "a frame that was too large to be held while it arrived is given up";
             self.store.gap(connection, Some(direction), time, text);
             self.touch(connection);
+        }
+    }
+
+    fn forget_requests(&mut self) {
+        for state in self.connections.values_mut() {
+            self.pending -= state.memory();
+            state.forget_requests();
+            self.pending += state.memory();
         }
     }
 
