@@ -19,38 +19,63 @@ export async function artifact(name) {
   return path.join(ARTIFACTS, name);
 }
 
-/** `chanwire serve` on ports of its own, with an empty data directory. */
-export async function startServer() {
+/** The program, once its banner matches all of these; gives what they found, and how to stop it. */
+async function start(args, patterns) {
   const binary = process.env.CHANWIRE_BIN;
   assert.ok(binary, "set CHANWIRE_BIN to the path that `make build` prints");
-  const data = await mkdtemp(path.join(tmpdir(), "chanwire-e2e-"));
-  const args = ["serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir", data];
   const child = spawn(binary, args, { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   const gone = new Promise((resolve) => child.once("exit", resolve));
-  const banner = await new Promise((resolve, reject) => {
+  const found = await new Promise((resolve, reject) => {
     const read = (chunk) => {
       said += chunk;
-      const listener = /listening on (\S+:\d+)/.exec(said);
-      const page = /inspector at (http:\/\/\S+#token=[0-9a-f]{32})/.exec(said);
-      if (listener && page) resolve({ listener: listener[1], page: page[1] });
+      const found = patterns.map((pattern) => pattern.exec(said)?.[1]);
+      if (found.every((text) => text !== undefined)) resolve(found);
     };
     child.stdout.on("data", read);
     child.stderr.on("data", (chunk) => (said += chunk));
     child.once("error", reject);
-    child.once("exit", () => reject(new Error(`the server ended before it listened:\n${said}`)));
+    child.once("exit", () => reject(new Error(`chanwire ${args[0]} ended before it was ready:\n${said}`)));
   });
   return {
-    page: banner.page,
-    token: banner.page.split("#token=")[1],
-    origin: new URL(banner.page).origin,
-    port: Number(banner.listener.slice(banner.listener.lastIndexOf(":") + 1)),
+    found,
     async stop() {
       child.kill("SIGTERM");
       await gone;
+    },
+  };
+}
+
+const PAGE = /inspector at (http:\/\/\S+#token=[0-9a-f]{32})/;
+
+const portOf = (address) => Number(address.slice(address.lastIndexOf(":") + 1));
+
+/** `chanwire serve` on ports of its own, with an empty data directory. */
+export async function startServer() {
+  const data = await mkdtemp(path.join(tmpdir(), "chanwire-e2e-"));
+  const args = ["serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir", data];
+  const { found, stop } = await start(args, [/listening on (\S+:\d+)/, PAGE]);
+  const [listener, page] = found;
+  return {
+    page,
+    token: page.split("#token=")[1],
+    origin: new URL(page).origin,
+    port: portOf(listener),
+    async stop() {
+      await stop();
       await rm(data, { recursive: true, force: true });
     },
   };
+}
+
+/** `chanwire tap` in front of a server, on ports of its own. */
+export async function startTap(server, args = []) {
+  const to = `127.0.0.1:${server.port}`;
+  const { found, stop } = await start(
+    ["tap", "--listen", "127.0.0.1:0", "--to", to, ...args],
+    [/listening on (\S+:\d+)/, PAGE],
+  );
+  return { page: found[1], port: portOf(found[0]), stop };
 }
 
 export async function startBrowser() {
@@ -71,7 +96,11 @@ export async function openTab(browser, options = {}) {
   page.on("console", (message) => {
     if (["error", "warning"].includes(message.type())) problems.push(`console: ${message.text()}`);
   });
-  page.on("requestfailed", (request) => problems.push(`request failed: ${request.url()}`));
+  page.on("requestfailed", (request) => {
+    // What is still on its way when a page is left is no failure.
+    const why = request.failure()?.errorText;
+    if (why !== "net::ERR_ABORTED") problems.push(`request failed: ${request.url()} ${why}`);
+  });
   await page.exposeFunction("reportViolation", (text) => problems.push(text));
   await page.addInitScript(() => {
     document.addEventListener("securitypolicyviolation", (event) => {

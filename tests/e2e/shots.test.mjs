@@ -55,12 +55,7 @@ async function traffic(tab) {
   }
   await tab.row({ dir: "← push", summary: "number 29" }).waitFor();
   await tab.sendRaw("LIST\\r\\n".repeat(40));
-  await tab.sendRaw(
-    'MESSAGE\\r\\n{"username": "dan\\xe2\\x80\\xae", "message_content": "<b>tabs</b>\\\\tand more"}'.replaceAll(
-      "\\xe2\\x80\\xae",
-      "\u202e",
-    ),
-  );
+  await tab.sendRaw('MESSAGE\\r\\n{"username": "dan\\xe2\\x80\\xae", "message_content": "<b>tabs</b>\\\\tand more"}'.replaceAll("\\xe2\\x80\\xae", "\u202e"));
   await tab.sendRaw("HO?T\\r\\n");
   // After what does not look like the protocol the server ends its half; the page ends its own.
   await tab.row({ conn: "#1", head: "half-closed" }).waitFor();
@@ -81,6 +76,7 @@ test("shots of the page", async () => {
   const tab = await openTab(browser);
   await tab.open(server.page);
   await traffic(tab);
+  const all = await tab.rowCount();
   const highlight = tab.page.getByRole("combobox", { name: "Highlight" });
   const filter = tab.page.getByRole("combobox", { name: "Filter" });
   for (const scheme of ["light", "dark"]) {
@@ -88,14 +84,17 @@ test("shots of the page", async () => {
     for (const [width, height] of SIZES) {
       await tab.page.setViewportSize({ width, height });
       const narrow = width < 900;
-      const shot = async (what) => tab.page.screenshot({ path: await artifact(`${scheme}-${width}-${what}.png`) });
+      const shot = async (what) =>
+        tab.page.screenshot({ path: await artifact(`${scheme}-${width}-${what}.png`) });
       const pane = async (name) => {
         if (narrow) await tab.page.getByRole("tab", { name, exact: true }).click();
       };
 
       // A fault, in its bytes and in Details.
-      await filter.fill("");
       await highlight.fill("");
+      await filter.fill("");
+      await tab.shows(all);
+      await tab.grid.focus();
       await tab.page.getByRole("tab", { name: "Chart" }).click();
       await tab.choose(tab.row({ dir: "out", head: "! HO" }));
       await pane("Bytes");
@@ -108,11 +107,12 @@ test("shots of the page", async () => {
       // Highlighted, a long frame, the conversation around it.
       await highlight.fill("push || status==REQUEST_ERROR");
       await tab.grid.focus();
-      await filter.fill("cmd==MESSAGE");
+      await filter.fill('text contains "a long story"');
       await tab.choose(tab.row({ dir: "out", summary: "a long story" }));
       await filter.fill("");
+      await tab.shows(all);
       await tab.grid.focus();
-      await tab.grid.locator(".lit").first().waitFor();
+      await tab.grid.locator(".lit").nth(1).waitFor();
       await shot("highlight");
       await pane("Bytes");
       await tab.page.getByRole("tab", { name: "Stream" }).click();

@@ -29,5 +29,7 @@ mod requests;
 mod session;
 #[path = "binary/start_stop.rs"]
 mod start_stop;
+#[path = "binary/tap.rs"]
+mod tap;
 #[path = "binary/trace.rs"]
 mod trace;

@@ -3,6 +3,7 @@
 //!
 //! Everything that leaves is a plain object of strings, numbers, booleans and arrays, as `types.d.ts` declares it.
 
+mod import;
 mod viewer;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use chanwire_inspect::{
     plan::{Faults, Step},
 };
 use serde::{Serialize, Serializer};
+pub use import::{Importer, preview};
 pub use viewer::Viewer;
 use wasm_bindgen::prelude::*;
 

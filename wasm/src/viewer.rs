@@ -3,7 +3,7 @@
 //! What has many parts leaves as one text of JSON: to make an object from it is faster than to set each member from
 //! here. Bytes leave as bytes.
 
-use chanwire_inspect::{Gap, Step};
+use chanwire_inspect::{ExportAsk, ExportFormat, ExportScope, Gap, Step};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
@@ -12,7 +12,7 @@ use crate::parse;
 /// A capture as one person looks at it.
 #[derive(Debug)]
 #[wasm_bindgen]
-pub struct Viewer(chanwire_inspect::Viewer);
+pub struct Viewer(pub(crate) chanwire_inspect::Viewer);
 
 #[wasm_bindgen]
 impl Viewer {
@@ -250,6 +250,40 @@ impl Viewer {
         json(&self.0.statistics())
     }
 
+    /// The next part of a file: of one row, of those of the view, or of all.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no such file.
+    #[expect(clippy::too_many_arguments, reason = "JavaScript hands over what it has")]
+    pub fn export(
+        &mut self,
+        #[wasm_bindgen(unchecked_param_type = "'jsonl' | 'bin' | 'test' | 'pcapng'")] format: &str,
+        row: Option<f64>,
+        view: bool,
+        connection: Option<u32>,
+        #[wasm_bindgen(unchecked_param_type = "Direction | undefined")] direction: Option<String>,
+        origin: f64,
+        cursor: Option<f64>,
+    ) -> Result<ExportPart, JsError> {
+        let format = match format {
+            "jsonl" => ExportFormat::JsonL,
+            "bin" => ExportFormat::Bin,
+            "test" => ExportFormat::Test,
+            "pcapng" => ExportFormat::PcapNg,
+            _ => return Err(JsError::new("a format is jsonl, bin, test or pcapng")),
+        };
+        let scope = match row {
+            Some(number) => ExportScope::Row(number as u64),
+            None if view => ExportScope::View,
+            None => ExportScope::All,
+        };
+        let direction = direction.as_deref().map(parse).transpose()?;
+        let ask = ExportAsk { format, scope, connection, direction, origin };
+        let part = self.0.export(ask, cursor.map(|cursor| cursor as u64));
+        part.map(ExportPart).map_err(|why| JsError::new(&why))
+    }
+
     /// Traffic over time, as JSON.
     ///
     /// # Errors
@@ -260,12 +294,40 @@ impl Viewer {
     }
 }
 
+/// A part of a file.
+#[derive(Debug)]
+#[wasm_bindgen]
+pub struct ExportPart(chanwire_inspect::ExportPart);
+
+#[wasm_bindgen]
+impl ExportPart {
+    /// The file's name.
+    #[wasm_bindgen(getter)]
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.0.name.clone()
+    }
+
+    /// Its next bytes.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        self.0.bytes.clone()
+    }
+
+    /// What to ask with for the next part.
+    #[wasm_bindgen(getter)]
+    #[must_use]
+    pub fn next(&self) -> Option<f64> {
+        self.0.next.map(|next| next as f64)
+    }
+}
+
 /// A number of bytes. JavaScript's numbers are exact up to 2^53.
 fn bytes_of(number: f64) -> usize {
     number as usize
 }
 
-fn json(value: &impl Serialize) -> Result<String, JsError> {
+pub(crate) fn json(value: &impl Serialize) -> Result<String, JsError> {
     serde_json::to_string(value).map_err(|error| JsError::new(&error.to_string()))
 }
 

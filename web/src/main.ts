@@ -7,15 +7,18 @@ import "./styles/list.css";
 import "./styles/frame.css";
 import "./styles/compose.css";
 import "./styles/sandbox.css";
+import "./styles/capture.css";
 import App from "./App.svelte";
+import { Opening } from "./capture/opening.svelte";
 import { Draft } from "./compose/draft.svelte";
 import workerAddress from "./decode/worker?worker&url";
 import { SandboxControl } from "./sandbox/control.svelte";
 import { LateWorker } from "./sandbox/late";
 import sandboxAddress from "./sandbox/worker?worker&url";
+import type { TapSource } from "./source/tap";
 import { Access } from "./state/access.svelte";
-import { Inspector } from "./state/inspector.svelte";
-import { parseLink } from "./text/link";
+import { Inspector, type SourceChoice } from "./state/inspector.svelte";
+import { takeLink } from "./text/link";
 
 /** When the sandbox is fetched, if nobody has asked for it before. */
 const SANDBOX_AFTER_MS = 3000;
@@ -76,10 +79,38 @@ inspector.choices = [
     },
   },
 ];
+const opening = new Opening(inspector);
+inspector.choices = [
+  ...inspector.choices,
+  {
+    kind: "capture",
+    label: "Open…",
+    title: "A capture that somebody made: pcap, pcapng, JSON Lines, raw bytes or a hex dump",
+    choose: () => opening.ask(),
+  },
+];
+// A page that a tap serves shows what passes through it, until another source is chosen.
+let tapped: TapSource | undefined;
+access.ontap = (tap, source) => {
+  if (tapped === undefined) {
+    const choice: SourceChoice = {
+      kind: "tap",
+      label: "Tap",
+      title: `What clients of ${tap.listen} and ${tap.to} say`,
+      choose: () => {
+        inspector.chosen = "tap";
+        if (tapped !== undefined) void inspector.use(tapped);
+      },
+    };
+    inspector.choices = [choice, ...inspector.choices];
+    inspector.chosen = "tap";
+  }
+  tapped = source;
+  if (inspector.chosen === "tap") void inspector.use(source);
+};
 const target = document.getElementById("app");
 if (target === null) throw new Error("The page has no element #app");
-// A link is read before the token is taken, which clears the address.
-const link = parseLink(location.hash);
+const link = takeLink(globalThis);
 if (link !== undefined) inspector.follow(link);
-mount(App, { target, props: { inspector, access, draft: new Draft(inspector.decoder), sandbox } });
+mount(App, { target, props: { inspector, access, draft: new Draft(inspector.decoder), sandbox, opening } });
 access.start();

@@ -32,7 +32,7 @@ mod visible;
 
 pub use capture::{Arriving, Capture, Entry, Gap, MAX_OPEN_REQUESTS, ReadPart, Restored};
 pub use compose::{CommandField, CommandForm, Filled, Problem, ValueKind, check, commands, compose, fill};
-pub use export::PcapNg;
+pub use export::{MAX_GOLDEN, PcapNg, golden, golden_of};
 pub use filter::{Completion, CompletionKind, Completions, Filter, MAX_LENGTH as MAX_FILTER, Mistake, complete};
 pub use guess::guess_direction;
 pub use lines::{JsonLinesReader, JsonLinesWriter};
@@ -44,7 +44,7 @@ pub use summary::MAX_SUMMARY;
 pub use tree::{MAX_FIELDS, MAX_TEXT};
 pub use view::View;
 pub use viewer::{
-    ArrivingFrame, Detail, FieldDetail, ListRow, Located, ReadRegion, Region, Scanning, ShownFrame, Status, Step,
-    StreamPiece, Viewer, detail,
+    ArrivingFrame, Detail, ExportAsk, ExportFormat, ExportPart, ExportScope, FieldDetail, ListRow, Located, ReadRegion,
+    Region, Scanning, ShownFrame, Status, Step, StreamPiece, Viewer, detail,
 };
-pub use visible::visible;
+pub use visible::{readable, visible};

@@ -175,7 +175,7 @@ async fn accept(listener: &TcpListener, to: &str, watchers: &Watchers, room: u32
 /// Tells once, on standard output, where everything is.
 fn banner(own: SocketAddr, to: &str, file: Option<&PathBuf>, page: Option<&str>) {
     let mut text = format!("chanwire {}\n", env!("CARGO_PKG_VERSION"));
-    text += &format!("tapping on {own}: clients that connect there reach {to}\n");
+    text += &format!("listening on {own}\npassing on to {to}\n");
     if let Some(file) = file {
         text += &format!("writing {}\n", file.display());
     }

@@ -10,6 +10,7 @@
 mod client;
 mod deadlines;
 mod decoder;
+mod import;
 mod inspect;
 mod oracle;
 mod request;
@@ -18,6 +19,7 @@ mod server;
 pub use client::{client, tell, told};
 pub use deadlines::{check_deadlines, deadlines};
 pub use decoder::decoder;
+pub use import::import;
 pub use inspect::inspect;
 pub use oracle::{check_end, check_json, oracle};
 pub use request::request;

@@ -3,6 +3,7 @@
 import type * as Wasm from "../wasm/chanwire_wasm";
 import { verdict } from "./describe";
 import type {
+  CapturePreview,
   Completions,
   Composed,
   FromWorker,
@@ -19,18 +20,23 @@ import type {
 /** What the engine needs of the wasm module. */
 export type Module = Pick<
   typeof Wasm,
-  "Viewer" | "check" | "commands" | "compose" | "fill" | "plan" | "version"
+  "Importer" | "Viewer" | "check" | "commands" | "compose" | "fill" | "plan" | "preview" | "version"
 >;
 
 export interface Surroundings {
   post(message: FromWorker, transfer: Transferable[]): void;
   later(run: () => void, ms: number): void;
-  /** Milliseconds. */
+  /** Milliseconds from any origin. */
   now(): number;
+  /** Milliseconds since 1970. */
+  wall(): number;
 }
 
 /** Changes are told at the latest after this time. */
 const FLUSH_MS = 16;
+
+/** So long a filter works through what is held before messages are looked at again. */
+const SLICE_MS = 10;
 
 /** The rate is measured over this time. */
 const RATE_MS = 1000;
@@ -55,6 +61,7 @@ export class Engine {
   readonly #wasm: Module;
   readonly #around: Surroundings;
   readonly #viewer: Wasm.Viewer;
+  #importer: Wasm.Importer | undefined;
   #look = { position: 0, count: 0, follow: true };
   /** The window as it was last posted, to post only what has changed. */
   #shown = "";
@@ -63,6 +70,8 @@ export class Engine {
   #scheduled = false;
   #told = { captured: 1, bad: 0 };
   #rate = new Rate();
+  /** When the first event came, in milliseconds since 1970. */
+  #origin: number | undefined;
 
   constructor(wasm: Module, around: Surroundings) {
     this.#wasm = wasm;
@@ -73,6 +82,7 @@ export class Engine {
 
   handle(message: ToWorker): void {
     const viewer = this.#viewer;
+    if ("time" in message) this.#origin ??= this.#around.wall();
     switch (message.type) {
       case "open":
         viewer.open(message.connection, message.label);
@@ -125,7 +135,10 @@ export class Engine {
 
   /** Tell what has changed, and go on with what is not done. */
   flush(): void {
-    const more = this.#viewer.advance();
+    // A filter that works through what is held must not keep messages waiting.
+    const until = this.#around.now() + SLICE_MS;
+    let more = this.#viewer.advance();
+    while (more && this.#around.now() < until) more = this.#viewer.advance();
     const status = this.#postStatus();
     this.#postWindow(false, status);
     if (more) this.#schedule(0);
@@ -189,6 +202,26 @@ export class Engine {
     }
   }
 
+  #import(ask: Questions["import"]["ask"]): Questions["import"]["answer"] {
+    if (ask.step === "begin") {
+      this.#importer?.free();
+      this.#origin = undefined;
+      this.#importer = new this.#wasm.Importer(ask.everything, ask.direction, ask.before);
+      return {};
+    }
+    const importer = this.#importer;
+    if (importer === undefined) return { error: "no capture is being read" };
+    const answer =
+      ask.step === "bytes" ? importer.feed(ask.bytes, this.#viewer) : importer.finish(this.#viewer);
+    const told = JSON.parse(answer) as Questions["import"]["answer"];
+    this.#origin ??= importer.origin(this.#viewer);
+    if (ask.step === "end" || told.error !== undefined) {
+      importer.free();
+      this.#importer = undefined;
+    }
+    return told;
+  }
+
   /** What has many parts travels as one text: making objects of it twice takes longer than the rest. */
   #answerFrame(id: number, { number }: Questions["frame"]["ask"]): void {
     const json = this.#viewer.frame(number);
@@ -244,6 +277,20 @@ export class Engine {
           bad: Float64Array.from(bad),
           p99: Float64Array.from(p99, (trip) => trip ?? NaN),
         } satisfies Timeline;
+      }
+      case "preview":
+        return JSON.parse(this.#wasm.preview((ask as Questions["preview"]["ask"]).bytes)) as CapturePreview;
+      case "import":
+        return this.#import(ask as Questions["import"]["ask"]);
+      case "export": {
+        const { format, scope, connection, direction, cursor } = ask as Questions["export"]["ask"];
+        const row = typeof scope === "object" ? scope.number : undefined;
+        const view = scope === "view";
+        const part = viewer.export(format, row, view, connection, direction, this.#origin ?? 0, cursor);
+        const { name, next } = part;
+        const bytes = part.bytes() as Uint8Array<ArrayBuffer>;
+        part.free();
+        return { name, bytes, ...(next !== undefined && { next }) };
       }
       case "fill":
         return this.#wasm.fill((ask as Questions["fill"]["ask"]).bytes);

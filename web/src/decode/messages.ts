@@ -200,6 +200,18 @@ export interface StreamPiece {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
+/** What a capture seems to be. */
+export interface CapturePreview {
+  readonly format: "pcap" | "pcapng" | "jsonl" | "hex" | "raw";
+  /** Whether it looks like the protocol, as far as can be told before it is read. */
+  readonly recognised: boolean;
+  /** Of bytes of one direction, which one they seem to be. */
+  readonly direction?: Direction;
+  readonly words: string;
+  /** The first bytes that are in it, where it is no container of packets. */
+  readonly bytes: readonly number[];
+}
+
 export type ExportFormat = "jsonl" | "bin" | "test" | "pcapng";
 
 export interface Export {
@@ -269,6 +281,23 @@ export interface Questions {
   };
   /** The form that composes exactly these bytes, if there is one. */
   fill: { ask: { readonly bytes: Uint8Array<ArrayBuffer> }; answer: Filled | undefined };
+  /** What a capture seems to be, by its first bytes. */
+  preview: { ask: { readonly bytes: Uint8Array<ArrayBuffer> }; answer: CapturePreview };
+  /** Reads a capture, in order: `begin`, its bytes in pieces, `end`. */
+  import: {
+    ask:
+      | {
+          readonly step: "begin";
+          readonly everything: boolean;
+          readonly direction?: Direction;
+          /** The first connection gets the number after this one. */
+          readonly before: number;
+        }
+      | { readonly step: "bytes"; readonly bytes: Uint8Array<ArrayBuffer> }
+      | { readonly step: "end" };
+    /** The words are the end's; after an error there is nothing more to be read. */
+    answer: { readonly error?: string; readonly words?: string; readonly connections?: number };
+  };
   compose: {
     ask: { readonly command: string; readonly values: Readonly<Record<string, string>> };
     answer: Composed;

@@ -21,6 +21,7 @@ try {
     post,
     later: (run, ms) => setTimeout(run, ms),
     now: () => performance.now(),
+    wall: () => Date.now(),
   });
   waiting.splice(0).forEach((message) => engine?.handle(message));
 } catch (error) {

@@ -1,6 +1,6 @@
 /** The bridge: one WebSocket of the server's own HTTP side carries one TCP connection. */
 
-import { parseControl, type FromBridge, type ToBridge } from "./control";
+import { parseControl, type FromBridge, type TapInfo, type ToBridge } from "./control";
 import { Refused, type Link, type LinkEvents, type Source, type Step, type Target } from "./source";
 
 /** What is needed of a `WebSocket`. */
@@ -21,7 +21,7 @@ const LARGEST_WRITE = 1024 * 1024;
 const CREDIT_STEP = 256 * 1024;
 
 /** In words, what a WebSocket's close code says. */
-function closeReason(code: number, reason: string): string {
+export function closeReason(code: number, reason: string): string {
   if (reason !== "") return reason;
   if (code === 1006) return "the bridge is gone (is chanwire serve still running?)";
   return `the bridge closed the connection (code ${code})`;
@@ -32,18 +32,21 @@ export class BridgeSource implements Source {
   readonly #dial: () => SocketLike;
   readonly #refused: () => void;
   readonly #now: () => number;
+  readonly #tapped: (tap: TapInfo) => void;
 
-  /** `refused` is called when the bridge does not accept the token. */
+  /** `refused` is called when the bridge does not accept the token, `tapped` when it is a tap's. */
   constructor(
     token: string,
     dial: () => SocketLike,
     refused: () => void,
     now: () => number = () => performance.now(),
+    tapped: (tap: TapInfo) => void = () => undefined,
   ) {
     this.#token = token;
     this.#dial = dial;
     this.#refused = refused;
     this.#now = now;
+    this.#tapped = tapped;
   }
 
   targets(): Promise<readonly Target[]> {
@@ -54,8 +57,10 @@ export class BridgeSource implements Source {
       });
       socket.addEventListener("message", ({ data }) => {
         const message = typeof data === "string" ? parseControl(data) : undefined;
-        if (message?.type === "welcome") resolve(message.targets);
-        else reject(new Error("The bridge did not answer with its targets; reload the page."));
+        if (message?.type === "welcome") {
+          resolve(message.targets);
+          if (message.tap !== undefined) this.#tapped(message.tap);
+        } else reject(new Error("The bridge did not answer with its targets; reload the page."));
         socket.close(1000);
       });
       socket.addEventListener("close", ({ code, reason }) => {

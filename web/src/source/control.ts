@@ -2,8 +2,19 @@
 
 import type { Target } from "./source";
 
+/** A tap, by where its clients connect and the server that they reach. */
+export interface TapInfo {
+  readonly listen: string;
+  readonly to: string;
+}
+
 export type FromBridge =
-  | { readonly type: "welcome"; readonly version: string; readonly targets: readonly Target[] }
+  | {
+      readonly type: "welcome";
+      readonly version: string;
+      readonly targets: readonly Target[];
+      readonly tap?: TapInfo;
+    }
   | { readonly type: "opened"; readonly local: string; readonly remote: string }
   | { readonly type: "wrote"; readonly bytes: number; readonly at: number }
   | { readonly type: "ended"; readonly at: number }
@@ -13,6 +24,7 @@ export type FromBridge =
 export type ToBridge =
   | { readonly type: "token"; readonly token: string }
   | { readonly type: "connect"; readonly target: string; readonly report: boolean }
+  | { readonly type: "watch" }
   | { readonly type: "wait"; readonly ms: number }
   | { readonly type: "eof" }
   | { readonly type: "reset" }
@@ -33,6 +45,12 @@ function target(value: unknown): Target | undefined {
   return text(channel) ? { id, address, channel } : { id, address };
 }
 
+function tap(value: unknown): TapInfo | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const { listen, to } = value as Record<string, unknown>;
+  return text(listen) && text(to) ? { listen, to } : undefined;
+}
+
 /** The message, or undefined if it is none that this page understands. */
 export function parseControl(data: string): FromBridge | undefined {
   let value: unknown;
@@ -48,7 +66,9 @@ export function parseControl(data: string): FromBridge | undefined {
       const { version, targets } = message;
       if (!text(version) || !Array.isArray(targets)) return undefined;
       const known = targets.map(target).filter((entry) => entry !== undefined);
-      return known.length === targets.length ? { type: "welcome", version, targets: known } : undefined;
+      if (known.length !== targets.length) return undefined;
+      const tapped = tap(message["tap"]);
+      return { type: "welcome", version, targets: known, ...(tapped && { tap: tapped }) };
     }
     case "opened": {
       const { local, remote } = message;

@@ -35,6 +35,12 @@ export interface LinkEvents {
   /** Bytes as one read or one write; those that go out, when they have left. */
   bytes(direction: Direction, bytes: Uint8Array<ArrayBuffer>, time?: number): void;
   ended(direction: Direction, time?: number): void;
+  /** Traffic is missing here: whole frames, of which so many are requests that are answered, or answers. */
+  gap?(
+    direction: Direction,
+    gap: { readonly bytes: number; readonly frames: number; readonly paired: number; readonly text: string },
+    time?: number,
+  ): void;
   /** The last event. `bad` when it was not meant to end so. */
   closed(reason: string, bad: boolean, time?: number): void;
 }
@@ -55,6 +61,8 @@ export interface Source {
   /** What can be connected to. */
   targets(): Promise<readonly Target[]>;
   connect(target: Target, events: LinkEvents): Link;
+  /** Another source was chosen. */
+  stop?(): void;
   /** Who takes the connections that begin without being asked for, where a source has such. */
   accept?(accept: Accept): void;
 }

@@ -1,6 +1,8 @@
 /** Gets the page its token: from the address, from the tab's storage, or from the person. */
 
 import { BridgeSource, type SocketLike } from "../source/bridge";
+import type { TapInfo } from "../source/control";
+import { TapSource } from "../source/tap";
 import { forget, recall, remember, takeFromAddress } from "../source/token";
 import type { Inspector } from "./inspector.svelte";
 
@@ -18,6 +20,8 @@ export class Access {
   asking = $state(false);
   /** The bridge did not accept the last one. */
   refused = $state(false);
+  /** Who takes the tap that the page is of, if it is one's. */
+  ontap: ((tap: TapInfo, source: TapSource) => void) | undefined;
   readonly #inspector: Inspector;
   readonly #dial: () => SocketLike;
   #token: string | undefined;
@@ -60,7 +64,9 @@ export class Access {
     this.refused = false;
     const store = storage();
     if (store !== undefined) remember(store, token);
-    void this.#inspector.use(new BridgeSource(token, this.#dial, () => this.#refuse(token)));
+    const refused = () => this.#refuse(token);
+    const tapped = (tap: TapInfo) => this.ontap?.(tap, new TapSource(token, this.#dial, refused));
+    void this.#inspector.use(new BridgeSource(token, this.#dial, refused, undefined, tapped));
   }
 
   #refuse(token: string): void {

@@ -112,6 +112,7 @@ export class Inspector implements Voice {
   }
 
   async use(source: Source): Promise<void> {
+    if (this.#source !== source) this.#source?.stop?.();
     this.#source = source;
     this.sourceProblem = "";
     source.accept?.((target, link) => {
@@ -129,6 +130,28 @@ export class Inspector implements Voice {
       if (error instanceof Refused) this.#source = undefined;
       else this.sourceProblem = error instanceof Error ? error.message : String(error);
     }
+  }
+
+  /** A capture takes the place of everything: sources end, and what was recorded is forgotten. */
+  beginCapture(): void {
+    for (const { number, state } of this.connections) if (state !== "closed") this.close(number);
+    this.#source?.stop?.();
+    this.#source = undefined;
+    this.targets = [];
+    this.sourceProblem = "";
+    this.current = undefined;
+    this.chosen = "capture";
+    this.clear();
+  }
+
+  /** The number that the next connection gets. */
+  get nextConnection(): number {
+    return this.#recorder.next;
+  }
+
+  /** So many connections were recorded without a source. */
+  reserve(connections: number): void {
+    this.#recorder.reserve(connections);
   }
 
   connect(target: Target): void {

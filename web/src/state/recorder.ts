@@ -63,6 +63,16 @@ export class Recorder {
     return { number, events };
   }
 
+  /** So many connections were recorded without a source: what is opened next is numbered after them. */
+  reserve(connections: number): void {
+    this.#next += connections;
+  }
+
+  /** The number that the next connection gets. */
+  get next(): number {
+    return this.#next;
+  }
+
   send(connection: number, steps: readonly Step[]): void {
     this.#entries.get(connection)?.link?.send(steps);
   }
@@ -120,6 +130,10 @@ export class Recorder {
         this.#decoder.send({ type: "end", connection: number, direction, time });
         note(time, "half-closed", this.#halfClose(direction), false);
         change(direction === "out" ? { ended: true } : { peerEnded: true });
+      },
+      gap: (direction, { bytes, frames, paired, text }, time = this.#now()) => {
+        const gap = { bytes, frames, paired, text: visibleText(text) };
+        this.#decoder.send({ type: "gap", connection: number, direction, time, ...gap });
       },
       closed: (reason, bad, time = this.#now()) => {
         this.#decoder.send({ type: "close", connection: number, time });

@@ -176,6 +176,16 @@ impl Capture {
     pub fn clear(&mut self) {
         self.store.clear();
         self.forget();
+        if self.connections.is_empty() {
+            // What comes next may count its times from elsewhere.
+            self.clock = Clock::default();
+        }
+    }
+
+    /// The time of the first event, from which rows count, as it was told.
+    #[must_use]
+    pub const fn origin(&self) -> Option<f64> {
+        self.clock.origin
     }
 
     /// Number of the oldest row that is held.

@@ -239,7 +239,7 @@ impl Display for Test {
             Self::Contains(field, needle) => write!(f, "{field} contains {needle}"),
             Self::Matches(field, pattern) => {
                 write!(f, "{field} ~ ")?;
-                lex::quote(&pattern.source(), f)
+                lex::quote(pattern.source(), f)
             }
         }
     }

@@ -10,7 +10,7 @@ use super::Wrong;
 pub(super) const MAX_TEXT: usize = 256 << 20;
 
 /// How far `*` may repeat a line.
-const MAX_BYTES: usize = 64 << 20;
+const MAX_BYTES: usize = 16 << 20;
 
 /// Bytes that stood in a dump.
 #[derive(Debug, Default, PartialEq)]

@@ -28,7 +28,7 @@ pub struct View {
 }
 
 /// How much is done at one time, in rows that are asked about. One that is told by its bytes alone counts less.
-const SLICE: usize = 1 << 16;
+const SLICE: usize = 1 << 13;
 
 /// How many rows that are passed over count as one that is asked about.
 const CHEAP: usize = 16;

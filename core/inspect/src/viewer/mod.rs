@@ -1,6 +1,7 @@
 //! A capture as one person looks at it.
 
 mod detail;
+mod export;
 mod shown;
 mod steps;
 
@@ -11,6 +12,8 @@ use std::{
 
 use crate::{Capture, Filter, Mistake, StatisticsRow, View};
 pub use detail::{Detail, FieldDetail, Region, detail};
+use export::Running;
+pub use export::{ExportAsk, ExportFormat, ExportPart, ExportScope};
 pub use shown::{ArrivingFrame, ListRow, ReadRegion, Scanning, ShownFrame, Status, StreamPiece};
 pub use steps::{Located, Step};
 
@@ -28,6 +31,7 @@ pub struct Viewer {
     marks: BTreeSet<u64>,
     /// Of large frames that were shown, the newest first.
     large_summaries: RefCell<VecDeque<(u64, String)>>,
+    exporting: Option<Running>,
 }
 
 impl Viewer {
@@ -41,6 +45,7 @@ impl Viewer {
             highlighted: View::new(),
             marks: BTreeSet::new(),
             large_summaries: RefCell::default(),
+            exporting: None,
         }
     }
 

@@ -2,9 +2,11 @@
 
 /// What the bridge may read from TCP for one page. A page cannot hold its WebSocket's messages back, so without this
 /// a fast server would fill the browser's memory.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Credit {
     left: u64,
+    /// What was sent beyond it; the next grants pay for it first.
+    owed: u64,
 }
 
 /// A page granted more than it may have granted at a time.
@@ -20,14 +22,16 @@ impl Credit {
     pub(super) const READ: u64 = 64 << 10;
 
     pub(super) fn new() -> Self {
-        Self { left: Self::INITIAL }
+        Self { left: Self::INITIAL, owed: 0 }
     }
 
     /// Adds what the page grants. Above [`Self::MAX`] nothing is added.
     pub(super) fn grant(&mut self, bytes: u64) -> Result<(), TooMuch> {
-        match self.left.checked_add(bytes) {
+        let paid = bytes.min(self.owed);
+        match self.left.checked_add(bytes - paid) {
             Some(left) if left <= Self::MAX => {
                 self.left = left;
+                self.owed -= paid;
                 Ok(())
             }
             _ => Err(TooMuch),
@@ -47,7 +51,9 @@ impl Credit {
 
     /// Takes away what was sent, which may have been more than there was.
     pub(super) fn overdraw(&mut self, bytes: usize) {
-        self.left = self.left.saturating_sub(bytes as u64);
+        let bytes = bytes as u64;
+        self.owed += bytes.saturating_sub(self.left);
+        self.left = self.left.saturating_sub(bytes);
     }
 
     /// Takes away what was read.
@@ -75,6 +81,17 @@ mod tests {
         assert_eq!(credit.next_read(), 1);
         credit.spend(1);
         assert_eq!(credit.next_read(), 0);
+    }
+
+    #[test]
+    fn what_was_overdrawn_is_paid_first() {
+        let mut credit = Credit::new();
+        credit.overdraw((1 << 20) + 100);
+        assert!(credit.is_spent());
+        credit.grant(100).unwrap();
+        assert!(credit.is_spent());
+        credit.grant(1 << 20).unwrap();
+        assert_eq!(credit, Credit::new());
     }
 
     #[test]

@@ -1,0 +1,103 @@
+//! A connection as a test: its bytes, and what the decoder makes of them.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Serialize;
+
+use crate::{Capture, Direction, Fault, RowKind};
+
+/// How many bytes a test may have. A larger one would rather be a benchmark.
+pub const MAX_GOLDEN: usize = 8 << 20;
+
+/// A line of the file. All of what a client sent stands before all of what the server sent.
+#[derive(Serialize)]
+struct Line<'a> {
+    row: u64,
+    direction: Direction,
+    kind: RowKind,
+    head: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pair: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    summary: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<Fault>,
+}
+
+/// The file of a test for these bytes, of what a client sent and of what the server sent: one line of JSON for each row,
+/// with its bytes and with what the decoder says of them. From the bytes in it comes the same file, however they are
+/// cut; where it does not, the decoder has changed.
+#[must_use]
+pub fn golden<'a>(requests: impl IntoIterator<Item = &'a [u8]>, answers: impl IntoIterator<Item = &'a [u8]>) -> String {
+    // Of small bytes many rows may come, which take more than they do.
+    let mut capture = Capture::new(usize::MAX);
+    capture.open(1, "");
+    requests.into_iter().for_each(|bytes| capture.bytes(1, Direction::Out, 0.0, bytes));
+    capture.end(1, Direction::Out, 0.0);
+    answers.into_iter().for_each(|bytes| capture.bytes(1, Direction::In, 0.0, bytes));
+    capture.end(1, Direction::In, 0.0);
+    let mut file = String::new();
+    for entry in capture.entries(capture.first(), capture.end_number()) {
+        let described = entry.row(false);
+        let text = std::str::from_utf8(entry.bytes()).ok();
+        let line = Line {
+            row: entry.number(),
+            direction: entry.direction(),
+            kind: entry.kind(),
+            head: entry.head(),
+            text,
+            base64: text.is_none().then(|| STANDARD.encode(entry.bytes())),
+            pair: entry.pair(),
+            error: entry.error().map(Into::into),
+            summary: described.summary,
+            fault: described.fault,
+        };
+        // None of its members can fail.
+        file.push_str(&serde_json::to_string(&line).unwrap_or_default());
+        file.push('\n');
+    }
+    file
+}
+
+/// The file of a test for a connection of a capture.
+///
+/// # Errors
+///
+/// Why there can be none.
+pub fn golden_of(capture: &Capture, connection: u32) -> Result<String, String> {
+    let (mut requests, mut answers) = (Vec::new(), Vec::new());
+    let (mut sizes, mut missing) = ([0_u64; 2], false);
+    for entry in capture.entries(capture.first(), capture.end_number()) {
+        if entry.connection() != connection {
+            continue;
+        }
+        missing |= entry.kind() == RowKind::Gap;
+        if entry.length() == 0 {
+            continue;
+        }
+        let (rows, size) = match (entry.direction(), &mut sizes) {
+            (Direction::Out, [out, _]) => (&mut requests, out),
+            (Direction::In, [_, r#in]) => (&mut answers, r#in),
+        };
+        missing |= capture.position(&entry) != *size;
+        *size += entry.length() as u64;
+        rows.push(entry.bytes());
+    }
+    let size: u64 = sizes.iter().sum();
+    if missing {
+        return Err(format!(
+            "connection {connection} lacks traffic, so that its rows cannot be told from what is left"
+        ));
+    }
+    if size == 0 {
+        return Err(format!("nothing of connection {connection} is held"));
+    }
+    if size > MAX_GOLDEN as u64 {
+        return Err(format!("connection {connection} has {size} bytes, and a test at most {MAX_GOLDEN}"));
+    }
+    Ok(golden(requests, answers))
+}

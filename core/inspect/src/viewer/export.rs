@@ -1,0 +1,185 @@
+//! What is captured, as files, in parts.
+
+use serde::Deserialize;
+
+use super::Viewer;
+use crate::{Direction, Entry, JsonLinesWriter, PcapNg, golden_of};
+
+/// A part has about so many bytes.
+const PART: usize = 4 << 20;
+
+/// The form of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExportFormat {
+    /// Rows as lines of JSON: nothing is lost.
+    JsonL,
+    /// The bytes of one direction of one connection.
+    Bin,
+    /// One connection as a test: see [`golden_of`].
+    Test,
+    /// Packets.
+    PcapNg,
+}
+
+/// Which rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExportScope {
+    /// All that are held.
+    All,
+    /// Those of the view.
+    View,
+    /// One.
+    Row(u64),
+}
+
+/// What to export.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ExportAsk {
+    /// As what.
+    pub format: ExportFormat,
+    /// Which rows.
+    pub scope: ExportScope,
+    /// Only rows of this connection. Bytes and a test are of one: without it, that of the first row.
+    pub connection: Option<u32>,
+    /// Only rows of this direction. Bytes are of one: without it, that of the first row.
+    pub direction: Option<Direction>,
+    /// When the capture's times began, in milliseconds since 1970.
+    pub origin: f64,
+}
+
+/// A part of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportPart {
+    /// The file's name.
+    pub name: String,
+    /// Its next bytes.
+    pub bytes: Vec<u8>,
+    /// What to ask with for the next part; `None` after the last one.
+    pub next: Option<u64>,
+}
+
+/// An export that is not done.
+#[derive(Debug)]
+pub(super) struct Running {
+    ask: ExportAsk,
+    /// The number of the next row to be written, which is also the cursor.
+    next: u64,
+    /// Rows that come later are not part of it.
+    end: u64,
+    writer: Writer,
+}
+
+#[derive(Debug)]
+enum Writer {
+    Lines(JsonLinesWriter),
+    Packets(Box<PcapNg>),
+    Bytes,
+}
+
+impl Viewer {
+    /// The first part of a file, or with a cursor that the last part gave, the next one.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no such file, or no such part.
+    pub fn export(&mut self, ask: ExportAsk, cursor: Option<u64>) -> Result<ExportPart, String> {
+        let mut running = match cursor {
+            None => self.begin_export(ask)?,
+            Some(cursor) => match self.exporting.take() {
+                Some(running) if running.next == cursor && running.ask.format == ask.format => running,
+                _ => return Err("another export was begun since; begin this one again".into()),
+            },
+        };
+        let name = running.name();
+        if ask.format == ExportFormat::Test {
+            let connection = running.ask.connection.unwrap_or_default();
+            let bytes = golden_of(&self.capture, connection)?.into_bytes();
+            return Ok(ExportPart { name, bytes, next: None });
+        }
+        let mut bytes = Vec::new();
+        let first = self.capture.first();
+        running.next = running.next.max(first);
+        while bytes.len() < PART && running.next < running.end {
+            let number = match ask.scope {
+                ExportScope::View => match self.view.number_at(self.view.position_of(running.next)) {
+                    Some(number) if number < running.end => number,
+                    _ => break,
+                },
+                ExportScope::All | ExportScope::Row(_) => running.next,
+            };
+            running.next = number + 1;
+            if let Some(entry) = self.capture.entry(number).filter(|entry| running.wants(entry)) {
+                let marked = self.marks.contains(&number);
+                match &mut running.writer {
+                    Writer::Lines(lines) => lines.row(&self.capture, &entry, marked, &mut bytes),
+                    Writer::Packets(packets) => {
+                        packets.row(&self.capture, &entry, running.ask.origin, marked);
+                        bytes.append(&mut packets.take());
+                    }
+                    Writer::Bytes => bytes.extend_from_slice(entry.bytes()),
+                }
+            }
+        }
+        // A part that is not full is the last one.
+        let next = (bytes.len() >= PART && running.next < running.end).then_some(running.next);
+        self.exporting = next.map(|_| running);
+        Ok(ExportPart { name, bytes, next })
+    }
+
+    fn begin_export(&self, ask: ExportAsk) -> Result<Running, String> {
+        let (first, end) = match ask.scope {
+            ExportScope::Row(number) => (number, number + 1),
+            ExportScope::All => (self.capture.first(), self.capture.end_number()),
+            ExportScope::View => {
+                let (begin, end) = (self.view.begin(), self.view.end());
+                let last = end.checked_sub(1).and_then(|last| self.view.number_at(last));
+                (self.view.number_at(begin).unwrap_or_default(), last.map_or(0, |last| last + 1))
+            }
+        };
+        if first >= end || self.capture.entry(first).is_none() {
+            return Err("there are no rows to export".into());
+        }
+        let mut ask = ask;
+        if matches!(ask.format, ExportFormat::Bin | ExportFormat::Test) {
+            // One connection, and for bytes one direction: that of the first row that has any.
+            let mut rows = self.capture.entries(first, end).filter(|entry| entry.length() > 0);
+            let fits = |entry: &Entry<'_>| {
+                ask.connection.is_none_or(|connection| connection == entry.connection())
+                    && ask.direction.is_none_or(|direction| direction == entry.direction())
+            };
+            let row = rows.find(fits).ok_or("there are no such bytes to export")?;
+            ask.connection = Some(row.connection());
+            ask.direction = (ask.format == ExportFormat::Bin).then(|| row.direction());
+        }
+        let writer = match ask.format {
+            ExportFormat::JsonL => Writer::Lines(JsonLinesWriter::new()),
+            ExportFormat::PcapNg => Writer::Packets(Box::new(PcapNg::new())),
+            ExportFormat::Bin | ExportFormat::Test => Writer::Bytes,
+        };
+        Ok(Running { ask, next: first, end, writer })
+    }
+}
+
+impl Running {
+    fn wants(&self, entry: &Entry<'_>) -> bool {
+        self.ask.connection.is_none_or(|connection| connection == entry.connection())
+            && self.ask.direction.is_none_or(|direction| direction == entry.direction())
+    }
+
+    fn name(&self) -> String {
+        let rows = match self.ask.scope {
+            ExportScope::Row(number) => format!("-row-{number}"),
+            ExportScope::All | ExportScope::View => String::new(),
+        };
+        let connection = self.ask.connection.map(|connection| format!("-connection-{connection}")).unwrap_or_default();
+        let direction = self.ask.direction.map(|direction| format!("-{direction}")).unwrap_or_default();
+        let ending = match self.ask.format {
+            ExportFormat::JsonL => "jsonl",
+            ExportFormat::Bin => "bin",
+            ExportFormat::Test => return format!("recorded{connection}.jsonl"),
+            ExportFormat::PcapNg => "pcapng",
+        };
+        format!("chanwire{rows}{connection}{direction}.{ending}")
+    }
+}

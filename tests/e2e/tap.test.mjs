@@ -1,0 +1,233 @@
+// What other clients say: through a tap as they say it, and from captures.
+//
+// The first test is the session that the README shows, and makes its pictures.
+
+import assert from "node:assert/strict";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
+import path from "node:path";
+import { after, afterEach, before, beforeEach, test } from "node:test";
+import { openTab, startBrowser, startServer, startTap } from "./kit.mjs";
+
+const PICTURES = path.join(import.meta.dirname, "../../web/pictures");
+
+let server;
+let tap;
+let browser;
+let tab;
+
+before(async () => {
+  browser = await startBrowser();
+});
+
+after(async () => {
+  await browser?.close();
+});
+
+beforeEach(async () => {
+  server = await startServer();
+  tap = await startTap(server);
+  tab = await openTab(browser, { viewport: { width: 1120, height: 640 }, colorScheme: "light" });
+});
+
+afterEach(async () => {
+  try {
+    await tab?.finish();
+  } finally {
+    await tap?.stop();
+    await server?.stop();
+  }
+});
+
+/** A client that says each of these when the last one was answered, and then ends; gives all answers. */
+function client(port, requests) {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, "127.0.0.1");
+    let answers = "";
+    let asked = 0;
+    const ask = () => {
+      if (asked === requests.length) socket.end();
+      else socket.write(requests[asked]);
+      asked += 1;
+    };
+    socket.on("connect", ask);
+    socket.on("data", (bytes) => {
+      answers += bytes;
+      // Each answer is one object.
+      if (answers.split("\r\n{").length - 1 >= asked) ask();
+    });
+    socket.on("error", reject);
+    socket.on("close", () => resolve(answers));
+  });
+}
+
+const hosting = (port) =>
+  `HOST\r\n{"channel_name": "general", "peer_server_ip": "192.0.2.7", "peer_server_port": ${port}}`;
+
+async function watching() {
+  await tab.page.goto(tap.page);
+  await tab.page.getByText("Watching: connect clients to the tap").waitFor();
+  assert.equal(await tab.page.getByRole("button", { name: "Tap" }).getAttribute("aria-pressed"), "true");
+}
+
+async function picture(name) {
+  await mkdir(PICTURES, { recursive: true });
+  await tab.page.screenshot({ path: path.join(PICTURES, name) });
+}
+
+test("a client's Invalid payload is found in four steps", async () => {
+  // 1. The tap runs, and its page is open.
+  await watching();
+  // 2. The client connects to the tap instead of the server.
+  const answers = await client(tap.port, ["LIST\r\n", hosting(22240), hosting('"22241"'), "LIST\r\n"]);
+  assert.match(answers, /Invalid payload/);
+  // 3. What is wrong stands out among what it said.
+  await tab.row({ dir: "in", head: "OK", summary: "1 channel" }).last().waitFor();
+  await tab.row({ head: /^closed$/ }).waitFor();
+  const faulty = tab.row({ dir: "out", head: "HOST", summary: "Invalid payload" });
+  assert.equal(await faulty.count(), 1);
+  await picture("tap-rows.png");
+  await tab.page.getByRole("combobox", { name: "Filter" }).fill("err");
+  await tab.until(() => document.querySelectorAll("#frames [data-number]").length === 2);
+  // 4. The frame that is chosen shows the byte.
+  await tab.choose(faulty);
+  await tab.page.getByRole("tab", { name: "Hex" }).click();
+  await tab.page.locator(".hex .fault-byte").first().waitFor();
+  await tab.page.getByText("must be an integer from 1 to 65535").first().waitFor();
+  await picture("tap-byte.png");
+});
+
+test("what passes through the tap is followed live, with ends and resets", async () => {
+  await watching();
+  const socket = connect(tap.port, "127.0.0.1");
+  socket.on("error", () => undefined);
+  socket.write("LIST\r\nHO");
+  await tab.row({ dir: "in", head: "OK" }).waitFor();
+  socket.resetAndDestroy();
+  await tab.row({ head: /^closed$/, summary: "reset by the client" }).waitFor();
+  await tab.row({ dir: "out", head: "! HO", summary: "Incomplete request" }).waitFor();
+  // A reload finds the tap again, with what passes from then on.
+  await tab.page.reload();
+  await tab.page.getByText("Watching: connect clients to the tap").waitFor();
+  await client(tap.port, ["LIST\r\n"]);
+  await tab.row({ dir: "in", head: "OK", summary: "0 channels" }).waitFor();
+});
+
+/** Choose a file in the dialog, look at the preview, and open it. */
+async function open(name, bytes, words) {
+  const { page } = tab;
+  await page.getByRole("button", { name: "Open…" }).click();
+  await page.getByLabel("File").setInputFiles({ name, mimeType: "application/octet-stream", buffer: bytes });
+  await page.getByText(words).waitFor();
+  await page.getByRole("button", { name: "Open", exact: true }).click();
+}
+
+/** The rows that carry bytes, as they are shown. */
+async function shown() {
+  const rows = [];
+  for (const row of await tab.rows.all()) {
+    const [dir, head, length, summary] = await Promise.all(
+      ["dir", "head", "length", "summary"].map((name) => tab.cell(row, name)),
+    );
+    if (length.trim() !== "" && length.trim() !== "0") rows.push([dir, head, length, summary].map((text) => text.trim()).join("|"));
+  }
+  return rows;
+}
+
+test("what is exported is opened again as the same rows", async () => {
+  await watching();
+  await client(tap.port, ["LIST\r\n", hosting(1), hosting('"1"')]);
+  await tab.row({ head: /^closed$/ }).waitFor();
+  const rows = await shown();
+  assert.equal(rows.length, 6);
+  for (const format of ["pcapng", "jsonl"]) {
+    await tab.page.getByRole("button", { name: "Export" }).click();
+    await tab.page.getByLabel("Format").selectOption(format);
+    const coming = tab.page.waitForEvent("download");
+    await tab.page.getByRole("button", { name: "Download" }).click();
+    const bytes = await readFile(await (await coming).path());
+    await tab.page.keyboard.press("Escape");
+    await open(`rows.${format}`, bytes, format === "pcapng" ? "A pcapng file" : "Rows that the inspector exported");
+    await tab.page.getByText(`rows.${format}: `).waitFor();
+    await tab.row({ head: "REQUEST_ERROR" }).first().waitFor();
+    assert.deepEqual(await shown(), rows, format);
+  }
+});
+
+test("a dump is pasted, looked at and opened", async () => {
+  await watching();
+  await tab.page.evaluate(() => {
+    const data = new DataTransfer();
+    data.setData("text/plain", "00000000: 4c49 5354 0d0a 5049 4e47 0d0a            LIST..PING..\n");
+    document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
+  });
+  await tab.page.getByText("12 bytes in a hex dump, what a client sent").waitFor();
+  await tab.page.getByRole("button", { name: "Open", exact: true }).click();
+  await tab.row({ dir: "out", head: "PING", summary: "Unknown command" }).waitFor();
+});
+
+test("a file that is broken is refused with its place, and the page goes on", async () => {
+  await watching();
+  const header = Buffer.from("d4c3b2a1020004000000000000000000ffff000065000000", "hex");
+  const record = Buffer.alloc(16, 0xff);
+  await open("broken.pcap", Buffer.concat([header, record]), "A pcap file");
+  await tab.page.getByText("broken.pcap cannot be read: at byte 24").first().waitFor();
+  await open("good.bin", Buffer.from("LIST\r\n"), "6 raw bytes, what a client sent");
+  await tab.row({ dir: "out", head: "LIST" }).waitFor();
+});
+
+/** A pcap file of about a hundred megabytes, of one busy connection. */
+function large() {
+  const header = Buffer.from("d4c3b2a1020004000000000000000000ffff000065000000", "hex");
+  const request = Buffer.from('MESSAGE\r\n{"username": "user1", "message_content": "Hello, World!"}'.padEnd(65, " "));
+  const payload = Buffer.concat(Array.from({ length: 20 }, () => request));
+  const packet = Buffer.alloc(40 + payload.length);
+  packet.set([0x45, 0]);
+  packet.writeUInt16BE(packet.length, 2);
+  packet.set([64, 6], 8);
+  packet.set([127, 0, 0, 1, 127, 0, 0, 1], 12);
+  packet.writeUInt16BE(40000, 20);
+  packet.writeUInt16BE(22236, 22);
+  packet.writeUInt8(0x50, 32);
+  packet.writeUInt8(0x18, 33);
+  packet.set(payload, 40);
+  const count = Math.floor(100_000_000 / (packet.length + 16));
+  const file = Buffer.alloc(header.length + count * (packet.length + 16));
+  file.set(header);
+  for (let index = 0, at = header.length; index < count; index += 1, at += packet.length + 16) {
+    file.writeUInt32LE(1_700_000_000 + Math.floor(index / 1000), at);
+    file.writeUInt32LE((index % 1000) * 1000, at + 4);
+    file.writeUInt32LE(packet.length, at + 8);
+    file.writeUInt32LE(packet.length, at + 12);
+    packet.writeUInt32BE((1 + index * payload.length) % 2 ** 32, 24);
+    file.set(packet, at + 16);
+  }
+  return file;
+}
+
+test("a capture of 100 MB is read while its first rows are looked at", async () => {
+  await watching();
+  const name = path.join(import.meta.dirname, "artifacts", "large.pcap");
+  await mkdir(path.dirname(name), { recursive: true });
+  await writeFile(name, large());
+  const { page } = tab;
+  await page.getByRole("button", { name: "Open…" }).click();
+  await page.getByLabel("File").setInputFiles(name);
+  await page.getByText("A pcap file").waitFor();
+  const times = page.evaluate(async () => {
+    const button = [...document.querySelectorAll("button")].find((found) => found.textContent === "Open");
+    const frames = () => Number(document.querySelector("#frames").getAttribute("aria-rowcount")) - 1;
+    button.click();
+    const start = performance.now();
+    const next = () => new Promise((resolve) => requestAnimationFrame(resolve));
+    while (frames() < 10) await next();
+    const first = performance.now() - start;
+    while (document.querySelector("progress") !== null) await next();
+    return { first, done: performance.now() - start, rows: frames() };
+  });
+  const { first, done, rows } = await times;
+  console.log(`100 MB: first rows after ${Math.round(first)} ms, done after ${Math.round(done)} ms, ${rows} rows`);
+  assert.ok(rows > 1_000_000, `${rows} rows`);
+  // Each several times of what is promised, since other things run on the machine of the tests.
+  assert.ok(first < 3000 && done < 30_000, `first rows after ${first} ms, done after ${done} ms`);
+});

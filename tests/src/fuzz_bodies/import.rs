@@ -1,0 +1,110 @@
+//! Captures that anybody may have made.
+
+use chanwire_inspect::{
+    Capture, Direction, RowKind,
+    import::{CaptureImport, Import, ImportError, ImportOptions, Sink, Summary, preview},
+};
+
+use super::Input;
+
+/// What a capture may take of memory here, in bytes.
+const LIMIT: usize = 2 << 20;
+
+/// Any bytes as a capture, whole and in pieces.
+///
+/// # Panics
+///
+/// If what is told depends on the pieces, if an error has no place in the capture, or if more memory is taken than was
+/// allowed.
+pub fn import(data: &[u8]) {
+    let mut input = Input::new(data);
+    let options = ImportOptions {
+        everything: input.byte() % 2 == 1,
+        direction: match input.byte() % 3 {
+            0 => None,
+            1 => Some(Direction::Out),
+            _ => Some(Direction::In),
+        },
+    };
+    let (capture, pieces) = input.pieces();
+    let _ = preview(capture);
+    let whole = told(&[capture], options);
+    let cut = told(&pieces, options);
+    assert_eq!(whole, cut);
+    if let Err(error) = &whole.1 {
+        assert!(error.at <= capture.len() as u64, "{error}");
+    }
+
+    let mut recorded = Capture::new(LIMIT);
+    let mut import = CaptureImport::new(options, 7);
+    let fed = pieces.iter().try_for_each(|piece| {
+        import.feed(piece, &mut recorded)?;
+        assert!(recorded.memory() <= LIMIT + (1 << 20), "{} bytes", recorded.memory());
+        Ok::<(), ImportError>(())
+    });
+    let finished = fed.and_then(|()| import.finish(&mut recorded));
+    assert!(recorded.memory() <= LIMIT + (1 << 20), "{} bytes", recorded.memory());
+    for entry in recorded.entries(recorded.first(), recorded.end_number()) {
+        assert!(entry.connection() > 7);
+        assert!(entry.length() > 0 || matches!(entry.kind(), RowKind::Note | RowKind::Gap), "{entry:?}");
+    }
+    // A line of JSON may be none of a row; everything else can be recorded if it can be read.
+    if let (Ok(_), Err(error)) = (&whole.1, finished) {
+        assert!(capture.trim_ascii_start().starts_with(b"{"), "{error}");
+    }
+}
+
+fn told(pieces: &[&[u8]], options: ImportOptions) -> (Told, Result<Summary, ImportError>) {
+    let mut told = Told::default();
+    let mut import = Import::new(options);
+    for piece in pieces {
+        if let Err(error) = import.feed(piece, &mut told) {
+            return (told, Err(error));
+        }
+    }
+    let summary = import.finish(&mut told);
+    (told, summary)
+}
+
+/// What was told, in order; bytes that follow each other are one.
+#[derive(Debug, Default, PartialEq)]
+struct Told(Vec<Event>);
+
+#[derive(Debug, PartialEq)]
+enum Event {
+    Bytes(u32, Direction, Vec<u8>),
+    Other(String),
+}
+
+impl Sink for Told {
+    fn open(&mut self, connection: u32, time: f64, client: &str, server: &str) {
+        self.0.push(Event::Other(format!("open {connection} {time} {client} {server}")));
+    }
+
+    fn bytes(&mut self, connection: u32, direction: Direction, _: f64, bytes: &[u8]) {
+        assert!(!bytes.is_empty());
+        match self.0.last_mut() {
+            Some(Event::Bytes(last, way, all)) if (*last, *way) == (connection, direction) => {
+                all.extend_from_slice(bytes);
+            }
+            _ => self.0.push(Event::Bytes(connection, direction, bytes.to_vec())),
+        }
+    }
+
+    fn gap(&mut self, connection: u32, direction: Direction, time: f64, bytes: u64, text: &str) {
+        self.0.push(Event::Other(format!("gap {connection} {direction} {time} {bytes} {text}")));
+    }
+
+    fn end(&mut self, connection: u32, direction: Direction, time: f64) {
+        self.0.push(Event::Other(format!("end {connection} {direction} {time}")));
+    }
+
+    fn close(&mut self, connection: u32, time: f64, reason: &str, bad: bool) {
+        self.0.push(Event::Other(format!("close {connection} {time} {reason} {bad}")));
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), String> {
+        self.0.push(Event::Other(line.escape_ascii().to_string()));
+        Ok(())
+    }
+}

@@ -1,0 +1,236 @@
+//! Wireshark, by its tshark: the dissector in `core/wireshark`, and the packets that are exported for it.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a panic is how a test fails")]
+
+#[path = "wireshark/live.rs"]
+mod live;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use chanwire_inspect::{
+    Capture, Direction,
+    Direction::{In, Out},
+    Gap, PcapNg,
+};
+use chanwire_tests::{examples, process::program};
+
+const PUSH: &[u8] = b"MESSAGE\r\n{\"channel_name\": \"general\", \"id\": 7, \"username\": \"user1\", \"message_content\": \"na\\u00efve \\ud83d\\ude00\", \"timestamp\": \"2023-11-02T15:04:32Z\"}";
+
+/// What a frame is asked for.
+const FIELDS: [&str; 8] = [
+    "chanwire.command",
+    "chanwire.status",
+    "chanwire.push",
+    "chanwire.error",
+    "chanwire.channel",
+    "chanwire.username",
+    "chanwire.message",
+    "chanwire.fault",
+];
+
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/wireshark/chanwire.lua")
+}
+
+/// What tshark prints with the dissector.
+fn tshark(arguments: &[&str]) -> String {
+    let mut command = Command::new(program("tshark"));
+    command.arg("-X").arg(format!("lua_script:{}", script().display())).args(arguments);
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !errors.contains("Lua"), "{errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A file that is there while its test runs.
+struct File {
+    folder: tempfile::TempDir,
+}
+
+impl File {
+    fn new(packets: &mut PcapNg) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("packets.pcapng"), packets.take()).unwrap();
+        Self { folder }
+    }
+
+    fn read(&self, arguments: &[&str]) -> String {
+        let path = self.folder.path().join("packets.pcapng");
+        tshark(&[&["-r", path.to_str().unwrap()], arguments].concat())
+    }
+
+    /// Of each TCP connection, what the fields say, in order.
+    fn fields(&self) -> BTreeMap<usize, Vec<Vec<String>>> {
+        let mut arguments =
+            vec!["-Y", "chanwire", "-T", "fields", "-E", "occurrence=a", "-E", "aggregator=;", "-e", "tcp.stream"];
+        for field in FIELDS {
+            arguments.extend(["-e", field]);
+        }
+        let mut streams: BTreeMap<usize, Vec<Vec<String>>> = BTreeMap::new();
+        for line in self.read(&arguments).lines() {
+            let mut columns = line.split('\t');
+            let stream = columns.next().unwrap().parse().unwrap();
+            let said = columns.map(str::to_owned).collect();
+            streams.entry(stream).or_default().push(said);
+        }
+        streams
+    }
+}
+
+fn open(packets: &mut PcapNg, connection: u32) {
+    packets.open(connection, 0.0, None, Some("127.0.0.1:22236".parse().unwrap()));
+}
+
+/// What each of a connection's packets adds to, all together: a field's values in order.
+fn joined(said: &[Vec<String>]) -> Vec<String> {
+    (0..FIELDS.len())
+        .map(|field| {
+            let values: Vec<&str> =
+                said.iter().map(|row| row[field].as_str()).filter(|value| !value.is_empty()).collect();
+            values.join(";")
+        })
+        .collect()
+}
+
+#[test]
+fn every_example_says_the_same_wherever_it_is_cut() {
+    let frames = examples::requests().map(|(bytes, _)| (Out, bytes)).into_iter();
+    let frames = frames.chain(examples::responses().map(|(bytes, ..)| (In, bytes))).chain([(In, PUSH)]);
+    let mut packets = PcapNg::new();
+    let mut expected = Vec::new();
+    for (direction, bytes) in frames {
+        // The whole, every cut, and byte by byte.
+        let pieces = (0..bytes.len()).map(|cut| vec![&bytes[..cut], &bytes[cut..]]);
+        for pieces in pieces.chain([bytes.chunks(1).collect()]) {
+            let connection = expected.len() as u32;
+            open(&mut packets, connection);
+            for piece in pieces {
+                packets.bytes(connection, direction, 0.0, piece, None);
+            }
+            packets.close(connection, 0.0, None, None);
+            expected.push(say(direction, bytes));
+        }
+    }
+    let said = File::new(&mut packets).fields();
+    assert_eq!(said.len(), expected.len());
+    for (stream, expected) in expected.iter().enumerate() {
+        assert_eq!(&joined(&said[&stream]), expected, "stream {stream}");
+        // The frame is told once, where it is complete.
+        let told = said[&stream].iter().filter(|row| row.iter().any(|value| !value.is_empty())).count();
+        assert_eq!(told, 1, "stream {stream}");
+    }
+}
+
+/// What the fields are to say of a frame: read by the project's own decoder.
+fn say(direction: Direction, bytes: &[u8]) -> Vec<String> {
+    let mut capture = Capture::new(1 << 20);
+    capture.open(1, "");
+    capture.bytes(1, direction, 0.0, bytes);
+    let row = capture.describe(1).unwrap();
+    let mut values = BTreeMap::new();
+    let mut fields: Vec<_> = row.fields.iter().rev().collect();
+    while let Some(field) = fields.pop() {
+        values.entry(field.name.clone()).or_insert_with(Vec::new).push(field.text.clone());
+        fields.extend(field.children.iter().rev());
+    }
+    let of = |name: &str| values.get(name).map(|texts| texts.join(";")).unwrap_or_default();
+    let is_answer = direction == In && !row.push;
+    vec![
+        if is_answer { String::new() } else { row.head.clone() },
+        if is_answer { row.head.clone() } else { String::new() },
+        if row.push { "1".into() } else { String::new() },
+        of("error"),
+        of("channel_name"),
+        of("username"),
+        of("message_content"),
+        String::new(),
+    ]
+}
+
+#[test]
+fn pipelined_frames_are_all_told_wherever_the_stream_is_cut() {
+    let stream = examples::requests().map(|(bytes, _)| bytes).concat();
+    let mut packets = PcapNg::new();
+    for cut in 0..stream.len() as u32 {
+        open(&mut packets, cut);
+        packets.bytes(cut, Out, 0.0, &stream[..cut as usize], None);
+        packets.bytes(cut, Out, 0.0, &stream[cut as usize..], None);
+    }
+    let said = File::new(&mut packets).fields();
+    assert_eq!(said.len(), stream.len());
+    for (cut, rows) in said {
+        let joined = joined(&rows);
+        assert_eq!(joined[0], "LIST;HOST;MESSAGE", "cut at {cut}");
+        assert_eq!((joined[4].as_str(), joined[5].as_str(), joined[7].as_str()), ("test_channel", "user1", ""));
+    }
+}
+
+#[test]
+fn faults_are_told_and_what_is_recoverable_goes_on() {
+    let cases: [(&[u8], &str, &str); 6] = [
+        (b"LIST\nLIST\r\n", "LIST;LIST", "1"),
+        (b"PING\r\n{}LIST\r\n", "PING;LIST", "1"),
+        (b"{\"a\": \"}\"} LIST\r\n", "LIST", ""),
+        (b"GET / HTTP/1.1\r\nLIST\r\n", "GET", "1"),
+        (b"HOST\r\n{]LIST\r\n", "HOST", "1"),
+        (b"HOST\r\nx", "HOST", "1"),
+    ];
+    let mut packets = PcapNg::new();
+    for (connection, (bytes, ..)) in cases.iter().enumerate() {
+        open(&mut packets, connection as u32);
+        packets.bytes(connection as u32, Out, 0.0, bytes, None);
+        // After a fault that closes, nothing is a frame any more.
+        packets.bytes(connection as u32, Out, 1.0, b"\r\nLEAVE\r\n{\"channel_name\": \"x\"}", None);
+    }
+    let said = File::new(&mut packets).fields();
+    for (stream, (bytes, commands, faults)) in cases.iter().enumerate() {
+        let joined = joined(&said[&stream]);
+        let goes_on = if stream < 3 { ";LEAVE" } else { "" };
+        assert_eq!(joined[0], format!("{commands}{goes_on}"), "{}", bytes.escape_ascii());
+        assert_eq!(joined[7], *faults, "{}", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn an_export_is_filtered_and_followed_and_shows_its_gap() {
+    let mut capture = Capture::new(1 << 20);
+    capture.open(1, "[2001:db8::1]:40000 to [2001:db8::2]:9999");
+    capture.bytes(1, Out, 1.0, examples::LIST);
+    capture.bytes(1, In, 2.0, examples::LISTED);
+    capture.bytes(1, Out, 3.0, b"HOST\r\n{\"peer_server_port\": \"1\"}");
+    capture.bytes(1, In, 4.0, examples::INVALID_PAYLOAD);
+    let missing = Gap { bytes: 9, frames: Some(1), paired: Some(1) };
+    capture.gap(1, Some(In), 5.0, missing, "1 frame was dropped");
+    capture.bytes(1, In, 6.0, PUSH);
+    capture.close(1, 7.0);
+    capture.note(1, 7.0, "closed", "closed by the server", false);
+    let mut packets = PcapNg::new();
+    for entry in capture.entries(capture.first(), capture.end_number()) {
+        packets.row(&capture, &entry, 1_700_000_000_000.0, entry.number() == 1);
+    }
+    let file = File::new(&mut packets);
+
+    let count = |filter: &str| file.read(&["-Y", filter]).lines().count();
+    // On a port that nobody named, by the first word.
+    assert_eq!(count("chanwire.error == \"Invalid payload\""), 1);
+    assert_eq!(count("chanwire.channel == \"general\""), 2);
+    assert_eq!(count("chanwire.username == \"user1\" && chanwire.push"), 1);
+    assert_eq!(count("chanwire.command == \"HOST\""), 1);
+    assert_eq!(count("chanwire.status"), 2);
+    assert_eq!(count("frame.comment contains \"Missing required field 'channel_name'\""), 2);
+    assert_eq!(count("frame.comment == \"marked\""), 1);
+    assert_eq!(count("tcp.analysis.lost_segment"), 1);
+
+    let followed = file.read(&["-q", "-z", "follow,tcp,raw,0"]);
+    let mut sides = [String::new(), String::new()];
+    for line in followed.lines().filter(|line| line.trim_start().bytes().all(|byte| byte.is_ascii_hexdigit())) {
+        sides[usize::from(line.starts_with('\t'))].push_str(line.trim());
+    }
+    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+    assert_eq!(sides[0], hex(&[examples::LIST, b"HOST\r\n{\"peer_server_port\": \"1\"}"].concat()));
+    assert!(sides[1].starts_with(&hex(&[examples::LISTED, examples::INVALID_PAYLOAD].concat())), "{followed}");
+    assert!(sides[1].ends_with(&hex(PUSH)), "{followed}");
+}

@@ -1,0 +1,76 @@
+//! Traffic as it passes.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{Shutdown, TcpListener, TcpStream},
+    process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+};
+
+use chanwire_tests::{
+    examples,
+    process::{program, wait_for},
+};
+
+use crate::script;
+
+/// Whether this user may capture on loopback. Where nobody may, as in some containers, there is nothing to be tested.
+fn may_capture() -> bool {
+    let tried = Command::new(program("tshark")).args(["-i", "lo", "-a", "duration:1", "-c", "1"]).output().unwrap();
+    tried.status.success()
+}
+
+#[test]
+fn live_traffic_of_any_port_is_decoded() {
+    if !may_capture() {
+        eprintln!("tshark may not capture on loopback here: not tested");
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut asked = [0; 6];
+            if client.read_exact(&mut asked).is_ok() {
+                client.write_all(examples::LISTED).unwrap();
+            }
+        }
+    });
+    let mut tshark = Command::new(program("tshark"))
+        .args(["-l", "-i", "lo", "-f", &format!("tcp port {}", address.port())])
+        .arg("-X")
+        .arg(format!("lua_script:{}", script().display()))
+        .args(["-Y", "chanwire", "-T", "fields", "-e", "chanwire.command", "-e", "chanwire.channel"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let output = tshark.stdout.take().unwrap();
+    let (tell, told) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        for line in BufReader::new(output).lines() {
+            if tell.send(line.unwrap()).is_err() {
+                return;
+            }
+        }
+    });
+    let mut lines = Vec::new();
+    // It captures from some moment on that it does not tell.
+    wait_for("a decoded exchange", || {
+        let mut client = TcpStream::connect(address).unwrap();
+        client.write_all(examples::LIST).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).unwrap();
+        assert_eq!(answer, examples::LISTED);
+        lines.extend(told.try_iter());
+        let has = |wanted: &str| lines.iter().any(|line| line == wanted);
+        (has("LIST\t") && has("\ttest_channel,general")).then_some(())
+    });
+    tshark.kill().unwrap();
+    tshark.wait().unwrap();
+    drop(told);
+    reader.join().unwrap();
+}

@@ -1,0 +1,125 @@
+//! Captures of other programs, read into a viewer.
+
+use chanwire_inspect::{
+    Direction,
+    import::{self, CaptureImport, Format, ImportError, ImportOptions},
+};
+use serde::Serialize;
+use wasm_bindgen::prelude::*;
+
+use crate::{Viewer, parse, viewer::json};
+
+/// One capture that is being read.
+#[derive(Debug)]
+#[wasm_bindgen]
+pub struct Importer(Option<CaptureImport>);
+
+/// What came of a step, as the page reads it.
+#[derive(Debug, Default, Serialize)]
+struct Told {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connections: Option<u32>,
+}
+
+#[wasm_bindgen]
+impl Importer {
+    /// Nothing is read yet. `everything` shows every TCP connection; the first connection is numbered after `before`.
+    ///
+    /// # Errors
+    ///
+    /// A direction that is neither `out` nor `in`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        everything: bool,
+        #[wasm_bindgen(unchecked_param_type = "Direction | undefined")] direction: Option<String>,
+        before: u32,
+    ) -> Result<Self, JsError> {
+        let direction = direction.as_deref().map(parse).transpose()?;
+        Ok(Self(Some(CaptureImport::new(ImportOptions { everything, direction }, before))))
+    }
+
+    /// Takes the next bytes; gives what came of it as JSON: an `error`, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: what cannot be written as JSON.
+    pub fn feed(&mut self, bytes: &[u8], viewer: &mut Viewer) -> Result<String, JsError> {
+        let Some(import) = &mut self.0 else { return json(&over()) };
+        let fed = import.feed(bytes, viewer.0.capture_mut());
+        for number in import.take_marks() {
+            viewer.0.mark(number, true);
+        }
+        json(&fed.map_or_else(|error| wrong(&error), |()| Told::default()))
+    }
+
+    /// The time from which rows count: milliseconds since 1970, where the capture has times.
+    #[must_use]
+    pub fn origin(&self, viewer: &Viewer) -> Option<f64> {
+        viewer.0.capture().origin()
+    }
+
+    /// There are no more bytes; gives what came of it as JSON: an `error`, or `words` and `connections`.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: what cannot be written as JSON.
+    pub fn finish(&mut self, viewer: &mut Viewer) -> Result<String, JsError> {
+        let Some(mut import) = self.0.take() else { return json(&over()) };
+        let marks = import.take_marks();
+        let told = match import.finish(viewer.0.capture_mut()) {
+            Ok(summary) => {
+                Told { words: Some(summary.to_string()), connections: Some(summary.connections), ..Told::default() }
+            }
+            Err(error) => wrong(&error),
+        };
+        for number in marks {
+            viewer.0.mark(number, true);
+        }
+        json(&told)
+    }
+}
+
+fn wrong(error: &ImportError) -> Told {
+    Told { error: Some(format!("at byte {}: {}", error.at, error.message)), ..Told::default() }
+}
+
+fn over() -> Told {
+    Told { error: Some("the capture was read already".into()), ..Told::default() }
+}
+
+/// What a capture seems to be, by its first bytes, as JSON.
+///
+/// # Errors
+///
+/// None in practice: what cannot be written as JSON.
+#[wasm_bindgen]
+pub fn preview(bytes: &[u8]) -> Result<String, JsError> {
+    #[derive(Serialize)]
+    struct Shown {
+        format: &'static str,
+        recognised: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        direction: Option<Direction>,
+        words: String,
+        bytes: Vec<u8>,
+    }
+    let mut seen = import::preview(bytes);
+    seen.bytes.truncate(256);
+    json(&Shown {
+        format: match seen.format {
+            Format::Pcap => "pcap",
+            Format::PcapNg => "pcapng",
+            Format::JsonLines => "jsonl",
+            Format::Hex => "hex",
+            Format::Raw => "raw",
+        },
+        recognised: seen.recognised,
+        direction: seen.direction,
+        words: seen.words,
+        bytes: seen.bytes,
+    })
+}

@@ -1,0 +1,109 @@
+/** What is being opened: a capture that was chosen, dropped or pasted, from its preview to its last row. */
+
+import type { CapturePreview, Direction } from "../decode/messages";
+import { previewCapture, readCapture } from "../source/capture";
+import type { Inspector } from "../state/inspector.svelte";
+
+export class Opening {
+  /** The dialog is there. */
+  asking = $state(false);
+  name = $state("");
+  capture: Blob | undefined = $state.raw();
+  preview: CapturePreview | undefined = $state.raw();
+  /** Why it cannot be opened. */
+  problem = $state("");
+  everything = $state(false);
+  direction: Direction | undefined = $state();
+  /** The part that is read, while it is being read. */
+  progress: number | undefined = $state();
+  /** What was read last. */
+  words = $state("");
+  readonly #inspector: Inspector;
+  #stop = new AbortController();
+  #asked = 0;
+
+  constructor(inspector: Inspector) {
+    this.#inspector = inspector;
+  }
+
+  get reading(): boolean {
+    return this.progress !== undefined;
+  }
+
+  /** Ask what to open. */
+  ask(): void {
+    if (this.reading) return;
+    this.capture = undefined;
+    this.preview = undefined;
+    this.problem = "";
+    this.name = "";
+    this.asking = true;
+  }
+
+  dismiss(): void {
+    this.asking = false;
+  }
+
+  /** Look at what was chosen. */
+  async choose(capture: Blob, name: string): Promise<void> {
+    if (this.reading) return;
+    this.ask();
+    this.#asked += 1;
+    const asked = this.#asked;
+    this.name = name;
+    this.everything = false;
+    try {
+      const preview = await previewCapture(this.#inspector.decoder, capture);
+      if (asked !== this.#asked) return;
+      this.preview = preview;
+      this.direction = preview.direction;
+      this.capture = capture;
+    } catch (error) {
+      if (asked === this.#asked) this.problem = error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  /** Read what was looked at. What was captured before is forgotten. */
+  async open(): Promise<void> {
+    const { capture, preview, name } = this;
+    if (capture === undefined || preview === undefined || this.reading) return;
+    this.asking = false;
+    this.#stop = new AbortController();
+    const inspector = this.#inspector;
+    inspector.beginCapture();
+    this.progress = 0;
+    this.words = "";
+    const options = {
+      everything: this.everything,
+      direction: preview.format === "raw" || preview.format === "hex" ? this.direction : undefined,
+    };
+    try {
+      const { words, connections } = await readCapture(
+        inspector.decoder,
+        capture,
+        options,
+        inspector.nextConnection - 1,
+        (part) => (this.progress = part),
+        this.#stop.signal,
+      );
+      inspector.reserve(connections);
+      this.words = `${name}: ${words}`;
+      inspector.say(this.words);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.words = `${name} cannot be read: ${why}`;
+      inspector.tell(this.words);
+      // Connections of what was read until then keep their numbers.
+      inspector.reserve(LEFT_FREE);
+    } finally {
+      this.progress = undefined;
+    }
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+}
+
+/** More connections than a capture can have, so that none is numbered twice. */
+const LEFT_FREE = 1_000_000;
