@@ -45,21 +45,21 @@ test("rows are saved in each format", async () => {
   await tab.shows(7);
   await tab.page.getByRole("button", { name: "Export" }).click();
 
-  await tab.page.getByLabel("What").selectOption("all");
+  await tab.page.getByLabel("What", { exact: true }).selectOption("all");
   const all = await download();
   assert.match(all.name, /\.jsonl$/);
   const lines = all.bytes.toString().trimEnd().split("\n");
   for (const line of lines) JSON.parse(line);
   assert.ok(lines.length >= 7, `${lines.length} lines`);
 
-  await tab.page.getByLabel("Format").selectOption("bin");
+  await tab.page.getByLabel("Format", { exact: true }).selectOption("bin");
   const out = await download();
   assert.match(out.name, /\.bin$/);
   assert.equal(out.bytes.toString(), sent);
-  await tab.page.getByLabel("Direction").selectOption("in");
+  await tab.page.getByLabel("Direction", { exact: true }).selectOption("in");
   assert.match((await download()).bytes.toString(), /^OK\r\n\{"channels": \[\]\}REQUEST_ERROR\r\n\{.*\}OK\r\n/);
 
-  await tab.page.getByLabel("Format").selectOption("test");
+  await tab.page.getByLabel("Format", { exact: true }).selectOption("test");
   assert.ok((await download()).bytes.length > 0);
 });
 
@@ -68,9 +68,9 @@ test("what is shown, or one frame, can be saved alone", async () => {
   await tab.filter("cmd==LIST && dir==out", 2);
   await tab.choose(tab.rows.first());
   await tab.page.getByRole("button", { name: "Export" }).click();
-  await tab.page.getByLabel("What").selectOption("view");
+  await tab.page.getByLabel("What", { exact: true }).selectOption("view");
   const view = (await download()).bytes.toString();
-  await tab.page.getByLabel("What").selectOption("frame");
+  await tab.page.getByLabel("What", { exact: true }).selectOption("frame");
   const frame = (await download()).bytes.toString();
   assert.ok(frame.length < view.length, `${frame}\n${view}`);
   assert.doesNotMatch(view, /PING/);
@@ -86,7 +86,7 @@ test("a frame is copied as a dump, as text, as JSON and as a line that says it a
   const copied = async (name) => {
     await tab.page.getByRole("button", { name: "Copy" }).click();
     await tab.page.getByRole("menuitem", { name }).click();
-    await tab.until((words) => document.querySelector('[role="status"].unseen')?.textContent === words, `Copied: ${name}`);
+    await tab.until((words) => document.querySelector("[aria-live].unseen")?.textContent === words, `Copied: ${name}`);
     return tab.page.evaluate(() => navigator.clipboard.readText());
   };
   const said = Buffer.from(`MESSAGE\r\n${payload}`);

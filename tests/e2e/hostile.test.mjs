@@ -92,7 +92,7 @@ test("markup, bidi and zero-width characters", async () => {
 });
 
 test("an answer of one line of a megabyte", async () => {
-  const channels = 4200;
+  const channels = 4300;
   const long = "ü".repeat(50);
   const hosts = Array.from(
     { length: channels },
@@ -137,7 +137,7 @@ test("JSON sixty levels deep", async () => {
 
 test("escapes of half a character, and NUL as an escape and as a byte", async () => {
   // The escape is the payload's own; a backslash is typed twice.
-  await tab.sendRaw('MESSAGE\\\\r\\\\n'.replaceAll("\\\\", "\\") + '{"username": "\\\\ud800x", "message_content": "a"}');
+  await tab.sendRaw('MESSAGE\\r\\n{"username": "\\\\ud800x", "message_content": "a"}');
   const half = tab.row({ dir: "out", head: "! MESSAGE", summary: "Invalid payload" });
   await half.waitFor();
   await tab.choose(half);

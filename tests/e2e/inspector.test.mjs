@@ -278,6 +278,8 @@ test("a larger answer arrives whole, beyond the credit that the bridge starts wi
 
 test("the page tells when the server is gone", async () => {
   await tab.open(server.page);
+  // All of the page is there by then, what is loaded lazily too.
+  await tab.page.waitForLoadState("networkidle");
   await tab.connect();
   await server.stop();
   await tab.row({ head: "! closed", summary: "the server is stopping" }).waitFor();

@@ -96,7 +96,11 @@ export async function openTab(browser, options = {}) {
   page.on("console", (message) => {
     if (["error", "warning"].includes(message.type())) problems.push(`console: ${message.text()}`);
   });
-  page.on("requestfailed", (request) => problems.push(`request failed: ${request.url()}`));
+  page.on("requestfailed", (request) => {
+    // What is still on its way when a page is left is no failure.
+    const why = request.failure()?.errorText;
+    if (why !== "net::ERR_ABORTED") problems.push(`request failed: ${request.url()} ${why}`);
+  });
   await page.exposeFunction("reportViolation", (text) => problems.push(text));
   await page.addInitScript(() => {
     document.addEventListener("securitypolicyviolation", (event) => {
@@ -192,7 +196,7 @@ export class Inspector {
   async sendRaw(text) {
     await this.raw(text);
     // Each of the escapes that the tests use stands for one byte.
-    await this.send(Buffer.byteLength(text.replace(/\\[rnt]/g, " ")).toLocaleString("en"));
+    await this.send(Buffer.byteLength(text.replace(/\\[\\rnt]/g, " ")).toLocaleString("en"));
   }
 
   /** The number of rows that the grid says it has, its head not counted. */

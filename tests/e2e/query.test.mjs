@@ -133,12 +133,14 @@ test("filters are kept over a reload, and under names", async () => {
   await tab.page.getByText("None yet.").waitFor();
 });
 
+const LINKED = 'status in (OK, REQUEST_ERROR) && !(text contains "a&b#c")';
+
 test("a link carries filter, highlight and selection, and does nothing else", async () => {
   await traffic();
   await tab.context.grantPermissions(["clipboard-read", "clipboard-write"]);
   await tab.choose(tab.row({ head: "! REQUEST_ERROR" }));
   const chosen = await tab.selected();
-  await field("Filter").fill('dir==in && !(text contains "a&b#c")');
+  await field("Filter").fill(LINKED);
   await tab.shows(4);
   await field("Highlight").fill("err");
   await tab.page.getByTestId("highlights").filter({ hasText: "1" }).waitFor();
@@ -153,7 +155,7 @@ test("a link carries filter, highlight and selection, and does nothing else", as
     await other.page.goto(`${link}&token=${server.token}`);
     await other.ready();
     assert.equal(other.page.url(), `${server.origin}/`);
-    assert.equal(await other.page.locator("#filter").inputValue(), 'dir==in && !(text contains "a&b#c")');
+    assert.equal(await other.page.locator("#filter").inputValue(), LINKED);
     assert.equal(await other.page.locator("#highlight").inputValue(), "err");
     assert.equal(await other.page.locator(".connections li").count(), 0);
     assert.equal(await other.rowCount(), 0);

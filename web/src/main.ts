@@ -18,7 +18,10 @@ import sandboxAddress from "./sandbox/worker?worker&url";
 import type { TapSource } from "./source/tap";
 import { Access } from "./state/access.svelte";
 import { Inspector, type SourceChoice } from "./state/inspector.svelte";
-import { parseLink } from "./text/link";
+import { takeLink } from "./text/link";
+
+/** When the sandbox is fetched, if nobody has asked for it before. */
+const SANDBOX_AFTER_MS = 3000;
 
 interface TrustedTypes {
   createPolicy(
@@ -53,9 +56,8 @@ addEventListener("unhandledrejection", ({ reason }) =>
 );
 const sandboxWorker = new LateWorker(() => start(sandboxAddress));
 const sandbox = new SandboxControl(sandboxWorker);
-// It is there when the server is not; but first comes what is needed at once.
-const idle = globalThis.requestIdleCallback ?? ((run: () => void) => setTimeout(run, 2000));
-idle(() => sandboxWorker.load());
+// It is there when the server is not, but after everything that is needed at once.
+setTimeout(() => sandboxWorker.load(), SANDBOX_AFTER_MS);
 inspector.choices = [
   {
     kind: "bridge",
@@ -108,8 +110,7 @@ access.ontap = (tap, source) => {
 };
 const target = document.getElementById("app");
 if (target === null) throw new Error("The page has no element #app");
-// A link is read before the token is taken, which clears the address.
-const link = parseLink(location.hash);
+const link = takeLink(globalThis);
 if (link !== undefined) inspector.follow(link);
 mount(App, { target, props: { inspector, access, draft: new Draft(inspector.decoder), sandbox, opening } });
 access.start();

@@ -1,8 +1,8 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { Frame } from "../src/decode/messages";
 import { asCommandLine, asHex, asJson, asText } from "../src/text/copies";
 import { parseEscapes } from "../src/text/escapes";
-import { formatLink, parseLink } from "../src/text/link";
+import { formatLink, parseLink, takeLink } from "../src/text/link";
 import { listRow } from "./fakeEngine";
 import { ascii, random } from "./fakes";
 
@@ -81,5 +81,22 @@ describe("a link", () => {
 
   test("may say only a part", () => {
     expect(parseLink("#filter=err")).toEqual({ filter: "err", highlight: undefined, frame: undefined });
+  });
+
+  test("is taken out of the address, and leaves there what is not its own", () => {
+    const place = (hash: string) => ({
+      location: { hash, pathname: "/", search: "" },
+      history: { state: null, replaceState: vi.fn() },
+    });
+    const linked = place("#filter=err&token=0123456789abcdef0123456789abcdef&frame=7");
+    expect(takeLink(linked)).toEqual({ filter: "err", highlight: undefined, frame: 7 });
+    expect(linked.history.replaceState).toHaveBeenCalledWith(
+      null,
+      "",
+      "/#token=0123456789abcdef0123456789abcdef",
+    );
+    const other = place("#token=0123456789abcdef0123456789abcdef");
+    expect(takeLink(other)).toBeUndefined();
+    expect(other.history.replaceState).not.toHaveBeenCalled();
   });
 });

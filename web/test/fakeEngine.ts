@@ -191,8 +191,8 @@ export class FakeEngine implements WorkerLike {
       }
       case "frame": {
         const row = this.#rows.find(({ number }) => number === (ask as Questions["frame"]["ask"]).number);
-        if (row === undefined) return undefined;
-        return { row, position: 0, bytes: new Uint8Array(row.length), reads: [] };
+        if (row === undefined) return { json: "null", bytes: new Uint8Array(0) };
+        return { json: JSON.stringify({ row, position: 0, reads: [] }), bytes: new Uint8Array(row.length) };
       }
       case "locate": {
         const { number } = ask as Questions["locate"]["ask"];

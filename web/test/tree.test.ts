@@ -28,7 +28,6 @@ const FRAME: Frame = {
         kind: "number",
         text: "9e99",
         children: [],
-        omitted: 0,
       },
     ],
     omitted: 0,
@@ -39,7 +38,6 @@ const FRAME: Frame = {
     { start: 0, end: 8, time: 1, begins: true, ends: true },
     { start: 8, end: 20, time: 3, begins: true, ends: false },
   ],
-  time: 1,
 };
 
 const nodes = buildTree(FRAME);

@@ -30,7 +30,8 @@ export interface SandboxListener {
 /** Clients come from the server's own machine, or from one of these. */
 const ADDRESSES = ["127.0.0.1", "192.168.1.5", "192.0.2.7", "2001:db8::7"];
 
-const SERVER = "127.0.0.1:22236";
+/** Where every sandbox listens: at the port of the protocol's examples. */
+const SANDBOX_SERVER = "127.0.0.1:22236";
 
 interface Client {
   readonly events: LinkEvents;
@@ -42,7 +43,7 @@ interface Client {
 }
 
 export function clientTarget(address: string): Target {
-  return { id: address, address: `sandbox, from ${address}` };
+  return { id: address, address: SANDBOX_SERVER, client: address };
 }
 
 export class SandboxSource implements Source {
@@ -245,5 +246,3 @@ export class SandboxSource implements Source {
     };
   }
 }
-
-export { SERVER as SANDBOX_SERVER };

@@ -8,19 +8,18 @@ export function tokenIn(text: string): string | undefined {
   return found?.[1].toLowerCase();
 }
 
-interface Place {
+export interface Place {
   readonly location: Pick<Location, "hash" | "pathname" | "search">;
   readonly history: Pick<History, "replaceState" | "state">;
 }
 
-/**
- * Take the token out of the address, if it is there. What else the fragment says goes with it: it has been read, and
- * would be out of date as soon as somebody types.
- */
+/** Take the token out of the address, if it is there. */
 export function takeFromAddress(place: Place): string | undefined {
-  const { hash, pathname, search } = place.location;
-  if (hash !== "") place.history.replaceState(place.history.state, "", pathname + search);
-  return tokenIn(hash);
+  const token = tokenIn(place.location.hash);
+  if (token !== undefined) {
+    place.history.replaceState(place.history.state, "", place.location.pathname + place.location.search);
+  }
+  return token;
 }
 
 type Storage = Pick<globalThis.Storage, "getItem" | "setItem" | "removeItem">;

@@ -1,5 +1,7 @@
 /** The part of an address that says what to look at: a filter, a highlight and a frame. It never does anything. */
 
+import type { Place } from "../source/token";
+
 export interface Linked {
   readonly filter: string | undefined;
   readonly highlight: string | undefined;
@@ -17,6 +19,20 @@ export function parseLink(fragment: string): Linked | undefined {
   const frame = /^[1-9]\d{0,14}$/.test(digits) ? Number(digits) : undefined;
   const linked: Linked = { filter: text("filter"), highlight: text("highlight"), frame };
   return Object.values(linked).some((value) => value !== undefined) ? linked : undefined;
+}
+
+/**
+ * What the address says, taken out of it: as soon as somebody types, it would be out of date. What else the fragment
+ * says stays.
+ */
+export function takeLink({ location, history }: Place): Linked | undefined {
+  const linked = parseLink(location.hash);
+  if (linked === undefined) return undefined;
+  const rest = new URLSearchParams(location.hash.slice(1));
+  for (const name of Object.keys(linked)) rest.delete(name);
+  const fragment = rest.size === 0 ? "" : `#${rest.toString()}`;
+  history.replaceState(history.state, "", location.pathname + location.search + fragment);
+  return linked;
 }
 
 /** The fragment that says it, with its `#`. */

@@ -160,7 +160,8 @@ impl Lexer<'_> {
                 '\\' => match self.escape() {
                     Some(char) => out.push(char),
                     None => {
-                        let end = (at + 2).min(self.text.len());
+                        let next = self.text.get(at + 1..).and_then(|rest| rest.chars().next());
+                        let end = at + 1 + next.map_or(0, char::len_utf8);
                         let message = r#"expected one of \" \\ \n \r \t \u{…} after a backslash"#;
                         return Err(Mistake::new(at..end, message));
                     }
