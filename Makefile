@@ -8,7 +8,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 BINARY := target/release/chanwire
 WASM := target/wasm32-unknown-unknown/wasm
-BINDINGS := web/src/wasm/chanwire_wasm_bg.wasm web/src/wasm/chanwire_sandbox_bg.wasm
+BINDINGS := web/src/wasm/chanwire_wasm_bg.wasm web/src/wasm/chanwire_compose_bg.wasm web/src/wasm/chanwire_sandbox_bg.wasm
 PAGE := web/dist/index.html
 # The page's packages are there when npm has written this file after the lock file changed.
 WEB_PACKAGES := web/node_modules/.package-lock.json
@@ -62,8 +62,9 @@ wasm-target: | needs-rust
 
 $(BINDINGS) &: $(RUST_SOURCES) | wasm-target
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS='-C target-feature=+simd128' \
-		$(CARGO) build --locked -p chanwire-wasm -p chanwire-sandbox --lib --target wasm32-unknown-unknown --profile wasm
+		$(CARGO) build --locked -p chanwire-wasm -p chanwire-compose -p chanwire-sandbox --lib --target wasm32-unknown-unknown --profile wasm
 	$(CARGO) run --locked --quiet -p chanwire-bindgen -- $(WASM)/chanwire_wasm.wasm web/src/wasm
+	$(CARGO) run --locked --quiet -p chanwire-bindgen -- $(WASM)/chanwire_compose.wasm web/src/wasm
 	$(CARGO) run --locked --quiet -p chanwire-bindgen -- $(WASM)/chanwire_sandbox.wasm web/src/wasm
 	@touch $(BINDINGS)
 

@@ -4,7 +4,7 @@ import { History, parseHistory } from "../src/compose/history.svelte";
 import type { Question, Questions } from "../src/decode/messages";
 import { formatHex, parseHex } from "../src/text/hex";
 import { ascii, random } from "./fakes";
-import { wasm } from "./wasm";
+import { compose as wasm } from "./wasm";
 
 const HOST = `HOST\r\n{"channel_name": "general", "peer_server_ip": "::1", "peer_server_port": 22236}`;
 

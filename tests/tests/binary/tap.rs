@@ -6,7 +6,8 @@ use chanwire_tests::process::{Launch, Peer, Server};
 use tempfile::tempdir;
 
 /// Faults that a server answers, one of which closes.
-const SAID: &[u8] = b"LIST\r\nHOST\r\n{\"channel_name\": \"general\", \"peer_server_port\": \"1\"}PING\r\nGET / HTTP/1.1\r\n\r\n";
+const SAID: &[u8] =
+    b"LIST\r\nHOST\r\n{\"channel_name\": \"general\", \"peer_server_port\": \"1\"}PING\r\nGET / HTTP/1.1\r\n\r\n";
 
 fn tap(to: &Server, file: &Path, more: &[&str]) -> Server {
     let to = to.address(0).to_string();
@@ -91,7 +92,11 @@ fn a_tap_that_cannot_be_says_why() {
     refused(&["--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "--write", &nowhere], 1, "cannot write");
     // A port that is free now; nobody but this test wants it.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    refused(&["--listen", &free.to_string(), "--to", &format!("localhost:{}", free.port())], 1, "the tap's own address");
+    refused(
+        &["--listen", &free.to_string(), "--to", &format!("localhost:{}", free.port())],
+        1,
+        "the tap's own address",
+    );
 }
 
 #[test]
@@ -99,7 +104,11 @@ fn a_dump_from_standard_input_is_decoded() {
     let finished = Launch::new(["decode"]).input(b"00000000: 4c49 5354 0d0a            LIST..\n").run();
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), "hex dump: 1 connection\n"), "{finished:?}");
     assert_eq!(rows(&finished.stdout).len(), 1);
-    let cut = [&[0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 101, 0, 0, 0][..], &[0xff; 16]].concat();
+    let cut = [
+        &[0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 101, 0, 0, 0][..],
+        &[0xff; 16],
+    ]
+    .concat();
     let broken = Launch::new(["decode"]).input(&cut).run();
     assert!(broken.refusal(1).contains("byte 24"), "{broken:?}");
 }

@@ -1,6 +1,6 @@
 /** From what the module gives to what the page shows. */
 
-import type { Row } from "../wasm/chanwire_wasm";
+import type { Row } from "../wasm/chanwire_compose";
 import type { Detail, Verdict } from "./messages";
 
 export function verdict(row: Row): Verdict {

@@ -1,11 +1,9 @@
 /** The worker's side: everything that was recorded, looked at through the wasm module. */
 
 import type * as Wasm from "../wasm/chanwire_wasm";
-import { verdict } from "./describe";
 import type {
   CapturePreview,
   Completions,
-  Composed,
   FromWorker,
   ListRow,
   Mistake,
@@ -18,10 +16,7 @@ import type {
 } from "./messages";
 
 /** What the engine needs of the wasm module. */
-export type Module = Pick<
-  typeof Wasm,
-  "Importer" | "Viewer" | "check" | "commands" | "compose" | "fill" | "plan" | "preview" | "version"
->;
+export type EngineModule = Pick<typeof Wasm, "Importer" | "Viewer" | "preview">;
 
 export interface Surroundings {
   post(message: FromWorker, transfer: Transferable[]): void;
@@ -58,7 +53,7 @@ interface ModuleStatus extends Omit<
 }
 
 export class Engine {
-  readonly #wasm: Module;
+  readonly #wasm: EngineModule;
   readonly #around: Surroundings;
   readonly #viewer: Wasm.Viewer;
   #importer: Wasm.Importer | undefined;
@@ -67,17 +62,17 @@ export class Engine {
   #shown = "";
   #taken = new Map<number, number>();
   #closed: number[] = [];
-  #scheduled = false;
+  /** When the next flush is to be. */
+  #due: number | undefined;
   #told = { captured: 1, bad: 0 };
   #rate = new Rate();
   /** When the first event came, in milliseconds since 1970. */
   #origin: number | undefined;
 
-  constructor(wasm: Module, around: Surroundings) {
+  constructor(wasm: EngineModule, around: Surroundings) {
     this.#wasm = wasm;
     this.#around = around;
     this.#viewer = new wasm.Viewer(DEFAULT_LIMIT);
-    this.#post({ type: "ready", version: wasm.version(), forms: wasm.commands() });
   }
 
   handle(message: ToWorker): void {
@@ -147,10 +142,13 @@ export class Engine {
   }
 
   #schedule(ms: number): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
+    const due = this.#around.now() + ms;
+    if (this.#due !== undefined && this.#due <= due) return;
+    this.#due = due;
     this.#around.later(() => {
-      this.#scheduled = false;
+      // Something else may have been sooner.
+      if (this.#due !== due) return;
+      this.#due = undefined;
       this.flush();
     }, ms);
   }
@@ -291,20 +289,6 @@ export class Engine {
         const bytes = part.bytes() as Uint8Array<ArrayBuffer>;
         part.free();
         return { name, bytes, ...(next !== undefined && { next }) };
-      }
-      case "fill":
-        return this.#wasm.fill((ask as Questions["fill"]["ask"]).bytes);
-      case "compose": {
-        const { command, values } = ask as Questions["compose"]["ask"];
-        return this.#wasm.compose(command, { ...values }) as Composed;
-      }
-      case "check": {
-        const { bytes } = ask as Questions["check"]["ask"];
-        return this.#wasm.check(bytes).map(verdict);
-      }
-      case "plan": {
-        const { bytes, faults } = ask as Questions["plan"]["ask"];
-        return this.#wasm.plan(bytes, { ...faults });
       }
       default:
         throw new Error(`there is no question '${question}'`);

@@ -6,7 +6,7 @@
  * their number for ever; a clear does not start again.
  */
 
-import type { CommandForm, Filled, Planned, Problem } from "../wasm/chanwire_wasm";
+import type { CommandForm, Filled, Planned, Problem } from "../wasm/chanwire_compose";
 
 /** Seen from the client: requests go out, answers and pushes come in. */
 export type Direction = "out" | "in";

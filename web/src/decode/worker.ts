@@ -1,29 +1,33 @@
-/** The decoder's worker: loads the wasm module, then hands every message to the engine. */
+/** The decoder's worker: loads the small module, and the engine's when there is something to record. */
 
-import init, * as wasm from "../wasm/chanwire_wasm";
-import wasmAddress from "../wasm/chanwire_wasm_bg.wasm?url";
-import { Engine } from "./engine";
+import initCompose, * as compose from "../wasm/chanwire_compose";
+import composeAddress from "../wasm/chanwire_compose_bg.wasm?url";
+import { Front } from "./front";
 import type { FromWorker, ToWorker } from "./messages";
 
 const post = (message: FromWorker, transfer: Transferable[] = []) => self.postMessage(message, { transfer });
 
 // Messages that arrive while the module loads wait here.
 const waiting: ToWorker[] = [];
-let engine: Engine | undefined;
+let front: Front | undefined;
 self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
-  if (engine === undefined) waiting.push(data);
-  else engine.handle(data);
+  if (front === undefined) waiting.push(data);
+  else front.handle(data);
 };
 
 try {
-  await init({ module_or_path: wasmAddress });
-  engine = new Engine(wasm, {
+  await initCompose({ module_or_path: composeAddress });
+  const around = {
     post,
-    later: (run, ms) => setTimeout(run, ms),
+    later: (run: () => void, ms: number) => setTimeout(run, ms),
     now: () => performance.now(),
     wall: () => Date.now(),
+  };
+  front = new Front(compose, around, async () => {
+    const { load } = await import("./load");
+    return load();
   });
-  waiting.splice(0).forEach((message) => engine?.handle(message));
+  waiting.splice(0).forEach((message) => front?.handle(message));
 } catch (error) {
   post({ type: "failed", message: String(error) });
 }

@@ -59,6 +59,13 @@ impl Connection {
         self.live = None;
     }
 
+    /// Forgets the requests that are open, where they take much memory: their answers will have no pair.
+    pub(super) fn forget_requests(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.pairing.forget();
+        }
+    }
+
     /// What it takes beside its rows.
     pub(super) fn memory(&self) -> usize {
         let live = self.live.as_ref().map_or(0, |live| live.out.memory() + live.r#in.memory() + live.pairing.memory());

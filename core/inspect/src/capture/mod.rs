@@ -175,6 +175,7 @@ impl Capture {
     /// Forgets every row and all that was counted. What is open stays open, and numbers go on.
     pub fn clear(&mut self) {
         self.store.clear();
+        self.forget_requests();
         self.forget();
         if self.connections.is_empty() {
             // What comes next may count its times from elsewhere.
@@ -326,12 +327,21 @@ impl Capture {
             let Some((connection, direction)) =
                 largest.and_then(|(connection, state)| Some((*connection, state.longest()?)))
             else {
-                return;
+                // It is not frames that take it.
+                return self.forget_requests();
             };
             self.record(connection, |mut recording| recording.skip(Some(direction), time, Gap::default()));
             let text = "a frame that was too large to be held while it arrived is given up";
             self.store.gap(connection, Some(direction), time, text);
             self.touch(connection);
+        }
+    }
+
+    fn forget_requests(&mut self) {
+        for state in self.connections.values_mut() {
+            self.pending -= state.memory();
+            state.forget_requests();
+            self.pending += state.memory();
         }
     }
 

@@ -8,6 +8,9 @@ use chanwire_core::wire::Command;
 /// counted: its answers have no `pair` and no `rtt`.
 pub const MAX_OPEN_REQUESTS: usize = 65_536;
 
+/// So few open requests take next to no memory.
+const FEW: usize = 1024;
+
 /// The requests of a connection that are not answered yet.
 ///
 /// Answers come in request order, so an answer belongs to the oldest open request. Every frame and every fault of the
@@ -104,6 +107,19 @@ impl Pairing {
             }
             self.open.pop_front();
         }
+    }
+
+    /// Only counts the requests that are open, where there are so many that they take much memory.
+    pub(super) fn forget(&mut self) {
+        if self.open.len() <= FEW {
+            return;
+        }
+        let counts = self.open.drain(..).map(|open| match open {
+            Open::Request(_) => 1,
+            Open::Counted(count) => count,
+        });
+        let all = counts.sum();
+        self.open = VecDeque::from([Open::Counted(all)]);
     }
 
     /// From here on it is not known what answers what.

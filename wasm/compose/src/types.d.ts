@@ -1,7 +1,7 @@
-/** Which way bytes go, seen from the page: requests go out, answers and pushes come in. */
+/** Which way bytes go, seen from the client: requests go out, answers and pushes come in. */
 export type Direction = "out" | "in";
 
-/** Positions are absolute in their direction's stream, from 0; `end` is exclusive. */
+/** Positions count from the first of all the bytes, from 0; `end` is exclusive. */
 export interface Span {
   start: number;
   end: number;
@@ -45,6 +45,8 @@ export interface Row {
   payload?: Span;
   /** The payload's members; none if the payload is no JSON. */
   fields: Field[];
+  /** How many values of the payload are not among the fields. */
+  omitted?: number;
   /** One line, safe to show. */
   summary: string;
   /** Also of a frame whose payload is wrong. */
@@ -53,19 +55,6 @@ export interface Row {
   status?: "OK" | "REQUEST_ERROR" | "SERVER_ERROR";
   /** The name of the error in an error answer, safe to show. */
   error?: string;
-  /** For an answer, the number of its request's row: from 0, over the rows of both directions in the order given. */
-  pair?: number;
-  /** For an answer, the milliseconds since its request was complete. */
-  rtt?: number;
-}
-
-/** A frame that is still arriving. */
-export interface PartialFrame {
-  span: Span;
-  /** Its command or status; empty while that is not complete. */
-  head: string;
-  /** Which part of it is being read: "inside a payload". */
-  state: string;
 }
 
 export interface CommandField {
