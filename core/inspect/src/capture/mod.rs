@@ -320,15 +320,18 @@ impl Capture {
         }
     }
 
-    /// Gives up the largest frame that is arriving while such frames take half of all memory.
+    /// Where what is no row yet takes half of all memory: only counts open requests, then gives up the largest frame
+    /// that is arriving.
     fn relieve(&mut self, time: f64) {
+        if self.pending > self.limit() / 2 {
+            self.forget_requests();
+        }
         while self.pending > self.limit() / 2 {
             let largest = self.connections.iter().max_by_key(|(_, state)| state.waiting());
             let Some((connection, direction)) =
                 largest.and_then(|(connection, state)| Some((*connection, state.longest()?)))
             else {
-                // It is not frames that take it.
-                return self.forget_requests();
+                return;
             };
             self.record(connection, |mut recording| recording.skip(Some(direction), time, Gap::default()));
             let text = "a frame that was too large to be held while it arrived is given up";
