@@ -110,10 +110,7 @@ test("an answer of one line of a megabyte", async () => {
   await tab.choose(answer);
   await tab.page.getByRole("treeitem", { name: /channels/ }).waitFor();
   // What is not listed is counted.
-  await tab.page
-    .getByRole("treeitem", { name: /more, not listed here/ })
-    .first()
-    .waitFor({ state: "attached" });
+  await tab.page.getByRole("treeitem", { name: /more, not listed here/ }).first().waitFor({ state: "attached" });
   await lookAtAll();
   await tab.page.getByRole("grid", { name: /^Bytes of frame/ }).focus();
   await tab.page.keyboard.press("Control+End");

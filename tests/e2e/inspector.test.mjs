@@ -27,7 +27,8 @@ afterEach(async () => {
   }
 });
 
-const HOST = (port) => `{"channel_name": "test_channel", "peer_server_ip": "127.0.0.1", "peer_server_port": ${port}}`;
+const HOST = (port) =>
+  `{"channel_name": "test_channel", "peer_server_ip": "127.0.0.1", "peer_server_port": ${port}}`;
 
 /** Register a channel at the server itself, so that MESSAGE has somewhere to go. */
 async function hostHere() {
@@ -179,7 +180,11 @@ test("reads and writes are not frames: borders show where each began", async () 
   await tab.choose(tab.row({ dir: "out", head: "LIST" }));
   await tab.page.locator('.hex .b.read-start[data-at="2"]').waitFor();
   assert.equal(await tab.page.locator(".hex .b.read-start").count(), 2);
-  assert.equal(await tab.page.locator(".hex .b.read-end").count(), 1, "the second write goes on after the frame");
+  assert.equal(
+    await tab.page.locator(".hex .b.read-end").count(),
+    1,
+    "the second write goes on after the frame",
+  );
 });
 
 test("a field and its bytes are linked both ways, by pointer and by key", async () => {
@@ -281,3 +286,4 @@ test("the page tells when the server is gone", async () => {
   await tab.page.locator(".connections li.closed").waitFor();
   server = undefined;
 });
+

@@ -82,11 +82,15 @@ test("pause freezes the view while the capture goes on", async () => {
 
 test("clear forgets the rows and gives their memory back", async () => {
   await lists(5000);
-  const memory = () => tab.page.locator(".status .memory").evaluate(({ dataset }) => Number(dataset.bytes));
+  const memory = () =>
+    tab.page.locator(".status .memory").evaluate(({ dataset }) => Number(dataset.bytes));
   const full = await memory();
   await tab.page.getByRole("button", { name: "Clear" }).click();
   await tab.shows(0);
-  await tab.until((before) => Number(document.querySelector(".status .memory").dataset.bytes) < before / 2, full);
+  await tab.until(
+    (before) => Number(document.querySelector(".status .memory").dataset.bytes) < before / 2,
+    full,
+  );
   assert.equal(await tab.rows.count(), 0);
   // Numbers go on: what was written down of a frame is never another frame.
   await tab.page.getByRole("button", { name: /^Send/ }).click();

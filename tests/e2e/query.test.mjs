@@ -48,7 +48,10 @@ test("a mistake has a caret, and the last result stays", async () => {
   assert.match(await tab.page.locator("#filter-mistake").textContent(), /at character 19$/);
   assert.equal(await tab.rowCount(), 3);
   // The caret stands under the place of the mistake: right after the text.
-  const [mark, input] = [await tab.page.locator(".mistake").boundingBox(), await field("Filter").boundingBox()];
+  const [mark, input] = [
+    await tab.page.locator(".mistake").boundingBox(),
+    await field("Filter").boundingBox(),
+  ];
   const character = await tab.page.locator(".mistake").evaluate((element) => element.getBoundingClientRect().width);
   assert.ok(Math.abs(mark.x - (input.x + 8 + 18 * character)) < 2, `${mark.x} ${input.x} ${character}`);
 
@@ -102,10 +105,7 @@ test("a highlight marks rows and hides none", async () => {
     }, stops.at(-1)?.toString());
     stops.push(await tab.selected());
   }
-  assert.deepEqual(
-    [...stops].sort((a, b) => a - b),
-    stops,
-  );
+  assert.deepEqual([...stops].sort((a, b) => a - b), stops);
   await tab.page.getByRole("button", { name: "Previous highlighted row" }).click();
   await tab.untilSelected(stops[1]);
 });
@@ -221,9 +221,6 @@ test("the timeline is a table too, and commands have statistics", async () => {
   const cells = await list.getByRole("cell").allTextContents();
   assert.deepEqual(cells.slice(1, 4), ["3", "18", "0"]);
   for (const trip of cells.slice(4)) assert.match(trip, /ms$/);
-  const errors = await statistics
-    .getByRole("row", { name: /REQUEST_ERROR/ })
-    .getByRole("cell")
-    .allTextContents();
+  const errors = await statistics.getByRole("row", { name: /REQUEST_ERROR/ }).getByRole("cell").allTextContents();
   assert.equal(errors[1], "1");
 });

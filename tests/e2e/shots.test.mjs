@@ -55,12 +55,7 @@ async function traffic(tab) {
   }
   await tab.row({ dir: "← push", summary: "number 29" }).waitFor();
   await tab.sendRaw("LIST\\r\\n".repeat(40));
-  await tab.sendRaw(
-    'MESSAGE\\r\\n{"username": "dan\\xe2\\x80\\xae", "message_content": "<b>tabs</b>\\\\tand more"}'.replaceAll(
-      "\\xe2\\x80\\xae",
-      "\u202e",
-    ),
-  );
+  await tab.sendRaw('MESSAGE\\r\\n{"username": "dan\\xe2\\x80\\xae", "message_content": "<b>tabs</b>\\\\tand more"}'.replaceAll("\\xe2\\x80\\xae", "\u202e"));
   await tab.sendRaw("HO?T\\r\\n");
   // After what does not look like the protocol the server ends its half; the page ends its own.
   await tab.row({ conn: "#1", head: "half-closed" }).waitFor();
@@ -89,7 +84,8 @@ test("shots of the page", async () => {
     for (const [width, height] of SIZES) {
       await tab.page.setViewportSize({ width, height });
       const narrow = width < 900;
-      const shot = async (what) => tab.page.screenshot({ path: await artifact(`${scheme}-${width}-${what}.png`) });
+      const shot = async (what) =>
+        tab.page.screenshot({ path: await artifact(`${scheme}-${width}-${what}.png`) });
       const pane = async (name) => {
         if (narrow) await tab.page.getByRole("tab", { name, exact: true }).click();
       };
