@@ -139,7 +139,7 @@ bench: $(BINARY) bench-packages | needs-rust
 	PATH="$(SYSTEM_PATH)" CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) bench --locked -p chanwire-tests --bench network
 
 FUZZ_SECONDS ?= 600
-FUZZ_TARGETS ?= decoder oracle request server deadlines client import inspect
+FUZZ_TARGETS ?= decoder oracle request server deadlines client filter import inspect
 .PHONY: fuzz
 fuzz: | needs-rust
 	@cargo +nightly --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal

@@ -1,7 +1,7 @@
 //! What the inspector shows of any two streams.
 
 use chanwire_core::Span;
-use chanwire_inspect::{Conversation, Direction, Field, MAX_SUMMARY, MAX_TEXT, Row, RowKind, visible};
+use chanwire_inspect::{Capture, Direction, Field, MAX_SUMMARY, MAX_TEXT, Row, RowKind, visible};
 
 use super::Input;
 
@@ -33,9 +33,9 @@ pub fn inspect(data: &[u8]) {
     whole.check();
 }
 
-/// A conversation, what it was fed and what it showed.
+/// A capture of one connection, what it was fed and what it showed.
 struct Watch {
-    conversation: Conversation,
+    capture: Capture,
     limit: usize,
     out: Vec<u8>,
     r#in: Vec<u8>,
@@ -44,28 +44,37 @@ struct Watch {
 
 impl Watch {
     fn new(limit: usize) -> Self {
-        let conversation = Conversation::new(Some(limit));
-        Self { conversation, limit, out: Vec::new(), r#in: Vec::new(), rows: Vec::new() }
+        let mut capture = Capture::new(1 << 24);
+        capture.open_with(1, "fuzz", limit, 64 << 20);
+        Self { capture, limit, out: Vec::new(), r#in: Vec::new(), rows: Vec::new() }
     }
 
     fn feed<'a>(&mut self, direction: Direction, time: usize, pieces: impl IntoIterator<Item = &'a [u8]>) {
         for piece in pieces {
-            self.rows.extend(self.conversation.feed(direction, time as f64, piece));
+            self.capture.bytes(1, direction, time as f64, piece);
+            self.take();
             let fed = match direction {
                 Direction::Out => &mut self.out,
                 Direction::In => &mut self.r#in,
             };
             fed.extend_from_slice(piece);
-            if let Some(partial) = self.conversation.partial(direction) {
+            if let Some(partial) = self.capture.arriving().find(|partial| partial.direction == direction) {
                 assert_eq!(partial.span.end, fed.len() as u64, "{partial:?}");
             }
         }
     }
 
+    /// The rows that are new, as they are now: a request does not know its answer yet.
+    fn take(&mut self) {
+        let next = self.rows.len() as u64 + 1;
+        self.rows.extend((next..self.capture.end_number()).map(|number| self.capture.describe(number).unwrap()));
+    }
+
     fn finish(&mut self) {
         for direction in [Direction::Out, Direction::In] {
-            self.rows.extend(self.conversation.finish(direction, 1e3));
-            assert_eq!(self.conversation.partial(direction), None);
+            self.capture.end(1, direction, 1e3);
+            self.take();
+            assert!(self.capture.arriving().all(|partial| partial.direction != direction));
         }
     }
 
@@ -81,8 +90,8 @@ impl Watch {
             *at = row.span.end;
             check_row(row, bytes, self.limit);
             if let Some(pair) = row.pair {
-                let request = &self.rows[usize::try_from(pair).unwrap()];
-                assert!((oldest..index as u64).contains(&pair), "{row:?} answers what is answered, or to come");
+                let request = &self.rows[usize::try_from(pair - 1).unwrap()];
+                assert!((oldest..=index as u64).contains(&pair), "{row:?} answers what is answered, or to come");
                 assert!(request.direction == Direction::Out && request.kind != RowKind::Skipped, "{request:?}");
                 assert!(row.direction == Direction::In && row.rtt.is_some_and(|time| time >= 0.0), "{row:?}");
                 oldest = pair + 1;
