@@ -375,6 +375,8 @@ fn a_line_that_is_none_is_refused_with_why() {
     for (line, why) in [
         ("{", "EOF while parsing an object at column 1"),
         ("{\"row\":1}", "missing field `connection`"),
+        (r#"{"connection":0,"label":"x"}"#, "numbered from 1 on"),
+        (r#"{"row":1,"connection":0,"direction":"out","kind":"frame","time":0,"text":"LIST\r\n"}"#, "none is 0"),
         (r#"{"row":1,"connection":1,"direction":"out","kind":"frame","time":0,"text":"LIST"}"#, "not one whole frame"),
         (r#"{"row":1,"connection":1,"direction":"out","kind":"fault","time":0,"text":"x"}"#, "what is wrong with them"),
         (r#"{"row":1,"connection":1,"direction":"out","kind":"note","time":0,"text":"x"}"#, "have no bytes"),

@@ -51,13 +51,13 @@ impl JsonLinesReader {
         let is_row = serde_json::from_slice::<IsRow>(line).map_err(|error| why(&error))?.row.is_some();
         if !is_row {
             let ConnectionLine { connection, label } = serde_json::from_slice(line).map_err(|error| why(&error))?;
-            self.open(connection, &label, capture);
+            self.open(connection, &label, capture)?;
             return Ok(None);
         }
         let row: RowLine<'_> = serde_json::from_slice(line).map_err(|error| why(&error))?;
         let (written, marked, answered) = (row.row, row.marked, row.pair.is_some() && row.rtt.is_none());
         if !self.opened.contains(&row.connection) {
-            self.open(row.connection, "", capture);
+            self.open(row.connection, "", capture)?;
         }
         let number = capture.restore(&self.restored(row)?)?;
         if answered && self.open.len() < MAX_OPEN {
@@ -73,10 +73,14 @@ impl JsonLinesReader {
         }
     }
 
-    fn open(&mut self, connection: u32, label: &str, capture: &mut Capture) {
+    fn open(&mut self, connection: u32, label: &str, capture: &mut Capture) -> Result<(), String> {
+        // What has another number here must not become a connection that was there before, or an earlier one of the lines.
+        let here = self.before.checked_add(connection).filter(|_| connection > 0);
+        let here = here.ok_or_else(|| format!("connections are numbered from 1 on, and none is {connection}"))?;
         if self.opened.insert(connection) {
-            capture.open(self.before.saturating_add(connection), &visible(label));
+            capture.open(here, &visible(label));
         }
+        Ok(())
     }
 
     fn restored<'a>(&mut self, row: RowLine<'a>) -> Result<Restored<'a>, String> {
