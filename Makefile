@@ -111,26 +111,32 @@ $(E2E_PACKAGES): tests/e2e/package.json tests/e2e/package-lock.json | needs-node
 test-e2e: $(BINARY) $(E2E_PACKAGES)
 	cd tests/e2e && CHANWIRE_BIN=$(CURDIR)/$(BINARY) npm test
 
-# What tests need from the system. Nothing is installed where it is there already.
-.PHONY: system-packages
-system-packages:
-	@missing=; \
-	command -v chromium >/dev/null || missing="$$missing chromium"; \
-	command -v strace >/dev/null || missing="$$missing strace"; \
-	command -v tmux >/dev/null || missing="$$missing tmux"; \
-	command -v tshark >/dev/null || missing="$$missing tshark"; \
+# What tests and measurements need from the system: programs in packages of the same names. Nothing is installed where it
+# is there already. Debian puts servers where only root looks.
+SYSTEM_PATH := $(PATH):/usr/sbin
+install-missing = @missing=; \
+	for program in $(1); do PATH="$(SYSTEM_PATH)" command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	test -z "$$missing" || { \
 		echo "installing$$missing"; \
 		sudo=; test "$$(id -u)" = 0 || sudo=sudo; \
 		{ $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null \
-			|| { echo "tests need$$missing: run 'apt-get install$$missing' as root, then this again" >&2; exit 1; }; \
+			|| { echo "this needs$$missing: run 'apt-get install$$missing' as root, then this again" >&2; exit 1; }; \
 	}
 
+.PHONY: system-packages
+system-packages:
+	$(call install-missing,chromium strace tmux tshark)
+
+# The servers that this one is measured beside.
+.PHONY: bench-packages
+bench-packages:
+	$(call install-missing,redis-server nats-server)
+
 .PHONY: bench
-bench: $(BINARY) | needs-rust
+bench: $(BINARY) bench-packages | needs-rust
 	$(CARGO) bench --locked -p chanwire-tests --bench targets
 	$(CARGO) bench --locked -p chanwire-tests --bench speed
-	CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) bench --locked -p chanwire-tests --bench network
+	PATH="$(SYSTEM_PATH)" CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) bench --locked -p chanwire-tests --bench network
 
 FUZZ_SECONDS ?= 600
 FUZZ_TARGETS ?= decoder oracle request server deadlines client filter import inspect

@@ -1,5 +1,5 @@
-//! A whole server on `std::net`, with the real endpoint and the real hub, on one thread and no runtime. It keeps
-//! channels and messages in memory, so what it calls delivered is lost when it ends.
+//! A whole server on `std::net`, with the real endpoint and the real hub, in forty lines, on one thread and without a
+//! runtime. It keeps channels and messages in memory, so what it calls delivered is lost when it ends.
 //!
 //! `cargo run --example server -- 127.0.0.1:22236`, and in another terminal the example `client`.
 
@@ -8,16 +8,16 @@ mod blocking;
 use std::{
     collections::BTreeMap,
     error::Error,
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use blocking::{Clock, turn};
 use chanwire_core::{
-    Limits, Time,
-    endpoint::{Endpoint as _, Misuse, Server, ServerEvent},
-    hub::{ConnectionId, Effect, Hub, HubLimits, Moment, Peer, Query, Snapshot, StoreCommand, StoreOutcome, Write},
+    Limits,
+    endpoint::{Endpoint as _, Server},
+    hub::{ConnectionId, Errand, Hub, HubLimits, Moment, Peer, Query, Snapshot, StoreCommand, StoreOutcome, Write},
     wire::{Address, HistoryRange, StoredMessage, Timestamp},
 };
 
@@ -26,91 +26,55 @@ fn main() -> Result<(), Box<dyn Error>> {
     serve(&TcpListener::bind(address)?)
 }
 
-/// Each connection: its socket, and the state machine that knows what to do with it.
-type Connections = BTreeMap<ConnectionId, (TcpStream, Server)>;
-
 /// Serves connections for as long as there are any to accept.
 pub(crate) fn serve(listener: &TcpListener) -> Result<(), Box<dyn Error>> {
     let own = listener.local_addr()?;
     let own = Address::from_ip(own.ip(), own.port()).ok_or("listen at one address, not at all of them")?;
     listener.set_nonblocking(true)?;
-    let (clock, mut connections, mut store) = (Clock::start(), Connections::new(), Vec::new());
+    let (clock, mut connections, mut store) = (Clock::start(), BTreeMap::new(), Vec::new());
     let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), clock.now());
-    let here = hub.add_listener(vec![own]);
-    let mut ids = (0..).map(ConnectionId);
+    let (here, mut ids) = (hub.add_listener(vec![own]), (0..).map(ConnectionId));
     loop {
         while let (Ok((stream, peer)), Some(id)) = (listener.accept(), ids.next()) {
             stream.set_nonblocking(true)?;
             hub.connect(id, Peer::Address(peer.ip()), Some(here))?;
             connections.insert(id, (stream, Server::new(Limits::server())));
         }
-        hub.handle_timeout(clock.now());
-        connections.retain(|id, (stream, server)| {
-            // A socket that fails is a connection that has ended.
-            let open = turn(server, stream, clock).unwrap_or(false) && ask(&mut hub, *id, server, clock.now()).is_ok();
-            if !open {
-                hub.disconnect(*id);
+        let now = Moment { time: clock.now(), wall: wall_time() };
+        hub.handle_timeout(now.time);
+        for (id, (_, server)) in &mut connections {
+            while let Some(event) = server.poll_event() {
+                hub.handle_event(*id, event, now)?;
             }
-            open
-        });
-        obey(&mut hub, &mut connections, &mut store, clock.now())?;
+        }
+        while let Some(effect) = hub.poll_effect() {
+            let reach = |id, tell: &mut dyn FnMut(&mut Server)| {
+                connections.get_mut(&id).into_iter().for_each(|(_, server)| tell(server));
+            };
+            match effect.deliver(now.time, reach)? {
+                None => {}
+                Some(Errand::Read(read, query)) => hub.handle_page(read, Some(page(&store, &query)))?,
+                // The directory is in the hub: a store that ends with it need not keep another.
+                Some(Errand::Store(StoreCommand::Commit(writes))) => {
+                    store.extend(writes.iter().filter_map(message).cloned());
+                    hub.handle_outcome(StoreOutcome::Committed, now.time)?;
+                }
+                Some(Errand::Store(StoreCommand::Load)) => unreachable!("it is asked only after a commit that failed"),
+            }
+        }
+        // A socket that fails is a connection that has ended.
+        let is_over = |_: &_, (stream, server): &mut _| !turn(server, stream, clock).unwrap_or(false);
+        connections.extract_if(.., is_over).for_each(|(id, _)| hub.disconnect(id));
         // Waiting for all sockets at once is what a runtime is for.
         thread::sleep(Duration::from_micros(100));
     }
 }
 
-/// Tells the hub what a connection has to say.
-fn ask(hub: &mut Hub, id: ConnectionId, server: &mut Server, now: Time) -> Result<(), Misuse> {
-    while let Some(event) = server.poll_event() {
-        match event {
-            ServerEvent::Request { ticket, request } => {
-                hub.handle_request(id, ticket, request, Moment { time: now, wall: wall_time() })?;
-            }
-            ServerEvent::Drained => hub.handle_drained(id),
-            ServerEvent::Ended => hub.handle_ended(id),
-            ServerEvent::Refused { .. } => {}
-        }
+const fn message(write: &Write) -> Option<&StoredMessage> {
+    match write {
+        Write::Append(message) => Some(message),
+        Write::PutChannel(_) | Write::RemoveChannel(_) => None,
     }
-    Ok(())
-}
-
-/// Does what the hub wants done.
-fn obey(hub: &mut Hub, connections: &mut Connections, store: &mut Vec<StoredMessage>, now: Time) -> Result<(), Misuse> {
-    while let Some(effect) = hub.poll_effect() {
-        let mut tell = |id: ConnectionId, told: &mut dyn FnMut(&mut Server)| {
-            if let Some((_, server)) = connections.get_mut(&id) {
-                told(server);
-            }
-        };
-        match effect {
-            Effect::Answer { connection, ticket, reply } => {
-                if let Some((_, server)) = connections.get_mut(&connection) {
-                    server.respond(now, ticket, reply)?;
-                }
-            }
-            Effect::Push { to, pushes } => {
-                to.into_iter().for_each(|id| tell(id, &mut |server| server.push(now, pushes.clone())));
-            }
-            Effect::Replay { connection, pushes } => tell(connection, &mut |server| server.replay(now, pushes.clone())),
-            Effect::Close { connection, error } => tell(connection, &mut |server| server.close(now, error.clone())),
-            Effect::CloseSlow { connection, error } => {
-                tell(connection, &mut |server| server.close_slow(now, error.clone()));
-            }
-            Effect::Finish { connection } => tell(connection, &mut |server| server.finish(now)),
-            Effect::Store(StoreCommand::Commit(writes)) => {
-                // The directory is in the hub: a store that ends with it need not keep another.
-                let messages = writes.iter().filter_map(|write| match write {
-                    Write::Append(message) => Some(message.clone()),
-                    Write::PutChannel(_) | Write::RemoveChannel(_) => None,
-                });
-                store.extend(messages);
-                hub.handle_outcome(StoreOutcome::Committed, now)?;
-            }
-            Effect::Store(StoreCommand::Load) => unreachable!("it is asked only after a commit that failed"),
-            Effect::Read(read, query) => hub.handle_page(read, Some(page(store, &query)))?,
-        }
-    }
-    Ok(())
 }
 
 /// The messages that a query asks for.

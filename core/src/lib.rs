@@ -47,7 +47,8 @@
 //! command: a commit is put together only when nothing else is to be taken, so one commit serves many requests. One
 //! command is out at a time, and each must have its outcome told, a failure too. An answer goes to the
 //! connection's `Server` with its [`Ticket`], in any order: it leaves in request order. Whatever else is for one
-//! connection, pushes above all, must reach its `Server` in the hub's order. Call [`Hub::handle_timeout`] at
+//! connection, pushes above all, must reach its `Server` in the hub's order. Where hub and servers are in one place,
+//! [`Hub::handle_event`] and [`Effect::deliver`] carry all of it. Call [`Hub::handle_timeout`] at
 //! [`Hub::poll_timeout`]: leases end by it.
 //!
 //! A connection that closed is told to the hub by `disconnect`, after the requests that were taken from it.
@@ -86,8 +87,8 @@
 //! ```
 //! use chanwire_core::{
 //!     Limits, Time,
-//!     endpoint::{Client, ClientEvent, Endpoint, Server, ServerEvent},
-//!     hub::{ConnectionId, Effect, Hub, HubLimits, Moment, Peer, Snapshot, StoreCommand, StoreOutcome},
+//!     endpoint::{Client, ClientEvent, Endpoint, Server},
+//!     hub::{ConnectionId, Errand, Hub, HubLimits, Moment, Peer, Snapshot, StoreCommand, StoreOutcome},
 //!     wire::{Address, Channel, Host, Message, Request, Response, Timestamp},
 //! };
 //!
@@ -118,25 +119,19 @@
 //! carry(now, &mut client, &mut server);
 //!
 //! while let Some(event) = server.poll_event() {
-//!     if let ServerEvent::Request { ticket, request } = event {
-//!         hub.handle_request(connection, ticket, request, Moment { time: now, wall })?;
-//!     }
+//!     hub.handle_event(connection, event, Moment { time: now, wall })?;
 //! }
 //! let (mut commits, mut answers) = (0, 0);
 //! while let Some(effect) = hub.poll_effect() {
-//!     match effect {
-//!         Effect::Answer { ticket, reply, .. } => {
-//!             answers += 1;
-//!             server.respond(now, ticket, reply)?;
-//!         }
-//!         Effect::Store(StoreCommand::Commit(writes)) => {
-//!             // What these are the writes of is not answered before they are durable.
-//!             assert_eq!((writes.len(), answers), (1, commits));
-//!             commits += 1;
-//!             hub.handle_outcome(StoreOutcome::Committed, now)?;
-//!         }
-//!         Effect::Store(StoreCommand::Load) => unreachable!("nothing has failed"),
-//!         _ => unreachable!("nothing was joined or read"),
+//!     let errand = effect.deliver(now, |_, tell| {
+//!         answers += 1;
+//!         tell(&mut server);
+//!     })?;
+//!     if let Some(Errand::Store(StoreCommand::Commit(writes))) = errand {
+//!         // What these are the writes of is not answered before they are durable.
+//!         assert_eq!((writes.len(), answers), (1, commits));
+//!         commits += 1;
+//!         hub.handle_outcome(StoreOutcome::Committed, now)?;
 //!     }
 //! }
 //! // The message was routed when it was known that its channel is stored: two commits, one after the other.
@@ -161,10 +156,12 @@
 //! [`Endpoint::shutdown`]: endpoint::Endpoint::shutdown
 //! [`Endpoint::transmit`]: endpoint::Endpoint::transmit
 //! [`Endpoint::wants_read`]: endpoint::Endpoint::wants_read
+//! [`Effect::deliver`]: hub::Effect::deliver
 //! [`ErrorResponse`]: wire::ErrorResponse
 //! [`Fault`]: wire::Fault
 //! [`Hub::connect`]: hub::Hub::connect
 //! [`Hub::disconnect`]: hub::Hub::disconnect
+//! [`Hub::handle_event`]: hub::Hub::handle_event
 //! [`Hub::handle_timeout`]: hub::Hub::handle_timeout
 //! [`Hub::poll_timeout`]: hub::Hub::poll_timeout
 //! [`Hub::poll_effect`]: hub::Hub::poll_effect

@@ -1,6 +1,8 @@
-//! How many connections the operating system lets the server have.
+//! What the operating system lets this process have: open files, and the size of those that it writes.
 
 use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Files beside the connections: the database and its log, listeners, the runtime, standard streams.
 const OTHERS: u32 = 64;
@@ -21,4 +23,14 @@ pub(crate) fn raise(wanted: u32) -> io::Result<u32> {
         );
     }
     Ok(fit.min(wanted))
+}
+
+/// Makes a write beyond the limit on the size of files an error like any other, instead of the process's end. It must be
+/// called in a runtime. There is nothing to wait for.
+///
+/// # Errors
+///
+/// If the system refuses to watch for the signal.
+pub(crate) fn outlive_file_size() -> io::Result<Signal> {
+    signal(SignalKind::from_raw(libc::SIGXFSZ))
 }

@@ -71,6 +71,12 @@ pub(crate) async fn run(
                 if count == 0 {
                     return;
                 }
+                // The runtime runs this task right after the first that has told it something. The others that are
+                // ready now are to be heard too before a commit is put together: a sync costs as much as many messages.
+                tokio::task::yield_now().await;
+                while batch.len() < BATCH && let Ok(input) = inputs.try_recv() {
+                    batch.push(input);
+                }
             }
             () = until(lease_end) => {}
         }
@@ -96,7 +102,10 @@ pub(crate) async fn run(
                 Effect::Finish { connection } => mailboxes.put(connection, Mail::Finish),
             }
         }
+        mailboxes.wake();
     }
+    let (connections, joins) = (hub.connections(), hub.joins());
+    tracing::debug!(connections, joins, mailboxes = mailboxes.open.len(), "what the hub still knows of when it stops");
 }
 
 async fn until(deadline: Option<tokio::time::Instant>) {
@@ -135,25 +144,35 @@ fn tell(hub: &mut Hub, mailboxes: &mut Mailboxes, input: Input, now: Moment) -> 
 #[derive(Default)]
 struct Mailboxes {
     open: HashMap<ConnectionId, Arc<Mailbox>>,
+    /// Whose readers are to be woken: a commit answers many requests of one connection, and a reader that is woken by
+    /// the first of the answers writes it alone.
+    to_wake: Vec<Arc<Mailbox>>,
     stopping: bool,
 }
 
 impl Mailboxes {
     fn add(&mut self, id: ConnectionId, mailbox: Arc<Mailbox>) {
-        if self.stopping {
-            mailbox.put(Mail::Stop);
-        }
         self.open.insert(id, mailbox);
+        if self.stopping {
+            self.put(id, Mail::Stop);
+        }
     }
 
-    fn put(&self, id: ConnectionId, mail: Mail) {
-        if let Some(mailbox) = self.open.get(&id) {
-            mailbox.put(mail);
+    fn put(&mut self, id: ConnectionId, mail: Mail) {
+        if let Some(mailbox) = self.open.get(&id)
+            && mailbox.put(mail)
+        {
+            self.to_wake.push(mailbox.clone());
         }
     }
 
     fn stop(&mut self) {
         self.stopping = true;
-        self.open.values().for_each(|mailbox| mailbox.put(Mail::Stop));
+        let stopped = self.open.values().filter(|mailbox| mailbox.put(Mail::Stop));
+        self.to_wake.extend(stopped.cloned());
+    }
+
+    fn wake(&mut self) {
+        self.to_wake.drain(..).for_each(|mailbox| mailbox.wake());
     }
 }

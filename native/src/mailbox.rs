@@ -36,8 +36,16 @@ pub(crate) enum Mail {
 }
 
 impl Mailbox {
-    pub(crate) fn put(&self, mail: Mail) {
-        self.lock().push(mail);
+    /// Puts something in without waking the reader. Whether it must be woken: there was nothing before.
+    #[must_use = "a reader that is never woken never looks"]
+    pub(crate) fn put(&self, mail: Mail) -> bool {
+        let mut all = self.lock();
+        all.push(mail);
+        all.len() == 1
+    }
+
+    /// Wakes the reader, once everything that belongs together is in: it then writes all of it at once.
+    pub(crate) fn wake(&self) {
         self.reader.wake();
     }
 

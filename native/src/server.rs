@@ -325,7 +325,6 @@ fn banner(config: &Config, listeners: &[Listener], page: Option<&Page>) {
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// Never waited for: having it makes a write beyond a file size limit an error instead of the process's end.
     _file_size: Signal,
 }
 
@@ -334,7 +333,7 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            _file_size: signal(SignalKind::from_raw(libc::SIGXFSZ))?,
+            _file_size: file_limit::outlive_file_size()?,
         })
     }
 

@@ -54,37 +54,36 @@ for (const colorScheme of ["light", "dark"]) {
   for (const width of [1440, 600]) {
     test(`axe finds nothing in ${colorScheme} at ${width} pixels`, async () => {
       tab = await openTab(browser, { colorScheme, viewport: { width, height: 900 } });
+      const { page } = tab;
       await tab.open(server.page);
-      if (width === 600) await tab.page.getByRole("tab", { name: "Compose" }).click();
+      if (width === 600) await page.getByRole("tab", { name: "Compose" }).click();
       await tab.connect();
       await tab.sendRaw("LIST\\r\\nPING\\r\\nLIST\\n");
       await tab.row({ dir: "in", head: "! REQUEST_ERROR" }).nth(1).waitFor();
-      assert.deepEqual(await violations(), []);
       await tab.choose(tab.row({ dir: "out", head: "! LIST" }));
-      await tab.page.locator(".node.bad").first().waitFor();
+      await page.locator(".node.bad").first().waitFor();
+      if (width === 600) await page.getByRole("tab", { name: "Bytes" }).click();
+      await page.locator(".hex .fault-byte").first().waitFor();
       assert.deepEqual(await violations(), []);
-      if (width === 600) await tab.page.getByRole("tab", { name: "Bytes" }).click();
-      await tab.page.getByRole("tab", { name: "Text" }).click();
+
+      await page.getByRole("tab", { name: "Stream" }).click();
+      await page.locator(".said").first().waitFor();
+      await page.getByRole("tab", { name: "Statistics" }).click();
+      await page.getByRole("combobox", { name: "Highlight" }).fill("err");
+      await page.getByRole("combobox", { name: "Filter" }).fill("cmd==");
+      await page.getByRole("listbox", { name: /^Filter/ }).getByRole("option").first().waitFor();
+      await page.locator(".query.wrong").waitFor();
+      await tab.grid.locator(".lit").first().waitFor();
       assert.deepEqual(await violations(), []);
-      await tab.page.getByRole("tab", { name: "Stream" }).click();
-      await tab.page.locator(".said").first().waitFor();
-      await tab.page.getByRole("tab", { name: "Statistics" }).click();
-      await tab.page.getByRole("combobox", { name: "Highlight" }).fill("err");
-      await tab.page.getByRole("combobox", { name: "Filter" }).fill("cmd==");
-      await tab.page.getByRole("listbox", { name: /^Filter/ }).getByRole("option").first().waitFor();
-      await tab.page.locator(".query.wrong").waitFor();
-      await tab.page.locator(".lit").first().waitFor();
+
+      await page.keyboard.press("Escape");
+      await page.getByRole("tab", { name: "Text" }).click();
+      await page.getByRole("button", { name: "Export" }).click();
+      await page.getByLabel("Format", { exact: true }).waitFor();
       assert.deepEqual(await violations(), []);
-      await tab.page.keyboard.press("Escape");
-      await tab.page.getByRole("button", { name: "Profiles" }).click();
-      assert.deepEqual(await violations(), []);
-      await tab.page.keyboard.press("Escape");
-      await tab.page.getByRole("button", { name: "Export" }).click();
-      await tab.page.getByLabel("Format").waitFor();
-      assert.deepEqual(await violations(), []);
-      await tab.page.keyboard.press("Escape");
-      await tab.page.getByRole("button", { name: "Help" }).click();
-      await tab.page.getByRole("dialog", { name: "Help" }).waitFor();
+      await page.keyboard.press("Escape");
+      await page.getByRole("button", { name: "Help" }).click();
+      await page.getByRole("dialog", { name: "Help" }).waitFor();
       assert.deepEqual(await violations(), []);
     });
   }
@@ -177,6 +176,15 @@ async function tabTo(description, matches) {
   assert.fail(`Tab never reached ${description}`);
 }
 
+/** Escape closes what is open first, then leaves the field for the list. */
+async function escapeToList() {
+  for (let presses = 0; presses < 3; presses += 1) {
+    await tab.page.keyboard.press("Escape");
+    if (await tab.page.evaluate(() => document.activeElement.id === "frames")) return;
+  }
+  assert.fail("Escape does not lead to the list");
+}
+
 test("everything can be done by keyboard alone", async () => {
   tab = await openTab(browser);
   const { page } = tab;
@@ -234,10 +242,8 @@ test("everything can be done by keyboard alone", async () => {
   await page.getByRole("listbox", { name: /^Filter/ }).getByRole("option", { name: /^LIST/ }).waitFor();
   await page.keyboard.press("ArrowDown");
   await page.keyboard.press("Enter");
-  await page.keyboard.press("Escape");
   await tab.shows(4);
-  await page.keyboard.press("Escape");
-  assert.equal(await page.evaluate(() => document.activeElement.id), "frames");
+  await escapeToList();
   await page.keyboard.press("End");
   await page.keyboard.press("m");
   await tab.grid.locator(".marked.selected").waitFor();
@@ -253,7 +259,7 @@ test("everything can be done by keyboard alone", async () => {
   await page.keyboard.press("Control+a");
   await page.keyboard.press("Delete");
   await tab.shows(last);
-  await page.keyboard.press("Escape");
+  await escapeToList();
   await page.keyboard.press("Home");
   await page.keyboard.press("ArrowDown");
   await tab.untilSelected(2);

@@ -96,7 +96,11 @@ export async function openTab(browser, options = {}) {
   page.on("console", (message) => {
     if (["error", "warning"].includes(message.type())) problems.push(`console: ${message.text()}`);
   });
-  page.on("requestfailed", (request) => problems.push(`request failed: ${request.url()}`));
+  page.on("requestfailed", (request) => {
+    // What is still on its way when a page is left is no failure.
+    const why = request.failure()?.errorText;
+    if (why !== "net::ERR_ABORTED") problems.push(`request failed: ${request.url()} ${why}`);
+  });
   await page.exposeFunction("reportViolation", (text) => problems.push(text));
   await page.addInitScript(() => {
     document.addEventListener("securitypolicyviolation", (event) => {

@@ -76,6 +76,7 @@ test("shots of the page", async () => {
   const tab = await openTab(browser);
   await tab.open(server.page);
   await traffic(tab);
+  const all = await tab.rowCount();
   const highlight = tab.page.getByRole("combobox", { name: "Highlight" });
   const filter = tab.page.getByRole("combobox", { name: "Filter" });
   for (const scheme of ["light", "dark"]) {
@@ -90,8 +91,10 @@ test("shots of the page", async () => {
       };
 
       // A fault, in its bytes and in Details.
-      await filter.fill("");
       await highlight.fill("");
+      await filter.fill("");
+      await tab.shows(all);
+      await tab.grid.focus();
       await tab.page.getByRole("tab", { name: "Chart" }).click();
       await tab.choose(tab.row({ dir: "out", head: "! HO" }));
       await pane("Bytes");
@@ -104,11 +107,12 @@ test("shots of the page", async () => {
       // Highlighted, a long frame, the conversation around it.
       await highlight.fill("push || status==REQUEST_ERROR");
       await tab.grid.focus();
-      await filter.fill("cmd==MESSAGE");
+      await filter.fill('text contains "a long story"');
       await tab.choose(tab.row({ dir: "out", summary: "a long story" }));
       await filter.fill("");
+      await tab.shows(all);
       await tab.grid.focus();
-      await tab.grid.locator(".lit").first().waitFor();
+      await tab.grid.locator(".lit").nth(1).waitFor();
       await shot("highlight");
       await pane("Bytes");
       await tab.page.getByRole("tab", { name: "Stream" }).click();

@@ -88,6 +88,7 @@ impl Model {
             fixed || self.stored.iter().any(|record| record.channel.channel_name == *name)
         };
         self.order.retain(is_known);
+        self.since.retain(|name, _| self.stored.iter().any(|record| record.channel.channel_name == *name));
         for record in &self.stored {
             let name = &record.channel.channel_name;
             if !self.order.contains(name) {

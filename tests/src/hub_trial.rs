@@ -25,7 +25,7 @@ use crate::{
     store::{Disk, Fate},
 };
 use hearing::Hearing;
-use judge::{Asked, Finished};
+use judge::{Asked, Carried, Finished};
 
 /// A hub, its store and its connections. Whatever is done with it, the laws are checked:
 ///
@@ -62,6 +62,8 @@ pub struct Trial {
     pub now: Time,
     /// The model is known to be what is stored.
     trusted: bool,
+    /// What the store was asked for carries.
+    carried: Carried,
     finished: Option<Finished>,
     /// The page that was just told.
     told_page: Option<Told>,
@@ -155,6 +157,7 @@ impl Trial {
             pushes: 0,
             now,
             trusted: true,
+            carried: Carried::default(),
             finished: None,
             told_page: None,
             closed: BTreeSet::new(),
@@ -508,10 +511,11 @@ impl Trial {
     }
 
     fn finish_command(&mut self, command: &StoreCommand, outcome: StoreOutcome) {
+        let carried = mem::take(&mut self.carried);
         match (command, &outcome) {
             (StoreCommand::Commit(writes), StoreOutcome::Committed) => {
                 self.model.commit(writes);
-                self.count_leases_of_the_gone(writes);
+                self.count_leases(&carried);
             }
             (StoreCommand::Load, StoreOutcome::Loaded(stored)) => {
                 self.model.load(stored.clone(), self.now);
@@ -520,14 +524,10 @@ impl Trial {
             }
             _ => self.trusted = false,
         }
-        let writes = match command {
-            StoreCommand::Commit(writes) => writes.as_slice(),
-            StoreCommand::Load => &[],
-        };
         self.clients.values_mut().flat_map(|client| &mut client.asked).for_each(|asked| asked.storing = false);
         self.note_routes();
         self.note_gone();
-        self.finished = Some(Finished::new(outcome.clone(), writes));
+        self.finished = Some(Finished::new(outcome.clone(), *command == StoreCommand::Load, carried));
         self.hub.handle_outcome(outcome, self.now).expect("the outcome of what was asked");
         self.drain();
     }

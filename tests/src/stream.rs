@@ -90,24 +90,60 @@ pub fn drain<H: Head>(decoder: &mut Decoder<H>) -> Vec<Seen<H>> {
     std::iter::from_fn(|| decoder.next_item().map(Seen::from)).collect()
 }
 
-/// Feeds the pieces one by one, taking what is there after each, and then the end of the stream.
+/// How the bytes of a piece reach a decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// All of them are fed.
+    Fed,
+    /// All of them are at hand.
+    AtHand,
+    /// They are at hand for the first item, and what is left is fed.
+    FedAfterOne,
+}
+
+impl Way {
+    fn give<H: Head>(self, decoder: &mut Decoder<H>, mut piece: &[u8]) -> Vec<Seen<H>> {
+        let mut items = Vec::new();
+        while self != Self::Fed
+            && let Some(item) = decoder.next_item_of(&mut piece)
+        {
+            items.push(item.into());
+            if self == Self::FedAfterOne {
+                break;
+            }
+        }
+        decoder.feed(piece);
+        items.extend(drain(decoder));
+        items
+    }
+}
+
+/// Gives a decoder the pieces one by one, taking what is there after each, and then the end of the stream.
 ///
 /// # Panics
 ///
-/// If what the decoder says of the frame that is still arriving does not fit the items.
+/// If the items depend on how the pieces are given, or if what the decoder says of the frame that is still arriving does
+/// not fit the items.
 pub fn run<'a, H: Head>(pieces: impl IntoIterator<Item = &'a [u8]>, limit: usize) -> Run<H> {
-    let mut decoder = Decoder::new(limit);
+    let mut decoders = [Way::Fed, Way::AtHand, Way::FedAfterOne].map(|way| (way, Decoder::new(limit)));
     let (mut before, mut fed) = (Vec::new(), Vec::new());
     for piece in pieces {
-        decoder.feed(piece);
         fed.extend_from_slice(piece);
-        before.extend(drain(&mut decoder));
-        check_rest(&decoder, before.last().map_or(0, |item: &Seen<H>| item.span().end), &fed);
+        let [first, second, third] = decoders.each_mut().map(|(way, decoder)| way.give(decoder, piece));
+        assert!(first == second && first == third, "{first:?}, {second:?} and {third:?} of {fed:?}");
+        before.extend(first);
+        for (_, decoder) in &decoders {
+            check_rest(decoder, before.last().map_or(0, |item: &Seen<H>| item.span().end), &fed);
+        }
     }
-    decoder.finish();
-    let after = drain(&mut decoder);
-    assert!(decoder.is_closed(), "something can still come after the end of {fed:?}");
-    Run { before, after }
+    let [first, second, third] = decoders.each_mut().map(|(_, decoder)| {
+        decoder.finish();
+        let after = drain(decoder);
+        assert!(decoder.is_closed(), "something can still come after the end of {fed:?}");
+        after
+    });
+    assert!(first == second && first == third, "{first:?}, {second:?} and {third:?} after {fed:?}");
+    Run { before, after: first }
 }
 
 /// The bytes after the last item are the partial frame, or white space, or come after the end of the conversation.

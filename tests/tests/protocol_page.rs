@@ -12,7 +12,8 @@ use chanwire_core::{
     Limits, Time,
     endpoint::{Endpoint as _, Link, Misuse, Server, ServerEvent},
     hub::{
-        ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Peer as Rights, Snapshot, StoreCommand, StoreOutcome,
+        ConnectionId, Effect, Errand, Hub, HubLimits, ListenerId, Moment, Peer as Rights, Snapshot, StoreCommand,
+        StoreOutcome,
     },
     wire::{Address, Channel, Command, Decoder, Item, MAX_DEPTH, Response, Status, Timestamp},
 };
@@ -306,16 +307,9 @@ impl World {
         let mut moved = false;
         for peer in self.peers.values_mut() {
             while let Some(event) = peer.server.poll_event() {
-                match event {
-                    ServerEvent::Request { ticket, request } => {
-                        let at = Moment { time: self.now, wall: Timestamp::from_unix(NOW) };
-                        self.hub.handle_request(peer.id, ticket, request, at)?;
-                        moved = true;
-                    }
-                    ServerEvent::Drained => self.hub.handle_drained(peer.id),
-                    ServerEvent::Ended => self.hub.handle_ended(peer.id),
-                    ServerEvent::Refused { .. } => {}
-                }
+                moved |= matches!(event, ServerEvent::Request { .. });
+                let at = Moment { time: self.now, wall: Timestamp::from_unix(NOW) };
+                self.hub.handle_event(peer.id, event, at)?;
             }
             let mut slices = [&[][..]; 4];
             let count = peer.server.transmit(&mut slices);
@@ -338,38 +332,19 @@ impl World {
     }
 
     fn carry_out(&mut self, effect: Effect) -> Result<(), Misuse> {
-        let now = self.now;
-        match effect {
-            Effect::Store(command) => self.store.commands.push_back(command),
-            Effect::Read(read, query) => self.hub.handle_page(read, Some(self.store.disk.read(&query)))?,
-            Effect::Answer { connection, ticket, reply } => {
-                if let Some(server) = self.server(connection) {
-                    server.respond(now, ticket, reply)?;
-                }
+        let peers = &mut self.peers;
+        let errand = effect.deliver(self.now, |connection, tell| {
+            let peer = peers.values_mut().find(|peer| peer.id == connection);
+            peer.into_iter().for_each(|peer| tell(&mut peer.server));
+        })?;
+        match errand {
+            None => Ok(()),
+            Some(Errand::Store(command)) => {
+                self.store.commands.push_back(command);
+                Ok(())
             }
-            Effect::Push { to, pushes } => {
-                for connection in to {
-                    self.server(connection).into_iter().for_each(|server| server.push(now, pushes.clone()));
-                }
-            }
-            Effect::Replay { connection, pushes } => {
-                self.server(connection).into_iter().for_each(|server| server.replay(now, pushes.clone()));
-            }
-            Effect::Close { connection, error } => {
-                self.server(connection).into_iter().for_each(|server| server.close(now, error.clone()));
-            }
-            Effect::CloseSlow { connection, error } => {
-                self.server(connection).into_iter().for_each(|server| server.close_slow(now, error.clone()));
-            }
-            Effect::Finish { connection } => {
-                self.server(connection).into_iter().for_each(|server| server.finish(now));
-            }
+            Some(Errand::Read(read, query)) => self.hub.handle_page(read, Some(self.store.disk.read(&query))),
         }
-        Ok(())
-    }
-
-    fn server(&mut self, connection: ConnectionId) -> Option<&mut Server> {
-        self.peers.values_mut().find(|peer| peer.id == connection).map(|peer| &mut peer.server)
     }
 
     /// The page has said all that happened.

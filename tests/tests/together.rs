@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use chanwire_core::{
     Limits, Time,
-    endpoint::{Endpoint as _, Link, Pushes, Server, ServerEvent},
-    hub::{ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Peer, Snapshot, StoreCommand},
+    endpoint::{Endpoint as _, Link, Pushes, Server},
+    hub::{ConnectionId, Effect, Errand, Hub, HubLimits, ListenerId, Moment, Peer, Snapshot, StoreCommand},
     wire::{Channel, Decoder, Item, Request, Response, Status, StoredMessage, Timestamp},
 };
 use chanwire_tests::{
@@ -95,15 +95,8 @@ impl World {
     /// Tells the hub what a server has to tell.
     fn tell(&mut self, id: u64) {
         while let Some(event) = self.servers.get_mut(&id).and_then(|end| end.endpoint.poll_event()) {
-            match event {
-                ServerEvent::Request { ticket, request } => {
-                    let at = Moment { time: NOW, wall: Timestamp::from_unix(0) };
-                    self.hub.handle_request(ConnectionId(id), ticket, request, at).unwrap();
-                }
-                ServerEvent::Drained => self.hub.handle_drained(ConnectionId(id)),
-                ServerEvent::Ended => self.hub.handle_ended(ConnectionId(id)),
-                ServerEvent::Refused { .. } => {}
-            }
+            let at = Moment { time: NOW, wall: Timestamp::from_unix(0) };
+            self.hub.handle_event(ConnectionId(id), event, at).unwrap();
         }
         self.carry();
     }
@@ -111,40 +104,20 @@ impl World {
     /// Does what the hub wants, but for what the store is to store.
     fn carry(&mut self) {
         while let Some(effect) = self.hub.poll_effect() {
-            let mut touched = Vec::new();
-            match effect {
-                Effect::Store(command) => self.command = Some(command),
-                Effect::Read(read, query) => {
+            if let Effect::Push { pushes, .. } | Effect::Replay { pushes, .. } = &effect {
+                self.pushes.push(std::sync::Arc::downgrade(pushes));
+            }
+            let (mut touched, servers) = (Vec::new(), &mut self.servers);
+            let errand = effect.deliver(NOW, |ConnectionId(id), tell| {
+                tell(&mut servers.get_mut(&id).unwrap().endpoint);
+                touched.push(id);
+            });
+            match errand.unwrap() {
+                None => {}
+                Some(Errand::Store(command)) => self.command = Some(command),
+                Some(Errand::Read(read, query)) => {
                     let page = Some(self.disk.read(&query));
                     self.hub.handle_page(read, page).unwrap();
-                }
-                Effect::Answer { connection, ticket, reply } => {
-                    self.server(connection.0).endpoint.respond(NOW, ticket, reply).unwrap();
-                    touched.push(connection.0);
-                }
-                Effect::Push { to, pushes } => {
-                    self.pushes.push(std::sync::Arc::downgrade(&pushes));
-                    for ConnectionId(id) in to {
-                        self.server(id).endpoint.push(NOW, pushes.clone());
-                        touched.push(id);
-                    }
-                }
-                Effect::Replay { connection, pushes } => {
-                    self.pushes.push(std::sync::Arc::downgrade(&pushes));
-                    self.server(connection.0).endpoint.replay(NOW, pushes);
-                    touched.push(connection.0);
-                }
-                Effect::Close { connection, error } => {
-                    self.server(connection.0).endpoint.close(NOW, error);
-                    touched.push(connection.0);
-                }
-                Effect::CloseSlow { connection, error } => {
-                    self.server(connection.0).endpoint.close_slow(NOW, error);
-                    touched.push(connection.0);
-                }
-                Effect::Finish { connection } => {
-                    self.server(connection.0).endpoint.finish(NOW);
-                    touched.push(connection.0);
                 }
             }
             for id in touched {

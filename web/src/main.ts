@@ -20,6 +20,9 @@ import { Access } from "./state/access.svelte";
 import { Inspector, type SourceChoice } from "./state/inspector.svelte";
 import { takeLink } from "./text/link";
 
+/** When the sandbox is fetched, if nobody has asked for it before. */
+const SANDBOX_AFTER_MS = 3000;
+
 interface TrustedTypes {
   createPolicy(
     name: string,
@@ -53,9 +56,8 @@ addEventListener("unhandledrejection", ({ reason }) =>
 );
 const sandboxWorker = new LateWorker(() => start(sandboxAddress));
 const sandbox = new SandboxControl(sandboxWorker);
-// It is there when the server is not; but first comes what is needed at once.
-const idle = globalThis.requestIdleCallback ?? ((run: () => void) => setTimeout(run, 2000));
-idle(() => sandboxWorker.load());
+// It is there when the server is not, but after everything that is needed at once.
+setTimeout(() => sandboxWorker.load(), SANDBOX_AFTER_MS);
 inspector.choices = [
   {
     kind: "bridge",

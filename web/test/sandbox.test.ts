@@ -33,8 +33,9 @@ class Bench implements SandboxWorker {
 
   addEventListener(type: "message" | "error", listener: (event: never) => void): void {
     if (type !== "message") return;
-    this.#listeners.push(listener);
-    for (const data of this.said) (listener as (event: { data: FromSandbox }) => void)({ data });
+    const listen = listener as (event: { data: FromSandbox }) => void;
+    this.#listeners.push(listen);
+    for (const data of this.said) listen({ data });
   }
 
   postMessage(message: ToSandbox): void {

@@ -47,4 +47,4 @@ pub use viewer::{
     ArrivingFrame, Detail, ExportAsk, ExportFormat, ExportPart, ExportScope, FieldDetail, ListRow, Located, ReadRegion,
     Region, Scanning, ShownFrame, Status, Step, StreamPiece, Viewer, detail,
 };
-pub use visible::visible;
+pub use visible::{readable, visible};

@@ -25,6 +25,34 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(line.finish())
 }
 
+/// As [`visible`], for what people write to each other: the two joiners, without which neither many scripts nor many
+/// emoji are whole, stay as they are between characters that they can join.
+///
+/// ```
+/// use chanwire_inspect::readable;
+///
+/// assert_eq!(readable("👩\u{200d}👧 می\u{200c}خواهم\u{202e}"), "👩\u{200d}👧 می\u{200c}خواهم\\u{202e}");
+/// assert_eq!(readable("pay\u{200d}pal \u{200d}"), r"pay\u{200d}pal \u{200d}");
+/// ```
+#[must_use]
+pub fn readable(text: &str) -> Cow<'_, str> {
+    let part = |from, to| text.get(from..to).unwrap_or_default();
+    let (mut shown, mut begin) = (String::new(), 0);
+    for (at, joiner) in text.match_indices(['\u{200c}', '\u{200d}']) {
+        let end = at + joiner.len();
+        let neighbours = [part(0, at).chars().next_back(), part(end, text.len()).chars().next()];
+        if neighbours.into_iter().all(|neighbour| neighbour.is_some_and(is_joined)) {
+            shown += &visible(part(begin, at));
+            shown += joiner;
+            begin = end;
+        }
+    }
+    if begin == 0 {
+        return visible(text);
+    }
+    Cow::Owned(shown + &visible(part(begin, text.len())))
+}
+
 /// What is shown, made visible and cut after about `limit` characters. What is beyond the cut is never looked at.
 pub(crate) fn one_line(limit: usize, shown: fmt::Arguments<'_>) -> String {
     let mut line = Line::new(limit);
@@ -91,6 +119,11 @@ pub(crate) fn is_hidden(char: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Whether a joiner beside this character has a meaning.
+fn is_joined(char: char) -> bool {
+    !char.is_ascii() && !char.is_whitespace() && !is_hidden(char)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +134,24 @@ mod tests {
         assert_eq!(one_line(3, format_args!("{}{}", "ab", "cd")), "abc…");
         assert_eq!(one_line(2, format_args!("\n\u{7f}x")), r"\n\u{7f}…");
         assert_eq!(one_line(0, format_args!("")), "");
+    }
+
+    #[test]
+    fn joiners_stay_where_they_join_and_nothing_else_that_hides_does() {
+        for same in ["👩\u{200d}👩\u{200d}👧", "❤\u{fe0f}\u{200d}🔥", "می\u{200c}خواهم", "plain"] {
+            assert_eq!(readable(same), same);
+        }
+        for (text, shown) in [
+            ("a\u{200d}b", r"a\u{200d}b"),
+            ("é\u{200d}", r"é\u{200d}"),
+            ("\u{200c}é", r"\u{200c}é"),
+            ("é\u{200d}\u{200d}é", r"é\u{200d}\u{200d}é"),
+            ("é\u{200d}\u{202e}é", r"é\u{200d}\u{202e}é"),
+            ("é\u{200d} é", r"é\u{200d} é"),
+            ("é\u{200b}é\u{200d}é\u{1b}[2J", "é\\u{200b}é\u{200d}é\\u{1b}[2J"),
+        ] {
+            assert_eq!(readable(text), shown, "{text:?}");
+        }
     }
 
     #[test]

@@ -164,10 +164,11 @@ impl Client {
         self.open.len()
     }
 
-    fn pump(&mut self, now: Time) {
+    /// Decodes what has come, `input` last.
+    fn pump(&mut self, now: Time, mut input: &[u8]) {
         while !self.ended
             && !self.is_satisfied()
-            && let Some(item) = self.line.next_item()
+            && let Some(item) = self.line.next_item(&mut input)
         {
             let read = match item {
                 Item::Frame(frame) => read(&frame, self.open.front().map(|open| open.command)),
@@ -189,6 +190,7 @@ impl Client {
                 Err(breach) => self.give_up(breach),
             }
         }
+        self.line.input(input);
         self.settle(now);
     }
 
@@ -251,13 +253,12 @@ impl Endpoint for Client {
     type Event = ClientEvent;
 
     fn handle_input(&mut self, now: Time, bytes: &[u8]) {
-        self.line.input(bytes);
-        self.pump(now);
+        self.pump(now, bytes);
     }
 
     fn handle_eof(&mut self, now: Time) {
         self.line.input_ended();
-        self.pump(now);
+        self.pump(now, &[]);
         self.end();
         self.line.abandon();
     }

@@ -48,6 +48,7 @@ impl<H: Head> Line<H> {
         }
     }
 
+    /// Keeps what has come to look at it later.
     pub(crate) fn input(&mut self, bytes: &[u8]) {
         if !self.deaf {
             self.decoder.feed(bytes);
@@ -66,9 +67,13 @@ impl<H: Head> Line<H> {
         self.deaf = true;
     }
 
-    /// The next item of what has come. `None` means that all of it is looked at.
-    pub(crate) fn next_item(&mut self) -> Option<Item<'_, H>> {
-        self.decoder.next_item()
+    /// The next item of what has come before and of `input`, which comes now. `None` means that all of it is looked
+    /// at; what is left of `input` otherwise is to be [put in](Self::input).
+    pub(crate) fn next_item<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Option<Item<'s, H>> {
+        if self.deaf {
+            *input = &[];
+        }
+        self.decoder.next_item_of(input)
     }
 
     /// Whether no item can come any more, once [`next_item`](Self::next_item) gave `None`.

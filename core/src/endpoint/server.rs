@@ -198,12 +198,16 @@ impl Server {
             && self.line.outbox.answers() < limits.max_unsent
     }
 
-    /// Decodes as far as there is room for what comes out.
     fn pump(&mut self, now: Time) {
+        self.pump_input(now, &[]);
+    }
+
+    /// Decodes what has come, `input` last, as far as there is room for what comes out.
+    fn pump_input(&mut self, now: Time, mut input: &[u8]) {
         let mut caught_up = false;
         // Once it closes, what is held back is thrown away undecoded.
         while !caught_up && self.joins != Joins::Finished && self.has_room() {
-            match self.line.next_item() {
+            match self.line.next_item(&mut input) {
                 Some(Item::Frame(frame)) => {
                     let bytes = weight(frame.head, frame.payload);
                     match Request::decode(frame.head, frame.payload) {
@@ -219,6 +223,7 @@ impl Server {
                 None => caught_up = true,
             }
         }
+        self.line.input(input);
         if caught_up && self.stopping {
             self.line.stop_listening();
         }
@@ -259,10 +264,7 @@ impl Endpoint for Server {
     type Event = ServerEvent;
 
     fn handle_input(&mut self, now: Time, bytes: &[u8]) {
-        if !self.stopping {
-            self.line.input(bytes);
-        }
-        self.pump(now);
+        self.pump_input(now, if self.stopping { &[] } else { bytes });
     }
 
     fn handle_eof(&mut self, now: Time) {

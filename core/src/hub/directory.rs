@@ -6,7 +6,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
-use core::{net::IpAddr, time::Duration};
+use core::{mem, net::IpAddr, time::Duration};
 
 use super::{ListenerId, Peer, storage::ChannelRecord};
 use crate::{
@@ -34,6 +34,8 @@ pub(super) struct Entry {
     owner: Owner,
     /// Whether it is registered under an own address of this server.
     pub(super) is_here: bool,
+    /// When the last HOST of its host was received: what a lease is counted from, also one that comes later.
+    hosted: Time,
     pub(super) lease: Option<Lease>,
 }
 
@@ -41,8 +43,6 @@ pub(super) struct Entry {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lease {
     pub(super) seconds: u32,
-    /// When the last HOST was received that counts.
-    from: Time,
     ends: Time,
 }
 
@@ -104,10 +104,10 @@ impl Directory {
     /// Lists a channel that no client may move, until the process ends.
     pub(super) fn fix(&mut self, channel: Channel) {
         let position = self.position_for(&channel.channel_name);
-        self.insert(position, channel, Owner::Operator, None);
+        self.insert(position, channel, Owner::Operator, Time::default(), None);
     }
 
-    /// Lists a channel as it is stored; its lease counts from `now`. A fixed one of its name comes first.
+    /// Lists a channel as it is stored, by a HOST that was received at `now`. A fixed one of its name comes first.
     pub(super) fn put(&mut self, record: ChannelRecord, now: Time) {
         let ChannelRecord { channel, registered_from, position, lease } = record;
         let before = self.get(&channel.channel_name);
@@ -115,8 +115,9 @@ impl Directory {
             return;
         }
         // A HOST that waited for something does not take back what a later one has given.
-        let from = before.and_then(|entry| entry.lease).map_or(now, |lease| lease.from.max(now));
-        self.insert(position, channel, Owner::Client(registered_from), lease.map(|seconds| Lease::new(seconds, from)));
+        let hosted = before.map_or(now, |entry| entry.hosted.max(now));
+        let lease = lease.map(|seconds| Lease::new(seconds, hosted));
+        self.insert(position, channel, Owner::Client(registered_from), hosted, lease);
     }
 
     /// Takes a channel off the list.
@@ -134,25 +135,28 @@ impl Directory {
     /// Puts these stored channels in the place of all that are stored. A lease that runs goes on.
     pub(super) fn replace(&mut self, records: Vec<ChannelRecord>, now: Time) {
         let stored = self.entries.values().filter(|entry| !entry.is_fixed());
-        let before: BTreeMap<String, Option<Lease>> =
-            stored.map(|entry| (entry.channel.channel_name.clone(), entry.lease)).collect();
+        let before: BTreeMap<String, (Time, Option<Lease>)> =
+            stored.map(|entry| (entry.channel.channel_name.clone(), (entry.hosted, entry.lease))).collect();
         for name in before.keys() {
             self.remove(name);
         }
         for record in records {
             let name = record.channel.channel_name.clone();
-            let same = before.get(&name).copied().flatten().filter(|lease| record.lease == Some(lease.seconds));
-            self.put(record, now);
-            if let Some(lease) = same {
+            let same = before.get(&name).filter(|(_, lease)| lease.map(|lease| lease.seconds) == record.lease).copied();
+            self.put(record, same.map_or(now, |(hosted, _)| hosted));
+            if let Some((_, Some(lease))) = same {
                 self.set_lease(&name, lease);
             }
         }
     }
 
-    /// A channel's lease counts from now on.
+    /// Its host's HOST was received at `now`: a channel's lease counts from then on.
     pub(super) fn renew(&mut self, channel_name: &str, now: Time) {
-        if let Some(lease) = self.get(channel_name).and_then(|entry| entry.lease) {
-            self.set_lease(channel_name, Lease::new(lease.seconds, lease.from.max(now)));
+        let Some(entry) = self.get_mut(channel_name) else { return };
+        entry.hosted = entry.hosted.max(now);
+        if let Some(lease) = entry.lease {
+            let lease = Lease::new(lease.seconds, entry.hosted);
+            self.set_lease(channel_name, lease);
         }
     }
 
@@ -164,11 +168,10 @@ impl Directory {
     }
 
     fn set_lease(&mut self, channel_name: &str, lease: Lease) {
-        let entry = self.positions.get(channel_name).and_then(|position| self.entries.get_mut(position));
-        if let Some(Entry { lease: Some(old), .. }) = entry {
-            self.leases.remove(&(old.ends, channel_name.into()));
+        if let Some(Entry { lease: Some(old), .. }) = self.get_mut(channel_name) {
+            let before = mem::replace(old, lease);
+            self.leases.remove(&(before.ends, channel_name.into()));
             self.leases.insert((lease.ends, channel_name.into()));
-            *old = lease;
         }
     }
 
@@ -184,6 +187,10 @@ impl Directory {
 
     pub(super) fn get(&self, channel_name: &str) -> Option<&Entry> {
         self.entries.get(self.positions.get(channel_name)?)
+    }
+
+    fn get_mut(&mut self, channel_name: &str) -> Option<&mut Entry> {
+        self.entries.get_mut(self.positions.get(channel_name)?)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -220,7 +227,7 @@ impl Directory {
         self.listed.get_or_insert_with(encode).clone()
     }
 
-    fn insert(&mut self, position: u64, channel: Channel, owner: Owner, lease: Option<Lease>) {
+    fn insert(&mut self, position: u64, channel: Channel, owner: Owner, hosted: Time, lease: Option<Lease>) {
         let name = channel.channel_name.clone();
         self.remove(&name);
         self.next_position = self.next_position.max(position + 1);
@@ -229,7 +236,7 @@ impl Directory {
         }
         let is_here = settle(&mut self.listeners, &channel);
         self.positions.insert(name, position);
-        self.entries.insert(position, Entry { channel, owner, is_here, lease });
+        self.entries.insert(position, Entry { channel, owner, is_here, hosted, lease });
         self.listed = None;
     }
 
@@ -242,7 +249,7 @@ impl Directory {
 
 impl Lease {
     fn new(seconds: u32, from: Time) -> Self {
-        Self { seconds, from, ends: from.after(Duration::from_secs(seconds.into())) }
+        Self { seconds, ends: from.after(Duration::from_secs(seconds.into())) }
     }
 }
 

@@ -4,6 +4,7 @@
 //! as a [`StoreOutcome`] or a [`Page`]; what must be sent leaves as an [`Effect`] for a connection. So "delivered means
 //! durable" is logic that runs the same over a database, in a browser tab and under a simulator.
 
+mod at_hand;
 mod commits;
 mod directory;
 mod joins;
@@ -20,6 +21,7 @@ use alloc::{
 };
 use core::{mem, net::IpAddr};
 
+pub use at_hand::Errand;
 use commits::Commit;
 use directory::Directory;
 use joins::Joins;

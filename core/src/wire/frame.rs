@@ -1,8 +1,9 @@
 //! Frames out of bytes: where each begins and ends, and nothing of what its payload says.
 
 use alloc::{string::String, vec::Vec};
+use core::mem;
 
-use memchr::memchr;
+use memchr::memrchr;
 
 use super::{
     brackets::{Brackets, Scan},
@@ -83,12 +84,14 @@ pub struct Partial<H> {
 /// Cuts one direction of a connection into frames.
 ///
 /// Bytes go in by [`feed`](Self::feed) in any pieces, the end of the stream by [`finish`](Self::finish); after
-/// either, take items by [`next_item`](Self::next_item) until there is none.
+/// either, take items by [`next_item`](Self::next_item) until there is none. Whoever has a read at hand gives it to
+/// [`next_item_of`](Self::next_item_of) instead: the payloads that stand whole in it are not copied.
 ///
 /// - **Chunk invariance.** The items do not depend on how the stream was cut.
 /// - **Tiling.** Each byte of the stream belongs to exactly one item.
 /// - **Linear.** Each byte is looked at once, whatever the pieces.
-/// - **Bounded.** What is kept is the payload being read, at most the limit, and what was fed and not yet looked at.
+/// - **Bounded.** What is kept is the payload being read, at most the limit, and what was fed and not yet looked at:
+///   never more than the limit and one read.
 ///   White space and skipped objects are never kept, and an idle decoder keeps no buffer.
 ///
 /// ```
@@ -146,12 +149,30 @@ struct Opening<H> {
     separator: Span,
 }
 
-/// An item before its bytes are borrowed.
-enum Found<H> {
+const CRLF: usize = 2;
+
+impl<H> Opening<H> {
+    /// Of a first word of this length that starts at `start`.
+    const fn at(start: u64, head: H, length: usize) -> Self
+    where
+        H: Copy,
+    {
+        let head_span = Span::new(start, start + length as u64);
+        Self { head, head_span, separator: Span::new(head_span.end, head_span.end + CRLF as u64) }
+    }
+}
+
+/// An item before the bytes that the decoder keeps are borrowed.
+enum Found<'i, H> {
     Frame(Opening<H>, Span),
+    /// A frame whose payload is here and is not kept.
+    Whole(Opening<H>, Span, &'i [u8]),
     Fault(Fault),
     Skipped(Span, Skipped),
 }
+
+/// What is taken in at once, of what must be kept to be understood.
+const GULP: usize = 4096;
 
 impl<H: Head> Decoder<H> {
     /// A decoder at the start of a stream that reads payloads of at most `max_payload` bytes.
@@ -179,6 +200,10 @@ impl<H: Head> Decoder<H> {
             self.cursor = self.base;
             return;
         }
+        self.keep(bytes);
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
         self.release();
         self.buffer.extend_from_slice(bytes);
         self.count(bytes.len());
@@ -191,10 +216,25 @@ impl<H: Head> Decoder<H> {
 
     /// The next item, if the bytes so far complete one.
     pub fn next_item(&mut self) -> Option<Item<'_, H>> {
-        let found = self.find()?;
+        self.next_item_of(&mut &[][..])
+    }
+
+    /// The next item of what was fed, and then of `input`, from which it takes what it looks at. `None` means that all
+    /// of it is taken; [`feed`](Self::feed) what is left if no further item is wanted now.
+    pub fn next_item_of<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Option<Item<'s, H>> {
+        if self.ended {
+            *input = &[];
+        }
+        if let Some(frame) = self.whole_frame(input) {
+            return Some(Item::Frame(frame));
+        }
+        let found = self.find(input)?;
         Some(match found {
             Found::Frame(Opening { head, head_span, separator }, payload_span) => {
                 let payload = self.bytes(payload_span);
+                Item::Frame(Frame { head, head_span, separator, payload_span, payload })
+            }
+            Found::Whole(Opening { head, head_span, separator }, payload_span, payload) => {
                 Item::Frame(Frame { head, head_span, separator, payload_span, payload })
             }
             Found::Fault(fault) => Item::Fault(fault),
@@ -255,12 +295,17 @@ impl<H: Head> Decoder<H> {
             // An idle connection keeps no buffer.
             self.buffer = Vec::new();
             self.base = needed;
-        } else if done > self.buffer.len() / 2 {
-            // Only when it moves fewer bytes than it frees, so that the work stays linear.
+        } else if done > self.buffer.len() / 2 || done > 0 && self.holds_all_it_may() {
+            // Only when it moves fewer bytes than it frees, or once for a large frame, so that the work stays linear.
             self.buffer.drain(..done);
             self.count(self.buffer.len());
             self.base = needed;
         }
+    }
+
+    /// Whether there is no room before the next read for anything but the frame that is arriving.
+    fn holds_all_it_may(&self) -> bool {
+        self.unread() == 0 && self.buffer.len() > self.max_payload
     }
 
     /// Notes work done, for the test that it is linear in the bytes.
@@ -272,10 +317,116 @@ impl<H: Head> Decoder<H> {
     #[cfg(not(test))]
     const fn count(&mut self, _: usize) {}
 
-    fn find(&mut self) -> Option<Found<H>> {
+    /// Most frames come whole. One that does, and has nothing before it, takes no detour.
+    #[inline(always)]
+    fn whole_frame<'i>(&mut self, input: &mut &'i [u8]) -> Option<Frame<'i, H>> {
+        let State::Between { space, .. } = self.state else { return None };
+        if space != self.cursor || space != self.received() {
+            return None;
+        }
+        let (head, length) = whole_head(input)?;
+        let opening = Opening::at(space, head, length);
+        let start = opening.separator.end;
+        let payload = input.get(length + CRLF..).unwrap_or_default();
+        let mut brackets = Brackets::new();
+        let scan = brackets.scan(payload.get(..self.max_payload).unwrap_or(payload));
+        if let Scan::End(length) = scan {
+            let (payload, rest) = payload.split_at(length);
+            *input = rest;
+            self.count(length);
+            let payload_span = Span::new(start, start + length as u64);
+            self.skip_to(payload_span.end);
+            self.state = State::Between { space: payload_span.end, skippable: false };
+            let Opening { head, head_span, separator } = opening;
+            return Some(Frame { head, head_span, separator, payload_span, payload });
+        }
+        self.skip_to(start);
+        *input = payload;
+        if scan == Scan::More && payload.len() <= self.max_payload {
+            self.keep_payload(input, opening, start, brackets);
+        } else {
+            // It is wrong, which is told by what looks at it next.
+            self.state = State::Payload { opening, start, array: false, brackets: Brackets::new() };
+        }
+        None
+    }
+
+    /// All of `input` is looked at, and is of a payload that goes on.
+    fn keep_payload(&mut self, input: &mut &[u8], opening: Opening<H>, start: u64, brackets: Brackets) {
+        self.count(input.len());
+        self.state = State::Payload { opening, start, array: false, brackets };
+        self.keep(mem::take(input));
+        self.cursor = self.received();
+    }
+
+    /// Looks at the start of `input`, when all that was fed is looked at. The end of a payload is found in it; of
+    /// anything else, what must be kept is fed.
+    fn look<'i>(&mut self, input: &mut &'i [u8]) -> Option<Found<'i, H>> {
+        let (opening, start, mut brackets) = match &self.state {
+            State::BeforePayload(opening) if input.first() == Some(&b'{') => (*opening, self.cursor, Brackets::new()),
+            State::Payload { opening, start, array: false, brackets } => (*opening, *start, brackets.clone()),
+            _ => {
+                let gulp = input.get(..GULP).unwrap_or(input);
+                // To the end of a line, where most likely a payload begins.
+                let length = memrchr(b'\n', gulp).map_or(gulp.len(), |at| at + 1);
+                self.feed_from(input, length);
+                return None;
+            }
+        };
+        let (before, room) = (brackets.clone(), room(self.max_payload, start, self.cursor));
+        match brackets.scan(input.get(..room).unwrap_or(input)) {
+            Scan::End(length) => {
+                let (end, rest) = input.split_at(length);
+                *input = rest;
+                self.count(length);
+                let span = Span::new(start, self.cursor + length as u64);
+                let is_whole = start == self.cursor;
+                if is_whole {
+                    self.skip_to(span.end);
+                } else {
+                    self.keep(end);
+                    self.cursor = span.end;
+                }
+                self.state = State::Between { space: span.end, skippable: false };
+                Some(if is_whole { Found::Whole(opening, span, end) } else { Found::Frame(opening, span) })
+            }
+            Scan::More if input.len() <= room => {
+                self.keep_payload(input, opening, start, brackets);
+                None
+            }
+            _ => {
+                // It is wrong, which what is kept tells.
+                self.state = State::Payload { opening, start, array: false, brackets: before };
+                self.feed_from(input, input.len());
+                None
+            }
+        }
+    }
+
+    /// Goes on at this position, up to which nothing is needed any more.
+    fn skip_to(&mut self, position: u64) {
+        if !self.buffer.is_empty() {
+            self.buffer = Vec::new();
+        }
+        (self.base, self.cursor) = (position, position);
+    }
+
+    fn feed_from(&mut self, input: &mut &[u8], length: usize) {
+        let (piece, rest) = input.split_at_checked(length).unwrap_or((input, &[]));
+        *input = rest;
+        self.feed(piece);
+    }
+
+    fn find<'i>(&mut self, input: &mut &'i [u8]) -> Option<Found<'i, H>> {
         loop {
             let skip = usize::try_from(self.cursor - self.base).unwrap_or(usize::MAX);
             let unread = self.buffer.get(skip..).unwrap_or_default();
+            if unread.is_empty() && !input.is_empty() {
+                match self.look(input) {
+                    None => continue,
+                    found => return found,
+                }
+            }
             if unread.is_empty() {
                 let last = if self.ended { self.end() } else { None };
                 if last.is_none() {
@@ -289,9 +440,8 @@ impl<H: Head> Decoder<H> {
                         && let Some((head, length)) = whole_head(unread)
                     {
                         // Most frames come whole: straight to the payload.
-                        let head_span = Span::new(self.cursor, self.cursor + length);
-                        let separator = Span::new(head_span.end, head_span.end + 2);
-                        let (opening, start) = (Opening { head, head_span, separator }, separator.end);
+                        let opening = Opening::at(self.cursor, head, length);
+                        let start = opening.separator.end;
                         self.cursor = start;
                         self.state = State::Payload { opening, start, array: false, brackets: Brackets::new() };
                         continue;
@@ -446,7 +596,7 @@ impl<H: Head> Decoder<H> {
     }
 
     /// The fault of a frame that starts at `start` and was decided at the byte `at`, the last one looked at.
-    fn wrong(&mut self, start: u64, at: u64, kind: FaultKind) -> Found<H> {
+    fn wrong(&mut self, start: u64, at: u64, kind: FaultKind) -> Found<'static, H> {
         Found::Fault(self.fault(Span::new(start, at + 1), Some(at), kind))
     }
 
@@ -483,7 +633,7 @@ impl<H: Head> Decoder<H> {
     }
 
     /// What the end of the stream means where it stands.
-    fn end(&mut self) -> Option<Found<H>> {
+    fn end(&mut self) -> Option<Found<'static, H>> {
         match &self.state {
             State::Between { space, .. } => {
                 let space = Span::new(*space, self.cursor);
@@ -507,15 +657,15 @@ impl<H: Head> Decoder<H> {
 enum Advance<H> {
     More,
     End,
-    Wrong(Found<H>),
+    Wrong(Found<'static, H>),
 }
 
 /// A known first word, and its length, if all of it has come and an object follows its CRLF at once.
-fn whole_head<H: Head>(unread: &[u8]) -> Option<(H, u64)> {
+fn whole_head<H: Head>(unread: &[u8]) -> Option<(H, usize)> {
     let longest = unread.get(..MAX_HEAD).unwrap_or(unread);
-    let (word, rest) = unread.split_at_checked(memchr(b'\r', longest)?)?;
+    let (word, rest) = unread.split_at_checked(longest.iter().position(|byte| *byte == b'\r')?)?;
     let head = H::parse(word).filter(|head| head.takes_payload())?;
-    rest.starts_with(b"\r\n{").then_some((head, word.len() as u64))
+    rest.starts_with(b"\r\n{").then_some((head, word.len()))
 }
 
 /// How many bytes may still be looked at of an object that starts at `start`.
@@ -536,6 +686,7 @@ const fn is_letter(byte: u8) -> bool {
 mod tests {
     use super::*;
     use crate::wire::Command;
+    use alloc::vec;
 
     /// Two frames of about this size, full of what needs care, with white space and a skipped object between them.
     fn stream(size: usize) -> Vec<u8> {
@@ -549,19 +700,70 @@ mod tests {
         for size in [64, 1024, 16_384, 65_000] {
             let stream = stream(size);
             for step in [1, 2, 7, 64, 4096, stream.len()] {
-                let mut decoder = Decoder::<Command>::new(65_536);
-                let mut frames = 0;
-                for piece in stream.chunks(step) {
+                for at_hand in [false, true] {
+                    let mut decoder = Decoder::<Command>::new(65_536);
+                    let mut frames = 0;
+                    for mut piece in stream.chunks(step) {
+                        if !at_hand {
+                            decoder.feed(mem::take(&mut piece));
+                        }
+                        while let Some(item) = decoder.next_item_of(&mut piece) {
+                            frames += usize::from(matches!(item, Item::Frame(_)));
+                        }
+                    }
+                    assert_eq!(frames, 3);
+                    // Taken in, looked at, and at most once moved.
+                    let most = 3 * stream.len();
+                    assert!(decoder.work <= most, "{} for {} bytes, {step} at a time", decoder.work, stream.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_never_more_than_the_limit_and_one_read() {
+        let mut fullest = 0;
+        for (limit, read) in
+            [100, 1000, 16_384].into_iter().flat_map(|limit| [1, 3, 6, 9, 13].map(|r| (limit, limit * r / 10)))
+        {
+            let frame = [b"MESSAGE\r\n{\"x\": \"", &*vec![b'x'; limit - 9], b"\"}"].concat();
+            // Wherever in a read a frame of the largest payload begins.
+            for before in (0..read).step_by(limit / 50) {
+                let stream = [vec![b' '; before], frame.clone(), frame.clone()].concat();
+                let (mut decoder, mut frames) = (Decoder::<Command>::new(limit), 0);
+                for piece in stream.chunks(read) {
                     decoder.feed(piece);
+                    // A first word is kept too, and may be longer than a small limit.
+                    let most = limit.max(MAX_HEAD + 2) + read;
+                    assert!(decoder.buffer.len() <= most, "{} of {limit} and {read}", decoder.buffer.len());
+                    fullest = fullest.max(decoder.buffer.len() * 100 / most);
                     while let Some(item) = decoder.next_item() {
                         frames += usize::from(matches!(item, Item::Frame(_)));
                     }
                 }
-                assert_eq!(frames, 3);
-                // Taken in, looked at, and at most once moved.
-                let most = 3 * stream.len();
-                assert!(decoder.work <= most, "{} for {} bytes, {step} at a time", decoder.work, stream.len());
+                assert_eq!(frames, 2);
             }
+        }
+        assert!(fullest > 90, "{fullest} % of what may be kept ever was");
+    }
+
+    #[test]
+    fn of_a_read_at_hand_only_the_frame_that_is_cut_is_kept() {
+        let frame = b"MESSAGE\r\n{\"x\": \"a longer text, so that frames are seldom cut\"}";
+        let stream = frame.repeat(1000);
+        for read in [1000, 4096, 65_536] {
+            let (mut decoder, mut frames, mut kept) = (Decoder::<Command>::new(65_536), 0, 0);
+            for mut piece in stream.chunks(read) {
+                while let Some(item) = decoder.next_item_of(&mut piece) {
+                    frames += usize::from(matches!(item, Item::Frame(_)));
+                    kept = kept.max(decoder.buffer.len());
+                }
+                kept = kept.max(decoder.buffer.len());
+            }
+            assert_eq!(frames, 1000);
+            // A first word that was cut is understood with what comes up to the next one's end.
+            assert!(kept <= GULP + frame.len(), "{kept} bytes of reads of {read}");
+            assert!(decoder.work < stream.len() * 5 / 2, "{} for {} bytes", decoder.work, stream.len());
         }
     }
 

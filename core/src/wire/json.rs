@@ -7,6 +7,8 @@
 use alloc::{borrow::Cow, string::String};
 use core::fmt;
 
+use memchr::memchr;
+
 use super::MAX_DEPTH;
 
 /// One token, with offsets into the text that is read.
@@ -59,6 +61,7 @@ impl<'a> Text<'a> {
 
     /// What it means: borrowed where nothing is escaped.
     #[must_use]
+    #[inline]
     pub fn decode(self) -> Cow<'a, str> {
         if self.escaped { Cow::Owned(unescape(self.raw)) } else { Cow::Borrowed(self.raw) }
     }
@@ -364,10 +367,21 @@ const fn utf_8(bytes: &[u8]) -> &str {
     }
 }
 
+/// From here on a text is taken for a long one, which many bytes at once get through faster.
+const LONG: usize = 32;
+
 /// How many bytes from the start are neither quote, backslash nor control character.
+#[inline(always)]
 pub(super) fn plain(bytes: &[u8]) -> usize {
-    /// From here on a text is taken for a long one, which many bytes at once get through faster.
-    const LONG: usize = 32;
+    // Most texts are names, and end within three words.
+    let Some((short, long)) = bytes.split_first_chunk::<24>() else { return plain_by_words(bytes) };
+    match plain_by_words(short) {
+        24 => 24 + plain_to_the_end(long),
+        at => at,
+    }
+}
+
+fn plain_to_the_end(bytes: &[u8]) -> usize {
     let (short, long) = bytes.split_at_checked(LONG).unwrap_or((bytes, &[]));
     let at = plain_by_words(short);
     if at < LONG {
@@ -380,23 +394,45 @@ pub(super) fn plain(bytes: &[u8]) -> usize {
     LONG + skipped + plain_by_words(long.get(skipped..).unwrap_or_default())
 }
 
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+#[inline(always)]
 fn plain_by_words(bytes: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
+    // A byte below what is taken from it borrows from its high bit. The lowest marked byte is exact: a borrow can only
+    // mark bytes above one that is marked.
+    let below = |word: u64| {
+        let (quote, backslash) = (word ^ (ONES * b'"' as u64), word ^ (ONES * b'\\' as u64));
+        word.wrapping_sub(ONES * 0x20) | quote.wrapping_sub(ONES) | backslash.wrapping_sub(ONES)
+    };
+    by_words(bytes, |word| below(word) & !word, is_special)
+}
+
+/// How many bytes from the start are no backslash.
+fn up_to_backslash(bytes: &[u8]) -> usize {
+    let (short, long) = bytes.split_at_checked(LONG).unwrap_or((bytes, &[]));
+    let is_backslash = |word: u64| {
+        let other = word ^ (ONES * b'\\' as u64);
+        other.wrapping_sub(ONES) & !other
+    };
+    match by_words(short, is_backslash, |byte| byte == b'\\') {
+        LONG => LONG + memchr(b'\\', long).unwrap_or(long.len()),
+        at => at,
+    }
+}
+
+/// How many bytes from the start are not such: `marks` sets the high bit of the first byte of a word that is, and may
+/// set those of others after it.
+#[inline(always)]
+fn by_words(bytes: &[u8], marks: impl Fn(u64) -> u64, is_such: impl Fn(u8) -> bool) -> usize {
     const HIGHS: u64 = 0x8080_8080_8080_8080;
     let (words, rest) = bytes.as_chunks::<8>();
     for (word, at) in words.iter().zip((0..).step_by(8)) {
-        let word = u64::from_le_bytes(*word);
-        let quote = word ^ (ONES * b'"' as u64);
-        let backslash = word ^ (ONES * b'\\' as u64);
-        // A byte below what is taken from it borrows from its high bit. The lowest marked byte is exact: a borrow can
-        // only mark bytes above one that is marked.
-        let below = word.wrapping_sub(ONES * 0x20) | quote.wrapping_sub(ONES) | backslash.wrapping_sub(ONES);
-        let marked = below & !word & HIGHS;
+        let marked = marks(u64::from_le_bytes(*word)) & HIGHS;
         if marked != 0 {
             return at + (marked.trailing_zeros() / 8) as usize;
         }
     }
-    8 * words.len() + rest.iter().take_while(|byte| !is_special(**byte)).count()
+    8 * words.len() + rest.iter().take_while(|byte| !is_such(**byte)).count()
 }
 
 const fn is_special(byte: u8) -> bool {
@@ -412,11 +448,11 @@ fn hex(bytes: &[u8], offset: usize) -> Result<u32, (usize, &'static str)> {
 }
 
 /// Decodes the escapes of a text that a [`Reader`] has accepted.
+#[inline(never)]
 fn unescape(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
-    // All that is not plain in it are its backslashes.
-    while let Some((plain, escape)) = rest.split_at_checked(plain(rest.as_bytes())) {
+    while let Some((plain, escape)) = rest.split_at_checked(up_to_backslash(rest.as_bytes())) {
         out.push_str(plain);
         let (char, length) = match escape.as_bytes().get(1) {
             Some(b'b') => ('\u{8}', 2),
@@ -515,6 +551,15 @@ mod tests {
                 bytes[length] = special;
                 assert_eq!(plain(&bytes), length);
                 assert_eq!(plain(&bytes[..length]), length);
+            }
+        }
+        for length in 0..80 {
+            // No other byte is taken for one, not even beside it.
+            for other in 0..=u8::MAX {
+                let mut bytes = vec![if other == b'\\' { b'a' } else { other }; 80];
+                assert_eq!(up_to_backslash(&bytes), bytes.len());
+                bytes[length] = b'\\';
+                assert_eq!(up_to_backslash(&bytes), length);
             }
         }
         let others: Vec<u8> = (0x20..=0xff).filter(|byte| !matches!(byte, b'"' | b'\\')).collect();

@@ -7,8 +7,8 @@ use std::{
 
 use clap::Args;
 
-use super::{Failure, Outcome};
-use crate::{config::default_data_dir, store};
+use super::{Failure, Outcome, link};
+use crate::{config::default_data_dir, file_limit, store};
 
 #[derive(Debug, Args)]
 pub(super) struct Backup {
@@ -25,6 +25,10 @@ impl Backup {
         let data_dir = self.data_dir.or_else(default_data_dir);
         let data_dir =
             data_dir.ok_or("there is no home directory to find data in; name a directory with --data-dir")?;
+        let runtime = link::runtime()?;
+        let _inside = runtime.enter();
+        let _file_size =
+            file_limit::outlive_file_size().map_err(|error| format!("cannot wait for signals: {error}"))?;
         let mut err = io::stderr();
         let on_terminal = err.is_terminal();
         let mut show = |text: &str| {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use chanwire_core::wire::{Channel, Head as _, Response, Status, StoredMessage};
-use chanwire_inspect::visible;
+use chanwire_inspect::{readable, visible};
 
 /// Prints and flushes. Somebody who stops reading has seen enough: then it says `false`.
 pub(super) fn print(text: &str) -> Result<bool, String> {
@@ -42,7 +42,7 @@ pub(super) fn channel_lines(channels: &[Channel]) -> impl Iterator<Item = String
 /// A message as one line: when, its id, who, and what.
 pub(super) fn message_line(message: &StoredMessage) -> String {
     let StoredMessage { id, username, message_content, timestamp, .. } = message;
-    format!("{timestamp} {id} {}: {}\n", visible(username), visible(message_content))
+    format!("{timestamp} {id} {}: {}\n", visible(username), readable(message_content))
 }
 
 /// An answer as one line of JSON: its status, and its payload in canonical bytes.

@@ -218,6 +218,7 @@ fn advice(cause: &rusqlite::Error) -> &'static str {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown) => {
             "restore the data directory from a backup"
         }
+        Some(ErrorCode::SystemIoFailure) => "check its disk, and the limit on the size of files (ulimit -f)",
         _ => "check its disk",
     }
 }

@@ -68,9 +68,9 @@ const KNOWN: i32 = MIGRATIONS.len() as i32;
 /// It looks at the bytes before SQLite does, because SQLite may change what it opens.
 pub(super) fn find(directory: &DataDir) -> Result<PathBuf, StoreError> {
     let file = directory.file(DATABASE);
-    match header(&file).map_err(StoreError::file("read the database", &file))?.as_slice() {
-        [] => create(directory, &file)?,
-        header => check(&file, header)?,
+    match header(&file).map_err(StoreError::file("read the database", &file))? {
+        None => create(directory, &file)?,
+        Some(header) => check(&file, &header)?,
     }
     Ok(file)
 }
@@ -78,24 +78,28 @@ pub(super) fn find(directory: &DataDir) -> Result<PathBuf, StoreError> {
 /// Finds the database in a directory that another process may be using, and changes nothing.
 pub(super) fn find_existing(directory: &Path) -> Result<PathBuf, StoreError> {
     let file = directory.join(DATABASE);
-    match header(&file).map_err(StoreError::file("read the database", &file))?.as_slice() {
-        [] => Err(StoreError::NoDatabase { file }),
-        header => check(&file, header).map(|()| file),
+    match header(&file).map_err(StoreError::file("read the database", &file))? {
+        None => Err(StoreError::NoDatabase { file }),
+        Some(header) => check(&file, &header).map(|()| file),
     }
 }
 
-/// The first bytes of a file, as many of a header's 100 as there are; none of a file that is not there.
-fn header(file: &Path) -> io::Result<Vec<u8>> {
+/// The first bytes of a file, as many of a header's 100 as there are; `None` if there is no such file.
+fn header(file: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut header = Vec::new();
     match File::open(file) {
         Ok(file) => file.take(100).read_to_end(&mut header)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    Ok(header)
+    Ok(Some(header))
 }
 
 fn check(file: &Path, header: &[u8]) -> Result<(), StoreError> {
+    // A database has its name only once it is whole, so nothing that this program began looks like this.
+    if header.is_empty() {
+        return Err(StoreError::Damaged { file: file.to_owned(), what: "it is empty".into() });
+    }
     let number = |at: usize| header.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes);
     match (header.starts_with(b"SQLite format 3\0"), number(68), number(60)) {
         (true, Some(APPLICATION_ID), Some(version)) => {

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -188,12 +188,19 @@ struct Tail {
     added: u64,
 }
 
+/// A row of `messages`.
+struct Line<'w> {
+    log: i64,
+    id: u64,
+    timestamp: i64,
+    message: &'w StoredMessage,
+}
+
 /// Says which logs have more messages now.
 fn write_all<'w>(transaction: &Connection, writes: &'w [Write]) -> Result<Vec<i64>, Refusal<'w>> {
-    let mut insert = transaction
-        .prepare_cached("INSERT INTO messages (log, id, timestamp, username, content) VALUES (?1, ?2, ?3, ?4, ?5)")?;
     // Each channel's end is read once and written once, however many of its messages are in the commit.
     let mut tails: BTreeMap<&str, Tail> = BTreeMap::new();
+    let mut lines = Vec::with_capacity(writes.len());
     for write in writes {
         match write {
             Write::PutChannel(record) => put_channel(transaction, record)?,
@@ -212,22 +219,50 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write]) -> Result<Vec<i6
                 tail.last_id = expected;
                 tail.last_timestamp = message.timestamp.as_unix();
                 tail.added += retention::size(&message.username, &message.message_content);
-                insert.execute(params![
-                    tail.log,
-                    integer(expected)?,
-                    tail.last_timestamp,
-                    message.username,
-                    message.message_content
-                ])?;
+                lines.push(Line { log: tail.log, id: expected, timestamp: tail.last_timestamp, message });
             }
         }
     }
+    insert(transaction, &lines)?;
     let mut update = transaction
         .prepare_cached("UPDATE logs SET last_id = ?2, last_timestamp = ?3, bytes = bytes + ?4 WHERE log = ?1")?;
     for tail in tails.values() {
         update.execute(params![tail.log, integer(tail.last_id)?, tail.last_timestamp, integer(tail.added)?])?;
     }
     Ok(tails.into_values().map(|tail| tail.log).collect())
+}
+
+/// How many rows a statement inserts: as many as possible. A statement costs as much as a row, and looks for the end
+/// of the table anew.
+const INSERTS: [usize; 3] = [64, 8, 1];
+
+static INSERT: LazyLock<[String; INSERTS.len()]> = LazyLock::new(|| {
+    let values = |rows| vec!["(?, ?, ?, ?, ?)"; rows].join(", ");
+    INSERTS.map(|rows| format!("INSERT INTO messages (log, id, timestamp, username, content) VALUES {}", values(rows)))
+});
+
+fn insert(transaction: &Connection, lines: &[Line<'_>]) -> rusqlite::Result<()> {
+    let mut rest = lines;
+    for (rows, sql) in INSERTS.iter().zip(INSERT.iter()) {
+        let (whole, left) = rest.split_at(rest.len() - rest.len() % rows);
+        rest = left;
+        if whole.is_empty() {
+            continue;
+        }
+        let mut insert = transaction.prepare_cached(sql)?;
+        for lines in whole.chunks(*rows) {
+            for (row, Line { log, id, timestamp, message }) in lines.iter().enumerate() {
+                let place = row * 5;
+                insert.raw_bind_parameter(place + 1, log)?;
+                insert.raw_bind_parameter(place + 2, integer(*id)?)?;
+                insert.raw_bind_parameter(place + 3, timestamp)?;
+                insert.raw_bind_parameter(place + 4, message.username.as_str())?;
+                insert.raw_bind_parameter(place + 5, message.message_content.as_str())?;
+            }
+            insert.raw_execute()?;
+        }
+    }
+    Ok(())
 }
 
 /// Where this channel's messages end; a log is begun for a channel that never had one.

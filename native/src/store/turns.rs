@@ -15,7 +15,9 @@ use std::{
 pub(super) struct Turns {
     turn: Mutex<()>,
     grown: Mutex<Grown>,
-    changed: Condvar,
+    /// Told when the first log has grown. Two of them, so that a commit wakes nobody who pauses.
+    grew: Condvar,
+    closed: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -33,33 +35,36 @@ impl Turns {
 
     /// These logs have more messages now.
     pub(super) fn note(&self, logs: Vec<i64>) {
-        if !logs.is_empty() {
-            self.grown().logs.extend(logs);
-            self.changed.notify_all();
+        let mut grown = self.grown();
+        let first = grown.logs.is_empty();
+        grown.logs.extend(logs);
+        if first && !grown.logs.is_empty() {
+            self.grew.notify_all();
         }
     }
 
     /// The logs that have grown since it was asked last. It waits until there are some, but not beyond `end`; `None`
     /// once it is closed.
     pub(super) fn grown_by(&self, end: Instant) -> Option<BTreeSet<i64>> {
-        let grown = self.wait(end, |grown| !grown.closed && grown.logs.is_empty());
+        let grown = self.wait(&self.grew, end, |grown| !grown.closed && grown.logs.is_empty());
         (!grown.closed).then_some(grown).map(|mut grown| mem::take(&mut grown.logs))
     }
 
     /// Waits for a time, or until it is closed. Whether it is not closed.
     pub(super) fn pause(&self, pause: Duration) -> bool {
-        !self.wait(Instant::now() + pause, |grown| !grown.closed).closed
+        !self.wait(&self.closed, Instant::now() + pause, |grown| !grown.closed).closed
     }
 
     /// Ends all waiting.
     pub(super) fn close(&self) {
         self.grown().closed = true;
-        self.changed.notify_all();
+        self.grew.notify_all();
+        self.closed.notify_all();
     }
 
-    fn wait(&self, end: Instant, unfit: impl FnMut(&mut Grown) -> bool) -> MutexGuard<'_, Grown> {
+    fn wait(&self, told: &Condvar, end: Instant, unfit: impl FnMut(&mut Grown) -> bool) -> MutexGuard<'_, Grown> {
         let left = end.saturating_duration_since(Instant::now());
-        self.changed.wait_timeout_while(self.grown(), left, unfit).unwrap_or_else(PoisonError::into_inner).0
+        told.wait_timeout_while(self.grown(), left, unfit).unwrap_or_else(PoisonError::into_inner).0
     }
 
     fn grown(&self) -> MutexGuard<'_, Grown> {

@@ -100,13 +100,12 @@ pub(crate) struct PlainChannel {
     pub(crate) peer_server_port: u16,
 }
 
-/// Feeds the stream one read at a time and gives each frame to `take`.
+/// Gives the stream one read at a time, and each frame of it to `take`.
 fn frames<H: Head>(stream: &[u8], mut take: impl FnMut(H, &[u8])) -> usize {
     let mut decoder = Decoder::<H>::new(64 * 1024 * 1024);
     let mut count = 0;
-    for read in stream.chunks(READ) {
-        decoder.feed(read);
-        while let Some(item) = decoder.next_item() {
+    for mut read in stream.chunks(READ) {
+        while let Some(item) = decoder.next_item_of(&mut read) {
             let Item::Frame(frame) = item else { panic!("{item:?}") };
             take(frame.head, frame.payload);
             count += 1;
@@ -191,9 +190,8 @@ impl Drip {
         let mut decoder = Decoder::<Command>::new(READ);
         let mut count = 0;
         for _ in 0..times {
-            for piece in self.frame.chunks(step) {
-                decoder.feed(piece);
-                while let Some(item) = decoder.next_item() {
+            for mut piece in self.frame.chunks(step) {
+                while let Some(item) = decoder.next_item_of(&mut piece) {
                     assert!(matches!(item, Item::Frame(_)));
                     count += 1;
                 }

@@ -3,7 +3,7 @@
 use chanwire_core::{
     Limits, Time,
     endpoint::{Endpoint, Server, ServerEvent},
-    hub::{ConnectionId, Effect, Hub, HubLimits, ListenerId, Snapshot, StoreCommand, StoreOutcome},
+    hub::{ConnectionId, Effect, Hub, HubLimits, Moment, Peer, Snapshot, StoreCommand, StoreOutcome},
     wire::{Address, Channel, Request, Response, Timestamp},
 };
 
@@ -11,8 +11,7 @@ use chanwire_core::{
 pub(crate) struct Service {
     server: Server,
     hub: Hub,
-    now: Time,
-    at: Timestamp,
+    at: Moment,
 }
 
 const CONNECTION: ConnectionId = ConnectionId(1);
@@ -21,28 +20,28 @@ impl Service {
     /// A connection, and a hub with one channel at the listener's address.
     pub(crate) fn new() -> Self {
         let here = Address::new("127.0.0.1", 22_236).expect("the loopback address");
-        let mut hub = Hub::new(HubLimits::default(), Snapshot::default());
-        let listener: ListenerId = hub.add_listener(vec![here.clone()]);
+        let at = Moment { time: Time::default(), wall: Timestamp::from_unix(1_698_937_472) };
+        let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), at.time);
+        let listener = hub.add_listener(vec![here.clone()]);
         hub.fix_channel(Channel { channel_name: "general".into(), address: here });
-        let peer = std::net::Ipv4Addr::LOCALHOST.into();
-        hub.connect(CONNECTION, peer, listener).expect("the first connection");
-        let at = Timestamp::from_unix(1_698_937_472);
-        Self { server: Server::new(Limits::server()), hub, now: Time::default(), at }
+        let peer = Peer::Address(std::net::Ipv4Addr::LOCALHOST.into());
+        hub.connect(CONNECTION, peer, Some(listener)).expect("the first connection");
+        Self { server: Server::new(Limits::server()), hub, at }
     }
 
     /// Answers all that one read brought, from the endpoint alone. How many there were.
     pub(crate) fn answer(&mut self, read: &[u8]) -> usize {
-        self.server.handle_input(self.now, read);
+        self.server.handle_input(self.at.time, read);
         let mut count = 0;
         loop {
             let before = count;
             while let Some(event) = self.server.poll_event() {
                 let ServerEvent::Request { ticket, request } = event else { panic!("{event:?}") };
                 let response = match request {
-                    Request::Message(_) => Response::Delivered { timestamp: self.at },
+                    Request::Message(_) => Response::Delivered { timestamp: self.at.wall },
                     other => panic!("{other:?}"),
                 };
-                self.server.respond(self.now, ticket, response).expect("its own ticket");
+                self.server.respond(self.at.time, ticket, response).expect("its own ticket");
                 count += 1;
             }
             self.write();
@@ -54,7 +53,7 @@ impl Service {
 
     /// Answers all that one read brought, from the hub, when the store has it. How many there were.
     pub(crate) fn serve(&mut self, read: &[u8]) -> usize {
-        self.server.handle_input(self.now, read);
+        self.server.handle_input(self.at.time, read);
         let mut count = 0;
         loop {
             let before = count;
@@ -65,14 +64,14 @@ impl Service {
             while let Some(effect) = self.hub.poll_effect() {
                 match effect {
                     Effect::Answer { ticket, reply, .. } => {
-                        self.server.respond(self.now, ticket, reply).expect("its own ticket");
+                        self.server.respond(self.at.time, ticket, reply).expect("its own ticket");
                         count += 1;
                     }
                     Effect::Store(StoreCommand::Commit(writes)) => {
                         drop(writes);
-                        self.hub.handle_outcome(StoreOutcome::Committed).expect("it was asked for");
+                        self.hub.handle_outcome(StoreOutcome::Committed, self.at.time).expect("it was asked for");
                     }
-                    Effect::Store(StoreCommand::Load) => panic!("nothing has failed"),
+                    other => panic!("nothing has failed, and nothing was joined or read: {other:?}"),
                 }
             }
             self.write();
@@ -90,7 +89,7 @@ impl Service {
             if count == 0 {
                 return;
             }
-            self.server.handle_written(self.now, count);
+            self.server.handle_written(self.at.time, count);
         }
     }
 }

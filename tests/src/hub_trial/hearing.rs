@@ -44,6 +44,13 @@ impl Hearing {
         self.joined.keys().cloned().collect()
     }
 
+    /// It is closed, for this reason, and hears nothing any more: what it still asked is answered as if it had joined
+    /// nothing.
+    fn close(&mut self, error: ErrorResponse) {
+        self.joined.clear();
+        self.closed = Some(error);
+    }
+
     /// It was given this answer.
     pub(super) fn answered(&mut self, response: &Response) {
         match response {
@@ -93,7 +100,7 @@ impl Trial {
         assert_eq!(error, ErrorResponse::server("Channel removed", error.details.clone()));
         assert!(join.gone, "'{name}' has not gone");
         assert_eq!(join.next, self.model.log(name).1 + 1, "what is stored of '{name}' was pushed to connection {id}");
-        client.hearing.closed = Some(error);
+        client.hearing.close(error);
         self.closed.insert(id);
     }
 
@@ -106,7 +113,7 @@ impl Trial {
         let join = client.hearing.joined.get(&query.channel_name).expect("the page of a channel that it joined");
         let overtaken = self.disk.first_id(&query.channel_name) > join.next;
         assert!(page.is_none() || overtaken, "connection {id} could be given {page:?} from {} on", join.next);
-        client.hearing.closed = Some(error);
+        client.hearing.close(error);
         self.closed.insert(id);
     }
 

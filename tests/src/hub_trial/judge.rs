@@ -28,48 +28,85 @@ pub(super) struct Asked {
     pub(super) routes: BTreeSet<String>,
 }
 
+/// What a command for the store carries, and who may have asked for it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Carried {
+    hosts: BTreeMap<String, Askers>,
+    unhosts: BTreeMap<String, Askers>,
+    /// What the messages say.
+    messages: BTreeSet<String>,
+}
+
+/// The requests of which one is carried out. They are several where connections ask for the same, and where it is not
+/// heard what became of those whose connection has gone.
+#[derive(Clone, Debug, Default)]
+struct Askers {
+    /// The connections and their tickets.
+    requests: Vec<(u64, String)>,
+    /// Nobody need have asked: a lease may have ended.
+    nobody: bool,
+    /// The earliest that any of them was received.
+    earliest: Option<Time>,
+}
+
+impl Askers {
+    fn are(clients: &BTreeMap<u64, Client>, such: impl Fn(&Client, &Request) -> bool) -> Self {
+        let mut askers = Self::default();
+        for (id, client) in clients {
+            let open = client.asked.iter().filter(|asked| asked.reply.is_none());
+            // Of a connection that is gone it is not known how far it is.
+            let in_turn = open.take(if client.gone { usize::MAX } else { 1 });
+            for asked in in_turn.filter(|asked| such(client, &asked.request)) {
+                askers.requests.push((*id, asked.ticket.clone()));
+                askers.earliest = Some(askers.earliest.map_or(asked.at.time, |other| other.min(asked.at.time)));
+            }
+        }
+        askers
+    }
+
+    fn has(&self, id: u64, ticket: &str) -> bool {
+        self.requests.iter().any(|(other, shown)| *other == id && shown == ticket)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.requests.is_empty() && !self.nobody
+    }
+}
+
 /// A command whose outcome has just been told.
 #[derive(Debug)]
 pub(super) struct Finished {
     outcome: StoreOutcome,
-    /// The channels whose HOST and UNHOST were with the store and are not answered yet.
-    hosts: BTreeSet<String>,
-    unhosts: BTreeSet<String>,
-    /// What the messages say that were with the store and are not answered yet.
-    messages: BTreeSet<String>,
+    /// The store's state was asked for.
+    was_read: bool,
+    /// What was with the store and is not answered yet.
+    unanswered: Carried,
 }
 
 impl Finished {
-    pub(super) fn new(outcome: StoreOutcome, writes: &[Write]) -> Self {
-        let (mut hosts, mut unhosts, mut messages) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        for write in writes {
-            match write {
-                Write::PutChannel(record) => hosts.insert(record.channel.channel_name.clone()),
-                Write::RemoveChannel(name) => unhosts.insert(name.clone()),
-                Write::Append(message) => messages.insert(message.message_content.clone()),
-            };
-        }
-        Self { outcome, hosts, unhosts, messages }
+    pub(super) const fn new(outcome: StoreOutcome, was_read: bool, unanswered: Carried) -> Self {
+        Self { outcome, was_read, unanswered }
     }
 
     /// If the request was with the store, or may have been: what it is answered if that went well.
-    fn take_part(&mut self, asked: &Asked, reply: &[u8], disk: &Disk) -> Option<Response> {
+    fn take_part(&mut self, id: u64, asked: &Asked, reply: &[u8], disk: &Disk) -> Option<Response> {
         // Another request for the same channel may have waited, and is decided by what is stored now.
-        let is = |response: &Response| encode(response) == reply;
+        let may_be = |response: &Response| [response, &not_stored()].iter().any(|such| encode(such) == reply);
+        let Carried { hosts, unhosts, messages } = &mut self.unanswered;
         match &asked.request {
             Request::Message(message) => {
                 let timestamp = disk.find(&message.message_content).map_or(asked.at.wall, |stored| stored.timestamp);
-                self.messages.remove(&message.message_content).then_some(Response::Delivered { timestamp })
+                messages.remove(&message.message_content).then_some(Response::Delivered { timestamp })
             }
-            Request::Host(host) => {
-                let channel_name = host.channel.channel_name.clone();
-                let name = channel_name.clone();
-                let hosted = Response::Hosted { channel_name };
-                ((is(&hosted) || is(&not_stored())) && self.hosts.remove(&name)).then_some(hosted)
+            Request::Host(Host { channel, .. }) => {
+                let hosted = Response::Hosted { channel_name: channel.channel_name.clone() };
+                let its = may_be(&hosted) && hosts.get(&channel.channel_name)?.has(id, &asked.ticket);
+                its.then(|| hosts.remove(&channel.channel_name)).map(|_| hosted)
             }
             Request::Unhost { channel_name } => {
                 let removed = Response::Removed { channel_name: channel_name.clone() };
-                ((is(&removed) || is(&not_stored())) && self.unhosts.remove(channel_name)).then_some(removed)
+                let its = may_be(&removed) && unhosts.get(channel_name)?.has(id, &asked.ticket);
+                its.then(|| unhosts.remove(channel_name)).map(|_| removed)
             }
             _ => None,
         }
@@ -90,20 +127,12 @@ impl Asked {
 }
 
 impl Trial {
-    /// Whoever is gone is not answered, but the lease that it asked for counts. Which of its HOSTs was stored is not
-    /// known: the first is assumed.
-    pub(super) fn count_leases_of_the_gone(&mut self, writes: &[Write]) {
-        for write in writes {
-            let Write::PutChannel(record) = write else { continue };
-            let name = &record.channel.channel_name;
-            let gone = self.clients.values().filter(|client| client.gone).flat_map(|client| &client.asked);
-            let hosts = gone.filter(|asked| {
-                asked.reply.is_none()
-                    && matches!(&asked.request, Request::Host(host)
-                        if host.channel.channel_name == *name && host.lease == record.lease)
-            });
-            if let Some(from) = hosts.map(|asked| asked.at.time).min() {
-                self.model.renew(name, from);
+    /// The leases of these HOSTs, which are stored now, count from the earliest that it can be: whoever is gone is not
+    /// answered, and of the others it is known when they are.
+    pub(super) fn count_leases(&mut self, carried: &Carried) {
+        for (name, Askers { earliest, .. }) in &carried.hosts {
+            if let Some(from) = earliest {
+                self.model.renew(name, *from);
             }
         }
     }
@@ -130,7 +159,7 @@ impl Trial {
 
         let bytes = bytes(&reply);
         let failed = self.finished.as_ref().is_some_and(|finished| finished.outcome == StoreOutcome::Failed);
-        let part = self.finished.as_mut().and_then(|finished| finished.take_part(asked, &bytes, &self.disk));
+        let part = self.finished.as_mut().and_then(|finished| finished.take_part(id, asked, &bytes, &self.disk));
         let expected = match (&asked.request, part) {
             (_, Some(_)) if failed => Decision::Answer(not_stored()),
             (request, Some(response)) => {
@@ -142,7 +171,7 @@ impl Trial {
             (request, None) => self.model.decide(client.peer, client.listener, request),
         };
         // A page answers one HISTORY; others that it lets go on are decided by what is known.
-        let give_up = failed && self.finished.as_ref().is_some_and(Finished::was_read);
+        let give_up = failed && self.finished.as_ref().is_some_and(|finished| finished.was_read);
         match (&expected, &asked.request) {
             // The store could not be read either.
             (_, Request::Host(_) | Request::Message(_) | Request::Unhost { .. })
@@ -211,19 +240,26 @@ impl Trial {
 
     pub(super) fn commanded(&mut self, command: StoreCommand) {
         assert_eq!(self.command, None, "a second command for the store: {command:?}");
-        match &command {
-            StoreCommand::Load => assert!(!self.trusted, "the store is read although what it holds is known"),
+        // All that follows from the last one was taken before.
+        if let Some(finished) = self.finished.take() {
+            self.check_finished(finished);
+        }
+        self.carried = match &command {
+            StoreCommand::Load => {
+                assert!(!self.trusted, "the store is read although what it holds is known");
+                Carried::default()
+            }
             StoreCommand::Commit(writes) => {
                 assert!(self.trusted, "something is stored before the store was read after a failure");
                 assert!(!writes.is_empty(), "a commit of nothing");
-                self.check_commit(writes);
+                self.check_commit(writes)
             }
-        }
+        };
         self.command = Some(command);
     }
 
-    fn check_commit(&mut self, writes: &[Write]) {
-        let mut logs = BTreeMap::new();
+    fn check_commit(&mut self, writes: &[Write]) -> Carried {
+        let (mut logs, mut carried) = (BTreeMap::new(), Carried::default());
         let (mut names, mut new) = (BTreeSet::new(), 0);
         for write in writes {
             match write {
@@ -238,52 +274,43 @@ impl Trial {
                     let expected = log.1.map_or(asked.at.wall, |last| last.max(asked.at.wall));
                     assert_eq!(message.timestamp, expected, "the time of {message:?}");
                     *log = (message.id, Some(message.timestamp));
+                    carried.messages.insert(message.message_content.clone());
                 }
                 Write::PutChannel(record) => {
                     let name = &record.channel.channel_name;
                     assert!(names.insert(name), "'{name}' is changed twice in one commit");
                     new += usize::from(self.model.find(name).is_none());
                     let stored = (record.channel.clone(), record.registered_from, record.lease);
-                    let asks = |client: &Client| {
-                        client.next_is(|request| {
-                            let Request::Host(host) = request else { return false };
-                            host.channel.channel_name == *name
-                                && self.model.decide(client.peer, client.listener, request) == Decision::Put
-                                && self.model.record(client.peer, host) == stored
-                        })
-                    };
-                    assert!(self.clients.values().any(asks), "nobody may have {record:?} stored now");
+                    let askers = Askers::are(&self.clients, |client, request| {
+                        let Request::Host(host) = request else { return false };
+                        host.channel.channel_name == *name
+                            && self.model.decide(client.peer, client.listener, request) == Decision::Put
+                            && self.model.record(client.peer, host) == stored
+                    });
+                    assert!(!askers.is_empty(), "nobody may have {record:?} stored now");
+                    carried.hosts.insert(name.clone(), askers);
                 }
                 Write::RemoveChannel(name) => {
                     assert!(names.insert(name), "'{name}' is changed twice in one commit");
-                    let asks = |client: &Client| {
-                        client.next_is(|request| {
-                            *request == Request::Unhost { channel_name: name.clone() }
-                                && self.model.decide(client.peer, client.listener, request) == Decision::Remove
-                        })
-                    };
-                    let ended = self.model.lease_end(name).is_some_and(|end| end <= self.now);
-                    assert!(ended || self.clients.values().any(asks), "'{name}' is removed, and nobody may do that");
+                    let mut askers = Askers::are(&self.clients, |client, request| {
+                        *request == Request::Unhost { channel_name: name.clone() }
+                            && self.model.decide(client.peer, client.listener, request) == Decision::Remove
+                    });
+                    askers.nobody = self.model.lease_end(name).is_some_and(|end| end <= self.now);
+                    assert!(!askers.is_empty(), "'{name}' is removed, and nobody may do that");
+                    carried.unhosts.insert(name.clone(), askers);
                 }
             }
         }
         assert!(new == 0 || self.model.listed().len() + new <= self.model.limit, "the limit is passed");
+        carried
     }
 
     /// Everything that was with the store is answered.
     pub(super) fn check_finished(&mut self, finished: Finished) {
-        let Finished { outcome, hosts, unhosts, mut messages } = finished;
-        for name in hosts {
-            let is_its =
-                |request: &Request| matches!(request, Request::Host(host) if host.channel.channel_name == name);
-            assert!(self.forget_gone(is_its), "the HOST of '{name}' was with the store and is not answered");
-        }
-        for name in unhosts {
-            let is_its = |request: &Request| *request == Request::Unhost { channel_name: name.clone() };
-            // Where a lease had ended, nobody asked.
-            let ended = self.model.lease_end(&name).is_none_or(|end| end <= self.now);
-            let unasked = ended || outcome == StoreOutcome::Failed;
-            assert!(self.forget_gone(is_its) || unasked, "the UNHOST of '{name}' is not answered");
+        let Carried { hosts, unhosts, mut messages } = finished.unanswered;
+        for (name, askers) in hosts.iter().chain(&unhosts) {
+            assert!(self.forget_gone(askers) || askers.nobody, "what was stored of '{name}' is not answered");
         }
         for client in self.clients.values_mut().filter(|client| client.gone) {
             client.asked.retain(|asked| match &asked.request {
@@ -294,14 +321,20 @@ impl Trial {
         assert!(messages.is_empty(), "{messages:?} were with the store and are not answered");
     }
 
-    /// Forgets the request, of a connection that is gone, of which nothing is heard.
-    fn forget_gone(&mut self, is_its: impl Fn(&Request) -> bool) -> bool {
-        let mut gone = self.clients.values_mut().filter(|client| client.gone);
-        let found = gone.find_map(|client| {
-            let index = client.asked.iter().position(|asked| asked.reply.is_none() && is_its(&asked.request))?;
-            client.asked.drain(..=index).next_back()
-        });
-        found.is_some()
+    /// Whether one of these, of which none is answered, is of a connection that is gone. If it is only one, it is
+    /// forgotten, and all that the connection asked before it.
+    fn forget_gone(&mut self, Askers { requests, nobody, .. }: &Askers) -> bool {
+        let is_gone = |(id, _): &&(u64, String)| self.clients.get(id).is_some_and(|client| client.gone);
+        let mut gone = requests.iter().filter(is_gone);
+        let (Some((id, ticket)), another) = (gone.next(), gone.next()) else { return false };
+        if another.is_none() && !nobody {
+            let asked = self.clients.get_mut(id).map(|client| &mut client.asked).into_iter();
+            asked.for_each(|asked| {
+                let index = asked.iter().position(|asked| asked.ticket == *ticket);
+                asked.drain(..index.map_or(0, |index| index + 1));
+            });
+        }
+        true
     }
 
     /// What must hold when the hub wants nothing more for now.
@@ -332,13 +365,6 @@ impl Trial {
         assert!(self.hub.connections() >= open.len());
         let lease_ended = self.hub.poll_timeout().is_some_and(|end| end <= self.now);
         assert!(!lease_ended || !self.trusted || self.command.is_none(), "a lease has ended and is not looked at");
-    }
-}
-
-impl Finished {
-    /// Whether it was the store's state that was asked for.
-    fn was_read(&self) -> bool {
-        self.hosts.is_empty() && self.unhosts.is_empty() && self.messages.is_empty()
     }
 }
 

@@ -49,6 +49,8 @@ pub(super) struct Judge {
     messages: Vec<Fact>,
     /// The HOSTs that a hub was told of.
     hosts: Vec<(Host, IpAddr, Time)>,
+    /// When the last HOST was received that was acknowledged to the host of each channel that is listed.
+    hosted: BTreeMap<String, Time>,
     /// The UNHOSTs that a hub was told of.
     unhosts: Vec<(String, IpAddr)>,
     /// The last id that anybody was shown of each channel.
@@ -114,7 +116,7 @@ impl Judge {
         let request = self.ledger(link).slot(slot).request.clone();
         let known = request.as_ref().and_then(joined_name).map_or(0, |name| self.known_of(name));
         let slot = self.ledger(link).slot(slot);
-        (slot.floor, slot.failures, slot.known) = (floor, failures, known);
+        (slot.at, slot.floor, slot.failures, slot.known) = (at.time, floor, failures, known);
         match request {
             Some(Request::Host(host)) => self.hosts.push((host, canonical(peer), at.time)),
             Some(Request::Unhost { channel_name }) => self.unhosts.push((channel_name, canonical(peer))),
@@ -144,7 +146,10 @@ impl Judge {
         for write in writes {
             match write {
                 Write::PutChannel(record) => self.check_put(record),
-                Write::RemoveChannel(name) => self.check_remove(now, name),
+                Write::RemoveChannel(name) => {
+                    self.check_remove(now, name);
+                    self.hosted.remove(name);
+                }
                 Write::Append(message) => self.check_append(message),
             }
         }
@@ -198,6 +203,8 @@ impl Judge {
             host.channel.channel_name == name && host.lease == record.lease && end(*at) <= now
         };
         assert!(self.hosts.iter().any(so), "{record:?} is removed before the end of its lease");
+        let last = self.hosted.get(name).copied().unwrap_or_default();
+        assert!(end(last) <= now, "{record:?} is removed, and its host was told OK to a HOST of {last:?}");
         self.tally.ended_leases += 1;
     }
 
@@ -252,8 +259,8 @@ impl Judge {
         let ledger = self.ledgers.entry(link).or_default();
         let slot = ledger.slot(index);
         assert!(!slot.is_decided, "a second answer to {:?}", slot.request);
-        let Slot { request, floor, failures, known, .. } = slot;
-        let (floor, failures, known) = (*floor, *failures, *known);
+        let Slot { request, at, floor, failures, known, .. } = slot;
+        let (at, floor, failures, known) = (*at, *floor, *failures, *known);
         let Some(request) = request.clone() else { panic!("slot {index} of connection {link} has no request") };
         ledger.check_turn(index, &request);
         ledger.slot(index).is_decided = true;
@@ -280,6 +287,8 @@ impl Judge {
                     && is_host(record, peer)
                 {
                     assert_eq!(record.lease, *lease, "{channel:?} is acknowledged");
+                    let hosted = self.hosted.entry(channel_name.clone()).or_default();
+                    *hosted = at.max(*hosted);
                 }
                 let stored = stored.map(|record| &record.channel.address);
                 let held = stored.is_some_and(|stored| stored.same_place(&channel.address));

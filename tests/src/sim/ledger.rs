@@ -85,7 +85,9 @@ pub(super) enum Expected {
 pub(super) struct Slot {
     /// `None` if the endpoint answered by itself.
     pub(super) request: Option<Request>,
-    /// The latest version of the directory that anybody was shown when the hub was told of it.
+    /// When the hub was told of it.
+    pub(super) at: Time,
+    /// The latest version of the directory that anybody was shown by then.
     pub(super) floor: usize,
     /// How often the store had failed by then.
     pub(super) failures: u64,
@@ -98,7 +100,7 @@ pub(super) struct Slot {
 
 impl Slot {
     const fn new(request: Option<Request>, reply: Option<Vec<u8>>) -> Self {
-        Self { request, floor: 0, failures: 0, known: 0, is_decided: false, reply }
+        Self { request, at: Time::from_millis(0), floor: 0, failures: 0, known: 0, is_decided: false, reply }
     }
 }
 

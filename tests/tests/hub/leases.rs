@@ -157,6 +157,20 @@ fn a_host_that_comes_while_the_removal_is_stored_registers_anew() {
 }
 
 #[test]
+fn it_is_counted_from_the_last_host_received_though_one_before_it_sets_it() {
+    let mut trial = trial();
+    let (ada, again) = (trial.connect(ip(ADA), 0), trial.connect(ip(ADA), 0));
+    // The lease waits behind another channel.
+    trial.ask(ada, &host("y", ADA, 2), 0);
+    trial.ask(ada, &leased("x", ADA, 1, 30), 0);
+    trial.pass(20);
+    trial.ask(again, &host("x", ADA, 1), 0);
+    trial.settle();
+    assert_eq!((trial.answers(ada), trial.answers(again)), (vec![hosted("y"), hosted("x")], vec![hosted("x")]));
+    assert_eq!((trial.disk.channel("x").and_then(|record| record.lease), wake(&trial)), (Some(30), Some(30)));
+}
+
+#[test]
 fn moving_a_channel_sets_its_lease_anew() {
     let (mut trial, ada) = with_lease();
     assert_eq!(ask(&mut trial, ada, &leased("x", ADA, 2, 40)), [hosted("x")]);

@@ -79,3 +79,17 @@ fn a_backup_without_a_server_has_what_a_crash_left_in_the_log() {
     assert!(nowhere.refusal(1).contains("there is no database"), "{nowhere:?}");
     assert!(!restored.path().join("no").exists());
 }
+
+#[test]
+fn a_backup_beyond_the_limit_on_the_size_of_files_says_so_and_leaves_nothing() {
+    let (data, restored) = (tempdir().unwrap(), tempdir().unwrap());
+    let server = serve(data.path()).start();
+    host_general(&server);
+    server.stop();
+    let limited = backup(data.path(), &restored.path().join("chanwire.db")).after("ulimit -f 8").run();
+    assert!(
+        limited.refusal(1).ends_with("check its disk, and the limit on the size of files (ulimit -f)"),
+        "{limited:?}"
+    );
+    assert_eq!(fs::read_dir(restored.path()).unwrap().count(), 0);
+}

@@ -91,14 +91,13 @@ export class TimelineChart {
     const colour = (name: string) => () => this.#colours.get(name) ?? "";
     const axis = { stroke: colour("--text-2"), font: "11px system-ui, sans-serif" };
     const quiet = { ...axis, grid: { show: false }, ticks: { show: false }, gap: 4, space: 22 };
-    const stepped = UPlot.paths.stepped?.({ align: 1 });
-    const area = (label: string, name: string): UPlot.Series => ({
+    const paths = UPlot.paths.bars?.({ size: [1, Infinity], align: 1, gap: 0 });
+    const bars = (label: string, name: string, part: number): UPlot.Series => ({
       label,
-      stroke: colour(name),
-      fill: () => `color-mix(in srgb, ${this.#colours.get(name)} 30%, transparent)`,
-      width: 1,
+      fill: () => `color-mix(in srgb, ${this.#colours.get(name)} ${part}%, transparent)`,
+      width: 0,
       points: { show: false },
-      ...(stepped && { paths: stepped }),
+      ...(paths && { paths }),
     });
     return {
       width: Math.max(1, this.#host.clientWidth),
@@ -136,14 +135,13 @@ export class TimelineChart {
       ],
       series: [
         {},
-        area("frames", "--accent"),
-        area("bad", "--bad"),
+        bars("frames", "--accent", 55),
+        bars("bad", "--bad", 90),
         {
           label: "p99",
           scale: "trip",
           stroke: colour("--literal"),
           width: 1,
-          spanGaps: true,
           points: { show: true, size: 3, width: 0, fill: colour("--literal") },
         },
       ],

@@ -30,10 +30,11 @@ export interface SandboxListener {
 /** Clients come from the server's own machine, or from one of these. */
 const ADDRESSES = ["127.0.0.1", "192.168.1.5", "192.0.2.7", "2001:db8::7"];
 
-const SERVER = "127.0.0.1:22236";
+/** Where every sandbox listens: at the port of the protocol's examples. */
+const SANDBOX_SERVER = "127.0.0.1:22236";
 
 interface Client {
-  readonly events: LinkEvents;
+  events: LinkEvents | undefined;
   /** The sandbox's number of the connection, once it is told. */
   connection: number | undefined;
   state: "connecting" | "open" | "closed";
@@ -42,7 +43,7 @@ interface Client {
 }
 
 export function clientTarget(address: string): Target {
-  return { id: address, address: `sandbox, from ${address}` };
+  return { id: address, address: SANDBOX_SERVER, client: address };
 }
 
 export class SandboxSource implements Source {
@@ -173,17 +174,17 @@ export class SandboxSource implements Source {
       const client = this.#clients.get(connection) ?? this.#accepted(connection, event.local);
       if (client === undefined || client.state === "closed") return;
       client.state = "open";
-      client.events.opened(event.local, event.remote, at);
+      client.events?.opened(event.local, event.remote, at);
       return;
     }
     const client = this.#clients.get(connection);
     if (client === undefined || client.state === "closed") return;
     switch (event.type) {
       case "bytes":
-        client.events.bytes(event.direction, event.bytes, at);
+        client.events?.bytes(event.direction, event.bytes, at);
         break;
       case "ended":
-        client.events.ended(event.direction, at);
+        client.events?.ended(event.direction, at);
         break;
       case "closed":
         this.#finish(client, event.reason, event.bad, at);
@@ -195,18 +196,9 @@ export class SandboxSource implements Source {
   #accepted(connection: number, local: string): Client | undefined {
     if (this.#accept === undefined) return undefined;
     const address = local.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
-    let events: LinkEvents | undefined;
-    const client: Client = {
-      // The link is handed over before there are events to be told of.
-      get events() {
-        if (events === undefined) throw new Error("A connection was not accepted");
-        return events;
-      },
-      connection,
-      state: "connecting",
-      ended: false,
-    };
-    events = this.#accept(clientTarget(address), this.#link(client));
+    // The link is handed over before there is anybody to be told of what happens.
+    const client: Client = { events: undefined, connection, state: "connecting", ended: false };
+    client.events = this.#accept(clientTarget(address), this.#link(client));
     this.#clients.set(connection, client);
     return client;
   }
@@ -218,7 +210,7 @@ export class SandboxSource implements Source {
       this.#clients.delete(client.connection);
       this.#locals.delete(client.connection);
     }
-    client.events.closed(reason, bad, time);
+    client.events?.closed(reason, bad, time);
   }
 
   #link(client: Client): Link {
@@ -245,5 +237,3 @@ export class SandboxSource implements Source {
     };
   }
 }
-
-export { SERVER as SANDBOX_SERVER };

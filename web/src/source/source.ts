@@ -53,6 +53,8 @@ export interface Target {
   readonly id: string;
   readonly address: string;
   readonly channel?: string;
+  /** Who connects, where the source plays several clients. */
+  readonly client?: string;
 }
 
 export interface Source {

@@ -117,7 +117,7 @@ export class TapSource implements Source {
   #take(message: ArrayBuffer): void {
     const view = new DataView(message);
     let undecoded = 0;
-    for (let at = 0; at + HEAD <= message.byteLength; ) {
+    for (let at = 0; at + HEAD <= message.byteLength;) {
       const length = view.getUint32(at + 13, true);
       const bytes = new Uint8Array(message, at + HEAD, length);
       const time = view.getFloat64(at + 5, true) - this.#epoch;

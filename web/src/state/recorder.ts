@@ -1,7 +1,7 @@
 /** Joins a source to the decoder: numbers connections, hands their bytes over, gives credit back. */
 
 import type { DecoderClient } from "../decode/client";
-import type { Direction, Status } from "../decode/messages";
+import type { Status } from "../decode/messages";
 import type { Link, LinkEvents, Source, Step, Target } from "../source/source";
 import { visibleText } from "../text/visible";
 
@@ -49,7 +49,7 @@ export class Recorder {
 
   /** Begin a connection; returns its number. */
   connect(source: Source, target: Target): number {
-    const { number, entry, events } = this.#open(target);
+    const { number, entry, events } = this.#open(target, "page");
     entry.link = source.connect(target, events);
     this.#tell();
     return number;
@@ -57,7 +57,7 @@ export class Recorder {
 
   /** Take a connection that the source began. */
   accept(target: Target, link: Link): { number: number; events: LinkEvents } {
-    const { number, entry, events } = this.#open(target);
+    const { number, entry, events } = this.#open(target, "client");
     entry.link = link;
     this.#tell();
     return { number, events };
@@ -90,7 +90,7 @@ export class Recorder {
     for (const [connection, bytes] of taken) this.#entries.get(connection)?.link?.taken(bytes);
   }
 
-  #open(target: Target): { number: number; entry: Entry; events: LinkEvents } {
+  #open(target: Target, who: string): { number: number; entry: Entry; events: LinkEvents } {
     const number = this.#next;
     this.#next += 1;
     this.#decoder.send({ type: "open", connection: number, label: target.address });
@@ -106,10 +106,10 @@ export class Recorder {
     };
     const entry: Entry = { info, link: undefined };
     this.#entries.set(number, entry);
-    return { number, entry, events: this.#listen(number, entry) };
+    return { number, entry, events: this.#listen(number, entry, who) };
   }
 
-  #listen(number: number, entry: Entry): LinkEvents {
+  #listen(number: number, entry: Entry, who: string): LinkEvents {
     const change = (part: Partial<ConnectionInfo>) => {
       entry.info = { ...entry.info, ...part };
       this.#tell();
@@ -128,7 +128,8 @@ export class Recorder {
       },
       ended: (direction, time = this.#now()) => {
         this.#decoder.send({ type: "end", connection: number, direction, time });
-        note(time, "half-closed", this.#halfClose(direction), false);
+        const half = direction === "out" ? who : "server";
+        note(time, "half-closed", `the ${half} shut down its sending half`, false);
         change(direction === "out" ? { ended: true } : { peerEnded: true });
       },
       gap: (direction, { bytes, frames, paired, text }, time = this.#now()) => {
@@ -142,12 +143,6 @@ export class Recorder {
         this.#events.said(`Connection ${number} is closed: ${reason}`);
       },
     };
-  }
-
-  #halfClose(direction: Direction): string {
-    return direction === "out"
-      ? "the page shut down its sending half"
-      : "the server shut down its sending half";
   }
 
   #tell(): void {

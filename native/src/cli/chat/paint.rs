@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use chanwire_core::wire::{StoredMessage, Timestamp};
-use chanwire_inspect::visible;
+use chanwire_inspect::{readable, visible};
 use jiff::{Zoned, civil::Date, tz::TimeZone};
 
 use super::session::Shown;
@@ -43,8 +43,8 @@ impl Painter {
                 let title = self.aside(DIM, &format!("channels at {of}:"));
                 title + &channel_lines(channels).map(|line| format!("  {line}\n")).collect::<String>()
             }
-            Shown::Note(text) => self.aside(DIM, &visible(text)),
-            Shown::Trouble(text) => self.aside(YELLOW, &visible(text)),
+            Shown::Note(text) => self.aside(DIM, &readable(text)),
+            Shown::Trouble(text) => self.aside(YELLOW, &readable(text)),
         }
     }
 
@@ -56,7 +56,7 @@ impl Painter {
         {
             lines = self.aside(DIM, &day.to_string());
         }
-        let (name, text) = (visible(&message.username), visible(&message.message_content));
+        let (name, text) = (visible(&message.username), readable(&message.message_content));
         lines + &format!("{} {}: {text}\n", self.in_colour(DIM, &time), self.in_colour(&colour_of(&name), &name))
     }
 

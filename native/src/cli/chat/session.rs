@@ -92,6 +92,8 @@ pub(super) struct Session {
     links: u64,
     backoff: Backoff,
     room: Option<Room>,
+    /// The channel that was left for another one, until that is joined.
+    left: Option<Room>,
     phase: Phase,
     /// A connection to the tracker for `/list` alone.
     listing: Option<Link>,
@@ -193,6 +195,7 @@ impl Session {
             links: 0,
             backoff: Backoff::new(seed),
             room: None,
+            left: None,
             phase: Phase::Out,
             listing: None,
             asking: None,
@@ -425,20 +428,21 @@ impl Session {
         }
     }
 
-    /// Leaves the channel, and tells what of it stays open.
-    fn leave(&mut self) {
+    /// Leaves the channel, and tells what of it stays open. What is known of it is given back if it was joined.
+    fn leave(&mut self) -> Option<Room> {
         self.hang_up();
         self.phase = Phase::Out;
         if self.asking.take().is_some() {
             self.outputs.push_back(Output::Asking(false));
         }
-        let Some(room) = self.room.take() else { return };
+        let room = self.room.take()?;
         let (unsent, maybe) = room.outbox.unsettled();
         self.unsettled |= !unsent.is_empty() || !maybe.is_empty();
         let lines = unsent.into_iter().map(|text| format!("not sent: {text}"));
         for line in lines.chain(maybe.into_iter().map(|text| format!("maybe sent: {text}"))) {
             self.outputs.push_back(Output::Show(Shown::Trouble(line)));
         }
+        room.host.is_some().then(|| Room { outbox: Outbox::default(), told: None, ..room })
     }
 
     fn quit(&mut self) {

@@ -160,7 +160,7 @@ fn retention_goes_on_when_it_can_after_it_could_not() {
 #[test]
 fn without_commits_the_trimmer_keeps_the_log_short() {
     let directory = tempfile::tempdir().unwrap();
-    let count = 3_000;
+    let count = 4_000;
     let mut store = SqliteStore::open(directory.path()).unwrap();
     for first in (1..=count).step_by(100) {
         store.commit(&(first..first + 100).map(|id| message("a", id, 16_000)).collect::<Vec<_>>()).unwrap();

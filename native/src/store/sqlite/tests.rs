@@ -362,13 +362,40 @@ fn a_directory_in_the_place_of_the_database_is_refused() {
 
 #[test]
 fn a_start_that_was_cut_short_is_made_good_by_the_next() {
-    for leftover in ["chanwire.db", "chanwire.db.new"] {
-        let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join(leftover), if leftover == "chanwire.db" { "" } else { "half" }).unwrap();
-        SqliteStore::open(directory.path()).unwrap().commit(&[append("a", 1)]).unwrap();
-        assert_eq!(SqliteStore::open(directory.path()).unwrap().load().unwrap().logs, [end("a", 1)]);
-        assert_eq!(bytes(directory.path()).len(), 1);
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("chanwire.db.new"), "half").unwrap();
+    SqliteStore::open(directory.path()).unwrap().commit(&[append("a", 1)]).unwrap();
+    assert_eq!(SqliteStore::open(directory.path()).unwrap().load().unwrap().logs, [end("a", 1)]);
+    assert_eq!(bytes(directory.path()).len(), 1);
+}
+
+#[test]
+fn a_commit_of_any_size_is_stored_row_by_row() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    let mut expected = Map::from([("a", Vec::new()), ("b", Vec::new()), ("c", Vec::new())]);
+    for size in (1..20).chain([63, 64, 65, 72, 137, 200]) {
+        let mut writes = Vec::new();
+        for number in 0..size {
+            // Most go to one channel, and some of the others among them.
+            let name = ["a", "b", "a", "a", "c"][(number + size) % 5];
+            let messages = expected.get_mut(name).unwrap();
+            let next = messages.len() as u64 + 1;
+            messages.push(message(name, next, &format!("{name} {next}")));
+            writes.push(Write::Append(message(name, next, &format!("{name} {next}"))));
+        }
+        store.commit(&writes).unwrap();
     }
+    let mut stored = messages(&store);
+    stored.sort_by(|one, other| one.channel_name.cmp(&other.channel_name));
+    assert_eq!(stored, expected.into_values().flatten().collect::<Vec<_>>());
+}
+
+#[test]
+fn an_empty_database_was_not_always_so_and_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("chanwire.db"), "").unwrap();
+    refused(directory.path(), "chanwire.db is damaged: it is empty; restore the data directory from a backup");
 }
 
 #[test]

@@ -40,6 +40,7 @@ impl Session {
             ("join", name) => self.go_to(name),
             ("leave", "") => {
                 self.leave();
+                self.left = None;
                 self.note("on no channel; /join NAME goes to one, /quit leaves the chat");
             }
             ("history", number) => self.history(number),
@@ -116,7 +117,8 @@ impl Session {
         if self.room.as_ref().is_some_and(|room| room.name == name) {
             return self.trouble(format!("this is {name} already"));
         }
-        self.leave();
+        let left = self.leave();
+        self.left = left.or(self.left.take());
         self.backoff.reset();
         self.enter(name.into());
     }

@@ -120,11 +120,13 @@ impl Session {
         let welcome = if again {
             "connected again".into()
         } else {
-            format!("on {} at {} as {}; /help tells what can be typed", room.name, line.to, self.user)
+            let help = if self.interactive { "; /help tells what can be typed" } else { "" };
+            format!("on {} at {} as {}{help}", room.name, line.to, self.user)
         };
         let done = last_id < first_id;
         self.phase = Phase::Live(line, Reading { since: now, end: last_id, done, decided: false, complete, anchor });
         self.joined_once = true;
+        self.left = None;
         self.note(welcome);
         if missed > 0 {
             let missed = count(usize::try_from(missed).unwrap_or(usize::MAX), "message");
@@ -147,7 +149,11 @@ impl Session {
             return;
         }
         self.leave();
-        if self.joined_once {
+        if let Some(left) = self.left.take() {
+            self.trouble(format!("{why} (back to {})", left.name));
+            self.room = Some(left);
+            self.look();
+        } else if self.joined_once {
             self.trouble(why);
             self.note("on no channel; /join NAME goes to one");
         } else {

@@ -375,13 +375,47 @@ fn another_channel_is_another_room_and_what_was_open_is_told() {
     assert_eq!(trial.wants(), ["say 1 a", "close 1", "! maybe sent: a", &format!("connect 2 {TRACKER}")]);
     trial.delivered(1);
     trial.session.handle_connected(Link(2));
-    trial.listed(2, TRACKER);
-    let none = format!("! there is no channel 'other' at {TRACKER}; it lists general");
-    assert_eq!(trial.wants(), ["list 2", "close 2", &none, "* on no channel; /join NAME goes to one"]);
+    let other = Channel { channel_name: "other".into(), address: TRACKER.parse().unwrap() };
+    trial.answer(2, Response::Channels(vec![other]));
+    assert_eq!(trial.wants(), ["list 2", "join 2 last 20"]);
+    trial.joined(2, 1, 0);
+    assert_eq!(trial.wants(), [format!("* on other at {TRACKER} as ann; /help tells what can be typed")]);
+    trial.line("/leave");
     trial.line("b");
     trial.line("/join general");
+    let left = "* on no channel; /join NAME goes to one, /quit leaves the chat";
     let nowhere = "! not sent: b (on no channel; /join NAME goes to one)";
-    assert_eq!(trial.wants(), [nowhere, &format!("connect 3 {TRACKER}")]);
+    assert_eq!(trial.wants(), ["close 2", left, nowhere, &format!("connect 3 {TRACKER}")]);
+}
+
+#[test]
+fn who_goes_to_a_channel_that_is_not_there_comes_back_and_has_missed_nothing() {
+    let mut trial = Trial::live(true, &[message(7, "bob", "hello")]);
+    trial.line("/join other");
+    trial.line("/join another");
+    assert_eq!(trial.wants(), ["close 1", &format!("connect 2 {TRACKER}"), "close 2", &format!("connect 3 {TRACKER}")]);
+    trial.line("a");
+    trial.wants();
+    trial.session.handle_connected(Link(3));
+    trial.listed(3, TRACKER);
+    let none = format!("! there is no channel 'another' at {TRACKER}; it lists general (back to general)");
+    let back = format!("connect 4 {TRACKER}");
+    assert_eq!(trial.wants(), ["list 3", "close 3", "! not sent: a", &none, &back]);
+    trial.session.handle_connected(Link(4));
+    trial.listed(4, TRACKER);
+    assert_eq!(trial.wants(), ["list 4", "join 4 after 6"]);
+    trial.joined(4, 7, 8);
+    trial.push(4, &message(7, "bob", "hello"));
+    trial.push(4, &message(8, "bob", "you are back"));
+    assert_eq!(trial.wants(), ["* connected again", "8 bob: you are back"]);
+    // After /leave there is nothing to come back to.
+    trial.line("/leave");
+    trial.line("/join other");
+    trial.wants();
+    trial.session.handle_connected(Link(5));
+    trial.listed(5, TRACKER);
+    let none = format!("! there is no channel 'other' at {TRACKER}; it lists general");
+    assert_eq!(trial.wants(), ["list 5", "close 5", &none, "* on no channel; /join NAME goes to one"]);
 }
 
 #[test]

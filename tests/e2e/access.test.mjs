@@ -1,0 +1,115 @@
+// Who may use the bridge: the real server, asked by hand, as no browser would and as a hostile page might.
+
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { connect } from "node:net";
+import { after, before, test } from "node:test";
+import { startServer } from "./kit.mjs";
+
+let server;
+/** Where the page is served: 127.0.0.1 and a port. */
+let authority;
+
+before(async () => {
+  server = await startServer();
+  authority = new URL(server.origin).host;
+});
+
+after(() => server?.stop());
+
+/** A WebSocket by hand; `answer` is what its request was answered, up to the empty line. */
+async function open({ host = authority, origin = `http://${authority}` }) {
+  const [name, port] = authority.split(":");
+  const socket = connect(Number(port), name);
+  const lines = [
+    "GET /bridge HTTP/1.1",
+    ...(host === undefined ? [] : [`Host: ${host}`]),
+    ...(origin === null ? [] : [`Origin: ${origin}`]),
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    `Sec-WebSocket-Key: ${randomBytes(16).toString("base64")}`,
+  ];
+  socket.write(`${lines.join("\r\n")}\r\n\r\n`);
+  const incoming = socket[Symbol.asyncIterator]();
+  let held = Buffer.alloc(0);
+  const until = async (enough) => {
+    while (!enough(held)) {
+      const { value, done } = await incoming.next();
+      assert.ok(!done, `the connection ended after ${JSON.stringify(held.toString("latin1"))}`);
+      held = Buffer.concat([held, value]);
+    }
+  };
+  await until((bytes) => bytes.includes("\r\n\r\n"));
+  const end = held.indexOf("\r\n\r\n") + 4;
+  const answer = held.subarray(0, end).toString("latin1");
+  held = held.subarray(end);
+  return {
+    status: Number(/^HTTP\/1\.1 (\d+)/.exec(answer)[1]),
+    say(text) {
+      // With a mask of zeros the bytes are as they are.
+      socket.write(Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)]));
+    },
+    /** The next frame: its kind, and of a close frame its code. */
+    async frame() {
+      await until((bytes) => bytes.length >= 2);
+      const long = held[1] === 126;
+      await until((bytes) => bytes.length >= (long ? 4 : 2));
+      const length = long ? held.readUInt16BE(2) : held[1];
+      const start = long ? 4 : 2;
+      await until((bytes) => bytes.length >= start + length);
+      const body = held.subarray(start, start + length);
+      const kind = held[0] & 15;
+      held = held.subarray(start + length);
+      return kind === 8 ? { close: body.readUInt16BE(0) } : { text: body.toString() };
+    },
+    done: () => socket.destroy(),
+  };
+}
+
+const token = (text) => JSON.stringify({ type: "token", token: text });
+
+test("only the page's own origin and names open the bridge", async () => {
+  const [, port] = authority.split(":");
+  const other = Number(port) ^ 1;
+  const matrix = [
+    [{}, 101],
+    [{ origin: `https://${authority}` }, 101],
+    [{ host: `localhost:${port}`, origin: `http://localhost:${port}` }, 101],
+    [{ origin: null }, 403],
+    [{ origin: "null" }, 403],
+    [{ origin: `http://127.0.0.1:${other}` }, 403],
+    [{ origin: `http://localhost:${port}` }, 403],
+    [{ origin: `http://evil.example:${port}` }, 403],
+    // A name that was made to mean this machine.
+    [{ host: `evil.example:${port}`, origin: `http://evil.example:${port}` }, 421],
+    [{ host: `127.0.0.1:${other}`, origin: `http://127.0.0.1:${other}` }, 421],
+  ];
+  for (const [asked, status] of matrix) {
+    const socket = await open(asked);
+    assert.equal(socket.status, status, JSON.stringify(asked));
+    socket.done();
+  }
+});
+
+test("the right token comes first, and in time", async () => {
+  const right = await open({});
+  right.say(token(server.token));
+  assert.equal(JSON.parse((await right.frame()).text).type, "welcome");
+  right.done();
+
+  const wrong = server.token.replace(/./, (digit) => (digit === "0" ? "1" : "0"));
+  for (const first of [token(wrong), token(""), JSON.stringify({ type: "connect", target: "0" }), server.token]) {
+    const socket = await open({});
+    socket.say(first);
+    assert.deepEqual(await socket.frame(), { close: 4401 }, first);
+    socket.done();
+  }
+
+  const late = await open({});
+  const began = performance.now();
+  assert.deepEqual(await late.frame(), { close: 4401 });
+  assert.ok(performance.now() - began > 1500, "it was not waited for");
+  late.say(token(server.token));
+  late.done();
+});

@@ -1,0 +1,145 @@
+// What is composed, how it is sent, and what the page shows of it: over the bridge, to the real server.
+
+import assert from "node:assert/strict";
+import { after, afterEach, before, beforeEach, test } from "node:test";
+import { openTab, startBrowser, startServer } from "./kit.mjs";
+
+let server;
+let browser;
+let tab;
+
+before(async () => {
+  browser = await startBrowser();
+  server = await startServer();
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+beforeEach(async () => {
+  tab = await openTab(browser);
+  await tab.open(server.page);
+});
+
+afterEach(() => tab?.finish());
+
+/** The bytes at which a border is drawn before a read or write of the frame that is shown. */
+function starts() {
+  return tab.page.locator(".hex .b.read-start").evaluateAll((cells) => cells.map((cell) => Number(cell.dataset.at)));
+}
+
+async function faults(fields) {
+  const summary = tab.page.locator(".faults summary");
+  if (!(await tab.page.locator(".faults").evaluate((details) => details.open))) await summary.click();
+  for (const [label, text] of Object.entries(fields)) await tab.page.getByLabel(label).fill(text);
+}
+
+test("a plan leaves as separate writes, each when it was due", async () => {
+  await tab.connect();
+  await tab.form("LIST");
+  await faults({ "Cut at": "2+300, 4" });
+  const preview = tab.page.getByTestId("preview");
+  await preview.locator(".piece").nth(2).waitFor();
+  assert.deepEqual(await preview.locator(".piece, .between").allInnerTexts(), ["LI", "300 ms", "ST", "\\r\\n"]);
+  await tab.page.getByRole("heading", { name: "Will be sent: 6 B in 3 writes" }).waitFor();
+  await tab.page.getByRole("button", { name: /^Send/ }).click();
+
+  // The first write is shown when it has left, and the rest has not.
+  await tab.page.locator(".status .arriving", { hasText: "unfinished, 2 B" }).waitFor();
+  await tab.row({ dir: "in", head: "OK" }).waitFor();
+  await tab.choose(tab.row({ dir: "out", head: "LIST" }));
+  await tab.page.locator('.hex .b.read-start[data-at="4"]').waitFor();
+  assert.deepEqual(await starts(), [0, 2, 4]);
+});
+
+test("a request cut short and ended is answered by the server as it stands", async () => {
+  await tab.connect();
+  await tab.form("MESSAGE", { username: "user1", message_content: "Hello" });
+  await faults({ "Bytes before the end": "20" });
+  await tab.page.locator(".verdicts .bad", { hasText: "Incomplete request" }).waitFor();
+  await tab.page.getByRole("button", { name: /^Send/ }).click();
+  const answer = tab.row({ dir: "in", head: "! REQUEST_ERROR", summary: "Incomplete request" });
+  await answer.waitFor();
+  await tab.row({ head: "half-closed", summary: "the page shut down its sending half" }).waitFor();
+  await tab.row({ head: "closed", summary: "the server closed the connection" }).waitFor();
+});
+
+test("a reset is sent, and told from an orderly end", async () => {
+  await tab.connect();
+  await tab.raw("LIST");
+  await tab.page.locator(".faults summary").click();
+  await tab.page.getByLabel("Then").selectOption("reset");
+  await tab.page.getByTestId("preview").locator(".between", { hasText: "reset" }).waitFor();
+  await tab.page.getByRole("button", { name: /^Send/ }).click();
+  const closed = tab.row({ head: "closed", summary: "reset by the page" });
+  await closed.waitFor();
+  assert.equal(await tab.page.locator(".bad", { has: closed }).count(), 0);
+});
+
+test("what is wrong with a plan is said where it was typed, and nothing is sent", async () => {
+  await tab.connect();
+  await tab.form("LIST");
+  await faults({ "Cut at": "2, 90" });
+  await tab.page.getByText("Nothing can be cut at 90: 6 bytes are sent").waitFor();
+  assert.equal(await tab.page.getByLabel("Cut at").getAttribute("aria-invalid"), "true");
+  assert.equal(await tab.page.getByRole("button", { name: /^Send/ }).isDisabled(), true);
+  await tab.page.getByRole("button", { name: "None", exact: true }).click();
+  await tab.send(6);
+  await tab.row({ dir: "in", head: "OK" }).waitFor();
+});
+
+test("a frame is edited in its form and sent again; what is no request is edited raw", async () => {
+  await tab.connect();
+  const port = (await tab.page.getByLabel("Target").innerText()).split(":").pop().trim();
+  const host = (name) =>
+    `HOST\r\n{"channel_name": "${name}", "peer_server_ip": "192.0.2.1", "peer_server_port": ${port}}`;
+  await tab.sendRaw(host("first").replaceAll("\r\n", "\\r\\n"));
+  const sent = tab.row({ dir: "out", head: "HOST" }).first();
+  await sent.waitFor();
+  await tab.choose(sent);
+  await tab.page.getByRole("treeitem", { name: /channel_name/ }).waitFor();
+  await tab.page.keyboard.press("e");
+  const name = tab.page.getByRole("textbox", { name: "channel_name", exact: true });
+  await name.waitFor();
+  assert.equal(await name.inputValue(), "first");
+  await name.fill("second");
+  await tab.page.keyboard.press("Control+Enter");
+  await tab.row({ dir: "in", head: "OK", summary: "second" }).waitFor();
+
+  // The same key sends nothing by itself; r does, whatever the bytes are.
+  await tab.sendRaw("PING\\r\\n");
+  const ping = tab.row({ dir: "out", head: "! PING" });
+  await ping.waitFor();
+  await tab.choose(ping);
+  await tab.page.locator('.hex .b[data-at="5"]').waitFor();
+  await tab.page.keyboard.press("r");
+  await tab.row({ dir: "in", summary: "Unknown command 'PING'" }).nth(1).waitFor();
+  await tab.page.keyboard.press("e");
+  await tab.page.getByLabel("Raw bytes").waitFor();
+  assert.equal(await tab.page.getByLabel("Raw bytes").inputValue(), "PING\\r\\n");
+});
+
+test("what was sent comes back with its plan after a reload, and bytes can be written as hexadecimal", async () => {
+  await tab.connect();
+  await tab.raw("LIST\\r\\n");
+  await tab.page.getByLabel("Written as").selectOption("hex");
+  assert.equal(await tab.page.getByLabel("Raw bytes").inputValue(), "4c 49 53 54 0d 0a");
+  await faults({ "Bytes at a time": "3" });
+  await tab.page.getByRole("heading", { name: "Will be sent: 6 B in 2 writes" }).waitFor();
+  await tab.page.getByRole("button", { name: /^Send/ }).click();
+  await tab.row({ dir: "in", head: "OK" }).waitFor();
+
+  await tab.page.reload();
+  await tab.ready();
+  await tab.page.getByRole("button", { name: "Load" }).click();
+  await tab.page.getByRole("menuitem", { name: /LIST.*1 fault/ }).click();
+  await tab.page.getByRole("heading", { name: "Will be sent: 6 B in 2 writes" }).waitFor();
+  assert.equal(await tab.page.getByLabel("Command").inputValue(), "LIST");
+  await tab.page.getByRole("button", { name: "Load" }).click();
+  await tab.page.getByRole("menuitem", { name: "Forget what was sent" }).click();
+  await tab.page.getByRole("button", { name: "Load" }).click();
+  await tab.page.getByRole("menuitem", { name: "HOST", exact: true }).waitFor();
+  assert.equal(await tab.page.getByText("Sent before").count(), 0);
+});

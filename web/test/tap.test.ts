@@ -1,0 +1,141 @@
+import { expect, test } from "vitest";
+import { TapSource } from "../src/source/tap";
+import type { SocketLike } from "../src/source/bridge";
+import type { Link, LinkEvents } from "../src/source/source";
+
+class Socket implements SocketLike {
+  binaryType: BinaryType = "blob";
+  readonly said: Record<string, unknown>[] = [];
+  #listeners = new Map<string, ((event: never) => void)[]>();
+
+  send(data: string | Uint8Array<ArrayBuffer>): void {
+    this.said.push(JSON.parse(data as string) as Record<string, unknown>);
+  }
+
+  close(code?: number): void {
+    this.fire("close", { code, reason: "" });
+  }
+
+  addEventListener(type: string, listener: (event: never) => void): void {
+    this.#listeners.set(type, [...(this.#listeners.get(type) ?? []), listener]);
+  }
+
+  fire(type: string, event: unknown): void {
+    for (const listener of this.#listeners.get(type) ?? []) (listener as (event: unknown) => void)(event);
+  }
+}
+
+function record(kind: number, connection: number, time: number, body: string): Uint8Array {
+  const bytes = new TextEncoder().encode(body);
+  const record = new Uint8Array(17 + bytes.length);
+  const view = new DataView(record.buffer);
+  view.setUint8(0, kind);
+  view.setUint32(1, connection, true);
+  view.setFloat64(5, time, true);
+  view.setUint32(13, bytes.length, true);
+  record.set(bytes, 17);
+  return record;
+}
+
+function message(...records: Uint8Array[]): { data: ArrayBuffer } {
+  const whole = new Uint8Array(records.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const one of records) {
+    whole.set(one, at);
+    at += one.length;
+  }
+  return { data: whole.buffer };
+}
+
+async function watch() {
+  const socket = new Socket();
+  const told: string[] = [];
+  const links: Link[] = [];
+  const source = new TapSource(
+    "0".repeat(32),
+    () => socket,
+    () => told.push("refused"),
+    1000,
+  );
+  source.accept(({ id, address }, link): LinkEvents => {
+    links.push(link);
+    told.push(`accept ${id} ${address}`);
+    return {
+      opened: (local, remote, time) => told.push(`opened ${local} ${remote} ${time}`),
+      bytes: (direction, bytes, time) => told.push(`${direction} ${new TextDecoder().decode(bytes)} ${time}`),
+      ended: (direction, time) => told.push(`ended ${direction} ${time}`),
+      gap: (direction, gap, time) => told.push(`gap ${direction} ${JSON.stringify(gap)} ${time}`),
+      closed: (reason, bad, time) => told.push(`closed ${reason} ${bad} ${time}`),
+    };
+  });
+  const ready = source.targets();
+  socket.fire("open", undefined);
+  const tap = { listen: "127.0.0.1:1", to: "127.0.0.1:2" };
+  socket.fire("message", {
+    data: JSON.stringify({ type: "welcome", version: "0", targets: [], tap }),
+  });
+  expect(await ready).toEqual([]);
+  expect(socket.said).toEqual([{ type: "token", token: "0".repeat(32) }, { type: "watch" }]);
+  socket.said.length = 0;
+  return { socket, source, told, links };
+}
+
+const OPEN = record(1, 7, 1001, '{"client": "a", "server": "b"}');
+
+test("records are told in order, with times of the page's own clock", async () => {
+  const { socket, told } = await watch();
+  const gap = '{"bytes": 5, "frames": 1, "paired": 1, "text": "lost"}';
+  socket.fire(
+    "message",
+    message(OPEN, record(2, 7, 1002, "LIST"), record(3, 7, 1003, "OK"), record(7, 7, 1004, gap)),
+  );
+  const close = '{"reason": "reset by the client", "bad": true}';
+  socket.fire(
+    "message",
+    message(record(5, 7, 1005, ""), record(6, 7, 1006, close), record(2, 9, 1, "nobody's")),
+  );
+  expect(told).toEqual([
+    "accept 7 a to b",
+    "opened a b 1",
+    "out LIST 2",
+    "in OK 3",
+    'gap out {"bytes":5,"frames":1,"paired":1,"text":"lost"} 4',
+    "ended in 5",
+    "closed reset by the client true 6",
+  ]);
+});
+
+test("credit is given for what was decoded and for all that came before it", async () => {
+  const { socket, links } = await watch();
+  const answered = message(OPEN, record(3, 7, 1, "0123456789"));
+  const asked = message(record(2, 7, 2, "LIST"));
+  socket.fire("message", answered);
+  socket.fire("message", asked);
+  expect(socket.said).toEqual([]);
+  links[0].taken(4);
+  expect(socket.said).toEqual([]);
+  links[0].taken(6);
+  const bytes = answered.data.byteLength + asked.data.byteLength;
+  expect(socket.said).toEqual([{ type: "credit", bytes }]);
+});
+
+test("when the tap is gone its connections are closed, and badly", async () => {
+  const { socket, told } = await watch();
+  socket.fire("message", message(OPEN));
+  socket.fire("close", { code: 1006, reason: "" });
+  expect(told.at(-1)).toBe("closed the tap is gone (is it still running?) true undefined");
+});
+
+test("a server that is no tap is refused", async () => {
+  const socket = new Socket();
+  const source = new TapSource(
+    "0".repeat(32),
+    () => socket,
+    () => undefined,
+    0,
+  );
+  const ready = source.targets();
+  socket.fire("open", undefined);
+  socket.fire("message", { data: JSON.stringify({ type: "welcome", version: "0", targets: [] }) });
+  await expect(ready).rejects.toThrow("no tap");
+});
