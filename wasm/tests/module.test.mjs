@@ -103,9 +103,7 @@ test("a session is decoded, paired and timed", () => {
 });
 
 test("rows do not depend on how the stream was cut", () => {
-  const stream = bytes(
-    ` \nHOST\r\n{"channel_name": "é\\u202e"}PING\r\n{}LIST\n[]\r\n{"a": [true, null]}HO?T rest`,
-  );
+  const stream = bytes(` \nHOST\r\n{"channel_name": "é\\u202e"}PING\r\n{}LIST\n[]\r\n{"a": [true, null]}HO?T rest`);
   const whole = rows("out", [stream]);
   assert.deepEqual(
     whole.map((row) => (row.kind === "skipped" ? row.head : row.kind)),
@@ -141,9 +139,7 @@ test("a fault names its byte and whether the connection closes", () => {
 });
 
 test("what a peer says is made visible", () => {
-  const [row] = rows("in", [
-    bytes('SERVER_ERROR\r\n{"error": "\\u001b[2J\u202e", "details": "a\\r\\nb"}'),
-  ]);
+  const [row] = rows("in", [bytes('SERVER_ERROR\r\n{"error": "\\u001b[2J\u202e", "details": "a\\r\\nb"}')]);
   assert.equal(row.summary, "\\u{1b}[2J\\u{202e}: a\\r\\nb");
   assert.equal(row.error, "\\u{1b}[2J\\u{202e}");
 });
@@ -191,10 +187,7 @@ test("what is wrong in a form is told field by field", () => {
   assertPlain(problems);
   assert.deepEqual(Object.keys(compose("PING", {}).problems[0]), ["message"]);
   assert.throws(() => compose("HOST", { channel_name: 5 }), Error);
-  assert.throws(
-    () => new Viewer(0).bytes(1, "sideways", 0, bytes("")),
-    /'out' or 'in', found 'sideways'/,
-  );
+  assert.throws(() => new Viewer(0).bytes(1, "sideways", 0, bytes("")), /'out' or 'in', found 'sideways'/);
 });
 
 test("what is cleared is given back", () => {
