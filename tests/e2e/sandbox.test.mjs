@@ -57,10 +57,13 @@ async function play(tab, name) {
 test("with the server gone, one client joins and hears the other, and the store fails and comes back", async () => {
   const gone = await startServer();
   const tab = await openTab(browser);
-  // It is fetched after everything else, whether or not somebody asks for it.
-  const fetched = tab.context.waitForEvent("response", (response) => /sandbox.*\.wasm$/.test(response.url()));
+  // They are fetched after everything else, whether or not somebody asks for them.
+  const fetched = ["sandbox", "wasm"].map((module) => {
+    const file = new RegExp(`chanwire_${module}_bg[^/]*\\.wasm$`);
+    return tab.context.waitForEvent("response", (response) => file.test(response.url()));
+  });
   await tab.open(gone.page);
-  await (await fetched).finished();
+  for (const response of await Promise.all(fetched)) await response.finished();
   await gone.stop();
   await tab.page.getByRole("button", { name: "Sandbox", exact: true }).click();
   await connectFrom(tab, "127.0.0.1");

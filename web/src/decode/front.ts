@@ -37,10 +37,14 @@ export class Front {
       return;
     }
     this.#waiting.push(message);
-    if (!this.#loading && wakes(message)) {
-      this.#loading = true;
-      void this.#wake();
-    }
+    if (wakes(message)) this.wake();
+  }
+
+  /** Load the engine, whether or not there is something to record. */
+  wake(): void {
+    if (this.#loading) return;
+    this.#loading = true;
+    void this.#wake();
   }
 
   async #wake(): Promise<void> {

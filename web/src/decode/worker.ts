@@ -5,6 +5,9 @@ import composeAddress from "../wasm/chanwire_compose_bg.wasm?url";
 import { Front } from "./front";
 import type { FromWorker, ToWorker } from "./messages";
 
+/** When the engine is loaded in any case, so that the page is whole also when the server is gone. */
+const WHOLE_AFTER_MS = 3000;
+
 const post = (message: FromWorker, transfer: Transferable[] = []) => self.postMessage(message, { transfer });
 
 // Messages that arrive while the module loads wait here.
@@ -28,6 +31,7 @@ try {
     return load();
   });
   waiting.splice(0).forEach((message) => front?.handle(message));
+  setTimeout(() => front?.wake(), WHOLE_AFTER_MS);
 } catch (error) {
   post({ type: "failed", message: String(error) });
 }
