@@ -148,6 +148,16 @@ impl Viewer {
         json(&self.0.frame(number as u64))
     }
 
+    /// All that is to be said about a row, as JSON: what `chanwire decode --json` prints of it. `null` when it is not
+    /// held.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: what cannot be written as JSON.
+    pub fn describe(&self, number: f64) -> Result<String, JsError> {
+        json(&self.0.capture().describe(number as u64))
+    }
+
     /// A row's bytes.
     #[wasm_bindgen(js_name = bytesOf)]
     #[must_use]
