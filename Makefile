@@ -135,11 +135,12 @@ bench-packages:
 .PHONY: bench
 bench: $(BINARY) bench-packages | needs-rust
 	$(CARGO) bench --locked -p chanwire-tests --bench targets
+	tests/benches/instructions.sh "$$($(CARGO) bench --locked -p chanwire-tests --bench targets --no-run 2>&1 | sed -n 's/.*Executable.*(\(.*\))/\1/p')"
 	$(CARGO) bench --locked -p chanwire-tests --bench speed
 	PATH="$(SYSTEM_PATH)" CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) bench --locked -p chanwire-tests --bench network
 
 FUZZ_SECONDS ?= 600
-FUZZ_TARGETS ?= decoder oracle request server deadlines client import inspect
+FUZZ_TARGETS ?= decoder oracle request server deadlines client filter import inspect
 .PHONY: fuzz
 fuzz: | needs-rust
 	@cargo +nightly --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal

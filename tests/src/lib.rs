@@ -11,6 +11,7 @@ pub mod link;
 pub mod model;
 #[cfg(unix)]
 pub mod process;
+pub mod recorded;
 pub mod respell;
 pub mod show;
 pub mod sim;

@@ -13,6 +13,7 @@ const TARGETS: &[Target] = &[
     ("client", fuzz_bodies::client),
     ("deadlines", fuzz_bodies::deadlines),
     ("decoder", |data| fuzz_bodies::decoder(data, |work| allocation_counter::measure(work).bytes_current)),
+    ("filter", fuzz_bodies::filter),
     ("import", fuzz_bodies::import),
     ("inspect", fuzz_bodies::inspect),
     ("oracle", fuzz_bodies::oracle),

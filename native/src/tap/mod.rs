@@ -23,6 +23,8 @@ use tokio::{
     task::JoinSet,
 };
 
+#[cfg(test)]
+pub(crate) use self::relay::relay;
 pub(crate) use self::{file::Form, watchers::Watchers};
 use crate::{
     file_limit,

@@ -36,7 +36,7 @@ struct Broken {
 /// Nothing waits for a watcher. What one end does, the other end sees: bytes unchanged, an end as an end, a reset as a
 /// reset; and where the server cannot be reached the client is reset, which is as near to a refusal as an accepted
 /// connection can come.
-pub(super) async fn relay(client: TcpStream, peer: SocketAddr, server: &str, watchers: &Watchers) {
+pub(crate) async fn relay(client: TcpStream, peer: SocketAddr, server: &str, watchers: &Watchers) {
     let connection = watchers.open(peer.to_string(), server.to_owned());
     let tcp = match TcpStream::connect(server).await {
         Ok(tcp) => tcp,

@@ -10,6 +10,7 @@
 mod client;
 mod deadlines;
 mod decoder;
+mod filter;
 mod import;
 mod inspect;
 mod oracle;
@@ -19,6 +20,7 @@ mod server;
 pub use client::{client, tell, told};
 pub use deadlines::{check_deadlines, deadlines};
 pub use decoder::decoder;
+pub use filter::filter;
 pub use import::import;
 pub use inspect::inspect;
 pub use oracle::{check_end, check_json, oracle};

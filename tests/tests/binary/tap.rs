@@ -28,11 +28,11 @@ fn rows(stdout: &str) -> Vec<String> {
 #[test]
 fn what_a_tap_writes_is_decoded_as_what_was_said() {
     let data = tempdir().unwrap();
-    let server = Launch::serve(&data.path().join("data")).args(["--http", "off"]).start();
+    let server = Launch::serve(&data.path().join("data")).start();
     let files = ["tapped.jsonl", "tapped.pcapng", "faults.jsonl"].map(|name| data.path().join(name));
     let taps = [
         tap(&server, &files[0], &[]),
-        tap(&server, &files[1], &["--http", "127.0.0.1:0"]),
+        tap(&server, &files[1], &[]),
         tap(&server, &files[2], &["--filter", "err && dir == out"]),
     ];
     let mut direct = server.connect();

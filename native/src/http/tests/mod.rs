@@ -6,6 +6,7 @@ mod plan;
 mod rules;
 mod shutdown;
 mod stream;
+mod tapped;
 
 use std::future::Future;
 use std::io;
