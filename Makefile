@@ -136,6 +136,7 @@ bench-packages:
 .PHONY: bench
 bench: $(BINARY) bench-packages | needs-rust
 	$(CARGO) bench --locked -p chanwire-tests --bench targets
+	tests/benches/instructions.sh "$$($(CARGO) bench --locked -p chanwire-tests --bench targets --no-run 2>&1 | sed -n 's/.*Executable.*(\(.*\))/\1/p')"
 	$(CARGO) bench --locked -p chanwire-tests --bench speed
 	PATH="$(SYSTEM_PATH)" CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) bench --locked -p chanwire-tests --bench network
 

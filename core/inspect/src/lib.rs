@@ -6,10 +6,11 @@
 //! - [`Capture`] holds what was recorded of many connections, in bounded memory, and pairs answers with their requests.
 //! - [`Listing`] reads one direction and holds nothing.
 //! - [`import`] reads captures that others made, [`PcapNg`] writes one.
-//! - [`commands`], [`compose`], [`fill`] and [`check`] are for writing requests: the forms come from the tables that the
-//!   server checks with, and the server's own reading judges what was typed. [`plan`] says how they are sent.
+//! - [`commands`], [`compose`](compose()), [`fill`] and [`check`] are for writing requests: the forms come from the
+//!   tables that the server checks with, and the server's own reading judges what was typed. [`plan`] says how they are
+//!   sent.
 //! - [`sandbox`] is the whole server in memory, to try them on.
-//! - [`visible`] is for everything that a peer said: nothing in it can steer a terminal or mislead an eye.
+//! - [`visible`](visible()) is for everything that a peer said: nothing in it can steer a terminal or mislead an eye.
 
 mod capture;
 mod compose;

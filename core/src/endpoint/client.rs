@@ -33,6 +33,21 @@ impl RequestId {
 ///                                                              └─► Broken: the server broke the protocol
 /// ```
 ///
+/// What becomes of it; in brackets what [`link`](Endpoint::link) says:
+///
+/// ```text
+///           shutdown               all is written                     all is answered: Ended
+///   Open ─────────────► Finishing ────────────────► Half closed ─────────────────────────────► Lingering
+///  [Open]                [Open]                   [FinishWriting]                           [FinishWriting]
+///    │                     │                           │                                           │
+///    │ the server ends its stream, breaks the protocol, or gives no answer for answer_timeout      │ end of stream,
+///    ├─────────────────────┴───────────────────────────┘                                           │ or linger
+///    ▼                                                                                             ▼
+///  Ended is told, and it is closed [Close] ◄───────────────────────────────────────────────────────┘
+///
+///  Where bytes wait and the server takes none for write_timeout: Ended is told, and it is reset [Reset].
+/// ```
+///
 /// Any number of requests may be sent before their answers come, up to the [`Limits`]. When the connection ends,
 /// [`ClientEvent::Ended`] is the last event; what is unanswered then has an unknown outcome.
 ///
@@ -91,16 +106,16 @@ pub enum ClientEvent {
     },
 }
 
-/// How a server broke the protocol.
+/// How a server broke the protocol. The client is told [`ClientEvent::Broken`], sends nothing of it, and closes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Breach {
-    /// What came is no frame.
+    /// It sent what is no frame, or not the whole of one in time.
     Fault(Fault),
-    /// The payload of this frame is wrong.
+    /// It sent a frame whose payload is wrong.
     Payload(Status, PayloadFault),
-    /// An answer came, and no request was open.
+    /// It sent an answer, and no request was open.
     Unasked(Status),
-    /// No answer came in this many seconds.
+    /// It gave no answer in this many seconds.
     NoAnswer {
         /// The limit.
         seconds: u64,

@@ -22,6 +22,25 @@ use crate::{
 ///                            └── a fault is answered here, in its own slot ────┘
 /// ```
 ///
+/// What becomes of it; in brackets what [`link`](Endpoint::link) says:
+///
+/// ```text
+///             as much is in flight or unsent as the limits allow
+///   Serving ─────────────────────────────────────────────────────► Full: it wants no read
+///   [Open]  ◄───────────────────────────────────────────────────── [Open]
+///      │       an answer is given, or bytes are written               │
+///      ├──────────────────────────────────────────────────────────────┘
+///      │ end of stream, a fault that closes, a frame that took too long, close, close_slow, or shutdown
+///      ▼
+///   Owing   what is owed is answered, and all is written              the peer ends its stream, or linger passes
+///   [Open] ──────────────────────────────────────────────► Lingering ─────────────────────────────► Closed
+///      │                                                   [FinishWriting]                          [Close]
+///      │ the peer takes no byte for write_timeout
+///      ▼
+///   Reset   from wherever bytes wait
+///   [Reset]
+/// ```
+///
 /// - Every request is answered exactly once, and answers leave in request order, faults' answers among them.
 /// - It stops decoding, and wanting to read, while as many requests are in flight or as many bytes unsent as the
 ///   [`Limits`] allow. Retained input is at most the payload limit and one read.

@@ -63,6 +63,11 @@ pub struct Moment {
 }
 
 /// What a hub may cost.
+///
+/// | limit | default | precedent |
+/// |---|---|---|
+/// | `max_channels` | 100,000 | the protocol; large IRC networks list some tens of thousands |
+/// | `max_joins` | 1,000 | the protocol; IRC networks allow a client 10 to 250 |
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HubLimits {
@@ -132,6 +137,22 @@ pub enum Effect {
 }
 
 /// The server's whole domain.
+///
+/// What it does not do it answers, and the connection goes on:
+///
+/// | the client | is answered |
+/// |---|---|
+/// | names a channel that is not listed, or none where none lives | REQUEST_ERROR `Channel not found` |
+/// | names none where several live, or a place beyond the channel's end | REQUEST_ERROR `Invalid payload` |
+/// | writes to, joins, leaves or reads a channel that lives at a peer | REQUEST_ERROR `Channel hosted elsewhere` |
+/// | hosts a channel that another hosts, at another address | REQUEST_ERROR `Channel already exists` |
+/// | removes a channel that another hosts | REQUEST_ERROR `Not the channel's host` |
+/// | joins what it has joined; leaves what it has not | REQUEST_ERROR `Already joined`; `Not joined` |
+/// | lists or joins more than the [`HubLimits`] allow | REQUEST_ERROR `Limit reached` |
+/// | asks for what the store does not do | SERVER_ERROR `Database connection failed` |
+///
+/// Two errors answer nothing and close a connection that has joined: SERVER_ERROR `Channel removed`, when a channel has
+/// gone, and `Slow consumer`, when what it is to be pushed next cannot be read or is no longer kept.
 ///
 /// Tell it of [connections](Self::connect), [requests](Self::handle_request), [outcomes](Self::handle_outcome) and
 /// [pages](Self::handle_page), as many as are at hand; then take [effects](Self::poll_effect) until there is none. A

@@ -10,6 +10,22 @@ use crate::Span;
 ///
 /// A fault is recoverable if and only if the end of the faulty frame is still known, but for two that close by
 /// decision: what does not look like the protocol is not searched for an end.
+///
+/// | kind | the peer | is told REQUEST_ERROR | and its connection |
+/// |---|---|---|---|
+/// | `BareLf` | ended a command by `\n` alone | `Malformed command` | goes on |
+/// | `BareCr` | ended a command by a `\r` with no `\n` after it | `Malformed command` | goes on |
+/// | `UnknownHead` | sent a command that is not known | `Unknown command` | goes on |
+/// | `BadByte` | sent a byte that no command has | `Malformed command` | closes |
+/// | `LongHead` | sent a command of more than 32 bytes | `Malformed command` | closes |
+/// | `Stray` | sent an object or array that no command precedes | `Malformed command` | goes on |
+/// | `PayloadIsArray` | sent an array for a payload | `Invalid payload` | goes on |
+/// | `PayloadNotObject` | began a payload with anything else | `Invalid payload` | closes |
+/// | `Mismatch` | closed another bracket than the one that was open | `Invalid payload` | closes |
+/// | `TooDeep` | nested deeper than 64 levels | `Invalid payload` | closes |
+/// | `TooLarge` | sent more of a payload than the limit | `Payload too large` | closes |
+/// | `Incomplete` | ended its stream inside a frame | `Incomplete request` | closes |
+/// | `TimedOut` | took longer for a frame than the limit | `Request timed out` | closes |
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The bytes that belong to the fault: from the frame's first byte to the last that was looked at.
@@ -202,6 +218,41 @@ impl fmt::Display for Byte {
                 f.write_char('\'')
             }
             byte => write!(f, "0x{byte:02x}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn the_table_of_faults_says_what_each_of_them_does() {
+        let kinds = [
+            FaultKind::BareLf,
+            FaultKind::BareCr,
+            FaultKind::UnknownHead,
+            FaultKind::BadByte { byte: b'!', offset: 0 },
+            FaultKind::LongHead,
+            FaultKind::Stray,
+            FaultKind::PayloadIsArray,
+            FaultKind::PayloadNotObject { byte: b'x' },
+            FaultKind::Mismatch { offset: 1, expected: '}' },
+            FaultKind::TooDeep { offset: 64 },
+            FaultKind::TooLarge { limit: 65_536 },
+            FaultKind::Incomplete(Place::Payload),
+            FaultKind::TimedOut { seconds: 120 },
+        ];
+        let rows: Vec<&str> = include_str!("fault.rs").lines().filter(|line| line.starts_with("/// | `")).collect();
+        assert_eq!(rows.len(), kinds.len());
+        for (row, kind) in rows.into_iter().zip(kinds) {
+            let fault = Fault { span: Span::new(0, 1), at: None, head: String::new(), kind, noun: "command" };
+            let name = format!("{kind:?}");
+            let name = name.split([' ', '(']).next().unwrap_or_default();
+            let then = if fault.is_recoverable() { "goes on" } else { "closes" };
+            assert!(row.starts_with(&format!("/// | `{name}` | ")), "{name}: {row}");
+            assert!(row.ends_with(&format!(" | `{}` | {then} |", fault.error())), "{name}: {row}");
         }
     }
 }

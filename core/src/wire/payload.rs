@@ -104,7 +104,8 @@ impl FieldKind {
     }
 }
 
-/// What is wrong inside a payload whose end is known. The connection goes on after it.
+/// What is wrong inside a payload whose end is known: the peer sent a whole frame that does not say what its command
+/// needs. It is told REQUEST_ERROR `Invalid payload`, with the first wrong thing, and its connection goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PayloadFault {
     /// The offset in the payload of the byte, or of the value, that is wrong. A field that is missing has none.

@@ -1,6 +1,6 @@
 //! What the inspector shows of any two streams.
 
-use chanwire_core::Span;
+use chanwire_core::{Limits, Span};
 use chanwire_inspect::{Capture, Direction, Field, MAX_SUMMARY, MAX_TEXT, Row, RowKind, visible};
 
 use super::Input;
@@ -23,65 +23,68 @@ pub fn inspect(data: &[u8]) {
         stream = rest;
         whole.feed(direction, index, [bytes]);
         bytewise.feed(direction, index, bytes.chunks(1));
-        assert_eq!(whole.rows, bytewise.rows, "after {index}");
+        assert_eq!(whole.rows(), bytewise.rows(), "after {index}");
     }
     whole.feed(Direction::Out, feeds.len(), [stream]);
     bytewise.feed(Direction::Out, feeds.len(), stream.chunks(1));
     whole.finish();
     bytewise.finish();
-    assert_eq!(whole.rows, bytewise.rows);
+    assert_eq!(whole.rows(), bytewise.rows());
     whole.check();
 }
 
-/// A capture of one connection, what it was fed and what it showed.
+/// The one connection that is recorded.
+const CONNECTION: u32 = 1;
+
+/// Much more than what is fed takes, so that nothing is dropped.
+const MEMORY: usize = 64 << 20;
+
+/// A capture and what it was fed.
 struct Watch {
     capture: Capture,
     limit: usize,
     out: Vec<u8>,
     r#in: Vec<u8>,
-    rows: Vec<Row>,
 }
 
 impl Watch {
     fn new(limit: usize) -> Self {
-        let mut capture = Capture::new(1 << 24);
-        capture.open_with(1, "fuzz", limit, 64 << 20);
-        Self { capture, limit, out: Vec::new(), r#in: Vec::new(), rows: Vec::new() }
+        let mut capture = Capture::new(MEMORY);
+        capture.open_with(CONNECTION, "192.0.2.7:50123", limit, Limits::client().max_payload);
+        Self { capture, limit, out: Vec::new(), r#in: Vec::new() }
     }
 
     fn feed<'a>(&mut self, direction: Direction, time: usize, pieces: impl IntoIterator<Item = &'a [u8]>) {
         for piece in pieces {
-            self.capture.bytes(1, direction, time as f64, piece);
-            self.take();
+            self.capture.bytes(CONNECTION, direction, time as f64, piece);
             let fed = match direction {
                 Direction::Out => &mut self.out,
                 Direction::In => &mut self.r#in,
             };
             fed.extend_from_slice(piece);
-            if let Some(partial) = self.capture.arriving().find(|partial| partial.direction == direction) {
-                assert_eq!(partial.span.end, fed.len() as u64, "{partial:?}");
+            for arriving in self.capture.arriving().filter(|arriving| arriving.direction == direction) {
+                assert_eq!(arriving.span.end, fed.len() as u64, "{arriving:?}");
             }
         }
     }
 
-    /// The rows that are new, as they are now: a request does not know its answer yet.
-    fn take(&mut self) {
-        let next = self.rows.len() as u64 + 1;
-        self.rows.extend((next..self.capture.end_number()).map(|number| self.capture.describe(number).unwrap()));
-    }
-
     fn finish(&mut self) {
         for direction in [Direction::Out, Direction::In] {
-            self.capture.end(1, direction, 1e3);
-            self.take();
-            assert!(self.capture.arriving().all(|partial| partial.direction != direction));
+            self.capture.end(CONNECTION, direction, 1e3);
         }
+        assert_eq!(self.capture.arriving().next(), None);
+    }
+
+    /// Each row, the number of what it answers or is answered by, and the time between them where it is an answer.
+    fn rows(&self) -> Vec<(Row, Option<u64>, Option<f64>)> {
+        let rows = self.capture.entries(self.capture.first(), self.capture.end_number());
+        rows.map(|entry| (self.capture.describe(entry.number()).unwrap(), entry.pair(), entry.rtt())).collect()
     }
 
     fn check(&self) {
         let (mut out, mut r#in) = (0, 0);
-        let mut oldest = 0;
-        for (index, row) in self.rows.iter().enumerate() {
+        let (rows, mut oldest) = (self.rows(), 1);
+        for ((row, pair, rtt), number) in rows.iter().zip(1..) {
             let (at, bytes) = match row.direction {
                 Direction::Out => (&mut out, &self.out),
                 Direction::In => (&mut r#in, &self.r#in),
@@ -89,11 +92,13 @@ impl Watch {
             assert!(row.span.start == *at && row.span.end > *at, "{row:?} does not start at {at}");
             *at = row.span.end;
             check_row(row, bytes, self.limit);
-            if let Some(pair) = row.pair {
-                let request = &self.rows[usize::try_from(pair - 1).unwrap()];
-                assert!((oldest..=index as u64).contains(&pair), "{row:?} answers what is answered, or to come");
-                assert!(request.direction == Direction::Out && request.kind != RowKind::Skipped, "{request:?}");
-                assert!(row.direction == Direction::In && row.rtt.is_some_and(|time| time >= 0.0), "{row:?}");
+            let Some(pair) = *pair else { continue };
+            let (other, back, _) = &rows[usize::try_from(pair - 1).unwrap()];
+            assert_eq!(*back, Some(number), "{other:?} and {row:?} are a pair");
+            assert!(row.direction != other.direction, "{other:?} and {row:?} go the same way");
+            if row.direction == Direction::In {
+                assert!((oldest..number).contains(&pair), "{row:?} answers what is answered, or to come");
+                assert!(other.kind != RowKind::Skipped && rtt.is_some_and(|time| time >= 0.0), "{row:?}");
                 oldest = pair + 1;
             }
         }
