@@ -245,6 +245,12 @@ impl Viewer {
         Ok(self.0.step(from as u64, forward, &step).map(|number| number as f64))
     }
 
+    /// The numbers of the connections that are open or of which a row is held, in order.
+    #[must_use]
+    pub fn connections(&self) -> Vec<u32> {
+        self.0.capture().connections().collect()
+    }
+
     /// The numbers of the rows that are marked.
     #[must_use]
     pub fn marks(&self) -> Vec<f64> {
