@@ -1,4 +1,5 @@
 //! Connections that were recorded with the inspector and kept: each file in `recorded/` is run.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::{fs, path::PathBuf};
 

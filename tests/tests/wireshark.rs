@@ -1,5 +1,5 @@
 //! Wireshark, by its tshark: the dissector in `core/wireshark`, and the packets that are exported for it.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a panic is how a test fails")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 #[path = "wireshark/live.rs"]
 mod live;

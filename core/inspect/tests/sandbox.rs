@@ -275,6 +275,19 @@ fn what_was_sent_before_a_close_is_still_carried_out() {
 }
 
 #[test]
+fn a_close_makes_room_for_another_client() {
+    let mut sandbox = Sandbox::new(Settings { max_connections: 1, ..Settings::default() });
+    let first = connect(&mut sandbox, "127.0.0.1");
+    assert!(ask(&mut sandbox, first, "LIST\r\n").starts_with("OK\r\n"));
+    let second = connect(&mut sandbox, "127.0.0.1");
+    assert!(after(&mut sandbox, second, 50).starts_with("SERVER_ERROR\r\n{\"error\": \"Server busy\""));
+    sandbox.close(first);
+    sandbox.run(sandbox.now() + 50);
+    let third = connect(&mut sandbox, "127.0.0.1");
+    assert!(ask(&mut sandbox, third, "LIST\r\n").starts_with("OK\r\n"));
+}
+
+#[test]
 fn settings_are_read_as_they_are_typed() {
     let typed = BTreeMap::from([("seed".into(), " 5 ".into()), ("max_joins".into(), "0".into())]);
     let settings = Settings::read(&typed, 7).unwrap();
