@@ -91,6 +91,7 @@ fn reads_begin_and_end_where_they_did() {
     capture.bytes(1, Out, 10.0, b"LIST\r\nLI");
     capture.bytes(1, Out, 11.0, b"ST");
     capture.bytes(1, Out, 12.0, b"\r\nLIST\r\n");
+    capture.bytes(1, Out, 13.0, b"LIST\r\n");
     let parts: Vec<Vec<ReadPart>> = entries(&capture).iter().map(Entry::reads).collect();
     let part = |start, end, time, begins, ends| ReadPart { start, end, time, begins, ends };
     assert_eq!(
@@ -99,6 +100,7 @@ fn reads_begin_and_end_where_they_did() {
             vec![part(0, 6, 0.0, true, false)],
             vec![part(0, 2, 0.0, false, true), part(2, 4, 1.0, true, true), part(4, 6, 2.0, true, false)],
             vec![part(0, 6, 2.0, false, true)],
+            vec![part(0, 6, 3.0, true, true)],
         ]
     );
 }

@@ -40,6 +40,17 @@ impl Extra {
     }
 }
 
+/// By which escapes a text may be spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Escapes {
+    /// By none.
+    None,
+    /// By the numbers of its characters.
+    Coded,
+    /// By any.
+    Any,
+}
+
 /// Where a read begins in a row that several reads brought.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct ReadMark {
@@ -238,12 +249,17 @@ impl Chunk {
         find(&self.reads, place).map(|marks| &**marks)
     }
 
-    /// The first place from one to before another whose row has a backslash, or is a note or a gap, as far as either
-    /// is wanted.
-    pub(crate) fn next_special(&self, from: usize, to: usize, escaped: bool, note: bool) -> Option<usize> {
+    /// The first place from one to before another whose row may have a text that its bytes do not spell out: since it
+    /// may have such escapes, or is a note or a gap.
+    pub(crate) fn next_special(&self, from: usize, to: usize, escapes: Escapes, note: bool) -> Option<usize> {
         let special = |bits: &u16| {
             let flags = Flags::of(*bits);
-            (escaped && flags.has_escapes()) || (note && flags.is_note())
+            let escaped = match escapes {
+                Escapes::None => false,
+                Escapes::Coded => flags.is_coded(),
+                Escapes::Any => flags.has_escapes(),
+            };
+            escaped || (note && flags.is_note())
         };
         self.flags.get(from..to)?.iter().position(special).map(|place| from + place)
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use chanwire_core::wire::{Command, Status};
-use memchr::memchr;
+use memchr::{memchr, memmem};
 
 use super::{
     chunk::{Cells, Chunk, Extra, ReadMark},
@@ -286,6 +286,9 @@ const ESCAPES: u16 = 1 << 8;
 const EXTRA: u16 = 1 << 9;
 /// Above it stands which command is answered, counted from 1.
 const ASKED: u32 = 10;
+const ASKED_MASK: u16 = 0b1111;
+/// A character may be spelled by its number.
+const CODED: u16 = 1 << 14;
 
 const KINDS: [RowKind; 5] = [RowKind::Frame, RowKind::Fault, RowKind::Skipped, RowKind::Note, RowKind::Gap];
 
@@ -324,7 +327,9 @@ impl Flags {
     }
 
     pub(super) fn with_escapes(self, bytes: &[u8]) -> Self {
-        self.with(ESCAPES, memchr(b'\\', bytes).is_some())
+        let Some(first) = memchr(b'\\', bytes) else { return self };
+        let coded = memmem::find(bytes.get(first..).unwrap_or_default(), b"\\u").is_some();
+        self.with(ESCAPES, true).with(CODED, coded)
     }
 
     pub(super) fn with_asked(self, command: Option<Command>) -> Self {
@@ -342,6 +347,10 @@ impl Flags {
 
     pub(super) const fn has_escapes(self) -> bool {
         self.has(ESCAPES)
+    }
+
+    pub(super) const fn is_coded(self) -> bool {
+        self.has(CODED)
     }
 
     pub(super) const fn is_note(self) -> bool {
@@ -363,7 +372,7 @@ impl Flags {
     }
 
     fn asked(self) -> Option<Command> {
-        Command::ALL.get(usize::from(self.0 >> ASKED).checked_sub(1)?).copied()
+        Command::ALL.get(usize::from(self.0 >> ASKED & ASKED_MASK).checked_sub(1)?).copied()
     }
 }
 

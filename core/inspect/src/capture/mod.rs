@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use chanwire_core::Limits;
 
 use crate::{Direction, Row, Statistics, StatisticsRow, Timeline};
-pub(crate) use chunk::Chunk;
+pub(crate) use chunk::{Chunk, Escapes};
 use connection::{Connection, Recording};
 pub use entry::{Entry, ReadPart};
 pub use pairing::MAX_OPEN_REQUESTS;

@@ -6,14 +6,14 @@
 use memchr::memmem::Finder;
 
 use super::expr::{Expr, Field, Needle, Operator, Test, Value};
-use crate::capture::Chunk;
+use crate::capture::{Chunk, Escapes};
 
 /// Bytes that stand in every row that a filter matches, unless the row is one that must be asked about anyway.
 #[derive(Clone, Debug)]
 pub(crate) struct Required {
     finder: Finder<'static>,
-    /// Rows with a backslash may have it escaped.
-    unless_escaped: bool,
+    /// Rows with these may have it escaped.
+    unless: Escapes,
     /// Notes are texts without bytes.
     unless_note: bool,
 }
@@ -32,7 +32,7 @@ impl Required {
     fn of_test(test: &Test) -> Option<Self> {
         let required = match test {
             Test::Contains(Field::Bytes, needle) => {
-                Self { finder: needle.finder().clone(), unless_escaped: false, unless_note: false }
+                Self { finder: needle.finder().clone(), unless: Escapes::None, unless_note: false }
             }
             Test::Contains(Field::Text, needle) => Self::text(needle, true)?,
             Test::Contains(Field::Json(_), needle) => Self::text(needle, false)?,
@@ -40,7 +40,7 @@ impl Required {
                 Self::text(&Needle::text(text), false)?
             }
             Test::Compare(Field::Bytes, Operator::Equal, Value::Bytes(bytes)) => {
-                Self { finder: Needle::bytes(bytes).finder().clone(), unless_escaped: false, unless_note: false }
+                Self { finder: Needle::bytes(bytes).finder().clone(), unless: Escapes::None, unless_note: false }
             }
             _ => return None,
         };
@@ -51,7 +51,10 @@ impl Required {
     fn text(needle: &Needle, unless_note: bool) -> Option<Self> {
         // It stands for bytes that are no UTF-8, and those are spelled differently.
         let replaced = needle.get().windows(3).any(|window| window == "\u{fffd}".as_bytes());
-        (!replaced).then(|| Self { finder: needle.finder().clone(), unless_escaped: true, unless_note })
+        // Only these have an escape that is not their number.
+        let short = needle.get().iter().any(|byte| matches!(byte, b'"' | b'\\' | b'/' | 8 | 9 | 10 | 12 | 13));
+        let unless = if short { Escapes::Any } else { Escapes::Coded };
+        (!replaced).then(|| Self { finder: needle.finder().clone(), unless, unless_note })
     }
 }
 
@@ -105,9 +108,12 @@ impl Iterator for Candidates<'_> {
 
     fn next(&mut self) -> Option<usize> {
         let limit = self.hit.unwrap_or(self.end);
-        let escaped = self.required.unless_escaped;
-        let note = self.required.unless_note;
-        let between = if escaped || note { self.chunk.next_special(self.place, limit, escaped, note) } else { None };
+        let Required { unless, unless_note, .. } = *self.required;
+        let between = if unless == Escapes::None && !unless_note {
+            None
+        } else {
+            self.chunk.next_special(self.place, limit, unless, unless_note)
+        };
         match (between, self.hit) {
             (Some(place), _) => {
                 self.place = place + 1;
