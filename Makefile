@@ -26,6 +26,7 @@ help: ## Show this
 	@echo 'make test     set up and run every test'
 	@echo 'make check    formats, lints and documentation, without tests'
 	@echo 'make bench    measure: core against serde_json, the server against Redis and NATS'
+	@echo 'make bench-web  measure: the inspector in a browser, against plain JavaScript'
 	@echo 'make install  copy the binary to PREFIX/bin (PREFIX=$(PREFIX))'
 	@echo
 	@echo 'make fuzz     every fuzz target for FUZZ_SECONDS each (600)'
@@ -138,6 +139,11 @@ bench: $(BINARY) bench-packages | needs-rust
 	tests/benches/instructions.sh "$$($(CARGO) bench --locked -p chanwire-tests --bench targets --no-run 2>&1 | sed -n 's/.*Executable.*(\(.*\))/\1/p')"
 	$(CARGO) bench --locked -p chanwire-tests --bench speed
 	PATH="$(SYSTEM_PATH)" CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) bench --locked -p chanwire-tests --bench network
+
+# What the page can do, in a browser; everything it needs is what the end-to-end tests need.
+.PHONY: bench-web
+bench-web: system-packages $(BINARY) $(E2E_PACKAGES)
+	cd tests/e2e && CHANWIRE_BIN=$(CURDIR)/$(BINARY) node bench.mjs
 
 FUZZ_SECONDS ?= 600
 FUZZ_TARGETS ?= decoder oracle request server deadlines client filter import inspect

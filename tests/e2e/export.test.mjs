@@ -52,6 +52,12 @@ test("rows are saved in each format", async () => {
   for (const line of lines) JSON.parse(line);
   assert.ok(lines.length >= 7, `${lines.length} lines`);
 
+  await tab.page.getByLabel("Format", { exact: true }).selectOption("pcapng");
+  const packets = await download();
+  assert.match(packets.name, /\.pcapng$/);
+  // A section header block, little-endian or big.
+  assert.equal(packets.bytes.subarray(0, 4).toString("hex"), "0a0d0d0a");
+
   await tab.page.getByLabel("Format", { exact: true }).selectOption("bin");
   const out = await download();
   assert.match(out.name, /\.bin$/);

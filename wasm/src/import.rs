@@ -21,8 +21,6 @@ struct Told {
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     words: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    connections: Option<u32>,
 }
 
 #[wasm_bindgen]
@@ -62,7 +60,7 @@ impl Importer {
         viewer.0.capture().origin()
     }
 
-    /// There are no more bytes; gives what came of it as JSON: an `error`, or `words` and `connections`.
+    /// There are no more bytes; gives what came of it as JSON: an `error`, or `words`.
     ///
     /// # Errors
     ///
@@ -71,9 +69,7 @@ impl Importer {
         let Some(mut import) = self.0.take() else { return json(&over()) };
         let marks = import.take_marks();
         let told = match import.finish(viewer.0.capture_mut()) {
-            Ok(summary) => {
-                Told { words: Some(summary.to_string()), connections: Some(summary.connections), ..Told::default() }
-            }
+            Ok(summary) => Told { words: Some(summary.to_string()), ..Told::default() },
             Err(error) => wrong(&error),
         };
         for number in marks {

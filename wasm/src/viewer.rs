@@ -148,6 +148,16 @@ impl Viewer {
         json(&self.0.frame(number as u64))
     }
 
+    /// All that is to be said about a row, as JSON: what `chanwire decode --json` prints of it. `null` when it is not
+    /// held.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: what cannot be written as JSON.
+    pub fn describe(&self, number: f64) -> Result<String, JsError> {
+        json(&self.0.capture().describe(number as u64))
+    }
+
     /// A row's bytes.
     #[wasm_bindgen(js_name = bytesOf)]
     #[must_use]
@@ -233,6 +243,12 @@ impl Viewer {
             _ => return Err(JsError::new("a step is to a row, highlight, bad, mark or text")),
         };
         Ok(self.0.step(from as u64, forward, &step).map(|number| number as f64))
+    }
+
+    /// The numbers of the connections that are open or of which a row is held, in order.
+    #[must_use]
+    pub fn connections(&self) -> Vec<u32> {
+        self.0.capture().connections().collect()
     }
 
     /// The numbers of the rows that are marked.

@@ -6,25 +6,40 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 const folder = new URL("../../web/src/wasm/", import.meta.url);
-let chanwire;
-try {
-  chanwire = await import(new URL("chanwire_wasm.js", folder));
-} catch (error) {
-  throw new Error(`the module is not built, run 'make build' (${error.message})`);
+async function load(name) {
+  try {
+    const script = await import(new URL(`${name}.js`, folder));
+    const module = new WebAssembly.Module(readFileSync(new URL(`${name}_bg.wasm`, folder)));
+    return { ...script, module, memory: script.initSync({ module }).memory };
+  } catch (error) {
+    throw new Error(`the module ${name} is not built, run 'make build' (${error.message})`);
+  }
 }
-const { Conversation, check, commands, compose, initSync, version } = chanwire;
-const module = new WebAssembly.Module(readFileSync(new URL("chanwire_wasm_bg.wasm", folder)));
-const { memory } = initSync({ module });
+const modules = [];
+for (const name of ["chanwire_wasm", "chanwire_compose", "chanwire_sandbox"]) modules.push([name, await load(name)]);
+const [[, { Viewer, memory }], [, { check, commands, compose, version }]] = modules;
 
 const bytes = (text) => new TextEncoder().encode(text);
 const DELIVERED = 'OK\r\n{"status": "delivered", "timestamp": "2023-11-02T15:04:32Z"}';
 
+/** A capture of one connection, and all that is to be said of its rows. */
+function capture() {
+  const viewer = new Viewer(2 ** 26);
+  viewer.open(1, "");
+  const described = () => {
+    const { captured } = JSON.parse(viewer.status());
+    return Array.from({ length: captured - 1 }, (_, i) => JSON.parse(viewer.describe(i + 1)));
+  };
+  return { viewer, described };
+}
+
 /** Feeds pieces in one direction and ends it. */
 function rows(direction, pieces) {
-  const conversation = new Conversation();
-  const fed = pieces.flatMap((piece) => conversation.feed(direction, 0, piece));
-  const all = [...fed, ...conversation.finish(direction, 0)];
-  conversation.free();
+  const { viewer, described } = capture();
+  for (const piece of pieces) viewer.bytes(1, direction, 0, piece);
+  viewer.end(1, direction, 0);
+  const all = described();
+  viewer.free();
   return all;
 }
 
@@ -39,17 +54,20 @@ function assertPlain(value) {
   }
 }
 
-test("the module needs nothing but its own JavaScript", () => {
-  const modules = new Set(WebAssembly.Module.imports(module).map((entry) => entry.module));
-  assert.deepEqual([...modules], ["./chanwire_wasm_bg.js"]);
-  assert.deepEqual(WebAssembly.Module.customSections(module, "name"), []);
-  assert.deepEqual(WebAssembly.Module.customSections(module, "producers"), []);
+test("the modules need nothing but their own JavaScript", () => {
+  for (const [name, { module }] of modules) {
+    const needs = new Set(WebAssembly.Module.imports(module).map((entry) => entry.module));
+    assert.deepEqual([...needs], [`./${name}_bg.js`]);
+    assert.deepEqual(WebAssembly.Module.customSections(module, "name"), []);
+    assert.deepEqual(WebAssembly.Module.customSections(module, "producers"), []);
+  }
 });
 
 test("a session is decoded, paired and timed", () => {
-  const conversation = new Conversation();
+  const { viewer, described } = capture();
   const requests = 'LIST\r\nMESSAGE\r\n{"username": "user1", "message_content": "Hello, World!"}';
-  const [list, message] = conversation.feed("out", 10, bytes(requests));
+  viewer.bytes(1, "out", 10, bytes(requests));
+  const [list, message] = described();
   assert.deepEqual(list, {
     kind: "frame",
     direction: "out",
@@ -71,23 +89,21 @@ test("a session is decoded, paired and timed", () => {
     text: "user1",
     children: [],
   });
-  const answers = conversation.feed("in", 12.5, bytes(`OK\r\n{"channels": []}${DELIVERED}`));
+  viewer.bytes(1, "in", 12.5, bytes(`OK\r\n{"channels": []}${DELIVERED}`));
+  const answers = described().slice(2);
   assert.deepEqual(
     answers.map(({ status, summary, pair, rtt }) => ({ status, summary, pair, rtt })),
     [
-      { status: "OK", summary: "0 channels", pair: 0, rtt: 2.5 },
-      { status: "OK", summary: "delivered 2023-11-02T15:04:32Z", pair: 1, rtt: 2.5 },
+      { status: "OK", summary: "0 channels", pair: 1, rtt: 2.5 },
+      { status: "OK", summary: "delivered 2023-11-02T15:04:32Z", pair: 2, rtt: 2.5 },
     ],
   );
-  assertPlain(answers);
-  conversation.free();
-  assert.throws(() => conversation.feed("in", 0, bytes("OK")));
+  viewer.free();
+  assert.throws(() => viewer.bytes(1, "in", 0, bytes("OK")));
 });
 
 test("rows do not depend on how the stream was cut", () => {
-  const stream = bytes(
-    ` \nHOST\r\n{"channel_name": "é\\u202e"}PING\r\n{}LIST\n[]\r\n{"a": [true, null]}HO?T rest`,
-  );
+  const stream = bytes(` \nHOST\r\n{"channel_name": "é\\u202e"}PING\r\n{}LIST\n[]\r\n{"a": [true, null]}HO?T rest`);
   const whole = rows("out", [stream]);
   assert.deepEqual(
     whole.map((row) => (row.kind === "skipped" ? row.head : row.kind)),
@@ -123,25 +139,26 @@ test("a fault names its byte and whether the connection closes", () => {
 });
 
 test("what a peer says is made visible", () => {
-  const [row] = rows("in", [
-    bytes('SERVER_ERROR\r\n{"error": "\\u001b[2J\u202e", "details": "a\\r\\nb"}'),
-  ]);
+  const [row] = rows("in", [bytes('SERVER_ERROR\r\n{"error": "\\u001b[2J\u202e", "details": "a\\r\\nb"}')]);
   assert.equal(row.summary, "\\u{1b}[2J\\u{202e}: a\\r\\nb");
   assert.equal(row.error, "\\u{1b}[2J\\u{202e}");
 });
 
 test("the frame that is arriving is told", () => {
-  const conversation = new Conversation(64);
-  assert.equal(conversation.partial("out"), undefined);
-  conversation.feed("out", 0, bytes('LIST\r\nHOST\r\n{"'));
-  assert.deepEqual(conversation.partial("out"), {
-    span: { start: 6, end: 14 },
-    head: "HOST",
-    state: "inside a payload",
-  });
-  const [row] = conversation.feed("out", 0, bytes("x".repeat(64)));
-  assert.equal(row.fault.details, "The payload exceeds the limit of 64 bytes");
-  conversation.free();
+  const { viewer } = capture();
+  viewer.bytes(1, "out", 0, bytes('LIST\r\nHOST\r\n{"'));
+  assert.deepEqual(JSON.parse(viewer.status()).arriving, [
+    {
+      connection: 1,
+      direction: "out",
+      start: 6,
+      end: 14,
+      head: "HOST",
+      state: "inside a payload",
+      bytes: [...bytes('HOST\r\n{"')],
+    },
+  ]);
+  viewer.free();
 });
 
 test("each form's example is what its fields compose", () => {
@@ -170,25 +187,25 @@ test("what is wrong in a form is told field by field", () => {
   assertPlain(problems);
   assert.deepEqual(Object.keys(compose("PING", {}).problems[0]), ["message"]);
   assert.throws(() => compose("HOST", { channel_name: 5 }), Error);
-  assert.throws(
-    () => new Conversation().feed("sideways", 0, bytes("")),
-    /'out' or 'in', found 'sideways'/,
-  );
+  assert.throws(() => new Viewer(0).bytes(1, "sideways", 0, bytes("")), /'out' or 'in', found 'sideways'/);
 });
 
-test("what was decoded is not kept", () => {
-  const conversation = new Conversation();
+test("what is cleared is given back", () => {
+  const { viewer } = capture();
   const request = bytes("LIST\r\n".repeat(1000));
   const answer = bytes('OK\r\n{"channels": []}'.repeat(1000));
   const round = () => {
-    conversation.feed("out", 0, request);
-    assert.equal(conversation.feed("in", 1, answer).length, 1000);
+    for (let index = 0; index < 20; index += 1) {
+      viewer.bytes(1, "out", 0, request);
+      viewer.bytes(1, "in", 1, answer);
+    }
+    viewer.clear();
   };
   round();
   const before = memory.buffer.byteLength;
   for (let index = 0; index < 30; index += 1) round();
   assert.equal(memory.buffer.byteLength, before);
-  conversation.free();
+  viewer.free();
 });
 
 test("the version is a version", () => {

@@ -419,6 +419,21 @@ describe("the engine", () => {
     );
   });
 
+  test("connections are known wherever they came from, also of a capture that cannot be read to its end", async () => {
+    bench.bytes(1, "out", "LIST\r\n");
+    expect(await bench.ask("connections", undefined)).toEqual([1, 2]);
+    const lines = ["LIST\r\n", "HOST\r\n{}"].map((text, index) =>
+      JSON.stringify({ connection: index + 1, label: text }),
+    );
+    await bench.ask("import", { step: "begin", everything: false, before: 2 });
+    expect(
+      await bench.ask("import", { step: "bytes", bytes: ascii(`${lines.join("\n")}\nno line\n`) }),
+    ).toEqual({});
+    const { error } = await bench.ask("import", { step: "end" });
+    expect(error).toContain("at byte ");
+    expect(await bench.ask("connections", undefined)).toEqual([1, 2, 3, 4]);
+  });
+
   test("a question that cannot be answered says why", async () => {
     await expect(bench.ask("nonsense" as Question, undefined)).rejects.toThrow("there is no question");
   });

@@ -176,8 +176,8 @@ describe("one's place", () => {
     void frames.select(500);
     await draw();
     frames.model.scroll.moveBy(-60);
+    frames.scrolled();
     await draw();
-    frames.model.anchor(500);
   });
 
   test("is kept when a filter comes, changes and goes", async () => {

@@ -115,6 +115,8 @@ pub struct Decoder<H> {
     cursor: u64,
     state: State<H>,
     max_payload: usize,
+    /// Whether the bytes of payloads are kept until they are whole.
+    keeps: bool,
     ended: bool,
     /// Bytes taken in, looked at in payloads, and moved.
     #[cfg(test)]
@@ -184,10 +186,19 @@ impl<H: Head> Decoder<H> {
             cursor: 0,
             state: State::Between { space: 0, skippable: false },
             max_payload,
+            keeps: true,
             ended: false,
             #[cfg(test)]
             work: 0,
         }
+    }
+
+    /// A decoder for somebody who asks only where frames begin and end: it keeps no payloads, however large they are
+    /// and however they come. Its items are those of [`new`](Self::new), but for [`Frame::payload`], which is empty
+    /// where the frame came in several pieces.
+    #[must_use]
+    pub fn of_boundaries(max_payload: usize) -> Self {
+        Self { keeps: false, ..Self::new(max_payload) }
     }
 
     /// Takes the next bytes of the stream. Bytes after [`finish`](Self::finish) are no part of it and ignored.
@@ -268,6 +279,12 @@ impl<H: Head> Decoder<H> {
         matches!(self.state, State::Closed { .. } | State::Finished)
     }
 
+    /// How many bytes are kept.
+    #[must_use]
+    pub const fn kept(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Bytes that were fed and are not yet looked at.
     #[must_use]
     pub fn unread(&self) -> usize {
@@ -278,16 +295,18 @@ impl<H: Head> Decoder<H> {
         self.base + self.buffer.len() as u64
     }
 
-    /// The kept bytes of a span.
+    /// The bytes of a span, if all of them are kept.
     fn bytes(&self, span: Span) -> &[u8] {
-        let index = |position: u64| usize::try_from(position.saturating_sub(self.base)).unwrap_or(usize::MAX);
-        self.buffer.get(index(span.start)..index(span.end)).unwrap_or_default()
+        let index = |position: u64| position.checked_sub(self.base).and_then(|index| usize::try_from(index).ok());
+        let (Some(start), Some(end)) = (index(span.start), index(span.end)) else { return &[] };
+        self.buffer.get(start..end).unwrap_or_default()
     }
 
     /// Forgets the bytes that no state needs any more.
     fn release(&mut self) {
         let needed = match &self.state {
-            State::Head { start } | State::HeadCr { start } | State::Payload { start, .. } => *start,
+            State::Head { start } | State::HeadCr { start } => *start,
+            State::Payload { start, .. } if self.keeps => *start,
             _ => self.cursor,
         };
         let done = usize::try_from(needed - self.base).unwrap_or(usize::MAX);
@@ -355,8 +374,13 @@ impl<H: Head> Decoder<H> {
     fn keep_payload(&mut self, input: &mut &[u8], opening: Opening<H>, start: u64, brackets: Brackets) {
         self.count(input.len());
         self.state = State::Payload { opening, start, array: false, brackets };
-        self.keep(mem::take(input));
-        self.cursor = self.received();
+        let piece = mem::take(input);
+        if self.keeps {
+            self.keep(piece);
+            self.cursor = self.received();
+        } else {
+            self.skip_to(self.cursor + piece.len() as u64);
+        }
     }
 
     /// Looks at the start of `input`, when all that was fed is looked at. The end of a payload is found in it; of
@@ -745,6 +769,36 @@ mod tests {
             }
         }
         assert!(fullest > 90, "{fullest} % of what may be kept ever was");
+    }
+
+    #[test]
+    fn of_boundaries_nothing_is_kept_and_the_spans_are_the_same() {
+        const LIMIT: usize = 16_384;
+        let large = |length: usize| [b"\r\nMESSAGE\r\n {\"x\": \"", &*vec![b'x'; length], b"\"}"].concat();
+        let stream = [&large(LIMIT - 100)[..], &stream(1000), &large(LIMIT - 9), b"HO?T\r\n{}", &large(LIMIT)].concat();
+        let steps = [1, 7, 100, 4096, stream.len()];
+        for (step, is_at_hand) in steps.into_iter().flat_map(|step| [(step, false), (step, true)]) {
+            let (mut keeping, mut cutting) = (Decoder::<Command>::new(LIMIT), Decoder::<Command>::of_boundaries(LIMIT));
+            let mut last = None;
+            for piece in stream.chunks(step) {
+                keeping.feed(piece);
+                let mut at_hand = piece;
+                if !is_at_hand {
+                    cutting.feed(mem::take(&mut at_hand));
+                }
+                loop {
+                    let (kept, cut) = (keeping.next_item(), cutting.next_item_of(&mut at_hand));
+                    assert_eq!(kept.as_ref().map(Item::span), cut.as_ref().map(Item::span));
+                    let Some(item) = cut else { break };
+                    last = Some(matches!(item, Item::Fault(_)));
+                }
+                assert_eq!(keeping.partial(), cutting.partial());
+                // At most a first word that is not complete.
+                assert!(cutting.kept() <= MAX_HEAD + CRLF, "{} bytes in pieces of {step}", cutting.kept());
+            }
+            // The last payload is too large, and that is found without it.
+            assert_eq!(last, Some(true));
+        }
     }
 
     #[test]

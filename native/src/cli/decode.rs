@@ -21,6 +21,7 @@ mod capture;
 const READ: usize = 64 * 1024;
 
 #[derive(Debug, Args)]
+#[command(after_long_help = filter::HELP)]
 pub(super) struct Decode {
     /// The recorded bytes of one direction, a pcap or pcapng file, JSON Lines, or a hex dump; `-` or nothing for
     /// standard input
@@ -86,7 +87,22 @@ impl Decode {
         let mut bytes = vec![0; READ];
         let count = fill(input, &mut bytes)?;
         let first = bytes.get(..count).unwrap_or_default();
-        let is_stream = self.direction != Which::Auto || preview(first).format == Format::Raw;
+        let seen = preview(first);
+        let is_stream = self.direction != Which::Auto || seen.format == Format::Raw;
+        if let Some(path) =
+            self.file.as_deref().filter(|_| self.direction == Which::Auto && is_stream && !seen.recognised)
+        {
+            // Somebody may have taken another file than they wanted.
+            let path = path.display();
+            if first.is_empty() {
+                eprintln!("{path} is empty");
+            } else {
+                eprintln!(
+                    "{path} is no pcap, pcapng, JSON Lines or hex dump, and does not look like the protocol; it is \
+                     read as what a client sent"
+                );
+            }
+        }
         if is_stream && filter.is_none() {
             return self.decode_stream(input, bytes, count, out);
         }

@@ -4,6 +4,17 @@ use chanwire_inspect::Filter;
 
 use super::Failure;
 
+/// What `--help` tells of filters.
+pub(super) const HELP: &str = "\
+Filters:
+  A word, or a text in quotes, is looked for in the frame. Fields are compared:
+    no len conn           number of the row, length in bytes, number of the connection
+    time delta rtt        since the first event and the row before; round trip of an answer: rtt > 50ms
+    dir push              dir == in, dir == out; whether the server pushed it
+    cmd status err        cmd == HOST, status in (OK, REQUEST_ERROR), err == \"Invalid payload\"; err alone is anything bad
+    text bytes json.NAME  text ~ \"gener.l\", bytes contains 0x0d0a, json.peer_server_port > 1024
+  by == != < <= > >= ~ contains in; put together by && || ! and parentheses";
+
 /// Reads what was given to `--filter`; a mistake is shown where it is.
 pub(super) fn parse(text: &str) -> Result<Filter, Failure> {
     Filter::parse(text).map_err(|mistake| {
@@ -13,4 +24,26 @@ pub(super) fn parse(text: &str) -> Result<Filter, Failure> {
         let shown: String = text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
         Failure::usage(format!("--filter: {}\n  {shown}\n  {caret}", mistake.message))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_help_shows_are_filters() {
+        for example in [
+            "rtt > 50ms",
+            "dir == in",
+            "cmd == HOST",
+            "status in (OK, REQUEST_ERROR)",
+            "err == \"Invalid payload\"",
+            "text ~ \"gener.l\"",
+            "bytes contains 0x0d0a",
+            "json.peer_server_port > 1024",
+        ] {
+            assert!(HELP.contains(example), "{example}");
+            assert!(Filter::parse(example).is_ok(), "{example}");
+        }
+    }
 }

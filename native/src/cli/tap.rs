@@ -19,6 +19,7 @@ use crate::{
 /// Clients connect to --listen instead of the server and notice nothing: bytes, ends and resets pass unchanged. The
 /// printed URL opens the inspector with what they say; --write records it to a file, also with no page open.
 #[derive(Debug, Args)]
+#[command(after_long_help = filter::HELP)]
 pub(super) struct Tap {
     /// Clients connect here
     #[arg(long, value_name = "ADDR")]

@@ -6,7 +6,8 @@ use chanwire_core::{
 };
 use chanwire_inspect::Direction;
 
-/// Finds the ends of the frames of one direction.
+/// Finds the ends of the frames of one direction. It keeps nothing of them: every connection has two, and a frame may
+/// have 64 MiB.
 #[derive(Debug)]
 pub(super) enum Cutter {
     Out(Box<Side<Command>>),
@@ -33,8 +34,8 @@ impl Cutter {
     pub(super) fn new(direction: Direction) -> Self {
         let (requests, answers) = (Limits::server().max_payload, Limits::client().max_payload);
         match direction {
-            Direction::Out => Self::Out(Box::new(Side { decoder: Decoder::new(requests), position: 0 })),
-            Direction::In => Self::In(Box::new(Side { decoder: Decoder::new(answers), position: 0 })),
+            Direction::Out => Self::Out(Box::new(Side { decoder: Decoder::of_boundaries(requests), position: 0 })),
+            Direction::In => Self::In(Box::new(Side { decoder: Decoder::of_boundaries(answers), position: 0 })),
         }
     }
 
@@ -59,8 +60,8 @@ impl<H: Head> Side<H> {
     fn take(&mut self, bytes: &[u8], cuts: &mut Vec<Cut>, is_paired: impl Fn(H) -> bool) {
         let start = self.position;
         self.position += bytes.len() as u64;
-        self.decoder.feed(bytes);
-        while let Some(item) = self.decoder.next_item() {
+        let mut rest = bytes;
+        while let Some(item) = self.decoder.next_item_of(&mut rest) {
             let (is_frame, is_paired) = match &item {
                 Item::Frame(frame) => (true, is_paired(frame.head)),
                 Item::Fault(_) => (true, true),
@@ -93,6 +94,22 @@ mod tests {
         // White space ends where the next frame begins, which is known one byte later.
         assert_eq!(single, [(6, true), (8, false), (16, true), (21, true)]);
         assert!(cutter.is_between());
+    }
+
+    #[test]
+    fn a_frame_that_arrives_takes_no_memory_however_large_it_is() {
+        let (mut cutter, mut cuts) = (Cutter::new(Direction::In), Vec::new());
+        cutter.take(b"OK\r\n{\"message_history\": \"", &mut cuts);
+        let piece = vec![b'x'; 64 << 10];
+        for _ in 0..1000 {
+            cutter.take(&piece, &mut cuts);
+            let Cutter::In(side) = &cutter else { panic!("another direction") };
+            assert_eq!(side.decoder.kept(), 0);
+        }
+        assert_eq!((cuts.len(), cutter.is_between()), (0, false));
+        cutter.take(b"\"}OK\r\n{}", &mut cuts);
+        let ends: Vec<usize> = cuts.iter().map(|cut| cut.at).collect();
+        assert_eq!(ends, [2, 8]);
     }
 
     #[test]

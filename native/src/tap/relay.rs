@@ -155,10 +155,27 @@ async fn write(to: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
 
 /// Waits until the connection fails.
 async fn failure(stream: &TcpStream) -> io::Error {
-    match stream.ready(Interest::ERROR).await {
-        // Whoever wrote may have been told already, and it is told only once.
-        Ok(_) => stream.take_error().unwrap_or_else(Some).unwrap_or_else(|| io::ErrorKind::ConnectionReset.into()),
-        Err(error) => error,
+    loop {
+        // It may come back with nothing at all.
+        if let Err(error) = stream.ready(Interest::ERROR).await {
+            return error;
+        }
+        match stream.try_io(Interest::ERROR, || failed(stream)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(error) | Err(error) => return error,
+        }
+    }
+}
+
+/// Why the connection has failed; while it has not, that there is nothing to be told yet.
+pub(super) fn failed(stream: &TcpStream) -> io::Result<io::Error> {
+    if let Some(error) = stream.take_error()? {
+        return Ok(error);
+    }
+    // Whoever wrote may have been told already, and it is told only once. What is over has no peer any more.
+    match stream.peer_addr() {
+        Ok(_) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(_) => Ok(io::ErrorKind::ConnectionReset.into()),
     }
 }
 

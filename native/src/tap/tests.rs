@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     record::{Record, What},
-    relay::relay,
+    relay::{failed, relay},
     watchers::{Watcher, Watchers},
 };
 
@@ -170,6 +170,29 @@ async fn a_reset_passes_also_after_a_half_close() {
     let failed = within(server.ready(tokio::io::Interest::ERROR)).await;
     assert!(failed.is_ok());
     assert!(server.write_all(b"x").await.is_err() || server.write_all(b"x").await.is_err());
+}
+
+#[tokio::test]
+async fn an_error_that_was_told_is_a_reset_and_none_is_no_failure() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (mut peer, _) = listener.accept().await.unwrap();
+    assert_eq!(failed(&stream).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    peer.shutdown().await.unwrap();
+    stream.readable().await.unwrap();
+    assert_eq!(failed(&stream).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+
+    reset(&peer);
+    drop(peer);
+    within(stream.ready(tokio::io::Interest::ERROR)).await.unwrap();
+    // Once as the socket's own error, and from then on because it has no peer.
+    for _ in 0..2 {
+        let error = failed(&stream).unwrap();
+        assert!(
+            matches!(error.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe),
+            "{error}"
+        );
+    }
 }
 
 #[tokio::test]

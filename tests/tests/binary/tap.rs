@@ -112,3 +112,23 @@ fn a_dump_from_standard_input_is_decoded() {
     let broken = Launch::new(["decode"]).input(&cut).run();
     assert!(broken.refusal(1).contains("byte 24"), "{broken:?}");
 }
+
+#[test]
+fn a_file_that_is_no_capture_is_told_from_one() {
+    let data = tempdir().unwrap();
+    let stranger = "does not look like the protocol; it is read as what a client sent";
+    for (name, bytes, said) in [
+        ("empty.pcap", &b""[..], Some("empty.pcap is empty")),
+        ("picture.pcap", b"\xff\xd8\xff\xe0\0\x10JFIF", Some(stranger)),
+        ("recorded.bin", b"LIST\r\n", None),
+    ] {
+        let file = data.path().join(name);
+        fs::write(&file, bytes).unwrap();
+        for filter in [&[][..], &["--filter", "err"]] {
+            let finished = Launch::new(["decode"]).arg(&file).args(filter).run();
+            let told = finished.stderr.lines().next().filter(|line| !line.starts_with("raw bytes: "));
+            assert_eq!(told.is_some(), said.is_some(), "{finished:?}");
+            assert!(told.unwrap_or_default().ends_with(said.unwrap_or_default()), "{finished:?}");
+        }
+    }
+}

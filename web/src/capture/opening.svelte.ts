@@ -78,7 +78,7 @@ export class Opening {
       direction: preview.format === "raw" || preview.format === "hex" ? this.direction : undefined,
     };
     try {
-      const { words, connections } = await readCapture(
+      const words = await readCapture(
         inspector.decoder,
         capture,
         options,
@@ -86,16 +86,16 @@ export class Opening {
         (part) => (this.progress = part),
         this.#stop.signal,
       );
-      inspector.reserve(connections);
       this.words = `${name}: ${words}`;
       inspector.say(this.words);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       this.words = `${name} cannot be read: ${why}`;
       inspector.tell(this.words);
-      // Connections of what was read until then keep their numbers.
-      inspector.reserve(LEFT_FREE);
     } finally {
+      // Also where it could not be read to its end, connections of what was read keep their numbers.
+      const connections = await inspector.decoder.ask("connections", undefined);
+      inspector.reserve(connections.at(-1) ?? 0);
       this.progress = undefined;
     }
   }
@@ -104,6 +104,3 @@ export class Opening {
     this.#stop.abort();
   }
 }
-
-/** More connections than a capture can have, so that none is numbered twice. */
-const LEFT_FREE = 1_000_000;

@@ -261,6 +261,8 @@ export class Engine {
         const { from, by, to, text } = ask as Questions["step"]["ask"];
         return viewer.step(from, by > 0, to, text);
       }
+      case "connections":
+        return [...viewer.connections()];
       case "marks":
         return [...viewer.marks()];
       case "statistics":

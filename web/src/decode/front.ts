@@ -113,6 +113,8 @@ export class Front {
             p99: none,
           } satisfies Questions["timeline"]["answer"];
         }
+        case "connections":
+          return [] satisfies Questions["connections"]["answer"];
         case "marks":
           return [] satisfies Questions["marks"]["answer"];
         case "filter":

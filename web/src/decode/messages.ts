@@ -261,6 +261,8 @@ export interface Questions {
     };
     answer: number | undefined;
   };
+  /** The connections that are open or of which a row is held, by number, wherever they came from. */
+  connections: { ask: undefined; answer: readonly number[] };
   /** The numbers of the rows that are marked and held. */
   marks: { ask: undefined; answer: readonly number[] };
   statistics: { ask: undefined; answer: StatisticsTable };
@@ -296,7 +298,7 @@ export interface Questions {
       | { readonly step: "bytes"; readonly bytes: Uint8Array<ArrayBuffer> }
       | { readonly step: "end" };
     /** The words are the end's; after an error there is nothing more to be read. */
-    answer: { readonly error?: string; readonly words?: string; readonly connections?: number };
+    answer: { readonly error?: string; readonly words?: string };
   };
   compose: {
     ask: { readonly command: string; readonly values: Readonly<Record<string, string>> };

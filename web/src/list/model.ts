@@ -158,6 +158,7 @@ export class ListModel {
 
   /** Scroll as little as is needed to show the row at a position. */
   reveal(position: number): void {
+    this.#anchor = undefined;
     this.#lost = false;
     this.scroll.reveal(this.indexOf(position));
   }

@@ -19,12 +19,6 @@ export interface CaptureOptions {
   readonly direction: Direction | undefined;
 }
 
-export interface Opened {
-  /** In words, what was read. */
-  readonly words: string;
-  readonly connections: number;
-}
-
 type Asker = Pick<DecoderClient, "ask">;
 
 /** Tell what a capture seems to be, by its first bytes. */
@@ -36,7 +30,7 @@ export async function previewCapture(decoder: Asker, capture: Blob): Promise<Cap
 
 /**
  * Read a capture; its connections are numbered after `before`. `progress` is told the part that is done. An aborted
- * signal ends it: what was read until then stays.
+ * signal ends it, an error too: what was read until then stays. Gives in words what was read.
  */
 export async function readCapture(
   decoder: Asker,
@@ -45,7 +39,7 @@ export async function readCapture(
   before: number,
   progress: (part: number) => void,
   signal: AbortSignal,
-): Promise<Opened> {
+): Promise<string> {
   const { everything, direction } = options;
   await decoder.ask("import", { step: "begin", everything, before, ...(direction && { direction }) });
   // The next piece is read from the disk while the worker works on this one.
@@ -58,7 +52,7 @@ export async function readCapture(
     progress(Math.min(1, (at + bytes.length) / capture.size));
     if (signal.aborted) break;
   }
-  const { error, words, connections } = await decoder.ask("import", { step: "end" });
+  const { error, words } = await decoder.ask("import", { step: "end" });
   if (error !== undefined) throw new Error(error);
-  return { words: words ?? "", connections: connections ?? 0 };
+  return words ?? "";
 }

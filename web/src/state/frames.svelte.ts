@@ -83,6 +83,8 @@ export class Frames {
     // A new view is as new to who looks at it as to the page: only what comes after it is news.
     const scanned = this.status.scanning !== undefined && status.scanning === undefined;
     if (status.epoch !== this.status.epoch || scanned) this.seen = status.end;
+    // Where the selected row is in sight, it is what keeps its place, wherever it was scrolled to since.
+    if (status.epoch !== this.status.epoch && this.selected !== undefined) this.model.anchor(this.selected);
     this.status = status;
     this.model.setExtent(status);
     this.drawings += 1;
@@ -147,14 +149,14 @@ export class Frames {
     this.selected = number;
     this.choices += 1;
     const known = this.model.positionOf(number);
-    if (known !== undefined && !follow) this.#reveal(known, number);
+    if (known !== undefined && !follow) this.#reveal(known);
     const [frame, found] = await Promise.all([
       this.#decoder.ask("frame", { number }),
       known === undefined ? this.#decoder.ask("locate", { number }) : undefined,
     ]);
     if (this.selected !== number) return;
     if (found !== undefined && found.epoch === this.status.epoch && !this.follow) {
-      this.#reveal(found.position, number);
+      this.#reveal(found.position);
       if (!found.exact && frame !== undefined)
         this.#voice.tell(`Frame ${count(number)} does not pass the filter`);
     }
@@ -223,9 +225,8 @@ export class Frames {
     );
   }
 
-  #reveal(position: number, number: number): void {
+  #reveal(position: number): void {
     this.model.reveal(position);
-    this.model.anchor(number);
     this.drawings += 1;
   }
 

@@ -149,9 +149,9 @@ export class Inspector implements Voice {
     return this.#recorder.next;
   }
 
-  /** So many connections were recorded without a source. */
-  reserve(connections: number): void {
-    this.#recorder.reserve(connections);
+  /** Connections up to this number were recorded without a source. */
+  reserve(last: number): void {
+    this.#recorder.reserve(last);
   }
 
   connect(target: Target): void {

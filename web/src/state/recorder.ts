@@ -63,9 +63,9 @@ export class Recorder {
     return { number, events };
   }
 
-  /** So many connections were recorded without a source: what is opened next is numbered after them. */
-  reserve(connections: number): void {
-    this.#next += connections;
+  /** Connections up to this number were recorded without a source: what is opened next is numbered after them. */
+  reserve(last: number): void {
+    this.#next = Math.max(this.#next, last + 1);
   }
 
   /** The number that the next connection gets. */

@@ -296,7 +296,7 @@ impl Import {
                 sink.end(1, *direction, 0.0);
                 sink.close(1, 0.0, "the file ends", false);
             }
-            Reader::Unknown => {}
+            Reader::Unknown => summary.connections = 0,
         }
         Ok(summary)
     }
@@ -330,6 +330,8 @@ impl Import {
             },
             Format::JsonLines => Reader::Lines(Lines::default()),
             Format::Hex => Reader::Dump,
+            // An empty file has no connection.
+            Format::Raw if self.rest.is_empty() => Reader::Unknown,
             Format::Raw => {
                 let direction = self.options.direction.or(direction).unwrap_or(Direction::Out);
                 sink.open(1, 0.0, "", "");
@@ -503,6 +505,7 @@ pub fn preview(bytes: &[u8]) -> Preview {
             }
             None => plain(false, "Not known".into(), Vec::new()),
         },
+        Format::Raw if first.is_empty() => plain(false, "Nothing: it is empty".into(), Vec::new()),
         Format::Raw => {
             let more = if bytes.len() > first.len() { "more than " } else { "" };
             let ends = match direction {

@@ -20,6 +20,14 @@ fn raw_bytes_are_one_direction_that_their_words_tell() {
 }
 
 #[test]
+fn an_empty_file_has_no_connection() {
+    let (told, summary) = read(b"");
+    assert_eq!((summary.connections, told.events.len()), (0, 0));
+    assert_eq!(summary.to_string(), "raw bytes: 0 connections");
+    assert_eq!(preview(b"").words, "Nothing: it is empty");
+}
+
+#[test]
 fn a_preview_tells_what_was_detected() {
     for (text, format, recognised, words) in [
         ("LIST\r\n", Format::Raw, true, "6 raw bytes, what a client sent"),

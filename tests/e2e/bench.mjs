@@ -1,0 +1,211 @@
+// What the inspector can do, measured on the built page in headless Chromium against generated traffic: see `make
+// bench-web`. Prints each target, what was measured, and how the engine compares with a plain decoder in JavaScript.
+
+import { once } from "node:events";
+import { readdir, rm, writeFile } from "node:fs/promises";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { openTab, startBrowser, startServer, startTap } from "./kit.mjs";
+import { inPage } from "./bench/page.mjs";
+import { capture100, frames } from "./bench/traffic.mjs";
+
+const DIST = path.join(import.meta.dirname, "../../web/dist/assets");
+const MILLION = 1_000_000;
+
+const lines = [];
+
+/** One line of the table; `good` and `floor` say whether the target and the least were met. */
+function report(name, target, measured, good, floor = true) {
+  const verdict = good ? "ok" : floor ? "below its target" : "BELOW ITS FLOOR";
+  lines.push({ name, target, measured, verdict });
+  console.log(`${name.padEnd(44)} ${target.padEnd(26)} ${measured.padEnd(36)} ${verdict}`);
+  if (!floor) process.exitCode = 1;
+}
+
+const rounded = (number, digits = 0) => number.toLocaleString("en", { maximumFractionDigits: digits });
+
+const server = await startServer();
+const browser = await startBrowser();
+try {
+  await engine();
+  await live();
+  await opening();
+} finally {
+  await browser.close();
+  await server.stop();
+}
+
+/** The worker alone, as the page starts it. */
+async function engine() {
+  const worker = (await readdir(DIST)).find((name) => /^worker-.*\.js$/.test(name));
+  // The bench starts the worker itself, which the page's policy forbids to scripts that are not the page's own.
+  const tab = await openTab(browser, { bypassCSP: true });
+  await tab.page.goto(server.origin);
+  const run = (what, ask) => tab.page.evaluate(inPage, { worker: `/assets/${worker}`, what, ask });
+
+  for (const [size, aim] of [
+    [100, 1],
+    [4096, 2],
+  ]) {
+    const { chunks, count } = frames(size);
+    const repeat = size === 100 ? 800 : 80;
+    const { ours, plain } = await run("ratio", { chunks, count, repeat });
+    const rate = (count * repeat * 1000) / ours;
+    if (size === 100) {
+      report("ingest, 100 B frames, batched", "456,000 frames/s", `${rounded(rate)} frames/s`, rate >= 456_000);
+    }
+    report(
+      `against plain JavaScript, ${rounded(size)} B frames`,
+      `${aim}.0x, never below 1.0x`,
+      `${rounded(plain / ours, 2)}x (${rounded(ours)} ms, ${rounded(plain)} ms)`,
+      plain / ours >= aim,
+      plain / ours >= 1,
+    );
+  }
+
+  const { chunks, count } = frames(100);
+  const held = await run("held", { chunks, count, repeat: 1000, limit: 1.5 * 2 ** 30, needle: "zebra crossing" });
+  report(
+    "overhead a frame",
+    "32 B, never above 64 B",
+    `${rounded(held.overhead, 1)} B`,
+    held.overhead <= 33,
+    held.overhead <= 64,
+  );
+  report(
+    "substring over 1 million frames",
+    "50 ms, never above 200 ms",
+    `${rounded(held.search)} ms (found ${held.found})`,
+    held.search <= 50,
+    held.search <= 200,
+  );
+  report("select a frame of 64 KiB, worker and parse", "16 ms", `${rounded(held.frame, 1)} ms`, held.frame <= 16);
+
+  const ring = await run("ring", { chunks, count, repeat: 8000, limit: 2 ** 30 });
+  report(
+    "in memory, ring of 1 GB",
+    "5,000,000, never below 1,000,000",
+    `${rounded(ring.held)} of ${rounded(ring.captured)} frames, ${rounded(ring.memory / 2 ** 20)} MiB`,
+    ring.held >= 5 * MILLION,
+    ring.held >= MILLION,
+  );
+  await tab.context.close();
+}
+
+/** The page follows a tap through which much passes. */
+async function live() {
+  for (const [rate, least] of [
+    [50_000, false],
+    [20_000, true],
+  ]) {
+    const { p95, rows, missing } = await follow(rate);
+    const kept = rows / (rows + missing);
+    report(
+      `live, following, ${rounded(rate)} frames/s`,
+      "p95 of a frame 20 ms",
+      `p95 ${rounded(p95, 1)} ms, ${rounded(kept * 100, 1)} % of the rows`,
+      p95 <= 20 && kept > 0.99,
+      !least || p95 <= 50,
+    );
+  }
+}
+
+async function follow(rate) {
+  const answering = net.createServer((socket) => {
+    const answer = Buffer.from('OK\r\n{"status": "delivered", "timestamp": "2023-11-02T15:04:32Z"}');
+    let pending = 0;
+    socket.on("data", (data) => {
+      // Every request ends in a brace of its own, and has no other.
+      for (const byte of data) if (byte === 0x7d) pending += 1;
+      socket.write(Buffer.concat(Array.from({ length: pending }, () => answer)));
+      pending = 0;
+    });
+    socket.on("error", () => undefined);
+  });
+  answering.listen(0, "127.0.0.1");
+  await once(answering, "listening");
+  const tap = await startTap({ port: answering.address().port });
+  const tab = await openTab(browser);
+  try {
+    await tab.page.goto(tap.page);
+    await tab.grid.waitFor();
+    const client = net.connect(tap.port, "127.0.0.1");
+    await once(client, "connect");
+    client.resume();
+    const request = Buffer.from(
+      'MESSAGE\r\n{"username": "user1", "message_content": "Hello, how are you today, and what do you do?"}',
+    );
+    const seconds = 6;
+    const began = performance.now();
+    let sent = 0;
+    const timer = setInterval(() => {
+      const due = Math.floor(((performance.now() - began) / 1000) * (rate / 2));
+      if (due > sent) client.write(Buffer.concat(Array.from({ length: due - sent }, () => request)));
+      sent = Math.max(sent, due);
+    }, 5);
+    const p95 = await tab.page.evaluate(
+      async (ms) => {
+        const frames = [];
+        let last = await new Promise(requestAnimationFrame);
+        // The first second is for the page to warm up.
+        const start = last + 1000;
+        while (last < start + ms) {
+          const now = await new Promise(requestAnimationFrame);
+          if (now > start) frames.push(now - last);
+          last = now;
+        }
+        frames.sort((one, other) => one - other);
+        return frames[Math.floor(frames.length * 0.95)];
+      },
+      (seconds - 1) * 1000,
+    );
+    clearInterval(timer);
+    client.destroy();
+    const rows = await tab.page.evaluate(() => Number(document.querySelector("#frames").getAttribute("aria-rowcount")));
+    return { p95, rows, missing: Math.max(0, 2 * sent - rows) };
+  } finally {
+    await tab.context.close();
+    await tap.stop();
+    answering.close();
+  }
+}
+
+/** A capture of 100 MB is opened in the page. */
+async function opening() {
+  const file = path.join(tmpdir(), `chanwire-bench-${process.pid}.pcap`);
+  await writeFile(file, capture100());
+  const tab = await openTab(browser);
+  try {
+    await tab.open(server.page);
+    // Longer than the page waits before it loads the engine.
+    await tab.page.waitForTimeout(4000);
+    await tab.page.getByRole("button", { name: "Open…" }).click();
+    await tab.page.locator("dialog input[type=file]").setInputFiles(file);
+    await tab.page.locator("dialog .words").waitFor();
+    const times = await tab.page.evaluate(async () => {
+      const count = () => Number(document.querySelector("#frames").getAttribute("aria-rowcount"));
+      const began = performance.now();
+      document.querySelector("dialog form button[type=submit]").click();
+      while (count() <= 1) await new Promise(requestAnimationFrame);
+      const first = performance.now() - began;
+      let last = count();
+      let still = performance.now();
+      while (performance.now() - still < 1500) {
+        await new Promise(requestAnimationFrame);
+        if (count() !== last) [last, still] = [count(), performance.now()];
+      }
+      return { first, done: still - began, rows: last };
+    });
+    report("open a 100 MB capture, first rows", "300 ms", `${rounded(times.first)} ms`, times.first <= 300);
+    report(
+      "open a 100 MB capture, done",
+      "3 s",
+      `${rounded(times.done / 1000, 2)} s (${rounded(times.rows)} rows)`,
+      times.done <= 3000,
+    );
+  } finally {
+    await tab.context.close();
+    await rm(file, { force: true });
+  }
+}
