@@ -304,3 +304,39 @@ test("pane sizes are kept from one visit to the next", async () => {
   await tab.ready();
   assert.equal(await splitter.getAttribute("aria-valuenow"), moved);
 });
+
+for (const colorScheme of ["light", "dark"]) {
+  test(`axe finds nothing in the sandbox and in a fault plan, in ${colorScheme}`, async () => {
+    tab = await openTab(browser, { colorScheme });
+    const { page } = tab;
+    await page.goto(server.page);
+    await page.getByRole("button", { name: "Sandbox", exact: true }).click();
+    await tab.ready();
+    await page.getByRole("button", { name: "Scenarios" }).click();
+    await page.getByRole("menuitem").first().waitFor();
+    assert.deepEqual(await violations(), []);
+    await page.getByRole("menuitem", { name: /^Database connection failed / }).click();
+    await tab.row({ head: "! SERVER_ERROR" }).first().waitFor();
+    await page.getByLabel("Store").selectOption("fails");
+    await page.getByRole("button", { name: "Limits" }).click();
+    await page.getByLabel("largest payload, bytes").fill("many");
+    await page.getByText("'many' must be").waitFor();
+    assert.deepEqual(await violations(), []);
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "Clients" }).click();
+    await page.getByLabel("reads").first().waitFor();
+    assert.deepEqual(await violations(), []);
+    await page.keyboard.press("Escape");
+
+    await tab.form("LIST");
+    await page.locator(".faults summary").click();
+    await page.getByLabel("Cut at").fill("2+500, 90");
+    await page.getByText("Nothing can be cut at 90").waitFor();
+    assert.deepEqual(await violations(), []);
+    await page.getByLabel("Cut at").fill("2+500");
+    await page.getByTestId("preview").locator(".between").waitFor();
+    await page.getByRole("button", { name: "Load" }).click();
+    await page.getByRole("menuitem", { name: "HOST" }).waitFor();
+    assert.deepEqual(await violations(), []);
+  });
+}

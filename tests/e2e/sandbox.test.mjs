@@ -25,7 +25,7 @@ async function openSandbox() {
   const tab = await openTab(browser);
   await tab.page.goto(server.page);
   await tab.page.getByRole("button", { name: "Sandbox", exact: true }).click();
-  await tab.page.getByRole("group", { name: "Sandbox", exact: true }).waitFor();
+  await tab.page.getByRole("region", { name: "Sandbox", exact: true }).waitFor();
   await tab.ready();
   await tab.page.getByLabel("Client from").waitFor();
   return tab;
