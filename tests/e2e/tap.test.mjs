@@ -167,7 +167,7 @@ test("of a capture that was opened, each connection can be exported by itself", 
   const asked = ["LIST\r\n", hosting(1)];
   await client(tap.port, asked);
   await client(tap.port, [hosting(2)]);
-  await tab.until(() => [...document.querySelectorAll("#frames [data-number]")].filter((row) => row.textContent.includes("closed")).length === 2);
+  await tab.row({ conn: "#2", head: /^closed$/ }).waitFor();
   const everything = await exported({ Format: "jsonl" });
   await open("two.jsonl", everything, "Rows that the inspector exported");
   await tab.page.getByText("two.jsonl: ").first().waitFor();

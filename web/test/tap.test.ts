@@ -74,8 +74,13 @@ async function watch() {
   socket.fire("message", {
     data: JSON.stringify({ type: "welcome", version: "0", targets: [], tap }),
   });
-  expect(await ready).toEqual([]);
+  let isReady = false;
+  void ready.then(() => (isReady = true));
   expect(socket.said).toEqual([{ type: "token", token: "0".repeat(32) }, { type: "watch" }]);
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  expect(isReady).toBe(false);
+  socket.fire("message", { data: JSON.stringify({ type: "watching" }) });
+  expect(await ready).toEqual([]);
   socket.said.length = 0;
   return { socket, source, told, links };
 }

@@ -15,6 +15,7 @@ export type FromBridge =
       readonly targets: readonly Target[];
       readonly tap?: TapInfo;
     }
+  | { readonly type: "watching" }
   | { readonly type: "opened"; readonly local: string; readonly remote: string }
   | { readonly type: "wrote"; readonly bytes: number; readonly at: number }
   | { readonly type: "ended"; readonly at: number }
@@ -70,6 +71,8 @@ export function parseControl(data: string): FromBridge | undefined {
       const tapped = tap(message["tap"]);
       return { type: "welcome", version, targets: known, ...(tapped && { tap: tapped }) };
     }
+    case "watching":
+      return { type: "watching" };
     case "opened": {
       const { local, remote } = message;
       return text(local) && text(remote) ? { type: "opened", local, remote } : undefined;

@@ -84,6 +84,8 @@ export class TapSource implements Source {
         const message = typeof data === "string" ? parseControl(data) : undefined;
         if (message?.type === "welcome" && message.tap !== undefined) {
           this.#say({ type: "watch" });
+        } else if (message?.type === "watching") {
+          // Not before: what a client said until then may be missing.
           resolve([]);
         } else {
           reject(new Error("This server is no tap; reload the page."));

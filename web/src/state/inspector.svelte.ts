@@ -43,6 +43,8 @@ export class Inspector implements Voice {
   /** The connection that Compose sends on. */
   current: number | undefined = $state();
   targets: readonly Target[] = $state.raw([]);
+  /** The source was asked what there is, and has not answered yet. */
+  asking = $state(false);
   /** Why there is no list of targets. */
   sourceProblem = $state("");
   forms: readonly CommandForm[] = $state.raw([]);
@@ -121,6 +123,7 @@ export class Inspector implements Voice {
       return events;
     });
     this.targets = [];
+    this.asking = true;
     try {
       const targets = await source.targets();
       // Another source may have been chosen meanwhile.
@@ -129,6 +132,8 @@ export class Inspector implements Voice {
       if (this.#source !== source) return;
       if (error instanceof Refused) this.#source = undefined;
       else this.sourceProblem = error instanceof Error ? error.message : String(error);
+    } finally {
+      if (this.#source === source || this.#source === undefined) this.asking = false;
     }
   }
 

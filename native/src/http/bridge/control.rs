@@ -66,6 +66,8 @@ pub(super) enum ToPage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         tap: Option<&'a Tap>,
     },
+    /// What passes the tap from now on is told.
+    Watching {},
     /// The TCP connection stands.
     Opened {
         /// The target's id.

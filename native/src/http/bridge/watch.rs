@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::extract::ws::Message;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
-use super::control::FromPage;
+use super::control::{FromPage, ToPage};
 use super::credit::{Credit, TooMuch};
 use super::end::End;
 use super::socket::{Event, PageSocket};
@@ -26,6 +26,7 @@ const FLUSH: Duration = Duration::from_millis(16);
 /// Sends what passes until the page has seen enough.
 pub(super) async fn watch(page: &mut PageSocket, watchers: &Watchers, ping: Duration) -> Result<(), End> {
     let watcher = watchers.watch(QUEUE);
+    page.post(ToPage::Watching {}.message()?);
     let mut ping = interval_at(Instant::now() + ping, ping);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut credit = Credit::new();

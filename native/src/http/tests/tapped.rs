@@ -44,6 +44,7 @@ impl Bench {
         assert_eq!(welcome["tap"]["listen"], self.tap.to_string(), "{welcome}");
         assert_eq!(welcome["targets"], json!([]));
         page.say(json!({"type": "watch"})).await;
+        assert_eq!(page.control().await, json!({"type": "watching"}));
         page
     }
 
