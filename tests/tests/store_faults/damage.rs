@@ -105,6 +105,14 @@ fn a_database_with_changed_bytes_is_refused_or_whole_but_never_emptied() {
         changed[at] ^= bit;
         is_refused(&changed, &format!("byte {at} ^ {bit}, seed {seed}"));
     }
+    // Text that is no UTF-8.
+    let texts = whole.windows(9).enumerate().filter(|(_, text)| text == b"192.0.2.7");
+    let refused = texts.filter(|(at, _)| {
+        let mut changed = whole.clone();
+        changed[*at] ^= 0x80;
+        is_refused(&changed, &format!("no UTF-8 at byte {at}"))
+    });
+    assert!(refused.take(5).count() > 0);
     // Some bits of the header.
     for bit in (0..800).filter(|_| random.below(16) == 0) {
         let mut changed = whole.clone();
