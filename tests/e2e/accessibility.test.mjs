@@ -336,7 +336,7 @@ for (const colorScheme of ["light", "dark"]) {
     await page.getByLabel("Cut at").fill("2+500");
     await page.getByTestId("preview").locator(".between").waitFor();
     await page.getByRole("button", { name: "Load" }).click();
-    await page.getByRole("menuitem", { name: "HOST" }).waitFor();
+    await page.getByRole("menuitem", { name: "HOST", exact: true }).waitFor();
     assert.deepEqual(await violations(), []);
   });
 }
