@@ -17,12 +17,11 @@ let source: BridgeSource;
 let now: number;
 
 beforeEach(() => {
-  socket = new FakeSocket();
   refused = vi.fn();
   now = 0;
   source = new BridgeSource(
     TOKEN,
-    () => socket,
+    () => (socket = new FakeSocket()),
     refused,
     () => now,
   );
@@ -40,12 +39,25 @@ describe("asking for the targets", () => {
     expect(socket.closed).toBe(1000);
   });
 
-  test("is refused when the token is wrong", async () => {
+  test("is refused when the token is wrong, each of three times", async () => {
     const targets = source.targets();
-    socket.open();
-    socket.dies(4401, "wrong token");
+    for (let tries = 0; tries < 3; tries += 1) {
+      expect(refused).not.toHaveBeenCalled();
+      socket.open();
+      socket.dies(4401, "wrong token");
+    }
     await expect(targets).rejects.toBeInstanceOf(Refused);
     expect(refused).toHaveBeenCalledOnce();
+  });
+
+  test("goes on with the same token where the page was only late with it", async () => {
+    const targets = source.targets();
+    socket.dies(4401, "the first message is the token, within 2 s");
+    socket.open();
+    expect(socket.controls).toEqual([{ type: "token", token: TOKEN }]);
+    socket.says(WELCOME);
+    expect(await targets).toEqual([TARGET]);
+    expect(refused).not.toHaveBeenCalled();
   });
 
   test("says that the server may be gone when the socket cannot be opened", async () => {
@@ -226,9 +238,11 @@ describe("a connection", () => {
     expect(refused).not.toHaveBeenCalled();
   });
 
-  test("reports a refused token", () => {
+  test("reports a refused token, once it is sure", async () => {
     socket.open();
     socket.dies(4401, "wrong token");
+    expect(refused).not.toHaveBeenCalled();
+    for (let tries = 0; tries < 3; tries += 1) socket.dies(4401, "wrong token");
     expect(refused).toHaveBeenCalledOnce();
   });
 

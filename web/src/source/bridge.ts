@@ -15,6 +15,12 @@ export interface SocketLike {
 
 export const TOKEN_REFUSED = 4401;
 
+/**
+ * The bridge waits two seconds for the token, and a page that was busy for so long is told the same as one whose token
+ * is wrong. Only a token that is refused so often in a row is taken for wrong.
+ */
+const TRIES = 3;
+
 /** The bridge's bound on one message. */
 const LARGEST_WRITE = 1024 * 1024;
 /** Credit is given back in steps of this size: a quarter of what the bridge starts with. */
@@ -50,6 +56,10 @@ export class BridgeSource implements Source {
   }
 
   targets(): Promise<readonly Target[]> {
+    return this.#ask(TRIES);
+  }
+
+  #ask(tries: number): Promise<readonly Target[]> {
     return new Promise((resolve, reject) => {
       const socket = this.#dial();
       socket.addEventListener("open", () => {
@@ -65,14 +75,20 @@ export class BridgeSource implements Source {
       });
       socket.addEventListener("close", ({ code, reason }) => {
         const words = closeReason(code, reason);
-        reject(code === TOKEN_REFUSED ? new Refused(words) : new Error(words));
-        if (code === TOKEN_REFUSED) this.#refused();
+        if (code !== TOKEN_REFUSED) reject(new Error(words));
+        else if (tries > 1) resolve(this.#ask(tries - 1));
+        else {
+          reject(new Refused(words));
+          this.#refused();
+        }
       });
     });
   }
 
   connect(target: Target, events: LinkEvents): Link {
-    return new BridgeLink(this.#dial(), this.#token, target.id, events, this.#refused, this.#now);
+    // Whether it is the token that is wrong is found out by asking once more.
+    const refused = () => void this.targets().catch(() => undefined);
+    return new BridgeLink(this.#dial(), this.#token, target.id, events, refused, this.#now);
   }
 }
 
