@@ -7,9 +7,10 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import path from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
-import { openTab, startBrowser, startServer, startTap } from "./kit.mjs";
+import { ARTIFACTS, openTab, startBrowser, startServer, startTap } from "./kit.mjs";
 
-const PICTURES = path.join(import.meta.dirname, "../../web/pictures");
+/** Where the session's pictures go; `make pictures` says where the README's are. */
+const PICTURES = process.env.CHANWIRE_PICTURES ?? ARTIFACTS;
 
 let server;
 let tap;
