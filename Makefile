@@ -29,6 +29,7 @@ help: ## Show this
 	@echo 'make bench-web  measure: the inspector in a browser, against plain JavaScript'
 	@echo 'make install  copy the binary to PREFIX/bin (PREFIX=$(PREFIX))'
 	@echo
+	@echo 'make pictures make the README'\''s pictures again'
 	@echo 'make fuzz     every fuzz target for FUZZ_SECONDS each (600)'
 	@echo 'make simulate the simulator for SEEDS seeds (100000), or SEED=n to see one run'
 	@echo 'make test-long  crashes by the hundred'
@@ -111,6 +112,11 @@ $(E2E_PACKAGES): tests/e2e/package.json tests/e2e/package-lock.json | needs-node
 .PHONY: test-e2e
 test-e2e: $(BINARY) $(E2E_PACKAGES)
 	cd tests/e2e && CHANWIRE_BIN=$(CURDIR)/$(BINARY) npm test
+
+# The pictures in the README come out of a test.
+.PHONY: pictures
+pictures: $(BINARY) $(E2E_PACKAGES) system-packages
+	cd tests/e2e && CHANWIRE_PICTURES=$(CURDIR)/web/pictures CHANWIRE_BIN=$(CURDIR)/$(BINARY) node --test tap.test.mjs
 
 # What tests and measurements need from the system: programs in packages of the same names. Nothing is installed where it
 # is there already. Debian puts servers where only root looks.
