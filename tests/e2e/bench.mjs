@@ -2,7 +2,7 @@
 // bench-web`. Prints each target, what was measured, and how the engine compares with a plain decoder in JavaScript.
 
 import { once } from "node:events";
-import { readdir, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -38,7 +38,10 @@ try {
 
 /** The worker alone, as the page starts it. */
 async function engine() {
-  const worker = (await readdir(DIST)).find((name) => /^worker-.*\.js$/.test(name));
+  // The sandbox has a worker too, which names its module.
+  const workers = (await readdir(DIST)).filter((name) => /^worker-.*\.js$/.test(name));
+  const scripts = await Promise.all(workers.map((name) => readFile(path.join(DIST, name), "utf8")));
+  const worker = workers[scripts.findIndex((script) => !script.includes("chanwire_sandbox_bg"))];
   // The bench starts the worker itself, which the page's policy forbids to scripts that are not the page's own.
   const tab = await openTab(browser, { bypassCSP: true });
   await tab.page.goto(server.origin);
