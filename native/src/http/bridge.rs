@@ -110,7 +110,7 @@ async fn bridge(socket: WebSocket, shared: Arc<Shared>, waiting: OwnedSemaphoreP
 /// The whole conversation. `Ok` when the TCP connection is over and the page knows why.
 async fn converse(page: &mut PageSocket, shared: &Shared, place: &mut OwnedSemaphorePermit) -> Result<(), End> {
     let admission = admit(page, shared);
-    *place = timeout(shared.limits.token_wait, admission).await.unwrap_or(Err(End::NO_TOKEN))?;
+    *place = timeout(shared.limits.token_wait, admission).await.unwrap_or(Err(End::LATE))?;
     let tap = shared.tap.as_ref();
     let welcome = ToPage::Welcome { version: env!("CARGO_PKG_VERSION"), targets: &shared.targets, tap };
     page.say(welcome.message()?).await?;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -10,7 +11,7 @@ use bytes::{BufMut as _, BytesMut};
 use socket2::SockRef;
 use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
 use super::control::{FromPage, ToPage};
 use super::credit::{Credit, TooMuch};
@@ -23,18 +24,24 @@ const CLOSED: &str = "the server closed the connection";
 /// The reason for an end that the page asked for.
 const RESET: &str = "reset by the page";
 
+/// How long TCP may take for what a page sent before it left.
+const LAST_WRITES: Duration = Duration::from_secs(2);
+
 /// How many reports may wait for a page that does not take them. Nothing more is written until it does.
 const MOST_REPORTS: usize = 256;
 
 /// One bridge between `opened` and `closed`.
 ///
-/// Each side is read only when the other has taken what was read before: a page's message is held until TCP has taken
-/// all of it, and TCP is read only against credit and when the last message is with the kernel. What a page sends
-/// while it has told the bridge to wait is kept, up to a bound. No buffer exists while nothing moves.
+/// TCP is read only against credit and when the last message is with the kernel. What the page sends is kept until TCP
+/// has taken it, up to a bound at which the page is not read any more; one that asks for reports knows how much is
+/// kept and stays below it, so that its credit is always heard. (A server that waits until its answers are read takes
+/// no requests meanwhile: credit that stood behind requests would come never.) No buffer exists while nothing moves.
 struct Carrier {
     tcp: TcpStream,
     opened: Instant,
     credit: Credit,
+    /// TCP has bytes for which there was no credit.
+    unread: bool,
     plan: Plan,
     /// Whether the page is told what was written when, and what it was not told yet. It hears of a write before it
     /// hears anything that came after.
@@ -52,6 +59,7 @@ pub(super) async fn carry(page: &mut PageSocket, tcp: TcpStream, report: bool, p
         tcp,
         opened: Instant::now(),
         credit: Credit::new(),
+        unread: false,
         plan: Plan::default(),
         report,
         reports: VecDeque::new(),
@@ -80,9 +88,11 @@ impl Carrier {
                 let _ = SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO));
                 return Ok(RESET.to_owned());
             }
-            let may_write = self.plan.to_write().is_some() && self.reports.len() < MOST_REPORTS;
+            let may_go_on = self.reports.len() < MOST_REPORTS;
+            let may_write = may_go_on && self.plan.to_write().is_some();
             let quiet = !page.is_sending() && self.reports.is_empty();
-            let may_read = !self.peer_done && quiet && self.credit.next_read() > 0;
+            // Without credit it is found out once whether bytes wait, or the end of the stream.
+            let may_read = !self.peer_done && quiet && !self.unread;
             // The page has the peer's eof before it hears that all is over.
             let may_end = self.peer_done && quiet;
             let wait = self.plan.wait();
@@ -90,19 +100,28 @@ impl Carrier {
                 return Ok(self.write_error.map_or(CLOSED.to_owned(), |error| reason(&error)));
             }
             tokio::select! {
-                event = page.event(self.plan.has_room()) => match event? {
-                    Event::Sent => {}
-                    Event::Binary(bytes) => self.plan.push(Step::Write(bytes))?,
-                    Event::Text(text) => self.take_control(FromPage::parse(&text)?)?,
+                event = page.event(self.plan.has_room()) => match event {
+                    Ok(Event::Sent) => {}
+                    Ok(Event::Binary(bytes)) => self.plan.push(Step::Write(bytes))?,
+                    Ok(Event::Text(text)) => self.take_control(FromPage::parse(&text)?)?,
+                    Err(end) => {
+                        self.write_last().await;
+                        return Err(end);
+                    }
                 },
                 ready = self.tcp.writable(), if may_write => {
                     self.write(ready);
                 }
-                () = until(wait) => self.plan.waited(),
+                () = until(wait), if may_go_on => {
+                    self.plan.waited();
+                    let at = self.age();
+                    self.tell(ToPage::Waited { at });
+                }
                 ready = self.tcp.readable(), if may_read => {
                     match ready.and_then(|()| self.read()) {
-                        Ok(Some(message)) => page.post(message),
-                        Ok(None) => match self.write_error.take() {
+                        Ok(Read::Bytes(bytes)) => page.post(Message::Binary(bytes)),
+                        Ok(Read::Unread) => self.unread = true,
+                        Ok(Read::End) => match self.write_error.take() {
                             Some(error) => return Ok(reason(&error)),
                             None => {
                                 self.peer_done = true;
@@ -128,7 +147,11 @@ impl Carrier {
 
     fn take_control(&mut self, message: FromPage) -> Result<(), End> {
         match message {
-            FromPage::Credit { bytes } => self.credit.grant(bytes).map_err(|TooMuch| End::TOO_MUCH_CREDIT),
+            FromPage::Credit { bytes } => {
+                self.credit.grant(bytes).map_err(|TooMuch| End::TOO_MUCH_CREDIT)?;
+                self.unread &= self.credit.next_read() == 0;
+                Ok(())
+            }
             FromPage::Wait { ms } => self.plan.push(Step::Wait(Until::After(Duration::from_millis(ms)))),
             FromPage::Eof {} => self.plan.push(Step::Finish),
             FromPage::Reset {} => self.plan.push(Step::Reset),
@@ -162,6 +185,17 @@ impl Carrier {
         }
     }
 
+    /// Writes what the page sent before it left, as far as it was to be written at once and TCP takes it in time.
+    async fn write_last(&mut self) {
+        let write = async {
+            while self.plan.to_write().is_some() {
+                let ready = self.tcp.writable().await;
+                self.write(ready);
+            }
+        };
+        let _: Result<(), _> = timeout(LAST_WRITES, write).await;
+    }
+
     fn tell(&mut self, report: ToPage<'static>) {
         if self.report {
             self.reports.push_back(report);
@@ -173,14 +207,28 @@ impl Carrier {
         self.opened.elapsed().as_secs_f64() * 1000.0
     }
 
-    /// Makes one read one message; `None` is the end of the stream.
-    fn read(&mut self) -> io::Result<Option<Message>> {
+    /// Makes one read one message.
+    fn read(&mut self) -> io::Result<Read> {
         let size = self.credit.next_read();
+        if size == 0 {
+            let peek = || SockRef::from(&self.tcp).peek(&mut [MaybeUninit::uninit()]);
+            let seen = self.tcp.try_io(Interest::READABLE, peek)?;
+            return Ok(if seen > 0 { Read::Unread } else { Read::End });
+        }
         let mut buffer = BytesMut::with_capacity(size).limit(size);
         let read = self.tcp.try_read_buf(&mut buffer)?;
         self.credit.spend(read);
-        Ok((read > 0).then(|| Message::Binary(buffer.into_inner().freeze())))
+        Ok(if read > 0 { Read::Bytes(buffer.into_inner().freeze()) } else { Read::End })
     }
+}
+
+/// What TCP had.
+enum Read {
+    Bytes(Bytes),
+    /// Bytes for which there is no credit.
+    Unread,
+    /// The end of the stream.
+    End,
 }
 
 async fn until(end: Option<Instant>) {

@@ -23,7 +23,8 @@ pub(super) enum FromPage {
     Connect {
         /// The id of a configured target.
         target: String,
-        /// Whether the page is to be told of each write, and of its own end of stream, when they were made.
+        /// Whether the page is to be told of each write, each wait and its own end of stream, when they were done. Who
+        /// is not told cannot know how much waits, and is not read while it is too much, credit neither.
         #[serde(default)]
         report: bool,
     },
@@ -84,6 +85,11 @@ pub(super) enum ToPage<'a> {
         /// When, in milliseconds since [`Self::Opened`].
         at: f64,
     },
+    /// A wait of the page's is over.
+    Waited {
+        /// When, in milliseconds since [`Self::Opened`].
+        at: f64,
+    },
     /// The page's end of stream was given to TCP.
     Ended {
         /// When, in milliseconds since [`Self::Opened`].
@@ -111,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_says_six_things() {
+    fn what_the_page_says() {
         let token = FromPage::Token { token: "00ff".to_owned() };
         let connect = |report| FromPage::Connect { target: "0".to_owned(), report };
         for (text, message) in [
@@ -161,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bridge_says_six_things() {
+    fn what_the_bridge_says() {
         let targets = [
             Target { id: "0".to_owned(), address: "127.0.0.1:22236".parse().unwrap(), channel: None },
             Target { id: "1".to_owned(), address: "[::1]:22240".parse().unwrap(), channel: Some("general".to_owned()) },
@@ -179,6 +185,7 @@ mod tests {
             ),
             (opened, r#"{"type":"opened","target":"0","local":"127.0.0.1:50123","remote":"127.0.0.1:22236"}"#),
             (ToPage::Wrote { bytes: 7, at: 12.5 }, r#"{"type":"wrote","bytes":7,"at":12.5}"#),
+            (ToPage::Waited { at: 20.25 }, r#"{"type":"waited","at":20.25}"#),
             (ToPage::Ended { at: 0.0 }, r#"{"type":"ended","at":0.0}"#),
             (ToPage::Eof {}, r#"{"type":"eof"}"#),
             (ToPage::Closed { reason: "\"why\"" }, r#"{"type":"closed","reason":"\"why\""}"#),

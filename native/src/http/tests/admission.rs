@@ -54,7 +54,8 @@ async fn a_page_that_does_not_show_its_token_in_time_is_closed() {
     let limits = Limits { token_wait: Duration::from_millis(20), ..patient() };
     let server = Server::start_with(&[], &[], limits).await;
     let mut page = server.open().await;
-    assert_eq!(page.code().await, 4401);
+    // A code of its own: the token may still be the right one.
+    assert_eq!(page.code().await, 4408);
     assert_eq!(Limits::default().token_wait, Duration::from_secs(2));
 }
 
@@ -78,7 +79,7 @@ async fn pings_do_not_make_time_for_the_token() {
             () = pinging => panic!("the WebSocket ended without a close frame"),
         }
     });
-    assert_eq!(code.await, 4401);
+    assert_eq!(code.await, 4408);
 }
 
 #[tokio::test]

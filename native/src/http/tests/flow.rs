@@ -1,4 +1,4 @@
-//! Neither side can make the bridge hold more than one message.
+//! Neither side can make the bridge hold more than it has room for, or stop the other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,6 +32,68 @@ async fn tcp_is_read_only_against_credit() {
     assert!(received == sent, "the bytes came changed");
     assert_eq!(page.control().await, json!({"type": "eof"}));
     sender.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_end_of_a_stream_needs_no_credit() {
+    let (listener, address) = peer().await;
+    let server = Server::start(&[address]).await;
+    let mut page = server.bridged().await;
+    let (mut stream, _) = listener.accept().await.unwrap();
+    stream.write_all(&pattern(MIB)).await.unwrap();
+    assert!(page.bytes(MIB).await == pattern(MIB));
+    page.nothing_comes(&server).await;
+    stream.shutdown().await.unwrap();
+    assert_eq!(page.control().await, json!({"type": "eof"}));
+}
+
+/// A server that reads a request only when its last answer was taken: answers of `answer` bytes to requests of
+/// `request` bytes.
+async fn one_after_the_other(request: usize, answer: usize) -> SocketAddr {
+    let (listener, address) = peer().await;
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (mut asked, answer) = (vec![0; request], pattern(answer));
+        while stream.read_exact(&mut asked).await.is_ok() {
+            stream.write_all(&answer).await.unwrap();
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn credit_is_heard_while_requests_wait_for_tcp() {
+    const REQUEST: usize = 10_000;
+    const ROUNDS: usize = 1000;
+    let server = Server::start(&[one_after_the_other(REQUEST, 4 * REQUEST).await]).await;
+    let mut page = server.admitted().await;
+    page.say(json!({"type": "connect", "target": "0", "report": true})).await;
+    assert_eq!(page.control().await["type"], "opened");
+    // What is with the bridge and not written, as a page counts it that keeps a mebibyte there.
+    let (mut asked, mut unwritten, mut answered, mut taken) = (0, 0, 0, 0);
+    while answered < 4 * REQUEST * ROUNDS {
+        while asked < ROUNDS && unwritten + REQUEST <= MIB {
+            page.send(vec![b'?'; REQUEST]).await;
+            unwritten += REQUEST;
+            asked += 1;
+        }
+        match page.next().await {
+            Message::Binary(bytes) => {
+                answered += bytes.len();
+                taken += bytes.len();
+                if taken >= MIB / 4 {
+                    page.grant(taken as u64).await;
+                    taken = 0;
+                }
+            }
+            Message::Text(text) => {
+                let report: Value = serde_json::from_str(&text).unwrap();
+                unwritten -= report["bytes"].as_u64().unwrap() as usize;
+            }
+            other => panic!("{other:?} after {answered} bytes of answers"),
+        }
+    }
+    assert_eq!(unwritten, 0);
 }
 
 #[tokio::test]

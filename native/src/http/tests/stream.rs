@@ -162,7 +162,9 @@ async fn closing_the_websocket_closes_tcp() {
     for orderly in [true, false] {
         let mut page = server.bridged().await;
         let (mut stream, _) = listener.accept().await.unwrap();
-        page.send(b"last".to_vec()).await;
+        for part in [&b"l"[..], b"as", b"t"] {
+            page.send(part).await;
+        }
         if orderly {
             page.socket.close(None).await.unwrap();
         } else {
