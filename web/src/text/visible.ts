@@ -14,8 +14,11 @@ export interface Piece {
   readonly breaks: boolean;
 }
 
-/** Controls, formatting (bidi, zero width), separators, what is unassigned or private, and blanks other than the space. */
-const HIDDEN = /[\p{C}\p{Zl}\p{Zp}\p{Zs}\p{Default_Ignorable_Code_Point}\u2800]/u;
+/**
+ * Controls, what is private, separators and blanks (the space is taken out below), and what is ignorable by default:
+ * marks of direction, joiners, selectors, fillers. The program's own list is compared with this line by its tests.
+ */
+const HIDDEN = /[\p{Cc}\p{Co}\p{Z}\p{Default_Ignorable_Code_Point}\u2800\ufff9-\ufffb\u{13430}-\u{1343f}]/u;
 
 export function isVisible(code: number): boolean {
   if (code < 0x7f) return code >= 0x20;
@@ -72,9 +75,7 @@ export function visibleString(text: string): Piece[] {
 
 /** As plain text, for places that hold nothing else, such as a note in the list. */
 export function visibleText(text: string): string {
-  return HIDDEN.test(text)
-    ? visibleString(text)
-        .map((piece) => piece.text)
-        .join("")
-    : text;
+  return visibleString(text)
+    .map((piece) => piece.text)
+    .join("");
 }
