@@ -6,7 +6,7 @@ use super::{
     MAX_LENGTH, Mistake,
     expr::{Expr, FIELDS, Field, Kind, Needle, Operator, Test, Value},
     lex::{self, Symbol, Token, TokenKind},
-    pattern::Pattern,
+    pattern::{Of, Pattern},
 };
 use crate::Direction;
 
@@ -150,7 +150,8 @@ impl<'t> Parser<'t> {
             Some(TokenKind::Symbol(Symbol::Matches)) => {
                 self.check(kind.is_searched(), &field, "~")?;
                 self.next();
-                let pattern = self.pattern()?;
+                let of = if field == Field::Bytes { Of::Bytes } else { Of::Text };
+                let pattern = self.pattern(of)?;
                 Ok(Test::Matches(field, pattern))
             }
             Some(TokenKind::Symbol(symbol)) if comparison(*symbol).is_some() => {
@@ -257,7 +258,7 @@ impl<'t> Parser<'t> {
         Ok(needle)
     }
 
-    fn pattern(&mut self) -> Result<Pattern, Mistake> {
+    fn pattern(&mut self, of: Of) -> Result<Pattern, Mistake> {
         let source = match self.peek() {
             Some(TokenKind::Word(text) | TokenKind::Quoted(text)) => text,
             _ => return Err(self.expected("a regular expression in double quotes")),
@@ -266,7 +267,7 @@ impl<'t> Parser<'t> {
         if self.patterns > MAX_PATTERNS {
             return Err(Mistake::new(self.here(), format!("a filter has at most {MAX_PATTERNS} regular expressions")));
         }
-        let pattern = Pattern::new(source).map_err(|why| Mistake::new(self.here(), why))?;
+        let pattern = Pattern::new(source, of).map_err(|why| Mistake::new(self.here(), why))?;
         self.next();
         Ok(pattern)
     }

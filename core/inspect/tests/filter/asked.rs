@@ -60,7 +60,22 @@ pub(super) const TEXTS: [&str; 22] = [
     "\\u0061",
 ];
 
-const PATTERNS: [&str; 8] = ["us.r", "^OK", "(?i)HELLO", r"\d{4}", "a|b$", r"\\u00", "", r"[^\x00-\x7f]"];
+/// What each means in Rust's other engine, of texts and of bytes.
+pub(crate) const PATTERNS: [(&str, &str, &str); 13] = [
+    ("us.r", "us.r", "us.r"),
+    ("^OK", "^OK", "^OK"),
+    ("(?i)HELLO", "(?i)HELLO", "(?i)HELLO"),
+    (r"\d{4}", "[0-9]{4}", "[0-9]{4}"),
+    ("a|b$", "a|b$", "a|b$"),
+    (r"\\u00", r"\\u00", r"\\u00"),
+    ("", "", ""),
+    (r"[^\x00-\x7f]", r"[^\x00-\x7f]", r"(?-u)[\x80-\xff]"),
+    (" . ", " . ", "(?-u) [^\n] "),
+    (r"\W{2}", "[^0-9A-Za-z_]{2}", r"(?-u)[\x00-/:-@\[-^`{-\xff]{2}"),
+    (r"\bn\b", r"(?-u:\b)n(?-u:\b)", r"(?-u)\bn\b"),
+    ("(?i)É", "É|é", "É"),
+    (r"[\s\d]{2}", "[\t-\r 0-9]{2}", "(?-u)[\t-\r 0-9]{2}"),
+];
 
 const NAMES: [&[&str]; 10] = [
     &["username"],
@@ -145,7 +160,7 @@ fn searched(field: Field) -> BoxedStrategy<Ask> {
         (equal(), text()).prop_map(move |(operator, text)| Ask::Compare(a.clone(), operator, Operand::Text(text))),
         vec(text().prop_map(Operand::Text), 1..4).prop_map(move |values| Ask::OneOf(b.clone(), values)),
         text().prop_map(move |text| Ask::Contains(c.clone(), text.into_bytes())),
-        select(&PATTERNS[..]).prop_map(move |pattern| Ask::Fits(d.clone(), pattern)),
+        select(&PATTERNS[..]).prop_map(move |(pattern, ..)| Ask::Fits(d.clone(), pattern)),
     ]
     .boxed()
 }

@@ -1,7 +1,7 @@
 //! What a question means, read off the language's description and nothing else.
 
 use super::{
-    asked::{Ask, Field, Operand},
+    asked::{Ask, Field, Operand, PATTERNS},
     facts::{Facts, Json},
 };
 
@@ -39,7 +39,9 @@ pub(super) fn holds(ask: &Ask, facts: &Facts) -> bool {
             .iter()
             .any(|hay| needle.is_empty() || hay.windows(needle.len()).any(|window| window == &needle[..])),
         Ask::Fits(field, pattern) => {
-            let regex = regex::bytes::RegexBuilder::new(pattern).unicode(false).build().unwrap();
+            let (_, of_text, of_bytes) = PATTERNS.into_iter().find(|(asked, ..)| asked == pattern).unwrap();
+            let is_bytes = matches!(field, Field::Named("bytes"));
+            let regex = regex::bytes::Regex::new(if is_bytes { of_bytes } else { of_text }).unwrap();
             searched(field, facts).iter().any(|hay| regex.is_match(hay))
         }
     }
