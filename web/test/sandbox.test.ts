@@ -79,6 +79,10 @@ class Told implements LinkEvents {
     this.all.push([`ended ${direction}`, time]);
   }
 
+  refused(why: string): void {
+    this.all.push([`refused ${why}`, undefined]);
+  }
+
   closed(reason: string, bad: boolean, time?: number): void {
     this.all.push([`closed ${reason}${bad ? " !" : ""}`, time]);
   }
@@ -182,6 +186,40 @@ describe("the sandbox", () => {
       ["ended out", 700],
     ]);
     expect(told.what.at(-1)).toBe("closed the server closed the connection");
+  });
+
+  test("takes all of what a client is told to send, also twice and also what is large", () => {
+    control.start();
+    const { link, told } = connect();
+    const drip = Array.from({ length: 1806 }, (_, i) => [
+      { bytes: ascii("LIST\r\n"[i % 6]) },
+      { wait: 1000 },
+    ]).flat();
+    link.send(drip);
+    link.send(drip);
+    for (let i = 0; i < 40; i += 1) control.skip(120_000);
+    bench.pass(50);
+    const left = told.what.filter((what) => what.startsWith("out "));
+    expect(left).toHaveLength(2 * 1806);
+    expect(told.take().match(/OK\r\n/g)).toHaveLength(2 * 301);
+
+    // Above a mebibyte, as one frame that is sent again.
+    const large = connect();
+    large.link.send([{ bytes: ascii(`LIST\r\n${" ".repeat(3 << 20)}LIST\r\n`) }, { end: true }]);
+    for (let i = 0; i < 400; i += 1) bench.pass(50);
+    expect(large.told.take().match(/OK\r\n/g)).toHaveLength(2);
+    expect(large.told.what.at(-1)).toBe("closed the server closed the connection");
+  });
+
+  test("takes nothing of what is too much, says so, and the client can go on", () => {
+    control.start();
+    const { link, told } = connect();
+    link.send([{ wait: 1000 }, { bytes: new Uint8Array(40 << 20).fill(32) }]);
+    link.send([{ bytes: new Uint8Array(30 << 20) }, { end: true }]);
+    expect(told.what.at(-1)).toMatch(/^refused Nothing of this was sent: 41943040 B in 1 steps wait/);
+    expect(link.writable).toBe(true);
+    for (let i = 0; i < 100 && control.state?.now !== undefined; i += 1) bench.pass(1000);
+    expect(ask({ link, told }, "LIST\r\n")).toMatch(/^OK\r\n/);
   });
 
   test("plays a scenario with clients of its own, which can then be played with", () => {

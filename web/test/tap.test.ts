@@ -64,6 +64,7 @@ async function watch() {
       opened: (local, remote, time) => told.push(`opened ${local} ${remote} ${time}`),
       bytes: (direction, bytes, time) => told.push(`${direction} ${new TextDecoder().decode(bytes)} ${time}`),
       ended: (direction, time) => told.push(`ended ${direction} ${time}`),
+      refused: (why) => told.push(`refused ${why}`),
       gap: (direction, gap, time) => told.push(`gap ${direction} ${JSON.stringify(gap)} ${time}`),
       closed: (reason, bad, time) => told.push(`closed ${reason} ${bad} ${time}`),
     };

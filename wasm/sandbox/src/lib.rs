@@ -65,6 +65,12 @@ impl Sandbox {
         self.0.connect(address).ok_or_else(|| JsError::new("no more clients fit into the sandbox: disconnect one"))
     }
 
+    /// Why a client cannot be told to do so many things more, with so many bytes to write in them, if it cannot.
+    #[must_use]
+    pub fn refusal(&self, connection: u32, steps: usize, bytes: usize) -> Option<String> {
+        self.0.refusal(connection, steps, bytes)
+    }
+
     /// A client writes these, after all that it was told before. False if it cannot.
     pub fn write(&mut self, connection: u32, bytes: &[u8]) -> bool {
         self.0.push(connection, Step::Bytes(bytes.to_vec()))

@@ -35,6 +35,8 @@ export type FromSandbox =
   | { readonly type: "failed"; readonly message: string }
   | { readonly type: "connected"; readonly life: number; readonly call: number; readonly connection: number }
   | { readonly type: "refused"; readonly life: number; readonly call: number; readonly message: string }
+  /** Nothing of what a client was told to send is sent. */
+  | { readonly type: "unsent"; readonly life: number; readonly connection: number; readonly message: string }
   | { readonly type: "events"; readonly life: number; readonly events: readonly SandboxEvent[] }
   | { readonly type: "state"; readonly life: number; readonly state: SandboxState }
   | { readonly type: "judged"; readonly problems: readonly Problem[] };

@@ -86,7 +86,7 @@ export class SandboxRunner {
         break;
       }
       case "send":
-        for (const step of message.steps) if (!this.#step(sandbox, message.connection, step)) break;
+        this.#send(sandbox, message.connection, message.steps);
         break;
       case "close":
         sandbox.close(message.connection);
@@ -103,10 +103,20 @@ export class SandboxRunner {
     }
   }
 
-  #step(sandbox: Wasm.Sandbox, connection: number, step: Step): boolean {
-    if ("bytes" in step) return sandbox.write(connection, step.bytes);
-    if ("wait" in step) return sandbox.wait(connection, step.wait);
-    return "end" in step ? sandbox.end(connection) : sandbox.reset(connection);
+  /** All of it is sent or nothing. */
+  #send(sandbox: Wasm.Sandbox, connection: number, steps: readonly Step[]): void {
+    const bytes = steps.reduce((sum, step) => sum + ("bytes" in step ? step.bytes.length : 0), 0);
+    const message = sandbox.refusal(connection, steps.length, bytes);
+    if (message !== undefined) {
+      this.#post({ type: "unsent", life: this.#life, connection, message });
+      return;
+    }
+    for (const step of steps) {
+      if ("bytes" in step) sandbox.write(connection, step.bytes);
+      else if ("wait" in step) sandbox.wait(connection, step.wait);
+      else if ("end" in step) sandbox.end(connection);
+      else sandbox.reset(connection);
+    }
   }
 
   #time(): number {

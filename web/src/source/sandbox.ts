@@ -158,6 +158,14 @@ export class SandboxSource implements Source {
         this.#listener.refused(message.message);
         return;
       }
+      case "unsent": {
+        const client = this.#clients.get(message.connection);
+        if (client === undefined || client.state === "closed") return;
+        // Nothing waits that could be the end, for nothing is sent after one.
+        client.ended = false;
+        client.events?.refused(message.message);
+        return;
+      }
       case "events":
         message.events.forEach((event) => this.#take(event));
         return;

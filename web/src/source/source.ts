@@ -16,7 +16,10 @@ export type Step =
 export interface Link {
   /** Whether bytes can be sent. */
   readonly writable: boolean;
-  /** Carry out these steps after those that were given before; ignored when the link is not writable. */
+  /**
+   * Carry out these steps after those that were given before, all of them or, where too much waits already, none, which
+   * is told as `refused`; ignored when the link is not writable.
+   */
   send(steps: readonly Step[]): void;
   /** Shut down the sending half, after what was sent before. */
   end(): void;
@@ -35,6 +38,8 @@ export interface LinkEvents {
   /** Bytes as one read or one write; those that go out, when they have left. */
   bytes(direction: Direction, bytes: Uint8Array<ArrayBuffer>, time?: number): void;
   ended(direction: Direction, time?: number): void;
+  /** Nothing of what was given last will be sent, and why. */
+  refused(why: string): void;
   /** Traffic is missing here: whole frames, of which so many are requests that are answered, or answers. */
   gap?(
     direction: Direction,

@@ -90,6 +90,7 @@ export class Inspector implements Voice {
           this.connections = all;
         },
         said: (text) => this.say(text),
+        refused: (why) => this.tell(why),
       },
       () => performance.now(),
     );

@@ -32,6 +32,8 @@ export interface RecorderEvents {
   connections(all: readonly ConnectionInfo[]): void;
   /** Worth an announcement. */
   said(text: string): void;
+  /** Something is not sent that was to be. */
+  refused(why: string): void;
 }
 
 export class Recorder {
@@ -132,6 +134,7 @@ export class Recorder {
         note(time, "half-closed", `the ${half} shut down its sending half`, false);
         change(direction === "out" ? { ended: true } : { peerEnded: true });
       },
+      refused: (why) => this.#events.refused(why),
       gap: (direction, { bytes, frames, paired, text }, time = this.#now()) => {
         const gap = { bytes, frames, paired, text: visibleText(text) };
         this.#decoder.send({ type: "gap", connection: number, direction, time, ...gap });

@@ -14,15 +14,17 @@ use chanwire_core::{
 use fastrand::Rng;
 
 use super::{Happening, Settings, pipe::Pipe};
-use crate::{
-    Direction,
-    plan::{self, Step},
-};
+use crate::{Direction, plan::Step};
 
 /// The reasons for which a connection is over.
 const CLOSED: &str = "the server closed the connection";
 const SERVER_RESET: &str = "the server reset the connection";
 const CLIENT_RESET: &str = "reset by the client";
+
+/// How many steps may wait for one client.
+const MOST_STEPS: usize = 131_072;
+/// How many bytes may wait with them.
+const MOST_BYTES: usize = 64 << 20;
 
 /// The longest that bytes are on their way, in milliseconds.
 const DELAY: u64 = 3;
@@ -129,18 +131,32 @@ impl Connection {
         }
     }
 
+    /// Why so many steps more, with so many bytes in them, cannot be pushed.
+    pub(super) fn refusal(&self, steps: usize, bytes: usize) -> Option<String> {
+        if self.finished || matches!(self.steps.back(), Some(Step::End | Step::Reset)) {
+            return Some("Nothing of this was sent: the client's sending half is shut down.".into());
+        }
+        let waiting = (self.steps.len(), self.step_bytes);
+        if waiting.0.saturating_add(steps) <= MOST_STEPS && waiting.1.saturating_add(bytes) <= MOST_BYTES {
+            return None;
+        }
+        Some(format!(
+            "Nothing of this was sent: {} B in {} steps wait to leave on this connection, and at most {MOST_BYTES} B in \
+             {MOST_STEPS} steps can. Let time pass until some have left, or disconnect.",
+            waiting.1, waiting.0
+        ))
+    }
+
     /// The client is to do this when all before it is done. False if too much waits already, or nothing can be done
     /// any more.
     pub(super) fn push(&mut self, step: Step) -> bool {
         let bytes = if let Step::Bytes(bytes) = &step { bytes.len() } else { 0 };
-        let is_last = matches!(self.steps.back(), Some(Step::End | Step::Reset));
-        let has_room = self.steps.len() < plan::MAX_STEPS && self.step_bytes + bytes <= plan::MAX_BYTES;
-        if self.finished || is_last || !has_room {
-            return false;
+        let can_be = self.refusal(1, bytes).is_none();
+        if can_be {
+            self.step_bytes += bytes;
+            self.steps.push_back(step);
         }
-        self.step_bytes += bytes;
-        self.steps.push_back(step);
-        true
+        can_be
     }
 
     /// The client reads from now on, or does not.

@@ -201,6 +201,16 @@ impl Sandbox {
         self.connections.get_mut(&connection).is_some_and(|connection| connection.push(step))
     }
 
+    /// Why a client cannot be told to do so many steps more, with so many bytes to write in them, if it cannot: in words
+    /// for who told it. While there is none, each of them can be [pushed](Self::push).
+    #[must_use]
+    pub fn refusal(&self, connection: u32, steps: usize, bytes: usize) -> Option<String> {
+        match self.connections.get(&connection) {
+            Some(connection) => connection.refusal(steps, bytes),
+            None => Some("Nothing of this was sent: the connection is over.".into()),
+        }
+    }
+
     /// A client closes its connection, and nothing more is told of it. What it has sent is read all the same.
     pub fn close(&mut self, connection: u32) {
         let now = self.now;
