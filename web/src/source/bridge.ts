@@ -1,6 +1,7 @@
 /** The bridge: one WebSocket of the server's own HTTP side carries one TCP connection. */
 
 import { parseControl, type FromBridge, type TapInfo, type ToBridge } from "./control";
+import { Outgoing } from "./outgoing";
 import { Refused, type Link, type LinkEvents, type Source, type Step, type Target } from "./source";
 
 /** What is needed of a `WebSocket`. */
@@ -14,15 +15,11 @@ export interface SocketLike {
 }
 
 export const TOKEN_REFUSED = 4401;
-
-/**
- * The bridge waits two seconds for the token, and a page that was busy for so long is told the same as one whose token
- * is wrong. Only a token that is refused so often in a row is taken for wrong.
- */
+/** The bridge waits two seconds for the token, and the page may be busy for so long. */
+export const TOKEN_LATE = 4408;
+/** So often a page is late in a row before it gives up. */
 const TRIES = 3;
 
-/** The bridge's bound on one message. */
-const LARGEST_WRITE = 1024 * 1024;
 /** Credit is given back in steps of this size: a quarter of what the bridge starts with. */
 const CREDIT_STEP = 256 * 1024;
 
@@ -75,20 +72,17 @@ export class BridgeSource implements Source {
       });
       socket.addEventListener("close", ({ code, reason }) => {
         const words = closeReason(code, reason);
-        if (code !== TOKEN_REFUSED) reject(new Error(words));
-        else if (tries > 1) resolve(this.#ask(tries - 1));
-        else {
+        if (code === TOKEN_LATE && tries > 1) resolve(this.#ask(tries - 1));
+        else if (code === TOKEN_REFUSED) {
           reject(new Refused(words));
           this.#refused();
-        }
+        } else reject(new Error(words));
       });
     });
   }
 
   connect(target: Target, events: LinkEvents): Link {
-    // Whether it is the token that is wrong is found out by asking once more.
-    const refused = () => void this.targets().catch(() => undefined);
-    return new BridgeLink(this.#dial(), this.#token, target.id, events, refused, this.#now);
+    return new BridgeLink(this.#dial(), this.#token, target.id, events, this.#refused, this.#now);
   }
 }
 
@@ -109,8 +103,7 @@ class BridgeLink implements Link {
   /** We have asked for it to be reset. */
   #reset = false;
   #credit = 0;
-  /** Given to the bridge, and not known to have left. */
-  #leaving: Uint8Array<ArrayBuffer>[] = [];
+  readonly #outgoing = new Outgoing((step) => this.#give(step));
 
   constructor(
     socket: SocketLike,
@@ -146,12 +139,12 @@ class BridgeLink implements Link {
   }
 
   send(steps: readonly Step[]): void {
-    for (const step of steps) {
-      if (!this.writable) return;
-      if ("bytes" in step) this.#write(step.bytes);
-      else if ("wait" in step) send(this.#socket, { type: "wait", ms: step.wait });
-      else this.#last("end" in step ? "eof" : "reset");
-    }
+    if (!this.writable) return;
+    // Nothing can be sent after these.
+    const last = steps.findIndex((step) => "end" in step || "reset" in step);
+    const refusal = this.#outgoing.take(last < 0 ? steps : steps.slice(0, last + 1));
+    if (refusal !== undefined) this.#events.refused(refusal);
+    else if (last >= 0) this.#ended = true;
   }
 
   end(): void {
@@ -171,30 +164,13 @@ class BridgeLink implements Link {
     this.#credit = 0;
   }
 
-  #write(bytes: Uint8Array<ArrayBuffer>): void {
-    for (let at = 0; at < bytes.length; at += LARGEST_WRITE) {
-      const part = bytes.slice(at, at + LARGEST_WRITE);
-      this.#socket.send(part);
-      this.#leaving.push(part);
-    }
-  }
-
-  /** Nothing can be sent after it. */
-  #last(type: "eof" | "reset"): void {
-    this.#ended = true;
-    this.#reset = type === "reset";
-    send(this.#socket, { type });
-  }
-
-  /** So many bytes left as one write. */
-  #wrote(count: number, time: number): void {
-    while (count > 0 && this.#leaving.length > 0) {
-      const [first] = this.#leaving;
-      const part = first.slice(0, count);
-      count -= part.length;
-      if (part.length === first.length) this.#leaving.shift();
-      else this.#leaving[0] = first.slice(part.length);
-      this.#events.bytes("out", part, time);
+  #give(step: Step): void {
+    if ("bytes" in step) this.#socket.send(step.bytes);
+    else if ("wait" in step) send(this.#socket, { type: "wait", ms: step.wait });
+    else if ("end" in step) send(this.#socket, { type: "eof" });
+    else {
+      this.#reset = true;
+      send(this.#socket, { type: "reset" });
     }
   }
 
@@ -212,7 +188,11 @@ class BridgeLink implements Link {
       this.#clock.pageTime(0);
       this.#events.opened(message.local, message.remote);
     } else if (message?.type === "wrote" && this.#state === "open") {
-      this.#wrote(message.bytes, this.#clock.pageTime(message.at));
+      const time = this.#clock.pageTime(message.at);
+      for (const part of this.#outgoing.wrote(message.bytes)) this.#events.bytes("out", part, time);
+    } else if (message?.type === "waited" && this.#state === "open") {
+      this.#clock.pageTime(message.at);
+      this.#outgoing.waited();
     } else if (message?.type === "ended" && this.#state === "open") {
       this.#events.ended("out", this.#clock.pageTime(message.at));
     } else if (message?.type === "eof" && this.#state === "open") {

@@ -18,6 +18,7 @@ export type FromBridge =
   | { readonly type: "watching" }
   | { readonly type: "opened"; readonly local: string; readonly remote: string }
   | { readonly type: "wrote"; readonly bytes: number; readonly at: number }
+  | { readonly type: "waited"; readonly at: number }
   | { readonly type: "ended"; readonly at: number }
   | { readonly type: "eof" }
   | { readonly type: "closed"; readonly reason: string };
@@ -81,9 +82,10 @@ export function parseControl(data: string): FromBridge | undefined {
       const { bytes, at } = message;
       return amount(bytes) && amount(at) ? { type: "wrote", bytes, at } : undefined;
     }
+    case "waited":
     case "ended": {
-      const { at } = message;
-      return amount(at) ? { type: "ended", at } : undefined;
+      const { type, at } = message;
+      return amount(at) ? { type, at } : undefined;
     }
     case "eof":
       return { type: "eof" };
