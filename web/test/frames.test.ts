@@ -342,3 +342,76 @@ test("a link's frame is selected when it comes, unless another was chosen", asyn
   await draw();
   expect(frames.selected).toBe(3);
 });
+
+async function chose(number: number): Promise<void> {
+  void frames.select(number);
+  await draw();
+}
+
+describe("what is done to the selected row", () => {
+  beforeEach(async () => {
+    engine.add(1000);
+    await draw();
+  });
+
+  test("is done to the row that the last key led to, though its bytes have not come yet", async () => {
+    await chose(10);
+    void frames.selectBy(1);
+    const chosen = frames.chosen();
+    expect(frames.frame?.row.number).toBe(10);
+    await draw();
+    expect((await chosen)?.row.number).toBe(11);
+  });
+
+  test("is done to that row also where the list does not hold it yet", async () => {
+    await chose(1000);
+    void frames.selectBy(-900);
+    const chosen = frames.chosen();
+    await draw();
+    expect((await chosen)?.row.number).toBe(100);
+  });
+
+  test("is not done to another row that is chosen before the first has come", async () => {
+    await chose(1000);
+    void frames.selectBy(-900);
+    await Promise.resolve();
+    await Promise.resolve();
+    const chosen = frames.chosen();
+    void frames.select(7);
+    const later = frames.chosen();
+    await draw();
+    expect((await chosen)?.row.number).not.toBe(7);
+    expect((await later)?.row.number).toBe(7);
+  });
+
+  test("is done to no row once all were cleared", async () => {
+    await chose(10);
+    frames.clear();
+    await draw();
+    expect(await frames.chosen()).toBeUndefined();
+  });
+
+  test("a row that is not held any more leaves nothing of the one before", async () => {
+    await chose(500);
+    engine.drop(100);
+    await draw();
+    await chose(50);
+    expect([frames.selected, frames.frame, frames.lost]).toEqual([50, undefined, true]);
+    await chose(500);
+    expect([frames.frame?.row.number, frames.lost]).toEqual([500, false]);
+  });
+});
+
+test("a clear leaves the picture still where it was paused, and empty", async () => {
+  engine.add(20);
+  await draw();
+  frames.togglePause();
+  frames.clear();
+  engine.add(5);
+  await draw();
+  expect(frames.paused).toBe(true);
+  expect(seen()).toEqual([]);
+  frames.togglePause();
+  await draw();
+  expect(seen()).toEqual(numbers(21, 25));
+});

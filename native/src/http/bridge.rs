@@ -1,7 +1,8 @@
 //! The bridge: one WebSocket carries one TCP connection, because a page cannot open one itself.
 //!
 //! Binary messages are the stream's bytes, unchanged; text messages are control ([`control`]). The page shows its
-//! token, is told the targets, names one, and is connected to it.
+//! token, is told the targets, names one, and is connected to it. If it asks for reports it is told when each read and
+//! each write was made: by a page's own clock the times between them would be those of the page, which may be busy.
 
 mod carry;
 mod control;
@@ -23,7 +24,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::carry::carry;
 use self::control::{FromPage, ToPage};
@@ -119,16 +120,19 @@ async fn converse(page: &mut PageSocket, shared: &Shared, place: &mut OwnedSemap
         Choice::Target(target, report) => (target, report),
         Choice::Tap(tap) => return watch::watch(page, &tap.watchers, shared.limits.ping).await,
     };
+    let asked = Instant::now();
     let reason = match connect(target).await {
         Ok(tcp) => {
             let opened = ToPage::Opened {
                 target: &target.id,
                 local: tcp.local_addr().map_err(|_| End::INTERNAL)?,
                 remote: target.address,
+                after: milliseconds(asked.elapsed()),
             };
+            let opened_at = Instant::now();
             page.say(opened.message()?).await?;
             tracing::debug!(target = target.id, address = %target.address, "a bridge is open");
-            carry(page, tcp, report, shared.limits.ping).await?
+            carry(page, tcp, opened_at, report, shared.limits.ping).await?
         }
         Err(reason) => reason,
     };
@@ -170,6 +174,11 @@ async fn choose<'a>(page: &mut PageSocket, shared: &'a Shared) -> Result<Choice<
         FromPage::Watch {} => shared.tap.as_ref().map(Choice::Tap).ok_or(End::NO_TAP),
         _ => Err(End::NOT_CONNECTED),
     }
+}
+
+/// A time as the page is told it.
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
 }
 
 /// Opens the TCP connection. The error is the reason for the page.

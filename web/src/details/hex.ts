@@ -9,9 +9,14 @@ import type { Frame } from "../decode/messages";
 
 export const LINE_HEIGHT = 20;
 
+/** The most bytes to a line. */
+export const WIDEST = 16;
+
 export interface HexEvents {
   hovered(offset: number | undefined): void;
   chosen(offset: number): void;
+  /** So many bytes stand in a line now. */
+  measured(columns: number): void;
 }
 
 /** How the bytes are marked. */
@@ -26,7 +31,7 @@ const NO_TOKENS = new Float64Array(0);
 export function bytesPerLine(width: number, character: number): number {
   // Offset and gaps take 10 characters; a byte takes three in hexadecimal and one as text.
   const fit = Math.floor((width / character - 10) / 4);
-  return fit >= 16 ? 16 : fit >= 8 ? 8 : 4;
+  return fit >= WIDEST ? WIDEST : fit >= 8 ? 8 : 4;
 }
 
 export function byteId(offset: number): string {
@@ -40,7 +45,7 @@ export class HexView {
   readonly #observer: ResizeObserver;
   #frame: Frame | undefined;
   #marks: Marks = { highlight: undefined, cursor: 0 };
-  #columns = 16;
+  #columns = WIDEST;
   /** Offsets at which a read begins, and after which one ends. */
   #begins = new Set<number>();
   #ends = new Set<number>();
@@ -113,6 +118,7 @@ export class HexView {
     probe.remove();
     if (columns === this.#columns) return;
     this.#columns = columns;
+    this.#events.measured(columns);
     this.#count();
     this.#rows.model.reveal(Math.floor(this.#marks.cursor / columns));
     this.#rows.draw();

@@ -1,5 +1,6 @@
 /** The page's hold on the sandbox: its clock, its store, its settings and its scenarios. */
 
+import { count } from "../text/format";
 import { SandboxSource, type SandboxWorker } from "../source/sandbox";
 import type { Problem, SandboxState, Scenario, Setting, StoreMode } from "./messages";
 
@@ -78,15 +79,27 @@ export class SandboxControl {
   }
 
   play(scenario: Scenario): void {
+    const { seed } = this;
+    if (seed === undefined) {
+      const most = count(this.#seedSetting?.most ?? 0);
+      this.problem = `Nothing was played: the seed under Limits must be an integer from 0 to ${most}`;
+      return;
+    }
     this.#begin(scenario);
-    this.source.play(scenario.name, this.seed);
+    this.source.play(scenario.name, seed);
   }
 
-  /** The seed that is typed, or the usual one. */
-  get seed(): number {
-    const usual = this.settings.find(({ name }) => name === "seed")?.default ?? 1;
+  /** The seed that is typed, or the usual one where none is; undefined where it is none. */
+  get seed(): number | undefined {
+    const { least, most, default: usual } = this.#seedSetting ?? { least: 0, most: 0xffff_ffff, default: 1 };
     const text = this.typed["seed"]?.trim() ?? "";
-    return /^\d{1,9}$/.test(text) ? Number(text) : usual;
+    if (text === "") return usual;
+    const seed = /^\d+$/.test(text) ? Number(text) : NaN;
+    return seed >= least && seed <= most ? seed : undefined;
+  }
+
+  get #seedSetting(): Setting | undefined {
+    return this.settings.find(({ name }) => name === "seed");
   }
 
   type(name: string, text: string): void {

@@ -96,7 +96,12 @@ class BridgeLink implements Link {
   readonly #socket: SocketLike;
   readonly #target: string;
   readonly #events: LinkEvents;
-  readonly #clock: BridgeClock;
+  readonly #now: () => number;
+  /** When the page asked for the connection, and when that was made, by the page's clock. */
+  #asked = 0;
+  #opened = 0;
+  /** When the bridge read what comes next. */
+  #read = 0;
   #state: State = "dialling";
   #ended = false;
   #peerEnded = false;
@@ -116,7 +121,7 @@ class BridgeLink implements Link {
     this.#socket = socket;
     this.#target = target;
     this.#events = events;
-    this.#clock = new BridgeClock(now);
+    this.#now = now;
     socket.binaryType = "arraybuffer";
     socket.addEventListener("open", () => {
       if (this.#state !== "dialling") return;
@@ -164,6 +169,15 @@ class BridgeLink implements Link {
     this.#credit = 0;
   }
 
+  /**
+   * The bridge counts from when the connection was made. That was its own time after the page asked, and the way there
+   * is short: so nothing is told later than it happened, and what lies between two events is exactly as it was, however
+   * busy the page is.
+   */
+  #pageTime(at: number): number {
+    return this.#opened + at;
+  }
+
   #give(step: Step): void {
     if ("bytes" in step) this.#socket.send(step.bytes);
     else if ("wait" in step) send(this.#socket, { type: "wait", ms: step.wait });
@@ -175,29 +189,31 @@ class BridgeLink implements Link {
   }
 
   #binary(bytes: Uint8Array<ArrayBuffer>): void {
-    if (this.#state === "open") this.#events.bytes("in", bytes);
+    if (this.#state === "open") this.#events.bytes("in", bytes, this.#read);
     else this.#misunderstood();
   }
 
   #control(message: FromBridge | undefined): void {
     if (message?.type === "welcome" && this.#state === "greeting") {
       this.#state = "connecting";
+      this.#asked = this.#now();
       send(this.#socket, { type: "connect", target: this.#target, report: true });
     } else if (message?.type === "opened" && this.#state === "connecting") {
       this.#state = "open";
-      this.#clock.pageTime(0);
-      this.#events.opened(message.local, message.remote);
+      this.#opened = this.#asked + message.after;
+      this.#events.opened(message.local, message.remote, this.#opened);
+    } else if (message?.type === "read" && this.#state === "open") {
+      this.#read = this.#pageTime(message.at);
     } else if (message?.type === "wrote" && this.#state === "open") {
-      const time = this.#clock.pageTime(message.at);
+      const time = this.#pageTime(message.at);
       for (const part of this.#outgoing.wrote(message.bytes)) this.#events.bytes("out", part, time);
     } else if (message?.type === "waited" && this.#state === "open") {
-      this.#clock.pageTime(message.at);
       this.#outgoing.waited();
     } else if (message?.type === "ended" && this.#state === "open") {
-      this.#events.ended("out", this.#clock.pageTime(message.at));
+      this.#events.ended("out", this.#pageTime(message.at));
     } else if (message?.type === "eof" && this.#state === "open") {
       this.#peerEnded = true;
-      this.#events.ended("in");
+      this.#events.ended("in", this.#read);
     } else if (message?.type === "closed" && this.#state !== "greeting") {
       // A connection that is closed in order shuts its sending half down first; a reset or a refusal does not.
       this.#finish(message.reason, !this.#peerEnded && !this.#reset);
@@ -215,24 +231,5 @@ class BridgeLink implements Link {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#events.closed(reason, bad);
-  }
-}
-
-/** The bridge's clock, which counts from `opened`, by the page's. */
-class BridgeClock {
-  readonly #now: () => number;
-  /** What the page's clock showed at `opened`, as far as is known: what came fastest is nearest to it. */
-  #origin = Infinity;
-  #last = 0;
-
-  constructor(now: () => number) {
-    this.#now = now;
-  }
-
-  /** The page's time of something that is told now and happened then. Times never run back. */
-  pageTime(at: number): number {
-    this.#origin = Math.min(this.#origin, this.#now() - at);
-    this.#last = Math.max(this.#last, this.#origin + at);
-    return this.#last;
   }
 }

@@ -16,7 +16,8 @@ export type FromBridge =
       readonly tap?: TapInfo;
     }
   | { readonly type: "watching" }
-  | { readonly type: "opened"; readonly local: string; readonly remote: string }
+  | { readonly type: "opened"; readonly local: string; readonly remote: string; readonly after: number }
+  | { readonly type: "read"; readonly at: number }
   | { readonly type: "wrote"; readonly bytes: number; readonly at: number }
   | { readonly type: "waited"; readonly at: number }
   | { readonly type: "ended"; readonly at: number }
@@ -75,8 +76,14 @@ export function parseControl(data: string): FromBridge | undefined {
     case "watching":
       return { type: "watching" };
     case "opened": {
-      const { local, remote } = message;
-      return text(local) && text(remote) ? { type: "opened", local, remote } : undefined;
+      const { local, remote, after } = message;
+      return text(local) && text(remote) && amount(after)
+        ? { type: "opened", local, remote, after }
+        : undefined;
+    }
+    case "read": {
+      const { at } = message;
+      return amount(at) ? { type: "read", at } : undefined;
     }
     case "wrote": {
       const { bytes, at } = message;

@@ -16,6 +16,8 @@ export type Step =
 export interface Link {
   /** Whether bytes can be sent. */
   readonly writable: boolean;
+  /** It is somebody else's connection, and can only be watched. */
+  readonly watched?: boolean;
   /**
    * Carry out these steps after those that were given before, all of them or, where too much waits already, none, which
    * is told as `refused`; ignored when the link is not writable.

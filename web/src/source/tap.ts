@@ -25,6 +25,7 @@ const DIRECTIONS: Readonly<Record<number, Direction>> = {
 /** A tap's connection: it can be watched and nothing else. */
 class Watched implements Link {
   readonly writable = false;
+  readonly watched = true;
   readonly #taken: (bytes: number) => void;
 
   constructor(taken: (bytes: number) => void) {

@@ -45,6 +45,8 @@ export class Frames {
   /** Number of the selected row. */
   selected: number | undefined = $state();
   frame: Frame | undefined = $state.raw();
+  /** The selected row is not held any more, so that there is nothing to look at. */
+  lost = $state(false);
   /** Counts up when the list must be drawn again. */
   drawings = $state(0);
   /** Counts up when a frame was chosen to be looked at. */
@@ -60,11 +62,26 @@ export class Frames {
   readonly #voice: Voice;
   /** The position whose row is selected as soon as it comes; the last one, whichever that is then. */
   #awaited: number | "last" | undefined;
+  /** Tells the number of the awaited row; nothing where another was chosen before it came. */
+  #arrived: ((number: number | undefined) => void) | undefined;
+  /** The row that the last move of the selection led to, once that is known. */
+  #turn: Promise<number | undefined> = Promise.resolve(undefined);
   #locating = false;
 
   constructor(decoder: Pick<DecoderClient, "ask" | "send">, voice: Voice) {
     this.#decoder = decoder;
     this.#voice = voice;
+  }
+
+  /**
+   * The selected row with everything in it, also where the selection was moved a moment ago and what it is on has not
+   * come yet. Actions on the selected row go by this: `frame` may still be the one before.
+   */
+  async chosen(): Promise<Frame | undefined> {
+    const number = await this.#turn;
+    if (number === undefined) return undefined;
+    if (this.frame?.row.number === number) return this.frame;
+    return this.#decoder.ask("frame", { number });
   }
 
   /** The request or the answer of the selected frame. */
@@ -98,7 +115,12 @@ export class Frames {
     this.drawings += 1;
     const last = this.#awaited === "last";
     const awaited = last ? this.model.newest : this.#at(this.#awaited);
-    if (awaited !== undefined) void this.select(awaited.number, last);
+    if (awaited !== undefined) {
+      const arrived = this.#arrived;
+      this.#arrived = undefined;
+      void this.select(awaited.number, last);
+      arrived?.(awaited.number);
+    }
     // The answer of the selected request may have come.
     const { frame } = this;
     const row = frame === undefined ? undefined : this.model.row(frame.row.number);
@@ -127,23 +149,31 @@ export class Frames {
 
   togglePause(): void {
     this.paused = !this.paused;
+    this.#freeze();
+    this.#voice.say(this.paused ? "Paused; the capture goes on" : "Live");
+  }
+
+  #freeze(): void {
     this.frozen = this.status.captured;
     this.#decoder.send({ type: "pause", paused: this.paused });
-    this.#voice.say(this.paused ? "Paused; the capture goes on" : "Live");
   }
 
   clear(): void {
     this.#decoder.send({ type: "clear" });
-    if (this.paused) this.togglePause();
+    // Who has paused looks at a still picture until going on: now at an empty one.
+    if (this.paused) this.#freeze();
     this.selected = undefined;
     this.frame = undefined;
-    this.#awaited = undefined;
+    this.lost = false;
+    this.#forgetAwaited();
+    this.#turn = Promise.resolve(undefined);
     this.setFollow(true);
   }
 
   /** Select a row and leave the list where it is, but for bringing the row into view. */
   async select(number: number, follow = false): Promise<void> {
-    this.#awaited = undefined;
+    this.#forgetAwaited();
+    this.#turn = Promise.resolve(number);
     this.wanted = undefined;
     this.setFollow(follow);
     this.selected = number;
@@ -160,21 +190,25 @@ export class Frames {
       if (!found.exact && frame !== undefined)
         this.#voice.tell(`Frame ${count(number)} does not pass the filter`);
     }
+    this.frame = frame;
+    this.lost = frame === undefined;
     if (frame === undefined) this.#voice.tell(`Frame ${count(number)} is no longer held`);
-    else this.frame = frame;
   }
 
   /** Select the row that stands so many rows below the selected one. */
   async selectBy(rows: number): Promise<void> {
     const { begin, end } = this.status;
     if (end === begin) return;
-    const from = await this.#from();
-    if (from === undefined) this.#selectAt(end - 1);
-    else this.#selectAt(from.position + rows - (!from.exact && rows > 0 ? 1 : 0));
+    const moved = this.#from().then((from) => {
+      if (from === undefined) return this.#selectAt(end - 1);
+      return this.#selectAt(from.position + rows - (!from.exact && rows > 0 ? 1 : 0));
+    });
+    this.#turn = moved;
+    await moved;
   }
 
   toStart(): void {
-    this.#selectAt(this.status.begin);
+    void this.#selectAt(this.status.begin);
   }
 
   /** To the newest row, and follow from there. */
@@ -183,45 +217,54 @@ export class Frames {
     const last = this.#at(this.status.end - 1);
     if (last !== undefined) void this.select(last.number, true);
     else {
-      this.#awaited = "last";
+      void this.#await("last");
       this.setFollow(true);
     }
   }
 
   /** To the request or the answer of the selected frame. */
-  toPair(): void {
-    if (this.pair !== undefined) void this.select(this.pair);
-    else if (this.selected !== undefined) this.#voice.tell("This frame has no pair");
+  async toPair(): Promise<void> {
+    const frame = await this.chosen();
+    if (frame === undefined) return;
+    // The answer may have come since.
+    const pair = frame.row.pair ?? this.model.row(frame.row.number)?.pair;
+    if (pair === undefined) this.#voice.tell("This frame has no pair");
+    else void this.select(pair);
   }
 
   /** To the next row of a kind, either way and round at the end; whether there is one. */
   async step(to: Stop, by: 1 | -1, text?: string): Promise<boolean> {
+    const from = this.selected;
+    const found = this.#find(to, by, text);
+    this.#turn = found.then((number) => number ?? from);
+    const number = await found;
+    if (number !== undefined) await this.select(number);
+    return number !== undefined;
+  }
+
+  async #find(to: Stop, by: 1 | -1, text: string | undefined): Promise<number | undefined> {
     const { first, captured } = this.status;
     const start = by > 0 ? first - 1 : captured;
     const next = (from: number) =>
       this.#decoder.ask("step", { from, by, to, ...(text !== undefined && { text }) });
-    let found = await next(this.selected ?? start);
-    if (found === undefined && this.selected !== undefined) {
-      found = await next(start);
-      if (found !== undefined)
-        this.#voice.say(by > 0 ? "From the first frame again" : "From the last frame again");
-    }
-    if (found !== undefined) await this.select(found);
-    return found !== undefined;
+    const found = await next(this.selected ?? start);
+    if (found !== undefined || this.selected === undefined) return found;
+    const round = await next(start);
+    if (round !== undefined)
+      this.#voice.say(by > 0 ? "From the first frame again" : "From the last frame again");
+    return round;
   }
 
-  toggleMark(): void {
-    const { selected } = this;
-    if (selected === undefined) return;
-    const row =
-      this.model.row(selected) ?? (this.frame?.row.number === selected ? this.frame.row : undefined);
-    const on = row?.marked !== true;
-    this.#decoder.send({ type: "mark", number: selected, on });
-    if (this.frame?.row.number === selected) {
+  async toggleMark(): Promise<void> {
+    const frame = await this.chosen();
+    if (frame === undefined) return;
+    const { number } = frame.row;
+    const on = !(this.model.row(number) ?? frame.row).marked;
+    this.#decoder.send({ type: "mark", number, on });
+    if (this.frame?.row.number === number)
       this.frame = { ...this.frame, row: { ...this.frame.row, marked: on } };
-    }
     this.#voice.say(
-      on ? `Frame ${count(selected)} is marked` : `Frame ${count(selected)} is not marked any more`,
+      on ? `Frame ${count(number)} is marked` : `Frame ${count(number)} is not marked any more`,
     );
   }
 
@@ -234,19 +277,35 @@ export class Frames {
     return typeof position === "number" ? this.model.at(this.model.indexOf(position)) : undefined;
   }
 
-  #selectAt(wanted: number): void {
+  /** Gives the number of the row that is selected by it. */
+  #selectAt(wanted: number): Promise<number | undefined> {
     const { begin, end } = this.status;
-    if (begin === end) return;
+    if (begin === end) return Promise.resolve(undefined);
     const position = Math.min(Math.max(begin, wanted), end - 1);
     const row = this.#at(position);
     if (row !== undefined) {
       void this.select(row.number);
-      return;
+      return Promise.resolve(row.number);
     }
     this.setFollow(false);
-    this.#awaited = position;
+    const arrived = this.#await(position);
     this.model.reveal(position);
     this.drawings += 1;
+    return arrived;
+  }
+
+  #await(position: number | "last"): Promise<number | undefined> {
+    this.#forgetAwaited();
+    this.#awaited = position;
+    const arrived = new Promise<number | undefined>((resolve) => (this.#arrived = resolve));
+    this.#turn = arrived;
+    return arrived;
+  }
+
+  #forgetAwaited(): void {
+    this.#awaited = undefined;
+    this.#arrived?.(undefined);
+    this.#arrived = undefined;
   }
 
   /** Where the selection stands in the view. */

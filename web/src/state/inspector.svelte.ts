@@ -11,7 +11,7 @@ import { Finder } from "./finder.svelte";
 import { Frames, type Voice } from "./frames.svelte";
 import { Overview } from "./overview.svelte";
 import { Query } from "./query.svelte";
-import { Recorder, type ConnectionInfo } from "./recorder";
+import { isWritable, Recorder, type ConnectionInfo } from "./recorder";
 import { Settings } from "./settings.svelte";
 
 /** How often what has happened is told to who does not see it, and drawn in the timeline. */
@@ -109,9 +109,7 @@ export class Inspector implements Voice {
 
   /** The connection that Compose sends on, while it can take bytes. */
   get writable(): ConnectionInfo | undefined {
-    return this.connections.find(
-      ({ number, state, ended }) => number === this.current && state === "open" && !ended,
-    );
+    return this.connections.find((entry) => entry.number === this.current && isWritable(entry));
   }
 
   async use(source: Source): Promise<void> {
@@ -177,16 +175,24 @@ export class Inspector implements Voice {
     this.#recorder.close(connection);
   }
 
-  /** Send a frame's bytes once more, as they were. */
-  async resend(number: number): Promise<void> {
-    if (this.writable === undefined) {
-      this.tell("Connect first: there is no connection to send on");
+  /** Send the selected frame's bytes once more, as they were: on its own connection, or else on Compose's. */
+  async resend(): Promise<void> {
+    const frame = await this.frames.chosen();
+    if (frame === undefined) {
+      if (this.frames.selected !== undefined) this.tell("The selected frame is no longer held");
       return;
     }
-    const frame = await this.decoder.ask("frame", { number });
-    if (frame === undefined) this.tell(`Frame ${count(number)} is no longer held`);
-    else if (frame.bytes.length === 0) this.tell("This row stands for no bytes");
-    else this.send([{ bytes: frame.bytes }]);
+    const { number, connection } = frame.row;
+    const own = this.connections.find((entry) => entry.number === connection && isWritable(entry));
+    const on = own ?? this.writable;
+    if (frame.bytes.length === 0) this.tell("This row stands for no bytes");
+    else if (on === undefined) this.tell("Connect first: there is no connection to send on");
+    else {
+      this.#recorder.send(on.number, [{ bytes: frame.bytes }]);
+      const sent = `Frame ${count(number)} is sent again on #${on.number}`;
+      if (own === undefined) this.tell(`${sent}: #${connection} takes nothing any more`);
+      else this.say(sent);
+    }
   }
 
   say(text: string): void {

@@ -9,15 +9,21 @@ export interface PageKeys {
   edit(bytes: Uint8Array): void;
 }
 
-/** Letters and Space belong to whoever takes text or presses buttons. */
-function takesText(target: EventTarget | null): boolean {
-  return (
-    target instanceof HTMLElement && target.closest("input, textarea, select, [contenteditable]") !== null
-  );
-}
+/** Whoever takes text takes letters and Space too. */
+const TAKES_TEXT = "input, textarea, select, [contenteditable]";
 
-function takesSpace(target: EventTarget | null): boolean {
-  return takesText(target) || (target instanceof HTMLElement && target.closest("button, a") !== null);
+/** What Space presses, opens or chooses. */
+const TAKES_SPACE = [
+  TAKES_TEXT,
+  "button, a[href], summary, label, option, audio, video",
+  "[role=button], [role=link], [role=tab], [role=checkbox], [role=switch], [role=radio], [role^=menuitem]",
+].join(", ");
+
+/** What lies over the page has keys of its own: while focus is in it, none of the page's single keys mean anything. */
+const OVERLAYS = "dialog, [popover], [role=dialog], [role=menu], [role=listbox]:not(.stream)";
+
+function isIn(target: EventTarget | null, selector: string): boolean {
+  return target instanceof Element && target.closest(selector) !== null;
 }
 
 /** Carry out a key; whether it was one. */
@@ -37,11 +43,12 @@ export function globalKey(event: KeyboardEvent, inspector: Inspector, page: Page
       void frames.selectBy(1);
       return true;
     case " ":
-      if (takesSpace(event.target)) return false;
+      if (isIn(event.target, TAKES_SPACE) || isIn(event.target, OVERLAYS)) return false;
       frames.togglePause();
       return true;
     default:
-      return !takesText(event.target) && letter(event.key, inspector, page);
+      if (isIn(event.target, TAKES_TEXT) || isIn(event.target, OVERLAYS)) return false;
+      return letter(event.key, inspector, page);
   }
 }
 
@@ -52,10 +59,10 @@ function letter(key: string, inspector: Inspector, page: PageKeys): boolean {
       document.getElementById("filter")?.focus();
       return true;
     case "p":
-      frames.toPair();
+      void frames.toPair();
       return true;
     case "m":
-      frames.toggleMark();
+      void frames.toggleMark();
       return true;
     case "M":
       void frames.step("mark", 1);
@@ -73,10 +80,12 @@ function letter(key: string, inspector: Inspector, page: PageKeys): boolean {
       void frames.step("highlight", -1);
       return true;
     case "r":
-      if (frames.selected !== undefined) void inspector.resend(frames.selected);
+      void inspector.resend();
       return true;
     case "e":
-      if (frames.frame !== undefined && frames.frame.bytes.length > 0) page.edit(frames.frame.bytes);
+      void frames.chosen().then((frame) => {
+        if (frame !== undefined && frame.bytes.length > 0) page.edit(frame.bytes);
+      });
       return true;
     case "?":
       page.help();

@@ -15,11 +15,18 @@ export interface ConnectionInfo {
   readonly state: ConnectionState;
   readonly remote: string;
   readonly local: string;
+  /** It is somebody else's: nothing can be sent on it, nor can it be closed. */
+  readonly watched: boolean;
   /** Our sending half is shut down. */
   readonly ended: boolean;
   /** The peer's sending half is shut down. */
   readonly peerEnded: boolean;
   readonly reason: string;
+}
+
+/** Bytes can be sent on it. */
+export function isWritable({ state, ended, watched }: ConnectionInfo): boolean {
+  return state === "open" && !ended && !watched;
 }
 
 interface Entry {
@@ -51,7 +58,7 @@ export class Recorder {
 
   /** Begin a connection; returns its number. */
   connect(source: Source, target: Target): number {
-    const { number, entry, events } = this.#open(target, "page");
+    const { number, entry, events } = this.#open(target, "page", false);
     entry.link = source.connect(target, events);
     this.#tell();
     return number;
@@ -59,7 +66,7 @@ export class Recorder {
 
   /** Take a connection that the source began. */
   accept(target: Target, link: Link): { number: number; events: LinkEvents } {
-    const { number, entry, events } = this.#open(target, "client");
+    const { number, entry, events } = this.#open(target, "client", link.watched === true);
     entry.link = link;
     this.#tell();
     return { number, events };
@@ -92,7 +99,7 @@ export class Recorder {
     for (const [connection, bytes] of taken) this.#entries.get(connection)?.link?.taken(bytes);
   }
 
-  #open(target: Target, who: string): { number: number; entry: Entry; events: LinkEvents } {
+  #open(target: Target, who: string, watched: boolean): { number: number; entry: Entry; events: LinkEvents } {
     const number = this.#next;
     this.#next += 1;
     this.#decoder.send({ type: "open", connection: number, label: target.address });
@@ -102,6 +109,7 @@ export class Recorder {
       state: "connecting",
       remote: target.address,
       local: "",
+      watched,
       ended: false,
       peerEnded: false,
       reason: "",

@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout
 use super::control::{FromPage, ToPage};
 use super::credit::{Credit, TooMuch};
 use super::end::End;
+use super::milliseconds;
 use super::plan::{Plan, Step, Until};
 use super::socket::{Event, PageSocket};
 
@@ -43,26 +44,32 @@ struct Carrier {
     /// TCP has bytes for which there was no credit.
     unread: bool,
     plan: Plan,
-    /// Whether the page is told what was written when, and what it was not told yet. It hears of a write before it
-    /// hears anything that came after.
+    /// Whether the page is told what was read and written when, and what it was not told yet, in order. It hears of a
+    /// write before it hears anything that came after, and when something was read just before what that was.
     report: bool,
-    reports: VecDeque<ToPage<'static>>,
+    untold: VecDeque<Message>,
     page_done: bool,
     peer_done: bool,
     /// Why TCP takes nothing any more. What the peer sent before can still be read, and is, since it often says why.
     write_error: Option<io::Error>,
 }
 
-/// Carries bytes both ways. `Ok` is the reason why the TCP connection is over.
-pub(super) async fn carry(page: &mut PageSocket, tcp: TcpStream, report: bool, ping: Duration) -> Result<String, End> {
+/// Carries bytes both ways over a connection that was `opened` then. `Ok` is the reason why it is over.
+pub(super) async fn carry(
+    page: &mut PageSocket,
+    tcp: TcpStream,
+    opened: Instant,
+    report: bool,
+    ping: Duration,
+) -> Result<String, End> {
     let carrier = Carrier {
         tcp,
-        opened: Instant::now(),
+        opened,
         credit: Credit::new(),
         unread: false,
         plan: Plan::default(),
         report,
-        reports: VecDeque::new(),
+        untold: VecDeque::new(),
         page_done: false,
         peer_done: false,
         write_error: None,
@@ -76,21 +83,21 @@ impl Carrier {
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if self.plan.take_finish() {
-                self.finish().await;
+                self.finish().await?;
             }
             if !page.is_sending()
-                && let Some(report) = self.reports.pop_front()
+                && let Some(message) = self.untold.pop_front()
             {
-                page.post(report.message()?);
+                page.post(message);
             }
-            if self.plan.wants_reset() && self.reports.is_empty() {
+            if self.plan.wants_reset() && self.untold.is_empty() {
                 // If it fails, closing alone must do.
                 let _ = SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO));
                 return Ok(RESET.to_owned());
             }
-            let may_go_on = self.reports.len() < MOST_REPORTS;
+            let may_go_on = self.untold.len() < MOST_REPORTS;
             let may_write = may_go_on && self.plan.to_write().is_some();
-            let quiet = !page.is_sending() && self.reports.is_empty();
+            let quiet = !page.is_sending() && self.untold.is_empty();
             // Without credit it is found out once whether bytes wait, or the end of the stream.
             let may_read = !self.peer_done && quiet && !self.unread;
             // The page has the peer's eof before it hears that all is over.
@@ -105,27 +112,26 @@ impl Carrier {
                     Ok(Event::Binary(bytes)) => self.plan.push(Step::Write(bytes))?,
                     Ok(Event::Text(text)) => self.take_control(FromPage::parse(&text)?)?,
                     Err(end) => {
-                        self.write_last().await;
+                        self.write_last().await?;
                         return Err(end);
                     }
                 },
                 ready = self.tcp.writable(), if may_write => {
-                    self.write(ready);
+                    self.write(ready)?;
                 }
                 () = until(wait), if may_go_on => {
                     self.plan.waited();
-                    let at = self.age();
-                    self.tell(ToPage::Waited { at });
+                    self.tell(&ToPage::Waited { at: self.age() })?;
                 }
                 ready = self.tcp.readable(), if may_read => {
                     match ready.and_then(|()| self.read()) {
-                        Ok(Read::Bytes(bytes)) => page.post(Message::Binary(bytes)),
+                        Ok(Read::Bytes(bytes)) => self.received(Message::Binary(bytes))?,
                         Ok(Read::Unread) => self.unread = true,
                         Ok(Read::End) => match self.write_error.take() {
                             Some(error) => return Ok(reason(&error)),
                             None => {
                                 self.peer_done = true;
-                                page.post(ToPage::Eof {}.message()?);
+                                self.received(ToPage::Eof {}.message()?)?;
                             }
                         },
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -160,22 +166,20 @@ impl Carrier {
     }
 
     /// Shuts down the sending half.
-    async fn finish(&mut self) {
+    async fn finish(&mut self) -> Result<(), End> {
         self.page_done = true;
         // It fails only where the connection is over, and that is noticed in reading.
         let _ = self.tcp.shutdown().await;
-        let at = self.age();
-        self.tell(ToPage::Ended { at });
+        self.tell(&ToPage::Ended { at: self.age() })
     }
 
     /// Writes what TCP takes at once.
-    fn write(&mut self, ready: io::Result<()>) {
-        let Some(bytes) = self.plan.to_write() else { return };
+    fn write(&mut self, ready: io::Result<()>) -> Result<(), End> {
+        let Some(bytes) = self.plan.to_write() else { return Ok(()) };
         match ready.and_then(|()| self.tcp.try_write(bytes)) {
             Ok(written) => {
                 self.plan.wrote(written);
-                let at = self.age();
-                self.tell(ToPage::Wrote { bytes: written, at });
+                self.tell(&ToPage::Wrote { bytes: written, at: self.age() })?;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
@@ -183,28 +187,38 @@ impl Carrier {
                 self.plan.stop_writing();
             }
         }
+        Ok(())
     }
 
     /// Writes what the page sent before it left, as far as it was to be written at once and TCP takes it in time.
-    async fn write_last(&mut self) {
+    async fn write_last(&mut self) -> Result<(), End> {
         let write = async {
             while self.plan.to_write().is_some() {
                 let ready = self.tcp.writable().await;
-                self.write(ready);
+                self.write(ready)?;
             }
+            Ok(())
         };
-        let _: Result<(), _> = timeout(LAST_WRITES, write).await;
+        timeout(LAST_WRITES, write).await.unwrap_or(Ok(()))
     }
 
-    fn tell(&mut self, report: ToPage<'static>) {
+    /// Tells what was read just now, after when that was.
+    fn received(&mut self, message: Message) -> Result<(), End> {
+        self.tell(&ToPage::Read { at: self.age() })?;
+        self.untold.push_back(message);
+        Ok(())
+    }
+
+    fn tell(&mut self, report: &ToPage<'_>) -> Result<(), End> {
         if self.report {
-            self.reports.push_back(report);
+            self.untold.push_back(report.message()?);
         }
+        Ok(())
     }
 
     /// Milliseconds since the connection was opened.
     fn age(&self) -> f64 {
-        self.opened.elapsed().as_secs_f64() * 1000.0
+        milliseconds(self.opened.elapsed())
     }
 
     /// Makes one read one message.

@@ -23,8 +23,8 @@ pub(super) enum FromPage {
     Connect {
         /// The id of a configured target.
         target: String,
-        /// Whether the page is to be told of each write, each wait and its own end of stream, when they were done. Who
-        /// is not told cannot know how much waits, and is not read while it is too much, credit neither.
+        /// Whether the page is to be told when each read, each write and each wait was done, and its own end of stream.
+        /// Who is not told cannot know how much waits, and is not read while it is too much, credit neither.
         #[serde(default)]
         report: bool,
     },
@@ -77,6 +77,13 @@ pub(super) enum ToPage<'a> {
         local: SocketAddr,
         /// The server's end.
         remote: SocketAddr,
+        /// How long it took, in milliseconds since [`FromPage::Connect`] was read.
+        after: f64,
+    },
+    /// What follows, bytes or [`Self::Eof`], was read from TCP.
+    Read {
+        /// When, in milliseconds since [`Self::Opened`].
+        at: f64,
     },
     /// So many of the page's bytes were given to TCP in one write.
     Wrote {
@@ -176,6 +183,7 @@ mod tests {
             target: "0",
             local: "127.0.0.1:50123".parse().unwrap(),
             remote: "127.0.0.1:22236".parse().unwrap(),
+            after: 0.25,
         };
         let welcome = ToPage::Welcome { version: "0.1.0", targets: &targets, tap: None };
         for (message, text) in [
@@ -183,7 +191,11 @@ mod tests {
                 welcome,
                 r#"{"type":"welcome","version":"0.1.0","targets":[{"id":"0","address":"127.0.0.1:22236"},{"id":"1","address":"[::1]:22240","channel":"general"}]}"#,
             ),
-            (opened, r#"{"type":"opened","target":"0","local":"127.0.0.1:50123","remote":"127.0.0.1:22236"}"#),
+            (
+                opened,
+                r#"{"type":"opened","target":"0","local":"127.0.0.1:50123","remote":"127.0.0.1:22236","after":0.25}"#,
+            ),
+            (ToPage::Read { at: 3.125 }, r#"{"type":"read","at":3.125}"#),
             (ToPage::Wrote { bytes: 7, at: 12.5 }, r#"{"type":"wrote","bytes":7,"at":12.5}"#),
             (ToPage::Waited { at: 20.25 }, r#"{"type":"waited","at":20.25}"#),
             (ToPage::Ended { at: 0.0 }, r#"{"type":"ended","at":0.0}"#),

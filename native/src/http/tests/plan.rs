@@ -5,7 +5,7 @@ use super::*;
 /// Longer than any test: what stands behind it never happens.
 const EVER: u64 = 600_000;
 
-/// A bridge whose page is told of each write, and its other end.
+/// A bridge whose page is told of each read and write, and its other end.
 async fn reporting(server: &Server, listener: &TcpListener) -> (Page, TcpStream) {
     let mut page = server.admitted().await;
     page.say(json!({"type": "connect", "target": "0", "report": true})).await;
@@ -19,6 +19,27 @@ async fn report(page: &mut Page) -> (Value, f64) {
     let mut report = page.control().await;
     let at = report.as_object_mut().unwrap().remove("at").unwrap().as_f64().unwrap();
     (report, at)
+}
+
+/// When the next thing was read that the page is told of.
+async fn read_at(page: &mut Page) -> f64 {
+    let (what, at) = report(page).await;
+    assert_eq!(what, json!({"type": "read"}));
+    at
+}
+
+/// The next bytes of a page that is told of each read, in however many.
+async fn read_bytes(page: &mut Page, length: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while bytes.len() < length {
+        read_at(page).await;
+        match page.next().await {
+            Message::Binary(more) => bytes.extend_from_slice(&more),
+            other => panic!("no bytes but {other:?}"),
+        }
+    }
+    assert_eq!(bytes.len(), length, "more bytes than expected");
+    bytes
 }
 
 #[tokio::test]
@@ -47,6 +68,7 @@ async fn each_piece_is_a_write_of_its_own_and_is_reported() {
     within(stream.read_to_end(&mut said)).await.unwrap();
     assert_eq!(said, b"LIST\r\n");
     drop(stream);
+    assert!(read_at(&mut page).await >= times[6]);
     assert_eq!(page.control().await, json!({"type": "eof"}));
     page.over("the server closed the connection").await;
 }
@@ -60,8 +82,34 @@ async fn a_write_is_reported_before_its_answer() {
     for round in 1..=100 {
         page.send(pattern(round)).await;
         assert_eq!(report(&mut page).await.0, json!({"type": "wrote", "bytes": round}));
-        assert_eq!(page.bytes(round).await, pattern(round));
+        assert_eq!(read_bytes(&mut page, round).await, pattern(round));
     }
+}
+
+#[tokio::test]
+async fn what_is_read_has_the_time_of_its_read_however_late_the_page_hears_of_it() {
+    let (listener, address) = peer().await;
+    let server = Server::start(&[address]).await;
+    let mut page = server.admitted().await;
+    page.say(json!({"type": "connect", "target": "0", "report": true})).await;
+    let opened = page.control().await;
+    let after = opened["after"].as_f64().unwrap();
+    assert!((0.0..10_000.0).contains(&after), "{opened}");
+    let (mut stream, _) = within(listener.accept()).await.unwrap();
+    page.send(b"LIST".to_vec()).await;
+    let (wrote, sent_at) = report(&mut page).await;
+    assert_eq!(wrote["type"], "wrote");
+    stream.write_all(b"OK").await.unwrap();
+    server.settle().await;
+    let pause = Duration::from_millis(50);
+    tokio::time::sleep(pause).await;
+    stream.write_all(b" later").await.unwrap();
+    server.settle().await;
+    let first = read_at(&mut page).await;
+    assert_eq!(page.bytes(2).await, b"OK");
+    let second = read_at(&mut page).await;
+    assert_eq!(page.bytes(6).await, b" later");
+    assert!(sent_at <= first && second - first >= 50.0, "{sent_at} {first} {second}");
 }
 
 #[tokio::test]
@@ -81,10 +129,11 @@ async fn the_other_direction_and_its_credit_go_on_while_a_plan_waits() {
         stream.shutdown().await.unwrap();
         stream
     });
-    let mut received = page.bytes(1 << 20).await;
+    let mut received = read_bytes(&mut page, 1 << 20).await;
     page.grant(2 << 20).await;
-    received.extend(page.bytes(2 << 20).await);
+    received.extend(read_bytes(&mut page, 2 << 20).await);
     assert!(received == sent, "the bytes came changed");
+    read_at(&mut page).await;
     assert_eq!(page.control().await, json!({"type": "eof"}));
 
     // Of what the page sent, only what stands before the wait has left; and with the page the plan is gone.
