@@ -1,33 +1,17 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { after, afterEach, before, beforeEach, test } from "node:test";
-import { openTab, startBrowser, startServer } from "./kit.mjs";
+import { test } from "node:test";
+import { eachTest } from "./kit.mjs";
 
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 let server;
-let browser;
+let newTab;
 let tab;
 
-before(async () => {
-  browser = await startBrowser();
-});
-
-after(async () => {
-  await browser?.close();
-});
-
-beforeEach(async () => {
-  server = await startServer();
-});
-
-afterEach(async () => {
-  try {
-    await tab?.finish();
-  } finally {
-    await server?.stop();
-  }
+eachTest((started) => {
+  ({ server, newTab } = started);
 });
 
 /** A page with frames, a fault, and one of them selected. */
@@ -53,7 +37,7 @@ async function violations() {
 for (const colorScheme of ["light", "dark"]) {
   for (const width of [1440, 600]) {
     test(`axe finds nothing in ${colorScheme} at ${width} pixels`, async () => {
-      tab = await openTab(browser, { colorScheme, viewport: { width, height: 900 } });
+      tab = await newTab({ colorScheme, viewport: { width, height: 900 } });
       const { page } = tab;
       await tab.open(server.page);
       if (width === 600) await page.getByRole("tab", { name: "Compose" }).click();
@@ -90,7 +74,7 @@ for (const colorScheme of ["light", "dark"]) {
 }
 
 test("the list is a named grid that knows its size and is one tab stop", async () => {
-  tab = await openTab(browser);
+  tab = await newTab();
   await withTraffic();
   assert.equal(await tab.grid.getAttribute("aria-label"), "Frames");
   const shown = await tab.rows.filter({ visible: true }).count();
@@ -113,7 +97,7 @@ test("the list is a named grid that knows its size and is one tab stop", async (
 });
 
 test("the filter is a combobox, the timeline a slider, each pane a named region", async () => {
-  tab = await openTab(browser);
+  tab = await newTab();
   await withTraffic();
   for (const name of ["Filter", "Highlight"]) {
     const field = tab.page.getByRole("combobox", { name });
@@ -138,7 +122,7 @@ test("the filter is a combobox, the timeline a slider, each pane a named region"
 });
 
 test("rates and errors are announced, never each frame", async () => {
-  tab = await openTab(browser);
+  tab = await newTab();
   await tab.open(server.page);
   await tab.connect();
   await tab.page.evaluate(() => {
@@ -158,7 +142,7 @@ test("rates and errors are announced, never each frame", async () => {
 });
 
 test("the bytes are a named grid whose cells can be pointed to", async () => {
-  tab = await openTab(browser);
+  tab = await newTab();
   await withTraffic();
   const bytes = tab.page.getByRole("grid", { name: /^Bytes of frame \d+$/ });
   assert.equal(await bytes.getAttribute("tabindex"), "0");
@@ -186,7 +170,7 @@ async function escapeToList() {
 }
 
 test("everything can be done by keyboard alone", async () => {
-  tab = await openTab(browser);
+  tab = await newTab();
   const { page } = tab;
   await tab.open(server.page);
   await tabTo("Connect", () => document.activeElement.textContent === "Connect");
@@ -294,7 +278,7 @@ test("everything can be done by keyboard alone", async () => {
 });
 
 test("pane sizes are kept from one visit to the next", async () => {
-  tab = await openTab(browser);
+  tab = await newTab();
   await tab.open(server.page);
   const splitter = tab.page.getByRole("separator", { name: "Height of the list" });
   await splitter.focus();
@@ -307,7 +291,7 @@ test("pane sizes are kept from one visit to the next", async () => {
 
 for (const colorScheme of ["light", "dark"]) {
   test(`axe finds nothing in the sandbox and in a fault plan, in ${colorScheme}`, async () => {
-    tab = await openTab(browser, { colorScheme });
+    tab = await newTab({ colorScheme });
     const { page } = tab;
     await page.goto(server.page);
     await page.getByRole("button", { name: "Sandbox", exact: true }).click();

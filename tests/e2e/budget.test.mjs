@@ -1,28 +1,25 @@
 // What the page costs before anybody has done anything with it, as it comes over the wire.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { openTab, startBrowser, startServer } from "./kit.mjs";
+import { eachTest } from "./kit.mjs";
 
 const FIRST_SCRIPT = 80_000;
 const EVERYTHING = 250_000;
 
 let server;
-let browser;
+let newTab;
 
-before(async () => {
-  browser = await startBrowser();
-  server = await startServer();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+eachTest(
+  (started) => {
+    ({ server, newTab } = started);
+  },
+  { sharedServer: true },
+);
 
 test("the first load stays within its budget and comes from one origin", async () => {
-  const tab = await openTab(browser);
+  const tab = await newTab();
   const files = [];
   tab.context.on("response", (response) => {
     files.push(
@@ -35,7 +32,6 @@ test("the first load stays within its budget and comes from one origin", async (
   await tab.open(server.page);
   await tab.page.waitForLoadState("networkidle");
   const loaded = await Promise.all(files);
-  await tab.finish();
   const list = loaded.map(({ url, size }) => `${String(size).padStart(8)} ${url.pathname}`).join("\n");
   console.log(list);
 

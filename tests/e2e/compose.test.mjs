@@ -1,29 +1,21 @@
 // What is composed, how it is sent, and what the page shows of it: over the bridge, to the real server.
 
 import assert from "node:assert/strict";
-import { after, afterEach, before, beforeEach, test } from "node:test";
-import { openTab, startBrowser, startServer } from "./kit.mjs";
+import { connect } from "node:net";
+import { test } from "node:test";
+import { eachTest } from "./kit.mjs";
 
 let server;
-let browser;
 let tab;
 
-before(async () => {
-  browser = await startBrowser();
-  server = await startServer();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
-
-beforeEach(async () => {
-  tab = await openTab(browser);
-  await tab.open(server.page);
-});
-
-afterEach(() => tab?.finish());
+eachTest(
+  async (started) => {
+    server = started.server;
+    tab = await started.newTab();
+    await tab.open(server.page);
+  },
+  { sharedServer: true },
+);
 
 /** The bytes at which a border is drawn before a read or write of the frame that is shown. */
 function starts() {
@@ -52,6 +44,30 @@ test("a plan leaves as separate writes, each when it was due", async () => {
   await tab.choose(tab.row({ dir: "out", head: "LIST" }));
   await tab.page.locator('.hex .b.read-start[data-at="4"]').waitFor();
   assert.deepEqual(await starts(), [0, 2, 4]);
+});
+
+test("megabytes of requests are answered while their answers are read", async () => {
+  // The server answers one only when the answers before it were taken: neither direction may wait for the other.
+  const hosting = (i) =>
+    `HOST\r\n{"channel_name": "${`channel ${i} `.padEnd(64, "x")}", "peer_server_ip": "192.0.2.7", "peer_server_port": 1}`;
+  const heard = await new Promise((resolve, reject) => {
+    let answers = "";
+    const socket = connect(server.port, "127.0.0.1");
+    socket.on("data", (data) => (answers += data));
+    socket.on("error", reject);
+    socket.on("close", () => resolve(answers));
+    socket.end(Array.from({ length: 20 }, (_, i) => hosting(i)).join(""));
+  });
+  assert.equal(heard.match(/success/g).length, 20);
+  await tab.connect();
+  await tab.raw(`LIST\\r\\n${" ".repeat(994)}`);
+  await faults({ "Times more": "1000" });
+  await tab.page.getByRole("heading", { name: "Will be sent: 1,001,000 B" }).waitFor();
+  const send = tab.page.getByRole("button", { name: /^Send/ });
+  for (let i = 0; i < 9; i += 1) await send.click();
+  // A request, an answer and the blanks between, of which the last have not ended; and the row that says that it is open.
+  await tab.untilRows(3 * 9 * 1001);
+  assert.equal(await tab.page.locator(".connections li.open").count(), 1);
 });
 
 test("a request cut short and ended is answered by the server as it stands", async () => {

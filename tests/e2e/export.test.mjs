@@ -1,34 +1,20 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { readFile } from "node:fs/promises";
-import { after, afterEach, before, beforeEach, test } from "node:test";
-import { openTab, startBrowser, startServer } from "./kit.mjs";
+import { execFile, execFileSync } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { test } from "node:test";
+import { promisify } from "node:util";
+import { eachTest } from "./kit.mjs";
 
 let server;
-let browser;
 let tab;
 
-before(async () => {
-  browser = await startBrowser();
-});
-
-after(async () => {
-  await browser?.close();
-});
-
-beforeEach(async () => {
-  server = await startServer();
-  tab = await openTab(browser);
+eachTest(async (started) => {
+  server = started.server;
+  tab = await started.newTab();
   await tab.open(server.page);
   await tab.connect();
-});
-
-afterEach(async () => {
-  try {
-    await tab?.finish();
-  } finally {
-    await server?.stop();
-  }
 });
 
 /** Press Download and read what came. */
@@ -64,9 +50,71 @@ test("rows are saved in each format", async () => {
   assert.equal(out.bytes.toString(), sent);
   await tab.page.getByLabel("Direction", { exact: true }).selectOption("in");
   assert.match((await download()).bytes.toString(), /^OK\r\n\{"channels": \[\]\}REQUEST_ERROR\r\n\{.*\}OK\r\n/);
+});
 
+const REPOSITORY = path.join(import.meta.dirname, "../..");
+
+/** Run the files of a folder with the project's recorded connections; gives what was printed, and whether all is well. */
+async function runRecorded(folder) {
+  // As `make test` builds it, so that it is there already.
+  const args = ["test", "--locked", "--quiet", "--workspace", "--exclude", "chanwire-bindgen"];
+  args.push("--features", "chanwire-tests/binary", "--test", "recorded", "every_recorded_connection");
+  const options = { cwd: REPOSITORY, env: { ...process.env, CHANWIRE_RECORDED: folder }, maxBuffer: 2 ** 26 };
+  const run = promisify(execFile)(process.env.CARGO ?? "cargo", args, options);
+  return run.then(
+    ({ stdout }) => ({ passed: true, said: stdout }),
+    (error) => ({ passed: false, said: `${error.stdout}${error.stderr}` }),
+  );
+}
+
+/** Put the row's connection into a folder, as a test. */
+async function recordInto(folder, connection) {
+  await tab.page.getByRole("button", { name: "Export" }).click();
   await tab.page.getByLabel("Format", { exact: true }).selectOption("test");
-  assert.ok((await download()).bytes.length > 0);
+  const which = tab.page.getByLabel("Connection", { exact: true });
+  if ((await which.count()) > 0) await which.selectOption(connection);
+  const { name, bytes } = await download();
+  await tab.page.keyboard.press("Escape");
+  assert.match(name, /\.jsonl$/);
+  const file = path.join(folder, `${connection}-${name}`);
+  await writeFile(file, bytes);
+  return file;
+}
+
+test("what was recorded from a server, and from the sandbox, is a test of the project as it was saved", async (context) => {
+  const folder = await mkdtemp(path.join(tmpdir(), "chanwire-e2e-"));
+  context.after(() => rm(folder, { recursive: true, force: true }));
+  const hosting = `{"channel_name": "general", "peer_server_ip": "127.0.0.1", "peer_server_port": ${server.port}}`;
+  await tab.sendRaw(`HOST\\r\\n${hosting}`);
+  await tab.sendRaw('JOIN\\r\\n{"channel_name": "general"}MESSAGE\\r\\n{"username": "user1", "message_content": "Grüße 🙂"}');
+  await tab.row({ dir: "← push", summary: "Grüße" }).waitFor();
+  await tab.sendRaw("PING\\r\\n{}LIST\\nLIST\\r\\n\\t HO?T and more");
+  await tab.row({ conn: "#1", head: "half-closed" }).waitFor();
+  await tab.shows(await tab.rowCount());
+  const fromServer = await recordInto(folder, "1");
+
+  await tab.page.getByRole("button", { name: "Sandbox", exact: true }).click();
+  await tab.page.getByRole("button", { name: "Scenarios" }).click();
+  await tab.page.getByRole("menuitem", { name: /^Database connection failed / }).click();
+  const failed = tab.row({ dir: "in", summary: "Database connection failed" }).first();
+  await failed.waitFor();
+  const number = (await tab.cell(failed, "conn")).trim().slice(1);
+  await recordInto(folder, number);
+
+  const good = await runRecorded(folder);
+  assert.ok(good.passed, good.said);
+
+  // And they are judged: one whose bytes say something else fails.
+  const said = await readFile(fromServer, "utf8");
+  for (const [whole, spoiled] of [
+    ['"PING\\r\\n"', '"PONG\\r\\n"'],
+    ["Grüße", "Grüsse"],
+  ]) {
+    assert.ok(said.includes(whole), said);
+    await writeFile(fromServer, said.replace(whole, spoiled));
+    const bad = await runRecorded(folder);
+    assert.ok(!bad.passed && bad.said.includes("what the decoder says now, and what it said"), bad.said);
+  }
 });
 
 test("what is shown, or one frame, can be saved alone", async () => {

@@ -3,34 +3,17 @@
 
 import assert from "node:assert/strict";
 import { connect } from "node:net";
-import { after, afterEach, before, beforeEach, test } from "node:test";
-import { openTab, startBrowser, startServer } from "./kit.mjs";
+import { test } from "node:test";
+import { eachTest } from "./kit.mjs";
 
 let server;
-let browser;
 let tab;
 
-before(async () => {
-  browser = await startBrowser();
-});
-
-after(async () => {
-  await browser?.close();
-});
-
-beforeEach(async () => {
-  server = await startServer();
-  tab = await openTab(browser);
+eachTest(async (started) => {
+  server = started.server;
+  tab = await started.newTab();
   await tab.open(server.page);
   await tab.connect();
-});
-
-afterEach(async () => {
-  try {
-    await tab?.finish();
-  } finally {
-    await server?.stop();
-  }
 });
 
 /** Say something to the server past the page, and wait for so many answers. */

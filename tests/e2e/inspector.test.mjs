@@ -1,30 +1,13 @@
 import assert from "node:assert/strict";
-import { after, afterEach, before, beforeEach, test } from "node:test";
-import { openTab, startBrowser, startServer } from "./kit.mjs";
+import { test } from "node:test";
+import { eachTest } from "./kit.mjs";
 
 let server;
-let browser;
 let tab;
 
-before(async () => {
-  browser = await startBrowser();
-});
-
-after(async () => {
-  await browser?.close();
-});
-
-beforeEach(async () => {
-  server = await startServer();
-  tab = await openTab(browser);
-});
-
-afterEach(async () => {
-  try {
-    await tab?.finish();
-  } finally {
-    await server?.stop();
-  }
+eachTest(async (started) => {
+  server = started.server;
+  tab = await started.newTab();
 });
 
 const HOST = (port) =>

@@ -6,6 +6,7 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import assert from "node:assert/strict";
+import { after, afterEach, before, beforeEach } from "node:test";
 import { chromium } from "playwright-core";
 
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
@@ -84,6 +85,43 @@ export async function startBrowser() {
     `${CHROMIUM} is missing: run 'apt-get update && apt-get install -y --no-install-recommends chromium' as root`,
   );
   return chromium.launch({ executablePath: CHROMIUM });
+}
+
+/**
+ * What the tests of a file have around them: one browser, and each test a server of its own unless they share one. `begin`
+ * is given the server and how to open tabs; when a test is over, nothing may have gone wrong in any of its tabs.
+ */
+export function eachTest(begin, { sharedServer = false, end = () => undefined } = {}) {
+  let browser;
+  let server;
+  let tabs = [];
+  const newTab = async (options) => {
+    const tab = await openTab(browser, options);
+    tabs.push(tab);
+    return tab;
+  };
+  before(async () => {
+    browser = await startBrowser();
+    if (sharedServer) server = await startServer();
+  });
+  after(async () => {
+    await browser?.close();
+    if (sharedServer) await server?.stop();
+  });
+  beforeEach(async () => {
+    if (!sharedServer) server = await startServer();
+    await begin({ server, newTab });
+  });
+  afterEach(async () => {
+    const opened = tabs;
+    tabs = [];
+    try {
+      for (const tab of opened) await tab.finish();
+    } finally {
+      await end();
+      if (!sharedServer) await server?.stop();
+    }
+  });
 }
 
 /** A tab of its own that remembers everything that went wrong in it. */
@@ -169,7 +207,8 @@ export class Inspector {
     // Elements of the list are used again for other rows: where it moves under the pointer, click once more.
     for (let tries = 0; tries < 5; tries += 1) {
       await this.grid.locator(`[data-number="${number}"] .cell.head`).click();
-      if ((await this.grid.locator(".selected").getAttribute("data-number")) === number) return;
+      const isSelected = this.untilSelected(number, PATIENCE / 5);
+      if (await isSelected.then(() => true, () => false)) return;
     }
     assert.fail(`row ${number} cannot be selected`);
   }
@@ -226,10 +265,11 @@ export class Inspector {
     return (await rows.count()) === 1 ? Number(await rows.getAttribute("data-number")) : 0;
   }
 
-  async untilSelected(number) {
+  async untilSelected(number, timeout = PATIENCE) {
     await this.until(
       (wanted) => document.querySelector("#frames .selected")?.dataset.number === String(wanted),
       number,
+      timeout,
     );
   }
 
@@ -239,8 +279,8 @@ export class Inspector {
   }
 
   /** Wait until `test` holds in the page. */
-  async until(test, argument) {
-    await this.page.waitForFunction(test, argument, { timeout: PATIENCE });
+  async until(test, argument, timeout = PATIENCE) {
+    await this.page.waitForFunction(test, argument, { timeout });
   }
 
   async untilRows(count) {

@@ -1,33 +1,16 @@
 import assert from "node:assert/strict";
-import { after, afterEach, before, beforeEach, test } from "node:test";
-import { openTab, startBrowser, startServer } from "./kit.mjs";
+import { test } from "node:test";
+import { eachTest } from "./kit.mjs";
 
 let server;
-let browser;
 let tab;
 
-before(async () => {
-  browser = await startBrowser();
-});
-
-after(async () => {
-  await browser?.close();
-});
-
-beforeEach(async () => {
-  server = await startServer();
-  tab = await openTab(browser);
+eachTest(async (started) => {
+  server = started.server;
+  tab = await started.newTab();
   await tab.open(server.page);
   await tab.connect();
   await tab.shows(1);
-});
-
-afterEach(async () => {
-  try {
-    await tab?.finish();
-  } finally {
-    await server?.stop();
-  }
 });
 
 /** So many requests and as many answers, after the row that says that the connection is open. */

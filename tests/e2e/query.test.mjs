@@ -1,32 +1,16 @@
 import assert from "node:assert/strict";
-import { after, afterEach, before, beforeEach, test } from "node:test";
-import { openTab, startBrowser, startServer } from "./kit.mjs";
+import { test } from "node:test";
+import { eachTest } from "./kit.mjs";
 
 let server;
-let browser;
+let newTab;
 let tab;
 
-before(async () => {
-  browser = await startBrowser();
-});
-
-after(async () => {
-  await browser?.close();
-});
-
-beforeEach(async () => {
-  server = await startServer();
-  tab = await openTab(browser);
+eachTest(async (started) => {
+  ({ server, newTab } = started);
+  tab = await newTab();
   await tab.open(server.page);
   await tab.connect();
-});
-
-afterEach(async () => {
-  try {
-    await tab?.finish();
-  } finally {
-    await server?.stop();
-  }
 });
 
 /** Eight rows after the first: three LIST, one PING, three OK and one REQUEST_ERROR. */
@@ -150,22 +134,18 @@ test("a link carries filter, highlight and selection, and does nothing else", as
   const link = await tab.page.evaluate(() => navigator.clipboard.readText());
   assert.ok(!link.includes(server.token), link);
 
-  const other = await openTab(browser);
-  try {
-    await other.page.goto(`${link}&token=${server.token}`);
-    await other.ready();
-    assert.equal(other.page.url(), `${server.origin}/`);
-    assert.equal(await other.page.locator("#filter").inputValue(), LINKED);
-    assert.equal(await other.page.locator("#highlight").inputValue(), "err");
-    assert.equal(await other.page.locator(".connections li").count(), 0);
-    assert.equal(await other.rowCount(), 0);
-    // The frame that it names is selected as soon as there is one of that number.
-    await other.connect();
-    await other.sendRaw("LIST\\r\\n".repeat(chosen));
-    await other.page.getByRole("treeitem", { name: new RegExp(`Frame ${chosen}`) }).waitFor();
-  } finally {
-    await other.finish();
-  }
+  const other = await newTab();
+  await other.page.goto(`${link}&token=${server.token}`);
+  await other.ready();
+  assert.equal(other.page.url(), `${server.origin}/`);
+  assert.equal(await other.page.locator("#filter").inputValue(), LINKED);
+  assert.equal(await other.page.locator("#highlight").inputValue(), "err");
+  assert.equal(await other.page.locator(".connections li").count(), 0);
+  assert.equal(await other.rowCount(), 0);
+  // The frame that it names is selected as soon as there is one of that number.
+  await other.connect();
+  await other.sendRaw("LIST\\r\\n".repeat(chosen));
+  await other.page.getByRole("treeitem", { name: new RegExp(`Frame ${chosen}`) }).waitFor();
 });
 
 test("a time range is chosen in the timeline, by pointer and by key, and taken away", async () => {

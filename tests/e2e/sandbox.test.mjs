@@ -1,28 +1,25 @@
 // The sandbox: a whole server in the page, also when the one that served the page is gone.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { openTab, startBrowser, startServer } from "./kit.mjs";
+import { test } from "node:test";
+import { eachTest, startServer } from "./kit.mjs";
 
 const HOST = { channel_name: "general", peer_server_ip: "127.0.0.1", peer_server_port: 22236 };
 const HELLO = { username: "user1", message_content: "Hello, World!" };
 
-let browser;
 let server;
+let newTab;
 
-before(async () => {
-  browser = await startBrowser();
-  server = await startServer();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+eachTest(
+  (started) => {
+    ({ server, newTab } = started);
+  },
+  { sharedServer: true },
+);
 
 /** A tab whose page has the sandbox at hand. */
 async function openSandbox() {
-  const tab = await openTab(browser);
+  const tab = await newTab();
   await tab.page.goto(server.page);
   await tab.page.getByRole("button", { name: "Sandbox", exact: true }).click();
   await tab.page.getByRole("region", { name: "Sandbox", exact: true }).waitFor();
@@ -56,7 +53,7 @@ async function play(tab, name) {
 
 test("with the server gone, one client joins and hears the other, and the store fails and comes back", async () => {
   const gone = await startServer();
-  const tab = await openTab(browser);
+  const tab = await newTab();
   // They are fetched after everything else, whether or not somebody asks for them.
   const fetched = ["sandbox", "wasm"].map((module) => {
     const file = new RegExp(`chanwire_${module}_bg[^/]*\\.wasm$`);
@@ -79,7 +76,6 @@ test("with the server gone, one client joins and hears the other, and the store 
   await ask(tab, 2, "MESSAGE", HELLO, { head: "OK", summary: "delivered" });
   await tab.row({ conn: "#1", dir: "← push", summary: "general 2" }).waitFor();
   await tab.page.getByText("1 channel, 2 messages").waitFor();
-  await tab.finish();
 });
 
 test("every error of the protocol is one click away", async () => {
@@ -99,7 +95,6 @@ test("every error of the protocol is one click away", async () => {
       .first()
       .waitFor();
   }
-  await tab.finish();
 });
 
 test("time jumps to what is due, and a client that does not read is too slow", async () => {
@@ -118,6 +113,8 @@ test("time jumps to what is due, and a client that does not read is too slow", a
   await tab.page.getByText("'many' must be an integer from 0 to 16777216").waitFor();
   await pushed.fill("200");
   await tab.page.getByLabel("bytes that the network holds in each direction").fill("100");
+  // As long as it takes to send what it will not read.
+  await tab.page.getByLabel("time that a client may take nothing, seconds").fill("3600");
   await tab.page.getByRole("button", { name: "Start with these" }).click();
   await tab.row({ head: "closed", summary: "the sandbox was started anew" }).waitFor();
 
@@ -131,6 +128,8 @@ test("time jumps to what is due, and a client that does not read is too slow", a
   await tab.page.keyboard.press("Escape");
   for (let i = 0; i < 5; i += 1) await ask(tab, 3, "MESSAGE", HELLO, { head: "OK", summary: "delivered" });
   assert.equal(await tab.row({ conn: "#2", dir: "← push" }).count(), 0);
+  // The connection before the start had the same address.
+  await tab.page.getByRole("button", { name: /^to a read by the client on #2, in / }).waitFor();
   await tab.page.getByRole("button", { name: "Clients" }).click();
   await reads.check();
   await tab.row({ conn: "#2", dir: "in", summary: "Slow consumer" }).waitFor();
@@ -141,5 +140,4 @@ test("time jumps to what is due, and a client that does not read is too slow", a
   await tab.page.getByLabel("A client from this IP address").fill("nowhere");
   await tab.page.getByRole("button", { name: "Connect client" }).click();
   await tab.page.getByRole("alert").filter({ hasText: "'nowhere' is no IP address" }).waitFor();
-  await tab.finish();
 });

@@ -1,21 +1,18 @@
 // The page with real traffic in it, for people to look at. The files stay in `artifacts`.
 
 import { connect } from "node:net";
-import { after, before, test } from "node:test";
-import { artifact, openTab, startBrowser, startServer } from "./kit.mjs";
+import { test } from "node:test";
+import { artifact, eachTest } from "./kit.mjs";
 
 let server;
-let browser;
+let newTab;
 
-before(async () => {
-  browser = await startBrowser();
-  server = await startServer();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+eachTest(
+  (started) => {
+    ({ server, newTab } = started);
+  },
+  { sharedServer: true },
+);
 
 /** Another client says something in a channel. */
 function say(text) {
@@ -73,7 +70,7 @@ const SIZES = [
 ];
 
 test("shots of the page", async () => {
-  const tab = await openTab(browser);
+  const tab = await newTab();
   await tab.open(server.page);
   await traffic(tab);
   const all = await tab.rowCount();
@@ -132,5 +129,4 @@ test("shots of the page", async () => {
   await tab.page.getByRole("button", { name: "Help" }).click();
   await tab.page.getByRole("dialog", { name: "Help" }).waitFor();
   await tab.page.screenshot({ path: await artifact("help.png") });
-  await tab.finish();
 });

@@ -7,39 +7,21 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { after, afterEach, before, beforeEach, test } from "node:test";
-import { ARTIFACTS, openTab, startBrowser, startServer, startTap } from "./kit.mjs";
+import { test } from "node:test";
+import { ARTIFACTS, eachTest, startTap } from "./kit.mjs";
 
 /** Where the session's pictures go; `make pictures` says where the README's are. */
 const PICTURES = process.env.CHANWIRE_PICTURES ?? ARTIFACTS;
 
 let server;
 let tap;
-let browser;
 let tab;
 
-before(async () => {
-  browser = await startBrowser();
-});
-
-after(async () => {
-  await browser?.close();
-});
-
-beforeEach(async () => {
-  server = await startServer();
+eachTest(async (started) => {
+  server = started.server;
   tap = await startTap(server);
-  tab = await openTab(browser, { viewport: { width: 1120, height: 700 }, colorScheme: "light" });
-});
-
-afterEach(async () => {
-  try {
-    await tab?.finish();
-  } finally {
-    await tap?.stop();
-    await server?.stop();
-  }
-});
+  tab = await started.newTab({ viewport: { width: 1120, height: 700 }, colorScheme: "light" });
+}, { end: () => tap?.stop() });
 
 /** A client that says each of these when the last one was answered, and then ends; gives all answers. */
 function client(port, requests) {

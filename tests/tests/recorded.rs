@@ -1,7 +1,7 @@
 //! Connections that were recorded with the inspector and kept: each file in `recorded/` is run.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::{fs, path::PathBuf};
+use std::{env, fs, path::PathBuf};
 
 use chanwire_inspect::{Direction, ExportAsk, ExportFormat, ExportScope, Viewer};
 use chanwire_tests::{examples, recorded};
@@ -44,9 +44,13 @@ fn exported() -> (String, String) {
     (part.name, String::from_utf8(part.bytes).unwrap())
 }
 
+/// `CHANWIRE_RECORDED` names one more folder: the browser's tests put there what the page has exported.
 #[test]
 fn every_recorded_connection_is_still_read_as_it_was() {
     assert!(recorded::run_folder(&folder()) >= 2, "there are recorded connections");
+    if let Some(more) = env::var_os("CHANWIRE_RECORDED") {
+        assert!(recorded::run_folder(more.as_ref()) > 0, "{} has files", more.display());
+    }
 }
 
 #[test]

@@ -140,6 +140,16 @@ describe("the sandbox", () => {
     expect(times.every((time) => time >= 5000 && time <= bench.now)).toBe(true);
   });
 
+  test("lets the operator do what only a channel's host may", () => {
+    control.start();
+    const [ann, bob, operator] = [connect(), connect("192.0.2.7"), connect("operator")];
+    const unhost = `UNHOST\r\n{"channel_name": "general"}`;
+    ask(ann, HOST);
+    expect(ask(bob, unhost)).toMatch(/Not the channel's host/);
+    expect(ask(operator, unhost)).toMatch(/^OK\r\n/);
+    expect(operator.told.what[0]).toBe("opened operator:3 127.0.0.1:22236");
+  });
+
   test("fails, stalls and works as its store is told", () => {
     control.start();
     const ann = connect();

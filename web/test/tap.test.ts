@@ -145,3 +145,20 @@ test("a server that is no tap is refused", async () => {
   socket.fire("message", { data: JSON.stringify({ type: "welcome", version: "0", targets: [] }) });
   await expect(ready).rejects.toThrow("no tap");
 });
+
+test("a page that was late with its token asks again", async () => {
+  const sockets: Socket[] = [];
+  const dial = () => {
+    sockets.push(new Socket());
+    return sockets[sockets.length - 1];
+  };
+  const refused = () => expect.fail("the token was taken for wrong");
+  const source = new TapSource("0".repeat(32), dial, refused, 0);
+  const ready = source.targets();
+  sockets[0].fire("close", { code: 4408, reason: "no token came within 2 s: try again" });
+  sockets[1].fire("open", undefined);
+  expect(sockets[1].said).toEqual([{ type: "token", token: "0".repeat(32) }]);
+  sockets[1].fire("message", { data: JSON.stringify({ type: "watching" }) });
+  expect(await ready).toEqual([]);
+  expect(sockets).toHaveLength(2);
+});

@@ -126,6 +126,19 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_cuts_elsewhere() {
 }
 
 #[test]
+fn the_operator_may_do_what_only_a_channels_host_may() {
+    const UNHOST: &str = "UNHOST\r\n{\"channel_name\": \"general\"}";
+    let mut sandbox = sandbox();
+    let (ann, bob) = (connect(&mut sandbox, "127.0.0.1"), connect(&mut sandbox, "192.0.2.7"));
+    let operator = sandbox.connect_operator().unwrap();
+    let opened = Happening::Opened { local: "operator:3".into(), remote: ADDRESS };
+    assert_eq!(sandbox.take_events()[2].event, opened);
+    assert!(ask(&mut sandbox, ann, HOST).starts_with("OK"));
+    assert!(ask(&mut sandbox, bob, UNHOST).contains("Not the channel's host"));
+    assert!(ask(&mut sandbox, operator, UNHOST).starts_with("OK\r\n{\"status\": \"removed\""));
+}
+
+#[test]
 fn two_clients_hear_each_other() {
     let mut sandbox = sandbox();
     let (ann, bob) = (connect(&mut sandbox, "127.0.0.1"), connect(&mut sandbox, "192.0.2.7"));

@@ -18,7 +18,7 @@ export const TOKEN_REFUSED = 4401;
 /** The bridge waits two seconds for the token, and the page may be busy for so long. */
 export const TOKEN_LATE = 4408;
 /** So often a page is late in a row before it gives up. */
-const TRIES = 3;
+export const TRIES = 3;
 
 /** Credit is given back in steps of this size: a quarter of what the bridge starts with. */
 const CREDIT_STEP = 256 * 1024;

@@ -27,8 +27,8 @@ export interface SandboxListener {
   failed(message: string): void;
 }
 
-/** Clients come from the server's own machine, or from one of these. */
-const ADDRESSES = ["127.0.0.1", "192.168.1.5", "192.0.2.7", "2001:db8::7"];
+/** Clients come from the server's own machine, or from one of these; or it is the operator, who may do everything. */
+const ADDRESSES = ["127.0.0.1", "192.168.1.5", "192.0.2.7", "2001:db8::7", "operator"];
 
 /** Where every sandbox listens: at the port of the protocol's examples. */
 const SANDBOX_SERVER = "127.0.0.1:22236";

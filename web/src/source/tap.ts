@@ -1,7 +1,7 @@
 /** The tap: live traffic of other clients, as `chanwire tap` tells it over the bridge's WebSocket. */
 
 import type { Direction } from "../decode/messages";
-import { closeReason, TOKEN_REFUSED, type SocketLike } from "./bridge";
+import { closeReason, TOKEN_LATE, TOKEN_REFUSED, TRIES, type SocketLike } from "./bridge";
 import { parseControl, type ToBridge } from "./control";
 import { Refused, type Accept, type Link, type LinkEvents, type Source, type Target } from "./source";
 
@@ -72,6 +72,10 @@ export class TapSource implements Source {
 
   /** Begin to watch. A tap connects nothing by itself, so there are no targets. */
   targets(): Promise<readonly Target[]> {
+    return this.#watch(TRIES);
+  }
+
+  #watch(tries: number): Promise<readonly Target[]> {
     return new Promise((resolve, reject) => {
       const socket = this.#dial();
       socket.binaryType = "arraybuffer";
@@ -94,6 +98,10 @@ export class TapSource implements Source {
         }
       });
       socket.addEventListener("close", ({ code, reason }) => {
+        if (code === TOKEN_LATE && tries > 1) {
+          resolve(this.#watch(tries - 1));
+          return;
+        }
         const words = code === 1006 ? "the tap is gone (is it still running?)" : closeReason(code, reason);
         reject(code === TOKEN_REFUSED ? new Refused(words) : new Error(words));
         if (code === TOKEN_REFUSED) this.#refused();

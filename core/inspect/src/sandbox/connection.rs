@@ -1,10 +1,6 @@
 //! One client, its server's end, and the network between them.
 
-use std::{
-    collections::VecDeque,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use chanwire_core::{
     Time,
@@ -32,7 +28,6 @@ const DELAY: u64 = 3;
 /// A connection. The client does what it is told, step by step; the server's end is the real one.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) address: SocketAddr,
     steps: VecDeque<Step>,
     step_bytes: usize,
     /// When the next step can be done.
@@ -86,9 +81,8 @@ impl Surroundings<'_> {
 }
 
 impl Connection {
-    pub(super) fn new(address: SocketAddr, settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings) -> Self {
         Self {
-            address,
             steps: VecDeque::new(),
             step_bytes: 0,
             ready: Time::default(),
@@ -104,10 +98,6 @@ impl Connection {
             server_next_read: Time::default(),
             is_over: false,
         }
-    }
-
-    pub(super) fn ip(&self) -> IpAddr {
-        self.address.ip()
     }
 
     pub(super) const fn reads(&self) -> bool {

@@ -92,7 +92,7 @@ pub struct Event {
 pub enum Happening {
     /// The connection stands.
     Opened {
-        /// The client's end.
+        /// The client's end: an address and a port, or `operator` and a number.
         local: String,
         /// The server's end.
         remote: &'static str,
@@ -173,13 +173,29 @@ impl Sandbox {
 
     /// A client connects from this address. `None` if so many are connected that no more can be.
     pub fn connect(&mut self, from: IpAddr) -> Option<u32> {
+        self.admit(Peer::Address(from))
+    }
+
+    /// Whoever runs the server connects, as through the socket in its data directory. `None` if so many are connected
+    /// that no more can be.
+    pub fn connect_operator(&mut self) -> Option<u32> {
+        self.admit(Peer::Operator)
+    }
+
+    fn admit(&mut self, peer: Peer) -> Option<u32> {
         if self.connections.len() >= 2 * MOST_CONNECTIONS {
             return None;
         }
         self.last += 1;
         let id = self.last;
-        let port = u16::try_from(50_000 + id % 10_000).unwrap_or(50_000);
-        let mut connection = Connection::new(SocketAddr::new(from, port), &self.settings);
+        let (local, listener) = match peer {
+            Peer::Address(from) => {
+                let port = u16::try_from(50_000 + id % 10_000).unwrap_or(50_000);
+                (SocketAddr::new(from, port).to_string(), self.listener)
+            }
+            Peer::Operator => (format!("operator:{id}"), None),
+        };
+        let mut connection = Connection::new(&self.settings);
         let served = self.connections.values().filter(|other| other.is_open() && other.is_served).count();
         let most = self.settings.max_connections;
         if served >= most {
@@ -187,10 +203,10 @@ impl Sandbox {
             connection.refuse(self.now, ErrorResponse::server("Server busy", details));
         } else {
             // The number is a new one, so the hub takes it.
-            let known = self.hub.connect(hub_id(id), Peer::Address(connection.ip()), self.listener);
+            let known = self.hub.connect(hub_id(id), peer, listener);
             debug_assert_eq!(known, Ok(()));
         }
-        self.event(id, Happening::Opened { local: connection.address.to_string(), remote: ADDRESS });
+        self.event(id, Happening::Opened { local, remote: ADDRESS });
         self.connections.insert(id, connection);
         Some(id)
     }
