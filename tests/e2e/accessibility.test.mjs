@@ -35,7 +35,7 @@ async function violations() {
 }
 
 for (const colorScheme of ["light", "dark"]) {
-  for (const width of [1440, 600]) {
+  for (const width of [1440, 1024, 600]) {
     test(`axe finds nothing in ${colorScheme} at ${width} pixels`, async () => {
       tab = await newTab({ colorScheme, viewport: { width, height: 900 } });
       const { page } = tab;
@@ -151,14 +151,39 @@ test("the bytes are a named grid whose cells can be pointed to", async () => {
   assert.equal(await bytes.locator(`#${active}`).getAttribute("role"), "gridcell");
 });
 
-/** Tab until `test` holds for the focused element; every stop on the way must be visible. */
-async function tabTo(description, matches) {
-  for (let stop = 0; stop < 40; stop += 1) {
+/**
+ * Why somebody who looks does not see that the focused element has the focus; nothing if it is seen: within the window,
+ * with an outline, its own or one that lies over it.
+ */
+function unseen() {
+  const element = document.activeElement;
+  const name = element.outerHTML.slice(0, 120);
+  if (element === document.body) return undefined;
+  if (!element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) return `${name} is hidden`;
+  const box = element.getBoundingClientRect();
+  const isWithin = box.right > 0 && box.bottom > 0 && box.left < innerWidth && box.top < innerHeight;
+  if (!isWithin || box.width * box.height === 0) return `${name} is outside of the window`;
+  const isDrawn = [null, "::before", "::after"].some((part) => {
+    const { outlineStyle, outlineWidth, borderTopWidth, content } = getComputedStyle(element, part);
+    if (outlineStyle !== "none" && parseFloat(outlineWidth) > 0) return part === null || content !== "none";
+    return part !== null && content !== "none" && parseFloat(borderTopWidth) > 0;
+  });
+  return isDrawn ? undefined : `nothing is drawn around ${name}`;
+}
+
+/** Tab until `matches` holds for the focused element; at every stop on the way one sees where one is. */
+async function tabTo(description, matches, argument) {
+  for (let stop = 0; stop < 60; stop += 1) {
     await tab.page.keyboard.press("Tab");
-    if (await tab.page.evaluate(matches)) return;
+    assert.equal(await tab.page.evaluate(unseen), undefined);
+    if (await tab.page.evaluate(matches, argument)) return;
   }
   assert.fail(`Tab never reached ${description}`);
 }
+
+const named = (name) => document.activeElement.textContent.trim() === name;
+const opens = (id) => document.activeElement.getAttribute("popovertarget") === id;
+const labelled = (text) => document.activeElement.labels?.[0]?.textContent.trim().startsWith(text) === true;
 
 /** Escape closes what is open first, then leaves the field for the list. */
 async function escapeToList() {
@@ -203,10 +228,11 @@ test("everything can be done by keyboard alone", async () => {
   assert.equal(await number(), 3);
   await page.keyboard.press("k");
   assert.equal(await number(), 2);
+  // From the request to its answer, and back.
   await page.keyboard.press("p");
-  assert.equal(await number(), 3, "from the request to its answer");
+  await tab.untilSelected(3);
   await page.keyboard.press("p");
-  assert.equal(await number(), 2, "and back");
+  await tab.untilSelected(2);
   await page.keyboard.press("End");
   assert.equal(await number(), last);
   await page.keyboard.press(" ");
@@ -259,7 +285,7 @@ test("everything can be done by keyboard alone", async () => {
   await tabTo("the export", () => document.activeElement.getAttribute("popovertarget") === "export");
   await page.keyboard.press("Enter");
   await page.getByLabel("Format").waitFor();
-  assert.equal(await page.evaluate(() => document.activeElement.id), "export-format");
+  await tab.until(() => document.activeElement.id === "export-format");
   await page.keyboard.press("Escape");
 
   await tabTo("the parts", () => document.activeElement.getAttribute("role") === "tree");
@@ -275,6 +301,109 @@ test("everything can be done by keyboard alone", async () => {
   const before = await page.locator(":focus").getAttribute("aria-valuenow");
   await page.keyboard.press("ArrowRight");
   assert.equal(Number(await page.locator(":focus").getAttribute("aria-valuenow")), Number(before) + 2);
+});
+
+test("and so can the sandbox, fault plans, profiles, the overview, files and captures", async () => {
+  tab = await newTab();
+  const { page } = tab;
+  await page.goto(server.page);
+  await page.getByRole("button", { name: "Sandbox", exact: true }).waitFor();
+  await tabTo("the sandbox", named, "Sandbox");
+  await page.keyboard.press("Enter");
+  await page.getByRole("region", { name: "Sandbox", exact: true }).waitFor();
+  await tab.ready();
+  await tabTo("Connect", named, "Connect");
+  await page.keyboard.press("Enter");
+  await page.locator(".connections li.open").waitFor();
+  await tabTo("the scenarios", opens, "scenarios");
+  await page.keyboard.press("Enter");
+  await page.getByRole("menuitem").first().waitFor();
+  await page.keyboard.press("End");
+  const last = await page.locator(":focus b").innerText();
+  await page.keyboard.press("Enter");
+  await page.getByText(`Played ${last}.`).waitFor();
+  await tabTo("the store", labelled, "Store");
+  await page.keyboard.press("f");
+  assert.equal(await page.getByLabel("Store").inputValue(), "fails");
+  await page.keyboard.press("w");
+  await tabTo("Start over", named, "Start over");
+  await page.keyboard.press("Enter");
+  await page.locator(".connections li.open").waitFor({ state: "detached" });
+  await tabTo("Connect", named, "Connect");
+  await page.keyboard.press("Enter");
+  await page.locator(".connections li.open").waitFor();
+
+  // A plan with a fault, and the client's end.
+  await tabTo("the command", () => document.activeElement.id === "compose-command");
+  await page.keyboard.type("LI");
+  await tabTo("the faults", () => document.activeElement.matches(".faults summary"));
+  await page.keyboard.press("Enter");
+  await tabTo("where to cut", labelled, "Cut at");
+  await page.keyboard.type("2");
+  await page.getByTestId("preview").locator(".piece").nth(1).waitFor();
+  await tabTo("Send", () => document.activeElement.textContent.trim().startsWith("Send"));
+  const before = await tab.rowCount();
+  await page.keyboard.press("Enter");
+  await tab.shows(before + 2);
+
+  // A filter is kept under a name, left, and taken again.
+  await page.keyboard.press("Escape");
+  await tabTo("the list", () => document.activeElement.id === "frames");
+  await page.keyboard.press("/");
+  await page.keyboard.type("status==OK");
+  await tabTo("the profiles", () => document.activeElement.textContent.trim().startsWith("Profiles"));
+  await page.keyboard.press("Enter");
+  await tabTo("the profile's name", labelled, "Keep the present ones as");
+  await page.keyboard.type("answers");
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Forget answers" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("/");
+  await page.keyboard.press("Control+a");
+  await page.keyboard.press("Delete");
+  await escapeToList();
+  await tabTo("the profiles", () => document.activeElement.textContent.trim().startsWith("Profiles"));
+  await page.keyboard.press("Enter");
+  await tabTo("the profile", () => document.activeElement.matches(".use"));
+  await page.keyboard.press("Enter");
+  assert.equal(await page.locator("#filter").inputValue(), "status==OK");
+  await page.keyboard.press("/");
+  await page.keyboard.press("Control+a");
+  await page.keyboard.press("Delete");
+  await escapeToList();
+
+  // A range of times, the table, the statistics.
+  await tabTo("the timeline", () => document.activeElement.getAttribute("role") === "slider");
+  await page.keyboard.press("Home");
+  await page.keyboard.press("Shift+End");
+  await page.locator(".outcome .range").waitFor();
+  await page.keyboard.press("Escape");
+  await page.locator(".outcome .range").waitFor({ state: "detached" });
+  await tabTo("the overview's ways", named, "Chart");
+  await page.keyboard.press("ArrowRight");
+  await page.getByRole("tab", { name: "Table", selected: true }).waitFor();
+  await page.keyboard.press("ArrowRight");
+  await page.getByRole("row", { name: /^command LIST/ }).waitFor();
+
+  // What is captured is saved, and something else is opened.
+  await tabTo("the export", opens, "export");
+  await page.keyboard.press("Enter");
+  await tabTo("the download", named, "Download");
+  const coming = page.waitForEvent("download");
+  await page.keyboard.press("Enter");
+  assert.match((await coming).suggestedFilename(), /\.jsonl$/);
+  await page.keyboard.press("Escape");
+  await tabTo("Open", named, "Open…");
+  await page.keyboard.press("Enter");
+  await page.getByRole("dialog").waitFor();
+  await tabTo("where to paste", () => document.activeElement.tagName === "TEXTAREA");
+  await page.keyboard.type("4c49 5354 0d0a 5049 4e47 0d0a");
+  await tabTo("the preview", named, "Look at it");
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Open", exact: true }).waitFor();
+  if (!(await page.evaluate(named, "Open"))) await tabTo("the opening", named, "Open");
+  await page.keyboard.press("Enter");
+  await tab.row({ dir: "out", head: "PING", summary: "Unknown command" }).waitFor();
 });
 
 test("pane sizes are kept from one visit to the next", async () => {

@@ -6,7 +6,7 @@ import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { openTab, startBrowser, startServer, startTap } from "./kit.mjs";
+import { FIRST_LOAD, firstLoad, openTab, startBrowser, startServer, startTap } from "./kit.mjs";
 import { inPage } from "./bench/page.mjs";
 import { capture100, frames } from "./bench/traffic.mjs";
 
@@ -28,12 +28,26 @@ const rounded = (number, digits = 0) => number.toLocaleString("en", { maximumFra
 const server = await startServer();
 const browser = await startBrowser();
 try {
+  await size();
   await engine();
+  await selecting();
   await live();
-  await opening();
+  // One busy connection, and as many as a day on a server brings.
+  for (const connections of [1, 20_000]) await opening(connections);
 } finally {
   await browser.close();
   await server.stop();
+}
+
+/** What the page weighs when it is opened. */
+async function size() {
+  const tab = await openTab(browser);
+  const { script, everything } = await firstLoad(tab, server);
+  const line = (name, target, measured) =>
+    report(name, `${rounded(target)} B`, `${rounded(measured)} B`, measured <= target, measured <= target);
+  line("size, gzipped: first JavaScript", FIRST_LOAD.script, script);
+  line("size, gzipped: everything first", FIRST_LOAD.everything, everything);
+  await tab.context.close();
 }
 
 /** The worker alone, as the page starts it. */
@@ -73,7 +87,7 @@ async function engine() {
     "overhead a frame",
     "32 B, never above 64 B",
     `${rounded(held.overhead, 1)} B`,
-    held.overhead <= 33,
+    held.overhead <= 32,
     held.overhead <= 64,
   );
   report(
@@ -83,8 +97,6 @@ async function engine() {
     held.search <= 50,
     held.search <= 200,
   );
-  report("select a frame of 64 KiB, worker and parse", "16 ms", `${rounded(held.frame, 1)} ms`, held.frame <= 16);
-
   const ring = await run("ring", { chunks, count, repeat: 8000, limit: 2 ** 30 });
   report(
     "in memory, ring of 1 GB",
@@ -94,6 +106,64 @@ async function engine() {
     ring.held >= MILLION,
   );
   await tab.context.close();
+}
+
+/** Frames of 64 KiB are selected one after the other, until Details and Bytes show them. */
+async function selecting() {
+  const FRAMES = 60;
+  const elements = Array.from({ length: 2600 }, (_, i) => `{"n": "value ${i}"}`).join(", ");
+  const text = `MESSAGE\r\n{"username": "u", "message_content": "m", "x": [${elements}]}`;
+  const frame = text.slice(0, -2) + " ".repeat(65_500 - text.length) + text.slice(-2);
+  const tab = await openTab(browser);
+  try {
+    await tab.open(server.page);
+    await tab.page.getByRole("button", { name: "Open…" }).click();
+    const file = { name: "large.bin", mimeType: "application/octet-stream", buffer: Buffer.from(frame.repeat(FRAMES)) };
+    await tab.page.locator("dialog input[type=file]").setInputFiles(file);
+    await tab.page.locator("dialog .words").waitFor();
+    await tab.page.getByRole("button", { name: "Open", exact: true }).click();
+    await tab.untilRows(FRAMES);
+    await tab.until(() => document.querySelector("progress") === null);
+    const times = await tab.page.evaluate(async (count) => {
+      const grid = document.querySelector("#frames");
+      const isShown = (number) =>
+        document.querySelector("[role=tree] [role=treeitem]")?.textContent.includes(`Frame ${number}`) === true &&
+        document.querySelector(".hex")?.getAttribute("aria-label") === `Bytes of frame ${number}` &&
+        document.querySelector(".hex .b") !== null;
+      const shown = (number) =>
+        new Promise((resolve) => {
+          const observer = new MutationObserver(() => {
+            if (!isShown(number)) return;
+            observer.disconnect();
+            // What was changed is laid out too.
+            document.body.getBoundingClientRect();
+            resolve(performance.now());
+          });
+          observer.observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
+        });
+      grid.focus();
+      grid.dispatchEvent(new KeyboardEvent("keydown", { key: "Home", bubbles: true, cancelable: true }));
+      while (!isShown(1)) await new Promise(requestAnimationFrame);
+      const times = [];
+      for (let number = 2; number <= count; number += 1) {
+        await new Promise(requestAnimationFrame);
+        const there = shown(number);
+        const began = performance.now();
+        grid.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown", bubbles: true, cancelable: true }));
+        times.push((await there) - began);
+      }
+      return times.sort((one, other) => one - other);
+    }, FRAMES);
+    const at = (share) => times[Math.floor(times.length * share)];
+    report(
+      "select a frame of 64 KiB, until it is shown",
+      "16 ms",
+      `median ${rounded(at(0.5), 1)} ms, p95 ${rounded(at(0.95), 1)} ms`,
+      at(0.95) <= 16,
+    );
+  } finally {
+    await tab.context.close();
+  }
 }
 
 /** The page follows a tap through which much passes. */
@@ -109,7 +179,7 @@ async function live() {
       "p95 of a frame 20 ms",
       `p95 ${rounded(p95, 1)} ms, ${rounded(kept * 100, 1)} % of the rows`,
       p95 <= 20 && kept > 0.99,
-      !least || p95 <= 50,
+      !least || (p95 <= 50 && kept > 0.99),
     );
   }
 }
@@ -175,9 +245,9 @@ async function follow(rate) {
 }
 
 /** A capture of 100 MB is opened in the page. */
-async function opening() {
+async function opening(connections) {
   const file = path.join(tmpdir(), `chanwire-bench-${process.pid}.pcap`);
-  await writeFile(file, capture100());
+  await writeFile(file, capture100(connections));
   const tab = await openTab(browser);
   try {
     await tab.open(server.page);
@@ -187,25 +257,22 @@ async function opening() {
     await tab.page.locator("dialog input[type=file]").setInputFiles(file);
     await tab.page.locator("dialog .words").waitFor();
     const times = await tab.page.evaluate(async () => {
-      const count = () => Number(document.querySelector("#frames").getAttribute("aria-rowcount"));
+      const rows = () => Number(document.querySelector("#frames").getAttribute("aria-rowcount")) - 1;
+      const next = () => new Promise(requestAnimationFrame);
       const began = performance.now();
       document.querySelector("dialog form button[type=submit]").click();
-      while (count() <= 1) await new Promise(requestAnimationFrame);
+      while (rows() < 10) await next();
       const first = performance.now() - began;
-      let last = count();
-      let still = performance.now();
-      while (performance.now() - still < 1500) {
-        await new Promise(requestAnimationFrame);
-        if (count() !== last) [last, still] = [count(), performance.now()];
-      }
-      return { first, done: still - began, rows: last };
+      while (document.querySelector("progress") !== null) await next();
+      return { first, done: performance.now() - began, rows: rows() };
     });
-    report("open a 100 MB capture, first rows", "300 ms", `${rounded(times.first)} ms`, times.first <= 300);
+    const what = `open 100 MB of ${rounded(connections)} connection${connections === 1 ? "" : "s"}`;
+    report(`${what}, first rows`, "300 ms", `${rounded(times.first)} ms`, times.first <= 300);
     report(
-      "open a 100 MB capture, done",
+      `${what}, done`,
       "3 s",
       `${rounded(times.done / 1000, 2)} s (${rounded(times.rows)} rows)`,
-      times.done <= 3000,
+      times.done <= 3000 && times.rows > MILLION,
     );
   } finally {
     await tab.context.close();

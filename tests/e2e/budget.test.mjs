@@ -2,11 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { gzipSync } from "node:zlib";
-import { eachTest } from "./kit.mjs";
-
-const FIRST_SCRIPT = 80_000;
-const EVERYTHING = 250_000;
+import { eachTest, firstLoad, FIRST_LOAD } from "./kit.mjs";
 
 let server;
 let newTab;
@@ -20,27 +16,11 @@ eachTest(
 
 test("the first load stays within its budget and comes from one origin", async () => {
   const tab = await newTab();
-  const files = [];
-  tab.context.on("response", (response) => {
-    files.push(
-      response.body().then((body) => ({
-        url: new URL(response.url()),
-        size: gzipSync(body, { level: 9 }).length,
-      })),
-    );
-  });
-  await tab.open(server.page);
-  await tab.page.waitForLoadState("networkidle");
-  const loaded = await Promise.all(files);
-  const list = loaded.map(({ url, size }) => `${String(size).padStart(8)} ${url.pathname}`).join("\n");
+  const { files, script, everything } = await firstLoad(tab, server);
+  const list = files.map(({ url, size }) => `${String(size).padStart(8)} ${url.pathname}`).join("\n");
   console.log(list);
-
-  for (const { url } of loaded) assert.equal(url.origin, server.origin);
-  const sum = (some) => some.reduce((total, { size }) => total + size, 0);
-  // What the document itself names comes first; everything else is asked for by it.
-  const document = await (await fetch(server.origin)).text();
-  const scripts = loaded.filter(({ url }) => url.pathname.endsWith(".js") && document.includes(url.pathname));
-  assert.ok(scripts.length > 0 && loaded.some(({ url }) => url.pathname.endsWith(".wasm")), list);
-  assert.ok(sum(scripts) <= FIRST_SCRIPT, `first JavaScript: ${sum(scripts)} bytes\n${list}`);
-  assert.ok(sum(loaded) <= EVERYTHING, `everything: ${sum(loaded)} bytes\n${list}`);
+  for (const { url } of files) assert.equal(url.origin, server.origin);
+  assert.ok(script > 0 && files.some(({ url }) => url.pathname.endsWith(".wasm")), list);
+  assert.ok(script <= FIRST_LOAD.script, `first JavaScript: ${script} bytes\n${list}`);
+  assert.ok(everything <= FIRST_LOAD.everything, `everything: ${everything} bytes\n${list}`);
 });

@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { gzipSync } from "node:zlib";
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach } from "node:test";
 import { chromium } from "playwright-core";
@@ -146,6 +147,25 @@ export async function openTab(browser, options = {}) {
     });
   });
   return new Inspector(page, context, problems);
+}
+
+/** What may cross the wire before anybody has done anything, gzipped, in bytes. */
+export const FIRST_LOAD = { script: 80_000, everything: 250_000 };
+
+/** Opens the page and weighs, gzipped, what came: the scripts that the document names, and everything. */
+export async function firstLoad(tab, server) {
+  const coming = [];
+  tab.context.on("response", (response) => {
+    const weigh = (body) => ({ url: new URL(response.url()), size: gzipSync(body, { level: 9 }).length });
+    coming.push(response.body().then(weigh));
+  });
+  await tab.open(server.page);
+  await tab.page.waitForLoadState("networkidle");
+  const files = await Promise.all(coming);
+  const document = await (await fetch(server.origin)).text();
+  const scripts = files.filter(({ url }) => url.pathname.endsWith(".js") && document.includes(url.pathname));
+  const sum = (some) => some.reduce((total, { size }) => total + size, 0);
+  return { files, script: sum(scripts), everything: sum(files) };
 }
 
 /** The page, by what it shows. */

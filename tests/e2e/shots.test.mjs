@@ -1,5 +1,6 @@
 // The page with real traffic in it, for people to look at. The files stay in `artifacts`.
 
+import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { test } from "node:test";
 import { artifact, eachTest } from "./kit.mjs";
@@ -63,6 +64,30 @@ async function traffic(tab) {
   await tab.row({ conn: "#2", dir: "in", head: "OK" }).waitFor();
 }
 
+/**
+ * What does not fit: a page that is wider than the window, and a control whose words are cut off or that stands beyond
+ * the window's edge.
+ */
+function misfits() {
+  const found = [];
+  const { scrollWidth, clientWidth } = document.documentElement;
+  if (scrollWidth > clientWidth) found.push(`the page is ${scrollWidth} pixels wide, the window ${clientWidth}`);
+  for (const element of document.querySelectorAll("button, select, summary, input, h2, h3, label")) {
+    if (!element.checkVisibility()) continue;
+    const box = element.getBoundingClientRect();
+    const name = element.outerHTML.replace(/\s+/g, " ").slice(0, 100);
+    // What is laid out within a line has no width of its own, and what is only heard has a pixel.
+    const isCut = element.matches("button, summary, h2, h3") && element.scrollWidth > element.clientWidth;
+    if (isCut && element.clientWidth > 1) found.push(`${name} has ${element.scrollWidth} of ${element.clientWidth}`);
+    // What scrolls by itself may hold what is not seen yet.
+    const scroller = element.closest(".scroller, .pane-body, .popover, .overview");
+    if (scroller === null && (box.right > clientWidth + 0.5 || box.left < -0.5)) {
+      found.push(`${name} reaches from ${box.left} to ${box.right}`);
+    }
+  }
+  return found;
+}
+
 const SIZES = [
   [1440, 900],
   [1024, 768],
@@ -81,8 +106,10 @@ test("shots of the page", async () => {
     for (const [width, height] of SIZES) {
       await tab.page.setViewportSize({ width, height });
       const narrow = width < 900;
-      const shot = async (what) =>
-        tab.page.screenshot({ path: await artifact(`${scheme}-${width}-${what}.png`) });
+      const shot = async (what) => {
+        await tab.page.screenshot({ path: await artifact(`${scheme}-${width}-${what}.png`) });
+        assert.deepEqual(await tab.page.evaluate(misfits), [], `${scheme}, ${width} pixels, ${what}`);
+      };
       const pane = async (name) => {
         if (narrow) await tab.page.getByRole("tab", { name, exact: true }).click();
       };
@@ -129,4 +156,5 @@ test("shots of the page", async () => {
   await tab.page.getByRole("button", { name: "Help" }).click();
   await tab.page.getByRole("dialog", { name: "Help" }).waitFor();
   await tab.page.screenshot({ path: await artifact("help.png") });
+  assert.deepEqual(await tab.page.evaluate(misfits), []);
 });

@@ -8,6 +8,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
+import { capture100 } from "./bench/traffic.mjs";
 import { ARTIFACTS, eachTest, startTap } from "./kit.mjs";
 
 /** Where the session's pictures go; `make pictures` says where the README's are. */
@@ -185,41 +186,12 @@ test("a file that is broken is refused with its place, and the page goes on", as
   await tab.row({ conn: /^\s*#1\s*$/, dir: "out", head: "LIST" }).waitFor();
 });
 
-/** A pcap file of about a hundred megabytes, of one busy connection. */
-function large() {
-  const header = Buffer.from("d4c3b2a1020004000000000000000000ffff000065000000", "hex");
-  const request = Buffer.from('MESSAGE\r\n{"username": "user1", "message_content": "Hello, World!"}'.padEnd(65, " "));
-  const payload = Buffer.concat(Array.from({ length: 20 }, () => request));
-  const packet = Buffer.alloc(40 + payload.length);
-  packet.set([0x45, 0]);
-  packet.writeUInt16BE(packet.length, 2);
-  packet.set([64, 6], 8);
-  packet.set([127, 0, 0, 1, 127, 0, 0, 1], 12);
-  packet.writeUInt16BE(40000, 20);
-  packet.writeUInt16BE(22236, 22);
-  packet.writeUInt8(0x50, 32);
-  packet.writeUInt8(0x18, 33);
-  packet.set(payload, 40);
-  const count = Math.floor(100_000_000 / (packet.length + 16));
-  const file = Buffer.alloc(header.length + count * (packet.length + 16));
-  file.set(header);
-  for (let index = 0, at = header.length; index < count; index += 1, at += packet.length + 16) {
-    file.writeUInt32LE(1_700_000_000 + Math.floor(index / 1000), at);
-    file.writeUInt32LE((index % 1000) * 1000, at + 4);
-    file.writeUInt32LE(packet.length, at + 8);
-    file.writeUInt32LE(packet.length, at + 12);
-    packet.writeUInt32BE((1 + index * payload.length) % 2 ** 32, 24);
-    file.set(packet, at + 16);
-  }
-  return file;
-}
-
 test("a capture of 100 MB is read while its first rows are looked at", async (context) => {
   await watching();
   const folder = await mkdtemp(path.join(tmpdir(), "chanwire-e2e-"));
   context.after(() => rm(folder, { recursive: true, force: true }));
   const name = path.join(folder, "large.pcap");
-  await writeFile(name, large());
+  await writeFile(name, capture100());
   const { page } = tab;
   await page.getByRole("button", { name: "Open…" }).click();
   await page.getByLabel("File", { exact: true }).setInputFiles(name);

@@ -21,8 +21,8 @@ export function frames(size) {
   return { chunks, count: 1000 };
 }
 
-/** A pcap of 100 MB: one connection, raw IP, requests and answers by turns. */
-export function capture100() {
+/** A pcap of 100 MB, raw IP: connections that take turns, in each of them requests and answers by turns. */
+export function capture100(connections = 1) {
   const header = Buffer.alloc(24);
   header.writeUInt32LE(0xa1b2c3d4, 0);
   header.writeUInt16LE(2, 4);
@@ -31,24 +31,24 @@ export function capture100() {
   header.writeUInt32LE(101, 20);
   const packets = [header];
   let size = header.length;
-  const sequence = [1, 1];
+  // How far each side of each connection is.
+  const sequences = Array.from({ length: connections }, () => [1, 1]);
   const request = (i) =>
     Buffer.from(`MESSAGE\r\n{"username": "user${i % 1000}", "message_content": "Hello number ${i}, and how are you?"}`);
   const answer = Buffer.from('OK\r\n{"status": "delivered", "timestamp": "2023-11-02T15:04:32Z"}');
   for (let i = 0; size < 100_000_000; i += 1) {
+    const side = i % 2;
+    const connection = Math.floor(i / 2) % connections;
     // Ten in one segment.
-    const payload =
-      i % 2 === 0
-        ? Buffer.concat(Array.from({ length: 10 }, (_, k) => request(i * 5 + k)))
-        : Buffer.concat(Array.from({ length: 10 }, () => answer));
-    const packet = segment(i % 2, sequence, payload, i);
+    const payload = Buffer.concat(Array.from({ length: 10 }, (_, k) => (side === 0 ? request(i * 5 + k) : answer)));
+    const packet = segment(connection, side, sequences[connection], payload, i);
     packets.push(packet);
     size += packet.length;
   }
   return Buffer.concat(packets);
 }
 
-function segment(side, sequence, payload, i) {
+function segment(connection, side, sequence, payload, i) {
   const packet = Buffer.alloc(16 + 40);
   const length = 40 + payload.length;
   packet.writeUInt32LE(1_700_000_000 + Math.floor(i / 10_000), 0);
@@ -60,10 +60,14 @@ function segment(side, sequence, payload, i) {
   ip.writeUInt16BE(length, 2);
   ip.writeUInt8(64, 8);
   ip.writeUInt8(6, 9);
-  ip.set(side === 0 ? [192, 0, 2, 7, 192, 0, 2, 1] : [192, 0, 2, 1, 192, 0, 2, 7], 12);
+  // A thousand clients at each address.
+  const client = [192, 0, 2, 7 + Math.floor(connection / 1000)];
+  const server = [192, 0, 2, 1];
+  ip.set(side === 0 ? [...client, ...server] : [...server, ...client], 12);
   const tcp = ip.subarray(20);
-  tcp.writeUInt16BE(side === 0 ? 50_123 : 22_236, 0);
-  tcp.writeUInt16BE(side === 0 ? 22_236 : 50_123, 2);
+  const port = 50_123 + (connection % 1000);
+  tcp.writeUInt16BE(side === 0 ? port : 22_236, 0);
+  tcp.writeUInt16BE(side === 0 ? 22_236 : port, 2);
   tcp.writeUInt32BE(sequence[side] >>> 0, 4);
   tcp.writeUInt32BE(sequence[1 - side] >>> 0, 8);
   tcp.writeUInt8(0x50, 12);
