@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { TapSource } from "../src/source/tap";
 import type { SocketLike } from "../src/source/bridge";
-import type { Link, LinkEvents } from "../src/source/source";
+import { Refused, type Link, type LinkEvents } from "../src/source/source";
 
 class Socket implements SocketLike {
   binaryType: BinaryType = "blob";
@@ -143,4 +143,33 @@ test("a server that is no tap is refused", async () => {
   socket.fire("open", undefined);
   socket.fire("message", { data: JSON.stringify({ type: "welcome", version: "0", targets: [] }) });
   await expect(ready).rejects.toThrow("no tap");
+});
+
+test("a page that was late with its token shows it again, and one whose token is wrong is told after three tries", async () => {
+  const sockets: Socket[] = [];
+  let refused = 0;
+  const source = new TapSource(
+    "0".repeat(32),
+    () => {
+      sockets.push(new Socket());
+      return sockets[sockets.length - 1];
+    },
+    () => (refused += 1),
+    0,
+  );
+  const late = source.targets();
+  sockets[0].fire("close", { code: 4401, reason: "the first message is the token, within 2 s" });
+  sockets[1].fire("open", undefined);
+  const tap = { listen: "127.0.0.1:1", to: "127.0.0.1:2" };
+  sockets[1].fire("message", {
+    data: JSON.stringify({ type: "welcome", version: "0", targets: [], tap }),
+  });
+  sockets[1].fire("message", { data: JSON.stringify({ type: "watching" }) });
+  expect(await late).toEqual([]);
+  expect(refused).toBe(0);
+
+  const wrong = source.targets();
+  for (const at of [2, 3, 4]) sockets[at].fire("close", { code: 4401, reason: "wrong token" });
+  await expect(wrong).rejects.toBeInstanceOf(Refused);
+  expect([refused, sockets.length]).toEqual([1, 5]);
 });

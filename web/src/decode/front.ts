@@ -110,8 +110,6 @@ export class Front {
         }
         case "connections":
           return [] satisfies Questions["connections"]["answer"];
-        case "marks":
-          return [] satisfies Questions["marks"]["answer"];
         case "filter":
           return (ask as Questions["filter"]["ask"]).text.trim() === "" ? {} : undefined;
         default:

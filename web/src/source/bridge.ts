@@ -1,7 +1,8 @@
 /** The bridge: one WebSocket of the server's own HTTP side carries one TCP connection. */
 
 import { parseControl, type FromBridge, type TapInfo, type ToBridge } from "./control";
-import { Refused, type Link, type LinkEvents, type Source, type Step, type Target } from "./source";
+import { knock, TOKEN_REFUSED, type Outcome } from "./knock";
+import type { Link, LinkEvents, Source, Step, Target } from "./source";
 
 /** What is needed of a `WebSocket`. */
 export interface SocketLike {
@@ -12,14 +13,6 @@ export interface SocketLike {
   addEventListener(type: "message", listener: (event: { data: unknown }) => void): void;
   addEventListener(type: "close", listener: (event: { code: number; reason: string }) => void): void;
 }
-
-export const TOKEN_REFUSED = 4401;
-
-/**
- * The bridge waits two seconds for the token, and a page that was busy for so long is told the same as one whose token
- * is wrong. Only a token that is refused so often in a row is taken for wrong.
- */
-const TRIES = 3;
 
 /** The bridge's bound on one message. */
 const LARGEST_WRITE = 1024 * 1024;
@@ -56,32 +49,26 @@ export class BridgeSource implements Source {
   }
 
   targets(): Promise<readonly Target[]> {
-    return this.#ask(TRIES);
+    return knock((outcome) => this.#ask(outcome), this.#refused);
   }
 
-  #ask(tries: number): Promise<readonly Target[]> {
-    return new Promise((resolve, reject) => {
-      const socket = this.#dial();
-      socket.addEventListener("open", () => {
-        send(socket, { type: "token", token: this.#token });
-      });
-      socket.addEventListener("message", ({ data }) => {
-        const message = typeof data === "string" ? parseControl(data) : undefined;
-        if (message?.type === "welcome") {
-          resolve(message.targets);
-          if (message.tap !== undefined) this.#tapped(message.tap);
-        } else reject(new Error("The bridge did not answer with its targets; reload the page."));
-        socket.close(1000);
-      });
-      socket.addEventListener("close", ({ code, reason }) => {
-        const words = closeReason(code, reason);
-        if (code !== TOKEN_REFUSED) reject(new Error(words));
-        else if (tries > 1) resolve(this.#ask(tries - 1));
-        else {
-          reject(new Refused(words));
-          this.#refused();
-        }
-      });
+  #ask({ resolve, reject, refuse }: Outcome<readonly Target[]>): void {
+    const socket = this.#dial();
+    socket.addEventListener("open", () => {
+      send(socket, { type: "token", token: this.#token });
+    });
+    socket.addEventListener("message", ({ data }) => {
+      const message = typeof data === "string" ? parseControl(data) : undefined;
+      if (message?.type === "welcome") {
+        resolve(message.targets);
+        if (message.tap !== undefined) this.#tapped(message.tap);
+      } else reject(new Error("The bridge did not answer with its targets; reload the page."));
+      socket.close(1000);
+    });
+    socket.addEventListener("close", ({ code, reason }) => {
+      const words = closeReason(code, reason);
+      if (code === TOKEN_REFUSED) refuse(words);
+      else reject(new Error(words));
     });
   }
 
