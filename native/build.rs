@@ -26,11 +26,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     files.sort();
 
+    // A gzipped file is the other form of the one beside it, and has no path of its own.
+    let gzipped = |path: &str| files.iter().find(|(other, _)| other.strip_suffix(".gz") == Some(path));
+    let is_form = |path: &str| path.strip_suffix(".gz").is_some_and(|of| files.iter().any(|(path, _)| path == of));
     let mut table = String::from("&[\n");
-    for (path, file) in &files {
+    for (path, file) in files.iter().filter(|(path, _)| !is_form(path)) {
         let kind = content_type(path);
-        let file = file.display().to_string();
-        writeln!(table, "    ({path:?}, {kind:?}, include_bytes!({file:?}) as &[u8]),")?;
+        let include = |file: &Path| format!("include_bytes!({:?}) as &[u8]", file.display().to_string());
+        let gzip = gzipped(path).map_or("None".to_owned(), |(_, file)| format!("Some({})", include(file)));
+        writeln!(table, "    Asset {{ path: {path:?}, kind: {kind:?}, bytes: {}, gzip: {gzip} }},", include(file))?;
     }
     table.push_str("]\n");
     fs::write(out, table)?;

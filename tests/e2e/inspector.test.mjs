@@ -72,7 +72,7 @@ test("each command is composed, sent, answered and shown with its round trip", a
   assert.equal(await tab.cell(sent, "len"), String(message.length));
   const answers = await tab.row({ dir: "in", head: "OK" }).all();
   assert.equal(answers.length, 3);
-  for (const answer of answers) assert.match(await tab.cell(answer, "rtt"), /^\d+(\.\d)? ms$/);
+  for (const answer of answers) assert.match(await tab.cell(answer, "rtt"), /^\d+(\.\d+)? ms$/);
   assert.equal(await tab.cell(sent, "rtt"), `↘${await tab.cell(delivered, "no")}`);
   assert.equal(await tab.grid.locator(".bad").count(), 0);
 

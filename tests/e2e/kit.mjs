@@ -5,7 +5,6 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { gzipSync } from "node:zlib";
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach } from "node:test";
 import { chromium } from "playwright-core";
@@ -149,23 +148,44 @@ export async function openTab(browser, options = {}) {
   return new Inspector(page, context, problems);
 }
 
-/** What may cross the wire before anybody has done anything, gzipped, in bytes. */
+/** What the page itself may take on the wire, in bytes. */
 export const FIRST_LOAD = { script: 80_000, everything: 250_000 };
 
-/** Opens the page and weighs, gzipped, what came: the scripts that the document names, and everything. */
+/** What belongs to the engine and to the sandbox; everything else is of the page itself. */
+async function isLater(response) {
+  const { pathname } = new URL(response.url());
+  if (/chanwire_(wasm|sandbox)_bg|\/load-/.test(pathname)) return true;
+  return pathname.includes("/worker-") && (await response.text()).includes("chanwire_sandbox_bg");
+}
+
+/**
+ * Opens the page and weighs what came, as it came over the wire: the scripts that the document names, the page itself,
+ * and what it fetches when it is idle.
+ */
 export async function firstLoad(tab, server) {
-  const coming = [];
-  tab.context.on("response", (response) => {
-    const weigh = (body) => ({ url: new URL(response.url()), size: gzipSync(body, { level: 9 }).length });
-    coming.push(response.body().then(weigh));
-  });
+  const responses = [];
+  tab.context.on("response", (response) => responses.push(response));
   await tab.open(server.page);
   await tab.page.waitForLoadState("networkidle");
-  const files = await Promise.all(coming);
+  const files = await Promise.all(
+    responses.map(async (response) => ({
+      url: new URL(response.url()),
+      // What the server said that it sends: as it was encoded.
+      size: Number(await response.headerValue("content-length")),
+      encoding: await response.headerValue("content-encoding"),
+      whole: (await response.body()).length,
+      later: await isLater(response),
+    })),
+  );
+  // What the document itself names comes first; everything else is asked for by it.
   const document = await (await fetch(server.origin)).text();
-  const scripts = files.filter(({ url }) => url.pathname.endsWith(".js") && document.includes(url.pathname));
-  const sum = (some) => some.reduce((total, { size }) => total + size, 0);
-  return { files, script: sum(scripts), everything: sum(files) };
+  const sum = (which) => files.filter(which).reduce((total, { size }) => total + size, 0);
+  return {
+    files,
+    script: sum(({ url }) => url.pathname.endsWith(".js") && document.includes(url.pathname)),
+    first: sum(({ later }) => !later),
+    later: sum(({ later }) => later),
+  };
 }
 
 /** The page, by what it shows. */

@@ -231,16 +231,15 @@ impl Viewer {
         &self,
         from: f64,
         forward: bool,
-        #[wasm_bindgen(unchecked_param_type = "'row' | 'highlight' | 'bad' | 'mark' | 'text'")] to: &str,
+        #[wasm_bindgen(unchecked_param_type = "'highlight' | 'bad' | 'mark' | 'text'")] to: &str,
         text: Option<String>,
     ) -> Result<Option<f64>, JsError> {
         let step = match to {
-            "row" => Step::Row,
             "highlight" => Step::Highlight,
             "bad" => Step::Bad,
             "mark" => Step::Mark,
             "text" => Step::Text(text.unwrap_or_default()),
-            _ => return Err(JsError::new("a step is to a row, highlight, bad, mark or text")),
+            _ => return Err(JsError::new("a step is to a highlight, what is bad, a mark or a text")),
         };
         Ok(self.0.step(from as u64, forward, &step).map(|number| number as f64))
     }
@@ -249,12 +248,6 @@ impl Viewer {
     #[must_use]
     pub fn connections(&self) -> Vec<u32> {
         self.0.capture().connections().collect()
-    }
-
-    /// The numbers of the rows that are marked.
-    #[must_use]
-    pub fn marks(&self) -> Vec<f64> {
-        self.0.marks().map(|number| number as f64).collect()
     }
 
     /// What was counted, as JSON.

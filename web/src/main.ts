@@ -11,6 +11,7 @@ import "./styles/capture.css";
 import App from "./App.svelte";
 import { Opening } from "./capture/opening.svelte";
 import { Draft } from "./compose/draft.svelte";
+import type { FromWorker } from "./decode/messages";
 import workerAddress from "./decode/worker?worker&url";
 import { SandboxControl } from "./sandbox/control.svelte";
 import { LateWorker } from "./sandbox/late";
@@ -19,9 +20,6 @@ import type { TapSource } from "./source/tap";
 import { Access } from "./state/access.svelte";
 import { Inspector, type SourceChoice } from "./state/inspector.svelte";
 import { takeLink } from "./text/link";
-
-/** When the sandbox is fetched, if nobody has asked for it before. */
-const SANDBOX_AFTER_MS = 3000;
 
 interface TrustedTypes {
   createPolicy(
@@ -48,7 +46,8 @@ function start(address: string): Worker {
 const bridge = new URL("/bridge", location.href);
 bridge.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 
-const inspector = new Inspector(start(workerAddress));
+const decoder = start(workerAddress);
+const inspector = new Inspector(decoder);
 const access = new Access(inspector, () => new WebSocket(bridge));
 // A question that the worker could not answer is a mistake of ours; it must not pass in silence.
 addEventListener("unhandledrejection", ({ reason }) =>
@@ -56,8 +55,7 @@ addEventListener("unhandledrejection", ({ reason }) =>
 );
 const sandboxWorker = new LateWorker(() => start(sandboxAddress));
 const sandbox = new SandboxControl(sandboxWorker);
-// It is there when the server is not, but after everything that is needed at once.
-setTimeout(() => sandboxWorker.load(), SANDBOX_AFTER_MS);
+const opening = new Opening(inspector);
 inspector.choices = [
   {
     kind: "bridge",
@@ -78,10 +76,6 @@ inspector.choices = [
       void inspector.use(sandbox.source);
     },
   },
-];
-const opening = new Opening(inspector);
-inspector.choices = [
-  ...inspector.choices,
   {
     kind: "capture",
     label: "Open…",
@@ -114,3 +108,15 @@ const link = takeLink(globalThis);
 if (link !== undefined) inspector.follow(link);
 mount(App, { target, props: { inspector, access, draft: new Draft(inspector.decoder), sandbox, opening } });
 access.start();
+
+// The engine and the sandbox are loaded when they are needed, but fetched before, for they are to be there when the
+// server is gone: once the page is there and has nothing else to do.
+const whenIdle = globalThis.requestIdleCallback ?? ((run: () => void) => setTimeout(run));
+decoder.addEventListener("message", function ready({ data }: MessageEvent<FromWorker>) {
+  if (data.type !== "ready") return;
+  decoder.removeEventListener("message", ready);
+  whenIdle(() => {
+    decoder.postMessage("prefetch");
+    sandboxWorker.load();
+  });
+});

@@ -152,7 +152,6 @@ export class FakeEngine implements WorkerLike {
       rate: 0,
       taken: [],
       arriving: [],
-      closed: [],
       added: 0,
       addedBad: 0,
     };

@@ -3,7 +3,14 @@ import { parseShares } from "../src/state/layout.svelte";
 import { store, stored } from "../src/state/storage";
 import { parseSettings, type Kept } from "../src/state/settings.svelte";
 
-const DEFAULTS: Kept = { filter: "", highlight: "", profiles: [], overview: "chart", bytes: "hex" };
+const DEFAULTS: Kept = {
+  filter: "",
+  highlight: "",
+  profiles: [],
+  overview: "chart",
+  bytes: "hex",
+  ring: 1024,
+};
 
 describe("settings", () => {
   test("are what was kept", () => {
@@ -13,11 +20,12 @@ describe("settings", () => {
       profiles: [{ name: "slow", filter: "rtt>50ms", highlight: "" }],
       overview: "statistics",
       bytes: "stream",
+      ring: 256,
     };
     expect(parseSettings(JSON.parse(JSON.stringify(kept)))).toEqual(kept);
   });
 
-  test.each([null, 5, "text", [], { filter: 1, profiles: {}, overview: "other", bytes: null }])(
+  test.each([null, 5, "text", [], { filter: 1, profiles: {}, overview: "other", bytes: null, ring: 3 }])(
     "that are of no use (%j) are the defaults",
     (value) => expect(parseSettings(value)).toEqual(DEFAULTS),
   );

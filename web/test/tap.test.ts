@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { TapSource } from "../src/source/tap";
 import type { SocketLike } from "../src/source/bridge";
-import type { Link, LinkEvents } from "../src/source/source";
+import { Refused, type Link, type LinkEvents } from "../src/source/source";
 
 class Socket implements SocketLike {
   binaryType: BinaryType = "blob";
@@ -146,19 +146,33 @@ test("a server that is no tap is refused", async () => {
   await expect(ready).rejects.toThrow("no tap");
 });
 
-test("a page that was late with its token asks again", async () => {
+test("a page that was late with its token shows it again, and one whose token is wrong is told", async () => {
   const sockets: Socket[] = [];
-  const dial = () => {
-    sockets.push(new Socket());
-    return sockets[sockets.length - 1];
-  };
-  const refused = () => expect.fail("the token was taken for wrong");
-  const source = new TapSource("0".repeat(32), dial, refused, 0);
-  const ready = source.targets();
+  let refused = 0;
+  const source = new TapSource(
+    "0".repeat(32),
+    () => {
+      sockets.push(new Socket());
+      return sockets[sockets.length - 1];
+    },
+    () => (refused += 1),
+    0,
+  );
+  const late = source.targets();
   sockets[0].fire("close", { code: 4408, reason: "no token came within 2 s: try again" });
   sockets[1].fire("open", undefined);
-  expect(sockets[1].said).toEqual([{ type: "token", token: "0".repeat(32) }]);
+  const tap = { listen: "127.0.0.1:1", to: "127.0.0.1:2" };
+  sockets[1].fire("message", {
+    data: JSON.stringify({ type: "welcome", version: "0", targets: [], tap }),
+  });
   sockets[1].fire("message", { data: JSON.stringify({ type: "watching" }) });
-  expect(await ready).toEqual([]);
-  expect(sockets).toHaveLength(2);
+  expect(await late).toEqual([]);
+  expect(refused).toBe(0);
+  // It is the newer socket that credit and the end go to.
+  expect(sockets[1].said).toHaveLength(2);
+
+  const wrong = source.targets();
+  sockets[2].fire("close", { code: 4401, reason: "wrong token" });
+  await expect(wrong).rejects.toBeInstanceOf(Refused);
+  expect([refused, sockets.length]).toEqual([1, 3]);
 });

@@ -37,12 +37,12 @@ const SLICE_MS = 10;
 const RATE_MS = 1000;
 
 /** Memory for what is recorded, until the page sets another limit. */
-export const DEFAULT_LIMIT = 512 * 1024 * 1024;
+const DEFAULT_LIMIT = 1024 * 1024 * 1024;
 
 /** A status as the module gives it. */
 interface ModuleStatus extends Omit<
   Status,
-  "rate" | "taken" | "arriving" | "closed" | "added" | "addedBad" | "scanning" | "highlights"
+  "rate" | "taken" | "arriving" | "added" | "addedBad" | "scanning" | "highlights"
 > {
   readonly bad_seen: number;
   readonly scanning?: Status["scanning"];
@@ -61,7 +61,6 @@ export class Engine {
   /** The window as it was last posted, to post only what has changed. */
   #shown = "";
   #taken = new Map<number, number>();
-  #closed: number[] = [];
   /** When the next flush is to be. */
   #due: number | undefined;
   #told = { captured: 1, bad: 0 };
@@ -103,7 +102,6 @@ export class Engine {
       }
       case "close":
         viewer.close(message.connection, message.time);
-        this.#closed.push(message.connection);
         break;
       case "limit":
         viewer.setLimit(message.bytes);
@@ -165,12 +163,10 @@ export class Engine {
       rate: this.#rate.take(this.#around.now(), known.captured),
       taken: [...this.#taken],
       arriving: known.arriving.map((frame) => ({ ...frame, bytes: Uint8Array.from(frame.bytes) })),
-      closed: this.#closed,
       added,
       addedBad,
     };
     this.#taken.clear();
-    this.#closed = [];
     this.#post({ type: "status", status });
     return status;
   }
@@ -263,8 +259,6 @@ export class Engine {
       }
       case "connections":
         return [...viewer.connections()];
-      case "marks":
-        return [...viewer.marks()];
       case "statistics":
         return { rows: JSON.parse(viewer.statistics()) as StatisticsRow[] };
       case "timeline": {

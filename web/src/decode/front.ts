@@ -37,12 +37,7 @@ export class Front {
       return;
     }
     this.#waiting.push(message);
-    if (wakes(message)) this.wake();
-  }
-
-  /** Load the engine, whether or not there is something to record. */
-  wake(): void {
-    if (this.#loading) return;
+    if (!wakes(message) || this.#loading) return;
     this.#loading = true;
     void this.#wake();
   }
@@ -115,8 +110,6 @@ export class Front {
         }
         case "connections":
           return [] satisfies Questions["connections"]["answer"];
-        case "marks":
-          return [] satisfies Questions["marks"]["answer"];
         case "filter":
           return (ask as Questions["filter"]["ask"]).text.trim() === "" ? {} : undefined;
         default:

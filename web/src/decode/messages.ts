@@ -256,15 +256,13 @@ export interface Questions {
     ask: {
       readonly from: number;
       readonly by: 1 | -1;
-      readonly to: "row" | "highlight" | "bad" | "mark" | "text";
+      readonly to: "highlight" | "bad" | "mark" | "text";
       readonly text?: string;
     };
     answer: number | undefined;
   };
   /** The connections that are open or of which a row is held, by number, wherever they came from. */
   connections: { ask: undefined; answer: readonly number[] };
-  /** The numbers of the rows that are marked and held. */
-  marks: { ask: undefined; answer: readonly number[] };
   statistics: { ask: undefined; answer: StatisticsTable };
   timeline: { ask: { readonly buckets: number }; answer: Timeline };
   /**
@@ -391,8 +389,6 @@ export interface Status {
   /** Received bytes that were decoded since the last status, by connection: credit for the source. */
   readonly taken: readonly (readonly [connection: number, bytes: number])[];
   readonly arriving: readonly Arriving[];
-  /** Connections of which the last row was given since the last status. */
-  readonly closed: readonly number[];
   /** Rows since the last status, for announcements. */
   readonly added: number;
   readonly addedBad: number;

@@ -5,18 +5,25 @@ import composeAddress from "../wasm/chanwire_compose_bg.wasm?url";
 import { Front } from "./front";
 import type { FromWorker, ToWorker } from "./messages";
 
-/** When the engine is loaded in any case, so that the page is whole also when the server is gone. */
-const WHOLE_AFTER_MS = 3000;
-
 const post = (message: FromWorker, transfer: Transferable[] = []) => self.postMessage(message, { transfer });
 
 // Messages that arrive while the module loads wait here.
 const waiting: ToWorker[] = [];
 let front: Front | undefined;
-self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
-  if (front === undefined) waiting.push(data);
+self.onmessage = ({ data }: MessageEvent<ToWorker | "prefetch">) => {
+  if (data === "prefetch") void prefetch();
+  else if (front === undefined) waiting.push(data);
   else front.handle(data);
 };
+
+/** The server may be gone by the time that the engine is needed; where this fails, loading it will tell. */
+async function prefetch(): Promise<void> {
+  try {
+    (await import("./load")).prefetch();
+  } catch {
+    return;
+  }
+}
 
 try {
   await initCompose({ module_or_path: composeAddress });
@@ -26,12 +33,8 @@ try {
     now: () => performance.now(),
     wall: () => Date.now(),
   };
-  front = new Front(compose, around, async () => {
-    const { load } = await import("./load");
-    return load();
-  });
+  front = new Front(compose, around, async () => (await import("./load")).load());
   waiting.splice(0).forEach((message) => front?.handle(message));
-  setTimeout(() => front?.wake(), WHOLE_AFTER_MS);
 } catch (error) {
   post({ type: "failed", message: String(error) });
 }

@@ -1,6 +1,7 @@
 /** The fields of a frame as a tree, each with the bytes it stands for. */
 
 import type { Direction, Fault, FieldDetail, Frame, ListRow, Range } from "../decode/messages";
+import { elsewhere, type Reach } from "./elsewhere";
 import { count, plural, roundTrip, seconds } from "../text/format";
 
 export interface TreeNode {
@@ -12,11 +13,17 @@ export interface TreeNode {
   readonly range?: Range;
   /** Number of another row to go to. */
   readonly goto?: number;
+  /** Its value is there to be copied. */
+  readonly copy?: true;
   readonly children: readonly TreeNode[];
 }
 
-export function buildTree(frame: Frame): readonly TreeNode[] {
+/** What the page reaches where nothing is known of it. */
+const NOWHERE: Reach = { server: "", addresses: [] };
+
+export function buildTree(frame: Frame, reach = NOWHERE): readonly TreeNode[] {
   const { row, detail } = frame;
+  const commands = elsewhere(frame, reach);
   const nodes: TreeNode[] = [summaryNode(frame)];
   const fault = faultNode(frame.fault, row.direction);
   if (fault) nodes.push(fault);
@@ -38,7 +45,7 @@ export function buildTree(frame: Frame): readonly TreeNode[] {
       value: plural(detail.fields.length + detail.omitted, "field"),
       tone: "plain",
       range: detail.payload,
-      children: fieldNodes(detail.fields, detail.omitted, "payload"),
+      children: fieldNodes(detail.fields, detail.omitted, "payload", commands),
     });
   }
   if (row.pair !== undefined) nodes.push(pairNode(row, row.pair));
@@ -102,7 +109,12 @@ function part(id: string, label: string, value: string, tone: TreeNode["tone"], 
   return { id, label, value, tone, range, children: [] };
 }
 
-function fieldNodes(fields: readonly FieldDetail[], omitted: number, path: string): TreeNode[] {
+function fieldNodes(
+  fields: readonly FieldDetail[],
+  omitted: number,
+  path: string,
+  commands: ReadonlyMap<string, string>,
+): TreeNode[] {
   const nodes = fields.map((field, i): TreeNode => {
     const id = `${path}/${i}`;
     const container = field.kind === "object" || field.kind === "array";
@@ -113,7 +125,7 @@ function fieldNodes(fields: readonly FieldDetail[], omitted: number, path: strin
       value: container ? plural(size, field.kind === "array" ? "element" : "field") : field.text,
       tone: container ? "plain" : toneOf(field.kind),
       range: { start: field.key?.start ?? field.value.start, end: field.value.end },
-      children: fieldNodes(field.children, 0, id),
+      children: fieldNodes(field.children, 0, id, commands),
     };
   });
   if (omitted > 0) {
@@ -122,6 +134,17 @@ function fieldNodes(fields: readonly FieldDetail[], omitted: number, path: strin
       label: "…",
       value: `${count(omitted)} more, not listed here; all of it stands in Bytes`,
       tone: "plain",
+      children: [],
+    });
+  }
+  const command = commands.get(path);
+  if (command !== undefined) {
+    nodes.push({
+      id: `${path}/reach`,
+      label: "reach it by",
+      value: command,
+      tone: "plain",
+      copy: true,
       children: [],
     });
   }

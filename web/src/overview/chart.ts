@@ -4,7 +4,8 @@ import UPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import type { Timeline } from "../decode/messages";
 import type { TimeRange } from "../state/overview.svelte";
-import { perSecond, roundTrip } from "../text/format";
+import { perSecond } from "../text/format";
+import { rateOf } from "./rates";
 
 export interface ChartEvents {
   /** The pointer stands on a bucket, or on none. */
@@ -36,11 +37,11 @@ export class TimelineChart {
 
   show(timeline: Timeline): void {
     const { start, step, frames, bad, p99 } = timeline;
-    const perBucket = step / 1000;
+    const rate = rateOf(timeline);
     const times = Array.from(frames, (_, i) => (start + i * step) / 1000);
     // The last bucket is as wide as the others, and so needs an end.
     const last = (start + frames.length * step) / 1000;
-    const rates = (counts: Float64Array) => [...Array.from(counts, (n) => n / perBucket), null];
+    const rates = (counts: Float64Array) => [...Array.from(counts, rate), null];
     const trips = [...Array.from(p99, (ms) => (Number.isNaN(ms) ? null : ms)), null];
     this.#plot.setData([[...times, last], rates(frames), rates(bad), trips]);
     this.mark(this.#range);
@@ -102,7 +103,7 @@ export class TimelineChart {
     return {
       width: Math.max(1, this.#host.clientWidth),
       height: Math.max(1, this.#host.clientHeight),
-      padding: [6, 4, 0, 4],
+      padding: [4, 4, 0, 4],
       legend: { show: false },
       scales: {
         x: { time: false },
@@ -122,6 +123,10 @@ export class TimelineChart {
         {
           ...quiet,
           size: 58,
+          // Of frames there are no halves, and no two ticks may say the same.
+          incrs: [1, 2, 5]
+            .flatMap((digit) => Array.from({ length: 9 }, (_, zeros) => digit * 10 ** zeros))
+            .sort((a, b) => a - b),
           values: (_, ticks) => ticks.map((tick) => (tick === 0 ? "" : perSecond(tick))),
         },
         {
@@ -130,7 +135,8 @@ export class TimelineChart {
           scale: "trip",
           size: 62,
           stroke: colour("--literal"),
-          values: (_, ticks) => ticks.map((tick) => (tick === 0 ? "" : roundTrip(tick))),
+          values: (_, ticks) =>
+            ticks.map((tick) => (tick === 0 ? "" : tick < 1000 ? `${tick} ms` : `${tick / 1000} s`)),
         },
       ],
       series: [

@@ -1,4 +1,4 @@
-/** A worker that starts when it is first spoken to, or when it is told to. */
+/** A worker that starts when it is first spoken to, or when it seems that it will be. */
 
 import type { SandboxWorker } from "../source/sandbox";
 
@@ -13,7 +13,7 @@ export class LateWorker implements SandboxWorker {
     this.#start = start;
   }
 
-  /** Start it now: what is loaded works without the server. */
+  /** Start it now. */
   load(): void {
     this.#running();
   }

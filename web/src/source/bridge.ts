@@ -1,8 +1,9 @@
 /** The bridge: one WebSocket of the server's own HTTP side carries one TCP connection. */
 
 import { parseControl, type FromBridge, type TapInfo, type ToBridge } from "./control";
+import { isRefusal, knock, type Outcome } from "./knock";
 import { Outgoing } from "./outgoing";
-import { Refused, type Link, type LinkEvents, type Source, type Step, type Target } from "./source";
+import type { Link, LinkEvents, Source, Step, Target } from "./source";
 
 /** What is needed of a `WebSocket`. */
 export interface SocketLike {
@@ -13,12 +14,6 @@ export interface SocketLike {
   addEventListener(type: "message", listener: (event: { data: unknown }) => void): void;
   addEventListener(type: "close", listener: (event: { code: number; reason: string }) => void): void;
 }
-
-export const TOKEN_REFUSED = 4401;
-/** The bridge waits two seconds for the token, and the page may be busy for so long. */
-export const TOKEN_LATE = 4408;
-/** So often a page is late in a row before it gives up. */
-export const TRIES = 3;
 
 /** Credit is given back in steps of this size: a quarter of what the bridge starts with. */
 const CREDIT_STEP = 256 * 1024;
@@ -53,32 +48,23 @@ export class BridgeSource implements Source {
   }
 
   targets(): Promise<readonly Target[]> {
-    return this.#ask(TRIES);
+    return knock((outcome) => this.#ask(outcome), this.#refused);
   }
 
-  #ask(tries: number): Promise<readonly Target[]> {
-    return new Promise((resolve, reject) => {
-      const socket = this.#dial();
-      socket.addEventListener("open", () => {
-        send(socket, { type: "token", token: this.#token });
-      });
-      socket.addEventListener("message", ({ data }) => {
-        const message = typeof data === "string" ? parseControl(data) : undefined;
-        if (message?.type === "welcome") {
-          resolve(message.targets);
-          if (message.tap !== undefined) this.#tapped(message.tap);
-        } else reject(new Error("The bridge did not answer with its targets; reload the page."));
-        socket.close(1000);
-      });
-      socket.addEventListener("close", ({ code, reason }) => {
-        const words = closeReason(code, reason);
-        if (code === TOKEN_LATE && tries > 1) resolve(this.#ask(tries - 1));
-        else if (code === TOKEN_REFUSED) {
-          reject(new Refused(words));
-          this.#refused();
-        } else reject(new Error(words));
-      });
+  #ask({ resolve, reject, closed }: Outcome<readonly Target[]>): void {
+    const socket = this.#dial();
+    socket.addEventListener("open", () => {
+      send(socket, { type: "token", token: this.#token });
     });
+    socket.addEventListener("message", ({ data }) => {
+      const message = typeof data === "string" ? parseControl(data) : undefined;
+      if (message?.type === "welcome") {
+        resolve(message.targets);
+        if (message.tap !== undefined) this.#tapped(message.tap);
+      } else reject(new Error("The bridge did not answer with its targets; reload the page."));
+      socket.close(1000);
+    });
+    socket.addEventListener("close", ({ code, reason }) => closed(code, closeReason(code, reason)));
   }
 
   connect(target: Target, events: LinkEvents): Link {
@@ -135,7 +121,7 @@ class BridgeLink implements Link {
     });
     socket.addEventListener("close", ({ code, reason }) => {
       this.#finish(closeReason(code, reason), true);
-      if (code === TOKEN_REFUSED) refused();
+      if (isRefusal(code)) refused();
     });
   }
 

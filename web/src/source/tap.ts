@@ -1,9 +1,10 @@
 /** The tap: live traffic of other clients, as `chanwire tap` tells it over the bridge's WebSocket. */
 
 import type { Direction } from "../decode/messages";
-import { closeReason, TOKEN_LATE, TOKEN_REFUSED, TRIES, type SocketLike } from "./bridge";
+import { closeReason, type SocketLike } from "./bridge";
 import { parseControl, type ToBridge } from "./control";
-import { Refused, type Accept, type Link, type LinkEvents, type Source, type Target } from "./source";
+import { knock, type Outcome } from "./knock";
+import type { Accept, Link, LinkEvents, Source, Target } from "./source";
 
 /** Credit is given back in steps of this size, and when nothing waits any more. */
 const CREDIT_STEP = 256 * 1024;
@@ -72,43 +73,36 @@ export class TapSource implements Source {
 
   /** Begin to watch. A tap connects nothing by itself, so there are no targets. */
   targets(): Promise<readonly Target[]> {
-    return this.#watch(TRIES);
+    return knock((outcome) => this.#watch(outcome), this.#refused);
   }
 
-  #watch(tries: number): Promise<readonly Target[]> {
-    return new Promise((resolve, reject) => {
-      const socket = this.#dial();
-      socket.binaryType = "arraybuffer";
-      this.#socket = socket;
-      socket.addEventListener("open", () => this.#say({ type: "token", token: this.#token }));
-      socket.addEventListener("message", ({ data }) => {
-        if (data instanceof ArrayBuffer) {
-          this.#take(data);
-          return;
-        }
-        const message = typeof data === "string" ? parseControl(data) : undefined;
-        if (message?.type === "welcome" && message.tap !== undefined) {
-          this.#say({ type: "watch" });
-        } else if (message?.type === "watching") {
-          // Not before: what a client said until then may be missing.
-          resolve([]);
-        } else {
-          reject(new Error("This server is no tap; reload the page."));
-          socket.close(1000);
-        }
-      });
-      socket.addEventListener("close", ({ code, reason }) => {
-        if (code === TOKEN_LATE && tries > 1) {
-          resolve(this.#watch(tries - 1));
-          return;
-        }
-        const words = code === 1006 ? "the tap is gone (is it still running?)" : closeReason(code, reason);
-        reject(code === TOKEN_REFUSED ? new Refused(words) : new Error(words));
-        if (code === TOKEN_REFUSED) this.#refused();
-        for (const events of this.#connections.values()) events.closed(words, true);
-        this.#connections.clear();
-        this.#socket = undefined;
-      });
+  #watch({ resolve, reject, closed }: Outcome<readonly Target[]>): void {
+    const socket = this.#dial();
+    socket.binaryType = "arraybuffer";
+    this.#socket = socket;
+    socket.addEventListener("open", () => this.#say({ type: "token", token: this.#token }));
+    socket.addEventListener("message", ({ data }) => {
+      if (data instanceof ArrayBuffer) {
+        this.#take(data);
+        return;
+      }
+      const message = typeof data === "string" ? parseControl(data) : undefined;
+      if (message?.type === "welcome" && message.tap !== undefined) {
+        this.#say({ type: "watch" });
+      } else if (message?.type === "watching") {
+        // Not before: what a client said until then may be missing.
+        resolve([]);
+      } else {
+        reject(new Error("This server is no tap; reload the page."));
+        socket.close(1000);
+      }
+    });
+    socket.addEventListener("close", ({ code, reason }) => {
+      this.#socket = undefined;
+      const words = code === 1006 ? "the tap is gone (is it still running?)" : closeReason(code, reason);
+      closed(code, words);
+      for (const events of this.#connections.values()) events.closed(words, true);
+      this.#connections.clear();
     });
   }
 

@@ -1,6 +1,7 @@
 /** Which field and which bytes are looked at: what the tree and the hex view share. */
 
 import type { Frame } from "../decode/messages";
+import type { Reach } from "../details/elsewhere";
 import type { TreeNode } from "../details/tree";
 import { buildTree, nodeAt } from "../details/tree";
 
@@ -21,8 +22,8 @@ export class FrameFocus {
     return this.hovered ?? this.pinned;
   }
 
-  load(frame: Frame | undefined): void {
-    this.nodes = frame === undefined ? [] : buildTree(frame);
+  load(frame: Frame | undefined, reach: Reach): void {
+    this.nodes = frame === undefined ? [] : buildTree(frame, reach);
     if (frame?.row.number === this.#number) return;
     this.#number = frame?.row.number;
     this.hovered = undefined;

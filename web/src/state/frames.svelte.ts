@@ -32,7 +32,6 @@ const NOTHING: Status = {
   rate: 0,
   taken: [],
   arriving: [],
-  closed: [],
   added: 0,
   addedBad: 0,
 };

@@ -94,7 +94,8 @@ export class Inspector implements Voice {
       },
       () => performance.now(),
     );
-    const { filter, highlight } = this.settings.kept;
+    const { filter, highlight, ring } = this.settings.kept;
+    this.#limit(ring);
     if (filter !== "") this.filter.set(filter);
     if (highlight !== "") this.highlight.set(highlight);
     setInterval(() => {
@@ -212,6 +213,16 @@ export class Inspector implements Voice {
     if (link.filter !== undefined) this.filter.set(link.filter);
     if (link.highlight !== undefined) this.highlight.set(link.highlight);
     this.frames.wanted = link.frame;
+  }
+
+  /** How much of what is captured is held, in MiB. What is too much is dropped at once. */
+  setRing(mebibytes: number): void {
+    this.settings.keep({ ring: mebibytes });
+    this.#limit(mebibytes);
+  }
+
+  #limit(mebibytes: number): void {
+    this.decoder.send({ type: "limit", bytes: mebibytes * 1024 * 1024 });
   }
 
   clear(): void {

@@ -15,7 +15,7 @@ export interface Shares {
   table: number;
 }
 
-const DEFAULTS: Shares = { list: 52, details: 29, bytes: 68, chart: 76, table: 180 };
+const DEFAULTS: Shares = { list: 52, details: 29, bytes: 68, chart: 88, table: 180 };
 
 function within(value: unknown, low: number, high: number, otherwise: number): number {
   return typeof value === "number" && value >= low && value <= high ? value : otherwise;

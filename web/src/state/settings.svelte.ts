@@ -17,7 +17,13 @@ export interface Kept {
   readonly profiles: readonly Profile[];
   readonly overview: OverviewMode;
   readonly bytes: "hex" | "text" | "stream";
+  /** Mebibytes for what is captured. */
+  readonly ring: number;
 }
+
+/** What the ring may be set to, in MiB: a tab's memory ends at 4 GiB, and filters and exports need some of it too. */
+export const RINGS: readonly number[] = [64, 256, 512, 1024, 2048];
+const USUAL_RING = 1024;
 
 const KEY = "chanwire.settings";
 const OVERVIEWS: readonly unknown[] = ["chart", "table", "statistics", "off"];
@@ -44,6 +50,7 @@ export function parseSettings(value: unknown): Kept {
       .slice(0, MOST_PROFILES),
     overview: OVERVIEWS.includes(known["overview"]) ? (known["overview"] as OverviewMode) : "chart",
     bytes: BYTES.includes(known["bytes"]) ? (known["bytes"] as Kept["bytes"]) : "hex",
+    ring: RINGS.find((size) => size === known["ring"]) ?? USUAL_RING,
   };
 }
 

@@ -11,27 +11,33 @@ export function plural(value: number, noun: string): string {
   return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
 }
 
-/** Seconds with the tenth of a millisecond that a browser's clock can tell. */
+/** Seconds with the microseconds that the bridge, a tap and captures can tell. */
 export function seconds(ms: number): string {
-  return (ms / 1000).toFixed(4);
+  return (ms / 1000).toFixed(6);
 }
 
+/** What several connections tell at almost the same time may come a little out of order. */
 export function delta(ms: number): string {
-  return `+${seconds(ms)}`;
+  return ms < 0 ? `−${seconds(-ms)}` : `+${seconds(ms)}`;
 }
 
+/** Three digits that count, and no finer than a microsecond. */
 export function roundTrip(ms: number): string {
-  if (ms < 100) return `${ms.toFixed(1)} ms`;
+  if (ms < 0.9995) return `${ms.toFixed(3)} ms`;
+  if (ms < 9.995) return `${ms.toFixed(2)} ms`;
+  if (ms < 99.95) return `${ms.toFixed(1)} ms`;
   return ms < 10_000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
 
 export function memory(bytes: number): string {
   if (bytes < 1024) return `${bytes} B`;
   if (bytes < 1024 * 1024) return `${Math.round(bytes / 1024)} KiB`;
-  return `${(bytes / 1024 / 1024).toFixed(bytes < 10 * 1024 * 1024 ? 1 : 0)} MiB`;
+  if (bytes >= 1024 ** 3) return `${(bytes / 1024 ** 3).toFixed(1).replace(/\.0$/, "")} GiB`;
+  return `${(bytes / 1024 ** 2).toFixed(bytes < 10 * 1024 ** 2 ? 1 : 0)} MiB`;
 }
 
 export function perSecond(rate: number): string {
+  if (rate > 0 && rate < 9.95) return `${rate.toFixed(1).replace(/\.0$/, "")}/s`;
   return rate < 10_000 ? `${count(Math.round(rate))}/s` : `${(rate / 1000).toFixed(1)}k/s`;
 }
 

@@ -9,8 +9,6 @@ use crate::Filter;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
-    /// Any.
-    Row,
     /// One that the highlight matches.
     Highlight,
     /// One where something is wrong.
@@ -51,7 +49,6 @@ impl Viewer {
             }
             Step::Mark if forward => self.marks.range(from + 1..).copied().find(|mark| self.shows(*mark)),
             Step::Mark => self.marks.range(..from).rev().copied().find(|mark| self.shows(*mark)),
-            Step::Row => self.walk(from, forward).next(),
             Step::Bad => {
                 self.walk(from, forward).find(|number| self.capture.entry(*number).is_some_and(|entry| entry.is_bad()))
             }
