@@ -275,7 +275,7 @@ test("everything can be done by keyboard alone", async () => {
   await tabTo("the export", () => document.activeElement.getAttribute("popovertarget") === "export");
   await page.keyboard.press("Enter");
   await page.getByLabel("Format").waitFor();
-  assert.equal(await page.evaluate(() => document.activeElement.id), "export-format");
+  await tab.until(() => document.activeElement.id === "export-format");
   await page.keyboard.press("Escape");
 
   await tabTo("the parts", () => document.activeElement.getAttribute("role") === "tree");
