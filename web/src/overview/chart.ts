@@ -4,7 +4,7 @@ import UPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import type { Timeline } from "../decode/messages";
 import type { TimeRange } from "../state/overview.svelte";
-import { perSecond } from "../text/format";
+import { perSecond, span } from "../text/format";
 import { rateOf } from "./rates";
 
 export interface ChartEvents {
@@ -139,8 +139,7 @@ export class TimelineChart {
           scale: "trip",
           size: 62,
           stroke: colour("--literal"),
-          values: (_, ticks) =>
-            ticks.map((tick) => (tick === 0 ? "" : tick < 1000 ? `${tick} ms` : `${tick / 1000} s`)),
+          values: (_, ticks) => ticks.map((tick) => (tick === 0 ? "" : span(tick))),
         },
       ],
       series: [
