@@ -213,7 +213,11 @@ test("sixteen connections stand in one line, with the one that Compose sends on 
     const chip = await current.boundingBox();
     assert.ok(strip.height <= 40, `${width}: ${strip.height} px high`);
     assert.ok(chip.y >= strip.y && chip.y + chip.height <= strip.y + strip.height, `${width}: cut`);
-    await current.scrollIntoViewIfNeeded();
+    await tab.until(() => {
+      const strip = document.querySelector(".connections").getBoundingClientRect();
+      const chip = document.querySelector(".connections .current").getBoundingClientRect();
+      return chip.left >= strip.left && chip.right <= strip.right + 1;
+    });
     assert.equal(await tab.page.evaluate(() => document.documentElement.scrollWidth), width);
   }
 });

@@ -14,6 +14,17 @@ const TYPES: &str = r#"
 export type Direction = "out" | "in";
 "#;
 
+/// How many bytes of memory this instance of the module has taken. It gives none of them back.
+#[wasm_bindgen]
+#[must_use]
+pub fn heap() -> f64 {
+    #[cfg(target_arch = "wasm32")]
+    let pages = core::arch::wasm32::memory_size(0);
+    #[cfg(not(target_arch = "wasm32"))]
+    let pages = 0_usize;
+    pages as f64 * 65_536.0
+}
+
 fn parse(direction: &str) -> Result<Direction, JsError> {
     direction.parse().map_err(|problem: String| JsError::new(&problem))
 }

@@ -23,6 +23,25 @@ impl Viewer {
         Self(chanwire_inspect::Viewer::new(bytes_of(limit)))
     }
 
+    /// What a viewer in another instance of the module needs to go on as this one would after `clear`, as a text;
+    /// `undefined` where it cannot be written down.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: what cannot be written as JSON.
+    pub fn carried(&self) -> Result<Option<String>, JsError> {
+        self.0.capture().carried().map(|carried| json(&carried)).transpose()
+    }
+
+    /// A viewer that goes on with what `carried` gave.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the text.
+    pub fn resumed(limit: f64, carried: &str) -> Result<Self, JsError> {
+        Ok(Self(chanwire_inspect::Viewer::resumed(bytes_of(limit), serde_json::from_str(carried)?)))
+    }
+
     /// Changes the limit.
     #[wasm_bindgen(js_name = setLimit)]
     pub fn set_limit(&mut self, limit: f64) {

@@ -328,6 +328,35 @@ describe("the engine", () => {
     expect(bench.rows.map(({ number }) => number)).toEqual([40_001]);
   });
 
+  test("clear gives the memory of a large capture back to the browser, and what is under way goes on", async () => {
+    await bench.ask("filter", { which: "filter", text: "cmd != LIST" });
+    const small = bench.status?.heap ?? 0;
+    for (let i = 0; i < 200; i += 1) bench.bytes(1, "out", HOST.repeat(2000), i);
+    // The last request is open, and another has come in part.
+    bench.bytes(2, "out", "LIST\r\n" + HOST, 300);
+    bench.bytes(2, "out", HOST.slice(0, 20), 301);
+    await bench.pass(20);
+    expect(bench.status?.heap).toBeGreaterThan(40_000_000);
+    const { epoch, captured } = bench.status as Status;
+
+    bench.send({ type: "clear" });
+    await bench.pass(20);
+    expect(bench.status?.heap).toBeLessThan(small + 4_000_000);
+    expect(bench.status).toMatchObject({ begin: 0, end: 0, first: captured, captured });
+    expect(bench.status?.epoch).toBeGreaterThan(epoch);
+
+    bench.bytes(2, "in", 'OK\r\n{"channels": []}', 302);
+    bench.bytes(2, "out", HOST.slice(20), 303);
+    await bench.pass(20);
+    // The answer to LIST is answered by its command, which the filter hides; the request is whole.
+    expect(bench.rows).toMatchObject([{ number: captured + 1, head: "HOST", kind: "frame" }]);
+    await bench.ask("filter", { which: "filter", text: "" });
+    await bench.pass(20);
+    expect(bench.rows[0]).toMatchObject({ number: captured, head: "OK", rtt: 2, pair: captured - 2 });
+    const located = await bench.ask("locate", { number: captured });
+    expect(located?.epoch).toBe(bench.status?.epoch);
+  });
+
   test("what is too much is dropped at the front", async () => {
     bench.send({ type: "limit", bytes: 1024 * 1024 });
     for (let i = 0; i < 200; i += 1) bench.bytes(1, "out", HOST.repeat(200), i);

@@ -149,6 +149,7 @@ export class FakeEngine implements WorkerLike {
       highlights: this.#highlight === undefined ? undefined : view.filter(this.#highlight).length,
       memory: total * 100,
       limit: 1e9,
+      heap: 0,
       rate: 0,
       taken: [],
       arriving: [],

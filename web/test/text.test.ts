@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { rateOf } from "../src/overview/rates";
 import { formatEscapes, formatLines, parseEscapes } from "../src/text/escapes";
+import { delta, perSecond, roundTrip, seconds, span } from "../src/text/format";
 import { characterAt } from "../src/text/utf8";
 import { visible, visibleString, visibleText } from "../src/text/visible";
 import { ascii, random } from "./fakes";
@@ -118,4 +120,46 @@ describe("visible text", () => {
       { text: "x", mark: false, start: 5, end: 6, breaks: false },
     ]);
   });
+});
+
+test.each([
+  [0.0004, "0.000 ms"],
+  [0.052, "0.052 ms"],
+  [0.9994, "0.999 ms"],
+  [0.9996, "1.00 ms"],
+  [2.7, "2.70 ms"],
+  [99.94, "99.9 ms"],
+  [99.96, "100 ms"],
+  [9999, "9999 ms"],
+  [12_345, "12.3 s"],
+])("a round trip of %f ms is shown as %s", (ms, shown) => {
+  expect(roundTrip(ms)).toBe(shown);
+});
+
+test.each([
+  [0.05, "0.1/s"],
+  [1, "1/s"],
+  [2.5, "2.5/s"],
+  [9.96, "10/s"],
+  [1234, "1,234/s"],
+  [12_345, "12.3k/s"],
+])("a rate of %f is shown as %s", (rate, shown) => {
+  expect(perSecond(rate)).toBe(shown);
+});
+
+test("times are shown to the microsecond, and those between rows with their sign", () => {
+  expect([seconds(512.304), delta(2.345), delta(-0.012), span(0.5), span(2500)]).toEqual([
+    "0.512304",
+    "+0.002345",
+    "−0.000012",
+    "0.5 ms",
+    "2.5 s",
+  ]);
+});
+
+test("one frame alone has no rate of a thousand a second", () => {
+  const none = new Float64Array(2);
+  const timeline = { start: 0, step: 1, frames: Float64Array.of(1, 0), bad: none, p99: none };
+  expect(rateOf(timeline)(1)).toBe(1);
+  expect(rateOf({ ...timeline, frames: Float64Array.of(3, 1) })(3)).toBe(3000);
 });

@@ -31,7 +31,7 @@ mod view;
 mod viewer;
 mod visible;
 
-pub use capture::{Arriving, Capture, Entry, Gap, MAX_OPEN_REQUESTS, ReadPart, Restored};
+pub use capture::{Arriving, Capture, Carried, Entry, Gap, MAX_OPEN_REQUESTS, ReadPart, Restored};
 pub use compose::{CommandField, CommandForm, Filled, Problem, ValueKind, check, commands, compose, fill};
 pub use export::{MAX_GOLDEN, PcapNg, golden, golden_of};
 pub use filter::{Completion, CompletionKind, Completions, Filter, MAX_LENGTH as MAX_FILTER, Mistake, complete};

@@ -123,6 +123,13 @@ pub struct Decoder<H> {
     work: usize,
 }
 
+/// Where a decoder stands that has told all it can: see [`Decoder::rest`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// An object or array that comes next belongs to what came before, and is skipped with it.
+    pub owns_next: bool,
+}
+
 #[derive(Debug)]
 enum State<H> {
     /// Between frames; white space since `space`.
@@ -199,6 +206,28 @@ impl<H: Head> Decoder<H> {
     #[must_use]
     pub fn of_boundaries(max_payload: usize) -> Self {
         Self { keeps: false, ..Self::new(max_payload) }
+    }
+
+    /// A decoder that goes on where another has told all that it was fed: see [`rest`](Self::rest). Positions count from
+    /// there.
+    #[must_use]
+    pub fn after(max_payload: usize, rest: Rest) -> Self {
+        let state = State::Between { space: 0, skippable: rest.owns_next };
+        Self { state, ..Self::new(max_payload) }
+    }
+
+    /// What another decoder needs to go on with the bytes that no item was told of. `None` where that is not all: in
+    /// what is skipped, and once nothing but discarded bytes can come.
+    #[must_use]
+    pub const fn rest(&self) -> Option<Rest> {
+        match self.state {
+            State::Between { skippable, .. } => Some(Rest { owns_next: skippable }),
+            // From its first byte on a frame is read the same whatever came before.
+            State::Head { .. } | State::HeadCr { .. } | State::BeforePayload(_) | State::Payload { .. } => {
+                Some(Rest { owns_next: false })
+            }
+            State::Skip { .. } | State::Closed { .. } | State::Finished => None,
+        }
     }
 
     /// Takes the next bytes of the stream. Bytes after [`finish`](Self::finish) are no part of it and ignored.

@@ -18,7 +18,7 @@ mod timestamp;
 pub use address::{Address, NotAnAddress, canonical};
 pub use brackets::MAX_DEPTH;
 pub use fault::{Fault, FaultKind, Place};
-pub use frame::{Decoder, Frame, Item, Partial, Skipped};
+pub use frame::{Decoder, Frame, Item, Partial, Rest, Skipped};
 pub use head::{Command, Head, Status};
 pub(crate) use message::encode_history;
 pub use message::{

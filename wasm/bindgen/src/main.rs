@@ -44,7 +44,9 @@ fn generate(input: &Path, output: &Path) -> Result<(), String> {
         // The page calls `init()` and the module is found beside its JavaScript.
         .omit_default_module_path(false)
         .remove_name_section(true)
-        .remove_producers_section(true);
+        .remove_producers_section(true)
+        // A module's memory only grows: to give it back, the page goes on with a new instance.
+        .reset_state_function(true);
     bindgen
         .web(true)
         .and_then(|bindgen| bindgen.generate(output))

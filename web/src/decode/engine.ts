@@ -16,7 +16,10 @@ import type {
 } from "./messages";
 
 /** What the engine needs of the wasm module. */
-export type EngineModule = Pick<typeof Wasm, "Importer" | "Viewer" | "preview">;
+export type EngineModule = Pick<
+  typeof Wasm,
+  "Importer" | "Viewer" | "preview" | "heap" | "__wbg_reset_state"
+>;
 
 export interface Surroundings {
   post(message: FromWorker, transfer: Transferable[]): void;
@@ -36,13 +39,16 @@ const SLICE_MS = 10;
 /** The rate is measured over this time. */
 const RATE_MS = 1000;
 
+/** Less than this is not worth a new instance of the module when it is cleared. */
+const LARGE_HEAP = 16 * 1024 * 1024;
+
 /** Memory for what is recorded, until the page sets another limit. */
 const DEFAULT_LIMIT = 1024 * 1024 * 1024;
 
 /** A status as the module gives it. */
 interface ModuleStatus extends Omit<
   Status,
-  "rate" | "taken" | "arriving" | "added" | "addedBad" | "scanning" | "highlights"
+  "rate" | "heap" | "taken" | "arriving" | "added" | "addedBad" | "scanning" | "highlights"
 > {
   readonly bad_seen: number;
   readonly scanning?: Status["scanning"];
@@ -55,7 +61,11 @@ interface ModuleStatus extends Omit<
 export class Engine {
   readonly #wasm: EngineModule;
   readonly #around: Surroundings;
-  readonly #viewer: Wasm.Viewer;
+  #viewer: Wasm.Viewer;
+  /** What the page has asked to see of what is recorded. */
+  #seen: Seen = { filter: "", highlight: "", range: undefined, paused: false };
+  /** Epochs of viewers before this one. */
+  #epochs = 0;
   #importer: Wasm.Importer | undefined;
   #look = { position: 0, count: 0, follow: true };
   /** The window as it was last posted, to post only what has changed. */
@@ -107,9 +117,10 @@ export class Engine {
         viewer.setLimit(message.bytes);
         break;
       case "clear":
-        viewer.clear();
+        this.#clear();
         break;
       case "pause":
+        this.#seen = { ...this.#seen, paused: message.paused };
         viewer.pause(message.paused);
         break;
       case "mark":
@@ -139,6 +150,31 @@ export class Engine {
     else if (status.rate > 0) this.#schedule(RATE_MS / 4);
   }
 
+  /**
+   * Forgets every row and gives their memory back. A module's memory never shrinks, so that what is open goes on in a
+   * new instance of the module; where it is in the middle of what only the old one knows, the old one goes on.
+   */
+  #clear(): void {
+    const old = this.#viewer;
+    const large = this.#wasm.heap() > LARGE_HEAP && this.#importer === undefined;
+    const carried = large ? old.carried() : undefined;
+    if (carried === undefined) {
+      old.clear();
+      return;
+    }
+    const { epoch, limit } = JSON.parse(old.status()) as ModuleStatus;
+    this.#epochs += epoch;
+    old.free();
+    this.#wasm.__wbg_reset_state();
+    const viewer = this.#wasm.Viewer.resumed(limit, carried);
+    this.#viewer = viewer;
+    const { filter, highlight, range, paused } = this.#seen;
+    if (filter !== "") viewer.setFilter(filter);
+    if (highlight !== "") viewer.setHighlight(highlight);
+    if (range !== undefined) viewer.setRange(range.from, range.to);
+    if (paused) viewer.pause(true);
+  }
+
   #schedule(ms: number): void {
     const due = this.#around.now() + ms;
     if (this.#due !== undefined && this.#due <= due) return;
@@ -151,13 +187,19 @@ export class Engine {
     }, ms);
   }
 
+  #status(): ModuleStatus {
+    const status = JSON.parse(this.#viewer.status()) as ModuleStatus;
+    return { ...status, epoch: this.#epochs + status.epoch };
+  }
+
   #postStatus(): Status {
-    const { bad_seen, ...known } = JSON.parse(this.#viewer.status()) as ModuleStatus;
+    const { bad_seen, ...known } = this.#status();
     const added = known.captured - this.#told.captured;
     const addedBad = bad_seen - this.#told.bad;
     this.#told = { captured: known.captured, bad: bad_seen };
     const status: Status = {
       ...known,
+      heap: this.#wasm.heap(),
       scanning: known.scanning,
       highlights: known.highlights,
       rate: this.#rate.take(this.#around.now(), known.captured),
@@ -174,7 +216,7 @@ export class Engine {
   /** Post the rows that are looked at, if they have changed or are asked for. */
   #postWindow(asked: boolean, status?: Status): void {
     const { count, follow } = this.#look;
-    const { epoch, begin, end } = status ?? (JSON.parse(this.#viewer.status()) as ModuleStatus);
+    const { epoch, begin, end } = status ?? this.#status();
     const position = follow ? Math.max(begin, end - count) : Math.max(begin, this.#look.position);
     const rows = this.#viewer.rows(position, count);
     const shown = `${epoch} ${position} ${rows}`;
@@ -237,10 +279,13 @@ export class Engine {
       case "filter": {
         const { which, text } = ask as Questions["filter"]["ask"];
         const mistake = which === "filter" ? viewer.setFilter(text) : viewer.setHighlight(text);
-        return mistake === undefined ? {} : { mistake: JSON.parse(mistake) as Mistake };
+        if (mistake !== undefined) return { mistake: JSON.parse(mistake) as Mistake };
+        this.#seen = { ...this.#seen, [which]: text };
+        return {};
       }
       case "range": {
         const range = ask as Questions["range"]["ask"];
+        this.#seen = { ...this.#seen, range };
         viewer.setRange(range?.from, range?.to);
         return undefined;
       }
@@ -251,7 +296,9 @@ export class Engine {
       case "locate": {
         const { number } = ask as Questions["locate"]["ask"];
         const located = JSON.parse(viewer.locate(number)) as Questions["locate"]["answer"] | null;
-        return located ?? undefined;
+        return located === null || located === undefined
+          ? undefined
+          : { ...located, epoch: this.#epochs + located.epoch };
       }
       case "step": {
         const { from, by, to, text } = ask as Questions["step"]["ask"];
@@ -290,6 +337,14 @@ export class Engine {
         throw new Error(`there is no question '${question}'`);
     }
   }
+}
+
+/** What the page has asked to see. A mistake in a text leaves the last one. */
+interface Seen {
+  readonly filter: string;
+  readonly highlight: string;
+  readonly range: Questions["range"]["ask"];
+  readonly paused: boolean;
 }
 
 interface ModuleTimeline {

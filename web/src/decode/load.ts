@@ -1,6 +1,6 @@
 /** The engine's module, in a piece of script of its own. */
 
-import init, * as wasm from "../wasm/chanwire_wasm";
+import * as wasm from "../wasm/chanwire_wasm";
 import address from "../wasm/chanwire_wasm_bg.wasm?url";
 import { Compiled } from "./compiled";
 
@@ -12,6 +12,7 @@ export function prefetch(): void {
 }
 
 export async function load(): Promise<typeof wasm> {
-  await init({ module_or_path: await compiled.get() });
+  // Not by `init`, which keeps its first instance for ever, and all the memory of it.
+  wasm.initSync({ module: await compiled.get() });
   return wasm;
 }

@@ -384,6 +384,8 @@ export interface Status {
   /** In bytes: what is in use, and the most there may be. */
   readonly memory: number;
   readonly limit: number;
+  /** What the engine has taken of the tab's memory, in bytes. It gives it back when it is cleared, and not before. */
+  readonly heap: number;
   /** Frames a second. */
   readonly rate: number;
   /** Received bytes that were decoded since the last status, by connection: credit for the source. */

@@ -4,7 +4,7 @@ import UPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import type { Timeline } from "../decode/messages";
 import type { TimeRange } from "../state/overview.svelte";
-import { perSecond } from "../text/format";
+import { perSecond, span } from "../text/format";
 import { rateOf } from "./rates";
 
 export interface ChartEvents {
@@ -24,6 +24,8 @@ export class TimelineChart {
   readonly #scheme = matchMedia("(prefers-color-scheme: dark)");
   #colours: ReadonlyMap<string, string>;
   #range: TimeRange | undefined;
+  /** Nothing was said but one frame. */
+  #alone = false;
 
   constructor(host: HTMLElement, events: ChartEvents) {
     this.#host = host;
@@ -38,6 +40,7 @@ export class TimelineChart {
   show(timeline: Timeline): void {
     const { start, step, frames, bad, p99 } = timeline;
     const rate = rateOf(timeline);
+    this.#alone = frames.reduce((sum, count) => sum + count, 0) <= 1;
     const times = Array.from(frames, (_, i) => (start + i * step) / 1000);
     // The last bucket is as wide as the others, and so needs an end.
     const last = (start + frames.length * step) / 1000;
@@ -92,7 +95,7 @@ export class TimelineChart {
     const colour = (name: string) => () => this.#colours.get(name) ?? "";
     const axis = { stroke: colour("--text-2"), font: "11px system-ui, sans-serif" };
     const quiet = { ...axis, grid: { show: false }, ticks: { show: false }, gap: 4, space: 22 };
-    const paths = UPlot.paths.bars?.({ size: [1, Infinity], align: 1, gap: 0 });
+    const paths = UPlot.paths.bars?.({ size: [1, Infinity, 1], align: 1, gap: 0 });
     const bars = (label: string, name: string, part: number): UPlot.Series => ({
       label,
       fill: () => `color-mix(in srgb, ${this.#colours.get(name)} ${part}%, transparent)`,
@@ -103,10 +106,11 @@ export class TimelineChart {
     return {
       width: Math.max(1, this.#host.clientWidth),
       height: Math.max(1, this.#host.clientHeight),
-      padding: [4, 4, 0, 4],
+      padding: [8, 4, 0, 4],
       legend: { show: false },
       scales: {
-        x: { time: false },
+        // One frame alone is no bar across the whole picture.
+        x: { time: false, range: (_, from, to) => [from, this.#alone ? Math.max(to, from + 1) : to] },
         y: { range: (_, low, high) => [Math.min(0, low), Math.max(1, high)] },
         trip: { range: (_, __, high) => [0, Math.max(1, high * 1.1)] },
       },
@@ -135,8 +139,7 @@ export class TimelineChart {
           scale: "trip",
           size: 62,
           stroke: colour("--literal"),
-          values: (_, ticks) =>
-            ticks.map((tick) => (tick === 0 ? "" : tick < 1000 ? `${tick} ms` : `${tick / 1000} s`)),
+          values: (_, ticks) => ticks.map((tick) => (tick === 0 ? "" : span(tick))),
         },
       ],
       series: [

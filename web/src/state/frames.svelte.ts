@@ -29,6 +29,7 @@ const NOTHING: Status = {
   highlights: undefined,
   memory: 0,
   limit: 0,
+  heap: 0,
   rate: 0,
   taken: [],
   arriving: [],

@@ -6,9 +6,9 @@ use super::{
     Arriving, Gap,
     chunk::Extra,
     entry::{Entry, Flags},
-    pairing::{Asked, Pairing},
+    pairing::{self, Asked, Pairing},
     store::{NewRow, Store},
-    stream::{Partial, Piece, Stream, What, Why},
+    stream::{self, Partial, Piece, Stream, What, Why},
     words::Word,
 };
 use crate::{Direction, Fault, RowKind, statistics::Kind, summary};
@@ -111,6 +111,21 @@ impl Connection {
             state,
             bytes,
         })
+    }
+
+    /// What it is in the middle of, unless it is closed or that cannot be written down.
+    pub(super) fn carried(&self) -> Option<(stream::Carried, stream::Carried, pairing::Carried)> {
+        let live = self.live.as_ref()?;
+        Some((live.out.carried()?, live.r#in.carried()?, live.pairing.carried()))
+    }
+
+    /// Goes on in the middle of it.
+    pub(super) fn resume(&mut self, out: stream::Carried, r#in: stream::Carried, pairing: pairing::Carried) {
+        if let Some(live) = &mut self.live {
+            live.out.resume(out);
+            live.r#in.resume(r#in);
+            live.pairing = Pairing::resumed(pairing);
+        }
     }
 
     pub(super) fn recording<'a>(&'a mut self, connection: u32, store: &'a mut Store) -> Option<Recording<'a>> {

@@ -1,5 +1,6 @@
 //! Everything that was recorded, in bounded memory.
 
+mod carried;
 mod chunk;
 mod connection;
 mod entry;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use chanwire_core::Limits;
 
 use crate::{Direction, Row, Statistics, StatisticsRow, Timeline};
+pub use carried::Carried;
 pub(crate) use chunk::{Chunk, Escapes};
 use connection::{Connection, Recording};
 pub use entry::{Entry, ReadPart};

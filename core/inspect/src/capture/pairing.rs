@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use chanwire_core::wire::Command;
+use chanwire_core::wire::{Command, Head as _};
+use serde::{Deserialize, Serialize};
 
 /// How many unanswered requests of a connection are remembered one by one. What is sent while as many are open is only
 /// counted: its answers have no `pair` and no `rtt`.
@@ -41,7 +42,41 @@ pub(super) struct Asked {
     pub(super) wrong: bool,
 }
 
+/// Requests that are open, to be written down.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Carried {
+    lost: bool,
+    open: Vec<CarriedOpen>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum CarriedOpen {
+    Request { number: u64, command: Option<String>, time: f64, wrong: bool },
+    Counted(u64),
+}
+
 impl Pairing {
+    pub(super) fn carried(&self) -> Carried {
+        let open = self.open.iter().map(|open| match *open {
+            Open::Request(Asked { number, command, time, wrong }) => {
+                CarriedOpen::Request { number, command: command.map(|command| command.name().into()), time, wrong }
+            }
+            Open::Counted(count) => CarriedOpen::Counted(count),
+        });
+        Carried { lost: self.lost, open: open.collect() }
+    }
+
+    pub(super) fn resumed(carried: Carried) -> Self {
+        let open = carried.open.into_iter().map(|open| match open {
+            CarriedOpen::Request { number, command, time, wrong } => {
+                let command = command.and_then(|name| Command::parse(name.as_bytes()));
+                Open::Request(Asked { number, command, time, wrong })
+            }
+            CarriedOpen::Counted(count) => Open::Counted(count),
+        });
+        Self { lost: carried.lost, open: open.collect() }
+    }
+
     /// The command that the next answer is to, if it is known.
     pub(super) fn asked(&self) -> Option<Command> {
         match self.open.front()? {

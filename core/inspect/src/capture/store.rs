@@ -80,6 +80,11 @@ impl Store {
         }
     }
 
+    /// An empty store whose rows are numbered from `end` on.
+    pub(super) fn after(limit: usize, end: u64, bad_seen: u64) -> Self {
+        Self { end, cleared: end, bad_seen, ..Self::new(limit) }
+    }
+
     pub(super) const fn limit(&self) -> usize {
         self.limit
     }

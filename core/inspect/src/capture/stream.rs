@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 
 use chanwire_core::{
     Span,
-    wire::{self, Command, Decoder, Frame, Head, Item, Place, Status},
+    wire::{self, Command, Decoder, Frame, Head, Item, Place, Rest, Status},
 };
 use memchr::memmem;
+use serde::{Deserialize, Serialize};
 
 use super::chunk::ReadMark;
 
@@ -115,6 +116,18 @@ enum Role {
     Server,
 }
 
+/// A stream in the middle of whatever it says, to be written down.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Carried {
+    pub(super) max_payload: usize,
+    told: u64,
+    received: u64,
+    waiting: Vec<u8>,
+    reads: Vec<(u64, f64)>,
+    owns_next: bool,
+    ended: bool,
+}
+
 /// A frame that is still arriving.
 #[derive(Debug)]
 pub(super) struct Partial<'a> {
@@ -136,6 +149,36 @@ impl Stream {
     fn new(side: Side, max_payload: usize) -> Self {
         let (carry, reads) = (Vec::new(), VecDeque::new());
         Self { side, max_payload, base: 0, told: 0, received: 0, carry, reads, sought: 0, ended: false }
+    }
+
+    /// What it is in the middle of; `None` where that cannot be written down.
+    pub(super) fn carried(&self) -> Option<Carried> {
+        let owns_next = match &self.side {
+            _ if self.ended => false,
+            Side::Out(decoder) => decoder.rest()?.owns_next,
+            Side::In(decoder) => decoder.rest()?.owns_next,
+            Side::Seeking(_) => return None,
+        };
+        let Self { max_payload, told, received, ended, .. } = *self;
+        let reads = self.reads.iter().copied().collect();
+        Some(Carried { max_payload, told, received, waiting: self.carry.clone(), reads, owns_next, ended })
+    }
+
+    /// Goes on in the middle of it.
+    pub(super) fn resume(&mut self, carried: Carried) {
+        let Carried { max_payload: _, told, received, waiting, reads, owns_next, ended } = carried;
+        let rest = Rest { owns_next };
+        match &mut self.side {
+            Side::Out(decoder) => *decoder = resumed(self.max_payload, rest, &waiting),
+            Side::In(decoder) => *decoder = resumed(self.max_payload, rest, &waiting),
+            Side::Seeking(_) => {}
+        }
+        self.base = told;
+        self.told = told;
+        self.received = received;
+        self.carry = waiting;
+        self.reads = reads.into();
+        self.ended = ended;
     }
 
     /// What it keeps, the decoder's own buffer included, which holds at most the same bytes.
@@ -310,6 +353,14 @@ impl Stream {
         }
         self.sought = self.carry.len();
     }
+}
+
+/// A decoder that has been fed what waits, of which it tells nothing yet.
+fn resumed<H: Head>(max_payload: usize, rest: Rest, waiting: &[u8]) -> Decoder<H> {
+    let mut decoder = Decoder::after(max_payload, rest);
+    decoder.feed(waiting);
+    while decoder.next_item().is_some() {}
+    decoder
 }
 
 /// What the bytes are that a decoder has not told of, and whether it is closed.

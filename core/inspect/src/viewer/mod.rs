@@ -10,7 +10,7 @@ use std::{
     collections::{BTreeSet, VecDeque},
 };
 
-use crate::{Capture, Filter, Mistake, StatisticsRow, View};
+use crate::{Capture, Carried, Filter, Mistake, StatisticsRow, View};
 pub use detail::{Detail, FieldDetail, Region, detail};
 use export::Running;
 pub use export::{ExportAsk, ExportFormat, ExportPart, ExportScope};
@@ -47,6 +47,12 @@ impl Viewer {
             large_summaries: RefCell::default(),
             exporting: None,
         }
+    }
+
+    /// A viewer of a capture that goes on where another was: see [`Capture::carried`].
+    #[must_use]
+    pub fn resumed(limit: usize, carried: Carried) -> Self {
+        Self { capture: Capture::resumed(limit, carried), ..Self::new(limit) }
     }
 
     /// What is recorded.

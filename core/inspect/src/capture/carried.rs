@@ -1,0 +1,63 @@
+//! What goes on when a capture is begun anew: connections that are open, in the middle of whatever they say.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Capture, Clock, connection::Connection, pairing, store::Store, stream};
+
+/// What a capture that is begun anew has of the one before: its connections, and no row.
+///
+/// It is there to be written down, for the next capture may live in another memory: that of a WebAssembly module only
+/// ever grows, so that what a large capture took is given back only with the whole module.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Carried {
+    /// The number of the next row.
+    end: u64,
+    bad_seen: u64,
+    origin: Option<f64>,
+    last: f64,
+    connections: Vec<CarriedConnection>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct CarriedConnection {
+    number: u32,
+    label: String,
+    out: stream::Carried,
+    r#in: stream::Carried,
+    pairing: pairing::Carried,
+}
+
+impl Capture {
+    /// What is needed to go on in another capture as this one would go on after [`clear`](Self::clear). `None` where a
+    /// connection is in a state that cannot be written down; it will leave that soon.
+    #[must_use]
+    pub fn carried(&self) -> Option<Carried> {
+        let open = self.connections.iter().filter(|(_, connection)| connection.is_open());
+        let connections = open
+            .map(|(number, connection)| {
+                let (out, r#in, pairing) = connection.carried()?;
+                Some(CarriedConnection { number: *number, label: connection.label().into(), out, r#in, pairing })
+            })
+            .collect::<Option<Vec<_>>>()?;
+        // Without a connection what comes next may count its times from elsewhere.
+        let (origin, last) =
+            if connections.is_empty() { (None, 0.0) } else { (self.clock.origin, self.clock.last) };
+        Some(Carried { end: self.end_number(), bad_seen: self.bad_seen(), origin, last, connections })
+    }
+
+    /// A capture that goes on where another was: numbers go on, and so does what is open.
+    #[must_use]
+    pub fn resumed(limit: usize, carried: Carried) -> Self {
+        let mut capture = Self::new(limit);
+        let Carried { end, bad_seen, origin, last, connections } = carried;
+        capture.store = Store::after(capture.limit(), end, bad_seen);
+        capture.clock = Clock { origin, last };
+        for CarriedConnection { number, label, out, r#in, pairing } in connections {
+            let mut connection = Connection::new(&label, out.max_payload, r#in.max_payload);
+            connection.resume(out, r#in, pairing);
+            capture.pending += connection.memory();
+            capture.connections.insert(number, connection);
+        }
+        capture
+    }
+}
