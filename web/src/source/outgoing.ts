@@ -1,6 +1,6 @@
 /** What a connection has still to send: taken whole or not at all, and handed on a little at a time. */
 
-import { count } from "../text/format";
+import { count, plural } from "../text/format";
 import type { Step } from "./source";
 
 /** So much may wait on one connection, handed on or not. */
@@ -41,9 +41,8 @@ export class Outgoing {
     const size = parts.reduce((sum, part) => sum + sizeOf(part), 0);
     const all = this.#waiting.length + this.#given.length + parts.length;
     if (this.#bytes + size > MOST_BYTES || all > MOST_STEPS) {
-      const waits = `${count(this.#bytes)} B wait to leave on this connection`;
-      const bound = `at most ${count(MOST_BYTES)} B in ${count(MOST_STEPS)} steps can`;
-      return `Nothing of this was sent: ${waits}, and ${bound}. Wait until the server has read some, or disconnect.`;
+      const waits = `${count(this.#bytes)} B in ${plural(all - parts.length, "step")} still wait to leave`;
+      return `Nothing of this was sent: ${waits}. Let the server read, or disconnect.`;
     }
     this.#bytes += size;
     for (const part of parts) this.#waiting.push(part);

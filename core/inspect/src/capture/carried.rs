@@ -40,8 +40,7 @@ impl Capture {
             })
             .collect::<Option<Vec<_>>>()?;
         // Without a connection what comes next may count its times from elsewhere.
-        let (origin, last) =
-            if connections.is_empty() { (None, 0.0) } else { (self.clock.origin, self.clock.last) };
+        let (origin, last) = if connections.is_empty() { (None, 0.0) } else { (self.clock.origin, self.clock.last) };
         Some(Carried { end: self.end_number(), bad_seen: self.bad_seen(), origin, last, connections })
     }
 

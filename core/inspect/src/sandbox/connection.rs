@@ -131,8 +131,7 @@ impl Connection {
             return None;
         }
         Some(format!(
-            "Nothing of this was sent: {} B in {} steps wait to leave on this connection, and at most {MOST_BYTES} B in \
-             {MOST_STEPS} steps can. Let time pass until some have left, or disconnect.",
+            "Nothing of this was sent: {} B in {} steps still wait to leave. Let time pass, or disconnect.",
             waiting.1, waiting.0
         ))
     }
