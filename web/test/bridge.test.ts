@@ -192,7 +192,9 @@ describe("a connection", () => {
     const most = new Uint8Array(60 << 20);
     link.send([{ bytes: most }]);
     link.send([{ bytes: new Uint8Array(5 << 20) }, { end: true }]);
-    expect(log).toEqual([["refused", expect.stringMatching(/^Nothing of this was sent: 62,914,560 B in 60 steps still wait/)]]);
+    expect(log).toEqual([
+      ["refused", expect.stringMatching(/^Nothing of this was sent: 62,914,560 B in 60 steps still wait/)],
+    ]);
     // What was refused does not end the connection, and what fits is taken.
     expect(link.writable).toBe(true);
     link.send([{ bytes: new Uint8Array(4 << 20) }]);
