@@ -9,7 +9,7 @@ mod store;
 mod stream;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chanwire_core::Limits;
 
@@ -50,10 +50,17 @@ use store::Store;
 #[derive(Debug)]
 pub struct Capture {
     connections: BTreeMap<u32, Connection>,
+    /// Connections that are closed, by their last row: when that goes, they go.
+    closed: BTreeSet<(u64, u32)>,
     store: Store,
-    /// What connections keep of what is not a row yet.
+    /// What connections take beside their rows.
     pending: usize,
+    /// What of that is free once frames that arrive are given up and open requests are forgotten.
+    unfinished: usize,
     clock: Clock,
+    /// How many connections were looked at, one or all at a time.
+    #[cfg(test)]
+    looked: std::cell::Cell<usize>,
 }
 
 /// Traffic that is missing.
@@ -95,16 +102,20 @@ impl Capture {
     pub fn new(limit: usize) -> Self {
         Self {
             connections: BTreeMap::new(),
+            closed: BTreeSet::new(),
             store: Store::new(limit.max(LEAST_LIMIT)),
             pending: 0,
+            unfinished: 0,
             clock: Clock::default(),
+            #[cfg(test)]
+            looked: std::cell::Cell::default(),
         }
     }
 
     /// Changes the limit. What is too much is dropped at once.
     pub fn set_limit(&mut self, limit: usize) {
         self.store.set_limit(limit.max(LEAST_LIMIT));
-        self.store.enforce(self.pending);
+        self.settle();
     }
 
     /// A connection was opened, to a server with the protocol's own limits. The label says who it is with.
@@ -114,11 +125,23 @@ impl Capture {
 
     /// A connection was opened, of which requests and answers have payloads of at most so many bytes.
     pub fn open_with(&mut self, connection: u32, label: &str, max_request: usize, max_answer: usize) {
-        let opened = Connection::new(label, max_request, max_answer);
+        self.insert(connection, Connection::new(label, max_request, max_answer));
+    }
+
+    /// A connection of which rows are to be [restored](Self::restore).
+    pub(crate) fn open_restored(&mut self, connection: u32, label: &str) {
+        self.insert(connection, Connection::restored(label));
+    }
+
+    fn insert(&mut self, connection: u32, opened: Connection) {
         self.pending += opened.memory();
+        self.unfinished += opened.unfinished();
         if let Some(before) = self.connections.insert(connection, opened) {
             self.pending -= before.memory();
+            self.unfinished -= before.unfinished();
+            self.closed.remove(&(before.last_row(), connection));
         }
+        self.settle();
     }
 
     /// Takes the bytes of one read or write, at a time in milliseconds from any origin. Bytes of a connection that is
@@ -147,11 +170,7 @@ impl Capture {
 
     /// Nothing more is recorded of the connection. What is arriving is forgotten.
     pub(crate) fn close_silently(&mut self, connection: u32) {
-        if let Some(closed) = self.connections.get_mut(&connection) {
-            self.pending -= closed.memory();
-            closed.close();
-            self.pending += closed.memory();
-        }
+        self.change(connection, |state, _| state.close());
         self.forget();
     }
 
@@ -160,7 +179,7 @@ impl Capture {
         let time = self.clock.at(time);
         self.store.note(connection, time, head, text, bad);
         self.touch(connection);
-        self.store.enforce(self.pending);
+        self.settle();
     }
 
     /// Traffic is missing here, in one direction or perhaps in both; the text says why and is safe to show.
@@ -169,7 +188,7 @@ impl Capture {
         self.record(connection, |mut recording| recording.skip(direction, time, gap));
         self.store.gap(connection, direction, time, text);
         self.touch(connection);
-        self.store.enforce(self.pending);
+        self.settle();
     }
 
     /// Forgets every row and all that was counted. What is open stays open, and numbers go on.
@@ -301,64 +320,93 @@ impl Capture {
 
     /// Lets something be recorded on a connection that is open.
     fn record(&mut self, connection: u32, work: impl FnOnce(Recording<'_>)) {
-        if let Some(state) = self.connections.get_mut(&connection) {
-            let before = state.memory();
-            if let Some(recording) = state.recording(connection, &mut self.store) {
+        self.change(connection, |state, store| {
+            if let Some(recording) = state.recording(connection, store) {
                 work(recording);
             }
-            self.pending = self.pending - before + state.memory();
-        }
-        if self.store.enforce(self.pending) {
-            self.forget();
-        }
+        });
+        self.settle();
     }
 
     fn touch(&mut self, connection: u32) {
         let last = self.store.end() - 1;
-        if let Some(state) = self.connections.get_mut(&connection) {
-            state.touch(last);
-        }
+        self.change(connection, |state, _| state.touch(last));
     }
 
-    /// Where what is no row yet takes half of all memory: only counts open requests, then gives up the largest frame
-    /// that is arriving.
-    fn relieve(&mut self, time: f64) {
-        if self.pending > self.limit() / 2 {
-            self.forget_requests();
+    /// Changes a connection, and what is counted of it.
+    fn change<R>(&mut self, connection: u32, work: impl FnOnce(&mut Connection, &mut Store) -> R) -> Option<R> {
+        let state = self.connections.get_mut(&connection)?;
+        #[cfg(test)]
+        self.looked.set(self.looked.get() + 1);
+        let (memory, unfinished, is_closed, last_row) =
+            (state.memory(), state.unfinished(), !state.is_open(), state.last_row());
+        let result = work(state, &mut self.store);
+        self.pending = self.pending - memory + state.memory();
+        self.unfinished = self.unfinished - unfinished + state.unfinished();
+        if !state.is_open() && !(is_closed && state.last_row() == last_row) {
+            self.closed.remove(&(last_row, connection));
+            self.closed.insert((state.last_row(), connection));
         }
-        while self.pending > self.limit() / 2 {
-            let largest = self.connections.iter().max_by_key(|(_, state)| state.waiting());
-            let Some((connection, direction)) =
-                largest.and_then(|(connection, state)| Some((*connection, state.longest()?)))
-            else {
-                return;
-            };
+        Some(result)
+    }
+
+    /// Where what is no row yet takes half of all memory: only counts open requests, then gives up the largest frames
+    /// that are arriving, and enough of them that it need not soon be done again.
+    fn relieve(&mut self, time: f64) {
+        if self.unfinished <= self.limit() / 2 {
+            return;
+        }
+        self.forget_requests();
+        if self.unfinished <= self.limit() / 2 {
+            return;
+        }
+        let mut arriving: Vec<_> = self
+            .connections
+            .iter()
+            .flat_map(|(connection, state)| state.waiting().map(|(bytes, direction)| (bytes, *connection, direction)))
+            .filter(|(bytes, ..)| *bytes > 0)
+            .collect();
+        #[cfg(test)]
+        self.looked.set(self.looked.get() + self.connections.len());
+        arriving.sort_unstable();
+        while self.unfinished > self.limit() / 8 * 3 {
+            let Some((_, connection, direction)) = arriving.pop() else { return };
             self.record(connection, |mut recording| recording.skip(Some(direction), time, Gap::default()));
             let text = "a frame that was too large to be held while it arrived is given up";
             self.store.gap(connection, Some(direction), time, text);
             self.touch(connection);
+            self.settle();
         }
     }
 
     fn forget_requests(&mut self) {
+        #[cfg(test)]
+        self.looked.set(self.looked.get() + self.connections.len());
         for state in self.connections.values_mut() {
-            self.pending -= state.memory();
+            let (memory, unfinished) = (state.memory(), state.unfinished());
             state.forget_requests();
-            self.pending += state.memory();
+            self.pending = self.pending - memory + state.memory();
+            self.unfinished = self.unfinished - unfinished + state.unfinished();
+        }
+    }
+
+    /// Drops the oldest rows while more memory is in use than may be.
+    fn settle(&mut self) {
+        while self.memory() > self.limit() && self.store.drop_oldest() {
+            self.forget();
         }
     }
 
     /// Forgets connections that are closed and of which no row is held.
     fn forget(&mut self) {
         let first = self.store.first();
-        let pending = &mut self.pending;
-        self.connections.retain(|_, state| {
-            let keep = state.is_open() || state.last_row() >= first;
-            if !keep {
-                *pending -= state.memory();
+        while let Some((_, connection)) = self.closed.first().copied().filter(|(last, _)| *last < first) {
+            self.closed.pop_first();
+            if let Some(gone) = self.connections.remove(&connection) {
+                self.pending -= gone.memory();
+                self.unfinished -= gone.unfinished();
             }
-            keep
-        });
+        }
     }
 }
 
@@ -375,5 +423,65 @@ impl Clock {
             self.last = time - *self.origin.get_or_insert(time);
         }
         self.last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Connections that come and go, with a request and an answer each, and one that stays.
+    fn many(connections: u32, limit: usize) -> Capture {
+        let mut capture = Capture::new(limit);
+        capture.open(1, "stays");
+        capture.bytes(1, Direction::Out, 0.0, b"LIST\r\n");
+        for connection in 2..=connections {
+            capture.open(connection, "192.0.2.7:50123");
+            capture.bytes(connection, Direction::Out, 0.0, b"LIST\r\n");
+            capture.bytes(connection, Direction::In, 0.0, b"OK\r\n{\"channels\": []}");
+            capture.close(connection, 0.0);
+            capture.note(connection, 0.0, "closed", "closed", false);
+        }
+        capture
+    }
+
+    #[test]
+    fn a_connection_costs_the_same_among_many() {
+        for limit in [LEAST_LIMIT, 1 << 30] {
+            let [few, more] = [1_000, 10_000].map(|count| many(count, limit).looked.get());
+            assert!(more <= 11 * few, "10 times the connections, {more} steps after {few}, limit {limit}");
+        }
+    }
+
+    #[test]
+    fn connections_are_forgotten_with_their_last_row() {
+        let mut capture = many(100_000, LEAST_LIMIT);
+        assert!(capture.memory() <= LEAST_LIMIT, "{}", capture.memory());
+        let first = capture.first();
+        let held: BTreeSet<u32> =
+            capture.entries(first, capture.end_number()).map(|entry| entry.connection()).chain([1]).collect();
+        assert!(capture.connections().eq(held));
+        capture.clear();
+        assert!(capture.connections().eq([1]));
+        capture.close(1, 0.0);
+        capture.clear();
+        assert_eq!((capture.connections().count(), capture.pending, capture.unfinished), (0, 0, 0));
+    }
+
+    #[test]
+    fn frames_that_arrive_on_many_connections_are_given_up_without_looking_at_all_of_them_each_time() {
+        let (connections, rounds) = (4_000_u32, 16_000);
+        let mut capture = Capture::new(LEAST_LIMIT);
+        for connection in 1..=connections {
+            capture.open(connection, "");
+            capture.bytes(connection, Direction::In, 0.0, b"OK\r\n{\"channels\": [");
+        }
+        for round in 0..rounds {
+            capture.bytes(1 + round % connections, Direction::In, 0.0, &[b' '; 1_000]);
+        }
+        // A thousand bytes take two, and an eighth of the limit is made free at a time.
+        let passes = rounds as usize * 2_000 / (LEAST_LIMIT / 8) + 1;
+        let most = 2 * passes * connections as usize + 8 * rounds as usize;
+        assert!(capture.looked.get() <= most, "{} steps, {most} expected", capture.looked.get());
     }
 }

@@ -74,13 +74,13 @@ impl Capture {
         }
         let judged = judge(row)?;
         let number = self.store.end();
-        let Some(connection) = self.connections.get_mut(&row.connection) else {
+        let placed = self.change(row.connection, |connection, _| {
+            connection.touch(number);
+            connection.offset(row.direction, number, row.position)
+        });
+        let Some(start) = placed else {
             return Err(format!("connection {} is not open", row.connection));
         };
-        let before = connection.memory();
-        let start = connection.offset(row.direction, number, row.position);
-        connection.touch(number);
-        self.pending = self.pending - before + connection.memory();
         let flags = Flags::new(row.kind, row.direction).with_bad(judged.bad).with_asked(row.asked);
         let marks = row.reads.iter().map(|(offset, time)| ReadMark { offset: *offset, time: *time }).collect();
         let answers = row.answers.filter(|(request, _)| *request < number);
@@ -102,9 +102,7 @@ impl Capture {
             rtt: row.rtt,
         });
         self.clock.last = row.time;
-        if self.store.enforce(self.pending) {
-            self.forget();
-        }
+        self.settle();
         Ok(number)
     }
 }

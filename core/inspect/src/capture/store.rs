@@ -259,17 +259,16 @@ impl Store {
         &mut self.chunks[last]
     }
 
-    /// Drops the oldest rows while more memory is in use than may be. Returns whether any were dropped.
-    pub(super) fn enforce(&mut self, pending: usize) -> bool {
-        let mut dropped = false;
-        while self.chunks.len() > 1 && self.memory() + pending > self.limit {
-            if let Some(oldest) = self.chunks.pop_front() {
-                self.closed -= oldest.memory();
-                self.bad -= oldest.flags().iter().filter(|bits| Flags::of(**bits).bad()).count() as u64;
-                dropped = true;
-            }
+    /// Drops the oldest rows, but never the newest ones. Returns whether there were any to drop.
+    pub(super) fn drop_oldest(&mut self) -> bool {
+        if self.chunks.len() < 2 {
+            return false;
         }
-        dropped
+        if let Some(oldest) = self.chunks.pop_front() {
+            self.closed -= oldest.memory();
+            self.bad -= oldest.flags().iter().filter(|bits| Flags::of(**bits).bad()).count() as u64;
+        }
+        true
     }
 
     pub(super) fn clear(&mut self) {
