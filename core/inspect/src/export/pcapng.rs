@@ -28,9 +28,6 @@ pub(crate) const GAP: &str = "missing before this: ";
 /// What a gap of one direction is about.
 const MISSING: &str = "missing";
 
-/// What the note that a connection is over is about.
-const CLOSED: &str = "closed";
-
 /// Writes a pcapng file.
 ///
 /// Everything it is told is appended to a buffer as whole blocks, so that the buffer may be taken away at any time.
@@ -202,7 +199,7 @@ impl PcapNg {
                     self.gaps.entry((connection, direction)).or_insert_with(|| format!("{GAP}{text}"));
                 }
             }
-            RowKind::Note if entry.head() == CLOSED => {
+            RowKind::Note if entry.is_closed() => {
                 let reason = entry.note().unwrap_or_default();
                 let reset = reason
                     .contains("reset")
