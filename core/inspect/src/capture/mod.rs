@@ -360,7 +360,8 @@ impl Capture {
         let result = work(state, &mut self.store);
         self.pending = self.pending - memory + state.memory();
         self.unfinished = self.unfinished - unfinished + state.unfinished();
-        if !state.is_open() && !(is_closed && state.last_row() == last_row) {
+        let is_in_place = is_closed && state.last_row() == last_row;
+        if !state.is_open() && !is_in_place {
             self.closed.remove(&(last_row, connection));
             self.closed.insert((state.last_row(), connection));
         }
