@@ -1,5 +1,7 @@
 //! Rows as lines of JSON: which connections are in them, when they were, and how many there may be.
 
+#![cfg(test)]
+
 use chanwire_inspect::{
     Capture,
     Direction::{In, Out},

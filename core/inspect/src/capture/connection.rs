@@ -111,6 +111,21 @@ impl Connection {
         self.live().map_or(0, |live| 2 * (live.out.waiting() + live.r#in.waiting()) + live.pairing.forgettable())
     }
 
+    fn stream(&self, direction: Direction) -> Option<&Stream> {
+        let live = self.live()?;
+        Some(if direction == Direction::Out { &live.out } else { &live.r#in })
+    }
+
+    /// Up to where a direction has come, if more is to come of it.
+    pub(super) fn position(&self, direction: Direction) -> u64 {
+        self.stream(direction).map_or(0, Stream::position)
+    }
+
+    /// Nothing more comes of a direction.
+    pub(super) fn has_ended(&self, direction: Direction) -> bool {
+        self.stream(direction).is_none_or(Stream::has_ended)
+    }
+
     /// How many bytes of each direction are in no row yet.
     pub(super) fn waiting(&self) -> [(usize, Direction); 2] {
         let (out, r#in) = self.live().map_or((0, 0), |live| (live.out.waiting(), live.r#in.waiting()));

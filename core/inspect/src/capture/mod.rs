@@ -96,6 +96,9 @@ pub struct Arriving<'a> {
 /// What the note is about that a connection is over.
 pub(crate) const CLOSED: &str = "closed";
 
+/// What the note is about that one direction has ended before the other.
+pub(crate) const HALF_CLOSED: &str = "half-closed";
+
 /// The least memory that a capture may be given.
 const LEAST_LIMIT: usize = 1 << 20;
 
@@ -161,6 +164,17 @@ impl Capture {
         self.record(connection, |mut recording| recording.end(direction, time));
     }
 
+    /// The client or the server has shut down its sending half. A row says so, unless the other one had before: then the
+    /// connection is over.
+    pub fn shut_down(&mut self, connection: u32, direction: Direction, time: f64) {
+        self.end(connection, direction, time);
+        let other = if direction == Direction::Out { Direction::In } else { Direction::Out };
+        if self.connections.get(&connection).is_some_and(|state| !state.has_ended(other)) {
+            let who = if direction == Direction::Out { "client" } else { "server" };
+            self.note(connection, time, HALF_CLOSED, &format!("the {who} shut down its sending half"), false);
+        }
+    }
+
     /// The connection is closed: nothing of it follows but notes.
     pub fn close(&mut self, connection: u32, time: f64) {
         let time = self.clock.at(time);
@@ -188,9 +202,18 @@ impl Capture {
     /// Traffic is missing here, in one direction or perhaps in both; the text says why and is safe to show.
     pub fn gap(&mut self, connection: u32, direction: Option<Direction>, time: f64, gap: Gap, text: &str) {
         let time = self.clock.at(time);
+        self.skip(connection, direction, time, gap, text);
+    }
+
+    fn skip(&mut self, connection: u32, direction: Option<Direction>, time: f64, gap: Gap, text: &str) {
         self.record(connection, |mut recording| recording.skip(direction, time, gap));
-        self.store.gap(connection, direction, time, text);
-        self.touch(connection);
+        let row = self.store.end();
+        // A gap stands where its direction goes on.
+        let start = self.change(connection, |state, _| {
+            state.touch(row);
+            direction.map_or(0, |direction| state.offset(direction, row, state.position(direction)))
+        });
+        self.store.gap(connection, direction, time, start.unwrap_or_default(), text);
         self.settle();
     }
 
@@ -389,11 +412,8 @@ impl Capture {
         arriving.sort_unstable();
         while self.unfinished > self.limit() / 8 * 3 {
             let Some((_, connection, direction)) = arriving.pop() else { return };
-            self.record(connection, |mut recording| recording.skip(Some(direction), time, Gap::default()));
             let text = "a frame that was too large to be held while it arrived is given up";
-            self.store.gap(connection, Some(direction), time, text);
-            self.touch(connection);
-            self.settle();
+            self.skip(connection, Some(direction), time, Gap::default(), text);
         }
     }
 

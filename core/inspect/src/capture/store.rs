@@ -196,25 +196,32 @@ impl Store {
 
     pub(super) fn note(&mut self, connection: u32, time: f64, head: &str, text: &str, bad: bool) -> u64 {
         let extra = Extra::Note { head: head.into(), text: text.into() };
-        self.say(connection, time, Flags::new(RowKind::Note, Direction::In).with_bad(bad), extra)
+        self.say(connection, time, Flags::new(RowKind::Note, Direction::In).with_bad(bad), 0, extra)
     }
 
-    pub(super) fn gap(&mut self, connection: u32, direction: Option<Direction>, time: f64, text: &str) -> u64 {
+    pub(super) fn gap(
+        &mut self,
+        connection: u32,
+        direction: Option<Direction>,
+        time: f64,
+        start: u32,
+        text: &str,
+    ) -> u64 {
         let head = match direction {
             Some(_) => "missing",
             None => "missing, both ways",
         };
         let extra = Extra::Note { head: head.into(), text: text.into() };
         let flags = Flags::new(RowKind::Gap, direction.unwrap_or(Direction::In)).with_bad(true);
-        self.say(connection, time, flags, extra)
+        self.say(connection, time, flags, start, extra)
     }
 
-    fn say(&mut self, connection: u32, time: f64, flags: Flags, extra: Extra) -> u64 {
+    fn say(&mut self, connection: u32, time: f64, flags: Flags, start: u32, extra: Extra) -> u64 {
         self.add(NewRow {
             connection,
             time,
             flags,
-            start: 0,
+            start,
             word: Word::Other,
             bytes: &[],
             reads: Reads::default(),

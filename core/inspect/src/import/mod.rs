@@ -147,6 +147,8 @@ pub struct Summary {
     pub connections: u32,
     /// TCP connections that are not, since what they carried does not look like the protocol.
     pub passed_over: u64,
+    /// None of the TCP connections looks like the protocol, so that some are shown all the same.
+    pub unlike: bool,
     /// TCP connections for which there was no room.
     pub beyond: u64,
     /// Packets that were read.
@@ -168,6 +170,10 @@ impl fmt::Display for Summary {
         write!(f, "{}: {}", self.format, counted(self.connections.into(), "connection", "connections"))?;
         if self.packets > 0 {
             write!(f, " in {}", counted(self.packets, "packet", "packets"))?;
+        }
+        if self.unlike {
+            let words = if self.connections == 1 { "it does" } else { "they do" };
+            write!(f, ", shown though {words} not look like the protocol")?;
         }
         if self.passed_over > 0 {
             let words = counted(self.passed_over, "other TCP connection does", "other TCP connections do");
@@ -265,6 +271,7 @@ impl Import {
             format: self.format().unwrap_or(Format::Raw),
             connections: 1,
             passed_over: 0,
+            unlike: false,
             beyond: 0,
             packets: 0,
             other: 0,
@@ -384,10 +391,8 @@ impl Import {
             let mut packets = Packets::new(Container::Pcap, self.options);
             for (index, (piece, link)) in dump.blocks.iter().zip(links).enumerate() {
                 let time = piece.time.unwrap_or(index as f64);
-                packets.take(
-                    &Packet { time, link, bytes: &piece.bytes, length: piece.bytes.len(), after_gap: false },
-                    sink,
-                );
+                let (bytes, length) = (&piece.bytes[..], piece.bytes.len());
+                packets.take(&Packet { time, link, bytes, length, after_gap: false, over: None }, sink);
             }
             packets.finish(sink, summary);
             return Ok(());
@@ -448,7 +453,13 @@ impl Packets {
         let time = if packet.time == 0.0 { self.time } else { packet.time };
         self.time = time;
         match link::content(packet) {
-            Content::Tcp { from, to, segment } => self.connections.take(time, from, to, &segment, sink),
+            Content::Tcp { from, to, segment } => {
+                if self.container.is_own() {
+                    self.connections.show_all();
+                }
+                let over = packet.over.as_deref();
+                self.connections.take(time, (from, to), &segment, over, sink);
+            }
             Content::Fragment => self.fragments += 1,
             Content::Other => {
                 self.other += 1;
@@ -463,6 +474,7 @@ impl Packets {
         let counts = self.connections.finish(self.time, sink);
         summary.connections = counts.shown;
         summary.passed_over = counts.passed_over;
+        summary.unlike = counts.unlike;
         summary.beyond = counts.beyond;
         summary.missing = counts.missing;
         summary.packets = self.packets;

@@ -98,7 +98,7 @@ impl Sink for Recorder<'_> {
     }
 
     fn end(&mut self, connection: u32, direction: Direction, time: f64) {
-        self.capture.end(self.number(connection), direction, time);
+        self.capture.shut_down(self.number(connection), direction, time);
     }
 
     fn close(&mut self, connection: u32, time: f64, reason: &str, bad: bool) {
