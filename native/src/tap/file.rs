@@ -88,13 +88,21 @@ pub(super) async fn write(watcher: Watcher, mut writer: Writer, mut end: watch::
 }
 
 impl Writer {
-    pub(super) fn create(path: &Path, form: Form, filter: Option<Filter>) -> io::Result<Self> {
+    /// Begins a file. One that has something in it already is left alone, unless `overwrite` is asked for.
+    pub(super) fn create(path: &Path, form: Form, filter: Option<Filter>, overwrite: bool) -> io::Result<Self> {
+        let file = File::options().write(true).create(true).truncate(false).open(path)?;
+        let found = file.metadata()?;
+        if found.is_file() {
+            if found.len() > 0 && !overwrite {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            file.set_len(0)?;
+        }
         let output = match form {
             Form::JsonLines => Output::JsonLines(JsonLinesWriter::new()),
             Form::PcapNg => Output::PcapNg(PcapNg::new()),
         };
-        let mut writer =
-            Self { file: File::create(path)?, output, filter, capture: Capture::new(HELD), next: 1, origin: None };
+        let mut writer = Self { file, output, filter, capture: Capture::new(HELD), next: 1, origin: None };
         writer.flush()?;
         Ok(writer)
     }
@@ -118,7 +126,12 @@ impl Writer {
     fn record(&mut self, record: &Record) {
         let Record { connection, time, what } = record;
         let (connection, time) = (*connection, *time);
-        self.origin.get_or_insert(time);
+        if self.origin.is_none() {
+            self.origin = Some(time);
+            if let Output::JsonLines(lines) = &mut self.output {
+                lines.set_origin(time);
+            }
+        }
         match what {
             What::Open { client, server } => {
                 let label = format!("{client} to {server}");
@@ -127,7 +140,7 @@ impl Writer {
             }
             What::Bytes(direction, bytes) => self.capture.bytes(connection, *direction, time, bytes),
             What::Gap(direction, gap, text) => self.capture.gap(connection, Some(*direction), time, *gap, text),
-            What::End(direction) => self.capture.end(connection, *direction, time),
+            What::End(direction) => self.capture.shut_down(connection, *direction, time),
             What::Close { reason, bad } => {
                 self.capture.close(connection, time);
                 self.capture.note(connection, time, "closed", &visible(reason), *bad);
