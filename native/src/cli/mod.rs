@@ -27,7 +27,7 @@ pub(crate) struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  it failed: no connection, no answer, a file or directory that cannot be used
+  1  it failed: no connection, no answer, a file or directory that cannot be used, a capture that ends too early
   2  the command line is wrong
   3  the server refused the request (REQUEST_ERROR), or `decode` found a fault
   4  the server could not do it (SERVER_ERROR)";
@@ -49,7 +49,6 @@ enum Command {
     /// Copy a server's messages and channels into a file, while it runs or not
     Backup(backup::Backup),
     Tap(Box<tap::Tap>),
-    /// Show the frames in a recorded stream, and what is wrong with them
     Decode(decode::Decode),
 }
 
@@ -61,6 +60,8 @@ enum Outcome {
     Refused,
     /// SERVER_ERROR.
     Unable,
+    /// What `decode` read ends too early, which was said.
+    Cut,
 }
 
 /// Why a command failed.
@@ -104,6 +105,7 @@ impl Cli {
             Ok(Outcome::Done) => ExitCode::SUCCESS,
             Ok(Outcome::Refused) => ExitCode::from(3),
             Ok(Outcome::Unable) => ExitCode::from(4),
+            Ok(Outcome::Cut) => ExitCode::from(1),
             Err(Failure { words, code }) => {
                 eprintln!("chanwire: {words}");
                 ExitCode::from(code)

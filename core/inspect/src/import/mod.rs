@@ -163,6 +163,14 @@ pub struct Summary {
     pub cut: bool,
 }
 
+impl Summary {
+    /// There was more than is shown, or what is shown is not what was looked for.
+    #[must_use]
+    pub const fn lacks(&self) -> bool {
+        self.passed_over + self.beyond + self.fragments + self.missing > 0 || self.unlike || self.cut
+    }
+}
+
 impl fmt::Display for Summary {
     /// One line, without a stop.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -188,8 +196,10 @@ impl fmt::Display for Summary {
         if self.missing > 0 {
             write!(f, "; {} missing", counted(self.missing, "byte is", "bytes are"))?;
         }
-        if self.cut {
-            f.write_str("; the file ends too early")?;
+        match self.format {
+            Format::JsonLines if self.cut => f.write_str("; the file ends inside a line")?,
+            _ if self.cut => f.write_str("; the file ends too early, inside a packet")?,
+            _ => {}
         }
         Ok(())
     }
@@ -291,9 +301,13 @@ impl Import {
                 }
             }
             Reader::Lines(lines) => {
-                summary.cut = false;
                 summary.connections = 0;
-                lines.read(&self.rest, true, sink).map_err(|wrong| self.error(&wrong))?;
+                // Whoever wrote it did not come to the line's end.
+                let is_begun = !self.rest.trim_ascii_end().ends_with(b"}");
+                summary.cut = match lines.read(&self.rest, true, sink) {
+                    Err(_) if is_begun => true,
+                    read => read.map(|_| false).map_err(|wrong| self.error(&wrong))?,
+                };
             }
             Reader::Dump => {
                 summary.cut = false;
@@ -481,6 +495,12 @@ impl Packets {
         summary.other = self.other;
         summary.fragments = self.fragments;
     }
+}
+
+/// Whether it is clear from these first bytes what a capture is, whatever follows.
+#[must_use]
+pub fn is_clear(bytes: &[u8]) -> bool {
+    Container::detect(bytes).is_some() || lines::detect(bytes) || guess_direction(bytes).is_some()
 }
 
 /// Tells from the first bytes what a capture is.
