@@ -148,10 +148,15 @@ impl PcapNg {
 
     /// One direction has ended.
     pub fn end(&mut self, connection: u32, direction: Direction, time: f64) {
-        let is_open = |line: &Line| !line.ended.get(index(direction)).is_some_and(|ended| *ended);
-        if self.connections.get(&connection).is_some_and(is_open) {
+        if !self.has_ended(connection, direction) {
             self.last(connection, direction, time, Flags::Fin, None);
         }
+    }
+
+    /// Nothing more comes of a direction.
+    fn has_ended(&self, connection: u32, direction: Direction) -> bool {
+        let ended = self.connections.get(&connection).and_then(|line| line.ended.get(index(direction)));
+        ended.copied().unwrap_or(true)
     }
 
     /// The connection is over: each direction that has not ended is ended, or the one given resets it. The reason is a
@@ -222,7 +227,7 @@ impl PcapNg {
                     let text = said.map_or_else(|| "rows that are not exported".to_owned(), |(text, _)| text);
                     self.gap(connection, direction, position.saturating_sub(expected), &text);
                 }
-                self.expected.insert(key, position + entry.length() as u64);
+                self.expected.insert(key, position.saturating_add(entry.length() as u64));
                 let mut comment = comment(entry, is_marked);
                 for read in entry.reads() {
                     let bytes = entry.bytes().get(read.start..read.end).unwrap_or_default();
@@ -249,7 +254,12 @@ impl PcapNg {
             }
             RowKind::Note if entry.head() == HALF_CLOSED => {
                 let is_server = entry.note().is_some_and(|text| text.starts_with("the server"));
-                self.end(connection, if is_server { Direction::In } else { Direction::Out }, time);
+                let (direction, other) =
+                    if is_server { (Direction::In, Direction::Out) } else { (Direction::Out, Direction::In) };
+                // The last packet of all says why the connection is over, which is not known yet.
+                if !self.has_ended(connection, other) {
+                    self.end(connection, direction, time);
+                }
             }
             RowKind::Note => {}
         }

@@ -343,6 +343,21 @@ fn a_half_close_comes_back_with_its_time() {
 }
 
 #[test]
+fn why_a_connection_is_over_comes_back_also_where_both_ends_were_told() {
+    let mut capture = Capture::new(1 << 20);
+    capture.open(1, "192.0.2.1:40000 to 192.0.2.9:22236");
+    capture.bytes(1, Out, 0.0, ASKED);
+    for who in ["client", "server"] {
+        capture.note(1, 5.0, "half-closed", &format!("the {who} shut down its sending half"), false);
+    }
+    capture.close(1, 7.0);
+    capture.note(1, 7.0, "closed", "the server is restarting", false);
+    let rows = shown(&round_trip(&capture).0);
+    let ends: Vec<&str> = rows.iter().filter(|row| row.contains("closed")).map(String::as_str).collect();
+    assert_eq!(ends, ["5.0 half-closed the client shut down its sending half", "7.0 closed the server is restarting"]);
+}
+
+#[test]
 fn clients_that_speak_no_protocol_come_back_from_an_export_and_so_does_why_a_connection_is_over() {
     let origin = 1_700_000_000_000.0;
     let mut capture = Capture::new(1 << 20);
