@@ -52,6 +52,9 @@ pub struct Restored<'a> {
     pub reads: Vec<(u32, f64)>,
 }
 
+/// No stream comes so far, and a page's numbers end there.
+const MAX_POSITION: u64 = 1 << 53;
+
 /// What the bytes of a row say.
 struct Judged {
     word: Word,
@@ -71,6 +74,10 @@ impl Capture {
     pub fn restore(&mut self, row: &Restored<'_>) -> Result<u64, String> {
         if !row.time.is_finite() || row.rtt.is_some_and(|rtt| !rtt.is_finite()) {
             return Err("a time must be a number".into());
+        }
+        let at = row.fault.as_ref().and_then(|fault| fault.at).unwrap_or_default();
+        if row.position.max(at) > MAX_POSITION {
+            return Err(format!("a position is at most {MAX_POSITION}"));
         }
         let judged = judge(row)?;
         let number = self.store.end();
