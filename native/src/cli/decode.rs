@@ -50,7 +50,7 @@ pub(super) struct Decode {
 }
 
 /// What `--help` tells of what is printed.
-const COLUMNS: &str = "\
+pub(super) const COLUMNS: &str = "\
 Columns for the bytes of one direction:
   where the frame starts, its length, what it is, its head, and what it says
 Columns for everything else:
@@ -70,7 +70,7 @@ Exit codes:
   0  no fault
   1  it cannot be read, or ends too early: what could be read is printed
   2  the command line is wrong, or an option does not fit the file
-  3  a fault was found";
+  3  there is a fault in what is shown";
 
 fn help() -> String {
     format!("{COLUMNS}\n\n{}", filter::HELP)

@@ -27,9 +27,10 @@ pub(crate) struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  it failed: no connection, no answer, a file or directory that cannot be used, a capture that ends too early
+  1  it failed: no connection, no answer, a file or directory that cannot be
+     used, or one to decode that ends too early
   2  the command line is wrong
-  3  the server refused the request (REQUEST_ERROR), or `decode` found a fault
+  3  the server refused it (REQUEST_ERROR), or `decode` found a fault
   4  the server could not do it (SERVER_ERROR)";
 
 #[derive(Debug, Subcommand)]
@@ -109,6 +110,20 @@ impl Cli {
             Err(Failure { words, code }) => {
                 eprintln!("chanwire: {words}");
                 ExitCode::from(code)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_help_says_in_lines_of_its_own_is_not_broken_on_a_usual_terminal() {
+        for text in [EXIT_CODES, decode::COLUMNS, filter::HELP] {
+            for line in text.lines() {
+                assert!(line.chars().count() <= 80, "{line}");
             }
         }
     }

@@ -61,6 +61,8 @@ pub(super) struct Writer {
     next: u64,
     /// The time of the first event, from which the capture counts.
     origin: Option<f64>,
+    /// Connections that are over, and of which rows may still be to be written.
+    over: Vec<u32>,
 }
 
 /// Writes until the watching is to end, and then what is left.
@@ -102,7 +104,8 @@ impl Writer {
             Form::JsonLines => Output::JsonLines(JsonLinesWriter::new()),
             Form::PcapNg => Output::PcapNg(PcapNg::new()),
         };
-        let mut writer = Self { file, output, filter, capture: Capture::new(HELD), next: 1, origin: None };
+        let mut writer =
+            Self { file, output, filter, capture: Capture::new(HELD), next: 1, origin: None, over: Vec::new() };
         writer.flush()?;
         Ok(writer)
     }
@@ -144,6 +147,7 @@ impl Writer {
             What::Close { reason, bad } => {
                 self.capture.close(connection, time);
                 self.capture.note(connection, time, "closed", &visible(reason), *bad);
+                self.over.push(connection);
             }
         }
     }
@@ -162,9 +166,44 @@ impl Writer {
             }
         }
         self.next = self.capture.end_number();
+        // Whether or not the row passed that says so.
+        for connection in self.over.drain(..) {
+            match &mut self.output {
+                Output::PcapNg(packets) => packets.forget(connection),
+                Output::JsonLines(lines) => lines.forget(connection),
+            }
+        }
         if let Output::PcapNg(packets) = &mut self.output {
             out = packets.take();
         }
         self.file.write_all(&out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Bytes;
+    use chanwire_inspect::Direction;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_kept_of_connections_that_are_over_whatever_the_filter_lets_pass() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, form) in [("t.jsonl", Form::JsonLines), ("t.pcapng", Form::PcapNg)] {
+            let filter = Filter::parse("cmd == LIST").unwrap();
+            let mut writer = Writer::create(&folder.path().join(name), form, Some(filter), false).unwrap();
+            let before = format!("{:?}", writer.output).len();
+            for connection in 1..=1000 {
+                let record = |what| Record { connection, time: 1e12, what };
+                let bytes = Bytes::from_static(b"LIST\r\nHOST\r\n{}");
+                let open = What::Open { client: "127.0.0.1:5".into(), server: "127.0.0.1:6".into() };
+                let close = What::Close { reason: "closed".into(), bad: false };
+                writer.take(&[open, What::Bytes(Direction::Out, bytes), close].map(record)).unwrap();
+            }
+            let after = format!("{:?}", writer.output).len();
+            assert!(after < before + 100, "{name}: {after} after {before}");
+            assert!(std::fs::metadata(folder.path().join(name)).unwrap().len() > 100_000, "{name}");
+        }
     }
 }

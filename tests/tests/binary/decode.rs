@@ -182,3 +182,18 @@ fn connections_that_are_passed_over_are_named_with_what_shows_them() {
     fs::write(&file, packets()).unwrap();
     assert_eq!(decode(&file, &[]).stdout, decode(&file, &["--all"]).stdout);
 }
+
+#[test]
+fn lines_made_of_packets_say_when_they_were() {
+    let data = tempdir().unwrap();
+    let file = data.path().join("t.pcapng");
+    let mut packets = PcapNg::new();
+    packets.open(1, 1_698_937_472_250.0, None, None);
+    packets.bytes(1, Direction::Out, 1_698_937_472_750.0, b"LIST\r\n", None);
+    fs::write(&file, packets.take()).unwrap();
+    let lines = decode(&file, &["--json"]);
+    let first = lines.stdout.lines().next().unwrap();
+    assert!(first.contains("\"started\":\"2023-11-02T15:04:32.250"), "{first}");
+    let again = Launch::new(["decode", "--json"]).input(lines.stdout.as_bytes()).run();
+    assert_eq!(again.stdout, lines.stdout);
+}

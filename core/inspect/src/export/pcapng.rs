@@ -182,6 +182,11 @@ impl PcapNg {
                 }
             }
         }
+        self.forget(connection);
+    }
+
+    /// No row of a connection follows.
+    pub fn forget(&mut self, connection: u32) {
         self.connections.remove(&connection);
         for side in [Direction::Out, Direction::In] {
             self.missing.remove(&(connection, side));

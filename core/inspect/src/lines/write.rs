@@ -35,8 +35,13 @@ impl JsonLinesWriter {
         }
         append(&row_line(capture, entry, marked), out);
         if entry.is_closed() {
-            self.told.remove(&connection);
+            self.forget(connection);
         }
+    }
+
+    /// No row of a connection follows.
+    pub fn forget(&mut self, connection: u32) {
+        self.told.remove(&connection);
     }
 }
 

@@ -65,6 +65,9 @@ impl Rows<'_> {
     fn print(&mut self, capture: &Capture, marks: &[u64], out: &mut dyn Write) -> Result<(), Trouble> {
         let end = capture.end_number();
         let mut text = Vec::new();
+        if let (Some(lines), Some(origin)) = (&mut self.lines, capture.origin()) {
+            lines.set_origin(origin);
+        }
         for entry in capture.entries(self.next, end) {
             if self.filter.is_some_and(|filter| !filter.matches(&entry)) {
                 continue;
