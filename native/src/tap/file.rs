@@ -120,7 +120,7 @@ impl Writer {
     fn finish(mut self) -> io::Result<()> {
         let open: Vec<u32> = self.capture.connections().collect();
         for connection in open {
-            self.capture.close(connection, f64::NAN);
+            self.capture.leave(connection, f64::NAN);
         }
         self.flush()?;
         self.file.sync_all()

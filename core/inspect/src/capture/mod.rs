@@ -25,7 +25,7 @@ use store::Store;
 ///
 /// Tell it what happens on each connection, in order, and requests before their answers: [`open`](Self::open), then
 /// [`bytes`](Self::bytes), [`end`](Self::end), [`note`](Self::note) and [`gap`](Self::gap), and at last
-/// [`close`](Self::close). Each row is numbered when it is complete, from 1, over all connections; a number is never
+/// [`close`](Self::close) or [`leave`](Self::leave). Each row is numbered when it is complete, from 1, over all connections; a number is never
 /// given twice. What is held are the rows from [`first`](Self::first) to before [`end_number`](Self::end_number).
 ///
 /// - **Rows tile their stream** and do not depend on how it was cut, but for bytes that mean nothing, of which a row
@@ -182,6 +182,13 @@ impl Capture {
             recording.end(Direction::Out, time);
             recording.end(Direction::In, time);
         });
+        self.close_silently(connection);
+    }
+
+    /// Nothing more is recorded of the connection, though it may go on. What is arriving is cut, and nobody's fault.
+    pub fn leave(&mut self, connection: u32, time: f64) {
+        let time = self.clock.at(time);
+        self.record(connection, |mut recording| recording.skip(None, time, Gap::default()));
         self.close_silently(connection);
     }
 

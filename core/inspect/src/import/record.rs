@@ -102,7 +102,12 @@ impl Sink for Recorder<'_> {
     }
 
     fn close(&mut self, connection: u32, time: f64, reason: &str, bad: bool) {
-        self.capture.close(self.number(connection), time);
+        // Where it did not break, what has not ended goes on after the capture.
+        if bad {
+            self.capture.close(self.number(connection), time);
+        } else {
+            self.capture.leave(self.number(connection), time);
+        }
         self.capture.note(self.number(connection), time, "closed", &visible(reason), bad);
     }
 

@@ -393,3 +393,19 @@ fn garbage_alone_is_shown_and_called_what_it_is() {
     let words = summary.to_string();
     assert!(words.contains("1 connection in 6 packets, shown though it does not look like the protocol"), "{words}");
 }
+
+#[test]
+fn a_capture_that_ends_inside_a_frame_accuses_nobody() {
+    let kinds = |segments: &[Segment]| -> Vec<RowKind> {
+        let mut capture = Capture::new(1 << 20);
+        let mut import = CaptureImport::new(ImportOptions::default(), 0);
+        import.feed(&pcap(101, segments.iter().map(Segment::ipv4)), &mut capture).unwrap();
+        import.finish(&mut capture).unwrap();
+        let rows = capture.entries(capture.first(), capture.end_number());
+        rows.filter(|row| row.length() > 0).map(|row| row.kind()).collect()
+    };
+    let whole = talk(b"LIST\r\nHOST\r\n{\"chan", b"");
+    assert_eq!(kinds(&whole[..4]), [RowKind::Frame, RowKind::Skipped]);
+    // A client that ended there did it itself.
+    assert_eq!(kinds(&whole), [RowKind::Frame, RowKind::Fault]);
+}
