@@ -73,8 +73,8 @@ local function after_space(bytes, at)
   return at
 end
 
--- Where the object or array that starts at `start` ends: its end, or nil and what is wrong, or nil where more is to come.
--- What it was found to be so far is in `scan`, so that with more bytes it goes on from there: the bytes given may begin
+-- Where the object or array that starts at `start` ends: its end, or nil and what is wrong, or nil where more is to
+-- come. What it was found to be so far is in `scan`, so that with more bytes it goes on from there: the bytes given may begin
 -- later, at `offset`.
 local function after_value(bytes, offset, start, most, scan)
   local stack, depth, quoted, at = scan.stack, scan.depth, scan.quoted, start + scan.length
@@ -82,7 +82,8 @@ local function after_value(bytes, offset, start, most, scan)
   while true do
     -- Nothing between two of these can matter.
     local found = bytes:find(quoted and '["\\]' or '["%[%]{}]', at - offset + 1)
-    if most and (found and found + offset or all + 1) - 1 - start >= most then return nil, "The payload is too large" end
+    local reached = (found and found + offset or all + 1) - 1 - start
+    if most and reached >= most then return nil, "The payload is too large" end
     if not found then
       scan.length, scan.depth, scan.quoted = math.max(at, all) - start, depth, quoted
       return nil
@@ -133,8 +134,8 @@ local function keep(key, buffer, at, known)
   arriving[key] = known
 end
 
--- What was known of the item at the front of a buffer when less of it was there. Only while a file is read for the first
--- time do its bytes come in order, and come to grow.
+-- What was known of the item at the front of a buffer when less of it was there. Only while a file is read for the
+-- first time do its bytes come in order, and come to grow.
 local function kept(key, buffer, pinfo)
   local known = arriving[key]
   arriving[key] = nil
@@ -251,8 +252,8 @@ local function summary(head, found)
   return shown(table.concat(parts, " "))
 end
 
--- One thing at an offset of the bytes: where it ends and how to show it. Nothing where more is to come, and then what is
--- known of it if that is worth keeping.
+-- One thing at an offset of the bytes: where it ends and how to show it. Nothing where more is to come, and then what
+-- is known of it if that is worth keeping.
 local function next_item(bytes, at, from_server)
   local first = bytes:byte(at + 1)
   if is_space(first) then return { stop = after_space(bytes, at), kind = "space" } end

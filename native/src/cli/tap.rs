@@ -17,8 +17,8 @@ use crate::{
 /// Stand between clients and a server, and show every byte that passes
 ///
 /// Clients connect to --listen instead of the server and notice nothing: bytes, ends and resets pass unchanged. The
-/// printed URL opens the inspector with what they say; --write records it to a file, also with no page open. If the file
-/// cannot be written any more, that is said, recording stops, and clients go on; the exit code is then 1.
+/// printed URL opens the inspector with what they say; --write records it to a file, also with no page open. If the
+/// file cannot be written any more, that is said, recording stops, and clients go on; the exit code is then 1.
 #[derive(Debug, Args)]
 #[command(after_long_help = filter::HELP)]
 pub(super) struct Tap {

@@ -107,8 +107,8 @@ impl PcapNg {
         self.connections.contains_key(&connection)
     }
 
-    /// A connection begins: three packets. Addresses that are not known are made up from its number; of two families the
-    /// older one is written as its place in the newer.
+    /// A connection begins: three packets. Addresses that are not known are made up from its number; of two families
+    /// the older one is written as its place in the newer.
     pub fn open(&mut self, connection: u32, time: f64, client: Option<SocketAddr>, server: Option<SocketAddr>) {
         let (client, server) = ends(connection, client, server);
         // Each connection starts somewhere else, as real ones do.

@@ -1,8 +1,8 @@
 //! Rows as lines of JSON: the form in which a capture is kept, and loses nothing.
 //!
 //! One line says who a connection is with and stands before its first row; each other line is a row. Bytes are a text
-//! where they are UTF-8, and in base64 where they are not. Times of rows are in milliseconds since `started`, where that
-//! is known.
+//! where they are UTF-8, and in base64 where they are not. Times of rows are in milliseconds since `started`, where
+//! that is known.
 //!
 //! ```json
 //! {"connection":1,"label":"192.0.2.7:50123","started":"2023-11-02T15:04:32.250000Z"}

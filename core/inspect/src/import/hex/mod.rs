@@ -1,9 +1,9 @@
 //! Hexadecimal dumps, as people paste them.
 //!
 //! Known are `hexdump -C`, `hexdump`, `xxd`, `xxd -e`, `xxd -p`, `xxd -i`, `od` with its bytes or words in base 16 or
-//! its words in base 8 and offsets in any base, `tcpdump -x` and `-X`, and what Wireshark and tshark give: hex dump, hex
-//! stream, escaped string, C array, and a followed stream as hex dump, in which the server's lines are indented, or as C
-//! arrays.
+//! its words in base 8 and offsets in any base, `tcpdump -x` and `-X`, and what Wireshark and tshark give: hex dump,
+//! hex stream, escaped string, C array, and a followed stream as hex dump, in which the server's lines are indented, or
+//! as C arrays.
 
 mod digits;
 mod line;
