@@ -154,7 +154,7 @@ impl Capture {
             closed.close();
             self.pending += closed.memory();
         }
-        self.forget();
+        self.forget_over(connection);
     }
 
     /// What happened to a connection, in words that are safe to show.
@@ -347,6 +347,19 @@ impl Capture {
             self.pending -= state.memory();
             state.forget_requests();
             self.pending += state.memory();
+        }
+    }
+
+    /// Forgets this connection if it is closed and no row of it is held. (To look at all of them each time that one is
+    /// closed would take as long as the square of how many there are.)
+    fn forget_over(&mut self, connection: u32) {
+        let first = self.store.first();
+        if let Some(state) = self.connections.get(&connection)
+            && !state.is_open()
+            && state.last_row() < first
+        {
+            self.pending -= state.memory();
+            self.connections.remove(&connection);
         }
     }
 
