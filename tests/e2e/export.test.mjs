@@ -156,3 +156,18 @@ test("a frame is copied as a dump, as text, as JSON and as a line that says it a
   await tab.raw(text);
   await tab.page.getByRole("heading", { name: `Will be sent: ${said.length} B` }).waitFor();
 });
+
+test("a connection that comes while the menu is open can be chosen, and the one that is chosen stays", async () => {
+  const { page } = tab;
+  await page.getByRole("button", { name: "Export" }).click();
+  await page.getByLabel("Format").selectOption("bin");
+  const connections = page.getByLabel("Connection", { exact: true });
+  await connections.selectOption("1");
+  assert.deepEqual(await connections.locator("option").allTextContents(), ["#1"]);
+  // By no pointer, which would close the menu.
+  await page.evaluate(() => {
+    [...document.querySelectorAll("button")].find(({ textContent }) => textContent === "Connect").click();
+  });
+  await connections.locator("option", { hasText: "#2" }).waitFor({ state: "attached" });
+  assert.equal(await connections.inputValue(), "1");
+});

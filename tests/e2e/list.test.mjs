@@ -162,3 +162,18 @@ test("a frame is sent again, and edited in Compose", async () => {
   await tab.page.keyboard.press("e");
   await tab.page.getByRole("heading", { name: "Will be sent: 6 B" }).waitFor();
 });
+
+test("the memory for what is captured is chosen, and kept from one visit to the next", async () => {
+  const { page } = tab;
+  const memory = page.getByRole("button", { name: /memory for what is captured/ });
+  await memory.filter({ hasText: "of 1 GiB" }).click();
+  await page.getByLabel("Memory for what is captured", { exact: true }).selectOption("64");
+  await page.keyboard.press("Escape");
+  await memory.filter({ hasText: "of 64 MiB" }).waitFor();
+  await page.reload();
+  await tab.ready();
+  await memory.filter({ hasText: "of 64 MiB" }).waitFor();
+  // It is in force as soon as there is something to hold.
+  await tab.connect();
+  await tab.until(() => document.querySelector(".status .memory").dataset.limit === String(64 * 1024 * 1024));
+});
