@@ -1,5 +1,6 @@
 //! Everything that was recorded, in bounded memory.
 
+mod carried;
 mod chunk;
 mod connection;
 mod entry;
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chanwire_core::Limits;
 
 use crate::{Direction, Row, Statistics, StatisticsRow, Timeline};
+pub use carried::Carried;
 pub(crate) use chunk::{Chunk, Escapes};
 use connection::{Connection, Recording};
 pub use entry::{Entry, ReadPart};
