@@ -246,7 +246,7 @@ test("everything can be done by keyboard alone", async () => {
 
   // Filter, completion, highlight, search and mark, all without the pointer.
   await page.keyboard.press("/");
-  assert.equal(await page.evaluate(() => document.activeElement.id), "filter");
+  await tab.until(() => document.activeElement.id === "filter");
   await page.keyboard.type("cmd==LI");
   await page.getByRole("listbox", { name: /^Filter/ }).getByRole("option", { name: /^LIST/ }).waitFor();
   await page.keyboard.press("ArrowDown");

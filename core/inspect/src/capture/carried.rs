@@ -55,6 +55,7 @@ impl Capture {
             let mut connection = Connection::new(&label, out.max_payload, r#in.max_payload);
             connection.resume(out, r#in, pairing);
             capture.pending += connection.memory();
+            capture.unfinished += connection.unfinished();
             capture.connections.insert(number, connection);
         }
         capture

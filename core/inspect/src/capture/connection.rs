@@ -162,13 +162,13 @@ impl Connection {
 
     /// What it is in the middle of, unless it is closed or that cannot be written down.
     pub(super) fn carried(&self) -> Option<(stream::Carried, stream::Carried, pairing::Carried)> {
-        let live = self.live.as_ref()?;
+        let live = self.live()?;
         Some((live.out.carried()?, live.r#in.carried()?, live.pairing.carried()))
     }
 
     /// Goes on in the middle of it.
     pub(super) fn resume(&mut self, out: stream::Carried, r#in: stream::Carried, pairing: pairing::Carried) {
-        if let Some(live) = &mut self.live {
+        if let State::Live(live) = &mut self.state {
             live.out.resume(out);
             live.r#in.resume(r#in);
             live.pairing = Pairing::resumed(pairing);
