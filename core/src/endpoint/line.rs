@@ -17,8 +17,9 @@ pub(crate) struct Line<H> {
     decoder: Decoder<H>,
     pub(crate) outbox: Outbox,
     pub(crate) limits: Limits,
-    /// Where the frame that is arriving starts, and when its first byte came.
-    frame: Option<(u64, Time)>,
+    frame: Option<Arriving>,
+    /// Whether more of it is read now.
+    pub(crate) reads: bool,
     /// Since when the peer has taken nothing of what waits for it.
     stalled: Option<Time>,
     /// Everything is written, and nothing more will be.
@@ -32,6 +33,33 @@ pub(crate) struct Line<H> {
     end: Option<Link>,
 }
 
+/// The frame that is arriving.
+#[derive(Clone, Copy, Debug)]
+struct Arriving {
+    /// Where it starts.
+    start: u64,
+    /// When its first byte came, and later by as long as nothing was read.
+    since: Time,
+    /// Since when nothing is read: whether the rest of it has come cannot be known.
+    resting: Option<Time>,
+}
+
+impl Arriving {
+    /// How it stands now, when more of it is read, or is not.
+    fn settled(self, now: Time, reads: bool) -> Self {
+        let since = match self.resting {
+            Some(rested) if reads => self.since.after(now.since(rested)),
+            _ => self.since,
+        };
+        Self { since, resting: if reads { None } else { self.resting.or(Some(now)) }, ..self }
+    }
+
+    /// Since when it takes, unless its clock rests.
+    fn runs_since(self) -> Option<Time> {
+        self.resting.is_none().then_some(self.since)
+    }
+}
+
 impl<H: Head> Line<H> {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
@@ -39,6 +67,7 @@ impl<H: Head> Line<H> {
             outbox: Outbox::default(),
             limits,
             frame: None,
+            reads: true,
             stalled: None,
             over: false,
             lingering: None,
@@ -101,9 +130,10 @@ impl<H: Head> Line<H> {
     /// `over` says that nothing more will be put into the outbox, `owed` that the peer still owes an answer.
     pub(crate) fn settle(&mut self, now: Time, over: bool, owed: bool) {
         let partial = if self.is_deaf() || self.unread() > 0 { None } else { self.decoder.partial() };
-        self.frame = partial.map(|partial| match self.frame {
-            Some((start, since)) if start == partial.span.start => (start, since),
-            _ => (partial.span.start, now),
+        self.frame = partial.map(|partial| {
+            let start = partial.span.start;
+            let before = self.frame.filter(|frame| frame.start == start);
+            before.unwrap_or(Arriving { start, since: now, resting: None }).settled(now, self.reads)
         });
         if self.outbox.is_empty() {
             self.stalled = None;
@@ -132,8 +162,10 @@ impl<H: Head> Line<H> {
         if self.link() >= Link::Close {
             return None;
         }
-        let frame =
-            self.frame.map(|(_, since)| Deadline { at: since.after(self.limits.frame_timeout), timer: Timer::Frame });
+        let frame = self
+            .frame
+            .and_then(Arriving::runs_since)
+            .map(|since| Deadline { at: since.after(self.limits.frame_timeout), timer: Timer::Frame });
         let write =
             self.stalled.map(|since| Deadline { at: since.after(self.limits.write_timeout), timer: Timer::Write });
         let linger = self.lingering.map(|since| Deadline { at: since.after(self.limits.linger), timer: Timer::Linger });
@@ -153,7 +185,7 @@ impl<H: Head> Line<H> {
         if due(self.lingering, self.limits.linger) {
             self.abandon();
         }
-        if due(self.frame.map(|(_, since)| since), self.limits.frame_timeout) {
+        if due(self.frame.and_then(Arriving::runs_since), self.limits.frame_timeout) {
             self.frame = None;
             return self.decoder.time_out(self.limits.frame_timeout.as_secs());
         }

@@ -5,11 +5,8 @@ use alloc::{collections::BTreeMap, string::String};
 use super::{ConnectionId, Effect, Hub, Page, Query, refusal};
 use crate::{
     endpoint::{Misuse, Reply, Ticket},
-    wire::{HistoryRange, encode_history},
+    wire::{HistoryRange, MAX_HISTORY, encode_history},
 };
-
-/// The most bytes of an answer to HISTORY.
-const MAX_HISTORY: usize = 262_144;
 
 /// A page of a replay: large enough that reading it costs little for each message, small enough that many connections
 /// can have one.
