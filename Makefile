@@ -23,8 +23,9 @@ WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path
 help: ## Show this
 	@echo 'make run      build if needed, then start the server with the inspector (ARGS="--listen …" goes to it)'
 	@echo 'make build    build the whole release binary, page embedded, and print its path'
-	@echo 'make test     set up and run every test'
+	@echo 'make test     set up, check and run every test'
 	@echo 'make check    formats, lints and documentation, without tests'
+	@echo 'make deny     licences and sources of what it is built with'
 	@echo 'make bench    measure: core against serde_json, the server against Redis and NATS'
 	@echo 'make bench-web  measure: the inspector in a browser, against plain JavaScript'
 	@echo 'make install  copy the binary to PREFIX/bin (PREFIX=$(PREFIX))'
@@ -51,10 +52,12 @@ install: $(BINARY)
 .PHONY: needs-rust needs-node
 needs-rust:
 	@$(CARGO) --version >/dev/null 2>&1 || { echo 'Rust is missing: install it with rustup (1.95 or newer), then run this again' >&2; exit 1; }
+	@cc --version >/dev/null 2>&1 || { echo "A C compiler is missing: run 'apt-get install build-essential' as root, then this again" >&2; exit 1; }
 	@rustc --version | awk '{ split($$2, v, "."); exit !(v[1] > 1 || v[2] >= 95) }' || { echo "Rust 1.95 or newer is needed, found $$(rustc --version): run 'rustup update stable'" >&2; exit 1; }
 
 needs-node:
-	@node -e 'process.exit((([a, b]) => a > 20 || a == 20 && b >= 19 ? 0 : 1)(process.versions.node.split(".")))' 2>/dev/null || { echo 'Node.js 20.19 or newer is missing: install it with npm, then run this again' >&2; exit 1; }
+	@node -e 'process.exit((([a, b]) => a > 20 || a == 20 && b >= 19 ? 0 : 1)(process.versions.node.split(".")))' 2>/dev/null || { echo "Node.js 20.19 or newer is missing: install it from your system's packages or by nvm, then run this again" >&2; exit 1; }
+	@npm --version >/dev/null 2>&1 || { echo 'npm is missing, which comes with Node.js: install it, then run this again' >&2; exit 1; }
 
 .PHONY: wasm-target
 wasm-target: | needs-rust
@@ -85,7 +88,7 @@ $(BINARY): $(PAGE) $(RUST_SOURCES) | needs-rust
 # Tests.
 
 .PHONY: test
-test: system-packages test-rust test-wasm test-web test-e2e
+test: system-packages check test-rust test-wasm test-web test-e2e
 
 .PHONY: test-rust
 test-rust: $(BINARY) | needs-rust
@@ -134,10 +137,10 @@ install-missing = @missing=; \
 system-packages:
 	$(call install-missing,chromium strace tmux tshark)
 
-# The servers that this one is measured beside.
+# The servers that this one is measured beside, and what counts instructions.
 .PHONY: bench-packages
 bench-packages:
-	$(call install-missing,redis-server nats-server)
+	$(call install-missing,redis-server nats-server valgrind)
 
 .PHONY: bench
 bench: $(BINARY) bench-packages | needs-rust
@@ -171,11 +174,17 @@ simulate: | needs-rust
 		$(if $(SEED),--seed $(SEED) --verbose,--seeds $(SEEDS) --from $(FROM))
 
 .PHONY: test-long
-test-long: $(BINARY) | needs-rust
+test-long: system-packages $(BINARY) | needs-rust
 	CHANWIRE_CRASH_ROUNDS=300 CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) test --locked -p chanwire-tests --features binary
 
 .PHONY: check
 check: | needs-rust
+	@cargo clippy --version >/dev/null 2>&1 && cargo fmt --version >/dev/null 2>&1 || rustup component add clippy rustfmt
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets --features chanwire-tests/binary -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+.PHONY: deny
+deny: | needs-rust
+	@cargo deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
+	$(CARGO) deny --locked check licenses bans sources

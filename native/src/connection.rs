@@ -38,19 +38,20 @@ pub(crate) fn name(peer: Option<SocketAddr>) -> String {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     accepted: Accepted,
     limits: &Limits,
     hub: &HubSender,
     clock: Clock,
-) -> Ending {
+) -> impl Future<Output = Ending> {
     let mailbox = Arc::new(Mailbox::default());
     let Accepted { id, peer, listener } = accepted;
     let rights = peer.map_or(Peer::Operator, |peer| Peer::Address(peer.ip()));
     let _ = hub.send(Input::Connect { id, peer: rights, listener, mailbox: mailbox.clone() });
     let mut session = Session { id, peer, hub, mailbox, mail: VecDeque::new(), asked: Vec::new() };
-    driver::drive(&mut Server::new(limits.clone()), stream, &mut session, clock).await
+    let mut server = Server::new(limits.clone());
+    async move { driver::drive(&mut server, stream, &mut session, clock).await }
 }
 
 /// Tells a connection why it cannot be served, and closes it as the protocol prescribes.

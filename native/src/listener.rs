@@ -143,11 +143,19 @@ impl Acceptor {
         }
     }
 
-    async fn serve(self: Arc<Self>, mut stream: TcpStream, accepted: Accepted, _permit: OwnedSemaphorePermit) {
-        let peer = connection::name(accepted.peer);
-        tracing::debug!(peer, "connected");
-        let ending = connection::serve(&mut stream, accepted, &self.limits, &self.hub, self.clock).await;
-        end(&stream, &peer, &ending);
+    /// Not an `async fn`, which keeps its arguments twice: ten thousand idle connections are ten thousand of these.
+    fn serve(
+        self: Arc<Self>,
+        mut stream: TcpStream,
+        accepted: Accepted,
+        permit: OwnedSemaphorePermit,
+    ) -> impl Future<Output = ()> {
+        tracing::debug!(peer = connection::name(accepted.peer), "connected");
+        async move {
+            let ending = connection::serve(&mut stream, accepted, &self.limits, &self.hub, self.clock).await;
+            end(&stream, accepted.peer, &ending);
+            drop(permit);
+        }
     }
 
     async fn refuse(self: Arc<Self>, mut stream: TcpStream, _permit: OwnedSemaphorePermit) {
@@ -176,7 +184,8 @@ fn reset(stream: &TcpStream) {
     }
 }
 
-fn end(stream: &TcpStream, peer: &str, ending: &Ending) {
+fn end(stream: &TcpStream, peer: Option<SocketAddr>, ending: &Ending) {
+    let peer = connection::name(peer);
     match ending {
         Ending::Closed => tracing::debug!(peer, "closed"),
         Ending::Reset => {
