@@ -33,7 +33,7 @@ help: ## Show this
 	@echo 'make pictures make the README'\''s pictures again'
 	@echo 'make fuzz     every fuzz target for FUZZ_SECONDS each (600)'
 	@echo 'make simulate the simulator for SEEDS seeds (100000), or SEED=n to see one run'
-	@echo 'make test-long  crashes by the hundred'
+	@echo 'make test-long  crashes by the hundred, readers by the thousand'
 
 .PHONY: run
 run: $(BINARY)
@@ -175,7 +175,7 @@ simulate: | needs-rust
 
 .PHONY: test-long
 test-long: system-packages $(BINARY) | needs-rust
-	CHANWIRE_CRASH_ROUNDS=300 CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) test --locked -p chanwire-tests --features binary
+	CHANWIRE_CRASH_ROUNDS=300 CHANWIRE_READERS=1000 CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) test --locked -p chanwire-tests --features binary
 
 .PHONY: check
 check: | needs-rust
