@@ -376,6 +376,9 @@ impl Hub {
     /// The next thing to do. Take all of them before telling the hub more.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         if self.effects.is_empty() {
+            self.start_reads();
+        }
+        if self.effects.is_empty() {
             match self.storage {
                 Storage::Idle if !self.waiting.is_empty() => self.commit(),
                 Storage::Stale if !self.waiting.is_empty() || !self.blocked.is_empty() => self.load(),
@@ -407,8 +410,7 @@ impl Hub {
     /// The connection may be given another page.
     fn feed(&mut self, id: ConnectionId) {
         if let Some((channel_name, after)) = self.joins.next_page(id) {
-            let (read, query) = self.reads.replay(id, channel_name, after);
-            self.effects.push_back(Effect::Read(read, query));
+            self.reads.replay(id, channel_name, after);
         }
     }
 

@@ -174,7 +174,7 @@ impl Hub {
             }
             Ok(Decision::Read { channel_name, range, limit }) => {
                 self.wait_for_store(id, false);
-                self.read_history(id, ticket, channel_name, range, limit);
+                self.reads.history(id, ticket, channel_name, range, limit);
             }
             Ok(Decision::Answer(reply)) => {
                 self.answer(id, ticket, reply);
