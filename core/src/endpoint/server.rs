@@ -184,6 +184,8 @@ impl Server {
     pub fn close_slow(&mut self, now: Time, error: ErrorResponse) {
         self.line.outbox.drop_pushes();
         self.close(now, error);
+        // What closes already may have had nothing else to write.
+        self.pump(now);
     }
 
     /// Sends what waits, an error that answers no request, and closes.
