@@ -21,8 +21,8 @@ local f = {
   message = ProtoField.string("chanwire.message", "Message"),
   timestamp = ProtoField.string("chanwire.timestamp", "Timestamp"),
   address = ProtoField.string("chanwire.address", "Peer server IP"),
-  port = ProtoField.string("chanwire.port", "Peer server port"),
-  id = ProtoField.string("chanwire.id", "Id"),
+  port = ProtoField.uint32("chanwire.port", "Peer server port", base.DEC),
+  id = ProtoField.uint64("chanwire.id", "Id", base.DEC),
   payload = ProtoField.string("chanwire.payload", "Payload"),
   skipped = ProtoField.bytes("chanwire.skipped", "Skipped"),
   length = ProtoField.uint32("chanwire.length", "Length", base.DEC),
@@ -49,15 +49,19 @@ local MEMBERS = {
   peer_server_ip = f.address, peer_server_port = f.port, id = f.id, error = f.error, details = f.details,
 }
 
+-- Those of them that are numbers, with the largest one that each can show.
+local NUMBERS = { [f.port] = 0xffffffff, [f.id] = 2 ^ 53 }
+
 local MAX_HEAD, MAX_DEPTH, MAX_REQUEST = 32, 64, 65536
 local LF, CR, SPACE, TAB, QUOTE, BACKSLASH = 10, 13, 32, 9, 34, 92
 local OPENS = { [123] = 125, [91] = 93 }
 
--- By stream: the server's port, and by its direction the frame after which a fault has ended it.
-local servers, closed = {}, {}
+-- By stream: the server's port; by its direction the frame after which a fault has ended it, and how far the value that
+-- is still arriving was looked through.
+local servers, closed, arriving = {}, {}, {}
 
 function proto.init()
-  servers, closed = {}, {}
+  servers, closed, arriving = {}, {}, {}
 end
 
 local function is_space(byte)
@@ -69,16 +73,23 @@ local function after_space(bytes, at)
   return at
 end
 
--- Where the object or array that starts here ends: its end, or nil and what is wrong, or nil where more is to come.
-local function after_value(bytes, at, most)
-  local stack, depth, quoted, start = {}, 0, false, at
+-- Where the object or array that starts at `start` ends: its end, or nil and what is wrong, or nil where more is to
+-- come. What it was found to be so far is in `scan`, so that with more bytes it goes on from there: the bytes given may begin
+-- later, at `offset`.
+local function after_value(bytes, offset, start, most, scan)
+  local stack, depth, quoted, at = scan.stack, scan.depth, scan.quoted, start + scan.length
+  local all = offset + bytes:len()
   while true do
     -- Nothing between two of these can matter.
-    local found = bytes:find(quoted and '["\\]' or '["%[%]{}]', at + 1)
-    if most and (found or bytes:len() + 1) - 1 - start >= most then return nil, "The payload is too large" end
-    if not found then return nil end
+    local found = bytes:find(quoted and '["\\]' or '["%[%]{}]', at - offset + 1)
+    local reached = (found and found + offset or all + 1) - 1 - start
+    if most and reached >= most then return nil, "The payload is too large" end
+    if not found then
+      scan.length, scan.depth, scan.quoted = math.max(at, all) - start, depth, quoted
+      return nil
+    end
     local byte = bytes:byte(found)
-    at = found
+    at = found + offset
     if byte == BACKSLASH then
       at = at + 1
     elseif byte == QUOTE then
@@ -93,6 +104,45 @@ local function after_value(bytes, at, most)
       if depth == 0 then return at end
     end
   end
+end
+
+-- An item that ends with a value: whole, or what is wrong with it, or nothing but what is known of it so far.
+local function with_value(item, bytes, offset, start, most, scan)
+  scan = scan or { length = 0, depth = 0, quoted = false, stack = {} }
+  local stop, wrong = after_value(bytes, offset, start, most, scan)
+  if wrong then
+    return { stop = offset + bytes:len(), kind = "fault", head = item.head, wrong = wrong, closes = true }
+  end
+  if not stop then return nil, { item = item, start = start, most = most, scan = scan } end
+  item.stop = stop
+  return item
+end
+
+-- What is compared of bytes that come again with more after them: enough of both ends to tell them from others.
+local SAMPLE = 64
+
+-- Keeps what is known of an item that is still arriving, from `at` to the end of the buffer. It will come again at the
+-- front of one.
+local function keep(key, buffer, at, known)
+  if not known then return end
+  local length = buffer:len() - at
+  local sample = math.min(SAMPLE, length)
+  known.length, known.first, known.last = length, buffer:raw(at, sample), buffer:raw(buffer:len() - sample, sample)
+  known.start = known.start - at
+  if known.item.head_stop then known.item.head_stop = known.item.head_stop - at end
+  if known.item.payload then known.item.payload = known.item.payload - at end
+  arriving[key] = known
+end
+
+-- What was known of the item at the front of a buffer when less of it was there. Only while a file is read for the
+-- first time do its bytes come in order, and come to grow.
+local function kept(key, buffer, pinfo)
+  local known = arriving[key]
+  arriving[key] = nil
+  if not known or pinfo.visited or buffer:len() < known.length then return nil end
+  local is_same = buffer:raw(0, #known.first) == known.first
+    and buffer:raw(known.length - #known.last, #known.last) == known.last
+  return is_same and known or nil
 end
 
 local function utf8_of(code)
@@ -138,6 +188,20 @@ local function after_string(text, at)
   return at
 end
 
+-- Adds what a member says. What should be a number and is none can only be shown as part of the payload.
+local function add_member(tree, field, range, value)
+  local most = NUMBERS[field]
+  if not most then
+    tree:add(field, range, value)
+    return
+  end
+  local number = value:match("^%d+$") and tonumber(value)
+  if number and number <= most then
+    number = math.floor(number)
+    tree:add(field, range, field == f.id and UInt64(number % 2 ^ 32, math.floor(number / 2 ^ 32)) or number)
+  end
+end
+
 -- Adds the known members of a payload to the tree; returns what they say, by name.
 local function members(range, tree)
   local text = range:raw()
@@ -159,7 +223,7 @@ local function members(range, tree)
           value = stop > at and text:sub(at, stop - 1) or nil
         end
         if value then
-          tree:add(field, range(at - 1, stop - at), value)
+          add_member(tree, field, range(at - 1, stop - at), value)
           found[name] = found[name] or value
           at = stop
         end
@@ -188,15 +252,14 @@ local function summary(head, found)
   return shown(table.concat(parts, " "))
 end
 
--- One thing at an offset of the bytes: where it ends and how to show it. Nothing where more is to come.
+-- One thing at an offset of the bytes: where it ends and how to show it. Nothing where more is to come, and then what
+-- is known of it if that is worth keeping.
 local function next_item(bytes, at, from_server)
   local first = bytes:byte(at + 1)
   if is_space(first) then return { stop = after_space(bytes, at), kind = "space" } end
   local most = not from_server and MAX_REQUEST or nil
   if OPENS[first] then
-    local stop, wrong = after_value(bytes, at, most)
-    if wrong then return { stop = bytes:len(), kind = "fault", wrong = wrong, closes = true } end
-    return stop and { stop = stop, kind = "object" }
+    return with_value({ kind = "object" }, bytes, 0, at, most)
   end
   local stop = at
   while stop < bytes:len() and stop - at <= MAX_HEAD do
@@ -238,11 +301,8 @@ local function next_item(bytes, at, from_server)
   if not OPENS[bytes:byte(start + 1)] then
     return { stop = bytes:len(), kind = "fault", head = head, wrong = "A payload is one JSON object", closes = true }
   end
-  local value_stop, wrong = after_value(bytes, start, most)
-  if wrong then return { stop = bytes:len(), kind = "fault", head = head, wrong = wrong, closes = true } end
-  if not value_stop then return nil end
-  item.stop, item.payload = value_stop, start
-  return item
+  item.payload = start
+  return with_value(item, bytes, 0, start, most)
 end
 
 -- Adds an item of a buffer to the tree; returns what the info column says of it.
@@ -284,8 +344,8 @@ local function dissect(buffer, pinfo, tree, server_port)
   local from_server = pinfo.src_port == server_port
   local stream = stream_of()
   local key = (stream and tostring(stream.value) or "") .. (from_server and "<" or ">")
-  local bytes = buffer():raw()
   local at, info = 0, {}
+  local known, bytes = kept(key, buffer, pinfo), nil
   pinfo.cols.protocol = "Chanwire"
   while at < buffer:len() do
     local ended = closed[key]
@@ -294,8 +354,18 @@ local function dissect(buffer, pinfo, tree, server_port)
       sub:add(f.skipped, buffer(at))
       break
     end
-    local item = next_item(bytes, at, from_server)
+    local item, more
+    if known then
+      -- Only what is new is looked at, however much there was.
+      local fresh = buffer:len() > known.length and buffer:raw(known.length) or ""
+      item, more = with_value(known.item, fresh, known.length, known.start, known.most, known.scan)
+      known = nil
+    else
+      bytes = bytes or buffer():raw()
+      item, more = next_item(bytes, at, from_server)
+    end
     if not item then
+      if not pinfo.visited then keep(key, buffer, at, more) end
       -- Whatever is cut goes on in the next segment; if there is none, this is all there is of it.
       pinfo.desegment_offset = at
       pinfo.desegment_len = DESEGMENT_ONE_MORE_SEGMENT

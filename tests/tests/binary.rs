@@ -7,6 +7,8 @@ mod cli;
 mod crash;
 #[path = "binary/database.rs"]
 mod database;
+#[path = "binary/decode.rs"]
+mod decode;
 #[path = "binary/durability.rs"]
 mod durability;
 #[path = "binary/faults.rs"]

@@ -234,3 +234,50 @@ fn an_export_is_filtered_and_followed_and_shows_its_gap() {
     assert!(sides[1].starts_with(&hex(&[examples::LISTED, examples::INVALID_PAYLOAD].concat())), "{followed}");
     assert!(sides[1].ends_with(&hex(PUSH)), "{followed}");
 }
+
+/// Counts what the dissector does, in thousands of the interpreter's instructions.
+const COUNTER: &str = r#"
+local steps = 0
+debug.sethook(function() steps = steps + 1 end, "", 1000)
+local listener = Listener.new("frame")
+function listener.draw() print("steps " .. steps) end
+"#;
+
+#[test]
+fn an_answer_of_many_segments_costs_as_much_as_it_is_long() {
+    let channel = r#"{"channel_name": "general", "peer_server_ip": "192.0.2.7", "peer_server_port": 22236}"#;
+    let counted = |channels: usize| {
+        let answer = format!("OK\r\n{{\"channels\": [{}]}}", vec![channel; channels].join(", "));
+        let mut packets = PcapNg::new();
+        open(&mut packets, 1);
+        packets.bytes(1, Out, 1.0, b"LIST\r\n", None);
+        answer.as_bytes().chunks(1000).for_each(|segment| packets.bytes(1, In, 2.0, segment, None));
+        packets.bytes(1, In, 3.0, b"OK\r\n{\"channels\": []}", None);
+        let file = File::new(&mut packets);
+        let lengths = file.read(&["-Y", "chanwire.status", "-T", "fields", "-e", "chanwire.length"]);
+        assert_eq!(lengths.lines().collect::<Vec<_>>(), [answer.len().to_string().as_str(), "20"]);
+        let counter = file.folder.path().join("counter.lua");
+        std::fs::write(&counter, COUNTER).unwrap();
+        let said = file.read(&["-q", "-X", &format!("lua_script:{}", counter.display())]);
+        said.trim().strip_prefix("steps ").and_then(|steps| steps.parse().ok()).unwrap_or_else(|| panic!("{said}"))
+    };
+    let [short, long]: [u64; 2] = [2_000, 8_000].map(counted);
+    assert!(short > 100 && long < 5 * short, "4 times the channels, {long} steps after {short}");
+}
+
+#[test]
+fn numbers_are_numbers() {
+    let mut packets = PcapNg::new();
+    open(&mut packets, 1);
+    let hosted = |port: &str| format!("HOST\r\n{{\"channel_name\": \"c\", \"peer_server_port\": {port}}}").into_bytes();
+    for port in ["22236", "\"22236\"", "70000", "-1", "1e3", "99999999999999999999"] {
+        packets.bytes(1, Out, 1.0, &hosted(port), None);
+    }
+    let pushed = "MESSAGE\r\n{\"channel_name\": \"c\", \"id\": 9007199254740991}";
+    packets.bytes(1, In, 2.0, pushed.as_bytes(), None);
+    let file = File::new(&mut packets);
+    let count = |filter: &str| file.read(&["-Y", filter]).lines().count();
+    assert_eq!((count("chanwire.port > 22000"), count("chanwire.port == 22236"), count("chanwire.port")), (3, 2, 3));
+    assert_eq!((count("chanwire.id > 9007199254740990"), count("chanwire.id < 9007199254740991")), (1, 0));
+    assert_eq!(count("chanwire.command == \"HOST\""), 6);
+}

@@ -376,7 +376,14 @@ fn a_line_that_is_none_is_refused_with_why() {
     let mut reader = JsonLinesReader::new(0);
     for (line, why) in [
         ("{", "EOF while parsing an object at column 1"),
-        ("{\"row\":1}", "missing field `connection`"),
+        ("{\"row\":1}", "missing field `direction`"),
+        (r#"{"row":1,"time":0,"direction":"out","kind":"frame","text":"LIST\r\n"}"#, "missing field `connection`"),
+        (r#"{"row":1,"connection":1,"direction":"out","kind":"frame","text":"LIST\r\n"}"#, "missing field `time`"),
+        (
+            r#"{"row":1,"connection":1,"direction":"out","kind":"frame","time":0,"text":"LIST\r\n","position":9007199254740993}"#,
+            "a position is at most 9007199254740992",
+        ),
+        (r#"{"connection":1,"label":"x","started":"today"}"#, "started: 'today' is no time"),
         (r#"{"connection":0,"label":"x"}"#, "numbered from 1 on"),
         (r#"{"row":1,"connection":0,"direction":"out","kind":"frame","time":0,"text":"LIST\r\n"}"#, "none is 0"),
         (r#"{"row":1,"connection":1,"direction":"out","kind":"frame","time":0,"text":"LIST"}"#, "not one whole frame"),

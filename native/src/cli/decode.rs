@@ -7,27 +7,28 @@ use std::{
 };
 
 use chanwire_inspect::{
-    Direction, Filter, Listing, Row, RowKind, guess_direction,
-    import::{Format, ImportOptions, preview},
-    visible,
+    Direction, Filter,
+    import::{Format, ImportOptions, is_clear, preview},
 };
 use clap::{Args, ValueEnum};
 
 use super::{Failure, Outcome, filter};
 
 mod capture;
+mod stream;
 
 /// How much is read at one time.
 const READ: usize = 64 * 1024;
 
+/// Show the frames in a recorded stream or capture, and what is wrong with them
 #[derive(Debug, Args)]
-#[command(after_long_help = filter::HELP)]
+#[command(after_long_help = help())]
 pub(super) struct Decode {
     /// The recorded bytes of one direction, a pcap or pcapng file, JSON Lines, or a hex dump; `-` or nothing for
     /// standard input
     file: Option<PathBuf>,
 
-    /// Which direction they are, where they are of one
+    /// Which direction raw bytes or a dump of them are
     #[arg(long, value_name = "DIRECTION", default_value = "auto")]
     direction: Which,
 
@@ -35,17 +36,44 @@ pub(super) struct Decode {
     #[arg(long, value_name = "EXPR")]
     filter: Option<String>,
 
-    /// Show every TCP connection of a capture, also those that do not look like the protocol
+    /// Show every TCP connection of packets, also those that do not look like the protocol
     #[arg(long)]
     all: bool,
 
-    /// The largest payload of the bytes of one direction [default: 65536 for requests, 67108864 for responses]
+    /// The largest payload of raw bytes of one direction [default: 65536 for requests, 67108864 for responses]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_payload: Option<u32>,
 
     /// Print each frame as one line of JSON
     #[arg(long)]
     json: bool,
+}
+
+/// What `--help` tells of what is printed.
+pub(super) const COLUMNS: &str = "\
+Columns for the bytes of one direction:
+  where the frame starts, its length, what it is, its head, and what it says
+Columns for everything else:
+  number, seconds since the first event, connection, direction, what it is,
+  head, round trip of an answer, length, and what it says
+What it is: ! a fault or an error answer, - skipped bytes, nothing for a frame.
+A fault's place stands on a line of its own.
+
+With --json, a line for each frame:
+  of the bytes of one direction: kind, direction, span, head, summary, fields
+    with their spans, and of a fault its error, details and place (at)
+  of everything else: what `tap --write` writes to a .jsonl file: a line for
+    each connection, and rows with their bytes (text or base64), time, pair
+  What the capture lacks is said on standard error.
+
+Exit codes:
+  0  no fault
+  1  it cannot be read, or ends too early: what could be read is printed
+  2  the command line is wrong, or an option does not fit the file
+  3  there is a fault in what is shown";
+
+fn help() -> String {
+    format!("{COLUMNS}\n\n{}", filter::HELP)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -75,6 +103,7 @@ impl Decode {
             Err(Trouble::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Done),
             Err(Trouble::Write(error)) => Err(format!("cannot print the frames: {error}").into()),
             Err(Trouble::Read(error)) => Err(format!("cannot read {}: {error}", self.source()).into()),
+            Err(Trouble::Usage(why)) => Err(Failure::usage(why)),
             Err(Trouble::Import(why)) => Err(format!("cannot read {}: {why}", self.source()).into()),
         }
     }
@@ -85,13 +114,22 @@ impl Decode {
 
     fn decode(&self, input: &mut dyn Read, filter: Option<&Filter>, out: &mut dyn Write) -> Result<Outcome, Trouble> {
         let mut bytes = vec![0; READ];
-        let count = fill(input, &mut bytes)?;
+        let mut count = 0;
+        // A pipe may give less than is needed to tell what it is.
+        while count < READ && !is_clear(bytes.get(..count).unwrap_or_default()) {
+            match fill(input, bytes.get_mut(count..).unwrap_or_default())? {
+                0 => break,
+                more => count += more,
+            }
+        }
         let first = bytes.get(..count).unwrap_or_default();
         let seen = preview(first);
-        let is_stream = self.direction != Which::Auto || seen.format == Format::Raw;
-        if let Some(path) =
-            self.file.as_deref().filter(|_| self.direction == Which::Auto && is_stream && !seen.recognised)
-        {
+        self.refuse_what_does_not_apply(seen.format)?;
+        if seen.format != Format::Raw {
+            let options = ImportOptions { everything: self.all, direction: self.direction.given() };
+            return capture::decode(input, bytes, count, options, filter, self.json, out);
+        }
+        if let Some(path) = self.file.as_deref().filter(|_| self.direction == Which::Auto && !seen.recognised) {
             // Somebody may have taken another file than they wanted.
             let path = path.display();
             if first.is_empty() {
@@ -103,74 +141,45 @@ impl Decode {
                 );
             }
         }
-        if is_stream && filter.is_none() {
-            return self.decode_stream(input, bytes, count, out);
-        }
-        let direction = match self.direction {
-            Which::Auto => None,
-            Which::Requests => Some(Direction::Out),
-            Which::Responses => Some(Direction::In),
-        };
-        let options = ImportOptions { everything: self.all, direction };
-        capture::decode(input, bytes, count, options, filter, self.json, out)
-    }
-
-    /// The bytes of one direction: each frame is printed when it is there, and nothing is kept.
-    fn decode_stream(
-        &self,
-        input: &mut dyn Read,
-        mut bytes: Vec<u8>,
-        mut count: usize,
-        out: &mut dyn Write,
-    ) -> Result<Outcome, Trouble> {
-        let first = bytes.get(..count).unwrap_or_default();
-        let direction = match self.direction {
-            Which::Requests => Direction::Out,
-            Which::Responses => Direction::In,
-            Which::Auto => guess_direction(first).unwrap_or(Direction::Out),
-        };
+        let direction = self.direction.given().or(seen.direction).unwrap_or(Direction::Out);
         let max_payload = self.max_payload.and_then(|bytes| usize::try_from(bytes).ok());
-        let mut listing = Listing::new(direction, max_payload);
-        let mut outcome = Outcome::Done;
-        loop {
-            if count == 0 {
-                listing.finish();
-            } else {
-                listing.feed(bytes.get(..count).unwrap_or_default());
-            }
-            while let Some(row) = listing.next_row() {
-                if row.fault.is_some() {
-                    outcome = Outcome::Refused;
-                }
-                self.print(&row, out).map_err(Trouble::Write)?;
-            }
-            if count == 0 {
-                return Ok(outcome);
-            }
-            out.flush().map_err(Trouble::Write)?;
-            count = fill(input, &mut bytes)?;
-        }
+        stream::Stream { direction, max_payload, filter, json: self.json }.decode(input, bytes, count, out)
     }
 
-    fn print(&self, row: &Row, out: &mut dyn Write) -> io::Result<()> {
-        if self.json {
-            serde_json::to_writer(&mut *out, row)?;
-            return out.write_all(b"\n");
-        }
-        let mark = match (&row.fault, row.kind) {
-            (Some(_), _) => '!',
-            (None, RowKind::Skipped) => '-',
-            (None, _) => ' ',
+    /// An option that would change nothing is a mistake, and whoever made it is told.
+    fn refuse_what_does_not_apply(&self, format: Format) -> Result<(), Trouble> {
+        let has_packets = matches!(format, Format::Pcap | Format::PcapNg | Format::Hex);
+        let has_one_direction = matches!(format, Format::Raw | Format::Hex);
+        let wrong = if self.all && !has_packets {
+            "--all is for the connections of a packet capture"
+        } else if self.max_payload.is_some() && format != Format::Raw {
+            "--max-payload is for the raw bytes of one direction"
+        } else if self.direction != Which::Auto && !has_one_direction {
+            "--direction is for the bytes of one direction"
+        } else {
+            return Ok(());
         };
-        let head = visible(&row.head);
-        let line = format!("{:>10} {:>8} {mark} {head:<13} {}", row.span.start, row.span.len(), row.summary);
-        writeln!(out, "{}", line.trim_end())?;
-        match row.fault.as_ref().and_then(|fault| Some((fault, fault.at?))) {
-            Some((fault, at)) => {
-                let after = if fault.closes { "; a server closes the connection here" } else { "" };
-                writeln!(out, "{:>10} {:>8} {mark} {:<13} at byte {at}{after}", "", "", "")
-            }
-            None => Ok(()),
+        Err(Trouble::Usage(format!("{wrong}, and {} is {}; leave the option out", self.source(), named(format))))
+    }
+}
+
+/// What a format is called in a sentence.
+const fn named(format: Format) -> &'static str {
+    match format {
+        Format::Pcap => "a pcap file",
+        Format::PcapNg => "a pcapng file",
+        Format::JsonLines => "JSON Lines",
+        Format::Hex => "a hex dump",
+        Format::Raw => "raw bytes",
+    }
+}
+
+impl Which {
+    const fn given(self) -> Option<Direction> {
+        match self {
+            Self::Auto => None,
+            Self::Requests => Some(Direction::Out),
+            Self::Responses => Some(Direction::In),
         }
     }
 }
@@ -181,6 +190,8 @@ enum Trouble {
     Write(io::Error),
     /// The capture cannot be understood.
     Import(String),
+    /// An option does not fit what there is to decode.
+    Usage(String),
 }
 
 /// One read; 0 at the end.

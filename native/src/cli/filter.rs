@@ -8,11 +8,14 @@ use super::Failure;
 pub(super) const HELP: &str = "\
 Filters:
   A word, or a text in quotes, is looked for in the frame. Fields are compared:
-    no len conn           number of the row, length in bytes, number of the connection
-    time delta rtt        since the first event and the row before; round trip of an answer: rtt > 50ms
-    dir push              dir == in, dir == out; whether the server pushed it
-    cmd status err        cmd == HOST, status in (OK, REQUEST_ERROR), err == \"Invalid payload\"; err alone is anything bad
-    text bytes json.NAME  text ~ \"gener.l\", bytes contains 0x0d0a, json.peer_server_port > 1024
+    no len conn     number of the row, length in bytes, number of the connection
+    time delta      since the first event, and since the row before
+    rtt             round trip of an answer: rtt > 50ms
+    dir push        dir == in, dir == out; whether the server pushed it
+    cmd status      cmd == HOST, status in (OK, REQUEST_ERROR)
+    err             err == \"Invalid payload\"; alone it is anything bad
+    text bytes      text ~ \"gener.l\", bytes contains 0x0d0a
+    json.NAME       json.peer_server_port > 1024
   by == != < <= > >= ~ contains in; put together by && || ! and parentheses";
 
 /// Reads what was given to `--filter`; a mistake is shown where it is.

@@ -27,9 +27,10 @@ pub(crate) struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  it failed: no connection, no answer, a file or directory that cannot be used
+  1  it failed: no connection, no answer, a file or directory that cannot be
+     used, or one to decode that ends too early
   2  the command line is wrong
-  3  the server refused the request (REQUEST_ERROR), or `decode` found a fault
+  3  the server refused it (REQUEST_ERROR), or `decode` found a fault
   4  the server could not do it (SERVER_ERROR)";
 
 #[derive(Debug, Subcommand)]
@@ -49,7 +50,6 @@ enum Command {
     /// Copy a server's messages and channels into a file, while it runs or not
     Backup(backup::Backup),
     Tap(Box<tap::Tap>),
-    /// Show the frames in a recorded stream, and what is wrong with them
     Decode(decode::Decode),
 }
 
@@ -61,6 +61,8 @@ enum Outcome {
     Refused,
     /// SERVER_ERROR.
     Unable,
+    /// What `decode` read ends too early, which was said.
+    Cut,
 }
 
 /// Why a command failed.
@@ -104,9 +106,24 @@ impl Cli {
             Ok(Outcome::Done) => ExitCode::SUCCESS,
             Ok(Outcome::Refused) => ExitCode::from(3),
             Ok(Outcome::Unable) => ExitCode::from(4),
+            Ok(Outcome::Cut) => ExitCode::from(1),
             Err(Failure { words, code }) => {
                 eprintln!("chanwire: {words}");
                 ExitCode::from(code)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_help_says_in_lines_of_its_own_is_not_broken_on_a_usual_terminal() {
+        for text in [EXIT_CODES, decode::COLUMNS, filter::HELP] {
+            for line in text.lines() {
+                assert!(line.chars().count() <= 80, "{line}");
             }
         }
     }

@@ -19,8 +19,8 @@ const LARGEST_PAYLOAD: i64 = 16 * 1024 * 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
-    /// Listen here for every channel; may be given more than once
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:22236")]
+    /// Listen here (IP:PORT) for every channel; may be given more than once
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:22236", value_parser = listen)]
     listen: Vec<SocketAddr>,
 
     /// Host a channel while this process runs, listed at ADDR; listen for it at BIND, or at ADDR; may be given more
@@ -113,10 +113,21 @@ impl FromStr for Http {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "off" => Ok(Self(None)),
-            address => address.parse().map(|address| Self(Some(address))).map_err(|_| "expected IP:PORT or off".into()),
+            address => address
+                .parse()
+                .map(|address| Self(Some(address)))
+                .map_err(|_| "expected IP:PORT, such as 127.0.0.1:22280, or off".into()),
         }
     }
 }
+
+/// Where to listen: names are not looked up.
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected IP:PORT, such as 127.0.0.1:22236, 0.0.0.0:22236 or [::1]:22236".into())
+}
+
+/// Names for a page that is not served.
+pub(super) const NO_PAGE: &str = "--http-host: with --http off there is no page to be asked for; leave one of them out";
 
 /// Whatever the page can be asked for by.
 pub(super) fn http_host(text: &str) -> Result<String, String> {
@@ -126,6 +137,9 @@ pub(super) fn http_host(text: &str) -> Result<String, String> {
 impl Serve {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
         logging::start(&self.log, self.log_format).map_err(Failure::usage)?;
+        if self.http.0.is_none() && !self.http_host.is_empty() {
+            return Err(Failure::usage(NO_PAGE));
+        }
         let config = self.config()?;
         if let Some(name) = config.hosted_twice() {
             return Err(Failure::usage(format!(

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{
     Failure, Outcome, filter,
-    serve::{Http, http_host},
+    serve::{Http, NO_PAGE, http_host, listen},
 };
 use crate::{
     logging::{self, LogFormat},
@@ -17,12 +17,13 @@ use crate::{
 /// Stand between clients and a server, and show every byte that passes
 ///
 /// Clients connect to --listen instead of the server and notice nothing: bytes, ends and resets pass unchanged. The
-/// printed URL opens the inspector with what they say; --write records it to a file, also with no page open.
+/// printed URL opens the inspector with what they say; --write records it to a file, also with no page open. If the
+/// file cannot be written any more, that is said, recording stops, and clients go on; the exit code is then 1.
 #[derive(Debug, Args)]
 #[command(after_long_help = filter::HELP)]
 pub(super) struct Tap {
-    /// Clients connect here
-    #[arg(long, value_name = "ADDR")]
+    /// Clients connect here (IP:PORT)
+    #[arg(long, value_name = "ADDR", value_parser = listen)]
     listen: SocketAddr,
 
     /// The server that they reach (HOST:PORT)
@@ -42,8 +43,12 @@ pub(super) struct Tap {
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
 
-    /// Record only what passes this filter, such as 'err || cmd == HOST'
-    #[arg(long, value_name = "EXPR", requires = "write")]
+    /// Replace the file if there is something in it already
+    #[arg(long, requires = "write")]
+    overwrite: bool,
+
+    /// Record only what passes this filter, such as 'err || cmd == HOST'; the page begins with it as well
+    #[arg(long, value_name = "EXPR")]
     filter: Option<String>,
 
     /// What is logged on standard error: error, warn, info, debug or trace
@@ -54,7 +59,17 @@ pub(super) struct Tap {
 impl Tap {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
         logging::start(&self.log, LogFormat::Text).map_err(Failure::usage)?;
-        let filter = self.filter.as_deref().map(filter::parse).transpose()?;
+        let Self { http: Http(http), http_host, .. } = &self;
+        if http.is_none() && !http_host.is_empty() {
+            return Err(Failure::usage(NO_PAGE));
+        }
+        if http.is_none() && self.write.is_none() && self.filter.is_some() {
+            return Err(Failure::usage("--filter: there is neither a page nor a file to show it in; add --write FILE"));
+        }
+        let filter = match self.filter {
+            Some(typed) => Some((filter::parse(&typed)?, typed)),
+            None => None,
+        };
         let write = match self.write {
             None => None,
             Some(path) => {
@@ -69,6 +84,7 @@ impl Tap {
             http: self.http.0,
             http_hosts: self.http_host,
             write,
+            overwrite: self.overwrite,
             filter,
         };
         let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("cannot start its threads: {error}"))?;

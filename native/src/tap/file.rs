@@ -61,6 +61,8 @@ pub(super) struct Writer {
     next: u64,
     /// The time of the first event, from which the capture counts.
     origin: Option<f64>,
+    /// Connections that are over, and of which rows may still be to be written.
+    over: Vec<u32>,
 }
 
 /// Writes until the watching is to end, and then what is left.
@@ -88,13 +90,22 @@ pub(super) async fn write(watcher: Watcher, mut writer: Writer, mut end: watch::
 }
 
 impl Writer {
-    pub(super) fn create(path: &Path, form: Form, filter: Option<Filter>) -> io::Result<Self> {
+    /// Begins a file. One that has something in it already is left alone, unless `overwrite` is asked for.
+    pub(super) fn create(path: &Path, form: Form, filter: Option<Filter>, overwrite: bool) -> io::Result<Self> {
+        let file = File::options().write(true).create(true).truncate(false).open(path)?;
+        let found = file.metadata()?;
+        if found.is_file() {
+            if found.len() > 0 && !overwrite {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            file.set_len(0)?;
+        }
         let output = match form {
             Form::JsonLines => Output::JsonLines(JsonLinesWriter::new()),
             Form::PcapNg => Output::PcapNg(PcapNg::new()),
         };
         let mut writer =
-            Self { file: File::create(path)?, output, filter, capture: Capture::new(HELD), next: 1, origin: None };
+            Self { file, output, filter, capture: Capture::new(HELD), next: 1, origin: None, over: Vec::new() };
         writer.flush()?;
         Ok(writer)
     }
@@ -109,7 +120,7 @@ impl Writer {
     fn finish(mut self) -> io::Result<()> {
         let open: Vec<u32> = self.capture.connections().collect();
         for connection in open {
-            self.capture.close(connection, f64::NAN);
+            self.capture.leave(connection, f64::NAN);
         }
         self.flush()?;
         self.file.sync_all()
@@ -118,7 +129,12 @@ impl Writer {
     fn record(&mut self, record: &Record) {
         let Record { connection, time, what } = record;
         let (connection, time) = (*connection, *time);
-        self.origin.get_or_insert(time);
+        if self.origin.is_none() {
+            self.origin = Some(time);
+            if let Output::JsonLines(lines) = &mut self.output {
+                lines.set_origin(time);
+            }
+        }
         match what {
             What::Open { client, server } => {
                 let label = format!("{client} to {server}");
@@ -127,10 +143,11 @@ impl Writer {
             }
             What::Bytes(direction, bytes) => self.capture.bytes(connection, *direction, time, bytes),
             What::Gap(direction, gap, text) => self.capture.gap(connection, Some(*direction), time, *gap, text),
-            What::End(direction) => self.capture.end(connection, *direction, time),
+            What::End(direction) => self.capture.shut_down(connection, *direction, time),
             What::Close { reason, bad } => {
                 self.capture.close(connection, time);
                 self.capture.note(connection, time, "closed", &visible(reason), *bad);
+                self.over.push(connection);
             }
         }
     }
@@ -149,9 +166,44 @@ impl Writer {
             }
         }
         self.next = self.capture.end_number();
+        // Whether or not the row passed that says so.
+        for connection in self.over.drain(..) {
+            match &mut self.output {
+                Output::PcapNg(packets) => packets.forget(connection),
+                Output::JsonLines(lines) => lines.forget(connection),
+            }
+        }
         if let Output::PcapNg(packets) = &mut self.output {
             out = packets.take();
         }
         self.file.write_all(&out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Bytes;
+    use chanwire_inspect::Direction;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_kept_of_connections_that_are_over_whatever_the_filter_lets_pass() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, form) in [("t.jsonl", Form::JsonLines), ("t.pcapng", Form::PcapNg)] {
+            let filter = Filter::parse("cmd == LIST").unwrap();
+            let mut writer = Writer::create(&folder.path().join(name), form, Some(filter), false).unwrap();
+            let before = format!("{:?}", writer.output).len();
+            for connection in 1..=1000 {
+                let record = |what| Record { connection, time: 1e12, what };
+                let bytes = Bytes::from_static(b"LIST\r\nHOST\r\n{}");
+                let open = What::Open { client: "127.0.0.1:5".into(), server: "127.0.0.1:6".into() };
+                let close = What::Close { reason: "closed".into(), bad: false };
+                writer.take(&[open, What::Bytes(Direction::Out, bytes), close].map(record)).unwrap();
+            }
+            let after = format!("{:?}", writer.output).len();
+            assert!(after < before + 100, "{name}: {after} after {before}");
+            assert!(std::fs::metadata(folder.path().join(name)).unwrap().len() > 100_000, "{name}");
+        }
     }
 }

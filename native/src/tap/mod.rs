@@ -17,6 +17,7 @@ use std::{
 };
 
 use chanwire_inspect::Filter;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::{
     net::{TcpListener, lookup_host},
     sync::{Semaphore, mpsc, watch},
@@ -47,7 +48,10 @@ pub(crate) struct Config {
     pub(crate) http: Option<SocketAddr>,
     pub(crate) http_hosts: Vec<String>,
     pub(crate) write: Option<(PathBuf, Form)>,
-    pub(crate) filter: Option<Filter>,
+    /// A file that has something in it may be replaced.
+    pub(crate) overwrite: bool,
+    /// What is written, and what the page shows at first, with how it was typed.
+    pub(crate) filter: Option<(Filter, String)>,
 }
 
 /// Why a tap does not run, in words for whoever started it.
@@ -59,8 +63,25 @@ pub(crate) enum TapError {
     To { to: String, cause: io::Error },
     #[error("--to {to} is the tap's own address {own}: name the server's, and have clients connect to the tap")]
     Loop { to: String, own: SocketAddr },
-    #[error("cannot write {}: {cause}", path.display())]
+    #[error("cannot write {}: {cause}{}", path.display(), advice(cause))]
     Write { path: PathBuf, cause: io::Error },
+    #[error("recording to {} stopped: {cause}; what it has up to there can be read", path.display())]
+    Recording { path: PathBuf, cause: io::Error },
+}
+
+/// What can be done where a file cannot be begun.
+fn advice(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::AlreadyExists => "; name another file, or add --overwrite",
+        io::ErrorKind::NotFound => "; make its directory first, or name another file",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::IsADirectory => {
+            "; name a file in a directory that you may write to"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; make room, or name a file on another file system"
+        }
+        _ => "",
+    }
 }
 
 /// Runs a tap until a signal ends it.
@@ -103,7 +124,10 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
                 .collect();
             let tap = Tap { listen: own, to: config.to.clone(), watchers: watchers.clone() };
             let http = HttpConfig { hosts, targets, tap: Some(tap) };
-            let (url, failed) = (format!("http://{}/#token={token}", reachable(address)), failed.clone());
+            let mut url = format!("http://{}/#token={token}", reachable(address));
+            if let Some((_, typed)) = &config.filter {
+                url += &format!("&filter={}", utf8_percent_encode(typed, NON_ALPHANUMERIC));
+            }
             parts.spawn(async move {
                 if let Err(error) = http::serve(socket, http, token, stopping).await {
                     let _ = failed.send(TapError::Serve(ServeError::Http(error))).await;
@@ -115,22 +139,28 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
     let writer = match config.write {
         None => None,
         Some((path, form)) => {
-            let file = file::Writer::create(&path, form, config.filter)
+            let filter = config.filter.map(|(filter, _)| filter);
+            let file = file::Writer::create(&path, form, filter, config.overwrite)
                 .map_err(|cause| TapError::Write { path: path.clone(), cause })?;
             let watcher = watchers.watch(file::QUEUE);
             let (end, ended) = watch::channel(false);
             let said = path.clone();
             let task = tokio::spawn(async move {
-                if let Err(cause) = file::write(watcher, file, ended).await {
-                    let _ = failed.send(TapError::Write { path, cause }).await;
+                let written = file::write(watcher, file, ended).await;
+                if let Err(error) = &written {
+                    tracing::error!(
+                        "cannot write {}: {error}; recording stops here, and clients go on",
+                        said.display()
+                    );
                 }
+                written
             });
-            Some((said, end, task))
+            Some((path, end, task))
         }
     };
     banner(own, &config.to, writer.as_ref().map(|(path, ..)| path), page.as_deref());
 
-    let result = tokio::select! {
+    let mut result = tokio::select! {
         name = signals.next() => {
             tracing::info!("{name}: stopping");
             Ok(())
@@ -145,8 +175,13 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
     let _ = stop.send(true);
     if let Some((path, end, task)) = writer {
         let _ = end.send(true);
-        if tokio::time::timeout(LAST_ROWS, task).await.is_err() {
-            tracing::warn!("{} is not complete: it took too long to write", path.display());
+        match tokio::time::timeout(LAST_ROWS, task).await {
+            Err(_) => tracing::warn!("{} is not complete: it took too long to write", path.display()),
+            Ok(written) => {
+                if let Err(cause) = written.map_err(io::Error::other).flatten() {
+                    result = result.and(Err(TapError::Recording { path, cause }));
+                }
+            }
         }
     }
     while parts.join_next().await.is_some() {}

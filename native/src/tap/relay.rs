@@ -12,7 +12,10 @@ use std::{
 use axum::body::Bytes;
 use chanwire_inspect::Direction;
 use socket2::SockRef;
-use tokio::{io::Interest, net::TcpStream};
+use tokio::{
+    io::Interest,
+    net::{TcpStream, lookup_host},
+};
 
 use super::{cutter::Cutter, watchers::Watchers};
 
@@ -37,15 +40,28 @@ struct Broken {
 /// reset; and where the server cannot be reached the client is reset, which is as near to a refusal as an accepted
 /// connection can come.
 pub(crate) async fn relay(client: TcpStream, peer: SocketAddr, server: &str, watchers: &Watchers) {
-    let connection = watchers.open(peer.to_string(), server.to_owned());
-    let tcp = match TcpStream::connect(server).await {
-        Ok(tcp) => tcp,
-        Err(error) => {
-            reset(&client);
-            // First the client is told: it would not have waited for a watcher.
-            drop(client);
-            return watchers.close(connection, &format!("the server cannot be reached: {error}"), true);
+    let open = |server: String| watchers.open(peer.to_string(), server);
+    let unreachable = |connection, client: TcpStream, error: io::Error| {
+        reset(&client);
+        // First the client is told: it would not have waited for a watcher.
+        drop(client);
+        watchers.close(connection, &format!("the server cannot be reached: {error}"), true);
+    };
+    let addresses: Vec<SocketAddr> = match lookup_host(server).await {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => return unreachable(open(server.to_owned()), client, error),
+    };
+    // Where there is one address, a connection that takes long to be made is shown meanwhile.
+    let early = match &addresses[..] {
+        [only] => Some(open(only.to_string())),
+        _ => None,
+    };
+    let (connection, tcp) = match TcpStream::connect(&addresses[..]).await {
+        Ok(tcp) => {
+            let reached = || tcp.peer_addr().map_or_else(|_| server.to_owned(), |address| address.to_string());
+            (early.unwrap_or_else(|| open(reached())), tcp)
         }
+        Err(error) => return unreachable(early.unwrap_or_else(|| open(server.to_owned())), client, error),
     };
     for stream in [&client, &tcp] {
         // What comes in pieces goes on in pieces. If it fails, only speed is lost.

@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use super::{
+    cutter::Cutter,
     record::{Record, What},
     relay::{failed, relay},
     watchers::{Watcher, Watchers},
@@ -287,9 +288,92 @@ async fn a_watcher_that_is_stuck_loses_whole_frames_that_are_counted_and_slows_n
     assert_eq!((seen(Direction::Out) + missing[0], seen(Direction::In) + missing[1]), (50_100, 50_100));
     let faults = capture.entries(capture.first(), capture.end_number()).filter(|entry| entry.kind() == RowKind::Fault);
     assert_eq!(faults.count(), 0);
+    let cut = capture.entries(capture.first(), capture.end_number()).filter(|entry| entry.kind() == RowKind::Skipped);
+    assert_eq!(cut.count(), 0);
     // And the last answers belong to the last requests.
     let last = capture.entries(capture.end_number() - 50, capture.end_number());
     assert!(last.filter(|entry| entry.kind() == RowKind::Frame).all(|entry| entry.pair().is_some()));
+}
+
+/// A stream of frames that comes in reads of this size, to a watcher that takes something only now and then: the rows
+/// that it makes of what it is told, and how many frames it was told that it missed.
+fn watched(frame: &str, count: usize, read: usize, limit: usize, takes_every: usize) -> (Capture, u64) {
+    let watchers = Watchers::new();
+    let watcher = watchers.watch(limit);
+    let connection = watchers.open("client".into(), "server".into());
+    let stream = frame.repeat(count).into_bytes();
+    let (mut cutter, mut cuts, mut told) = (Cutter::new(Direction::Out), Vec::new(), Vec::new());
+    for (index, bytes) in stream.chunks(read).enumerate() {
+        let begins = cutter.is_between();
+        cuts.clear();
+        cutter.take(bytes, &mut cuts);
+        let bytes = axum::body::Bytes::copy_from_slice(bytes);
+        watchers.bytes(connection, Direction::Out, &bytes, (begins, cutter.is_between()), &cuts);
+        if index % takes_every == 0 {
+            told.extend(watcher.take(limit));
+        }
+        assert!(watcher.waiting() <= 2 * limit + read + 256, "{} bytes wait", watcher.waiting());
+    }
+    watchers.end(connection, Direction::Out);
+    watchers.close(connection, "closed", false);
+    loop {
+        let records = watcher.take(limit);
+        if records.is_empty() {
+            break;
+        }
+        told.extend(records);
+    }
+    let (mut capture, mut missed) = (Capture::new(64 << 20), 0);
+    for Record { connection, time, what } in told {
+        match what {
+            What::Open { client, .. } => capture.open(connection, &client),
+            What::Bytes(direction, bytes) => capture.bytes(connection, direction, time, &bytes),
+            What::Gap(direction, gap, text) => {
+                missed += gap.frames.unwrap();
+                capture.gap(connection, Some(direction), time, gap, &text);
+            }
+            What::End(direction) => capture.end(connection, direction, time),
+            What::Close { .. } => capture.close(connection, time),
+        }
+    }
+    (capture, missed)
+}
+
+#[test]
+fn no_frame_is_cut_in_two_wherever_the_reads_end() {
+    let frame = format!("MESSAGE\r\n{{\"username\": \"u\", \"message_content\": \"{}\"}}", "x".repeat(100));
+    for read in [7, 64, 150, 1000, 1024, 4096] {
+        for takes_every in [3, 17, usize::MAX] {
+            let (capture, missed) = watched(&frame, 2000, read, 16 << 10, takes_every);
+            let rows = |kind| {
+                capture.entries(capture.first(), capture.end_number()).filter(|row| row.kind() == kind).count() as u64
+            };
+            let context = format!("reads of {read}, taken every {takes_every}");
+            assert_eq!((rows(RowKind::Skipped), rows(RowKind::Fault)), (0, 0), "{context}");
+            assert_eq!(rows(RowKind::Frame) + missed, 2000, "{context}");
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_would_never_end_is_cut_and_said_to_be_missing() {
+    let frame = format!("MESSAGE\r\n{{\"username\": \"u\", \"message_content\": \"{}\"}}", "x".repeat(60_000));
+    let (capture, missed) = watched(&frame, 4, 1000, 16 << 10, usize::MAX);
+    let rows = |kind| capture.entries(capture.first(), capture.end_number()).filter(|row| row.kind() == kind).count();
+    assert_eq!((missed, rows(RowKind::Frame), rows(RowKind::Gap)), (4, 0, 1));
+}
+
+#[tokio::test]
+async fn a_watcher_is_told_the_address_that_was_reached() {
+    let bench = Bench::new().await;
+    let port = bench.server.local_addr().unwrap().port();
+    let (watchers, address, _accepting) = tap(format!("localhost:{port}")).await;
+    let watcher = watchers.watch(1 << 20);
+    let client = TcpStream::connect(address).await.unwrap();
+    drop((client, within(bench.server.accept()).await.unwrap()));
+    let told = until_closed(&watcher).await;
+    let reached = bench.server.local_addr().unwrap().to_string();
+    assert!(matches!(&told[0].what, What::Open { server, .. } if *server == reached), "{:?}", told[0]);
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Who watches, and what each of them gets.
 //!
 //! Telling a watcher never waits. Each has a queue of bounded size; when that is full, whole frames are left out for
-//! this watcher alone, counted, and a gap says so where the stream goes on.
+//! this watcher alone, counted, and a gap says so where the stream goes on. A frame that has begun is told to its end,
+//! unless that takes as much again as the queue may hold.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -97,6 +98,9 @@ enum Flow {
     /// It has missed so much.
     Missing { bytes: u64, frames: u64, paired: u64, why: &'static str },
 }
+
+/// How many times its limit a queue may take for the ends of frames whose beginnings it has.
+const SLACK: usize = 2;
 
 const QUEUE_FULL: &str = "queue full";
 const LATE: &str = "before the watcher came";
@@ -312,14 +316,24 @@ impl Queue {
         cuts: &[Cut],
     ) {
         let (has_room, is_low) = (self.has_room(bytes.len()), self.is_low());
+        let has_slack = self.weight + bytes.len() < SLACK * self.limit;
         let Some(flow) = self.known.get_mut(&connection).map(|flows| flows.of_mut(direction)) else { return };
-        let mut from = 0;
+        let mut passing = 0..bytes.len();
         match flow {
             Flow::Passing if has_room => {}
             Flow::Passing => {
-                *flow = Flow::Missing { bytes: 0, frames: 0, paired: 0, why: QUEUE_FULL };
-                self.is_behind = true;
-                return flow.miss(bytes.len(), cuts);
+                // A frame that has begun is not cut in two, unless it is so large that it would never end.
+                let (at, passed) = match cuts.first() {
+                    _ if begins_between || !has_slack => (0, 0),
+                    Some(first) => (first.at, 1),
+                    None => (bytes.len(), 0),
+                };
+                passing = 0..at;
+                if at < bytes.len() {
+                    *flow = Flow::Missing { bytes: 0, frames: 0, paired: 0, why: QUEUE_FULL };
+                    self.is_behind = true;
+                    flow.miss(bytes.len() - at, cuts.get(passed..).unwrap_or_default());
+                }
             }
             Flow::Missing { .. } => {
                 let resume = match cuts.first() {
@@ -330,13 +344,12 @@ impl Queue {
                 };
                 let Some((at, passed)) = resume else { return flow.miss(bytes.len(), cuts) };
                 flow.miss(at, cuts.get(..passed).unwrap_or_default());
-                from = at;
+                passing = at.min(bytes.len())..bytes.len();
+                self.catch_up(connection, direction, time);
             }
         }
-        self.catch_up(connection, direction, time);
-        let rest = bytes.slice(from.min(bytes.len())..);
-        if !rest.is_empty() {
-            self.push(Record { connection, time, what: What::Bytes(direction, rest) });
+        if !passing.is_empty() {
+            self.push(Record { connection, time, what: What::Bytes(direction, bytes.slice(passing)) });
         }
     }
 

@@ -1,7 +1,7 @@
 //! Captures that anybody may have made.
 
 use chanwire_inspect::{
-    Capture, Direction, RowKind,
+    Capture, Direction, PcapNg, RowKind,
     import::{CaptureImport, Import, ImportError, ImportOptions, Sink, Summary, preview},
 };
 
@@ -44,10 +44,18 @@ pub fn import(data: &[u8]) {
     });
     let finished = fed.and_then(|()| import.finish(&mut recorded));
     assert!(recorded.memory() <= LIMIT + (1 << 20), "{} bytes", recorded.memory());
+    let mut packets = PcapNg::new();
     for entry in recorded.entries(recorded.first(), recorded.end_number()) {
         assert!(entry.connection() > 7);
+        assert!(recorded.describe(entry.number()).is_some());
+        packets.row(&recorded, &entry, recorded.origin().unwrap_or_default(), false);
         assert!(entry.length() > 0 || matches!(entry.kind(), RowKind::Note | RowKind::Gap), "{entry:?}");
     }
+    // Whatever was recorded can be exported, and what is exported can be read.
+    let mut again = CaptureImport::new(ImportOptions::default(), 0);
+    let mut capture_again = Capture::new(LIMIT);
+    let read = again.feed(&packets.take(), &mut capture_again).and_then(|()| again.finish(&mut capture_again));
+    assert!(read.is_ok_and(|summary| !summary.cut));
     // A line of JSON may be none of a row; everything else can be recorded if it can be read.
     if let (Ok(_), Err(error)) = (&whole.1, finished) {
         assert!(capture.trim_ascii_start().starts_with(b"{"), "{error}");

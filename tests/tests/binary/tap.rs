@@ -89,7 +89,11 @@ fn a_tap_that_cannot_be_says_why() {
     let odd = data.path().join("rows.txt").display().to_string();
     refused(&["--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "--write", &odd], 2, ".jsonl or .pcapng");
     let nowhere = data.path().join("none/rows.jsonl").display().to_string();
-    refused(&["--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "--write", &nowhere], 1, "cannot write");
+    refused(
+        &["--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "--write", &nowhere],
+        1,
+        "; make its directory first, or name another file",
+    );
     // A port that is free now; nobody but this test wants it.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     refused(
@@ -97,6 +101,113 @@ fn a_tap_that_cannot_be_says_why() {
         1,
         "the tap's own address",
     );
+}
+
+#[test]
+fn a_recording_that_fails_is_said_once_and_clients_go_on() {
+    let data = tempdir().unwrap();
+    let server = Launch::serve(&data.path().join("data")).start();
+    for name in ["full.jsonl", "full.pcapng"] {
+        let file = data.path().join(name);
+        std::os::unix::fs::symlink("/dev/full", &file).unwrap();
+        let to = server.address(0).to_string();
+        let launch = Launch::new(["tap", "--listen", "127.0.0.1:0", "--to", &to, "--write"]).arg(&file);
+        if name.ends_with("pcapng") {
+            // Its header cannot be written, which is known at the start.
+            let finished = launch.run();
+            assert!(finished.refusal(1).contains("name a file on another file system"), "{finished:?}");
+            continue;
+        }
+        let mut tap = launch.start();
+        let mut peer = Peer::connect(tap.address(0));
+        for _ in 0..3 {
+            peer.send(b"LIST\r\n");
+            let answer = b"OK\r\n{\"channels\": []}";
+            assert_eq!(peer.exactly(answer.len()), answer);
+            tap.wait_for_log("recording stops here, and clients go on");
+        }
+        tap.signal(rustix::process::Signal::TERM);
+        assert_eq!(tap.wait(chanwire_tests::process::DEADLINE).code(), Some(1));
+        tap.wait_for_log("recording to");
+        assert_eq!(tap.log().matches("recording stops here").count(), 1, "{}", tap.log());
+    }
+    server.stop();
+}
+
+#[test]
+fn a_recording_is_not_written_over_unless_that_is_asked_for() {
+    let data = tempdir().unwrap();
+    let server = Launch::serve(&data.path().join("data")).start();
+    let file = data.path().join("rows.jsonl");
+    fs::write(&file, "kept\n").unwrap();
+    let to = server.address(0).to_string();
+    let finished = Launch::new(["tap", "--listen", "127.0.0.1:0", "--to", &to, "--write"]).arg(&file).run();
+    assert!(finished.refusal(1).ends_with("; name another file, or add --overwrite"), "{finished:?}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "kept\n");
+    tap(&server, &file, &["--overwrite"]).stop();
+    assert_eq!(fs::read_to_string(&file).unwrap(), "");
+    // There is nothing in it to be lost.
+    tap(&server, &file, &[]).stop();
+    server.stop();
+}
+
+#[test]
+fn a_filter_is_what_the_page_begins_with() {
+    let data = tempdir().unwrap();
+    let server = Launch::serve(&data.path().join("data")).start();
+    let to = server.address(0).to_string();
+    let arguments = ["tap", "--listen", "127.0.0.1:0", "--to", &to, "--filter", "err || cmd == \"HOST\""];
+    let tap = Launch::new(arguments).start();
+    let page = tap.banner().last().unwrap();
+    let (_, filter) = page.split_once("&filter=").unwrap_or_else(|| panic!("{page}"));
+    assert_eq!(filter, "err%20%7C%7C%20cmd%20%3D%3D%20%22HOST%22");
+    tap.stop();
+    let nowhere = Launch::new(arguments).args(["--http", "off"]).run();
+    assert!(nowhere.refusal(2).contains("--filter: there is neither a page nor a file"), "{nowhere:?}");
+    server.stop();
+}
+
+#[test]
+fn a_half_close_is_recorded_when_it_was() {
+    let data = tempdir().unwrap();
+    let server = Launch::serve(&data.path().join("data")).start();
+    let files = ["t.jsonl", "t.pcapng"].map(|name| data.path().join(name));
+    for file in &files {
+        let tap = tap(&server, file, &[]);
+        let mut peer = Peer::connect(tap.address(0));
+        peer.send(b"LIST\r\n");
+        peer.finish();
+        peer.rest();
+        tap.stop();
+        let decoded = Launch::new(["decode"]).arg(file).run().stdout;
+        let lines: Vec<&str> = decoded.lines().filter(|line| line.contains(" -- ")).collect();
+        assert_eq!(lines.len(), 3, "{decoded}");
+        assert!(lines[1].ends_with("the client shut down its sending half"), "{decoded}");
+        // The name that --to gave is the address that was reached.
+        assert!(lines[0].ends_with(&format!("to {}", server.address(0))), "{decoded}");
+    }
+    let rows = fs::read_to_string(&files[0]).unwrap();
+    assert!(rows.lines().next().unwrap().contains("\"started\":\"20"), "{rows}");
+    server.stop();
+}
+
+#[test]
+fn an_address_or_a_level_that_is_none_is_explained() {
+    let refused = |arguments: &[&str], words: &str| {
+        let finished = Launch::new(arguments).run();
+        assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""), "{finished:?}");
+        assert!(finished.stderr.contains(words), "{finished:?}");
+    };
+    for address in ["foo", "22236", "localhost:1"] {
+        refused(&["serve", "--listen", address], "expected IP:PORT, such as 127.0.0.1:22236");
+        refused(&["tap", "--to", "127.0.0.1:1", "--listen", address], "expected IP:PORT, such as 127.0.0.1:22236");
+        refused(&["serve", "--http", address], "expected IP:PORT, such as 127.0.0.1:22280, or off");
+    }
+    let tap = ["tap", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1"];
+    refused(&["serve", "--log", "loud"], "--log loud: expected error, warn, info, debug, trace or off");
+    refused(&[&tap[..], &["--log", "loud"]].concat(), "--log loud: expected error, warn, info, debug, trace or off");
+    refused(&[&tap[..], &["--http", "off", "--http-host", "x"]].concat(), "there is no page to be asked for");
+    refused(&["serve", "--http", "off", "--http-host", "x"], "there is no page to be asked for");
 }
 
 #[test]

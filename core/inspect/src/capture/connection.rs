@@ -13,15 +13,28 @@ use super::{
 };
 use crate::{Direction, Fault, RowKind, statistics::Kind, summary};
 
+/// About what a connection takes in the maps that it is in.
+const IN_MAPS: usize = 48;
+
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     label: String,
-    /// Until it is closed.
-    live: Option<Live>,
+    state: State,
     /// From which row on positions are counted from where, for each direction: a position is kept in 32 bits.
     bases: [Vec<(u64, u64)>; 2],
     last_row: u64,
+}
+
+/// Whether more is to come, and as what.
+#[derive(Debug)]
+enum State {
+    /// As bytes.
+    Live(Box<Live>),
+    /// As rows that were recorded before.
+    Restored,
+    /// Not at all.
+    Closed,
 }
 
 #[derive(Debug)]
@@ -35,7 +48,12 @@ impl Connection {
     pub(super) fn new(label: &str, max_request: usize, max_answer: usize) -> Self {
         let live =
             Live { out: Stream::requests(max_request), r#in: Stream::answers(max_answer), pairing: Pairing::default() };
-        Self { label: label.into(), live: Some(live), bases: [Vec::new(), Vec::new()], last_row: 0 }
+        Self { label: label.into(), state: State::Live(Box::new(live)), bases: [Vec::new(), Vec::new()], last_row: 0 }
+    }
+
+    /// One of which rows are restored.
+    pub(super) fn restored(label: &str) -> Self {
+        Self { label: label.into(), state: State::Restored, bases: [Vec::new(), Vec::new()], last_row: 0 }
     }
 
     pub(super) fn label(&self) -> &str {
@@ -43,7 +61,21 @@ impl Connection {
     }
 
     pub(super) const fn is_open(&self) -> bool {
-        self.live.is_some()
+        !matches!(self.state, State::Closed)
+    }
+
+    const fn live(&self) -> Option<&Live> {
+        match &self.state {
+            State::Live(live) => Some(live),
+            State::Restored | State::Closed => None,
+        }
+    }
+
+    const fn live_mut(&mut self) -> Option<&mut Live> {
+        match &mut self.state {
+            State::Live(live) => Some(live),
+            State::Restored | State::Closed => None,
+        }
     }
 
     pub(super) const fn last_row(&self) -> u64 {
@@ -56,33 +88,48 @@ impl Connection {
     }
 
     pub(super) fn close(&mut self) {
-        self.live = None;
+        self.state = State::Closed;
     }
 
     /// Forgets the requests that are open, where they take much memory: their answers will have no pair.
     pub(super) fn forget_requests(&mut self) {
-        if let Some(live) = &mut self.live {
+        if let Some(live) = self.live_mut() {
             live.pairing.forget();
         }
     }
 
     /// What it takes beside its rows.
     pub(super) fn memory(&self) -> usize {
-        let live = self.live.as_ref().map_or(0, |live| live.out.memory() + live.r#in.memory() + live.pairing.memory());
+        let live = self.live().map_or(0, |_| size_of::<Live>());
         let bases: usize = self.bases.iter().map(Vec::capacity).sum();
-        size_of::<Self>() + self.label.capacity() + live + bases * size_of::<(u64, u64)>()
+        let streams = self.live().map_or(0, |live| live.out.memory() + live.r#in.memory() + live.pairing.memory());
+        IN_MAPS + size_of::<Self>() + self.label.capacity() + live + bases * size_of::<(u64, u64)>() + streams
     }
 
-    /// How many of its bytes are in no row yet.
-    pub(super) fn waiting(&self) -> usize {
-        self.live.as_ref().map_or(0, |live| live.out.waiting().max(live.r#in.waiting()))
+    /// What of that is free once its frames that arrive are given up and its requests forgotten.
+    pub(super) fn unfinished(&self) -> usize {
+        self.live().map_or(0, |live| 2 * (live.out.waiting() + live.r#in.waiting()) + live.pairing.forgettable())
     }
 
-    /// The direction of which most bytes wait, if any do.
-    pub(super) fn longest(&self) -> Option<Direction> {
-        let live = self.live.as_ref()?;
-        let (out, r#in) = (live.out.waiting(), live.r#in.waiting());
-        (out.max(r#in) > 0).then_some(if out > r#in { Direction::Out } else { Direction::In })
+    fn stream(&self, direction: Direction) -> Option<&Stream> {
+        let live = self.live()?;
+        Some(if direction == Direction::Out { &live.out } else { &live.r#in })
+    }
+
+    /// Up to where a direction has come, if more is to come of it.
+    pub(super) fn position(&self, direction: Direction) -> u64 {
+        self.stream(direction).map_or(0, Stream::position)
+    }
+
+    /// Nothing more comes of a direction.
+    pub(super) fn has_ended(&self, direction: Direction) -> bool {
+        self.stream(direction).is_none_or(Stream::has_ended)
+    }
+
+    /// How many bytes of each direction are in no row yet.
+    pub(super) fn waiting(&self) -> [(usize, Direction); 2] {
+        let (out, r#in) = self.live().map_or((0, 0), |live| (live.out.waiting(), live.r#in.waiting()));
+        [(out, Direction::Out), (r#in, Direction::In)]
     }
 
     /// A row's position, as it is kept.
@@ -100,7 +147,7 @@ impl Connection {
     }
 
     pub(super) fn arriving(&self, connection: u32) -> impl Iterator<Item = Arriving<'_>> {
-        let live = self.live.as_ref();
+        let live = self.live();
         let out = live.and_then(|live| live.out.partial()).map(|partial| (Direction::Out, partial));
         let r#in = live.and_then(|live| live.r#in.partial()).map(|partial| (Direction::In, partial));
         out.into_iter().chain(r#in).map(move |(direction, Partial { span, head, state, bytes })| Arriving {
@@ -114,7 +161,8 @@ impl Connection {
     }
 
     pub(super) fn recording<'a>(&'a mut self, connection: u32, store: &'a mut Store) -> Option<Recording<'a>> {
-        let Live { out, r#in, pairing } = self.live.as_mut()?;
+        let State::Live(live) = &mut self.state else { return None };
+        let Live { out, r#in, pairing } = &mut **live;
         let [out_bases, in_bases] = &mut self.bases;
         let last_row = &mut self.last_row;
         Some(Recording { connection, out, r#in, out_bases, in_bases, pairing, store, last_row })

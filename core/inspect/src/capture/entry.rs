@@ -158,6 +158,11 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// It is the note that its connection is over: after it nothing of it is expected.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.kind() == RowKind::Note && self.head() == super::CLOSED
+    }
+
     /// What a note or a gap says.
     #[must_use]
     pub fn note(&self) -> Option<&'a str> {

@@ -7,9 +7,11 @@ mod pairing;
 mod restored;
 mod store;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chanwire_core::Limits;
 
@@ -25,8 +27,9 @@ use store::Store;
 ///
 /// Tell it what happens on each connection, in order, and requests before their answers: [`open`](Self::open), then
 /// [`bytes`](Self::bytes), [`end`](Self::end), [`note`](Self::note) and [`gap`](Self::gap), and at last
-/// [`close`](Self::close). Each row is numbered when it is complete, from 1, over all connections; a number is never
-/// given twice. What is held are the rows from [`first`](Self::first) to before [`end_number`](Self::end_number).
+/// [`close`](Self::close) or [`leave`](Self::leave). Each row is numbered when it is complete, from 1, over all
+/// connections; a number is never given twice. What is held are the rows from [`first`](Self::first) to before
+/// [`end_number`](Self::end_number).
 ///
 /// - **Rows tile their stream** and do not depend on how it was cut, but for bytes that mean nothing, of which a row
 ///   has at most 64 KiB.
@@ -50,10 +53,17 @@ use store::Store;
 #[derive(Debug)]
 pub struct Capture {
     connections: BTreeMap<u32, Connection>,
+    /// Connections that are closed, by their last row: when that goes, they go.
+    closed: BTreeSet<(u64, u32)>,
     store: Store,
-    /// What connections keep of what is not a row yet.
+    /// What connections take beside their rows.
     pending: usize,
+    /// What of that is free once frames that arrive are given up and open requests are forgotten.
+    unfinished: usize,
     clock: Clock,
+    /// How many connections were looked at, one or all at a time.
+    #[cfg(test)]
+    looked: std::cell::Cell<usize>,
 }
 
 /// Traffic that is missing.
@@ -86,6 +96,12 @@ pub struct Arriving<'a> {
     pub bytes: &'a [u8],
 }
 
+/// What the note is about that a connection is over.
+pub(crate) const CLOSED: &str = "closed";
+
+/// What the note is about that one direction has ended before the other.
+pub(crate) const HALF_CLOSED: &str = "half-closed";
+
 /// The least memory that a capture may be given.
 const LEAST_LIMIT: usize = 1 << 20;
 
@@ -95,16 +111,20 @@ impl Capture {
     pub fn new(limit: usize) -> Self {
         Self {
             connections: BTreeMap::new(),
+            closed: BTreeSet::new(),
             store: Store::new(limit.max(LEAST_LIMIT)),
             pending: 0,
+            unfinished: 0,
             clock: Clock::default(),
+            #[cfg(test)]
+            looked: std::cell::Cell::default(),
         }
     }
 
     /// Changes the limit. What is too much is dropped at once.
     pub fn set_limit(&mut self, limit: usize) {
         self.store.set_limit(limit.max(LEAST_LIMIT));
-        self.store.enforce(self.pending);
+        self.settle();
     }
 
     /// A connection was opened, to a server with the protocol's own limits. The label says who it is with.
@@ -114,11 +134,23 @@ impl Capture {
 
     /// A connection was opened, of which requests and answers have payloads of at most so many bytes.
     pub fn open_with(&mut self, connection: u32, label: &str, max_request: usize, max_answer: usize) {
-        let opened = Connection::new(label, max_request, max_answer);
+        self.insert(connection, Connection::new(label, max_request, max_answer));
+    }
+
+    /// A connection of which rows are to be [restored](Self::restore).
+    pub(crate) fn open_restored(&mut self, connection: u32, label: &str) {
+        self.insert(connection, Connection::restored(label));
+    }
+
+    fn insert(&mut self, connection: u32, opened: Connection) {
         self.pending += opened.memory();
+        self.unfinished += opened.unfinished();
         if let Some(before) = self.connections.insert(connection, opened) {
             self.pending -= before.memory();
+            self.unfinished -= before.unfinished();
+            self.closed.remove(&(before.last_row(), connection));
         }
+        self.settle();
     }
 
     /// Takes the bytes of one read or write, at a time in milliseconds from any origin. Bytes of a connection that is
@@ -135,6 +167,17 @@ impl Capture {
         self.record(connection, |mut recording| recording.end(direction, time));
     }
 
+    /// The client or the server has shut down its sending half. A row says so, unless the other one had before: then
+    /// the connection is over.
+    pub fn shut_down(&mut self, connection: u32, direction: Direction, time: f64) {
+        self.end(connection, direction, time);
+        let other = if direction == Direction::Out { Direction::In } else { Direction::Out };
+        if self.connections.get(&connection).is_some_and(|state| !state.has_ended(other)) {
+            let who = if direction == Direction::Out { "client" } else { "server" };
+            self.note(connection, time, HALF_CLOSED, &format!("the {who} shut down its sending half"), false);
+        }
+    }
+
     /// The connection is closed: nothing of it follows but notes.
     pub fn close(&mut self, connection: u32, time: f64) {
         let time = self.clock.at(time);
@@ -145,13 +188,16 @@ impl Capture {
         self.close_silently(connection);
     }
 
+    /// Nothing more is recorded of the connection, though it may go on. What is arriving is cut, and nobody's fault.
+    pub fn leave(&mut self, connection: u32, time: f64) {
+        let time = self.clock.at(time);
+        self.record(connection, |mut recording| recording.skip(None, time, Gap::default()));
+        self.close_silently(connection);
+    }
+
     /// Nothing more is recorded of the connection. What is arriving is forgotten.
     pub(crate) fn close_silently(&mut self, connection: u32) {
-        if let Some(closed) = self.connections.get_mut(&connection) {
-            self.pending -= closed.memory();
-            closed.close();
-            self.pending += closed.memory();
-        }
+        self.change(connection, |state, _| state.close());
         self.forget();
     }
 
@@ -160,16 +206,25 @@ impl Capture {
         let time = self.clock.at(time);
         self.store.note(connection, time, head, text, bad);
         self.touch(connection);
-        self.store.enforce(self.pending);
+        self.settle();
     }
 
     /// Traffic is missing here, in one direction or perhaps in both; the text says why and is safe to show.
     pub fn gap(&mut self, connection: u32, direction: Option<Direction>, time: f64, gap: Gap, text: &str) {
         let time = self.clock.at(time);
+        self.skip(connection, direction, time, gap, text);
+    }
+
+    fn skip(&mut self, connection: u32, direction: Option<Direction>, time: f64, gap: Gap, text: &str) {
         self.record(connection, |mut recording| recording.skip(direction, time, gap));
-        self.store.gap(connection, direction, time, text);
-        self.touch(connection);
-        self.store.enforce(self.pending);
+        let row = self.store.end();
+        // A gap stands where its direction goes on.
+        let start = self.change(connection, |state, _| {
+            state.touch(row);
+            direction.map_or(0, |direction| state.offset(direction, row, state.position(direction)))
+        });
+        self.store.gap(connection, direction, time, start.unwrap_or_default(), text);
+        self.settle();
     }
 
     /// Forgets every row and all that was counted. What is open stays open, and numbers go on.
@@ -187,6 +242,20 @@ impl Capture {
     #[must_use]
     pub const fn origin(&self) -> Option<f64> {
         self.clock.origin
+    }
+
+    /// Rows are to be restored whose times count from `started`, in milliseconds since 1970. Gives what is to be added
+    /// to their times here.
+    pub(crate) fn count_from(&mut self, started: f64) -> f64 {
+        match self.clock.origin {
+            Some(origin) if origin >= FIRST_DATE => started - origin,
+            // What is here counts from somewhere that is not known.
+            Some(_) => 0.0,
+            None => {
+                self.clock.origin = Some(started);
+                0.0
+            }
+        }
     }
 
     /// Number of the oldest row that is held.
@@ -301,66 +370,97 @@ impl Capture {
 
     /// Lets something be recorded on a connection that is open.
     fn record(&mut self, connection: u32, work: impl FnOnce(Recording<'_>)) {
-        if let Some(state) = self.connections.get_mut(&connection) {
-            let before = state.memory();
-            if let Some(recording) = state.recording(connection, &mut self.store) {
+        self.change(connection, |state, store| {
+            if let Some(recording) = state.recording(connection, store) {
                 work(recording);
             }
-            self.pending = self.pending - before + state.memory();
-        }
-        if self.store.enforce(self.pending) {
-            self.forget();
-        }
+        });
+        self.settle();
     }
 
     fn touch(&mut self, connection: u32) {
         let last = self.store.end() - 1;
-        if let Some(state) = self.connections.get_mut(&connection) {
-            state.touch(last);
-        }
+        self.change(connection, |state, _| state.touch(last));
     }
 
-    /// Where what is no row yet takes half of all memory: only counts open requests, then gives up the largest frame
-    /// that is arriving.
-    fn relieve(&mut self, time: f64) {
-        if self.pending > self.limit() / 2 {
-            self.forget_requests();
+    /// Changes a connection, and what is counted of it.
+    fn change<R>(&mut self, connection: u32, work: impl FnOnce(&mut Connection, &mut Store) -> R) -> Option<R> {
+        let state = self.connections.get_mut(&connection)?;
+        #[cfg(test)]
+        self.looked.set(self.looked.get() + 1);
+        let (memory, unfinished, is_closed, last_row) =
+            (state.memory(), state.unfinished(), !state.is_open(), state.last_row());
+        let result = work(state, &mut self.store);
+        self.pending = self.pending - memory + state.memory();
+        self.unfinished = self.unfinished - unfinished + state.unfinished();
+        let is_in_place = is_closed && state.last_row() == last_row;
+        if !state.is_open() && !is_in_place {
+            self.closed.remove(&(last_row, connection));
+            self.closed.insert((state.last_row(), connection));
         }
-        while self.pending > self.limit() / 2 {
-            let largest = self.connections.iter().max_by_key(|(_, state)| state.waiting());
-            let Some((connection, direction)) =
-                largest.and_then(|(connection, state)| Some((*connection, state.longest()?)))
-            else {
-                return;
-            };
-            self.record(connection, |mut recording| recording.skip(Some(direction), time, Gap::default()));
+        Some(result)
+    }
+
+    /// Where what is no row yet takes half of all memory: only counts open requests, then gives up the largest frames
+    /// that are arriving, and enough of them that it need not soon be done again.
+    fn relieve(&mut self, time: f64) {
+        if self.unfinished <= self.limit() / 2 {
+            return;
+        }
+        self.forget_requests();
+        if self.unfinished <= self.limit() / 2 {
+            return;
+        }
+        let mut arriving: Vec<_> = self
+            .connections
+            .iter()
+            .flat_map(|(connection, state)| state.waiting().map(|(bytes, direction)| (bytes, *connection, direction)))
+            .filter(|(bytes, ..)| *bytes > 0)
+            .collect();
+        #[cfg(test)]
+        self.looked.set(self.looked.get() + self.connections.len());
+        arriving.sort_unstable();
+        while self.unfinished > self.limit() / 8 * 3 {
+            let Some((_, connection, direction)) = arriving.pop() else { return };
             let text = "a frame that was too large to be held while it arrived is given up";
-            self.store.gap(connection, Some(direction), time, text);
-            self.touch(connection);
+            self.skip(connection, Some(direction), time, Gap::default(), text);
         }
     }
 
     fn forget_requests(&mut self) {
+        #[cfg(test)]
+        self.looked.set(self.looked.get() + self.connections.len());
         for state in self.connections.values_mut() {
-            self.pending -= state.memory();
+            let (memory, unfinished) = (state.memory(), state.unfinished());
             state.forget_requests();
-            self.pending += state.memory();
+            self.pending = self.pending - memory + state.memory();
+            self.unfinished = self.unfinished - unfinished + state.unfinished();
+        }
+    }
+
+    /// Drops the oldest rows while more memory is in use than may be.
+    fn settle(&mut self) {
+        while self.memory() > self.limit() && self.store.drop_oldest() {
+            self.forget();
         }
     }
 
     /// Forgets connections that are closed and of which no row is held.
     fn forget(&mut self) {
         let first = self.store.first();
-        let pending = &mut self.pending;
-        self.connections.retain(|_, state| {
-            let keep = state.is_open() || state.last_row() >= first;
-            if !keep {
-                *pending -= state.memory();
+        while let Some((_, connection)) = self.closed.first().copied().filter(|(last, _)| *last < first) {
+            self.closed.pop_first();
+            if let Some(gone) = self.connections.remove(&connection) {
+                self.pending -= gone.memory();
+                self.unfinished -= gone.unfinished();
             }
-            keep
-        });
+        }
     }
 }
+
+/// Earlier than this, in milliseconds since 1970, is no date: a capture that has none counts from 0, and some dumps
+/// count from midnight.
+pub(crate) const FIRST_DATE: f64 = 366.0 * 86_400_000.0;
 
 /// Turns times from any origin into times since the first event.
 #[derive(Debug, Default)]

@@ -128,6 +128,11 @@ impl Pairing {
         self.open = VecDeque::new();
     }
 
+    /// What [`forget`](Self::forget) would free.
+    pub(super) fn forgettable(&self) -> usize {
+        if self.open.len() > FEW { self.memory() } else { 0 }
+    }
+
     pub(super) fn memory(&self) -> usize {
         self.open.capacity() * size_of::<Open>()
     }

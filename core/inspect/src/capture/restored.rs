@@ -52,6 +52,9 @@ pub struct Restored<'a> {
     pub reads: Vec<(u32, f64)>,
 }
 
+/// No stream comes so far, and a page's numbers end there.
+const MAX_POSITION: u64 = 1 << 53;
+
 /// What the bytes of a row say.
 struct Judged {
     word: Word,
@@ -72,15 +75,19 @@ impl Capture {
         if !row.time.is_finite() || row.rtt.is_some_and(|rtt| !rtt.is_finite()) {
             return Err("a time must be a number".into());
         }
+        let at = row.fault.as_ref().and_then(|fault| fault.at).unwrap_or_default();
+        if row.position.max(at) > MAX_POSITION {
+            return Err(format!("a position is at most {MAX_POSITION}"));
+        }
         let judged = judge(row)?;
         let number = self.store.end();
-        let Some(connection) = self.connections.get_mut(&row.connection) else {
+        let placed = self.change(row.connection, |connection, _| {
+            connection.touch(number);
+            connection.offset(row.direction, number, row.position)
+        });
+        let Some(start) = placed else {
             return Err(format!("connection {} is not open", row.connection));
         };
-        let before = connection.memory();
-        let start = connection.offset(row.direction, number, row.position);
-        connection.touch(number);
-        self.pending = self.pending - before + connection.memory();
         let flags = Flags::new(row.kind, row.direction).with_bad(judged.bad).with_asked(row.asked);
         let marks = row.reads.iter().map(|(offset, time)| ReadMark { offset: *offset, time: *time }).collect();
         let answers = row.answers.filter(|(request, _)| *request < number);
@@ -102,9 +109,7 @@ impl Capture {
             rtt: row.rtt,
         });
         self.clock.last = row.time;
-        if self.store.enforce(self.pending) {
-            self.forget();
-        }
+        self.settle();
         Ok(number)
     }
 }

@@ -196,25 +196,32 @@ impl Store {
 
     pub(super) fn note(&mut self, connection: u32, time: f64, head: &str, text: &str, bad: bool) -> u64 {
         let extra = Extra::Note { head: head.into(), text: text.into() };
-        self.say(connection, time, Flags::new(RowKind::Note, Direction::In).with_bad(bad), extra)
+        self.say(connection, time, Flags::new(RowKind::Note, Direction::In).with_bad(bad), 0, extra)
     }
 
-    pub(super) fn gap(&mut self, connection: u32, direction: Option<Direction>, time: f64, text: &str) -> u64 {
+    pub(super) fn gap(
+        &mut self,
+        connection: u32,
+        direction: Option<Direction>,
+        time: f64,
+        start: u32,
+        text: &str,
+    ) -> u64 {
         let head = match direction {
             Some(_) => "missing",
             None => "missing, both ways",
         };
         let extra = Extra::Note { head: head.into(), text: text.into() };
         let flags = Flags::new(RowKind::Gap, direction.unwrap_or(Direction::In)).with_bad(true);
-        self.say(connection, time, flags, extra)
+        self.say(connection, time, flags, start, extra)
     }
 
-    fn say(&mut self, connection: u32, time: f64, flags: Flags, extra: Extra) -> u64 {
+    fn say(&mut self, connection: u32, time: f64, flags: Flags, start: u32, extra: Extra) -> u64 {
         self.add(NewRow {
             connection,
             time,
             flags,
-            start: 0,
+            start,
             word: Word::Other,
             bytes: &[],
             reads: Reads::default(),
@@ -259,17 +266,16 @@ impl Store {
         &mut self.chunks[last]
     }
 
-    /// Drops the oldest rows while more memory is in use than may be. Returns whether any were dropped.
-    pub(super) fn enforce(&mut self, pending: usize) -> bool {
-        let mut dropped = false;
-        while self.chunks.len() > 1 && self.memory() + pending > self.limit {
-            if let Some(oldest) = self.chunks.pop_front() {
-                self.closed -= oldest.memory();
-                self.bad -= oldest.flags().iter().filter(|bits| Flags::of(**bits).bad()).count() as u64;
-                dropped = true;
-            }
+    /// Drops the oldest rows, but never the newest ones. Returns whether there were any to drop.
+    pub(super) fn drop_oldest(&mut self) -> bool {
+        if self.chunks.len() < 2 {
+            return false;
         }
-        dropped
+        if let Some(oldest) = self.chunks.pop_front() {
+            self.closed -= oldest.memory();
+            self.bad -= oldest.flags().iter().filter(|bits| Flags::of(**bits).bad()).count() as u64;
+        }
+        true
     }
 
     pub(super) fn clear(&mut self) {

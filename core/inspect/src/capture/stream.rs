@@ -143,6 +143,15 @@ impl Stream {
         2 * self.carry.capacity() + self.reads.capacity() * size_of::<(u64, f64)>()
     }
 
+    /// Up to where bytes have come.
+    pub(super) const fn position(&self) -> u64 {
+        self.received
+    }
+
+    pub(super) const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Bytes that no piece was given of yet.
     pub(super) const fn waiting(&self) -> usize {
         self.carry.len()

@@ -1,8 +1,9 @@
 //! What was recorded, for other programs.
 
 mod golden;
+mod packet;
 mod pcapng;
 
 pub use golden::{MAX_GOLDEN, golden, golden_of};
-pub(crate) use pcapng::GAP;
 pub use pcapng::PcapNg;
+pub(crate) use pcapng::{GAP, OVER, WRITER};

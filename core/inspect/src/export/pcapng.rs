@@ -4,14 +4,12 @@
 //! follow from what was recorded, after a handshake and before a FIN or a reset, so that a stream can be followed and
 //! a gap shows as segments that were not captured.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-};
+use std::{collections::BTreeMap, net::SocketAddr};
 
-use etherparse::{IpHeaders, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, PacketBuilder, TcpHeader};
+use etherparse::TcpHeader;
 
-use crate::{Capture, Direction, Entry, RowKind};
+use super::packet::{ends, packet};
+use crate::{Capture, Direction, Entry, RowKind, capture::HALF_CLOSED};
 
 /// Packets begin with their IP header.
 const LINK_RAW: u16 = 101;
@@ -25,11 +23,14 @@ const MAX_COMMENT: usize = 1024;
 /// With this begins the comment of a packet before which traffic is missing: an import need not wait for it.
 pub(crate) const GAP: &str = "missing before this: ";
 
+/// With this begins the comment of a connection's last packet that says why it is over.
+pub(crate) const OVER: &str = "the connection is over: ";
+
+/// With this begins what a file says of the program that wrote it.
+pub(crate) const WRITER: &str = "chanwire ";
+
 /// What a gap of one direction is about.
 const MISSING: &str = "missing";
-
-/// What the note that a connection is over is about.
-const CLOSED: &str = "closed";
 
 /// Writes a pcapng file.
 ///
@@ -37,7 +38,10 @@ const CLOSED: &str = "closed";
 #[derive(Debug, Default)]
 pub struct PcapNg {
     out: Vec<u8>,
+    /// Those that are not over.
     connections: BTreeMap<u32, Line>,
+    /// What rows said is missing of a direction, and where it goes on.
+    missing: BTreeMap<(u32, Direction), (String, u64)>,
     /// A comment for the packet that comes next of a direction.
     gaps: BTreeMap<(u32, Direction), String>,
     /// Where the next row of a direction stands if none is missing.
@@ -52,7 +56,6 @@ struct Line {
     /// The next sequence number of the client and of the server.
     next: [u32; 2],
     ended: [bool; 2],
-    over: bool,
 }
 
 impl PcapNg {
@@ -65,7 +68,7 @@ impl PcapNg {
         header.extend(0x1a2b_3c4d_u32.to_le_bytes());
         header.extend([1, 0, 0, 0]);
         header.extend((-1_i64).to_le_bytes());
-        option(&mut header, 4, concat!("chanwire ", env!("CARGO_PKG_VERSION")).as_bytes());
+        option(&mut header, 4, format!("{WRITER}{}", env!("CARGO_PKG_VERSION")).as_bytes());
         option(&mut header, 0, &[]);
         file.block(0x0a0d_0d0a, &header);
         let mut interface = Vec::new();
@@ -98,34 +101,37 @@ impl PcapNg {
         self.out.is_empty()
     }
 
-    /// Whether a connection was opened.
+    /// Whether a connection was opened and is not over.
     #[must_use]
     pub fn has(&self, connection: u32) -> bool {
         self.connections.contains_key(&connection)
     }
 
-    /// A connection begins: three packets. Addresses that are not known, or of two families, are made up from its
-    /// number.
+    /// A connection begins: three packets. Addresses that are not known are made up from its number; of two families
+    /// the older one is written as its place in the newer.
     pub fn open(&mut self, connection: u32, time: f64, client: Option<SocketAddr>, server: Option<SocketAddr>) {
         let (client, server) = ends(connection, client, server);
         // Each connection starts somewhere else, as real ones do.
         let start = 1_000_u32.wrapping_mul(connection.wrapping_add(1));
-        let line = Line { client, server, next: [start, start ^ 0x8000_0000], ended: [false; 2], over: false };
+        let line = Line { client, server, next: [start, start ^ 0x8000_0000], ended: [false; 2] };
         self.connections.insert(connection, line);
-        self.packet(connection, Direction::Out, time, &[], Flags::Syn, None);
-        self.packet(connection, Direction::In, time, &[], Flags::SynAck, None);
-        self.packet(connection, Direction::Out, time, &[], Flags::Ack, None);
+        self.packet(connection, Direction::Out, time, &[], Flags::Syn, &[]);
+        self.packet(connection, Direction::In, time, &[], Flags::SynAck, &[]);
+        self.packet(connection, Direction::Out, time, &[], Flags::Ack, &[]);
     }
 
     /// Bytes of one direction, with a comment on the first packet of them.
     pub fn bytes(&mut self, connection: u32, direction: Direction, time: f64, bytes: &[u8], comment: Option<&str>) {
-        let mut comment = match (self.gaps.remove(&(connection, direction)), comment) {
+        let gap = self.gaps.remove(&(connection, direction));
+        let comment = match (gap, comment) {
             (Some(gap), Some(comment)) => Some(format!("{gap}; {comment}")),
             (Some(gap), None) => Some(gap),
             (None, comment) => comment.map(str::to_owned),
         };
+        let mut notes: &[&str] = &comment.as_deref().map_or_else(Vec::new, |comment| vec![comment]);
         for piece in bytes.chunks(SEGMENT) {
-            self.packet(connection, direction, time, piece, Flags::Push, comment.take().as_deref());
+            self.packet(connection, direction, time, piece, Flags::Push, notes);
+            notes = &[];
         }
     }
 
@@ -142,29 +148,67 @@ impl PcapNg {
 
     /// One direction has ended.
     pub fn end(&mut self, connection: u32, direction: Direction, time: f64) {
-        self.packet(connection, direction, time, &[], Flags::Fin, None);
+        if !self.has_ended(connection, direction) {
+            self.last(connection, direction, time, Flags::Fin, None);
+        }
     }
 
-    /// The connection is over: each direction that has not ended is ended, or the one given resets it.
-    pub fn close(&mut self, connection: u32, time: f64, reset: Option<Direction>, comment: Option<&str>) {
+    /// Nothing more comes of a direction.
+    fn has_ended(&self, connection: u32, direction: Direction) -> bool {
+        let ended = self.connections.get(&connection).and_then(|line| line.ended.get(index(direction)));
+        ended.copied().unwrap_or(true)
+    }
+
+    /// The connection is over: each direction that has not ended is ended, or the one given resets it. The reason is a
+    /// comment on its last packet.
+    pub fn close(&mut self, connection: u32, time: f64, reset: Option<Direction>, reason: Option<&str>) {
         let Some(line) = self.connections.get(&connection) else { return };
-        if line.over {
-            return;
-        }
-        let open = [Direction::Out, Direction::In].map(|side| !line.ended.get(index(side)).is_some_and(|ended| *ended));
+        let ended = line.ended;
+        let reason = reason.map(|reason| format!("{OVER}{reason}"));
         match reset {
-            Some(direction) => self.packet(connection, direction, time, &[], Flags::Reset, comment),
+            Some(direction) => {
+                // What is missing before a reset stands before it as well.
+                for side in [Direction::Out, Direction::In] {
+                    self.say_missing(connection, side);
+                }
+                self.last(connection, direction, time, Flags::Reset, reason.as_deref());
+            }
             None => {
-                let mut comment = comment;
-                for (side, open) in [Direction::Out, Direction::In].into_iter().zip(open) {
-                    if open {
-                        self.packet(connection, side, time, &[], Flags::Fin, comment.take());
-                    }
+                let open = [Direction::Out, Direction::In].into_iter().zip(ended).filter(|(_, ended)| !ended);
+                let mut open = open.map(|(side, _)| side).peekable();
+                while let Some(side) = open.next() {
+                    let reason = reason.as_deref().filter(|_| open.peek().is_none());
+                    self.last(connection, side, time, Flags::Fin, reason);
                 }
             }
         }
-        if let Some(line) = self.connections.get_mut(&connection) {
-            line.over = true;
+        self.forget(connection);
+    }
+
+    /// No row of a connection follows.
+    pub fn forget(&mut self, connection: u32) {
+        self.connections.remove(&connection);
+        for side in [Direction::Out, Direction::In] {
+            self.missing.remove(&(connection, side));
+            self.gaps.remove(&(connection, side));
+            self.expected.remove(&(connection, side));
+        }
+    }
+
+    /// The last packet of a direction, after what is missing of it.
+    fn last(&mut self, connection: u32, direction: Direction, time: f64, flags: Flags, reason: Option<&str>) {
+        self.say_missing(connection, direction);
+        let gap = self.gaps.remove(&(connection, direction));
+        let notes: Vec<&str> = gap.as_deref().into_iter().chain(reason).collect();
+        self.packet(connection, direction, time, &[], flags, &notes);
+    }
+
+    /// Leaves room for what rows said is missing, up to where the direction goes on.
+    fn say_missing(&mut self, connection: u32, direction: Direction) {
+        let key = (connection, direction);
+        if let Some((text, position)) = self.missing.remove(&key) {
+            let expected = self.expected.get(&key).copied().unwrap_or_default();
+            self.gap(connection, direction, position.saturating_sub(expected), &text);
         }
     }
 
@@ -181,12 +225,14 @@ impl PcapNg {
             RowKind::Frame | RowKind::Fault | RowKind::Skipped => {
                 let direction = entry.direction();
                 let position = capture.position(entry);
-                let expected = self.expected.get(&(connection, direction)).copied().unwrap_or_default();
-                if position > expected || self.gaps.contains_key(&(connection, direction)) {
-                    let missing = position.saturating_sub(expected);
-                    self.gap(connection, direction, missing, "rows that are not exported");
+                let key = (connection, direction);
+                let expected = self.expected.get(&key).copied().unwrap_or_default();
+                let said = self.missing.remove(&key);
+                if position > expected || said.is_some() {
+                    let text = said.map_or_else(|| "rows that are not exported".to_owned(), |(text, _)| text);
+                    self.gap(connection, direction, position.saturating_sub(expected), &text);
                 }
-                self.expected.insert((connection, direction), position + entry.length() as u64);
+                self.expected.insert(key, position.saturating_add(entry.length() as u64));
                 let mut comment = comment(entry, is_marked);
                 for read in entry.reads() {
                     let bytes = entry.bytes().get(read.start..read.end).unwrap_or_default();
@@ -198,22 +244,33 @@ impl PcapNg {
                 let both = entry.head() != MISSING;
                 let directions = [Direction::Out, Direction::In].into_iter();
                 for direction in directions.filter(|direction| both || *direction == entry.direction()) {
-                    // How much is missing shows in the next row's position.
-                    self.gaps.entry((connection, direction)).or_insert_with(|| format!("{GAP}{text}"));
+                    // Where it is not known how much is missing, it shows in the next row's position.
+                    let position = if both { 0 } else { capture.position(entry) };
+                    let said = self.missing.entry((connection, direction)).or_insert_with(|| (text.into(), 0));
+                    said.1 = said.1.max(position);
                 }
             }
-            RowKind::Note if entry.head() == CLOSED => {
+            RowKind::Note if entry.is_closed() => {
                 let reason = entry.note().unwrap_or_default();
-                let reset = reason
-                    .contains("reset")
-                    .then(|| if reason.contains("client") { Direction::Out } else { Direction::In });
+                let by = if reason.contains("client") { Direction::Out } else { Direction::In };
+                // What went wrong is told by a reset, as it was to the client.
+                let reset = (entry.is_bad() || reason.contains("reset")).then_some(by);
                 self.close(connection, time, reset, Some(reason));
+            }
+            RowKind::Note if entry.head() == HALF_CLOSED => {
+                let is_server = entry.note().is_some_and(|text| text.starts_with("the server"));
+                let (direction, other) =
+                    if is_server { (Direction::In, Direction::Out) } else { (Direction::Out, Direction::In) };
+                // The last packet of all says why the connection is over, which is not known yet.
+                if !self.has_ended(connection, other) {
+                    self.end(connection, direction, time);
+                }
             }
             RowKind::Note => {}
         }
     }
 
-    fn packet(&mut self, connection: u32, from: Direction, time: f64, bytes: &[u8], flags: Flags, note: Option<&str>) {
+    fn packet(&mut self, connection: u32, from: Direction, time: f64, bytes: &[u8], flags: Flags, notes: &[&str]) {
         let Some(line) = self.connections.get_mut(&connection) else { return };
         let side = index(from);
         let (source, destination) =
@@ -243,9 +300,11 @@ impl PcapNg {
         }
         block.extend_from_slice(&packet);
         pad(&mut block);
-        if let Some(note) = note {
+        for note in notes {
             let end = note.floor_char_boundary(MAX_COMMENT);
             option(&mut block, 1, note.get(..end).unwrap_or_default().as_bytes());
+        }
+        if !notes.is_empty() {
             option(&mut block, 0, &[]);
         }
         self.block(6, &block);
@@ -310,48 +369,4 @@ fn option(block: &mut Vec<u8>, code: u16, value: &[u8]) {
 /// Everything in a block starts at a multiple of four bytes.
 fn pad(block: &mut Vec<u8>) {
     block.resize(block.len().next_multiple_of(4), 0);
-}
-
-/// The two ends of a connection, of one family.
-fn ends(connection: u32, client: Option<SocketAddr>, server: Option<SocketAddr>) -> (SocketAddr, SocketAddr) {
-    let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
-    let port = 32_768 + u16::try_from(connection % 28_000).unwrap_or_default();
-    let local = |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
-    match (client.map(canonical), server.map(canonical)) {
-        (Some(client), Some(server)) if client.is_ipv4() == server.is_ipv4() => (client, server),
-        (None, Some(server)) => (SocketAddr::new(server.ip(), port), server),
-        (Some(client), None) => (client, SocketAddr::new(client.ip(), 22_236)),
-        _ => (local(port), local(22_236)),
-    }
-}
-
-/// A whole packet, with checksums.
-fn packet(source: SocketAddr, destination: SocketAddr, tcp: TcpHeader, bytes: &[u8]) -> Option<Vec<u8>> {
-    let ip = match (source.ip(), destination.ip()) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            let header = Ipv4Header { source: source.octets(), destination: destination.octets(), ..ipv4()? };
-            IpHeaders::Ipv4(header, etherparse::Ipv4Extensions::default())
-        }
-        (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            let header = Ipv6Header {
-                traffic_class: 0,
-                flow_label: Ipv6FlowLabel::ZERO,
-                payload_length: 0,
-                next_header: IpNumber::TCP,
-                hop_limit: 64,
-                source: source.octets(),
-                destination: destination.octets(),
-            };
-            IpHeaders::Ipv6(header, etherparse::Ipv6Extensions::default())
-        }
-        _ => return None,
-    };
-    let builder = PacketBuilder::ip(ip).tcp_header(tcp);
-    let mut packet = Vec::with_capacity(builder.size(bytes.len()));
-    builder.write_to_vec(&mut packet, bytes).ok()?;
-    Some(packet)
-}
-
-fn ipv4() -> Option<Ipv4Header> {
-    Ipv4Header::new(0, 64, IpNumber::TCP, [0; 4], [0; 4]).ok()
 }

@@ -44,6 +44,8 @@ pub(super) struct Connections {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) shown: u32,
+    /// None of those shown looks like the protocol.
+    pub(super) unlike: bool,
     /// They carried something that does not look like the protocol.
     pub(super) passed_over: u64,
     /// There was no room to follow them.
@@ -99,13 +101,18 @@ impl Connections {
         }
     }
 
-    /// Takes a segment.
+    /// From now on all connections are shown.
+    pub(super) const fn show_all(&mut self) {
+        self.everything = true;
+    }
+
+    /// Takes a segment. If the capture says why it is the connection's last one, that is `over`.
     pub(super) fn take(
         &mut self,
         time: f64,
-        from: SocketAddr,
-        to: SocketAddr,
+        (from, to): (SocketAddr, SocketAddr),
         segment: &Segment<'_>,
+        over: Option<&str>,
         sink: &mut dyn Sink,
     ) {
         let (key, side) = if from <= to { ((from, to), 0) } else { ((to, from), 1) };
@@ -133,7 +140,7 @@ impl Connections {
             }
         };
         let Some(mut connection) = self.connections.remove(&id) else { return };
-        self.advance(&mut connection, time, side, segment, sink);
+        self.advance(&mut connection, time, side, (segment, over), sink);
         if connection.over {
             self.over.push_back(id);
         }
@@ -145,7 +152,8 @@ impl Connections {
         let all = std::mem::take(&mut self.connections);
         self.ids.clear();
         // Where nothing looks like the protocol, what there is is better than nothing.
-        self.everything |= self.counts.shown == 0;
+        let is_last_resort = !self.everything && self.counts.shown == 0;
+        self.everything |= is_last_resort;
         for (_, mut connection) in all {
             if connection.over {
                 self.settle(&mut connection, sink);
@@ -153,6 +161,7 @@ impl Connections {
                 self.finish_one(connection, time, "the capture ends", sink);
             }
         }
+        self.counts.unlike = is_last_resort && self.counts.shown > 0;
         self.counts
     }
 
@@ -196,7 +205,7 @@ impl Connections {
         connection: &mut Connection,
         time: f64,
         side: usize,
-        segment: &Segment<'_>,
+        (segment, over): (&Segment<'_>, Option<&str>),
         sink: &mut dyn Sink,
     ) {
         if connection.over {
@@ -225,6 +234,10 @@ impl Connections {
             stream.relieve(&mut |out| self.tell(connection, side, time, out, sink));
         }
         if segment.reset {
+            if let (Some(_), Some(acknowledged)) = (over, segment.acknowledges) {
+                stream.reach(segment.sequence, &mut |out| self.tell(connection, side, time, out, sink));
+                peer.reach(acknowledged, &mut |out| self.tell(connection, other, time, out, sink));
+            }
             stream.finish(&mut |out| self.tell(connection, side, time, out, sink));
             peer.finish(&mut |out| self.tell(connection, other, time, out, sink));
         }
@@ -240,7 +253,7 @@ impl Connections {
                 (true, true) => "reset by the client",
                 (true, false) => "reset by the server",
             };
-            self.close(connection, time, reason, segment.reset, sink);
+            self.close(connection, time, over.unwrap_or(reason), segment.reset, sink);
         }
     }
 
@@ -362,6 +375,8 @@ impl Connections {
         let (a, b) = connection.key;
         let client = *connection.client.get_or_insert(usize::from(a.port() < b.port()));
         let (client, server) = if client == 0 { (a, b) } else { (b, a) };
+        // An address of the older family may stand in the newer one.
+        let [client, server] = [client, server].map(|end| SocketAddr::new(end.ip().to_canonical(), end.port()));
         sink.open(number, connection.opened, &client.to_string(), &server.to_string());
         for (side, time, told) in told {
             let out = match &told {

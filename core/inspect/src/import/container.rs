@@ -9,7 +9,7 @@ use pcap_parser::{
 };
 
 use super::Wrong;
-use crate::export::GAP;
+use crate::export::{GAP, OVER, WRITER};
 
 /// The largest packet or block that is read. Wireshark's own bound on a packet is 256 KiB; a block may carry more.
 const MAX_BLOCK: usize = 16 << 20;
@@ -39,6 +39,8 @@ pub(super) struct Records {
 pub(super) struct Section {
     big_endian: bool,
     interfaces: Vec<Interface>,
+    /// It was written by an export: nothing in it is somebody else's.
+    is_own: bool,
 }
 
 #[derive(Debug)]
@@ -62,6 +64,8 @@ pub(super) struct Packet<'a> {
     pub(super) length: usize,
     /// Its comment says that traffic is missing before it.
     pub(super) after_gap: bool,
+    /// Its comment says why the connection is over.
+    pub(super) over: Option<String>,
 }
 
 /// What stands at the front of the bytes.
@@ -85,6 +89,11 @@ impl Container {
             | [0x34, 0xcd, 0xb2, 0xa1] => Some(Self::Pcap),
             _ => None,
         }
+    }
+
+    /// What is read now was written by an export.
+    pub(super) const fn is_own(&self) -> bool {
+        matches!(self, Self::PcapNg(Section { is_own: true, .. }))
     }
 
     pub(super) const fn name(&self) -> &'static str {
@@ -137,6 +146,7 @@ impl Records {
             bytes: frame.data,
             length: usize::try_from(frame.origlen).unwrap_or(usize::MAX).max(frame.data.len()),
             after_gap: false,
+            over: None,
         };
         Ok(Step::Read(used, Some(packet)))
     }
@@ -164,8 +174,9 @@ impl Section {
             return Err("a block of this file is shorter than what is in it".into());
         };
         let packet = match parsed {
-            Block::SectionHeader(_) => {
-                *self = Self { big_endian, interfaces: Vec::new() };
+            Block::SectionHeader(header) => {
+                let is_own = header.options.iter().any(is_writer);
+                *self = Self { big_endian, interfaces: Vec::new(), is_own };
                 None
             }
             Block::InterfaceDescription(described) => {
@@ -190,6 +201,7 @@ impl Section {
                     bytes: packet_of(block, 28, packet.caplen),
                     length: usize::try_from(packet.orig_len()).unwrap_or(usize::MAX),
                     after_gap: packet.options.iter().any(is_gap),
+                    over: packet.options.iter().find_map(over),
                 })
             }
             Block::SimplePacket(packet) => {
@@ -204,6 +216,7 @@ impl Section {
                     bytes: packet_of(block, 12, captured),
                     length: usize::try_from(packet.orig_len()).unwrap_or(usize::MAX),
                     after_gap: false,
+                    over: None,
                 })
             }
             _ => None,
@@ -230,6 +243,19 @@ fn packet_of(block: &[u8], start: usize, captured: u32) -> &[u8] {
 /// A comment that an export writes.
 fn is_gap(option: &PcapNGOption<'_>) -> bool {
     option.code == OptionCode::Comment && option.value().starts_with(GAP.as_bytes())
+}
+
+/// Why the connection is over, in a comment that an export writes.
+fn over(option: &PcapNGOption<'_>) -> Option<String> {
+    let text = Some(option.value()).filter(|_| option.code == OptionCode::Comment)?;
+    // The text is as long as the option says, and what fills up its block is not part of it.
+    let reason = text.get(..usize::from(option.len))?.strip_prefix(OVER.as_bytes())?;
+    std::str::from_utf8(reason).ok().map(Into::into)
+}
+
+/// The program that wrote the section is this one.
+fn is_writer(option: &PcapNGOption<'_>) -> bool {
+    option.code == OptionCode::ShbUserAppl && option.value().starts_with(WRITER.as_bytes())
 }
 
 /// A decimal or, with the highest bit set, a binary fraction of a second.

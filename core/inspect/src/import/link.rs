@@ -116,7 +116,7 @@ pub(super) fn guess(bytes: &[u8]) -> Option<i32> {
             links::LINUX_COOKED => bytes.get(14..16).is_some_and(|kind| kind == [8, 0] || kind == [0x86, 0xdd]),
             _ => bytes.get(..4).is_some_and(|kind| kind == [8, 0, 0, 0] || kind == [0x86, 0xdd, 0, 0]),
         };
-        let packet = Packet { time: 0.0, link: *link, bytes, length: bytes.len(), after_gap: false };
+        let packet = Packet { time: 0.0, link: *link, bytes, length: bytes.len(), after_gap: false, over: None };
         exact && !matches!(content(&packet), Content::Other)
     };
     [101, links::ETHERNET, links::LINUX_COOKED, links::LINUX_COOKED_2, links::NULL].into_iter().find(is_packet)

@@ -10,11 +10,11 @@ mod hex;
 mod lines;
 mod link;
 mod record;
+mod summary;
 mod tcp;
 
 use std::fmt;
 
-pub use self::record::CaptureImport;
 use self::{
     connections::Connections,
     container::{Container, Packet, Step},
@@ -22,6 +22,7 @@ use self::{
     lines::Lines,
     link::Content,
 };
+pub use self::{record::CaptureImport, summary::Summary};
 use crate::{Direction, guess_direction};
 
 /// How many bytes are looked at to tell what they are.
@@ -138,57 +139,6 @@ pub struct Preview {
     pub bytes: Vec<u8>,
 }
 
-/// What was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// The form it had.
-    pub format: Format,
-    /// Connections that are shown.
-    pub connections: u32,
-    /// TCP connections that are not, since what they carried does not look like the protocol.
-    pub passed_over: u64,
-    /// TCP connections for which there was no room.
-    pub beyond: u64,
-    /// Packets that were read.
-    pub packets: u64,
-    /// Packets that carry no TCP, or nothing that could be understood.
-    pub other: u64,
-    /// Parts of IP packets, which are not put together.
-    pub fragments: u64,
-    /// Bytes that are missing from the connections shown.
-    pub missing: u64,
-    /// The capture stops inside a packet or a line.
-    pub cut: bool,
-}
-
-impl fmt::Display for Summary {
-    /// One line, without a stop.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counted = |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
-        write!(f, "{}: {}", self.format, counted(self.connections.into(), "connection", "connections"))?;
-        if self.packets > 0 {
-            write!(f, " in {}", counted(self.packets, "packet", "packets"))?;
-        }
-        if self.passed_over > 0 {
-            let words = counted(self.passed_over, "other TCP connection does", "other TCP connections do");
-            write!(f, "; {words} not look like the protocol")?;
-        }
-        if self.beyond > 0 {
-            write!(f, "; {} more than can be followed", counted(self.beyond, "connection", "connections"))?;
-        }
-        if self.fragments > 0 {
-            write!(f, "; {} not put together", counted(self.fragments, "IP fragment", "IP fragments"))?;
-        }
-        if self.missing > 0 {
-            write!(f, "; {} missing", counted(self.missing, "byte is", "bytes are"))?;
-        }
-        if self.cut {
-            f.write_str("; the file ends too early")?;
-        }
-        Ok(())
-    }
-}
-
 /// Reads one capture.
 #[derive(Debug)]
 pub struct Import {
@@ -265,6 +215,7 @@ impl Import {
             format: self.format().unwrap_or(Format::Raw),
             connections: 1,
             passed_over: 0,
+            unlike: false,
             beyond: 0,
             packets: 0,
             other: 0,
@@ -284,9 +235,13 @@ impl Import {
                 }
             }
             Reader::Lines(lines) => {
-                summary.cut = false;
                 summary.connections = 0;
-                lines.read(&self.rest, true, sink).map_err(|wrong| self.error(&wrong))?;
+                // Whoever wrote it did not come to the line's end.
+                let is_begun = !self.rest.trim_ascii_end().ends_with(b"}");
+                summary.cut = match lines.read(&self.rest, true, sink) {
+                    Err(_) if is_begun => true,
+                    read => read.map(|_| false).map_err(|wrong| self.error(&wrong))?,
+                };
             }
             Reader::Dump => {
                 summary.cut = false;
@@ -384,10 +339,8 @@ impl Import {
             let mut packets = Packets::new(Container::Pcap, self.options);
             for (index, (piece, link)) in dump.blocks.iter().zip(links).enumerate() {
                 let time = piece.time.unwrap_or(index as f64);
-                packets.take(
-                    &Packet { time, link, bytes: &piece.bytes, length: piece.bytes.len(), after_gap: false },
-                    sink,
-                );
+                let (bytes, length) = (&piece.bytes[..], piece.bytes.len());
+                packets.take(&Packet { time, link, bytes, length, after_gap: false, over: None }, sink);
             }
             packets.finish(sink, summary);
             return Ok(());
@@ -448,7 +401,13 @@ impl Packets {
         let time = if packet.time == 0.0 { self.time } else { packet.time };
         self.time = time;
         match link::content(packet) {
-            Content::Tcp { from, to, segment } => self.connections.take(time, from, to, &segment, sink),
+            Content::Tcp { from, to, segment } => {
+                if self.container.is_own() {
+                    self.connections.show_all();
+                }
+                let over = packet.over.as_deref();
+                self.connections.take(time, (from, to), &segment, over, sink);
+            }
             Content::Fragment => self.fragments += 1,
             Content::Other => {
                 self.other += 1;
@@ -463,12 +422,19 @@ impl Packets {
         let counts = self.connections.finish(self.time, sink);
         summary.connections = counts.shown;
         summary.passed_over = counts.passed_over;
+        summary.unlike = counts.unlike;
         summary.beyond = counts.beyond;
         summary.missing = counts.missing;
         summary.packets = self.packets;
         summary.other = self.other;
         summary.fragments = self.fragments;
     }
+}
+
+/// Whether it is clear from these first bytes what a capture is, whatever follows.
+#[must_use]
+pub fn is_clear(bytes: &[u8]) -> bool {
+    Container::detect(bytes).is_some() || lines::detect(bytes) || guess_direction(bytes).is_some()
 }
 
 /// Tells from the first bytes what a capture is.

@@ -98,11 +98,16 @@ impl Sink for Recorder<'_> {
     }
 
     fn end(&mut self, connection: u32, direction: Direction, time: f64) {
-        self.capture.end(self.number(connection), direction, time);
+        self.capture.shut_down(self.number(connection), direction, time);
     }
 
     fn close(&mut self, connection: u32, time: f64, reason: &str, bad: bool) {
-        self.capture.close(self.number(connection), time);
+        // Where it did not break, what has not ended goes on after the capture.
+        if bad {
+            self.capture.close(self.number(connection), time);
+        } else {
+            self.capture.leave(self.number(connection), time);
+        }
         self.capture.note(self.number(connection), time, "closed", &visible(reason), bad);
     }
 

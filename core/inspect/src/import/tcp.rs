@@ -186,7 +186,17 @@ impl Stream {
         }
     }
 
-    /// Lets everything that waits pass, and what is missing before it with it; gives back how much waited.
+    /// What does not reach this sequence number is missing: whoever wrote the capture says that the stream came so far.
+    pub(super) fn reach(&mut self, sequence: u32, out: &mut impl FnMut(Out<'_>)) {
+        if let Some(place) = self.place(sequence).filter(|place| self.state == State::Known && *place > self.position) {
+            let gap = place - self.position;
+            out(Out::Gap(gap));
+            self.advance(gap);
+            self.release(out);
+        }
+    }
+
+    /// Lets everything that waits pass, and what is missing before it with it.
     pub(super) fn relieve(&mut self, out: &mut impl FnMut(Out<'_>)) {
         if self.state == State::Unsure && !self.held.is_empty() {
             self.decide(out);

@@ -1,14 +1,16 @@
 //! Rows as lines of JSON: the form in which a capture is kept, and loses nothing.
 //!
 //! One line says who a connection is with and stands before its first row; each other line is a row. Bytes are a text
-//! where they are UTF-8, and in base64 where they are not.
+//! where they are UTF-8, and in base64 where they are not. Times of rows are in milliseconds since `started`, where
+//! that is known.
 //!
 //! ```json
-//! {"connection":1,"label":"192.0.2.7:50123"}
+//! {"connection":1,"label":"192.0.2.7:50123","started":"2023-11-02T15:04:32.250000Z"}
 //! {"row":1,"connection":1,"direction":"out","kind":"frame","time":0,"position":0,"head":"LIST","text":"LIST\r\n","pair":2,"begins":true,"ends":true,"summary":"which channels are there?"}
 //! ```
 
 mod read;
+mod started;
 mod write;
 
 use std::borrow::Cow;
@@ -26,15 +28,20 @@ struct ConnectionLine<'a> {
     connection: u32,
     #[serde(borrow)]
     label: Cow<'a, str>,
+    /// When time 0 of the rows was.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    started: Option<Cow<'a, str>>,
 }
 
 /// A row. What can be told from the bytes is there for whoever reads the lines, and not read back.
 #[derive(Debug, Serialize, Deserialize)]
 struct RowLine<'a> {
     row: u64,
+    #[serde(default)]
     connection: u32,
     direction: Direction,
     kind: RowKind,
+    #[serde(default)]
     time: f64,
     #[serde(default)]
     position: u64,

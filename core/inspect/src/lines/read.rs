@@ -1,41 +1,69 @@
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chanwire_core::wire::{Command, Head as _};
+use serde::de::IgnoredAny;
 
-use super::{ConnectionLine, RowLine};
-use crate::{Capture, Restored, visible};
+use super::{ConnectionLine, RowLine, started};
+use crate::{Capture, Direction, Restored, RowKind, capture::CLOSED, visible};
 
 /// How many requests are remembered whose answers are still to come.
 const MAX_OPEN: usize = 1 << 20;
 
+/// How many connections may be in one file.
+const MAX_CONNECTIONS: usize = 1 << 20;
+
+/// How many connections are kept at one time though none of their rows is held. Of one that is not, the label is
+/// forgotten with its last row.
+const MAX_KEPT: usize = 1 << 16;
+
+/// The longest label, in bytes. It has two addresses.
+const MAX_LABEL: usize = 1024;
+
 /// Reads what [`JsonLinesWriter`](super::JsonLinesWriter) wrote, line by line, into a capture.
 ///
 /// The rows that come of it are those that were written: with their times, reads and pairs, but with numbers of the
-/// capture that they go to. What a frame says is decoded again; of what is no frame, the line says what was wrong.
+/// capture that they go to; connections are numbered in the order in which the lines name them. What a frame says is
+/// decoded again; of what is no frame, the line says what was wrong. The lines of a [test](crate::golden) are read too.
 #[derive(Debug)]
 pub struct JsonLinesReader {
     /// What is added to each connection's number.
     before: u32,
     /// The numbers that requests have here, by the numbers that they were written with.
     open: BTreeMap<u64, u64>,
-    opened: BTreeSet<u32>,
+    /// The numbers that connections have here, by the numbers that they were written with.
+    numbers: BTreeMap<u32, u32>,
+    /// Those of them that are kept, and in which order they came.
+    kept: BTreeSet<u32>,
+    order: VecDeque<u32>,
+    /// What is added to each time.
+    shift: f64,
+    /// Where the next row of a test stands, in each direction.
+    position: [u64; 2],
 }
 
 impl JsonLinesReader {
-    /// Connection 1 of the lines becomes `before` + 1.
+    /// The first connection of the lines becomes `before` + 1.
     #[must_use]
     pub const fn new(before: u32) -> Self {
-        Self { before, open: BTreeMap::new(), opened: BTreeSet::new() }
+        Self {
+            before,
+            open: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            kept: BTreeSet::new(),
+            order: VecDeque::new(),
+            shift: 0.0,
+            position: [0; 2],
+        }
     }
 
     /// How many connections there were so far.
     #[must_use]
     pub fn connections(&self) -> u32 {
-        u32::try_from(self.opened.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.numbers.len()).unwrap_or(u32::MAX)
     }
 
     /// Reads one line, without its line end. Gives the number of the row if it is marked.
@@ -48,42 +76,108 @@ impl JsonLinesReader {
             return Ok(None);
         }
         // Which one it is comes first, so that it can be said what is wrong with it.
-        let is_row = serde_json::from_slice::<IsRow>(line).map_err(|error| why(&error))?.row.is_some();
-        if !is_row {
-            let ConnectionLine { connection, label } = serde_json::from_slice(line).map_err(|error| why(&error))?;
-            self.open(connection, &label, capture)?;
+        let is: Is = serde_json::from_slice(line).map_err(|error| why(&error))?;
+        if is.row.is_none() {
+            let said: ConnectionLine<'_> = serde_json::from_slice(line).map_err(|error| why(&error))?;
+            if let Some(text) = said.started {
+                let started = started::read(&text).ok_or_else(|| {
+                    format!("started: '{}' is no time such as 2023-11-02T15:04:32.25Z", visible(&text))
+                })?;
+                self.shift = capture.count_from(started);
+            }
+            self.open(said.connection, &said.label, capture)?;
             return Ok(None);
         }
         let row: RowLine<'_> = serde_json::from_slice(line).map_err(|error| why(&error))?;
+        let row = match (is.connection, is.time) {
+            (Some(_), Some(_)) => row,
+            (None, None) => self.of_test(row),
+            (None, Some(_)) => return Err("missing field `connection`".into()),
+            (Some(_), None) => return Err("missing field `time`".into()),
+        };
         let (written, marked, answered) = (row.row, row.marked, row.pair.is_some() && row.rtt.is_none());
-        if !self.opened.contains(&row.connection) {
-            self.open(row.connection, "", capture)?;
-        }
-        let number = capture.restore(&self.restored(row)?)?;
+        let is_closed = row.kind == RowKind::Note && row.head == CLOSED;
+        let here = self.here(row.connection, capture)?;
+        let number = capture.restore(&self.restored(row, here, capture)?)?;
         if answered && self.open.len() < MAX_OPEN {
             self.open.insert(written, number);
+        }
+        if is_closed && self.kept.remove(&here) {
+            capture.close_silently(here);
         }
         Ok(marked.then_some(number))
     }
 
     /// There are no more lines.
     pub fn finish(&mut self, capture: &mut Capture) {
-        for connection in std::mem::take(&mut self.opened) {
-            capture.close_silently(self.before.saturating_add(connection));
+        for connection in std::mem::take(&mut self.kept) {
+            capture.close_silently(connection);
         }
+        self.order = VecDeque::new();
     }
 
+    /// A connection's line.
     fn open(&mut self, connection: u32, label: &str, capture: &mut Capture) -> Result<(), String> {
-        // What has another number here must not become a connection that was there before, or an earlier one of the lines.
-        let here = self.before.checked_add(connection).filter(|_| connection > 0);
-        let here = here.ok_or_else(|| format!("connections are numbered from 1 on, and none is {connection}"))?;
-        if self.opened.insert(connection) {
-            capture.open(here, &visible(label));
+        if label.len() > MAX_LABEL {
+            return Err(format!("a label of more than {MAX_LABEL} bytes is not read"));
+        }
+        // A line that comes again says nothing new.
+        if !self.numbers.contains_key(&connection) {
+            let here = self.number(connection)?;
+            self.keep(here, label, capture);
         }
         Ok(())
     }
 
-    fn restored<'a>(&mut self, row: RowLine<'a>) -> Result<Restored<'a>, String> {
+    /// The number here of a row's connection, which is open then.
+    fn here(&mut self, connection: u32, capture: &mut Capture) -> Result<u32, String> {
+        let here = match self.numbers.get(&connection) {
+            Some(here) => *here,
+            None => self.number(connection)?,
+        };
+        if capture.label(here).is_none() {
+            self.keep(here, "", capture);
+        }
+        Ok(here)
+    }
+
+    /// A number for a connection that was not named before.
+    fn number(&mut self, connection: u32) -> Result<u32, String> {
+        if connection == 0 {
+            return Err("connections are numbered from 1 on, and none is 0".into());
+        }
+        if self.numbers.len() == MAX_CONNECTIONS {
+            return Err(format!("a file of more than {MAX_CONNECTIONS} connections is not read; open a part of it"));
+        }
+        let here = self.before.checked_add(self.connections() + 1);
+        let here = here.ok_or("there are no numbers left for connections; clear what was captured before")?;
+        self.numbers.insert(connection, here);
+        Ok(here)
+    }
+
+    fn keep(&mut self, here: u32, label: &str, capture: &mut Capture) {
+        capture.open_restored(here, &visible(label));
+        if self.kept.insert(here) {
+            self.order.push_back(here);
+        }
+        while self.kept.len() > MAX_KEPT || self.order.len() > 2 * MAX_KEPT {
+            let Some(oldest) = self.order.pop_front() else { return };
+            if self.kept.remove(&oldest) {
+                capture.close_silently(oldest);
+            }
+        }
+    }
+
+    /// A row of a test says neither when it was nor where, and is of the only connection.
+    fn of_test<'a>(&mut self, row: RowLine<'a>) -> RowLine<'a> {
+        let is_answer = row.direction == Direction::In;
+        let rtt = row.pair.filter(|_| is_answer).map(|_| 0.0);
+        let [out, r#in] = self.position;
+        let position = if is_answer { r#in } else { out };
+        RowLine { connection: 1, rtt, begins: true, ends: true, position, ..row }
+    }
+
+    fn restored<'a>(&mut self, row: RowLine<'a>, here: u32, capture: &Capture) -> Result<Restored<'a>, String> {
         let bytes = match (row.text, row.base64) {
             (Some(_), Some(_)) => return Err("a row has its bytes as text or as base64, not as both".into()),
             (Some(Cow::Borrowed(text)), None) => Cow::Borrowed(text.as_bytes()),
@@ -102,11 +196,16 @@ impl JsonLinesReader {
             ),
         };
         let request = row.pair.filter(|_| row.rtt.is_some()).and_then(|request| self.open.remove(&request));
+        // A test does not say it of an answer, but it has the request.
+        let asked = asked.or_else(|| capture.entry(request?)?.command());
+        if let Some(position) = self.position.get_mut(usize::from(row.direction == Direction::In)) {
+            *position = row.position.saturating_add(bytes.len() as u64);
+        }
         Ok(Restored {
-            connection: self.before.saturating_add(row.connection),
+            connection: here,
             direction: row.direction,
             kind: row.kind,
-            time: row.time,
+            time: row.time + self.shift,
             position: row.position,
             bytes,
             head: visible(&row.head).into_owned().into(),
@@ -118,14 +217,16 @@ impl JsonLinesReader {
             rtt: row.rtt,
             begins: row.begins,
             ends: row.ends,
-            reads: row.reads,
+            reads: row.reads.into_iter().map(|(offset, time)| (offset, time + self.shift)).collect(),
         })
     }
 }
 
 #[derive(serde::Deserialize)]
-struct IsRow {
-    row: Option<serde::de::IgnoredAny>,
+struct Is {
+    row: Option<IgnoredAny>,
+    connection: Option<IgnoredAny>,
+    time: Option<IgnoredAny>,
 }
 
 /// Without the line's number, which is always 1.

@@ -3,14 +3,15 @@ use std::{borrow::Cow, collections::BTreeSet};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chanwire_core::wire::Head as _;
 
-use super::{ConnectionLine, RowLine};
+use super::{ConnectionLine, RowLine, started};
 use crate::{Capture, Entry, RowKind};
 
 /// Writes rows as lines of JSON.
 #[derive(Debug, Default)]
 pub struct JsonLinesWriter {
-    /// The connections that were told of.
+    /// The connections that were told of and are not over.
     told: BTreeSet<u32>,
+    started: Option<String>,
 }
 
 impl JsonLinesWriter {
@@ -20,14 +21,27 @@ impl JsonLinesWriter {
         Self::default()
     }
 
+    /// When the capture's times began, in milliseconds since 1970, for the connections that are told of from now on.
+    pub fn set_origin(&mut self, origin: f64) {
+        self.started = started::written(origin);
+    }
+
     /// Appends the line of a row, and before it, if it is the first of its connection, the line of that.
     pub fn row(&mut self, capture: &Capture, entry: &Entry<'_>, marked: bool, out: &mut Vec<u8>) {
         let connection = entry.connection();
         if self.told.insert(connection) {
             let label = Cow::Borrowed(capture.label(connection).unwrap_or_default());
-            append(&ConnectionLine { connection, label }, out);
+            append(&ConnectionLine { connection, label, started: self.started.as_deref().map(Cow::Borrowed) }, out);
         }
         append(&row_line(capture, entry, marked), out);
+        if entry.is_closed() {
+            self.forget(connection);
+        }
+    }
+
+    /// No row of a connection follows.
+    pub fn forget(&mut self, connection: u32) {
+        self.told.remove(&connection);
     }
 }
 

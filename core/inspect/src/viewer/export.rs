@@ -153,7 +153,11 @@ impl Viewer {
             ask.direction = (ask.format == ExportFormat::Bin).then(|| row.direction());
         }
         let writer = match ask.format {
-            ExportFormat::JsonL => Writer::Lines(JsonLinesWriter::new()),
+            ExportFormat::JsonL => {
+                let mut lines = JsonLinesWriter::new();
+                lines.set_origin(ask.origin);
+                Writer::Lines(lines)
+            }
             ExportFormat::PcapNg => Writer::Packets(Box::new(PcapNg::new())),
             ExportFormat::Bin | ExportFormat::Test => Writer::Bytes,
         };

@@ -1,9 +1,10 @@
 //! Links, containers, what is missing, and which connections are shown.
 
 use chanwire_inspect::{
+    Capture,
     Direction::{In, Out},
-    PcapNg,
-    import::ImportOptions,
+    Gap, PcapNg, RowKind,
+    import::{CaptureImport, ImportOptions, Summary},
 };
 use etherparse::{EtherType, Ethernet2Header, SingleVlanHeader, VlanId};
 
@@ -231,7 +232,7 @@ fn an_export_is_imported_as_what_it_was_made_of() {
         }
         want.end(1, Out, time);
         want.end(1, In, time);
-        want.close(1, time, "closed", false);
+        want.close(1, time, "closed by the server", false);
     }
     let (told, summary) = read(&file.take());
     assert_eq!(told, want);
@@ -240,7 +241,6 @@ fn an_export_is_imported_as_what_it_was_made_of() {
 
 #[test]
 fn rows_that_are_exported_come_back_as_the_same_rows() {
-    use chanwire_inspect::{Capture, Gap, import::CaptureImport};
     let mut capture = Capture::new(1 << 20);
     let origin = 1_700_000_000_000.0;
     capture.open(7, "[2001:db8::1]:50000 to [2001:db8::2]:22236");
@@ -275,4 +275,137 @@ fn rows_that_are_exported_come_back_as_the_same_rows() {
     let notes =
         |head: &str| again.entries(again.first(), again.end_number()).filter(|entry| entry.head() == head).count();
     assert_eq!((notes("missing"), notes("closed")), (2, 1));
+}
+
+/// What a capture exports, imported again.
+fn round_trip(capture: &Capture) -> (Capture, Summary) {
+    let mut file = PcapNg::new();
+    for entry in capture.entries(capture.first(), capture.end_number()) {
+        file.row(capture, &entry, capture.origin().unwrap_or_default(), false);
+    }
+    let mut again = Capture::new(1 << 20);
+    let mut import = CaptureImport::new(ImportOptions::default(), 0);
+    import.feed(&file.take(), &mut again).unwrap();
+    let summary = import.finish(&mut again).unwrap();
+    (again, summary)
+}
+
+fn shown(capture: &Capture) -> Vec<String> {
+    let rows = capture.entries(capture.first(), capture.end_number());
+    rows.map(|row| {
+        let (bad, bytes) = (if row.is_bad() { "!" } else { "" }, row.bytes().escape_ascii());
+        format!("{:.1} {bad}{} {bytes}{}", row.time(), row.head(), row.note().unwrap_or_default())
+    })
+    .collect()
+}
+
+#[test]
+fn a_gap_that_is_last_in_its_direction_is_missing_before_the_end() {
+    let origin = 1_700_000_000_000.0;
+    for (gap, missing, reset) in [
+        (Gap { bytes: 640, frames: Some(10), paired: Some(10) }, 640, false),
+        (Gap { bytes: 640, frames: Some(10), paired: Some(10) }, 640, true),
+        (Gap::default(), 1, false),
+    ] {
+        let mut capture = Capture::new(1 << 20);
+        capture.open(1, "192.0.2.1:40000 to 192.0.2.9:22236");
+        capture.note(1, origin, "connected", "192.0.2.1:40000 to 192.0.2.9:22236", false);
+        capture.bytes(1, Out, origin + 1.0, b"LIST\r\nHOST\r\n{\"channel");
+        capture.gap(1, Some(Out), origin + 2.0, gap, "10 frames dropped");
+        capture.close(1, origin + 3.0);
+        let reason = if reset { "reset by the client" } else { "closed" };
+        capture.note(1, origin + 3.0, "closed", reason, reset);
+        let (again, summary) = round_trip(&capture);
+        assert_eq!(summary.missing, missing, "{:?}", shown(&again));
+        let faults = |capture: &Capture| {
+            capture.entries(capture.first(), capture.end_number()).filter(|row| row.kind() == RowKind::Fault).count()
+        };
+        assert_eq!((faults(&capture), faults(&again)), (0, 0), "{:?}", shown(&again));
+    }
+}
+
+#[test]
+fn a_half_close_comes_back_with_its_time() {
+    let origin = 1_700_000_000_000.0;
+    let mut capture = Capture::new(1 << 20);
+    capture.open(1, "192.0.2.1:40000 to 192.0.2.9:22236");
+    capture.note(1, origin, "connected", "192.0.2.1:40000 to 192.0.2.9:22236", false);
+    capture.bytes(1, Out, origin + 1.0, ASKED);
+    capture.shut_down(1, Out, origin + 2.0);
+    capture.bytes(1, In, origin + 500.0, ANSWERED);
+    capture.shut_down(1, In, origin + 700.0);
+    capture.close(1, origin + 700.0);
+    capture.note(1, origin + 700.0, "closed", "closed", false);
+    let rows = shown(&capture);
+    assert!(rows.contains(&"2.0 half-closed the client shut down its sending half".to_owned()), "{rows:?}");
+    assert_eq!(rows.iter().filter(|row| row.contains("half-closed")).count(), 1);
+    assert_eq!(shown(&round_trip(&capture).0), rows);
+}
+
+#[test]
+fn why_a_connection_is_over_comes_back_also_where_both_ends_were_told() {
+    let mut capture = Capture::new(1 << 20);
+    capture.open(1, "192.0.2.1:40000 to 192.0.2.9:22236");
+    capture.bytes(1, Out, 0.0, ASKED);
+    for who in ["client", "server"] {
+        capture.note(1, 5.0, "half-closed", &format!("the {who} shut down its sending half"), false);
+    }
+    capture.close(1, 7.0);
+    capture.note(1, 7.0, "closed", "the server is restarting", false);
+    let rows = shown(&round_trip(&capture).0);
+    let ends: Vec<&str> = rows.iter().filter(|row| row.contains("closed")).map(String::as_str).collect();
+    assert_eq!(ends, ["5.0 half-closed the client shut down its sending half", "7.0 closed the server is restarting"]);
+}
+
+#[test]
+fn clients_that_speak_no_protocol_come_back_from_an_export_and_so_does_why_a_connection_is_over() {
+    let origin = 1_700_000_000_000.0;
+    let mut capture = Capture::new(1 << 20);
+    for (connection, bytes) in [(1, ASKED), (2, b"GET / HTTP/1.1\r\n\r\n"), (3, b"")] {
+        let label = format!("192.0.2.1:4000{connection} to 192.0.2.9:22236");
+        capture.open(connection, &label);
+        capture.note(connection, origin, "connected", &label, false);
+        capture.bytes(connection, Out, origin, bytes);
+        capture.close(connection, origin);
+        let (reason, bad) =
+            if connection == 3 { ("the server cannot be reached: refused", true) } else { ("closed", false) };
+        capture.note(connection, origin, "closed", reason, bad);
+    }
+    let (again, summary) = round_trip(&capture);
+    assert_eq!((summary.connections, summary.passed_over), (3, 0), "{summary}");
+    assert_eq!(again.label(2), capture.label(2));
+    let rows = shown(&again);
+    assert!(rows.contains(&"0.0 !closed the server cannot be reached: refused".to_owned()), "{rows:?}");
+}
+
+#[test]
+fn ends_of_two_families_keep_their_addresses() {
+    let mut capture = Capture::new(1 << 20);
+    capture.open(1, "192.0.2.1:40000 to [2001:db8::2]:22236");
+    capture.bytes(1, Out, 1.0, ASKED);
+    assert_eq!(round_trip(&capture).0.label(1), capture.label(1));
+}
+
+#[test]
+fn garbage_alone_is_shown_and_called_what_it_is() {
+    let (told, summary) = read(&pcap(101, talk(b"GET / HTTP/1.1\r\n\r\n", b"").iter().map(Segment::ipv4)));
+    assert_eq!(told.stream(1, Out), "GET / HTTP/1.1\r\n\r\n");
+    let words = summary.to_string();
+    assert!(words.contains("1 connection in 6 packets, shown though it does not look like the protocol"), "{words}");
+}
+
+#[test]
+fn a_capture_that_ends_inside_a_frame_accuses_nobody() {
+    let kinds = |segments: &[Segment]| -> Vec<RowKind> {
+        let mut capture = Capture::new(1 << 20);
+        let mut import = CaptureImport::new(ImportOptions::default(), 0);
+        import.feed(&pcap(101, segments.iter().map(Segment::ipv4)), &mut capture).unwrap();
+        import.finish(&mut capture).unwrap();
+        let rows = capture.entries(capture.first(), capture.end_number());
+        rows.filter(|row| row.length() > 0).map(|row| row.kind()).collect()
+    };
+    let whole = talk(b"LIST\r\nHOST\r\n{\"chan", b"");
+    assert_eq!(kinds(&whole[..4]), [RowKind::Frame, RowKind::Skipped]);
+    // A client that ended there did it itself.
+    assert_eq!(kinds(&whole), [RowKind::Frame, RowKind::Fault]);
 }

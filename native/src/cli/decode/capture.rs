@@ -41,10 +41,16 @@ pub(super) fn decode(
     };
     out.flush().map_err(Trouble::Write)?;
     let summary = read.map_err(|error| Trouble::Import(error.to_string()))?;
-    if !json {
-        eprintln!("{summary}");
+    // A script gets lines alone, but is told as well what they lack.
+    if !json || summary.lacks() {
+        let all = if summary.passed_over > 0 && !options.everything { " (--all shows them)" } else { "" };
+        eprintln!("{summary}{all}");
     }
-    Ok(if rows.has_faults { Outcome::Refused } else { Outcome::Done })
+    Ok(match (summary.cut, rows.has_faults) {
+        (true, _) => Outcome::Cut,
+        (false, true) => Outcome::Refused,
+        (false, false) => Outcome::Done,
+    })
 }
 
 struct Rows<'a> {
@@ -59,12 +65,15 @@ impl Rows<'_> {
     fn print(&mut self, capture: &Capture, marks: &[u64], out: &mut dyn Write) -> Result<(), Trouble> {
         let end = capture.end_number();
         let mut text = Vec::new();
+        if let (Some(lines), Some(origin)) = (&mut self.lines, capture.origin()) {
+            lines.set_origin(origin);
+        }
         for entry in capture.entries(self.next, end) {
             if self.filter.is_some_and(|filter| !filter.matches(&entry)) {
                 continue;
             }
-            self.has_faults |=
-                entry.is_bad() && matches!(entry.kind(), RowKind::Frame | RowKind::Fault) && entry.status().is_none();
+            // An error answer is no fault, if it is one as it should be.
+            self.has_faults |= entry.is_bad() && entry.describe().fault.is_some();
             match &mut self.lines {
                 Some(lines) => lines.row(capture, &entry, marks.contains(&entry.number()), &mut text),
                 None => line(capture, &entry, &mut text),
