@@ -38,25 +38,36 @@ pub(crate) struct Line<H> {
 struct Arriving {
     /// Where it starts.
     start: u64,
-    /// When its first byte came, and later by as long as nothing was read.
-    since: Time,
-    /// Since when nothing is read: whether the rest of it has come cannot be known.
-    resting: Option<Time>,
+    clock: FrameClock,
+}
+
+/// How long a frame takes. An idle connection has room for one of these, so it is small.
+#[derive(Clone, Copy, Debug)]
+enum FrameClock {
+    /// Since its first byte came, or later by as long as nothing was read.
+    Runs(Time),
+    /// Nothing is read, so that whether the rest of it has come cannot be known. Before, it took so many milliseconds.
+    Rests(u64),
+}
+
+impl FrameClock {
+    /// How it stands now, when more of the frame is read, or is not.
+    const fn settled(self, now: Time, reads: bool) -> Self {
+        let now = now.as_millis();
+        match self {
+            Self::Runs(since) if !reads => Self::Rests(now.saturating_sub(since.as_millis())),
+            Self::Rests(spent) if reads => Self::Runs(Time::from_millis(now.saturating_sub(spent))),
+            same => same,
+        }
+    }
 }
 
 impl Arriving {
-    /// How it stands now, when more of it is read, or is not.
-    fn settled(self, now: Time, reads: bool) -> Self {
-        let since = match self.resting {
-            Some(rested) if reads => self.since.after(now.since(rested)),
-            _ => self.since,
-        };
-        Self { since, resting: if reads { None } else { self.resting.or(Some(now)) }, ..self }
-    }
-
-    /// Since when it takes, unless its clock rests.
-    fn runs_since(self) -> Option<Time> {
-        self.resting.is_none().then_some(self.since)
+    const fn runs_since(self) -> Option<Time> {
+        match self.clock {
+            FrameClock::Runs(since) => Some(since),
+            FrameClock::Rests(_) => None,
+        }
     }
 }
 
@@ -133,7 +144,8 @@ impl<H: Head> Line<H> {
         self.frame = partial.map(|partial| {
             let start = partial.span.start;
             let before = self.frame.filter(|frame| frame.start == start);
-            before.unwrap_or(Arriving { start, since: now, resting: None }).settled(now, self.reads)
+            let clock = before.map_or(FrameClock::Runs(now), |frame| frame.clock);
+            Arriving { start, clock: clock.settled(now, self.reads) }
         });
         if self.outbox.is_empty() {
             self.stalled = None;
