@@ -31,9 +31,10 @@ pub struct Limits {
     /// How many requests may be unanswered before reading stops.
     pub max_in_flight: usize,
     /// How many payload bytes of unanswered requests may be held before reading stops. LIST, whose answer can be
-    /// large, counts 16 KiB.
+    /// large and is shared, counts 16 KiB; HISTORY counts the 256 KiB that it may be answered.
     pub max_in_flight_bytes: usize,
-    /// How many bytes of answers may be unsent before reading stops.
+    /// How many bytes of answers may be unsent before reading stops. The answers to what is in flight then may come on
+    /// top of it.
     pub max_unsent: usize,
     /// How many bytes of live pushes may be unsent before the reader is too slow.
     pub max_pushed: usize,

@@ -2,6 +2,9 @@
 //!
 //! The only place that reads, writes and waits on a connection, for the server and for the command line alike.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     cell::RefCell,
     future::poll_fn,
@@ -93,6 +96,10 @@ where
                 if let Err(error) = moved {
                     return Ending::Failed(error);
                 }
+                // The timer is not asked while a peer keeps the stream busy.
+                if endpoint.poll_timeout().is_some_and(|deadline| deadline.at <= clock.now()) {
+                    endpoint.handle_timeout(clock.now());
+                }
             }
             () = timeout => endpoint.handle_timeout(clock.now()),
         }
@@ -124,7 +131,7 @@ fn poll_io<E: Endpoint, S: AsyncRead + AsyncWrite + Unpin>(
     })
 }
 
-/// One vectored write. Pending when there is nothing to write.
+/// One write. Pending when there is nothing to write.
 fn poll_write<E: Endpoint, S: AsyncWrite + Unpin>(
     endpoint: &E,
     stream: &mut S,
@@ -135,8 +142,15 @@ fn poll_write<E: Endpoint, S: AsyncWrite + Unpin>(
     if count == 0 {
         return Poll::Pending;
     }
-    let slices = slices.map(IoSlice::new);
-    let written = ready!(Pin::new(stream).poll_write_vectored(cx, slices.get(..count).unwrap_or_default()))?;
+    let stream = Pin::new(stream);
+    let written = match slices.get(..count) {
+        // Most answers are in one piece, and a plain write costs the system less.
+        Some([slice]) => ready!(stream.poll_write(cx, slice))?,
+        _ => {
+            let slices = slices.map(IoSlice::new);
+            ready!(stream.poll_write_vectored(cx, slices.get(..count).unwrap_or_default()))?
+        }
+    };
     if written == 0 {
         return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
     }

@@ -1,6 +1,7 @@
 //! Accepts connections and gives each its task.
 
 use std::{
+    fmt::Display,
     io,
     net::SocketAddr,
     sync::{
@@ -31,8 +32,11 @@ use crate::{
 /// How many connections at most are told at one time that there is no room for them. Beyond these they are reset.
 const MAX_REFUSALS: usize = 64;
 
-/// How many connections the operator may have.
+/// How many connections the operator may have, and how many at most are told at one time that there is no room.
 const MAX_OPERATORS: usize = 16;
+
+/// The files that those may have open who are not served as connections of the protocol's listeners.
+pub(crate) const FILES: u32 = (MAX_REFUSALS + 2 * MAX_OPERATORS) as u32;
 
 /// How long an idle connection is left alone before the kernel asks whether its peer still lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
@@ -48,6 +52,7 @@ pub(crate) struct Acceptor {
     room: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
     operators: Arc<Semaphore>,
+    refused_operators: Arc<Semaphore>,
     max_connections: u32,
     next: AtomicU64,
 }
@@ -61,6 +66,7 @@ impl Acceptor {
             room: Arc::new(Semaphore::new(usize::try_from(max_connections).unwrap_or(Semaphore::MAX_PERMITS))),
             refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
             operators: Arc::new(Semaphore::new(MAX_OPERATORS)),
+            refused_operators: Arc::new(Semaphore::new(MAX_OPERATORS)),
             max_connections,
             next: AtomicU64::new(0),
         })
@@ -101,7 +107,10 @@ impl Acceptor {
                     let accepted = Accepted { id: self.next_id(), peer: None, listener: None };
                     tokio::spawn(self.clone().serve_operator(stream, accepted, permit));
                 }
-                (Ok(_), Err(_)) => tracing::warn!(limit = MAX_OPERATORS, "no room for another operator"),
+                (Ok((stream, _)), Err(_)) => match self.refused_operators.clone().try_acquire_owned() {
+                    Ok(permit) => drop(tokio::spawn(self.clone().refuse_operator(stream, permit))),
+                    Err(_) => tracing::warn!(limit = MAX_OPERATORS, "no room for another operator, nor to say so"),
+                },
                 (Err(error), _) => {
                     tracing::warn!(%error, "cannot accept the operator's connection");
                     tokio::time::sleep(BACK_OFF.1).await;
@@ -159,12 +168,21 @@ impl Acceptor {
     }
 
     async fn refuse(self: Arc<Self>, mut stream: TcpStream, _permit: OwnedSemaphorePermit) {
-        let details = format!("The server has reached its limit of {} connections", self.max_connections);
-        let error = ErrorResponse::server("Server busy", details);
+        let error = busy(self.max_connections);
         if let Ending::Reset = connection::refuse(&mut stream, error, &self.limits, self.clock).await {
             reset(&stream);
         }
     }
+
+    async fn refuse_operator(self: Arc<Self>, mut stream: UnixStream, _permit: OwnedSemaphorePermit) {
+        tracing::warn!(limit = MAX_OPERATORS, "refused: no room for another operator");
+        let ending = connection::refuse(&mut stream, busy(MAX_OPERATORS), &self.limits, self.clock).await;
+        tracing::debug!(?ending, "the operator was told that there is no room");
+    }
+}
+
+fn busy(limit: impl Display) -> ErrorResponse {
+    ErrorResponse::server("Server busy", format!("The server has reached its limit of {limit} connections"))
 }
 
 /// Answers leave at once, and a peer that is gone is found out.

@@ -26,8 +26,8 @@ use crate::{
     file_limit,
     http::{self, HttpConfig, Target, Token},
     hub_task::{self, HubSender, Input, Storage},
-    listener::Acceptor,
-    own::{self, Own},
+    listener::{self, Acceptor},
+    own::{self, Own, Registered},
     store::{
         self, ReaderHandle, SqliteReader, SqliteStore, Store as _, StoreError, StoreHandle, Trimmer, TrimmerHandle,
     },
@@ -36,6 +36,10 @@ use crate::{
 
 /// How many connections may wait to be accepted, if the system allows as many.
 const BACKLOG: u32 = 4096;
+
+/// The files that the page and its bridge may have open: 256 connections that ask for the page, 64 WebSockets that have
+/// not shown the token and 16 that have, and a connection to a server for each of these.
+pub(crate) const PAGE_FILES: u32 = 256 + 64 + 2 * 16;
 
 /// The operator's socket, in the data directory.
 pub(crate) const OPERATOR_SOCKET: &str = "operator.sock";
@@ -62,7 +66,9 @@ pub(crate) enum ServeError {
 pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
     let system = |what| move |cause| ServeError::System { what, cause };
     let mut signals = Signals::new().map_err(system("wait for signals"))?;
-    let max_connections = file_limit::raise(config.max_connections).map_err(system("raise the limit of open files"))?;
+    let beside = listener::FILES + if config.http.is_some() { PAGE_FILES } else { 0 };
+    let max_connections =
+        file_limit::raise(config.max_connections, beside).map_err(system("raise the limit of open files"))?;
 
     let mut store = SqliteStore::open(&config.data_dir)?;
     let (reader, trimmer) = (store.reader()?, store.trimmer(config.retention)?);
@@ -71,7 +77,9 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
     let listeners = bind(&config)?;
     let mut registered = Vec::new();
     for listener in &listeners {
-        registered.push((hub.add_listener(listener.own.addresses()), listener.own.clone()));
+        let addresses = listener.own.addresses();
+        let id = hub.add_listener(addresses.clone());
+        registered.push(Registered { id, own: listener.own.clone(), addresses });
     }
     for hosted in &config.hosted {
         hub.fix_channel(hosted.channel.clone());
@@ -79,17 +87,18 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
 
     let (stop, stopping) = watch::channel(false);
     let page = Page::bind(&config, &listeners)?;
+    let operator = operator_socket(&config.data_dir);
     banner(&config, &listeners, page.as_ref());
 
     let (tell_hub, told) = mpsc::unbounded_channel();
     let mut hub_task = start_hub(hub, told, tell_hub.clone(), store, reader, trimmer, clock)?;
-    let watch_addresses = tokio::spawn(own::watch(registered.clone(), tell_hub.clone()));
     let acceptor = Acceptor::new(config.limits, max_connections, tell_hub.clone(), clock);
     let mut parts = JoinSet::new();
-    for (listener, (id, _)) in listeners.into_iter().zip(registered) {
-        parts.spawn(acceptor.clone().run(listener.socket, id, stopping.clone()));
+    for (listener, Registered { id, .. }) in listeners.into_iter().zip(&registered) {
+        parts.spawn(acceptor.clone().run(listener.socket, *id, stopping.clone()));
     }
-    if let Some(socket) = operator_socket(&config.data_dir) {
+    let watch_addresses = tokio::spawn(own::watch(registered, tell_hub.clone()));
+    if let Some(socket) = operator {
         parts.spawn(acceptor.clone().run_operator(socket, stopping.clone()));
     }
     let channels: Vec<Channel> = config.hosted.iter().map(|hosted| hosted.channel.clone()).collect();

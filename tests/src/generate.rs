@@ -1,4 +1,7 @@
 //! Generators: values, JSON texts and whole streams, right, nearly right and wrong.
+#![expect(clippy::panic, reason = "a panic is how a test fails")]
+
+use std::{env, num::NonZero};
 
 use chanwire_core::wire::{
     Address, Channel, ErrorResponse, HistoryRange, Host, JoinFrom, Message, Request, Response, StoredMessage, Timestamp,
@@ -10,7 +13,21 @@ use crate::respell::Json;
 /// Runs a property so many times. What a run finds becomes a test of its own, so no file of seeds is kept.
 #[must_use]
 pub fn times(cases: u32) -> Config {
-    Config { cases, failure_persistence: None, ..Config::default() }
+    Config { cases: fewer(cases), failure_persistence: None, ..Config::default() }
+}
+
+/// How much of so much a run does: all of it, or, on a slow machine, one part in as many as `CHANWIRE_FEWER` says.
+///
+/// # Panics
+///
+/// If the variable holds no number of parts.
+#[must_use]
+pub fn fewer(count: u32) -> u32 {
+    match env::var("CHANWIRE_FEWER").map(|parts| parts.parse::<NonZero<u32>>()) {
+        Err(_) => count,
+        Ok(Ok(parts)) => count.div_ceil(parts.get()),
+        Ok(Err(error)) => panic!("CHANWIRE_FEWER: {error}"),
+    }
 }
 
 /// Any string, with controls, quotes, backslashes and scalar values of every length.

@@ -33,6 +33,8 @@ use judge::{Asked, Carried, Finished};
 /// - a request is answered when all before it on its connection are, but for MESSAGEs that follow each other;
 /// - what is answered is what [`Model`] says, by what is known to be stored;
 /// - what is acknowledged is in the store, and LIST shows nothing that is not;
+/// - a message is stored in a channel that is known to live here then, so that those who joined hear it before they
+///   hear that the channel has gone;
 /// - the store has one command at a time, after a failure it is read before it is written, and a HOST that changes
 ///   nothing writes nothing;
 /// - who joined a channel is pushed every message from the first promised id on, once, in order, as it is stored; who

@@ -2,6 +2,7 @@
 //! to compare with, and generators.
 #![forbid(unsafe_code)]
 
+pub mod chance;
 pub mod examples;
 pub mod fuzz_bodies;
 pub mod generate;

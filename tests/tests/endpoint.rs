@@ -14,7 +14,7 @@ mod deadlines;
 #[path = "endpoint/pushes.rs"]
 mod pushes;
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use chanwire_core::{
     Limits, Time,

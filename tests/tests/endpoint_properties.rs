@@ -17,7 +17,7 @@ use chanwire_core::{
     wire::{ErrorResponse, Request, Response, Timestamp},
 };
 use chanwire_tests::{
-    fuzz_bodies::{Bench, Op, check_answers, check_deadlines, tell, told},
+    fuzz_bodies::{Bench, JoinedOp, Op, check_answers, check_deadlines, check_joined, tell, told},
     generate::{self, times},
     link::{End, carry},
     stream::cut,
@@ -53,6 +53,19 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+fn joined_op() -> impl Strategy<Value = JoinedOp> {
+    prop_oneof![
+        6 => prop_oneof![1..20_usize, Just(usize::MAX)].prop_map(JoinedOp::Read),
+        6 => any::<usize>().prop_map(JoinedOp::Respond),
+        8 => prop_oneof![1..40_usize, 1..4000_usize, Just(usize::MAX)].prop_map(JoinedOp::Write),
+        6 => any::<u8>().prop_map(JoinedOp::Push),
+        4 => any::<u8>().prop_map(JoinedOp::Replay),
+        2 => Just(JoinedOp::Finish),
+        1 => Just(JoinedOp::CloseSlow),
+        1 => Just(JoinedOp::Close),
+    ]
+}
+
 fn small_limits() -> impl Strategy<Value = Limits> {
     let some = |most: usize| prop_oneof![1..most, Just(usize::MAX)];
     (some(5), some(400), some(300)).prop_map(|(in_flight, unsent, bytes)| {
@@ -71,5 +84,18 @@ proptest! {
     ) {
         let limits = { let mut limits = limits; limits.max_payload = max_payload; limits };
         check_answers(&stream, &limits, &ops);
+    }
+}
+
+proptest! {
+    #![proptest_config(times(1000))]
+
+    #[test]
+    fn pushes_and_pages_come_where_they_were_given_and_slow_readers_are_closed_in_time(
+        stream in any_stream(), limits in small_limits(), pushed in prop_oneof![1..2000_usize, Just(1 << 20)],
+        ops in vec(joined_op(), 0..60)
+    ) {
+        let limits = { let mut limits = limits; limits.max_pushed = pushed; limits };
+        check_joined(&stream, &limits, &ops);
     }
 }

@@ -16,6 +16,7 @@ const TARGETS: &[Target] = &[
     ("filter", fuzz_bodies::filter),
     ("import", fuzz_bodies::import),
     ("inspect", fuzz_bodies::inspect),
+    ("joined", fuzz_bodies::joined),
     ("oracle", fuzz_bodies::oracle),
     ("request", fuzz_bodies::request),
     ("server", fuzz_bodies::server),

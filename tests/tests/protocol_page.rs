@@ -441,7 +441,7 @@ fn the_table_of_limits_has_the_defaults() {
         ("a peer takes no byte of what waits for it", seconds(limits.write_timeout)),
         ("reading on after the last answer", seconds(limits.linger)),
         ("requests of a connection without an answer", grouped(limits.max_in_flight)),
-        ("their payloads, a LIST or HISTORY counting as 16 KiB", kib(limits.max_in_flight_bytes)),
+        ("their payloads, a LIST counting as 16 KiB and a HISTORY as 256 KiB", kib(limits.max_in_flight_bytes)),
         ("answers of a connection not yet sent", kib(limits.max_unsent)),
         ("live pushes of a connection not yet sent", format!("{} MiB", limits.max_pushed / (1024 * 1024))),
         ("channels listed", grouped(HubLimits::default().max_channels)),

@@ -53,6 +53,8 @@ fn every_recorded_connection_is_still_read_as_it_was() {
     }
 }
 
+// A module has no temporary folder.
+#[cfg(unix)]
 #[test]
 fn what_the_inspector_exports_as_a_test_drops_into_the_folder_and_runs_there() {
     let copy = tempfile::tempdir().unwrap();

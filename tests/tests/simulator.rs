@@ -3,10 +3,13 @@
 
 use std::{num::NonZero, thread};
 
-use chanwire_tests::sim::{Run, Tally, run};
+use chanwire_tests::{
+    generate::fewer,
+    sim::{Run, Tally, run},
+};
 
 /// How many worlds are tried; `make simulate SEEDS=…` tries as many as asked.
-const SEEDS: u64 = 2000;
+const SEEDS: u32 = 2000;
 
 fn clean(seed: u64) -> Run {
     run(seed, false)
@@ -15,9 +18,10 @@ fn clean(seed: u64) -> Run {
 
 #[test]
 fn no_law_is_broken_in_any_of_these_worlds_and_all_that_can_fail_does() {
+    let seeds = fewer(SEEDS);
     let jobs = thread::available_parallelism().map_or(1, NonZero::get);
     let share = |first| {
-        (0..SEEDS).skip(first).step_by(jobs).fold(Tally::default(), |mut total, seed| {
+        (0..u64::from(seeds)).skip(first).step_by(jobs).fold(Tally::default(), |mut total, seed| {
             total += &clean(seed).tally;
             total
         })
@@ -30,7 +34,8 @@ fn no_law_is_broken_in_any_of_these_worlds_and_all_that_can_fail_does() {
             total
         })
     });
-    for (name, count) in total.counts() {
+    // In a few worlds not everything happens.
+    for (name, count) in total.counts().into_iter().filter(|_| seeds == SEEDS) {
         assert!(count > 0, "in {SEEDS} worlds there is not one of: {name}\n{total}");
     }
 }

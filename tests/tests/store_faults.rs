@@ -15,10 +15,7 @@ mod retention;
 #[path = "store_faults/stored.rs"]
 mod stored;
 
-use std::{
-    path::Path,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::path::Path;
 
 use chanwire_tests::process::{Answer, Launch, Server};
 
@@ -47,19 +44,4 @@ fn join_after(after: i64) -> String {
 
 fn number(answer: &Answer, field: &str) -> i64 {
     answer.payload[field].as_i64().unwrap_or_else(|| panic!("{}", answer.raw))
-}
-
-/// Numbers that differ from run to run.
-struct Random(u64);
-
-impl Random {
-    fn new() -> Self {
-        Self(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        // Numbers of a common linear congruential generator; the upper bits are the good ones.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % bound
-    }
 }

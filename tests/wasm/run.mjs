@@ -22,7 +22,12 @@ const root = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "")
 const wasi = new WASI({
   version: "preview1",
   args: [path, ...rest],
-  env: { RUST_BACKTRACE: env.RUST_BACKTRACE ?? "0", INSTA_WORKSPACE_ROOT: root, INSTA_UPDATE: "no" },
+  env: {
+    RUST_BACKTRACE: env.RUST_BACKTRACE ?? "0",
+    INSTA_WORKSPACE_ROOT: root,
+    INSTA_UPDATE: "no",
+    ...(env.CHANWIRE_FEWER && { CHANWIRE_FEWER: env.CHANWIRE_FEWER }),
+  },
   preopens: { [root]: root },
   returnOnExit: true,
 });

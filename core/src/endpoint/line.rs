@@ -17,8 +17,9 @@ pub(crate) struct Line<H> {
     decoder: Decoder<H>,
     pub(crate) outbox: Outbox,
     pub(crate) limits: Limits,
-    /// Where the frame that is arriving starts, and when its first byte came.
-    frame: Option<(u64, Time)>,
+    frame: Option<Arriving>,
+    /// Whether more of it is read now.
+    pub(crate) reads: bool,
     /// Since when the peer has taken nothing of what waits for it.
     stalled: Option<Time>,
     /// Everything is written, and nothing more will be.
@@ -32,6 +33,44 @@ pub(crate) struct Line<H> {
     end: Option<Link>,
 }
 
+/// The frame that is arriving.
+#[derive(Clone, Copy, Debug)]
+struct Arriving {
+    /// Where it starts.
+    start: u64,
+    clock: FrameClock,
+}
+
+/// How long a frame takes. An idle connection has room for one of these, so it is small.
+#[derive(Clone, Copy, Debug)]
+enum FrameClock {
+    /// Since its first byte came, or later by as long as nothing was read.
+    Runs(Time),
+    /// Nothing is read, so that whether the rest of it has come cannot be known. Before, it took so many milliseconds.
+    Rests(u64),
+}
+
+impl FrameClock {
+    /// How it stands now, when more of the frame is read, or is not.
+    const fn settled(self, now: Time, reads: bool) -> Self {
+        let now = now.as_millis();
+        match self {
+            Self::Runs(since) if !reads => Self::Rests(now.saturating_sub(since.as_millis())),
+            Self::Rests(spent) if reads => Self::Runs(Time::from_millis(now.saturating_sub(spent))),
+            same => same,
+        }
+    }
+}
+
+impl Arriving {
+    const fn runs_since(self) -> Option<Time> {
+        match self.clock {
+            FrameClock::Runs(since) => Some(since),
+            FrameClock::Rests(_) => None,
+        }
+    }
+}
+
 impl<H: Head> Line<H> {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
@@ -39,6 +78,7 @@ impl<H: Head> Line<H> {
             outbox: Outbox::default(),
             limits,
             frame: None,
+            reads: true,
             stalled: None,
             over: false,
             lingering: None,
@@ -101,9 +141,11 @@ impl<H: Head> Line<H> {
     /// `over` says that nothing more will be put into the outbox, `owed` that the peer still owes an answer.
     pub(crate) fn settle(&mut self, now: Time, over: bool, owed: bool) {
         let partial = if self.is_deaf() || self.unread() > 0 { None } else { self.decoder.partial() };
-        self.frame = partial.map(|partial| match self.frame {
-            Some((start, since)) if start == partial.span.start => (start, since),
-            _ => (partial.span.start, now),
+        self.frame = partial.map(|partial| {
+            let start = partial.span.start;
+            let before = self.frame.filter(|frame| frame.start == start);
+            let clock = before.map_or(FrameClock::Runs(now), |frame| frame.clock);
+            Arriving { start, clock: clock.settled(now, self.reads) }
         });
         if self.outbox.is_empty() {
             self.stalled = None;
@@ -132,8 +174,10 @@ impl<H: Head> Line<H> {
         if self.link() >= Link::Close {
             return None;
         }
-        let frame =
-            self.frame.map(|(_, since)| Deadline { at: since.after(self.limits.frame_timeout), timer: Timer::Frame });
+        let frame = self
+            .frame
+            .and_then(Arriving::runs_since)
+            .map(|since| Deadline { at: since.after(self.limits.frame_timeout), timer: Timer::Frame });
         let write =
             self.stalled.map(|since| Deadline { at: since.after(self.limits.write_timeout), timer: Timer::Write });
         let linger = self.lingering.map(|since| Deadline { at: since.after(self.limits.linger), timer: Timer::Linger });
@@ -153,7 +197,7 @@ impl<H: Head> Line<H> {
         if due(self.lingering, self.limits.linger) {
             self.abandon();
         }
-        if due(self.frame.map(|(_, since)| since), self.limits.frame_timeout) {
+        if due(self.frame.and_then(Arriving::runs_since), self.limits.frame_timeout) {
             self.frame = None;
             return self.decoder.time_out(self.limits.frame_timeout.as_secs());
         }

@@ -1,7 +1,10 @@
 //! Requests that are owed an answer, in the order in which they came.
 
 use alloc::{collections::VecDeque, sync::Arc};
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::{
+    fmt,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use super::{Misuse, outbox::Outbox};
 use crate::wire::{ErrorResponse, Response};
@@ -12,8 +15,26 @@ use crate::wire::{ErrorResponse, Response};
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a request whose ticket is dropped is never answered, nor is any request after it"]
 pub struct Ticket {
-    connection: usize,
+    connection: Mark,
     number: u64,
+}
+
+/// Tells one connection's tickets from any other's, and nothing else: it is shown nowhere, not even by `Debug`, so runs
+/// repeat exactly, however many connections other threads make meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Mark(usize);
+
+impl Mark {
+    fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Debug for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("_")
+    }
 }
 
 /// An answer on its way to its connection.
@@ -40,8 +61,7 @@ impl From<ErrorResponse> for Reply {
 /// Answers may be given in any order; they leave in the order of the requests.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
-    /// Tells this connection's tickets from any other's.
-    connection: usize,
+    connection: Mark,
     slots: VecDeque<Slot>,
     /// The number of the first slot.
     first: u64,
@@ -55,13 +75,9 @@ enum Slot {
     Answered(Reply),
 }
 
-/// The next connection's number. Nothing but a ticket of the wrong connection ever shows it, so runs repeat exactly.
-static NEXT: AtomicUsize = AtomicUsize::new(0);
-
 impl Pipeline {
     pub(crate) fn new() -> Self {
-        let connection = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { connection, slots: VecDeque::new(), first: 0, bytes: 0 }
+        Self { connection: Mark::new(), slots: VecDeque::new(), first: 0, bytes: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Limits, Time,
-    wire::{Command, ErrorResponse, Item, Request, Response},
+    wire::{Command, ErrorResponse, Item, MAX_HISTORY, Request, Response},
 };
 
 /// The server's end of one connection: requests come out of it with a [`Ticket`], answers go in with it.
@@ -43,7 +43,9 @@ use crate::{
 ///
 /// - Every request is answered exactly once, and answers leave in request order, faults' answers among them.
 /// - It stops decoding, and wanting to read, while as many requests are in flight or as many bytes unsent as the
-///   [`Limits`] allow. Retained input is at most the payload limit and one read.
+///   [`Limits`] allow. Retained input is at most the payload limit and one read; retained answers are at most
+///   [`Limits::max_unsent`] and those to what is in flight then, of which a HISTORY counts as much as it may be answered.
+/// - The deadline of a frame rests while it does not want to read: the rest of it may have come long ago.
 /// - It closes as the protocol prescribes: what is owed is written, the sending half is shut down, what the peer
 ///   still sends is thrown away until its end of stream or for `linger`; only then is the connection closed.
 ///
@@ -182,6 +184,8 @@ impl Server {
     pub fn close_slow(&mut self, now: Time, error: ErrorResponse) {
         self.line.outbox.drop_pushes();
         self.close(now, error);
+        // What closes already may have had nothing else to write.
+        self.pump(now);
     }
 
     /// Sends what waits, an error that answers no request, and closes.
@@ -256,6 +260,7 @@ impl Server {
             self.events.push_back(ServerEvent::Ended);
         }
         let promised = self.joins == Joins::Ending && !self.stopping;
+        self.line.reads = self.has_room();
         self.line.settle(now, over && !promised, false);
     }
 
@@ -268,13 +273,12 @@ impl Server {
     }
 }
 
-/// What a request counts in flight. The answers to LIST and HISTORY can be large whatever the request
-/// is, so these weigh as if they were not small.
+/// What a request counts in flight: what it holds, or what its answer may, which can be large whatever the request is.
 const fn weight(command: Command, payload: &[u8]) -> usize {
     match command {
+        // Its answer is shared by all who ask between two changes.
         Command::List => 16 * 1024,
-        // The answer to HISTORY has a limit of its own, and it is cut there.
-        Command::History => 16 * 1024,
+        Command::History => MAX_HISTORY,
         Command::Host | Command::Message | Command::Unhost | Command::Join | Command::Leave => payload.len(),
     }
 }

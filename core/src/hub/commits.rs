@@ -37,6 +37,8 @@ pub(super) struct Commit {
     writes: Arc<Vec<Write>>,
     /// One for each write, in order.
     causes: Vec<Cause>,
+    /// Own addresses have changed meanwhile. Those who joined what has gone by it hear first what is being stored.
+    pub(super) is_anything_gone: bool,
 }
 
 /// Why something is stored, and what is answered when it is.
@@ -57,7 +59,11 @@ impl Hub {
         match (mem::replace(&mut self.storage, Storage::Stale), outcome) {
             (Storage::Committing(commit), StoreOutcome::Committed) => {
                 self.storage = Storage::Idle;
+                let is_anything_gone = commit.is_anything_gone;
                 self.committed(commit);
+                if is_anything_gone {
+                    self.close_joins_of_the_gone();
+                }
             }
             (Storage::Committing(commit), StoreOutcome::Failed) => {
                 self.forget_changes(commit.writes.iter());
@@ -69,10 +75,7 @@ impl Hub {
             (Storage::Loading, StoreOutcome::Loaded(stored)) => {
                 self.storage = Storage::Idle;
                 self.take(stored, now);
-                self.changing.clear();
-                for intent in mem::take(&mut self.waiting) {
-                    self.decide_anew(intent);
-                }
+                self.recall();
                 let logs = &self.logs;
                 let behind = self.joins.catch_up(|name| logs.get(name).map_or(0, |log| log.last_id));
                 self.close_joins_of_the_gone();
@@ -92,6 +95,7 @@ impl Hub {
                 for id in mem::take(&mut self.blocked) {
                     self.give_up(id);
                 }
+                self.close_joins_of_the_gone();
             }
             (storage, _) => {
                 self.storage = storage;
@@ -147,7 +151,7 @@ impl Hub {
             causes.push(Cause { asker, at, response });
         }
         let writes = Arc::new(writes);
-        self.storage = Storage::Committing(Commit { writes: writes.clone(), causes });
+        self.storage = Storage::Committing(Commit { writes: writes.clone(), causes, is_anything_gone: false });
         self.effects.push_back(Effect::Store(StoreCommand::Commit(writes)));
     }
 

@@ -165,6 +165,8 @@ pub enum Effect {
 ///   leaves no gap.
 /// - **After a failure** its requests are answered SERVER_ERROR, and the state is read back before anything else is
 ///   stored. What waited meanwhile is decided anew.
+/// - **A message has a channel to go to.** While something is to be stored that moves or removes a channel, MESSAGEs to
+///   it wait and are decided by what became of that; those to other channels do not.
 /// - **JOIN has no gap and nothing twice.** A subscription knows the id that comes next, whether it is fed from the
 ///   store or by commits.
 ///
@@ -263,7 +265,14 @@ impl Hub {
     /// A listener's own addresses have changed, as a machine's interfaces do.
     pub fn set_own_addresses(&mut self, listener: ListenerId, own: Vec<Address>) {
         self.directory.set_own_addresses(listener, own);
-        self.close_joins_of_the_gone();
+        match &mut self.storage {
+            Storage::Idle | Storage::Stale => self.close_joins_of_the_gone(),
+            Storage::Committing(commit) => commit.is_anything_gone = true,
+            // Whatever comes of that, the gone are looked for.
+            Storage::Loading => {}
+        }
+        self.recall();
+        self.advance_blocked();
     }
 
     /// Lists a channel for as long as this hub lives. It is not stored, and no client may move or remove it.
@@ -367,6 +376,9 @@ impl Hub {
     /// The next thing to do. Take all of them before telling the hub more.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         if self.effects.is_empty() {
+            self.start_reads();
+        }
+        if self.effects.is_empty() {
             match self.storage {
                 Storage::Idle if !self.waiting.is_empty() => self.commit(),
                 Storage::Stale if !self.waiting.is_empty() || !self.blocked.is_empty() => self.load(),
@@ -398,8 +410,7 @@ impl Hub {
     /// The connection may be given another page.
     fn feed(&mut self, id: ConnectionId) {
         if let Some((channel_name, after)) = self.joins.next_page(id) {
-            let (read, query) = self.reads.replay(id, channel_name, after);
-            self.effects.push_back(Effect::Read(read, query));
+            self.reads.replay(id, channel_name, after);
         }
     }
 

@@ -1,52 +1,90 @@
 //! What is being read from the store, and for whom.
 
-use alloc::{collections::BTreeMap, string::String};
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    string::String,
+};
 
 use super::{ConnectionId, Effect, Hub, Page, Query, refusal};
 use crate::{
     endpoint::{Misuse, Reply, Ticket},
-    wire::{HistoryRange, encode_history},
+    wire::{HistoryRange, MAX_HISTORY, encode_history},
 };
-
-/// The most bytes of an answer to HISTORY.
-const MAX_HISTORY: usize = 262_144;
 
 /// A page of a replay: large enough that reading it costs little for each message, small enough that many connections
 /// can have one.
 const REPLAY_MESSAGES: usize = 1000;
 const REPLAY_BYTES: usize = 128 * 1024;
 
+/// How many reads are with the store at one time: enough that it need not wait for the hub. All others wait here, where
+/// those of connections that have gone are dropped.
+const AT_ONCE: usize = 16;
+
 /// Tells one read from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReadId(u64);
 
-/// The reads whose pages have not come.
+/// The reads whose pages have not come. A connection has one HISTORY and one page of a replay at most; those of either
+/// kind have their turn in the order asked, and the kinds take turns, so that no crowd that asks for HISTORY keeps
+/// readers from their next page.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
+    /// With the store.
     open: BTreeMap<ReadId, Purpose>,
+    histories: VecDeque<Purpose>,
+    replays: VecDeque<Purpose>,
+    /// Whose turn it is.
+    histories_next: bool,
     next: u64,
 }
 
 #[derive(Debug)]
 enum Purpose {
-    History { connection: ConnectionId, ticket: Ticket, channel_name: String, newest: bool },
+    History { connection: ConnectionId, ticket: Ticket, channel_name: String, range: HistoryRange, limit: u16 },
     Replay { connection: ConnectionId, channel_name: String, after: u64 },
+}
+
+impl Purpose {
+    const fn connection(&self) -> ConnectionId {
+        match self {
+            Self::History { connection, .. } | Self::Replay { connection, .. } => *connection,
+        }
+    }
 }
 
 impl Reads {
     pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty()
+        self.open.is_empty() && self.histories.is_empty() && self.replays.is_empty()
     }
 
     /// Reads what a connection is to be pushed next.
-    pub(super) fn replay(&mut self, connection: ConnectionId, channel_name: String, after: u64) -> (ReadId, Query) {
-        let query = Query {
-            channel_name: channel_name.clone(),
-            range: HistoryRange::After(after),
-            limit: REPLAY_MESSAGES,
-            max_bytes: REPLAY_BYTES,
+    pub(super) fn replay(&mut self, connection: ConnectionId, channel_name: String, after: u64) {
+        self.replays.push_back(Purpose::Replay { connection, channel_name, after });
+    }
+
+    /// Reads what a connection asks for.
+    pub(super) fn history(
+        &mut self,
+        connection: ConnectionId,
+        ticket: Ticket,
+        channel_name: String,
+        range: HistoryRange,
+        limit: u16,
+    ) {
+        self.histories.push_back(Purpose::History { connection, ticket, channel_name, range, limit });
+    }
+
+    /// What is read next, if the store is to have more.
+    fn take(&mut self) -> Option<Purpose> {
+        if self.open.len() >= AT_ONCE {
+            return None;
+        }
+        self.histories_next = !self.histories_next;
+        let (first, then) = match self.histories_next {
+            true => (&mut self.histories, &mut self.replays),
+            false => (&mut self.replays, &mut self.histories),
         };
-        (self.open(Purpose::Replay { connection, channel_name, after }), query)
+        first.pop_front().or_else(|| then.pop_front())
     }
 
     fn open(&mut self, purpose: Purpose) -> ReadId {
@@ -65,7 +103,8 @@ impl Hub {
     /// [`Misuse::UnexpectedOutcome`] if it was not asked for.
     pub fn handle_page(&mut self, read: ReadId, mut page: Page) -> Result<(), Misuse> {
         match self.reads.open.remove(&read).ok_or(Misuse::UnexpectedOutcome)? {
-            Purpose::History { connection, ticket, channel_name, newest } => {
+            Purpose::History { connection, ticket, channel_name, range, .. } => {
+                let newest = !matches!(range, HistoryRange::After(_));
                 self.cut(&channel_name, &mut page);
                 let reply = match page {
                     Some(messages) => {
@@ -94,24 +133,47 @@ impl Hub {
         }
     }
 
-    pub(super) fn read_history(
-        &mut self,
-        connection: ConnectionId,
-        ticket: Ticket,
-        channel_name: String,
-        range: HistoryRange,
-        limit: u16,
-    ) {
-        let newest = !matches!(range, HistoryRange::After(_));
-        // From the end that is known: what was stored by a commit whose outcome is not must not take another's place.
-        let end = self.log(&channel_name).last_id + 1;
-        let range = match range {
-            HistoryRange::After(id) => HistoryRange::After(id),
-            HistoryRange::Before(id) => HistoryRange::Before(id.min(end)),
-            HistoryRange::Last => HistoryRange::Before(end),
-        };
-        let query = Query { channel_name: channel_name.clone(), range, limit: limit.into(), max_bytes: MAX_HISTORY };
-        let read = self.reads.open(Purpose::History { connection, ticket, channel_name, newest });
-        self.effects.push_back(Effect::Read(read, query));
+    /// Gives the store what is to be read next.
+    pub(super) fn start_reads(&mut self) {
+        let mut dropped = false;
+        while let Some(purpose) = self.reads.take() {
+            let connection = self.connections.get(&purpose.connection());
+            if connection.is_some_and(|connection| !connection.gone) {
+                let query = self.query(&purpose);
+                let read = self.reads.open(purpose);
+                self.effects.push_back(Effect::Read(read, query));
+            } else if let Purpose::History { connection, ticket, .. } = purpose {
+                // Nobody hears the answer.
+                self.answer_stored(connection, ticket, refusal::not_read().into());
+                dropped = true;
+            }
+        }
+        if dropped {
+            // What was asked after it is still to be done.
+            self.advance_blocked();
+        }
+    }
+
+    fn query(&self, purpose: &Purpose) -> Query {
+        match purpose {
+            Purpose::History { channel_name, range, limit, .. } => {
+                // From the end that is known: what was stored by a commit whose outcome is not must not take another's
+                // place.
+                let end = self.log(channel_name).last_id + 1;
+                let range = match *range {
+                    HistoryRange::After(id) => HistoryRange::After(id),
+                    HistoryRange::Before(id) => HistoryRange::Before(id.min(end)),
+                    HistoryRange::Last => HistoryRange::Before(end),
+                };
+                let (channel_name, limit) = (channel_name.clone(), (*limit).into());
+                Query { channel_name, range, limit, max_bytes: MAX_HISTORY }
+            }
+            Purpose::Replay { channel_name, after, .. } => Query {
+                channel_name: channel_name.clone(),
+                range: HistoryRange::After(*after),
+                limit: REPLAY_MESSAGES,
+                max_bytes: REPLAY_BYTES,
+            },
+        }
     }
 }

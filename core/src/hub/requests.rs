@@ -1,7 +1,7 @@
 //! What becomes of a request, decided by what is durable.
 
 use alloc::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     string::{String, ToString},
 };
 use core::{mem, net::IpAddr};
@@ -66,7 +66,7 @@ impl From<Response> for Decision {
 impl Hub {
     /// Decides the requests of a connection as far as their turn has come.
     pub(super) fn advance(&mut self, id: ConnectionId) {
-        while let Some(connection) = self.connections.get_mut(&id)
+        while let Some(connection) = self.connections.get(&id)
             && let Some(asked) = connection.undecided.front()
         {
             let is_message = matches!(asked.request, Request::Message(_));
@@ -75,7 +75,8 @@ impl Hub {
             let in_doubt = matches!(self.storage, Storage::Stale | Storage::Loading);
             let must_wait = match &asked.request {
                 Request::List | Request::Leave { .. } | Request::Join { .. } | Request::History { .. } => false,
-                Request::Message(_) => in_doubt,
+                // A message to a channel that is about to go would be stored where nobody who joined hears it.
+                Request::Message(message) => in_doubt || self.goes_to_a_changing(connection.listener, message),
                 Request::Host(Host { channel, .. }) => in_doubt || self.changing.contains(&channel.channel_name),
                 Request::Unhost { channel_name } => in_doubt || self.changing.contains(channel_name),
             };
@@ -83,7 +84,8 @@ impl Hub {
                 self.blocked.push_back(id);
                 return;
             }
-            if let Some(asked) = connection.undecided.pop_front() {
+            let connection = self.connections.get_mut(&id);
+            if let Some(asked) = connection.and_then(|connection| connection.undecided.pop_front()) {
                 self.decide(id, asked);
             }
         }
@@ -111,21 +113,36 @@ impl Hub {
         self.forget_if_done(id);
     }
 
-    /// What waited while the state was read back may be decided otherwise now.
-    pub(super) fn decide_anew(&mut self, intent: Intent) {
-        let Intent { asker: Some((id, ticket)), at, what } = intent else {
+    /// What waits for the next commit may be decided otherwise now: it is undecided again, before what came later.
+    pub(super) fn recall(&mut self) {
+        let mut before = VecDeque::new();
+        for Intent { asker, at, what } in mem::take(&mut self.waiting).into_iter().rev() {
+            let request = match what {
+                What::Host { host, .. } => {
+                    self.changing.remove(&host.channel.channel_name);
+                    Request::Host(host)
+                }
+                What::Unhost(channel_name) => {
+                    self.changing.remove(&channel_name);
+                    Request::Unhost { channel_name }
+                }
+                What::Message { message, .. } => Request::Message(message),
+            };
             // A lease that has ended is found again.
-            return;
-        };
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        connection.storing -= 1;
-        let request = match what {
-            What::Host { host, .. } => Request::Host(host),
-            What::Unhost(channel_name) => Request::Unhost { channel_name },
-            What::Message { message, .. } => Request::Message(message),
-        };
-        self.decide(id, Asked { ticket, request, at });
-        self.forget_if_done(id);
+            let Some((id, ticket)) = asker else { continue };
+            let Some(connection) = self.connections.get_mut(&id) else { continue };
+            connection.storing -= 1;
+            connection.undecided.push_front(Asked { ticket, request, at });
+            before.push_front(id);
+        }
+        let mut known = BTreeSet::new();
+        before.append(&mut self.blocked);
+        before.retain(|id| known.insert(*id));
+        self.blocked = before;
+    }
+
+    fn goes_to_a_changing(&self, listener: Option<ListenerId>, message: &Message) -> bool {
+        !self.changing.is_empty() && self.route(listener, message).is_ok_and(|name| self.changing.contains(&name))
     }
 
     fn decide(&mut self, id: ConnectionId, asked: Asked) {
@@ -157,7 +174,7 @@ impl Hub {
             }
             Ok(Decision::Read { channel_name, range, limit }) => {
                 self.wait_for_store(id, false);
-                self.read_history(id, ticket, channel_name, range, limit);
+                self.reads.history(id, ticket, channel_name, range, limit);
             }
             Ok(Decision::Answer(reply)) => {
                 self.answer(id, ticket, reply);

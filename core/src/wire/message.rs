@@ -519,6 +519,9 @@ fn encode_status(out: &mut Vec<u8>, status: &str, channel_name: &str) {
     });
 }
 
+/// The most bytes of the payload that answers a HISTORY.
+pub(crate) const MAX_HISTORY: usize = 262_144;
+
 /// The whole answer to HISTORY in canonical bytes, cut so that its payload has at most `max_bytes`, but for one message
 /// if there is any. Of `messages`, oldest first, those next to the start are kept, or the newest.
 pub(crate) fn encode_history(

@@ -20,10 +20,10 @@ pub use brackets::MAX_DEPTH;
 pub use fault::{Fault, FaultKind, Place};
 pub use frame::{Decoder, Frame, Item, Partial, Rest, Skipped};
 pub use head::{Command, Head, Status};
-pub(crate) use message::encode_history;
 pub use message::{
     Blame, Channel, ErrorResponse, HISTORY_LIMIT, HistoryRange, Host, JoinFrom, Message, Request, Response,
     StoredMessage, encode_channels,
 };
+pub(crate) use message::{MAX_HISTORY, encode_history};
 pub use payload::{Field, FieldKind, PayloadFault, PayloadFaultKind};
 pub use timestamp::Timestamp;

@@ -1,8 +1,11 @@
 //! Chanwire itself: every message is durable before it is acknowledged or pushed.
 
-use std::net::TcpStream;
+use std::{
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpStream},
+};
 
-use chanwire_tests::process::{Launch, Server};
+use chanwire_tests::process::{Answer, Launch, Server, answers};
 use tempfile::TempDir;
 
 use crate::{
@@ -28,6 +31,22 @@ impl Chanwire {
         );
         ask(&mut started.connect_one(), &host, "OK\r\n{\"status\": \"success\", \"channel_name\": \"general\"}");
         started
+    }
+
+    /// The ids of the messages that are stored after this one, as who joins with it is pushed them.
+    pub(crate) fn ids_after(&self, id: u64) -> Vec<u64> {
+        let mut stream = self.connect_one();
+        let join = format!("JOIN\r\n{{\"channel_name\": \"general\", \"after\": {id}}}");
+        stream.write_all(join.as_bytes()).expect("a server that reads");
+        // Whoever has ended is sent what the answer promises, and then is closed.
+        stream.shutdown(Shutdown::Write).expect("an open connection");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an end of the stream");
+        let answers = answers(&text);
+        let (joined, pushes) = answers.split_first().expect("an answer");
+        let ids: Vec<u64> = pushes.iter().map(Answer::id).collect();
+        assert_eq!(ids.last().copied(), joined.payload["last_id"].as_u64(), "what was promised");
+        ids
     }
 
     fn connect_one(&self) -> TcpStream {

@@ -91,28 +91,43 @@ fn phase(chanwire: &Chanwire, group: &mut Group<'_>, stuck: bool) -> Sample {
         |asked, now| times.push(micros(now - asked)),
     );
     match reader {
-        None => match read_all(odd) {
-            // It took nothing for so long that the server has reset it.
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
-            unread => {
-                let unread = unread.expect("an end of the stream");
-                let told = "SERVER_ERROR\r\n{\"error\": \"Slow consumer\"";
-                assert!(unread.contains(told), "the reader was not stuck: it was sent {} bytes", unread.len());
+        None => {
+            let (heard, end) = read_all(odd);
+            let mut ids = ids(&heard);
+            match end {
+                // It took nothing for so long that the server has reset it, maybe in the middle of a message.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => drop(ids.pop()),
+                end => {
+                    end.expect("an end of the stream");
+                    let told = "SERVER_ERROR\r\n{\"error\": \"Slow consumer\"";
+                    assert!(heard.contains(told), "the reader was not stuck: it was sent {} bytes", heard.len());
+                }
             }
-        },
+            // It comes back, and has missed nothing.
+            let first = ids.first().copied().expect("a message before it was stuck");
+            ids.extend(chanwire.ids_after(*ids.last().unwrap_or(&first)));
+            let all = first..first + ids.len() as u64;
+            assert!(ids.len() as u64 >= MESSAGES && ids.iter().copied().eq(all), "{} ids from {first} on", ids.len());
+        }
         Some(reader) => {
             odd.shutdown(std::net::Shutdown::Both).expect("an open connection");
-            let heard = reader.join().expect("a reader").expect("an end of the stream");
+            let (heard, end) = reader.join().expect("a reader");
+            end.expect("an end of the stream");
             assert!(!heard.contains("SERVER_ERROR"), "a reader that reads was closed");
         }
     }
     Sample { p50: quantile(&mut times, 0.5), p99: quantile(&mut times, 0.99), peak: peak as f64 }
 }
 
-/// What comes up to the end of the stream.
-fn read_all(mut stream: TcpStream) -> io::Result<String> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    Ok(text)
+/// The ids of the messages in what a reader was sent.
+fn ids(heard: &str) -> Vec<u64> {
+    let id = |rest: &str| rest.split(',').next().and_then(|id| id.parse().ok());
+    heard.split("\"id\": ").skip(1).filter_map(id).collect()
+}
+
+/// What comes up to the end of the stream, and how that was.
+fn read_all(mut stream: TcpStream) -> (String, io::Result<()>) {
+    let mut bytes = Vec::new();
+    let end = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.read_to_end(&mut bytes).map(drop));
+    (String::from_utf8_lossy(&bytes).into_owned(), end)
 }

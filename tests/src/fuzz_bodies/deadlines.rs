@@ -9,15 +9,19 @@ use chanwire_core::{
 use super::{Bench, Input, Op, Turn, amount, answers, reply, turns};
 use crate::{model, stream::Seen};
 
-/// Any stream, and any order of reads, answers, writes and waits, an end of the stream and a wish to close.
+/// Any stream, and any order of reads, answers, writes and waits, an end of the stream and a wish to close, with limits
+/// so small that reading stops.
 ///
 /// # Panics
 ///
 /// If a law of [`check_deadlines`] is broken.
 pub fn deadlines(data: &[u8]) {
     let mut input = Input::new(data);
+    let mut limits = Limits::server();
+    limits.max_in_flight = input.limit(limits.max_in_flight, 1);
+    limits.max_unsent = input.limit(limits.max_unsent, 2);
     let ops: Vec<_> = input.pairs(40).into_iter().map(|(kind, argument)| op(kind, argument)).collect();
-    check_deadlines(input.rest(), &ops, 7);
+    check_deadlines(input.rest(), &limits, &ops, 7);
 }
 
 fn op(kind: u8, argument: u8) -> Op {
@@ -34,19 +38,31 @@ fn op(kind: u8, argument: u8) -> Op {
 }
 
 /// Deadlines and the way to the end, told from everything that has happened so far.
-#[derive(Default)]
 struct Clock {
-    /// What was read, and when each byte was.
+    limits: Limits,
+    /// What was read.
     read: Vec<u8>,
-    read_at: Vec<u64>,
     /// Why nothing more is decoded.
     stopped: Option<Stop>,
+    /// Whether what comes is thrown away.
+    deaf: bool,
     eof: bool,
+    /// How many turns have come.
+    seen: usize,
+    frame: Option<Arriving>,
     /// When the last byte was taken, or began to wait.
     stalled: Option<u64>,
     lingering: Option<u64>,
     /// How it ended, once it has.
     ended: Option<Link>,
+}
+
+/// The frame that is arriving: how long it took until its clock last rested, and since when that runs.
+#[derive(Clone, Copy)]
+struct Arriving {
+    start: u64,
+    spent: u64,
+    since: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +73,24 @@ enum Stop {
 }
 
 impl Clock {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            limits: limits.clone(),
+            read: Vec::new(),
+            stopped: None,
+            deaf: false,
+            eof: false,
+            seen: 0,
+            frame: None,
+            stalled: None,
+            lingering: None,
+            ended: None,
+        }
+    }
+
     /// All that there is to answer in what was read.
-    fn turns(&self, limits: &Limits) -> Vec<Turn> {
-        let mut turns = turns(&self.read, limits.max_payload, self.stopped == Some(Stop::Eof));
+    fn turns(&self) -> Vec<Turn> {
+        let mut turns = turns(&self.read, self.limits.max_payload, self.stopped == Some(Stop::Eof));
         if self.stopped == Some(Stop::TimedOut) {
             let details = "The request was not complete after 120 seconds";
             turns.push(Turn::Refused(ErrorResponse::request("Request timed out", details), true));
@@ -67,30 +98,60 @@ impl Clock {
         turns
     }
 
-    fn is_closing(&self, limits: &Limits) -> bool {
-        self.stopped.is_some() || matches!(self.turns(limits).last(), Some(Turn::Refused(_, true)))
+    fn items(&self) -> Vec<Seen<Command>> {
+        model::items::<Command>(&self.read, self.limits.max_payload)
     }
 
-    /// When the first byte came of the frame that is arriving.
-    fn frame_since(&self, limits: &Limits) -> Option<u64> {
-        if self.stopped.is_some() {
-            return None;
-        }
-        let items = model::items::<Command>(&self.read, limits.max_payload);
-        match items.last() {
-            Some(Seen::Fault { span, kind: FaultKind::Incomplete(_), .. }) => {
-                self.read_at.get(usize::try_from(span.start).unwrap()).copied()
-            }
+    fn is_closing(&self) -> bool {
+        self.stopped.is_some() || matches!(self.turns().last(), Some(Turn::Refused(_, true)))
+    }
+
+    /// Whether the server has room for one more request: so much is in flight, and so much is not taken.
+    fn has_room(&self, bench: &Bench) -> bool {
+        let left = bench.open.iter().map(|(number, _)| *number).min().unwrap_or(bench.seen.len());
+        let in_flight = bench.seen.len() - left;
+        assert!(in_flight <= self.limits.max_in_flight, "{in_flight} requests are in flight");
+        let weights: Vec<usize> = self.items().iter().filter_map(weight).collect();
+        let bytes: usize = bench.open.iter().filter_map(|(number, _)| weights.get(*number)).sum();
+        let unsent = answers(&bench.seen[..left]).len() - bench.end.written.len();
+        in_flight < self.limits.max_in_flight
+            && bytes < self.limits.max_in_flight_bytes
+            && unsent < self.limits.max_unsent
+    }
+
+    /// Where the frame begins that is arriving.
+    fn frame_start(&self) -> Option<u64> {
+        match self.items().last() {
+            _ if self.stopped.is_some() => None,
+            Some(Seen::Fault { span, kind: FaultKind::Incomplete(_), .. }) => Some(span.start),
             _ => None,
         }
     }
 
-    fn deadline(&self, limits: &Limits) -> Option<(u64, Vec<Timer>)> {
+    /// Its clock begins when its first byte is looked at, and rests while there is no room for more.
+    fn note_frame(&mut self, now: u64, bench: &Bench, room: bool) {
+        let decoded = bench.seen.len() > self.seen;
+        self.seen = bench.seen.len();
+        let start = self.frame_start();
+        self.frame = match (start, self.frame) {
+            (Some(start), Some(frame)) if frame.start == start => match (room, frame.since) {
+                (true, since) => Some(Arriving { since: since.or(Some(now)), ..frame }),
+                (false, Some(since)) => Some(Arriving { spent: frame.spent + now - since, since: None, ..frame }),
+                (false, None) => Some(frame),
+            },
+            (Some(start), _) if room => Some(Arriving { start, spent: 0, since: Some(now) }),
+            // It is there, and nobody has looked at it.
+            _ => None,
+        };
+        assert!(room || !decoded || self.frame.is_none(), "a frame is looked at for which there is no room");
+    }
+
+    fn deadline(&self) -> Option<(u64, Vec<Timer>)> {
         if self.ended.is_some() {
             return None;
         }
         let all = [
-            (self.frame_since(limits), 120_000, Timer::Frame),
+            (self.frame.and_then(|frame| Some(frame.since? - frame.spent)), 120_000, Timer::Frame),
             (self.stalled, 10_000, Timer::Write),
             (self.lingering, 2_000, Timer::Linger),
         ];
@@ -100,14 +161,17 @@ impl Clock {
     }
 
     /// Notes what stands after a step at this moment.
-    fn note(&mut self, now: u64, bench: &Bench, limits: &Limits, took: bool) {
+    fn note(&mut self, now: u64, bench: &Bench, took: bool) {
+        let room = self.has_room(bench);
+        self.note_frame(now, bench, room);
+        self.deaf |= bench.is_closing() || self.stopped.is_some() && room;
         let unsent = bench.end.unsent();
         if unsent == 0 {
             self.stalled = None;
         } else if took || self.stalled.is_none() {
             self.stalled = Some(now);
         }
-        if self.is_closing(limits) && bench.open.is_empty() && unsent == 0 {
+        if self.is_closing() && bench.open.is_empty() && unsent == 0 {
             self.lingering = self.lingering.or(Some(now));
             if self.eof {
                 self.ended = self.ended.or(Some(Link::Close));
@@ -116,8 +180,8 @@ impl Clock {
     }
 
     /// What the deadlines demand that have come by this moment.
-    fn expire(&mut self, now: u64, limits: &Limits) {
-        let Some((_, timers)) = self.deadline(limits).filter(|(at, _)| *at <= now) else { return };
+    fn expire(&mut self, now: u64) {
+        let Some((_, timers)) = self.deadline().filter(|(at, _)| *at <= now) else { return };
         if timers.contains(&Timer::Write) {
             self.ended = Some(Link::Reset);
             return;
@@ -131,36 +195,47 @@ impl Clock {
     }
 
     /// That the server stands where the history says.
-    fn compare(&self, bench: &mut Bench, limits: &Limits) {
-        let turns = self.turns(limits);
-        assert_eq!(bench.seen, turns);
+    fn compare(&self, bench: &mut Bench) {
+        let (turns, room) = (self.turns(), self.has_room(bench));
+        let due = if room { turns.len() } else { bench.seen.len() };
+        assert_eq!(Some(&*bench.seen), turns.get(..due));
         assert!(answers(&turns).starts_with(&bench.end.written));
         let deadline = bench.end.endpoint.poll_timeout().map(|due| (due.at.as_millis(), due.timer));
-        let expected = self.deadline(limits);
+        let expected = self.deadline();
         assert_eq!(deadline.map(|(at, _)| at), expected.as_ref().map(|(at, _)| *at));
         if let (Some((_, timer)), Some((_, timers))) = (deadline, &expected) {
             assert!(timers.contains(&timer), "{timer:?} and not {timers:?}");
         }
         let open = if self.lingering.is_some() { Link::FinishWriting } else { Link::Open };
         assert_eq!(bench.end.link(), self.ended.unwrap_or(open));
-        let listens = self.is_closing(limits) || self.stopped.is_none();
+        let listens = self.deaf || self.stopped.is_none() && room;
         assert_eq!(bench.end.endpoint.wants_read(), self.ended.is_none() && !self.eof && listens);
         assert!(self.ended != Some(Link::Close) || bench.end.written == answers(&turns), "an answer was cut off");
     }
 }
 
-/// Drives a server through these steps from a moment on, and compares it after each with what the history says. The
-/// limits are the protocol's, so that what was read is decoded at once.
+/// What a request counts in flight; nothing for what was refused.
+fn weight(item: &Seen<Command>) -> Option<usize> {
+    match item {
+        Seen::Frame { head: Command::List, .. } => Some(16 * 1024),
+        Seen::Frame { head: Command::History, .. } => Some(262_144),
+        Seen::Frame { payload, .. } => Some(payload.len()),
+        Seen::Fault { .. } => Some(0),
+        Seen::Skipped(..) => None,
+    }
+}
+
+/// Drives a server through these steps from a moment on, and compares it after each with what the history says. Its
+/// deadlines are the protocol's.
 ///
 /// # Panics
 ///
 /// If there is a deadline too many or too few, if one comes early or late, or if the connection closes otherwise than it
 /// must.
-pub fn check_deadlines(stream: &[u8], ops: &[Op], start: u64) {
-    let limits = Limits::server();
+pub fn check_deadlines(stream: &[u8], limits: &Limits, ops: &[Op], start: u64) {
     let mut bench = Bench::new(limits.clone(), reply);
     let (mut now, mut fed) = (start, 0_usize);
-    let mut clock = Clock::default();
+    let mut clock = Clock::new(limits);
     for op in ops {
         let at = Time::from_millis(now);
         let mut took = false;
@@ -172,7 +247,6 @@ pub fn check_deadlines(stream: &[u8], ops: &[Op], start: u64) {
                     bench.end.endpoint.handle_input(at, bytes);
                     if clock.stopped.is_none() {
                         clock.read.extend_from_slice(bytes);
-                        clock.read_at.resize(clock.read.len(), now);
                     }
                 }
             }
@@ -194,10 +268,10 @@ pub fn check_deadlines(stream: &[u8], ops: &[Op], start: u64) {
                 // As a driver does: it wakes when the endpoint asked it to, and sometimes for nothing.
                 while let Some(deadline) = bench.end.endpoint.poll_timeout().filter(|due| due.at.as_millis() <= until) {
                     now = deadline.at.as_millis();
-                    clock.expire(now, &limits);
+                    clock.expire(now);
                     bench.end.endpoint.handle_timeout(deadline.at);
                     bench.take_events();
-                    clock.note(now, &bench, &limits, false);
+                    clock.note(now, &bench, false);
                     assert_ne!(bench.end.endpoint.poll_timeout(), Some(deadline), "it asks again at once");
                 }
                 now = until;
@@ -205,8 +279,8 @@ pub fn check_deadlines(stream: &[u8], ops: &[Op], start: u64) {
             }
         }
         bench.take_events();
-        clock.note(now, &bench, &limits, took);
-        clock.compare(&mut bench, &limits);
+        clock.note(now, &bench, took);
+        clock.compare(&mut bench);
         if clock.ended.is_some() {
             break;
         }

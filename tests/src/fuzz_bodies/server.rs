@@ -131,6 +131,10 @@ pub struct Bench {
     pub seen: Vec<Turn>,
     /// What the application has not answered, with the number of its turn.
     pub open: Vec<(usize, Ticket)>,
+    /// How many pages it has read.
+    pub drained: usize,
+    /// Its peer, which had joined, has ended its stream.
+    pub ended: bool,
     /// What it answers to the request that is the turn of this number.
     reply: fn(usize, &Request) -> Reply,
 }
@@ -139,7 +143,7 @@ impl Bench {
     /// A new connection.
     #[must_use]
     pub fn new(limits: Limits, reply: fn(usize, &Request) -> Reply) -> Self {
-        Self { end: End::new(Server::new(limits)), seen: Vec::new(), open: Vec::new(), reply }
+        Self { end: End::new(Server::new(limits)), seen: Vec::new(), open: Vec::new(), drained: 0, ended: false, reply }
     }
 
     /// Takes what the server tells.
@@ -151,7 +155,15 @@ impl Bench {
                     Turn::Request(request)
                 }
                 ServerEvent::Refused { error, closes } => Turn::Refused(error, closes),
-                event @ (ServerEvent::Drained | ServerEvent::Ended) => panic!("{event:?}, and nobody has joined"),
+                ServerEvent::Drained => {
+                    self.drained += 1;
+                    continue;
+                }
+                ServerEvent::Ended => {
+                    assert!(!self.ended, "it ends twice");
+                    self.ended = true;
+                    continue;
+                }
             };
             self.seen.push(turn);
         }
@@ -209,6 +221,7 @@ pub fn check_answers(stream: &[u8], limits: &Limits, ops: &[Op]) {
     }
     assert_eq!(bench.end.link(), Link::Close);
     assert_eq!(bench.seen, turns);
+    assert_eq!((bench.drained, bench.ended), (0, false), "nobody has joined");
     assert_eq!(show::bytes(&bench.end.written), show::bytes(&expected));
 }
 

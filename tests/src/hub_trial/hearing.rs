@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chanwire_core::{
     endpoint::Pushes,
+    hub::{StoreCommand, Write},
     wire::{Decoder, ErrorResponse, Item, Response, Status, StoredMessage},
 };
 
@@ -99,6 +100,12 @@ impl Trial {
         let (name, join) = client.hearing.joined.iter().find(why).expect("a channel that was joined");
         assert_eq!(error, ErrorResponse::server("Channel removed", error.details.clone()));
         assert!(join.gone, "'{name}' has not gone");
+        // Unless it is hosted here again, and the reader was behind: what is stored then is for those who join anew.
+        let storing = self.command.as_ref().is_some_and(|command| appends_to(command, name));
+        assert!(
+            !storing || self.model.is_here(name),
+            "connection {id} is not to hear what is being stored of '{name}'"
+        );
         assert_eq!(join.next, self.model.log(name).1 + 1, "what is stored of '{name}' was pushed to connection {id}");
         client.hearing.close(error);
         self.closed.insert(id);
@@ -154,6 +161,11 @@ impl Trial {
         }
         assert_eq!(self.hub.joins(), joins, "the joins that the hub knows");
     }
+}
+
+fn appends_to(command: &StoreCommand, name: &str) -> bool {
+    let StoreCommand::Commit(writes) = command else { return false };
+    writes.iter().any(|write| matches!(write, Write::Append(message) if message.channel_name == name))
 }
 
 fn decode(pushes: &Pushes) -> Vec<StoredMessage> {

@@ -268,6 +268,8 @@ impl Trial {
                     let log = logs.entry(name).or_insert((self.disk.last_id(name), self.disk.last_timestamp(name)));
                     let asked = find_message(&mut self.clients, &message.message_content);
                     assert!(asked.routes.contains(name), "{message:?} is stored in the wrong channel");
+                    let lives = self.model.is_here(name) && !names.contains(name);
+                    assert!(lives, "{message:?} is stored, and it is not known whether '{name}' lives here then");
                     let Request::Message(request) = &asked.request else { panic!("{:?} is stored", asked.request) };
                     assert_eq!(message.username, request.username);
                     assert_eq!(message.id, log.0 + 1, "the id of {message:?}");

@@ -1,6 +1,10 @@
 //! The one checker of every run: it watches what is asked, stored and answered, and knows the laws.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 use chanwire_core::{
     Time,
@@ -25,7 +29,8 @@ use crate::store::Disk;
 /// - each request is answered once and in order, or its connection has ended;
 /// - `delivered` is answered when the message is in the store, with the timestamp that is stored, and it stays there;
 /// - ids are dense in a channel and timestamps never run back ([`Disk`] checks it);
-/// - messages of one connection to one channel are stored in the order sent, each once, as they were sent;
+/// - messages of one connection to one channel are stored in the order sent, each once, as they were sent, and in a
+///   channel that is known to live here then;
 /// - nothing is stored that was answered already: SERVER_ERROR does not turn into a message later;
 /// - LIST shows the directory as it was stored at one moment: not before anything that anybody was shown or had
 ///   acknowledged before it was asked, and not later than now; errors follow the same rule;
@@ -75,8 +80,6 @@ struct Fact {
     link: u64,
     message: Message,
     given: Option<Timestamp>,
-    /// The latest version of the directory that anybody was shown when the hub was told of it.
-    floor: usize,
     stored: Option<StoredMessage>,
     delivered: Option<Timestamp>,
     answered: bool,
@@ -92,15 +95,7 @@ impl Judge {
     pub(super) fn compose(&mut self, link: u64, channel_name: Option<String>, filler: &str) -> Request {
         let message_content = format!("{} {filler}", self.messages.len());
         let message = Message { username: format!("user {link}"), message_content, channel_name };
-        let fact = Fact {
-            link,
-            message: message.clone(),
-            given: None,
-            floor: 0,
-            stored: None,
-            delivered: None,
-            answered: false,
-        };
+        let fact = Fact { link, message: message.clone(), given: None, stored: None, delivered: None, answered: false };
         self.messages.push(fact);
         Request::Message(message)
     }
@@ -121,8 +116,7 @@ impl Judge {
             Some(Request::Host(host)) => self.hosts.push((host, canonical(peer), at.time)),
             Some(Request::Unhost { channel_name }) => self.unhosts.push((channel_name, canonical(peer))),
             Some(Request::Message(message)) => {
-                let (_, fact) = self.fact(&message.message_content);
-                (fact.given, fact.floor) = (Some(at.wall), floor);
+                self.fact(&message.message_content).1.given = Some(at.wall);
             }
             _ => {}
         }
@@ -143,14 +137,24 @@ impl Judge {
 
     /// These became durable just now.
     pub(super) fn became_durable(&mut self, now: Time, writes: &[Write], disk: &Disk) {
+        let mut changed: BTreeSet<&str> = BTreeSet::new();
         for write in writes {
             match write {
-                Write::PutChannel(record) => self.check_put(record),
+                Write::PutChannel(record) => {
+                    self.check_put(record);
+                    changed.insert(&record.channel.channel_name);
+                }
                 Write::RemoveChannel(name) => {
                     self.check_remove(now, name);
                     self.hosted.remove(name);
+                    changed.insert(name);
                 }
-                Write::Append(message) => self.check_append(message),
+                Write::Append(message) => {
+                    let name = &message.channel_name;
+                    let lives = self.versions.last().lives_here(name) && !changed.contains(&**name);
+                    assert!(lives, "{message:?} is stored, and it is not known whether '{name}' lives here then");
+                    self.check_append(message);
+                }
             }
         }
         if writes.iter().any(|write| !matches!(write, Write::Append(_))) {
@@ -232,9 +236,6 @@ impl Judge {
     }
 
     fn check_append(&mut self, stored: &StoredMessage) {
-        let floor = self.fact(&stored.message_content).1.floor;
-        // It may have gone since the message was taken.
-        let here = self.versions.find(floor, |version| version.record(&stored.channel_name).is_some()).is_some();
         let (number, fact) = self.fact(&stored.message_content);
         assert_eq!(fact.stored, None, "{stored:?} is stored a second time");
         assert!(!fact.answered, "{stored:?} is stored, and its answer was given before");
@@ -242,9 +243,8 @@ impl Judge {
         assert_eq!(stored.message_content, fact.message.message_content);
         let Some(given) = fact.given else { panic!("{stored:?} is stored, and no hub was asked for it") };
         assert!(stored.timestamp >= given, "{stored:?} was sent at {given}");
-        match &fact.message.channel_name {
-            Some(name) => assert_eq!(stored.channel_name, *name, "the channel of {stored:?}"),
-            None => assert!(here, "{stored:?} is stored in a channel that is not listed"),
+        if let Some(name) = &fact.message.channel_name {
+            assert_eq!(stored.channel_name, *name, "the channel of {stored:?}");
         }
         fact.stored = Some(stored.clone());
         let link = fact.link;

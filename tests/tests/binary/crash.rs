@@ -7,10 +7,12 @@ use std::{
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
-use chanwire_tests::process::{Launch, Peer, answers, wait_for};
+use chanwire_tests::{
+    chance::{Chance, crash_rounds},
+    process::{Launch, Peer, answers, wait_for},
+};
 use tempfile::tempdir;
 
 use crate::{
@@ -76,14 +78,6 @@ fn pour(mut peer: Peer, round: usize, connection: usize, acknowledged: Arc<Atomi
     })
 }
 
-/// A number that differs from run to run and from round to round.
-fn some_number(round: usize) -> usize {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    // The multiplier of a common linear congruential generator: neighbours end far apart.
-    let mixed = (now.subsec_nanos() as usize + round).wrapping_mul(6_364_136_223_846_793_005);
-    mixed >> 33
-}
-
 /// The messages of one connection in one channel, as they were stored.
 fn of(stored: &[Stored], connection: usize) -> Vec<String> {
     let own = stored.iter().filter(|message| message.username == format!("u{connection}"));
@@ -122,9 +116,10 @@ fn a_killed_server_has_everything_that_it_acknowledged() {
     assert!(answers(&server.ask(hosts)).iter().all(chanwire_tests::process::Answer::is_ok));
     server.kill();
 
-    for round in 0..5 {
+    let mut chance = Chance::new();
+    for round in 0..crash_rounds() {
         let server = launch.start();
-        let enough = 100 + some_number(round) % 6_000;
+        let enough = 100 + chance.below(6_000);
         let acknowledged = Arc::new(AtomicUsize::new(0));
         let pouring: Vec<_> = (0..CONNECTIONS)
             .map(|connection| pour(server.connect(), round, connection, Arc::clone(&acknowledged)))

@@ -1,8 +1,12 @@
 //! Every limit that the command line sets, and the one that the system sets.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{Read as _, Write as _},
+    os::unix::net::UnixStream,
+    time::{Duration, Instant},
+};
 
-use chanwire_tests::process::{Launch, Peer, Server, answers, raise_file_limit, wait_for};
+use chanwire_tests::process::{DEADLINE, Launch, Peer, Server, answers, raise_file_limit, wait_for};
 use tempfile::tempdir;
 
 use crate::{
@@ -73,9 +77,9 @@ fn a_low_limit_of_open_files_lowers_the_limit_of_connections_and_says_so() {
     let server = Launch::serve(data.path()).after("ulimit -n 100").start();
     let log = server.log();
     let warning = log.lines().find(|line| line.contains("WARN")).unwrap_or_else(|| panic!("no warning: {log}"));
-    assert!(warning.contains("the limit of open files is 100: serving at most 36 connections"), "{warning}");
-    let mut held = hold(&server, 36);
-    is_told_that_there_is_no_room(&server, 36);
+    assert!(warning.contains("the limit of open files is 100: serving at most 25 connections"), "{warning}");
+    let mut held = hold(&server, 25);
+    is_told_that_there_is_no_room(&server, 25);
 
     // More than there are files wait to be told, and none of them lets go; those that are served are still served.
     let mut crowd: Vec<Peer> = (0..150).map(|_| server.connect()).collect();
@@ -89,6 +93,32 @@ fn a_low_limit_of_open_files_lowers_the_limit_of_connections_and_says_so() {
     }
     drop((held, crowd));
     served_in_the_end(&server);
+    server.stop();
+}
+
+#[test]
+fn an_operator_over_the_limit_is_told_and_closed_until_another_leaves() {
+    let data = tempdir().unwrap();
+    let server = Launch::serve(data.path()).start();
+    let connect = || {
+        let operator = UnixStream::connect(data.path().join("operator.sock")).unwrap();
+        operator.set_read_timeout(Some(DEADLINE)).unwrap();
+        operator
+    };
+    let asks = |operator: &mut UnixStream| {
+        operator.write_all(LIST.as_bytes()).unwrap();
+        let mut answer = vec![0; listed(&[]).len()];
+        operator.read_exact(&mut answer).map(|()| String::from_utf8(answer).unwrap())
+    };
+    let mut held: Vec<_> = (0..16).map(|_| connect()).collect();
+    held.iter_mut().for_each(|operator| assert_eq!(asks(operator).unwrap(), listed(&[])));
+    let mut told = String::new();
+    connect().read_to_string(&mut told).unwrap();
+    let details = "The server has reached its limit of 16 connections";
+    assert_eq!(told, format!("SERVER_ERROR\r\n{{\"error\": \"Server busy\", \"details\": \"{details}\"}}"));
+    drop(held.pop());
+    wait_for("room", || asks(&mut connect()).ok().filter(|answer| *answer == listed(&[])));
+    drop(held);
     server.stop();
 }
 

@@ -126,3 +126,16 @@ fn an_end_of_stream_at_once_closes_at_once() {
     end.endpoint.handle_eof(at(0));
     assert_eq!((end.link(), written(&mut end, at(0)), end.endpoint.poll_event()), (Link::Close, String::new(), None));
 }
+
+#[test]
+fn a_ticket_shows_the_same_whichever_connection_it_is_of() {
+    let shown = || {
+        let mut end = server();
+        feed(&mut end, at(0), b"LIST\r\nLIST\r\n");
+        let event = end.endpoint.poll_event();
+        let shown = format!("{event:?} {:?}", end.endpoint);
+        assert_eq!(tickets(&mut end).len(), 1);
+        shown
+    };
+    assert_eq!(shown(), shown());
+}

@@ -67,3 +67,34 @@ fn a_hundred_thousand_faults_in_one_read_do_not_become_a_hundred_thousand_answer
     }
     assert_eq!(answers, 100_000);
 }
+
+/// What one connection makes the server hold, however it asks: reading stops at 256 KiB of answers, and the one that
+/// passes this is a HISTORY's at most.
+#[test]
+fn what_is_held_for_a_peer_that_reads_slowly_is_bounded_whatever_it_asks_for() {
+    const HISTORY: usize = 262_144;
+    let history = Request::History { channel_name: "general".into(), range: HistoryRange::Last, limit: 1000 };
+    let mut asked = Vec::new();
+    history.encode(&mut asked);
+    asked.extend_from_slice(b"LEAVE\r\n{\"channel_name\": \"general\"}");
+    let mut end = server();
+    end.arrive(&asked.repeat(200));
+    let (mut open, mut answered, mut most) = (VecDeque::new(), 0, 0);
+    while answered < 400 {
+        while end.read(at(0), 1000).is_some() {}
+        while let Some(event) = end.endpoint.poll_event() {
+            let ServerEvent::Request { ticket, request } = event else { panic!("{event:?}") };
+            open.push_back((ticket, request));
+        }
+        // Whatever it was given, it answers at once.
+        while let Some((ticket, request)) = open.pop_front() {
+            answered += 1;
+            let is_long = matches!(request, Request::History { .. });
+            let reply = if is_long { Reply::Encoded(vec![b'x'; HISTORY].into()) } else { hosted("x").into() };
+            respond(&mut end, at(0), ticket, reply);
+        }
+        most = most.max(end.unsent());
+        assert!(!end.write(at(0), 1 + end.unsent() / 100).is_empty());
+    }
+    assert!((HISTORY..256 * 1024 + HISTORY + 1024).contains(&most), "{most} bytes are held");
+}

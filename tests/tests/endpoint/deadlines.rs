@@ -159,3 +159,48 @@ fn a_timeout_call_when_nothing_is_due_does_nothing() {
         assert_eq!(before, after, "stage {stage}");
     }
 }
+
+/// The rest of a frame may have come long ago: only the server knows, which does not read.
+#[test]
+fn a_frames_deadline_rests_while_the_server_does_not_read() {
+    for stops in [0, 7_000] {
+        let mut end = server();
+        feed(&mut end, at(0), b"LIST\r\nMESSAGE\r\n{\"user");
+        let ticket = one_ticket(&mut end);
+        assert_eq!(due(&end.endpoint), Some((120_000, Timer::Frame)));
+        // A long list, for a peer that reads slowly.
+        respond(&mut end, at(stops), ticket, Reply::Encoded(vec![b'x'; 1_000_000].into()));
+        let mut now = stops;
+        while end.unsent() > 262_144 {
+            assert!(!end.endpoint.wants_read());
+            assert_eq!(due(&end.endpoint), Some((now + 10_000, Timer::Write)));
+            now += 9_000;
+            end.endpoint.handle_timeout(at(now));
+            end.write(at(now), 5_000);
+        }
+        assert!(now > 240_000);
+        end.write(at(now), 1);
+        assert!(end.endpoint.wants_read());
+        written(&mut end, at(now));
+        // What it had before is not given twice.
+        assert_eq!(due(&end.endpoint), Some((now + 120_000 - stops, Timer::Frame)));
+        feed(&mut end, at(now), b"name\": \"ann\", \"message_content\": \"hi\"}");
+        assert_eq!((tickets(&mut end).len(), due(&end.endpoint)), (1, None));
+    }
+}
+
+#[test]
+fn a_frames_deadline_rests_while_too_much_is_in_flight() {
+    let mut end = limited(|limits| limits.max_in_flight_bytes = 16 * 1024 + 1);
+    feed(&mut end, at(0), b"LIST\r\nLI");
+    let first = one_ticket(&mut end);
+    feed(&mut end, at(1_000), b"ST\r\nPING");
+    let second = one_ticket(&mut end);
+    // It is not looked at, so that its time has not begun.
+    assert_eq!((end.endpoint.wants_read(), due(&end.endpoint)), (false, None));
+    end.endpoint.handle_timeout(at(500_000));
+    respond(&mut end, at(500_000), first, hosted("x"));
+    written(&mut end, at(500_000));
+    assert_eq!((end.endpoint.wants_read(), due(&end.endpoint)), (true, Some((620_000, Timer::Frame))));
+    respond(&mut end, at(500_000), second, hosted("x"));
+}

@@ -375,3 +375,15 @@ proptest! {
         prop_assert_eq!(end.link(), if slow { Link::FinishWriting } else { Link::Open });
     }
 }
+
+#[test]
+fn a_connection_that_closes_already_is_not_kept_open_by_a_page_that_is_dropped() {
+    let mut end = joined_server(|_| {});
+    end.endpoint.replay(at(0), pushes(1, &[10]));
+    end.endpoint.handle_eof(at(0));
+    end.endpoint.finish(at(0));
+    assert_eq!((end.unsent() > 0, end.link()), (true, Link::Open));
+    end.endpoint.close_slow(at(0), gone());
+    // It must not wait until the peer is taken for one that reads nothing.
+    assert_eq!((end.unsent(), end.link()), (0, Link::Close));
+}

@@ -1,4 +1,4 @@
-//! Deadlines and closing. The limits are large here, so that what was read is decoded at once.
+//! Deadlines and closing, also while the server does not read.
 
 use super::*;
 
@@ -14,13 +14,23 @@ fn timed_op() -> impl Strategy<Value = Op> {
     ]
 }
 
+fn few_limits() -> impl Strategy<Value = Limits> {
+    let some = |most: usize, default: usize| prop_oneof![2 => Just(default), 1 => 1..most];
+    let limits = Limits::server();
+    (some(4, limits.max_in_flight), some(200, limits.max_unsent)).prop_map(move |(in_flight, unsent)| {
+        let mut limits = limits.clone();
+        (limits.max_in_flight, limits.max_unsent) = (in_flight, unsent);
+        limits
+    })
+}
+
 proptest! {
     #![proptest_config(times(3500))]
 
     #[test]
     fn deadlines_and_closing_are_what_the_history_says(
-        stream in any_stream(), ops in vec(timed_op(), 1..50), start in 0..1_000_000_u64
+        stream in any_stream(), limits in few_limits(), ops in vec(timed_op(), 1..50), start in 0..1_000_000_u64
     ) {
-        check_deadlines(&stream, &ops, start);
+        check_deadlines(&stream, &limits, &ops, start);
     }
 }

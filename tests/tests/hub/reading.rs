@@ -169,3 +169,44 @@ fn of_a_connection_that_left_nothing_is_kept_when_its_page_has_come() {
     trial.page();
     assert_eq!(trial.hub.connections(), 1);
 }
+
+#[test]
+fn a_crowd_that_asks_for_history_does_not_keep_a_reader_from_its_next_page() {
+    let (mut trial, ada, bob) = two_channels();
+    say_many(&mut trial, ada, 3);
+    for _ in 0..200 {
+        let one = trial.connect(ip("203.0.113.9"), 0);
+        trial.ask(one, &history("here", HistoryRange::Last, 1), 0);
+    }
+    trial.ask(bob, &join("here", JoinFrom::After(0)), 0);
+    trial.drain();
+    // Not everything is with the store at once.
+    assert_eq!(trial.reads(), 16);
+    for _ in 0..20 {
+        trial.page();
+    }
+    assert_eq!(trial.heard(bob), here(1..=3));
+    trial.settle();
+}
+
+#[test]
+fn nothing_is_read_for_those_who_have_gone_and_what_they_asked_after_it_is_done() {
+    let (mut trial, ada, bob) = two_channels();
+    say_many(&mut trial, ada, 3);
+    let crowd: Vec<u64> = (0..200).map(|_| trial.connect(ip("203.0.113.9"), 0)).collect();
+    for (number, one) in crowd.iter().enumerate() {
+        trial.ask(*one, &history("here", HistoryRange::Last, 1), 0);
+        trial.ask(*one, &say(&format!("after it {number}"), Some("here")), 0);
+        trial.ask(*one, &join("here", JoinFrom::After(0)), 0);
+    }
+    trial.drain();
+    crowd.iter().for_each(|one| trial.disconnect(*one));
+    trial.ask(bob, &history("here", HistoryRange::Before(2), 1), 0);
+    for _ in 0..17 {
+        assert!(trial.page());
+    }
+    assert!(matches!(&trial.answers(bob)[..], [Response::History { messages, .. }] if ids(messages) == [1]));
+    assert_eq!(trial.reads(), 0);
+    trial.settle();
+    assert_eq!((trial.disk.last_id("here"), trial.hub.connections()), (203, 2));
+}

@@ -158,3 +158,81 @@ fn when_a_channel_goes_those_who_joined_get_what_is_stored_and_are_closed() {
         assert_eq!(trial.hub.joins(), 0);
     }
 }
+
+#[test]
+fn a_message_to_a_channel_that_is_being_changed_is_decided_when_it_is_known_what_became_of_it() {
+    type Changes = fn(&mut Trial, u64);
+    let unknown = || refused("Channel not found", "The requested channel 'here' does not exist");
+    let moved = || refused("Channel hosted elsewhere", "The channel 'here' is hosted at 10.0.0.9:9");
+    let nowhere = || refused("Channel not found", "The message names no channel and 127.0.0.1:22236 hosts none");
+    let removes: Changes = |trial, ada| trial.ask(ada, &unhost("here"), 0);
+    let moves: Changes = |trial, ada| trial.ask(ada, &host("here", ADA, 9), 0);
+    let lets_go: Changes = |trial, _| trial.pass(11);
+    for (changes, named) in [(removes, unknown()), (moves, moved()), (lets_go, unknown())] {
+        for waits in [false, true] {
+            let (mut trial, ada, bob) = two_channels();
+            ask(&mut trial, ada, &leased("here", "10.0.0.1", 22236, 10));
+            let [one, two] = [(); 2].map(|()| trial.connect(ip("203.0.113.9"), 0));
+            ask(&mut trial, one, &listen("here"));
+            if waits {
+                // The change is not with the store yet.
+                trial.ask(bob, &say("before", Some("here")), 0);
+                trial.drain();
+            }
+            changes(&mut trial, ada);
+            trial.ask(bob, &say("to the channel", Some("here")), 0);
+            trial.ask(two, &say("to whichever there is", None), 0);
+            while trial.store(Fate::Done) {}
+            let before = waits.then(|| delivered(0));
+            assert_eq!(trial.answers(bob), before.into_iter().chain([named.clone()]).collect::<Vec<_>>());
+            assert_eq!(trial.answers(two), [nowhere()]);
+            assert_eq!((trial.heard(one), trial.closed(one)), (here(1..=waits.into()), Some(&gone("here"))));
+        }
+    }
+}
+
+#[test]
+fn a_message_waits_for_no_other_channel_and_not_for_its_own_if_that_stays() {
+    let (mut trial, ada, bob) = two_channels();
+    ask(&mut trial, ada, &host("another", "10.0.0.1", 22236));
+    let carl = trial.connect(ip("203.0.113.9"), 0);
+    trial.ask(ada, &unhost("another"), 0);
+    trial.ask(carl, &say("there", Some("another")), 0);
+    trial.drain();
+    trial.ask(bob, &say("here", Some("here")), 0);
+    trial.store(Fate::Lost);
+    trial.settle();
+    // What failed has changed nothing.
+    assert_eq!(trial.answers(ada), [not_stored()]);
+    assert_eq!((trial.answers(bob), trial.answers(carl)), (vec![delivered(0)], vec![delivered(0)]));
+}
+
+#[test]
+fn an_address_that_goes_takes_no_message_along_that_waits_or_is_being_stored() {
+    let (mut trial, ada, bob) = two_channels();
+    let carl = trial.connect(ip("203.0.113.9"), 0);
+    ask(&mut trial, carl, &listen("here"));
+    trial.ask(ada, &say("with the store", Some("here")), 0);
+    trial.drain();
+    trial.ask(bob, &say("waits", Some("here")), 0);
+    trial.ask(bob, &Request::List, 0);
+    trial.set_own_addresses(0, vec![at("10.0.0.7", 22236)]);
+    let elsewhere = refused("Channel hosted elsewhere", "The channel 'here' is hosted at 10.0.0.1:22236");
+    assert_eq!((&trial.answers(bob)[..1], trial.closed(carl)), (&[elsewhere][..], None));
+    trial.store(Fate::Done);
+    assert_eq!((trial.answers(ada), trial.heard(carl)), (vec![delivered(0)], here([1])));
+    assert_eq!(trial.closed(carl), Some(&gone("here")));
+}
+
+#[test]
+fn an_address_that_goes_closes_the_joined_also_if_the_store_is_of_no_use() {
+    let (mut trial, ada, bob) = two_channels();
+    ask(&mut trial, bob, &listen("here"));
+    trial.ask(ada, &say("with the store", Some("here")), 0);
+    trial.drain();
+    trial.set_own_addresses(0, vec![at("10.0.0.7", 22236)]);
+    trial.store(Fate::Lost);
+    assert_eq!(trial.closed(bob), None);
+    trial.store(Fate::Lost);
+    assert_eq!((trial.answers(ada), trial.closed(bob)), (vec![not_stored()], Some(&gone("here"))));
+}

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    env,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -10,18 +9,16 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use chanwire_tests::process::{Answer, Peer, wait_for};
+use chanwire_tests::{
+    chance::{Chance, crash_rounds},
+    process::{Answer, Peer, wait_for},
+};
 use tempfile::tempdir;
 
-use crate::{Random, host_general, join_after, message, number, serve, stored};
+use crate::{host_general, join_after, message, number, serve, stored};
 
 const SENDERS: usize = 4;
 const READERS: usize = 3;
-
-/// How often it is killed: in a long run far more often.
-fn rounds() -> usize {
-    env::var("CHANWIRE_CRASH_ROUNDS").map_or(5, |rounds| rounds.parse().unwrap_or_else(|_| panic!("{rounds:?} rounds")))
-}
 
 fn content(round: usize, number: usize) -> String {
     format!("{round:04}-{number:08}")
@@ -75,17 +72,17 @@ fn readers_of_a_server_that_is_killed_again_and_again_hear_what_is_stored_once_a
     let server = launch.start();
     host_general(&server);
     server.kill();
-    let mut random = Random::new();
+    let mut chance = Chance::new();
     let mut heard: Vec<Vec<stored::Said>> = vec![Vec::new(); READERS];
     let mut acknowledged: BTreeMap<(usize, usize), usize> = BTreeMap::new();
-    for round in 0..rounds() {
+    for round in 0..crash_rounds() {
         let server = launch.start();
         let delivered = Arc::new(AtomicUsize::new(0));
         let listening: Vec<_> =
             heard.iter().map(|heard| listen(server.connect(), heard.last().map_or(0, |(id, ..)| *id))).collect();
         let pouring: Vec<_> =
             (0..SENDERS).map(|sender| pour(server.connect(), round, sender, Arc::clone(&delivered))).collect();
-        let enough = 50 + random.below(4_000);
+        let enough = 50 + chance.below(4_000);
         wait_for("enough answers", || (delivered.load(Relaxed) >= enough).then_some(()));
         server.kill();
         for (sender, count) in pouring.into_iter().enumerate() {

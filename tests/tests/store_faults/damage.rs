@@ -2,11 +2,11 @@
 
 use std::{fs, net::TcpListener, path::Path};
 
-use chanwire_tests::process::Launch;
+use chanwire_tests::{chance::Chance, process::Launch};
 use rusqlite::Connection;
 use tempfile::tempdir;
 
-use crate::{Random, host_general, message, serve, stored};
+use crate::{host_general, message, serve, stored};
 
 const CHANNELS: i64 = 300;
 const MESSAGES: i64 = 1_000;
@@ -73,14 +73,13 @@ fn is_refused(bytes: &[u8], what: &str) -> bool {
 fn a_database_that_is_cut_short_is_refused() {
     let whole = database();
     assert!(!is_refused(&whole, "the whole one"));
-    let mut random = Random::new();
-    let seed = random.0;
+    let mut chance = Chance::new();
     let pages = whole.len() / 4096;
     let mut cuts = vec![0, 1, 16, 99, 100, 4095, 4096, whole.len() - 4096, whole.len() - 1];
-    cuts.extend((0..10).map(|_| 1 + random.below(whole.len() - 1)));
-    cuts.extend((0..5).map(|_| 4096 * (1 + random.below(pages - 1))));
+    cuts.extend((0..10).map(|_| 1 + chance.below(whole.len() - 1)));
+    cuts.extend((0..5).map(|_| 4096 * (1 + chance.below(pages - 1))));
     for cut in cuts {
-        let what = format!("cut at {cut} of {}, seed {seed}", whole.len());
+        let what = format!("cut at {cut} of {}", whole.len());
         assert!(is_refused(&whole[..cut], &what), "{what}");
     }
 }
@@ -88,8 +87,7 @@ fn a_database_that_is_cut_short_is_refused() {
 #[test]
 fn a_database_with_changed_bytes_is_refused_or_whole_but_never_emptied() {
     let whole = database();
-    let mut random = Random::new();
-    let seed = random.0;
+    let mut chance = Chance::new();
     // The kind and the count of cells of each page.
     for page in 0..whole.len() / 4096 {
         let mut changed = whole.clone();
@@ -100,10 +98,10 @@ fn a_database_with_changed_bytes_is_refused_or_whole_but_never_emptied() {
     }
     for _ in 0..60 {
         let mut changed = whole.clone();
-        let at = random.below(whole.len());
-        let bit = 1 << random.below(8);
+        let at = chance.below(whole.len());
+        let bit = 1 << chance.below(8);
         changed[at] ^= bit;
-        is_refused(&changed, &format!("byte {at} ^ {bit}, seed {seed}"));
+        is_refused(&changed, &format!("byte {at} ^ {bit}"));
     }
     // Text that is no UTF-8.
     let texts = whole.windows(9).enumerate().filter(|(_, text)| text == b"192.0.2.7");
@@ -114,11 +112,11 @@ fn a_database_with_changed_bytes_is_refused_or_whole_but_never_emptied() {
     });
     assert!(refused.take(5).count() > 0);
     // Some bits of the header.
-    for bit in (0..800).filter(|_| random.below(16) == 0) {
+    for bit in (0..800).filter(|_| chance.below(16) == 0) {
         let mut changed = whole.clone();
         let at = bit / 8;
         changed[at] ^= 1 << (bit % 8);
-        is_refused(&changed, &format!("byte {at} of the header is {} now, seed {seed}", changed[at]));
+        is_refused(&changed, &format!("byte {at} of the header is {} now", changed[at]));
     }
 }
 
@@ -134,28 +132,27 @@ fn a_log_that_is_cut_short_or_changed_loses_what_follows_and_nothing_before() {
     server.kill();
     let (file, log) = (data.path().join("chanwire.db"), data.path().join("chanwire.db-wal"));
     let (file, log) = (fs::read(file).unwrap(), fs::read(log).unwrap());
-    let mut random = Random::new();
-    let seed = random.0;
+    let mut chance = Chance::new();
     for round in 0..12 {
         let damaged = tempdir().unwrap();
         fs::write(damaged.path().join("chanwire.db"), &file).unwrap();
         let mut bytes = log.clone();
-        let at = 32 + random.below(log.len() - 32);
+        let at = 32 + chance.below(log.len() - 32);
         if round % 2 == 0 {
             bytes.truncate(at);
         } else {
-            bytes[at] ^= 1 << random.below(8);
+            bytes[at] ^= 1 << chance.below(8);
         }
         fs::write(damaged.path().join("chanwire.db-wal"), &bytes).unwrap();
         let before = stored::general(damaged.path());
         // Each commit wrote at least one frame, so what begins whole frames before the damage is there.
         let server = serve(damaged.path()).start();
         host_general(&server);
-        assert!(server.connect().ask(message("u", "after")).is_ok(), "round {round}, seed {seed}");
+        assert!(server.connect().ask(message("u", "after")).is_ok(), "round {round}");
         server.stop();
         let mut expected = before.clone();
         expected.push((before.len() as i64 + 1, "u".into(), "after".into()));
-        assert_eq!(stored::general(damaged.path()), expected, "round {round}, seed {seed}");
+        assert_eq!(stored::general(damaged.path()), expected, "round {round}");
         assert!(before.iter().map(|(_, _, text)| text.clone()).eq((0..before.len()).map(|number| number.to_string())));
     }
 }

@@ -16,7 +16,7 @@ use chanwire_core::{
 
 use super::{
     backoff::Backoff,
-    outbox::{Outbox, OwnId},
+    outbox::{Maybe, Outbox, OwnId},
 };
 
 /// How many of the last messages are shown when a channel is joined, and how many `/history` shows.
@@ -339,11 +339,12 @@ impl Session {
                 }
             }
             Response::Error(error) => {
-                if room.outbox.failed(id) {
-                    self.trouble(error.to_string());
-                }
+                room.outbox.failed(id);
+                self.trouble(error.to_string());
             }
-            _ => room.outbox.delivered(id),
+            Response::Delivered { timestamp } => room.outbox.delivered(id, timestamp),
+            // The endpoint takes no other answer for one to a MESSAGE.
+            _ => {}
         }
     }
 
@@ -362,18 +363,14 @@ impl Session {
             }
             None => {}
         }
-        if message.username == self.user
-            && let Some(id) = room.outbox.seen(&message.message_content)
-            && self.asking == Some(id)
-        {
-            // There is nothing to ask any more. `settle` sees to the next question.
-            self.asking = None;
-            self.outputs.push_back(Output::Asking(false));
-            self.outputs.push_back(Output::Show(Shown::Note("it was sent, as is seen now".into())));
-        }
+        let maybe = if message.username == self.user { room.outbox.came(&message) } else { None };
         room.known = Some(Known { id: message.id, message: Some(message.clone()) });
         room.oldest.get_or_insert(message.id);
         self.outputs.push_back(Output::Show(Shown::Message(message)));
+        if maybe.is_some() && maybe == self.asking {
+            // The same words under the same name may be somebody else's, so the question stays.
+            self.note("this may be the one");
+        }
     }
 
     /// Does what has become possible: decides on what was lost, sends, asks, and leaves.
@@ -388,7 +385,8 @@ impl Session {
                 reading.decided = true;
                 room.outbox.read_again(reading.complete);
             }
-            while let Some((id, text)) = room.outbox.send_next() {
+            let known = room.known.as_ref().map_or(0, |known| known.id);
+            while let Some((id, text)) = room.outbox.send_next(known) {
                 let message = Message {
                     username: self.user.clone(),
                     message_content: text,
@@ -412,16 +410,20 @@ impl Session {
     fn ask_about_the_next(&mut self) {
         let Some(room) = &mut self.room else { return };
         while self.asking.is_none()
-            && let Some((id, text)) = room.outbox.first_maybe()
+            && let Some(Maybe { id, text, has_come }) = room.outbox.first_maybe()
         {
+            let why = match has_come {
+                true => "one of these words has come under this name, and whether it is this one is not known",
+                false => "whether it was stored is not known",
+            };
             if self.interactive && self.leaving.is_none() {
-                let question = format!("maybe sent: {text} (whether it was stored is not known) - send it again? y/n");
+                let question = format!("maybe sent: {text} ({why}) - send it again? y/n");
                 self.asking = Some(id);
                 self.outputs.push_back(Output::Show(Shown::Trouble(question)));
                 self.outputs.push_back(Output::Asking(true));
                 return;
             }
-            let words = format!("maybe sent: {text} (whether it was stored is not known; it is not sent again)");
+            let words = format!("maybe sent: {text} ({why}; it is not sent again)");
             self.outputs.push_back(Output::Show(Shown::Trouble(words)));
             self.unsettled = true;
             room.outbox.forget(id);

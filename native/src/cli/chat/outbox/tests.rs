@@ -1,0 +1,317 @@
+use super::*;
+
+const KNOWN: u64 = 7;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_unix(seconds)
+}
+
+fn push(id: u64, text: &str, seconds: i64) -> StoredMessage {
+    StoredMessage {
+        channel_name: "general".into(),
+        id,
+        username: "ann".into(),
+        message_content: text.into(),
+        timestamp: at(seconds),
+    }
+}
+
+/// An outbox in which these were sent.
+fn sent(texts: &[&str]) -> (Outbox, Vec<OwnId>) {
+    let mut outbox = Outbox::default();
+    texts.iter().for_each(|text| outbox.push((*text).into()));
+    let ids = std::iter::from_fn(|| outbox.send_next(KNOWN).map(|(id, _)| id)).collect();
+    (outbox, ids)
+}
+
+fn sent_again(outbox: &mut Outbox) -> Vec<String> {
+    std::iter::from_fn(|| outbox.send_next(KNOWN + 20).map(|(_, text)| text)).collect()
+}
+
+/// The words of all of which nobody knows, and whether each may have come.
+fn maybe(outbox: &mut Outbox) -> Vec<(String, bool)> {
+    std::iter::from_fn(|| {
+        let Maybe { id, text, has_come } = outbox.first_maybe()?;
+        let told = (text.to_owned(), has_come);
+        outbox.forget(id);
+        Some(told)
+    })
+    .collect()
+}
+
+#[test]
+fn what_is_missing_is_sent_again_in_order_and_what_has_come_is_asked_about() {
+    let (mut outbox, ids) = sent(&["a", "b", "c", "d", "e"]);
+    outbox.delivered(ids[0], at(0));
+    outbox.came(&push(8, "a", 0));
+    outbox.delivered(ids[1], at(0));
+    outbox.lost(true);
+    outbox.push("f".into());
+    for (id, text) in [(9, "b"), (10, "d"), (11, "f")] {
+        assert_eq!(outbox.came(&push(id, text, 0)), None);
+    }
+    outbox.read_again(true);
+    assert_eq!(sent_again(&mut outbox), ["c", "e", "f"]);
+    assert_eq!(maybe(&mut outbox), [("d".into(), true)]);
+}
+
+#[test]
+fn an_acknowledged_message_takes_its_push_before_a_later_one_of_the_same_words() {
+    for acknowledged in [0, 3] {
+        let (mut outbox, ids) = sent(&["hi", "hi", "hi"]);
+        // Another's, from before ours was sent, and of another time.
+        outbox.came(&push(KNOWN, "hi", 3));
+        if acknowledged == 3 {
+            outbox.delivered(ids[0], at(3));
+        }
+        outbox.came(&push(8, "hi", 3));
+        if acknowledged == 0 {
+            outbox.delivered(ids[0], at(3));
+        }
+        outbox.lost(true);
+        outbox.read_again(true);
+        assert_eq!(sent_again(&mut outbox), ["hi", "hi"], "{acknowledged}");
+        assert_eq!(maybe(&mut outbox), []);
+    }
+}
+
+#[test]
+fn a_push_of_another_time_is_not_the_acknowledged_message() {
+    let (mut outbox, ids) = sent(&["hi", "hi"]);
+    outbox.delivered(ids[0], at(4));
+    outbox.came(&push(8, "hi", 3));
+    outbox.came(&push(9, "hi", 4));
+    outbox.lost(true);
+    outbox.read_again(true);
+    assert_eq!((sent_again(&mut outbox).len(), maybe(&mut outbox)), (0, vec![("hi".into(), true)]));
+}
+
+#[test]
+fn of_several_of_the_same_words_as_many_are_asked_about_as_may_have_come() {
+    let (mut outbox, _) = sent(&["hi", "hi", "hi"]);
+    outbox.came(&push(8, "hi", 0));
+    outbox.lost(true);
+    outbox.read_again(true);
+    assert_eq!(sent_again(&mut outbox), ["hi", "hi"]);
+    assert_eq!(maybe(&mut outbox), [("hi".into(), true)]);
+}
+
+#[test]
+fn what_cannot_be_decided_is_asked_and_never_sent_by_itself() {
+    for (gone, complete) in [(false, true), (true, false), (false, false)] {
+        let (mut outbox, ids) = sent(&["a", "b"]);
+        outbox.lost(gone);
+        outbox.read_again(complete);
+        assert_eq!(sent_again(&mut outbox), [""; 0], "{gone} {complete}");
+        assert_eq!(outbox.first_maybe(), Some(Maybe { id: ids[0], text: "a", has_come: false }));
+        outbox.resend(ids[0]);
+        assert_eq!(outbox.first_maybe(), Some(Maybe { id: ids[1], text: "b", has_come: false }));
+        outbox.forget(ids[1]);
+        assert_eq!(sent_again(&mut outbox), ["a"]);
+    }
+}
+
+#[test]
+fn a_server_that_does_not_know_leaves_the_question_also_when_the_words_come() {
+    let (mut outbox, ids) = sent(&["a", "b"]);
+    outbox.came(&push(8, "b", 0));
+    outbox.failed(ids[0]);
+    outbox.failed(ids[1]);
+    assert_eq!(outbox.came(&push(9, "a", 0)), Some(ids[0]));
+    assert_eq!(outbox.unsettled(), (vec![], vec!["a", "b"]));
+    assert_eq!(maybe(&mut outbox), [("a".into(), true), ("b".into(), true)]);
+}
+
+#[test]
+fn a_window_bounds_what_is_on_its_way() {
+    let mut outbox = Outbox::default();
+    (0..=WINDOW).for_each(|number| outbox.push(number.to_string()));
+    let first = outbox.send_next(0).unwrap().0;
+    assert_eq!(sent_again(&mut outbox).len(), WINDOW - 1);
+    outbox.delivered(first, at(0));
+    assert_eq!(sent_again(&mut outbox), [WINDOW.to_string()]);
+    assert_eq!(outbox.refused(OwnId(1)), Some("1".into()));
+    assert_eq!(outbox.waiting(), WINDOW - 1);
+}
+
+/// What one says who floods the channel under this name is not remembered for ever, and hides nothing.
+#[test]
+fn what_is_remembered_is_bounded() {
+    let (mut outbox, ids) = sent(&["hi", "hi"]);
+    for id in 0..10_000 {
+        outbox.came(&push(KNOWN + 1 + id, "hi", 0));
+    }
+    assert_eq!(outbox.heard.unexplained("hi").count(), 1024);
+    outbox.delivered(ids[0], at(0));
+    outbox.lost(true);
+    outbox.read_again(true);
+    assert_eq!((sent_again(&mut outbox).len(), maybe(&mut outbox)), (0, vec![("hi".into(), true)]));
+    assert_eq!(outbox.heard.unexplained("hi").count(), 0);
+}
+
+/// Two clients of one name that say the same, a server that fails and dies, and a network: every order in which things
+/// can happen to them, up to a few messages.
+mod interleavings {
+    use std::{
+        collections::{BTreeMap, HashSet},
+        fmt::Write as _,
+    };
+
+    use super::*;
+
+    const MINE: usize = 2;
+    const ANOTHERS: usize = 2;
+
+    /// All of it, as it is at one moment.
+    #[derive(Clone, Debug, Default)]
+    struct World {
+        outbox: Outbox,
+        typed: usize,
+        another: usize,
+        seconds: i64,
+        /// What is stored: whose it is, and when. Its place is its id.
+        log: Vec<(Option<OwnId>, i64)>,
+        /// What is on its way to the server, and what it was told of that.
+        requests: VecDeque<OwnId>,
+        answers: VecDeque<(OwnId, Option<i64>)>,
+        /// How much of the log has come.
+        heard: usize,
+        acknowledged: usize,
+        failed: usize,
+        /// It was lost; and, if so, whether the server may still carry out what it had.
+        lost: Option<Vec<OwnId>>,
+        again: bool,
+        told: Vec<&'static str>,
+    }
+
+    impl World {
+        fn is_live(&self) -> bool {
+            self.lost.is_none() || self.again
+        }
+
+        /// Nothing is on its way.
+        fn is_quiet(&self) -> bool {
+            let nothing = self.requests.is_empty() && self.answers.is_empty() && self.heard == self.log.len();
+            self.is_live() && nothing && self.lost.as_ref().is_none_or(Vec::is_empty)
+        }
+
+        fn send(&mut self) {
+            while let Some((id, _)) = self.outbox.send_next(self.heard as u64) {
+                self.requests.push_back(id);
+            }
+        }
+
+        fn hear(&mut self) {
+            let (_, seconds) = self.log[self.heard];
+            self.heard += 1;
+            self.outbox.came(&push(self.heard as u64, "ok", seconds));
+        }
+
+        /// Every world that can follow.
+        fn next(&self) -> Vec<Self> {
+            let mut worlds = Vec::new();
+            let mut may = |can: bool, what: &'static str, happen: &dyn Fn(&mut Self)| {
+                if can {
+                    let mut world = self.clone();
+                    world.told.push(what);
+                    happen(&mut world);
+                    worlds.push(world);
+                }
+            };
+            may(self.typed < MINE, "I type", &|world| {
+                world.typed += 1;
+                world.outbox.push("ok".into());
+                if world.is_live() {
+                    world.send();
+                }
+            });
+            may(self.another < ANOTHERS, "the other's is stored", &|world| {
+                world.another += 1;
+                world.log.push((None, world.seconds));
+            });
+            may(self.seconds == 0, "a second passes", &|world| world.seconds = 1);
+            let asked = self.is_live() && !self.requests.is_empty();
+            for (what, stores, says) in
+                [("mine is stored", true, true), ("mine is lost", false, false), ("mine is denied", true, false)]
+            {
+                may(asked && (says || self.failed == 0), what, &|world| {
+                    let id = world.requests.pop_front().unwrap();
+                    if stores {
+                        world.log.push((Some(id), world.seconds));
+                    }
+                    world.failed += usize::from(!says);
+                    world.answers.push_back((id, says.then_some(world.seconds)));
+                });
+            }
+            may(self.is_live() && !self.answers.is_empty(), "an answer comes", &|world| match world
+                .answers
+                .pop_front()
+                .unwrap()
+            {
+                (id, Some(seconds)) => {
+                    world.acknowledged += 1;
+                    world.outbox.delivered(id, at(seconds));
+                }
+                (id, None) => world.outbox.failed(id),
+            });
+            may(self.is_live() && self.heard < self.log.len(), "a push comes", &Self::hear);
+            for gone in [true, false] {
+                may(self.lost.is_none(), if gone { "the server dies" } else { "I am cut off" }, &|world| {
+                    let requests = std::mem::take(&mut world.requests);
+                    world.lost = Some(if gone { Vec::new() } else { requests.into() });
+                    world.answers.clear();
+                    world.outbox.lost(gone);
+                });
+            }
+            may(self.lost.as_ref().is_some_and(|left| !left.is_empty()), "what I had sent is stored late", &|world| {
+                let id = world.lost.as_mut().unwrap().remove(0);
+                world.log.push((Some(id), world.seconds));
+            });
+            may(!self.is_live(), "I am back", &|world| {
+                world.again = true;
+                while world.heard < world.log.len() {
+                    world.hear();
+                }
+                world.outbox.read_again(true);
+                // No more is asked than may have come and was not acknowledged, or may still come, or has failed.
+                let left = world.lost.as_ref().map_or(0, Vec::len);
+                let most = world.log.len() - world.acknowledged + left + world.failed;
+                assert!(maybe(&mut world.outbox.clone()).len() <= most, "{world:#?}");
+                world.send();
+            });
+            worlds
+        }
+
+        /// When nothing is on its way, each of mine is stored, or I am told that it may not be; and none is stored twice
+        /// without my having been asked.
+        fn judge(&self) {
+            let mut stored: BTreeMap<OwnId, usize> = BTreeMap::new();
+            for id in self.log.iter().filter_map(|(whose, _)| *whose) {
+                *stored.entry(id).or_default() += 1;
+            }
+            let copies: usize = stored.values().sum();
+            let told = maybe(&mut self.outbox.clone()).len();
+            assert!(copies <= self.typed, "stored twice: {self:#?}");
+            assert!(copies + told >= self.typed, "dropped: {self:#?}");
+            assert_eq!(self.outbox.waiting(), 0, "{self:#?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_dropped_and_nothing_sent_twice() {
+        let (mut seen, mut worlds, mut ends) = (HashSet::new(), vec![World::default()], 0);
+        while let Some(world) = worlds.pop() {
+            let mut key = String::new();
+            write!(key, "{:?}", World { told: Vec::new(), ..world.clone() }).unwrap();
+            if !seen.insert(key) {
+                continue;
+            }
+            if world.is_quiet() {
+                world.judge();
+                ends += 1;
+            }
+            worlds.extend(world.next());
+        }
+        assert!(ends > 1000, "{ends} ends of {} worlds", seen.len());
+    }
+}
