@@ -102,12 +102,7 @@ fn a_server_that_is_killed_and_comes_back_loses_nothing_and_doubles_nothing() {
     for mut chat in chats {
         chat.out.wait(stored.len());
         chat.end();
-        // What is stored and was not acknowledged might be another's of the same name: that is told, and nothing else.
-        let code = chat.wait().code();
-        let told = chat.error.all();
-        let maybe: Vec<_> = told.iter().filter(|line| line.contains("maybe sent")).collect();
-        assert!(maybe.iter().all(|line| line.contains("(one of these words has come under this name")), "{told:?}");
-        assert_eq!(code, Some(i32::from(!maybe.is_empty())), "{told:?}");
+        assert!(chat.wait().success(), "{:?}", chat.error.all());
         assert_eq!(said(&chat), stored);
     }
     server.stop();

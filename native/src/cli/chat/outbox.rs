@@ -20,17 +20,22 @@ pub(super) struct OwnId(u64);
 
 /// The user's own messages that are not settled, in the order typed.
 ///
-/// A name belongs to nobody: a push with the user's name and words may be of somebody else who is called so, such as
-/// the same person at another terminal, and an answer tells no id. So what is known is this: a message that was
-/// acknowledged explains one push of its words, and a push that none explains may be any of those that were not
-/// answered. When the connection is lost and the channel is read again, what no push can be is not stored, and is sent
-/// again; about what a push may be, the user is asked.
+/// An answer tells no id. So what is known is this: a message that was acknowledged explains one push of its words, and a
+/// push that none explains may be any of those that were not answered. When the connection is lost and the channel is read
+/// again, what no push can be is not stored, and is sent again.
+///
+/// What a push can be it is, as long as nothing has come under the user's name that this client did not say. But a name
+/// belongs to nobody: once something has, such as by the same person at another terminal, the user is asked about
+/// everything that a push may be. Two who are called the same and say the same for the first time while the connection is
+/// lost cannot be told from one.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Outbox {
     own: VecDeque<Own>,
     next: u64,
     heard: Heard,
+    /// Somebody else says something under the user's name.
+    is_shared: bool,
 }
 
 #[derive(Debug)]
@@ -101,20 +106,25 @@ impl Outbox {
     /// The server does not know whether it is stored.
     pub(super) fn failed(&mut self, id: OwnId) {
         self.set(id, State::Maybe);
+        self.tidy();
     }
 
-    /// A message of the user's name was pushed. Gives the first that it may be of those of which it is not known
-    /// whether they are stored.
-    pub(super) fn came(&mut self, message: &StoredMessage) -> Option<OwnId> {
+    /// A message of the user's name was pushed. `is_new` says that it was stored since this client is there: what was
+    /// before may be its user's own of an earlier time. Gives the first that it may be of those of which it is still not
+    /// known whether they are stored.
+    pub(super) fn came(&mut self, message: &StoredMessage, is_new: bool) -> Option<OwnId> {
         let StoredMessage { id, message_content: text, timestamp, .. } = message;
         if self.heard.is_explained(*id, text, *timestamp) {
             return None;
         }
-        let mut may_be = self.own.iter().filter(|own| own.may_be(*id, text)).peekable();
-        may_be.peek()?;
-        let maybe = may_be.find(|own| own.state == State::Maybe).map(|own| own.id);
+        if !self.own.iter().any(|own| own.may_be(*id, text)) {
+            self.is_shared |= is_new;
+            return None;
+        }
         self.heard.note(*id, text, *timestamp);
-        maybe
+        self.tidy();
+        let maybe = self.own.iter().find(|own| own.state == State::Maybe && own.may_be(*id, text));
+        maybe.map(|own| own.id)
     }
 
     /// The connection was lost. `gone` says that the server can have nothing of it that it has not carried out.
@@ -156,6 +166,11 @@ impl Outbox {
         Some(Maybe { id: *id, text, has_come })
     }
 
+    /// Whether nobody knows of this one.
+    pub(super) fn is_maybe(&self, id: OwnId) -> bool {
+        self.state(id) == Some(State::Maybe)
+    }
+
     /// Sends it again.
     pub(super) fn resend(&mut self, id: OwnId) {
         self.set(id, State::Queued);
@@ -182,10 +197,33 @@ impl Outbox {
         (with(true), with(false))
     }
 
-    /// Keeps of what came only what may still be one of those that were not answered.
+    /// Settles what has become known, and keeps of what came only what may still be one of those that were not answered.
     fn tidy(&mut self) {
+        if !self.is_shared {
+            self.settle();
+        }
         let own = &self.own;
         self.heard.retain(|id, text| own.iter().any(|own| own.may_be(id, text)));
+    }
+
+    /// Where nobody else says anything under this name, a push of a message's words is that message, unless an answer to
+    /// another of the same words may still explain it.
+    fn settle(&mut self) {
+        let mut maybe: Vec<(u64, OwnId)> = Vec::new();
+        for own in self.own.iter().filter(|own| own.state == State::Maybe) {
+            let open = |other: &Own| matches!(other.state, State::Sent | State::Lost { .. }) && other.text == own.text;
+            if !self.own.iter().any(open) {
+                maybe.push((own.after, own.id));
+            }
+        }
+        // What was sent last has the fewest to choose from.
+        maybe.sort_by_key(|(after, _)| Reverse(*after));
+        for (after, id) in maybe {
+            let Some(index) = self.own.iter().position(|own| own.id == id) else { continue };
+            if self.own.get(index).is_some_and(|own| self.heard.take(&own.text, after)) {
+                self.own.remove(index);
+            }
+        }
     }
 
     fn state(&self, id: OwnId) -> Option<State> {

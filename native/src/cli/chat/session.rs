@@ -363,7 +363,8 @@ impl Session {
             }
             None => {}
         }
-        let maybe = if message.username == self.user { room.outbox.came(&message) } else { None };
+        let is_new = reading.complete || reading.end < message.id;
+        let maybe = if message.username == self.user { room.outbox.came(&message, is_new) } else { None };
         room.known = Some(Known { id: message.id, message: Some(message.clone()) });
         room.oldest.get_or_insert(message.id);
         self.outputs.push_back(Output::Show(Shown::Message(message)));
@@ -409,6 +410,11 @@ impl Session {
 
     fn ask_about_the_next(&mut self) {
         let Some(room) = &mut self.room else { return };
+        if self.asking.is_some_and(|id| !room.outbox.is_maybe(id)) {
+            self.asking = None;
+            self.outputs.push_back(Output::Asking(false));
+            self.outputs.push_back(Output::Show(Shown::Note("it was sent, as is seen now".into())));
+        }
         while self.asking.is_none()
             && let Some(Maybe { id, text, has_come }) = room.outbox.first_maybe()
         {

@@ -69,6 +69,12 @@ impl Heard {
         self.unexplained.iter().rev().filter(move |push| push.text == text).map(|push| push.id)
     }
 
+    /// Forgets the newest of these pushes that came after this id. Whether there was one.
+    pub(super) fn take(&mut self, text: &str, after: u64) -> bool {
+        let index = self.unexplained.iter().rposition(|push| push.id > after && push.text == text);
+        index.and_then(|index| self.unexplained.remove(index)).is_some()
+    }
+
     /// Keeps such pushes alone.
     pub(super) fn retain(&mut self, mut such: impl FnMut(u64, &str) -> bool) {
         self.unexplained.retain(|push| such(push.id, &push.text));

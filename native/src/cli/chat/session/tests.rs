@@ -206,15 +206,31 @@ fn after_a_loss_it_comes_back_where_it_was_and_sends_again_only_what_is_missing(
     // Not before all has been read: "b" or "c" may still come.
     assert_eq!(trial.wants(), ["8 ann: a"]);
     trial.push(2, &message(9, "ann", "b"));
-    // Nobody was told that "b" is stored, and another ann may have said it.
-    let question = "! maybe sent: b (one of these words has come under this name, and whether it is this one is not \
-                    known) - send it again? y/n";
-    assert_eq!(trial.wants(), ["9 ann: b", "say 2 c", "say 2 d", question, "asking true"]);
-    trial.line("n");
+    assert_eq!(trial.wants(), ["9 ann: b", "say 2 c", "say 2 d"]);
     trial.delivered(2);
     trial.delivered(2);
     trial.line("/quit");
-    assert_eq!(trial.wants(), ["asking false", "close 2", "quit 0"]);
+    assert_eq!(trial.wants(), ["close 2", "quit 0"]);
+}
+
+#[test]
+fn what_another_of_the_same_name_may_have_said_is_asked_about() {
+    let before = [message(6, "ann", "of an earlier day"), message(7, "bob", "hello")];
+    let mut trial = Trial::live(true, &before);
+    // Another ann says this.
+    trial.push(1, &message(8, "ann", "hi"));
+    trial.line("b");
+    trial.lose(1, true);
+    trial.wants();
+    trial.come_back(2);
+    trial.joined(2, 8, 9);
+    trial.push(2, &message(8, "ann", "hi"));
+    trial.push(2, &message(9, "ann", "b"));
+    let question = "! maybe sent: b (one of these words has come under this name, and whether it is this one is not \
+                    known) - send it again? y/n";
+    assert_eq!(trial.wants(), ["* connected again", "9 ann: b", question, "asking true"]);
+    trial.line("n");
+    assert_eq!(trial.wants(), ["asking false"]);
 }
 
 #[test]
@@ -259,11 +275,16 @@ fn what_cannot_be_decided_is_asked() {
     let (mut trial, _) = maybe(false, same);
     trial.line("n");
     assert_eq!(trial.wants(), ["asking false"]);
-    // It comes after all, or the same from another ann.
+    // It comes after all.
     let (mut trial, _) = maybe(false, same);
     trial.push(2, &message(8, "bob", "a"));
     trial.push(2, &message(9, "ann", "a"));
-    assert_eq!(trial.wants(), ["8 bob: a", "9 ann: a", "* this may be the one"]);
+    assert_eq!(trial.wants(), ["8 bob: a", "9 ann: a", "asking false", "* it was sent, as is seen now"]);
+    // Or the same from another ann.
+    let (mut trial, _) = maybe(false, same);
+    trial.push(2, &message(8, "ann", "I am here, too"));
+    trial.push(2, &message(9, "ann", "a"));
+    assert_eq!(trial.wants(), ["8 ann: I am here, too", "9 ann: a", "* this may be the one"]);
     trial.line("n");
     assert_eq!(trial.wants(), ["asking false"]);
     trial.push(2, &message(10, "ann", "a"));
