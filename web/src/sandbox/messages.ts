@@ -36,7 +36,14 @@ export type FromSandbox =
   | { readonly type: "connected"; readonly life: number; readonly call: number; readonly connection: number }
   | { readonly type: "refused"; readonly life: number; readonly call: number; readonly message: string }
   /** Nothing of what a client was told to send is sent. */
-  | { readonly type: "unsent"; readonly life: number; readonly connection: number; readonly message: string }
+  /** None of these steps is sent; `ended` says whether the end was one of them. */
+  | {
+      readonly type: "unsent";
+      readonly life: number;
+      readonly connection: number;
+      readonly message: string;
+      readonly ended: boolean;
+    }
   | { readonly type: "events"; readonly life: number; readonly events: readonly SandboxEvent[] }
   | { readonly type: "state"; readonly life: number; readonly state: SandboxState }
   | { readonly type: "judged"; readonly problems: readonly Problem[] };

@@ -1,6 +1,6 @@
 /** The worker's side of the sandbox: lets it run along with real time, and hands on what happens. */
 
-import type { Step } from "../source/source";
+import { holdsEnd, type Step } from "../source/source";
 import type * as Wasm from "../wasm/chanwire_sandbox";
 import type { FromSandbox, ToSandbox } from "./messages";
 
@@ -108,7 +108,7 @@ export class SandboxRunner {
     const bytes = steps.reduce((sum, step) => sum + ("bytes" in step ? step.bytes.length : 0), 0);
     const message = sandbox.refusal(connection, steps.length, bytes);
     if (message !== undefined) {
-      this.#post({ type: "unsent", life: this.#life, connection, message });
+      this.#post({ type: "unsent", life: this.#life, connection, message, ended: holdsEnd(steps) });
       return;
     }
     for (const step of steps) {

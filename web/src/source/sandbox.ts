@@ -8,7 +8,7 @@ import type {
   Setting,
   ToSandbox,
 } from "../sandbox/messages";
-import type { Accept, Link, LinkEvents, Source, Step, Target } from "./source";
+import { holdsEnd, type Accept, type Link, type LinkEvents, type Source, type Step, type Target } from "./source";
 
 /** What is needed of the sandbox's `Worker`. */
 export interface SandboxWorker {
@@ -161,8 +161,8 @@ export class SandboxSource implements Source {
       case "unsent": {
         const client = this.#clients.get(message.connection);
         if (client === undefined || client.state === "closed") return;
-        // Nothing waits that could be the end, for nothing is sent after one.
-        client.ended = false;
+        // An end that was sent since stands.
+        if (message.ended) client.ended = false;
         client.events?.refused(message.message);
         return;
       }
@@ -224,7 +224,7 @@ export class SandboxSource implements Source {
   #link(client: Client): Link {
     const send = (steps: readonly Step[]) => {
       if (client.state !== "open" || client.ended || client.connection === undefined) return;
-      client.ended = steps.some((step) => "end" in step || "reset" in step);
+      client.ended = holdsEnd(steps);
       this.#worker.postMessage({ type: "send", connection: client.connection, steps });
     };
     const close = () => {

@@ -12,6 +12,11 @@ export type Step =
   | { readonly end: true }
   | { readonly reset: true };
 
+/** Nothing can be sent after these. */
+export function holdsEnd(steps: readonly Step[]): boolean {
+  return steps.some((step) => "end" in step || "reset" in step);
+}
+
 /** One connection as its source hands it out. */
 export interface Link {
   /** Whether bytes can be sent. */
