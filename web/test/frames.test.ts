@@ -384,6 +384,19 @@ describe("what is done to the selected row", () => {
     expect((await later)?.row.number).toBe(7);
   });
 
+  test("is done to the selected row where the one that was awaited is not in the new view", async () => {
+    await chose(1000);
+    void frames.selectBy(-900);
+    await Promise.resolve();
+    await Promise.resolve();
+    const before = frames.chosen();
+    frames.tookStatus({ ...frames.status, epoch: frames.status.epoch + 1 });
+    const later = frames.chosen();
+    expect(await before).toBeUndefined();
+    await draw();
+    expect((await later)?.row.number).toBe(1000);
+  });
+
   test("is done to no row once all were cleared", async () => {
     await chose(10);
     frames.clear();

@@ -102,6 +102,11 @@ export class Frames {
     if (status.epoch !== this.status.epoch || scanned) this.seen = status.end;
     // Where the selected row is in sight, it is what keeps its place, wherever it was scrolled to since.
     if (status.epoch !== this.status.epoch && this.selected !== undefined) this.model.anchor(this.selected);
+    if (status.epoch !== this.status.epoch && this.#awaited !== undefined) {
+      // A position of the old view may never come in the new one.
+      this.#forgetAwaited();
+      this.#turn = Promise.resolve(this.selected);
+    }
     this.status = status;
     this.model.setExtent(status);
     this.drawings += 1;
