@@ -29,7 +29,8 @@ struct CarriedConnection {
 
 impl Capture {
     /// What is needed to go on in another capture as this one would go on after [`clear`](Self::clear). `None` where a
-    /// connection is in a state that cannot be written down; it will leave that soon.
+    /// connection is in a state that cannot be written down, or would be too long: after a gap or a fatal fault, or in the
+    /// middle of a very large frame. Not all of these are over soon.
     #[must_use]
     pub fn carried(&self) -> Option<Carried> {
         let open = self.connections.iter().filter(|(_, connection)| connection.is_open());
@@ -56,6 +57,9 @@ impl Capture {
             connection.resume(out, r#in, pairing);
             capture.pending += connection.memory();
             capture.unfinished += connection.unfinished();
+            if connection.waiting().iter().any(|(bytes, _)| *bytes > 0) {
+                capture.busy.insert(number);
+            }
             capture.connections.insert(number, connection);
         }
         capture

@@ -101,7 +101,7 @@ impl Store {
         self.end
     }
 
-    pub(super) const fn cleared(&self) -> u64 {
+    pub(crate) const fn cleared(&self) -> u64 {
         self.cleared
     }
 

@@ -24,6 +24,9 @@ const LONGEST_WORD: usize = 32;
 /// An idle stream keeps no more room than this.
 const IDLE_ROOM: usize = 4096;
 
+/// More bytes that wait are not written down: as text they take four times as much.
+const MOST_CARRIED: usize = 1 << 20;
+
 /// Why bytes mean nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
@@ -154,6 +157,7 @@ impl Stream {
     /// What it is in the middle of; `None` where that cannot be written down.
     pub(super) fn carried(&self) -> Option<Carried> {
         let owns_next = match &self.side {
+            _ if self.waiting() > MOST_CARRIED => return None,
             _ if self.ended => false,
             Side::Out(decoder) => decoder.rest()?.owns_next,
             Side::In(decoder) => decoder.rest()?.owns_next,

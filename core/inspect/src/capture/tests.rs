@@ -40,6 +40,47 @@ fn connections_of_lines_cost_the_same_among_many() {
 }
 
 #[test]
+fn only_connections_that_are_in_the_middle_of_something_are_looked_at_for_what_arrives() {
+    let mut capture = Capture::new(1 << 30);
+    for connection in 1..=20_000 {
+        capture.open(connection, "");
+        capture.bytes(connection, Direction::Out, 0.0, b"LIST\r\n");
+    }
+    capture.bytes(7, Direction::In, 0.0, b"OK\r\n{");
+    capture.bytes(9, Direction::Out, 0.0, b"LI");
+    capture.bytes(9, Direction::Out, 0.0, b"ST\r\n");
+    let before = capture.looked.get();
+    assert_eq!(capture.arriving().map(|frame| frame.connection).collect::<Vec<_>>(), [7]);
+    assert_eq!(capture.looked.get(), before + 1);
+    capture.close(7, 0.0);
+    assert_eq!(capture.arriving().count(), 0);
+}
+
+#[test]
+fn time_goes_on_where_dates_follow_times_that_are_none() {
+    let mut capture = Capture::new(LEAST_LIMIT);
+    capture.open(1, "");
+    for time in [5.0, 25.0, 1.7e12, 1.7e12 + 10.0] {
+        capture.bytes(1, Direction::Out, time, b"LIST\r\n");
+    }
+    let times: Vec<f64> = capture.entries(1, 5).map(|entry| entry.time()).collect();
+    assert_eq!(times, [0.0, 20.0, 20.0, 30.0]);
+    assert_eq!(capture.origin(), Some(1.7e12 - 20.0));
+}
+
+#[test]
+fn a_very_large_frame_is_not_carried_while_it_arrives() {
+    let mut capture = Capture::new(1 << 30);
+    capture.open(1, "");
+    capture.bytes(1, Direction::In, 0.0, b"OK\r\n{\"a\": \"");
+    assert!(capture.carried().is_some());
+    capture.bytes(1, Direction::In, 0.0, &vec![b'x'; 1 << 20]);
+    assert!(capture.carried().is_none());
+    capture.bytes(1, Direction::In, 0.0, b"\"}");
+    assert!(capture.carried().is_some());
+}
+
+#[test]
 fn connections_are_forgotten_with_their_last_row() {
     let mut capture = many(100_000, LEAST_LIMIT);
     assert!(capture.memory() <= LEAST_LIMIT, "{}", capture.memory());
