@@ -37,7 +37,6 @@ fn exported() -> (String, String) {
         scope: ExportScope::All,
         connection: Some(1),
         direction: None,
-        origin: 0.0,
     };
     let part = recorded_session().export(ask, None).unwrap();
     assert_eq!(part.next, None);

@@ -54,12 +54,6 @@ impl Importer {
         json(&fed.map_or_else(|error| wrong(&error), |()| Told::default()))
     }
 
-    /// The time from which rows count: milliseconds since 1970, where the capture has times.
-    #[must_use]
-    pub fn origin(&self, viewer: &Viewer) -> Option<f64> {
-        viewer.0.capture().origin()
-    }
-
     /// There are no more bytes; gives what came of it as JSON: an `error`, or `words`.
     ///
     /// # Errors

@@ -291,7 +291,6 @@ impl Viewer {
         view: bool,
         connection: Option<u32>,
         #[wasm_bindgen(unchecked_param_type = "Direction | undefined")] direction: Option<String>,
-        origin: f64,
         cursor: Option<f64>,
     ) -> Result<ExportPart, JsError> {
         let format = match format {
@@ -307,7 +306,7 @@ impl Viewer {
             None => ExportScope::All,
         };
         let direction = direction.as_deref().map(parse).transpose()?;
-        let ask = ExportAsk { format, scope, connection, direction, origin };
+        let ask = ExportAsk { format, scope, connection, direction };
         let part = self.0.export(ask, cursor.map(|cursor| cursor as u64));
         part.map(ExportPart).map_err(|why| JsError::new(&why))
     }

@@ -54,7 +54,6 @@ class Bench {
         },
         later: (run, ms) => this.#timers.push({ at: this.time + ms, run }),
         now: () => this.time,
-        wall: () => 1_700_000_000_000,
       },
       () => {
         this.loads += 1;
@@ -102,6 +101,9 @@ class Bench {
 const settled = () => new Promise((resolve) => setTimeout(resolve, 0));
 
 const HOST = `HOST\r\n{"channel_name": "general", "peer_server_ip": "192.168.1.5", "peer_server_port": 22240}`;
+/** When it is in tests that need a date. */
+const DATE = 1_700_000_000_000;
+
 const HOSTED = `OK\r\n{"status": "success", "channel_name": "general"}`;
 
 describe("before there is any traffic", () => {
@@ -422,7 +424,7 @@ describe("the engine", () => {
   });
 
   test("exports come in parts that make one file", async () => {
-    for (let i = 0; i < 100; i += 1) bench.bytes(1, "out", `MESSAGE\r\n{"x": "${"y".repeat(60_000)}"}`, i);
+    for (let i = 0; i < 100; i += 1) bench.bytes(1, "out", `MESSAGE\r\n{"x": "${"y".repeat(60_000)}"}`, DATE + i);
     await bench.pass(20);
     const parts: string[] = [];
     for (let cursor: number | undefined; ;) {
@@ -438,7 +440,7 @@ describe("the engine", () => {
     expect(JSON.parse(lines[0])).toEqual({
       connection: 1,
       label: "peer 1",
-      started: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/) as string,
+      started: "2023-11-14T22:13:20.000Z",
     });
     expect(lines.slice(1).map((line) => (JSON.parse(line) as { row: number }).row)).toEqual(
       Array.from({ length: 100 }, (_, i) => i + 1),
@@ -446,6 +448,40 @@ describe("the engine", () => {
     await expect(bench.ask("export", { format: "bin", scope: "all", connection: 2 })).rejects.toThrow(
       "no such bytes",
     );
+  });
+
+  test("dates stay true after a clear, and after a capture of another day", async () => {
+    const started = async () => {
+      const { bytes } = await bench.ask("export", { format: "jsonl", scope: "all" });
+      const [, day] = /"started":"([^"T]*)T/.exec(new TextDecoder().decode(bytes)) ?? [];
+      return { bytes, day };
+    };
+    const day = 86_400_000;
+    bench.bytes(1, "out", "LIST\r\n", DATE);
+    const { bytes } = await started();
+    for (const connection of [1, 2]) bench.send({ type: "close", connection, time: DATE });
+    bench.send({ type: "clear" });
+    bench.send({ type: "open", connection: 3, label: "" });
+    bench.bytes(3, "out", "LIST\r\n", DATE + day);
+    expect((await started()).day).toBe("2023-11-15");
+    bench.send({ type: "close", connection: 3, time: DATE + day });
+    bench.send({ type: "clear" });
+    await bench.ask("import", { step: "begin", everything: false, before: 3 });
+    await bench.ask("import", { step: "bytes", bytes: bytes as Uint8Array<ArrayBuffer> });
+    await bench.ask("import", { step: "end" });
+    bench.send({ type: "open", connection: 9, label: "" });
+    bench.bytes(9, "out", "LIST\r\n", DATE + 2 * day);
+    await bench.pass(20);
+    expect((await started()).day).toBe("2023-11-14");
+    expect(bench.rows.map(({ time }) => time)).toEqual([0, 2 * day]);
+  });
+
+  test("an export that is cleared meanwhile says so", async () => {
+    for (let i = 0; i < 100; i += 1) bench.bytes(1, "out", `MESSAGE\r\n{"x": "${"y".repeat(60_000)}"}`, i);
+    const { next } = await bench.ask("export", { format: "jsonl", scope: "all" });
+    bench.send({ type: "clear" });
+    const ask = { format: "jsonl", scope: "all", ...(next !== undefined && { cursor: next }) } as const;
+    await expect(bench.ask("export", ask)).rejects.toThrow("cleared meanwhile");
   });
 
   test("connections are known wherever they came from, also of a capture that cannot be read to its end", async () => {

@@ -26,8 +26,6 @@ export interface Surroundings {
   later(run: () => void, ms: number): void;
   /** Milliseconds from any origin. */
   now(): number;
-  /** Milliseconds since 1970. */
-  wall(): number;
 }
 
 /** Changes are told at the latest after this time. */
@@ -75,8 +73,6 @@ export class Engine {
   #due: number | undefined;
   #told = { captured: 1, bad: 0 };
   #rate = new Rate();
-  /** When the first event came, in milliseconds since 1970. */
-  #origin: number | undefined;
 
   constructor(wasm: EngineModule, around: Surroundings) {
     this.#wasm = wasm;
@@ -86,7 +82,6 @@ export class Engine {
 
   handle(message: ToWorker): void {
     const viewer = this.#viewer;
-    if ("time" in message) this.#origin ??= this.#around.wall();
     switch (message.type) {
       case "open":
         viewer.open(message.connection, message.label);
@@ -241,7 +236,6 @@ export class Engine {
   #import(ask: Questions["import"]["ask"]): Questions["import"]["answer"] {
     if (ask.step === "begin") {
       this.#importer?.free();
-      this.#origin = undefined;
       this.#importer = new this.#wasm.Importer(ask.everything, ask.direction, ask.before);
       return {};
     }
@@ -250,7 +244,6 @@ export class Engine {
     const answer =
       ask.step === "bytes" ? importer.feed(ask.bytes, this.#viewer) : importer.finish(this.#viewer);
     const told = JSON.parse(answer) as Questions["import"]["answer"];
-    this.#origin ??= importer.origin(this.#viewer);
     if (ask.step === "end" || told.error !== undefined) {
       importer.free();
       this.#importer = undefined;
@@ -327,7 +320,7 @@ export class Engine {
         const { format, scope, connection, direction, cursor } = ask as Questions["export"]["ask"];
         const row = typeof scope === "object" ? scope.number : undefined;
         const view = scope === "view";
-        const part = viewer.export(format, row, view, connection, direction, this.#origin ?? 0, cursor);
+        const part = viewer.export(format, row, view, connection, direction, cursor);
         const { name, next } = part;
         const bytes = part.bytes() as Uint8Array<ArrayBuffer>;
         part.free();

@@ -312,7 +312,7 @@ export interface Questions {
 
 export type Question = keyof Questions;
 
-/** What was recorded of one connection, in order. Times are in milliseconds from any origin. */
+/** What was recorded of one connection, in order. Times are in milliseconds since 1970. */
 export type Recorded =
   | { readonly type: "open"; readonly connection: number; readonly label: string }
   | {

@@ -31,7 +31,6 @@ try {
     post,
     later: (run: () => void, ms: number) => setTimeout(run, ms),
     now: () => performance.now(),
-    wall: () => Date.now(),
   };
   front = new Front(compose, around, async () => (await import("./load")).load());
   waiting.splice(0).forEach((message) => front?.handle(message));

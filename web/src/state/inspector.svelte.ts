@@ -83,17 +83,13 @@ export class Inspector implements Voice {
     this.highlight = new Query("highlight", this.decoder, (highlight) => this.settings.keep({ highlight }));
     this.finder = new Finder(this.frames);
     this.overview = new Overview(this.decoder, this.settings);
-    this.#recorder = new Recorder(
-      this.decoder,
-      {
-        connections: (all) => {
-          this.connections = all;
-        },
-        said: (text) => this.say(text),
-        refused: (why) => this.tell(why),
+    this.#recorder = new Recorder(this.decoder, {
+      connections: (all) => {
+        this.connections = all;
       },
-      () => performance.now(),
-    );
+      said: (text) => this.say(text),
+      refused: (why) => this.tell(why),
+    });
     const { filter, highlight, ring } = this.settings.kept;
     this.#limit(ring);
     if (filter !== "") this.filter.set(filter);

@@ -47,13 +47,21 @@ export class Recorder {
   readonly #decoder: Pick<DecoderClient, "send">;
   readonly #events: RecorderEvents;
   readonly #now: () => number;
+  readonly #epoch: number;
   #entries = new Map<number, Entry>();
   #next = 1;
 
-  constructor(decoder: Pick<DecoderClient, "send">, events: RecorderEvents, now: () => number) {
+  /** Sources tell times by the page's clock, which is `now`; what is recorded has dates: they count from `epoch`. */
+  constructor(
+    decoder: Pick<DecoderClient, "send">,
+    events: RecorderEvents,
+    now: () => number = () => performance.now(),
+    epoch = performance.timeOrigin,
+  ) {
     this.#decoder = decoder;
     this.#events = events;
     this.#now = now;
+    this.#epoch = epoch;
   }
 
   /** Begin a connection; returns its number. */
@@ -124,8 +132,9 @@ export class Recorder {
       entry.info = { ...entry.info, ...part };
       this.#tell();
     };
+    const at = (time: number) => this.#epoch + time;
     const note = (time: number, head: string, text: string, bad: boolean) => {
-      this.#decoder.send({ type: "note", connection: number, time, head, text: visibleText(text), bad });
+      this.#decoder.send({ type: "note", connection: number, time: at(time), head, text: visibleText(text), bad });
     };
     return {
       opened: (local, remote, time = this.#now()) => {
@@ -134,10 +143,10 @@ export class Recorder {
         this.#events.said(`Connection ${number} to ${remote} is open`);
       },
       bytes: (direction, bytes, time = this.#now()) => {
-        this.#decoder.send({ type: "bytes", connection: number, direction, time, bytes });
+        this.#decoder.send({ type: "bytes", connection: number, direction, time: at(time), bytes });
       },
       ended: (direction, time = this.#now()) => {
-        this.#decoder.send({ type: "end", connection: number, direction, time });
+        this.#decoder.send({ type: "end", connection: number, direction, time: at(time) });
         const half = direction === "out" ? who : "server";
         note(time, "half-closed", `the ${half} shut down its sending half`, false);
         change(direction === "out" ? { ended: true } : { peerEnded: true });
@@ -145,10 +154,10 @@ export class Recorder {
       refused: (why) => this.#events.refused(why),
       gap: (direction, { bytes, frames, paired, text }, time = this.#now()) => {
         const gap = { bytes, frames, paired, text: visibleText(text) };
-        this.#decoder.send({ type: "gap", connection: number, direction, time, ...gap });
+        this.#decoder.send({ type: "gap", connection: number, direction, time: at(time), ...gap });
       },
       closed: (reason, bad, time = this.#now()) => {
-        this.#decoder.send({ type: "close", connection: number, time });
+        this.#decoder.send({ type: "close", connection: number, time: at(time) });
         note(time, "closed", reason, bad);
         change({ state: "closed", reason });
         this.#events.said(`Connection ${number} is closed: ${reason}`);

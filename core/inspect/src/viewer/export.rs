@@ -44,8 +44,6 @@ pub struct ExportAsk {
     pub connection: Option<u32>,
     /// Only rows of this direction. Bytes are of one: without it, that of the first row.
     pub direction: Option<Direction>,
-    /// When the capture's times began, in milliseconds since 1970.
-    pub origin: f64,
 }
 
 /// A part of a file.
@@ -67,6 +65,8 @@ pub(super) struct Running {
     next: u64,
     /// Rows that come later are not part of it.
     end: u64,
+    /// When the capture's times began, in milliseconds since 1970.
+    origin: f64,
     writer: Writer,
 }
 
@@ -86,6 +86,10 @@ impl Viewer {
     pub fn export(&mut self, ask: ExportAsk, cursor: Option<u64>) -> Result<ExportPart, String> {
         let mut running = match cursor {
             None => self.begin_export(ask)?,
+            Some(cursor) if cursor < self.capture.store().cleared() => {
+                self.exporting = None;
+                return Err("it was cleared meanwhile; what is written is only the beginning".into());
+            }
             Some(cursor) => match self.exporting.take() {
                 Some(running) if running.next == cursor && running.ask.format == ask.format => running,
                 _ => return Err("another export was begun since; begin this one again".into()),
@@ -114,7 +118,7 @@ impl Viewer {
                 match &mut running.writer {
                     Writer::Lines(lines) => lines.row(&self.capture, &entry, marked, &mut bytes),
                     Writer::Packets(packets) => {
-                        packets.row(&self.capture, &entry, running.ask.origin, marked);
+                        packets.row(&self.capture, &entry, running.origin, marked);
                         bytes.append(&mut packets.take());
                     }
                     Writer::Bytes => bytes.extend_from_slice(entry.bytes()),
@@ -152,16 +156,17 @@ impl Viewer {
             ask.connection = Some(row.connection());
             ask.direction = (ask.format == ExportFormat::Bin).then(|| row.direction());
         }
+        let origin = self.capture.origin().unwrap_or_default();
         let writer = match ask.format {
             ExportFormat::JsonL => {
                 let mut lines = JsonLinesWriter::new();
-                lines.set_origin(ask.origin);
+                lines.set_origin(origin);
                 Writer::Lines(lines)
             }
             ExportFormat::PcapNg => Writer::Packets(Box::new(PcapNg::new())),
             ExportFormat::Bin | ExportFormat::Test => Writer::Bytes,
         };
-        Ok(Running { ask, next: first, end, writer })
+        Ok(Running { ask, next: first, end, origin, writer })
     }
 }
 
