@@ -32,12 +32,7 @@ fn recorded_session() -> Viewer {
 }
 
 fn exported() -> (String, String) {
-    let ask = ExportAsk {
-        format: ExportFormat::Test,
-        scope: ExportScope::All,
-        connection: Some(1),
-        direction: None,
-    };
+    let ask = ExportAsk { format: ExportFormat::Test, scope: ExportScope::All, connection: Some(1), direction: None };
     let part = recorded_session().export(ask, None).unwrap();
     assert_eq!(part.next, None);
     (part.name, String::from_utf8(part.bytes).unwrap())

@@ -424,7 +424,8 @@ describe("the engine", () => {
   });
 
   test("exports come in parts that make one file", async () => {
-    for (let i = 0; i < 100; i += 1) bench.bytes(1, "out", `MESSAGE\r\n{"x": "${"y".repeat(60_000)}"}`, DATE + i);
+    for (let i = 0; i < 100; i += 1)
+      bench.bytes(1, "out", `MESSAGE\r\n{"x": "${"y".repeat(60_000)}"}`, DATE + i);
     await bench.pass(20);
     const parts: string[] = [];
     for (let cursor: number | undefined; ;) {
@@ -440,7 +441,7 @@ describe("the engine", () => {
     expect(JSON.parse(lines[0])).toEqual({
       connection: 1,
       label: "peer 1",
-      started: "2023-11-14T22:13:20.000Z",
+      started: "2023-11-14T22:13:20.000000Z",
     });
     expect(lines.slice(1).map((line) => (JSON.parse(line) as { row: number }).row)).toEqual(
       Array.from({ length: 100 }, (_, i) => i + 1),

@@ -234,6 +234,19 @@ describe("the sandbox", () => {
     expect(told.what.filter((what) => what.startsWith("refused"))).toHaveLength(1);
   });
 
+  test("an end stands that was sent after what is refused", () => {
+    control.start();
+    const { link, told } = connect();
+    link.send([{ wait: 1000 }, { bytes: new Uint8Array(40 << 20).fill(32) }]);
+    const underWay: ToSandbox[] = [];
+    bench.postMessage = (message) => underWay.push(message);
+    link.send([{ bytes: new Uint8Array(30 << 20) }]);
+    link.end();
+    for (const message of underWay) Bench.prototype.postMessage.call(bench, message);
+    expect(told.what.filter((what) => what.startsWith("refused"))).toHaveLength(1);
+    expect(link.writable).toBe(false);
+  });
+
   test("plays a scenario with clients of its own, which can then be played with", () => {
     control.start();
     const before = connect();

@@ -8,7 +8,15 @@ import type {
   Setting,
   ToSandbox,
 } from "../sandbox/messages";
-import { holdsEnd, type Accept, type Link, type LinkEvents, type Source, type Step, type Target } from "./source";
+import {
+  holdsEnd,
+  type Accept,
+  type Link,
+  type LinkEvents,
+  type Source,
+  type Step,
+  type Target,
+} from "./source";
 
 /** What is needed of the sandbox's `Worker`. */
 export interface SandboxWorker {

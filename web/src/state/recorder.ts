@@ -134,7 +134,14 @@ export class Recorder {
     };
     const at = (time: number) => this.#epoch + time;
     const note = (time: number, head: string, text: string, bad: boolean) => {
-      this.#decoder.send({ type: "note", connection: number, time: at(time), head, text: visibleText(text), bad });
+      this.#decoder.send({
+        type: "note",
+        connection: number,
+        time: at(time),
+        head,
+        text: visibleText(text),
+        bad,
+      });
     };
     return {
       opened: (local, remote, time = this.#now()) => {
