@@ -23,6 +23,9 @@ pub(crate) struct Own {
 impl Own {
     /// Every own address: the first names the listener. A wildcard is loopback and every interface.
     pub(crate) fn addresses(&self) -> Vec<Address> {
+        if !self.is_wildcard() {
+            return self.addresses_at(&[]);
+        }
         self.addresses_at(&interfaces().unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot list this machine's addresses; name them with --advertise");
             Vec::new()

@@ -37,10 +37,6 @@ use crate::{
 /// How many connections may wait to be accepted, if the system allows as many.
 const BACKLOG: u32 = 4096;
 
-/// The files that the page and its bridge may have open: 256 connections that ask for the page, 64 WebSockets that have
-/// not shown the token and 16 that have, and a connection to a server for each of these.
-pub(crate) const PAGE_FILES: u32 = 256 + 64 + 2 * 16;
-
 /// The operator's socket, in the data directory.
 pub(crate) const OPERATOR_SOCKET: &str = "operator.sock";
 
@@ -66,7 +62,7 @@ pub(crate) enum ServeError {
 pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
     let system = |what| move |cause| ServeError::System { what, cause };
     let mut signals = Signals::new().map_err(system("wait for signals"))?;
-    let beside = listener::FILES + if config.http.is_some() { PAGE_FILES } else { 0 };
+    let beside = listener::FILES + if config.http.is_some() { http::FILES } else { 0 };
     let max_connections =
         file_limit::raise(config.max_connections, beside).map_err(system("raise the limit of open files"))?;
 

@@ -10,6 +10,7 @@ mod encode;
 mod fault;
 mod frame;
 mod head;
+mod item;
 pub mod json;
 mod message;
 mod payload;
@@ -18,8 +19,9 @@ mod timestamp;
 pub use address::{Address, NotAnAddress, canonical};
 pub use brackets::MAX_DEPTH;
 pub use fault::{Fault, FaultKind, Place};
-pub use frame::{Decoder, Frame, Item, Partial, Rest, Skipped};
+pub use frame::{Decoder, Partial, Rest};
 pub use head::{Command, Head, Status};
+pub use item::{Frame, Item, Skipped};
 pub use message::{
     Blame, Channel, ErrorResponse, HISTORY_LIMIT, HistoryRange, Host, JoinFrom, Message, Request, Response,
     StoredMessage, encode_channels,

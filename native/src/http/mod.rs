@@ -42,6 +42,9 @@ const HEAD_WAIT: Duration = Duration::from_secs(10);
 const HEAD_SIZE: usize = 16 << 10;
 /// How many TCP connections may be at the HTTP stage; more wait to be accepted.
 const HTTP_CONNECTIONS: usize = 256;
+/// How many files the page and its bridge may have open: connections at the HTTP stage, WebSockets that have not shown
+/// the token, and those that have, each with a connection to a server.
+pub(crate) const FILES: u32 = (HTTP_CONNECTIONS + bridge::WAITING + 2 * bridge::CONNECTIONS) as u32;
 /// How long a request that is being answered may go on once the server stops.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
 /// How long [`serve`] waits for everything of its own to end.

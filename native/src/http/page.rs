@@ -51,7 +51,8 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
     let lines = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|line: &HeaderValue| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.trim().parse().ok());
+        let weight = weight.trim().strip_prefix(['q', 'Q']).and_then(|weight| weight.trim().strip_prefix('='));
+        let weight = weight.and_then(|weight| weight.trim().parse().ok());
         name.trim().eq_ignore_ascii_case("gzip") && weight.is_none_or(|weight: f32| weight > 0.0)
     })
 }
@@ -128,6 +129,7 @@ mod tests {
             ("x-gzip", false),
             ("gzip;q=0", false),
             ("gzip; q=0.000", false),
+            ("gzip;Q=0", false),
             ("deflate;q=1", false),
         ] {
             let headers = [(ACCEPT_ENCODING, HeaderValue::from_static(accept))].into_iter().collect();

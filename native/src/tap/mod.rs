@@ -30,7 +30,7 @@ pub(crate) use self::{file::Form, watchers::Watchers};
 use crate::{
     file_limit,
     http::{self, HttpConfig, Tap, Target, Token},
-    server::{PAGE_FILES, ServeError, Signals, listen, reachable},
+    server::{ServeError, Signals, listen, reachable},
 };
 
 /// How many clients are carried at one time; more wait to be accepted.
@@ -89,7 +89,7 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
     let system = |what| move |cause| ServeError::System { what, cause };
     let mut signals = Signals::new().map_err(system("wait for signals"))?;
     // Each client needs two.
-    let room = file_limit::raise(2 * CONNECTIONS, PAGE_FILES).map_err(system("raise the limit of open files"))? / 2;
+    let room = file_limit::raise(2 * CONNECTIONS, http::FILES).map_err(system("raise the limit of open files"))? / 2;
 
     let listener = listen(config.listen).map_err(|cause| ServeError::Listen {
         address: config.listen,

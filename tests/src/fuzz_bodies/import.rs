@@ -107,6 +107,10 @@ impl Sink for Told {
         self.0.push(Event::Other(format!("end {connection} {direction} {time}")));
     }
 
+    fn shut_down(&mut self, connection: u32, direction: Direction, time: f64) {
+        self.0.push(Event::Other(format!("shut down {connection} {direction} {time}")));
+    }
+
     fn close(&mut self, connection: u32, time: f64, reason: &str, bad: bool) {
         self.0.push(Event::Other(format!("close {connection} {time} {reason} {bad}")));
     }

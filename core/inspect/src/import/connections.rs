@@ -311,7 +311,7 @@ impl Connections {
                         sink.gap(number, direction, time, bytes, MISSING);
                     }
                     Out::Middle => sink.gap(number, direction, time, 0, MIDDLE),
-                    Out::End => sink.end(number, direction, time),
+                    Out::End => sink.shut_down(number, direction, time),
                 }
             }
             Judged::Not(told, begun) => {

@@ -40,8 +40,10 @@ pub trait Sink {
     fn bytes(&mut self, connection: u32, direction: Direction, time: f64, bytes: &[u8]);
     /// Bytes are missing here: so many, or 0 where it is not known. What comes next may begin inside a frame.
     fn gap(&mut self, connection: u32, direction: Direction, time: f64, bytes: u64, text: &str);
-    /// One direction has ended.
+    /// One direction has ended: nothing more of it is known.
     fn end(&mut self, connection: u32, direction: Direction, time: f64);
+    /// One direction was ended by whoever sends it.
+    fn shut_down(&mut self, connection: u32, direction: Direction, time: f64);
     /// The connection is over. `bad` when it was not meant to end so.
     fn close(&mut self, connection: u32, time: f64, reason: &str, bad: bool);
     /// A line of JSON, as the inspector writes rows: it says everything itself.
@@ -237,7 +239,7 @@ impl Import {
             Reader::Lines(lines) => {
                 summary.connections = 0;
                 // Whoever wrote it did not come to the line's end.
-                let is_begun = !self.rest.trim_ascii_end().ends_with(b"}");
+                let is_begun = ends_inside(&self.rest);
                 summary.cut = match lines.read(&self.rest, true, sink) {
                     Err(_) if is_begun => true,
                     read => read.map(|_| false).map_err(|wrong| self.error(&wrong))?,
@@ -520,6 +522,13 @@ fn detect(first: &[u8]) -> (Format, Option<Direction>) {
         return (Format::Hex, direction);
     }
     (Format::Raw, guess)
+}
+
+/// Whether a line of JSON ends before its value does.
+fn ends_inside(line: &[u8]) -> bool {
+    let inside = |line: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err_and(|wrong| wrong.is_eof());
+    // Half a number is taken for a wrong one.
+    inside(line) || inside(&[line, b"0"].concat())
 }
 
 /// The dump that starts with these bytes, which may end inside a line.

@@ -98,6 +98,10 @@ impl Sink for Recorder<'_> {
     }
 
     fn end(&mut self, connection: u32, direction: Direction, time: f64) {
+        self.capture.end(self.number(connection), direction, time);
+    }
+
+    fn shut_down(&mut self, connection: u32, direction: Direction, time: f64) {
         self.capture.shut_down(self.number(connection), direction, time);
     }
 

@@ -53,6 +53,10 @@ impl Sink for Told {
         self.events.push(format!("{connection} {direction} end"));
     }
 
+    fn shut_down(&mut self, connection: u32, direction: Direction, _: f64) {
+        self.events.push(format!("{connection} {direction} shut down"));
+    }
+
     fn close(&mut self, connection: u32, _: f64, reason: &str, bad: bool) {
         self.events.push(format!("{connection} close {reason}{}", if bad { "!" } else { "" }));
     }

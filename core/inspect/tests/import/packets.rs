@@ -18,8 +18,8 @@ fn expected() -> Vec<String> {
         "1 open 192.0.2.1:40000 192.0.2.9:22236".into(),
         r"1 out LIST\r\n".into(),
         r#"1 in OK\r\n{\"channels\": []}"#.into(),
-        "1 out end".into(),
-        "1 in end".into(),
+        "1 out shut down".into(),
+        "1 in shut down".into(),
         "1 close closed".into(),
     ]
 }
@@ -230,8 +230,8 @@ fn an_export_is_imported_as_what_it_was_made_of() {
         for size in [32_768, 32_768, 32_768, 1_696] {
             want.bytes(1, In, time, &vec![b' '; size]);
         }
-        want.end(1, Out, time);
-        want.end(1, In, time);
+        want.shut_down(1, Out, time);
+        want.shut_down(1, In, time);
         want.close(1, time, "closed by the server", false);
     }
     let (told, summary) = read(&file.take());

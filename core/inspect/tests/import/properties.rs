@@ -71,7 +71,7 @@ proptest! {
         prop_assert_eq!(summary.missing, 0);
         prop_assert_eq!(&told.streams[&(1, Out)], &out);
         prop_assert_eq!(told.streams.get(&(1, In)).map_or(&[][..], Vec::as_slice), &back);
-        prop_assert_eq!(told.events.iter().filter(|event| event.ends_with(" end")).count(), 2);
+        prop_assert_eq!(told.events.iter().filter(|event| event.ends_with(" shut down")).count(), 2);
     }
 
     #[test]

@@ -19,6 +19,16 @@ fn raw_bytes_are_one_direction_that_their_words_tell() {
     assert_eq!(told.stream(1, In), "what is this");
 }
 
+/// Nobody has shut anything down where only the file ends.
+#[test]
+fn what_ends_with_its_file_ends_so() {
+    for file in ["LIST\r\n", "0000  4c 49 53 54 0d 0a\n"] {
+        let (told, _) = read(file.as_bytes());
+        assert!(told.events.contains(&"1 out end".into()), "{file:?}: {:?}", told.events);
+        assert!(!told.events.iter().any(|event| event.contains("shut down")), "{file:?}: {:?}", told.events);
+    }
+}
+
 #[test]
 fn an_empty_file_has_no_connection() {
     let (told, summary) = read(b"");
@@ -120,4 +130,11 @@ fn lines_of_json_are_the_rows_that_were_written_and_a_wrong_one_is_named() {
     let wrong = [&lines[..], b"{\"row\": \"x\"}\n"].concat();
     let error = import(&wrong, 50).unwrap_err();
     assert_eq!(error.at, lines.len() as u64, "{error}");
+    // A line that somebody did not finish writing is cut wherever that is; a whole one that is wrong is wrong.
+    let last = lines[..lines.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    for end in last + 1..lines.len() - 1 {
+        let (_, summary, _) = import(&lines[..end], usize::MAX).unwrap();
+        assert!(summary.cut, "{end}: {}", lines[last..end].escape_ascii());
+    }
+    assert!(import(&[&lines[..lines.len() - 1], b"]"].concat(), usize::MAX).is_err());
 }

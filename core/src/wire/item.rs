@@ -1,0 +1,62 @@
+//! What a stream is cut into.
+
+use super::fault::Fault;
+use crate::Span;
+
+/// One complete frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a, H> {
+    /// The first word.
+    pub head: H,
+    /// Where the first word stands. The frame starts where it does.
+    pub head_span: Span,
+    /// Where the CRLF after it stands.
+    pub separator: Span,
+    /// Where the payload stands: empty, and right after the separator, for a head that takes none. White space may
+    /// stand between separator and payload.
+    pub payload_span: Span,
+    /// The payload, from its `{` to the `}` that closes it. Its brackets match; nothing else is known of it.
+    pub payload: &'a [u8],
+}
+
+impl<H> Frame<'_, H> {
+    /// The whole frame, from its first byte to its last.
+    #[must_use]
+    pub const fn span(&self) -> Span {
+        Span::new(self.head_span.start, self.payload_span.end)
+    }
+}
+
+/// One stretch of the stream. Items tile it: each byte belongs to exactly one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item<'a, H> {
+    /// A complete frame.
+    Frame(Frame<'a, H>),
+    /// Something wrong. If it is not recoverable, only [`Skipped::Discarded`] can follow.
+    Fault(Fault),
+    /// Bytes that mean nothing.
+    Skipped(Span, Skipped),
+}
+
+impl<H> Item<'_, H> {
+    /// The bytes that the item covers.
+    #[must_use]
+    pub const fn span(&self) -> Span {
+        match self {
+            Self::Frame(frame) => frame.span(),
+            Self::Fault(fault) => fault.span,
+            Self::Skipped(span, _) => *span,
+        }
+    }
+}
+
+/// Why bytes mean nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skipped {
+    /// White space between frames, the whole run of it.
+    WhiteSpace,
+    /// The object or array that belongs to a command which takes no payload, is unknown or was refused.
+    Object,
+    /// What came after a fault that ends the connection.
+    Discarded,
+}
