@@ -283,7 +283,6 @@ impl Viewer {
     /// # Errors
     ///
     /// Why there is no such file.
-    #[expect(clippy::too_many_arguments, reason = "JavaScript hands over what it has")]
     pub fn export(
         &mut self,
         #[wasm_bindgen(unchecked_param_type = "'jsonl' | 'bin' | 'test' | 'pcapng'")] format: &str,
