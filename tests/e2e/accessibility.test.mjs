@@ -108,7 +108,7 @@ test("the filter is a combobox, the timeline a slider, each pane a named region"
     assert.ok(await list.getAttribute("aria-label"));
   }
   const timeline = tab.page.getByRole("slider", { name: /^Timeline/ });
-  await tab.until(() => Number(document.querySelector(".chart").getAttribute("aria-valuemax")) > 0);
+  await tab.until(() => Number(document.querySelector(".chart")?.getAttribute("aria-valuemax")) > 0);
   assert.match(await timeline.getAttribute("aria-valuetext"), /^\d+\.\d{6} s · \d+ frames? in /);
   for (const name of ["Traffic", "Overview", "Details", "Bytes", "Compose"]) {
     assert.equal(await tab.page.getByRole("region", { name }).count(), 1, name);

@@ -31,7 +31,7 @@ test("Space opens what it is pressed on and pauses the picture everywhere else",
   const faults = tab.page.locator(".faults");
   await faults.locator("summary").focus();
   await tab.page.keyboard.press("Space");
-  await tab.until(() => document.querySelector(".faults").open);
+  await tab.until(() => document.querySelector(".faults")?.open);
   assert.equal(await live.count(), 1);
   await tab.page.getByRole("checkbox", { name: /bare LF/ }).focus();
   await tab.page.keyboard.press("Space");
@@ -137,11 +137,11 @@ test("the hex grid has as many rows as it says, also where lines are short", asy
   for (const [width, columns] of [[1440, 16], [1000, 8]]) {
     await tab.page.setViewportSize({ width, height: 900 });
     await tab.until(
-      (wanted) => document.querySelector(".hex .line").querySelectorAll(".b").length === wanted,
+      (wanted) => document.querySelector(".hex .line")?.querySelectorAll(".b").length === wanted,
       columns,
     );
     await tab.until(
-      (wanted) => document.querySelector(".hex").getAttribute("aria-rowcount") === String(wanted),
+      (wanted) => document.querySelector(".hex")?.getAttribute("aria-rowcount") === String(wanted),
       Math.ceil(length / columns),
     );
     assert.equal(await hex.locator(".line").count() <= Math.ceil(length / columns), true);

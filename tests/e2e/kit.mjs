@@ -293,7 +293,7 @@ export class Inspector {
   async shows(count) {
     await this.until(
       (wanted) =>
-        document.querySelector("#frames").getAttribute("aria-rowcount") === String(wanted + 1) &&
+        document.querySelector("#frames")?.getAttribute("aria-rowcount") === String(wanted + 1) &&
         document.querySelector(".outcome progress") === null,
       count,
     );
@@ -325,7 +325,7 @@ export class Inspector {
 
   async untilRows(count) {
     await this.until(
-      (wanted) => Number(document.querySelector("#frames").getAttribute("aria-rowcount")) - 1 >= wanted,
+      (wanted) => Number(document.querySelector("#frames")?.getAttribute("aria-rowcount")) - 1 >= wanted,
       count,
     );
   }

@@ -42,7 +42,7 @@ test("scrolling up stops following, scrolling down again goes on", async () => {
   await tab.grid.locator('[data-number="1001"]').waitFor();
   await tab.grid.hover();
   await tab.page.mouse.wheel(0, -3000);
-  await tab.until(() => Number(document.querySelector("#frames [data-number]").dataset.number) < 900);
+  await tab.until(() => Number(document.querySelector("#frames [data-number]")?.dataset.number) < 900);
   const before = await tab.rows.first().getAttribute("data-number");
   await tab.page.getByRole("button", { name: /^Send/ }).click();
   await tab.page.getByRole("button", { name: "▼ 1,000 new" }).waitFor();
@@ -71,7 +71,7 @@ test("clear forgets the rows and gives their memory back", async () => {
   await tab.page.getByRole("button", { name: "Clear" }).click();
   await tab.shows(0);
   await tab.until(
-    (before) => Number(document.querySelector(".status .memory").dataset.bytes) < before / 2,
+    (before) => Number(document.querySelector(".status .memory")?.dataset.bytes) < before / 2,
     full,
   );
   assert.equal(await tab.rows.count(), 0);
@@ -100,7 +100,7 @@ test("changing and clearing a filter keeps the selected frame where it is", asyn
   await tab.untilSelected(chosen);
   assert.equal(await tab.placeOf(chosen), place, "with a filter");
   await tab.page.getByRole("combobox", { name: "Filter" }).fill(`${same} && no>${chosen - 100}`);
-  await tab.until(() => Number(document.querySelector("#frames").getAttribute("aria-rowcount")) < 1001);
+  await tab.until(() => Number(document.querySelector("#frames")?.getAttribute("aria-rowcount")) < 1001);
   await tab.untilSelected(chosen);
   assert.equal(await tab.placeOf(chosen), place, "with another filter");
   await tab.filter(other, 1000);
@@ -175,5 +175,5 @@ test("the memory for what is captured is chosen, and kept from one visit to the 
   await memory.filter({ hasText: "of 64 MiB" }).waitFor();
   // It is in force as soon as there is something to hold.
   await tab.connect();
-  await tab.until(() => document.querySelector(".status .memory").dataset.limit === String(64 * 1024 * 1024));
+  await tab.until(() => document.querySelector(".status .memory")?.dataset.limit === String(64 * 1024 * 1024));
 });

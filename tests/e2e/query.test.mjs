@@ -157,7 +157,7 @@ test("a time range is chosen in the timeline, by pointer and by key, and taken a
   await tab.until(() => {
     const times = [...document.querySelectorAll("#frames [data-number] .time")];
     const last = Math.max(...times.map(({ textContent }) => Number(textContent)));
-    return parseFloat(document.querySelector(".readout").textContent) > 0.99 * last;
+    return parseFloat(document.querySelector(".readout")?.textContent) > 0.99 * last;
   });
   const box = await timeline.locator(".u-over").boundingBox();
   await page.mouse.move(box.x + box.width * 0.5, box.y + box.height / 2);
