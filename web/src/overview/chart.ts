@@ -166,14 +166,19 @@ export class TimelineChart {
     };
   }
 
-  #drawn({ select, posToVal }: UPlot): void {
+  #drawn({ select, posToVal, data }: UPlot): void {
     const { left, width } = select;
     if (width < FEWEST_PIXELS) {
       this.#events.ranged(undefined);
       return;
     }
-    const time = (at: number) => Math.round(posToVal(at, "x") * 1000 * 1000) / 1000;
-    this.#events.ranged({ from: Math.max(0, time(left)), to: time(left + width) });
+    // Whole buckets: what is drawn as one bar is chosen or not.
+    const [from, to] = [posToVal(left, "x"), posToVal(left + width, "x")];
+    const times: number[] = Array.from(data[0]);
+    const first = times.findLast((time) => time <= from) ?? from;
+    const last = times.find((time) => time >= to) ?? to;
+    const milliseconds = (seconds: number) => Math.round(seconds * 1000 * 1000) / 1000;
+    this.#events.ranged({ from: Math.max(0, milliseconds(first)), to: milliseconds(last) });
   }
 }
 
