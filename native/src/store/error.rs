@@ -161,6 +161,19 @@ pub(crate) enum StoreError {
         found: u64,
     },
 
+    /// There is no number left for a message.
+    #[error(
+        "{} has no place for another message of channel {channel_name:?}: a channel can have 2^40 in its life, and a \
+         database 2^23 channels; use a channel of another name, or choose a new directory with --data-dir",
+        file.display()
+    )]
+    Full {
+        /// The database.
+        file: PathBuf,
+        /// The channel.
+        channel_name: String,
+    },
+
     /// Something in the database is nothing that this program writes.
     #[error("{} is damaged: {}; restore the data directory from a backup", file.display(), visible(what))]
     Damaged {

@@ -10,6 +10,7 @@ mod error;
 #[cfg(test)]
 mod faulty;
 mod health;
+mod place;
 mod reader;
 mod retention;
 mod schema;

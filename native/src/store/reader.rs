@@ -10,13 +10,14 @@ use chanwire_core::{
     hub::{Page, Query, ReadId},
     wire::{HistoryRange, StoredMessage, Timestamp},
 };
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::{
     StoreError,
     health::Health,
+    place::{id_at, places},
     schema,
-    sqlite::{PATIENCE, id, integer},
+    sqlite::PATIENCE,
 };
 
 const THREAD: &str = "store-reader";
@@ -42,17 +43,21 @@ impl SqliteReader {
     }
 
     fn select(&self, query: &Query) -> rusqlite::Result<Vec<StoredMessage>> {
-        let (bound, condition, order) = match query.range {
-            HistoryRange::After(id) => (integer(id)?, "id > ?2", "ASC"),
-            HistoryRange::Before(id) => (integer(id)?, "id < ?2", "DESC"),
-            HistoryRange::Last => (i64::MAX, "id <= ?2", "DESC"),
+        // A name keeps its log for ever, so the two statements need not see the same commit.
+        let mut select = self.connection.prepare_cached("SELECT log FROM logs WHERE name = ?1")?;
+        let Some(log) = select.query_row([&query.channel_name], |row| row.get(0)).optional()? else {
+            return Ok(Vec::new());
+        };
+        let (places, order) = match query.range {
+            HistoryRange::After(id) => (places(log, id.saturating_add(1)..=u64::MAX), "ASC"),
+            HistoryRange::Before(id) => (places(log, 1..=id.saturating_sub(1)), "DESC"),
+            HistoryRange::Last => (places(log, 1..=u64::MAX), "DESC"),
         };
         let sql = format!(
-            "SELECT id, timestamp, username, content FROM messages
-             WHERE log = (SELECT log FROM logs WHERE name = ?1) AND {condition} ORDER BY id {order}"
+            "SELECT place, timestamp, username, content FROM messages WHERE place BETWEEN ?1 AND ?2 ORDER BY place {order}"
         );
         let mut select = self.connection.prepare_cached(&sql)?;
-        let mut rows = select.query((&query.channel_name, bound))?;
+        let mut rows = select.query(places.into_inner())?;
         let (mut messages, mut bytes) = (Vec::new(), 0);
         while messages.len() < query.limit
             && bytes < query.max_bytes
@@ -72,7 +77,7 @@ impl SqliteReader {
 fn message(row: &Row<'_>, channel_name: &str) -> rusqlite::Result<StoredMessage> {
     Ok(StoredMessage {
         channel_name: channel_name.to_owned(),
-        id: id(row, 0)?,
+        id: id_at(row.get(0)?),
         username: row.get(2)?,
         message_content: row.get(3)?,
         timestamp: Timestamp::from_unix(row.get(1)?),

@@ -17,6 +17,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 use super::{
     StoreError, checkpoint,
     health::Health,
+    place::{MAX_ID, id_at, places},
     schema,
     sqlite::{configure, id, integer},
     turns::Turns,
@@ -112,11 +113,12 @@ impl Trimmer {
     fn select_due(&self, now: Timestamp) -> rusqlite::Result<BTreeSet<i64>> {
         let most = |limit: Option<u64>| limit.map_or(Ok(i64::MAX), integer);
         let mut select = self.connection.prepare_cached(
-            "SELECT logs.log FROM logs JOIN messages AS oldest ON oldest.log = logs.log
-                 AND oldest.id = (SELECT MIN(id) FROM messages WHERE messages.log = logs.log)
-             WHERE logs.bytes > ?1 OR logs.last_id - oldest.id >= ?2 OR oldest.timestamp < ?3",
+            "SELECT logs.log FROM logs JOIN messages AS oldest ON oldest.place = (
+                 SELECT MIN(place) FROM messages WHERE place BETWEEN log * (?4 + 1) AND log * (?4 + 1) + ?4)
+             WHERE logs.bytes > ?1 OR logs.last_id - (oldest.place & ?4) >= ?2 OR oldest.timestamp < ?3",
         )?;
-        let limits = (most(self.retention.bytes)?, most(self.retention.count)?, self.retention.oldest(now));
+        let (bytes, count) = (most(self.retention.bytes)?, most(self.retention.count)?);
+        let limits = (bytes, count, self.retention.oldest(now), integer(MAX_ID)?);
         select.query_map(limits, |row| row.get(0))?.collect()
     }
 
@@ -128,16 +130,17 @@ impl Trimmer {
         let found = select.query_row([log], |row| Ok((row.get(0)?, id(row, 1)?, id(row, 2)?))).optional()?;
         let Some((channel_name, last_id, all)) = found else { return Ok(None) };
         let mut select = reading.prepare_cached(
-            "SELECT id, timestamp, octet_length(username) + octet_length(content) FROM messages
-             WHERE log = ?1 ORDER BY id LIMIT ?2",
+            "SELECT place, timestamp, octet_length(username) + octet_length(content) FROM messages
+             WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3",
         )?;
-        let mut rows = select.query((log, BATCH_MESSAGES))?;
+        let (first, last) = places(log, 1..=MAX_ID).into_inner();
+        let mut rows = select.query((first, last, BATCH_MESSAGES))?;
         let oldest = self.retention.oldest(now);
         let mut cut = Cut { channel_name, first_id: 0, bytes: 0 };
         while let Some(row) = rows.next()?
             && cut.bytes < BATCH_BYTES
         {
-            let (message, timestamp): (u64, i64) = (id(row, 0)?, row.get(1)?);
+            let (message, timestamp) = (id_at(row.get(0)?), row.get::<_, i64>(1)?);
             let too_many = self.retention.count.is_some_and(|count| last_id.saturating_sub(message) >= count);
             let too_much = self.retention.bytes.is_some_and(|bytes| all.saturating_sub(cut.bytes) > bytes);
             if !(too_many || too_much || timestamp < oldest) {
@@ -152,8 +155,8 @@ impl Trimmer {
     fn drop_below(&self, log: i64, cut: &Cut) -> rusqlite::Result<()> {
         let _turn = self.turns.take();
         let writing = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-        let bound = (log, integer(cut.first_id)?);
-        writing.prepare_cached("DELETE FROM messages WHERE log = ?1 AND id < ?2")?.execute(bound)?;
+        let dropped = places(log, 1..=cut.first_id.saturating_sub(1)).into_inner();
+        writing.prepare_cached("DELETE FROM messages WHERE place BETWEEN ?1 AND ?2")?.execute(dropped)?;
         let less = (log, integer(cut.bytes)?);
         writing.prepare_cached("UPDATE logs SET bytes = bytes - ?2 WHERE log = ?1")?.execute(less)?;
         writing.commit()

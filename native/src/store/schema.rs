@@ -20,9 +20,9 @@ const APPLICATION_ID: u32 = u32::from_be_bytes(*b"chwr");
 
 /// Element n makes version n + 1 from version n. Those that were ever released never change.
 ///
-/// Names are stored once, in `logs`, which outlives both a channel's directory entry and its messages. `messages` is
-/// clustered by log and id, so that a page of a channel's history is one range, and so is what retention drops.
-const MIGRATIONS: [&str; 3] = [
+/// Names are stored once, in `logs`, which outlives both a channel's directory entry and its messages. `messages` is in
+/// order of log and id, so that a page of a channel's history is one range, and so is what retention drops.
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE channels (
         position        INTEGER PRIMARY KEY,
@@ -58,6 +58,18 @@ const MIGRATIONS: [&str; 3] = [
         SELECT COALESCE(SUM(octet_length(username) + octet_length(content) + 24), 0)
         FROM messages WHERE messages.log = logs.log
     );
+",
+    // One number for the log and the id: see the module `place`.
+    "
+    CREATE TABLE placed (
+        place           INTEGER PRIMARY KEY,
+        timestamp       INTEGER NOT NULL,
+        username        TEXT    NOT NULL,
+        content         TEXT    NOT NULL
+    ) STRICT;
+    INSERT INTO placed SELECT log << 40 | id, timestamp, username, content FROM messages ORDER BY log, id;
+    DROP TABLE messages;
+    ALTER TABLE placed RENAME TO messages;
 ",
 ];
 
@@ -213,6 +225,13 @@ pub(super) fn fault(connection: &Connection, table: Option<&str>) -> rusqlite::R
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let done = usize::try_from(version(&transaction)?).unwrap_or_default();
+    if (1..MIGRATIONS.len()).contains(&done) {
+        tracing::info!(
+            from = done,
+            to = KNOWN,
+            "bringing the database to this version's tables; a large one takes a while"
+        );
+    }
     for migration in MIGRATIONS.iter().skip(done) {
         transaction.execute_batch(migration)?;
     }

@@ -17,6 +17,7 @@ use super::{
     Store, StoreError,
     checkpoint::{self, Checkpointer},
     data_dir::DataDir,
+    place::{MAX_ID, MAX_LOG, place},
     reader::SqliteReader,
     retention::{self, Retention, Trimmer},
     schema,
@@ -99,11 +100,12 @@ impl SqliteStore {
         let mut select = transaction
             .prepare_cached(
                 "SELECT name, last_id, last_timestamp,
-                     COALESCE((SELECT MIN(id) FROM messages WHERE messages.log = logs.log), last_id + 1)
+                     COALESCE((SELECT MIN(place) FROM messages
+                         WHERE place BETWEEN log * (?1 + 1) AND log * (?1 + 1) + ?1) & ?1, last_id + 1)
                  FROM logs ORDER BY log",
             )
             .map_err(failed)?;
-        let mut rows = select.query([]).map_err(failed)?;
+        let mut rows = integer(MAX_ID).and_then(|max_id| select.query([max_id])).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
             snapshot.logs.push(log(row).map_err(failed)?);
         }
@@ -122,6 +124,9 @@ impl SqliteStore {
                 expected,
                 found: message.id,
             },
+            Refusal::Full { message } => {
+                StoreError::Full { file: self.file.clone(), channel_name: message.channel_name.clone() }
+            }
         })?;
         transaction.commit().map_err(failed)?;
         self.turns.note(grown);
@@ -171,6 +176,7 @@ pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
 enum Refusal<'w> {
     Sqlite(rusqlite::Error),
     IdGap { message: &'w StoredMessage, expected: u64 },
+    Full { message: &'w StoredMessage },
 }
 
 impl From<rusqlite::Error> for Refusal<'_> {
@@ -190,8 +196,7 @@ struct Tail {
 
 /// A row of `messages`.
 struct Line<'w> {
-    log: i64,
-    id: u64,
+    place: i64,
     timestamp: i64,
     message: &'w StoredMessage,
 }
@@ -216,10 +221,13 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write]) -> Result<Vec<i6
                 if message.id != expected {
                     return Err(Refusal::IdGap { message, expected });
                 }
+                if tail.log > MAX_LOG || expected > MAX_ID {
+                    return Err(Refusal::Full { message });
+                }
                 tail.last_id = expected;
                 tail.last_timestamp = message.timestamp.as_unix();
                 tail.added += retention::size(&message.username, &message.message_content);
-                lines.push(Line { log: tail.log, id: expected, timestamp: tail.last_timestamp, message });
+                lines.push(Line { place: place(tail.log, expected), timestamp: tail.last_timestamp, message });
             }
         }
     }
@@ -237,8 +245,8 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write]) -> Result<Vec<i6
 const INSERTS: [usize; 3] = [64, 8, 1];
 
 static INSERT: LazyLock<[String; INSERTS.len()]> = LazyLock::new(|| {
-    let values = |rows| vec!["(?, ?, ?, ?, ?)"; rows].join(", ");
-    INSERTS.map(|rows| format!("INSERT INTO messages (log, id, timestamp, username, content) VALUES {}", values(rows)))
+    let values = |rows| vec!["(?, ?, ?, ?)"; rows].join(", ");
+    INSERTS.map(|rows| format!("INSERT INTO messages (place, timestamp, username, content) VALUES {}", values(rows)))
 });
 
 fn insert(transaction: &Connection, lines: &[Line<'_>]) -> rusqlite::Result<()> {
@@ -251,13 +259,12 @@ fn insert(transaction: &Connection, lines: &[Line<'_>]) -> rusqlite::Result<()> 
         }
         let mut insert = transaction.prepare_cached(sql)?;
         for lines in whole.chunks(*rows) {
-            for (row, Line { log, id, timestamp, message }) in lines.iter().enumerate() {
-                let place = row * 5;
-                insert.raw_bind_parameter(place + 1, log)?;
-                insert.raw_bind_parameter(place + 2, integer(*id)?)?;
-                insert.raw_bind_parameter(place + 3, timestamp)?;
-                insert.raw_bind_parameter(place + 4, message.username.as_str())?;
-                insert.raw_bind_parameter(place + 5, message.message_content.as_str())?;
+            for (row, Line { place, timestamp, message }) in lines.iter().enumerate() {
+                let before = row * 4;
+                insert.raw_bind_parameter(before + 1, place)?;
+                insert.raw_bind_parameter(before + 2, timestamp)?;
+                insert.raw_bind_parameter(before + 3, message.username.as_str())?;
+                insert.raw_bind_parameter(before + 4, message.message_content.as_str())?;
             }
             insert.raw_execute()?;
         }

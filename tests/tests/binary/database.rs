@@ -32,8 +32,9 @@ pub(crate) fn messages(data_dir: &Path) -> BTreeMap<String, Vec<Stored>> {
     let mut select = database.prepare("SELECT log, name, last_id, last_timestamp FROM logs").unwrap();
     let logs = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
     let logs: Vec<(i64, String, i64, i64)> = logs.map(Result::unwrap).collect();
-    let mut select =
-        database.prepare("SELECT id, timestamp, username, content FROM messages WHERE log = ?1 ORDER BY id").unwrap();
+    let sql =
+        "SELECT place & 0xffffffffff, timestamp, username, content FROM messages WHERE place >> 40 = ?1 ORDER BY place";
+    let mut select = database.prepare(sql).unwrap();
     let mut all = BTreeMap::new();
     for (log, name, last_id, last_timestamp) in logs {
         let rows = select.query_map([log], |row| {

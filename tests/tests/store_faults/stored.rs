@@ -22,7 +22,8 @@ pub(crate) fn general(data_dir: &Path) -> Vec<Said> {
     let logs = "SELECT log, last_id, bytes FROM logs WHERE name = 'general'";
     let (log, last_id, bytes): (i64, i64, i64) =
         database.query_row(logs, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap_or_default();
-    let mut select = database.prepare("SELECT id, username, content FROM messages WHERE log = ?1 ORDER BY id").unwrap();
+    let messages = "SELECT place & 0xffffffffff, username, content FROM messages WHERE place >> 40 = ?1 ORDER BY place";
+    let mut select = database.prepare(messages).unwrap();
     let rows = select.query_map([log], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
     let messages: Vec<Said> = rows.map(Result::unwrap).collect();
     let first_id = messages.first().map_or(last_id + 1, |(id, ..)| *id);

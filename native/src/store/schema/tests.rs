@@ -1,8 +1,8 @@
 use std::{fs, net::IpAddr};
 
 use chanwire_core::{
-    hub::{ChannelLog, ChannelRecord, Snapshot, Write},
-    wire::{Address, Channel, StoredMessage, Timestamp},
+    hub::{ChannelLog, ChannelRecord, Query, Snapshot, Write},
+    wire::{Address, Channel, HistoryRange, StoredMessage, Timestamp},
 };
 
 use super::*;
@@ -27,7 +27,28 @@ fn made_by(version: usize, directory: &Path) -> Connection {
              INSERT INTO messages VALUES (1, 1, 1001, 'u', 'one'), (1, 2, 1002, 'ü', ''), (2, 1, 1003, 'u', '𝄞');",
         )
         .unwrap();
+    if version >= 3 {
+        let count = "UPDATE logs SET bytes = CASE log WHEN 1 THEN 54 ELSE 29 END";
+        connection.execute(count, []).unwrap();
+    }
     connection
+}
+
+fn message(channel_name: &str, id: u64, username: &str, content: &str) -> StoredMessage {
+    StoredMessage {
+        channel_name: channel_name.into(),
+        id,
+        username: username.into(),
+        message_content: content.into(),
+        timestamp: Timestamp::from_unix(1000 + id as i64),
+    }
+}
+
+/// All of a channel, as a client is given it.
+fn messages(store: &SqliteStore, channel_name: &str) -> Vec<StoredMessage> {
+    let range = HistoryRange::After(0);
+    let query = Query { channel_name: channel_name.into(), range, limit: 100, max_bytes: usize::MAX };
+    store.reader().unwrap().read(&query).unwrap()
 }
 
 #[test]
@@ -55,18 +76,17 @@ fn what_every_older_version_made_is_brought_to_this_one_with_all_that_is_in_it()
             let mut select = other.prepare("SELECT bytes FROM logs ORDER BY log").unwrap();
             let bytes: Vec<i64> = select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
             assert_eq!(bytes, [1 + 3 + 24 + 2 + 24, 1 + 4 + 24], "from version {version}");
+            let general = [message("general", 1, "u", "one"), message("general", 2, "ü", "")];
+            assert_eq!(messages(&store, "general"), general, "from version {version}");
+            let other = StoredMessage { timestamp: Timestamp::from_unix(1003), ..message("böse", 1, "u", "𝄞") };
+            assert_eq!(messages(&store, "böse"), [other], "from version {version}");
         }
         // It is as good as a new one.
         let mut store = SqliteStore::open(directory.path()).unwrap();
-        let next = StoredMessage {
-            channel_name: "general".into(),
-            id: 3,
-            username: "u".into(),
-            message_content: "three".into(),
-            timestamp: Timestamp::from_unix(1004),
-        };
-        store.commit(&[Write::Append(next), Write::RemoveChannel("general".into())]).unwrap();
-        assert_eq!(store.load().unwrap().logs[0], log("general", 3, 1004));
+        let next = message("general", 3, "u", "three");
+        store.commit(&[Write::Append(next.clone()), Write::RemoveChannel("general".into())]).unwrap();
+        assert_eq!(store.load().unwrap().logs[0], log("general", 3, 1003));
+        assert_eq!(messages(&store, "general")[2..], [next]);
     }
 }
 
@@ -75,7 +95,7 @@ fn a_migration_that_fails_leaves_the_older_version_whole() {
     let directory = tempfile::tempdir().unwrap();
     let mut connection = made_by(1, directory.path());
     let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
-    // A column that the last migration adds is there already.
+    // A column that a later migration adds is there already.
     connection.execute_batch("ALTER TABLE logs ADD COLUMN bytes TEXT").unwrap();
     migrate(&mut connection).unwrap_err();
     assert_eq!(version(&connection).unwrap(), 1);

@@ -34,7 +34,9 @@ fn end(channel_name: &str, last_id: u64) -> ChannelLog {
 
 /// Every message of the store, read from its tables.
 fn messages(store: &SqliteStore) -> Vec<StoredMessage> {
-    let sql = "SELECT name, id, username, content, timestamp FROM messages JOIN logs USING (log) ORDER BY log, id";
+    let sql =
+        "SELECT name, place & 0xffffffffff, username, content, timestamp FROM messages JOIN logs ON log = place >> 40
+        ORDER BY place";
     let mut select = store.connection.prepare(sql).unwrap();
     let rows = select.query_map([], |row| {
         Ok(StoredMessage {
@@ -154,8 +156,9 @@ fn the_first_id_is_the_oldest_message_kept_or_one_beyond_the_last() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = SqliteStore::open(directory.path()).unwrap();
     store.commit(&[append("a", 1), append("b", 1), append("a", 2), append("a", 3)]).unwrap();
-    for (drop, first_id) in [("id < 2", 2), ("id < 3", 3), ("true", 4)] {
-        let sql = format!("DELETE FROM messages WHERE log = (SELECT log FROM logs WHERE name = 'a') AND {drop}");
+    for (drop, first_id) in [("place & 0xff < 2", 2), ("place & 0xff < 3", 3), ("true", 4)] {
+        let sql =
+            format!("DELETE FROM messages WHERE place >> 40 = (SELECT log FROM logs WHERE name = 'a') AND {drop}");
         store.connection.execute(&sql, []).unwrap();
         assert_eq!(store.load().unwrap().logs, [ChannelLog { first_id, ..end("a", 3) }, end("b", 1)]);
     }
@@ -178,6 +181,29 @@ fn a_gap_in_the_ids_is_refused_with_the_whole_commit() {
         assert_eq!((store.load().unwrap(), messages(&store)), before);
     }
     store.commit(&[append("a", 2), append("new", 1)]).unwrap();
+}
+
+#[test]
+fn a_message_that_no_number_is_left_for_is_refused_with_the_whole_commit_and_the_others_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    store.commit(&[append("a", 1), append("b", 1)]).unwrap();
+    let almost = format!("UPDATE logs SET last_id = {} WHERE name = 'a'", MAX_ID - 1);
+    store.connection.execute(&almost, []).unwrap();
+    store.commit(&[append("a", MAX_ID)]).unwrap();
+    let error = store.commit(&[append("b", 2), append("a", MAX_ID + 1)]).unwrap_err().to_string();
+    assert!(error.contains("has no place for another message of channel \"a\""), "{error}");
+    store.commit(&[append("b", 2)]).unwrap();
+
+    let last = format!("INSERT INTO logs VALUES ({MAX_LOG}, 'last', 0, 0, 0)");
+    store.connection.execute(&last, []).unwrap();
+    store.commit(&[append("last", 1)]).unwrap();
+    let error = store.commit(&[append("new", 1)]).unwrap_err().to_string();
+    assert!(error.contains("has no place for another message of channel \"new\""), "{error}");
+    let ids: Vec<(String, u64)> =
+        messages(&store).into_iter().map(|message| (message.channel_name, message.id)).collect();
+    let stored = [("a", 1), ("a", MAX_ID), ("b", 1), ("b", 2), ("last", 1)];
+    assert_eq!(ids, stored.map(|(name, id)| (name.to_owned(), id)));
 }
 
 #[test]
@@ -338,7 +364,7 @@ fn the_database_of_a_newer_version_is_refused_and_left_as_it_is() {
         assert_eq!(bytes(directory.path()).contains_key("chanwire.db-wal"), only_in_the_log);
         refused(
             directory.path(),
-            "written by a newer chanwire (its schema is version 99, this program knows version 3)",
+            "written by a newer chanwire (its schema is version 99, this program knows version 4)",
         );
     }
 }
