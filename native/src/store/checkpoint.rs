@@ -116,7 +116,7 @@ impl Checkpointer {
         drop(self.requests);
         // A panic in it was printed; the log is moved all the same.
         let _ = self.thread.join();
-        checkpoint(writer, Mode::Truncate, &self.file).map(|_| ())
+        empty(writer, &self.file)
     }
 }
 
@@ -145,6 +145,11 @@ impl Mover {
 /// Moves as much of the log as can be done without waiting for anybody, for a writer beside the store's.
 pub(super) fn help(connection: &Connection, file: &PathBuf) -> Result<(), StoreError> {
     checkpoint(connection, Mode::Passive, file).map(|_| ())
+}
+
+/// Moves all of the log.
+pub(super) fn empty(connection: &Connection, file: &PathBuf) -> Result<(), StoreError> {
+    checkpoint(connection, Mode::Truncate, file).map(|_| ())
 }
 
 enum Mode {

@@ -5,6 +5,8 @@ use std::{io, path::PathBuf};
 use chanwire_inspect::visible;
 use rusqlite::ErrorCode;
 
+use super::place::{MAX_ID, MAX_LOG};
+
 /// Why a store could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
@@ -161,13 +163,26 @@ pub(crate) enum StoreError {
         found: u64,
     },
 
-    /// There is no number left for a message.
+    /// Too many names have had messages.
     #[error(
-        "{} has no place for another message of channel {channel_name:?}: a channel can have 2^40 in its life, and a \
-         database 2^23 channels; use a channel of another name, or choose a new directory with --data-dir",
+        "{} has no place for messages of channel {channel_name:?}: {MAX_LOG} names have had some, and there are no more; \
+         use one of those names, or choose a new directory with --data-dir",
         file.display()
     )]
-    Full {
+    NoLog {
+        /// The database.
+        file: PathBuf,
+        /// The channel.
+        channel_name: String,
+    },
+
+    /// A channel has given all its ids.
+    #[error(
+        "{} has no place for another message of channel {channel_name:?}: it has had {MAX_ID}, and there are no more; use \
+         a channel of another name",
+        file.display()
+    )]
+    NoId {
         /// The database.
         file: PathBuf,
         /// The channel.

@@ -67,7 +67,7 @@ const MIGRATIONS: [&str; 4] = [
         username        TEXT    NOT NULL,
         content         TEXT    NOT NULL
     ) STRICT;
-    INSERT INTO placed SELECT log << 40 | id, timestamp, username, content FROM messages ORDER BY log, id;
+    INSERT INTO placed SELECT log << 38 | id, timestamp, username, content FROM messages ORDER BY log, id;
     DROP TABLE messages;
     ALTER TABLE placed RENAME TO messages;
 ",
@@ -181,7 +181,7 @@ fn fill(nascent: &Path) -> rusqlite::Result<()> {
     // Nothing here needs SQLite's own care for crashes, and it must leave no second file.
     connection.pragma_update(None, "journal_mode", "MEMORY")?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-    migrate(&mut connection)
+    migrate(&mut connection).map(|_| ())
 }
 
 /// Opens a database file that exists.
@@ -197,14 +197,16 @@ pub(super) fn check_log(connection: &Connection, file: &Path) -> Result<(), Stor
 
 /// How large a database may be, in pages, whose every page is looked at when it is opened: 64 MiB, which takes about
 /// 0.15 seconds. Of a larger one only the tables are looked at that the server takes into memory, 0.05 seconds for
-/// 100,000 channels; a damaged page of messages is found when it is read, and by a backup.
+/// 100,000 channels; a damaged page of messages is found when it is read, and by a backup. One of an older version is
+/// looked at whole, whatever its size: what is copied to the tables of this one is found damaged now or never.
 const CHECKED_WHOLE: i64 = 16 * 1024;
 
 /// Refuses a database whose pages do not fit together, before anything is written to it.
 pub(super) fn check_pages(connection: &Connection, file: &Path) -> Result<(), StoreError> {
     let failed = |cause| StoreError::sqlite("open", file)(cause);
     let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(failed)?;
-    let parts = if pages <= CHECKED_WHOLE { &[None][..] } else { &[Some("channels"), Some("logs")] };
+    let whole = pages <= CHECKED_WHOLE || version(connection).map_err(failed)? < KNOWN;
+    let parts = if whole { &[None][..] } else { &[Some("channels"), Some("logs")] };
     for part in parts {
         if let Some(what) = fault(connection, *part).map_err(failed)? {
             return Err(StoreError::Damaged { file: file.to_owned(), what });
@@ -221,15 +223,16 @@ pub(super) fn fault(connection: &Connection, table: Option<&str>) -> rusqlite::R
     Ok((what != "ok").then_some(what))
 }
 
-/// Brings the tables to the version that this program knows.
-pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+/// Brings the tables to the version that this program knows. Whether they were of an older one.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<bool> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let done = usize::try_from(version(&transaction)?).unwrap_or_default();
-    if (1..MIGRATIONS.len()).contains(&done) {
+    let older = (1..MIGRATIONS.len()).contains(&done);
+    if older {
         tracing::info!(
             from = done,
             to = KNOWN,
-            "bringing the database to this version's tables; a large one takes a while"
+            "bringing the database to this version's tables; a large one takes a while, and as much free space again"
         );
     }
     for migration in MIGRATIONS.iter().skip(done) {
@@ -238,7 +241,8 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     if done < MIGRATIONS.len() {
         transaction.pragma_update(None, "user_version", KNOWN)?;
     }
-    transaction.commit()
+    transaction.commit()?;
+    Ok(older)
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<i32> {

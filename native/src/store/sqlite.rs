@@ -58,7 +58,10 @@ impl SqliteStore {
             return Err(StoreError::NoWriteAheadLog { file, mode });
         }
         configure(&connection).map_err(failed)?;
-        schema::migrate(&mut connection).map_err(failed)?;
+        if schema::migrate(&mut connection).map_err(failed)? {
+            // No commit is to wait for what that has written.
+            checkpoint::empty(&connection, &file)?;
+        }
         let own = schema::connect(&file).map_err(failed)?;
         configure(&own).map_err(failed)?;
         let checkpointer = Checkpointer::start(own, &mut connection, file.clone())?;
@@ -124,8 +127,11 @@ impl SqliteStore {
                 expected,
                 found: message.id,
             },
-            Refusal::Full { message } => {
-                StoreError::Full { file: self.file.clone(), channel_name: message.channel_name.clone() }
+            Refusal::NoLog { message } => {
+                StoreError::NoLog { file: self.file.clone(), channel_name: message.channel_name.clone() }
+            }
+            Refusal::NoId { message } => {
+                StoreError::NoId { file: self.file.clone(), channel_name: message.channel_name.clone() }
             }
         })?;
         transaction.commit().map_err(failed)?;
@@ -176,7 +182,8 @@ pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
 enum Refusal<'w> {
     Sqlite(rusqlite::Error),
     IdGap { message: &'w StoredMessage, expected: u64 },
-    Full { message: &'w StoredMessage },
+    NoLog { message: &'w StoredMessage },
+    NoId { message: &'w StoredMessage },
 }
 
 impl From<rusqlite::Error> for Refusal<'_> {
@@ -221,8 +228,11 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write]) -> Result<Vec<i6
                 if message.id != expected {
                     return Err(Refusal::IdGap { message, expected });
                 }
-                if tail.log > MAX_LOG || expected > MAX_ID {
-                    return Err(Refusal::Full { message });
+                if tail.log > MAX_LOG {
+                    return Err(Refusal::NoLog { message });
+                }
+                if expected > MAX_ID {
+                    return Err(Refusal::NoId { message });
                 }
                 tail.last_id = expected;
                 tail.last_timestamp = message.timestamp.as_unix();

@@ -33,7 +33,7 @@ pub(crate) fn messages(data_dir: &Path) -> BTreeMap<String, Vec<Stored>> {
     let logs = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
     let logs: Vec<(i64, String, i64, i64)> = logs.map(Result::unwrap).collect();
     let sql =
-        "SELECT place & 0xffffffffff, timestamp, username, content FROM messages WHERE place >> 40 = ?1 ORDER BY place";
+        "SELECT place & 0x3fffffffff, timestamp, username, content FROM messages WHERE place >> 38 = ?1 ORDER BY place";
     let mut select = database.prepare(sql).unwrap();
     let mut all = BTreeMap::new();
     for (log, name, last_id, last_timestamp) in logs {

@@ -22,7 +22,7 @@ pub(crate) fn general(data_dir: &Path) -> Vec<Said> {
     let logs = "SELECT log, last_id, bytes FROM logs WHERE name = 'general'";
     let (log, last_id, bytes): (i64, i64, i64) =
         database.query_row(logs, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap_or_default();
-    let messages = "SELECT place & 0xffffffffff, username, content FROM messages WHERE place >> 40 = ?1 ORDER BY place";
+    let messages = "SELECT place & 0x3fffffffff, username, content FROM messages WHERE place >> 38 = ?1 ORDER BY place";
     let mut select = database.prepare(messages).unwrap();
     let rows = select.query_map([log], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
     let messages: Vec<Said> = rows.map(Result::unwrap).collect();

@@ -95,7 +95,7 @@ fn a_reader_does_not_wait_for_a_commit_that_is_not_done_and_sees_nothing_of_it()
     writer
         .execute_batch(
             "BEGIN IMMEDIATE;
-             INSERT INTO messages SELECT log << 40 | 11, 0, 'user', printf('%096d', 11) FROM logs WHERE name = 'a';
+             INSERT INTO messages SELECT log << 38 | 11, 0, 'user', printf('%096d', 11) FROM logs WHERE name = 'a';
              UPDATE logs SET last_id = 11 WHERE name = 'a';",
         )
         .unwrap();

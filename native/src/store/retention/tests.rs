@@ -44,7 +44,7 @@ fn trim(trimmer: &Trimmer, now: i64) -> Vec<(String, u64)> {
 /// The first and last id of each log, after a look at whether its bytes are what its messages have.
 fn ends(store: &mut SqliteStore, trimmer: &Trimmer) -> Vec<(String, u64, u64)> {
     let sql = "SELECT name, bytes, (SELECT COALESCE(SUM(octet_length(username) + octet_length(content) + 24), 0)
-        FROM messages WHERE place >> 40 = logs.log) FROM logs";
+        FROM messages WHERE place >> 38 = logs.log) FROM logs";
     let mut select = trimmer.connection.prepare(sql).unwrap();
     let mut rows = select.query([]).unwrap();
     while let Some(row) = rows.next().unwrap() {

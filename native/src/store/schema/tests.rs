@@ -103,6 +103,60 @@ fn a_migration_that_fails_leaves_the_older_version_whole() {
     connection.prepare("SELECT lease FROM channels").unwrap_err();
 }
 
+#[test]
+fn a_migration_that_fails_while_it_copies_messages_leaves_them_where_they_were() {
+    let directory = tempfile::tempdir().unwrap();
+    let connection = made_by(3, directory.path());
+    // There would be two messages in one place.
+    connection.execute("INSERT INTO messages VALUES (1, (1 << 38) | 1, 1009, 'u', 'far')", []).unwrap();
+    drop(connection);
+    for _ in 0..2 {
+        let error = SqliteStore::open(directory.path()).err().unwrap().to_string();
+        assert!(error.contains("cannot open "), "{error}");
+        let connection = connect(&directory.path().join(DATABASE)).unwrap();
+        assert_eq!(version(&connection).unwrap(), 3);
+        let count = "SELECT count(*) FROM messages WHERE log = 1 AND id IN (1, 2, (1 << 38) | 1)";
+        assert_eq!(connection.query_row(count, [], |row| row.get::<_, i64>(0)).unwrap(), 3);
+    }
+}
+
+#[test]
+fn what_is_damaged_is_found_before_it_is_copied_and_what_is_copied_is_in_the_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let connection = made_by(3, directory.path());
+    let many = "WITH RECURSIVE n(id) AS (SELECT 3 UNION ALL SELECT id + 1 FROM n WHERE id < 80000)
+        INSERT INTO messages SELECT 1, id, 1009, 'u', printf('%0800d', id) FROM n";
+    connection.execute_batch(&format!("{many}; UPDATE logs SET last_id = 80000 WHERE log = 1")).unwrap();
+    connection.pragma_update_and_check(None, "wal_checkpoint", "TRUNCATE", |_| Ok(())).unwrap();
+    drop(connection);
+    let file = directory.path().join(DATABASE);
+    let sound = fs::read(&file).unwrap();
+    assert!(sound.len() > CHECKED_WHOLE as usize * 4096);
+    // A page that says that it has a message less: SQLite reads it as if that were true.
+    let mut bytes = sound.clone();
+    let of_messages = |page: &&mut [u8]| page.starts_with(&[10]) && page[3..5] == [0, 4];
+    let page = bytes.chunks_mut(4096).rfind(of_messages).unwrap();
+    page[4] = 3;
+    fs::write(&file, &bytes).unwrap();
+    let error = SqliteStore::open(directory.path()).err().unwrap().to_string();
+    assert!(error.contains(" is damaged: "), "{error}");
+    assert_eq!(fs::read(&file).unwrap(), bytes);
+
+    fs::write(&file, sound).unwrap();
+    let store = SqliteStore::open(directory.path()).unwrap();
+    assert_eq!(fs::metadata(directory.path().join("chanwire.db-wal")).unwrap().len(), 0);
+    let range = HistoryRange::After(79_999);
+    let query = Query { channel_name: "general".into(), range, limit: 100, max_bytes: usize::MAX };
+    let last = store.reader().unwrap().read(&query).unwrap();
+    assert_eq!(
+        last,
+        [StoredMessage {
+            timestamp: Timestamp::from_unix(1009),
+            ..message("general", 80_000, "u", &format!("{:0800}", 80_000))
+        }]
+    );
+}
+
 /// Fills the page that a table begins with.
 fn damage_root(directory: &Path, table: &str) {
     let file = directory.join(DATABASE);

@@ -35,7 +35,7 @@ fn end(channel_name: &str, last_id: u64) -> ChannelLog {
 /// Every message of the store, read from its tables.
 fn messages(store: &SqliteStore) -> Vec<StoredMessage> {
     let sql =
-        "SELECT name, place & 0xffffffffff, username, content, timestamp FROM messages JOIN logs ON log = place >> 40
+        "SELECT name, place & 0x3fffffffff, username, content, timestamp FROM messages JOIN logs ON log = place >> 38
         ORDER BY place";
     let mut select = store.connection.prepare(sql).unwrap();
     let rows = select.query_map([], |row| {
@@ -158,7 +158,7 @@ fn the_first_id_is_the_oldest_message_kept_or_one_beyond_the_last() {
     store.commit(&[append("a", 1), append("b", 1), append("a", 2), append("a", 3)]).unwrap();
     for (drop, first_id) in [("place & 0xff < 2", 2), ("place & 0xff < 3", 3), ("true", 4)] {
         let sql =
-            format!("DELETE FROM messages WHERE place >> 40 = (SELECT log FROM logs WHERE name = 'a') AND {drop}");
+            format!("DELETE FROM messages WHERE place >> 38 = (SELECT log FROM logs WHERE name = 'a') AND {drop}");
         store.connection.execute(&sql, []).unwrap();
         assert_eq!(store.load().unwrap().logs, [ChannelLog { first_id, ..end("a", 3) }, end("b", 1)]);
     }
@@ -199,7 +199,7 @@ fn a_message_that_no_number_is_left_for_is_refused_with_the_whole_commit_and_the
     store.connection.execute(&last, []).unwrap();
     store.commit(&[append("last", 1)]).unwrap();
     let error = store.commit(&[append("new", 1)]).unwrap_err().to_string();
-    assert!(error.contains("has no place for another message of channel \"new\""), "{error}");
+    assert!(error.contains("has no place for messages of channel \"new\""), "{error}");
     let ids: Vec<(String, u64)> =
         messages(&store).into_iter().map(|message| (message.channel_name, message.id)).collect();
     let stored = [("a", 1), ("a", MAX_ID), ("b", 1), ("b", 2), ("last", 1)];
