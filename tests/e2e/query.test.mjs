@@ -73,6 +73,26 @@ test("what fits is offered: fields, and values that were seen", async () => {
   assert.notEqual(await tab.page.evaluate(() => document.activeElement.id), "filter");
 });
 
+test("what was offered for an older text is not put into a newer one", async () => {
+  await traffic();
+  const filter = field("Filter");
+  await filter.focus();
+  await filter.pressSequentially("sta");
+  const options = tab.page.getByRole("listbox", { name: /^Filter/ });
+  const option = options.getByRole("option", { name: /^status/ });
+  await option.waitFor();
+  // Nothing can be offered anew between the two.
+  await option.evaluate((option) => {
+    const input = document.querySelector("#filter");
+    input.value = "status==";
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    option.click();
+  });
+  // What fits now has come, so the click has been seen to.
+  await options.getByRole("option", { name: /^REQUEST_ERROR/ }).waitFor();
+  assert.equal(await filter.inputValue(), "status==");
+});
+
 test("a highlight marks rows and hides none", async () => {
   await traffic();
   await field("Highlight").fill("status==OK");
@@ -166,11 +186,12 @@ test("a time range is chosen in the timeline, by pointer and by key, and taken a
   await page.mouse.up();
   const range = page.locator(".outcome .range");
   await range.waitFor();
-  // Connecting happened before the second half.
+  // Connecting happened before the second half; what is drawn to the edge has the last row.
   await tab.until(() => {
     const shown = Number(document.querySelector("#frames").getAttribute("aria-rowcount")) - 1;
     return shown > 0 && shown < 9;
   });
+  await tab.grid.locator("[data-number='9']").waitFor();
   await range.getByRole("button", { name: "Show all times" }).click();
   await tab.shows(9);
 
