@@ -17,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 use super::{
     StoreError, checkpoint,
     health::Health,
-    place::{MAX_ID, id_at, places},
+    place::{MAX_ID, id_at, oldest, places},
     schema,
     sqlite::{configure, id, integer},
     turns::Turns,
@@ -112,13 +112,13 @@ impl Trimmer {
 
     fn select_due(&self, now: Timestamp) -> rusqlite::Result<BTreeSet<i64>> {
         let most = |limit: Option<u64>| limit.map_or(Ok(i64::MAX), integer);
-        let mut select = self.connection.prepare_cached(
-            "SELECT logs.log FROM logs JOIN messages AS oldest ON oldest.place = (
-                 SELECT MIN(place) FROM messages WHERE place BETWEEN log * (?4 + 1) AND log * (?4 + 1) + ?4)
-             WHERE logs.bytes > ?1 OR logs.last_id - (oldest.place & ?4) >= ?2 OR oldest.timestamp < ?3",
-        )?;
-        let (bytes, count) = (most(self.retention.bytes)?, most(self.retention.count)?);
-        let limits = (bytes, count, self.retention.oldest(now), integer(MAX_ID)?);
+        let sql = format!(
+            "SELECT logs.log FROM logs JOIN messages AS oldest ON oldest.place = {}
+             WHERE logs.bytes > ?1 OR logs.last_id - (oldest.place & {MAX_ID}) >= ?2 OR oldest.timestamp < ?3",
+            oldest()
+        );
+        let mut select = self.connection.prepare_cached(&sql)?;
+        let limits = (most(self.retention.bytes)?, most(self.retention.count)?, self.retention.oldest(now));
         select.query_map(limits, |row| row.get(0))?.collect()
     }
 

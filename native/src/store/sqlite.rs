@@ -17,7 +17,7 @@ use super::{
     Store, StoreError,
     checkpoint::{self, Checkpointer},
     data_dir::DataDir,
-    place::{MAX_ID, MAX_LOG, place},
+    place::{MAX_ID, MAX_LOG, oldest, place},
     reader::SqliteReader,
     retention::{self, Retention, Trimmer},
     schema,
@@ -100,15 +100,12 @@ impl SqliteStore {
         while let Some(row) = rows.next().map_err(failed)? {
             snapshot.channels.push(channel(row).map_err(failed)?.map_err(damaged)?);
         }
-        let mut select = transaction
-            .prepare_cached(
-                "SELECT name, last_id, last_timestamp,
-                     COALESCE((SELECT MIN(place) FROM messages
-                         WHERE place BETWEEN log * (?1 + 1) AND log * (?1 + 1) + ?1) & ?1, last_id + 1)
-                 FROM logs ORDER BY log",
-            )
-            .map_err(failed)?;
-        let mut rows = integer(MAX_ID).and_then(|max_id| select.query([max_id])).map_err(failed)?;
+        let ends = format!(
+            "SELECT name, last_id, last_timestamp, COALESCE({} & {MAX_ID}, last_id + 1) FROM logs ORDER BY log",
+            oldest()
+        );
+        let mut select = transaction.prepare_cached(&ends).map_err(failed)?;
+        let mut rows = select.query([]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
             snapshot.logs.push(log(row).map_err(failed)?);
         }
