@@ -14,7 +14,12 @@ use rusqlite::{
     config::DbConfig,
 };
 
-use super::{StoreError, schema, sqlite::PATIENCE};
+use super::{
+    StoreError,
+    rows::{self, RowError},
+    schema,
+    sqlite::PATIENCE,
+};
 
 /// How many pages are copied between two looks at the progress: 4 MiB.
 const STEP: i32 = 1024;
@@ -60,7 +65,14 @@ fn copy(source: &Path, part: &Path, progress: impl FnMut(u32, u32)) -> rusqlite:
     step_through(&Backup::new(&snapshot, &mut to)?, progress)?;
     // A file without a log beside it, until a server opens it.
     to.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
-    schema::fault(&to, None)
+    if let Some(what) = schema::fault(&to, None)? {
+        return Ok(Some(what));
+    }
+    match rows::verify(&to) {
+        Ok(()) => Ok(None),
+        Err(RowError::Sqlite(cause)) => Err(cause),
+        Err(RowError::Damaged(what)) => Ok(Some(what)),
+    }
 }
 
 fn step_through(backup: &Backup<'_, '_>, mut progress: impl FnMut(u32, u32)) -> rusqlite::Result<()> {

@@ -5,6 +5,7 @@
 
 mod backup;
 mod checkpoint;
+mod checksum;
 mod data_dir;
 mod error;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod health;
 mod place;
 mod reader;
 mod retention;
+mod rows;
 mod schema;
 mod sqlite;
 mod thread;

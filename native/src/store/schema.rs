@@ -9,7 +9,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::{StoreError, data_dir::DataDir};
+use super::{StoreError, checksum, data_dir::DataDir};
 
 const DATABASE: &str = "chanwire.db";
 /// Where a new database grows until it is whole.
@@ -22,7 +22,7 @@ const APPLICATION_ID: u32 = u32::from_be_bytes(*b"chwr");
 ///
 /// Names are stored once, in `logs`, which outlives both a channel's directory entry and its messages. `messages` is in
 /// order of log and id, so that a page of a channel's history is one range, and so is what retention drops.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     "
     CREATE TABLE channels (
         position        INTEGER PRIMARY KEY,
@@ -70,6 +70,34 @@ const MIGRATIONS: [&str; 4] = [
     INSERT INTO placed SELECT log << 38 | id, timestamp, username, content FROM messages ORDER BY log, id;
     DROP TABLE messages;
     ALTER TABLE placed RENAME TO messages;
+",
+    // A checksum for each row: see the module `checksum`. `first_id` is the oldest message that is kept, or one more than
+    // `last_id`; `since` is when the name was last taken off the list or a message of it dropped. A channel that is
+    // `released` is not on the list: it is kept for its host until then.
+    "
+    ALTER TABLE channels ADD COLUMN released INTEGER;
+    ALTER TABLE channels ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+    UPDATE channels SET checksum = row_checksum(position, name, host, port, registered_from, lease, released);
+    ALTER TABLE logs ADD COLUMN first_id INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE logs ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE logs ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+    UPDATE logs SET since = unixepoch(), first_id = COALESCE((
+        SELECT MIN(place) & 0x3fffffffff FROM messages
+        WHERE place BETWEEN log << 38 AND (log << 38) + 0x3fffffffff
+    ), last_id + 1);
+    UPDATE logs SET checksum = row_checksum(log, name, last_id, first_id, last_timestamp, bytes, since);
+    CREATE TABLE checked (
+        place           INTEGER PRIMARY KEY,
+        timestamp       INTEGER NOT NULL,
+        checksum        INTEGER NOT NULL,
+        username        TEXT    NOT NULL,
+        content         TEXT    NOT NULL
+    ) STRICT;
+    INSERT INTO checked SELECT place, timestamp,
+        CASE WHEN name IS NOT NULL THEN row_checksum(name, place, timestamp, username, content) END, username, content
+        FROM messages LEFT JOIN logs ON log = place >> 38 ORDER BY place;
+    DROP TABLE messages;
+    ALTER TABLE checked RENAME TO messages;
 ",
 ];
 
@@ -186,7 +214,10 @@ fn fill(nascent: &Path) -> rusqlite::Result<()> {
 
 /// Opens a database file that exists.
 pub(super) fn connect(file: &Path) -> rusqlite::Result<Connection> {
-    Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags)?;
+    checksum::add_function(&connection)?;
+    Ok(connection)
 }
 
 /// Refuses a database that a later version of this program has migrated, where only its log says so yet.
