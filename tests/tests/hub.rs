@@ -5,6 +5,8 @@
 mod directory;
 #[path = "hub/failures.rs"]
 mod failures;
+#[path = "hub/fairness.rs"]
+mod fairness;
 #[path = "hub/joins.rs"]
 mod joins;
 #[path = "hub/leases.rs"]

@@ -9,26 +9,30 @@ use alloc::{
 use core::{mem, time::Duration};
 
 use super::{
-    ChannelLog, ChannelRecord, ConnectionId, Effect, Hub, Log, Moment, Snapshot, Storage, StoreCommand, StoreOutcome,
-    Write, refusal,
-    requests::{Intent, What},
+    ChannelLog, ChannelRecord, ConnectionId, Effect, Had, Hub, Log, Moment, Place, Snapshot, Storage, StoreCommand,
+    StoreOutcome, Write, Writer, refusal,
+    requests::{Asked, Change, Verdict},
 };
 use crate::{
     Time,
     endpoint::{Misuse, Ticket},
-    wire::{Host, Message, Response, StoredMessage},
+    wire::{Message, Request, Response, StoredMessage},
 };
 
 /// The most requests that one commit carries: enough to make the cost of a sync small for each, and few enough that
 /// the first of them does not wait long for the last.
-const MAX_COMMIT: usize = 4096;
+pub(super) const MAX_COMMIT: usize = 4096;
 
 /// And the most text, in bytes, with what a push adds to it: everybody who has joined hears a commit at once, and it
 /// must not alone be more than a reader may leave unread.
 const MAX_COMMIT_BYTES: usize = 128 * 1024;
-const PUSH_OVERHEAD: usize = 100;
+pub(super) const WRITE_OVERHEAD: usize = 100;
 
-/// When a channel whose lease has ended is looked at again after it could not be taken off the list.
+/// The most channels that one commit takes off the list because their lease has ended: whoever comes while many end
+/// does not wait long.
+const MAX_ENDED: usize = 512;
+
+/// When ended leases are looked at again after their channels could not be taken off the list.
 const LEASE_RETRY: Duration = Duration::from_secs(5);
 
 /// What is with the store.
@@ -37,8 +41,20 @@ pub(super) struct Commit {
     writes: Arc<Vec<Write>>,
     /// One for each write, in order.
     causes: Vec<Cause>,
-    /// Own addresses have changed meanwhile. Those who joined what has gone by it hear first what is being stored.
-    pub(super) is_anything_gone: bool,
+}
+
+/// A commit that is being put together.
+#[derive(Debug, Default)]
+struct Draft {
+    writes: Vec<Write>,
+    causes: Vec<Cause>,
+    /// How far the messages of each channel go with it.
+    logs: BTreeMap<String, Log>,
+    /// Of the messages, as [`MAX_COMMIT_BYTES`] counts.
+    bytes: usize,
+    /// The last ended lease that was looked at, and how many there were.
+    ended: Option<(Time, String)>,
+    ended_count: usize,
 }
 
 /// Why something is stored, and what is answered when it is.
@@ -59,100 +75,189 @@ impl Hub {
         match (mem::replace(&mut self.storage, Storage::Stale), outcome) {
             (Storage::Committing(commit), StoreOutcome::Committed) => {
                 self.storage = Storage::Idle;
-                let is_anything_gone = commit.is_anything_gone;
+                let writes = commit.writes.clone();
                 self.committed(commit);
-                if is_anything_gone {
+                if mem::take(&mut self.is_anything_gone) {
                     self.close_joins_of_the_gone();
                 }
+                self.wake_all(&writes);
             }
             (Storage::Committing(commit), StoreOutcome::Failed) => {
-                self.forget_changes(commit.writes.iter());
-                for Cause { asker, at, response } in commit.causes {
-                    self.not_stored(asker, at, &response);
+                self.end_changes(&commit.writes);
+                for Cause { asker, .. } in commit.causes {
+                    match asker {
+                        Some((id, ticket)) => self.answer_stored(id, ticket, refusal::not_stored().into()),
+                        None => self.leases.not_before = now.after(LEASE_RETRY),
+                    }
                 }
+                self.wake_all(&commit.writes);
                 self.load();
             }
             (Storage::Loading, StoreOutcome::Loaded(stored)) => {
                 self.storage = Storage::Idle;
                 self.take(stored, now);
-                self.recall();
                 let logs = &self.logs;
                 let behind = self.joins.catch_up(|name| logs.get(name).map_or(0, |log| log.last_id));
+                self.is_anything_gone = false;
                 self.close_joins_of_the_gone();
                 for id in behind {
                     self.feed(id);
                 }
             }
             (Storage::Loading, StoreOutcome::Failed) => {
-                self.changing.clear();
-                for Intent { asker, at, what } in mem::take(&mut self.waiting) {
-                    let channel_name = match what {
-                        What::Unhost(channel_name) => channel_name,
-                        What::Host { .. } | What::Message { .. } => String::new(),
-                    };
-                    self.not_stored(asker, at, &Response::Removed { channel_name });
+                self.give_up_all(now);
+                if mem::take(&mut self.is_anything_gone) {
+                    self.close_joins_of_the_gone();
                 }
-                for id in mem::take(&mut self.blocked) {
-                    self.give_up(id);
-                }
-                self.close_joins_of_the_gone();
             }
             (storage, _) => {
                 self.storage = storage;
                 return Err(Misuse::UnexpectedOutcome);
             }
         }
-        self.advance_blocked();
         Ok(())
     }
 
-    /// Puts what waits into one commit. Ids are given here, where all earlier outcomes are known.
-    pub(super) fn commit(&mut self) {
-        let mut bytes = 0;
-        let fits = |intent: &&Intent| {
-            let fits = bytes < MAX_COMMIT_BYTES;
-            if let What::Message { message, .. } = &intent.what {
-                bytes += message.username.len() + message.message_content.len() + PUSH_OVERHEAD;
+    /// Nothing can be stored, and it is not known what is: whoever waits for that is told so.
+    fn give_up_all(&mut self, now: Time) {
+        let waiting: Vec<ConnectionId> = self.changes.take_waiting().collect();
+        for writer in self.turns.take_all() {
+            match writer {
+                Writer::Connection(id) => self.give_up_on(id),
+                Writer::EndedLeases => {
+                    self.leases.has_turn = false;
+                    self.leases.not_before = now.after(LEASE_RETRY);
+                }
             }
-            fits
+        }
+        for id in waiting {
+            self.give_up_on(id);
+        }
+    }
+
+    fn give_up_on(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.given_up = connection.undecided.len();
+            connection.awaited = None;
+            connection.place = Place::Runnable;
+            self.runnable.push_back(id);
+        }
+    }
+
+    /// Puts what waits into one commit, as each writer's turn comes. Requests are decided and ids given here, where all
+    /// earlier outcomes are known.
+    pub(super) fn commit(&mut self) {
+        let mut draft = Draft::default();
+        let mut looked_at = 0;
+        while looked_at < MAX_COMMIT
+            && draft.bytes < MAX_COMMIT_BYTES
+            && let Some((writer, had)) = self.turns.take()
+        {
+            looked_at += 1;
+            match writer {
+                Writer::Connection(id) => self.take_turn(id, had, &mut draft),
+                Writer::EndedLeases => self.take_ended_lease(had, &mut draft),
+            }
+        }
+        if draft.ended_count >= MAX_ENDED {
+            self.add_ended_leases();
+        }
+        if draft.writes.is_empty() {
+            return;
+        }
+        let writes = Arc::new(draft.writes);
+        self.storage = Storage::Committing(Commit { writes: writes.clone(), causes: draft.causes });
+        self.effects.push_back(Effect::Store(StoreCommand::Commit(writes)));
+    }
+
+    /// Decides the first request of a connection.
+    fn take_turn(&mut self, id: ConnectionId, had: Had, draft: &mut Draft) {
+        self.set_place(id, Place::None);
+        let change = match self.weigh(id) {
+            Some(Verdict::Wait(channel_name)) => return self.wait(id, channel_name),
+            Some(Verdict::Answer(reply)) => {
+                self.answer_first(id, reply);
+                None
+            }
+            Some(Verdict::Store(change)) => Some(change),
+            None => return,
         };
-        let count = self.waiting.iter().take(MAX_COMMIT).take_while(fits).count();
-        let mut writes = Vec::with_capacity(count);
-        let mut causes = Vec::with_capacity(count);
-        let mut logs: BTreeMap<String, Log> = BTreeMap::new();
-        for Intent { asker, at, what } in self.waiting.drain(..count) {
-            let (write, response) = match what {
-                What::Host { host: Host { channel, lease }, registered_from } => {
+        if let Some(change) = change
+            && let Some(asked) = self.take_first(id)
+        {
+            let bytes = asked.bytes();
+            let Asked { ticket, request, at } = asked;
+            self.wait_for_store(id, matches!(change, Change::Append(_)));
+            let asker = Some((id, ticket));
+            match (change, request) {
+                (Change::Append(channel_name), Request::Message(message)) => {
+                    draft.bytes += bytes;
+                    self.append(message, channel_name, asker, at, draft);
+                }
+                (Change::Remove(channel_name), _) => self.remove(channel_name, asker, at, draft),
+                (Change::Put { channel, registered_from, lease }, _) => {
                     let channel_name = channel.channel_name.clone();
+                    self.changes.begin(channel_name.clone(), self.directory.get(&channel_name).is_none());
                     let position = self.directory.position_for(&channel_name);
                     let record = ChannelRecord { channel, registered_from, position, lease };
-                    (Write::PutChannel(record), Response::Hosted { channel_name })
+                    draft.push(Write::PutChannel(record), asker, at, Response::Hosted { channel_name });
                 }
-                What::Unhost(channel_name) => {
-                    (Write::RemoveChannel(channel_name.clone()), Response::Removed { channel_name })
-                }
-                What::Message { message, channel_name } => {
-                    let log = match logs.get_mut(&channel_name) {
-                        Some(log) => log,
-                        None => {
-                            let stored = self.logs.get(&channel_name).copied().unwrap_or_default();
-                            logs.entry(channel_name.clone()).or_insert(stored)
-                        }
-                    };
-                    log.last_id += 1;
-                    log.last_timestamp = log.last_timestamp.max(at.wall);
-                    let (id, timestamp) = (log.last_id, log.last_timestamp);
-                    let Message { username, message_content, .. } = message;
-                    let stored = StoredMessage { channel_name, id, username, message_content, timestamp };
-                    (Write::Append(stored), Response::Delivered { timestamp })
-                }
-            };
-            writes.push(write);
-            causes.push(Cause { asker, at, response });
+                (Change::Append(_), _) => {}
+            }
         }
-        let writes = Arc::new(writes);
-        self.storage = Storage::Committing(Commit { writes: writes.clone(), causes, is_anything_gone: false });
-        self.effects.push_back(Effect::Store(StoreCommand::Commit(writes)));
+        let awaited = self.connections.get_mut(&id).and_then(|connection| {
+            connection.had = had;
+            connection.awaited.take()
+        });
+        self.wake(awaited.as_deref());
+        self.go_on(id);
+    }
+
+    fn append(
+        &self,
+        message: Message,
+        channel_name: String,
+        asker: Option<(ConnectionId, Ticket)>,
+        at: Moment,
+        draft: &mut Draft,
+    ) {
+        let log = match draft.logs.get_mut(&channel_name) {
+            Some(log) => log,
+            None => draft.logs.entry(channel_name.clone()).or_insert(self.log(&channel_name)),
+        };
+        log.last_id += 1;
+        log.last_timestamp = log.last_timestamp.max(at.wall);
+        let (id, timestamp) = (log.last_id, log.last_timestamp);
+        let Message { username, message_content, .. } = message;
+        let stored = StoredMessage { channel_name, id, username, message_content, timestamp };
+        draft.push(Write::Append(stored), asker, at, Response::Delivered { timestamp });
+    }
+
+    fn remove(&mut self, channel_name: String, asker: Option<(ConnectionId, Ticket)>, at: Moment, draft: &mut Draft) {
+        self.changes.begin(channel_name.clone(), false);
+        draft.push(Write::RemoveChannel(channel_name.clone()), asker, at, Response::Removed { channel_name });
+    }
+
+    /// Takes the next channel whose lease has ended off the list.
+    fn take_ended_lease(&mut self, had: Had, draft: &mut Draft) {
+        self.leases.has_turn = false;
+        let Some((end, channel_name)) = self.directory.next_ended(draft.ended.as_ref(), self.leases.by) else { return };
+        draft.ended = Some((end, channel_name.clone()));
+        draft.ended_count += 1;
+        self.leases.had = had;
+        // What happens to it in this commit comes first: it is looked at afterwards.
+        if !self.changes.contains(&channel_name) {
+            let at = Moment { time: self.leases.by, ..Moment::default() };
+            self.remove(channel_name, None, at, draft);
+        }
+        if draft.ended_count < MAX_ENDED {
+            self.add_ended_leases();
+        }
+    }
+
+    pub(super) fn add_ended_leases(&mut self) {
+        self.leases.has_turn = true;
+        self.turns.add(Writer::EndedLeases, self.leases.had, WRITE_OVERHEAD);
     }
 
     pub(super) fn load(&mut self) {
@@ -174,7 +279,7 @@ impl Hub {
     }
 
     fn committed(&mut self, commit: Commit) {
-        self.forget_changes(commit.writes.iter());
+        self.end_changes(&commit.writes);
         let mut published: BTreeMap<&str, Vec<&StoredMessage>> = BTreeMap::new();
         let mut moved = VecDeque::new();
         for (write, Cause { asker, at, response }) in commit.writes.iter().zip(commit.causes) {
@@ -212,23 +317,32 @@ impl Hub {
         }
     }
 
-    fn not_stored(&mut self, asker: Option<(ConnectionId, Ticket)>, at: Moment, response: &Response) {
-        match (asker, response) {
-            (Some((id, ticket)), _) => self.answer_stored(id, ticket, refusal::not_stored().into()),
-            (None, Response::Removed { channel_name }) => {
-                self.directory.postpone(channel_name, at.time.after(LEASE_RETRY));
-            }
-            (None, _) => {}
+    fn end_changes(&mut self, writes: &[Write]) {
+        for channel_name in writes.iter().filter_map(changed) {
+            self.changes.end(channel_name);
         }
     }
 
-    fn forget_changes<'a>(&mut self, writes: impl Iterator<Item = &'a Write>) {
-        for write in writes {
-            match write {
-                Write::PutChannel(record) => drop(self.changing.remove(&record.channel.channel_name)),
-                Write::RemoveChannel(channel_name) => drop(self.changing.remove(channel_name)),
-                Write::Append(_) => {}
-            }
+    /// It is known what became of these changes: whoever waits for that goes on.
+    fn wake_all(&mut self, writes: &[Write]) {
+        for channel_name in writes.iter().filter_map(changed) {
+            self.wake(Some(channel_name));
         }
+    }
+}
+
+impl Draft {
+    fn push(&mut self, write: Write, asker: Option<(ConnectionId, Ticket)>, at: Moment, response: Response) {
+        self.writes.push(write);
+        self.causes.push(Cause { asker, at, response });
+    }
+}
+
+/// The name whose directory entry a write changes.
+const fn changed(write: &Write) -> Option<&String> {
+    match write {
+        Write::PutChannel(record) => Some(&record.channel.channel_name),
+        Write::RemoveChannel(channel_name) => Some(channel_name),
+        Write::Append(_) => None,
     }
 }

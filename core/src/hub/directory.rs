@@ -6,7 +6,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
-use core::{mem, net::IpAddr, time::Duration};
+use core::{mem, net::IpAddr, ops::Bound, time::Duration};
 
 use super::{ListenerId, Peer, storage::ChannelRecord};
 use crate::{
@@ -160,13 +160,6 @@ impl Directory {
         }
     }
 
-    /// A channel's lease is looked at again at this time: it could not be taken off the list.
-    pub(super) fn postpone(&mut self, channel_name: &str, until: Time) {
-        if let Some(lease) = self.get(channel_name).and_then(|entry| entry.lease) {
-            self.set_lease(channel_name, Lease { ends: until, ..lease });
-        }
-    }
-
     fn set_lease(&mut self, channel_name: &str, lease: Lease) {
         if let Some(Entry { lease: Some(old), .. }) = self.get_mut(channel_name) {
             let before = mem::replace(old, lease);
@@ -180,9 +173,10 @@ impl Directory {
         self.leases.first().map(|(ends, _)| *ends)
     }
 
-    /// The channels whose lease has ended.
-    pub(super) fn ended(&self, now: Time) -> impl Iterator<Item = &String> {
-        self.leases.iter().take_while(move |(ends, _)| *ends <= now).map(|(_, name)| name)
+    /// The lease that ends next after this one, or first of all, if it has ended.
+    pub(super) fn next_ended(&self, after: Option<&(Time, String)>, now: Time) -> Option<(Time, String)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.leases.range((from, Bound::Unbounded)).next().filter(|(end, _)| *end <= now).cloned()
     }
 
     pub(super) fn get(&self, channel_name: &str) -> Option<&Entry> {

@@ -5,6 +5,7 @@
 //! durable" is logic that runs the same over a database, in a browser tab and under a simulator.
 
 mod at_hand;
+mod changes;
 mod commits;
 mod directory;
 mod joins;
@@ -12,23 +13,26 @@ mod reads;
 mod refusal;
 mod requests;
 mod storage;
+mod turns;
 
 use alloc::{
-    collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry},
+    collections::{BTreeMap, VecDeque, btree_map::Entry},
     string::String,
     sync::Arc,
     vec::Vec,
 };
-use core::{mem, net::IpAddr};
+use core::net::IpAddr;
 
 pub use at_hand::Errand;
-use commits::Commit;
+use changes::Changes;
+use commits::{Commit, MAX_COMMIT};
 use directory::Directory;
 use joins::Joins;
 pub use reads::ReadId;
 use reads::Reads;
-use requests::{Asked, Intent};
+use requests::Asked;
 pub use storage::{ChannelLog, ChannelRecord, Page, Query, Snapshot, StoreCommand, StoreOutcome, Write};
+use turns::{Had, Turns, Writer};
 
 use crate::{
     Time,
@@ -160,6 +164,10 @@ pub enum Effect {
 ///
 /// - **Order of effects.** A request is decided when the outcomes of all earlier requests of its connection are
 ///   known; only MESSAGEs that follow each other are with the store together, in order.
+/// - **Fair.** What is to be stored waits with its connection, and is decided when a commit takes it. Commits take from
+///   connections in turn, by bytes; leases that have ended take turns with them.
+/// - **Bounded work.** No call costs more than a commit, what one connection has asked, or what is sent; none costs more
+///   because more is stored.
 /// - **Delivered means durable.** LIST, HISTORY, JOIN and pushes show what is committed and nothing else. Only one
 ///   command is with the store at a time, so ids are given when all before them are known, and a commit that fails
 ///   leaves no gap.
@@ -186,12 +194,18 @@ pub struct Hub {
     logs: BTreeMap<String, Log>,
     connections: BTreeMap<ConnectionId, Connection>,
     joins: Joins,
-    /// Connections that have requests which are not decided, first come first.
-    blocked: VecDeque<ConnectionId>,
-    /// Decided, and to be stored by the next commit.
-    waiting: VecDeque<Intent>,
-    /// Names whose directory entry something that waits or is with the store will change.
-    changing: BTreeSet<String>,
+    /// Who has something to be stored.
+    turns: Turns,
+    /// What the commit that is with the store changes, and who waits for that.
+    changes: Changes,
+    /// Connections of which requests may be answered without storing anything.
+    runnable: VecDeque<ConnectionId>,
+    /// How many requests of those were looked at since the store was last given something.
+    looked_at: usize,
+    leases: EndedLeases,
+    /// Own addresses have changed while the store had something: those who joined what has gone by that hear first what
+    /// is being stored.
+    is_anything_gone: bool,
     storage: Storage,
     reads: Reads,
     effects: VecDeque<Effect>,
@@ -223,8 +237,37 @@ struct Connection {
     only_messages: bool,
     /// Requests that are not decided.
     undecided: VecDeque<Asked>,
+    /// How many of those are answered that the store has failed.
+    given_up: usize,
+    place: Place,
+    had: Had,
+    /// The name that it has waited for. Whoever waits for it next does so until this one's request is decided.
+    awaited: Option<String>,
     /// Nobody hears its answers any more.
     gone: bool,
+}
+
+/// Where a connection waits whose next request is not decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Nowhere: it has none, or those before it are not answered.
+    None,
+    /// In [`Hub::runnable`].
+    Runnable,
+    /// In [`Hub::turns`], or for a name of [`Hub::changes`].
+    ToBeStored,
+}
+
+/// Leases that have ended. Their channels are taken off the list a few at a time.
+#[derive(Debug, Default)]
+struct EndedLeases {
+    /// Those that had ended by then.
+    by: Time,
+    /// They have a place among the turns.
+    has_turn: bool,
+    had: Had,
+    /// After a failure they are left alone until then.
+    not_before: Time,
 }
 
 #[derive(Debug)]
@@ -246,9 +289,12 @@ impl Hub {
             logs: BTreeMap::new(),
             connections: BTreeMap::new(),
             joins: Joins::default(),
-            blocked: VecDeque::new(),
-            waiting: VecDeque::new(),
-            changing: BTreeSet::new(),
+            turns: Turns::default(),
+            changes: Changes::default(),
+            runnable: VecDeque::new(),
+            looked_at: 0,
+            leases: EndedLeases::default(),
+            is_anything_gone: false,
             storage: Storage::Idle,
             reads: Reads::default(),
             effects: VecDeque::new(),
@@ -265,14 +311,10 @@ impl Hub {
     /// A listener's own addresses have changed, as a machine's interfaces do.
     pub fn set_own_addresses(&mut self, listener: ListenerId, own: Vec<Address>) {
         self.directory.set_own_addresses(listener, own);
-        match &mut self.storage {
+        match self.storage {
             Storage::Idle | Storage::Stale => self.close_joins_of_the_gone(),
-            Storage::Committing(commit) => commit.is_anything_gone = true,
-            // Whatever comes of that, the gone are looked for.
-            Storage::Loading => {}
+            Storage::Committing(_) | Storage::Loading => self.is_anything_gone = true,
         }
-        self.recall();
-        self.advance_blocked();
     }
 
     /// Lists a channel for as long as this hub lives. It is not stored, and no client may move or remove it.
@@ -297,6 +339,10 @@ impl Hub {
             storing: 0,
             only_messages: true,
             undecided: VecDeque::new(),
+            given_up: 0,
+            place: Place::None,
+            had: Had::default(),
+            awaited: None,
             gone: false,
         });
         Ok(())
@@ -358,34 +404,50 @@ impl Hub {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         match self.storage {
-            Storage::Idle | Storage::Stale => self.directory.next_lease_end(),
-            // A lease that ends while its channel changes is looked at afterwards.
-            Storage::Committing(_) | Storage::Loading => None,
+            Storage::Idle | Storage::Stale if !self.leases.has_turn => {
+                self.directory.next_lease_end().map(|end| end.max(self.leases.not_before))
+            }
+            // A lease that ends while the store has something is looked at afterwards.
+            _ => None,
         }
     }
 
     /// Leases may have ended. Early calls do nothing.
     pub fn handle_timeout(&mut self, now: Time) {
-        let ended = self.directory.ended(now).filter(|name| !self.changing.contains(*name));
-        for channel_name in ended.cloned().collect::<Vec<_>>() {
-            self.changing.insert(channel_name.clone());
-            self.waiting.push_back(Intent::lease_ended(channel_name, now));
+        self.leases.by = now;
+        let due = |end: Time| end <= now && self.leases.not_before <= now;
+        if !self.leases.has_turn && self.directory.next_lease_end().is_some_and(due) {
+            self.add_ended_leases();
         }
     }
 
-    /// The next thing to do. Take all of them before telling the hub more.
+    /// The next thing to do. Take all of them, unless there is so much that what has come meanwhile should be told
+    /// first.
     pub fn poll_effect(&mut self) -> Option<Effect> {
-        if self.effects.is_empty() {
-            self.start_reads();
+        while self.effects.is_empty() && self.work() {}
+        self.effects.pop_front()
+    }
+
+    /// Does a bounded part of what is to be done. `false` if there is nothing.
+    fn work(&mut self) -> bool {
+        self.start_reads();
+        if !self.effects.is_empty() {
+            return true;
         }
-        if self.effects.is_empty() {
-            match self.storage {
-                Storage::Idle if !self.waiting.is_empty() => self.commit(),
-                Storage::Stale if !self.waiting.is_empty() || !self.blocked.is_empty() => self.load(),
-                _ => {}
+        // Who has just been answered shares the next commit, but nobody keeps the others from it.
+        let is_due = !self.turns.is_empty() && (self.runnable.is_empty() || self.looked_at >= MAX_COMMIT);
+        match self.storage {
+            Storage::Idle if is_due => self.commit(),
+            Storage::Stale if is_due => self.load(),
+            _ => {
+                let Some(id) = self.runnable.pop_front() else { return false };
+                self.set_place(id, Place::None);
+                self.advance(id);
+                return true;
             }
         }
-        self.effects.pop_front()
+        self.looked_at = 0;
+        true
     }
 
     /// Connections that the hub knows: those that are open, and those whose requests are not carried out yet.
@@ -404,7 +466,7 @@ impl Hub {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let resting = matches!(self.storage, Storage::Idle | Storage::Stale);
-        resting && self.waiting.is_empty() && self.blocked.is_empty() && self.reads.is_empty()
+        resting && !self.has_undecided() && self.reads.is_empty()
     }
 
     /// The connection may be given another page.
@@ -444,14 +506,23 @@ impl Hub {
             connection.storing -= 1;
         }
         self.answer(id, ticket, reply);
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if connection.storing == 0 && connection.place == Place::None && !connection.undecided.is_empty() {
+            connection.place = Place::Runnable;
+            self.runnable.push_back(id);
+        }
         self.forget_if_done(id);
     }
 
-    /// Decides what waited for something else's outcome.
-    fn advance_blocked(&mut self) {
-        for id in mem::take(&mut self.blocked) {
-            self.advance(id);
+    fn set_place(&mut self, id: ConnectionId, place: Place) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.place = place;
         }
+    }
+
+    /// Whether a request waits that can be decided when the store has done what it was given.
+    fn has_undecided(&self) -> bool {
+        !self.turns.is_empty() || !self.runnable.is_empty() || self.changes.is_awaited()
     }
 
     fn forget_if_done(&mut self, id: ConnectionId) {

@@ -113,7 +113,6 @@ impl Hub {
                     None => refusal::not_read().into(),
                 };
                 self.answer_stored(connection, ticket, reply);
-                self.advance_blocked();
             }
             Purpose::Replay { connection, channel_name, after } => {
                 self.cut(&channel_name, &mut page);
@@ -135,7 +134,6 @@ impl Hub {
 
     /// Gives the store what is to be read next.
     pub(super) fn start_reads(&mut self) {
-        let mut dropped = false;
         while let Some(purpose) = self.reads.take() {
             let connection = self.connections.get(&purpose.connection());
             if connection.is_some_and(|connection| !connection.gone) {
@@ -145,12 +143,7 @@ impl Hub {
             } else if let Purpose::History { connection, ticket, .. } = purpose {
                 // Nobody hears the answer.
                 self.answer_stored(connection, ticket, refusal::not_read().into());
-                dropped = true;
             }
-        }
-        if dropped {
-            // What was asked after it is still to be done.
-            self.advance_blocked();
         }
     }
 

@@ -1,18 +1,21 @@
 //! What becomes of a request, decided by what is durable.
 
-use alloc::{
-    collections::{BTreeSet, VecDeque},
-    string::{String, ToString},
-};
-use core::{mem, net::IpAddr};
+use alloc::string::{String, ToString};
+use core::net::IpAddr;
 
-use super::{ConnectionId, Hub, Moment, Peer, Storage, refusal};
+use super::{
+    ConnectionId, Hub, Moment, Peer, Place, Storage, Writer, changes::Changes, commits::WRITE_OVERHEAD,
+    directory::Directory, refusal,
+};
 use crate::{
     Time,
     endpoint::{Reply, Ticket},
     hub::ListenerId,
-    wire::{ErrorResponse, HistoryRange, Host, JoinFrom, Message, Request, Response, Timestamp},
+    wire::{Channel, ErrorResponse, Host, JoinFrom, Message, Request, Response},
 };
+
+/// How many requests of a connection are looked at before another connection's are.
+const AT_ONCE: usize = 64;
 
 /// A request that is not decided.
 #[derive(Debug)]
@@ -22,222 +25,207 @@ pub(super) struct Asked {
     pub(super) at: Moment,
 }
 
-/// Something that is decided and must be stored.
-#[derive(Debug)]
-pub(super) struct Intent {
-    /// Who is to be answered.
-    pub(super) asker: Option<(ConnectionId, Ticket)>,
-    pub(super) at: Moment,
-    pub(super) what: What,
+/// What becomes of a write by what is known now.
+pub(super) enum Verdict {
+    Answer(Reply),
+    Store(Change),
+    /// It depends on what becomes of this name.
+    Wait(String),
 }
 
-#[derive(Debug)]
-pub(super) enum What {
-    Host { host: Host, registered_from: Option<IpAddr> },
-    Unhost(String),
-    Message { message: Message, channel_name: String },
+/// What is to be stored.
+pub(super) enum Change {
+    Put {
+        channel: Channel,
+        registered_from: Option<IpAddr>,
+        lease: Option<u32>,
+    },
+    Remove(String),
+    /// The request's message, in this channel.
+    Append(String),
 }
 
-impl Intent {
-    /// Nobody asks for it: a channel was not hosted again in time.
-    pub(super) fn lease_ended(channel_name: String, now: Time) -> Self {
-        let at = Moment { time: now, wall: Timestamp::default() };
-        Self { asker: None, at, what: What::Unhost(channel_name) }
+impl From<ErrorResponse> for Verdict {
+    fn from(error: ErrorResponse) -> Self {
+        Self::Answer(error.into())
     }
 }
 
-enum Decision {
-    Answer(Reply),
-    Store(What),
-    /// The answer follows when the store has been read.
-    Read {
-        channel_name: String,
-        range: HistoryRange,
-        limit: u16,
-    },
-}
+impl Asked {
+    /// Whether something may have to be stored for it.
+    const fn is_write(&self) -> bool {
+        matches!(self.request, Request::Host(_) | Request::Unhost { .. } | Request::Message(_))
+    }
 
-impl From<Response> for Decision {
-    fn from(response: Response) -> Self {
-        Self::Answer(response.into())
+    /// How many bytes it is to a commit, if it is stored.
+    pub(super) fn bytes(&self) -> usize {
+        WRITE_OVERHEAD
+            + match &self.request {
+                Request::Message(message) => message.username.len() + message.message_content.len(),
+                Request::Host(Host { channel, .. }) => channel.channel_name.len() + channel.address.host().len(),
+                Request::Unhost { channel_name } => channel_name.len(),
+                Request::List | Request::Join { .. } | Request::Leave { .. } | Request::History { .. } => 0,
+            }
     }
 }
 
 impl Hub {
-    /// Decides the requests of a connection as far as their turn has come.
+    /// Answers the requests of a connection as far as their turn has come and nothing need be stored for them. The next
+    /// that something must be stored for is given its turn.
     pub(super) fn advance(&mut self, id: ConnectionId) {
-        while let Some(connection) = self.connections.get(&id)
-            && let Some(asked) = connection.undecided.front()
-        {
-            let is_message = matches!(asked.request, Request::Message(_));
-            let in_turn = connection.storing == 0 || connection.only_messages && is_message;
-            // What the store may hold otherwise decides nothing that is to be stored.
-            let in_doubt = matches!(self.storage, Storage::Stale | Storage::Loading);
-            let must_wait = match &asked.request {
-                Request::List | Request::Leave { .. } | Request::Join { .. } | Request::History { .. } => false,
-                // A message to a channel that is about to go would be stored where nobody who joined hears it.
-                Request::Message(message) => in_doubt || self.goes_to_a_changing(connection.listener, message),
-                Request::Host(Host { channel, .. }) => in_doubt || self.changing.contains(&channel.channel_name),
-                Request::Unhost { channel_name } => in_doubt || self.changing.contains(channel_name),
-            };
-            if !in_turn || must_wait {
-                self.blocked.push_back(id);
+        for _ in 0..AT_ONCE {
+            let Some(connection) = self.connections.get(&id) else { return };
+            let Some(asked) = connection.undecided.front() else { return self.forget_if_done(id) };
+            if connection.given_up > 0 {
+                self.give_up(id);
+            } else if !connection.is_in_turn(asked) {
+                // It is looked at again when those before it are answered.
                 return;
+            } else if !asked.is_write() {
+                self.respond(id);
+            } else {
+                // What the store may hold otherwise decides nothing.
+                let in_doubt = matches!(self.storage, Storage::Stale | Storage::Loading);
+                match if in_doubt { None } else { self.weigh(id) } {
+                    Some(Verdict::Answer(reply)) => self.answer_first(id, reply),
+                    Some(Verdict::Wait(channel_name)) => return self.wait(id, channel_name),
+                    Some(Verdict::Store(_)) | None => return self.add_turn(id),
+                }
             }
-            let connection = self.connections.get_mut(&id);
-            if let Some(asked) = connection.and_then(|connection| connection.undecided.pop_front()) {
-                self.decide(id, asked);
-            }
+            self.looked_at += 1;
         }
-        self.forget_if_done(id);
+        self.set_place(id, Place::Runnable);
+        self.runnable.push_back(id);
     }
 
-    /// Answers what a connection asked while the state could not be read back.
-    pub(super) fn give_up(&mut self, id: ConnectionId) {
+    /// Finds a connection whose first request was just taken its next place, if that is known without looking closely.
+    pub(super) fn go_on(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        if connection.storing > 0 {
-            // Something before it is still being read.
-            self.blocked.push_back(id);
-            return;
-        }
-        let undecided: VecDeque<Asked> = mem::take(&mut connection.undecided);
-        for Asked { ticket, request, .. } in undecided {
-            let reply = match request {
-                Request::List => Reply::Encoded(self.directory.list()),
-                Request::History { .. } | Request::Join { .. } => refusal::not_read().into(),
-                Request::Leave { channel_name } => self.leave(id, channel_name).into(),
-                Request::Host(_) | Request::Message(_) | Request::Unhost { .. } => refusal::not_stored().into(),
-            };
-            self.answer(id, ticket, reply);
-        }
-        self.forget_if_done(id);
-    }
-
-    /// What waits for the next commit may be decided otherwise now: it is undecided again, before what came later.
-    pub(super) fn recall(&mut self) {
-        let mut before = VecDeque::new();
-        for Intent { asker, at, what } in mem::take(&mut self.waiting).into_iter().rev() {
-            let request = match what {
-                What::Host { host, .. } => {
-                    self.changing.remove(&host.channel.channel_name);
-                    Request::Host(host)
-                }
-                What::Unhost(channel_name) => {
-                    self.changing.remove(&channel_name);
-                    Request::Unhost { channel_name }
-                }
-                What::Message { message, .. } => Request::Message(message),
-            };
-            // A lease that has ended is found again.
-            let Some((id, ticket)) = asker else { continue };
-            let Some(connection) = self.connections.get_mut(&id) else { continue };
-            connection.storing -= 1;
-            connection.undecided.push_front(Asked { ticket, request, at });
-            before.push_front(id);
-        }
-        let mut known = BTreeSet::new();
-        before.append(&mut self.blocked);
-        before.retain(|id| known.insert(*id));
-        self.blocked = before;
-    }
-
-    fn goes_to_a_changing(&self, listener: Option<ListenerId>, message: &Message) -> bool {
-        !self.changing.is_empty() && self.route(listener, message).is_ok_and(|name| self.changing.contains(&name))
-    }
-
-    fn decide(&mut self, id: ConnectionId, asked: Asked) {
-        let Asked { ticket, request, at } = asked;
-        let Some(connection) = self.connections.get(&id) else { return };
-        let only_answers = !matches!(request, Request::Host(_) | Request::Unhost { .. } | Request::Message(_));
-        if connection.gone && only_answers {
-            return;
-        }
-        let (peer, listener) = (connection.peer, connection.listener);
-        let decision = match request {
-            Request::List => Ok(Decision::Answer(Reply::Encoded(self.directory.list()))),
-            Request::Host(host) => self.decide_host(peer, host, at.time),
-            Request::Unhost { channel_name } => self.decide_unhost(peer, channel_name),
-            Request::Message(message) => self
-                .route(listener, &message)
-                .map(|channel_name| Decision::Store(What::Message { message, channel_name })),
-            Request::Join { channel_name, from } => self.join(id, channel_name, from).map(Into::into),
-            Request::Leave { channel_name } => Ok(self.leave(id, channel_name).into()),
-            Request::History { channel_name, range, limit } => {
-                self.is_here(&channel_name).map(|()| Decision::Read { channel_name, range, limit })
+        match connection.undecided.front() {
+            None => self.forget_if_done(id),
+            Some(asked) if !connection.is_in_turn(asked) => {}
+            Some(asked) if asked.is_write() => self.add_turn(id),
+            Some(_) => {
+                connection.place = Place::Runnable;
+                self.runnable.push_back(id);
             }
+        }
+    }
+
+    /// A connection's next request is to be decided by a commit.
+    fn add_turn(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.place = Place::ToBeStored;
+            let bytes = connection.undecided.front().map_or(0, Asked::bytes);
+            self.turns.add(Writer::Connection(id), connection.had, bytes);
+        }
+    }
+
+    /// A connection's next request is decided by what becomes of a name.
+    pub(super) fn wait(&mut self, id: ConnectionId, channel_name: String) {
+        self.set_place(id, Place::ToBeStored);
+        let awaited = self.connections.get_mut(&id).and_then(|connection| connection.awaited.take());
+        self.changes.wait(channel_name, id);
+        self.wake(awaited.as_deref());
+    }
+
+    /// If a name no longer changes, the turn of the first that waits for it has come. The others follow one after the
+    /// other: they would only be put back if that one changes it again.
+    pub(super) fn wake(&mut self, channel_name: Option<&str>) {
+        if let Some(channel_name) = channel_name
+            && let Some(id) = self.changes.next_waiting(channel_name)
+        {
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.awaited = Some(channel_name.into());
+            }
+            self.add_turn(id);
+        }
+    }
+
+    /// Takes a connection's first request, which is decided.
+    pub(super) fn take_first(&mut self, id: ConnectionId) -> Option<Asked> {
+        self.connections.get_mut(&id)?.undecided.pop_front()
+    }
+
+    pub(super) fn answer_first(&mut self, id: ConnectionId, reply: Reply) {
+        if let Some(asked) = self.take_first(id) {
+            self.answer(id, asked.ticket, reply);
+        }
+    }
+
+    /// Answers a connection's first request, which was there when the store could not be read back.
+    fn give_up(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.given_up -= 1;
+        let Some(Asked { ticket, request, .. }) = connection.undecided.pop_front() else { return };
+        let reply = match request {
+            Request::List => Reply::Encoded(self.directory.list()),
+            Request::History { .. } | Request::Join { .. } => refusal::not_read().into(),
+            Request::Leave { channel_name } => self.leave(id, channel_name).into(),
+            Request::Host(_) | Request::Message(_) | Request::Unhost { .. } => refusal::not_stored().into(),
         };
-        match decision {
-            Ok(Decision::Store(what)) => {
-                let only_messages = matches!(what, What::Message { .. });
-                self.wait_for_store(id, only_messages);
-                self.waiting.push_back(Intent { asker: Some((id, ticket)), at, what });
-            }
-            Ok(Decision::Read { channel_name, range, limit }) => {
-                self.wait_for_store(id, false);
-                self.reads.history(id, ticket, channel_name, range, limit);
-            }
-            Ok(Decision::Answer(reply)) => {
-                self.answer(id, ticket, reply);
-                // A JOIN's first page follows its answer.
-                self.feed(id);
-            }
-            Err(error) => self.answer(id, ticket, error.into()),
-        }
+        self.answer(id, ticket, reply);
     }
 
-    fn wait_for_store(&mut self, id: ConnectionId, only_messages: bool) {
+    /// Answers a connection's first request, for which nothing is stored.
+    fn respond(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let is_gone = connection.gone;
+        let Some(Asked { ticket, request, .. }) = connection.undecided.pop_front() else { return };
+        if is_gone {
+            return;
+        }
+        let reply = match request {
+            Request::List => Reply::Encoded(self.directory.list()),
+            Request::Join { channel_name, from } => match self.join(id, channel_name, from) {
+                Ok(response) => response.into(),
+                Err(error) => error.into(),
+            },
+            Request::Leave { channel_name } => self.leave(id, channel_name).into(),
+            Request::History { channel_name, range, limit } => match self.is_here(&channel_name) {
+                Err(error) => error.into(),
+                Ok(()) => {
+                    self.wait_for_store(id, false);
+                    return self.reads.history(id, ticket, channel_name, range, limit);
+                }
+            },
+            // They are weighed.
+            Request::Host(_) | Request::Message(_) | Request::Unhost { .. } => return,
+        };
+        self.answer(id, ticket, reply);
+        // A JOIN's first page follows its answer.
+        self.feed(id);
+    }
+
+    /// Says what becomes of a connection's first request, which is a write, by what is known now.
+    pub(super) fn weigh(&mut self, id: ConnectionId) -> Option<Verdict> {
+        let connection = self.connections.get(&id)?;
+        let Asked { request, at, .. } = connection.undecided.front()?;
+        let (directory, changes) = (&mut self.directory, &self.changes);
+        Some(match request {
+            // A message to a channel that is about to go would be stored where nobody who joined hears it.
+            Request::Message(message) => match route(directory, connection.listener, message) {
+                Ok(channel_name) if changes.contains(&channel_name) => Verdict::Wait(channel_name),
+                Ok(channel_name) => Verdict::Store(Change::Append(channel_name)),
+                Err(error) => error.into(),
+            },
+            Request::Host(Host { channel: Channel { channel_name, .. }, .. }) | Request::Unhost { channel_name }
+                if changes.contains(channel_name) =>
+            {
+                Verdict::Wait(channel_name.clone())
+            }
+            Request::Host(host) => {
+                decide_host(directory, changes, self.limits.max_channels, connection.peer, host, at.time)
+            }
+            Request::Unhost { channel_name } => decide_unhost(directory, connection.peer, channel_name),
+            Request::List | Request::Join { .. } | Request::Leave { .. } | Request::History { .. } => return None,
+        })
+    }
+
+    pub(super) fn wait_for_store(&mut self, id: ConnectionId, only_messages: bool) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.storing += 1;
             connection.only_messages = only_messages;
-        }
-    }
-
-    fn decide_host(&mut self, peer: Peer, mut host: Host, now: Time) -> Result<Decision, ErrorResponse> {
-        let name = &host.channel.channel_name;
-        let mut registered_from = match peer {
-            Peer::Address(ip) => Some(ip),
-            Peer::Operator => None,
-        };
-        match self.directory.get(name) {
-            Some(entry) if entry.channel.address.same_place(&host.channel.address) => {
-                let sets_lease = !entry.is_fixed() && entry.is_hosted_by(peer);
-                let lease = entry.lease.map(|lease| lease.seconds);
-                if !sets_lease || lease == host.lease {
-                    if sets_lease {
-                        self.directory.renew(name, now);
-                    }
-                    return Ok(Response::Hosted { channel_name: name.clone() }.into());
-                }
-                // Only the lease changes: it stays listed as it was registered, and by whom.
-                registered_from = entry.registered_from();
-                host.channel = entry.channel.clone();
-            }
-            // What the command line fixed stays where it is, whoever asks.
-            Some(entry) if entry.is_fixed() || !entry.is_hosted_by(peer) => {
-                return Err(refusal::already_exists(name, &entry.channel.address));
-            }
-            Some(_) => {}
-            None => {
-                let limit = self.limits.max_channels;
-                let known = self.directory.len();
-                let new = self.changing.iter().filter(|name| self.directory.get(name).is_none());
-                if known + self.changing.len() >= limit && known + new.count() >= limit {
-                    return Err(refusal::too_many_channels(limit));
-                }
-            }
-        }
-        self.changing.insert(host.channel.channel_name.clone());
-        Ok(Decision::Store(What::Host { host, registered_from }))
-    }
-
-    fn decide_unhost(&mut self, peer: Peer, channel_name: String) -> Result<Decision, ErrorResponse> {
-        match self.directory.get(&channel_name) {
-            None => Err(refusal::not_found(&channel_name)),
-            Some(entry) if !entry.is_hosted_by(peer) => Err(refusal::not_the_host(&channel_name)),
-            Some(_) => {
-                self.changing.insert(channel_name.clone());
-                Ok(Decision::Store(What::Unhost(channel_name)))
-            }
         }
     }
 
@@ -273,27 +261,89 @@ impl Hub {
 
     /// Whether a channel of this name lives here.
     fn is_here(&self, channel_name: &str) -> Result<(), ErrorResponse> {
-        match self.directory.get(channel_name) {
-            None => Err(refusal::not_found(channel_name)),
-            Some(entry) if !entry.is_here => Err(refusal::hosted_elsewhere(channel_name, &entry.channel.address)),
-            Some(_) => Ok(()),
-        }
+        is_here(&self.directory, channel_name)
     }
+}
 
-    /// The name of the channel that a message goes to.
-    fn route(&self, listener: Option<ListenerId>, message: &Message) -> Result<String, ErrorResponse> {
-        if let Some(name) = &message.channel_name {
-            return self.is_here(name).map(|()| name.clone());
+impl super::Connection {
+    /// Whether all that was asked before a request is answered, but for MESSAGEs that follow each other.
+    fn is_in_turn(&self, asked: &Asked) -> bool {
+        self.storing == 0 || self.only_messages && matches!(asked.request, Request::Message(_))
+    }
+}
+
+fn decide_host(
+    directory: &mut Directory,
+    changes: &Changes,
+    limit: usize,
+    peer: Peer,
+    host: &Host,
+    now: Time,
+) -> Verdict {
+    let Host { channel, lease } = host;
+    let name = &channel.channel_name;
+    let mut registered_from = match peer {
+        Peer::Address(ip) => Some(ip),
+        Peer::Operator => None,
+    };
+    let mut channel = channel;
+    match directory.get(name) {
+        Some(entry) if entry.channel.address.same_place(&channel.address) => {
+            let sets_lease = !entry.is_fixed() && entry.is_hosted_by(peer);
+            if !sets_lease || entry.lease.map(|lease| lease.seconds) == *lease {
+                if sets_lease {
+                    directory.renew(name, now);
+                }
+                return Verdict::Answer(Response::Hosted { channel_name: name.clone() }.into());
+            }
+            // Only the lease changes: it stays listed as it was registered, and by whom.
+            registered_from = entry.registered_from();
+            channel = &entry.channel;
         }
-        let Some(listener) = listener else { return Err(refusal::none_here("this connection's address")) };
-        let mut here = self.directory.channels_at(listener);
-        match (here.next(), here.next()) {
-            (Some(name), None) => Ok(name.to_string()),
-            (Some(_), Some(_)) => Err(refusal::several_here()),
-            (None, _) => Err(match self.directory.name_of(listener) {
-                Some(address) => refusal::none_here(address),
-                None => refusal::none_here("this server"),
-            }),
+        // What the command line fixed stays where it is, whoever asks.
+        Some(entry) if entry.is_fixed() || !entry.is_hosted_by(peer) => {
+            return refusal::already_exists(name, &entry.channel.address).into();
         }
+        Some(_) => {}
+        None if directory.len() + changes.new_names() >= limit => return refusal::too_many_channels(limit).into(),
+        None => {}
+    }
+    let change = Change::Put { channel: channel.clone(), registered_from, lease: *lease };
+    // It may wait long for its turn, and its lease does not end meanwhile.
+    directory.renew(name, now);
+    Verdict::Store(change)
+}
+
+fn decide_unhost(directory: &Directory, peer: Peer, channel_name: &str) -> Verdict {
+    match directory.get(channel_name) {
+        None => refusal::not_found(channel_name).into(),
+        Some(entry) if !entry.is_hosted_by(peer) => refusal::not_the_host(channel_name).into(),
+        Some(_) => Verdict::Store(Change::Remove(channel_name.into())),
+    }
+}
+
+/// Whether a channel of this name lives here.
+fn is_here(directory: &Directory, channel_name: &str) -> Result<(), ErrorResponse> {
+    match directory.get(channel_name) {
+        None => Err(refusal::not_found(channel_name)),
+        Some(entry) if !entry.is_here => Err(refusal::hosted_elsewhere(channel_name, &entry.channel.address)),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The name of the channel that a message goes to.
+fn route(directory: &Directory, listener: Option<ListenerId>, message: &Message) -> Result<String, ErrorResponse> {
+    if let Some(name) = &message.channel_name {
+        return is_here(directory, name).map(|()| name.clone());
+    }
+    let Some(listener) = listener else { return Err(refusal::none_here("this connection's address")) };
+    let mut here = directory.channels_at(listener);
+    match (here.next(), here.next()) {
+        (Some(name), None) => Ok(name.to_string()),
+        (Some(_), Some(_)) => Err(refusal::several_here()),
+        (None, _) => Err(match directory.name_of(listener) {
+            Some(address) => refusal::none_here(address),
+            None => refusal::none_here("this server"),
+        }),
     }
 }

@@ -126,7 +126,7 @@ fn a_store_that_fails_puts_it_off_and_it_is_tried_again() {
             let seconds = wake(&trial).unwrap();
             (waited, wakes) = (waited + seconds, wakes + 1);
             trial.pass(seconds);
-            trial.store(Fate::Done);
+            trial.settle();
         }
         assert!((1..=30).contains(&waited) && wakes <= 3, "{wakes} times in {waited} s");
         assert_eq!(trial.disk.channel("x"), None);
