@@ -142,9 +142,10 @@ fn the_second_host_of_a_name_gets_it_when_the_first_fails() {
 fn the_limit_of_channels_is_enforced_and_named() {
     let mut trial = Trial::start(Setup { limit: 2, ..setup() }, Disk::default());
     let (ada, bob) = (trial.connect(ip(ADA), 0), trial.connect(ip(BOB), 0));
-    // Those that wait to be stored count.
+    // Those that are being stored count.
     trial.ask(ada, &host("a", ADA, 1), 0);
     trial.ask(bob, &host("b", BOB, 1), 0);
+    trial.drain();
     let carl = trial.connect(ip("10.0.0.3"), 0);
     trial.ask(carl, &host("c", "10.0.0.3", 1), 0);
     trial.settle();
