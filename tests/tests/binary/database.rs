@@ -1,8 +1,13 @@
 //! What is really in the data directory, read without the server.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use chanwire_tests::process::Launch;
 
 use rusqlite::{Connection, OpenFlags};
+use tempfile::tempdir;
+
+use crate::requests::{host_at, message_to};
 
 /// One stored message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,4 +58,43 @@ pub(crate) fn messages(data_dir: &Path) -> BTreeMap<String, Vec<Stored>> {
 pub(crate) fn said(data_dir: &Path, channel: &str) -> Vec<String> {
     let messages = messages(data_dir).remove(channel).unwrap_or_default();
     messages.into_iter().map(|message| message.content).collect()
+}
+
+/// The files of a data directory, and those that others than its owner may use.
+fn files_and_open_ones(data_dir: &Path) -> (Vec<String>, Vec<String>) {
+    let modes = fs::read_dir(data_dir).unwrap().map(|entry| {
+        let entry = entry.unwrap();
+        (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().permissions().mode())
+    });
+    let modes: Vec<(String, u32)> = modes.collect();
+    let open = modes.iter().filter(|(_, mode)| mode & 0o077 != 0);
+    (
+        modes.iter().map(|(name, _)| name.clone()).collect(),
+        open.map(|(name, mode)| format!("{name}: {mode:o}")).collect(),
+    )
+}
+
+#[test]
+fn every_file_of_the_data_directory_is_for_its_owner_alone_whatever_the_umask() {
+    let parent = tempdir().unwrap();
+    let data = parent.path().join("data");
+    let launch = Launch::serve(&data).args(["--advertise", "192.0.2.9:22236"]).after("umask 000");
+    for round in 0..2 {
+        let server = launch.start();
+        let mut peer = server.connect();
+        assert!(peer.ask(host_at("general", "192.0.2.9", 22236)).is_ok());
+        assert!(peer.ask(message_to("general", "u", "kept")).is_ok());
+        let (files, open) = files_and_open_ones(&data);
+        for name in ["chanwire.db", "chanwire.db-wal", "chanwire.db-shm", "chanwire.lock", "operator.sock"] {
+            assert!(files.iter().any(|file| file == name), "{name} is missing from {files:?}");
+        }
+        assert_eq!((round, open), (round, vec![]));
+        assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+        server.stop();
+        assert_eq!(files_and_open_ones(&data).1, Vec::<String>::new());
+    }
+    let backup = parent.path().join("some.db");
+    let finished = Launch::new(["backup", "--data-dir"]).arg(&data).arg(&backup).after("umask 000").run();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
 }

@@ -3,14 +3,14 @@
 //!
 //! Seen to fail with `synchronous=OFF` and with `synchronous=NORMAL` in the store.
 
-use std::{fs, net::SocketAddr, path::Path, thread};
+use std::{net::SocketAddr, path::Path, thread};
 
-use chanwire_tests::process::{Launch, Peer, Signal, program, wait_for};
+use chanwire_tests::process::{Launch, Peer, program};
 use tempfile::tempdir;
 
 use crate::{
     requests::{host_at, message_to, unhost},
-    trace::{Call, calls},
+    trace::{Call, calls, strace, whole_trace},
 };
 
 /// One acknowledged request.
@@ -111,12 +111,9 @@ fn was_synced_before_its_answer(calls: &[Call], conversation: &Conversation, log
 fn every_acknowledgement_follows_a_sync_of_what_it_acknowledges() {
     let (data, traces) = (tempdir().unwrap(), tempdir().unwrap());
     let trace = traces.path().join("trace");
-    let strace = program("strace");
-    // `-D` makes the server this test's own child, and strace the one who looks on.
-    let wrapper = [strace.to_str().unwrap(), "-D", "-f", "-yy", "-s", "8192", "-o", trace.to_str().unwrap()];
-    let traced = "-etrace=read,recvfrom,readv,recvmsg,write,writev,sendto,sendmsg,pwrite64,fsync,fdatasync";
+    let traced = "read,recvfrom,readv,recvmsg,write,writev,sendto,sendmsg,pwrite64,fsync,fdatasync";
     let launch = Launch::serve(data.path()).args(["--advertise", "192.0.2.9:22236"]);
-    let mut server = launch.under(wrapper.into_iter().chain([traced])).start();
+    let server = launch.under(strace(&trace, 8192, traced)).start();
     // The first thing that is stored at all, in a connection of its own.
     let mut first = server.connect();
     let own = first.address();
@@ -133,16 +130,7 @@ fn every_acknowledgement_follows_a_sync_of_what_it_acknowledges() {
         .collect();
     conversations.extend(conversing.into_iter().map(|conversation| conversation.join().unwrap()));
     conversations.push(host_and_unhost(server.connect(), 5));
-    server.signal(Signal::TERM);
-    assert!(server.wait(chanwire_tests::process::DEADLINE).success(), "{}", server.log());
-    let id = server.id().to_string();
-    let text = wait_for("the end of the trace", || {
-        let text = String::from_utf8_lossy(&fs::read(&trace).unwrap()).into_owned();
-        let mut ends = text.lines().filter_map(|line| line.strip_suffix("+++ exited with 0 +++"));
-        ends.any(|thread| thread.trim_end() == id).then_some(text)
-    });
-
-    let calls = calls(&text);
+    let calls = calls(&whole_trace(server, &trace));
     // The server's path for it: what the temporary directory is a link to.
     let log = data.path().canonicalize().unwrap().join("chanwire.db-wal");
     for conversation in &conversations {
@@ -156,4 +144,72 @@ fn every_acknowledgement_follows_a_sync_of_what_it_acknowledges() {
     let named = calls.iter().find(|call| call.begin > created.begin && call.is_sync_of(directory)).unwrap();
     let answer = calls.iter().find(|call| call.on.ends_with(&format!("->{own}]")) && call.name != "recvfrom").unwrap();
     assert!(named.end < answer.begin, "{named:?}\n{answer:?}");
+}
+
+/// How often the log was begun anew. Each time, all that was moved from it into the database was synced before: the
+/// log's frames are gone with that, and acknowledged messages are then in the database's file alone.
+fn restarts_after_syncs(calls: &[Call], database: &Path, log: &Path) -> usize {
+    let moved: Vec<&Call> = calls.iter().filter(|call| call.is_write_to(database)).collect();
+    let begun: Vec<&Call> = calls.iter().filter(|call| call.is_write_at(log, 0)).collect();
+    let mut restarts = 0;
+    for restart in &begun {
+        let Some(last) = moved.iter().take_while(|call| call.begin < restart.begin).last() else { continue };
+        let mut after = calls.iter().skip_while(|call| call.begin <= last.end);
+        let sync = after.find(|call| call.is_sync_of(database)).map(|sync| sync.end);
+        assert!(
+            sync.is_some_and(|end| end < restart.begin),
+            "the log was begun anew before the database was synced:\n{last:?}\n{restart:?}"
+        );
+        restarts += 1;
+    }
+    restarts
+}
+
+const WRITES: &str = "pwrite64,write,fsync,fdatasync,link,linkat,rename,renameat,renameat2";
+
+#[test]
+fn the_database_is_synced_before_the_log_is_begun_anew() {
+    let (data, traces) = (tempdir().unwrap(), tempdir().unwrap());
+    let directory = data.path().canonicalize().unwrap();
+    let (database, log) = (directory.join("chanwire.db"), directory.join("chanwire.db-wal"));
+    let trace = traces.path().join("trace");
+    let launch = Launch::serve(data.path()).args(["--advertise", "192.0.2.9:22236"]);
+    let server = launch.clone().under(strace(&trace, 16, WRITES)).start();
+    let mut peer = server.connect();
+    assert!(peer.ask(host_at("general", "192.0.2.9", 22236)).is_ok());
+    // More than two logs are long.
+    for _ in 0..90 {
+        let batch = message_to("general", "u", &"x".repeat(60_000)).repeat(8);
+        peer.send(batch);
+        (0..8).for_each(|_| assert!(peer.answer().is_ok()));
+    }
+    let restarts = restarts_after_syncs(&calls(&whole_trace(server, &trace)), &database, &log);
+    assert!(restarts >= 1, "the log was never begun anew");
+}
+
+#[test]
+fn a_backup_is_synced_before_it_has_its_name_and_the_name_before_it_is_said_to_be_made() {
+    let (data, backups, traces) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
+    let server = Launch::serve(data.path()).args(["--advertise", "192.0.2.9:22236"]).start();
+    let mut peer = server.connect();
+    assert!(peer.ask(host_at("general", "192.0.2.9", 22236)).is_ok());
+    assert!(peer.ask(message_to("general", "u", "kept")).is_ok());
+    let trace = traces.path().join("trace");
+    let directory = backups.path().canonicalize().unwrap();
+    let (file, part) = (directory.join("some.db"), directory.join("some.db.part"));
+    let strace = program("strace");
+    let wrapper = [strace.to_str().unwrap(), "-f", "-yy", "-s", "256", "-o", trace.to_str().unwrap()];
+    let launch = Launch::new(["backup", "--data-dir"]).arg(data.path()).arg(&file);
+    let traced = format!("-etrace={WRITES}");
+    let finished = launch.under(wrapper.into_iter().chain([traced.as_str()])).run();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let calls = calls(&std::fs::read_to_string(&trace).unwrap());
+    let named = calls.iter().find(|call| call.names(&file)).unwrap_or_else(|| panic!("never named: {calls:?}"));
+    let written = calls.iter().rfind(|call| call.is_write_to(&part)).unwrap();
+    let synced = calls.iter().find(|call| call.begin > written.end && call.is_sync_of(&part));
+    assert!(synced.is_some_and(|sync| sync.end < named.begin), "named before it was synced:\n{written:?}\n{named:?}");
+    let directory_synced = calls.iter().find(|call| call.begin > named.end && call.is_sync_of(&directory)).unwrap();
+    let said = calls.iter().find(|call| call.name == "write" && call.arguments.contains("backed up")).unwrap();
+    assert!(directory_synced.end < said.begin, "{directory_synced:?}\n{said:?}");
+    server.stop();
 }

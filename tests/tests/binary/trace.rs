@@ -2,11 +2,34 @@
 
 use std::{collections::HashMap, path::Path};
 
+use chanwire_tests::process::{Server, wait_for};
+
+/// What a trace of a whole run needs of strace: `-D` makes the server the test's own child, and strace the one who looks
+/// on. The calls to trace follow.
+pub(crate) fn strace(trace: &Path, text: usize, calls: &str) -> Vec<std::ffi::OsString> {
+    let strace = chanwire_tests::process::program("strace").into_os_string();
+    let (text, calls) = (text.to_string(), format!("-etrace={calls}"));
+    let options = ["-D", "-f", "-yy", "-s", &text, &calls, "-o"].map(Into::into);
+    [strace].into_iter().chain(options).chain([trace.into()]).collect()
+}
+
+/// Stops a traced server in order, and waits until all of its trace is written.
+pub(crate) fn whole_trace(mut server: Server, trace: &Path) -> String {
+    server.signal(chanwire_tests::process::Signal::TERM);
+    assert!(server.wait(chanwire_tests::process::DEADLINE).success(), "{}", server.log());
+    let id = server.id().to_string();
+    wait_for("the end of the trace", || {
+        let text = String::from_utf8_lossy(&std::fs::read(trace).unwrap()).into_owned();
+        let mut ends = text.lines().filter_map(|line| line.strip_suffix("+++ exited with 0 +++"));
+        ends.any(|thread| thread.trim_end() == id).then_some(text)
+    })
+}
+
 /// One system call on a file or socket.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) name: String,
-    /// What the descriptor stands for: a path, or the two ends of a connection.
+    /// What the descriptor stands for: a path, or the two ends of a connection; empty if there is none.
     pub(crate) on: String,
     /// All that is between its brackets.
     pub(crate) arguments: String,
@@ -23,6 +46,22 @@ impl Call {
 
     pub(crate) fn is_write_to(&self, file: &Path) -> bool {
         self.name == "pwrite64" && Path::new(&self.on) == file
+    }
+
+    /// Whether it is a write to this place of a file.
+    pub(crate) fn is_write_at(&self, file: &Path, offset: u64) -> bool {
+        let written = self.arguments.trim_end().strip_suffix(')').unwrap_or(&self.arguments);
+        self.is_write_to(file) && written.rsplit(", ").next().is_some_and(|last| last.parse() == Ok(offset))
+    }
+
+    /// Whether it gave a file this name.
+    pub(crate) fn names(&self, file: &Path) -> bool {
+        let quoted = format!("\"{}\"", file.display());
+        let gives = matches!(self.name.as_str(), "link" | "linkat" | "rename" | "renameat" | "renameat2");
+        gives
+            && self.result == 0
+            && self.arguments.rsplit_once(&quoted).is_some()
+            && !self.arguments.split(", ").next().is_some_and(|first| first.contains(&quoted))
     }
 }
 
@@ -51,25 +90,33 @@ fn call(text: &str, begin: usize, end: usize) -> Option<Call> {
     let (name, rest) = text.split_once('(')?;
     let (arguments, result) = rest.rsplit_once(" = ")?;
     let result = result.split(' ').next()?.parse().ok()?;
-    let (_, on) = arguments.split_once('<')?;
-    // The arrow of a connection has a `>` too.
-    let close = [">,", ">)", "> "].iter().filter_map(|close| on.find(close)).min()?;
-    let on = on[..close].to_owned();
+    let on = match arguments.split_once('<') {
+        None => String::new(),
+        Some((_, on)) => {
+            // The arrow of a connection has a `>` too.
+            let close = [">,", ">)", "> "].iter().filter_map(|close| on.find(close)).min()?;
+            on[..close].to_owned()
+        }
+    };
     Some(Call { name: name.into(), on, arguments: arguments.into(), result, begin, end })
 }
 
 #[test]
 fn calls_are_read_whole_or_in_two_parts() {
-    let trace = "\
-1 fsync(12</d/a b.db-wal> <unfinished ...>
+    let trace = r#"1 fsync(12</d/a b.db-wal> <unfinished ...>
 2 recvfrom(17<TCP:[127.0.0.1:1->127.0.0.1:2]>,  <unfinished ...>
 3 --- SIGINT {si_signo=SIGINT} ---
 1     <... fsync resumed>)              = 0
-2 <... recvfrom resumed>\"x = 1\", 65536, 0, NULL, NULL) = 5
+2 <... recvfrom resumed>"x = 1", 65536, 0, NULL, NULL) = 5
 1 fdatasync(12</d/c>) = -1 EIO (Input/output error)
-";
+1 pwrite64(9</d/a b.db-wal>, "7\177\6\202, 4", 32, 0) = 32
+1 linkat(AT_FDCWD</d>, "/d/a.part", AT_FDCWD</d>, "/d/a", 0) = 0
+1 link("/d/a.part", "/d/a") = -1 EEXIST (File exists)
+"#;
     let calls = calls(trace);
-    let [sync, receive, failed] = &calls[..] else { panic!("{calls:?}") };
+    let [sync, receive, failed, write, named, refused] = &calls[..] else { panic!("{calls:?}") };
+    assert!(write.is_write_at(Path::new("/d/a b.db-wal"), 0) && !write.is_write_at(Path::new("/d/a b.db-wal"), 32));
+    assert!(named.names(Path::new("/d/a")) && !refused.names(Path::new("/d/a")), "{named:?}");
     assert!(sync.is_sync_of(Path::new("/d/a b.db-wal")) && (sync.begin, sync.end) == (0, 3), "{sync:?}");
     assert_eq!((receive.on.as_str(), receive.result), ("TCP:[127.0.0.1:1->127.0.0.1:2]", 5));
     assert_eq!((receive.begin, receive.end), (1, 4));

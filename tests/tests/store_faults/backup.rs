@@ -13,6 +13,15 @@ use tempfile::tempdir;
 
 use crate::{host_general, message, serve, stored};
 
+/// Tells threads to stop when it goes, also when an assertion has failed: a scope waits for its threads.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 fn backup(data_dir: &Path, file: &Path) -> Launch {
     Launch::new(["backup", "--data-dir"]).arg(data_dir).arg(file)
 }
@@ -25,6 +34,7 @@ fn a_backup_under_load_has_all_that_was_acknowledged_before_it_and_a_server_runs
     let (stop, acknowledged) = (AtomicBool::new(false), AtomicUsize::new(0));
     let mut peer = server.connect();
     thread::scope(|scope| {
+        let _stop = StopAtEnd(&stop);
         scope.spawn(|| {
             for number in 1.. {
                 if stop.load(Relaxed) {
