@@ -1,5 +1,5 @@
 //! The real binary's store: when its disk is full, when it is killed, when its files are damaged, when it drops what
-//! it need not keep, and when it is copied.
+//! it need not keep, when it is copied and put back, and when its files change behind its back.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 #[path = "store_faults/backup.rs"]
@@ -10,6 +10,10 @@ mod crash_loop;
 mod damage;
 #[path = "store_faults/full_disk.rs"]
 mod full_disk;
+#[path = "store_faults/moved.rs"]
+mod moved;
+#[path = "store_faults/restore.rs"]
+mod restore;
 #[path = "store_faults/retention.rs"]
 mod retention;
 #[path = "store_faults/stored.rs"]

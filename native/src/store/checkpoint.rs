@@ -6,7 +6,7 @@
 //! frames that are left, between two commits. Should the thread fall behind, the writer waits for it.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering::Relaxed},
@@ -17,7 +17,7 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::{StoreError, health::Health};
+use super::{StoreError, health::Health, watch::Watch};
 
 /// When a log is long enough to be moved, in frames. A frame is one page, 4 KiB, so this is 16 MiB. Each move syncs the
 /// database, and the commits meanwhile share the disk with it; SQLite's own habit, 4 MiB, means 20 moves a second under
@@ -38,6 +38,7 @@ const THREAD: &str = "checkpoints";
 /// The writer's side: it must be told before and after each commit.
 pub(super) struct Checkpointer {
     file: PathBuf,
+    watch: Arc<Watch>,
     /// How many frames the log had after the last commit.
     frames: Arc<AtomicU32>,
     /// At how many frames the thread is asked next.
@@ -51,11 +52,16 @@ pub(super) struct Checkpointer {
 }
 
 /// How many frames, from the log's first, are in the database now.
-type Pass = Result<u32, StoreError>;
+pub(super) type Pass = Result<u32, StoreError>;
 
 impl Checkpointer {
     /// Starts the thread on `own`, a connection that nothing else uses.
-    pub(super) fn start(own: Connection, writer: &mut Connection, file: PathBuf) -> Result<Self, StoreError> {
+    pub(super) fn start(
+        own: Connection,
+        writer: &mut Connection,
+        file: PathBuf,
+        watch: Arc<Watch>,
+    ) -> Result<Self, StoreError> {
         let frames = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&frames);
         let hook = move |_: &mut _, length| {
@@ -65,13 +71,14 @@ impl Checkpointer {
         writer.wal_hook(Some(hook)).map_err(StoreError::sqlite("watch the log of", &file))?;
         let (requests, asked) = channel();
         let (done, answers) = channel();
-        let mover = Mover { connection: own, file: file.clone(), frames: Arc::clone(&frames) };
+        let mover =
+            Mover { connection: own, file: file.clone(), watch: Arc::clone(&watch), frames: Arc::clone(&frames) };
         let thread = Builder::new()
             .name(THREAD.into())
             .spawn(move || while asked.recv().is_ok() && done.send(mover.run()).is_ok() {})
             .map_err(|cause| StoreError::Thread { name: THREAD, cause })?;
         let health = Health::new("moving the log into the database");
-        Ok(Self { file, frames, due: LONG, asked: false, requests, answers, thread, health })
+        Ok(Self { file, watch, frames, due: LONG, asked: false, requests, answers, thread, health })
     }
 
     /// Moves what is left of the log if the thread has moved the most.
@@ -87,10 +94,10 @@ impl Checkpointer {
         };
         let pass = match answer {
             Err(TryRecvError::Empty) => return,
-            Ok(Ok(moved)) if moved < frames => checkpoint(writer, Mode::Passive, &self.file),
+            Ok(Ok(moved)) if moved < frames => help(writer, &self.file, &self.watch),
             Ok(pass) => pass,
             // The thread is gone: it costs commits some time, and nothing else.
-            Err(TryRecvError::Disconnected) => checkpoint(writer, Mode::Passive, &self.file),
+            Err(TryRecvError::Disconnected) => help(writer, &self.file, &self.watch),
         };
         self.asked = false;
         self.health.observe(&pass);
@@ -111,11 +118,17 @@ impl Checkpointer {
         }
     }
 
+    /// How many frames the log had after the last commit.
+    pub(super) fn frames(&self) -> u32 {
+        self.frames.load(Relaxed)
+    }
+
     /// Ends the thread and moves the whole log.
     pub(super) fn close(self, writer: &Connection) -> Result<(), StoreError> {
         drop(self.requests);
         // A panic in it was printed; the log is moved all the same.
         let _ = self.thread.join();
+        self.watch.check(writer)?;
         empty(writer, &self.file)
     }
 }
@@ -124,6 +137,7 @@ impl Checkpointer {
 struct Mover {
     connection: Connection,
     file: PathBuf,
+    watch: Arc<Watch>,
     frames: Arc<AtomicU32>,
 }
 
@@ -132,7 +146,7 @@ impl Mover {
     fn run(&self) -> Pass {
         let mut before = u32::MAX;
         loop {
-            let moved = checkpoint(&self.connection, Mode::Passive, &self.file)?;
+            let moved = help(&self.connection, &self.file, &self.watch)?;
             let left = self.frames.load(Relaxed).saturating_sub(moved);
             if left <= FEW || left > before / 2 {
                 return Ok(moved);
@@ -142,13 +156,13 @@ impl Mover {
     }
 }
 
-/// Moves as much of the log as can be done without waiting for anybody, for a writer beside the store's.
-pub(super) fn help(connection: &Connection, file: &PathBuf) -> Result<(), StoreError> {
-    checkpoint(connection, Mode::Passive, file).map(|_| ())
+/// Moves as much of the log as can be done without waiting for anybody.
+pub(super) fn help(connection: &Connection, file: &Path, watch: &Watch) -> Pass {
+    watch.checkpoint(connection, || checkpoint(connection, Mode::Passive, file))
 }
 
 /// Moves all of the log.
-pub(super) fn empty(connection: &Connection, file: &PathBuf) -> Result<(), StoreError> {
+pub(super) fn empty(connection: &Connection, file: &Path) -> Result<(), StoreError> {
     checkpoint(connection, Mode::Truncate, file).map(|_| ())
 }
 
@@ -159,7 +173,7 @@ enum Mode {
     Truncate,
 }
 
-fn checkpoint(connection: &Connection, mode: Mode, file: &PathBuf) -> Pass {
+fn checkpoint(connection: &Connection, mode: Mode, file: &Path) -> Pass {
     let sql = match mode {
         Mode::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
         Mode::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
@@ -172,8 +186,6 @@ fn checkpoint(connection: &Connection, mode: Mode, file: &PathBuf) -> Pass {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn connect(directory: &Path) -> Connection {
@@ -191,7 +203,9 @@ mod tests {
 
     fn start(directory: &Path) -> (Checkpointer, Connection) {
         let mut writer = connect(directory);
-        let checkpointer = Checkpointer::start(connect(directory), &mut writer, directory.join("some.db")).unwrap();
+        let file = directory.join("some.db");
+        let watch = Arc::new(Watch::start(&writer, &file).unwrap());
+        let checkpointer = Checkpointer::start(connect(directory), &mut writer, file, watch).unwrap();
         (checkpointer, writer)
     }
 

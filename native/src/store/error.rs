@@ -198,6 +198,19 @@ pub(crate) enum StoreError {
         what: String,
     },
 
+    /// Something other than this program has removed or changed a file that it uses.
+    #[error(
+        "{} {what} while the server was using it: nothing more is stored or read; stop the server, put the data \
+         directory back or restore a backup with `chanwire restore`, and start it again",
+        file.display()
+    )]
+    Lost {
+        /// The file.
+        file: PathBuf,
+        /// What happened to it.
+        what: String,
+    },
+
     /// A thread could not be started.
     #[error("cannot start the thread {name}: {cause}; raise the limit on this user's threads")]
     Thread {

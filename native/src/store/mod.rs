@@ -5,7 +5,6 @@
 
 mod backup;
 mod checkpoint;
-mod checksum;
 mod data_dir;
 mod error;
 #[cfg(test)]
@@ -13,12 +12,13 @@ mod faulty;
 mod health;
 mod place;
 mod reader;
+mod restore;
 mod retention;
-mod rows;
 mod schema;
 mod sqlite;
 mod thread;
 mod turns;
+mod watch;
 
 use chanwire_core::hub::{Snapshot, Write};
 
@@ -26,6 +26,7 @@ pub(crate) use self::{
     backup::back_up,
     error::StoreError,
     reader::{ReaderHandle, SqliteReader, start_reader},
+    restore::{Restored, restore},
     retention::{Retention, Trimmer, TrimmerHandle, start_trimmer},
     sqlite::SqliteStore,
     thread::{StoreHandle, start},

@@ -12,16 +12,15 @@ use std::{
 };
 
 use chanwire_core::wire::Timestamp;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
 use super::{
     StoreError, checkpoint,
     health::Health,
     place::{MAX_ID, id_at, oldest, places},
-    rows::{LogRow, RowError, id, integer},
-    schema,
-    sqlite::configure,
+    sqlite::{connect_beside, id, integer},
     turns::Turns,
+    watch::Watch,
 };
 use crate::clock::wall_time;
 
@@ -75,6 +74,7 @@ pub(crate) struct Trimmer {
     file: PathBuf,
     retention: Retention,
     turns: Arc<Turns>,
+    watch: Arc<Watch>,
     /// How many frames the write-ahead log had after this connection's last transaction.
     frames: Arc<AtomicU32>,
 }
@@ -89,10 +89,14 @@ struct Cut {
 }
 
 impl Trimmer {
-    pub(super) fn open(file: &Path, retention: Retention, turns: Arc<Turns>) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        file: &Path,
+        retention: Retention,
+        turns: Arc<Turns>,
+        watch: Arc<Watch>,
+    ) -> Result<Self, StoreError> {
         let failed = |cause| StoreError::sqlite("open", file)(cause);
-        let mut connection = schema::connect(file).map_err(failed)?;
-        configure(&connection).map_err(failed)?;
+        let mut connection = connect_beside(file).map_err(failed)?;
         // What is dropped may come back after a crash, and is dropped again: no need to wait for the disk with the
         // turn in hand.
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
@@ -103,7 +107,7 @@ impl Trimmer {
             Ok(())
         };
         connection.wal_hook(Some(hook)).map_err(failed)?;
-        Ok(Self { connection, file: file.to_owned(), retention, turns, frames })
+        Ok(Self { connection, file: file.to_owned(), retention, turns, watch, frames })
     }
 
     /// The logs that have more than they may.
@@ -125,11 +129,11 @@ impl Trimmer {
 
     /// What is to be dropped next of a log, if anything is: as much as one transaction may drop. Only this connection
     /// drops, so what is too much stays too much.
-    fn cut(&self, log: i64, now: Timestamp) -> Result<Option<Cut>, RowError> {
+    fn cut(&self, log: i64, now: Timestamp) -> rusqlite::Result<Option<Cut>> {
         let reading = Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred)?;
-        let Some(LogRow { name: channel_name, last_id, bytes: all, .. }) = LogRow::get(&reading, log)? else {
-            return Ok(None);
-        };
+        let mut select = reading.prepare_cached("SELECT name, last_id, bytes FROM logs WHERE log = ?1")?;
+        let found = select.query_row([log], |row| Ok((row.get(0)?, id(row, 1)?, id(row, 2)?))).optional()?;
+        let Some((channel_name, last_id, all)) = found else { return Ok(None) };
         let mut select = reading.prepare_cached(
             "SELECT place, timestamp, octet_length(username) + octet_length(content) FROM messages
              WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3",
@@ -153,26 +157,30 @@ impl Trimmer {
         Ok((cut.first_id > 0).then_some(cut))
     }
 
-    fn drop_below(&self, log: i64, cut: &Cut, now: Timestamp) -> Result<(), RowError> {
+    fn drop_below(&self, log: i64, cut: &Cut) -> Result<(), StoreError> {
         let _turn = self.turns.take();
+        self.watch.check(&self.connection)?;
+        let dropped = self.delete(log, cut).map_err(StoreError::sqlite("drop old messages of", &self.file));
+        self.watch.wrote(dropped.is_ok().then(|| self.frames.load(Relaxed)));
+        dropped
+    }
+
+    fn delete(&self, log: i64, cut: &Cut) -> rusqlite::Result<()> {
         let writing = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
         let dropped = places(log, 1..=cut.first_id.saturating_sub(1)).into_inner();
         writing.prepare_cached("DELETE FROM messages WHERE place BETWEEN ?1 AND ?2")?.execute(dropped)?;
-        if let Some(mut row) = LogRow::get(&writing, log)? {
-            (row.first_id, row.bytes) = (cut.first_id, row.bytes.saturating_sub(cut.bytes));
-            row.since = row.since.max(now.as_unix());
-            row.write(&writing)?;
-        }
-        Ok(writing.commit()?)
+        let less = (log, integer(cut.bytes)?);
+        writing.prepare_cached("UPDATE logs SET bytes = bytes - ?2 WHERE log = ?1")?.execute(less)?;
+        writing.commit()
     }
 
     /// Drops a part of what a log has too much, if it has.
     fn trim(&self, log: i64, now: Timestamp) -> Result<Option<Cut>, StoreError> {
-        let failed = || RowError::at("drop old messages of", &self.file);
-        let Some(cut) = self.cut(log, now).map_err(failed())? else { return Ok(None) };
-        self.drop_below(log, &cut, now).map_err(failed())?;
+        let failed = |cause| StoreError::sqlite("drop old messages of", &self.file)(cause);
+        let Some(cut) = self.cut(log, now).map_err(failed)? else { return Ok(None) };
+        self.drop_below(log, &cut)?;
         if self.frames.load(Relaxed) >= checkpoint::LEFT_ALONE {
-            checkpoint::help(&self.connection, &self.file)?;
+            checkpoint::help(&self.connection, &self.file, &self.watch)?;
             self.frames.store(0, Relaxed);
         }
         Ok(Some(cut))

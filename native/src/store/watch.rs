@@ -1,0 +1,207 @@
+//! Notices that something other than SQLite has removed, replaced or changed the database under a running server.
+//!
+//! SQLite goes on with the files that it has open, so commits to a file that has lost its name succeed, and are gone at
+//! the next start. Before each commit the names are looked up again: they must stand for the same files, and these must
+//! be as the last commit or checkpoint left them. A lookup does not open a file, because closing one would release the
+//! locks that SQLite has on it.
+//!
+//! Another program may use the database through SQLite. SQLite counts the WAL's frames and those that were moved; a
+//! change that moved a count was made by SQLite.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use rusqlite::Connection;
+
+use super::StoreError;
+
+/// The files of an open database, and how they were left.
+pub(super) struct Watch {
+    database: PathBuf,
+    wal: PathBuf,
+    known: Mutex<Known>,
+    /// What was found first; then nothing is written or read any more.
+    lost: OnceLock<Lost>,
+}
+
+/// What has happened to which file.
+#[derive(Clone)]
+struct Lost {
+    file: PathBuf,
+    what: String,
+}
+
+/// A file, as a lookup of its name shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    /// The device and the inode.
+    file: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+}
+
+/// How many frames the WAL has, and how many of them were moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Frames {
+    wal: i64,
+    moved: i64,
+}
+
+struct Known {
+    database: Seen,
+    wal: Seen,
+    frames: Frames,
+    /// How many checkpoints of this process write the database now.
+    checkpoints: u32,
+}
+
+impl Watch {
+    /// Begins to watch the files that this connection has open.
+    pub(super) fn start(connection: &Connection, file: &Path) -> Result<Self, StoreError> {
+        let mut wal = file.as_os_str().to_owned();
+        wal.push("-wal");
+        let wal = PathBuf::from(wal);
+        let frames = frames(connection).map_err(StoreError::sqlite("open", file))?;
+        let seen = |path: &Path| look(path).map_err(StoreError::file("look up", path));
+        let known = Known { database: seen(file)?, wal: seen(&wal)?, frames, checkpoints: 0 };
+        Ok(Self { database: file.to_owned(), wal, known: Mutex::new(known), lost: OnceLock::new() })
+    }
+
+    /// Checks both files. Only the one whose turn it is to write may ask.
+    pub(super) fn check(&self, connection: &Connection) -> Result<(), StoreError> {
+        self.check_database(connection)?;
+        let mut known = self.known();
+        match look(&self.wal) {
+            Ok(seen) if seen == known.wal => Ok(()),
+            Ok(seen) if seen.file == known.wal.file => {
+                let now = frames(connection).map_err(StoreError::sqlite("read", &self.database))?;
+                if now.wal == known.frames.wal {
+                    return Err(self.lose(&self.wal, changed(known.wal, seen)));
+                }
+                (known.wal, known.frames) = (seen, now);
+                Ok(())
+            }
+            other => Err(self.lose(&self.wal, gone(&other))),
+        }
+    }
+
+    /// Checks the database's file.
+    pub(super) fn check_database(&self, connection: &Connection) -> Result<(), StoreError> {
+        if let Some(lost) = self.lost.get() {
+            return Err(lost.clone().into());
+        }
+        let mut known = self.known();
+        match look(&self.database) {
+            Ok(seen) if seen == known.database => Ok(()),
+            Ok(seen) if seen.file == known.database.file => {
+                // A checkpoint changes it, and never makes it shorter.
+                if known.checkpoints > 0 && seen.size >= known.database.size {
+                    return Ok(());
+                }
+                let now = frames(connection).map_err(StoreError::sqlite("read", &self.database))?;
+                let is_moved = now.moved != known.frames.moved || now.wal < known.frames.wal;
+                if !is_moved || seen.size < known.database.size {
+                    return Err(self.lose(&self.database, changed(known.database, seen)));
+                }
+                (known.database, known.frames.moved) = (seen, now.moved);
+                Ok(())
+            }
+            other => Err(self.lose(&self.database, gone(&other))),
+        }
+    }
+
+    /// Takes note of what a transaction that has ended wrote to the WAL, which has so many frames now. One that failed
+    /// may have written some that do not count.
+    pub(super) fn wrote(&self, frames: Option<u32>) {
+        let mut known = self.known();
+        if let Some(frames) = frames.map(i64::from) {
+            // Every commit adds some.
+            if frames <= known.frames.wal {
+                // The WAL was begun anew, so all of it was moved.
+                known.frames.moved = 0;
+            }
+            known.frames.wal = frames;
+        }
+        // What is wrong with it is found by the next look.
+        if let Ok(seen) = look(&self.wal)
+            && seen.file == known.wal.file
+        {
+            known.wal = seen;
+        }
+    }
+
+    /// Moves frames into the database, if it is still there. The work returns how many frames are moved now.
+    pub(super) fn checkpoint(
+        &self,
+        connection: &Connection,
+        work: impl FnOnce() -> Result<u32, StoreError>,
+    ) -> Result<u32, StoreError> {
+        self.check_database(connection)?;
+        self.known().checkpoints += 1;
+        let moved = work();
+        let mut known = self.known();
+        known.checkpoints -= 1;
+        if let Ok(moved @ 1..) = &moved {
+            known.frames.moved = i64::from(*moved);
+        }
+        match look(&self.database) {
+            Ok(seen) if seen.file == known.database.file && seen.size >= known.database.size => known.database = seen,
+            Ok(seen) if seen.file == known.database.file => {
+                return Err(self.lose(&self.database, changed(known.database, seen)));
+            }
+            other => return Err(self.lose(&self.database, gone(&other))),
+        }
+        moved
+    }
+
+    fn lose(&self, file: &Path, what: String) -> StoreError {
+        let lost = self.lost.get_or_init(|| Lost { file: file.to_owned(), what });
+        lost.clone().into()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Its parts are numbers, each whole whenever a thread panics.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<Lost> for StoreError {
+    fn from(Lost { file, what }: Lost) -> Self {
+        Self::Lost { file, what }
+    }
+}
+
+fn look(path: &Path) -> io::Result<Seen> {
+    let found = fs::metadata(path)?;
+    let modified = (found.mtime(), found.mtime_nsec());
+    Ok(Seen { file: (found.dev(), found.ino()), size: found.size(), modified })
+}
+
+fn changed(known: Seen, seen: Seen) -> String {
+    if seen.size < known.size {
+        format!("was cut short, to {} bytes of {}", seen.size, known.size)
+    } else {
+        "was written by another program".into()
+    }
+}
+
+fn gone(seen: &io::Result<Seen>) -> String {
+    match seen {
+        Ok(_) => "was replaced by another file".into(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => "was removed, or its directory was moved".into(),
+        Err(error) => format!("cannot be looked up ({error})"),
+    }
+}
+
+/// What SQLite counts in the memory that all its connections share. It reads no file and moves nothing.
+fn frames(connection: &Connection) -> rusqlite::Result<Frames> {
+    let mut count = connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
+    count.query_row([], |row| Ok(Frames { wal: row.get(1)?, moved: row.get(2)? }))
+}
+
+#[cfg(test)]
+mod tests;
