@@ -56,7 +56,7 @@ pub(super) struct Host {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(10..=86_400))]
     lease: Option<u32>,
     #[command(flatten)]
-    ask: Ask,
+    ask: AskAnyone,
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +64,13 @@ pub(super) struct Unhost {
     /// The channel's name
     name: String,
 
+    #[command(flatten)]
+    ask: AskAnyone,
+}
+
+/// Which server is asked, by its address or as its operator, and how its answer is shown.
+#[derive(Debug, Args)]
+struct AskAnyone {
     // An option of its own: the variable must not stand against --data-dir.
     /// The server to ask (HOST:PORT) [env: CHANWIRE_SERVER] [default: 127.0.0.1:22236]
     #[arg(long, value_name = "ADDR", conflicts_with = "data_dir")]
@@ -120,6 +127,12 @@ impl Host {
 
 impl Unhost {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
+        self.ask.run(&Request::Unhost { channel_name: self.name })
+    }
+}
+
+impl AskAnyone {
+    fn run(self, request: &Request) -> Result<Outcome, Failure> {
         let target = match (self.data_dir, self.server) {
             (Some(data_dir), _) => Target::Operator(data_dir),
             (None, Some(server)) => Target::Server(server),
@@ -131,7 +144,7 @@ impl Unhost {
                 Target::Server(server)
             }
         };
-        ask(&target, self.json, &Request::Unhost { channel_name: self.name })
+        ask(&target, self.json, request)
     }
 }
 

@@ -185,3 +185,25 @@ fn delivered_messages_of_many_connections_keep_each_connections_order() {
     }
     server.stop();
 }
+
+#[test]
+fn the_operator_hosts_and_removes_by_the_data_directory_whosever_the_channel_is() {
+    let data = tempdir().unwrap();
+    let server = Launch::serve(data.path()).start();
+    let mut stranger = Peer::connect_from(IpAddr::from([127, 0, 0, 2]), server.address(0));
+    assert_eq!(stranger.ask(host_at("c", "127.0.0.2", 1)).raw, hosted("c"));
+    let operator = |arguments: &[&str]| {
+        let finished = Launch::new(arguments).arg("--data-dir").arg(data.path()).run();
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        finished.stdout
+    };
+    assert_eq!(operator(&["host", "c", "192.0.2.9:2"]), "hosted c\n");
+    assert_eq!(server.ask(LIST), listed(&[("c", "192.0.2.9", 2)]));
+    assert_eq!(stranger.ask(host_at("c", "127.0.0.2", 1)).error(), "Channel already exists");
+    assert_eq!(operator(&["unhost", "c"]), "removed c\n");
+    assert_eq!(server.ask(LIST), listed(&[]));
+    let both =
+        Launch::new(["host", "c", "192.0.2.9:2", "--server", "127.0.0.1:1", "--data-dir"]).arg(data.path()).run();
+    assert_eq!(both.code, Some(2), "{both:?}");
+    server.stop();
+}
