@@ -7,6 +7,7 @@ mod decode;
 mod filter;
 mod join;
 mod link;
+mod progress;
 mod send;
 mod serve;
 mod tap;
@@ -47,8 +48,8 @@ enum Command {
     History(ask::History),
     Join(join::Join),
     Chat(chat::Chat),
-    /// Copy a server's messages and channels into a file, while it runs or not
     Backup(backup::Backup),
+    Restore(backup::Restore),
     Tap(Box<tap::Tap>),
     Decode(decode::Decode),
 }
@@ -99,6 +100,7 @@ impl Cli {
             Command::Join(join) => join.run(),
             Command::Chat(chat) => chat.run(),
             Command::Backup(backup) => backup.run(),
+            Command::Restore(restore) => restore.run(),
             Command::Tap(tap) => tap.run(),
             Command::Decode(decode) => decode.run(),
         };

@@ -10,16 +10,12 @@ use std::{
 };
 
 use rusqlite::{
+    Connection, ErrorCode,
     backup::{Backup, StepResult},
     config::DbConfig,
 };
 
-use super::{
-    StoreError,
-    rows::{self, RowError},
-    schema,
-    sqlite::PATIENCE,
-};
+use super::{StoreError, data_dir, schema, sqlite::PATIENCE};
 
 /// How many pages are copied between two looks at the progress: 4 MiB.
 const STEP: i32 = 1024;
@@ -33,28 +29,69 @@ const RETRY: Duration = Duration::from_millis(50);
 /// A server may be using the directory. Its commits do not wait, but its write-ahead log grows meanwhile. The file has
 /// its name only when it is whole: until then it has `.part` at its end.
 pub(crate) fn back_up(directory: &Path, file: &Path, progress: impl FnMut(u32, u32)) -> Result<u64, StoreError> {
-    // Absolute, so that no path begins with `file:`, which SQLite would take for a URI.
-    let absolute = |path: &Path| std::path::absolute(path).map_err(StoreError::file("find", path));
     let (source, file) = (schema::find_existing(&absolute(directory)?)?, absolute(file)?);
     if file.symlink_metadata().is_ok() {
         return Err(StoreError::BackupExists { file });
     }
     let part = Part::create(&file)?;
-    let failed = |cause| StoreError::Backup { from: source.clone(), to: file.clone(), cause };
-    match copy(&source, &part.path, progress).map_err(failed)? {
+    match copy(&source, &part, &file, progress)? {
         None => part.finish(&file),
         // What was copied is what is there: the copy is as damaged as its source.
         Some(what) => Err(StoreError::Damaged { file: source, what }),
     }
 }
 
-/// Copies, and says what is wrong with the copy, if anything is.
-fn copy(source: &Path, part: &Path, progress: impl FnMut(u32, u32)) -> rusqlite::Result<Option<String>> {
+/// An absolute path, so that none begins with `file:`, which SQLite would take for a URI.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
+    std::path::absolute(path).map_err(StoreError::file("find", path))
+}
+
+/// Copies a database, and says what is wrong with the copy, if anything is. `file` is the name that it will have.
+pub(super) fn copy(
+    source: &Path,
+    part: &Part,
+    file: &Path,
+    progress: impl FnMut(u32, u32),
+) -> Result<Option<String>, StoreError> {
+    let failed = |cause| StoreError::Backup { from: source.to_owned(), to: file.to_owned(), cause };
+    let from = match open(source).map_err(failed)? {
+        Some(from) => Some(from),
+        None if wal_of(source).metadata().is_ok_and(|wal| wal.len() > 0) => None,
+        // Without a WAL the file is all there is, and nobody can write it.
+        None => Some(schema::connect_immutable(source).map_err(failed)?),
+    };
+    let to = match from {
+        Some(from) => copy_pages(&from, &part.path, progress).map_err(failed)?,
+        None => copy_files(source, part, file)?,
+    };
+    schema::check_log(&to, source)?;
+    check(to).map_err(failed)
+}
+
+/// Makes a copy one file without a WAL, until a server opens it, and says what is wrong with it.
+fn check(copy: Connection) -> rusqlite::Result<Option<String>> {
+    copy.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
+    schema::fault(&copy, None)
+}
+
+/// Opens a database that a server may be using; `None` where SQLite cannot make the files that it needs beside it,
+/// because the directory cannot be written.
+fn open(source: &Path) -> rusqlite::Result<Option<Connection>> {
     let from = schema::connect(source)?;
     from.busy_timeout(PATIENCE)?;
-    // The server, or its next start, is the one who moves the log.
+    // The server, or its next start, is the one who moves the WAL.
     from.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     from.pragma_update(None, "query_only", true)?;
+    match from.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())) {
+        Ok(()) => Ok(Some(from)),
+        Err(error) if matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn copy_pages(from: &Connection, part: &Path, progress: impl FnMut(u32, u32)) -> rusqlite::Result<Connection> {
     // One read transaction around all steps: else each commit of the server would begin the copy anew.
     let snapshot = from.unchecked_transaction()?;
     snapshot.query_row("SELECT count(*) FROM logs", [], |_| Ok(()))?;
@@ -63,16 +100,29 @@ fn copy(source: &Path, part: &Path, progress: impl FnMut(u32, u32)) -> rusqlite:
     to.pragma_update(None, "journal_mode", "OFF")?;
     to.pragma_update(None, "synchronous", "OFF")?;
     step_through(&Backup::new(&snapshot, &mut to)?, progress)?;
-    // A file without a log beside it, until a server opens it.
-    to.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
-    if let Some(what) = schema::fault(&to, None)? {
-        return Ok(Some(what));
-    }
-    match rows::verify(&to) {
-        Ok(()) => Ok(None),
-        Err(RowError::Sqlite(cause)) => Err(cause),
-        Err(RowError::Damaged(what)) => Ok(Some(what)),
-    }
+    Ok(to)
+}
+
+/// Copies the database's file and its WAL, and lets SQLite move the one into the other there. Nobody writes them: their
+/// directory cannot be written, and no server that could has it.
+fn copy_files(source: &Path, part: &Part, file: &Path) -> Result<Connection, StoreError> {
+    let _unused = data_dir::hold(source.parent().unwrap_or(Path::new("/")))?;
+    let copied = |from: &Path, to: &Path| {
+        let failed = |cause| StoreError::BackupFile { action: "copy the database to", file: to.to_owned(), cause };
+        fs::copy(from, to).map_err(failed)
+    };
+    copied(source, &part.path)?;
+    copied(&wal_of(source), &wal_of(&part.path))?;
+    let failed = |cause| StoreError::Backup { from: source.to_owned(), to: file.to_owned(), cause };
+    let to = schema::connect(&part.path).map_err(failed)?;
+    to.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(failed)?;
+    Ok(to)
+}
+
+fn wal_of(database: &Path) -> PathBuf {
+    let mut wal = database.as_os_str().to_owned();
+    wal.push("-wal");
+    wal.into()
 }
 
 fn step_through(backup: &Backup<'_, '_>, mut progress: impl FnMut(u32, u32)) -> rusqlite::Result<()> {
@@ -100,22 +150,32 @@ fn busy() -> rusqlite::Error {
 }
 
 /// A backup that is not whole, removed unless it is finished.
-struct Part {
-    path: PathBuf,
+pub(super) struct Part {
+    pub(super) path: PathBuf,
     file: File,
 }
 
 impl Part {
-    fn create(file: &Path) -> Result<Self, StoreError> {
+    pub(super) fn path_of(file: &Path) -> PathBuf {
         let mut path = file.as_os_str().to_owned();
         path.push(".part");
-        let path = PathBuf::from(path);
+        path.into()
+    }
+
+    pub(super) fn create(file: &Path) -> Result<Self, StoreError> {
+        let path = Self::path_of(file);
         let created = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
         match created {
             Ok(file) => Ok(Self { path, file }),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(StoreError::BackupExists { file: path }),
             Err(cause) => Err(StoreError::BackupFile { action: "create", file: path, cause }),
         }
+    }
+
+    /// Makes its content durable.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        let failed = |cause| StoreError::BackupFile { action: "sync", file: self.path.clone(), cause };
+        self.file.sync_all().map_err(failed)
     }
 
     /// Makes it durable and gives it its name, which nothing else may have by now.
@@ -138,8 +198,13 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.path) {
-            tracing::warn!(%error, path = %self.path.display(), "cannot remove what is left of the backup");
+        // Only a copy that was cut short has a WAL; a restored one has a new name.
+        let _ = fs::remove_file(wal_of(&self.path));
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, path = %self.path.display(), "cannot remove what is left of the backup");
+            }
+            _ => {}
         }
     }
 }

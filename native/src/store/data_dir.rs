@@ -85,6 +85,22 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
     }
 }
 
+/// Keeps servers from starting in a directory that this process only reads, until the file is dropped. `None` if no
+/// server ever used it.
+pub(super) fn hold(directory: &Path) -> Result<Option<File>, StoreError> {
+    let path = directory.join(LOCK);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StoreError::file("open the lock file", path)(error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { directory: directory.to_owned(), holder: None }),
+        Err(TryLockError::Error(cause)) => Err(StoreError::file("lock the file", path)(cause)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt as _};

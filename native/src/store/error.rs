@@ -111,6 +111,23 @@ pub(crate) enum StoreError {
         cause: io::Error,
     },
 
+    /// A restore was cut short after it began to replace the database.
+    #[error(
+        "a restore into the directory of {} was interrupted; run `chanwire restore` again, with the same backup",
+        file.display()
+    )]
+    RestoreInterrupted {
+        /// The database.
+        file: PathBuf,
+    },
+
+    /// The backup to restore is the directory's own database.
+    #[error("{} is the database of this data directory itself; name a backup", file.display())]
+    RestoreOfItself {
+        /// The database.
+        file: PathBuf,
+    },
+
     /// SQLite could not copy the database.
     #[error("cannot copy {} to {}: {}; {}", from.display(), to.display(), shown(cause), advice(cause))]
     Backup {

@@ -3,17 +3,21 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::{StoreError, checksum, data_dir::DataDir};
+use super::{StoreError, data_dir::DataDir, sqlite::id};
 
-const DATABASE: &str = "chanwire.db";
+pub(super) const DATABASE: &str = "chanwire.db";
 /// Where a new database grows until it is whole.
 const NASCENT: &str = "chanwire.db.new";
+
+/// Marks a directory whose database is being replaced by a backup.
+pub(super) const RESTORING: &str = "chanwire.restoring";
 
 /// What the database's header says: this is chanwire's.
 const APPLICATION_ID: u32 = u32::from_be_bytes(*b"chwr");
@@ -22,7 +26,7 @@ const APPLICATION_ID: u32 = u32::from_be_bytes(*b"chwr");
 ///
 /// Names are stored once, in `logs`, which outlives both a channel's directory entry and its messages. `messages` is in
 /// order of log and id, so that a page of a channel's history is one range, and so is what retention drops.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE channels (
         position        INTEGER PRIMARY KEY,
@@ -71,34 +75,6 @@ const MIGRATIONS: [&str; 5] = [
     DROP TABLE messages;
     ALTER TABLE placed RENAME TO messages;
 ",
-    // A checksum for each row: see the module `checksum`. `first_id` is the oldest message that is kept, or one more than
-    // `last_id`; `since` is when the name was last taken off the list or a message of it dropped. A channel that is
-    // `released` is not on the list: it is kept for its host until then.
-    "
-    ALTER TABLE channels ADD COLUMN released INTEGER;
-    ALTER TABLE channels ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
-    UPDATE channels SET checksum = row_checksum(position, name, host, port, registered_from, lease, released);
-    ALTER TABLE logs ADD COLUMN first_id INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE logs ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE logs ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
-    UPDATE logs SET since = unixepoch(), first_id = COALESCE((
-        SELECT MIN(place) & 0x3fffffffff FROM messages
-        WHERE place BETWEEN log << 38 AND (log << 38) + 0x3fffffffff
-    ), last_id + 1);
-    UPDATE logs SET checksum = row_checksum(log, name, last_id, first_id, last_timestamp, bytes, since);
-    CREATE TABLE checked (
-        place           INTEGER PRIMARY KEY,
-        timestamp       INTEGER NOT NULL,
-        checksum        INTEGER NOT NULL,
-        username        TEXT    NOT NULL,
-        content         TEXT    NOT NULL
-    ) STRICT;
-    INSERT INTO checked SELECT place, timestamp,
-        CASE WHEN name IS NOT NULL THEN row_checksum(name, place, timestamp, username, content) END, username, content
-        FROM messages LEFT JOIN logs ON log = place >> 38 ORDER BY place;
-    DROP TABLE messages;
-    ALTER TABLE checked RENAME TO messages;
-",
 ];
 
 const KNOWN: i32 = MIGRATIONS.len() as i32;
@@ -108,6 +84,9 @@ const KNOWN: i32 = MIGRATIONS.len() as i32;
 /// It looks at the bytes before SQLite does, because SQLite may change what it opens.
 pub(super) fn find(directory: &DataDir) -> Result<PathBuf, StoreError> {
     let file = directory.file(DATABASE);
+    if directory.file(RESTORING).exists() {
+        return Err(StoreError::RestoreInterrupted { file });
+    }
     match header(&file).map_err(StoreError::file("read the database", &file))? {
         None => create(directory, &file)?,
         Some(header) => check(&file, &header)?,
@@ -118,9 +97,14 @@ pub(super) fn find(directory: &DataDir) -> Result<PathBuf, StoreError> {
 /// Finds the database in a directory that another process may be using, and changes nothing.
 pub(super) fn find_existing(directory: &Path) -> Result<PathBuf, StoreError> {
     let file = directory.join(DATABASE);
-    match header(&file).map_err(StoreError::file("read the database", &file))? {
-        None => Err(StoreError::NoDatabase { file }),
-        Some(header) => check(&file, &header).map(|()| file),
+    check_file(&file).map(|()| file)
+}
+
+/// Refuses a file that is no database of this program's.
+pub(super) fn check_file(file: &Path) -> Result<(), StoreError> {
+    match header(file).map_err(StoreError::file("read the database", file))? {
+        None => Err(StoreError::NoDatabase { file: file.to_owned() }),
+        Some(header) => check(file, &header),
     }
 }
 
@@ -214,10 +198,20 @@ fn fill(nascent: &Path) -> rusqlite::Result<()> {
 
 /// Opens a database file that exists.
 pub(super) fn connect(file: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(file, flags)?;
-    checksum::add_function(&connection)?;
-    Ok(connection)
+    Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+}
+
+/// Opens a database file that nothing writes, in a directory that cannot be written.
+pub(super) fn connect_immutable(file: &Path) -> rusqlite::Result<Connection> {
+    let path = percent_encode(file.as_os_str().as_bytes(), NON_ALPHANUMERIC).to_string().replace("%2F", "/");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(format!("file:{path}?immutable=1"), flags)
+}
+
+/// How many channels are listed, how many of them have a lease, and how many messages are kept.
+pub(super) fn count(file: &Path) -> rusqlite::Result<(u64, u64, u64)> {
+    let sql = "SELECT count(*), count(lease), (SELECT count(*) FROM messages) FROM channels";
+    connect(file)?.query_row(sql, [], |row| Ok((id(row, 0)?, id(row, 1)?, id(row, 2)?)))
 }
 
 /// Refuses a database that a later version of this program has migrated, where only its log says so yet.

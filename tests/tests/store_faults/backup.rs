@@ -1,8 +1,9 @@
 //! `chanwire backup` beside a server that is written to.
 
 use std::{
+    collections::BTreeSet,
     fs,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{PermissionsExt as _, chown},
     path::Path,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     thread,
@@ -102,4 +103,52 @@ fn a_backup_beyond_the_limit_on_the_size_of_files_says_so_and_leaves_nothing() {
         "{limited:?}"
     );
     assert_eq!(fs::read_dir(restored.path()).unwrap().count(), 0);
+}
+
+/// The binary without the rights of root, to whom no directory is read-only, run as nobody who owns these files.
+fn without_rights(launch: Launch, directory: &Path) -> Launch {
+    if !rustix::process::geteuid().is_root() {
+        return launch;
+    }
+    for entry in fs::read_dir(directory).unwrap() {
+        chown(entry.unwrap().path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    chown(directory, Some(NOBODY), Some(NOBODY)).unwrap();
+    let id = NOBODY.to_string();
+    launch.under(["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups"])
+}
+
+const NOBODY: u32 = 65_534;
+
+#[test]
+fn a_backup_is_made_from_a_directory_that_cannot_be_written() {
+    let parent = tempdir().unwrap();
+    fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for ending in ["in order", "by a crash", "by a crash, without the shared memory's file"] {
+        let (data, backups) = (parent.path().join("data"), parent.path().join("backups"));
+        let _ = fs::remove_dir_all(&data);
+        let _ = fs::remove_dir_all(&backups);
+        fs::create_dir(&backups).unwrap();
+        fs::set_permissions(&backups, fs::Permissions::from_mode(0o777)).unwrap();
+        let server = serve(&data).start();
+        host_general(&server);
+        assert!(server.connect().ask(message("u", "kept")).is_ok());
+        match ending {
+            "in order" => server.stop(),
+            "by a crash" => server.kill(),
+            _ => {
+                server.kill();
+                fs::remove_file(data.join("chanwire.db-shm")).unwrap();
+            }
+        }
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o555)).unwrap();
+        let names = || fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name()).collect::<BTreeSet<_>>();
+        let before = names();
+        let file = backups.join("chanwire.db");
+        let finished = without_rights(backup(&data, &file), &data).run();
+        assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{ending}: {finished:?}");
+        assert_eq!(stored::general(&backups).len(), 1, "{ending}");
+        assert_eq!(names(), before, "{ending}");
+        assert_eq!(fs::read_dir(&backups).unwrap().count(), 1, "{ending}");
+    }
 }

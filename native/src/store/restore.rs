@@ -1,0 +1,108 @@
+//! Puts a backup in the place of a data directory's database.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use super::{
+    StoreError,
+    backup::{self, Part, absolute},
+    data_dir::DataDir,
+    schema,
+};
+
+/// What was restored.
+#[derive(Debug)]
+pub(crate) struct Restored {
+    /// How many channels are listed.
+    pub(crate) channels: u64,
+    /// How many of them have a lease.
+    pub(crate) leased: u64,
+    /// How many messages are kept.
+    pub(crate) messages: u64,
+    /// Where the database is that was there before.
+    pub(crate) replaced: Option<PathBuf>,
+}
+
+/// The suffixes of the files that SQLite keeps beside a database.
+const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// Puts a copy of a backup in the place of the directory's database, which keeps its content under another name.
+///
+/// Nothing is changed before the copy is whole, checked and synced. No server may use the directory meanwhile. From then
+/// on until the end a file marks the directory, so that no server starts on half of it.
+pub(crate) fn restore(file: &Path, directory: &Path, progress: impl FnMut(u32, u32)) -> Result<Restored, StoreError> {
+    let file = absolute(file)?;
+    schema::check_file(&file)?;
+    let directory = DataDir::open(directory)?;
+    let target = directory.file(schema::DATABASE);
+    if is_same(&file, &target) {
+        return Err(StoreError::RestoreOfItself { file });
+    }
+    // What an earlier restore left that did not come to its end.
+    remove(&Part::path_of(&target))?;
+    let part = Part::create(&target)?;
+    if let Some(what) = backup::copy(&file, &part, &target, progress)? {
+        return Err(StoreError::Damaged { file, what });
+    }
+    let counted = schema::count(&part.path).map_err(StoreError::sqlite("read", &part.path))?;
+    part.sync()?;
+
+    let marker = directory.file(schema::RESTORING);
+    fs::write(&marker, "").map_err(StoreError::file("create", &marker))?;
+    directory.sync()?;
+    let replaced = keep(&target)?;
+    directory.sync()?;
+    for suffix in BESIDE {
+        remove(&with_suffix(&target, suffix))?;
+    }
+    fs::rename(&part.path, &target).map_err(StoreError::file("replace the database", &target))?;
+    directory.sync()?;
+    remove(&marker)?;
+    directory.sync()?;
+    let (channels, leased, messages) = counted;
+    Ok(Restored { channels, leased, messages, replaced })
+}
+
+/// Gives the database, and the WAL that belongs to it, one more name that nothing has yet.
+fn keep(target: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let wal = with_suffix(target, "-wal");
+    let has_wal = wal.metadata().is_ok_and(|wal| wal.len() > 0);
+    if !target.exists() && !has_wal {
+        return Ok(None);
+    }
+    let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let name = |number| with_suffix(target, &format!(".replaced-{}", seconds + number));
+    let is_free = |kept: &PathBuf| !kept.exists() && !with_suffix(kept, "-wal").exists();
+    let Some(kept) = (0..).map(name).find(is_free) else { return Ok(None) };
+    if target.exists() {
+        fs::hard_link(target, &kept).map_err(StoreError::file("keep the database as", &kept))?;
+    }
+    if has_wal {
+        let kept = with_suffix(&kept, "-wal");
+        fs::hard_link(&wal, &kept).map_err(StoreError::file("keep the WAL as", &kept))?;
+    }
+    Ok(Some(kept))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
+
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::file("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+}
+
+#[cfg(test)]
+mod tests;
