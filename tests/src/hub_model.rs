@@ -301,7 +301,11 @@ impl Model {
             return self.refuse_elsewhere(name).unwrap_or_else(|| Decision::Append(name.clone()));
         }
         let at = |channel: &Channel| listener.is_some_and(|listener| self.lives_at(listener, channel));
-        let here: Vec<_> = self.listed().into_iter().filter(at).collect();
+        let mut here: Vec<_> = self.listed().into_iter().filter(at).collect();
+        // The operator's come first.
+        if here.iter().any(|channel| self.fixed.contains(channel)) {
+            here.retain(|channel| self.fixed.contains(channel));
+        }
         match here.as_slice() {
             [] => Decision::Refuse("Channel not found"),
             [channel] => Decision::Append(channel.channel_name.clone()),

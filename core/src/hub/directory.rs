@@ -60,6 +60,8 @@ struct Listener {
     own: Vec<Address>,
     /// The channels registered at one of its addresses.
     channels: BTreeSet<String>,
+    /// Those of them that the operator fixed.
+    fixed: BTreeSet<String>,
 }
 
 impl Entry {
@@ -88,7 +90,7 @@ impl Entry {
 impl Directory {
     /// The server accepts connections at these addresses as well, through one more listener.
     pub(super) fn add_listener(&mut self, own: Vec<Address>) -> ListenerId {
-        self.listeners.push(Listener { own, channels: BTreeSet::new() });
+        self.listeners.push(Listener { own, channels: BTreeSet::new(), fixed: BTreeSet::new() });
         self.settle_all();
         ListenerId(self.listeners.len() - 1)
     }
@@ -128,6 +130,7 @@ impl Directory {
         }
         for listener in &mut self.listeners {
             listener.channels.remove(channel_name);
+            listener.fixed.remove(channel_name);
         }
         self.listed = None;
     }
@@ -200,9 +203,10 @@ impl Directory {
         })
     }
 
-    /// The channels registered at an own address of this listener.
+    /// The channels that a message without a name may mean: those registered at an own address of this listener, but only
+    /// the operator's if there are any.
     pub(super) fn channels_at(&self, listener: ListenerId) -> impl Iterator<Item = &str> {
-        self.listeners.get(listener.0).into_iter().flat_map(|listener| &listener.channels).map(String::as_str)
+        self.listeners.get(listener.0).into_iter().flat_map(Listener::meant).map(String::as_str)
     }
 
     /// The address by which this listener is named.
@@ -228,7 +232,7 @@ impl Directory {
         if let Some(lease) = lease {
             self.leases.insert((lease.ends, name.clone()));
         }
-        let is_here = settle(&mut self.listeners, &channel);
+        let is_here = settle(&mut self.listeners, &channel, matches!(owner, Owner::Operator));
         self.positions.insert(name, position);
         self.entries.insert(position, Entry { channel, owner, is_here, hosted, lease });
         self.listed = None;
@@ -236,8 +240,14 @@ impl Directory {
 
     fn settle_all(&mut self) {
         for entry in self.entries.values_mut() {
-            entry.is_here = settle(&mut self.listeners, &entry.channel);
+            entry.is_here = settle(&mut self.listeners, &entry.channel, entry.is_fixed());
         }
+    }
+}
+
+impl Listener {
+    fn meant(&self) -> &BTreeSet<String> {
+        if self.fixed.is_empty() { &self.channels } else { &self.fixed }
     }
 }
 
@@ -248,14 +258,18 @@ impl Lease {
 }
 
 /// Notes at which listeners a channel lives, and says whether it does at any.
-fn settle(listeners: &mut [Listener], channel: &Channel) -> bool {
+fn settle(listeners: &mut [Listener], channel: &Channel, is_fixed: bool) -> bool {
     let mut is_here = false;
-    for listener in listeners {
-        if listener.own.iter().any(|own| own.same_place(&channel.address)) {
+    let name = &channel.channel_name;
+    for Listener { own, channels, fixed } in listeners {
+        channels.remove(name);
+        fixed.remove(name);
+        if own.iter().any(|own| own.same_place(&channel.address)) {
             is_here = true;
-            listener.channels.insert(channel.channel_name.clone());
-        } else {
-            listener.channels.remove(&channel.channel_name);
+            channels.insert(name.clone());
+            if is_fixed {
+                fixed.insert(name.clone());
+            }
         }
     }
     is_here

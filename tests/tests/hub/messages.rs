@@ -159,3 +159,34 @@ fn more_messages_than_one_commit_carries_keep_their_order() {
     }
     assert_eq!(trial.answers(ada), []);
 }
+
+#[test]
+fn nobody_takes_the_messages_without_a_name_from_the_operators_channel() {
+    let fixed = vec![channel("news", "127.0.0.1", 22236), channel("far", BOB, 22240)];
+    let mut trial = Trial::start(Setup { fixed, ..setup() }, Disk::default());
+    let (ada, bob, operator) = (trial.connect(ip(ADA), 0), trial.connect(ip(BOB), 0), trial.connect_operator());
+    for (number, name) in ["a", "n", "news2", "z"].iter().enumerate() {
+        assert_eq!(ask(&mut trial, ada, &host(name, "10.0.0.1", 22236)), [hosted(name)]);
+        assert_eq!(ask(&mut trial, bob, &say(&format!("to all {number}"), None)), [delivered(0)]);
+        assert_eq!(ask(&mut trial, bob, &say(&format!("to {name}"), Some(name))), [delivered(0)]);
+        assert_eq!(trial.disk.last_id(name), 1);
+        // One comes to live here and leaves again.
+        trial.set_own_addresses(0, vec![at("10.0.0.1", 22236)]);
+        trial.set_own_addresses(0, vec![at("127.0.0.1", 22236), at("10.0.0.1", 22236)]);
+    }
+    assert_eq!(trial.disk.last_id("news"), 4);
+    // A second one of the operator's makes the name needed; without any, all count.
+    let required = refused("Invalid payload", "Missing required field 'channel_name'");
+    assert_eq!(ask(&mut trial, operator, &unhost("news")), [removed("news")]);
+    assert_eq!(ask(&mut trial, bob, &say("to whom?", None)), [required.clone()]);
+    for name in ["a", "n", "news2"] {
+        assert_eq!(ask(&mut trial, ada, &unhost(name)), [removed(name)]);
+    }
+    assert_eq!(ask(&mut trial, bob, &say("finally to z", None)), [delivered(0)]);
+    assert_eq!(trial.disk.last_id("z"), 2);
+
+    let fixed = ["news", "more"].map(|name| channel(name, "127.0.0.1", 22236)).into();
+    let mut trial = Trial::start(Setup { fixed, ..setup() }, Disk::default());
+    let bob = trial.connect(ip(BOB), 0);
+    assert_eq!(ask(&mut trial, bob, &say("to which?", None)), [required]);
+}
