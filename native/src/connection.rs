@@ -1,5 +1,8 @@
 //! One accepted connection: a server endpoint between its stream and the hub.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::VecDeque,
     mem,
@@ -102,6 +105,10 @@ impl Application<Server> for Session<'_> {
 
     fn on_quiet(&mut self) {
         self.tell_asked();
+    }
+
+    fn has_more_to_tell(&self) -> bool {
+        !self.mail.is_empty()
     }
 
     fn poll_tell(&mut self, server: &mut Server, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {

@@ -39,6 +39,11 @@ pub(crate) trait Application<E: Endpoint> {
 
     /// Tells the endpoint what there is to tell; pending while there is nothing.
     fn poll_tell(&mut self, endpoint: &mut E, clock: Clock, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Whether more is at hand to tell, which has to be told before anything more is read.
+    fn has_more_to_tell(&self) -> bool {
+        false
+    }
 }
 
 /// How a connection ended.
@@ -60,6 +65,7 @@ where
     A: Application<E>,
 {
     let mut finished = false;
+    let mut turn = Turn::Read;
     loop {
         while let Some(event) = endpoint.poll_event() {
             application.on_event(endpoint, clock, event);
@@ -85,10 +91,7 @@ where
                 None => std::future::pending().await,
             }
         };
-        let moved = poll_fn(|cx| match poll_io(endpoint, stream, clock, cx) {
-            Poll::Pending => application.poll_tell(endpoint, clock, cx).map(Ok),
-            moved => moved,
-        });
+        let moved = poll_fn(|cx| poll_move(endpoint, stream, application, clock, &mut turn, cx));
         tokio::select! {
             // A timer is made only when there is nothing else to do.
             biased;
@@ -106,17 +109,55 @@ where
     }
 }
 
-/// Writes what waits, else reads what has come.
-fn poll_io<E: Endpoint, S: AsyncRead + AsyncWrite + Unpin>(
+/// Which of the peer and the application is heard first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Read,
+    Tell,
+}
+
+/// Writes what waits, else reads what has come or hears the application. The two take turns, so that a peer that never
+/// stops sending does not keep what the application has for it waiting in memory.
+fn poll_move<E, S, A>(
+    endpoint: &mut E,
+    stream: &mut S,
+    application: &mut A,
+    clock: Clock,
+    turn: &mut Turn,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>>
+where
+    E: Endpoint,
+    S: AsyncRead + AsyncWrite + Unpin,
+    A: Application<E>,
+{
+    if let Poll::Ready(written) = poll_write(endpoint, stream, cx) {
+        endpoint.handle_written(clock.now(), written?);
+        return Poll::Ready(Ok(()));
+    }
+    let order = if *turn == Turn::Read { [Turn::Read, Turn::Tell] } else { [Turn::Tell, Turn::Read] };
+    for now in order {
+        if now == Turn::Read {
+            let read = poll_read(endpoint, stream, clock, cx);
+            if read.is_ready() {
+                *turn = Turn::Tell;
+                return read;
+            }
+        } else if application.poll_tell(endpoint, clock, cx).is_ready() {
+            *turn = if application.has_more_to_tell() { Turn::Tell } else { Turn::Read };
+            return Poll::Ready(Ok(()));
+        }
+    }
+    Poll::Pending
+}
+
+/// One read. Pending when the endpoint wants none.
+fn poll_read<E: Endpoint, S: AsyncRead + Unpin>(
     endpoint: &mut E,
     stream: &mut S,
     clock: Clock,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<()>> {
-    if let Poll::Ready(written) = poll_write(endpoint, stream, cx) {
-        endpoint.handle_written(clock.now(), written?);
-        return Poll::Ready(Ok(()));
-    }
     if !endpoint.wants_read() {
         return Poll::Pending;
     }

@@ -14,7 +14,8 @@ use futures_util::task::AtomicWaker;
 
 /// A queue with one reader that costs nothing while it is empty; a channel would allocate its first block of places
 /// for every idle connection. It needs no bound: there is one answer for each request that the endpoint let through,
-/// and its reader takes pushes whether or not the peer does, to find out that the peer is too slow.
+/// and its reader takes everything in it between two reads of its stream, whatever the peer does, and finds out by the
+/// bytes of its endpoint that the peer is too slow.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     mail: Mutex<Vec<Mail>>,
