@@ -16,7 +16,6 @@ use chanwire_core::{
     hub::{ConnectionId, ListenerId},
     wire::ErrorResponse,
 };
-use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -27,6 +26,7 @@ use crate::{
     connection::{self, Accepted},
     driver::Ending,
     hub_task::HubSender,
+    socket::{prepare, reset_on_close},
 };
 
 /// How many connections at most are told at one time that there is no room for them. Beyond these they are reset.
@@ -37,9 +37,6 @@ const MAX_OPERATORS: usize = 16;
 
 /// The files that those may have open who are not served as connections of the protocol's listeners.
 pub(crate) const FILES: u32 = (MAX_REFUSALS + 2 * MAX_OPERATORS) as u32;
-
-/// How long an idle connection is left alone before the kernel asks whether its peer still lives.
-const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// The first and the longest wait after an accept that failed.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
@@ -148,7 +145,7 @@ impl Acceptor {
             tracing::warn!(%peer, limit = self.max_connections, "refused: no room for another connection");
             tokio::spawn(self.clone().refuse(stream, permit));
         } else {
-            reset(&stream);
+            reset_on_close(&stream);
         }
     }
 
@@ -170,7 +167,7 @@ impl Acceptor {
     async fn refuse(self: Arc<Self>, mut stream: TcpStream, _permit: OwnedSemaphorePermit) {
         let error = busy(self.max_connections);
         if let Ending::Reset = connection::refuse(&mut stream, error, &self.limits, self.clock).await {
-            reset(&stream);
+            reset_on_close(&stream);
         }
     }
 
@@ -185,30 +182,13 @@ fn busy(limit: impl Display) -> ErrorResponse {
     ErrorResponse::server("Server busy", format!("The server has reached its limit of {limit} connections"))
 }
 
-/// Answers leave at once, and a peer that is gone is found out.
-fn prepare(stream: &TcpStream) {
-    let keep_alive = TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE / 6);
-    let prepared = stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_tcp_keepalive(&keep_alive));
-    if let Err(error) = prepared {
-        // The connection works without, and fails by itself if it is gone already.
-        tracing::debug!(%error, "cannot set a connection's options");
-    }
-}
-
-/// Makes closing the stream a reset.
-fn reset(stream: &TcpStream) {
-    if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
-        tracing::debug!(%error, "cannot reset a connection");
-    }
-}
-
 fn end(stream: &TcpStream, peer: Option<SocketAddr>, ending: &Ending) {
     let peer = connection::name(peer);
     match ending {
         Ending::Closed => tracing::debug!(peer, "closed"),
         Ending::Reset => {
             tracing::info!(peer, "reset: it took nothing of what waited for it");
-            reset(stream);
+            reset_on_close(stream);
         }
         Ending::Failed(error) => tracing::debug!(peer, %error, "lost"),
     }

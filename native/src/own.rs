@@ -50,6 +50,13 @@ impl Own {
     }
 }
 
+/// Whether an address is this machine's own.
+pub(crate) fn is_local(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    // Where the interfaces cannot be listed, only loopback is known.
+    ip.is_loopback() || ip.is_unspecified() || interfaces().is_ok_and(|own| own.contains(&ip))
+}
+
 fn interfaces() -> io::Result<Vec<IpAddr>> {
     Ok(if_addrs::get_if_addrs()?.iter().map(if_addrs::Interface::ip).collect())
 }

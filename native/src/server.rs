@@ -13,7 +13,7 @@ use chanwire_core::{
     wire::Channel,
 };
 use tokio::{
-    net::{TcpListener, TcpSocket, UnixListener},
+    net::{TcpListener, UnixListener},
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
@@ -28,14 +28,12 @@ use crate::{
     hub_task::{self, HubSender, Input, Storage},
     listener::{self, Acceptor},
     own::{self, Own, Registered},
+    socket::listen,
     store::{
         self, ReaderHandle, SqliteReader, SqliteStore, Store as _, StoreError, StoreHandle, Trimmer, TrimmerHandle,
     },
     tracker,
 };
-
-/// How many connections may wait to be accepted, if the system allows as many.
-const BACKLOG: u32 = 4096;
 
 /// The operator's socket, in the data directory.
 pub(crate) const OPERATOR_SOCKET: &str = "operator.sock";
@@ -254,14 +252,6 @@ fn bind(config: &Config) -> Result<Vec<Listener>, ServeError> {
     Ok(parts
         .map(|((socket, (bound, channels)), given)| Listener { socket, own: Own { bound, given }, channels })
         .collect())
-}
-
-pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A restart need not wait for the old connections' last minutes.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
 }
 
 /// The inspector's page and its bridge.

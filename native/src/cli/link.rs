@@ -5,12 +5,12 @@ use std::{fmt, io, path::PathBuf, time::Duration};
 use chanwire_core::wire::Address;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
+    net::UnixStream,
     runtime::{Builder, Runtime},
     time::timeout,
 };
 
-use crate::{driver::Ending, server::OPERATOR_SOCKET};
+use crate::{driver::Ending, server::OPERATOR_SOCKET, socket};
 
 /// How long a server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -41,12 +41,7 @@ impl Target {
     /// Connects, or says why not and what to do.
     pub(super) async fn connect(&self) -> Result<Box<dyn Stream>, String> {
         match self {
-            Self::Server(address) => {
-                let stream = self.within(TcpStream::connect((address.host(), address.port()))).await?;
-                // Whoever types waits for each line.
-                stream.set_nodelay(true).map_err(|error| format!("cannot set up the connection: {error}"))?;
-                Ok(Box::new(stream))
-            }
+            Self::Server(address) => Ok(Box::new(self.within(socket::connect_to(address)).await?)),
             Self::Operator(data_dir) => {
                 Ok(Box::new(self.within(UnixStream::connect(data_dir.join(OPERATOR_SOCKET))).await?))
             }

@@ -19,6 +19,10 @@ use crate::{
 /// Clients connect to --listen instead of the server and notice nothing: bytes, ends and resets pass unchanged. The
 /// printed URL opens the inspector with what they say; --write records it to a file, also with no page open. If the
 /// file cannot be written any more, that is said, recording stops, and clients go on; the exit code is then 1.
+///
+/// The server sees the tap's address in place of its clients'. Whoever reaches --listen may therefore do what is allowed
+/// from the tap's machine, such as moving or removing the channels that are hosted from it: let only those connect whom
+/// you trust. The tap warns of this at its start if the server is on its own machine.
 #[derive(Debug, Args)]
 #[command(after_long_help = filter::HELP)]
 pub(super) struct Tap {

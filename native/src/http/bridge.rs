@@ -31,6 +31,7 @@ use self::control::{FromPage, ToPage};
 use self::end::End;
 use self::socket::{Event, PageSocket};
 use super::{Shared, Tap, Target, host, stopped};
+use crate::socket as tcp_socket;
 
 /// How many WebSockets may be open that have not shown the token.
 pub(super) const WAITING: usize = 64;
@@ -186,7 +187,7 @@ fn milliseconds(time: Duration) -> f64 {
 /// The page is not read meanwhile: what it sends along with `connect` waits in its WebSocket.
 async fn connect(target: &Target) -> Result<TcpStream, String> {
     let address = target.address;
-    let tcp = match timeout(CONNECT_WAIT, TcpStream::connect(address)).await {
+    let tcp = match timeout(CONNECT_WAIT, tcp_socket::connect(&[address])).await {
         Ok(Ok(tcp)) => tcp,
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
             return Err(format!("Connection refused (nothing listens at {address}: is the server running?)"));
@@ -197,7 +198,5 @@ async fn connect(target: &Target) -> Result<TcpStream, String> {
             return Err(format!("no answer from {address} within {seconds} s"));
         }
     };
-    // Frames are small and somebody watches their times. If it fails, only speed is lost.
-    let _ = tcp.set_nodelay(true);
     Ok(tcp)
 }

@@ -34,6 +34,7 @@ use tokio::time::{sleep, timeout};
 pub(crate) use self::host::Authority;
 use self::host::Names;
 pub(crate) use self::token::Token;
+use crate::socket;
 use crate::tap::Watchers;
 
 /// How long a request's head may take to arrive.
@@ -237,8 +238,7 @@ async fn accept(listener: &TcpListener, router: &Router, shutdown: &watch::Recei
 
 /// Answers the requests of one TCP connection, until one of them makes it a WebSocket or it ends.
 async fn connection(stream: TcpStream, router: Router, mut shutdown: watch::Receiver<bool>) {
-    // Without it the last part of an answer may wait for an acknowledgement. If it fails, only speed is lost.
-    let _ = stream.set_nodelay(true);
+    socket::prepare(&stream);
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT).max_buf_size(HEAD_SIZE);
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).with_upgrades();

@@ -30,7 +30,9 @@ pub(crate) use self::{file::Form, watchers::Watchers};
 use crate::{
     file_limit,
     http::{self, HttpConfig, Tap, Target, Token},
-    server::{ServeError, Signals, listen, reachable},
+    own::is_local,
+    server::{ServeError, Signals, reachable},
+    socket::listen,
 };
 
 /// How many clients are carried at one time; more wait to be accepted.
@@ -101,6 +103,13 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
     let to: Vec<SocketAddr> = to.collect();
     if to.iter().any(|to| http::is_own(own, *to)) {
         return Err(TapError::Loop { to: config.to, own });
+    }
+    if to.iter().any(|to| is_local(to.ip())) {
+        tracing::warn!(
+            "the server is on this machine and sees this machine's address for every client of the tap: whoever \
+             reaches {own} may move and remove the channels that are hosted from here; let only those connect whom \
+             you trust"
+        );
     }
 
     let watchers = Watchers::new();

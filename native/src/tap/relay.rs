@@ -6,7 +6,6 @@ use std::{
     net::SocketAddr,
     pin::pin,
     sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
 };
 
 use axum::body::Bytes;
@@ -18,6 +17,7 @@ use tokio::{
 };
 
 use super::{cutter::Cutter, watchers::Watchers};
+use crate::socket;
 
 /// How many bytes one read takes at most.
 const READ: usize = 64 << 10;
@@ -40,9 +40,10 @@ struct Broken {
 /// reset; and where the server cannot be reached the client is reset, which is as near to a refusal as an accepted
 /// connection can come.
 pub(crate) async fn relay(client: TcpStream, peer: SocketAddr, server: &str, watchers: &Watchers) {
+    socket::prepare(&client);
     let open = |server: String| watchers.open(peer.to_string(), server);
     let unreachable = |connection, client: TcpStream, error: io::Error| {
-        reset(&client);
+        socket::reset_on_close(&client);
         // First the client is told: it would not have waited for a watcher.
         drop(client);
         watchers.close(connection, &format!("the server cannot be reached: {error}"), true);
@@ -56,23 +57,19 @@ pub(crate) async fn relay(client: TcpStream, peer: SocketAddr, server: &str, wat
         [only] => Some(open(only.to_string())),
         _ => None,
     };
-    let (connection, tcp) = match TcpStream::connect(&addresses[..]).await {
+    let (connection, tcp) = match socket::connect(&addresses[..]).await {
         Ok(tcp) => {
             let reached = || tcp.peer_addr().map_or_else(|_| server.to_owned(), |address| address.to_string());
             (early.unwrap_or_else(|| open(reached())), tcp)
         }
         Err(error) => return unreachable(early.unwrap_or_else(|| open(server.to_owned())), client, error),
     };
-    for stream in [&client, &tcp] {
-        // What comes in pieces goes on in pieces. If it fails, only speed is lost.
-        let _ = stream.set_nodelay(true);
-    }
     let broken = carry(&client, &tcp, connection, watchers).await;
     let Err(broken) = broken else {
         return watchers.close(connection, "closed", false);
     };
     for stream in [&client, &tcp] {
-        reset(stream);
+        socket::reset_on_close(stream);
     }
     drop((client, tcp));
     watchers.close(connection, &broken.reason(), true);
@@ -192,13 +189,6 @@ pub(super) fn failed(stream: &TcpStream) -> io::Result<io::Error> {
     match stream.peer_addr() {
         Ok(_) => Err(io::ErrorKind::WouldBlock.into()),
         Err(_) => Ok(io::ErrorKind::ConnectionReset.into()),
-    }
-}
-
-/// Makes closing the stream a reset.
-fn reset(stream: &TcpStream) {
-    if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
-        tracing::debug!(%error, "cannot reset a connection");
     }
 }
 
