@@ -7,6 +7,7 @@ mod registration;
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -19,7 +20,7 @@ use chanwire_core::{
 use chanwire_inspect::visible;
 use tokio::{
     net::TcpStream,
-    sync::watch,
+    sync::{Notify, watch},
     time::{Sleep, sleep, sleep_until, timeout},
 };
 
@@ -27,6 +28,7 @@ use self::registration::{Notice, Registration};
 use crate::{
     clock::Clock,
     driver::{self, Application, Ending},
+    socket,
 };
 
 /// How long taking the channels off the list may take when the server stops.
@@ -34,6 +36,12 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How long a tracker may take to accept a connection, or to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The largest answer that is read from a tracker.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// How many characters of a tracker's own words are logged.
+const MAX_WORDS: usize = 200;
 
 /// Keeps these channels listed by this tracker, for `lease` seconds after it last heard of them, until the server
 /// stops; then takes them off its list, if that is possible soon.
@@ -85,7 +93,7 @@ async fn register(tracker: &Address, registration: &mut Registration, stopping: 
 }
 
 async fn connect(tracker: &Address, patience: Duration) -> Result<TcpStream, String> {
-    match timeout(patience, TcpStream::connect((tracker.host(), tracker.port()))).await {
+    match timeout(patience, socket::connect_to(tracker)).await {
         Ok(connected) => connected.map_err(|error| format!("cannot connect: {error}")),
         Err(_) => Err(format!("no connection within {} seconds", patience.as_secs())),
     }
@@ -102,6 +110,8 @@ async fn talk(
     registration.handle_connected(clock.now());
     let mut limits = Limits::client();
     limits.answer_timeout = PATIENCE.min(registration.third());
+    limits.frame_timeout = PATIENCE;
+    limits.max_payload = MAX_ANSWER;
     let mut talk = Talk {
         tracker,
         registration,
@@ -110,8 +120,14 @@ async fn talk(
         alarm: Box::pin(sleep(Duration::ZERO)),
         ending: false,
         why: None,
+        useless: Arc::new(Notify::new()),
     };
-    let ending = driver::drive(&mut Client::new(limits), stream, &mut talk, clock).await;
+    let useless = Arc::clone(&talk.useless);
+    let mut client = Client::new(limits);
+    let ending = tokio::select! {
+        ending = driver::drive(&mut client, stream, &mut talk, clock) => ending,
+        () = useless.notified() => Ending::Closed,
+    };
     talk.why.unwrap_or_else(|| match ending {
         Ending::Failed(error) => format!("the connection broke: {error}"),
         Ending::Closed | Ending::Reset => "it closed the connection".into(),
@@ -139,6 +155,16 @@ struct Talk<'a> {
     /// Everything is said, and the connection told to close.
     ending: bool,
     why: Option<String>,
+    /// Told when the connection can serve no more.
+    useless: Arc<Notify>,
+}
+
+impl Talk<'_> {
+    /// Leaves the connection without listening on: whoever breaks the rules may do it for ever.
+    fn leave(&mut self, why: String) {
+        self.why.get_or_insert(why);
+        self.useless.notify_one();
+    }
 }
 
 impl Application<Client> for Talk<'_> {
@@ -149,9 +175,10 @@ impl Application<Client> for Talk<'_> {
                     log(self.tracker, &notice);
                 }
             }
-            ClientEvent::Notice(ErrorResponse { error, details, .. }) => self.why = Some(format!("{error}: {details}")),
-            ClientEvent::Broken(breach) => self.why = Some(breach.to_string()),
-            ClientEvent::Push(_) | ClientEvent::Ended { .. } => {}
+            ClientEvent::Notice(ErrorResponse { error, details, .. }) => self.leave(format!("{error}: {details}")),
+            ClientEvent::Broken(breach) => self.leave(breach.to_string()),
+            ClientEvent::Push(_) => self.leave("the server sent a message although nothing was joined".into()),
+            ClientEvent::Ended { .. } => {}
         }
     }
 
@@ -188,6 +215,15 @@ impl Application<Client> for Talk<'_> {
     }
 }
 
+/// What a tracker said, made harmless and cut: it may have said megabytes.
+fn words(why: &str) -> String {
+    let mut end = why.char_indices().map(|(at, _)| at).skip(MAX_WORDS);
+    match end.next().and_then(|end| why.get(..end)) {
+        Some(start) => format!("{}… ({} bytes)", visible(start), why.len()),
+        None => visible(why).into_owned(),
+    }
+}
+
 fn log(tracker: &Address, notice: &Notice) {
     match notice {
         Notice::Listed(name) => tracing::info!(%tracker, channel = %visible(name), "the tracker lists the channel"),
@@ -195,11 +231,11 @@ fn log(tracker: &Address, notice: &Notice) {
             tracing::info!(%tracker, channel = %visible(name), "the channel is off the tracker's list");
         }
         Notice::Refused { channel_name, why } => {
-            let (channel, why) = (visible(channel_name), visible(why));
+            let (channel, why) = (visible(channel_name), words(why));
             tracing::warn!(%tracker, %channel, %why, "the tracker does not list the channel; asking again and again");
         }
         Notice::Lost(why) => {
-            tracing::warn!(%tracker, why = %visible(why), "no connection to the tracker; trying again and again");
+            tracing::warn!(%tracker, why = %words(why), "no connection to the tracker; trying again and again");
         }
     }
 }

@@ -75,7 +75,12 @@ pub struct Client {
     events: VecDeque<ClientEvent>,
     stopping: bool,
     ended: bool,
+    /// Bytes that came after the last whole frame.
+    unframed: usize,
 }
+
+/// White space beside the largest frame that a server may send before it has sent a whole frame.
+const MAX_PADDING: usize = 64 * 1024;
 
 #[derive(Debug)]
 struct Open {
@@ -120,6 +125,11 @@ pub enum Breach {
         /// The limit.
         seconds: u64,
     },
+    /// It sent white space without end.
+    NoFrame {
+        /// The limit.
+        bytes: usize,
+    },
 }
 
 impl fmt::Display for Breach {
@@ -131,6 +141,7 @@ impl fmt::Display for Breach {
             }
             Self::Unasked(status) => write!(f, "the server sent {} although nothing was asked", status.name()),
             Self::NoAnswer { seconds } => write!(f, "the server gave no answer for {seconds} seconds"),
+            Self::NoFrame { bytes } => write!(f, "the server sent more than {bytes} bytes without a whole frame"),
         }
     }
 }
@@ -148,6 +159,7 @@ impl Client {
             events: VecDeque::new(),
             stopping: false,
             ended: false,
+            unframed: 0,
         }
     }
 
@@ -181,6 +193,7 @@ impl Client {
 
     /// Decodes what has come, `input` last.
     fn pump(&mut self, now: Time, mut input: &[u8]) {
+        self.unframed = self.unframed.saturating_add(input.len());
         while !self.ended
             && !self.is_satisfied()
             && let Some(item) = self.line.next_item(&mut input)
@@ -190,6 +203,7 @@ impl Client {
                 Item::Fault(fault) => Err(Breach::Fault(fault)),
                 Item::Skipped(..) => continue,
             };
+            self.unframed = input.len();
             match read {
                 Ok(Incoming::Push(message)) => self.events.push_back(ClientEvent::Push(message)),
                 Ok(Incoming::Notice(error)) => self.events.push_back(ClientEvent::Notice(error)),
@@ -206,6 +220,10 @@ impl Client {
             }
         }
         self.line.input(input);
+        let limit = self.line.limits.max_payload.saturating_add(MAX_PADDING);
+        if self.unframed > limit && !self.ended {
+            self.give_up(Breach::NoFrame { bytes: limit });
+        }
         self.settle(now);
     }
 

@@ -28,8 +28,10 @@ pub(super) struct Registration {
     next: Option<Time>,
     /// The tracker could not serve all of this round.
     unable: bool,
-    /// Tries that failed since all went well.
+    /// Tries that failed since a connection served for more than one round.
     failures: u32,
+    /// Rounds that went well on this connection.
+    rounds: u32,
     /// That the tracker is out of reach was told.
     lost: bool,
     stopping: bool,
@@ -84,6 +86,7 @@ impl Registration {
             next: None,
             unable: false,
             failures: 0,
+            rounds: 0,
             lost: false,
             stopping: false,
         }
@@ -97,6 +100,7 @@ impl Registration {
     /// There is a connection, and nothing was asked on it.
     pub(super) fn handle_connected(&mut self, now: Time) {
         self.connected = true;
+        self.rounds = 0;
         if !self.stopping {
             self.next = Some(now);
         }
@@ -175,7 +179,11 @@ impl Registration {
         if self.unable {
             self.fail(now);
         } else {
-            self.failures = 0;
+            self.rounds = self.rounds.saturating_add(1);
+            // A tracker that answers once and then breaks the connection is asked ever more seldom.
+            if self.rounds > 1 {
+                self.failures = 0;
+            }
             // All servers that a tracker's restart has made register at one time spread out again.
             self.next = Some(now.after(self.up_to_a_part_less(self.third(), 5)));
         }

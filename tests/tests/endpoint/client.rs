@@ -146,6 +146,39 @@ fn a_server_that_breaks_the_protocol_is_left() {
 }
 
 #[test]
+fn white_space_without_end_breaks_the_protocol() {
+    let mut limits = Limits::client();
+    limits.max_payload = 1000;
+    let said = "broken: the server sent more than 66536 bytes without a whole frame";
+    // Before a frame, between two, and inside one.
+    for (before, after) in [("", 0), ("OK\r\n{\"channels\": []}", 0), ("OK\r\n", 4)] {
+        for piece in [1, 7, 66_536] {
+            let mut end = End::new(Client::new(limits.clone()));
+            end.endpoint.send(at(0), &Request::List).unwrap();
+            feed(&mut end, at(0), before.as_bytes());
+            let answers = told(&mut end).len();
+            let mut left = 66_536 - after;
+            while left > 0 {
+                let count = piece.min(left);
+                feed(&mut end, at(0), &vec![b' '; count]);
+                left -= count;
+            }
+            assert_eq!((told(&mut end), end.link()), (vec![], Link::Open), "{before} {piece}");
+            feed(&mut end, at(0), b" ");
+            assert_eq!(told(&mut end), [said.to_owned(), format!("ended {}", 1 - answers)], "{before} {piece}");
+            assert_eq!(end.link(), Link::Close);
+        }
+    }
+    // What stands between frames is counted anew after each.
+    let mut end = End::new(Client::new(limits));
+    for id in 1..=5 {
+        feed(&mut end, at(0), &vec![b'\n'; 60_000]);
+        feed(&mut end, at(0), &push(id));
+    }
+    assert_eq!(told(&mut end), ["push 1", "push 2", "push 3", "push 4", "push 5"]);
+}
+
+#[test]
 fn an_answer_that_nobody_asked_for_breaks_the_protocol() {
     for stream in [examples::LISTED, examples::CHANNEL_NOT_FOUND] {
         let mut end = client();

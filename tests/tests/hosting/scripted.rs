@@ -1,7 +1,7 @@
 //! The tracker is this test: it sees every byte, and does what no good tracker does.
 
 use std::{
-    io::{BufReader, Read as _, Write as _},
+    io::{BufReader, ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     time::{Duration, Instant},
 };
@@ -117,4 +117,71 @@ fn a_tracker_that_says_nothing_keeps_a_peer_from_stopping_for_two_seconds_at_mos
     // Peers that do not end have more time than the two seconds: it said this before that was over.
     assert!(!peer.log().contains("some peers did not end"), "{}", peer.log());
     assert!(peer.log().contains("the channels leave its list when their lease ends"), "{}", peer.log());
+}
+
+/// How many bytes of these, over and over, a connection takes until it is closed.
+fn flood(mut tracker: Accepted, bytes: &[u8]) -> usize {
+    let stream = tracker.0.get_mut();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    let mut taken = 0;
+    loop {
+        match stream.write(bytes) {
+            Ok(count) => taken += count,
+            Err(error) => {
+                assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}");
+                return taken;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_tracker_that_never_stops_talking_is_left_for_ever_longer() {
+    let push = "MESSAGE\r\n{\"channel_name\": \"general\", \"id\": 1, \"username\": \"u\", \"message_content\": \"x\", \
+                \"timestamp\": \"2023-11-02T15:04:32Z\"}";
+    let notice = "SERVER_ERROR\r\n{\"error\": \"Server busy\", \"details\": \"\"}";
+    let data = tempdir().unwrap();
+    let (listener, address) = listener();
+    let mut peer = peer(data.path(), "general", 40_001, address).start();
+    let mut waits = Vec::new();
+    for (first, then) in [(HOSTED, " "), ("", "\r\n"), (HOSTED, push), (HOSTED, notice), ("OK\r\n", " ")] {
+        let mut tracker = Accepted::from(&listener);
+        tracker.expect(HOST);
+        tracker.answer(first);
+        let taken = flood(tracker, then.repeat(10_000).as_bytes());
+        // What was read at once, and what the kernel holds for a while.
+        assert!(taken < 40 << 20, "{then:?}: {taken}");
+        let since = Instant::now();
+        let again = Accepted::from(&listener);
+        waits.push(since.elapsed());
+        drop(again);
+    }
+    // Half a second, doubled by each try up to a third of the lease, and at most by a half shorter: three times the
+    // shortest first wait is less than the shortest last one.
+    assert!(waits.last().is_some_and(|last| *last > Duration::from_millis(1500)), "{waits:?}");
+    peer.signal(Signal::TERM);
+    assert!(peer.wait(DEADLINE).success());
+}
+
+#[test]
+fn what_a_tracker_says_is_cut_in_the_log() {
+    let data = tempdir().unwrap();
+    let (listener, address) = listener();
+    let mut peer = peer(data.path(), "general", 40_001, address).start();
+    let refusal = |length| format!("REQUEST_ERROR\r\n{{\"error\": \"No\", \"details\": \"{}\"}}", "é".repeat(length));
+    let mut tracker = Accepted::from(&listener);
+    tracker.expect(HOST);
+    tracker.answer(&refusal(30_000));
+    peer.wait_for_log("… (60004 bytes)");
+    drop(tracker);
+    // One that is larger is not read.
+    let (mut tracker, large) = (Accepted::from(&listener), refusal(30_000_000));
+    tracker.expect(HOST);
+    let _ = tracker.0.get_mut().write_all(large.as_bytes());
+    drop(tracker);
+    peer.wait_for_log("The payload exceeds the limit of 65536 bytes");
+    let longest = peer.log().lines().map(|line| line.chars().count()).max();
+    assert!(longest < Some(500), "{longest:?}");
+    peer.signal(Signal::TERM);
+    assert!(peer.wait(DEADLINE).success());
 }

@@ -88,7 +88,28 @@ fn a_lost_connection_is_told_once_and_tried_again_with_growing_waits() {
     assert_eq!(listed(&mut registration, now), Some(Notice::Listed("a".into())));
     assert_eq!(listed(&mut registration, now), Some(Notice::Listed("b".into())));
     assert_eq!(registration.handle_lost(now, "again".into()), Some(Notice::Lost("again".into())));
-    assert_eq!(registration.poll_timeout().unwrap().since(now), Duration::from_millis(500));
+    assert_eq!(registration.poll_timeout().unwrap().since(now), Duration::from_secs(30));
+}
+
+#[test]
+fn waits_begin_anew_once_a_connection_has_served_for_two_rounds() {
+    let mut registration = registration(|| 0);
+    let mut now = at(0);
+    let mut waits_after = |rounds: u32| {
+        registration.handle_connected(now);
+        for _ in 0..rounds {
+            now = registration.poll_timeout().unwrap();
+            assert_eq!(asked(&mut registration, now), ["+a", "+b"]);
+            (listed(&mut registration, now), listed(&mut registration, now));
+        }
+        registration.handle_lost(now, "gone".into());
+        let wait = registration.poll_timeout().unwrap().since(now);
+        now = registration.poll_timeout().unwrap();
+        wait.as_millis()
+    };
+    // A tracker that answers well and then misbehaves does not have a new connection at once each time.
+    assert_eq!([1, 1, 0, 1, 1].map(&mut waits_after), [500, 1000, 2000, 4000, 8000]);
+    assert_eq!([2, 1, 3].map(&mut waits_after), [500, 1000, 500]);
 }
 
 #[test]
