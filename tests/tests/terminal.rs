@@ -9,3 +9,5 @@ mod commands;
 mod running;
 #[path = "terminal/screen.rs"]
 mod screen;
+#[path = "terminal/vanished.rs"]
+mod vanished;

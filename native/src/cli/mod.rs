@@ -1,6 +1,7 @@
 //! The command line.
 
 mod ask;
+mod backoff;
 mod backup;
 mod chat;
 mod decode;
@@ -17,12 +18,26 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::socket;
+
 /// Host chat channels, talk to them, and see every byte.
 #[derive(Debug, Parser)]
 #[command(name = "chanwire", version, about, max_term_width = 100, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
+
+    /// Probe an idle connection after this many seconds, 1 to 7200
+    #[arg(
+        long,
+        global = true,
+        hide = true,
+        value_name = "SECONDS",
+        env = "CHANWIRE_KEEP_ALIVE",
+        default_value_t = socket::KEEP_ALIVE,
+        value_parser = clap::value_parser!(u16).range(1..=7200)
+    )]
+    keep_alive: u16,
 }
 
 const EXIT_CODES: &str = "\
@@ -90,6 +105,7 @@ impl<S: Into<String>> From<S> for Failure {
 impl Cli {
     /// Does what the command line says.
     pub(crate) fn run(self) -> ExitCode {
+        socket::set_keep_alive(self.keep_alive);
         let result = match self.command {
             Command::Serve(serve) => serve.run(),
             Command::List(list) => list.run(),

@@ -18,6 +18,11 @@ pub(super) fn print(text: &str) -> Result<bool, String> {
     }
 }
 
+/// Says something on standard error, if anybody can hear it.
+pub(super) fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "chanwire: {text}");
+}
+
 /// An answer for people.
 pub(super) fn as_text(response: &Response) -> String {
     match response {

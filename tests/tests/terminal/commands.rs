@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use chanwire_tests::process::{Finished, Launch, Signal, without_times};
+use chanwire_tests::process::{Finished, Launch, Signal, wait_for, without_times};
 use rustix::process::{Pid, kill_process};
 use tempfile::tempdir;
 
-use crate::running::{Running, general};
+use crate::running::{Running, again, general};
 
 fn command(server: SocketAddr, arguments: &[&str]) -> Launch {
     Launch::new(arguments).args(["--server", &server.to_string()]).variable("USER", "ann")
@@ -90,10 +90,64 @@ fn a_tail_prints_a_line_for_each_message_until_it_ends() {
     // Whoever types Ctrl-C has seen enough; every line is whole.
     kill_process(Pid::from_raw(people.id().try_into().unwrap()).unwrap(), Signal::INT).unwrap();
     assert!(people.wait().code().is_none_or(|code| code == 0));
-    // A server that goes says where to go on.
     server.stop();
-    assert_eq!(program.wait().code(), Some(1));
-    program.error.wait_with("; go on with --after 2");
+}
+
+#[test]
+fn a_tail_comes_back_after_every_loss_and_misses_nothing() {
+    let data = tempdir().unwrap();
+    let mut server = general(data.path());
+    let address = server.address(0);
+    let mut tail = Running::start(address, &["join", "general"]);
+    for round in 0..5 {
+        // The first one may not have joined yet, and what comes before that is not for it.
+        if round > 0 {
+            let sent = command(address, &["send"]).input(format!("{round} here\n").as_bytes()).run();
+            assert_eq!(sent.code, Some(0), "{sent:?}");
+            tail.out.wait_with(&format!("{round} here"));
+        } else {
+            wait_for("a subscription", || {
+                let sent = command(address, &["send", "0 here"]).run();
+                assert_eq!(sent.code, Some(0), "{sent:?}");
+                (!tail.out.all().is_empty()).then_some(())
+            });
+        }
+        if round % 2 == 0 {
+            server.kill()
+        } else {
+            server.stop()
+        }
+        tail.error.wait_with_many("coming back after message ", round + 1);
+        server = again(data.path(), address);
+        let sent = command(address, &["send"]).input(format!("{round} away\n").as_bytes()).run();
+        assert_eq!(sent.code, Some(0), "{sent:?}");
+        tail.out.wait_with(&format!("{round} away"));
+        tail.error.wait_with_many("connected again", round + 1);
+    }
+    let ids: Vec<u64> =
+        tail.out.all().iter().map(|line| line.split(' ').nth(1).and_then(|id| id.parse().ok()).unwrap()).collect();
+    let first = ids[0];
+    assert!(ids.iter().copied().eq(first..first + ids.len() as u64), "{ids:?}");
+    // Messages that were dropped meanwhile are told of.
+    server.stop();
+    let elsewhere =
+        Launch::serve(data.path()).args(["--retain-count", "1", "--advertise", &address.to_string()]).start();
+    let sent = command(elsewhere.address(0), &["send", "-c", "general"]).input(b"x\ny\nz\n").run();
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    wait_for("retention", || {
+        let kept = command(elsewhere.address(0), &["history", "general", "--after", "0"]).run();
+        (kept.stdout.lines().count() == 1).then_some(())
+    });
+    elsewhere.stop();
+    let server = again(data.path(), address);
+    tail.out.wait_with(": z");
+    let last = first + ids.len() as u64 - 1;
+    tail.error.wait_with(&format!("messages {} to {} are kept no more", last + 1, last + 2));
+    let removed = command(address, &["unhost", "general"]).run();
+    assert_eq!(removed.code, Some(0), "{removed:?}");
+    assert_eq!(tail.wait().code(), Some(4));
+    tail.error.wait_with(&format!("; go on with --after {}", last + 3));
+    server.stop();
 }
 
 #[test]

@@ -70,9 +70,12 @@ impl Lines {
 
 impl Running {
     pub(crate) fn start(server: SocketAddr, arguments: &[&str]) -> Self {
-        let mut command = Command::new(binary());
-        command.args(arguments).args(["--server", &server.to_string()]).env("TZ", "UTC");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::spawn(Command::new(binary()).args(arguments).args(["--server", &server.to_string()]))
+    }
+
+    /// Any command line.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        command.env("TZ", "UTC").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (out, error) = (Lines::default(), Lines::default());
         out.follow(child.stdout.take().unwrap());

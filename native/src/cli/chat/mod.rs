@@ -1,6 +1,5 @@
 //! `chanwire chat`: talk with the others on a channel.
 
-mod backoff;
 mod link;
 mod outbox;
 mod paint;

@@ -14,10 +14,8 @@ use chanwire_core::{
     wire::{Address, Blame, Channel, Message, Request, Response, StoredMessage},
 };
 
-use super::{
-    backoff::Backoff,
-    outbox::{Maybe, Outbox, OwnId},
-};
+use super::outbox::{Maybe, Outbox, OwnId};
+use crate::cli::backoff::Backoff;
 
 /// How many of the last messages are shown when a channel is joined, and how many `/history` shows.
 pub(super) const PAGE: u16 = 20;

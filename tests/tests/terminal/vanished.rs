@@ -1,0 +1,172 @@
+//! Servers and links that vanish without a word, in network namespaces. Needs root, as whoever makes these does.
+
+use std::{
+    path::Path,
+    process::{self, Command},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use chanwire_tests::process::{Launch, Server, binary, program, wait_for};
+use tempfile::tempdir;
+
+use crate::running::Running;
+
+/// Where the server is.
+const SERVER: &str = "10.0.0.2:22236";
+
+/// A client's machine and a server's, and a cable between them.
+struct Network {
+    client: String,
+    server: String,
+}
+
+fn ip(arguments: &str) {
+    let done = Command::new(program("ip")).args(arguments.split(' ')).output().unwrap();
+    assert!(done.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+impl Network {
+    /// `None`, with a word, for who may not make one.
+    fn new() -> Option<Self> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: network namespaces need root");
+            return None;
+        }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = |end| format!("chanwire-{}-{number}-{end}", process::id());
+        let network = Self { client: name("client"), server: name("server") };
+        ip(&format!("netns add {}", network.client));
+        ip(&format!("-n {} link set lo up", network.client));
+        network.plug();
+        Some(network)
+    }
+
+    /// Starts the server's machine, and connects it.
+    fn plug(&self) {
+        let Self { client, server } = self;
+        ip(&format!("netns add {server}"));
+        ip(&format!("-n {server} link set lo up"));
+        ip(&format!("link add client netns {client} type veth peer name server netns {server}"));
+        for (space, end, address) in [(client, "client", "10.0.0.1/24"), (server, "server", "10.0.0.2/24")] {
+            ip(&format!("-n {space} addr add {address} dev {end}"));
+            ip(&format!("-n {space} link set {end} up"));
+        }
+    }
+
+    /// The server's machine loses its power: neither it nor its kernel says anything any more.
+    fn lose_power(&self, server: Server) {
+        self.pull();
+        server.kill();
+        ip(&format!("netns del {}", self.server));
+    }
+
+    /// The cable is pulled.
+    fn pull(&self) {
+        ip(&format!("-n {} link del client", self.client));
+    }
+
+    fn inside<'a>(space: &'a str) -> [&'a str; 4] {
+        ["ip", "netns", "exec", space]
+    }
+
+    fn serve(&self, data_dir: &Path) -> Server {
+        let serve = Launch::new(["serve", "--http", "off", "--listen", SERVER, "--data-dir"]).arg(data_dir);
+        serve.under(Self::inside(&self.server)).start()
+    }
+
+    /// A command on the server's machine, which it does well.
+    fn at_server(&self, arguments: &[&str]) {
+        let done = Launch::new(arguments).args(["--server", SERVER]).under(Self::inside(&self.server)).run();
+        assert_eq!(done.code, Some(0), "{done:?}");
+    }
+
+    /// A command on the client's machine that probes what is idle every second.
+    fn at_client(&self, arguments: &[&str]) -> Running {
+        let [ip, rest @ ..] = Self::inside(&self.client);
+        let mut command = Command::new(program(ip));
+        command.args(rest).arg(binary()).args(arguments).env("CHANWIRE_KEEP_ALIVE", "1");
+        Running::spawn(&mut command)
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        for space in [&self.client, &self.server] {
+            // It may be gone already.
+            let _ = Command::new("ip").args(["netns", "del", space]).output();
+        }
+    }
+}
+
+#[test]
+fn a_server_that_vanished_is_noticed_and_nothing_is_missed_when_it_is_back() {
+    let Some(network) = Network::new() else { return };
+    let data = tempdir().unwrap();
+    let mut server = network.serve(data.path());
+    network.at_server(&["host", "general", SERVER]);
+    network.at_server(&["send", "-u", "ann", "the first"]);
+
+    let tap = network.at_client(&["tap", "--http", "off", "--listen", "127.0.0.1:22237", "--to", SERVER]);
+    tap.out.wait_with("passing on to ");
+    let join = network.at_client(&["join", "general", "--history", "1", "--server", SERVER]);
+    let tapped = network.at_client(&["join", "general", "--history", "1", "--server", "127.0.0.1:22237"]);
+    let chat = network.at_client(&["chat", "general", "--user", "bob", "--server", SERVER]);
+    let all = [&join, &tapped, &chat];
+    for client in all {
+        client.out.wait_with("the first");
+    }
+
+    for round in ["at once", "later"] {
+        network.lose_power(server);
+        if round == "later" {
+            // They notice by themselves, also while nobody answers.
+            for client in [&join, &tapped] {
+                client.error.wait_with_many("coming back after message ", 2);
+            }
+        }
+        network.plug();
+        server = network.serve(data.path());
+        network.at_server(&["send", "-u", "ann", round]);
+        for client in all {
+            client.out.wait_with(round);
+        }
+    }
+    for client in [&join, &tapped] {
+        assert_eq!(client.out.all().len(), 3, "each message once: {:?}", client.out.all());
+        client.error.wait_with_many("connected again", 2);
+    }
+    server.stop();
+}
+
+#[test]
+fn lines_that_were_on_their_way_to_a_server_that_vanished_are_told() {
+    let Some(network) = Network::new() else { return };
+    let data = tempdir().unwrap();
+    let server = network.serve(data.path());
+    network.at_server(&["host", "general", SERVER]);
+    let mut send = network.at_client(&["send", "--user", "ann", "--server", SERVER]);
+    send.line("one");
+    send.out.wait_with("delivered");
+    network.lose_power(server);
+    send.line("two");
+    assert_eq!(send.wait().code(), Some(1));
+    send.error.wait_with("whether line 2 was delivered is not known");
+}
+
+#[test]
+fn a_client_that_vanished_leaves_no_connection_behind() {
+    let Some(network) = Network::new() else { return };
+    let data = tempdir().unwrap();
+    let serve = Launch::new(["serve", "--http", "off", "--listen", SERVER, "--data-dir"]).arg(data.path());
+    let server = serve.variable("CHANWIRE_KEEP_ALIVE", "1").under(Network::inside(&network.server)).start();
+    network.at_server(&["host", "general", SERVER]);
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap().count();
+    let before = open();
+    let join = network.at_client(&["join", "general", "--server", SERVER]);
+    wait_for("a connection", || (open() > before).then_some(()));
+    network.pull();
+    drop(join);
+    wait_for("its end", || (open() == before).then_some(()));
+    server.stop();
+}
