@@ -25,18 +25,19 @@ use crate::{
     clock::Clock,
     connection::{self, Accepted},
     driver::Ending,
+    file_limit::Files,
     hub_task::HubSender,
     socket::{prepare, reset_on_close},
 };
 
 /// How many connections at most are told at one time that there is no room for them. Beyond these they are reset.
-const MAX_REFUSALS: usize = 64;
+const MAX_REFUSALS: u32 = 64;
 
 /// How many connections the operator may have, and how many at most are told at one time that there is no room.
-const MAX_OPERATORS: usize = 16;
+const MAX_OPERATORS: u32 = 16;
 
 /// The files that those may have open who are not served as connections of the protocol's listeners.
-pub(crate) const FILES: u32 = (MAX_REFUSALS + 2 * MAX_OPERATORS) as u32;
+pub(crate) const FILES: u32 = MAX_REFUSALS + 2 * MAX_OPERATORS;
 
 /// The first and the longest wait after an accept that failed.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
@@ -50,21 +51,22 @@ pub(crate) struct Acceptor {
     refusals: Arc<Semaphore>,
     operators: Arc<Semaphore>,
     refused_operators: Arc<Semaphore>,
-    max_connections: u32,
+    files: Files,
     next: AtomicU64,
 }
 
 impl Acceptor {
-    pub(crate) fn new(limits: Limits, max_connections: u32, hub: HubSender, clock: Clock) -> Arc<Self> {
+    pub(crate) fn new(limits: Limits, files: Files, hub: HubSender, clock: Clock) -> Arc<Self> {
+        let places = |count| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(Semaphore::MAX_PERMITS)));
         Arc::new(Self {
             limits,
             hub,
             clock,
-            room: Arc::new(Semaphore::new(usize::try_from(max_connections).unwrap_or(Semaphore::MAX_PERMITS))),
-            refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
-            operators: Arc::new(Semaphore::new(MAX_OPERATORS)),
-            refused_operators: Arc::new(Semaphore::new(MAX_OPERATORS)),
-            max_connections,
+            room: places(files.connections),
+            refusals: places(files.part(MAX_REFUSALS)),
+            operators: places(files.part(MAX_OPERATORS)),
+            refused_operators: places(files.part(MAX_OPERATORS)),
+            files,
             next: AtomicU64::new(0),
         })
     }
@@ -106,7 +108,10 @@ impl Acceptor {
                 }
                 (Ok((stream, _)), Err(_)) => match self.refused_operators.clone().try_acquire_owned() {
                     Ok(permit) => drop(tokio::spawn(self.clone().refuse_operator(stream, permit))),
-                    Err(_) => tracing::warn!(limit = MAX_OPERATORS, "no room for another operator, nor to say so"),
+                    Err(_) => tracing::warn!(
+                        limit = self.files.part(MAX_OPERATORS),
+                        "no room for another operator, nor to say so"
+                    ),
                 },
                 (Err(error), _) => {
                     tracing::warn!(%error, "cannot accept the operator's connection");
@@ -133,7 +138,7 @@ impl Acceptor {
     /// Waits until no connection is left. None may be accepted any more.
     pub(crate) async fn all_closed(&self) {
         // Each connection holds a permit, so whoever has all of them is alone.
-        let _ = self.room.acquire_many(self.max_connections).await;
+        let _ = self.room.acquire_many(self.files.connections).await;
     }
 
     fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, listener: ListenerId) {
@@ -142,7 +147,7 @@ impl Acceptor {
             let accepted = Accepted { id: self.next_id(), peer: Some(peer), listener: Some(listener) };
             tokio::spawn(self.clone().serve(stream, accepted, permit));
         } else if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
-            tracing::warn!(%peer, limit = self.max_connections, "refused: no room for another connection");
+            tracing::warn!(%peer, limit = self.files.connections, "refused: no room for another connection");
             tokio::spawn(self.clone().refuse(stream, permit));
         } else {
             reset_on_close(&stream);
@@ -165,15 +170,16 @@ impl Acceptor {
     }
 
     async fn refuse(self: Arc<Self>, mut stream: TcpStream, _permit: OwnedSemaphorePermit) {
-        let error = busy(self.max_connections);
+        let error = busy(self.files.connections);
         if let Ending::Reset = connection::refuse(&mut stream, error, &self.limits, self.clock).await {
             reset_on_close(&stream);
         }
     }
 
     async fn refuse_operator(self: Arc<Self>, mut stream: UnixStream, _permit: OwnedSemaphorePermit) {
-        tracing::warn!(limit = MAX_OPERATORS, "refused: no room for another operator");
-        let ending = connection::refuse(&mut stream, busy(MAX_OPERATORS), &self.limits, self.clock).await;
+        tracing::warn!(limit = self.files.part(MAX_OPERATORS), "refused: no room for another operator");
+        let ending =
+            connection::refuse(&mut stream, busy(self.files.part(MAX_OPERATORS)), &self.limits, self.clock).await;
         tracing::debug!(?ending, "the operator was told that there is no room");
     }
 }

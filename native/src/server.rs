@@ -23,7 +23,7 @@ use tokio::{
 use crate::{
     clock::Clock,
     config::{Config, Hosted, given_addresses},
-    file_limit,
+    file_limit::{self, Files},
     http::{self, HttpConfig, Target, Token},
     hub_task::{self, HubSender, Input, Storage},
     listener::{self, Acceptor},
@@ -61,8 +61,7 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
     let system = |what| move |cause| ServeError::System { what, cause };
     let mut signals = Signals::new().map_err(system("wait for signals"))?;
     let beside = listener::FILES + if config.http.is_some() { http::FILES } else { 0 };
-    let max_connections =
-        file_limit::raise(config.max_connections, beside).map_err(system("raise the limit of open files"))?;
+    let files = file_limit::raise(config.max_connections, beside).map_err(system("raise the limit of open files"))?;
 
     let mut store = SqliteStore::open(&config.data_dir)?;
     let (reader, trimmer) = (store.reader()?, store.trimmer(config.retention)?);
@@ -86,7 +85,7 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
 
     let (tell_hub, told) = mpsc::unbounded_channel();
     let mut hub_task = start_hub(hub, told, tell_hub.clone(), store, reader, trimmer, clock)?;
-    let acceptor = Acceptor::new(config.limits, max_connections, tell_hub.clone(), clock);
+    let acceptor = Acceptor::new(config.limits, files, tell_hub.clone(), clock);
     let mut parts = JoinSet::new();
     for (listener, Registered { id, .. }) in listeners.into_iter().zip(&registered) {
         parts.spawn(acceptor.clone().run(listener.socket, *id, stopping.clone()));
@@ -102,7 +101,7 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
     let (page_failed, mut page_failure) = mpsc::channel(1);
     if let Some(page) = page {
         parts.spawn(async move {
-            if let Err(error) = page.serve(stopping).await {
+            if let Err(error) = page.serve(&files, stopping).await {
                 let _ = page_failed.send(error).await;
             }
         });
@@ -282,8 +281,8 @@ impl Page {
         Ok(Some(Self { socket, address, token, config }))
     }
 
-    async fn serve(self, stopping: watch::Receiver<bool>) -> io::Result<()> {
-        http::serve(self.socket, self.config, self.token, stopping).await
+    async fn serve(self, files: &Files, stopping: watch::Receiver<bool>) -> io::Result<()> {
+        http::serve(self.socket, self.config, self.token, files, stopping).await
     }
 }
 

@@ -172,7 +172,10 @@ async fn reader_left() {
         let out = io::stdout();
         loop {
             match poll(&mut [PollFd::new(&out, PollFlags::empty())], None) {
-                Ok(_) => return drop(tell.send(())),
+                Ok(_) => {
+                    let _ = tell.send(());
+                    return;
+                }
                 Err(Errno::INTR) => {}
                 Err(_) => return,
             }

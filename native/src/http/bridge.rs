@@ -30,13 +30,14 @@ use self::carry::carry;
 use self::control::{FromPage, ToPage};
 use self::end::End;
 use self::socket::{Event, PageSocket};
+use super::pool::Place;
 use super::{Shared, Tap, Target, host, stopped};
 use crate::socket as tcp_socket;
 
 /// How many WebSockets may be open that have not shown the token.
-pub(super) const WAITING: usize = 64;
+pub(super) const WAITING: u32 = 64;
 /// How many WebSockets may be open that have.
-pub(super) const CONNECTIONS: usize = 16;
+pub(super) const CONNECTIONS: u32 = 16;
 
 /// The largest message and the largest frame from a page, in bytes.
 const MESSAGE_SIZE: usize = 1 << 20;
@@ -44,6 +45,8 @@ const MESSAGE_SIZE: usize = 1 << 20;
 const READ_BUFFER: usize = 8 << 10;
 /// What may wait to be written to a WebSocket: the one message on its way, and answers to pings.
 const WRITE_BUFFER: usize = 256 << 10;
+/// How long closing may take, from our close frame to the page's.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
 /// How long a target may take to accept the connection.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 
@@ -73,12 +76,8 @@ pub(super) async fn upgrade(
         Ok(socket) => socket,
         Err(rejection) => return rejection.into_response(),
     };
-    let Ok(waiting) = shared.waiting.clone().try_acquire_owned() else {
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Too many WebSockets wait for their token; each has 2 s for it. Try again then.\n",
-        )
-            .into_response();
+    let Ok(waiting) = shared.waiting.enter().await else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     socket
         .read_buffer_size(READ_BUFFER)
@@ -95,24 +94,39 @@ fn asks_for_websocket(headers: &HeaderMap) -> bool {
     headers.get(UPGRADE).is_some_and(is_websocket)
 }
 
-async fn bridge(socket: WebSocket, shared: Arc<Shared>, waiting: OwnedSemaphorePermit) {
+async fn bridge(socket: WebSocket, shared: Arc<Shared>, waiting: Place) {
     let mut shutdown = shared.shutdown.clone();
-    let mut place = waiting;
     let mut page = PageSocket::new(socket);
+    let admitted = tokio::select! {
+        admitted = timeout(shared.limits.token_wait, admit(&mut page, &shared)) => admitted.unwrap_or(Err(End::LATE)),
+        () = waiting.displaced() => return page.close(End::DISPLACED, Duration::ZERO).await,
+        () = stopped(&mut shutdown) => Err(End::STOPPING),
+    };
+    // Until it is closed the socket counts as open, whichever way it ends.
+    let connection = match admitted {
+        Ok(connection) => connection,
+        Err(end) => {
+            tracing::debug!(?end, "a bridge was refused");
+            tokio::select! {
+                () = page.close(end, CLOSE_WAIT) => {}
+                () = waiting.displaced() => {}
+            }
+            return;
+        }
+    };
+    drop(waiting);
     let end = tokio::select! {
-        end = converse(&mut page, &shared, &mut place) => end.err().unwrap_or(End::DONE),
+        end = converse(&mut page, &shared) => end.err().unwrap_or(End::DONE),
         () = stopped(&mut shutdown) => End::STOPPING,
     };
     tracing::debug!(?end, "a bridge ended");
-    page.close(end).await;
-    // Until here the socket counts as open, whichever way it ended.
-    drop(place);
+    page.close(end, CLOSE_WAIT).await;
+    drop(connection);
 }
 
-/// The whole conversation. `Ok` when the TCP connection is over and the page knows why.
-async fn converse(page: &mut PageSocket, shared: &Shared, place: &mut OwnedSemaphorePermit) -> Result<(), End> {
-    let admission = admit(page, shared);
-    *place = timeout(shared.limits.token_wait, admission).await.unwrap_or(Err(End::LATE))?;
+/// The whole conversation with a page that has shown the token. `Ok` when the TCP connection is over and the page knows
+/// why.
+async fn converse(page: &mut PageSocket, shared: &Shared) -> Result<(), End> {
     let tap = shared.tap.as_ref();
     let welcome = ToPage::Welcome { version: env!("CARGO_PKG_VERSION"), targets: &shared.targets, tap };
     page.say(welcome.message()?).await?;

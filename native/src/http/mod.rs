@@ -8,7 +8,9 @@ mod bridge;
 mod guard;
 mod host;
 mod page;
+mod pool;
 mod token;
+mod watched;
 
 #[cfg(test)]
 mod tests;
@@ -33,7 +35,10 @@ use tokio::time::{sleep, timeout};
 
 pub(crate) use self::host::Authority;
 use self::host::Names;
+use self::pool::{Place, Pool};
 pub(crate) use self::token::Token;
+use self::watched::Watched;
+use crate::file_limit::Files;
 use crate::socket;
 use crate::tap::Watchers;
 
@@ -41,11 +46,11 @@ use crate::tap::Watchers;
 const HEAD_WAIT: Duration = Duration::from_secs(10);
 /// How large a request's head may be, in bytes.
 const HEAD_SIZE: usize = 16 << 10;
-/// How many TCP connections may be at the HTTP stage; more wait to be accepted.
-const HTTP_CONNECTIONS: usize = 256;
+/// How many TCP connections may be at the HTTP stage. One more takes the place of the least active.
+const HTTP_CONNECTIONS: u32 = 256;
 /// How many files the page and its bridge may have open: connections at the HTTP stage, WebSockets that have not shown
 /// the token, and those that have, each with a connection to a server.
-pub(crate) const FILES: u32 = (HTTP_CONNECTIONS + bridge::WAITING + 2 * bridge::CONNECTIONS) as u32;
+pub(crate) const FILES: u32 = HTTP_CONNECTIONS + bridge::WAITING + 2 * bridge::CONNECTIONS;
 /// How long a request that is being answered may go on once the server stops.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
 /// How long [`serve`] waits for everything of its own to end.
@@ -95,11 +100,28 @@ struct Limits {
     /// How often a bridge pings its page. While it does not read from the page, a ping that cannot be written is the
     /// one sign that the page has gone.
     ping: Duration,
+    /// How long a response may wait for a peer that takes none of it.
+    write_timeout: Duration,
+    /// How many TCP connections may be at the HTTP stage.
+    http: usize,
+    /// How many WebSockets may wait for their token.
+    waiting: usize,
+    /// How many WebSockets may be open that have shown it.
+    bridges: usize,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self { token_wait: Duration::from_secs(2), ping: Duration::from_secs(20) }
+impl Limits {
+    /// The usual bounds, as far as there are files for them.
+    fn of(files: &Files) -> Self {
+        let places = |most| usize::try_from(files.part(most)).unwrap_or(usize::MAX);
+        Self {
+            token_wait: Duration::from_secs(2),
+            ping: Duration::from_secs(20),
+            write_timeout: Duration::from_secs(10),
+            http: places(HTTP_CONNECTIONS),
+            waiting: places(bridge::WAITING),
+            bridges: places(bridge::CONNECTIONS),
+        }
     }
 }
 
@@ -111,9 +133,9 @@ struct Shared {
     tap: Option<Tap>,
     token: Token,
     limits: Limits,
-    /// Room for WebSockets that have not shown the token.
-    waiting: Arc<Semaphore>,
-    /// Room for WebSockets that have.
+    /// Places of WebSockets that have not shown the token.
+    waiting: Arc<Pool>,
+    /// Room for WebSockets that have. No other can take it.
     connections: Arc<Semaphore>,
     /// Turns true when the server stops.
     shutdown: watch::Receiver<bool>,
@@ -132,9 +154,10 @@ pub(crate) async fn serve(
     listener: TcpListener,
     config: HttpConfig,
     token: Token,
+    files: &Files,
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    serve_within(listener, config, token, shutdown, Limits::default()).await
+    serve_within(listener, config, token, shutdown, Limits::of(files)).await
 }
 
 async fn serve_within(
@@ -155,9 +178,9 @@ async fn serve_within(
         targets: config.targets,
         tap: config.tap,
         token,
-        limits,
-        waiting: Arc::new(Semaphore::new(bridge::WAITING)),
-        connections: Arc::new(Semaphore::new(bridge::CONNECTIONS)),
+        waiting: Pool::new(limits.waiting),
+        connections: Arc::new(Semaphore::new(limits.bridges)),
+        limits: limits.clone(),
         shutdown: shutdown.clone(),
         _alive: alive,
     });
@@ -170,7 +193,7 @@ async fn serve_within(
 
     let others = shutdown.clone();
     tokio::select! {
-        () = accept(&listener, &router, &others) => {}
+        () = accept(&listener, &router, &others, &limits) => {}
         () = stopped(&mut shutdown) => {}
     }
     drop(listener);
@@ -213,17 +236,14 @@ async fn stopped(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
-async fn accept(listener: &TcpListener, router: &Router, shutdown: &watch::Receiver<bool>) {
-    let room = Arc::new(Semaphore::new(HTTP_CONNECTIONS));
-    // The semaphore is never closed, so this loop ends only with its task.
-    while let Ok(permit) = room.clone().acquire_owned().await {
+async fn accept(listener: &TcpListener, router: &Router, shutdown: &watch::Receiver<bool>, limits: &Limits) {
+    let pool = Pool::new(limits.http);
+    loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let (router, shutdown) = (router.clone(), shutdown.clone());
-                tokio::spawn(async move {
-                    connection(stream, router, shutdown).await;
-                    drop(permit);
-                });
+                let Ok(place) = pool.enter().await else { return };
+                let (router, shutdown, write_timeout) = (router.clone(), shutdown.clone(), limits.write_timeout);
+                tokio::spawn(connection(stream, router, shutdown, place, write_timeout));
             }
             // The peer gave up while it waited.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -237,8 +257,15 @@ async fn accept(listener: &TcpListener, router: &Router, shutdown: &watch::Recei
 }
 
 /// Answers the requests of one TCP connection, until one of them makes it a WebSocket or it ends.
-async fn connection(stream: TcpStream, router: Router, mut shutdown: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    mut shutdown: watch::Receiver<bool>,
+    place: Place,
+    write_timeout: Duration,
+) {
     socket::prepare(&stream);
+    let (stream, watch) = Watched::new(stream, place.activity());
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT).max_buf_size(HEAD_SIZE);
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).with_upgrades();
@@ -246,6 +273,14 @@ async fn connection(stream: TcpStream, router: Router, mut shutdown: watch::Rece
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
         () = stopped(&mut shutdown) => None,
+        () = place.displaced() => {
+            tracing::debug!("closed an HTTP connection: another needs its place");
+            return watch.reset();
+        }
+        () = watch.stalled(write_timeout) => {
+            tracing::debug!("closed an HTTP connection: write timeout");
+            return watch.reset();
+        }
     };
     let ended = match ended {
         Some(ended) => ended,

@@ -91,7 +91,8 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
     let system = |what| move |cause| ServeError::System { what, cause };
     let mut signals = Signals::new().map_err(system("wait for signals"))?;
     // Each client needs two.
-    let room = file_limit::raise(2 * CONNECTIONS, http::FILES).map_err(system("raise the limit of open files"))? / 2;
+    let files = file_limit::raise(2 * CONNECTIONS, http::FILES).map_err(system("raise the limit of open files"))?;
+    let room = (files.connections / 2).max(1);
 
     let listener = listen(config.listen).map_err(|cause| ServeError::Listen {
         address: config.listen,
@@ -138,7 +139,7 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
                 url += &format!("&filter={}", utf8_percent_encode(typed, NON_ALPHANUMERIC));
             }
             parts.spawn(async move {
-                if let Err(error) = http::serve(socket, http, token, stopping).await {
+                if let Err(error) = http::serve(socket, http, token, &files, stopping).await {
                     let _ = failed.send(TapError::Serve(ServeError::Http(error))).await;
                 }
             });

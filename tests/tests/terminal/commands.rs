@@ -81,7 +81,7 @@ fn a_tail_prints_a_line_for_each_message_until_it_ends() {
     let server = general(data.path());
     let address = server.address(0);
     let mut people = Running::start(address, &["join", "general", "--after", "0"]);
-    let mut program = Running::start(address, &["join", "general", "--history", "1", "--json"]);
+    let program = Running::start(address, &["join", "general", "--history", "1", "--json"]);
     let sent = command(address, &["send"]).input(b"a\nb\n").run();
     assert_eq!(sent.code, Some(0), "{sent:?}");
     people.out.wait_with(" 2 ann: b");

@@ -35,10 +35,11 @@ impl End {
     pub(super) const NO_TAP: Self = Self::close(4404, "this server is no tap");
     /// A page that was busy for so long asks again with the same token; one whose token is wrong need not.
     pub(super) const LATE: Self = Self::close(4408, "no token came within 2 s: try again");
+    pub(super) const DISPLACED: Self = Self::close(4408, "too many WebSockets wait for their token: try again");
     pub(super) const NO_TOKEN: Self = Self::close(4401, "the first message is the token");
     pub(super) const WRONG_TOKEN: Self = Self::close(4401, "wrong token: each start of the server prints a new one");
     pub(super) const NO_TARGET: Self = Self::close(4404, "no target has this id");
-    pub(super) const TOO_MANY: Self = Self::close(4429, "16 connections are open already: close one first");
+    pub(super) const TOO_MANY: Self = Self::close(4429, "too many connections are open already: close one first");
 
     const fn close(code: u16, reason: &'static str) -> Self {
         Self::Close { code, reason }

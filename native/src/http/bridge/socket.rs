@@ -12,9 +12,6 @@ use tokio::time::timeout;
 
 use super::end::End;
 
-/// How long closing may take, from our close frame to the page's.
-const CLOSE_WAIT: Duration = Duration::from_secs(1);
-
 pub(super) struct PageSocket {
     socket: WebSocket,
     /// Waits for room in front of it.
@@ -67,8 +64,8 @@ impl PageSocket {
     }
 
     /// Ends the WebSocket in an orderly way. It waits for the page's own close frame, because closing a TCP connection
-    /// that has unread input resets it, and the reset would overtake ours.
-    pub(super) async fn close(mut self, end: End) {
+    /// that has unread input resets it, and the reset would overtake ours. It waits for so long at most.
+    pub(super) async fn close(mut self, end: End, wait: Duration) {
         let farewell = async {
             if let Some(frame) = end.frame() {
                 self.say(Message::Close(Some(frame))).await?;
@@ -77,7 +74,7 @@ impl PageSocket {
                 self.event(true).await?;
             }
         };
-        let _: Result<Result<(), End>, _> = timeout(CLOSE_WAIT, farewell).await;
+        let _: Result<Result<(), End>, _> = timeout(wait, farewell).await;
     }
 
     fn poll_event(&mut self, context: &mut Context<'_>, read: bool) -> Poll<Result<Event, End>> {

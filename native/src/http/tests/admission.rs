@@ -1,5 +1,7 @@
 //! The token, the targets, and the bounds on how many may come.
 
+use std::collections::VecDeque;
+
 use super::*;
 
 #[tokio::test]
@@ -56,7 +58,7 @@ async fn a_page_that_does_not_show_its_token_in_time_is_closed() {
     let mut page = server.open().await;
     // A code of its own: the token may still be the right one.
     assert_eq!(page.code().await, 4408);
-    assert_eq!(Limits::default().token_wait, Duration::from_secs(2));
+    assert_eq!(Limits::of(&Files::plenty()).token_wait, Duration::from_secs(2));
 }
 
 #[tokio::test]
@@ -146,18 +148,101 @@ pub(super) async fn admitted_at_last(server: &Server) {
 }
 
 #[tokio::test]
-async fn at_most_64_wait_for_their_token() {
+async fn of_more_than_64_that_wait_for_their_token_the_oldest_goes_first() {
     let server = Server::start(&[]).await;
-    let mut pages = Vec::new();
-    for _ in 0..64 {
-        pages.push(server.open().await);
+    let mut pages = VecDeque::new();
+    for number in 0..64 + 10 {
+        pages.push_back(server.open().await);
+        if number >= 64 {
+            assert_eq!(pages.pop_front().unwrap().code().await, 4408);
+        }
     }
-    let origin = format!("http://{}", server.address);
-    assert_eq!(server.open_from(Some(&origin)).await.err(), Some(503));
+    // One that shows its token has a place among the others, and makes room.
+    for _ in 0..10 {
+        let mut page = pages.pop_front().unwrap();
+        page.show(&server.token).await;
+        assert_eq!(page.control().await["type"], "welcome");
+        server.open().await;
+        page.say(json!({"type": "connect", "target": "none"})).await;
+        assert_eq!(page.code().await, 4404);
+    }
+}
 
-    // One that shows its token makes room for another.
-    let page = &mut pages[0];
-    page.show(&server.token).await;
-    assert_eq!(page.control().await["type"], "welcome");
-    server.open().await;
+#[tokio::test]
+async fn strangers_who_open_websockets_without_end_keep_no_user_out() {
+    let server = Server::start(&[]).await;
+    let mut strangers = VecDeque::new();
+    for _ in 0..20 {
+        for _ in 0..40 {
+            strangers.push_back(server.open().await);
+            strangers.truncate(200);
+        }
+        let mut page = server.open().await;
+        // More come while it fetches its token, fewer than there are places.
+        for _ in 0..40 {
+            strangers.push_back(server.open().await);
+        }
+        page.show(&server.token).await;
+        assert_eq!(page.control().await["type"], "welcome");
+    }
+}
+
+/// A connection that asks for the page's largest file again and again and reads nothing.
+async fn greedy(server: &Server) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", server.address);
+    // Until it takes no more, because nothing is read.
+    let asked = timeout(Duration::from_millis(50), async {
+        loop {
+            stream.write_all(request.repeat(100).as_bytes()).await.unwrap();
+        }
+    });
+    assert!(asked.await.is_err());
+    stream
+}
+
+#[tokio::test]
+async fn clients_that_read_nothing_do_not_hold_the_page() {
+    let limits = Limits { http: 8, ..patient() };
+    let server = Server::start_with(&[], &[], limits).await;
+    let mut holders = Vec::new();
+    for _ in 0..20 {
+        holders.push(greedy(&server).await);
+        server.settle().await;
+    }
+    // Those whose places were needed are reset, so that the kernel keeps nothing for them.
+    let mut reset = 0;
+    for holder in &mut holders[..12] {
+        let error = within(holder.read_to_end(&mut Vec::new())).await.unwrap_err();
+        reset += usize::from(error.kind() == io::ErrorKind::ConnectionReset);
+    }
+    assert_eq!(reset, 12);
+}
+
+#[tokio::test]
+async fn a_response_that_nobody_reads_is_given_up() {
+    let limits = Limits { write_timeout: Duration::from_millis(50), ..patient() };
+    let server = Server::start_with(&[], &[], limits).await;
+    let mut holder = greedy(&server).await;
+    let reset = async {
+        loop {
+            if let Err(error) = holder.write_all(b"GET").await {
+                return error.kind();
+            }
+        }
+    };
+    assert_eq!(within(reset).await, io::ErrorKind::ConnectionReset);
+    assert_eq!(Limits::of(&Files::plenty()).write_timeout, Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_connection_that_asks_for_nothing_more_is_closed_by_itself() {
+    let server = Server::start(&[]).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let request = format!("GET /none HTTP/1.1\r\nHost: {}\r\n\r\n", server.address);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let since = std::time::Instant::now();
+    let mut answer = Vec::new();
+    within(stream.read_to_end(&mut answer)).await.unwrap();
+    assert!(since.elapsed() >= super::super::HEAD_WAIT && answer.starts_with(b"HTTP/1.1 404"));
 }

@@ -28,6 +28,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::{HttpConfig, Limits, Target, Token, serve_within};
+use crate::file_limit::Files;
 
 /// Ends a test that would hang; no test passes because of it.
 async fn within<T>(future: impl Future<Output = T>) -> T {
@@ -36,7 +37,8 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
 
 /// Bounds that no test comes to by being slow.
 fn patient() -> Limits {
-    Limits { token_wait: Duration::from_secs(300), ping: Duration::from_secs(300) }
+    let forever = Duration::from_secs(300);
+    Limits { token_wait: forever, ping: forever, write_timeout: forever, ..Limits::of(&Files::plenty()) }
 }
 
 /// An HTTP side that runs, and ends with its test.

@@ -1,0 +1,120 @@
+//! A TCP stream that notices when it moves and when its peer takes nothing.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::pool::Activity;
+use crate::socket;
+
+/// A stream whose activity counts in a pool.
+#[derive(Debug)]
+pub(super) struct Watched {
+    stream: TcpStream,
+    watch: Arc<Watch>,
+}
+
+/// What is known of a stream that others use.
+#[derive(Debug)]
+pub(super) struct Watch {
+    activity: Activity,
+    /// Since when the peer has taken nothing of what is to be written.
+    blocked: Mutex<Option<Instant>>,
+    reset: AtomicBool,
+}
+
+impl Watched {
+    pub(super) fn new(stream: TcpStream, activity: Activity) -> (Self, Arc<Watch>) {
+        let watch = Arc::new(Watch { activity, blocked: Mutex::new(None), reset: AtomicBool::new(false) });
+        (Self { stream, watch: Arc::clone(&watch) }, watch)
+    }
+
+    fn written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let mut blocked = self.watch.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.is_pending() {
+            blocked.get_or_insert_with(Instant::now);
+        } else {
+            *blocked = None;
+            self.watch.activity.touch();
+        }
+        written
+    }
+}
+
+impl Watch {
+    /// Returns when the peer has taken nothing for so long, or up to twice as long.
+    pub(super) async fn stalled(&self, write_timeout: Duration) {
+        loop {
+            let blocked = *self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+            match blocked {
+                Some(since) if since.elapsed() >= write_timeout => return,
+                Some(since) => sleep_until(since + write_timeout).await,
+                None => sleep(write_timeout).await,
+            }
+        }
+    }
+
+    /// Makes the stream's end a reset, so that the kernel keeps nothing for a peer that takes nothing.
+    pub(super) fn reset(&self) {
+        self.reset.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if self.watch.reset.load(Ordering::Relaxed) {
+            socket::reset_on_close(&self.stream);
+        }
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if read.is_ready() {
+            self.watch.activity.touch();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.written(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.written(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
