@@ -29,6 +29,8 @@ mod refused_start;
 mod requests;
 #[path = "binary/session.rs"]
 mod session;
+#[path = "binary/sockets.rs"]
+mod sockets;
 #[path = "binary/start_stop.rs"]
 mod start_stop;
 #[path = "binary/tap.rs"]

@@ -105,13 +105,6 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
     if to.iter().any(|to| http::is_own(own, *to)) {
         return Err(TapError::Loop { to: config.to, own });
     }
-    if to.iter().any(|to| is_local(to.ip())) {
-        tracing::warn!(
-            "the server is on this machine and sees this machine's address for every client of the tap: whoever \
-             reaches {own} may move and remove the channels that are hosted from here; let only those connect whom \
-             you trust"
-        );
-    }
 
     let watchers = Watchers::new();
     let (stop, stopping) = watch::channel(false);
@@ -168,6 +161,13 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
             Some((path, end, task))
         }
     };
+    if to.iter().any(|to| is_local(to.ip())) {
+        tracing::warn!(
+            "the server is on this machine and sees this machine's address for every client of the tap: whoever \
+             reaches {own} may move and remove the channels that are hosted from here; let only those connect whom \
+             you trust"
+        );
+    }
     banner(own, &config.to, writer.as_ref().map(|(path, ..)| path), page.as_deref());
 
     let mut result = tokio::select! {

@@ -66,7 +66,7 @@ impl Network {
         ip(&format!("-n {} link del client", self.client));
     }
 
-    fn inside<'a>(space: &'a str) -> [&'a str; 4] {
+    fn inside(space: &str) -> [&str; 4] {
         ["ip", "netns", "exec", space]
     }
 

@@ -100,7 +100,8 @@ fn waits_begin_anew_once_a_connection_has_served_for_two_rounds() {
         for _ in 0..rounds {
             now = registration.poll_timeout().unwrap();
             assert_eq!(asked(&mut registration, now), ["+a", "+b"]);
-            (listed(&mut registration, now), listed(&mut registration, now));
+            listed(&mut registration, now);
+            listed(&mut registration, now);
         }
         registration.handle_lost(now, "gone".into());
         let wait = registration.poll_timeout().unwrap().since(now);

@@ -1,0 +1,126 @@
+//! The sockets of all parts of the program, and the files that they share.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    process::{Child, Command, Stdio},
+    time::Instant,
+};
+
+use chanwire_tests::process::{DEADLINE, Launch, Peer, Server, binary, program, wait_for};
+use tempfile::tempdir;
+
+use crate::requests::{LIST, host, hosted, listed};
+
+/// Where a server or a tap has its page.
+fn page(server: &Server) -> SocketAddr {
+    let url = server.banner().iter().find_map(|line| line.strip_prefix("inspector at http://")).unwrap();
+    url.split('/').next().unwrap().parse().unwrap()
+}
+
+/// A connection that asks for the page and reads nothing of it.
+fn ask_for_page(page: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(page).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    // It may be reset already, since another needs its place.
+    let _ = stream.write_all(format!("GET / HTTP/1.1\r\nHost: {page}\r\nConnection: close\r\n\r\n").as_bytes());
+    stream
+}
+
+/// Whether the page can be loaded now.
+fn loads(page: SocketAddr) -> bool {
+    let mut answer = Vec::new();
+    ask_for_page(page).read_to_end(&mut answer).is_ok() && answer.starts_with(b"HTTP/1.1 200")
+}
+
+/// A command that goes on until it is killed.
+struct Running(Child);
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(binary());
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.spawn().unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn every_established_socket_has_a_keep_alive_timer() {
+    let data = tempdir().unwrap();
+    let serve = |name: &str, more: &[&str]| {
+        let launch = Launch::new(["serve", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--data-dir"]);
+        launch.arg(data.path().join(name)).args(more).start()
+    };
+    let tracker = serve("tracker", &[]);
+    let address = tracker.address(0).to_string();
+    let peer = serve("peer", &["--host", "far=127.0.0.1:40001@127.0.0.1:0", "--tracker", &address]);
+    let tap = Launch::new(["tap", "--listen", "127.0.0.1:0", "--to", &address]).start();
+    assert_eq!(tracker.ask(host("general", tracker.address(0))), hosted("general"));
+    let tapped = tap.address(0).to_string();
+    let clients = [
+        Running::start(&["join", "general", "--server", &address]),
+        Running::start(&["join", "general", "--server", &tapped]),
+        Running::start(&["chat", "general", "--user", "ann", "--server", &tapped]),
+        Running::start(&["send", "--user", "ann", "--server", &address]),
+    ];
+    let pages = [page(&tracker), page(&tap)];
+    let mut ids = [tracker.id(), peer.id(), tap.id()].to_vec();
+    ids.extend(clients.iter().map(|client| client.0.id()));
+    let ids: Vec<String> = ids.iter().map(|id| format!(",pid={id},")).collect();
+    let is_ours = |line: &&str| ids.iter().any(|id| line.contains(id));
+    // Once nothing is on its way, the timer that runs is keep-alive's.
+    let sockets = wait_for("a keep-alive timer for each socket", || {
+        // These are closed after a while if they ask for nothing.
+        let _open = pages.map(|page| TcpStream::connect(page).unwrap());
+        let ss = Command::new(program("ss")).args(["-tnopH", "state", "established"]).output().unwrap();
+        let all = String::from_utf8(ss.stdout).unwrap();
+        let ours: Vec<String> = all.lines().filter(is_ours).map(str::to_owned).collect();
+        let has = |words: &String| ours.iter().any(|line| line.contains(words));
+        let complete = ids.iter().all(has) && pages.iter().all(|page| has(&format!(" {page} ")));
+        let settled = ours.iter().all(|line| line.contains("timer:(keepalive,"));
+        // Both ends of the peer's, the joins' and sender's connections, two more inside the tap, and the pages' ends.
+        (complete && settled && ours.len() >= 12).then_some(ours)
+    });
+    // None of them has been probed yet.
+    assert!(sockets.iter().all(|line| line.contains(",0)")), "{sockets:?}");
+    drop(clients);
+    tap.stop();
+    peer.stop();
+    tracker.stop();
+}
+
+#[test]
+fn where_files_are_few_neither_the_page_nor_the_protocol_starves_the_other() {
+    let data = tempdir().unwrap();
+    let launch = Launch::new(["serve", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--data-dir"]);
+    let server = launch.arg(data.path()).after("ulimit -n 64").start();
+    let page = page(&server);
+    // The page is held by many that read nothing: channels are hosted and listed all the same.
+    let mut holders: Vec<TcpStream> = (0..200).map(|_| ask_for_page(page)).collect();
+    assert_eq!(server.ask(host("general", server.address(0))), hosted("general"));
+    let list = listed(&[("general", "127.0.0.1", server.address(0).port())]);
+    let mut held: Vec<Peer> = (0..10).map(|_| server.connect()).collect();
+    for peer in &mut held {
+        assert_eq!(peer.ask(LIST).raw, list);
+    }
+    // So is the protocol, beyond what it is given: the page loads.
+    let crowd: Vec<Peer> = (0..100).map(|_| server.connect()).collect();
+    let since = Instant::now();
+    for _ in 0..10 {
+        assert!(loads(page));
+        holders.extend((0..20).map(|_| ask_for_page(page)));
+    }
+    assert!(since.elapsed() < DEADLINE);
+    assert_eq!(held[0].ask(LIST).raw, list);
+    assert!(!server.log().contains("cannot accept"), "{}", server.log());
+    drop((holders, held, crowd));
+    server.stop();
+}
