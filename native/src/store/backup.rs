@@ -15,7 +15,12 @@ use rusqlite::{
     config::DbConfig,
 };
 
-use super::{StoreError, data_dir, schema, sqlite::PATIENCE};
+use super::{
+    StoreError, data_dir,
+    rows::{self, RowError},
+    schema,
+    sqlite::PATIENCE,
+};
 
 /// How many pages are copied between two looks at the progress: 4 MiB.
 const STEP: i32 = 1024;
@@ -71,7 +76,18 @@ pub(super) fn copy(
 /// Makes a copy one file without a WAL, until a server opens it, and says what is wrong with it.
 fn check(copy: Connection) -> rusqlite::Result<Option<String>> {
     copy.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
-    schema::fault(&copy, None)
+    if let Some(what) = schema::fault(&copy, None)? {
+        return Ok(Some(what));
+    }
+    // Rows of an older version have no checksums.
+    if !schema::is_current(&copy)? {
+        return Ok(None);
+    }
+    match rows::verify(&copy) {
+        Ok(()) => Ok(None),
+        Err(RowError::Sqlite(cause)) => Err(cause),
+        Err(RowError::Damaged(what)) => Ok(Some(what)),
+    }
 }
 
 /// Opens a database that a server may be using; `None` where SQLite cannot make the files that it needs beside it,

@@ -5,6 +5,7 @@
 
 mod backup;
 mod checkpoint;
+mod checksum;
 mod data_dir;
 mod error;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod place;
 mod reader;
 mod restore;
 mod retention;
+mod rows;
 mod schema;
 mod sqlite;
 mod thread;

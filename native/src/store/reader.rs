@@ -1,6 +1,7 @@
 //! Reads messages while commits go on.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -11,19 +12,26 @@ use std::{
 
 use chanwire_core::{
     hub::{Page, Query, ReadId},
-    wire::{HistoryRange, StoredMessage, Timestamp},
+    wire::{HistoryRange, StoredMessage},
 };
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::{
     StoreError,
+    checksum::Checksum,
     health::Health,
-    place::{id_at, places},
+    place::places,
+    rows::{self, LogRow, RowError},
     sqlite::connect_beside,
     watch::Watch,
 };
 
 const THREAD: &str = "store-reader";
+
+const ASCENDING: &str = "SELECT place, timestamp, username, content, checksum FROM messages
+    WHERE place BETWEEN ?1 AND ?2 ORDER BY place ASC";
+const DESCENDING: &str = "SELECT place, timestamp, username, content, checksum FROM messages
+    WHERE place BETWEEN ?1 AND ?2 ORDER BY place DESC";
 
 /// A connection that sees what is committed, and never waits for a commit.
 pub(crate) struct SqliteReader {
@@ -43,49 +51,43 @@ impl SqliteReader {
     /// The messages that a query asks for, in order of their ids.
     pub(crate) fn read(&self, query: &Query) -> Result<Vec<StoredMessage>, StoreError> {
         self.watch.check_database(&self.connection)?;
-        self.select(query).map_err(StoreError::sqlite("read", &self.file))
+        self.select(query).map_err(RowError::at("read", &self.file))
     }
 
-    fn select(&self, query: &Query) -> rusqlite::Result<Vec<StoredMessage>> {
-        // A name keeps its log for ever, so the two statements need not see the same commit.
-        let mut select = self.connection.prepare_cached("SELECT log FROM logs WHERE name = ?1")?;
-        let Some(log) = select.query_row([&query.channel_name], |row| row.get(0)).optional()? else {
-            return Ok(Vec::new());
+    fn select(&self, query: &Query) -> Result<Vec<StoredMessage>, RowError> {
+        // What the log says of its messages and the messages themselves are of one moment.
+        let reading = Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred)?;
+        let Some(log) = LogRow::find(&reading, &query.channel_name)? else { return Ok(Vec::new()) };
+        let (first, last) = match query.range {
+            HistoryRange::After(id) => (log.first_id.max(id.saturating_add(1)), log.last_id),
+            HistoryRange::Before(id) => (log.first_id, log.last_id.min(id.saturating_sub(1))),
+            HistoryRange::Last => (log.first_id, log.last_id),
         };
-        let (places, order) = match query.range {
-            HistoryRange::After(id) => (places(log, id.saturating_add(1)..=u64::MAX), "ASC"),
-            HistoryRange::Before(id) => (places(log, 1..=id.saturating_sub(1)), "DESC"),
-            HistoryRange::Last => (places(log, 1..=u64::MAX), "DESC"),
-        };
-        let sql = format!(
-            "SELECT place, timestamp, username, content FROM messages WHERE place BETWEEN ?1 AND ?2 ORDER BY place {order}"
-        );
-        let mut select = self.connection.prepare_cached(&sql)?;
-        let mut rows = select.query(places.into_inner())?;
+        let oldest_first = matches!(query.range, HistoryRange::After(_));
+        let mut select = reading.prepare_cached(if oldest_first { ASCENDING } else { DESCENDING })?;
+        let mut rows = select.query(places(log.log, first..=last).into_inner())?;
+        let of_name = Checksum::default().text(&log.name);
+        let mut ids = first..=last;
         let (mut messages, mut bytes) = (Vec::new(), 0);
         while messages.len() < query.limit
             && bytes < query.max_bytes
-            && let Some(row) = rows.next()?
+            && let Some(expected) = if oldest_first { ids.next() } else { ids.next_back() }
         {
-            let message = message(row, &query.channel_name)?;
+            let message = match rows.next()? {
+                Some(row) => rows::message(row, &query.channel_name, of_name)?,
+                None => return Err(rows::missing(&query.channel_name, expected)),
+            };
+            if message.id != expected {
+                return Err(rows::missing(&query.channel_name, expected));
+            }
             bytes += message.username.len() + message.message_content.len();
             messages.push(message);
         }
-        if order == "DESC" {
+        if !oldest_first {
             messages.reverse();
         }
         Ok(messages)
     }
-}
-
-fn message(row: &Row<'_>, channel_name: &str) -> rusqlite::Result<StoredMessage> {
-    Ok(StoredMessage {
-        channel_name: channel_name.to_owned(),
-        id: id_at(row.get(0)?),
-        username: row.get(2)?,
-        message_content: row.get(3)?,
-        timestamp: Timestamp::from_unix(row.get(1)?),
-    })
 }
 
 /// A reader on its own thread.
@@ -93,6 +95,20 @@ fn message(row: &Row<'_>, channel_name: &str) -> rusqlite::Result<StoredMessage>
 pub(crate) struct ReaderHandle {
     queries: Sender<(ReadId, Query)>,
     thread: JoinHandle<()>,
+}
+
+/// What is known to be damaged, so that each of it is logged once, however often it is asked for.
+#[derive(Default)]
+struct Damage(BTreeSet<String>);
+
+impl Damage {
+    /// How much is remembered; more is not logged.
+    const BOUND: usize = 1000;
+
+    /// Whether this is to be logged.
+    fn is_new(&mut self, error: &StoreError) -> bool {
+        self.0.len() < Self::BOUND && self.0.insert(error.to_string())
+    }
 }
 
 /// Gives a reader its own thread. `pages` is called there, once for each query, in their order.
@@ -105,11 +121,18 @@ pub(crate) fn start_reader(
     pages: impl Fn(ReadId, Page) + Send + 'static,
 ) -> Result<ReaderHandle, StoreError> {
     let (queries, inbox) = channel::<(ReadId, Query)>();
-    let mut health = Health::new("read");
+    let (mut health, mut damage) = (Health::new("read"), Damage::default());
     let work = move || {
         for (read, query) in inbox {
             let result = reader.read(&query);
-            health.observe(&result);
+            match &result {
+                Err(error @ StoreError::Damaged { .. }) => {
+                    if damage.is_new(error) {
+                        tracing::error!(%error, "stored messages cannot be read");
+                    }
+                }
+                _ => health.observe(&result),
+            }
             pages(read, result.ok());
         }
     };

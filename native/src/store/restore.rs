@@ -47,7 +47,7 @@ pub(crate) fn restore(file: &Path, directory: &Path, progress: impl FnMut(u32, u
     if let Some(what) = backup::copy(&file, &part, &target, progress)? {
         return Err(StoreError::Damaged { file, what });
     }
-    let counted = schema::count(&part.path).map_err(StoreError::sqlite("read", &part.path))?;
+    let counted = schema::bring_up_to_date(&part.path).map_err(StoreError::sqlite("read", &part.path))?;
     part.sync()?;
 
     let marker = directory.file(schema::RESTORING);

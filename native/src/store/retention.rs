@@ -12,13 +12,14 @@ use std::{
 };
 
 use chanwire_core::wire::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::{
     StoreError, checkpoint,
     health::Health,
     place::{MAX_ID, id_at, oldest, places},
-    sqlite::{connect_beside, id, integer},
+    rows::{LogRow, RowError, id, integer},
+    sqlite::connect_beside,
     turns::Turns,
     watch::Watch,
 };
@@ -129,11 +130,11 @@ impl Trimmer {
 
     /// What is to be dropped next of a log, if anything is: as much as one transaction may drop. Only this connection
     /// drops, so what is too much stays too much.
-    fn cut(&self, log: i64, now: Timestamp) -> rusqlite::Result<Option<Cut>> {
+    fn cut(&self, log: i64, now: Timestamp) -> Result<Option<Cut>, RowError> {
         let reading = Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred)?;
-        let mut select = reading.prepare_cached("SELECT name, last_id, bytes FROM logs WHERE log = ?1")?;
-        let found = select.query_row([log], |row| Ok((row.get(0)?, id(row, 1)?, id(row, 2)?))).optional()?;
-        let Some((channel_name, last_id, all)) = found else { return Ok(None) };
+        let Some(LogRow { name: channel_name, last_id, bytes: all, .. }) = LogRow::get(&reading, log)? else {
+            return Ok(None);
+        };
         let mut select = reading.prepare_cached(
             "SELECT place, timestamp, octet_length(username) + octet_length(content) FROM messages
              WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3",
@@ -157,28 +158,31 @@ impl Trimmer {
         Ok((cut.first_id > 0).then_some(cut))
     }
 
-    fn drop_below(&self, log: i64, cut: &Cut) -> Result<(), StoreError> {
+    fn drop_below(&self, log: i64, cut: &Cut, now: Timestamp) -> Result<(), StoreError> {
         let _turn = self.turns.take();
         self.watch.check(&self.connection)?;
-        let dropped = self.delete(log, cut).map_err(StoreError::sqlite("drop old messages of", &self.file));
+        let dropped = self.delete(log, cut, now).map_err(RowError::at("drop old messages of", &self.file));
         self.watch.wrote(dropped.is_ok().then(|| self.frames.load(Relaxed)));
         dropped
     }
 
-    fn delete(&self, log: i64, cut: &Cut) -> rusqlite::Result<()> {
+    fn delete(&self, log: i64, cut: &Cut, now: Timestamp) -> Result<(), RowError> {
         let writing = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
         let dropped = places(log, 1..=cut.first_id.saturating_sub(1)).into_inner();
         writing.prepare_cached("DELETE FROM messages WHERE place BETWEEN ?1 AND ?2")?.execute(dropped)?;
-        let less = (log, integer(cut.bytes)?);
-        writing.prepare_cached("UPDATE logs SET bytes = bytes - ?2 WHERE log = ?1")?.execute(less)?;
-        writing.commit()
+        if let Some(mut row) = LogRow::get(&writing, log)? {
+            (row.first_id, row.bytes) = (cut.first_id, row.bytes.saturating_sub(cut.bytes));
+            row.since = row.since.max(now.as_unix());
+            row.write(&writing)?;
+        }
+        Ok(writing.commit()?)
     }
 
     /// Drops a part of what a log has too much, if it has.
     fn trim(&self, log: i64, now: Timestamp) -> Result<Option<Cut>, StoreError> {
-        let failed = |cause| StoreError::sqlite("drop old messages of", &self.file)(cause);
+        let failed = RowError::at("drop old messages of", &self.file);
         let Some(cut) = self.cut(log, now).map_err(failed)? else { return Ok(None) };
-        self.drop_below(log, &cut)?;
+        self.drop_below(log, &cut, now)?;
         if self.frames.load(Relaxed) >= checkpoint::LEFT_ALONE {
             checkpoint::help(&self.connection, &self.file, &self.watch)?;
             self.frames.store(0, Relaxed);

@@ -10,7 +10,7 @@ use std::{
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::{StoreError, data_dir::DataDir, sqlite::id};
+use super::{StoreError, checksum, data_dir::DataDir, rows::id};
 
 pub(super) const DATABASE: &str = "chanwire.db";
 /// Where a new database grows until it is whole.
@@ -26,7 +26,7 @@ const APPLICATION_ID: u32 = u32::from_be_bytes(*b"chwr");
 ///
 /// Names are stored once, in `logs`, which outlives both a channel's directory entry and its messages. `messages` is in
 /// order of log and id, so that a page of a channel's history is one range, and so is what retention drops.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     "
     CREATE TABLE channels (
         position        INTEGER PRIMARY KEY,
@@ -74,6 +74,34 @@ const MIGRATIONS: [&str; 4] = [
     INSERT INTO placed SELECT log << 38 | id, timestamp, username, content FROM messages ORDER BY log, id;
     DROP TABLE messages;
     ALTER TABLE placed RENAME TO messages;
+",
+    // A checksum for each row: see the module `checksum`. `first_id` is the oldest message that is kept, or one more than
+    // `last_id`; `since` is when the name was last taken off the list or a message of it dropped. A channel that is
+    // `released` is not on the list: it is kept for its host until then.
+    "
+    ALTER TABLE channels ADD COLUMN released INTEGER;
+    ALTER TABLE channels ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+    UPDATE channels SET checksum = row_checksum(position, name, host, port, registered_from, lease, released);
+    ALTER TABLE logs ADD COLUMN first_id INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE logs ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE logs ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+    UPDATE logs SET since = unixepoch(), first_id = COALESCE((
+        SELECT MIN(place) & 0x3fffffffff FROM messages
+        WHERE place BETWEEN log << 38 AND (log << 38) + 0x3fffffffff
+    ), last_id + 1);
+    UPDATE logs SET checksum = row_checksum(log, name, last_id, first_id, last_timestamp, bytes, since);
+    CREATE TABLE checked (
+        place           INTEGER PRIMARY KEY,
+        timestamp       INTEGER NOT NULL,
+        checksum        INTEGER NOT NULL,
+        username        TEXT    NOT NULL,
+        content         TEXT    NOT NULL
+    ) STRICT;
+    INSERT INTO checked SELECT place, timestamp,
+        CASE WHEN name IS NOT NULL THEN row_checksum(name, place, timestamp, username, content) END, username, content
+        FROM messages LEFT JOIN logs ON log = place >> 38 ORDER BY place;
+    DROP TABLE messages;
+    ALTER TABLE checked RENAME TO messages;
 ",
 ];
 
@@ -198,7 +226,10 @@ fn fill(nascent: &Path) -> rusqlite::Result<()> {
 
 /// Opens a database file that exists.
 pub(super) fn connect(file: &Path) -> rusqlite::Result<Connection> {
-    Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags)?;
+    checksum::add_function(&connection)?;
+    Ok(connection)
 }
 
 /// Opens a database file that nothing writes, in a directory that cannot be written.
@@ -208,10 +239,13 @@ pub(super) fn connect_immutable(file: &Path) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(format!("file:{path}?immutable=1"), flags)
 }
 
-/// How many channels are listed, how many of them have a lease, and how many messages are kept.
-pub(super) fn count(file: &Path) -> rusqlite::Result<(u64, u64, u64)> {
+/// Brings a database that nothing else uses to this version's tables, and says how many channels are listed, how many of
+/// them have a lease, and how many messages are kept.
+pub(super) fn bring_up_to_date(file: &Path) -> rusqlite::Result<(u64, u64, u64)> {
+    let mut connection = connect(file)?;
+    migrate(&mut connection)?;
     let sql = "SELECT count(*), count(lease), (SELECT count(*) FROM messages) FROM channels";
-    connect(file)?.query_row(sql, [], |row| Ok((id(row, 0)?, id(row, 1)?, id(row, 2)?)))
+    connection.query_row(sql, [], |row| Ok((id(row, 0)?, id(row, 1)?, id(row, 2)?)))
 }
 
 /// Refuses a database that a later version of this program has migrated, where only its log says so yet.
@@ -268,6 +302,11 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<bool> {
     }
     transaction.commit()?;
     Ok(older)
+}
+
+/// Whether the tables are those of the version that this program knows.
+pub(super) fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(version(connection)? == KNOWN)
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<i32> {

@@ -1,25 +1,29 @@
 //! A store in a SQLite database.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, btree_map::Entry},
+    mem,
     path::{Path, PathBuf},
     sync::{Arc, LazyLock},
     time::Duration,
 };
 
 use chanwire_core::{
-    hub::{ChannelLog, ChannelRecord, Snapshot, Write},
-    wire::{Address, Channel, StoredMessage, Timestamp},
+    hub::{Snapshot, Write},
+    wire::StoredMessage,
 };
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, config::DbConfig, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, config::DbConfig};
 
 use super::{
     Store, StoreError,
     checkpoint::{self, Checkpointer},
+    checksum::Checksum,
     data_dir::DataDir,
-    place::{MAX_ID, MAX_LOG, oldest, place},
+    place::{MAX_ID, MAX_LOG, place, places},
     reader::SqliteReader,
     retention::{self, Retention, Trimmer},
+    rows::{self, LogRow, RowError, message_checksum},
     schema,
     turns::Turns,
     watch::Watch,
@@ -36,6 +40,8 @@ pub(crate) struct SqliteStore {
     checkpointer: Option<Checkpointer>,
     turns: Arc<Turns>,
     watch: Arc<Watch>,
+    /// The number that was last given to a log, if any was since the start.
+    last_log: Cell<Option<i64>>,
     /// Last, so that the directory is free only after the database is closed.
     _directory: DataDir,
 }
@@ -67,8 +73,8 @@ impl SqliteStore {
         let watch = Arc::new(Watch::start(&connection, &file)?);
         let beside = connect_beside(&file).map_err(failed)?;
         let checkpointer = Checkpointer::start(beside, &mut connection, file.clone(), Arc::clone(&watch))?;
-        let checkpointer = Some(checkpointer);
-        Ok(Self { connection, file, checkpointer, turns: Arc::default(), watch, _directory: directory })
+        let (checkpointer, turns, last_log) = (Some(checkpointer), Arc::default(), Cell::default());
+        Ok(Self { connection, file, checkpointer, turns, watch, last_log, _directory: directory })
     }
 
     /// Reads this store on a connection of its own, so that it never waits for a commit.
@@ -92,34 +98,23 @@ impl SqliteStore {
     }
 
     fn read(&self) -> Result<Snapshot, StoreError> {
-        let failed = |cause| StoreError::sqlite("read", &self.file)(cause);
-        let damaged = |what| StoreError::Damaged { file: self.file.clone(), what };
-        let transaction = self.begin(TransactionBehavior::Deferred).map_err(failed)?;
-        let mut snapshot = Snapshot::default();
-        let mut select = transaction
-            .prepare_cached("SELECT position, name, host, port, registered_from, lease FROM channels ORDER BY position")
-            .map_err(failed)?;
-        let mut rows = select.query([]).map_err(failed)?;
-        while let Some(row) = rows.next().map_err(failed)? {
-            snapshot.channels.push(channel(row).map_err(failed)?.map_err(damaged)?);
-        }
-        let ends = format!(
-            "SELECT name, last_id, last_timestamp, COALESCE({} & {MAX_ID}, last_id + 1) FROM logs ORDER BY log",
-            oldest()
-        );
-        let mut select = transaction.prepare_cached(&ends).map_err(failed)?;
-        let mut rows = select.query([]).map_err(failed)?;
-        while let Some(row) = rows.next().map_err(failed)? {
-            snapshot.logs.push(log(row).map_err(failed)?);
-        }
-        Ok(snapshot)
+        let failed = || RowError::at("read", &self.file);
+        let transaction = self.begin(TransactionBehavior::Deferred).map_err(|cause| failed()(cause.into()))?;
+        let channels = rows::channels(&transaction).map_err(failed())?;
+        let mut logs = Vec::new();
+        LogRow::for_each(&transaction, |log| {
+            logs.push(log.into());
+            Ok(())
+        })
+        .map_err(failed())?;
+        Ok(Snapshot { channels, logs })
     }
 
     fn write(&self, writes: &[Write]) -> Result<(), StoreError> {
         let failed = |cause| StoreError::sqlite("write", &self.file)(cause);
         let transaction = self.begin(TransactionBehavior::Immediate).map_err(failed)?;
-        let grown = write_all(&transaction, writes).map_err(|refusal| match refusal {
-            Refusal::Sqlite(cause) => failed(cause),
+        let grown = write_all(&transaction, writes, &self.last_log).map_err(|refusal| match refusal {
+            Refusal::Row(error) => RowError::at("write", &self.file)(error),
             Refusal::IdGap { message, expected } => StoreError::IdGap {
                 file: self.file.clone(),
                 channel_name: message.channel_name.clone(),
@@ -196,74 +191,130 @@ pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Why a write is not stored.
 enum Refusal<'w> {
-    Sqlite(rusqlite::Error),
+    Row(RowError),
     IdGap { message: &'w StoredMessage, expected: u64 },
     NoLog { message: &'w StoredMessage },
     NoId { message: &'w StoredMessage },
 }
 
-impl From<rusqlite::Error> for Refusal<'_> {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
+impl<E: Into<RowError>> From<E> for Refusal<'_> {
+    fn from(error: E) -> Self {
+        Self::Row(error.into())
     }
 }
 
 /// Where a channel's messages end.
 struct Tail {
-    log: i64,
-    last_id: u64,
-    last_timestamp: i64,
-    /// By how much the messages of this commit make it larger.
-    added: u64,
+    log: LogRow,
+    /// The checksum of the channel's name.
+    of_name: Checksum,
+}
+
+impl Tail {
+    /// Where this channel's messages end; a log is begun for a channel that never had one.
+    fn of<'w>(
+        transaction: &Connection,
+        message: &'w StoredMessage,
+        last_log: &Cell<Option<i64>>,
+    ) -> Result<Self, Refusal<'w>> {
+        let channel_name = &message.channel_name;
+        let of_name = Checksum::default().text(channel_name);
+        let log = match LogRow::find(transaction, channel_name)? {
+            Some(log) => log,
+            None => match next_log(transaction, last_log)? {
+                Some(log) => LogRow::new(log, channel_name),
+                None => return Err(Refusal::NoLog { message }),
+            },
+        };
+        Ok(Self { log, of_name })
+    }
+}
+
+/// The number of the next log: the first one after `last` that no log has and no message; from 1 on when there is none
+/// above. Numbers are used again only then, because messages are appended fastest at the end of their table.
+fn next_log(transaction: &Connection, last: &Cell<Option<i64>>) -> rusqlite::Result<Option<i64>> {
+    let mut greatest = transaction.prepare_cached("SELECT COALESCE(MAX(log), 0) FROM logs")?;
+    let mut exists = transaction.prepare_cached("SELECT 1 FROM logs WHERE log = ?1")?;
+    let mut before_gap = transaction.prepare_cached(
+        "SELECT log FROM logs AS one WHERE log >= ?1 AND NOT EXISTS (SELECT 1 FROM logs WHERE log = one.log + 1)
+         ORDER BY log LIMIT 1",
+    )?;
+    let mut has_messages =
+        transaction.prepare_cached("SELECT 1 FROM messages WHERE place BETWEEN ?1 AND ?2 LIMIT 1")?;
+    let mut wrapped = false;
+    loop {
+        let before = match last.get() {
+            Some(last) => last,
+            None => greatest.query_row([], |row| row.get(0))?,
+        };
+        let next = match exists.exists([before + 1])? {
+            true => before_gap.query_row([before + 1], |row| row.get::<_, i64>(0))? + 1,
+            false => before + 1,
+        };
+        if next > MAX_LOG {
+            if mem::replace(&mut wrapped, true) {
+                return Ok(None);
+            }
+            last.set(Some(0));
+            continue;
+        }
+        last.set(Some(next));
+        if !has_messages.exists(places(next, 0..=MAX_ID).into_inner())? {
+            return Ok(Some(next));
+        }
+    }
 }
 
 /// A row of `messages`.
 struct Line<'w> {
     place: i64,
-    timestamp: i64,
+    checksum: i64,
     message: &'w StoredMessage,
 }
 
 /// Says which logs have more messages now.
-fn write_all<'w>(transaction: &Connection, writes: &'w [Write]) -> Result<Vec<i64>, Refusal<'w>> {
+fn write_all<'w>(
+    transaction: &Connection,
+    writes: &'w [Write],
+    last_log: &Cell<Option<i64>>,
+) -> Result<Vec<i64>, Refusal<'w>> {
     // Each channel's end is read once and written once, however many of its messages are in the commit.
     let mut tails: BTreeMap<&str, Tail> = BTreeMap::new();
     let mut lines = Vec::with_capacity(writes.len());
     for write in writes {
         match write {
-            Write::PutChannel(record) => put_channel(transaction, record)?,
+            Write::PutChannel(record) => rows::put_channel(transaction, record)?,
             Write::RemoveChannel(channel_name) => {
                 transaction.prepare_cached("DELETE FROM channels WHERE name = ?1")?.execute([channel_name])?;
             }
             Write::Append(message) => {
                 let tail = match tails.entry(&message.channel_name) {
                     Entry::Occupied(tail) => tail.into_mut(),
-                    Entry::Vacant(place) => place.insert(tail(transaction, &message.channel_name)?),
+                    Entry::Vacant(place) => place.insert(Tail::of(transaction, message, last_log)?),
                 };
+                let Tail { log: tail, of_name } = tail;
                 let expected = tail.last_id + 1;
                 if message.id != expected {
                     return Err(Refusal::IdGap { message, expected });
-                }
-                if tail.log > MAX_LOG {
-                    return Err(Refusal::NoLog { message });
                 }
                 if expected > MAX_ID {
                     return Err(Refusal::NoId { message });
                 }
                 tail.last_id = expected;
                 tail.last_timestamp = message.timestamp.as_unix();
-                tail.added += retention::size(&message.username, &message.message_content);
-                lines.push(Line { place: place(tail.log, expected), timestamp: tail.last_timestamp, message });
+                tail.bytes = tail.bytes.saturating_add(retention::size(&message.username, &message.message_content));
+                let place = place(tail.log, expected);
+                let (username, content) = (&message.username, &message.message_content);
+                let checksum = message_checksum(*of_name, place, tail.last_timestamp, username, content);
+                lines.push(Line { place, checksum, message });
             }
         }
     }
     insert(transaction, &lines)?;
-    let mut update = transaction
-        .prepare_cached("UPDATE logs SET last_id = ?2, last_timestamp = ?3, bytes = bytes + ?4 WHERE log = ?1")?;
     for tail in tails.values() {
-        update.execute(params![tail.log, integer(tail.last_id)?, tail.last_timestamp, integer(tail.added)?])?;
+        tail.log.write(transaction)?;
     }
-    Ok(tails.into_values().map(|tail| tail.log).collect())
+    Ok(tails.into_values().map(|tail| tail.log.log).collect())
 }
 
 /// How many rows a statement inserts: as many as possible. A statement costs as much as a row, and looks for the end
@@ -271,8 +322,10 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write]) -> Result<Vec<i6
 const INSERTS: [usize; 3] = [64, 8, 1];
 
 static INSERT: LazyLock<[String; INSERTS.len()]> = LazyLock::new(|| {
-    let values = |rows| vec!["(?, ?, ?, ?)"; rows].join(", ");
-    INSERTS.map(|rows| format!("INSERT INTO messages (place, timestamp, username, content) VALUES {}", values(rows)))
+    let values = |rows| vec!["(?, ?, ?, ?, ?)"; rows].join(", ");
+    INSERTS.map(|rows| {
+        format!("INSERT INTO messages (place, timestamp, checksum, username, content) VALUES {}", values(rows))
+    })
 });
 
 fn insert(transaction: &Connection, lines: &[Line<'_>]) -> rusqlite::Result<()> {
@@ -285,89 +338,18 @@ fn insert(transaction: &Connection, lines: &[Line<'_>]) -> rusqlite::Result<()> 
         }
         let mut insert = transaction.prepare_cached(sql)?;
         for lines in whole.chunks(*rows) {
-            for (row, Line { place, timestamp, message }) in lines.iter().enumerate() {
-                let before = row * 4;
+            for (row, Line { place, checksum, message }) in lines.iter().enumerate() {
+                let before = row * 5;
                 insert.raw_bind_parameter(before + 1, place)?;
-                insert.raw_bind_parameter(before + 2, timestamp)?;
-                insert.raw_bind_parameter(before + 3, message.username.as_str())?;
-                insert.raw_bind_parameter(before + 4, message.message_content.as_str())?;
+                insert.raw_bind_parameter(before + 2, message.timestamp.as_unix())?;
+                insert.raw_bind_parameter(before + 3, checksum)?;
+                insert.raw_bind_parameter(before + 4, message.username.as_str())?;
+                insert.raw_bind_parameter(before + 5, message.message_content.as_str())?;
             }
             insert.raw_execute()?;
         }
     }
     Ok(())
-}
-
-/// Where this channel's messages end; a log is begun for a channel that never had one.
-fn tail(transaction: &Connection, channel_name: &str) -> rusqlite::Result<Tail> {
-    let mut select = transaction.prepare_cached("SELECT log, last_id, last_timestamp FROM logs WHERE name = ?1")?;
-    let found = select
-        .query_row([channel_name], |row| {
-            Ok(Tail { log: row.get(0)?, last_id: id(row, 1)?, last_timestamp: row.get(2)?, added: 0 })
-        })
-        .optional()?;
-    if let Some(tail) = found {
-        return Ok(tail);
-    }
-    let mut insert =
-        transaction.prepare_cached("INSERT INTO logs (name, last_id, last_timestamp) VALUES (?1, 0, 0)")?;
-    Ok(Tail { log: insert.insert([channel_name])?, last_id: 0, last_timestamp: 0, added: 0 })
-}
-
-fn put_channel(transaction: &Connection, record: &ChannelRecord) -> rusqlite::Result<()> {
-    let address = &record.channel.address;
-    let mut put = transaction.prepare_cached(
-        "INSERT INTO channels (position, name, host, port, registered_from, lease) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (name) DO UPDATE SET position = excluded.position, host = excluded.host, port = excluded.port,
-         registered_from = excluded.registered_from, lease = excluded.lease",
-    )?;
-    put.execute(params![
-        integer(record.position)?,
-        record.channel.channel_name,
-        address.host(),
-        address.port(),
-        record.registered_from.map_or_else(String::new, |ip| ip.to_string()),
-        record.lease
-    ])?;
-    Ok(())
-}
-
-/// A row of `channels`, or what is wrong with it.
-fn channel(row: &Row<'_>) -> rusqlite::Result<Result<ChannelRecord, String>> {
-    let (position, channel_name, host) = (id(row, 0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?);
-    let (port, registered_from) = (row.get(3)?, row.get::<_, String>(4)?);
-    let registered_from = match registered_from.as_str() {
-        "" => None,
-        ip => match ip.parse() {
-            Ok(ip) => Some(ip),
-            Err(_) => return Ok(Err(format!("the channel {channel_name:?} was registered from {ip:?}"))),
-        },
-    };
-    let Some(address) = Address::new(host.as_str(), port) else {
-        return Ok(Err(format!("the channel {channel_name:?} is hosted at {host:?}, port {port}")));
-    };
-    let lease = row.get(5)?;
-    Ok(Ok(ChannelRecord { channel: Channel { channel_name, address }, registered_from, position, lease }))
-}
-
-fn log(row: &Row<'_>) -> rusqlite::Result<ChannelLog> {
-    Ok(ChannelLog {
-        channel_name: row.get(0)?,
-        last_id: id(row, 1)?,
-        first_id: id(row, 3)?,
-        last_timestamp: Timestamp::from_unix(row.get(2)?),
-    })
-}
-
-/// A count as SQLite keeps it.
-pub(super) fn integer(number: u64) -> rusqlite::Result<i64> {
-    i64::try_from(number).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
-}
-
-/// A count, from a column.
-pub(super) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    let number = row.get(column)?;
-    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
 }
 
 #[cfg(test)]

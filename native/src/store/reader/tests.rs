@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use chanwire_core::hub::Write;
+use chanwire_core::{hub::Write, wire::Timestamp};
 
 use super::*;
 use crate::store::{SqliteStore, Store as _, schema, sqlite::PATIENCE};
@@ -95,10 +95,12 @@ fn a_reader_does_not_wait_for_a_commit_that_is_not_done_and_sees_nothing_of_it()
     writer
         .execute_batch(
             "BEGIN IMMEDIATE;
-             INSERT INTO messages SELECT log << 38 | 11, 0, 'user', printf('%096d', 11) FROM logs WHERE name = 'a';
+             INSERT INTO messages SELECT log << 38 | 11, 0, row_checksum('a', log << 38 | 11, 0, 'user', printf('%096d', 11)),
+                'user', printf('%096d', 11) FROM logs WHERE name = 'a';
              UPDATE logs SET last_id = 11 WHERE name = 'a';",
         )
         .unwrap();
+    rows::seal(&writer);
     let last = || ids(&reader, HistoryRange::Last, 1, usize::MAX);
     let began = Instant::now();
     for _ in 0..100 {
@@ -117,4 +119,14 @@ fn a_reader_cannot_write() {
     let (_store, reader) = store(directory.path());
     reader.connection.execute("DELETE FROM messages", []).unwrap_err();
     assert_eq!(ids(&reader, HistoryRange::After(0), 100, usize::MAX).len(), 10);
+}
+
+#[test]
+fn each_damage_is_logged_once_and_only_so_much_of_it() {
+    let mut damage = Damage::default();
+    let mut is_new = |id: usize| {
+        damage.is_new(&StoreError::Damaged { file: "some.db".into(), what: format!("message {id} of channel \"a\"") })
+    };
+    assert_eq!([1, 2, 1, 1, 2].map(&mut is_new), [true, true, false, false, false]);
+    assert_eq!((0..2 * Damage::BOUND).filter(|id| is_new(*id)).count(), Damage::BOUND - 2);
 }

@@ -6,41 +6,33 @@ use chanwire_core::{
 };
 
 use super::*;
-use crate::store::{SqliteStore, Store as _};
+use crate::store::{SqliteStore, Store as _, rows};
 
-/// A database as the version of this number made it, with a channel and three messages, one of them in another log.
+/// What the versions before this one made: statements that those executed, and rows of every kind.
+const FIXTURES: [&str; MIGRATIONS.len() - 1] = [
+    include_str!("fixtures/version_1.sql"),
+    include_str!("fixtures/version_2.sql"),
+    include_str!("fixtures/version_3.sql"),
+    include_str!("fixtures/version_4.sql"),
+];
+
+/// A database as the version of this number made it.
 fn made_by(version: usize, directory: &Path) -> Connection {
     let file = directory.join(DATABASE);
     fs::write(&file, "").unwrap();
     let connection = connect(&file).unwrap();
-    connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
-    for migration in &MIGRATIONS[..version] {
-        connection.execute_batch(migration).unwrap();
-    }
-    connection.pragma_update(None, "user_version", version as i32).unwrap();
     connection.pragma_update(None, "journal_mode", "WAL").unwrap();
-    connection
-        .execute_batch(
-            "INSERT INTO channels (position, name, host, port, registered_from)
-                 VALUES (7, 'general', '192.0.2.7', 22240, '192.0.2.8');
-             INSERT INTO logs (log, name, last_id, last_timestamp) VALUES (1, 'general', 2, 1002), (2, 'böse', 1, 1003);
-             INSERT INTO messages VALUES (1, 1, 1001, 'u', 'one'), (1, 2, 1002, 'ü', ''), (2, 1, 1003, 'u', '𝄞');",
-        )
-        .unwrap();
-    if version >= 3 {
-        let count = "UPDATE logs SET bytes = CASE log WHEN 1 THEN 54 ELSE 29 END";
-        connection.execute(count, []).unwrap();
-    }
+    connection.execute_batch(FIXTURES[version - 1]).unwrap();
     connection
 }
 
-fn message(channel_name: &str, id: u64, username: &str, content: &str) -> StoredMessage {
+fn message(channel_name: &str, id: u64, seconds: i64, username: &str, content: &str) -> StoredMessage {
     StoredMessage {
         channel_name: channel_name.into(),
         id,
         username: username.into(),
         message_content: content.into(),
-        timestamp: Timestamp::from_unix(1000 + id as i64),
+        timestamp: Timestamp::from_unix(seconds),
     }
 }
 
@@ -51,42 +43,129 @@ fn messages(store: &SqliteStore, channel_name: &str) -> Vec<StoredMessage> {
     store.reader().unwrap().read(&query).unwrap()
 }
 
-#[test]
-fn what_every_older_version_made_is_brought_to_this_one_with_all_that_is_in_it() {
-    let log = |name: &str, last_id, seconds| ChannelLog {
+const QUOTED: &str = "böse \"1\" '\u{202e}";
+const LAST_ID: u64 = (1 << 38) - 1;
+
+/// What every fixture has. A version without leases has none.
+fn content(version: usize) -> (Snapshot, Vec<StoredMessage>) {
+    let channel = |name: &str, host: &str, port, from: Option<&str>, position, lease: Option<u32>| ChannelRecord {
+        channel: Channel { channel_name: name.into(), address: Address::new(host, port).unwrap() },
+        registered_from: from.map(|from| from.parse::<IpAddr>().unwrap()),
+        position,
+        lease: lease.filter(|_| version >= 2),
+    };
+    let log = |name: &str, first_id, last_id, seconds| ChannelLog {
         channel_name: name.into(),
         last_id,
-        first_id: 1,
+        first_id,
         last_timestamp: Timestamp::from_unix(seconds),
     };
-    let general = Channel { channel_name: "general".into(), address: Address::new("192.0.2.7", 22240).unwrap() };
-    let from = Some(IpAddr::from([192, 0, 2, 8]));
     let stored = Snapshot {
-        channels: vec![ChannelRecord { channel: general, registered_from: from, position: 7, lease: None }],
-        logs: vec![log("general", 2, 1002), log("böse", 1, 1003)],
+        channels: vec![
+            channel("general", "192.0.2.7", 22240, Some("192.0.2.8"), 0, Some(300)),
+            channel(QUOTED, "LocalHost", 22236, None, 3, None),
+            channel("art", "2001:db8::5", 1, Some("::1"), 7, Some(86_400)),
+            channel("empty", "7.chat.example", 65535, Some("10.0.0.9"), 9, None),
+        ],
+        logs: vec![
+            log("general", 1, 3, 1_698_937_475),
+            log(QUOTED, 1, 2, 1_698_937_472),
+            log("dropped", 8, 7, 1_698_937_472),
+            log("trimmed", 8, 9, 253_402_300_799),
+            log("last", LAST_ID, LAST_ID, -62_167_219_200),
+        ],
     };
+    let messages = vec![
+        message("general", 1, 1_698_937_472, "user1", "Hello, World!"),
+        message("general", 2, 1_698_937_472, "ü", "{\"a\": [\"'\\\"]}\n\t\r"),
+        message("general", 3, 1_698_937_475, "𝄞", &"é".repeat(2500)),
+        message(QUOTED, 1, 0, "a", "a\0b\0"),
+        message(QUOTED, 2, 1_698_937_472, "b \u{10ffff}", "1"),
+        message("trimmed", 8, 253_402_300_799, "u", "eight"),
+        message("trimmed", 9, 253_402_300_799, "u", "nine"),
+        message("last", LAST_ID, -62_167_219_200, "last", "\u{feff}\u{2028}"),
+    ];
+    (stored, messages)
+}
+
+/// Everything in a database: its version, its tables and their rows.
+fn dump(connection: &Connection) -> Vec<String> {
+    let mut dump = vec![version(connection).unwrap().to_string()];
+    let mut select = connection.prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY name").unwrap();
+    let objects = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    for (kind, name, sql) in objects.map(|object| object.unwrap()) {
+        let (kind, name, sql): (String, String, Option<String>) = (kind, name, sql);
+        dump.push(format!("{kind} {name} {sql:?}"));
+        if kind == "table" {
+            let mut select = connection.prepare(&format!("SELECT * FROM {name}")).unwrap();
+            let columns = select.column_count();
+            let mut rows = select.query([]).unwrap();
+            while let Some(row) = rows.next().unwrap() {
+                let row: Vec<_> = (0..columns).map(|column| row.get_ref(column).unwrap()).collect();
+                dump.push(format!("{row:?}"));
+            }
+        }
+    }
+    dump
+}
+
+#[test]
+fn what_every_older_version_made_is_brought_to_this_one_with_all_that_is_in_it() {
     for version in 1..MIGRATIONS.len() {
         let directory = tempfile::tempdir().unwrap();
         drop(made_by(version, directory.path()));
+        let (stored, all) = content(version);
         for _ in 0..2 {
             let mut store = SqliteStore::open(directory.path()).unwrap();
             assert_eq!(store.load().unwrap(), stored, "from version {version}");
             let other = connect(&directory.path().join(DATABASE)).unwrap();
             assert_eq!(super::version(&other).unwrap(), KNOWN);
+            rows::verify(&other).unwrap();
             let mut select = other.prepare("SELECT bytes FROM logs ORDER BY log").unwrap();
             let bytes: Vec<i64> = select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-            assert_eq!(bytes, [1 + 3 + 24 + 2 + 24, 1 + 4 + 24], "from version {version}");
-            let general = [message("general", 1, "u", "one"), message("general", 2, "ü", "")];
-            assert_eq!(messages(&store, "general"), general, "from version {version}");
-            let other = StoredMessage { timestamp: Timestamp::from_unix(1003), ..message("böse", 1, "u", "𝄞") };
-            assert_eq!(messages(&store, "böse"), [other], "from version {version}");
+            assert_eq!(bytes, [5112, 60, 0, 59, 34], "from version {version}");
+            let found: Vec<_> = stored.logs.iter().flat_map(|log| messages(&store, &log.channel_name)).collect();
+            assert_eq!(found, all, "from version {version}");
         }
         // It is as good as a new one.
         let mut store = SqliteStore::open(directory.path()).unwrap();
-        let next = message("general", 3, "u", "three");
-        store.commit(&[Write::Append(next.clone()), Write::RemoveChannel("general".into())]).unwrap();
-        assert_eq!(store.load().unwrap().logs[0], log("general", 3, 1003));
-        assert_eq!(messages(&store, "general")[2..], [next]);
+        let next = message("general", 4, 1_698_937_476, "u", "four");
+        let first = message("new", 1, 1_698_937_476, "u", "first");
+        let writes =
+            [Write::Append(next.clone()), Write::RemoveChannel("general".into()), Write::Append(first.clone())];
+        store.commit(&writes).unwrap();
+        assert_eq!(messages(&store, "general")[3..], [next]);
+        assert_eq!(messages(&store, "new"), [first]);
+        rows::verify(&connect(&directory.path().join(DATABASE)).unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn a_migration_that_is_cut_short_anywhere_leaves_the_older_version_whole() {
+    for version in 1..MIGRATIONS.len() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut connection = made_by(version, directory.path());
+        let before = dump(&connection);
+        let mut cuts = 0;
+        // Each try comes one step further before it is interrupted, until none is.
+        for steps in 1.. {
+            let mut left = steps;
+            let interrupt = move || {
+                left -= 1;
+                left == 0
+            };
+            connection.progress_handler(20, Some(interrupt)).unwrap();
+            let migrated = migrate(&mut connection);
+            connection.progress_handler(0, None::<fn() -> bool>).unwrap();
+            if migrated.is_ok() {
+                break;
+            }
+            cuts += 1;
+            assert_eq!(dump(&connection), before, "from version {version}, interrupted after {steps} steps");
+        }
+        assert!(cuts > 20, "{cuts} tries were interrupted");
+        assert_eq!(super::version(&connection).unwrap(), KNOWN);
+        rows::verify(&connection).unwrap();
     }
 }
 
@@ -94,29 +173,30 @@ fn what_every_older_version_made_is_brought_to_this_one_with_all_that_is_in_it()
 fn a_migration_that_fails_leaves_the_older_version_whole() {
     let directory = tempfile::tempdir().unwrap();
     let mut connection = made_by(1, directory.path());
-    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
     // A column that a later migration adds is there already.
     connection.execute_batch("ALTER TABLE logs ADD COLUMN bytes TEXT").unwrap();
+    let before = dump(&connection);
     migrate(&mut connection).unwrap_err();
-    assert_eq!(version(&connection).unwrap(), 1);
-    assert_eq!(connection.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0)).unwrap(), pages);
-    connection.prepare("SELECT lease FROM channels").unwrap_err();
+    assert_eq!(dump(&connection), before);
 }
 
 #[test]
 fn a_migration_that_fails_while_it_copies_messages_leaves_them_where_they_were() {
-    let directory = tempfile::tempdir().unwrap();
-    let connection = made_by(3, directory.path());
-    // There would be two messages in one place.
-    connection.execute("INSERT INTO messages VALUES (1, (1 << 38) | 1, 1009, 'u', 'far')", []).unwrap();
-    drop(connection);
-    for _ in 0..2 {
-        let error = SqliteStore::open(directory.path()).err().unwrap().to_string();
-        assert!(error.contains("cannot open "), "{error}");
-        let connection = connect(&directory.path().join(DATABASE)).unwrap();
-        assert_eq!(version(&connection).unwrap(), 3);
-        let count = "SELECT count(*) FROM messages WHERE log = 1 AND id IN (1, 2, (1 << 38) | 1)";
-        assert_eq!(connection.query_row(count, [], |row| row.get::<_, i64>(0)).unwrap(), 3);
+    // There would be two messages in one place; a message has no channel.
+    for (version, stray) in [
+        (3, "INSERT INTO messages VALUES (1, (1 << 38) | 1, 1009, 'u', 'far')"),
+        (4, "INSERT INTO messages VALUES (3 << 38 | 1, 1009, 'u', 'lost')"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = made_by(version, directory.path());
+        connection.execute(stray, []).unwrap();
+        let before = dump(&connection);
+        drop(connection);
+        for _ in 0..2 {
+            let error = SqliteStore::open(directory.path()).err().unwrap().to_string();
+            assert!(error.contains("cannot open "), "{error}");
+            assert_eq!(dump(&connect(&directory.path().join(DATABASE)).unwrap()), before);
+        }
     }
 }
 
@@ -124,7 +204,7 @@ fn a_migration_that_fails_while_it_copies_messages_leaves_them_where_they_were()
 fn what_is_damaged_is_found_before_it_is_copied_and_what_is_copied_is_in_the_database() {
     let directory = tempfile::tempdir().unwrap();
     let connection = made_by(3, directory.path());
-    let many = "WITH RECURSIVE n(id) AS (SELECT 3 UNION ALL SELECT id + 1 FROM n WHERE id < 80000)
+    let many = "WITH RECURSIVE n(id) AS (SELECT 4 UNION ALL SELECT id + 1 FROM n WHERE id < 80000)
         INSERT INTO messages SELECT 1, id, 1009, 'u', printf('%0800d', id) FROM n";
     connection.execute_batch(&format!("{many}; UPDATE logs SET last_id = 80000 WHERE log = 1")).unwrap();
     connection.pragma_update_and_check(None, "wal_checkpoint", "TRUNCATE", |_| Ok(())).unwrap();
@@ -148,13 +228,7 @@ fn what_is_damaged_is_found_before_it_is_copied_and_what_is_copied_is_in_the_dat
     let range = HistoryRange::After(79_999);
     let query = Query { channel_name: "general".into(), range, limit: 100, max_bytes: usize::MAX };
     let last = store.reader().unwrap().read(&query).unwrap();
-    assert_eq!(
-        last,
-        [StoredMessage {
-            timestamp: Timestamp::from_unix(1009),
-            ..message("general", 80_000, "u", &format!("{:0800}", 80_000))
-        }]
-    );
+    assert_eq!(last, [message("general", 80_000, 1009, "u", &format!("{:0800}", 80_000))]);
 }
 
 /// Fills the page that a table begins with.
@@ -187,7 +261,9 @@ fn of_a_large_database_the_tables_that_are_loaded_are_checked_and_messages_when_
 
     damage_root(directory.path(), "messages");
     let mut store = SqliteStore::open(directory.path()).unwrap();
-    let error = store.load().unwrap_err().to_string();
+    store.load().unwrap();
+    let query = Query { channel_name: "general".into(), range: HistoryRange::Last, limit: 1, max_bytes: 1 };
+    let error = store.reader().unwrap().read(&query).unwrap_err().to_string();
     assert!(error.contains("malformed; restore the data directory from a backup"), "{error}");
     drop(store);
     damage_root(directory.path(), "logs");

@@ -1,6 +1,12 @@
 use std::{collections::BTreeMap as Map, fs, net::IpAddr, process};
 
+use chanwire_core::{
+    hub::{ChannelLog, ChannelRecord},
+    wire::{Address, Channel, Timestamp},
+};
+
 use super::*;
+use crate::store::rows::{id, seal};
 
 const NOW: i64 = 1_698_937_472;
 
@@ -152,21 +158,6 @@ fn leases_and_the_operators_channels_are_loaded_as_they_were_put() {
 }
 
 #[test]
-fn the_first_id_is_the_oldest_message_kept_or_one_beyond_the_last() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut store = SqliteStore::open(directory.path()).unwrap();
-    store.commit(&[append("a", 1), append("b", 1), append("a", 2), append("a", 3)]).unwrap();
-    for (drop, first_id) in [("place & 0xff < 2", 2), ("place & 0xff < 3", 3), ("true", 4)] {
-        let sql =
-            format!("DELETE FROM messages WHERE place >> 38 = (SELECT log FROM logs WHERE name = 'a') AND {drop}");
-        store.connection.execute(&sql, []).unwrap();
-        assert_eq!(store.load().unwrap().logs, [ChannelLog { first_id, ..end("a", 3) }, end("b", 1)]);
-    }
-    store.commit(&[append("a", 4)]).unwrap();
-    assert_eq!(store.load().unwrap().logs[0], ChannelLog { first_id: 4, ..end("a", 4) });
-}
-
-#[test]
 fn a_gap_in_the_ids_is_refused_with_the_whole_commit() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = SqliteStore::open(directory.path()).unwrap();
@@ -188,22 +179,47 @@ fn a_message_that_no_number_is_left_for_is_refused_with_the_whole_commit_and_the
     let directory = tempfile::tempdir().unwrap();
     let mut store = SqliteStore::open(directory.path()).unwrap();
     store.commit(&[append("a", 1), append("b", 1)]).unwrap();
-    let almost = format!("UPDATE logs SET last_id = {} WHERE name = 'a'", MAX_ID - 1);
+    let almost = format!("UPDATE logs SET last_id = {0}, first_id = {0} + 1 WHERE name = 'a'", MAX_ID - 1);
     store.connection.execute(&almost, []).unwrap();
+    seal(&store.connection);
     store.commit(&[append("a", MAX_ID)]).unwrap();
     let error = store.commit(&[append("b", 2), append("a", MAX_ID + 1)]).unwrap_err().to_string();
     assert!(error.contains("has no place for another message of channel \"a\""), "{error}");
     store.commit(&[append("b", 2)]).unwrap();
+}
 
-    let last = format!("INSERT INTO logs VALUES ({MAX_LOG}, 'last', 0, 0, 0)");
-    store.connection.execute(&last, []).unwrap();
-    store.commit(&[append("last", 1)]).unwrap();
-    let error = store.commit(&[append("new", 1)]).unwrap_err().to_string();
-    assert!(error.contains("has no place for messages of channel \"new\""), "{error}");
-    let ids: Vec<(String, u64)> =
-        messages(&store).into_iter().map(|message| (message.channel_name, message.id)).collect();
-    let stored = [("a", 1), ("a", MAX_ID), ("b", 1), ("b", 2), ("last", 1)];
-    assert_eq!(ids, stored.map(|(name, id)| (name.to_owned(), id)));
+#[test]
+fn numbers_of_logs_are_used_again_when_the_greatest_was_given_and_no_message_has_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    store.commit(&["a", "b", "c", "d", "e"].map(|name| append(name, 1))).unwrap();
+    // 2 and 4 are free, but there is a message of 4; and of the last numbers only one is free.
+    let sql = format!(
+        "DELETE FROM logs WHERE log IN (2, 4); DELETE FROM messages WHERE place >> 38 = 2;
+         INSERT INTO logs VALUES ({}, 'y', 0, 0, 0, 1, 0, 0), ({MAX_LOG}, 'z', 0, 0, 0, 1, 0, 0);",
+        MAX_LOG - 2
+    );
+    store.connection.execute_batch(&sql).unwrap();
+    seal(&store.connection);
+    drop(store);
+    // It begins after the greatest, and there is none.
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    let numbers = |store: &SqliteStore| {
+        let mut select = store.connection.prepare("SELECT name, log FROM logs WHERE name LIKE 'new %'").unwrap();
+        let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect::<Map<String, i64>>()
+    };
+    let new = |number: i64| (format!("new {number}"), number);
+    store.commit(&[append("new 2", 1), append("new 6", 1)]).unwrap();
+    store.commit(&[append("new 7", 1)]).unwrap();
+    assert_eq!(numbers(&store), Map::from([2, 6, 7].map(new)));
+    // A commit that fails keeps no number.
+    store.commit(&[append("new 8", 1), append("c", 9)]).unwrap_err();
+    assert_eq!(numbers(&store), Map::from([2, 6, 7].map(new)));
+    store.last_log.set(Some(MAX_LOG - 3));
+    let free = MAX_LOG - 1;
+    store.commit(&[append(&format!("new {free}"), 1), append("new 8", 1)]).unwrap();
+    assert_eq!(numbers(&store), Map::from([2, 6, 7, 8, free].map(new)));
 }
 
 #[test]
@@ -364,7 +380,7 @@ fn the_database_of_a_newer_version_is_refused_and_left_as_it_is() {
         assert_eq!(bytes(directory.path()).contains_key("chanwire.db-wal"), only_in_the_log);
         refused(
             directory.path(),
-            "written by a newer chanwire (its schema is version 99, this program knows version 4)",
+            "written by a newer chanwire (its schema is version 99, this program knows version 5)",
         );
     }
 }
@@ -431,12 +447,13 @@ fn a_row_that_cannot_be_is_reported_with_its_channel() {
     let damages = [
         ("host = '0.0.0.0'", "is damaged: the channel \"a\" is hosted at \"0.0.0.0\", port 22240"),
         ("registered_from = 'x'", "is damaged: the channel \"a\" was registered from \"x\""),
-        ("port = 70000", "cannot read"),
-        ("position = -1", "cannot read"),
+        ("port = 70000", "the channel \"a\" does not match its checksum"),
+        ("position = -1", "the channel \"a\" does not match its checksum"),
     ];
     for (damage, says) in damages {
         store.commit(&[put("a", "10.0.0.1", 1)]).unwrap();
         store.connection.execute(&format!("UPDATE channels SET {damage}"), []).unwrap();
+        seal(&store.connection);
         let error = store.load().unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }

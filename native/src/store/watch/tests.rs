@@ -141,7 +141,7 @@ fn other_programs_may_use_the_database_through_sqlite() {
         |other| {
             other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
             other.execute_batch("CREATE TABLE IF NOT EXISTS other (a); PRAGMA wal_checkpoint(PASSIVE)").unwrap();
-            other.execute_batch("INSERT INTO other VALUES (zeroblob(100000))").unwrap();
+            other.execute_batch("INSERT INTO other SELECT zeroblob(100000 + 50000 * count(*)) FROM other").unwrap();
         },
     ];
     for (number, use_it) in others.iter().enumerate() {

@@ -1,0 +1,338 @@
+//! Rows as the database has them, each with its checksum.
+
+use std::path::Path;
+
+use chanwire_core::{
+    hub::{ChannelLog, ChannelRecord},
+    wire::{Address, Channel, StoredMessage, Timestamp},
+};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::{
+    StoreError,
+    checksum::Checksum,
+    place::{id_at, places},
+};
+
+/// Why a row cannot be used.
+#[derive(Debug)]
+pub(super) enum RowError {
+    /// SQLite failed.
+    Sqlite(rusqlite::Error),
+    /// A row is not as it was written, or is missing.
+    Damaged(String),
+}
+
+impl From<rusqlite::Error> for RowError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl RowError {
+    /// Says where it happened.
+    pub(super) fn at(action: &'static str, file: &Path) -> impl FnOnce(Self) -> StoreError {
+        let file = file.to_owned();
+        move |error| match error {
+            Self::Sqlite(cause) => StoreError::Sqlite { action, file, cause },
+            Self::Damaged(what) => StoreError::Damaged { file, what },
+        }
+    }
+}
+
+/// A count as SQLite keeps it.
+pub(super) fn integer(number: u64) -> rusqlite::Result<i64> {
+    i64::try_from(number).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+/// A count, from a column.
+pub(super) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let number = row.get(column)?;
+    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
+/// A row of `logs`: how far the messages of a name go.
+#[derive(Debug)]
+pub(super) struct LogRow {
+    /// The number that is a part of its messages' places.
+    pub(super) log: i64,
+    pub(super) name: String,
+    pub(super) last_id: u64,
+    /// The oldest message that is kept; one more than the last if none is.
+    pub(super) first_id: u64,
+    pub(super) last_timestamp: i64,
+    /// What retention counts.
+    pub(super) bytes: u64,
+    /// When the name was last taken off the list, or a message of it dropped.
+    pub(super) since: i64,
+}
+
+impl LogRow {
+    const COLUMNS: &str = "log, name, last_id, first_id, last_timestamp, bytes, since, checksum";
+
+    fn select(which: &str) -> String {
+        format!("SELECT {} FROM logs {which}", Self::COLUMNS)
+    }
+
+    /// The log of a name that has no message.
+    pub(super) fn new(log: i64, name: &str) -> Self {
+        Self { log, name: name.into(), last_id: 0, first_id: 1, last_timestamp: 0, bytes: 0, since: 0 }
+    }
+
+    /// The log of this name.
+    pub(super) fn find(connection: &Connection, name: &str) -> Result<Option<Self>, RowError> {
+        let sql = Self::select("WHERE name = ?1");
+        connection.prepare_cached(&sql)?.query_row([name], |row| Ok(Self::read(row))).optional()?.transpose()
+    }
+
+    /// The log of this number.
+    pub(super) fn get(connection: &Connection, log: i64) -> Result<Option<Self>, RowError> {
+        let sql = Self::select("WHERE log = ?1");
+        connection.prepare_cached(&sql)?.query_row([log], |row| Ok(Self::read(row))).optional()?.transpose()
+    }
+
+    /// Hands over every log, in the order of their numbers.
+    pub(super) fn for_each(
+        connection: &Connection,
+        mut take: impl FnMut(Self) -> Result<(), RowError>,
+    ) -> Result<(), RowError> {
+        let mut select = connection.prepare_cached(&Self::select("ORDER BY log"))?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            take(Self::read(row)?)?;
+        }
+        Ok(())
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self, RowError> {
+        let read = || -> rusqlite::Result<(Self, i64)> {
+            let read = Self {
+                log: row.get(0)?,
+                name: row.get(1)?,
+                last_id: id(row, 2)?,
+                first_id: id(row, 3)?,
+                last_timestamp: row.get(4)?,
+                bytes: id(row, 5)?,
+                since: row.get(6)?,
+            };
+            Ok((read, row.get(7)?))
+        };
+        let sound = read().ok().filter(|(read, checksum)| read.checksum().is_ok_and(|sum| sum == *checksum));
+        sound.map(|(read, _)| read).ok_or_else(|| {
+            let (log, name) = (row.get(0).unwrap_or(0_i64), row.get(1).unwrap_or_else(|_| String::new()));
+            RowError::Damaged(format!("the log {log} of channel {name:?} does not match its checksum"))
+        })
+    }
+
+    fn checksum(&self) -> rusqlite::Result<i64> {
+        let sum = Checksum::default().number(self.log).text(&self.name);
+        let sum = sum.number(integer(self.last_id)?).number(integer(self.first_id)?).number(self.last_timestamp);
+        Ok(sum.number(integer(self.bytes)?).number(self.since).finish())
+    }
+
+    /// Writes it, in place of the log of its number if there is one.
+    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut write = connection.prepare_cached(
+            "INSERT INTO logs (log, name, last_id, first_id, last_timestamp, bytes, since, checksum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (log) DO UPDATE SET last_id = ?3, first_id = ?4,
+             last_timestamp = ?5, bytes = ?6, since = ?7, checksum = ?8",
+        )?;
+        write.execute(params![
+            self.log,
+            self.name,
+            integer(self.last_id)?,
+            integer(self.first_id)?,
+            self.last_timestamp,
+            integer(self.bytes)?,
+            self.since,
+            self.checksum()?
+        ])?;
+        Ok(())
+    }
+}
+
+impl From<LogRow> for ChannelLog {
+    fn from(LogRow { name, last_id, first_id, last_timestamp, .. }: LogRow) -> Self {
+        Self { channel_name: name, last_id, first_id, last_timestamp: Timestamp::from_unix(last_timestamp) }
+    }
+}
+
+/// The checksum of a row of `messages`, but for its channel's name, which comes first.
+pub(super) fn message_checksum(of_name: Checksum, place: i64, timestamp: i64, username: &str, content: &str) -> i64 {
+    of_name.number(place).number(timestamp).text(username).text(content).finish()
+}
+
+/// Reads a message from a row of `place, timestamp, username, content, checksum`. `of_name` is the checksum of its
+/// channel's name.
+pub(super) fn message(row: &Row<'_>, channel_name: &str, of_name: Checksum) -> Result<StoredMessage, RowError> {
+    let place = row.get(0)?;
+    let read = || {
+        let timestamp = row.get_ref(1).ok()?.as_i64().ok()?;
+        let (username, content) = (row.get_ref(2).ok()?.as_str().ok()?, row.get_ref(3).ok()?.as_str().ok()?);
+        let checksum = row.get_ref(4).ok()?.as_i64().ok()?;
+        let sound = message_checksum(of_name, place, timestamp, username, content) == checksum;
+        sound.then_some((timestamp, username, content))
+    };
+    let Some((timestamp, username, content)) = read() else {
+        let id = id_at(place);
+        let what = format!("message {id} of channel {channel_name:?} does not match its checksum");
+        return Err(RowError::Damaged(what));
+    };
+    Ok(StoredMessage {
+        channel_name: channel_name.to_owned(),
+        id: id_at(place),
+        username: username.to_owned(),
+        message_content: content.to_owned(),
+        timestamp: Timestamp::from_unix(timestamp),
+    })
+}
+
+/// A message that a log should have, and has not.
+pub(super) fn missing(channel_name: &str, id: u64) -> RowError {
+    RowError::Damaged(format!("message {id} of channel {channel_name:?} is missing"))
+}
+
+/// A row of `channels`.
+struct ChannelRow {
+    position: u64,
+    name: String,
+    host: String,
+    port: u16,
+    /// Empty for the operator's.
+    registered_from: String,
+    lease: Option<u32>,
+    released: Option<i64>,
+}
+
+impl ChannelRow {
+    fn new(record: &ChannelRecord) -> Self {
+        let ChannelRecord { channel: Channel { channel_name, address }, registered_from, position, lease } = record;
+        Self {
+            position: *position,
+            name: channel_name.clone(),
+            host: address.host().into(),
+            port: address.port(),
+            registered_from: registered_from.map_or_else(String::new, |ip| ip.to_string()),
+            lease: *lease,
+            released: None,
+        }
+    }
+
+    fn checksum(&self) -> rusqlite::Result<i64> {
+        let sum = Checksum::default().number(integer(self.position)?).text(&self.name).text(&self.host);
+        let sum = sum.number(self.port.into()).text(&self.registered_from);
+        Ok(sum.optional(self.lease.map(Into::into)).optional(self.released).finish())
+    }
+
+    /// What it says, or what is wrong with it although it is as it was written.
+    fn record(self) -> Result<ChannelRecord, String> {
+        let Self { position, name: channel_name, host, port, registered_from, lease, .. } = self;
+        let registered_from = match registered_from.as_str() {
+            "" => None,
+            ip => {
+                let wrong = |_| format!("the channel {channel_name:?} was registered from {ip:?}");
+                Some(ip.parse().map_err(wrong)?)
+            }
+        };
+        let address = Address::new(host.as_str(), port);
+        let address =
+            address.ok_or_else(|| format!("the channel {channel_name:?} is hosted at {host:?}, port {port}"))?;
+        Ok(ChannelRecord { channel: Channel { channel_name, address }, registered_from, position, lease })
+    }
+}
+
+/// Writes an entry of the directory, in place of any other of its name.
+pub(super) fn put_channel(connection: &Connection, record: &ChannelRecord) -> rusqlite::Result<()> {
+    let row = ChannelRow::new(record);
+    let mut put = connection.prepare_cached(
+        "INSERT INTO channels (position, name, host, port, registered_from, lease, released, checksum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (name) DO UPDATE SET position = ?1, host = ?3, port = ?4,
+         registered_from = ?5, lease = ?6, released = ?7, checksum = ?8",
+    )?;
+    let position = integer(row.position)?;
+    let checksum = row.checksum()?;
+    put.execute(params![
+        position,
+        row.name,
+        row.host,
+        row.port,
+        row.registered_from,
+        row.lease,
+        row.released,
+        checksum
+    ])?;
+    Ok(())
+}
+
+/// Hands over every row of `channels`, in order of creation.
+pub(super) fn channels(connection: &Connection) -> Result<Vec<ChannelRecord>, RowError> {
+    let mut select = connection.prepare_cached(
+        "SELECT position, name, host, port, registered_from, lease, released, checksum FROM channels ORDER BY position",
+    )?;
+    let (mut rows, mut channels) = (select.query([])?, Vec::new());
+    while let Some(row) = rows.next()? {
+        channels.push(channel(row)?);
+    }
+    Ok(channels)
+}
+
+fn channel(row: &Row<'_>) -> Result<ChannelRecord, RowError> {
+    let read = || -> rusqlite::Result<(ChannelRow, i64)> {
+        let read = ChannelRow {
+            position: id(row, 0)?,
+            name: row.get(1)?,
+            host: row.get(2)?,
+            port: row.get(3)?,
+            registered_from: row.get(4)?,
+            lease: row.get(5)?,
+            released: row.get(6)?,
+        };
+        Ok((read, row.get(7)?))
+    };
+    let sound = read().ok().filter(|(read, checksum)| read.checksum().is_ok_and(|sum| sum == *checksum));
+    let Some((row, _)) = sound else {
+        let name = row.get(1).unwrap_or_else(|_| String::new());
+        return Err(RowError::Damaged(format!("the channel {name:?} does not match its checksum")));
+    };
+    row.record().map_err(RowError::Damaged)
+}
+
+/// Reads every row, and says what is wrong with the first that is not as it was written.
+pub(super) fn verify(connection: &Connection) -> Result<(), RowError> {
+    channels(connection)?;
+    let mut known = 0_i64;
+    LogRow::for_each(connection, |log| {
+        let of_name = Checksum::default().text(&log.name);
+        let mut select = connection.prepare_cached(
+            "SELECT place, timestamp, username, content, checksum FROM messages WHERE place BETWEEN ?1 AND ?2
+             ORDER BY place",
+        )?;
+        let mut rows = select.query(places(log.log, 0..=u64::MAX).into_inner())?;
+        let mut next = log.first_id;
+        while let Some(row) = rows.next()? {
+            let found = message(row, &log.name, of_name)?.id;
+            if found != next || found > log.last_id {
+                return Err(missing(&log.name, next));
+            }
+            next += 1;
+            known += 1;
+        }
+        if next <= log.last_id { Err(missing(&log.name, next)) } else { Ok(()) }
+    })?;
+    let all: i64 = connection.query_row("SELECT count(*) FROM messages", [], |row| row.get(0))?;
+    if all == known {
+        return Ok(());
+    }
+    Err(RowError::Damaged(format!("{} messages are of no channel", all - known)))
+}
+
+/// Makes rows that a test has changed count as written so.
+#[cfg(test)]
+pub(super) fn seal(connection: &Connection) {
+    let seal = "UPDATE logs SET checksum = row_checksum(log, name, last_id, first_id, last_timestamp, bytes, since);
+        UPDATE channels SET checksum = row_checksum(position, name, host, port, registered_from, lease, released);";
+    connection.execute_batch(seal).unwrap();
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+use std::{collections::BTreeSet, fs};
+
+use chanwire_core::{
+    hub::{Query, Write},
+    wire::HistoryRange,
+};
+
+use super::*;
+use crate::store::{SqliteStore, Store as _, schema};
+
+const TEXT: &str = "the text of a message";
+
+fn append(channel_name: &str, id: u64) -> Write {
+    Write::Append(StoredMessage {
+        channel_name: channel_name.into(),
+        id,
+        username: "user".into(),
+        message_content: format!("{TEXT} {id}"),
+        timestamp: Timestamp::from_unix(1_698_937_472 + id as i64),
+    })
+}
+
+/// A store with messages 1 to 5 of "a" and "b", both of which are listed.
+fn store(directory: &Path) -> SqliteStore {
+    let mut store = SqliteStore::open(directory).unwrap();
+    let put = |name: &str, position| {
+        Write::PutChannel(ChannelRecord {
+            channel: Channel { channel_name: name.into(), address: Address::new("192.0.2.7", 22240).unwrap() },
+            registered_from: Some([192, 0, 2, 8].into()),
+            position,
+            lease: Some(300),
+        })
+    };
+    let mut writes = vec![put("a", 1), put("b", 2)];
+    writes.extend((1..=5).flat_map(|id| [append("a", id), append("b", id)]));
+    store.commit(&writes).unwrap();
+    store
+}
+
+fn read(store: &SqliteStore, channel_name: &str, range: HistoryRange) -> Result<Vec<u64>, String> {
+    let query = Query { channel_name: channel_name.into(), range, limit: 100, max_bytes: usize::MAX };
+    let read = store.reader().unwrap().read(&query).map_err(|error| error.to_string())?;
+    Ok(read.into_iter().map(|message| message.id).collect())
+}
+
+/// Every number in a column, and every one that differs in one bit, within what SQLite can keep.
+fn flips(number: i64) -> impl Iterator<Item = i64> {
+    (0..63).map(move |bit| number ^ 1 << bit)
+}
+
+#[test]
+fn no_single_bit_of_a_message_changes_unnoticed_and_the_others_are_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(directory.path());
+    let file = directory.path().join("chanwire.db");
+    let other = schema::connect(&file).unwrap();
+    let row = "SELECT place, timestamp, checksum, username, content FROM messages WHERE place & 0xff = 3 LIMIT 1";
+    let (place, timestamp, checksum): (i64, i64, i64) =
+        other.query_row(row, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    let mut changes: Vec<String> = flips(timestamp).map(|flip| format!("timestamp = {flip}")).collect();
+    changes.extend(flips(checksum).map(|flip| format!("checksum = {flip}")));
+    let free = |flip: &i64| *flip > 0 && (flip & 0xff > 5 || flip >> 38 > 2);
+    changes.extend(flips(place).filter(free).map(|flip| format!("place = {flip}")));
+    for (column, text) in [("username", "user".to_owned()), ("content", format!("{TEXT} 3"))] {
+        for at in 0..text.len() * 8 {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at / 8] ^= 1 << (at % 8);
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            changes.push(format!("{column} = CAST(x'{hex}' AS TEXT)"));
+        }
+    }
+    assert!(changes.len() > 300);
+    for change in changes {
+        other.execute_batch(&format!("UPDATE messages SET {change} WHERE place = {place}")).unwrap();
+        for (range, is_in_it) in [
+            (HistoryRange::Last, true),
+            (HistoryRange::After(2), true),
+            (HistoryRange::Before(4), true),
+            (HistoryRange::After(3), false),
+            (HistoryRange::Before(3), false),
+        ] {
+            match read(&store, "a", range) {
+                Ok(ids) => assert!(!is_in_it && ids.len() == 2, "{change} is read, {range:?}: {ids:?}"),
+                Err(error) => {
+                    let says = [
+                        "message 3 of channel \"a\" does not match its checksum",
+                        "message 3 of channel \"a\" is missing",
+                    ];
+                    let known = says.iter().any(|says| error.contains(says));
+                    assert!(is_in_it && known && error.contains("chanwire.db is damaged"), "{change}: {error}");
+                }
+            }
+        }
+        assert_eq!(read(&store, "b", HistoryRange::Last).unwrap(), [1, 2, 3, 4, 5]);
+        let RowError::Damaged(_) = verify(&other).unwrap_err() else { panic!("{change}") };
+        let whole = format!(
+            "DELETE FROM messages WHERE NOT (place >> 38 IN (1, 2) AND place & 0x3fffffffff IN (1, 2, 3, 4, 5));
+             REPLACE INTO messages VALUES ({place}, {timestamp}, {checksum}, 'user', '{TEXT} 3')"
+        );
+        other.execute_batch(&whole).unwrap();
+    }
+    verify(&other).unwrap();
+    assert_eq!(read(&store, "a", HistoryRange::Last).unwrap(), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn no_single_bit_of_the_directory_or_of_a_log_changes_unnoticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = store(directory.path());
+    let other = schema::connect(&directory.path().join("chanwire.db")).unwrap();
+    for (table, key, numbers, texts) in [
+        ("channels", "position", &["port", "lease", "released"][..], &["host", "registered_from"][..]),
+        ("logs", "log", &["last_id", "first_id", "last_timestamp", "bytes", "since"], &[]),
+    ] {
+        for column in numbers.iter().chain(texts) {
+            let value: rusqlite::types::Value = other
+                .query_row(&format!("SELECT {column} FROM {table} WHERE {key} = 1"), [], |row| row.get(0))
+                .unwrap();
+            let changed: BTreeSet<String> = match &value {
+                rusqlite::types::Value::Integer(number) => flips(*number).map(|flip| flip.to_string()).collect(),
+                rusqlite::types::Value::Text(text) => {
+                    [format!("'{}'", text.replacen('2', "3", 1)), format!("'{text}0'")].into()
+                }
+                _ => ["0".to_owned(), "1".to_owned()].into(),
+            };
+            for change in changed {
+                other.execute(&format!("UPDATE {table} SET {column} = {change} WHERE {key} = 1"), []).unwrap();
+                let error = store.load().unwrap_err().to_string();
+                let says = error.contains("channel \"a\" does not match its checksum");
+                assert!(says && error.contains("chanwire.db is damaged"), "{column} = {change}: {error}");
+                verify(&other).unwrap_err();
+                let restore = format!("UPDATE {table} SET {column} = ?1 WHERE {key} = 1");
+                other.execute(&restore, [&value]).unwrap();
+            }
+        }
+    }
+    store.load().unwrap();
+    verify(&other).unwrap();
+}
+
+#[test]
+fn a_flipped_bit_in_the_file_is_never_served() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(store(directory.path()));
+    let file = directory.path().join("chanwire.db");
+    let whole = fs::read(&file).unwrap();
+    let found: Vec<usize> = (0..whole.len()).filter(|at| whole[*at..].starts_with(TEXT.as_bytes())).collect();
+    assert_eq!(found.len(), 10);
+    for at in found.into_iter().flat_map(|at| [at - 6, at - 5, at - 1, at, at + 10, at + TEXT.len() + 1]) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 4;
+        fs::write(&file, bytes).unwrap();
+        let Ok(store) = SqliteStore::open(directory.path()) else { continue };
+        let read = ["a", "b"].map(|name| read(&store, name, HistoryRange::Last));
+        assert!(read.iter().any(Result::is_err), "byte {at}: {read:?}");
+        assert!(read.iter().any(Result::is_ok), "byte {at}: {read:?}");
+    }
+}
