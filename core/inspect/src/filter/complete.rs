@@ -168,7 +168,8 @@ fn fields(typed: &str, capture: &Capture) -> Vec<Completion> {
         FIELDS.iter().map(|(name, _, what)| item(*name, CompletionKind::Field, *what)).collect();
     // Names within the path that is there.
     let stem = typed.rfind('.').and_then(|at| typed.get(..at)).filter(|stem| stem.starts_with("json"));
-    let outer: Option<Vec<String>> = stem.map(|stem| stem.split('.').skip(1).map(Into::into).collect());
+    let outer: Option<Vec<String>> =
+        stem.map(|stem| stem.split(['.', '[']).skip(1).map(|name| name.trim_end_matches(']').into()).collect());
     let outer = outer.unwrap_or_default();
     let names = names(capture, &outer);
     items.extend(names.into_iter().filter_map(|name| {

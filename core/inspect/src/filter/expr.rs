@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter, Write as _};
 use memchr::memmem::Finder;
 
 use super::{
-    lex::{self, in_word},
+    lex::{self, in_name},
     pattern::Pattern,
 };
 use crate::Direction;
@@ -254,7 +254,7 @@ impl Display for Field {
         f.write_str("json")?;
         for name in path.names() {
             f.write_char('.')?;
-            if !name.is_empty() && name.chars().all(|char| char != '.' && in_word(char)) {
+            if !name.is_empty() && name.chars().all(in_name) {
                 f.write_str(name)?;
             } else {
                 lex::quote(name, f)?;

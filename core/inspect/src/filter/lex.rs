@@ -22,6 +22,16 @@ pub(super) enum TokenKind {
     Symbol(Symbol),
 }
 
+impl TokenKind {
+    /// The word, if it is one without quotes.
+    pub(super) fn word(&self) -> Option<&str> {
+        match self {
+            Self::Word(word) => Some(word),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Symbol {
     Equal,
@@ -65,6 +75,11 @@ const SYMBOLS: [(&str, Symbol); 16] = [
 /// Whether a character may stand in a word without quotes.
 pub(super) fn in_word(char: char) -> bool {
     !char.is_whitespace() && !char.is_control() && !"\"'()&|!=<>~,{}".contains(char)
+}
+
+/// Whether a character may stand in a name of a path without quotes.
+pub(super) fn in_name(char: char) -> bool {
+    in_word(char) && !matches!(char, '.' | '[' | ']')
 }
 
 /// The tokens of a text.
@@ -123,17 +138,29 @@ impl Lexer<'_> {
     fn path(&mut self) -> Result<Path, Mistake> {
         self.at += "json".len();
         let mut names = Vec::new();
-        while self.rest().starts_with('.') {
-            self.at += 1;
+        loop {
             let start = self.at;
-            let name = if self.rest().starts_with('"') {
+            let name = if self.rest().starts_with(".\"") {
+                self.at += 1;
                 self.quoted()?
-            } else {
-                let word = self.word(|char| char != '.' && in_word(char));
+            } else if self.rest().starts_with('.') {
+                self.at += 1;
+                let word = self.word(in_name);
                 if word.is_empty() {
-                    return Err(Mistake::new(start..start, "expected the name of a field, as in json.username"));
+                    let message = "expected the name of a field, as in json.username";
+                    return Err(Mistake::new(self.at..self.at, message));
                 }
                 word
+            } else if self.rest().starts_with('[') {
+                self.at += 1;
+                let index = self.word(|char| char.is_ascii_digit());
+                if index.is_empty() || self.take() != Some(']') {
+                    let message = "expected an index, as in [0]; without one, every element is meant";
+                    return Err(Mistake::new(start..self.at, message));
+                }
+                index
+            } else {
+                break;
             };
             names.push(name);
         }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use chanwire_core::wire::{Command, Head as _, Status};
+
 use super::{
     MAX_LENGTH, Mistake,
     expr::{Expr, FIELDS, Field, Kind, Needle, Operator, Test, Value},
@@ -29,7 +31,14 @@ pub(super) fn parse(text: &str) -> Result<Expr, Mistake> {
         Some(Token { kind: TokenKind::Symbol(Symbol::Close), at }) => {
             Err(Mistake::new(at.clone(), "there is no '(' that this closes"))
         }
-        Some(token) => Err(Mistake::new(token.at.clone(), "expected '&&' or '||' before it")),
+        Some(token) => {
+            let meant = token.kind.word().and_then(spelled_out).filter(|symbol| *symbol != "!");
+            let message = match meant {
+                Some(symbol) => format!("expected '&&' or '||' before it; write {symbol} for this word"),
+                None => "expected '&&' or '||' before it".into(),
+            };
+            Err(Mistake::new(token.at.clone(), message))
+        }
     }
 }
 
@@ -126,11 +135,27 @@ impl<'t> Parser<'t> {
         match (field, &token.kind) {
             (Some(field), _) => self.of_field(field, token.at.clone()),
             (None, TokenKind::Word(word)) => {
-                self.refuse_operator(format!("there is no field '{}'; fields are {}", crate::visible(word), names()))
-                    .map_err(|mistake| Mistake { at: token.at.start, length: token.at.len(), ..mistake })?;
+                self.refuse_operator(no_field(word)).map_err(|mistake| Mistake {
+                    at: token.at.start,
+                    length: token.at.len(),
+                    ..mistake
+                })?;
+                if let (Some(symbol), true) = (spelled_out(word), self.begins_test()) {
+                    let message = format!("write {symbol} for this word; to look for the text, write \"{word}\"");
+                    return Err(Mistake::new(token.at.clone(), message));
+                }
                 Ok(Test::Contains(Field::Text, Needle::text(word)))
             }
             (None, _) => Err(Mistake::new(token.at.clone(), "expected a field, or a text to look for")),
+        }
+    }
+
+    /// Whether what comes next can only be another test.
+    fn begins_test(&self) -> bool {
+        match self.peek() {
+            None => false,
+            Some(TokenKind::Symbol(symbol)) => matches!(symbol, Symbol::Open | Symbol::Not),
+            Some(_) => true,
         }
     }
 
@@ -158,6 +183,7 @@ impl<'t> Parser<'t> {
                 let Some(operator) = comparison(*symbol) else { return Err(self.expected("an operator")) };
                 self.check(kind.is_ordered() || !operator.is_order(), &field, operator.spelled())?;
                 self.next();
+                self.check_spelling(&field)?;
                 let value = self.value(kind)?;
                 if operator.is_order() && matches!(value, Value::Truth(_) | Value::Null) {
                     return Err(Mistake::new(at, "only numbers and texts have an order"));
@@ -172,7 +198,7 @@ impl<'t> Parser<'t> {
             }
             Some(TokenKind::Word(word)) if word == "in" => {
                 self.next();
-                self.set(kind).map(|values| Test::OneOf(field, values))
+                self.set(&field).map(|values| Test::OneOf(field, values))
             }
             _ if field.may_be_absent() => Ok(Test::Has(field)),
             _ => {
@@ -194,7 +220,37 @@ impl<'t> Parser<'t> {
         Err(Mistake::new(self.here(), format!("{field} is not for {operator}, but for {can}")))
     }
 
-    fn set(&mut self, kind: Kind) -> Result<Vec<Value>, Mistake> {
+    /// The protocol's words are spelled in one way, so another spelling of one finds nothing. Between quotes a text is
+    /// taken as it stands.
+    fn check_spelling(&self, field: &Field) -> Result<(), Mistake> {
+        let Some(TokenKind::Word(word)) = self.peek() else { return Ok(()) };
+        let known: Vec<&str> = match field {
+            Field::Cmd => Command::ALL.iter().map(|command| command.name()).collect(),
+            Field::Status => [Status::Ok, Status::RequestError, Status::ServerError].map(|status| status.name()).into(),
+            _ => return Ok(()),
+        };
+        match known.into_iter().find(|known| known.eq_ignore_ascii_case(word) && known != word) {
+            None => Ok(()),
+            Some(known) => {
+                let message = format!("it is spelled {known}; for exactly these letters, write \"{word}\"");
+                Err(Mistake::new(self.here(), message))
+            }
+        }
+    }
+
+    /// Digits that may be meant as bytes or as a text.
+    fn check_digits(&self, kind: Kind) -> Result<(), Mistake> {
+        let Some(TokenKind::Word(word)) = self.peek() else { return Ok(()) };
+        let digits = word.len().is_multiple_of(2) && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if kind == Kind::Bytes && digits {
+            let message = format!("write 0x{word} for these bytes, or \"{word}\" for this text");
+            return Err(Mistake::new(self.here(), message));
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, field: &Field) -> Result<Vec<Value>, Mistake> {
+        let kind = field.kind();
         let close = if self.take(Symbol::OpenBrace) {
             Symbol::CloseBrace
         } else if self.take(Symbol::Open) {
@@ -202,14 +258,19 @@ impl<'t> Parser<'t> {
         } else {
             return Err(self.expected("values in parentheses, as in (a, b)"));
         };
-        let mut values = vec![self.value(kind)?];
-        while self.take(Symbol::Comma) {
+        let mut values = Vec::new();
+        loop {
+            self.check_spelling(field)?;
             values.push(self.value(kind)?);
+            if !self.take(Symbol::Comma) {
+                break;
+            }
         }
         if self.take(close) { Ok(values) } else { Err(self.expected("',' or the end of the set")) }
     }
 
     fn value(&mut self, kind: Kind) -> Result<Value, Mistake> {
+        self.check_digits(kind)?;
         let what = match kind {
             Kind::Number => "a number",
             Kind::Duration => "a duration, such as 50ms or 2s",
@@ -247,6 +308,7 @@ impl<'t> Parser<'t> {
     }
 
     fn needle(&mut self, kind: Kind) -> Result<Needle, Mistake> {
+        self.check_digits(kind)?;
         let needle = match self.peek() {
             Some(TokenKind::Word(word)) if kind == Kind::Bytes && word.starts_with("0x") => {
                 Needle::bytes(&bytes(word).ok_or_else(|| self.expected("bytes, two hexadecimal digits each"))?)
@@ -293,6 +355,18 @@ const fn comparison(symbol: Symbol) -> Option<Operator> {
         Symbol::AtLeast => Operator::AtLeast,
         _ => return None,
     })
+}
+
+/// The operator that other languages spell with this word.
+fn spelled_out(word: &str) -> Option<&'static str> {
+    const WORDS: [(&str, &str); 3] = [("and", "&&"), ("or", "||"), ("not", "!")];
+    WORDS.iter().find(|(spelled, _)| spelled.eq_ignore_ascii_case(word)).map(|(_, symbol)| *symbol)
+}
+
+fn no_field(word: &str) -> String {
+    let of_payload = word.chars().all(|char| char.is_ascii_alphanumeric() || char == '_');
+    let hint = if of_payload { format!("of a payload's fields write json.{word}, ") } else { String::new() };
+    format!("there is no field '{}'; {hint}fields are {}", crate::visible(word), names())
 }
 
 fn names() -> String {

@@ -30,12 +30,47 @@ fn a_mistake_stands_where_it_is_and_says_what_was_expected() {
         ("\"x\" == 1", 4, 2, "a field stands before an operator: text contains \"…\""),
         ("bytes contains 0x1", 15, 3, "expected bytes, two hexadecimal digits each"),
         ("json.a < true", 0, 6, "only numbers and texts have an order"),
+        ("cmd == host", 7, 4, r#"it is spelled HOST; for exactly these letters, write "host""#),
+        (
+            "status in (OK, Server_Error)",
+            15,
+            12,
+            r#"it is spelled SERVER_ERROR; for exactly these letters, write "Server_Error""#,
+        ),
+        ("bytes contains 0d0a", 15, 4, r#"write 0x0d0a for these bytes, or "0d0a" for this text"#),
+        ("bytes == dead", 9, 4, r#"write 0xdead for these bytes, or "dead" for this text"#),
+        ("json.a[x] == 1", 6, 2, "expected an index, as in [0]; without one, every element is meant"),
+        ("json.a[1 == 1", 6, 3, "expected an index, as in [0]; without one, every element is meant"),
+        ("push and err", 5, 3, "expected '&&' or '||' before it; write && for this word"),
+        ("push OR err", 5, 2, "expected '&&' or '||' before it; write || for this word"),
+        ("push && not err", 8, 3, r#"write ! for this word; to look for the text, write "not""#),
+        ("not (err)", 0, 3, r#"write ! for this word; to look for the text, write "not""#),
     ] {
         assert_eq!(mistake(text), (at, length, message.to_owned()), "{text}");
     }
     let (at, length, message) = mistake("a && port == 5");
     assert_eq!((at, length), (5, 4));
-    assert!(message.starts_with("there is no field 'port'; fields are no time "), "{message}");
+    let hint = "there is no field 'port'; of a payload's fields write json.port, fields are no time ";
+    assert!(message.starts_with(hint), "{message}");
+    assert!(mistake("a-b == 5").2.starts_with("there is no field 'a-b'; fields are no time "));
+}
+
+#[test]
+fn what_a_hint_proposes_is_a_filter() {
+    for text in [
+        "cmd == HOST",
+        "cmd == \"host\"",
+        "cmd == FOO",
+        "bytes contains 0x0d0a",
+        "bytes contains \"0d0a\"",
+        "bytes contains beef5",
+        "push && !err",
+        "not",
+        "and && \"or\"",
+        "json.username == dev",
+    ] {
+        Filter::parse(text).unwrap();
+    }
 }
 
 #[test]
@@ -62,6 +97,8 @@ fn a_filter_is_printed_in_one_way() {
         ("time >= 2s && delta<1.5m", "time >= 2000ms && delta < 90000ms"),
         ("bytes contains 0x0D0a", "bytes contains 0x0d0a"),
         ("json.\"a b\".0 == 1e3", "json.\"a b\".0 == 1000"),
+        ("json.a[0].b == 1", "json.a.0.b == 1"),
+        ("json.\"a[0]\".b == 1", "json.\"a[0]\".b == 1"),
         ("text ~ \"\\\\d\"", "text ~ \"\\\\d\""),
     ] {
         assert_eq!(Filter::parse(text).unwrap().to_string(), printed, "{text}");
