@@ -2,13 +2,14 @@
 
 mod histogram;
 mod timeline;
+mod trips;
 
 use chanwire_core::wire::{Command, Head as _, Status};
 use serde::Serialize;
 
-use histogram::Histogram;
 pub use timeline::Timeline;
 pub(crate) use timeline::Times;
+use trips::Trips;
 
 /// Counts of all traffic since the last clear, whether it is still held or not.
 #[derive(Debug, Default)]
@@ -28,7 +29,7 @@ struct Counts {
     count: u64,
     bytes: u64,
     bad: u64,
-    trips: Histogram,
+    trips: Trips,
 }
 
 impl Counts {
@@ -110,6 +111,7 @@ impl Statistics {
             p50: counts.trips.percentile(50),
             p95: counts.trips.percentile(95),
             p99: counts.trips.percentile(99),
+            approximate: counts.trips.is_approximate(),
         })
         .collect()
     }
@@ -142,7 +144,7 @@ pub struct StatisticsRow {
     pub bytes: u64,
     /// How many are wrong; of a command also those that were answered by an error.
     pub bad: u64,
-    /// The round trip in milliseconds that half of the answered ones took at most, to within 4 %.
+    /// The round trip in milliseconds that half of the answered ones took at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p50: Option<f64>,
     /// What 95 of 100 took at most.
@@ -151,4 +153,6 @@ pub struct StatisticsRow {
     /// What 99 of 100 took at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p99: Option<f64>,
+    /// Whether the round trips are to within 4 %, because there are too many to keep each.
+    pub approximate: bool,
 }
