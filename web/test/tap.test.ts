@@ -47,7 +47,7 @@ function message(...records: Uint8Array[]): { data: ArrayBuffer } {
   return { data: whole.buffer };
 }
 
-async function watch() {
+async function watch(earlier = { connections: 0, frames: 0, bytes: 0 }) {
   const socket = new Socket();
   const told: string[] = [];
   const links: Link[] = [];
@@ -80,7 +80,7 @@ async function watch() {
   expect(socket.said).toEqual([{ type: "token", token: "0".repeat(32) }, { type: "watch" }]);
   await new Promise((resolve) => setTimeout(resolve, 0));
   expect(isReady).toBe(false);
-  socket.fire("message", { data: JSON.stringify({ type: "watching" }) });
+  socket.fire("message", { data: JSON.stringify({ type: "watching", ...earlier }) });
   expect(await ready).toEqual([]);
   socket.said.length = 0;
   return { socket, source, told, links };
@@ -125,6 +125,16 @@ test("credit is given for what was decoded and for all that came before it", asy
   expect(socket.said).toEqual([{ type: "credit", bytes }]);
 });
 
+test("how much passed too long ago to be shown is said", async () => {
+  expect((await watch()).source.note).toBe("");
+  const some = await watch({ connections: 0, frames: 1, bytes: 6 });
+  expect(some.source.note).toBe("1 frame (6 B) passed before what the tap still has");
+  const more = await watch({ connections: 2, frames: 3000, bytes: 4096 });
+  expect(more.source.note).toBe(
+    "3,000 frames (4 KiB) passed before what the tap still has, and 2 connections ended",
+  );
+});
+
 test("when the tap is gone its connections are closed, and badly", async () => {
   const { socket, told } = await watch();
   socket.fire("message", message(OPEN));
@@ -165,7 +175,9 @@ test("a page that was late with its token shows it again, and one whose token is
   sockets[1].fire("message", {
     data: JSON.stringify({ type: "welcome", version: "0", targets: [], tap }),
   });
-  sockets[1].fire("message", { data: JSON.stringify({ type: "watching" }) });
+  sockets[1].fire("message", {
+    data: JSON.stringify({ type: "watching", connections: 0, frames: 0, bytes: 0 }),
+  });
   expect(await late).toEqual([]);
   expect(refused).toBe(0);
   // It is the newer socket that credit and the end go to.

@@ -10,6 +10,7 @@ use super::{
     serve::{Http, NO_PAGE, http_host, listen},
 };
 use crate::{
+    config,
     logging::{self, LogFormat},
     tap::{self, Config, Form},
 };
@@ -46,6 +47,10 @@ pub(super) struct Tap {
     /// Record to this file: JSON Lines if it ends in .jsonl, packets for Wireshark if it ends in .pcapng
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
+
+    /// How much of what passed last is kept for a page that is opened later, such as 64K or 16M, or 0
+    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = backlog)]
+    backlog: usize,
 
     /// Replace the file if there is something in it already
     #[arg(long, requires = "write")]
@@ -88,6 +93,7 @@ impl Tap {
             http: self.http.0,
             http_hosts: self.http_host,
             write,
+            backlog: self.backlog,
             overwrite: self.overwrite,
             filter,
         };
@@ -95,4 +101,15 @@ impl Tap {
         runtime.block_on(tap::run(config)).map_err(|error| error.to_string())?;
         Ok(Outcome::Done)
     }
+}
+
+/// The most that may be kept: beyond it, a file is the better place.
+const LARGEST_BACKLOG: usize = 256 << 20;
+
+fn backlog(typed: &str) -> Result<usize, String> {
+    let bytes = if typed == "0" { Some(0) } else { config::bytes(typed)?.0 };
+    bytes
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .filter(|bytes| *bytes <= LARGEST_BACKLOG)
+        .ok_or_else(|| "at most 256M; to keep more, record to a file with --write".into())
 }

@@ -1,5 +1,6 @@
 //! A recording proxy: clients connect to it as to the server, and whoever watches sees what they say.
 
+mod backlog;
 mod cutter;
 mod file;
 mod record;
@@ -26,7 +27,7 @@ use tokio::{
 
 #[cfg(test)]
 pub(crate) use self::relay::relay;
-pub(crate) use self::{file::Form, watchers::Watchers};
+pub(crate) use self::{backlog::Earlier, file::Form, watchers::Watchers};
 use crate::{
     file_limit,
     http::{self, HttpConfig, Tap, Target, Token},
@@ -50,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) http: Option<SocketAddr>,
     pub(crate) http_hosts: Vec<String>,
     pub(crate) write: Option<(PathBuf, Form)>,
+    /// How many bytes of what passed last are kept for a page that is opened later.
+    pub(crate) backlog: usize,
     /// A file that has something in it may be replaced.
     pub(crate) overwrite: bool,
     /// What is written, and what the page shows at first, with how it was typed.
@@ -106,7 +109,8 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
         return Err(TapError::Loop { to: config.to, own });
     }
 
-    let watchers = Watchers::new();
+    // Only a page comes late.
+    let watchers = Watchers::new(if config.http.is_some() { config.backlog } else { 0 });
     let (stop, stopping) = watch::channel(false);
     let (failed, mut failure) = mpsc::channel(1);
     let mut parts = JoinSet::new();

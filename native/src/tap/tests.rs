@@ -50,7 +50,7 @@ impl Bench {
 async fn tap(to: String) -> (Watchers, SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let watchers = Watchers::new();
+    let watchers = Watchers::new(0);
     let watching = watchers.clone();
     let accepting = tokio::spawn(async move {
         while let Ok((client, peer)) = listener.accept().await {
@@ -298,7 +298,7 @@ async fn a_watcher_that_is_stuck_loses_whole_frames_that_are_counted_and_slows_n
 /// A stream of frames that comes in reads of this size, to a watcher that takes something only now and then: the rows
 /// that it makes of what it is told, and how many frames it was told that it missed.
 fn watched(frame: &str, count: usize, read: usize, limit: usize, takes_every: usize) -> (Capture, u64) {
-    let watchers = Watchers::new();
+    let watchers = Watchers::new(0);
     let watcher = watchers.watch(limit);
     let connection = watchers.open("client".into(), "server".into());
     let stream = frame.repeat(count).into_bytes();
@@ -399,6 +399,87 @@ async fn a_watcher_may_come_at_any_time_and_begins_at_a_frame() {
     assert_eq!(gap.and_then(|gap| gap.paired), Some(2));
     assert_eq!(stream(&told, Direction::Out), b"LIST\r\n");
     assert_eq!(stream(&told, Direction::In), b"OK\r\n{}OK\r\n{}OK\r\n{}");
+}
+
+/// Three connections at a time, whose frames come in reads of this size, the oldest one being closed now and then; says
+/// how many frames and bytes there were.
+fn traffic(watchers: &Watchers, read: usize, frames: usize) -> (u64, u64) {
+    let frame =
+        |at: usize| format!("MESSAGE\r\n{{\"username\": \"u\", \"message_content\": \"{}\"}}", "x".repeat(at % 90));
+    let stream: Vec<u8> = (0..frames).flat_map(|at| frame(at).into_bytes()).collect();
+    let mut open: std::collections::VecDeque<(u32, Cutter)> = std::collections::VecDeque::new();
+    let (mut all, mut bytes_of_all) = (0, 0);
+    for round in 0..9 {
+        if open.len() == 3 {
+            let (oldest, _) = open.pop_front().unwrap();
+            watchers.end(oldest, Direction::Out);
+            watchers.close(oldest, "closed", false);
+        }
+        open.push_back((watchers.open(format!("client {round}"), "server".into()), Cutter::new(Direction::Out)));
+        for bytes in stream.chunks(read) {
+            for (connection, cutter) in &mut open {
+                let (begins, mut cuts) = (cutter.is_between(), Vec::new());
+                cutter.take(bytes, &mut cuts);
+                all += cuts.iter().filter(|cut| cut.is_frame).count() as u64;
+                bytes_of_all += bytes.len() as u64;
+                let bytes = axum::body::Bytes::copy_from_slice(bytes);
+                watchers.bytes(*connection, Direction::Out, &bytes, (begins, cutter.is_between()), &cuts);
+            }
+        }
+    }
+    (all, bytes_of_all)
+}
+
+fn everything(watcher: &Watcher) -> Vec<Record> {
+    std::iter::from_fn(|| Some(watcher.take(1 << 20)).filter(|records| !records.is_empty())).flatten().collect()
+}
+
+#[test]
+fn whoever_comes_late_is_told_what_the_backlog_has_as_if_it_had_been_there() {
+    let watchers = Watchers::new(16 << 20);
+    let early = watchers.watch(16 << 20);
+    traffic(&watchers, 50, 100);
+    let late = watchers.watch(1 << 10);
+    assert_eq!(late.earlier, crate::tap::Earlier::default());
+    let (early, late) = (everything(&early), everything(&late));
+    assert!(early.len() > 1000 && early == late, "{} records, and {}", early.len(), late.len());
+}
+
+#[test]
+fn what_the_backlog_has_dropped_is_counted_and_no_frame_is_cut() {
+    for (read, limit) in [(7, 0), (64, 4 << 10), (64, 64 << 10), (1000, 20 << 10), (4096, 3 << 10), (4096, 60 << 10)] {
+        let context = format!("reads of {read}, {limit} bytes");
+        let watchers = Watchers::new(limit);
+        let (frames, bytes) = traffic(&watchers, read, 100);
+        let late = watchers.watch(1 << 20);
+        // What comes then is told as well.
+        assert!(late.waiting() < limit + (1 << 10), "{} bytes: {context}", late.waiting());
+        let told = everything(&late);
+        let mut capture = Capture::new(64 << 20);
+        let (mut missing, mut passed) = ((0, 0), 0);
+        for Record { connection, time, what } in told {
+            match what {
+                What::Open { client, .. } => capture.open(connection, &client),
+                What::Bytes(direction, bytes) => {
+                    passed += bytes.len() as u64;
+                    capture.bytes(connection, direction, time, &bytes);
+                }
+                What::Gap(_, gap, _) => missing = (missing.0 + gap.frames.unwrap(), missing.1 + gap.bytes),
+                What::End(direction) => capture.end(connection, direction, time),
+                What::Close { .. } => capture.close(connection, time),
+            }
+        }
+        let rows = || capture.entries(capture.first(), capture.end_number());
+        assert!(rows().all(|row| row.kind() != RowKind::Skipped && row.kind() != RowKind::Fault), "{context}");
+        let shown = rows().filter(|row| row.kind() == RowKind::Frame).count() as u64;
+        // Each frame is shown or was counted, by a gap or by the sum of all that came earlier.
+        assert!(
+            shown + late.earlier.frames <= frames && shown + missing.0 + late.earlier.frames >= frames,
+            "{context}"
+        );
+        assert!(passed + late.earlier.bytes <= bytes && passed + missing.1 + late.earlier.bytes >= bytes, "{context}");
+        assert_eq!(late.earlier.bytes == 0, limit > 1 << 20, "{context}");
+    }
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use chanwire_inspect::{Direction, Gap};
 use tokio::sync::Notify;
 
 use super::{
+    backlog::{Backlog, Earlier, Event, Happened, Piece},
     cutter::Cut,
     record::{Record, What},
 };
@@ -34,20 +35,54 @@ struct State {
     next_watcher: u64,
     connections: BTreeMap<u32, Live>,
     watchers: BTreeMap<u64, Queue>,
+    backlog: Backlog,
 }
 
 /// A connection that is open.
-#[derive(Debug)]
-struct Live {
+#[derive(Clone, Debug)]
+pub(super) struct Live {
     client: String,
     server: String,
-    /// Whether bytes have passed.
-    begun: Both<bool>,
+    passed: Both<Passed>,
     ended: Both<bool>,
     /// Whether the direction is between two frames.
     between: Both<bool>,
     /// Requests that are not answered yet.
     open: i64,
+}
+
+/// How much has passed in one direction.
+#[derive(Clone, Copy, Debug, Default)]
+struct Passed {
+    bytes: u64,
+    frames: u64,
+}
+
+impl Live {
+    fn new(client: String, server: String) -> Self {
+        let between = Both { out: true, back: true };
+        Self { client, server, passed: Both::default(), ended: Both::default(), between, open: 0 }
+    }
+
+    /// Bytes have passed.
+    pub(super) fn pass(&mut self, piece: &Piece) {
+        let passed = self.passed.of_mut(piece.direction);
+        passed.bytes += piece.bytes.len() as u64;
+        passed.frames += piece.cuts.iter().filter(|cut| cut.is_frame).count() as u64;
+        *self.between.of_mut(piece.direction) = piece.ends_between;
+        let paired = piece.cuts.iter().filter(|cut| cut.is_paired).count() as i64;
+        self.open += if piece.direction == Direction::Out { paired } else { -paired };
+    }
+
+    /// One direction has ended.
+    pub(super) const fn end(&mut self, direction: Direction) {
+        *self.ended.of_mut(direction) = true;
+    }
+
+    /// How much memory its names take.
+    pub(super) const fn weight(&self) -> usize {
+        self.client.len() + self.server.len()
+    }
 }
 
 /// One of something for each direction.
@@ -109,14 +144,18 @@ const LATE: &str = "before the watcher came";
 #[derive(Debug)]
 pub(crate) struct Watcher {
     number: u64,
+    /// The traffic that it is told nothing of.
+    pub(crate) earlier: Earlier,
     all: Watchers,
     notify: Arc<Notify>,
 }
 
 impl Watchers {
-    pub(crate) fn new() -> Self {
+    /// Nobody watches yet. Of what passes, the last `backlog` bytes are kept for those who come late.
+    pub(crate) fn new(backlog: usize) -> Self {
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1000.0;
-        Self { state: Arc::default(), started: Instant::now(), epoch }
+        let state = State { backlog: Backlog::new(backlog), ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)), started: Instant::now(), epoch }
     }
 
     /// Milliseconds since 1970 that never go back.
@@ -124,7 +163,8 @@ impl Watchers {
         self.epoch + self.started.elapsed().as_secs_f64() * 1000.0
     }
 
-    /// Begins to watch: everything that passes from now on, each connection from the next frame on.
+    /// Begins to watch: what the backlog has, and everything that passes from now on; each connection from its first
+    /// whole frame on. The queue has room for `limit` bytes beside the backlog.
     pub(crate) fn watch(&self, limit: usize) -> Watcher {
         let time = self.now();
         let notify = Arc::new(Notify::new());
@@ -132,7 +172,8 @@ impl Watchers {
         let number = state.next_watcher;
         state.next_watcher += 1;
         let mut queue = Queue {
-            limit,
+            // With all of the backlog in it there is still room to go on after a gap.
+            limit: limit + 2 * state.backlog.limit(),
             records: VecDeque::new(),
             weight: 0,
             known: BTreeMap::new(),
@@ -140,11 +181,15 @@ impl Watchers {
             is_behind: false,
             notify: notify.clone(),
         };
-        for (connection, live) in &state.connections {
-            queue.meet(*connection, time, live);
+        let begins = state.backlog.events().next().map_or(time, |event| event.time);
+        for (connection, live) in state.backlog.before() {
+            queue.meet(connection, begins, live);
+        }
+        for event in state.backlog.events() {
+            queue.take(event);
         }
         state.watchers.insert(number, queue);
-        Watcher { number, all: self.clone(), notify }
+        Watcher { number, earlier: state.backlog.dropped(), all: self.clone(), notify }
     }
 
     /// A connection was accepted; gives its number.
@@ -153,14 +198,9 @@ impl Watchers {
         let mut state = self.lock();
         state.next_connection += 1;
         let connection = state.next_connection;
-        let between = Both { out: true, back: true };
-        let live = Live { client, server, begun: Both::default(), ended: Both::default(), between, open: 0 };
-        for queue in state.watchers.values_mut() {
-            if queue.has_room(0) {
-                queue.meet(connection, time, &live);
-            }
-        }
-        state.connections.insert(connection, live);
+        let live = Live::new(client, server);
+        state.connections.insert(connection, live.clone());
+        state.tell(Event { connection, time, what: Happened::Open(Box::new(live)) });
         connection
     }
 
@@ -175,6 +215,7 @@ impl Watchers {
         cuts: &[Cut],
     ) {
         let time = self.now();
+        let piece = Piece { direction, bytes: bytes.clone(), begins_between, ends_between, cuts: cuts.to_vec() };
         let mut state = self.lock();
         let State { connections, watchers, .. } = &mut *state;
         let Some(live) = connections.get_mut(&connection) else { return };
@@ -182,12 +223,9 @@ impl Watchers {
             if !queue.known.contains_key(&connection) && queue.has_room(0) {
                 queue.meet(connection, time, live);
             }
-            queue.bytes(connection, direction, time, bytes, begins_between, cuts);
         }
-        *live.begun.of_mut(direction) = true;
-        *live.between.of_mut(direction) = ends_between;
-        let paired = cuts.iter().filter(|cut| cut.is_paired).count() as i64;
-        live.open += if direction == Direction::Out { paired } else { -paired };
+        live.pass(&piece);
+        state.tell(Event { connection, time, what: Happened::Bytes(piece) });
     }
 
     /// One direction has ended.
@@ -195,12 +233,9 @@ impl Watchers {
         let time = self.now();
         let mut state = self.lock();
         if let Some(live) = state.connections.get_mut(&connection) {
-            *live.ended.of_mut(direction) = true;
+            live.end(direction);
         }
-        for queue in state.watchers.values_mut().filter(|queue| queue.known.contains_key(&connection)) {
-            queue.catch_up(connection, direction, time);
-            queue.push(Record { connection, time, what: What::End(direction) });
-        }
+        state.tell(Event { connection, time, what: Happened::End(direction) });
     }
 
     /// A connection is over.
@@ -208,22 +243,22 @@ impl Watchers {
         let time = self.now();
         let mut state = self.lock();
         state.connections.remove(&connection);
-        for queue in state.watchers.values_mut() {
-            for direction in DIRECTIONS {
-                queue.catch_up(connection, direction, time);
-            }
-            // There is always room for it: it came with the connection's beginning.
-            if queue.known.remove(&connection).is_some() {
-                queue.push(Record { connection, time, what: What::Close { reason: reason.into(), bad } });
-            } else {
-                queue.unseen += 1;
-            }
-        }
+        state.tell(Event { connection, time, what: Happened::Close { reason: reason.into(), bad } });
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code that holds it can fail half-way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Tells everybody, and keeps it for those who come late.
+    fn tell(&mut self, event: Event) {
+        for queue in self.watchers.values_mut() {
+            queue.take(&event);
+        }
+        self.backlog.keep(event);
     }
 }
 
@@ -283,6 +318,35 @@ impl Queue {
         self.notify.notify_one();
     }
 
+    /// Something happened to a connection.
+    fn take(&mut self, &Event { connection, time, ref what }: &Event) {
+        match what {
+            Happened::Open(live) => {
+                if self.has_room(0) {
+                    self.meet(connection, time, live);
+                }
+            }
+            Happened::Bytes(piece) => self.bytes(connection, time, piece),
+            Happened::End(direction) => {
+                if self.known.contains_key(&connection) {
+                    self.catch_up(connection, *direction, time);
+                    self.push(Record { connection, time, what: What::End(*direction) });
+                }
+            }
+            Happened::Close { reason, bad } => {
+                for direction in DIRECTIONS {
+                    self.catch_up(connection, direction, time);
+                }
+                // There is always room for it: it came with the connection's beginning.
+                if self.known.remove(&connection).is_some() {
+                    self.push(Record { connection, time, what: What::Close { reason: reason.clone(), bad: *bad } });
+                } else {
+                    self.unseen += 1;
+                }
+            }
+        }
+    }
+
     /// The watcher hears of a connection for the first time.
     fn meet(&mut self, connection: u32, time: f64, live: &Live) {
         let what = What::Open { client: live.client.clone(), server: live.server.clone() };
@@ -294,11 +358,11 @@ impl Queue {
             self.unseen = 0;
         }
         let mut flows = Both::default();
-        if live.begun.out || live.begun.back {
+        if live.passed.out.bytes > 0 || live.passed.back.bytes > 0 {
             // Answers to what it did not see will come.
             let open = u64::try_from(live.open).unwrap_or_default();
-            let late = |paired| Flow::Missing { bytes: 0, frames: 0, paired, why: LATE };
-            flows = Both { out: late(open), back: late(0) };
+            let late = |Passed { bytes, frames }, paired| Flow::Missing { bytes, frames, paired, why: LATE };
+            flows = Both { out: late(live.passed.out, open), back: late(live.passed.back, 0) };
         }
         for direction in DIRECTIONS.into_iter().filter(|direction| *live.ended.of(*direction)) {
             self.push(Record { connection, time, what: What::End(direction) });
@@ -306,15 +370,8 @@ impl Queue {
         self.known.insert(connection, flows);
     }
 
-    fn bytes(
-        &mut self,
-        connection: u32,
-        direction: Direction,
-        time: f64,
-        bytes: &Bytes,
-        begins_between: bool,
-        cuts: &[Cut],
-    ) {
+    fn bytes(&mut self, connection: u32, time: f64, piece: &Piece) {
+        let Piece { direction, ref bytes, begins_between, ref cuts, .. } = *piece;
         let (has_room, is_low) = (self.has_room(bytes.len()), self.is_low());
         let has_slack = self.weight + bytes.len() < SLACK * self.limit;
         let Some(flow) = self.known.get_mut(&connection).map(|flows| flows.of_mut(direction)) else { return };
@@ -357,15 +414,13 @@ impl Queue {
     fn catch_up(&mut self, connection: u32, direction: Direction, time: f64) {
         let flow = self.known.get_mut(&connection).map(|flows| flows.of_mut(direction));
         let Some(Flow::Missing { bytes, frames, paired, why }) = flow.map(std::mem::take) else { return };
-        if why == LATE && bytes == 0 && frames == 0 && paired == 0 && direction == Direction::In {
+        if bytes == 0 && frames == 0 && paired == 0 {
             // The other direction says it.
             return;
         }
         let s = if frames == 1 { "" } else { "s" };
-        let text = match why {
-            LATE => "the connection was open before the watcher came".to_owned(),
-            _ => format!("{frames} frame{s}, {bytes} bytes dropped here by the tap ({why})"),
-        };
+        let how = if why == LATE { "passed before the watcher came" } else { "dropped here by the tap (queue full)" };
+        let text = format!("{frames} frame{s}, {bytes} bytes {how}");
         let gap = Gap { bytes, frames: Some(frames), paired: Some(paired) };
         self.push(Record { connection, time, what: What::Gap(direction, gap, text) });
     }

@@ -15,7 +15,13 @@ export type FromBridge =
       readonly targets: readonly Target[];
       readonly tap?: TapInfo;
     }
-  | { readonly type: "watching" }
+  | {
+      readonly type: "watching";
+      /** What passed before everything that is told: connections that were over, frames of all, and their bytes. */
+      readonly connections: number;
+      readonly frames: number;
+      readonly bytes: number;
+    }
   | { readonly type: "opened"; readonly local: string; readonly remote: string; readonly after: number }
   | { readonly type: "read"; readonly at: number }
   | { readonly type: "wrote"; readonly bytes: number; readonly at: number }
@@ -73,8 +79,12 @@ export function parseControl(data: string): FromBridge | undefined {
       const tapped = tap(message["tap"]);
       return { type: "welcome", version, targets: known, ...(tapped && { tap: tapped }) };
     }
-    case "watching":
-      return { type: "watching" };
+    case "watching": {
+      const { connections, frames, bytes } = message;
+      return amount(connections) && amount(frames) && amount(bytes)
+        ? { type: "watching", connections, frames, bytes }
+        : undefined;
+    }
     case "opened": {
       const { local, remote, after } = message;
       return text(local) && text(remote) && amount(after)

@@ -70,6 +70,8 @@ export interface Target {
 }
 
 export interface Source {
+  /** Something to say of what there is, once the targets are known. */
+  readonly note?: string;
   /** What can be connected to. */
   targets(): Promise<readonly Target[]>;
   connect(target: Target, events: LinkEvents): Link;

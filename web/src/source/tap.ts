@@ -2,7 +2,8 @@
 
 import type { Direction } from "../decode/messages";
 import { closeReason, type SocketLike } from "./bridge";
-import { parseControl, type ToBridge } from "./control";
+import { memory, plural } from "../text/format";
+import { parseControl, type FromBridge, type ToBridge } from "./control";
 import { knock, type Outcome } from "./knock";
 import type { Accept, Link, LinkEvents, Source, Target } from "./source";
 
@@ -53,6 +54,7 @@ export class TapSource implements Source {
   readonly #dial: () => SocketLike;
   readonly #refused: () => void;
   readonly #epoch: number;
+  note = "";
   #accept: Accept | undefined;
   #socket: SocketLike | undefined;
   #connections = new Map<number, LinkEvents>();
@@ -90,6 +92,7 @@ export class TapSource implements Source {
       if (message?.type === "welcome" && message.tap !== undefined) {
         this.#say({ type: "watch" });
       } else if (message?.type === "watching") {
+        this.note = earlier(message);
         // Not before: what a client said until then may be missing.
         resolve([]);
       } else {
@@ -181,6 +184,13 @@ export class TapSource implements Source {
     this.#say({ type: "credit", bytes: this.#credit });
     this.#credit = 0;
   }
+}
+
+/** How much is not shown because it passed too long ago. */
+function earlier({ connections, frames, bytes }: Extract<FromBridge, { type: "watching" }>): string {
+  if (connections + frames + bytes === 0) return "";
+  const passed = `${plural(frames, "frame")} (${memory(bytes)}) passed before what the tap still has`;
+  return connections === 0 ? passed : `${passed}, and ${plural(connections, "connection")} ended`;
 }
 
 function said(bytes: Uint8Array): unknown {

@@ -67,8 +67,15 @@ pub(super) enum ToPage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         tap: Option<&'a Tap>,
     },
-    /// What passes the tap from now on is told.
-    Watching {},
+    /// What passed the tap last, as far as it is kept, and what passes from now on is told. This much passed before it.
+    Watching {
+        /// Connections that were over by then.
+        connections: u64,
+        /// Frames of all connections.
+        frames: u64,
+        /// And their bytes.
+        bytes: u64,
+    },
     /// The TCP connection stands.
     Opened {
         /// The target's id.

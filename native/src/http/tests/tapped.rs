@@ -19,7 +19,7 @@ struct Bench {
 impl Bench {
     async fn new() -> Self {
         let to = echo().await.to_string();
-        let watchers = Watchers::new();
+        let watchers = Watchers::new(0);
         let (listener, tap) = peer().await;
         let info = Tap { listen: tap, to: to.clone(), watchers: watchers.clone() };
         tokio::spawn(async move {
@@ -44,7 +44,7 @@ impl Bench {
         assert_eq!(welcome["tap"]["listen"], self.tap.to_string(), "{welcome}");
         assert_eq!(welcome["targets"], json!([]));
         page.say(json!({"type": "watch"})).await;
-        assert_eq!(page.control().await, json!({"type": "watching"}));
+        assert_eq!(page.control().await, json!({"type": "watching", "connections": 0, "frames": 0, "bytes": 0}));
         page
     }
 
