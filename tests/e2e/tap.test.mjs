@@ -91,11 +91,74 @@ test("what passes through the tap is followed live, with ends and resets", async
   socket.resetAndDestroy();
   await tab.row({ head: "closed", summary: "reset by the client" }).waitFor();
   await tab.row({ dir: "out", head: "! HO", summary: "Incomplete request" }).waitFor();
-  // A reload finds the tap again, with what passes from then on.
+  // A reload finds the tap again, with what passed last and what passes from then on.
   await tab.page.reload();
   await tab.page.getByText("Watching: connect clients to the tap").waitFor();
+  await tab.row({ conn: "#1", dir: "out", head: "! HO", summary: "Incomplete request" }).waitFor();
   await client(tap.port, ["LIST\r\n"]);
-  await tab.row({ dir: "in", head: "OK", summary: "0 channels" }).waitFor();
+  await tab.row({ conn: "#2", dir: "in", head: "OK", summary: "0 channels" }).waitFor();
+});
+
+test("a page that is opened after the client ran shows what the tap still has, and says how much came before", async () => {
+  const small = await startTap(server, ["--backlog", "4K"]);
+  try {
+    await client(small.port, Array(200).fill("LIST\r\n"));
+    await client(small.port, ["LIST\r\n"]);
+    await tab.page.goto(small.page);
+    await tab.page.getByText(/^\d+ frames \(\d+ KiB\) passed before what the tap still has$/).waitFor();
+    await tab.row({ conn: "#2", head: /^closed$/ }).waitFor();
+    await tab.page.locator("#frames").press("Home");
+    await tab.row({ conn: "#1", summary: "passed before the watcher came" }).first().waitFor();
+    const broken = await tab.page.locator("#frames .row.fault, #frames .row.skipped").count();
+    assert.equal(broken, 0, "no frame is cut in two");
+  } finally {
+    await small.stop();
+  }
+});
+
+test("a capture that is opened after something else is as if nothing had been there", async () => {
+  await watching();
+  const asked = Array(40).fill("LIST\r\n");
+  await client(tap.port, asked);
+  await client(tap.port, asked);
+  await tab.row({ conn: "#2", head: /^closed$/ }).waitFor();
+  const rows = await tab.rowCount();
+  const everything = await exported({ Format: "jsonl" });
+  for (const round of [1, 2]) {
+    await open("rows.jsonl", everything, "Rows that the inspector exported");
+    await tab.page.getByText(`rows.jsonl: `).first().waitFor();
+    await tab.shows(rows);
+    // The list stands at its top, and its rows and connections are numbered from 1.
+    const first = tab.rows.first();
+    assert.equal(await first.getAttribute("data-number"), "1", `round ${round}`);
+    assert.equal((await tab.cell(first, "conn")).trim(), "#1");
+    await tab.filter("conn==1 && dir==out", 40);
+    await tab.filter("", rows);
+    const chips = tab.page.getByRole("list", { name: "Connections" }).getByRole("listitem");
+    assert.deepEqual((await chips.allTextContents()).map((text) => text.trim()), ["#1", "#2"]);
+    // Nothing comes, so there is no rate, and nothing to pause.
+    const status = await tab.page.locator("footer.status").textContent();
+    assert.match(status, /2 connections/);
+    assert.doesNotMatch(status, /\/s/);
+    assert.equal(await tab.page.getByRole("button", { name: "Live" }).count(), 0);
+    assert.equal(await tab.page.locator("button.new").count(), 0);
+  }
+  // Where traffic is live again it is numbered on.
+  await tab.page.getByRole("button", { name: "Tap" }).click();
+  await client(tap.port, ["LIST\r\n"]);
+  // The tap still has the two that were there.
+  await tab.row({ conn: "#5", head: /^closed$/ }).waitFor();
+  await tab.page.getByRole("button", { name: "Live" }).waitFor();
+});
+
+test("the preview of a file reads as it was written", async () => {
+  await watching();
+  const { page } = tab;
+  await page.getByRole("button", { name: "Open…" }).click();
+  const text = 'MESSAGE\r\n{"username": "Jürgen", "message_content": "日本 🙂"}';
+  await page.getByLabel("File", { exact: true }).setInputFiles({ name: "f", mimeType: "text/plain", buffer: Buffer.from(text) });
+  await page.locator("pre.sample").waitFor();
+  assert.equal(await page.locator("pre.sample").textContent(), text.replace("\r\n", "\\r\\n"));
 });
 
 /** Choose a file in the dialog, look at the preview, and open it. */
@@ -156,11 +219,10 @@ test("of a capture that was opened, each connection can be exported by itself", 
   const everything = await exported({ Format: "jsonl" });
   await open("two.jsonl", everything, "Rows that the inspector exported");
   await tab.page.getByText("two.jsonl: ").first().waitFor();
-  // The connections of the tap were 1 and 2, and numbers are not used twice.
-  const bytes = await exported({ Format: "bin", Connection: "3", Direction: "out" });
+  const bytes = await exported({ Format: "bin", Connection: "1", Direction: "out" });
   assert.equal(bytes.toString(), asked.join(""));
-  assert.equal((await exported({ Format: "bin", Connection: "4", Direction: "out" })).toString(), hosting(2));
-  assert.match((await exported({ Format: "test", Connection: "3" })).toString(), /HOST/);
+  assert.equal((await exported({ Format: "bin", Connection: "2", Direction: "out" })).toString(), hosting(2));
+  assert.match((await exported({ Format: "test", Connection: "1" })).toString(), /HOST/);
 });
 
 test("a dump is pasted, looked at and opened", async () => {

@@ -25,7 +25,7 @@ struct Told {
 
 #[wasm_bindgen]
 impl Importer {
-    /// Nothing is read yet. `everything` shows every TCP connection; the first connection is numbered after `before`.
+    /// Nothing is read yet. `everything` shows every TCP connection.
     ///
     /// # Errors
     ///
@@ -34,10 +34,9 @@ impl Importer {
     pub fn new(
         everything: bool,
         #[wasm_bindgen(unchecked_param_type = "Direction | undefined")] direction: Option<String>,
-        before: u32,
     ) -> Result<Self, JsError> {
         let direction = direction.as_deref().map(parse).transpose()?;
-        Ok(Self(Some(CaptureImport::new(ImportOptions { everything, direction }, before))))
+        Ok(Self(Some(CaptureImport::new(ImportOptions { everything, direction }, 0))))
     }
 
     /// Takes the next bytes; gives what came of it as JSON: an `error`, or nothing.
@@ -98,7 +97,7 @@ pub fn preview(bytes: &[u8]) -> Result<String, JsError> {
         bytes: Vec<u8>,
     }
     let mut seen = import::preview(bytes);
-    seen.bytes.truncate(256);
+    seen.bytes.truncate(whole_characters(&seen.bytes, 256));
     json(&Shown {
         format: match seen.format {
             Format::Pcap => "pcap",
@@ -112,4 +111,11 @@ pub fn preview(bytes: &[u8]) -> Result<String, JsError> {
         words: seen.words,
         bytes: seen.bytes,
     })
+}
+
+/// The most bytes, up to `limit`, that do not end inside a character of UTF-8.
+fn whole_characters(bytes: &[u8], limit: usize) -> usize {
+    let continues = |at: &usize| bytes.get(*at).is_some_and(|byte| byte & 0xc0 == 0x80);
+    let limit = limit.min(bytes.len());
+    (limit.saturating_sub(3)..=limit).rev().find(|at| !continues(at)).unwrap_or(limit)
 }

@@ -263,10 +263,20 @@ impl Viewer {
         Ok(self.0.step(from as u64, forward, &step).map(|number| number as f64))
     }
 
-    /// The numbers of the connections that are open or of which a row is held, in order.
-    #[must_use]
-    pub fn connections(&self) -> Vec<u32> {
-        self.0.capture().connections().collect()
+    /// The connections that are open or of which a row is held, in order, as JSON: `number` and `label` of each.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: what cannot be written as JSON.
+    pub fn connections(&self) -> Result<String, JsError> {
+        #[derive(Serialize)]
+        struct Named<'a> {
+            number: u32,
+            label: &'a str,
+        }
+        let capture = self.0.capture();
+        let named = |number| Named { number, label: capture.label(number).unwrap_or_default() };
+        json(&capture.connections().map(named).collect::<Vec<_>>())
     }
 
     /// What was counted, as JSON.

@@ -466,8 +466,8 @@ describe("the engine", () => {
     bench.bytes(3, "out", "LIST\r\n", DATE + day);
     expect((await started()).day).toBe("2023-11-15");
     bench.send({ type: "close", connection: 3, time: DATE + day });
-    bench.send({ type: "clear" });
-    await bench.ask("import", { step: "begin", everything: false, before: 3 });
+    await bench.ask("reset", undefined);
+    await bench.ask("import", { step: "begin", everything: false });
     await bench.ask("import", { step: "bytes", bytes: bytes as Uint8Array<ArrayBuffer> });
     await bench.ask("import", { step: "end" });
     bench.send({ type: "open", connection: 9, label: "" });
@@ -475,6 +475,40 @@ describe("the engine", () => {
     await bench.pass(20);
     expect((await started()).day).toBe("2023-11-14");
     expect(bench.rows.map(({ time }) => time)).toEqual([0, 2 * day]);
+  });
+
+  test("after a reset rows and connections are numbered from 1, and only the filter and the highlight are as they were", async () => {
+    for (const connection of [1, 2]) {
+      bench.send({ type: "open", connection, label: `peer ${connection}` });
+      for (let at = 0; at < 30; at += 1) bench.bytes(connection, "out", "LIST\r\n", at);
+    }
+    await bench.ask("filter", { which: "filter", text: "cmd == HOST" });
+    await bench.ask("filter", { which: "highlight", text: "dir == out" });
+    await bench.ask("range", { from: 0, to: 1 });
+    bench.send({ type: "pause", paused: true });
+    await bench.pass(2000);
+    const before = bench.status;
+    await bench.ask("reset", undefined);
+    await bench.pass(20);
+    expect(bench.status).toMatchObject({
+      begin: 0,
+      end: 0,
+      first: 1,
+      captured: 1,
+      dropped: 0,
+      bad: 0,
+      rate: 0,
+    });
+    expect(bench.status?.epoch).toBeGreaterThan(before?.epoch ?? 0);
+    expect(await bench.ask("connections", undefined)).toEqual([]);
+    bench.send({ type: "open", connection: 1, label: "another" });
+    bench.bytes(1, "out", `LIST\r\n${HOST}`, DATE);
+    await bench.pass(20);
+    expect(bench.rows.map(({ number, head, highlighted }) => [number, head, highlighted])).toEqual([
+      [2, "HOST", true],
+    ]);
+    expect(bench.status).toMatchObject({ added: 2, highlights: 1 });
+    expect(await bench.ask("connections", undefined)).toEqual([{ number: 1, label: "another" }]);
   });
 
   test("an export that is cleared meanwhile says so", async () => {
@@ -487,16 +521,18 @@ describe("the engine", () => {
 
   test("connections are known wherever they came from, also of a capture that cannot be read to its end", async () => {
     for (const connection of [1, 2]) bench.bytes(connection, "out", "LIST\r\n");
-    expect(await bench.ask("connections", undefined)).toEqual([1, 2]);
+    const numbers = async () => (await bench.ask("connections", undefined)).map(({ number }) => number);
+    expect(await numbers()).toEqual([1, 2]);
     const { bytes } = await bench.ask("export", { format: "jsonl", scope: "all" });
-    await bench.ask("import", { step: "begin", everything: false, before: 2 });
+    await bench.ask("reset", undefined);
+    await bench.ask("import", { step: "begin", everything: false });
     // Its last line is none.
     bytes.set(ascii("?"), bytes.length - 3);
     const read = await bench.ask("import", { step: "bytes", bytes });
     const { error } = read.error === undefined ? await bench.ask("import", { step: "end" }) : read;
     expect(error).toContain("at byte ");
     // Of the last one nothing was read but that it is there.
-    expect(await bench.ask("connections", undefined)).toEqual([1, 2, 3]);
+    expect(await numbers()).toEqual([1]);
   });
 
   test("a question that cannot be answered says why", async () => {

@@ -189,6 +189,13 @@ export class FakeEngine implements WorkerLike {
         }
         return {};
       }
+      case "reset":
+        this.#rows = [];
+        this.#next = 1;
+        this.#dropped = 0;
+        this.#frozen = undefined;
+        this.#renew();
+        return undefined;
       case "frame": {
         const row = this.#rows.find(({ number }) => number === (ask as Questions["frame"]["ask"]).number);
         if (row === undefined) return { json: "null", bytes: new Uint8Array(0) };

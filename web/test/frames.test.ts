@@ -100,6 +100,51 @@ describe("following", () => {
     expect(seen()).toEqual(numbers(141, 150));
   });
 
+  test("rows that were in sight are not new", async () => {
+    engine.add(3);
+    await draw();
+    // Room for seven more: where the first is selected the list does not follow, and what comes is seen all the same.
+    const chosen = frames.select(1);
+    await draw();
+    await chosen;
+    engine.add(5);
+    await draw();
+    expect([frames.follow, frames.waiting]).toEqual([false, 0]);
+    engine.add(10);
+    await draw();
+    expect(frames.waiting).toBe(8);
+    frames.model.scroll.moveBy(5 * ROW_HEIGHT);
+    frames.scrolled();
+    expect(frames.waiting).toBe(3);
+    frames.model.scroll.moveBy(-5 * ROW_HEIGHT);
+    frames.scrolled();
+    expect(frames.waiting).toBe(3);
+  });
+
+  test("a file that is opened stands at its top, whatever was shown before", async () => {
+    engine.add(500);
+    await draw();
+    const chosen = frames.select(400);
+    await draw();
+    await chosen;
+    frames.togglePause();
+    const reset = frames.reset(false);
+    await draw();
+    await reset;
+    engine.add(100);
+    await draw();
+    expect(frames).toMatchObject({
+      live: false,
+      follow: false,
+      paused: false,
+      selected: undefined,
+      waiting: 0,
+    });
+    expect(seen()).toEqual(numbers(1, 10));
+    frames.togglePause();
+    expect(frames.paused).toBe(false);
+  });
+
   test("goes on at the bottom", async () => {
     engine.add(100);
     await draw();

@@ -43,6 +43,29 @@ const FRAME: Frame = {
 const nodes = buildTree(FRAME);
 
 describe("the parts of a frame", () => {
+  test.each([
+    ["string", "32000", `"32000"`],
+    ["number", "32000", "32000"],
+    ["null", "null", "null"],
+  ] as const)("a %s is told from another value that reads the same", (kind, text, shown) => {
+    const field = { name: "port", value: { start: 15, end: 19 }, kind, text, children: [] };
+    const [payload] = buildTree({ ...FRAME, detail: { ...FRAME.detail!, fields: [field] } }).filter(
+      ({ id }) => id === "payload",
+    );
+    expect(payload).toMatchObject({ value: "1 field", children: [{ value: shown }] });
+  });
+
+  test.each([
+    ["{}", "0 fields"],
+    ["{ \r\n}", "0 fields"],
+    ["[]", "0 fields"],
+    ["{a}", "3 B that are not valid JSON"],
+  ])("a payload of %j has %s", (payload, shown) => {
+    const bytes = new TextEncoder().encode(`HOST\r\n${payload}`);
+    const detail = { ...FRAME.detail!, fields: [], payload: { start: 6, end: bytes.length } };
+    expect(buildTree({ ...FRAME, bytes, detail }).find(({ id }) => id === "payload")?.value).toBe(shown);
+  });
+
   test("name its regions, fields, fault, answer and writes", () => {
     expect(nodes.map(({ id }) => id)).toEqual([
       "frame",

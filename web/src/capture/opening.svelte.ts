@@ -70,9 +70,9 @@ export class Opening {
     this.asking = false;
     this.#stop = new AbortController();
     const inspector = this.#inspector;
-    inspector.beginCapture();
     this.progress = 0;
     this.words = "";
+    await inspector.beginCapture();
     const options = {
       everything: this.everything,
       direction: preview.format === "raw" || preview.format === "hex" ? this.direction : undefined,
@@ -82,7 +82,6 @@ export class Opening {
         inspector.decoder,
         capture,
         options,
-        inspector.nextConnection - 1,
         (part) => (this.progress = part),
         this.#stop.signal,
       );
@@ -93,9 +92,8 @@ export class Opening {
       this.words = `${name} cannot be read: ${why}`;
       inspector.tell(this.words);
     } finally {
-      // Also where it could not be read to its end, connections of what was read keep their numbers.
-      const connections = await inspector.decoder.ask("connections", undefined);
-      inspector.reserve(connections.at(-1) ?? 0);
+      // Also where it could not be read to its end, what was read is shown.
+      await inspector.endCapture();
       this.progress = undefined;
     }
   }

@@ -161,7 +161,26 @@ export class Engine {
     this.#epochs += epoch;
     old.free();
     this.#wasm.__wbg_reset_state();
-    const viewer = this.#wasm.Viewer.resumed(limit, carried);
+    this.#see(this.#wasm.Viewer.resumed(limit, carried));
+  }
+
+  /** Forgets everything but the filter and the highlight: rows and connections are numbered from 1 again. */
+  #reset(): void {
+    const { epoch, limit } = JSON.parse(this.#viewer.status()) as ModuleStatus;
+    this.#epochs += epoch + 1;
+    this.#importer?.free();
+    this.#importer = undefined;
+    this.#viewer.free();
+    if (this.#wasm.heap() > LARGE_HEAP) this.#wasm.__wbg_reset_state();
+    this.#seen = { ...this.#seen, range: undefined, paused: false };
+    this.#see(new this.#wasm.Viewer(limit));
+    this.#taken.clear();
+    this.#told = { captured: 1, bad: 0 };
+    this.#rate = new Rate();
+  }
+
+  /** Goes on with this viewer, which shows what the page has asked to see. */
+  #see(viewer: Wasm.Viewer): void {
     this.#viewer = viewer;
     const { filter, highlight, range, paused } = this.#seen;
     if (filter !== "") viewer.setFilter(filter);
@@ -236,7 +255,7 @@ export class Engine {
   #import(ask: Questions["import"]["ask"]): Questions["import"]["answer"] {
     if (ask.step === "begin") {
       this.#importer?.free();
-      this.#importer = new this.#wasm.Importer(ask.everything, ask.direction, ask.before);
+      this.#importer = new this.#wasm.Importer(ask.everything, ask.direction);
       return {};
     }
     const importer = this.#importer;
@@ -298,7 +317,10 @@ export class Engine {
         return viewer.step(from, by > 0, to, text);
       }
       case "connections":
-        return [...viewer.connections()];
+        return JSON.parse(viewer.connections()) as Questions["connections"]["answer"];
+      case "reset":
+        this.#reset();
+        return undefined;
       case "statistics":
         return { rows: JSON.parse(viewer.statistics()) as StatisticsRow[] };
       case "timeline": {

@@ -110,13 +110,15 @@ export class Front {
         }
         case "connections":
           return [] satisfies Questions["connections"]["answer"];
+        case "reset":
+          return null;
         case "filter":
           return (ask as Questions["filter"]["ask"]).text.trim() === "" ? {} : undefined;
         default:
           return undefined;
       }
     })();
-    if (answer !== undefined) this.#post({ type: "answer", id, answer });
+    if (answer !== undefined) this.#post({ type: "answer", id, answer: answer ?? undefined });
     return answer !== undefined;
   }
 }

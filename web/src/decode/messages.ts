@@ -3,7 +3,7 @@
  *
  * The worker owns everything that is recorded. The page holds the rows that it shows and the frame that is selected,
  * and asks for the rest. Rows are numbered from 1 in the order in which they complete, over all connections, and keep
- * their number for ever; a clear does not start again.
+ * their number for ever; a clear does not start again, a reset does.
  */
 
 import type { CommandForm, Filled, Planned, Problem } from "../wasm/chanwire_compose";
@@ -175,6 +175,8 @@ export interface StatisticsRow {
   readonly p50: number | undefined;
   readonly p95: number | undefined;
   readonly p99: number | undefined;
+  /** The round trips are to within 4 %. */
+  readonly approximate: boolean;
 }
 
 export interface StatisticsTable {
@@ -191,6 +193,12 @@ export interface Timeline {
   readonly bad: Float64Array;
   /** Milliseconds, NaN where nothing was answered. */
   readonly p99: Float64Array;
+}
+
+/** A connection of the capture, and its two ends in words. */
+export interface CapturedConnection {
+  readonly number: number;
+  readonly label: string;
 }
 
 /** One row of a connection as the stream is read: what was said, in order. */
@@ -262,7 +270,9 @@ export interface Questions {
     answer: number | undefined;
   };
   /** The connections that are open or of which a row is held, by number, wherever they came from. */
-  connections: { ask: undefined; answer: readonly number[] };
+  connections: { ask: undefined; answer: readonly CapturedConnection[] };
+  /** Forget everything but the filter and the highlight, and number rows and connections from 1 again. */
+  reset: { ask: undefined; answer: undefined };
   statistics: { ask: undefined; answer: StatisticsTable };
   timeline: { ask: { readonly buckets: number }; answer: Timeline };
   /**
@@ -290,8 +300,6 @@ export interface Questions {
           readonly step: "begin";
           readonly everything: boolean;
           readonly direction?: Direction;
-          /** The first connection gets the number after this one. */
-          readonly before: number;
         }
       | { readonly step: "bytes"; readonly bytes: Uint8Array<ArrayBuffer> }
       | { readonly step: "end" };

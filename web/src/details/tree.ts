@@ -1,6 +1,6 @@
 /** The fields of a frame as a tree, each with the bytes it stands for. */
 
-import type { Direction, Fault, FieldDetail, Frame, ListRow, Range } from "../decode/messages";
+import type { Detail, Direction, Fault, FieldDetail, Frame, ListRow, Range } from "../decode/messages";
 import { elsewhere, type Reach } from "./elsewhere";
 import { count, plural, roundTrip, seconds } from "../text/format";
 
@@ -17,6 +17,9 @@ export interface TreeNode {
   readonly copy?: true;
   readonly children: readonly TreeNode[];
 }
+
+/** The white space of JSON. */
+const WHITE_SPACE: ReadonlySet<number> = new Set([0x20, 0x09, 0x0a, 0x0d]);
 
 /** What the page reaches where nothing is known of it. */
 const NOWHERE: Reach = { server: "", addresses: [] };
@@ -42,7 +45,7 @@ export function buildTree(frame: Frame, reach = NOWHERE): readonly TreeNode[] {
     nodes.push({
       id: "payload",
       label: "payload",
-      value: plural(detail.fields.length + detail.omitted, "field"),
+      value: payloadText(detail, detail.payload, frame.bytes),
       tone: "plain",
       range: detail.payload,
       children: fieldNodes(detail.fields, detail.omitted, "payload", commands),
@@ -122,7 +125,7 @@ function fieldNodes(
     return {
       id,
       label: field.key ? field.name : `[${i}]`,
-      value: container ? plural(size, field.kind === "array" ? "element" : "field") : field.text,
+      value: container ? plural(size, field.kind === "array" ? "element" : "field") : valueText(field),
       tone: container ? "plain" : toneOf(field.kind),
       range: { start: field.key?.start ?? field.value.start, end: field.value.end },
       children: fieldNodes(field.children, 0, id, commands),
@@ -149,6 +152,18 @@ function fieldNodes(
     });
   }
   return nodes;
+}
+
+/** A payload that is no JSON has no fields, and one that is has none only where nothing stands between its brackets. */
+function payloadText(detail: Detail, { start, end }: Range, bytes: Uint8Array): string {
+  const fields = detail.fields.length + detail.omitted;
+  const blank = bytes.subarray(start + 1, end - 1).every((byte) => WHITE_SPACE.has(byte));
+  return fields > 0 || blank ? plural(fields, "field") : `${count(end - start)} B that are not valid JSON`;
+}
+
+/** A string keeps its quotes: `"32000"` is another value than `32000`. */
+function valueText({ kind, text }: FieldDetail): string {
+  return kind === "string" ? `"${text}"` : text;
 }
 
 function toneOf(kind: FieldDetail["kind"]): TreeNode["tone"] {

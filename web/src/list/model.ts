@@ -103,6 +103,23 @@ export class ListModel {
     this.#settle(this.scroll.position);
   }
 
+  /** What was shown is gone: the list goes on from its top, or follows what comes. */
+  reset(follow: boolean): void {
+    this.#window = new RowWindow();
+    this.#anchor = undefined;
+    this.#lost = false;
+    this.#follow = follow;
+    this.#goal = 0;
+    this.#settle(0);
+  }
+
+  /** The position after the last row that can be seen whole. */
+  get endInSight(): number {
+    const { position, viewport, rowHeight } = this.scroll;
+    const end = this.positionAt(Math.floor((position + viewport) / rowHeight));
+    return Math.min(Math.max(this.#extent.begin, end), this.#extent.end);
+  }
+
   /** The person moved the list; whether it follows now. */
   scrolled(): boolean {
     this.#anchor = undefined;

@@ -29,19 +29,18 @@ export async function previewCapture(decoder: Asker, capture: Blob): Promise<Cap
 }
 
 /**
- * Read a capture; its connections are numbered after `before`. `progress` is told the part that is done. An aborted
- * signal ends it, an error too: what was read until then stays. Gives in words what was read.
+ * Read a capture. `progress` is told the part that is done. An aborted signal ends it, an error too: what was read
+ * until then stays. Gives in words what was read.
  */
 export async function readCapture(
   decoder: Asker,
   capture: Blob,
   options: CaptureOptions,
-  before: number,
   progress: (part: number) => void,
   signal: AbortSignal,
 ): Promise<string> {
   const { everything, direction } = options;
-  await decoder.ask("import", { step: "begin", everything, before, ...(direction && { direction }) });
+  await decoder.ask("import", { step: "begin", everything, ...(direction && { direction }) });
   // The next piece is read from the disk while the worker works on this one.
   let next = capture.slice(0, PIECE).arrayBuffer();
   for (let at = 0; at < capture.size; at += PIECE) {

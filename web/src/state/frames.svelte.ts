@@ -51,8 +51,10 @@ export class Frames {
   drawings = $state(0);
   /** Counts up when a frame was chosen to be looked at. */
   choices = $state(0);
-  /** Rows that came since following stopped stand at this position and after it. */
+  /** Rows from this position on came since following stopped and were never in sight. */
   seen = $state(0);
+  /** Rows come from a source as they happen. A file that was opened is not live. */
+  live = $state(true);
   /** The number that the next row had when the view was frozen. */
   frozen = $state(0);
   /** Number of a row that is to be selected when it comes, unless another is chosen before. */
@@ -91,9 +93,9 @@ export class Frames {
     return frame?.row.number === selected ? frame.row.pair : this.model.row(selected)?.pair;
   }
 
-  /** Rows that came since following stopped. */
+  /** Rows that came since following stopped and were never in sight. */
   get waiting(): number {
-    return this.follow ? 0 : Math.max(0, this.status.end - this.seen);
+    return this.follow || !this.live ? 0 : Math.max(0, this.status.end - this.seen);
   }
 
   tookStatus(status: Status): void {
@@ -109,7 +111,7 @@ export class Frames {
     }
     this.status = status;
     this.model.setExtent(status);
-    this.drawings += 1;
+    this.#draw();
     const { wanted } = this;
     if (wanted !== undefined && wanted >= status.first && wanted < status.captured) void this.select(wanted);
     else void this.#keepPlace();
@@ -142,7 +144,7 @@ export class Frames {
     if (this.follow && !follow) this.seen = this.status.end;
     this.follow = follow;
     this.model.setFollow(follow);
-    this.drawings += 1;
+    this.#draw();
   }
 
   /** The person moved the list. */
@@ -150,9 +152,14 @@ export class Frames {
     const follow = this.model.scrolled();
     if (this.follow && !follow) this.seen = this.status.end;
     this.follow = follow;
+    this.#see();
   }
 
   togglePause(): void {
+    if (!this.live) {
+      this.#voice.say("A file is shown: nothing comes that could be paused");
+      return;
+    }
     this.paused = !this.paused;
     this.#freeze();
     this.#voice.say(this.paused ? "Paused; the capture goes on" : "Live");
@@ -167,12 +174,36 @@ export class Frames {
     this.#decoder.send({ type: "clear" });
     // Who has paused looks at a still picture until going on: now at an empty one.
     if (this.paused) this.#freeze();
+    this.#forgetSelection();
+    this.setFollow(true);
+  }
+
+  /** Forget everything, and number rows from 1 again: from a live source, or from a file, which begins at its top. */
+  async reset(live: boolean): Promise<void> {
+    await this.#decoder.ask("reset", undefined);
+    this.#forgetSelection();
+    this.wanted = undefined;
+    this.paused = false;
+    this.live = live;
+    this.follow = live;
+    this.seen = 0;
+    this.model.reset(live);
+    this.#draw();
+  }
+
+  /** What comes from now on is from a live source. */
+  goLive(): void {
+    if (this.live) return;
+    this.live = true;
+    this.setFollow(true);
+  }
+
+  #forgetSelection(): void {
     this.selected = undefined;
     this.frame = undefined;
     this.lost = false;
     this.#forgetAwaited();
     this.#turn = Promise.resolve(undefined);
-    this.setFollow(true);
   }
 
   /** Select a row and leave the list where it is, but for bringing the row into view. */
@@ -275,7 +306,17 @@ export class Frames {
 
   #reveal(position: number): void {
     this.model.reveal(position);
+    this.#draw();
+  }
+
+  #draw(): void {
     this.drawings += 1;
+    this.#see();
+  }
+
+  /** Rows in sight are not new any more. */
+  #see(): void {
+    this.seen = Math.max(this.seen, this.model.endInSight);
   }
 
   #at(position: number | "last" | undefined): ListRow | undefined {
@@ -294,8 +335,7 @@ export class Frames {
     }
     this.setFollow(false);
     const arrived = this.#await(position);
-    this.model.reveal(position);
-    this.drawings += 1;
+    this.#reveal(position);
     return arrived;
   }
 
@@ -337,6 +377,6 @@ export class Frames {
       this.model.place(found.position, found.exact, status.scanning === undefined);
     } else if (found !== undefined && found.epoch < status.epoch) void this.#keepPlace();
     else if (found === undefined && status.scanning === undefined) this.model.place(status.end, false, true);
-    this.drawings += 1;
+    this.#draw();
   }
 }

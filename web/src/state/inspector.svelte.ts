@@ -40,11 +40,15 @@ export class Inspector implements Voice {
   readonly overview: Overview;
 
   connections: readonly ConnectionInfo[] = $state.raw([]);
+  /** How many connections the file has that was read last. */
+  captured = $state(0);
   /** The connection that Compose sends on. */
   current: number | undefined = $state();
   targets: readonly Target[] = $state.raw([]);
   /** The source was asked what there is, and has not answered yet. */
   asking = $state(false);
+  /** What the source has to say. */
+  sourceNote = $state("");
   /** Why there is no list of targets. */
   sourceProblem = $state("");
   forms: readonly CommandForm[] = $state.raw([]);
@@ -112,6 +116,8 @@ export class Inspector implements Voice {
   async use(source: Source): Promise<void> {
     if (this.#source !== source) this.#source?.stop?.();
     this.#source = source;
+    this.frames.goLive();
+    this.sourceNote = "";
     this.sourceProblem = "";
     source.accept?.((target, link) => {
       const { number, events } = this.#recorder.accept(target, link);
@@ -123,7 +129,10 @@ export class Inspector implements Voice {
     try {
       const targets = await source.targets();
       // Another source may have been chosen meanwhile.
-      if (this.#source === source) this.targets = targets;
+      if (this.#source === source) {
+        this.targets = targets;
+        this.sourceNote = source.note ?? "";
+      }
     } catch (error) {
       if (this.#source !== source) return;
       if (error instanceof Refused) this.#source = undefined;
@@ -133,26 +142,25 @@ export class Inspector implements Voice {
     }
   }
 
-  /** A capture takes the place of everything: sources end, and what was recorded is forgotten. */
-  beginCapture(): void {
-    for (const { number, state } of this.connections) if (state !== "closed") this.close(number);
+  /** A capture takes the place of everything: sources end, and all that was recorded is forgotten. */
+  async beginCapture(): Promise<void> {
+    this.#recorder.reset();
     this.#source?.stop?.();
     this.#source = undefined;
     this.targets = [];
     this.sourceProblem = "";
     this.current = undefined;
     this.chosen = "capture";
-    this.clear();
+    this.captured = 0;
+    this.overview.reset();
+    await this.frames.reset(false);
   }
 
-  /** The number that the next connection gets. */
-  get nextConnection(): number {
-    return this.#recorder.next;
-  }
-
-  /** Connections up to this number were recorded without a source. */
-  reserve(last: number): void {
-    this.#recorder.reserve(last);
+  /** Everything of a capture was read: its connections stand where a source's do. */
+  async endCapture(): Promise<void> {
+    const connections = await this.decoder.ask("connections", undefined);
+    this.captured = connections.length;
+    this.#recorder.captured(connections);
   }
 
   connect(target: Target): void {

@@ -39,10 +39,18 @@ export class Overview {
     await this.#decoder.ask("range", range);
   }
 
+  /** What was shown is gone. */
+  reset(): void {
+    this.range = undefined;
+    this.timeline = undefined;
+    this.statistics = undefined;
+    this.#shown = "";
+  }
+
   /** Ask for what is shown, if it may have changed. Call from time to time. */
-  async refresh({ first, captured }: Pick<Status, "first" | "captured">): Promise<void> {
+  async refresh({ epoch, first, captured }: Pick<Status, "epoch" | "first" | "captured">): Promise<void> {
     const { mode } = this;
-    const wanted = `${mode} ${first} ${captured}`;
+    const wanted = `${mode} ${epoch} ${first} ${captured}`;
     if (mode === "off" || this.#asking || wanted === this.#shown) return;
     this.#asking = true;
     try {

@@ -1,13 +1,17 @@
 /** Joins a source to the decoder: numbers connections, hands their bytes over, gives credit back. */
 
 import type { DecoderClient } from "../decode/client";
-import type { Status } from "../decode/messages";
+import type { CapturedConnection, Status } from "../decode/messages";
 import type { Link, LinkEvents, Source, Step, Target } from "../source/source";
 import { visibleText } from "../text/visible";
 
 const MOST_CLOSED = 64;
 
-export type ConnectionState = "connecting" | "open" | "closed";
+/** Of a file, the first connections are named; all of them are in the list of rows. */
+const MOST_CAPTURED = 64;
+
+/** `captured`: it was read from a file. */
+export type ConnectionState = "connecting" | "open" | "closed" | "captured";
 
 export interface ConnectionInfo {
   readonly number: number;
@@ -28,6 +32,15 @@ export interface ConnectionInfo {
 export function isWritable({ state, ended, watched }: ConnectionInfo): boolean {
   return state === "open" && !ended && !watched;
 }
+
+/** How a connection begins. */
+const OPENING = {
+  state: "connecting",
+  local: "",
+  ended: false,
+  peerEnded: false,
+  reason: "",
+} as const;
 
 interface Entry {
   info: ConnectionInfo;
@@ -80,14 +93,31 @@ export class Recorder {
     return { number, events };
   }
 
-  /** Connections up to this number were recorded without a source: what is opened next is numbered after them. */
-  reserve(last: number): void {
-    this.#next = Math.max(this.#next, last + 1);
+  /** Close and forget every connection, and number the next one 1. What is still told of the old ones is not recorded. */
+  reset(): void {
+    const open = [...this.#entries.values()].filter(({ info }) => info.state !== "closed");
+    this.#entries.clear();
+    this.#next = 1;
+    for (const { link } of open) link?.close();
+    this.#tell();
   }
 
-  /** The number that the next connection gets. */
-  get next(): number {
-    return this.#next;
+  /** These connections were read from a file; what is opened next is numbered after them. */
+  captured(connections: readonly CapturedConnection[]): void {
+    this.#next = Math.max(this.#next, (connections.at(-1)?.number ?? 0) + 1);
+    for (const { number, label } of connections.slice(0, MOST_CAPTURED)) {
+      const target = { id: String(number), address: label };
+      const info: ConnectionInfo = {
+        ...OPENING,
+        number,
+        target,
+        state: "captured",
+        remote: label,
+        watched: true,
+      };
+      this.#entries.set(number, { info, link: undefined });
+    }
+    this.#tell();
   }
 
   send(connection: number, steps: readonly Step[]): void {
@@ -111,49 +141,38 @@ export class Recorder {
     const number = this.#next;
     this.#next += 1;
     this.#decoder.send({ type: "open", connection: number, label: target.address });
-    const info: ConnectionInfo = {
-      number,
-      target,
-      state: "connecting",
-      remote: target.address,
-      local: "",
-      watched,
-      ended: false,
-      peerEnded: false,
-      reason: "",
-    };
+    const info: ConnectionInfo = { ...OPENING, number, target, remote: target.address, watched };
     const entry: Entry = { info, link: undefined };
     this.#entries.set(number, entry);
     return { number, entry, events: this.#listen(number, entry, who) };
   }
 
   #listen(number: number, entry: Entry, who: string): LinkEvents {
-    const change = (part: Partial<ConnectionInfo>) => {
+    // A connection that was forgotten may still tell how it ends.
+    const known = () => this.#entries.get(number) === entry;
+    const record: DecoderClient["send"] = (message) => {
+      if (known()) this.#decoder.send(message);
+    };
+    const change = (part: Partial<ConnectionInfo>, words?: string) => {
+      if (!known()) return;
       entry.info = { ...entry.info, ...part };
       this.#tell();
+      if (words !== undefined) this.#events.said(words);
     };
     const at = (time: number) => this.#epoch + time;
     const note = (time: number, head: string, text: string, bad: boolean) => {
-      this.#decoder.send({
-        type: "note",
-        connection: number,
-        time: at(time),
-        head,
-        text: visibleText(text),
-        bad,
-      });
+      record({ type: "note", connection: number, time: at(time), head, text: visibleText(text), bad });
     };
     return {
       opened: (local, remote, time = this.#now()) => {
         note(time, "connected", `${local} to ${remote}`, false);
-        change({ state: "open", local, remote });
-        this.#events.said(`Connection ${number} to ${remote} is open`);
+        change({ state: "open", local, remote }, `Connection ${number} to ${remote} is open`);
       },
       bytes: (direction, bytes, time = this.#now()) => {
-        this.#decoder.send({ type: "bytes", connection: number, direction, time: at(time), bytes });
+        record({ type: "bytes", connection: number, direction, time: at(time), bytes });
       },
       ended: (direction, time = this.#now()) => {
-        this.#decoder.send({ type: "end", connection: number, direction, time: at(time) });
+        record({ type: "end", connection: number, direction, time: at(time) });
         const half = direction === "out" ? who : "server";
         note(time, "half-closed", `the ${half} shut down its sending half`, false);
         change(direction === "out" ? { ended: true } : { peerEnded: true });
@@ -161,13 +180,12 @@ export class Recorder {
       refused: (why) => this.#events.refused(why),
       gap: (direction, { bytes, frames, paired, text }, time = this.#now()) => {
         const gap = { bytes, frames, paired, text: visibleText(text) };
-        this.#decoder.send({ type: "gap", connection: number, direction, time: at(time), ...gap });
+        record({ type: "gap", connection: number, direction, time: at(time), ...gap });
       },
       closed: (reason, bad, time = this.#now()) => {
-        this.#decoder.send({ type: "close", connection: number, time: at(time) });
+        record({ type: "close", connection: number, time: at(time) });
         note(time, "closed", reason, bad);
-        change({ state: "closed", reason });
-        this.#events.said(`Connection ${number} is closed: ${reason}`);
+        change({ state: "closed", reason }, `Connection ${number} is closed: ${reason}`);
       },
     };
   }
