@@ -14,6 +14,7 @@ use core::time::Duration;
 /// | `max_in_flight` | 1,024 | 1,024 | HTTP/2 servers allow 100 to 1,000 streams |
 /// | `max_in_flight_bytes` | 256 KiB | – | four of the largest payloads |
 /// | `max_unsent` | 256 KiB | – | the size of a large socket buffer |
+/// | `list_ahead` | 64 KiB | – | what one large write takes |
 /// | `max_pushed` | 1 MiB | – | the protocol; Redis drops a subscriber at 8 to 32 MiB, NATS at 64 MiB |
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -30,12 +31,15 @@ pub struct Limits {
     pub answer_timeout: Duration,
     /// How many requests may be unanswered before reading stops.
     pub max_in_flight: usize,
-    /// How many payload bytes of unanswered requests may be held before reading stops. LIST, whose answer can be
-    /// large and is shared, counts 16 KiB; HISTORY counts the 256 KiB that it may be answered.
+    /// How many payload bytes of unanswered requests may be held before reading stops. LIST and HISTORY count 256 KiB,
+    /// since their answers can be large.
     pub max_in_flight_bytes: usize,
     /// How many bytes of answers may be unsent before reading stops. The answers to what is in flight then may come on
     /// top of it.
     pub max_unsent: usize,
+    /// How many bytes of a list are held in memory ahead of what is written. It is all that a peer which stops reading
+    /// keeps of a list that has changed since.
+    pub list_ahead: usize,
     /// How many bytes of live pushes may be unsent before the reader is too slow.
     pub max_pushed: usize,
 }
@@ -53,6 +57,7 @@ impl Limits {
             max_in_flight: 1024,
             max_in_flight_bytes: 256 * 1024,
             max_unsent: 256 * 1024,
+            list_ahead: 64 * 1024,
             max_pushed: 1024 * 1024,
         }
     }

@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::{
     clock::Clock,
     driver::{self, Application, Ending},
-    hub_task::{HubSender, Input},
+    hub_task::{HubSender, Input, PublishedList},
     mailbox::{Mail, Mailbox},
 };
 
@@ -41,18 +41,19 @@ pub(crate) fn name(peer: Option<SocketAddr>) -> String {
 }
 
 /// Serves one connection to its end.
-pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) fn serve<'a, S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     accepted: Accepted,
     limits: &Limits,
-    hub: &HubSender,
+    hub: &'a HubSender,
+    published: &'a PublishedList,
     clock: Clock,
 ) -> impl Future<Output = Ending> {
     let mailbox = Arc::new(Mailbox::default());
     let Accepted { id, peer, listener } = accepted;
     let rights = peer.map_or(Peer::Operator, |peer| Peer::Address(peer.ip()));
     let _ = hub.send(Input::Connect { id, peer: rights, listener, mailbox: mailbox.clone() });
-    let mut session = Session { id, peer, hub, mailbox, mail: VecDeque::new(), asked: Vec::new() };
+    let mut session = Session { id, peer, hub, published, mailbox, mail: VecDeque::new(), asked: Vec::new() };
     let mut server = Server::new(limits.clone());
     async move { driver::drive(&mut server, stream, &mut session, clock).await }
 }
@@ -74,6 +75,7 @@ struct Session<'a> {
     id: ConnectionId,
     peer: Option<SocketAddr>,
     hub: &'a HubSender,
+    published: &'a PublishedList,
     mailbox: Arc<Mailbox>,
     /// What was taken from the mailbox and not yet told.
     mail: VecDeque<Mail>,
@@ -88,18 +90,25 @@ impl Drop for Session<'_> {
 }
 
 impl Application<Server> for Session<'_> {
-    fn on_event(&mut self, _: &mut Server, _: Clock, event: ServerEvent) {
+    fn on_event(&mut self, server: &mut Server, clock: Clock, event: ServerEvent) {
+        if let ServerEvent::Request { request, .. } = &event {
+            tracing::trace!(peer = name(self.peer), ?request, "asked");
+        }
+        let Some(event) = server.list_at_once(clock.now(), event, || self.published.get()) else { return };
         match event {
-            ServerEvent::Request { ticket, request } => {
-                tracing::trace!(peer = name(self.peer), ?request, "asked");
-                self.asked.push((ticket, request));
-            }
+            ServerEvent::Request { ticket, request } => self.asked.push((ticket, request)),
             ServerEvent::Refused { error, closes } => {
                 let ErrorResponse { error, details, .. } = error;
                 tracing::debug!(peer = name(self.peer), %error, ?details, closes, "refused");
             }
             ServerEvent::Drained => self.tell(Input::Drained(self.id)),
             ServerEvent::Ended => self.tell(Input::Ended(self.id)),
+            ServerEvent::Withdrawn => {
+                tracing::info!(
+                    peer = name(self.peer),
+                    "past list withdrawn: it is read too slowly while the list changes"
+                );
+            }
         }
     }
 

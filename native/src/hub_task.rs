@@ -1,9 +1,12 @@
 //! The one task that owns the hub.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use chanwire_core::{
-    endpoint::{Misuse, Ticket},
+    endpoint::{Listing, Misuse, Ticket},
     hub::{ConnectionId, Effect, Hub, ListenerId, Moment, Page, Peer, Query, ReadId, StoreCommand, StoreOutcome},
     wire::{Address, Request},
 };
@@ -43,6 +46,25 @@ pub(crate) enum Input {
     Stop,
 }
 
+/// The list that the hub has published last, for the connections to answer LIST with.
+#[derive(Clone, Default)]
+pub(crate) struct PublishedList(Arc<Mutex<Option<Listing>>>);
+
+impl PublishedList {
+    pub(crate) fn get(&self) -> Option<Listing> {
+        self.lock().clone()
+    }
+
+    fn set(&self, list: Listing) {
+        *self.lock() = Some(list);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Listing>> {
+        // Nobody can panic while holding it; if somebody does, the list is whole all the same.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Tells the hub. It needs no bound: every connection may have only so many requests in flight.
 pub(crate) type HubSender = mpsc::UnboundedSender<Input>;
 
@@ -58,6 +80,7 @@ pub(crate) async fn run(
     mut hub: Hub,
     mut inputs: mpsc::UnboundedReceiver<Input>,
     storage: &mut impl Storage,
+    published: &PublishedList,
     clock: Clock,
 ) {
     let mut mailboxes = Mailboxes::default();
@@ -90,6 +113,8 @@ pub(crate) async fn run(
         }
         while let Some(effect) = hub.poll_effect() {
             match effect {
+                // Nobody is told of a change before who asks for the list is shown it.
+                Effect::Publish(list) => published.set(list),
                 Effect::Store(command) => storage.store(command),
                 Effect::Read(read, query) => storage.read(read, query),
                 Effect::Answer { connection, ticket, reply } => mailboxes.put(connection, Mail::Answer(ticket, reply)),

@@ -26,7 +26,7 @@ use crate::{
     connection::{self, Accepted},
     driver::Ending,
     file_limit::Files,
-    hub_task::HubSender,
+    hub_task::{HubSender, PublishedList},
     socket::{prepare, reset_on_close},
 };
 
@@ -46,6 +46,7 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from
 pub(crate) struct Acceptor {
     limits: Limits,
     hub: HubSender,
+    published: PublishedList,
     clock: Clock,
     room: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
@@ -56,11 +57,18 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(crate) fn new(limits: Limits, files: Files, hub: HubSender, clock: Clock) -> Arc<Self> {
+    pub(crate) fn new(
+        limits: Limits,
+        files: Files,
+        hub: HubSender,
+        published: PublishedList,
+        clock: Clock,
+    ) -> Arc<Self> {
         let places = |count| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(Semaphore::MAX_PERMITS)));
         Arc::new(Self {
             limits,
             hub,
+            published,
             clock,
             room: places(files.connections),
             refusals: places(files.part(MAX_REFUSALS)),
@@ -127,7 +135,8 @@ impl Acceptor {
         accepted: Accepted,
         _permit: OwnedSemaphorePermit,
     ) {
-        let ending = connection::serve(&mut stream, accepted, &self.limits, &self.hub, self.clock).await;
+        let (hub, published) = (&self.hub, &self.published);
+        let ending = connection::serve(&mut stream, accepted, &self.limits, hub, published, self.clock).await;
         tracing::debug!(?ending, "the operator's connection has ended");
     }
 
@@ -163,7 +172,8 @@ impl Acceptor {
     ) -> impl Future<Output = ()> {
         tracing::debug!(peer = connection::name(accepted.peer), "connected");
         async move {
-            let ending = connection::serve(&mut stream, accepted, &self.limits, &self.hub, self.clock).await;
+            let (hub, published) = (&self.hub, &self.published);
+            let ending = connection::serve(&mut stream, accepted, &self.limits, hub, published, self.clock).await;
             end(&stream, accepted.peer, &ending);
             drop(permit);
         }

@@ -25,7 +25,7 @@ use crate::{
     config::{Config, Hosted, given_addresses},
     file_limit::{self, Files},
     http::{self, HttpConfig, Target, Token},
-    hub_task::{self, HubSender, Input, Storage},
+    hub_task::{self, HubSender, Input, PublishedList, Storage},
     listener::{self, Acceptor},
     own::{self, Own, Registered},
     socket::listen,
@@ -84,8 +84,8 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
     banner(&config, &listeners, page.as_ref());
 
     let (tell_hub, told) = mpsc::unbounded_channel();
-    let mut hub_task = start_hub(hub, told, tell_hub.clone(), store, reader, trimmer, clock)?;
-    let acceptor = Acceptor::new(config.limits, files, tell_hub.clone(), clock);
+    let (mut hub_task, published) = start_hub(hub, told, tell_hub.clone(), store, reader, trimmer, clock)?;
+    let acceptor = Acceptor::new(config.limits, files, tell_hub.clone(), published, clock);
     let mut parts = JoinSet::new();
     for (listener, Registered { id, .. }) in listeners.into_iter().zip(&registered) {
         parts.spawn(acceptor.clone().run(listener.socket, *id, stopping.clone()));
@@ -149,7 +149,7 @@ fn start_hub(
     reader: SqliteReader,
     trimmer: Trimmer,
     clock: Clock,
-) -> Result<JoinHandle<Stores>, ServeError> {
+) -> Result<(JoinHandle<Stores>, PublishedList), ServeError> {
     let outcomes = tell_hub.clone();
     let store = store::start(store, move |outcome| {
         let _ = outcomes.send(Input::Outcome(outcome));
@@ -163,10 +163,13 @@ fn start_hub(
         let _ = trims.send(Input::Trimmed { channel_name, first_id });
     })?;
     let mut stores = Stores { store, reader, trimmer, tell_hub };
-    Ok(tokio::spawn(async move {
-        hub_task::run(hub, told, &mut stores, clock).await;
+    let published = PublishedList::default();
+    let list = published.clone();
+    let task = tokio::spawn(async move {
+        hub_task::run(hub, told, &mut stores, &list, clock).await;
         stores
-    }))
+    });
+    Ok((task, published))
 }
 
 /// The threads that work for the hub.

@@ -13,7 +13,7 @@ use std::{
 
 use chanwire_core::{
     Limits, Time,
-    endpoint::{Endpoint as _, Server, ServerEvent},
+    endpoint::{Endpoint as _, Listing, Server, ServerEvent},
     hub::{
         ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Page, Peer, Query, ReadId, StoreCommand, StoreOutcome,
     },
@@ -33,6 +33,7 @@ use judge::{Asked, Carried, Finished};
 /// - a request is answered when all before it on its connection are, but for MESSAGEs that follow each other;
 /// - what is answered is what [`Model`] says, by what is known to be stored;
 /// - what is acknowledged is in the store, and LIST shows nothing that is not;
+/// - what is published is the list at any time that anybody is told anything;
 /// - a message is stored in a channel that is known to live here then, so that those who joined hear it before they
 ///   hear that the channel has gone;
 /// - the store has one command at a time, after a failure it is read before it is written, and a HOST that changes
@@ -71,6 +72,8 @@ pub struct Trial {
     told_page: Option<Told>,
     /// Connections that were closed and are not told to have gone.
     closed: BTreeSet<u64>,
+    /// The list that was published last.
+    published: Option<Listing>,
 }
 
 /// What the store was asked to read.
@@ -163,6 +166,7 @@ impl Trial {
             finished: None,
             told_page: None,
             closed: BTreeSet::new(),
+            published: None,
         }
     }
 
@@ -401,12 +405,25 @@ impl Trial {
                 break;
             }
         }
+        self.check_published();
         self.check_rest();
+    }
+
+    /// Before anything is told of a change, the list is published that shows it.
+    fn check_published(&self) {
+        let published = self.published.as_ref().and_then(Listing::to_vec).expect("a published list");
+        let mut listed = Vec::new();
+        Response::Channels(self.model.listed()).encode(&mut listed);
+        assert_eq!(String::from_utf8_lossy(&published), String::from_utf8_lossy(&listed), "what is published");
     }
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Answer { connection, ticket, reply } => self.answered(connection.0, ticket, reply),
+            Effect::Publish(listing) => self.published = Some(listing),
+            Effect::Answer { connection, ticket, reply } => {
+                self.check_published();
+                self.answered(connection.0, ticket, reply);
+            }
             Effect::Store(command) => self.commanded(command),
             Effect::Read(id, query) => {
                 let (_, known) = self.model.log(&query.channel_name);

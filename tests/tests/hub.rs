@@ -139,7 +139,8 @@ fn ask(trial: &mut Trial, id: u64, request: &Request) -> Vec<Response> {
 }
 
 fn ticket(server: &mut Server) -> Ticket {
-    server.handle_input(Time::default(), b"LIST\r\n");
+    // Not LIST, behind which no other request is read.
+    server.handle_input(Time::default(), b"LEAVE\r\n{\"channel_name\": \"x\"}");
     let Some(ServerEvent::Request { ticket, .. }) = server.poll_event() else { panic!("a request") };
     ticket
 }

@@ -441,11 +441,15 @@ fn the_table_of_limits_has_the_defaults() {
         ("a peer takes no byte of what waits for it", seconds(limits.write_timeout)),
         ("reading on after the last answer", seconds(limits.linger)),
         ("requests of a connection without an answer", grouped(limits.max_in_flight)),
-        ("their payloads, a LIST counting as 16 KiB and a HISTORY as 256 KiB", kib(limits.max_in_flight_bytes)),
+        ("their payloads, a LIST and a HISTORY counting as 256 KiB", kib(limits.max_in_flight_bytes)),
         ("answers of a connection not yet sent", kib(limits.max_unsent)),
         ("live pushes of a connection not yet sent", format!("{} MiB", limits.max_pushed / (1024 * 1024))),
         ("channels listed", grouped(HubLimits::default().max_channels)),
         ("channels that a connection has joined", grouped(HubLimits::default().max_joins)),
+        (
+            "past lists that are still being sent",
+            format!("{} MiB", HubLimits::default().max_past_lists / (1024 * 1024)),
+        ),
     ] {
         let row = rows().find(|row| row.first() == Some(&what));
         assert_eq!(row.as_ref().and_then(|row| row.get(1).copied()), Some(value.as_str()), "{what}");

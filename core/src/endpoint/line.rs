@@ -75,7 +75,7 @@ impl<H: Head> Line<H> {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             decoder: Decoder::new(limits.max_payload),
-            outbox: Outbox::default(),
+            outbox: Outbox::new(limits.list_ahead),
             limits,
             frame: None,
             reads: true,
@@ -163,6 +163,11 @@ impl<H: Head> Line<H> {
         if count > 0 {
             self.stalled = None;
         }
+    }
+
+    /// Resets the connection.
+    pub(crate) fn reset(&mut self) {
+        self.end = self.end.max(Some(Link::Reset));
     }
 
     /// Closes without anything more.

@@ -5,6 +5,7 @@
 
 mod client;
 mod line;
+mod listing;
 mod outbox;
 mod pipeline;
 mod pushes;
@@ -13,6 +14,10 @@ mod server;
 use core::fmt;
 
 pub use client::{Breach, Client, ClientEvent, RequestId};
+pub use listing::Listing;
+#[cfg(test)]
+pub(crate) use listing::Unread;
+pub(crate) use listing::{Account, Group, Piece, Version};
 pub use pipeline::{Reply, Ticket};
 pub use pushes::Pushes;
 pub use server::{Server, ServerEvent};
@@ -71,7 +76,7 @@ pub enum Link {
     FinishWriting,
     /// Close it.
     Close,
-    /// Reset it: the peer takes nothing.
+    /// Reset it: the peer takes nothing, or too little of a list that changes.
     Reset,
 }
 

@@ -1,18 +1,32 @@
 //! What waits to be written.
 
 use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
+use core::mem;
 
-use super::pushes::Pushes;
+use super::{
+    listing::{Listing, Unread},
+    pushes::Pushes,
+};
+use crate::wire::{LIST_END, LIST_START};
 
 /// A run of owned bytes is not grown beyond this, so that what was written can be freed in pieces.
 const RUN: usize = 64 * 1024;
 
+/// A list of at most this part of what is held ahead is copied, which costs less than sharing it.
+const COPIED: usize = 32;
+
 /// Bytes on their way out, in order. Small answers share one run; shared bytes are never copied.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outbox {
+    /// Pieces of a list are held up to this many bytes ahead of what is written.
+    ahead: usize,
     chunks: VecDeque<Chunk>,
     /// Bytes of the first chunk that were written.
     written: usize,
+    /// How many chunks are lists whose pieces are not all held.
+    unfilled: usize,
+    /// The rest of a list was withdrawn, and nothing can be sent any more.
+    withdrawn: bool,
     /// Bytes that wait: answers, replayed pushes, live pushes.
     answers: usize,
     replayed: usize,
@@ -22,7 +36,14 @@ pub(crate) struct Outbox {
 #[derive(Debug)]
 enum Chunk {
     Owned(Vec<u8>),
-    Shared(Arc<[u8]>),
+    Fixed(&'static [u8]),
+    /// Bytes that others hold too, from `start` on.
+    Shared {
+        bytes: Arc<[u8]>,
+        start: usize,
+    },
+    /// Stands where the pieces of a list that are not held yet will stand.
+    List(Unread),
     /// Frames of pushes up to `end`.
     Pushes {
         pushes: Arc<Pushes>,
@@ -35,13 +56,28 @@ impl Chunk {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Owned(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
+            Self::Fixed(bytes) => bytes,
+            Self::Shared { bytes, start } => bytes.get(*start..).unwrap_or_default(),
+            Self::List(_) => &[],
             Self::Pushes { pushes, end, .. } => pushes.bytes().get(..*end).unwrap_or_default(),
         }
     }
 }
 
 impl Outbox {
+    pub(crate) const fn new(ahead: usize) -> Self {
+        Self {
+            ahead,
+            chunks: VecDeque::new(),
+            written: 0,
+            unfilled: 0,
+            withdrawn: false,
+            answers: 0,
+            replayed: 0,
+            live: 0,
+        }
+    }
+
     /// How many bytes of answers wait. Pushes do not count.
     pub(crate) const fn answers(&self) -> usize {
         self.answers
@@ -76,7 +112,66 @@ impl Outbox {
     /// Appends bytes that others hold too.
     pub(crate) fn share(&mut self, bytes: Arc<[u8]>) {
         self.answers += bytes.len();
-        self.chunks.push_back(Chunk::Shared(bytes));
+        self.chunks.push_back(Chunk::Shared { bytes, start: 0 });
+    }
+
+    /// Appends the answer to LIST.
+    pub(crate) fn list(&mut self, listing: Listing) {
+        listing.count_answer();
+        if listing.size() <= self.ahead / COPIED {
+            let mut is_there = true;
+            self.write(|out| is_there = listing.append_to(out));
+            if !is_there {
+                self.withdraw();
+            }
+            return;
+        }
+        self.answers += listing.size();
+        self.chunks.push_back(Chunk::Fixed(LIST_START));
+        self.chunks.push_back(Chunk::List(Unread::new(listing)));
+        self.unfilled += 1;
+        self.fill();
+    }
+
+    /// Whether the rest of a list was withdrawn since this was last asked.
+    pub(crate) const fn take_withdrawn(&mut self) -> bool {
+        mem::replace(&mut self.withdrawn, false)
+    }
+
+    fn withdraw(&mut self) {
+        *self = Self { withdrawn: true, ..Self::new(self.ahead) };
+    }
+
+    /// Takes hold of the pieces that are written next.
+    fn fill(&mut self) {
+        while self.unfilled > 0 {
+            let enough = self.ahead + self.written;
+            let mut held = 0_usize;
+            let is_next = |chunk: &Chunk| {
+                held += chunk.bytes().len();
+                held >= enough || matches!(chunk, Chunk::List(_))
+            };
+            let Some(at) = self.chunks.iter().position(is_next) else { return };
+            let Some(Chunk::List(unread)) = self.chunks.get_mut(at) else { return };
+            let mut pieces = Vec::new();
+            let more = unread.take(|bytes, start| {
+                pieces.push(Chunk::Shared { bytes: bytes.clone(), start });
+                held += bytes.len() - start;
+                held < enough
+            });
+            match more {
+                None => return self.withdraw(),
+                Some(true) => {}
+                Some(false) => {
+                    self.unfilled -= 1;
+                    self.chunks.remove(at);
+                    pieces.push(Chunk::Fixed(LIST_END));
+                }
+            }
+            for (place, piece) in (at..).zip(pieces) {
+                self.chunks.insert(place, piece);
+            }
+        }
     }
 
     /// Appends pushes.
@@ -108,13 +203,15 @@ impl Outbox {
             Some(answer) => self.chunks.push_front(answer),
             None => {}
         }
+        self.fill();
     }
 
     /// Fills `out` with the next slices to write and says how many there are.
     pub(crate) fn slices<'a>(&'a self, out: &mut [&'a [u8]]) -> usize {
         let mut skip = self.written;
         let mut filled = 0;
-        for (place, chunk) in out.iter_mut().zip(&self.chunks) {
+        let held = self.chunks.iter().take_while(|chunk| !matches!(chunk, Chunk::List(_)));
+        for (place, chunk) in out.iter_mut().zip(held) {
             *place = chunk.bytes().get(skip..).unwrap_or_default();
             skip = 0;
             filled += 1;
@@ -123,12 +220,18 @@ impl Outbox {
     }
 
     /// The next `count` bytes were written.
-    pub(crate) fn advance(&mut self, mut count: usize) {
+    pub(crate) fn advance(&mut self, count: usize) {
+        self.remove(count);
+        self.fill();
+    }
+
+    fn remove(&mut self, mut count: usize) {
         while let Some(chunk) = self.chunks.front() {
             let left = chunk.bytes().len().saturating_sub(self.written);
             let taken = left.min(count);
             let waiting = match chunk {
-                Chunk::Owned(_) | Chunk::Shared(_) => &mut self.answers,
+                Chunk::List(_) => return,
+                Chunk::Owned(_) | Chunk::Fixed(_) | Chunk::Shared { .. } => &mut self.answers,
                 Chunk::Pushes { live: true, .. } => &mut self.live,
                 Chunk::Pushes { live: false, .. } => &mut self.replayed,
             };
@@ -142,7 +245,7 @@ impl Outbox {
             self.chunks.pop_front();
         }
         // An idle connection keeps no queue.
-        *self = Self::default();
+        *self = Self { withdrawn: self.withdrawn, ..Self::new(self.ahead) };
     }
 }
 
@@ -150,6 +253,8 @@ impl Outbox {
 mod tests {
     use super::*;
     use crate::wire::{StoredMessage, Timestamp};
+
+    const AHEAD: usize = 64 * 1024;
 
     fn drain(outbox: &mut Outbox, step: usize) -> Vec<u8> {
         let mut all = Vec::new();
@@ -166,7 +271,7 @@ mod tests {
     #[test]
     fn bytes_leave_in_order_however_they_are_taken() {
         for step in 1..12 {
-            let mut outbox = Outbox::default();
+            let mut outbox = Outbox::new(AHEAD);
             outbox.write(|out| out.extend_from_slice(b"one"));
             outbox.write(|out| out.extend_from_slice(b"two"));
             outbox.share(Arc::from(&b"three"[..]));
@@ -192,7 +297,7 @@ mod tests {
         let pushes = Pushes::new(&[message(1), message(2), message(3)]);
         let frame = pushes.bytes().len() / 3;
         for written in 0..=3 * frame {
-            let mut outbox = Outbox::default();
+            let mut outbox = Outbox::new(AHEAD);
             outbox.push(pushes.clone(), true);
             outbox.write(|out| out.extend_from_slice(b"answer"));
             outbox.push(pushes.clone(), false);
@@ -207,7 +312,7 @@ mod tests {
 
     #[test]
     fn small_answers_share_one_slice() {
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new(AHEAD);
         for _ in 0..100 {
             outbox.write(|out| out.extend_from_slice(b"OK\r\n{}"));
         }

@@ -1,12 +1,12 @@
 //! Requests that are owed an answer, in the order in which they came.
 
-use alloc::{collections::VecDeque, sync::Arc};
+use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 use core::{
     fmt,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use super::{Misuse, outbox::Outbox};
+use super::{Listing, Misuse, outbox::Outbox};
 use crate::wire::{ErrorResponse, Response};
 
 /// The right, and the duty, to answer one request of one connection.
@@ -44,11 +44,32 @@ pub enum Reply {
     Response(Response),
     /// A whole encoded frame, shared with whoever else is sent it.
     Encoded(Arc<[u8]>),
+    /// The list of channels.
+    Listed(Listing),
+}
+
+impl Reply {
+    /// Appends the frame; `None` if it is a [`Listing`] that was withdrawn.
+    #[must_use = "a list that was withdrawn is not appended"]
+    pub fn encode(&self, out: &mut Vec<u8>) -> Option<()> {
+        match self {
+            Self::Response(response) => response.encode(out),
+            Self::Encoded(bytes) => out.extend_from_slice(bytes),
+            Self::Listed(listing) => return listing.append_to(out).then_some(()),
+        }
+        Some(())
+    }
 }
 
 impl From<Response> for Reply {
     fn from(response: Response) -> Self {
         Self::Response(response)
+    }
+}
+
+impl From<Listing> for Reply {
+    fn from(listing: Listing) -> Self {
+        Self::Listed(listing)
     }
 }
 
@@ -94,6 +115,11 @@ impl Pipeline {
         self.bytes
     }
 
+    /// Whether every request before that of this ticket is answered, and this one is not.
+    pub(crate) fn is_next(&self, ticket: &Ticket) -> bool {
+        ticket.connection == self.connection && ticket.number == self.first
+    }
+
     /// A request of `bytes` payload bytes takes the next slot.
     pub(crate) fn open(&mut self, bytes: usize) -> Ticket {
         let number = self.first + self.slots.len() as u64;
@@ -133,6 +159,7 @@ impl Pipeline {
             match slot {
                 Slot::Answered(Reply::Response(response)) => outbox.write(|out| response.encode(out)),
                 Slot::Answered(Reply::Encoded(bytes)) => outbox.share(bytes),
+                Slot::Answered(Reply::Listed(listing)) => outbox.list(listing),
                 Slot::Open { .. } => {}
             }
         }

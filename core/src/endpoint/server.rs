@@ -3,7 +3,7 @@
 use alloc::{collections::VecDeque, format, sync::Arc};
 
 use super::{
-    Deadline, Endpoint, Link, Misuse,
+    Deadline, Endpoint, Link, Listing, Misuse,
     line::Line,
     pipeline::{Pipeline, Reply, Ticket},
     pushes::Pushes,
@@ -35,7 +35,7 @@ use crate::{
 ///   Owing   what is owed is answered, and all is written              the peer ends its stream, or linger passes
 ///   [Open] ──────────────────────────────────────────────► Lingering ─────────────────────────────► Closed
 ///      │                                                   [FinishWriting]                          [Close]
-///      │ the peer takes no byte for write_timeout
+///      │ the peer takes no byte for write_timeout, or the rest of a list was withdrawn
 ///      ▼
 ///   Reset   from wherever bytes wait
 ///   [Reset]
@@ -45,6 +45,7 @@ use crate::{
 /// - It stops decoding, and wanting to read, while as many requests are in flight or as many bytes unsent as the
 ///   [`Limits`] allow. Retained input is at most the payload limit and one read; retained answers are at most
 ///   [`Limits::max_unsent`] and those to what is in flight then, of which a HISTORY counts as much as it may be answered.
+/// - Of the lists that it answers with, it keeps no more in memory than it writes next.
 /// - The deadline of a frame rests while it does not want to read: the rest of it may have come long ago.
 /// - It closes as the protocol prescribes: what is owed is written, the sending half is shut down, what the peer
 ///   still sends is thrown away until its end of stream or for `linger`; only then is the connection closed.
@@ -121,6 +122,8 @@ pub enum ServerEvent {
     /// The peer, which has joined something, has ended its stream and all its requests are answered: push what was
     /// promised to it, then [finish](Server::finish).
     Ended,
+    /// The rest of a [`Listing`] was withdrawn while it was sent: the connection is reset. For the log.
+    Withdrawn,
 }
 
 impl Server {
@@ -151,6 +154,31 @@ impl Server {
         }
         self.pump(now);
         Ok(())
+    }
+
+    /// Answers a LIST at once from what the hub has [published](crate::hub::Effect::Publish), if every earlier request of
+    /// this connection is answered. Gives back what is for the hub.
+    ///
+    /// So a LIST needs no turn of the hub's. It shows all that was acknowledged before, to whomever, since the hub
+    /// publishes a list before it acknowledges what is in it.
+    #[must_use = "what is given back is for the hub"]
+    pub fn list_at_once(
+        &mut self,
+        now: Time,
+        event: ServerEvent,
+        published: impl FnOnce() -> Option<Listing>,
+    ) -> Option<ServerEvent> {
+        match event {
+            ServerEvent::Request { ticket, request: Request::List } if self.pipeline.is_next(&ticket) => {
+                let Some(listing) = published() else {
+                    return Some(ServerEvent::Request { ticket, request: Request::List });
+                };
+                // The ticket is this connection's, so the answer is taken.
+                let _ = self.respond(now, ticket, listing);
+                None
+            }
+            event => Some(event),
+        }
     }
 
     /// Sends messages as they come. A reader that leaves more of them unread than the limit is told that it is too
@@ -259,6 +287,10 @@ impl Server {
             self.joins = Joins::Ending;
             self.events.push_back(ServerEvent::Ended);
         }
+        if self.line.outbox.take_withdrawn() {
+            self.line.reset();
+            self.events.push_back(ServerEvent::Withdrawn);
+        }
         let promised = self.joins == Joins::Ending && !self.stopping;
         self.line.reads = self.has_room();
         self.line.settle(now, over && !promised, false);
@@ -276,9 +308,8 @@ impl Server {
 /// What a request counts in flight: what it holds, or what its answer may, which can be large whatever the request is.
 const fn weight(command: Command, payload: &[u8]) -> usize {
     match command {
-        // Its answer is shared by all who ask between two changes.
-        Command::List => 16 * 1024,
-        Command::History => MAX_HISTORY,
+        // A list can be larger, and counts as much as it has once it is given.
+        Command::List | Command::History => MAX_HISTORY,
         Command::Host | Command::Message | Command::Unhost | Command::Join | Command::Leave => payload.len(),
     }
 }

@@ -29,7 +29,7 @@ impl Hub {
             ServerEvent::Request { ticket, request } => return self.handle_request(id, ticket, request, at),
             ServerEvent::Drained => self.handle_drained(id),
             ServerEvent::Ended => self.handle_ended(id),
-            ServerEvent::Refused { .. } => {}
+            ServerEvent::Refused { .. } | ServerEvent::Withdrawn => {}
         }
         Ok(())
     }
@@ -48,6 +48,8 @@ impl Effect {
         mut reach: impl FnMut(ConnectionId, &mut dyn FnMut(&mut Server)),
     ) -> Result<Option<Errand>, Misuse> {
         match self {
+            // The hub is at hand for every LIST.
+            Self::Publish(_) => {}
             Self::Store(command) => return Ok(Some(Errand::Store(command))),
             Self::Read(id, query) => return Ok(Some(Errand::Read(id, query))),
             Self::Answer { connection, ticket, reply } => {

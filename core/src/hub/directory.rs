@@ -3,19 +3,19 @@
 use alloc::{
     collections::{BTreeMap, BTreeSet},
     string::String,
-    sync::Arc,
     vec::Vec,
 };
 use core::{mem, net::IpAddr, ops::Bound, time::Duration};
 
-use super::{ListenerId, Peer, storage::ChannelRecord};
+use super::{ListenerId, Peer, listed::Listed, storage::ChannelRecord};
 use crate::{
     Time,
-    wire::{Address, Channel, encode_channels},
+    endpoint::Listing,
+    wire::{Address, Channel},
 };
 
 /// The channels in order of creation. What stands in it is durable, or fixed by the operator for this run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Directory {
     entries: BTreeMap<u64, Entry>,
     positions: BTreeMap<String, u64>,
@@ -23,8 +23,8 @@ pub(super) struct Directory {
     /// When leases end, and whose.
     leases: BTreeSet<(Time, String)>,
     listeners: Vec<Listener>,
-    /// The answer to LIST, made when it is first asked for after a change.
-    listed: Option<Arc<[u8]>>,
+    /// The answer to LIST.
+    pub(super) listed: Listed,
 }
 
 /// A channel of the directory.
@@ -88,6 +88,18 @@ impl Entry {
 }
 
 impl Directory {
+    /// A directory without channels, whose past lists may hold so many bytes.
+    pub(super) fn new(max_past_lists: usize) -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            positions: BTreeMap::new(),
+            next_position: 0,
+            leases: BTreeSet::new(),
+            listeners: Vec::new(),
+            listed: Listed::new(max_past_lists),
+        }
+    }
+
     /// The server accepts connections at these addresses as well, through one more listener.
     pub(super) fn add_listener(&mut self, own: Vec<Address>) -> ListenerId {
         self.listeners.push(Listener { own, channels: BTreeSet::new(), fixed: BTreeSet::new() });
@@ -132,7 +144,7 @@ impl Directory {
             listener.channels.remove(channel_name);
             listener.fixed.remove(channel_name);
         }
-        self.listed = None;
+        self.listed.change(position);
     }
 
     /// Puts these stored channels in the place of all that are stored. A lease that runs goes on.
@@ -214,15 +226,14 @@ impl Directory {
         self.listeners.get(listener.0)?.own.first()
     }
 
-    /// The answer to LIST, shared by everybody who asks between two changes.
-    pub(super) fn list(&mut self) -> Arc<[u8]> {
-        let entries = &self.entries;
-        let encode = || {
-            let mut out = Vec::new();
-            encode_channels(entries.values().map(|entry| &entry.channel), &mut out);
-            out.into()
-        };
-        self.listed.get_or_insert_with(encode).clone()
+    /// The answer to LIST.
+    pub(super) fn list(&mut self) -> Listing {
+        self.listed.current(&self.entries, |entry| &entry.channel)
+    }
+
+    /// The answer to LIST, if it has not been given by this since it changed.
+    pub(super) fn unpublished_list(&mut self) -> Option<Listing> {
+        self.listed.unpublished(&self.entries, |entry| &entry.channel)
     }
 
     fn insert(&mut self, position: u64, channel: Channel, owner: Owner, hosted: Time, lease: Option<Lease>) {
@@ -235,7 +246,7 @@ impl Directory {
         let is_here = settle(&mut self.listeners, &channel, matches!(owner, Owner::Operator));
         self.positions.insert(name, position);
         self.entries.insert(position, Entry { channel, owner, is_here, hosted, lease });
-        self.listed = None;
+        self.listed.change(position);
     }
 
     fn settle_all(&mut self) {

@@ -9,6 +9,7 @@ mod changes;
 mod commits;
 mod directory;
 mod joins;
+mod listed;
 mod reads;
 mod refusal;
 mod requests;
@@ -36,7 +37,7 @@ use turns::{Had, Turns, Writer};
 
 use crate::{
     Time,
-    endpoint::{Misuse, Pushes, Reply, Ticket},
+    endpoint::{Listing, Misuse, Pushes, Reply, Ticket},
     wire::{Address, Channel, ErrorResponse, Request, Timestamp, canonical},
 };
 
@@ -72,6 +73,7 @@ pub struct Moment {
 /// |---|---|---|
 /// | `max_channels` | 100,000 | the protocol; large IRC networks list some tens of thousands |
 /// | `max_joins` | 1,000 | the protocol; IRC networks allow a client 10 to 250 |
+/// | `max_past_lists` | 16 MiB | the protocol; two lists of 100,000 usual channels |
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HubLimits {
@@ -79,12 +81,15 @@ pub struct HubLimits {
     pub max_channels: usize,
     /// The most channels that one connection may join.
     pub max_joins: usize,
+    /// How many bytes the answers to LIST that are still being sent may hold which show what is no longer listed. Beyond
+    /// it, those whose readers have taken nothing for the longest time are withdrawn, and these connections reset.
+    pub max_past_lists: usize,
 }
 
 impl Default for HubLimits {
-    /// The protocol's: 100,000 channels, 1,000 joins a connection.
+    /// The protocol's: 100,000 channels, 1,000 joins a connection, 16 MiB of past lists.
     fn default() -> Self {
-        Self { max_channels: 100_000, max_joins: 1000 }
+        Self { max_channels: 100_000, max_joins: 1000, max_past_lists: 16 * 1024 * 1024 }
     }
 }
 
@@ -92,6 +97,10 @@ impl Default for HubLimits {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Effect {
+    /// From now on, this is the list that [`Server::list_at_once`](crate::endpoint::Server::list_at_once) may answer
+    /// with. It comes before everything that tells of what has changed in it. Whoever has every LIST answered by the hub
+    /// need not keep it.
+    Publish(Listing),
     /// Give this answer to the connection.
     Answer {
         /// The connection.
@@ -284,8 +293,8 @@ impl Hub {
     #[must_use]
     pub fn new(limits: HubLimits, stored: Snapshot, now: Time) -> Self {
         let mut hub = Self {
+            directory: Directory::new(limits.max_past_lists),
             limits,
-            directory: Directory::default(),
             logs: BTreeMap::new(),
             connections: BTreeMap::new(),
             joins: Joins::default(),
@@ -425,6 +434,10 @@ impl Hub {
     /// first.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         while self.effects.is_empty() && self.work() {}
+        // Whatever is told of a change, it is listed before.
+        if let Some(list) = self.directory.unpublished_list() {
+            return Some(Effect::Publish(list));
+        }
         self.effects.pop_front()
     }
 
@@ -460,6 +473,18 @@ impl Hub {
     #[must_use]
     pub fn joins(&self) -> usize {
         self.joins.len()
+    }
+
+    /// How many LISTs were answered, by the hub or [at once](crate::endpoint::Server::list_at_once).
+    #[must_use]
+    pub fn lists_answered(&self) -> usize {
+        self.directory.listed.answers()
+    }
+
+    /// How many bytes the encoded list holds, and how many more its past versions do.
+    #[must_use]
+    pub fn list_memory(&self) -> (usize, usize) {
+        self.directory.listed.held()
     }
 
     /// Whether nothing waits for the store.

@@ -159,7 +159,7 @@ impl Hub {
         connection.given_up -= 1;
         let Some(Asked { ticket, request, .. }) = connection.undecided.pop_front() else { return };
         let reply = match request {
-            Request::List => Reply::Encoded(self.directory.list()),
+            Request::List => self.directory.list().into(),
             Request::History { .. } | Request::Join { .. } => refusal::not_read().into(),
             Request::Leave { channel_name } => self.leave(id, channel_name).into(),
             Request::Host(_) | Request::Message(_) | Request::Unhost { .. } => refusal::not_stored().into(),
@@ -176,7 +176,7 @@ impl Hub {
             return;
         }
         let reply = match request {
-            Request::List => Reply::Encoded(self.directory.list()),
+            Request::List => self.directory.list().into(),
             Request::Join { channel_name, from } => match self.join(id, channel_name, from) {
                 Ok(response) => response.into(),
                 Err(error) => error.into(),

@@ -567,6 +567,16 @@ fn write_history<'a>(out: &mut Vec<u8>, channel_name: &str, messages: impl IntoI
     });
 }
 
+/// The answer to LIST up to the first channel, between two channels, and after the last.
+pub(crate) const LIST_START: &[u8] = b"OK\r\n{\"channels\": [";
+pub(crate) const LIST_SEPARATOR: &[u8] = b", ";
+pub(crate) const LIST_END: &[u8] = b"]}";
+
+/// Appends one channel of the answer to LIST.
+pub(crate) fn encode_channel(channel: &Channel, out: &mut Vec<u8>) {
+    encode::object(out, |object| channel.write(object));
+}
+
 /// Appends the answer to LIST, from channels that nobody need gather first.
 pub fn encode_channels<'a>(channels: impl IntoIterator<Item = &'a Channel>, out: &mut Vec<u8>) {
     encode::head(out, Status::Ok);

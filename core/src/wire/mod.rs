@@ -26,6 +26,6 @@ pub use message::{
     Blame, Channel, ErrorResponse, HISTORY_LIMIT, HistoryRange, Host, JoinFrom, Message, Request, Response,
     StoredMessage, encode_channels,
 };
-pub(crate) use message::{MAX_HISTORY, encode_history};
+pub(crate) use message::{LIST_END, LIST_SEPARATOR, LIST_START, MAX_HISTORY, encode_channel, encode_history};
 pub use payload::{Field, FieldKind, PayloadFault, PayloadFaultKind};
 pub use timestamp::Timestamp;

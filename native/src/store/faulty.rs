@@ -112,6 +112,7 @@ impl World {
         }
         while let Some(effect) = self.hub.poll_effect() {
             match effect {
+                Effect::Publish(_) => {}
                 Effect::Store(command) => {
                     self.store.send(command).unwrap();
                     let outcome = self.outcomes.recv().unwrap();

@@ -11,10 +11,12 @@ mod durable;
 mod fan_out;
 mod group;
 mod idle;
+mod list;
 mod load;
 mod nats;
 mod redis;
 mod report;
+mod requests;
 mod running;
 mod stuck;
 mod system;
@@ -24,14 +26,19 @@ use std::env;
 use report::Report;
 
 const USAGE: &str = "\
-usage: cargo bench -p chanwire-tests --bench network -- [--json] [--rounds N] [durable] [fan-out] [stuck] [idle]";
+usage: cargo bench -p chanwire-tests --bench network -- [--json] [--rounds N] [durable] [list] [fan-out] [stuck] [idle]";
 
 /// Adds its tables to the report, after so many rounds.
 type Part = fn(&mut Report, usize);
 
 /// Every part that can be measured by itself.
-const PARTS: [(&str, Part); 4] =
-    [("durable", durable::measure), ("fan-out", fan_out::measure), ("stuck", stuck::measure), ("idle", idle::measure)];
+const PARTS: [(&str, Part); 5] = [
+    ("durable", durable::measure),
+    ("list", list::measure),
+    ("fan-out", fan_out::measure),
+    ("stuck", stuck::measure),
+    ("idle", idle::measure),
+];
 
 /// How many rounds are measured unless something else is asked for.
 const ROUNDS: usize = 3;

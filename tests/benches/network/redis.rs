@@ -24,6 +24,16 @@ impl Redis {
         let volatile = ["--appendonly", "no", "--client-output-buffer-limit", "pubsub 0 0 0"];
         Self { running: start(&volatile), durable: false }
     }
+
+    /// Keeps a value so large that an answer has as many bytes as this one, and gives the request for it.
+    pub(crate) fn keep(&self, reply: Reply) -> Exchange {
+        let (Reply::Sized(_, size) | Reply::Lines(_, size)) = reply;
+        let framing = |value: usize| format!("${value}\r\n\r\n").len();
+        let value = "x".repeat(size - framing(size));
+        let answer = value.len() + framing(value.len());
+        ask(&mut self.running.connect(), &command(&["SET", "list", &value]), "+OK\r\n");
+        Exchange { request: command(&["GET", "list"]).into_bytes(), reply: Reply::Sized(b'$', answer) }
+    }
 }
 
 fn start(more: &[&str]) -> Running {

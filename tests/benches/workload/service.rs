@@ -63,6 +63,7 @@ impl Service {
             }
             while let Some(effect) = self.hub.poll_effect() {
                 match effect {
+                    Effect::Publish(_) => {}
                     Effect::Answer { ticket, reply, .. } => {
                         self.server.respond(self.at.time, ticket, reply).expect("its own ticket");
                         count += 1;

@@ -217,8 +217,7 @@ impl Clock {
 /// What a request counts in flight; nothing for what was refused.
 fn weight(item: &Seen<Command>) -> Option<usize> {
     match item {
-        Seen::Frame { head: Command::List, .. } => Some(16 * 1024),
-        Seen::Frame { head: Command::History, .. } => Some(262_144),
+        Seen::Frame { head: Command::List | Command::History, .. } => Some(262_144),
         Seen::Frame { payload, .. } => Some(payload.len()),
         Seen::Fault { .. } => Some(0),
         Seen::Skipped(..) => None,

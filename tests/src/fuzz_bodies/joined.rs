@@ -141,10 +141,7 @@ impl Model {
             let mut bytes = Vec::new();
             match &bench.seen[number] {
                 Turn::Refused(error, _) => error.encode(&mut bytes),
-                Turn::Request(request) => match answer(number, request) {
-                    Reply::Response(response) => response.encode(&mut bytes),
-                    Reply::Encoded(encoded) => bytes.extend_from_slice(&encoded),
-                },
+                Turn::Request(request) => answer(number, request).encode(&mut bytes).unwrap(),
             }
             self.frames.push((Kind::Answer, bytes));
         }

@@ -109,10 +109,7 @@ fn answer(number: usize, turn: &Turn) -> Vec<u8> {
         }
         Turn::Request(request) => request,
     };
-    match reply(number, request) {
-        Reply::Response(response) => response.encode(&mut out),
-        Reply::Encoded(bytes) => out.extend_from_slice(&bytes),
-    }
+    reply(number, request).encode(&mut out).unwrap();
     out
 }
 
@@ -155,6 +152,7 @@ impl Bench {
                     Turn::Request(request)
                 }
                 ServerEvent::Refused { error, closes } => Turn::Refused(error, closes),
+                ServerEvent::Withdrawn => panic!("nobody has withdrawn a list"),
                 ServerEvent::Drained => {
                     self.drained += 1;
                     continue;

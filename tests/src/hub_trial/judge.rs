@@ -517,10 +517,9 @@ fn encode(response: &Response) -> Vec<u8> {
 }
 
 fn bytes(reply: &Reply) -> Vec<u8> {
-    match reply {
-        Reply::Response(response) => encode(response),
-        Reply::Encoded(bytes) => bytes.to_vec(),
-    }
+    let mut bytes = Vec::new();
+    reply.encode(&mut bytes).expect("what is answered was not withdrawn");
+    bytes
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -8,7 +8,7 @@ use std::{
 
 use chanwire_core::{
     Time,
-    endpoint::{Pushes, Reply},
+    endpoint::{Listing, Pushes, Reply},
     hub::{ChannelRecord, Moment, Query, StoreOutcome, Write},
     wire::{
         Blame, Command, Decoder, ErrorResponse, HistoryRange, Host, Item, JoinFrom, Message, Request, Response, Status,
@@ -34,6 +34,7 @@ use crate::store::Disk;
 /// - nothing is stored that was answered already: SERVER_ERROR does not turn into a message later;
 /// - LIST shows the directory as it was stored at one moment: not before anything that anybody was shown or had
 ///   acknowledged before it was asked, and not later than now; errors follow the same rule;
+/// - what anybody was shown of the directory is published before, so that a LIST that is answered at once shows it;
 /// - HOST is OK only while the store holds it;
 /// - a channel is taken off the list by its host, or when its lease has ended, which counts from the last HOST and from
 ///   the server's start; and it is then;
@@ -295,9 +296,10 @@ impl Judge {
                 assert!(held, "{channel:?} is acknowledged, and {stored:?} is stored");
                 self.find(from, &request, |version| version.hosts_at(channel_name, &channel.address))
             }
-            (Request::List, Reply::Encoded(bytes)) => {
+            (Request::List, Reply::Listed(_)) => {
                 self.tally.lists += 1;
-                self.find(from, &request, |version| version.listed == **bytes)
+                let bytes = encode(reply);
+                self.find(from, &request, |version| version.listed == bytes)
             }
             (Request::Unhost { channel_name }, Reply::Response(Response::Removed { channel_name: removed })) => {
                 self.tally.unhosted += 1;
@@ -334,6 +336,29 @@ impl Judge {
         }
         let ledger = self.ledger(link);
         ledger.floor = ledger.floor.max(shown);
+    }
+
+    /// A connection's own endpoint answers a LIST, with what the hub has published.
+    pub(super) fn listed_at_once(&mut self, link: u64, index: usize, at: Moment, list: Option<&Listing>, disk: &Disk) {
+        let Some(list) = list else { panic!("a LIST of connection {link} is answered, and nothing is published") };
+        let Some(peer) = self.ledger(link).peer else { panic!("connection {link} was not accepted") };
+        self.tally.lists_at_once += 1;
+        let reply = Reply::from(list.clone());
+        self.given(link, index, peer, at);
+        self.replied(link, index, &reply, disk);
+        self.ledger(link).reply(index, encode(&reply));
+    }
+
+    /// What anybody was shown is published: a LIST that is answered at once shows it.
+    pub(super) fn check_published(&self, listed: Option<&[u8]>) {
+        let Some(listed) = listed else { panic!("something is answered, and nothing is published") };
+        self.find(self.floor, &"what is published", |version| version.listed == listed);
+    }
+
+    /// The list that a connection was sending is kept no longer.
+    pub(super) fn withdrawn(&mut self, link: u64) {
+        self.tally.withdrawn += 1;
+        self.ledger(link).withdrawn = true;
     }
 
     fn joined(
@@ -557,12 +582,9 @@ fn is_host(record: &ChannelRecord, peer: IpAddr) -> bool {
 }
 
 pub(super) fn encode(reply: &Reply) -> Vec<u8> {
-    match reply {
-        Reply::Response(response) => {
-            let mut bytes = Vec::new();
-            response.encode(&mut bytes);
-            bytes
-        }
-        Reply::Encoded(bytes) => bytes.to_vec(),
+    let mut bytes = Vec::new();
+    match reply.encode(&mut bytes) {
+        Some(()) => bytes,
+        None => panic!("a list that was withdrawn before it was given"),
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Ledger {
     deaf: bool,
     /// The server was asked to stop, and need not hear the peer out.
     pub(super) stopped: bool,
+    /// The list that it was being sent was withdrawn.
+    pub(super) withdrawn: bool,
     slots: Vec<Slot>,
     /// What the hub gives it of the channels that it joined.
     pub(super) given: Hearing,

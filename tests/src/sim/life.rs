@@ -26,7 +26,7 @@ const BEGINNING: i64 = 1_698_937_472;
 
 impl World {
     /// Wall time, which may jump.
-    fn wall_time(&self) -> Timestamp {
+    pub(super) fn wall_time(&self) -> Timestamp {
         let elapsed = i64::try_from(self.now.as_millis() / 1000).unwrap_or(i64::MAX);
         Timestamp::from_unix(BEGINNING.saturating_add(elapsed).saturating_add(self.wall_skew))
     }
@@ -65,6 +65,7 @@ impl World {
 
     /// A connection's endpoint is given its answers, in any order: it is the endpoint that keeps the order.
     pub(super) fn mail(&mut self, id: u64) {
+        let at = Moment { time: self.now, wall: self.wall_time() };
         let Some(process) = &mut self.process else { return };
         let mail = process.take_mail(id, &mut self.rng);
         let Some(socket) = self.links.get_mut(&id).and_then(|link| link.far.as_mut()) else { return };
@@ -72,7 +73,7 @@ impl World {
         let server = &mut socket.end.endpoint;
         for mail in mail {
             deliver(self.now, server, mail, self.judge.ledger(id));
-            process.hear(id, server, self.now, &self.plan.server, &mut self.judge);
+            process.hear(id, server, at, &self.plan.server, &self.storage.disk, &mut self.judge);
             self.judge.ledger(id).check_slow(self.plan.server.max_pushed);
         }
         self.wake_when_due(id, Side::Far);
@@ -122,6 +123,7 @@ impl World {
     }
 
     fn stop(&mut self) {
+        let at = Moment { time: self.now, wall: self.wall_time() };
         let Some(process) = self.process.as_mut().filter(|process| !process.stopping) else { return };
         process.stopping = true;
         self.trace.note(self.now, self.life, "the server is asked to stop", &[]);
@@ -131,7 +133,7 @@ impl World {
                 self.judge.ledger(*id).stopped = true;
                 socket.before_output(self.now);
                 socket.end.endpoint.shutdown(self.now);
-                process.hear(*id, &mut socket.end.endpoint, self.now, &self.plan.server, &mut self.judge);
+                process.hear(*id, &mut socket.end.endpoint, at, &self.plan.server, &self.storage.disk, &mut self.judge);
                 ids.push(*id);
             }
         }

@@ -57,6 +57,10 @@ pub(super) struct Plan {
     pub(super) rogues: usize,
     /// How many requests each client makes before the faults stop.
     pub(super) requests: usize,
+    /// How many bytes past lists may hold.
+    pub(super) max_past_lists: usize,
+    /// A LIST is answered from what the hub has published, where it may be.
+    pub(super) lists_at_once: bool,
     /// How many requests at once, at most.
     pub(super) burst: usize,
     /// The longest pause of a client, in milliseconds.
@@ -91,6 +95,7 @@ impl Plan {
         server.max_in_flight = pick(rng, &[1, 2, 5, 1024], 1024);
         server.max_in_flight_bytes = pick(rng, &[1, 300, 40_000, 262_144], 262_144);
         server.max_unsent = pick(rng, &[1, 100, 1000, 262_144], 262_144);
+        server.list_ahead = pick(rng, &[1, 100, 65_536], 65_536);
         server.max_pushed = pick(rng, &[1, 200, 1024 * 1024], 1024 * 1024);
         server.frame_timeout = Duration::from_secs(pick(rng, &[5, 30, 120], 120));
         let mut client = Limits::client();
@@ -116,6 +121,8 @@ impl Plan {
             client,
             max_channels: pick(rng, &[2, 100, 100, 100], 100),
             max_joins: pick(rng, &[1, 2, 1000], 1000),
+            max_past_lists: pick(rng, &[0, 1500, 16 * 1024 * 1024], 1500),
+            lists_at_once: pick(rng, &[true, true, false], true),
             max_connections: pick(rng, &[2, 64, 64, 64], 64),
             faults,
             clients: rng.usize(1..=5),

@@ -9,7 +9,7 @@ use std::{
 
 use chanwire_core::{
     Limits, Time,
-    endpoint::{Endpoint as _, Pushes, Reply, Server, ServerEvent, Ticket},
+    endpoint::{Endpoint as _, Listing, Pushes, Reply, Server, ServerEvent, Ticket},
     hub::{
         ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Page, Peer, Query, ReadId, StoreCommand, StoreOutcome,
     },
@@ -18,7 +18,7 @@ use chanwire_core::{
 use fastrand::Rng;
 
 use super::{
-    judge::Judge,
+    judge::{self, Judge},
     plan::{self, Plan},
 };
 use crate::store::Disk;
@@ -63,6 +63,9 @@ pub(super) struct Process {
     /// The hub will be told of the inputs.
     pub(super) pass_is_due: bool,
     open: BTreeMap<u64, Open>,
+    /// What the hub has published last, and its bytes.
+    published: Option<(Listing, Vec<u8>)>,
+    lists_at_once: bool,
     /// It was asked to stop.
     pub(super) stopping: bool,
     /// When the hub will be asked whether time has brought anything.
@@ -96,6 +99,7 @@ impl Process {
     pub(super) fn start(plan: &Plan, disk: &Disk, now: Time) -> Self {
         let mut limits = HubLimits::default();
         (limits.max_channels, limits.max_joins) = (plan.max_channels, plan.max_joins);
+        limits.max_past_lists = plan.max_past_lists;
         let mut hub = Hub::new(limits, disk.snapshot(), now);
         let listeners = plan::own().into_iter().map(|own| hub.add_listener(own)).collect();
         Self {
@@ -104,6 +108,8 @@ impl Process {
             inputs: Vec::new(),
             pass_is_due: false,
             open: BTreeMap::new(),
+            published: None,
+            lists_at_once: plan.lists_at_once,
             stopping: false,
             timer: None,
         }
@@ -118,14 +124,32 @@ impl Process {
         !self.pass_is_due && !self.inputs.is_empty()
     }
 
-    /// Takes what the endpoint of a connection has to tell.
-    pub(super) fn hear(&mut self, link: u64, server: &mut Server, now: Time, limits: &Limits, judge: &mut Judge) {
+    /// Takes what the endpoint of a connection has to tell, and answers what can be answered at once.
+    pub(super) fn hear(
+        &mut self,
+        link: u64,
+        server: &mut Server,
+        at: Moment,
+        limits: &Limits,
+        disk: &Disk,
+        judge: &mut Judge,
+    ) {
+        let now = at.time;
         while let Some(event) = server.poll_event() {
+            let index = match &event {
+                ServerEvent::Request { request, .. } => judge.ledger(link).asked(request),
+                _ => 0,
+            };
+            let published = self.published.as_ref().filter(|_| self.lists_at_once).map(|(listing, _)| listing);
+            let Some(event) = server.list_at_once(now, event, || published.cloned()) else {
+                judge.listed_at_once(link, index, at, published, disk);
+                continue;
+            };
             match event {
                 ServerEvent::Request { ticket, request } => {
-                    let index = judge.ledger(link).asked(&request);
                     self.inputs.push(Input::Request(link, index, ticket, request));
                 }
+                ServerEvent::Withdrawn => judge.withdrawn(link),
                 ServerEvent::Refused { error, closes } => {
                     judge.tally.faults += 1;
                     judge.tally.frame_timeouts += u64::from(error.error == "Request timed out");
@@ -196,6 +220,10 @@ impl Process {
         let mut passed = Passed::default();
         while let Some(effect) = self.hub.poll_effect() {
             match effect {
+                Effect::Publish(listing) => {
+                    let bytes = judge::encode(&listing.clone().into());
+                    self.published = Some((listing, bytes));
+                }
                 Effect::Answer { connection, ticket, reply } => {
                     let link = connection.0;
                     let Entry::Occupied(mut open) = self.open.entry(link) else {
@@ -208,6 +236,7 @@ impl Process {
                     };
                     let (_, index) = tickets.remove(at);
                     judge.replied(link, index, &reply, disk);
+                    judge.check_published(self.published.as_ref().map(|(_, bytes)| &**bytes));
                     self.post(link, Mail::Answer(index, ticket, reply), &mut passed);
                 }
                 Effect::Push { to, pushes } => {

@@ -49,6 +49,10 @@ tally! {
     hosted,
     /// Answers OK to LIST.
     lists,
+    /// Those of them that a connection's endpoint gave at once.
+    lists_at_once,
+    /// Lists that were withdrawn while they were sent.
+    withdrawn,
     /// Answers OK to JOIN.
     joins,
     /// Those of them that come back for what they have not seen.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chanwire_core::{
     Limits, Time,
     endpoint::{Client, Link as Wanted, Server},
-    hub::{Page, Query, ReadId},
+    hub::{Moment, Page, Query, ReadId},
     wire::ErrorResponse,
 };
 use fastrand::Rng;
@@ -336,12 +336,13 @@ impl World {
     }
 
     fn drive_far(&mut self, id: u64) {
+        let at = Moment { time: self.now, wall: self.wall_time() };
         let Some(link) = self.links.get_mut(&id) else { return };
         let Some(socket) = link.far.as_mut().filter(|socket| socket.wake == Some(self.now)) else { return };
         let Some(process) = &mut self.process else { return };
         socket.wake = None;
         let moved = socket.step(self.now, &mut link.up, &mut link.down, &mut self.rng);
-        process.hear(id, &mut socket.end.endpoint, self.now, &self.plan.server, &mut self.judge);
+        process.hear(id, &mut socket.end.endpoint, at, &self.plan.server, &self.storage.disk, &mut self.judge);
         let in_flight = socket.end.endpoint.in_flight();
         // A frame that takes too long is answered in any case.
         assert!(in_flight <= self.plan.server.max_in_flight + 1, "{in_flight} requests are in flight");
@@ -486,6 +487,9 @@ impl World {
 /// peer out, or waits for a while.
 fn check_closing(now: Time, id: u64, link: &Link, wanted: Wanted, limits: &Limits, judge: &mut Judge) {
     let Some(far) = &link.far else { return };
+    if wanted == Wanted::Reset && judge.ledger(id).withdrawn {
+        return;
+    }
     if wanted == Wanted::Reset {
         let stuck = now.since(far.flowed);
         assert!(stuck >= limits.write_timeout, "connection {id} is reset, and could write {stuck:?} ago");

@@ -191,7 +191,7 @@ fn a_frames_deadline_rests_while_the_server_does_not_read() {
 
 #[test]
 fn a_frames_deadline_rests_while_too_much_is_in_flight() {
-    let mut end = limited(|limits| limits.max_in_flight_bytes = 16 * 1024 + 1);
+    let mut end = limited(|limits| limits.max_in_flight_bytes = 256 * 1024 + 1);
     feed(&mut end, at(0), b"LIST\r\nLI");
     let first = one_ticket(&mut end);
     feed(&mut end, at(1_000), b"ST\r\nPING");

@@ -195,6 +195,7 @@ fn a_channel_fixed_during_a_commit_keeps_its_place() {
     let mut server = Server::new(chanwire_core::Limits::server());
     let request = host("x", ADA, 1);
     hub.handle_request(ConnectionId(1), ticket(&mut server), request, Moment::default()).unwrap();
+    assert!(matches!(hub.poll_effect(), Some(Effect::Publish(_))));
     assert!(matches!(hub.poll_effect(), Some(Effect::Store(StoreCommand::Commit(_)))));
     hub.fix_channel(channel("general", "127.0.0.1", 22236));
     hub.handle_outcome(StoreOutcome::Committed, Time::default()).unwrap();
@@ -203,9 +204,9 @@ fn a_channel_fixed_during_a_commit_keeps_its_place() {
     while let Some(effect) = hub.poll_effect() {
         last = Some(effect);
     }
-    let Some(Effect::Answer { reply: chanwire_core::endpoint::Reply::Encoded(bytes), .. }) = last else {
-        panic!("LIST is answered {last:?}")
-    };
-    let list = String::from_utf8(bytes.to_vec()).unwrap();
+    let Some(Effect::Answer { reply, .. }) = last else { panic!("LIST is answered {last:?}") };
+    let mut bytes = Vec::new();
+    reply.encode(&mut bytes).unwrap();
+    let list = String::from_utf8(bytes).unwrap();
     assert!(list.contains("general") && list.contains("\"x\""), "{list}");
 }

@@ -56,6 +56,7 @@ impl Flood {
     fn drain(&mut self) {
         while let Some(effect) = self.hub.poll_effect() {
             match effect {
+                Effect::Publish(_) => {}
                 Effect::Store(command) => assert_eq!(self.command.replace(command), None),
                 Effect::Answer { connection, reply, .. } => {
                     let is_error = matches!(reply, Reply::Response(Response::Error(_)));

@@ -92,12 +92,14 @@ fn wrong_calls_are_told_and_change_nothing() {
     assert_eq!(hub.handle_outcome(StoreOutcome::Committed, start), Err(Misuse::UnexpectedOutcome));
     assert_eq!(hub.handle_outcome(StoreOutcome::Failed, start), Err(Misuse::UnexpectedOutcome));
     hub.handle_request(ConnectionId(1), ticket(&mut server), host("x", ADA, 1), now).unwrap();
+    assert!(matches!(hub.poll_effect(), Some(Effect::Publish(_))));
     let Some(Effect::Store(StoreCommand::Commit(writes))) = hub.poll_effect() else { panic!("a commit") };
     assert!(matches!(&writes[..], [Write::PutChannel(record)] if record.registered_from == Some(ip(ADA))));
     let loaded = StoreOutcome::Loaded(Snapshot::default());
     assert_eq!(hub.handle_outcome(loaded, start), Err(Misuse::UnexpectedOutcome));
     assert_eq!(hub.poll_effect(), None);
     hub.handle_outcome(StoreOutcome::Committed, start).unwrap();
+    assert!(matches!(hub.poll_effect(), Some(Effect::Publish(_))));
     assert!(matches!(hub.poll_effect(), Some(Effect::Answer { connection: ConnectionId(1), .. })));
     // Of what nobody knows nothing follows.
     hub.handle_drained(ConnectionId(9));

@@ -35,7 +35,7 @@ use std::{
 
 use chanwire_core::{
     Time,
-    endpoint::{Endpoint as _, Server, ServerEvent, Timer},
+    endpoint::{Endpoint as _, Listing, Server, ServerEvent, Timer},
     hub::{ConnectionId, Effect, Hub, ListenerId, Moment, Peer, Snapshot},
     wire::{Address, ErrorResponse, Timestamp},
 };
@@ -66,6 +66,8 @@ pub struct Sandbox {
     rng: Rng,
     now: Time,
     hub: Hub,
+    /// The list that the hub has published.
+    published: Option<Listing>,
     listener: Option<ListenerId>,
     store: Store,
     connections: BTreeMap<u32, Connection>,
@@ -163,6 +165,7 @@ impl Sandbox {
             now: Time::default(),
             listener: own.map(|own| hub.add_listener(vec![own])),
             hub,
+            published: None,
             store: Store::default(),
             connections: BTreeMap::new(),
             last: 0,
@@ -355,6 +358,8 @@ impl Sandbox {
         let mut moved = false;
         while let Some(event) = server.poll_event() {
             moved = true;
+            let published = || self.published.clone();
+            let Some(event) = server.list_at_once(self.now, event, published) else { continue };
             match event {
                 ServerEvent::Request { ticket, request } => {
                     let told = self.hub.handle_request(hub_id(id), ticket, request, at);
@@ -362,7 +367,7 @@ impl Sandbox {
                 }
                 ServerEvent::Drained => self.hub.handle_drained(hub_id(id)),
                 ServerEvent::Ended => self.hub.handle_ended(hub_id(id)),
-                ServerEvent::Refused { .. } => {}
+                ServerEvent::Refused { .. } | ServerEvent::Withdrawn => {}
             }
         }
         moved
@@ -404,6 +409,7 @@ impl Sandbox {
     fn carry_out(&mut self, effect: Effect) {
         let now = self.now;
         match effect {
+            Effect::Publish(list) => self.published = Some(list),
             Effect::Answer { connection, ticket, reply } => self.tell(connection, |server| {
                 let answered = server.respond(now, ticket, reply);
                 debug_assert_eq!(answered, Ok(()));

@@ -1,0 +1,222 @@
+//! The encoded list of channels: what a change encodes anew, and what past versions may hold.
+
+#[cfg(test)]
+mod tests;
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    vec::Vec,
+};
+use core::mem;
+
+use crate::{
+    endpoint::{Account, Group, Listing, Piece, Version},
+    wire::{Channel, LIST_SEPARATOR, encode_channel},
+};
+
+/// The most bytes of a piece, but for a single channel that has more: some tens of channels. A change encodes a piece.
+const PIECE: usize = 2 * 1024;
+
+/// The most pieces of a group. A change copies a group.
+const GROUP: usize = 64;
+
+/// Past versions are looked through when there are so many, or twice as many as were left the last time.
+const MANY: usize = 16;
+
+/// The list of channels as versions that share what has not changed, each kept until nobody reads it.
+///
+/// Two pieces that stand together in a group never fit into one, and so two groups that stand together: however
+/// channels come and go, pieces are half full on average.
+#[derive(Debug)]
+pub(super) struct Listed {
+    groups: Vec<Arc<Group>>,
+    /// Where channels were put or removed since these were encoded.
+    changed: BTreeSet<u64>,
+    current: Kept,
+    past: Vec<Kept>,
+    /// How many bytes past versions may hold that the current one does not.
+    max_past: usize,
+    /// How many past versions there are when they are looked through next.
+    look_at: usize,
+    is_published: bool,
+    account: Arc<Account>,
+}
+
+/// A version that is kept alive.
+#[derive(Debug)]
+struct Kept {
+    version: Arc<Version>,
+    listing: Listing,
+}
+
+impl Kept {
+    fn new(groups: &[Arc<Group>], account: &Arc<Account>) -> Self {
+        let (version, listing) = Version::new(groups, account);
+        Self { version, listing }
+    }
+}
+
+impl Listed {
+    pub(super) fn new(max_past: usize) -> Self {
+        let account = Arc::default();
+        Self {
+            groups: Vec::new(),
+            changed: BTreeSet::new(),
+            current: Kept::new(&[], &account),
+            past: Vec::new(),
+            max_past,
+            look_at: MANY,
+            is_published: false,
+            account,
+        }
+    }
+
+    /// A channel was put or removed at this position.
+    pub(super) fn change(&mut self, position: u64) {
+        self.changed.insert(position);
+    }
+
+    /// The list of these channels. All that is not as it was when this was last asked for has been
+    /// [told](Self::change).
+    pub(super) fn current<T>(&mut self, entries: &BTreeMap<u64, T>, channel: impl Fn(&T) -> &Channel) -> Listing {
+        if !self.changed.is_empty() {
+            self.encode(entries, channel);
+            let before = mem::replace(&mut self.current, Kept::new(&self.groups, &self.account));
+            self.past.push(before);
+            self.is_published = false;
+            self.drop_past();
+        }
+        self.current.listing.clone()
+    }
+
+    /// The list of these channels, if it was not given by this before.
+    pub(super) fn unpublished<T>(
+        &mut self,
+        entries: &BTreeMap<u64, T>,
+        channel: impl Fn(&T) -> &Channel,
+    ) -> Option<Listing> {
+        if self.is_published && self.changed.is_empty() {
+            return None;
+        }
+        let current = self.current(entries, channel);
+        self.is_published = true;
+        Some(current)
+    }
+
+    /// How many bytes the current version holds, and how many more the past ones do.
+    pub(super) fn held(&self) -> (usize, usize) {
+        let current = self.current.version.weight;
+        (current, self.account.held().saturating_sub(current))
+    }
+
+    /// How many LISTs were answered, by whomever.
+    pub(super) fn answers(&self) -> usize {
+        self.account.answers()
+    }
+
+    /// Drops past versions that nobody reads. If those that are read hold too much, it drops those whose readers have
+    /// not got on for the longest time, but for the one before the current: until that is published, somebody may be
+    /// about to answer with it.
+    fn drop_past(&mut self) {
+        let holds = |listed: &Self, most: usize| listed.held().1 > most;
+        if self.past.len() < self.look_at && !holds(self, self.max_past) {
+            return;
+        }
+        let last = self.past.pop();
+        self.past.retain(|kept| !kept.listing.is_unused());
+        if holds(self, self.max_past) {
+            self.past.sort_by_key(|kept| kept.listing.progress());
+            // Some more than must be, so that not every change has to look through all of them.
+            let enough = self.max_past - self.max_past / 4;
+            let mut past = mem::take(&mut self.past).into_iter();
+            while holds(self, enough) && past.next().is_some() {}
+            self.past = past.collect();
+        }
+        self.past.extend(last);
+        self.look_at = MANY.max(2 * self.past.len());
+    }
+
+    /// Encodes the pieces in which something has changed.
+    fn encode<T>(&mut self, entries: &BTreeMap<u64, T>, channel: impl Fn(&T) -> &Channel) {
+        let account = self.account.clone();
+        let mut changed = mem::take(&mut self.changed).into_iter().peekable();
+        let mut before = mem::take(&mut self.groups);
+        if before.is_empty() {
+            // The place of everything.
+            let nothing = Piece::new(0, Arc::default(), &account);
+            before.push(Group::new(Vec::from([nothing]), &account));
+        }
+        // What comes before the first piece belongs to it.
+        let mut start = Some(0);
+        let mut before = before.into_iter().peekable();
+        while let Some(group) = before.next() {
+            let end = before.peek().map(|next| next.start());
+            let is_before = |end: Option<u64>| move |position: &u64| end.is_none_or(|end| *position < end);
+            if !changed.peek().is_some_and(is_before(end)) {
+                start = None;
+                self.add(group, &account);
+                continue;
+            }
+            let mut pieces = Vec::with_capacity(group.pieces.len() + 1);
+            let mut rest = group.pieces.iter().peekable();
+            while let Some(piece) = rest.next() {
+                let start = start.take().unwrap_or(piece.start);
+                let end = rest.peek().map(|next| next.start).or(end);
+                if changed.next_if(is_before(end)).is_none() {
+                    add_piece(&mut pieces, piece.clone(), &account);
+                    continue;
+                }
+                while changed.next_if(is_before(end)).is_some() {}
+                let entries = entries.range(start..end.unwrap_or(u64::MAX));
+                let entries = entries.map(|(position, entry)| (*position, channel(entry)));
+                encode(start, entries, |start, bytes| {
+                    add_piece(&mut pieces, Piece::new(start, bytes.into(), &account), &account);
+                });
+            }
+            for pieces in pieces.chunks(GROUP) {
+                self.add(Group::new(pieces.to_vec(), &account), &account);
+            }
+        }
+    }
+
+    /// Appends a group, to the last one if there is room.
+    fn add(&mut self, group: Arc<Group>, account: &Arc<Account>) {
+        match self.groups.last_mut() {
+            Some(last) if last.pieces.len() + group.pieces.len() <= GROUP => {
+                let mut pieces = last.pieces.clone();
+                group.pieces.iter().for_each(|piece| add_piece(&mut pieces, piece.clone(), account));
+                *last = Group::new(pieces, account);
+            }
+            _ => self.groups.push(group),
+        }
+    }
+}
+
+/// Appends a piece, to the last one if there is room.
+fn add_piece(pieces: &mut Vec<Arc<Piece>>, piece: Arc<Piece>, account: &Arc<Account>) {
+    match pieces.last_mut() {
+        Some(last) if last.bytes.len() + piece.bytes.len() <= PIECE => {
+            *last = Piece::new(last.start, [&*last.bytes, &*piece.bytes].concat().into(), account);
+        }
+        _ => pieces.push(piece),
+    }
+}
+
+/// Encodes these channels in pieces that are as full as they can be.
+fn encode<'a>(mut start: u64, channels: impl Iterator<Item = (u64, &'a Channel)>, mut add: impl FnMut(u64, &[u8])) {
+    let mut bytes = Vec::with_capacity(PIECE);
+    for (position, channel) in channels {
+        let before = bytes.len();
+        bytes.extend_from_slice(LIST_SEPARATOR);
+        encode_channel(channel, &mut bytes);
+        if bytes.len() > PIECE && before > 0 {
+            add(start, bytes.get(..before).unwrap_or_default());
+            bytes.drain(..before);
+            start = position;
+        }
+    }
+    if !bytes.is_empty() {
+        add(start, &bytes);
+    }
+}
