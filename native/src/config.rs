@@ -8,7 +8,7 @@ use chanwire_core::{
     wire::{Address, Channel, Host, Request},
 };
 
-use crate::store::Retention;
+use crate::{server_address::ServerAddress, store::Retention};
 
 /// Everything that `chanwire serve` needs to know.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct Config {
     /// How much is kept of each channel.
     pub(crate) retention: Retention,
     /// Other servers on whose lists the hosted channels stand while the process runs.
-    pub(crate) trackers: Vec<Address>,
+    pub(crate) trackers: Vec<ServerAddress>,
     /// For how many seconds such a server keeps a channel listed that it does not hear of.
     pub(crate) lease: u32,
     pub(crate) limits: Limits,

@@ -14,6 +14,7 @@ mod logging;
 mod mailbox;
 mod own;
 mod server;
+mod server_address;
 mod socket;
 mod store;
 mod tap;

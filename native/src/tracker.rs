@@ -15,7 +15,7 @@ use std::{
 use chanwire_core::{
     Limits,
     endpoint::{Client, ClientEvent, Endpoint as _},
-    wire::{Address, Channel, ErrorResponse},
+    wire::{Channel, ErrorResponse},
 };
 use chanwire_inspect::visible;
 use tokio::{
@@ -28,6 +28,7 @@ use self::registration::{Notice, Registration};
 use crate::{
     clock::Clock,
     driver::{self, Application, Ending},
+    server_address::ServerAddress,
     socket,
 };
 
@@ -46,7 +47,7 @@ const MAX_WORDS: usize = 200;
 /// Keeps these channels listed by this tracker, for `lease` seconds after it last heard of them, until the server
 /// stops; then takes them off its list, if that is possible soon.
 pub(crate) async fn keep(
-    tracker: Address,
+    tracker: ServerAddress,
     channels: Vec<Channel>,
     lease: u32,
     stopping: watch::Receiver<bool>,
@@ -66,7 +67,12 @@ pub(crate) async fn keep(
 }
 
 /// Connects again and again until the server stops and the channels are off the list.
-async fn register(tracker: &Address, registration: &mut Registration, stopping: watch::Receiver<bool>, clock: Clock) {
+async fn register(
+    tracker: &ServerAddress,
+    registration: &mut Registration,
+    stopping: watch::Receiver<bool>,
+    clock: Clock,
+) {
     while !registration.is_over() {
         let connected = tokio::select! {
             connected = connect(tracker, PATIENCE.min(registration.third())) => connected,
@@ -92,7 +98,7 @@ async fn register(tracker: &Address, registration: &mut Registration, stopping: 
     }
 }
 
-async fn connect(tracker: &Address, patience: Duration) -> Result<TcpStream, String> {
+async fn connect(tracker: &ServerAddress, patience: Duration) -> Result<TcpStream, String> {
     match timeout(patience, socket::connect_to(tracker)).await {
         Ok(connected) => connected.map_err(|error| format!("cannot connect: {error}")),
         Err(_) => Err(format!("no connection within {} seconds", patience.as_secs())),
@@ -101,7 +107,7 @@ async fn connect(tracker: &Address, patience: Duration) -> Result<TcpStream, Str
 
 /// Uses one connection to its end, and says why it ended.
 async fn talk(
-    tracker: &Address,
+    tracker: &ServerAddress,
     stream: &mut TcpStream,
     registration: &mut Registration,
     stopping: watch::Receiver<bool>,
@@ -146,7 +152,7 @@ fn random() -> u32 {
 
 /// Carries requests and answers between a registration and a connection.
 struct Talk<'a> {
-    tracker: &'a Address,
+    tracker: &'a ServerAddress,
     registration: &'a mut Registration,
     /// How many requests may be unanswered.
     room: usize,
@@ -224,7 +230,7 @@ fn words(why: &str) -> String {
     }
 }
 
-fn log(tracker: &Address, notice: &Notice) {
+fn log(tracker: &ServerAddress, notice: &Notice) {
     match notice {
         Notice::Listed(name) => tracing::info!(%tracker, channel = %visible(name), "the tracker lists the channel"),
         Notice::Removed(name) => {

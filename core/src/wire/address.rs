@@ -104,7 +104,10 @@ fn is_host_name(name: &str) -> bool {
             && bytes.first() != Some(&b'-')
             && bytes.last() != Some(&b'-')
     };
-    let number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    let number = |label: &str| match label.strip_prefix("0x").or_else(|| label.strip_prefix("0X")) {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => label.bytes().all(|byte| byte.is_ascii_digit()),
+    };
     name.len() <= 253 && name.split('.').all(label) && !name.rsplit('.').next().is_some_and(number)
 }
 
@@ -148,8 +151,18 @@ mod tests {
 
     #[test]
     fn addresses_and_names_are_told_from_what_is_neither() {
-        for host in ["127.0.0.1", "::1", "::ffff:10.0.0.1", "localhost", "a", "Chat-1.example.org", "1a.2b", "fe80::1"]
-        {
+        for host in [
+            "127.0.0.1",
+            "::1",
+            "::ffff:10.0.0.1",
+            "localhost",
+            "a",
+            "Chat-1.example.org",
+            "1a.2b",
+            "0x1g",
+            "0x1.a",
+            "fe80::1",
+        ] {
             assert!(Address::new(host, 1).is_some(), "{host}");
         }
         for host in [
@@ -164,6 +177,10 @@ mod tests {
             "01.2.3.4",
             "256.1.1.1",
             "7",
+            "0x7f000001",
+            "0X7F000001",
+            "0x",
+            "127.0.0.0x1",
             "a..b",
             "a.",
             "-a",

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     clock::Clock,
     driver::{self, Application},
+    server_address::ServerAddress,
 };
 
 const SERVER_VARIABLE: &str = "CHANWIRE_SERVER";
@@ -33,7 +34,7 @@ const DEFAULT_SERVER: &str = "127.0.0.1:22236";
 pub(super) struct Ask {
     /// The server to ask (HOST:PORT)
     #[arg(long, value_name = "ADDR", env = SERVER_VARIABLE, default_value = DEFAULT_SERVER)]
-    pub(super) server: Address,
+    pub(super) server: ServerAddress,
 
     /// Print the answer as one line of JSON
     #[arg(long)]
@@ -74,7 +75,7 @@ struct AskAnyone {
     // An option of its own: the variable must not stand against --data-dir.
     /// The server to ask (HOST:PORT) [env: CHANWIRE_SERVER] [default: 127.0.0.1:22236]
     #[arg(long, value_name = "ADDR", conflicts_with = "data_dir")]
-    server: Option<Address>,
+    server: Option<ServerAddress>,
 
     /// Ask the server that keeps its data here instead, as its operator: whoever hosts the channel
     #[arg(long, value_name = "DIR")]

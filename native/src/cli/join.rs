@@ -13,7 +13,7 @@ use std::{
 use chanwire_core::{
     Limits, Time,
     endpoint::{Client, ClientEvent},
-    wire::{Address, Blame, ErrorResponse, JoinFrom, Request, Response},
+    wire::{Blame, ErrorResponse, JoinFrom, Request, Response},
 };
 use chanwire_inspect::visible;
 use clap::Args;
@@ -35,6 +35,7 @@ use super::{
 use crate::{
     clock::Clock,
     driver::{self, Application, Ending},
+    server_address::ServerAddress,
 };
 
 /// A connection that held this long was a good one: the next wait is the shortest again.
@@ -65,7 +66,7 @@ pub(super) struct Join {
 
     /// The server that hosts the channel (HOST:PORT)
     #[arg(long, value_name = "ADDR", env = "CHANWIRE_SERVER", default_value = "127.0.0.1:22236")]
-    server: Address,
+    server: ServerAddress,
 
     /// Print each message as one line of JSON
     #[arg(long)]

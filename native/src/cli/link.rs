@@ -2,7 +2,6 @@
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
-use chanwire_core::wire::Address;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::UnixStream,
@@ -10,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{driver::Ending, server::OPERATOR_SOCKET, socket};
+use crate::{driver::Ending, server::OPERATOR_SOCKET, server_address::ServerAddress, socket};
 
 /// How long a server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -18,7 +17,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// What a connection is made to.
 #[derive(Clone, Debug)]
 pub(super) enum Target {
-    Server(Address),
+    Server(ServerAddress),
     /// The server that keeps its data there, with an operator's rights.
     Operator(PathBuf),
 }

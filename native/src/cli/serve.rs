@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use chanwire_core::{Limits, hub::HubLimits, wire::Address};
+use chanwire_core::{Limits, hub::HubLimits};
 use clap::Args;
 
 use super::{Failure, Outcome};
@@ -11,6 +11,7 @@ use crate::{
     http::Authority,
     logging::{self, LogFormat},
     server,
+    server_address::ServerAddress,
     store::Retention,
 };
 
@@ -30,7 +31,7 @@ pub(super) struct Serve {
 
     /// Keep the channels of --host on this server's list as well (HOST:PORT); may be given more than once
     #[arg(long = "tracker", value_name = "ADDR", requires = "hosted")]
-    trackers: Vec<Address>,
+    trackers: Vec<ServerAddress>,
 
     /// For how many seconds a tracker lists them after it has last heard of them, 10 to 86400
     #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "trackers", value_parser = clap::value_parser!(u32).range(10..=86_400))]

@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use chanwire_core::wire::Address;
 use clap::Args;
 
 use super::{
@@ -12,6 +11,7 @@ use super::{
 use crate::{
     config,
     logging::{self, LogFormat},
+    server_address::ServerAddress,
     tap::{self, Config, Form},
 };
 
@@ -33,7 +33,7 @@ pub(super) struct Tap {
 
     /// The server that they reach (HOST:PORT)
     #[arg(long, value_name = "ADDR")]
-    to: Address,
+    to: ServerAddress,
 
     /// Serve the inspector's page here, or `off`
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]

@@ -1,4 +1,5 @@
-//! Servers and links that vanish without a word, in network namespaces. Needs root, as whoever makes these does.
+//! Servers and links that vanish without a word, and links of their own, in network namespaces. Needs root, as whoever
+//! makes these does.
 
 use std::{
     path::Path,
@@ -152,6 +153,23 @@ fn lines_that_were_on_their_way_to_a_server_that_vanished_are_told() {
     send.line("two");
     assert_eq!(send.wait().code(), Some(1));
     send.error.wait_with("whether line 2 was delivered is not known");
+}
+
+#[test]
+fn a_link_local_server_is_reached_through_its_zone() {
+    let Some(network) = Network::new() else { return };
+    ip(&format!("-n {} addr add fe80::2/64 dev server nodad", network.server));
+    ip(&format!("-n {} addr add fe80::1/64 dev client nodad", network.client));
+    let data = tempdir().unwrap();
+    let serve = Launch::new(["serve", "--http", "off", "--listen", "[::]:22236", "--data-dir"]).arg(data.path());
+    let server = serve.under(Network::inside(&network.server)).start();
+    for server in ["[fe80::2%client]:22236", "10.0.0.2:22236"] {
+        let list = Launch::new(["list", "--server", server]).under(Network::inside(&network.client)).run();
+        assert_eq!((list.code, list.stdout.as_str()), (Some(0), "no channels\n"), "{list:?}");
+    }
+    let unknown = Launch::new(["list", "--server", "[fe80::2%none]:22236"]).run();
+    assert!(unknown.refusal(1).contains("[fe80::2%none]:22236: cannot connect: "), "{unknown:?}");
+    server.stop();
 }
 
 #[test]

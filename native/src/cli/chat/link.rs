@@ -8,7 +8,7 @@ use std::{
 use chanwire_core::{
     Limits,
     endpoint::{Breach, Client, ClientEvent, Endpoint as _},
-    wire::{Address, FaultKind, Request},
+    wire::{FaultKind, Request},
 };
 use tokio::sync::mpsc;
 
@@ -17,6 +17,7 @@ use crate::{
     cli::link::Target,
     clock::Clock,
     driver::{self, Application, Ending},
+    server_address::ServerAddress,
 };
 
 /// What a connection tells.
@@ -30,7 +31,13 @@ pub(super) enum Told {
 pub(super) type Tell = mpsc::UnboundedSender<(Link, Told)>;
 
 /// Connects, and carries requests until there are no more senders of them: then what is open is answered, and it closes.
-pub(super) async fn run(link: Link, to: Address, tell: Tell, requests: mpsc::UnboundedReceiver<Request>, clock: Clock) {
+pub(super) async fn run(
+    link: Link,
+    to: ServerAddress,
+    tell: Tell,
+    requests: mpsc::UnboundedReceiver<Request>,
+    clock: Clock,
+) {
     let lost = match Target::Server(to).connect().await {
         Err(why) => Lost { gone: true, why },
         Ok(mut stream) => {

@@ -13,7 +13,7 @@ use std::{
     io::{self, IsTerminal as _},
 };
 
-use chanwire_core::wire::{Address, Message, Request};
+use chanwire_core::wire::{Message, Request};
 use chanwire_inspect::visible;
 use clap::Args;
 use jiff::tz::TimeZone;
@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use super::{Failure, Outcome, link::runtime};
-use crate::clock::Clock;
+use crate::{clock::Clock, server_address::ServerAddress};
 use link::{Tell, Told};
 use paint::Painter;
 use screen::{Screen, Typed};
@@ -47,7 +47,7 @@ pub(super) struct Chat {
 
     /// The server that lists the channel (HOST:PORT)
     #[arg(long, value_name = "ADDR", env = "CHANWIRE_SERVER", default_value = "127.0.0.1:22236")]
-    server: Address,
+    server: ServerAddress,
 
     /// The name to talk under
     #[arg(long, short, value_name = "NAME", env = "USER")]

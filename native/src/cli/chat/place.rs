@@ -4,19 +4,20 @@ use std::net::IpAddr;
 
 use chanwire_core::wire::{Address, canonical};
 
+use crate::server_address::ServerAddress;
+
 /// Where to connect for what a tracker lists. A loopback address that another machine lists is that machine's: peers
 /// register themselves as `localhost` where they run beside their tracker.
-pub(super) fn host_of(tracker: &Address, listed: &Address) -> Address {
-    if is_loopback(listed) && !is_loopback(tracker) {
-        // A tracker's host has been an address before, so it is one with another port.
-        return Address::new(tracker.host(), listed.port()).unwrap_or_else(|| listed.clone());
+pub(super) fn host_of(tracker: &ServerAddress, listed: &Address) -> ServerAddress {
+    if is_loopback(listed.host()) && !is_loopback(tracker.host()) {
+        return tracker.at_port(listed.port());
     }
-    listed.clone()
+    listed.clone().into()
 }
 
-fn is_loopback(address: &Address) -> bool {
-    let ip = address.host().parse().ok().map(|ip: IpAddr| canonical(ip));
-    ip.map_or_else(|| address.host().eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback())
+fn is_loopback(host: &str) -> bool {
+    let ip = host.parse().ok().map(|ip: IpAddr| canonical(ip));
+    ip.map_or_else(|| host.eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ mod tests {
             ("192.0.2.1:22236", "127.0.0.1:22240", "192.0.2.1:22240"),
             ("tracker.example:22236", "LocalHost:22236", "tracker.example:22236"),
             ("[2001:db8::1]:22236", "[::1]:1", "[2001:db8::1]:1"),
+            ("[fe80::1%eth0]:22236", "127.0.0.1:1", "[fe80::1%eth0]:1"),
             ("192.0.2.1:22236", "[::ffff:127.0.0.1]:1", "192.0.2.1:1"),
             ("192.0.2.1:22236", "192.0.2.7:22240", "192.0.2.7:22240"),
             ("127.0.0.1:22236", "127.0.0.1:22240", "127.0.0.1:22240"),

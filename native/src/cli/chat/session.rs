@@ -11,11 +11,11 @@ use std::{collections::VecDeque, time::Duration};
 use chanwire_core::{
     Time,
     endpoint::ClientEvent,
-    wire::{Address, Blame, Channel, Message, Request, Response, StoredMessage},
+    wire::{Blame, Channel, Message, Request, Response, StoredMessage},
 };
 
 use super::outbox::{Maybe, Outbox, OwnId};
-use crate::cli::backoff::Backoff;
+use crate::{cli::backoff::Backoff, server_address::ServerAddress};
 
 /// How many of the last messages are shown when a channel is joined, and how many `/history` shows.
 pub(super) const PAGE: u16 = 20;
@@ -34,7 +34,7 @@ pub(super) struct Link(u64);
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Output {
     /// Connect, then tell [`Session::handle_connected`] or [`Session::handle_lost`].
-    Connect { link: Link, to: Address },
+    Connect { link: Link, to: ServerAddress },
     /// Send this.
     Send { link: Link, request: Request },
     /// Let what was sent be answered, then close. Nothing of it need be told.
@@ -52,7 +52,7 @@ pub(super) enum Output {
 pub(super) enum Shown {
     Message(StoredMessage),
     Channels {
-        of: Address,
+        of: ServerAddress,
         channels: Vec<Channel>,
     },
     /// Something worth knowing.
@@ -82,7 +82,7 @@ pub(super) struct Lost {
 /// A chat on one channel at a time.
 #[derive(Debug)]
 pub(super) struct Session {
-    tracker: Address,
+    tracker: ServerAddress,
     user: String,
     /// Whether somebody can be asked.
     interactive: bool,
@@ -110,7 +110,7 @@ pub(super) struct Session {
 struct Room {
     name: String,
     /// Where it was joined last.
-    host: Option<Address>,
+    host: Option<ServerAddress>,
     /// Up to where its messages are known.
     known: Option<Known>,
     /// The oldest message that was shown.
@@ -147,7 +147,7 @@ enum Phase {
 #[derive(Debug)]
 struct Line {
     link: Link,
-    to: Address,
+    to: ServerAddress,
     /// What is not answered.
     asked: VecDeque<Asked>,
 }
@@ -184,7 +184,7 @@ struct Reading {
 
 impl Session {
     /// A chat on this channel. The seed is for jitter alone.
-    pub(super) fn new(tracker: Address, user: String, channel: String, interactive: bool, seed: u64) -> Self {
+    pub(super) fn new(tracker: ServerAddress, user: String, channel: String, interactive: bool, seed: u64) -> Self {
         let mut session = Self {
             tracker,
             user,
@@ -477,7 +477,7 @@ impl Session {
         }
     }
 
-    fn connect(&mut self, to: Address) -> Line {
+    fn connect(&mut self, to: ServerAddress) -> Line {
         let link = self.new_link();
         self.outputs.push_back(Output::Connect { link, to: to.clone() });
         Line { link, to, asked: VecDeque::new() }

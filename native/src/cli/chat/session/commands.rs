@@ -3,10 +3,11 @@
 use chanwire_core::{
     Time,
     endpoint::ClientEvent,
-    wire::{Address, HistoryRange, JoinFrom, Request, Response},
+    wire::{HistoryRange, JoinFrom, Request, Response},
 };
 
 use super::{Asked, Output, PAGE, Phase, Session, Shown, count};
+use crate::server_address::ServerAddress;
 
 /// What `/help` shows.
 const HELP: [&str; 8] = [
@@ -101,7 +102,7 @@ impl Session {
         self.show_channels(self.tracker.clone(), response);
     }
 
-    pub(super) fn show_channels(&mut self, of: Address, response: Response) {
+    pub(super) fn show_channels(&mut self, of: ServerAddress, response: Response) {
         match response {
             Response::Channels(channels) => self.outputs.push_back(Output::Show(Shown::Channels { of, channels })),
             Response::Error(error) => self.trouble(format!("{of}: {error}")),
