@@ -8,7 +8,10 @@ use std::{
 
 use chanwire_core::{hub::ListenerId, wire::Address};
 
-use crate::hub_task::{HubSender, Input};
+use crate::{
+    hub_task::{HubSender, Input},
+    socket::Families,
+};
 
 /// How often a machine's interfaces are looked at: a laptop that changes its network is at home again by then.
 const REFRESH: Duration = Duration::from_secs(30);
@@ -17,6 +20,7 @@ const REFRESH: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub(crate) struct Own {
     pub(crate) bound: SocketAddr,
+    pub(crate) families: Families,
     pub(crate) given: Vec<Address>,
 }
 
@@ -38,8 +42,7 @@ impl Own {
         let ips = match self.bound.ip() {
             ip if !ip.is_unspecified() => vec![ip],
             IpAddr::V4(_) => wildcard(interfaces, IpAddr::is_ipv4),
-            // A wildcard of IPv6 takes IPv4 as well.
-            IpAddr::V6(_) => wildcard(interfaces, |_| true),
+            IpAddr::V6(_) => wildcard(interfaces, |ip| ip.is_ipv6() || self.families == Families::Both),
         };
         let bound = ips.into_iter().filter_map(|ip| Address::from_ip(ip, port));
         bound.chain(self.given.iter().cloned()).collect()
@@ -121,7 +124,11 @@ mod tests {
 
     #[test]
     fn a_machine_whose_addresses_cannot_be_listed_keeps_those_that_were_known() {
-        let own = Own { bound: "0.0.0.0:22236".parse().unwrap(), given: vec!["chat.example:22236".parse().unwrap()] };
+        let own = Own {
+            bound: "0.0.0.0:22236".parse().unwrap(),
+            families: Families::Both,
+            given: vec!["chat.example:22236".parse().unwrap()],
+        };
         let at = |ips: &[&str]| ips.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<IpAddr>>();
         let addresses = own.addresses_at(&at(&["127.0.0.1", "10.0.0.1", "::1"]));
         let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write as _},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt as _,
     path::Path,
     time::Duration,
@@ -28,7 +28,7 @@ use crate::{
     hub_task::{self, HubSender, Input, PublishedList, Storage},
     listener::{self, Acceptor},
     own::{self, Own, Registered},
-    socket::listen,
+    socket::{Families, listen},
     store::{
         self, ReaderHandle, SqliteReader, SqliteStore, Store as _, StoreError, StoreHandle, Trimmer, TrimmerHandle,
     },
@@ -48,6 +48,11 @@ pub(crate) enum ServeError {
     Store(#[from] StoreError),
     #[error("cannot listen on {address}: {cause}; stop what uses it, or choose another address with {flag}")]
     Listen { address: SocketAddr, flag: &'static str, cause: io::Error },
+    #[error(
+        "cannot listen on {v4} beside {v6}, which takes IPv4 as well; leave {v4} out, or add 0.0.0.0:{} for all of IPv4",
+        v4.port()
+    )]
+    Overlap { v4: SocketAddr, v6: SocketAddr },
     #[error("cannot {what}: {cause}")]
     System { what: &'static str, cause: io::Error },
     #[error("the page cannot be served: {0}")]
@@ -242,18 +247,34 @@ fn bind(config: &Config) -> Result<Vec<Listener>, ServeError> {
             None => wanted.push((*bind, "--host", vec![channel.clone()])),
         }
     }
+    let addresses: Vec<SocketAddr> = wanted.iter().map(|(address, ..)| *address).collect();
     let mut bound = Vec::new();
     let mut sockets = Vec::new();
     for (address, flag, channels) in wanted {
-        let socket = listen(address).map_err(|cause| ServeError::Listen { address, flag, cause })?;
+        let families = families(address, &addresses)?;
+        let socket = listen(address, families).map_err(|cause| ServeError::Listen { address, flag, cause })?;
         bound.push((socket.local_addr().unwrap_or(address), channels));
-        sockets.push(socket);
+        sockets.push((socket, families));
     }
     let given = given_addresses(&bound, for_all_channels, &config.advertised);
     let parts = sockets.into_iter().zip(bound).zip(given);
-    Ok(parts
-        .map(|((socket, (bound, channels)), given)| Listener { socket, own: Own { bound, given }, channels })
-        .collect())
+    let listener = |(((socket, families), (bound, channels)), given)| Listener {
+        socket,
+        own: Own { bound, families, given },
+        channels,
+    };
+    Ok(parts.map(listener).collect())
+}
+
+/// Which clients a listener has beside these others: one at `[::]` leaves those of IPv4 to one at 0.0.0.0.
+fn families(address: SocketAddr, all: &[SocketAddr]) -> Result<Families, ServeError> {
+    let wildcard = address.is_ipv6() && address.ip().is_unspecified() && address.port() != 0;
+    let mut beside = all.iter().filter(|other| wildcard && other.is_ipv4() && other.port() == address.port());
+    match beside.next() {
+        None => Ok(Families::Both),
+        Some(_) if all.contains(&(Ipv4Addr::UNSPECIFIED, address.port()).into()) => Ok(Families::V6),
+        Some(v4) => Err(ServeError::Overlap { v4: *v4, v6: address }),
+    }
 }
 
 /// The inspector's page and its bridge.
@@ -267,7 +288,8 @@ struct Page {
 impl Page {
     fn bind(config: &Config, listeners: &[Listener]) -> Result<Option<Self>, ServeError> {
         let Some(address) = config.http else { return Ok(None) };
-        let socket = listen(address).map_err(|cause| ServeError::Listen { address, flag: "--http", cause })?;
+        let socket =
+            listen(address, Families::Both).map_err(|cause| ServeError::Listen { address, flag: "--http", cause })?;
         let address = socket.local_addr().unwrap_or(address);
         let token = Token::generate().map_err(|error| ServeError::Http(io::Error::other(error.to_string())))?;
         let targets = listeners.iter().enumerate().map(|(index, listener)| Target {

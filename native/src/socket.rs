@@ -7,9 +7,10 @@ use std::{
     time::Duration,
 };
 
-use chanwire_core::wire::Address;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+
+use crate::server_address::ServerAddress;
 
 /// How many connections may wait to be accepted, if the system allows as many.
 const BACKLOG: u32 = 4096;
@@ -23,6 +24,10 @@ const PROBES: u32 = 3;
 /// Unsent bytes at which the kernel takes no more. Bytes that the peer acknowledges are never limited by it, so a fast
 /// connection keeps as much in flight as it needs, and one that is not read holds little.
 const UNSENT: u32 = 64 * 1024;
+
+/// The receive buffer of accepted connections, of which the kernel grants twice as much. A fixed one: a client that has
+/// sent fast for a while would otherwise have megabytes waiting when the server stops reading.
+const RECEIVE_BUFFER: u32 = 128 * 1024;
 
 static KEEP_ALIVE_NOW: AtomicU16 = AtomicU16::new(KEEP_ALIVE);
 
@@ -78,16 +83,30 @@ pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 }
 
 /// Looks a server up and connects to it.
-pub(crate) async fn connect_to(server: &Address) -> io::Result<TcpStream> {
+pub(crate) async fn connect_to(server: &ServerAddress) -> io::Result<TcpStream> {
     let addresses: Vec<SocketAddr> = lookup_host((server.host(), server.port())).await?.collect();
     connect(&addresses).await
 }
 
+/// Which clients a listener at `[::]` has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Families {
+    /// Those of IPv4 as well.
+    Both,
+    V6,
+}
+
 /// Listens at an address.
-pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn listen(address: SocketAddr, families: Families) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if address.is_ipv6() {
+        // Whatever the system's own default is.
+        SockRef::from(&socket).set_only_v6(families == Families::V6)?;
+    }
     // A restart need not wait for the old connections' last minutes.
     socket.set_reuseaddr(true)?;
+    // Accepted connections inherit it.
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -119,7 +138,7 @@ mod tests {
 
     #[tokio::test]
     async fn both_ends_of_a_connection_have_the_same_options() {
-        let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), Families::Both).unwrap();
         let client = connect(&[listener.local_addr().unwrap()]).await.unwrap();
         let (server, _) = listener.accept().await.unwrap();
         prepare(&server);

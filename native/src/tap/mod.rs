@@ -33,7 +33,7 @@ use crate::{
     http::{self, HttpConfig, Tap, Target, Token},
     own::is_local,
     server::{ServeError, Signals, reachable},
-    socket::listen,
+    socket::{Families, listen},
 };
 
 /// How many clients are carried at one time; more wait to be accepted.
@@ -97,7 +97,7 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
     let files = file_limit::raise(2 * CONNECTIONS, http::FILES).map_err(system("raise the limit of open files"))?;
     let room = (files.connections / 2).max(1);
 
-    let listener = listen(config.listen).map_err(|cause| ServeError::Listen {
+    let listener = listen(config.listen, Families::Both).map_err(|cause| ServeError::Listen {
         address: config.listen,
         flag: "--listen",
         cause,
@@ -117,7 +117,11 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
     let page = match config.http {
         None => None,
         Some(address) => {
-            let socket = listen(address).map_err(|cause| ServeError::Listen { address, flag: "--http", cause })?;
+            let socket = listen(address, Families::Both).map_err(|cause| ServeError::Listen {
+                address,
+                flag: "--http",
+                cause,
+            })?;
             let address = socket.local_addr().unwrap_or(address);
             let token = Token::generate().map_err(|error| ServeError::Http(io::Error::other(error.to_string())))?;
             let mut hosts = config.http_hosts;

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     time::Instant,
 };
@@ -10,7 +10,7 @@ use std::{
 use chanwire_tests::process::{DEADLINE, Launch, Peer, Server, binary, program, wait_for};
 use tempfile::tempdir;
 
-use crate::requests::{LIST, host, hosted, listed};
+use crate::requests::{LIST, host, hosted, join, listed, message};
 
 /// Where a server or a tap has its page.
 fn page(server: &Server) -> SocketAddr {
@@ -95,6 +95,84 @@ fn every_established_socket_has_a_keep_alive_timer() {
     tap.stop();
     peer.stop();
     tracker.stop();
+}
+
+/// What the kernel holds for the server's end of each connection to its first listener: bytes to be sent, and memory in
+/// bytes.
+fn kernel_memory(server: &Server) -> Vec<(u64, u64)> {
+    let port = format!("sport = :{}", server.address(0).port());
+    let ss = Command::new(program("ss")).args(["-tnmHO", "state", "established", &port]).output().unwrap();
+    let number = |text: &str| text.parse::<u64>().unwrap();
+    let held = |line: &str| {
+        let memory = line.split("skmem:(").nth(1).unwrap().trim_end_matches([')', ' ']);
+        let of = |name| memory.split(',').find_map(|part| part.strip_prefix(name)?.parse::<u64>().ok()).unwrap();
+        (number(line.split_whitespace().nth(1).unwrap()), of("r") + of("w"))
+    };
+    String::from_utf8(ss.stdout).unwrap().lines().map(held).collect()
+}
+
+#[test]
+fn a_client_that_floods_a_server_that_does_not_read_it_holds_little_memory() {
+    let data = tempdir().unwrap();
+    let server = Launch::serve(data.path()).args(["--write-timeout", "60"]).start();
+    let mut client = server.connect();
+    // It is read fast at first, so that the kernel would give it ever more room.
+    client.send(" ".repeat(64 << 20));
+    assert!(client.ask(LIST).is_ok());
+    let mut writer = client.another();
+    // No answer is read: after so many the server stops reading.
+    let writing = std::thread::spawn(move || while writer.try_send("PING\r\n".repeat(10_000)).is_ok() {});
+    let mut last = 0;
+    let held = wait_for("the server to stop reading", || {
+        let [(_, held)] = kernel_memory(&server)[..] else { return None };
+        (held > 100_000 && std::mem::replace(&mut last, held) == held).then_some(held)
+    });
+    assert!(held <= 512 << 10, "{held}");
+    drop(server);
+    writing.join().unwrap();
+}
+
+#[test]
+fn readers_that_stop_are_told_that_they_are_slow() {
+    let data = tempdir().unwrap();
+    let server = Launch::serve(data.path()).args(["--write-timeout", "60"]).start();
+    assert_eq!(server.ask(host("general", server.address(0))), hosted("general"));
+    let mut readers: Vec<Peer> = (0..20).map(|_| server.connect()).collect();
+    for reader in &mut readers {
+        assert!(reader.ask(join("general")).is_ok());
+    }
+    let (content, count) = ("x".repeat(60_000), 60);
+    for _ in 0..count {
+        assert!(server.ask(message("u", &content)).starts_with("OK"));
+    }
+    for reader in &mut readers {
+        let rest = reader.rest();
+        assert!(rest.contains("\"Slow consumer\"") && rest.len() < count * content.len(), "{} bytes", rest.len());
+    }
+    server.stop();
+}
+
+#[test]
+fn one_port_may_be_listened_at_for_each_kind_of_address() {
+    let data = tempdir().unwrap();
+    let port = TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
+    let serve = |first: &str, second: &str| {
+        let listen = |address| ["--listen".to_owned(), format!("{address}:{port}")];
+        let launch = Launch::new(["serve", "--http", "off", "--data-dir"]).arg(data.path());
+        launch.args(listen(first)).args(listen(second))
+    };
+    for (first, second) in [("0.0.0.0", "[::]"), ("[::]", "0.0.0.0")] {
+        let server = serve(first, second).start();
+        for address in [format!("127.0.0.1:{port}"), format!("[::1]:{port}")] {
+            let mut peer = Peer::connect(address.parse().unwrap());
+            assert!(peer.ask(LIST).is_ok(), "{address}");
+            peer.finish();
+        }
+        server.stop();
+    }
+    let refused = serve("127.0.0.1", "[::]").run();
+    let words = format!("127.0.0.1:{port} beside [::]:{port}, which takes IPv4 as well; leave 127.0.0.1:{port} out");
+    assert!(refused.refusal(1).contains(&words), "{refused:?}");
 }
 
 #[test]
