@@ -9,12 +9,16 @@ mod peer;
 use std::{
     env,
     ffi::{OsStr, OsString},
-    fs,
+    fmt, fs,
     io::{BufRead as _, BufReader, Read, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -55,19 +59,89 @@ pub fn program(name: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("{name} is missing: run `apt-get install {name}` as root"))
 }
 
-/// Asks again and again until there is an answer.
+/// What a look at something that a test waits for gives: what was waited for, or what was seen instead.
+pub trait Look<T> {
+    /// The one or the other. What was seen is `None` where nothing can be shown.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there yet.
+    fn found(self) -> Result<T, Option<String>>;
+}
+
+impl<T, S: fmt::Debug> Look<T> for Result<T, S> {
+    fn found(self) -> Result<T, Option<String>> {
+        self.map_err(|seen| Some(format!("{seen:?}")))
+    }
+}
+
+impl<T> Look<T> for Option<T> {
+    fn found(self) -> Result<T, Option<String>> {
+        self.ok_or(None)
+    }
+}
+
+/// Looks again and again until it has found something.
 ///
 /// # Panics
 ///
-/// If there is none by the deadline.
-pub fn wait_for<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
+/// If there is nothing by the deadline, with what was seen last.
+pub fn wait_for<T, L: Look<T>>(what: &str, mut look: impl FnMut() -> L) -> T {
     let end = Instant::now() + DEADLINE;
     loop {
-        if let Some(found) = poll() {
-            return found;
-        }
-        assert!(Instant::now() < end, "{what}: not within {DEADLINE:?}");
+        let seen = match look().found() {
+            Ok(found) => return found,
+            Err(seen) => seen.unwrap_or_else(|| "nothing".into()),
+        };
+        assert!(Instant::now() < end, "{what}: not within {DEADLINE:?}; seen last: {seen}");
         thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Nothing if it holds, else what was seen, for [`wait_for`].
+///
+/// # Errors
+///
+/// If it does not hold.
+pub fn check<S>(holds: bool, seen: S) -> Result<(), S> {
+    if holds { Ok(()) } else { Err(seen) }
+}
+
+/// A thread of a test that works until it is told to stop. It is told so, and waited for, when the test ends, also where
+/// an assertion fails.
+#[derive(Debug)]
+pub struct Background<T> {
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<T>>,
+}
+
+impl<T: Send + 'static> Background<T> {
+    /// Starts it. The work is to end soon after the flag turns true.
+    pub fn start(work: impl FnOnce(&AtomicBool) -> T + Send + 'static) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        Self { stop, thread: Some(thread::spawn(move || work(&told))) }
+    }
+
+    /// Tells it to stop, and gives what it has made.
+    ///
+    /// # Panics
+    ///
+    /// If it has panicked.
+    pub fn stop(mut self) -> T {
+        self.stop.store(true, Ordering::Relaxed);
+        let thread = self.thread.take().expect("a thread that was not waited for");
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+impl<T> Drop for Background<T> {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // The test has failed already.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -91,6 +165,7 @@ pub fn raise_file_limit(wanted: u64) {
 /// The binary with its arguments, before it is started.
 #[derive(Clone, Debug)]
 pub struct Launch {
+    program: PathBuf,
     wrapper: Vec<OsString>,
     arguments: Vec<OsString>,
     variables: Vec<(OsString, Option<OsString>)>,
@@ -102,6 +177,7 @@ impl Launch {
     pub fn new(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         let unset = |name: &str| (name.into(), None);
         Self {
+            program: binary(),
             wrapper: Vec::new(),
             arguments: arguments.into_iter().map(|argument| argument.as_ref().into()).collect(),
             variables: vec![unset("CHANWIRE_SERVER"), unset("CHANWIRE_DATA_DIR")],
@@ -155,8 +231,16 @@ impl Launch {
         self.under([program("sh").into_os_string(), "-c".into(), format!("{script} && exec \"$0\" \"$@\"").into()])
     }
 
+    /// Another copy of it.
+    #[must_use]
+    pub fn program(mut self, path: &Path) -> Self {
+        path.clone_into(&mut self.program);
+        self
+    }
+
     fn spawn(&self) -> Child {
-        let mut words = self.wrapper.iter().cloned().chain([binary().into()]).chain(self.arguments.iter().cloned());
+        let program = self.program.clone().into_os_string();
+        let mut words = self.wrapper.iter().cloned().chain([program]).chain(self.arguments.iter().cloned());
         let mut command = Command::new(words.next().expect("a program"));
         command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         for (name, value) in &self.variables {
@@ -197,25 +281,55 @@ impl Launch {
     /// If it ends before.
     #[must_use]
     pub fn start(&self) -> Server {
-        let mut process = Process(self.spawn());
-        let log = Log::default();
-        log.follow(process.0.stderr.take().expect("a pipe"));
+        self.try_start().unwrap_or_else(|finished| panic!("no banner: {finished:?}"))
+    }
+
+    /// Starts a server and waits until it has told where it listens.
+    ///
+    /// # Errors
+    ///
+    /// If it ends before: what it said.
+    ///
+    /// # Panics
+    ///
+    /// If it does neither.
+    pub fn try_start(&self) -> Result<Server, Finished> {
+        let mut server = self.start_unseen();
         let (tell, told) = mpsc::channel();
-        let stdout = BufReader::new(process.0.stdout.take().expect("a pipe"));
+        let stdout = BufReader::new(server.process.0.stdout.take().expect("a pipe"));
         thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
 
         let has_page = !self.arguments.windows(2).any(|pair| *pair == ["--http", "off"]);
-        let last = if has_page { "inspector at " } else { "data in " };
-        let mut banner = Vec::new();
-        while !banner.last().is_some_and(|line: &String| line.starts_with(last)) {
+        let is_tap = self.arguments.first().is_some_and(|command| command == "tap");
+        let last = match (has_page, is_tap) {
+            (true, _) => "inspector at ",
+            (false, true) if self.arguments.iter().any(|argument| argument == "--write") => "writing ",
+            (false, true) => "passing on to ",
+            (false, false) => "data in ",
+        };
+        while !server.banner.last().is_some_and(|line: &String| line.starts_with(last)) {
             match told.recv_timeout(DEADLINE) {
-                Ok(line) => banner.push(line),
-                Err(error) => panic!("no banner ({error}); it said: {banner:?}\n{}", log.text()),
+                Ok(line) => server.banner.push(line),
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    let status = server.wait(DEADLINE);
+                    let stdout = server.banner.iter().map(|line| format!("{line}\n")).collect();
+                    return Err(Finished { code: status.code(), status, stdout, stderr: server.log.whole() });
+                }
+                Err(error) => panic!("no banner ({error}); it said: {:?}\n{}", server.banner, server.log()),
             }
         }
-        let listening = banner.iter().filter_map(|line| line.strip_prefix("listening on "));
-        let addresses = listening.map(|address| address.parse().expect("an address")).collect();
-        Server { process, log, banner, addresses }
+        let listening = server.banner.iter().filter_map(|line| line.strip_prefix("listening on "));
+        server.addresses = listening.map(|address| address.parse().expect("an address")).collect();
+        Ok(server)
+    }
+
+    /// Starts a server without a look at what it prints.
+    #[must_use]
+    pub fn start_unseen(&self) -> Server {
+        let mut process = Process(self.spawn());
+        let log = Log::default();
+        log.follow(process.0.stderr.take().expect("a pipe"));
+        Server { process, log, banner: Vec::new(), addresses: Vec::new() }
     }
 }
 
@@ -255,12 +369,17 @@ fn collect(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> 
     })
 }
 
-/// A child that is killed when it goes out of scope.
+/// A child that is killed when it goes out of scope, with all that it has started.
 #[derive(Debug)]
-struct Process(Child);
+pub struct Process(pub Child);
 
 impl Process {
-    fn wait(&mut self, within: Duration) -> ExitStatus {
+    /// Waits until it has ended.
+    ///
+    /// # Panics
+    ///
+    /// If it takes longer than this.
+    pub fn wait(&mut self, within: Duration) -> ExitStatus {
         let end = Instant::now() + within;
         loop {
             if let Some(status) = self.0.try_wait().expect("a child of this process") {
@@ -274,15 +393,34 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // A wrapper such as strace does not take its program with it.
+        let descendants = descendants(self.0.id());
         // It may have ended already.
         let _ = self.0.kill();
+        for id in descendants {
+            let _ = kill_process(id, Signal::KILL);
+        }
         let _ = self.0.wait();
     }
 }
 
+/// The processes that this one has started, and those that they have.
+fn descendants(id: u32) -> Vec<Pid> {
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+    let children: Vec<u32> = children.split_whitespace().filter_map(|child| child.parse().ok()).collect();
+    let all = children.iter().copied().chain(children.iter().flat_map(|child| {
+        descendants(*child).into_iter().filter_map(|id| u32::try_from(id.as_raw_nonzero().get()).ok())
+    }));
+    all.filter_map(|id| i32::try_from(id).ok().and_then(Pid::from_raw)).collect()
+}
+
 /// What a process has said on standard error so far.
 #[derive(Clone, Debug, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+struct Log {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    /// Nobody can write any more.
+    ended: Arc<AtomicBool>,
+}
 
 impl Log {
     fn follow(&self, mut from: impl Read + Send + 'static) {
@@ -291,13 +429,20 @@ impl Log {
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = from.read(&mut buffer) {
                 let bytes = buffer.get(..count).unwrap_or_default();
-                log.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+                log.bytes.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
             }
+            log.ended.store(true, Ordering::Release);
         });
     }
 
+    /// All of it, of a process that has ended.
+    fn whole(&self) -> String {
+        wait_for("the end of standard error", || check(self.ended.load(Ordering::Acquire), self.text()));
+        self.text()
+    }
+
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+        String::from_utf8_lossy(&self.bytes.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 }
 
@@ -356,7 +501,10 @@ impl Server {
 
     /// Waits until it has said this on standard error.
     pub fn wait_for_log(&self, text: &str) {
-        wait_for(text, || self.log().contains(text).then_some(()));
+        wait_for(text, || {
+            let log = self.log();
+            check(log.contains(text), log)
+        });
     }
 
     /// The memory that it has in RAM, in bytes.
@@ -379,6 +527,15 @@ impl Server {
     pub fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw).expect("an id");
         kill_process(id, signal).expect("a running process");
+    }
+
+    /// How it has ended, if it has.
+    ///
+    /// # Panics
+    ///
+    /// If the system does not tell.
+    pub fn try_wait(&mut self) -> Option<ExitStatus> {
+        self.process.0.try_wait().expect("a child of this process")
     }
 
     /// Waits until it has ended.

@@ -1,6 +1,10 @@
 //! The tap over real sockets: what clients get, and what watchers get.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use chanwire_inspect::{Capture, Direction, RowKind};
 use socket2::SockRef;
@@ -18,9 +22,42 @@ use super::{
     watchers::{Watcher, Watchers},
 };
 
-/// Ends a test that would hang; no test passes because of it.
+/// Far more than anything here takes. No test passes because of it.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Ends a test that would hang.
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(60), future).await.expect("the test hangs")
+    timeout(DEADLINE, future).await.expect("the test hangs")
+}
+
+/// Takes what a watcher is told until that is enough, and shows the last of it where it never is. `between` is done
+/// after each look.
+async fn told_until(
+    watcher: &Watcher,
+    enough: impl Fn(&[Record]) -> bool,
+    mut between: impl AsyncFnMut(),
+) -> Vec<Record> {
+    let end = Instant::now() + DEADLINE;
+    let mut all = Vec::new();
+    while !enough(&all) {
+        assert!(Instant::now() < end, "{} records were told, the last: {:?}", all.len(), all.last());
+        between().await;
+        take_all(watcher, &mut all);
+    }
+    all
+}
+
+/// Takes all that a watcher has.
+fn take_all(watcher: &Watcher, all: &mut Vec<Record>) {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        let records = watcher.take(1 << 20);
+        if records.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < end, "it is told without end: {:?}", records.last());
+        all.extend(records);
+    }
 }
 
 /// A tap before a server that the test plays.
@@ -63,18 +100,9 @@ async fn tap(to: String) -> (Watchers, SocketAddr, JoinHandle<()>) {
 
 /// Everything that a watcher is told until a connection is over.
 async fn until_closed(watcher: &Watcher) -> Vec<Record> {
-    let mut all: Vec<Record> = Vec::new();
-    while !all.iter().any(|record| matches!(record.what, What::Close { .. })) {
-        within(watcher.wait()).await;
-        loop {
-            let records = watcher.take(1 << 20);
-            if records.is_empty() {
-                break;
-            }
-            all.extend(records);
-        }
-    }
-    all
+    let is_closed = |all: &[Record]| all.iter().any(|record| matches!(record.what, What::Close { .. }));
+    // What it waits for in vain is looked for once more, and then shown.
+    told_until(watcher, is_closed, async || drop(timeout(DEADLINE, watcher.wait()).await)).await
 }
 
 fn stream(records: &[Record], direction: Direction) -> Vec<u8> {
@@ -253,13 +281,7 @@ async fn a_watcher_that_is_stuck_loses_whole_frames_that_are_counted_and_slows_n
     assert!(watcher.waiting() < (256 << 10) + (128 << 10), "{} bytes wait", watcher.waiting());
     // It looks again, and everything from then on arrives.
     let mut told = Vec::new();
-    loop {
-        let records = watcher.take(64 << 10);
-        if records.is_empty() {
-            break;
-        }
-        told.extend(records);
-    }
+    take_all(&watcher, &mut told);
     busy(&mut client, &mut server, 1).await;
     drop((client, server));
     told.extend(until_closed(&watcher).await);
@@ -316,13 +338,7 @@ fn watched(frame: &str, count: usize, read: usize, limit: usize, takes_every: us
     }
     watchers.end(connection, Direction::Out);
     watchers.close(connection, "closed", false);
-    loop {
-        let records = watcher.take(limit);
-        if records.is_empty() {
-            break;
-        }
-        told.extend(records);
-    }
+    take_all(&watcher, &mut told);
     let (mut capture, mut missed) = (Capture::new(64 << 20), 0);
     for Record { connection, time, what } in told {
         match what {
@@ -491,19 +507,12 @@ async fn connections_that_found_no_room_are_counted() {
         drop(pair);
     }
     // The tap has seen the end of all of them before it sees another.
-    let mut told = Vec::new();
-    while !told.iter().any(|record: &Record| matches!(&record.what, What::Gap(_, _, text) if text.contains("unseen"))) {
-        loop {
-            let records = watcher.take(1 << 20);
-            if records.is_empty() {
-                break;
-            }
-            told.extend(records);
-        }
-        let pair = bench.pair().await;
-        drop(pair);
+    let is_unseen = |record: &Record| matches!(&record.what, What::Gap(_, _, text) if text.contains("unseen"));
+    let another = async || {
+        drop(bench.pair().await);
         tokio::task::yield_now().await;
-    }
+    };
+    let told = told_until(&watcher, |told| told.iter().any(is_unseen), another).await;
     let opened = told.iter().filter(|record| matches!(record.what, What::Open { .. })).count();
     assert!(opened < 40, "{opened}");
 }

@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, net::TcpStream};
 
-use chanwire_tests::process::{raise_file_limit, wait_for};
+use chanwire_tests::process::{check, raise_file_limit, wait_for};
 
 use crate::{
     chanwire::Chanwire,
@@ -57,7 +57,10 @@ pub(crate) fn measure(report: &mut Report, _: usize) {
 /// Connections that the server knows of: so many, and one more.
 fn connect(system: &dyn System, count: usize) -> Vec<TcpStream> {
     let mut streams = system.connect(count);
-    wait_for(&format!("{} accepts them all", system.name()), || (open_files(system.id()) > count).then_some(()));
+    wait_for(&format!("{} accepts them all", system.name()), || {
+        let open = open_files(system.id());
+        check(open > count, open)
+    });
     // Whoever is answered now came after all of them.
     for mut last in system.connect(1) {
         last.write_all(&system.publish("hello").request).expect("a server that reads");
@@ -74,7 +77,7 @@ fn settled(system: &dyn System) -> f64 {
         let now = resident(system.id());
         equal = if now == last { equal + 1 } else { 0 };
         last = now;
-        (equal == AT_REST).then_some(now)
+        if equal == AT_REST { Ok(now) } else { Err(now) }
     });
     settled as f64
 }

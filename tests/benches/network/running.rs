@@ -37,7 +37,7 @@ impl Running {
         wait_for(name, || {
             let ended = running.child.try_wait().expect("a child of this process");
             assert!(ended.is_none(), "{name} ended: {ended:?}");
-            TcpStream::connect(address).ok()
+            TcpStream::connect(address)
         });
         running
     }

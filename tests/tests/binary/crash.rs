@@ -11,7 +11,7 @@ use std::{
 
 use chanwire_tests::{
     chance::{Chance, crash_rounds},
-    process::{Launch, Peer, answers, wait_for},
+    process::{Launch, Peer, answers, check, wait_for},
 };
 use tempfile::tempdir;
 
@@ -124,7 +124,7 @@ fn a_killed_server_has_everything_that_it_acknowledged() {
         let pouring: Vec<_> = (0..CONNECTIONS)
             .map(|connection| pour(server.connect(), round, connection, Arc::clone(&acknowledged)))
             .collect();
-        wait_for("enough answers", || (acknowledged.load(Relaxed) >= enough).then_some(()));
+        wait_for("enough answers", || check(acknowledged.load(Relaxed) >= enough, acknowledged.load(Relaxed)));
         server.kill();
         let counts: Vec<usize> = pouring.into_iter().map(|connection| connection.join().unwrap()).collect();
         assert!(counts.iter().sum::<usize>() >= enough);

@@ -15,7 +15,7 @@ use std::{
 };
 
 use chanwire_tests::process::{
-    Answer, DEADLINE, Launch, Peer, Server, Signal, answers, raise_file_limit, wait_for, without_times,
+    Answer, DEADLINE, Launch, Peer, Server, Signal, answers, check, raise_file_limit, wait_for, without_times,
 };
 use tempfile::{TempDir, tempdir};
 
@@ -286,10 +286,10 @@ fn two_thousand_connections_that_join_and_go_leave_none_behind() {
             }
         }
         // The sender's own connection stays.
-        wait_for("all of them to be closed", || (open() == before + 1).then_some(()));
+        wait_for("all of them to be closed", || check(open() == before + 1, open()));
     }
     drop(sender);
-    wait_for("the sender to be closed", || (open() == before).then_some(()));
+    wait_for("the sender to be closed", || check(open() == before, open()));
     server.signal(Signal::TERM);
     assert!(server.wait(DEADLINE).success());
     // Sockets are one thing, and what the hub keeps of their connections is another.

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chanwire_tests::process::{DEADLINE, Launch, Peer, Server, answers, raise_file_limit, wait_for};
+use chanwire_tests::process::{DEADLINE, Launch, Peer, Server, answers, check, raise_file_limit, wait_for};
 use tempfile::tempdir;
 
 use crate::{
@@ -117,7 +117,10 @@ fn an_operator_over_the_limit_is_told_and_closed_until_another_leaves() {
     let details = "The server has reached its limit of 16 connections";
     assert_eq!(told, format!("SERVER_ERROR\r\n{{\"error\": \"Server busy\", \"details\": \"{details}\"}}"));
     drop(held.pop());
-    wait_for("room", || asks(&mut connect()).ok().filter(|answer| *answer == listed(&[])));
+    wait_for("room", || {
+        let answer = asks(&mut connect());
+        check(answer.as_ref().is_ok_and(|answer| *answer == listed(&[])), answer)
+    });
     drop(held);
     server.stop();
 }
@@ -208,7 +211,8 @@ fn a_connection_that_is_gone_makes_room_however_it_went() {
     for bytes in ["", "LIST\r\n", "HOST\r\n{", "POST "] {
         let mut peer = wait_for("room", || {
             let mut peer = server.connect();
-            peer.ask(LIST).is_ok().then_some(peer)
+            let answer = peer.ask(LIST);
+            if answer.is_ok() { Ok(peer) } else { Err(answer) }
         });
         peer.send(bytes);
         drop(peer);

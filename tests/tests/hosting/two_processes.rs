@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use chanwire_tests::process::{DEADLINE, Launch, Peer, Server, wait_for};
+use chanwire_tests::process::{DEADLINE, Launch, Peer, Server, check, wait_for};
 use tempfile::tempdir;
 
 use crate::peer;
@@ -18,7 +18,10 @@ fn listed(server: &Server) -> Vec<String> {
 }
 
 fn wait_until_listed(server: &Server, expected: &[&str]) {
-    wait_for(&format!("{expected:?} on the list"), || (listed(server) == expected).then_some(()));
+    wait_for(&format!("{expected:?} on the list"), || {
+        let listed = listed(server);
+        check(listed == expected, listed)
+    });
 }
 
 /// The same server again, at the address that it had.
@@ -48,7 +51,10 @@ fn every_tracker_lists_the_channels_until_the_peer_stops() {
             peer.log().matches(&format!("the tracker lists the channel tracker={}", trackers[0].address(0))).count(),
             2
         );
-        wait_for("both in the log", || (peer.log().matches(&format!("channel={name}")).count() == 2).then_some(()));
+        wait_for("both in the log", || {
+            let log = peer.log();
+            check(log.matches(&format!("channel={name}")).count() == 2, log)
+        });
     }
     peer.stop();
     for tracker in trackers {
@@ -98,10 +104,10 @@ fn a_tracker_that_comes_back_lists_the_channel_again_whatever_it_has_kept() {
         tracker.kill();
         // It tells when the connection is gone, and when the channel is listed again.
         let lost = "no connection to the tracker";
-        wait_for("the loss in the log", || (peer.log().matches(lost).count() == number + 1).then_some(()));
+        wait_for("the loss in the log", || check(peer.log().matches(lost).count() == number + 1, peer.log()));
         tracker = next.start();
         let listed_again = "the tracker lists the channel";
-        wait_for("the return in the log", || (peer.log().matches(listed_again).count() == number + 2).then_some(()));
+        wait_for("the return in the log", || check(peer.log().matches(listed_again).count() == number + 2, peer.log()));
         assert_eq!(listed(&tracker), ["general at 40001"]);
     }
     peer.stop();

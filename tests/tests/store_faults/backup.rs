@@ -5,23 +5,16 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, chown},
     path::Path,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
-    thread,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
-use chanwire_tests::process::{Launch, wait_for};
+use chanwire_tests::process::{Background, Launch, check, wait_for};
 use tempfile::tempdir;
 
 use crate::{host_general, message, serve, stored};
-
-/// Tells threads to stop when it goes, also when an assertion has failed: a scope waits for its threads.
-struct StopAtEnd<'a>(&'a AtomicBool);
-
-impl Drop for StopAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-    }
-}
 
 fn backup(data_dir: &Path, file: &Path) -> Launch {
     Launch::new(["backup", "--data-dir"]).arg(data_dir).arg(file)
@@ -32,45 +25,43 @@ fn a_backup_under_load_has_all_that_was_acknowledged_before_it_and_a_server_runs
     let (data, restored) = (tempdir().unwrap(), tempdir().unwrap());
     let server = serve(data.path()).start();
     host_general(&server);
-    let (stop, acknowledged) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let mut peer = server.connect();
-    thread::scope(|scope| {
-        let _stop = StopAtEnd(&stop);
-        scope.spawn(|| {
-            for number in 1.. {
-                if stop.load(Relaxed) {
-                    return;
-                }
-                assert!(peer.ask(message("u", &format!("{number} {}", "x".repeat(10_000)))).is_ok());
-                acknowledged.store(number, Relaxed);
+    let acknowledged = Arc::new(AtomicUsize::new(0));
+    let (mut peer, counted) = (server.connect(), Arc::clone(&acknowledged));
+    let writing = Background::start(move |stop| {
+        for number in 1.. {
+            if stop.load(Relaxed) {
+                return;
             }
-        });
-        wait_for("a database of some size", || (acknowledged.load(Relaxed) > 500).then_some(()));
-        let before = acknowledged.load(Relaxed);
-        let file = restored.path().join("chanwire.db");
-        let finished = backup(data.path(), &file).run();
-        let after = acknowledged.load(Relaxed);
-        assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished:?}");
-        assert!(finished.stdout.starts_with("backed up "), "{finished:?}");
-        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(restored.path()).unwrap().count(), 1, "only the one file");
-        let copied = stored::general(restored.path()).len();
-        // One more may be stored and not acknowledged yet.
-        assert!(
-            (before..=after + 1).contains(&copied),
-            "{copied} messages, acknowledged {before} before, {after} after"
-        );
-        wait_for("more messages", || (acknowledged.load(Relaxed) > after).then_some(()));
-        stop.store(true, Relaxed);
-
-        let again = backup(data.path(), &file).run();
-        assert!(again.refusal(1).contains("is there already, and was left as it is"), "{again:?}");
-        let second = serve(restored.path()).start();
-        assert!(second.connect().ask(message("u", "goes on")).is_ok());
-        second.stop();
-        let goes_on = stored::general(restored.path());
-        assert_eq!(goes_on.last().map(|(id, _, text)| (*id, text.as_str())), Some((copied as i64 + 1, "goes on")));
+            assert!(peer.ask(message("u", &format!("{number} {}", "x".repeat(10_000)))).is_ok());
+            counted.store(number, Relaxed);
+        }
     });
+    let exceeds = |count: usize| {
+        let acknowledged = acknowledged.load(Relaxed);
+        check(acknowledged > count, acknowledged)
+    };
+    wait_for("a database of some size", || exceeds(500));
+    let before = acknowledged.load(Relaxed);
+    let file = restored.path().join("chanwire.db");
+    let finished = backup(data.path(), &file).run();
+    let after = acknowledged.load(Relaxed);
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished:?}");
+    assert!(finished.stdout.starts_with("backed up "), "{finished:?}");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_dir(restored.path()).unwrap().count(), 1, "only the one file");
+    let copied = stored::general(restored.path()).len();
+    // One more may be stored and not acknowledged yet.
+    assert!((before..=after + 1).contains(&copied), "{copied} messages, acknowledged {before} before, {after} after");
+    wait_for("more messages", || exceeds(after));
+    writing.stop();
+
+    let again = backup(data.path(), &file).run();
+    assert!(again.refusal(1).contains("is there already, and was left as it is"), "{again:?}");
+    let second = serve(restored.path()).start();
+    assert!(second.connect().ask(message("u", "goes on")).is_ok());
+    second.stop();
+    let goes_on = stored::general(restored.path());
+    assert_eq!(goes_on.last().map(|(id, _, text)| (*id, text.as_str())), Some((copied as i64 + 1, "goes on")));
     server.stop();
     assert_eq!(stored::general(data.path()).len(), acknowledged.load(Relaxed));
 }

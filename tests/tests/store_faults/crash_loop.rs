@@ -11,7 +11,7 @@ use std::{
 
 use chanwire_tests::{
     chance::{Chance, crash_rounds},
-    process::{Answer, Peer, wait_for},
+    process::{Answer, Peer, check, wait_for},
 };
 use tempfile::tempdir;
 
@@ -83,7 +83,7 @@ fn readers_of_a_server_that_is_killed_again_and_again_hear_what_is_stored_once_a
         let pouring: Vec<_> =
             (0..SENDERS).map(|sender| pour(server.connect(), round, sender, Arc::clone(&delivered))).collect();
         let enough = 50 + chance.below(4_000);
-        wait_for("enough answers", || (delivered.load(Relaxed) >= enough).then_some(()));
+        wait_for("enough answers", || check(delivered.load(Relaxed) >= enough, delivered.load(Relaxed)));
         server.kill();
         for (sender, count) in pouring.into_iter().enumerate() {
             acknowledged.insert((round, sender), count.join().unwrap());

@@ -72,7 +72,8 @@ fn while_the_disk_is_full_nothing_is_acknowledged_and_then_all_goes_on_by_itself
         limit_files(&server, None);
         wait_for("a message that is stored again", || {
             let again = format!("again {round}");
-            peer.ask(message("u", &again)).is_ok().then(|| delivered.insert(again))
+            let answer = peer.ask(message("u", &again));
+            if answer.is_ok() { Ok(delivered.insert(again)) } else { Err(answer) }
         });
     }
     assert!(server.log().contains("the store works again"), "{}", server.log());

@@ -1,6 +1,6 @@
 //! What is dropped is seen by whoever asks, and nothing else changes.
 
-use chanwire_tests::process::{Peer, Server, wait_for};
+use chanwire_tests::process::{Peer, Server, check, wait_for};
 use tempfile::tempdir;
 
 use crate::{host_general, join_after, message, number, serve, stored};
@@ -29,7 +29,10 @@ fn joined(server: &Server) -> Option<(i64, i64, Vec<i64>)> {
 
 fn wait_until_joined(server: &Server, ids: std::ops::RangeInclusive<i64>) {
     let expected = (*ids.start(), *ids.end(), ids.collect::<Vec<_>>());
-    wait_for("retention", || (joined(server)? == expected).then_some(()));
+    wait_for("retention", || {
+        let joined = joined(server);
+        check(joined == Some(expected.clone()), joined)
+    });
 }
 
 fn history(server: &Server, range: &str) -> Vec<i64> {
@@ -46,7 +49,10 @@ fn a_channel_keeps_so_many_messages_and_says_which() {
     host_general(&server);
     let mut peer = server.connect();
     say(&mut peer, 1..=100);
-    wait_for("retention", || (history(&server, ", \"limit\": 1000") == (91..=100).collect::<Vec<_>>()).then_some(()));
+    wait_for("retention", || {
+        let history = history(&server, ", \"limit\": 1000");
+        check(history == (91..=100).collect::<Vec<_>>(), history)
+    });
     // A reader that comes back after a long time sees the gap.
     wait_until_joined(&server, 91..=100);
     assert_eq!(history(&server, ", \"after\": 3, \"limit\": 2"), [91, 92]);
@@ -67,13 +73,13 @@ fn old_messages_go_though_nothing_happens_and_the_ids_go_on() {
     host_general(&server);
     let mut peer = server.connect();
     say(&mut peer, 1..=3);
-    wait_for("retention", || (joined(&server)? == (4, 3, vec![])).then_some(()));
+    wait_for("retention", || check(joined(&server) == Some((4, 3, vec![])), joined(&server)));
     // The next one has the next id, and goes too when its time comes.
     let mut reader = server.connect();
     assert!(reader.ask(join_after(3)).is_ok());
     say(&mut peer, 4..=4);
     assert_eq!(number(&reader.answer(), "id"), 4);
-    wait_for("retention", || (joined(&server)? == (5, 4, vec![])).then_some(()));
+    wait_for("retention", || check(joined(&server) == Some((5, 4, vec![])), joined(&server)));
     server.stop();
 }
 

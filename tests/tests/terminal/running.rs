@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use chanwire_tests::process::{Launch, Server, binary, wait_for};
+use chanwire_tests::process::{Launch, Server, binary, check, wait_for};
 
 /// A server that hosts `general` at the address it listens at.
 pub(crate) fn general(data_dir: &Path) -> Server {
@@ -54,17 +54,23 @@ impl Lines {
 
     /// Waits until there are as many.
     pub(crate) fn wait(&self, count: usize) -> Vec<String> {
-        wait_for(&format!("{count} lines"), || Some(self.all()).filter(|lines| lines.len() >= count))
+        wait_for(&format!("{count} lines"), || {
+            let lines = self.all();
+            if lines.len() >= count { Ok(lines) } else { Err(lines) }
+        })
     }
 
     /// Waits until one of them holds this.
     pub(crate) fn wait_with(&self, text: &str) {
-        wait_for(text, || self.all().iter().any(|line| line.contains(text)).then_some(()));
+        self.wait_with_many(text, 1);
     }
 
     /// Waits until as many of them hold this.
     pub(crate) fn wait_with_many(&self, text: &str, count: usize) {
-        wait_for(text, || (self.all().iter().filter(|line| line.contains(text)).count() >= count).then_some(()));
+        wait_for(text, || {
+            let lines = self.all();
+            check(lines.iter().filter(|line| line.contains(text)).count() >= count, lines)
+        });
     }
 }
 
@@ -106,7 +112,7 @@ impl Running {
 
     /// Waits until it has ended.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        wait_for("its end", || self.child.try_wait().unwrap())
+        wait_for("its end", || self.child.try_wait().unwrap().ok_or_else(|| (self.out.all(), self.error.all())))
     }
 }
 

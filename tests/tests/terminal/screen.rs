@@ -49,7 +49,7 @@ impl Tmux {
     fn shows(&self, texts: &[&str]) -> String {
         wait_for(&format!("{texts:?} on the screen"), || {
             let screen = self.ask(&["capture-pane", "-p"]);
-            texts.iter().all(|text| screen.contains(text)).then_some(screen)
+            if texts.iter().all(|text| screen.contains(text)) { Ok(screen) } else { Err(screen) }
         })
     }
 }
@@ -115,9 +115,12 @@ HH:MM bob: \u{1b}[2J\u{1b}[1;1H\u{1b}]0;mine\u{7}\u{202e}back
     tmux.keys(&["C-u"]);
     tmux.text("/quit");
     tmux.keys(&["Enter"]);
-    let ended = || Some(tmux.ask(&["display-message", "-p", "#{pane_dead} #{pane_dead_status}"]));
+    let ended = || tmux.ask(&["display-message", "-p", "#{pane_dead} #{pane_dead_status}"]);
     // Its terminal is seen closed before its status is known.
-    let status = wait_for("its end", || ended().filter(|status| status.trim().len() > 1 && status.starts_with('1')));
+    let status = wait_for("its end", || {
+        let status = ended();
+        if status.trim().len() > 1 && status.starts_with('1') { Ok(status) } else { Err(status) }
+    });
     assert_eq!(status, "1 0\n");
     server.stop();
 }

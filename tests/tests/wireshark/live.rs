@@ -10,7 +10,7 @@ use std::{
 
 use chanwire_tests::{
     examples,
-    process::{program, wait_for},
+    process::{Process, check, program, wait_for},
 };
 
 use crate::script;
@@ -38,7 +38,7 @@ fn live_traffic_of_any_port_is_decoded() {
             }
         }
     });
-    let mut tshark = Command::new(program("tshark"))
+    let tshark = Command::new(program("tshark"))
         .args(["-l", "-i", "lo", "-f", &format!("tcp port {}", address.port())])
         .arg("-X")
         .arg(format!("lua_script:{}", script().display()))
@@ -47,7 +47,8 @@ fn live_traffic_of_any_port_is_decoded() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let output = tshark.stdout.take().unwrap();
+    let mut tshark = Process(tshark);
+    let output = tshark.0.stdout.take().unwrap();
     let (tell, told) = mpsc::channel();
     let reader = thread::spawn(move || {
         for line in BufReader::new(output).lines() {
@@ -67,10 +68,8 @@ fn live_traffic_of_any_port_is_decoded() {
         assert_eq!(answer, examples::LISTED);
         lines.extend(told.try_iter());
         let has = |wanted: &str| lines.iter().any(|line| line == wanted);
-        (has("LIST\t") && has("\ttest_channel,general")).then_some(())
+        check(has("LIST\t") && has("\ttest_channel,general"), lines.clone())
     });
-    tshark.kill().unwrap();
-    tshark.wait().unwrap();
-    drop(told);
+    drop((tshark, told));
     reader.join().unwrap();
 }
