@@ -189,7 +189,9 @@ check: | needs-rust
 	$(CARGO) clippy --locked --workspace --all-targets --features chanwire-tests/binary -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
+# Advisories have to be fetched: `make deny DENY='advisories bans licenses sources'` looks at them too.
+DENY ?= licenses bans sources
 .PHONY: deny
 deny: | needs-rust
 	@cargo deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
-	$(CARGO) deny --locked check licenses bans sources
+	$(CARGO) deny --locked check $(DENY)
