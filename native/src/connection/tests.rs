@@ -98,7 +98,7 @@ async fn serve_flood(takes: bool) -> Flood {
     let accepted = Accepted { id: ConnectionId(0), peer: None, listener: None };
     let mut limits = Limits::server();
     limits.write_timeout = std::time::Duration::from_millis(100);
-    serve(&mut flood, accepted, &limits, &tell_hub, Clock::start()).await;
+    serve(&mut flood, accepted, &limits, &tell_hub, &PublishedList::default(), Clock::start()).await;
     flood
 }
 
