@@ -80,7 +80,12 @@ impl Acceptor {
     }
 
     /// Accepts until it is told to stop.
-    pub(crate) async fn run(self: Arc<Self>, listener: TcpListener, id: ListenerId, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        listener: Arc<TcpListener>,
+        id: ListenerId,
+        mut stop: watch::Receiver<bool>,
+    ) {
         let mut wait = BACK_OFF.0;
         loop {
             let accepted = tokio::select! {
@@ -103,7 +108,7 @@ impl Acceptor {
     }
 
     /// Accepts the operator's connections until it is told to stop.
-    pub(crate) async fn run_operator(self: Arc<Self>, listener: UnixListener, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn run_operator(self: Arc<Self>, listener: Arc<UnixListener>, mut stop: watch::Receiver<bool>) {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,

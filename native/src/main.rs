@@ -1,5 +1,7 @@
 //! Chanwire: host chat channels over a text protocol that anyone can type.
 #![forbid(unsafe_code)]
+// They panic where the stream cannot be written.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod cli;
 mod clock;
@@ -7,6 +9,7 @@ mod config;
 mod connection;
 mod driver;
 mod file_limit;
+mod files;
 mod http;
 mod hub_task;
 mod listener;
@@ -17,13 +20,16 @@ mod server;
 mod server_address;
 mod socket;
 mod store;
+mod supervisor;
 mod tap;
+mod threads;
 mod tracker;
 
-use std::process::ExitCode;
-
-use clap::Parser as _;
+use std::{panic, process::ExitCode};
 
 fn main() -> ExitCode {
-    cli::Cli::parse().run()
+    // A panic was printed or logged where it was.
+    let code = panic::catch_unwind(cli::run).unwrap_or(ExitCode::from(101));
+    logging::flush();
+    code
 }

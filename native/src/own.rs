@@ -7,6 +7,7 @@ use std::{
 };
 
 use chanwire_core::{hub::ListenerId, wire::Address};
+use tokio::sync::watch;
 
 use crate::{
     hub_task::{HubSender, Input},
@@ -74,21 +75,23 @@ fn wildcard(interfaces: &[IpAddr], wanted: impl Fn(&IpAddr) -> bool) -> Vec<IpAd
 }
 
 /// A listener that the hub knows, and the own addresses that the hub was told.
+#[derive(Clone)]
 pub(crate) struct Registered {
     pub(crate) id: ListenerId,
     pub(crate) own: Own,
     pub(crate) addresses: Vec<Address>,
 }
 
-/// Tells the hub when the addresses of a wildcard listener change. Runs until it is dropped.
-pub(crate) async fn watch(listeners: Vec<Registered>, hub: HubSender) {
+/// Tells the hub when the addresses of a wildcard listener change, until the server stops.
+pub(crate) async fn watch(listeners: Vec<Registered>, hub: HubSender, mut stopping: watch::Receiver<bool>) {
     let mut wildcards: Vec<_> = listeners.into_iter().filter(|listener| listener.own.is_wildcard()).collect();
-    if wildcards.is_empty() {
-        return;
-    }
     loop {
-        tokio::time::sleep(REFRESH).await;
-        refresh(&mut wildcards, interfaces(), &hub);
+        tokio::select! {
+            () = tokio::time::sleep(REFRESH), if !wildcards.is_empty() => {
+                refresh(&mut wildcards, interfaces(), &hub);
+            }
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! The whole server: puts its parts together, runs them, and takes them apart again.
 
 use std::{
+    future::poll_fn,
     io::{self, Write as _},
     net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
     path::Path,
+    sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
@@ -12,10 +15,11 @@ use chanwire_core::{
     hub::{Hub, Query, ReadId, StoreCommand, StoreOutcome},
     wire::Channel,
 };
+use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::{
     net::{TcpListener, UnixListener},
     signal::unix::{Signal, SignalKind, signal},
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::{JoinHandle, JoinSet},
     time::timeout,
 };
@@ -27,11 +31,13 @@ use crate::{
     http::{self, HttpConfig, Target, Token},
     hub_task::{self, HubSender, Input, PublishedList, Storage},
     listener::{self, Acceptor},
+    logging,
     own::{self, Own, Registered},
     socket::{Families, listen},
     store::{
         self, ReaderHandle, SqliteReader, SqliteStore, Store as _, StoreError, StoreHandle, Trimmer, TrimmerHandle,
     },
+    supervisor::{Part, Supervisor},
     tracker,
 };
 
@@ -40,6 +46,9 @@ pub(crate) const OPERATOR_SOCKET: &str = "operator.sock";
 
 /// How long connections may take to end once the server stops. What is left of ten seconds is the store's.
 const LAST_ANSWERS: Duration = Duration::from_secs(6);
+
+/// How long the store may take for its last commit.
+const LAST_COMMIT: Duration = Duration::from_secs(3);
 
 /// Why the server does not run, in words for an operator.
 #[derive(Debug, thiserror::Error)]
@@ -57,124 +66,210 @@ pub(crate) enum ServeError {
     System { what: &'static str, cause: io::Error },
     #[error("the page cannot be served: {0}")]
     Http(io::Error),
-    #[error("the part of the server that decides has stopped: this is a bug; what was acknowledged is stored")]
-    HubGone,
+    #[error(
+        "the {0} ended unexpectedly (a bug, please report); everything acknowledged is stored, start the server again"
+    )]
+    Died(Part),
+    #[error("the store did not finish in time; everything acknowledged is stored; check its disk")]
+    Unfinished,
 }
 
 /// Runs the server until a signal ends it.
 pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
-    let system = |what| move |cause| ServeError::System { what, cause };
-    let mut signals = Signals::new().map_err(system("wait for signals"))?;
-    let beside = listener::FILES + if config.http.is_some() { http::FILES } else { 0 };
-    let files = file_limit::raise(config.max_connections, beside).map_err(system("raise the limit of open files"))?;
-
-    let mut store = SqliteStore::open(&config.data_dir)?;
-    let (reader, trimmer) = (store.reader()?, store.trimmer(config.retention)?);
-    let clock = Clock::start();
-    let mut hub = Hub::new(config.hub_limits.clone(), store.load()?, clock.now());
-    let listeners = bind(&config)?;
-    let mut registered = Vec::new();
-    for listener in &listeners {
-        let addresses = listener.own.addresses();
-        let id = hub.add_listener(addresses.clone());
-        registered.push(Registered { id, own: listener.own.clone(), addresses });
+    let watched = |cause| ServeError::System { what: "wait for signals", cause };
+    let _file_size = file_limit::outlive_file_size().map_err(watched)?;
+    tokio::spawn(ignore(ignored_signals().map_err(watched)?));
+    let mut server = Running::start(config)?;
+    // Up to here a signal ends the process as it ends any other: a database that takes long to open is no reason to wait.
+    let mut signals = Signals::new().map_err(watched)?;
+    if let Err(error) = print(&server.banner) {
+        tracing::warn!(%error, "cannot print where the server listens: {}", server.banner.trim_end().replace('\n', "; "));
     }
-    for hosted in &config.hosted {
-        hub.fix_channel(hosted.channel.clone());
-    }
-
-    let (stop, stopping) = watch::channel(false);
-    let page = Page::bind(&config, &listeners)?;
-    let operator = operator_socket(&config.data_dir);
-    banner(&config, &listeners, page.as_ref());
-
-    let (tell_hub, told) = mpsc::unbounded_channel();
-    let (mut hub_task, published) = start_hub(hub, told, tell_hub.clone(), store, reader, trimmer, clock)?;
-    let acceptor = Acceptor::new(config.limits, files, tell_hub.clone(), published, clock);
-    let mut parts = JoinSet::new();
-    for (listener, Registered { id, .. }) in listeners.into_iter().zip(&registered) {
-        parts.spawn(acceptor.clone().run(listener.socket, *id, stopping.clone()));
-    }
-    let watch_addresses = tokio::spawn(own::watch(registered, tell_hub.clone()));
-    if let Some(socket) = operator {
-        parts.spawn(acceptor.clone().run_operator(socket, stopping.clone()));
-    }
-    let channels: Vec<Channel> = config.hosted.iter().map(|hosted| hosted.channel.clone()).collect();
-    for tracker in config.trackers {
-        parts.spawn(tracker::keep(tracker, channels.clone(), config.lease, stopping.clone(), clock));
-    }
-    let (page_failed, mut page_failure) = mpsc::channel(1);
-    if let Some(page) = page {
-        parts.spawn(async move {
-            if let Err(error) = page.serve(&files, stopping).await {
-                let _ = page_failed.send(error).await;
-            }
-        });
-    }
-
     let result = tokio::select! {
         name = signals.next() => {
             tracing::info!("{name}: answering what was read, then stopping; once more to stop at once");
             Ok(())
         }
-        _ = &mut hub_task => Err(ServeError::HubGone),
-        Some(error) = page_failure.recv() => Err(ServeError::Http(error)),
+        error = server.failed() => Err(error),
     };
     tokio::spawn(async move {
         signals.next().await;
         tracing::warn!("stopping at once: requests that were not answered may be lost");
+        logging::flush();
         std::process::exit(1);
     });
-    watch_addresses.abort();
-    let _ = stop.send(true);
-    let _ = tell_hub.send(Input::StopConnections);
-    let all = async {
-        while parts.join_next().await.is_some() {}
-        acceptor.all_closed().await;
-    };
-    if timeout(LAST_ANSWERS, all).await.is_err() {
-        tracing::info!("some peers did not end their connections; leaving them");
-    }
-    if result.is_err() && hub_task.is_finished() {
-        return result;
-    }
-    let _ = tell_hub.send(Input::Stop);
-    let stores = hub_task.await.map_err(|_| ServeError::HubGone)?;
-    // They sync and close their files, and so block.
-    let _ = tokio::task::spawn_blocking(move || stores.close()).await;
-    result
+    server.stop(result).await
 }
 
-/// Starts the hub and its store, and ties each to the other. The store comes back when the hub has stopped.
-fn start_hub(
+/// A server with all its parts.
+struct Running {
+    /// Where everything is.
+    banner: String,
+    stop: watch::Sender<bool>,
+    tell_hub: HubSender,
+    hub_task: JoinHandle<Stores>,
+    /// Ends the hub task whatever it waits for.
+    abandon: Arc<Notify>,
+    acceptor: Arc<Acceptor>,
+    /// Parts that end when the server stops.
+    parts: JoinSet<()>,
+    deaths: mpsc::UnboundedReceiver<Part>,
+    page_failure: mpsc::Receiver<io::Error>,
+    #[cfg(test)]
+    addresses: Vec<SocketAddr>,
+    #[cfg(test)]
+    supervisor: Supervisor,
+}
+
+impl Running {
+    fn start(config: Config) -> Result<Self, ServeError> {
+        let system = |what| move |cause| ServeError::System { what, cause };
+        let beside = listener::FILES + if config.http.is_some() { http::FILES } else { 0 };
+        let files =
+            file_limit::raise(config.max_connections, beside).map_err(system("raise the limit of open files"))?;
+
+        let mut store = SqliteStore::open(&config.data_dir)?;
+        let (reader, trimmer) = (store.reader()?, store.trimmer(config.retention)?);
+        let clock = Clock::start();
+        let mut hub = Hub::new(config.hub_limits.clone(), store.load()?, clock.now());
+        let listeners = bind(&config)?;
+        let mut registered = Vec::new();
+        for listener in &listeners {
+            let addresses = listener.own.addresses();
+            let id = hub.add_listener(addresses.clone());
+            registered.push(Registered { id, own: listener.own.clone(), addresses });
+        }
+        for hosted in &config.hosted {
+            hub.fix_channel(hosted.channel.clone());
+        }
+
+        let (stop, stopping) = watch::channel(false);
+        let page = Page::bind(&config, &listeners)?;
+        let operator = operator_socket(&config.data_dir);
+        let banner = banner(&config, &listeners, page.as_ref());
+
+        let (supervisor, deaths) = Supervisor::new(stopping.clone());
+        let (tell_hub, told) = mpsc::unbounded_channel();
+        let published = PublishedList::default();
+        let abandon = Arc::new(Notify::new());
+        let stores = Stores::start((store, reader, trimmer), tell_hub.clone(), &supervisor)?;
+        let hub_task =
+            tokio::spawn(run_hub(hub, told, stores, published.clone(), clock, supervisor.clone(), abandon.clone()));
+        let acceptor = Acceptor::new(config.limits, files, tell_hub.clone(), published.clone(), clock);
+        let mut parts = JoinSet::new();
+        let mut keep = |part, run: Restart| {
+            parts.spawn(supervisor.clone().keep(part, run));
+        };
+        #[cfg(test)]
+        let addresses = listeners.iter().map(|listener| listener.own.bound).collect();
+        for (listener, Registered { id, .. }) in listeners.into_iter().zip(&registered) {
+            let (acceptor, id, stopping, socket) = (acceptor.clone(), *id, stopping.clone(), Arc::new(listener.socket));
+            let run = move || acceptor.clone().run(socket.clone(), id, stopping.clone()).boxed();
+            keep(Part::Listener, Box::new(run));
+        }
+        if let Some(socket) = operator {
+            let (acceptor, stopping, socket) = (acceptor.clone(), stopping.clone(), Arc::new(socket));
+            let run = move || acceptor.clone().run_operator(socket.clone(), stopping.clone()).boxed();
+            keep(Part::Operator, Box::new(run));
+        }
+        let (hub, stopped) = (tell_hub.clone(), stopping.clone());
+        let run = move || own::watch(registered.clone(), hub.clone(), stopped.clone()).boxed();
+        keep(Part::Addresses, Box::new(run));
+        let channels: Vec<Channel> = config.hosted.iter().map(|hosted| hosted.channel.clone()).collect();
+        for tracker in config.trackers {
+            let (channels, lease, stopping) = (channels.clone(), config.lease, stopping.clone());
+            let run = move || tracker::keep(tracker.clone(), channels.clone(), lease, stopping.clone(), clock).boxed();
+            keep(Part::Tracker, Box::new(run));
+        }
+        let (failed, page_failure) = mpsc::channel(1);
+        if let Some(page) = page {
+            let page = Arc::new(page);
+            let run = move || {
+                let (page, files) = (page.clone(), files);
+                let (stopping, failed) = (stopping.clone(), failed.clone());
+                let serve = async move {
+                    if let Err(error) = page.serve(&files, stopping.clone()).await {
+                        let _ = failed.send(error).await;
+                        // The server ends now.
+                        let _ = stopping.clone().wait_for(|stopping| *stopping).await;
+                    }
+                };
+                serve.boxed()
+            };
+            keep(Part::Page, Box::new(run));
+        }
+        Ok(Self {
+            banner,
+            stop,
+            tell_hub,
+            hub_task,
+            abandon,
+            acceptor,
+            parts,
+            deaths,
+            page_failure,
+            #[cfg(test)]
+            addresses,
+            #[cfg(test)]
+            supervisor,
+        })
+    }
+
+    /// Waits until the server cannot go on.
+    async fn failed(&mut self) -> ServeError {
+        tokio::select! {
+            Some(part) = self.deaths.recv() => ServeError::Died(part),
+            Some(error) = self.page_failure.recv() => ServeError::Http(error),
+        }
+    }
+
+    /// Answers what was read, stores it, and ends. `result` is why it stops, and what comes back if it can be done.
+    async fn stop(mut self, mut result: Result<(), ServeError>) -> Result<(), ServeError> {
+        let _ = self.stop.send(true);
+        let _ = self.tell_hub.send(Input::StopConnections);
+        // Without these no request is answered any more, and there is nothing to wait for.
+        let answers = !matches!(result, Err(ServeError::Died(Part::Hub | Part::Store)));
+        let all = async {
+            while self.parts.join_next().await.is_some() {}
+            self.acceptor.all_closed().await;
+        };
+        if answers && timeout(LAST_ANSWERS, all).await.is_err() {
+            tracing::info!("some peers did not end their connections; leaving them");
+        }
+        let _ = self.tell_hub.send(Input::Stop);
+        if matches!(result, Err(ServeError::Died(_))) {
+            // The hub would wait for what a dead thread had in hand.
+            self.abandon.notify_one();
+        }
+        match timeout(LAST_COMMIT, self.hub_task).await {
+            // They sync and close their files, and so block. It needs no other thread, of which there may be none.
+            Ok(Ok(stores)) => tokio::task::block_in_place(|| stores.close()),
+            Ok(Err(_)) => result = result.and(Err(ServeError::Died(Part::Hub))),
+            Err(_) => result = result.and(Err(ServeError::Unfinished)),
+        }
+        result
+    }
+}
+
+/// Starts a part, or starts it again.
+type Restart = Box<dyn FnMut() -> BoxFuture<'static, ()> + Send>;
+
+/// Runs the hub until it has stopped, and gives back its store.
+async fn run_hub(
     hub: Hub,
     told: mpsc::UnboundedReceiver<Input>,
-    tell_hub: HubSender,
-    store: SqliteStore,
-    reader: SqliteReader,
-    trimmer: Trimmer,
+    mut stores: Stores,
+    published: PublishedList,
     clock: Clock,
-) -> Result<(JoinHandle<Stores>, PublishedList), ServeError> {
-    let outcomes = tell_hub.clone();
-    let store = store::start(store, move |outcome| {
-        let _ = outcomes.send(Input::Outcome(outcome));
-    })?;
-    let pages = tell_hub.clone();
-    let reader = store::start_reader(reader, move |read, page| {
-        let _ = pages.send(Input::Page(read, page));
-    })?;
-    let trims = tell_hub.clone();
-    let trimmer = store::start_trimmer(trimmer, move |channel_name, first_id| {
-        let _ = trims.send(Input::Trimmed { channel_name, first_id });
-    })?;
-    let mut stores = Stores { store, reader, trimmer, tell_hub };
-    let published = PublishedList::default();
-    let list = published.clone();
-    let task = tokio::spawn(async move {
-        hub_task::run(hub, told, &mut stores, &list, clock).await;
-        stores
-    });
-    Ok((task, published))
+    supervisor: Supervisor,
+    abandon: Arc<Notify>,
+) -> Stores {
+    let _vital = supervisor.vital(Part::Hub);
+    tokio::select! {
+        () = supervisor.run(Part::Hub, hub_task::run(hub, told, &mut stores, &published, clock)) => {}
+        () = abandon.notified() => {}
+    }
+    stores
 }
 
 /// The threads that work for the hub.
@@ -200,6 +295,30 @@ impl Storage for Stores {
 }
 
 impl Stores {
+    fn start(
+        (store, reader, trimmer): (SqliteStore, SqliteReader, Trimmer),
+        tell_hub: HubSender,
+        supervisor: &Supervisor,
+    ) -> Result<Self, StoreError> {
+        // Each closure is dropped when its thread ends.
+        let (outcomes, vital) = (tell_hub.clone(), supervisor.vital(Part::Store));
+        let store = store::start(store, move |outcome| {
+            vital.beat();
+            let _ = outcomes.send(Input::Outcome(outcome));
+        })?;
+        let (pages, vital) = (tell_hub.clone(), supervisor.vital(Part::Reader));
+        let reader = store::start_reader(reader, move |read, page| {
+            vital.beat();
+            let _ = pages.send(Input::Page(read, page));
+        })?;
+        let (trims, vital) = (tell_hub.clone(), supervisor.vital(Part::Retention));
+        let trimmer = store::start_trimmer(trimmer, move |channel_name, first_id| {
+            vital.beat();
+            let _ = trims.send(Input::Trimmed { channel_name, first_id });
+        })?;
+        Ok(Self { store, reader, trimmer, tell_hub })
+    }
+
     fn close(self) {
         self.trimmer.close();
         self.reader.close();
@@ -207,17 +326,22 @@ impl Stores {
     }
 }
 
-/// Where the operator connects, with rights that no address gives. The directory's permissions guard it.
+/// Where the operator connects, with rights that no address gives. The directory's permissions guard it, and its own.
 fn operator_socket(data_dir: &Path) -> Option<UnixListener> {
     let path = data_dir.join(OPERATOR_SOCKET);
-    // The directory is this process's alone, so a socket that is there is a dead process's.
-    let _ = std::fs::remove_file(&path);
-    let socket = UnixListener::bind(&path);
-    let guarded = socket.and_then(|socket| {
+    let bind = || {
+        match path.symlink_metadata() {
+            // The directory is this process's alone, so a socket that is there is a dead process's.
+            Ok(found) if found.file_type().is_socket() => std::fs::remove_file(&path)?,
+            Ok(_) => return Err(io::Error::other("something that is no socket is there; remove it")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let socket = UnixListener::bind(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
         Ok(socket)
-    });
-    guarded
+    };
+    bind()
         .inspect_err(|error| {
             tracing::warn!(%error, path = %path.display(), "no socket for the operator: `chanwire unhost --data-dir` cannot be used");
         })
@@ -279,7 +403,7 @@ fn families(address: SocketAddr, all: &[SocketAddr]) -> Result<Families, ServeEr
 
 /// The inspector's page and its bridge.
 struct Page {
-    socket: TcpListener,
+    socket: std::net::TcpListener,
     address: SocketAddr,
     token: Token,
     config: HttpConfig,
@@ -303,11 +427,14 @@ impl Page {
             hosts.push(address.to_string());
         }
         let config = HttpConfig { hosts, targets: targets.collect(), tap: None };
+        let socket = socket.into_std().map_err(ServeError::Http)?;
         Ok(Some(Self { socket, address, token, config }))
     }
 
-    async fn serve(self, files: &Files, stopping: watch::Receiver<bool>) -> io::Result<()> {
-        http::serve(self.socket, self.config, self.token, files, stopping).await
+    async fn serve(&self, files: &Files, stopping: watch::Receiver<bool>) -> io::Result<()> {
+        // A copy, so that the next one listens at the same address.
+        let socket = TcpListener::from_std(self.socket.try_clone()?)?;
+        http::serve(socket, self.config.clone(), self.token.clone(), files, stopping).await
     }
 }
 
@@ -321,8 +448,8 @@ pub(crate) fn reachable(bound: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, bound.port())
 }
 
-/// Tells once, on standard output, where everything is.
-fn banner(config: &Config, listeners: &[Listener], page: Option<&Page>) {
+/// Where everything is.
+fn banner(config: &Config, listeners: &[Listener], page: Option<&Page>) -> String {
     let mut text = format!("chanwire {}\n", env!("CARGO_PKG_VERSION"));
     for listener in listeners {
         text += &format!("listening on {}\n", listener.own.bound);
@@ -335,25 +462,47 @@ fn banner(config: &Config, listeners: &[Listener], page: Option<&Page>) {
     if let Some(page) = page {
         text += &format!("inspector at http://{}/#token={}\n", reachable(page.address), page.token);
     }
-    let mut out = io::stdout().lock();
-    // Somebody who closed the output does not want to be told.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    text
 }
 
-/// The signals that a server knows.
+/// Prints to standard output. Somebody who closed it does not want to be told.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Signals that would end the process, and for which there is nothing to do.
+fn ignored_signals() -> io::Result<[(&'static str, Signal); 3]> {
+    Ok([
+        ("SIGHUP", signal(SignalKind::hangup())?),
+        ("SIGUSR1", signal(SignalKind::user_defined1())?),
+        ("SIGUSR2", signal(SignalKind::user_defined2())?),
+    ])
+}
+
+/// Ignores signals, and logs that it does.
+async fn ignore(mut signals: [(&'static str, Signal); 3]) {
+    loop {
+        let name = poll_fn(|cx| {
+            let came = signals.iter_mut().find_map(|(name, signal)| signal.poll_recv(cx).is_ready().then_some(*name));
+            came.map_or(Poll::Pending, Poll::Ready)
+        });
+        tracing::info!("{}: ignored, there is no configuration to reload", name.await);
+    }
+}
+
+/// The signals that stop a server.
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    _file_size: Signal,
 }
 
 impl Signals {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            _file_size: file_limit::outlive_file_size()?,
-        })
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
     pub(crate) async fn next(&mut self) -> &'static str {
@@ -363,3 +512,6 @@ impl Signals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,7 @@ use crate::{
     clock::Clock,
     driver::{self, Application, Ending},
     server_address::ServerAddress,
-    socket,
+    socket, threads,
 };
 
 /// How long taking the channels off the list may take when the server stops.
@@ -99,6 +99,7 @@ async fn register(
 }
 
 async fn connect(tracker: &ServerAddress, patience: Duration) -> Result<TcpStream, String> {
+    threads::check()?;
     match timeout(patience, socket::connect_to(tracker)).await {
         Ok(connected) => connected.map_err(|error| format!("cannot connect: {error}")),
         Err(_) => Err(format!("no connection within {} seconds", patience.as_secs())),

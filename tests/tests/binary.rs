@@ -13,6 +13,8 @@ mod decode;
 mod durability;
 #[path = "binary/faults.rs"]
 mod faults;
+#[path = "binary/files.rs"]
+mod files;
 #[path = "binary/hosting.rs"]
 mod hosting;
 #[path = "binary/joins.rs"]
@@ -21,6 +23,8 @@ mod joins;
 mod leases;
 #[path = "binary/limits.rs"]
 mod limits;
+#[path = "binary/page.rs"]
+mod page;
 #[path = "binary/readers.rs"]
 mod readers;
 #[path = "binary/refused_start.rs"]
@@ -29,11 +33,17 @@ mod refused_start;
 mod requests;
 #[path = "binary/session.rs"]
 mod session;
+#[path = "binary/signals.rs"]
+mod signals;
 #[path = "binary/sockets.rs"]
 mod sockets;
+#[path = "binary/standard_error.rs"]
+mod standard_error;
 #[path = "binary/start_stop.rs"]
 mod start_stop;
 #[path = "binary/tap.rs"]
 mod tap;
+#[path = "binary/threads.rs"]
+mod threads;
 #[path = "binary/trace.rs"]
 mod trace;

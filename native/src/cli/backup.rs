@@ -8,7 +8,7 @@ use std::{
 use clap::Args;
 
 use super::{Failure, Outcome, link, progress::Progress};
-use crate::{config::default_data_dir, file_limit, store};
+use crate::{config::default_data_dir, file_limit, files, store};
 
 #[derive(Debug, Args)]
 pub(super) struct DataDir {
@@ -81,6 +81,7 @@ with `chanwire host`. Ids given since the backup are given again.\n";
 
 /// Copies with a line of progress.
 fn copying<T>(copy: impl FnOnce(&mut dyn FnMut(u32, u32)) -> Result<T, store::StoreError>) -> Result<T, Failure> {
+    files::keep_private();
     let runtime = link::runtime()?;
     let _inside = runtime.enter();
     let _file_size = file_limit::outlive_file_size().map_err(|error| format!("cannot wait for signals: {error}"))?;

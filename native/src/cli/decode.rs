@@ -13,6 +13,7 @@ use chanwire_inspect::{
 use clap::{Args, ValueEnum};
 
 use super::{Failure, Outcome, filter};
+use crate::logging;
 
 mod capture;
 mod stream;
@@ -133,12 +134,12 @@ impl Decode {
             // Somebody may have taken another file than they wanted.
             let path = path.display();
             if first.is_empty() {
-                eprintln!("{path} is empty");
+                logging::say(&format!("{path} is empty"));
             } else {
-                eprintln!(
+                logging::say(&format!(
                     "{path} is no pcap, pcapng, JSON Lines or hex dump, and does not look like the protocol; it is \
                      read as what a client sent"
-                );
+                ));
             }
         }
         let direction = self.direction.given().or(seen.direction).unwrap_or(Direction::Out);

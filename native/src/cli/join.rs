@@ -6,7 +6,6 @@ use std::{
     pin::pin,
     sync::Arc,
     task::{Context, Poll},
-    thread,
     time::Duration,
 };
 
@@ -36,6 +35,7 @@ use crate::{
     clock::Clock,
     driver::{self, Application, Ending},
     server_address::ServerAddress,
+    threads,
 };
 
 /// A connection that held this long was a good one: the next wait is the shortest again.
@@ -169,7 +169,7 @@ impl Follower {
 /// does not know, as of a file.
 async fn reader_left() {
     let (tell, told) = oneshot::channel();
-    thread::spawn(move || {
+    let watch = move || {
         let out = io::stdout();
         loop {
             match poll(&mut [PollFd::new(&out, PollFlags::empty())], None) {
@@ -181,8 +181,9 @@ async fn reader_left() {
                 Err(_) => return,
             }
         }
-    });
-    if told.await.is_err() {
+    };
+    // Without the thread the next line that cannot be printed tells it.
+    if threads::spawn("reader", watch).is_err() || told.await.is_err() {
         pending::<()>().await;
     }
 }

@@ -1,15 +1,15 @@
 //! Connections to servers.
 
-use std::{fmt, io, path::PathBuf, time::Duration};
+use std::{fmt, io, net::IpAddr, path::PathBuf, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::UnixStream,
-    runtime::{Builder, Runtime},
+    runtime::Runtime,
     time::timeout,
 };
 
-use crate::{driver::Ending, server::OPERATOR_SOCKET, server_address::ServerAddress, socket};
+use crate::{driver::Ending, server::OPERATOR_SOCKET, server_address::ServerAddress, socket, threads};
 
 /// How long a server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -40,7 +40,12 @@ impl Target {
     /// Connects, or says why not and what to do.
     pub(super) async fn connect(&self) -> Result<Box<dyn Stream>, String> {
         match self {
-            Self::Server(address) => Ok(Box::new(self.within(socket::connect_to(address)).await?)),
+            Self::Server(address) => {
+                if address.host().parse::<IpAddr>().is_err() {
+                    threads::check()?;
+                }
+                Ok(Box::new(self.within(socket::connect_to(address)).await?))
+            }
             Self::Operator(data_dir) => {
                 Ok(Box::new(self.within(UnixStream::connect(data_dir.join(OPERATOR_SOCKET))).await?))
             }
@@ -60,7 +65,7 @@ impl Target {
 
 /// What a command that talks to one server runs on.
 pub(super) fn runtime() -> Result<Runtime, String> {
-    Builder::new_current_thread().enable_all().build().map_err(|error| format!("cannot start: {error}"))
+    threads::runtime_here()
 }
 
 /// Why an answer did not come.

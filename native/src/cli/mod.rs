@@ -14,16 +14,19 @@ mod serve;
 mod tap;
 mod text;
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::socket;
+use crate::{
+    logging::{self, LogError},
+    socket,
+};
 
 /// Host chat channels, talk to them, and see every byte.
 #[derive(Debug, Parser)]
 #[command(name = "chanwire", version, about, max_term_width = 100, after_help = EXIT_CODES)]
-pub(crate) struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Command,
 
@@ -96,17 +99,58 @@ impl Failure {
     }
 }
 
+impl From<LogError> for Failure {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Filter(words) => Self::usage(words),
+            LogError::Thread(words) => words.into(),
+        }
+    }
+}
+
 impl<S: Into<String>> From<S> for Failure {
     fn from(words: S) -> Self {
         Self { words: words.into(), code: 1 }
     }
 }
 
+/// Does what the command line says.
+pub(crate) fn run() -> ExitCode {
+    let result = match Cli::try_parse() {
+        Ok(cli) => cli.run(),
+        Err(error) => print_usage(&error),
+    };
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Refused) => ExitCode::from(3),
+        Ok(Outcome::Unable) => ExitCode::from(4),
+        Ok(Outcome::Cut) => ExitCode::from(1),
+        Err(Failure { words, code }) => {
+            if !words.is_empty() {
+                logging::say(&format!("chanwire: {words}"));
+            }
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// Prints help, the version, or what is wrong with the command line.
+fn print_usage(error: &clap::Error) -> Result<Outcome, Failure> {
+    match (error.print(), error.use_stderr()) {
+        // Somebody who stops reading has seen enough.
+        (Err(cause), false) if cause.kind() != io::ErrorKind::BrokenPipe => {
+            Err(format!("cannot print: {cause}").into())
+        }
+        (_, false) => Ok(Outcome::Done),
+        // There is nobody left to tell if this could not be written.
+        (_, true) => Err(Failure::usage("")),
+    }
+}
+
 impl Cli {
-    /// Does what the command line says.
-    pub(crate) fn run(self) -> ExitCode {
+    fn run(self) -> Result<Outcome, Failure> {
         socket::set_keep_alive(self.keep_alive);
-        let result = match self.command {
+        match self.command {
             Command::Serve(serve) => serve.run(),
             Command::List(list) => list.run(),
             Command::Host(host) => host.run(),
@@ -119,16 +163,6 @@ impl Cli {
             Command::Restore(restore) => restore.run(),
             Command::Tap(tap) => tap.run(),
             Command::Decode(decode) => decode.run(),
-        };
-        match result {
-            Ok(Outcome::Done) => ExitCode::SUCCESS,
-            Ok(Outcome::Refused) => ExitCode::from(3),
-            Ok(Outcome::Unable) => ExitCode::from(4),
-            Ok(Outcome::Cut) => ExitCode::from(1),
-            Err(Failure { words, code }) => {
-                eprintln!("chanwire: {words}");
-                ExitCode::from(code)
-            }
         }
     }
 }

@@ -4,7 +4,6 @@ use std::{
     collections::VecDeque,
     io::{self, BufRead as _, IsTerminal as _},
     task::{Context, Poll},
-    thread,
 };
 
 use chanwire_core::{
@@ -25,6 +24,7 @@ use super::{
 use crate::{
     clock::Clock,
     driver::{self, Application, Ending},
+    threads,
 };
 
 /// How many messages are on their way at one time: enough for the server to store many by one commit.
@@ -79,7 +79,7 @@ impl Send {
         let ending = link::runtime()?
             .block_on(async {
                 let mut stream = target.connect().await?;
-                thread::spawn(move || read_lines(&tell));
+                threads::spawn("input", move || read_lines(&tell))?;
                 let clock = Clock::start();
                 let mut client = Client::new(Limits::client());
                 Ok(driver::drive(&mut client, &mut stream, &mut feed, clock).await)

@@ -8,11 +8,13 @@ use clap::Args;
 use super::{Failure, Outcome};
 use crate::{
     config::{self, Advertised, Config, Hosted, Size, default_data_dir},
+    files,
     http::Authority,
     logging::{self, LogFormat},
     server,
     server_address::ServerAddress,
     store::Retention,
+    threads,
 };
 
 /// Every connection may keep a payload in memory, so it is bounded.
@@ -137,7 +139,8 @@ pub(super) fn http_host(text: &str) -> Result<String, String> {
 
 impl Serve {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
-        logging::start(&self.log, self.log_format).map_err(Failure::usage)?;
+        logging::start(&self.log, self.log_format)?;
+        files::keep_private();
         if self.http.0.is_none() && !self.http_host.is_empty() {
             return Err(Failure::usage(NO_PAGE));
         }
@@ -147,8 +150,11 @@ impl Serve {
                 "--host names the channel '{name}' more than once; name each channel once"
             )));
         }
-        let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("cannot start its threads: {error}"))?;
-        runtime.block_on(server::run(config)).map_err(|error| error.to_string())?;
+        let runtime = threads::runtime()?;
+        let result = runtime.block_on(server::run(config)).map_err(|error| error.to_string());
+        // A thread that looks up a name or writes to a pipe may be stuck.
+        runtime.shutdown_background();
+        result?;
         Ok(Outcome::Done)
     }
 

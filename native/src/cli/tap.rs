@@ -9,10 +9,11 @@ use super::{
     serve::{Http, NO_PAGE, http_host, listen},
 };
 use crate::{
-    config,
+    config, files,
     logging::{self, LogFormat},
     server_address::ServerAddress,
     tap::{self, Config, Form},
+    threads,
 };
 
 /// Stand between clients and a server, and show every byte that passes
@@ -44,7 +45,8 @@ pub(super) struct Tap {
     #[arg(long, value_name = "HOST[:PORT]", value_parser = http_host)]
     http_host: Vec<String>,
 
-    /// Record to this file: JSON Lines if it ends in .jsonl, packets for Wireshark if it ends in .pcapng
+    /// Record to this file, which only you may read: JSON Lines if it ends in .jsonl, packets for Wireshark if it ends
+    /// in .pcapng
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
 
@@ -67,7 +69,8 @@ pub(super) struct Tap {
 
 impl Tap {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
-        logging::start(&self.log, LogFormat::Text).map_err(Failure::usage)?;
+        logging::start(&self.log, LogFormat::Text)?;
+        files::keep_private();
         let Self { http: Http(http), http_host, .. } = &self;
         if http.is_none() && !http_host.is_empty() {
             return Err(Failure::usage(NO_PAGE));
@@ -97,8 +100,11 @@ impl Tap {
             overwrite: self.overwrite,
             filter,
         };
-        let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("cannot start its threads: {error}"))?;
-        runtime.block_on(tap::run(config)).map_err(|error| error.to_string())?;
+        let runtime = threads::runtime()?;
+        let result = runtime.block_on(tap::run(config)).map_err(|error| error.to_string());
+        // A thread that looks up a name or writes to a pipe may be stuck.
+        runtime.shutdown_background();
+        result?;
         Ok(Outcome::Done)
     }
 }

@@ -17,7 +17,11 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::{StoreError, health::Health, watch::Watch};
+use super::{
+    StoreError,
+    health::{Failure, Health, guard},
+    watch::Watch,
+};
 
 /// When a log is long enough to be moved, in frames. A frame is one page, 4 KiB, so this is 16 MiB. Each move syncs the
 /// database, and the commits meanwhile share the disk with it; SQLite's own habit, 4 MiB, means 20 moves a second under
@@ -52,7 +56,7 @@ pub(super) struct Checkpointer {
 }
 
 /// How many frames, from the log's first, are in the database now.
-pub(super) type Pass = Result<u32, StoreError>;
+type Pass = Result<u32, Failure>;
 
 impl Checkpointer {
     /// Starts the thread on `own`, a connection that nothing else uses.
@@ -75,7 +79,7 @@ impl Checkpointer {
             Mover { connection: own, file: file.clone(), watch: Arc::clone(&watch), frames: Arc::clone(&frames) };
         let thread = Builder::new()
             .name(THREAD.into())
-            .spawn(move || while asked.recv().is_ok() && done.send(mover.run()).is_ok() {})
+            .spawn(move || while asked.recv().is_ok() && done.send(guard(|| mover.run())).is_ok() {})
             .map_err(|cause| StoreError::Thread { name: THREAD, cause })?;
         let health = Health::new("moving the log into the database");
         Ok(Self { file, watch, frames, due: LONG, asked: false, requests, answers, thread, health })
@@ -94,10 +98,10 @@ impl Checkpointer {
         };
         let pass = match answer {
             Err(TryRecvError::Empty) => return,
-            Ok(Ok(moved)) if moved < frames => help(writer, &self.file, &self.watch),
+            Ok(Ok(moved)) if moved < frames => help(writer, &self.file, &self.watch).map_err(Failure::from),
             Ok(pass) => pass,
             // The thread is gone: it costs commits some time, and nothing else.
-            Err(TryRecvError::Disconnected) => help(writer, &self.file, &self.watch),
+            Err(TryRecvError::Disconnected) => help(writer, &self.file, &self.watch).map_err(Failure::from),
         };
         self.asked = false;
         self.health.observe(&pass);
@@ -143,7 +147,7 @@ struct Mover {
 
 impl Mover {
     /// Passes over the log until few frames are left, or until passes do not help any more.
-    fn run(&self) -> Pass {
+    fn run(&self) -> Result<u32, StoreError> {
         let mut before = u32::MAX;
         loop {
             let moved = help(&self.connection, &self.file, &self.watch)?;
@@ -157,7 +161,7 @@ impl Mover {
 }
 
 /// Moves as much of the log as can be done without waiting for anybody.
-pub(super) fn help(connection: &Connection, file: &Path, watch: &Watch) -> Pass {
+pub(super) fn help(connection: &Connection, file: &Path, watch: &Watch) -> Result<u32, StoreError> {
     watch.checkpoint(connection, || checkpoint(connection, Mode::Passive, file))
 }
 
@@ -173,7 +177,7 @@ enum Mode {
     Truncate,
 }
 
-fn checkpoint(connection: &Connection, mode: Mode, file: &Path) -> Pass {
+fn checkpoint(connection: &Connection, mode: Mode, file: &Path) -> Result<u32, StoreError> {
     let sql = match mode {
         Mode::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
         Mode::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",

@@ -1,14 +1,15 @@
 //! The directory that a store lives in: made if it is missing, and locked against a second process.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process,
 };
 
 use super::StoreError;
+use crate::files;
 
 const LOCK: &str = "chanwire.lock";
 
@@ -26,6 +27,7 @@ impl DataDir {
         // Absolute, so that no path begins with `file:`, which SQLite would take for a URI.
         let path = std::path::absolute(path).map_err(StoreError::file("find the directory", path))?;
         create(&path)?;
+        keep_others_out(&path)?;
         let lock = lock(&path)?;
         let directory = Self { path, _lock: lock };
         directory.sync()?;
@@ -52,6 +54,32 @@ fn create(path: &Path) -> Result<(), StoreError> {
     missing.iter().filter_map(|created| created.parent()).try_for_each(sync)
 }
 
+/// Takes the right to write from everybody else: they could put links where this process writes, or other files in the
+/// place of its own.
+fn keep_others_out(path: &Path) -> Result<(), StoreError> {
+    const WRITE: u32 = 0o022;
+    const STICKY: u32 = 0o1000;
+    let failed = || StoreError::file("use the data directory", path);
+    let directory = File::open(path).map_err(failed())?;
+    let found = directory.metadata().map_err(failed())?;
+    let mode = found.mode() & 0o7777;
+    let is_own = found.uid() == rustix::process::geteuid().as_raw();
+    if mode & WRITE == 0 {
+        if !is_own {
+            tracing::warn!(path = %path.display(), uid = found.uid(), "the data directory is another user's, who can change what is in it");
+        }
+        return Ok(());
+    }
+    // One with the sticky bit is shared on purpose, as /tmp is.
+    if !is_own || mode & STICKY != 0 {
+        return Err(StoreError::Shared { directory: path.to_owned(), mode });
+    }
+    let mended = mode & !WRITE;
+    directory.set_permissions(Permissions::from_mode(mended)).map_err(failed())?;
+    tracing::warn!(path = %path.display(), "others could write the data directory (mode {mode:o}); its mode is {mended:o} now");
+    Ok(())
+}
+
 fn sync(directory: &Path) -> Result<(), StoreError> {
     File::open(directory)
         .and_then(|directory| directory.sync_all())
@@ -60,14 +88,13 @@ fn sync(directory: &Path) -> Result<(), StoreError> {
 
 fn lock(directory: &Path) -> Result<File, StoreError> {
     let path = directory.join(LOCK);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(StoreError::file("open the lock file", &path))?;
+    let failed = || StoreError::file("open the lock file", &path);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut file = files::open_regular(&mut options, &path).map_err(failed())?;
+    if file.metadata().map_err(failed())?.nlink() > 1 {
+        return Err(failed()(io::Error::other("it has another name as well")));
+    }
     match file.try_lock() {
         Ok(()) => {
             file.set_len(0)
@@ -123,6 +150,46 @@ mod tests {
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o750)).unwrap();
         DataDir::open(directory.path()).unwrap();
         assert_eq!(fs::metadata(directory.path()).unwrap().permissions().mode() & 0o777, 0o750);
+    }
+
+    #[test]
+    fn a_directory_that_others_may_write_is_mended_if_it_is_this_users_own() {
+        for (before, after) in [(0o777, 0o755), (0o770, 0o750), (0o2775, 0o2755), (0o702, 0o700)] {
+            let directory = tempfile::tempdir().unwrap();
+            fs::set_permissions(directory.path(), fs::Permissions::from_mode(before)).unwrap();
+            DataDir::open(directory.path()).unwrap();
+            assert_eq!(fs::metadata(directory.path()).unwrap().permissions().mode() & 0o7777, after, "{before:o}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_everybody_shares_is_refused_and_left_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        let error = DataDir::open(directory.path()).err().unwrap().to_string();
+        assert!(error.contains("can be written by other users (mode 1777)"), "{error}");
+        assert_eq!(fs::metadata(directory.path()).unwrap().permissions().mode() & 0o7777, 0o1777);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_lock_that_leads_elsewhere_is_refused_and_its_target_left_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let (target, link) = (directory.path().join("precious"), directory.path().join(LOCK));
+        let refused = |says: &str| {
+            let error = DataDir::open(directory.path()).err().unwrap().to_string();
+            assert!(error.contains(says) && error.contains(LOCK), "{error}");
+            fs::remove_file(&link).unwrap();
+        };
+        fs::write(&target, "precious").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        refused("it is a symbolic link, which is not followed");
+        fs::hard_link(&target, &link).unwrap();
+        refused("it has another name as well");
+        std::os::unix::fs::symlink(directory.path().join("nothing"), &link).unwrap();
+        refused("it is a symbolic link, which is not followed");
+        assert!(!directory.path().join("nothing").exists());
+        assert_eq!(fs::read(&target).unwrap(), b"precious");
     }
 
     #[test]

@@ -35,6 +35,19 @@ pub(crate) enum StoreError {
         holder: Option<u32>,
     },
 
+    /// Other users may write the data directory.
+    #[error(
+        "the data directory {} can be written by other users (mode {mode:o}), who could replace what is in it; choose \
+         one of this user's own with --data-dir",
+        directory.display()
+    )]
+    Shared {
+        /// The data directory.
+        directory: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+
     /// There is a file in the database's place that is none.
     #[error(
         "{} is not a database, and was left as it is; move it away, or choose another directory with --data-dir",

@@ -1,6 +1,32 @@
 //! Logging a thing that fails again and again: once when it begins and once when it is over.
 
-use std::fmt;
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use super::StoreError;
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the store panicked: {0}; this is a defect, please report it")]
+    Panic(String),
+}
+
+/// Makes a panic a failure like any other: a server that answers SERVER_ERROR is better than one that hangs. After
+/// any failure the hub loads, so nothing is built on what the panic left behind.
+pub(super) fn guard<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, Failure> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => Ok(result?),
+        Err(panic) => {
+            let says = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+            Err(Failure::Panic(says.unwrap_or("without a message").to_owned()))
+        }
+    }
+}
 
 /// Whether something works that is tried over and over.
 pub(super) struct Health {
@@ -12,6 +38,13 @@ impl Health {
     /// Of something that works so far.
     pub(super) const fn new(what: &'static str) -> Self {
         Self { what, failures: 0 }
+    }
+
+    /// Tries once, and logs the result if it differs from the last one. A panic is a failure.
+    pub(super) fn attempt<T>(&mut self, work: impl FnOnce() -> Result<T, StoreError>) -> Option<T> {
+        let result = guard(work);
+        self.observe(&result);
+        result.ok()
     }
 
     /// Takes note of one try, and logs it if it came out otherwise than the one before.

@@ -19,7 +19,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::{
     StoreError,
     checksum::Checksum,
-    health::Health,
+    health::{Failure, Health, guard},
     place::places,
     rows::{self, LogRow, RowError},
     sqlite::connect_beside,
@@ -124,9 +124,9 @@ pub(crate) fn start_reader(
     let (mut health, mut damage) = (Health::new("read"), Damage::default());
     let work = move || {
         for (read, query) in inbox {
-            let result = reader.read(&query);
+            let result = guard(|| reader.read(&query));
             match &result {
-                Err(error @ StoreError::Damaged { .. }) => {
+                Err(Failure::Store(error @ StoreError::Damaged { .. })) => {
                     if damage.is_new(error) {
                         tracing::error!(%error, "stored messages cannot be read");
                     }

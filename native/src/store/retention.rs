@@ -211,13 +211,11 @@ impl Trimmer {
         let mut health = Health::new("retention");
         let mut next_scan = Instant::now();
         while let Some(grown) = self.turns.grown_by(next_scan) {
-            let logs = if Instant::now() < next_scan {
-                Ok(grown)
-            } else {
+            let is_scan = Instant::now() >= next_scan;
+            if is_scan {
                 next_scan = Instant::now() + self.retention.scan_every();
-                self.due(wall_time())
-            };
-            health.observe(&logs.and_then(|logs| self.trim_all(logs, tell)));
+            }
+            health.attempt(|| self.trim_all(if is_scan { self.due(wall_time())? } else { grown }, tell));
             if !self.turns.pause(PAUSE) {
                 return;
             }

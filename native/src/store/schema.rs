@@ -11,6 +11,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::{StoreError, checksum, data_dir::DataDir, rows::id};
+use crate::files;
 
 pub(super) const DATABASE: &str = "chanwire.db";
 /// Where a new database grows until it is whole.
@@ -115,6 +116,12 @@ pub(super) fn find(directory: &DataDir) -> Result<PathBuf, StoreError> {
     if directory.file(RESTORING).exists() {
         return Err(StoreError::RestoreInterrupted { file });
     }
+    for suffix in ["-wal", "-shm"] {
+        let beside = directory.file(&format!("{DATABASE}{suffix}"));
+        if beside.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(StoreError::file("use", beside)(io::Error::other("it is not a regular file")));
+        }
+    }
     match header(&file).map_err(StoreError::file("read the database", &file))? {
         None => create(directory, &file)?,
         Some(header) => check(&file, &header)?,
@@ -139,7 +146,7 @@ pub(super) fn check_file(file: &Path) -> Result<(), StoreError> {
 /// The first bytes of a file, as many of a header's 100 as there are; `None` if there is no such file.
 fn header(file: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut header = Vec::new();
-    match File::open(file) {
+    match files::open_regular(File::options().read(true), file) {
         Ok(file) => file.take(100).read_to_end(&mut header)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
@@ -205,8 +212,15 @@ fn create(directory: &DataDir, file: &Path) -> Result<(), StoreError> {
         }
     }
     let nascent = directory.file(NASCENT);
+    // One that a crash has left is of no use. A link goes, and not its target.
+    match fs::remove_file(&nascent) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(StoreError::file("remove what is left of a new database", &nascent)(error));
+        }
+        _ => {}
+    }
     // SQLite's other files take their permissions from this one.
-    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&nascent);
+    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&nascent);
     let opened = opened.map_err(StoreError::file("create the database", &nascent))?;
     fill(&nascent).map_err(StoreError::sqlite("create", &nascent))?;
     opened
@@ -224,10 +238,13 @@ fn fill(nascent: &Path) -> rusqlite::Result<()> {
     migrate(&mut connection).map(|_| ())
 }
 
-/// Opens a database file that exists.
+/// Opens a database file that exists and is no link.
 pub(super) fn connect(file: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(file, flags)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    // SQLite would refuse a link anywhere in the path; its directory may be one.
+    let directory = file.parent().and_then(|directory| directory.canonicalize().ok());
+    let resolved = directory.zip(file.file_name()).map(|(directory, name)| directory.join(name));
+    let connection = Connection::open_with_flags(resolved.as_deref().unwrap_or(file), flags)?;
     checksum::add_function(&connection)?;
     Ok(connection)
 }

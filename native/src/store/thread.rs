@@ -1,7 +1,6 @@
 //! The thread that a store works on.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::mpsc::{Receiver, Sender, channel},
     thread::{Builder, JoinHandle},
 };
@@ -85,36 +84,12 @@ impl<S: Store> Worker<S> {
     fn execute(&mut self, command: StoreCommand) -> StoreOutcome {
         match command {
             StoreCommand::Commit(writes) => {
-                let result = guard(|| self.store.commit(&writes));
-                self.commits.observe(&result);
-                result.map_or(StoreOutcome::Failed, |()| StoreOutcome::Committed)
+                let committed = self.commits.attempt(|| self.store.commit(&writes));
+                committed.map_or(StoreOutcome::Failed, |()| StoreOutcome::Committed)
             }
             StoreCommand::Load => {
-                let result = guard(|| self.store.load());
-                self.loads.observe(&result);
-                result.map_or(StoreOutcome::Failed, StoreOutcome::Loaded)
+                self.loads.attempt(|| self.store.load()).map_or(StoreOutcome::Failed, StoreOutcome::Loaded)
             }
-        }
-    }
-}
-
-/// Why there is no result.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("the store panicked: {0}; this is a defect, please report it")]
-    Panic(String),
-}
-
-/// Makes a panic a failure like any other: a server that answers SERVER_ERROR is better than one that hangs. After
-/// any failure the hub loads, so nothing is built on what the panic left behind.
-fn guard<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, Failure> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => Ok(result?),
-        Err(panic) => {
-            let says = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
-            Err(Failure::Panic(says.unwrap_or("without a message").to_owned()))
         }
     }
 }

@@ -1,18 +1,21 @@
 //! What passes, written to a file as it passes.
 
 use std::{
-    fs::File,
+    fs::{File, Permissions},
     io::{self, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
 use chanwire_inspect::{Capture, Filter, JsonLinesWriter, PcapNg, visible};
+use rustix::fs::{OFlags, fcntl_setfl};
 use tokio::sync::watch;
 
 use super::{
     record::{Record, What},
     watchers::Watcher,
 };
+use crate::files;
 
 /// How many bytes may wait to be written.
 pub(super) const QUEUE: usize = 64 << 20;
@@ -90,16 +93,22 @@ pub(super) async fn write(watcher: Watcher, mut writer: Writer, mut end: watch::
 }
 
 impl Writer {
-    /// Begins a file. One that has something in it already is left alone, unless `overwrite` is asked for.
+    /// Begins a file that only this user may read. One that has something in it already is left alone, unless
+    /// `overwrite` is asked for. A link at its name is not followed.
     pub(super) fn create(path: &Path, form: Form, filter: Option<Filter>, overwrite: bool) -> io::Result<Self> {
-        let file = File::options().write(true).create(true).truncate(false).open(path)?;
+        let file = files::open(File::options().write(true).create(true).truncate(false).mode(0o600), path)?;
         let found = file.metadata()?;
         if found.is_file() {
             if found.len() > 0 && !overwrite {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
+            if found.mode() & 0o077 != 0 {
+                file.set_permissions(Permissions::from_mode(0o600))?;
+            }
             file.set_len(0)?;
         }
+        // Whoever reads a pipe may be slow.
+        fcntl_setfl(&file, OFlags::empty())?;
         let output = match form {
             Form::JsonLines => Output::JsonLines(JsonLinesWriter::new()),
             Form::PcapNg => Output::PcapNg(PcapNg::new()),
@@ -123,7 +132,8 @@ impl Writer {
             self.capture.leave(connection, f64::NAN);
         }
         self.flush()?;
-        self.file.sync_all()
+        // A pipe or a device has nothing to sync.
+        if self.file.metadata()?.is_file() { self.file.sync_all() } else { Ok(()) }
     }
 
     fn record(&mut self, record: &Record) {

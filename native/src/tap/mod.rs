@@ -9,15 +9,10 @@ mod relay;
 mod tests;
 mod watchers;
 
-use std::{
-    io::{self, Write as _},
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration};
 
 use chanwire_inspect::Filter;
+use futures_util::FutureExt as _;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::{
     net::{TcpListener, lookup_host},
@@ -31,9 +26,11 @@ pub(crate) use self::{backlog::Earlier, file::Form, watchers::Watchers};
 use crate::{
     file_limit,
     http::{self, HttpConfig, Tap, Target, Token},
+    logging,
     own::is_local,
-    server::{ServeError, Signals, reachable},
+    server::{ServeError, Signals, print, reachable},
     socket::{Families, listen},
+    supervisor::{Part, Supervisor},
 };
 
 /// How many clients are carried at one time; more wait to be accepted.
@@ -85,6 +82,7 @@ fn advice(cause: &io::Error) -> &'static str {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "; make room, or name a file on another file system"
         }
+        io::ErrorKind::FileTooLarge => "; raise the limit on the size of files (ulimit -f)",
         _ => "",
     }
 }
@@ -92,7 +90,7 @@ fn advice(cause: &io::Error) -> &'static str {
 /// Runs a tap until a signal ends it.
 pub(crate) async fn run(config: Config) -> Result<(), TapError> {
     let system = |what| move |cause| ServeError::System { what, cause };
-    let mut signals = Signals::new().map_err(system("wait for signals"))?;
+    let _file_size = file_limit::outlive_file_size().map_err(system("wait for signals"))?;
     // Each client needs two.
     let files = file_limit::raise(2 * CONNECTIONS, http::FILES).map_err(system("raise the limit of open files"))?;
     let room = (files.connections / 2).max(1);
@@ -112,6 +110,7 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
     // Only a page comes late.
     let watchers = Watchers::new(if config.http.is_some() { config.backlog } else { 0 });
     let (stop, stopping) = watch::channel(false);
+    let (supervisor, _) = Supervisor::new(stopping.clone());
     let (failed, mut failure) = mpsc::channel(1);
     let mut parts = JoinSet::new();
     let page = match config.http {
@@ -123,6 +122,7 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
                 cause,
             })?;
             let address = socket.local_addr().unwrap_or(address);
+            let socket = socket.into_std().map_err(ServeError::Http)?;
             let token = Token::generate().map_err(|error| ServeError::Http(io::Error::other(error.to_string())))?;
             let mut hosts = config.http_hosts;
             if !address.ip().is_unspecified() {
@@ -139,11 +139,24 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
             if let Some((_, typed)) = &config.filter {
                 url += &format!("&filter={}", utf8_percent_encode(typed, NON_ALPHANUMERIC));
             }
-            parts.spawn(async move {
-                if let Err(error) = http::serve(socket, http, token, &files, stopping).await {
-                    let _ = failed.send(TapError::Serve(ServeError::Http(error))).await;
+            let socket = Arc::new(socket);
+            let serve = move || {
+                let (socket, http, token) = (socket.clone(), http.clone(), token.clone());
+                let (mut stopping, failed) = (stopping.clone(), failed.clone());
+                async move {
+                    // A copy, so that the next one listens at the same address.
+                    let served = match socket.try_clone().and_then(TcpListener::from_std) {
+                        Ok(socket) => http::serve(socket, http, token, &files, stopping.clone()).await,
+                        Err(error) => Err(error),
+                    };
+                    if let Err(error) = served {
+                        let _ = failed.send(TapError::Serve(ServeError::Http(error))).await;
+                        // The tap ends now.
+                        let _ = stopping.wait_for(|stopping| *stopping).await;
+                    }
                 }
-            });
+            };
+            parts.spawn(supervisor.clone().keep(Part::Page, serve));
             Some(url)
         }
     };
@@ -157,7 +170,8 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
             let (end, ended) = watch::channel(false);
             let said = path.clone();
             let task = tokio::spawn(async move {
-                let written = file::write(watcher, file, ended).await;
+                let written = AssertUnwindSafe(file::write(watcher, file, ended)).catch_unwind().await;
+                let written = written.unwrap_or_else(|_| Err(io::Error::other("the writer panicked")));
                 if let Err(error) = &written {
                     tracing::error!(
                         "cannot write {}: {error}; recording stops here, and clients go on",
@@ -176,25 +190,30 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
              you trust"
         );
     }
+    // Up to here a signal ends the process as it ends any other: a name that is looked up for long is no reason to wait.
+    let mut signals = Signals::new().map_err(system("wait for signals"))?;
     banner(own, &config.to, writer.as_ref().map(|(path, ..)| path), page.as_deref());
-
     let mut result = tokio::select! {
         name = signals.next() => {
             tracing::info!("{name}: stopping");
             Ok(())
         }
         Some(error) = failure.recv() => Err(error),
-        () = accept(&listener, &config.to, &watchers, room) => Ok(()),
+        () = supervisor.keep(Part::Listener, || accept(&listener, &config.to, &watchers, room)) => Ok(()),
     };
     tokio::spawn(async move {
         signals.next().await;
+        logging::flush();
         std::process::exit(1);
     });
     let _ = stop.send(true);
     if let Some((path, end, task)) = writer {
         let _ = end.send(true);
         match tokio::time::timeout(LAST_ROWS, task).await {
-            Err(_) => tracing::warn!("{} is not complete: it took too long to write", path.display()),
+            Err(_) => {
+                let cause = io::ErrorKind::TimedOut.into();
+                result = result.and(Err(TapError::Recording { path, cause }));
+            }
             Ok(written) => {
                 if let Err(cause) = written.map_err(io::Error::other).flatten() {
                     result = result.and(Err(TapError::Recording { path, cause }));
@@ -237,7 +256,7 @@ fn banner(own: SocketAddr, to: &str, file: Option<&PathBuf>, page: Option<&str>)
     if let Some(page) = page {
         text += &format!("inspector at {page}\n");
     }
-    let mut out = io::stdout().lock();
-    // Somebody who closed the output does not want to be told.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(error) = print(&text) {
+        tracing::warn!(%error, "cannot print where the tap listens: {}", text.trim_end().replace('\n', "; "));
+    }
 }

@@ -158,7 +158,7 @@ fn nothing_is_accepted_while_a_server_stops() {
     let (mut server, peer) = with_a_peer_that_never_reads(data.path());
     server.signal(Signal::TERM);
     let address = server.address(0);
-    wait_for("a refused connection", || std::net::TcpStream::connect(address).err());
+    wait_for("a refused connection", || std::net::TcpStream::connect(address).err().ok_or("a connection"));
     server.signal(Signal::TERM);
     let _ = server.wait(DEADLINE);
     drop(peer);

@@ -3,11 +3,12 @@
 use std::{
     env,
     io::{self, BufRead as _, IsTerminal as _, Write as _},
-    thread,
 };
 
 use rustyline_async::{Readline, ReadlineError, ReadlineEvent, SharedWriter};
 use tokio::sync::mpsc;
+
+use crate::threads;
 
 /// What is shown before what is typed.
 const PROMPT: &str = "> ";
@@ -41,7 +42,7 @@ impl Screen {
         let steerable = env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
         if !(steerable && io::stdin().is_terminal() && io::stdout().is_terminal()) {
             let (tell, lines) = mpsc::channel(16);
-            thread::spawn(move || read_lines(&tell));
+            threads::spawn("input", move || read_lines(&tell))?;
             return Ok(Self::Plain { lines });
         }
         let (mut editor, writer) =

@@ -8,6 +8,7 @@ use chanwire_inspect::{
 };
 
 use super::{Outcome, Trouble, fill};
+use crate::logging;
 
 /// What is held of connections: more than what one read can complete.
 const HELD: usize = 256 << 20;
@@ -44,7 +45,7 @@ pub(super) fn decode(
     // A script gets lines alone, but is told as well what they lack.
     if !json || summary.lacks() {
         let all = if summary.passed_over > 0 && !options.everything { " (--all shows them)" } else { "" };
-        eprintln!("{summary}{all}");
+        logging::say(&format!("{summary}{all}"));
     }
     Ok(match (summary.cut, rows.has_faults) {
         (true, _) => Outcome::Cut,

@@ -1,0 +1,273 @@
+//! Lines on their way to standard error, which may be full, closed, or never read.
+//!
+//! Whoever logs only appends to a bounded buffer and never waits. A thread of its own writes. Lines that find no room, or
+//! cannot be written, are dropped and counted, and the count is written once writing works again.
+
+use std::{
+    io, mem,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// The bytes that may wait to be written.
+const CAPACITY: usize = 4 << 20;
+
+/// Where the lines go.
+pub(super) trait Sink {
+    /// As [`io::Write::write`]; it may block.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+}
+
+/// A bounded queue of lines with one writer.
+pub(super) struct Queue {
+    state: Mutex<State>,
+    /// Notified when there is something to write.
+    filled: Condvar,
+    /// Notified when everything is written or dropped.
+    drained: Condvar,
+}
+
+struct State {
+    /// Whole lines.
+    waiting: Vec<u8>,
+    /// Whether the writer has taken lines and not finished them.
+    is_writing: bool,
+    /// Lines dropped since that was last written.
+    dropped: u64,
+    /// Whether the last write failed: the count then waits for the next line.
+    is_failing: bool,
+}
+
+impl Queue {
+    pub(super) const fn new() -> Self {
+        let state = State { waiting: Vec::new(), is_writing: false, dropped: 0, is_failing: false };
+        Self { state: Mutex::new(state), filled: Condvar::new(), drained: Condvar::new() }
+    }
+
+    /// Appends lines, or drops and counts them if there is no room. Never waits for the writer.
+    pub(super) fn push(&self, lines: &[u8]) {
+        let mut state = self.lock();
+        if state.waiting.len() + lines.len() > CAPACITY {
+            state.dropped += count(lines);
+        } else {
+            state.waiting.extend_from_slice(lines);
+            self.filled.notify_one();
+        }
+    }
+
+    /// Waits until everything is written or dropped, but no longer than this.
+    pub(super) fn flush(&self, within: Duration) {
+        let unfinished = |state: &mut State| state.is_writing || state.has_work();
+        let waited = self.drained.wait_timeout_while(self.lock(), within, unfinished);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Writes for ever. `notice` makes the line that tells how many were dropped.
+    pub(super) fn write(&self, sink: &mut impl Sink, notice: impl Fn(u64) -> String) -> ! {
+        // A write that failed may have written part of a line.
+        let mut at_line_start = true;
+        loop {
+            let (mut lines, dropped) = self.take();
+            let mut first = String::new();
+            if dropped > 0 {
+                if !at_line_start {
+                    first.push('\n');
+                }
+                first += &notice(dropped);
+            }
+            let own = first.len();
+            if own > 0 {
+                lines.splice(..0, first.into_bytes());
+            }
+            let written = write_all(sink, &lines, &mut at_line_start);
+            let mut state = self.lock();
+            state.is_writing = false;
+            state.is_failing = written < lines.len();
+            if written < own {
+                state.dropped += dropped;
+            }
+            state.dropped += count(lines.get(written.max(own)..).unwrap_or_default());
+            // One large burst does not keep its memory.
+            lines.clear();
+            if state.waiting.is_empty() && lines.capacity() <= CAPACITY / 16 {
+                state.waiting = lines;
+            }
+            if !state.has_work() {
+                self.drained.notify_all();
+            }
+        }
+    }
+
+    /// Waits until there is something to write, and takes it.
+    fn take(&self) -> (Vec<u8>, u64) {
+        let idle = |state: &mut State| !state.has_work();
+        let mut state = self.filled.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+        state.is_writing = true;
+        (mem::take(&mut state.waiting), mem::take(&mut state.dropped))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds it can panic half-way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn has_work(&self) -> bool {
+        !self.waiting.is_empty() || self.dropped > 0 && !self.is_failing
+    }
+}
+
+fn count(lines: &[u8]) -> u64 {
+    lines.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+/// Writes until it fails. Returns how many bytes were written.
+fn write_all(sink: &mut impl Sink, bytes: &[u8], at_line_start: &mut bool) -> usize {
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        match sink.write(rest) {
+            Ok(count @ 1..) => {
+                written += count;
+                *at_line_start = bytes.get(written - 1) == Some(&b'\n');
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => break,
+        }
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::mpsc::{Receiver, Sender, channel},
+        thread,
+    };
+
+    use super::*;
+
+    /// Far more than anything here takes.
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    /// Does with each write what it is told: takes so many bytes, or fails. Waits while it is told nothing.
+    struct Told {
+        orders: Receiver<io::Result<usize>>,
+        asked: Sender<()>,
+        written: Sender<Vec<u8>>,
+    }
+
+    impl Sink for Told {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.asked.send(());
+            // When the test is over nobody tells it anything any more.
+            let order = self.orders.recv().unwrap_or_else(|_| {
+                loop {
+                    thread::park();
+                }
+            });
+            let count = order?.min(bytes.len());
+            let _ = self.written.send(bytes[..count].to_vec());
+            Ok(count)
+        }
+    }
+
+    struct Bench {
+        queue: &'static Queue,
+        orders: Sender<io::Result<usize>>,
+        asked: Receiver<()>,
+        written: Receiver<Vec<u8>>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let queue: &'static Queue = Box::leak(Box::new(Queue::new()));
+            let ((orders, told), (asking, asked), (write, written)) = (channel(), channel(), channel());
+            let mut sink = Told { orders: told, asked: asking, written: write };
+            thread::spawn(move || queue.write(&mut sink, |count| format!("{count} dropped\n")));
+            Self { queue, orders, asked, written }
+        }
+
+        fn full() -> io::Error {
+            io::ErrorKind::StorageFull.into()
+        }
+
+        /// Waits until the writer wants to write.
+        fn asks(&self) {
+            self.asked.recv_timeout(DEADLINE).unwrap();
+        }
+
+        fn writes(&self, expected: &str) {
+            let written = self.written.recv_timeout(DEADLINE).unwrap();
+            assert_eq!(String::from_utf8(written).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_writer_that_is_stuck_stops_nobody_and_what_finds_no_room_is_counted() {
+        let bench = Bench::new();
+        bench.queue.push(b"first\n");
+        bench.asks();
+        let line = [&[b'x'; 999][..], b"\n"].concat();
+        let fit = CAPACITY / line.len();
+        for _ in 0..fit + 7 {
+            bench.queue.push(&line);
+        }
+        assert!(bench.queue.lock().waiting.len() <= CAPACITY);
+        bench.orders.send(Ok(usize::MAX)).unwrap();
+        bench.writes("first\n");
+        bench.asks();
+        bench.orders.send(Ok(usize::MAX)).unwrap();
+        let rest = String::from_utf8(bench.written.recv_timeout(DEADLINE).unwrap()).unwrap();
+        assert!(rest.starts_with("7 dropped\nxxx"), "{}", &rest[..20]);
+        assert_eq!(rest.lines().count(), fit + 1);
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted_and_the_count_comes_with_the_next_one() {
+        let bench = Bench::new();
+        for round in 1..=3 {
+            bench.queue.push(b"lost\nlost too\n");
+            bench.asks();
+            bench.orders.send(Err(Bench::full())).unwrap();
+            bench.queue.flush(DEADLINE);
+            assert_eq!(bench.queue.lock().dropped, 2 * round);
+        }
+        bench.queue.push(b"kept\n");
+        bench.asks();
+        bench.orders.send(Ok(usize::MAX)).unwrap();
+        bench.writes("6 dropped\nkept\n");
+        bench.queue.push(b"kept\n");
+        bench.asks();
+        bench.orders.send(Ok(usize::MAX)).unwrap();
+        bench.writes("kept\n");
+    }
+
+    #[test]
+    fn a_line_that_was_written_in_part_is_counted_and_ended_before_the_next_one() {
+        let bench = Bench::new();
+        bench.queue.push(b"one\ntwo\n");
+        bench.asks();
+        bench.orders.send(Ok(6)).unwrap();
+        bench.writes("one\ntw");
+        bench.asks();
+        bench.orders.send(Err(Bench::full())).unwrap();
+        bench.queue.flush(DEADLINE);
+        bench.queue.push(b"three\n");
+        bench.asks();
+        bench.orders.send(Ok(usize::MAX)).unwrap();
+        bench.writes("\n1 dropped\nthree\n");
+    }
+
+    #[test]
+    fn flushing_waits_for_the_last_line_and_not_for_ever() {
+        let bench = Bench::new();
+        bench.queue.push(b"last\n");
+        bench.asks();
+        // Nobody lets the writer go on.
+        bench.queue.flush(Duration::from_millis(1));
+        bench.orders.send(Ok(usize::MAX)).unwrap();
+        bench.queue.flush(DEADLINE);
+        assert_eq!(bench.written.try_recv().unwrap(), b"last\n");
+    }
+}
