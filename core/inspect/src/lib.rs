@@ -25,6 +25,7 @@ mod row;
 pub mod sandbox;
 mod statistics;
 mod summary;
+mod time;
 mod tree;
 mod typed;
 mod view;
@@ -42,6 +43,7 @@ pub use row::{Direction, Fault, Field, FieldKind, Row, RowKind};
 pub(crate) use statistics::Statistics;
 pub use statistics::{StatisticsGroup, StatisticsRow, Timeline};
 pub use summary::MAX_SUMMARY;
+pub use time::Time;
 pub use tree::{MAX_FIELDS, MAX_TEXT};
 pub use view::View;
 pub use viewer::{

@@ -93,7 +93,7 @@ fn lines_keep_when_they_were_recorded() {
     let lines = written(&capture, started);
     assert!(lines.starts_with(r#"{"connection":1,"label":"a","started":"2023-11-02T15:04:32.250000Z"}"#), "{lines}");
     let (again, _) = read_lines(&lines, 0, 1 << 20);
-    assert_eq!(again.origin(), Some(started));
+    assert_eq!(again.origin(), Some(started.into()));
     assert_eq!(written(&again, started), lines);
 
     // Beside what was recorded a second earlier they are a second later.

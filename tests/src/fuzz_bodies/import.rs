@@ -1,7 +1,7 @@
 //! Captures that anybody may have made.
 
 use chanwire_inspect::{
-    Capture, Direction, PcapNg, RowKind,
+    Capture, Direction, PcapNg, RowKind, Time,
     import::{CaptureImport, Import, ImportError, ImportOptions, Sink, Summary, preview},
 };
 
@@ -85,11 +85,11 @@ enum Event {
 }
 
 impl Sink for Told {
-    fn open(&mut self, connection: u32, time: f64, client: &str, server: &str) {
-        self.0.push(Event::Other(format!("open {connection} {time} {client} {server}")));
+    fn open(&mut self, connection: u32, time: Time, client: &str, server: &str) {
+        self.0.push(Event::Other(format!("open {connection} {time:?} {client} {server}")));
     }
 
-    fn bytes(&mut self, connection: u32, direction: Direction, _: f64, bytes: &[u8]) {
+    fn bytes(&mut self, connection: u32, direction: Direction, _: Time, bytes: &[u8]) {
         assert!(!bytes.is_empty());
         match self.0.last_mut() {
             Some(Event::Bytes(last, way, all)) if (*last, *way) == (connection, direction) => {
@@ -99,20 +99,20 @@ impl Sink for Told {
         }
     }
 
-    fn gap(&mut self, connection: u32, direction: Direction, time: f64, bytes: u64, text: &str) {
-        self.0.push(Event::Other(format!("gap {connection} {direction} {time} {bytes} {text}")));
+    fn gap(&mut self, connection: u32, direction: Direction, time: Time, bytes: u64, text: &str) {
+        self.0.push(Event::Other(format!("gap {connection} {direction} {time:?} {bytes} {text}")));
     }
 
-    fn end(&mut self, connection: u32, direction: Direction, time: f64) {
-        self.0.push(Event::Other(format!("end {connection} {direction} {time}")));
+    fn end(&mut self, connection: u32, direction: Direction, time: Time) {
+        self.0.push(Event::Other(format!("end {connection} {direction} {time:?}")));
     }
 
-    fn shut_down(&mut self, connection: u32, direction: Direction, time: f64) {
-        self.0.push(Event::Other(format!("shut down {connection} {direction} {time}")));
+    fn shut_down(&mut self, connection: u32, direction: Direction, time: Time) {
+        self.0.push(Event::Other(format!("shut down {connection} {direction} {time:?}")));
     }
 
-    fn close(&mut self, connection: u32, time: f64, reason: &str, bad: bool) {
-        self.0.push(Event::Other(format!("close {connection} {time} {reason} {bad}")));
+    fn close(&mut self, connection: u32, time: Time, reason: &str, bad: bool) {
+        self.0.push(Event::Other(format!("close {connection} {time:?} {reason} {bad}")));
     }
 
     fn line(&mut self, line: &[u8]) -> Result<(), String> {

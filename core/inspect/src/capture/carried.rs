@@ -13,8 +13,8 @@ pub struct Carried {
     /// The number of the next row.
     end: u64,
     bad_seen: u64,
-    origin: Option<f64>,
-    last: f64,
+    origin: Option<i64>,
+    last: i64,
     connections: Vec<CarriedConnection>,
 }
 
@@ -41,7 +41,7 @@ impl Capture {
             })
             .collect::<Option<Vec<_>>>()?;
         // Without a connection what comes next may count its times from elsewhere.
-        let (origin, last) = if connections.is_empty() { (None, 0.0) } else { (self.clock.origin, self.clock.last) };
+        let (origin, last) = if connections.is_empty() { (None, 0) } else { (self.clock.origin, self.clock.last) };
         Some(Carried { end: self.end_number(), bad_seen: self.bad_seen(), origin, last, connections })
     }
 

@@ -16,7 +16,7 @@ pub(super) struct Cells {
     /// How many rows away the request or the answer stands, 0 where there is none.
     pub(super) pair: u32,
     /// Milliseconds; NaN where there is none.
-    pub(super) rtt: f32,
+    pub(super) rtt: f64,
     pub(super) flags: u16,
     pub(super) head: u8,
     pub(super) error: u8,
@@ -71,7 +71,7 @@ pub(crate) struct Chunk {
     start: Vec<u32>,
     connection: Vec<u32>,
     pair: Vec<u32>,
-    rtt: Vec<f32>,
+    rtt: Vec<f64>,
     flags: Vec<u16>,
     head: Vec<u8>,
     error: Vec<u8>,
@@ -85,7 +85,7 @@ pub(crate) struct Chunk {
 }
 
 /// What the columns take for one row.
-pub(super) const ROW_SIZE: usize = 4 * size_of::<u32>() + size_of::<f64>() + size_of::<f32>() + 4;
+pub(super) const ROW_SIZE: usize = 4 * size_of::<u32>() + 2 * size_of::<f64>() + 4;
 
 impl Chunk {
     /// A chunk whose first row has this number, with room for so many rows and bytes.

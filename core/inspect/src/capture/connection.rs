@@ -3,7 +3,7 @@
 use chanwire_core::wire::{self, Command, Frame, PayloadFault, Request, Response, Status, StoredMessage, json::Reader};
 
 use super::{
-    Arriving, Gap,
+    Arriving, At, Gap,
     chunk::Extra,
     entry::{Entry, Flags},
     pairing::{self, Asked, Pairing},
@@ -197,21 +197,21 @@ pub(super) struct Recording<'a> {
 }
 
 impl Recording<'_> {
-    pub(super) fn bytes(&mut self, direction: Direction, time: f64, bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, direction: Direction, time: At, bytes: &[u8]) {
         let (stream, mut sink) = self.split(direction, time);
-        stream.feed(time, bytes, |piece| sink.take(piece));
+        stream.feed(time.time, bytes, |piece| sink.take(piece));
     }
 
-    pub(super) fn end(&mut self, direction: Direction, time: f64) {
+    pub(super) fn end(&mut self, direction: Direction, time: At) {
         let (stream, mut sink) = self.split(direction, time);
-        stream.finish(time, |piece| sink.take(piece));
+        stream.finish(time.time, |piece| sink.take(piece));
     }
 
-    pub(super) fn skip(&mut self, direction: Option<Direction>, time: f64, gap: Gap) {
+    pub(super) fn skip(&mut self, direction: Option<Direction>, time: At, gap: Gap) {
         for way in [Direction::Out, Direction::In] {
             if direction.is_none_or(|direction| direction == way) {
                 let (stream, mut sink) = self.split(way, time);
-                stream.skip(time, gap.bytes, gap.frames.is_some(), |piece| sink.take(piece));
+                stream.skip(time.time, gap.bytes, gap.frames.is_some(), |piece| sink.take(piece));
             }
         }
         match (direction, gap.paired) {
@@ -221,7 +221,7 @@ impl Recording<'_> {
         }
     }
 
-    fn split(&mut self, direction: Direction, time: f64) -> (&mut Stream, Sink<'_>) {
+    fn split(&mut self, direction: Direction, time: At) -> (&mut Stream, Sink<'_>) {
         let (stream, bases) = match direction {
             Direction::Out => (&mut *self.out, &mut *self.out_bases),
             Direction::In => (&mut *self.r#in, &mut *self.in_bases),
@@ -235,7 +235,7 @@ impl Recording<'_> {
 struct Sink<'a> {
     connection: u32,
     direction: Direction,
-    time: f64,
+    time: At,
     bases: &'a mut Vec<(u64, u64)>,
     pairing: &'a mut Pairing,
     store: &'a mut Store,
@@ -248,7 +248,7 @@ struct Verdict<'a> {
     word: Word,
     error: Option<&'a str>,
     extra: Option<Extra>,
-    answers: Option<(u64, f64)>,
+    answers: Option<(u64, Option<f64>)>,
     kind: Kind,
 }
 
@@ -270,8 +270,8 @@ impl Sink<'_> {
         let number = self.store.end();
         let row = NewRow {
             connection: self.connection,
-            time: self.time,
-            flags: verdict.flags,
+            time: self.time.time,
+            flags: verdict.flags.with_untimed(!self.time.is_known),
             start: offset(self.bases, number, start),
             word: verdict.word,
             bytes,
@@ -279,7 +279,7 @@ impl Sink<'_> {
             error: verdict.error,
             extra: verdict.extra,
             answers: verdict.answers.map(|(request, _)| request),
-            rtt: verdict.answers.map(|(_, rtt)| rtt),
+            rtt: verdict.answers.and_then(|(_, rtt)| rtt),
         };
         self.store.statistics_mut().take(verdict.kind, bytes.len(), verdict.flags.bad());
         self.store.add(row);
@@ -303,7 +303,11 @@ impl Sink<'_> {
     }
 
     fn ask(&mut self, command: Option<Command>, wrong: bool) {
-        self.pairing.ask(Asked { number: self.store.end(), command, time: self.time, wrong });
+        self.pairing.ask(Asked { number: self.store.end(), command, time: self.known_time(), wrong });
+    }
+
+    fn known_time(&self) -> Option<f64> {
+        self.time.is_known.then_some(self.time.time)
     }
 
     fn push(&self, frame: &Frame<'_, Status>) -> Verdict<'static> {
@@ -326,7 +330,8 @@ impl Sink<'_> {
         }
         verdict.flags = verdict.flags.with_asked(asked);
         if let Some(asked) = self.pairing.answer() {
-            let rtt = (self.time - asked.time).max(0.0);
+            // Between a time that is not known and another nothing is.
+            let rtt = self.known_time().zip(asked.time).map(|(answered, asked)| (answered - asked).max(0.0));
             verdict.answers = Some((asked.number, rtt));
             if let Some(command) = asked.command {
                 let spoilt = frame.head != Status::Ok && !asked.wrong;

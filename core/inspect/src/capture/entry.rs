@@ -80,22 +80,29 @@ impl<'a> Entry<'a> {
         self.flags.bad()
     }
 
-    /// When it was complete, in milliseconds from the capture's first event.
+    /// When it was complete, in milliseconds from the capture's first event; where that is [not
+    /// known](Self::is_timed), the time of the row before it.
     #[must_use]
     pub const fn time(&self) -> f64 {
         self.cells.time
     }
 
+    /// Whether it is known when it was complete.
+    #[must_use]
+    pub const fn is_timed(&self) -> bool {
+        !self.flags.has(UNTIMED)
+    }
+
     /// The milliseconds since the row before it was complete, of whatever connection.
     #[must_use]
     pub fn delta(&self) -> Option<f64> {
-        self.chunk.time_before(self.place).map(|before| self.time() - before)
+        self.chunk.time_before(self.place).filter(|_| self.is_timed()).map(|before| self.time() - before)
     }
 
     /// For an answer, the milliseconds since its request was complete.
     #[must_use]
     pub fn rtt(&self) -> Option<f64> {
-        (!self.cells.rtt.is_nan()).then(|| f64::from(self.cells.rtt))
+        (!self.cells.rtt.is_nan()).then_some(self.cells.rtt)
     }
 
     /// The number of the request that it answers, or of its answer. That row may no longer be held.
@@ -103,7 +110,8 @@ impl<'a> Entry<'a> {
     pub fn pair(&self) -> Option<u64> {
         let distance = u64::from(self.cells.pair);
         let number = self.number();
-        (distance > 0).then(|| if self.rtt().is_some() { number - distance } else { number + distance })
+        let is_answer = self.direction() == Direction::In;
+        (distance > 0).then(|| if is_answer { number.saturating_sub(distance) } else { number + distance })
     }
 
     /// How many bytes it has.
@@ -294,6 +302,8 @@ const ASKED: u32 = 10;
 const ASKED_MASK: u16 = 0b1111;
 /// A character may be spelled by its number.
 const CODED: u16 = 1 << 14;
+/// It is not known when it was.
+const UNTIMED: u16 = 1 << 15;
 
 const KINDS: [RowKind; 5] = [RowKind::Frame, RowKind::Fault, RowKind::Skipped, RowKind::Note, RowKind::Gap];
 
@@ -321,6 +331,10 @@ impl Flags {
 
     pub(super) const fn with_push(self) -> Self {
         self.with(PUSH, true)
+    }
+
+    pub(super) const fn with_untimed(self, untimed: bool) -> Self {
+        self.with(UNTIMED, untimed)
     }
 
     pub(super) const fn with_extra(self) -> Self {

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chanwire_core::Limits;
 
-use crate::{Direction, Row, Statistics, StatisticsRow, Timeline};
+use crate::{Direction, Row, Statistics, StatisticsRow, Time, Timeline, time::milliseconds};
 pub use carried::Carried;
 pub(crate) use chunk::{Chunk, Escapes};
 use connection::{Connection, Recording};
@@ -38,7 +38,7 @@ use store::Store;
 /// - **Answers are paired** with their requests, in request order, also when pipelined.
 /// - **Bounded.** When memory reaches the limit the oldest rows are dropped. A frame that is too large to be held while
 ///   it arrives is given up, and a row says so.
-/// - **Frugal.** A row costs 32 bytes beside its own bytes. Fields and summary are made for the rows that are looked
+/// - **Frugal.** A row costs 36 bytes beside its own bytes. Fields and summary are made for the rows that are looked
 ///   at, by [`describe`](Self::describe).
 ///
 /// ```
@@ -159,23 +159,24 @@ impl Capture {
         self.settle();
     }
 
-    /// Takes the bytes of one read or write, at a time in milliseconds from any origin. Bytes of a connection that is
-    /// not open are ignored.
-    pub fn bytes(&mut self, connection: u32, direction: Direction, time: f64, bytes: &[u8]) {
-        let time = self.clock.at(time);
+    /// Takes the bytes of one read or write, at a time from any origin: a number counts milliseconds. Bytes of a
+    /// connection that is not open are ignored.
+    pub fn bytes(&mut self, connection: u32, direction: Direction, time: impl Into<Time>, bytes: &[u8]) {
+        let time = self.clock.at(time.into());
         self.record(connection, |mut recording| recording.bytes(direction, time, bytes));
         self.relieve(time);
     }
 
     /// One direction has ended.
-    pub fn end(&mut self, connection: u32, direction: Direction, time: f64) {
-        let time = self.clock.at(time);
+    pub fn end(&mut self, connection: u32, direction: Direction, time: impl Into<Time>) {
+        let time = self.clock.at(time.into());
         self.record(connection, |mut recording| recording.end(direction, time));
     }
 
     /// The client or the server has shut down its sending half. A row says so, unless the other one had before: then
     /// the connection is over.
-    pub fn shut_down(&mut self, connection: u32, direction: Direction, time: f64) {
+    pub fn shut_down(&mut self, connection: u32, direction: Direction, time: impl Into<Time>) {
+        let time = time.into();
         self.end(connection, direction, time);
         let other = if direction == Direction::Out { Direction::In } else { Direction::Out };
         if self.connections.get(&connection).is_some_and(|state| !state.has_ended(other)) {
@@ -185,8 +186,8 @@ impl Capture {
     }
 
     /// The connection is closed: nothing of it follows but notes.
-    pub fn close(&mut self, connection: u32, time: f64) {
-        let time = self.clock.at(time);
+    pub fn close(&mut self, connection: u32, time: impl Into<Time>) {
+        let time = self.clock.at(time.into());
         self.record(connection, |mut recording| {
             recording.end(Direction::Out, time);
             recording.end(Direction::In, time);
@@ -195,8 +196,8 @@ impl Capture {
     }
 
     /// Nothing more is recorded of the connection, though it may go on. What is arriving is cut, and nobody's fault.
-    pub fn leave(&mut self, connection: u32, time: f64) {
-        let time = self.clock.at(time);
+    pub fn leave(&mut self, connection: u32, time: impl Into<Time>) {
+        let time = self.clock.at(time.into());
         self.record(connection, |mut recording| recording.skip(None, time, Gap::default()));
         self.close_silently(connection);
     }
@@ -208,20 +209,20 @@ impl Capture {
     }
 
     /// What happened to a connection, in words that are safe to show.
-    pub fn note(&mut self, connection: u32, time: f64, head: &str, text: &str, bad: bool) {
-        let time = self.clock.at(time);
+    pub fn note(&mut self, connection: u32, time: impl Into<Time>, head: &str, text: &str, bad: bool) {
+        let time = self.clock.at(time.into());
         self.store.note(connection, time, head, text, bad);
         self.touch(connection);
         self.settle();
     }
 
     /// Traffic is missing here, in one direction or perhaps in both; the text says why and is safe to show.
-    pub fn gap(&mut self, connection: u32, direction: Option<Direction>, time: f64, gap: Gap, text: &str) {
-        let time = self.clock.at(time);
+    pub fn gap(&mut self, connection: u32, direction: Option<Direction>, time: impl Into<Time>, gap: Gap, text: &str) {
+        let time = self.clock.at(time.into());
         self.skip(connection, direction, time, gap, text);
     }
 
-    fn skip(&mut self, connection: u32, direction: Option<Direction>, time: f64, gap: Gap, text: &str) {
+    fn skip(&mut self, connection: u32, direction: Option<Direction>, time: At, gap: Gap, text: &str) {
         self.record(connection, |mut recording| recording.skip(direction, time, gap));
         let row = self.store.end();
         // A gap stands where its direction goes on.
@@ -244,17 +245,23 @@ impl Capture {
         }
     }
 
-    /// The time of the first event, from which rows count, as it was told.
-    #[must_use]
-    pub const fn origin(&self) -> Option<f64> {
-        self.clock.origin
+    /// Drops the rows before this number, which are not needed any more. What is open stays open, and numbers go on.
+    pub fn release(&mut self, before: u64) {
+        self.store.release(before);
+        self.forget();
     }
 
-    /// Rows are to be restored whose times count from `started`, in milliseconds since 1970. Gives what is to be added
-    /// to their times here.
-    pub(crate) fn count_from(&mut self, started: f64) -> f64 {
+    /// The time of the first event, from which rows count, as it was told.
+    #[must_use]
+    pub fn origin(&self) -> Option<Time> {
+        self.clock.origin.map(Time::from_nanoseconds)
+    }
+
+    /// Rows are to be restored whose times count from `started`, in nanoseconds since 1970. Gives the milliseconds to be
+    /// added to their times here.
+    pub(crate) fn count_from(&mut self, started: i64) -> f64 {
         match self.clock.origin {
-            Some(origin) if origin >= FIRST_DATE => started - origin,
+            Some(origin) if origin >= FIRST_DATE => milliseconds(started.saturating_sub(origin)),
             // What is here counts from somewhere that is not known.
             Some(_) => 0.0,
             None => {
@@ -418,7 +425,7 @@ impl Capture {
 
     /// Where what is no row yet takes half of all memory: only counts open requests, then gives up the largest frames
     /// that are arriving, and enough of them that it need not soon be done again.
-    fn relieve(&mut self, time: f64) {
+    fn relieve(&mut self, time: At) {
         if self.unfinished <= self.limit() / 2 {
             return;
         }
@@ -474,27 +481,38 @@ impl Capture {
     }
 }
 
-/// Earlier than this, in milliseconds since 1970, is no date: a capture that has none counts from 0, and some dumps
+/// Earlier than this, in nanoseconds since 1970, is no date: a capture that has none counts from 0, and some dumps
 /// count from midnight.
-pub(crate) const FIRST_DATE: f64 = 366.0 * 86_400_000.0;
+pub(crate) const FIRST_DATE: i64 = 366 * 86_400 * 1_000_000_000;
 
 /// Turns times from any origin into times since the first event. Dates may follow times that are none.
 #[derive(Debug, Default)]
 struct Clock {
-    origin: Option<f64>,
-    last: f64,
+    /// In nanoseconds.
+    origin: Option<i64>,
+    /// Nanoseconds since the origin.
+    last: i64,
+}
+
+/// When something is recorded.
+#[derive(Clone, Copy, Debug)]
+struct At {
+    /// Milliseconds since the first event: of an event whose time is not known, those of the one before it.
+    time: f64,
+    is_known: bool,
 }
 
 impl Clock {
-    fn at(&mut self, time: f64) -> f64 {
-        if time.is_finite() {
+    fn at(&mut self, time: Time) -> At {
+        let known = time.nanoseconds();
+        if let Some(time) = known {
             let origin = self.origin.get_or_insert(time);
             if *origin < FIRST_DATE && time >= FIRST_DATE {
                 // From counted times to dates: time goes on from where it was.
-                *origin = time - self.last;
+                *origin = time.saturating_sub(self.last);
             }
-            self.last = time - *origin;
+            self.last = time.saturating_sub(*origin);
         }
-        self.last
+        At { time: milliseconds(self.last), is_known: known.is_some() }
     }
 }

@@ -37,7 +37,8 @@ pub(super) struct Asked {
     pub(super) number: u64,
     /// Of a fault it is not known what was asked.
     pub(super) command: Option<Command>,
-    pub(super) time: f64,
+    /// When it was, if that is known.
+    pub(super) time: Option<f64>,
     /// It is known to be wrong, so that its answer is an error.
     pub(super) wrong: bool,
 }
@@ -51,7 +52,7 @@ pub(super) struct Carried {
 
 #[derive(Debug, Serialize, Deserialize)]
 enum CarriedOpen {
-    Request { number: u64, command: Option<String>, time: f64, wrong: bool },
+    Request { number: u64, command: Option<String>, time: Option<f64>, wrong: bool },
     Counted(u64),
 }
 

@@ -13,7 +13,7 @@ use super::{
     stream::Reads,
     words::Word,
 };
-use crate::{Direction, Fault, RowKind, statistics::Kind, summary};
+use crate::{Direction, Fault, RowKind, Time, statistics::Kind, summary, time::milliseconds};
 
 /// A row as it was kept, to be held again.
 #[derive(Clone, Debug)]
@@ -24,8 +24,8 @@ pub struct Restored<'a> {
     pub direction: Direction,
     /// See [`Entry::kind`](crate::Entry::kind).
     pub kind: RowKind,
-    /// See [`Entry::time`](crate::Entry::time).
-    pub time: f64,
+    /// See [`Entry::time`](crate::Entry::time). `None` where it is not known.
+    pub time: Option<f64>,
     /// See [`Capture::position`].
     pub position: u64,
     /// See [`Entry::bytes`](crate::Entry::bytes).
@@ -40,8 +40,8 @@ pub struct Restored<'a> {
     pub fault: Option<Fault>,
     /// The command that an answer answers.
     pub asked: Option<Command>,
-    /// The number of the request that it answers, and after how many milliseconds.
-    pub answers: Option<(u64, f64)>,
+    /// The number of the request that it answers.
+    pub answers: Option<u64>,
     /// Of an answer, its round trip, also where its request is not held.
     pub rtt: Option<f64>,
     /// A read begins at its first byte.
@@ -72,7 +72,7 @@ impl Capture {
     ///
     /// Why there can be no such row.
     pub fn restore(&mut self, row: &Restored<'_>) -> Result<u64, String> {
-        if !row.time.is_finite() || row.rtt.is_some_and(|rtt| !rtt.is_finite()) {
+        if row.time.is_some_and(|time| !time.is_finite()) || row.rtt.is_some_and(|rtt| !rtt.is_finite()) {
             return Err("a time must be a number".into());
         }
         let at = row.fault.as_ref().and_then(|fault| fault.at).unwrap_or_default();
@@ -88,16 +88,19 @@ impl Capture {
         let Some(start) = placed else {
             return Err(format!("connection {} is not open", row.connection));
         };
-        let flags = Flags::new(row.kind, row.direction).with_bad(judged.bad).with_asked(row.asked);
+        let flags = Flags::new(row.kind, row.direction)
+            .with_bad(judged.bad)
+            .with_asked(row.asked)
+            .with_untimed(row.time.is_none());
         let marks = row.reads.iter().map(|(offset, time)| ReadMark { offset: *offset, time: *time }).collect();
-        let answers = row.answers.filter(|(request, _)| *request < number);
+        let answers = row.answers.filter(|request| *request < number);
         self.store.statistics_mut().take(judged.counted, row.bytes.len(), judged.bad);
-        if let (Kind::Answer(status), Some(command), Some((_, rtt))) = (judged.counted, row.asked, answers) {
-            self.store.statistics_mut().answered(command, status, rtt, false);
+        if let (Kind::Answer(status), Some(command), Some(_)) = (judged.counted, row.asked, answers) {
+            self.store.statistics_mut().answered(command, status, row.rtt, false);
         }
         self.store.add(NewRow {
             connection: row.connection,
-            time: row.time,
+            time: row.time.unwrap_or_else(|| milliseconds(self.clock.last)),
             flags: if judged.push { flags.with_push() } else { flags },
             start,
             word: judged.word,
@@ -105,10 +108,12 @@ impl Capture {
             reads: Reads { begins: row.begins, ends: row.ends, marks },
             error: judged.error.as_deref(),
             extra: judged.extra,
-            answers: answers.map(|(request, _)| request),
+            answers,
             rtt: row.rtt,
         });
-        self.clock.last = row.time;
+        if let Some(last) = row.time.and_then(|time| Time::from(time).nanoseconds()) {
+            self.clock.last = last;
+        }
         self.settle();
         Ok(number)
     }

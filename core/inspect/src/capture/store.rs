@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{
+    At,
     chunk::{Cells, Chunk, Extra},
     entry::{Entry, Flags},
     stream::Reads,
@@ -178,7 +179,7 @@ impl Store {
             start: row.start,
             connection: row.connection,
             pair,
-            rtt: row.rtt.map_or(f32::NAN, |rtt| rtt as f32),
+            rtt: row.rtt.unwrap_or(f64::NAN),
             flags: flags.bits(),
             head: row.word.code(),
             error,
@@ -199,7 +200,7 @@ impl Store {
         number
     }
 
-    pub(super) fn note(&mut self, connection: u32, time: f64, head: &str, text: &str, bad: bool) -> u64 {
+    pub(super) fn note(&mut self, connection: u32, time: At, head: &str, text: &str, bad: bool) -> u64 {
         let extra = Extra::Note { head: head.into(), text: text.into() };
         self.say(connection, time, Flags::new(RowKind::Note, Direction::In).with_bad(bad), 0, extra)
     }
@@ -208,7 +209,7 @@ impl Store {
         &mut self,
         connection: u32,
         direction: Option<Direction>,
-        time: f64,
+        time: At,
         start: u32,
         text: &str,
     ) -> u64 {
@@ -221,11 +222,11 @@ impl Store {
         self.say(connection, time, flags, start, extra)
     }
 
-    fn say(&mut self, connection: u32, time: f64, flags: Flags, start: u32, extra: Extra) -> u64 {
+    fn say(&mut self, connection: u32, time: At, flags: Flags, start: u32, extra: Extra) -> u64 {
         self.add(NewRow {
             connection,
-            time,
-            flags,
+            time: time.time,
+            flags: flags.with_untimed(!time.is_known),
             start,
             word: Word::Other,
             bytes: &[],
@@ -281,6 +282,18 @@ impl Store {
             self.bad -= oldest.flags().iter().filter(|bits| Flags::of(**bits).bad()).count() as u64;
         }
         true
+    }
+
+    /// Drops the rows before this number, as far as no row after it is in the same chunk.
+    pub(super) fn release(&mut self, before: u64) {
+        while self.chunks.front().is_some_and(|chunk| chunk.end() <= before) && self.drop_oldest() {}
+        if let [last] = self.chunks.make_contiguous()
+            && last.len() > 0
+            && last.end() <= before
+        {
+            self.bad -= last.flags().iter().filter(|bits| Flags::of(**bits).bad()).count() as u64;
+            self.chunks.clear();
+        }
     }
 
     pub(super) fn clear(&mut self) {

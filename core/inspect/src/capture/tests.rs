@@ -65,7 +65,7 @@ fn time_goes_on_where_dates_follow_times_that_are_none() {
     }
     let times: Vec<f64> = capture.entries(1, 5).map(|entry| entry.time()).collect();
     assert_eq!(times, [0.0, 20.0, 20.0, 30.0]);
-    assert_eq!(capture.origin(), Some(1.7e12 - 20.0));
+    assert_eq!(capture.origin(), Some((1.7e12 - 20.0).into()));
 }
 
 #[test]

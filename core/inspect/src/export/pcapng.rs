@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use etherparse::TcpHeader;
 
 use super::packet::{ends, packet};
-use crate::{Capture, Direction, Entry, RowKind, capture::HALF_CLOSED};
+use crate::{Capture, Direction, Entry, RowKind, Time, capture::HALF_CLOSED};
 
 /// Packets begin with their IP header.
 const LINK_RAW: u16 = 101;
@@ -109,7 +109,14 @@ impl PcapNg {
 
     /// A connection begins: three packets. Addresses that are not known are made up from its number; of two families
     /// the older one is written as its place in the newer.
-    pub fn open(&mut self, connection: u32, time: f64, client: Option<SocketAddr>, server: Option<SocketAddr>) {
+    pub fn open(
+        &mut self,
+        connection: u32,
+        time: impl Into<Time>,
+        client: Option<SocketAddr>,
+        server: Option<SocketAddr>,
+    ) {
+        let time = time.into();
         let (client, server) = ends(connection, client, server);
         // Each connection starts somewhere else, as real ones do.
         let start = 1_000_u32.wrapping_mul(connection.wrapping_add(1));
@@ -121,7 +128,15 @@ impl PcapNg {
     }
 
     /// Bytes of one direction, with a comment on the first packet of them.
-    pub fn bytes(&mut self, connection: u32, direction: Direction, time: f64, bytes: &[u8], comment: Option<&str>) {
+    pub fn bytes(
+        &mut self,
+        connection: u32,
+        direction: Direction,
+        time: impl Into<Time>,
+        bytes: &[u8],
+        comment: Option<&str>,
+    ) {
+        let time = time.into();
         let gap = self.gaps.remove(&(connection, direction));
         let comment = match (gap, comment) {
             (Some(gap), Some(comment)) => Some(format!("{gap}; {comment}")),
@@ -147,9 +162,9 @@ impl PcapNg {
     }
 
     /// One direction has ended.
-    pub fn end(&mut self, connection: u32, direction: Direction, time: f64) {
+    pub fn end(&mut self, connection: u32, direction: Direction, time: impl Into<Time>) {
         if !self.has_ended(connection, direction) {
-            self.last(connection, direction, time, Flags::Fin, None);
+            self.last(connection, direction, time.into(), Flags::Fin, None);
         }
     }
 
@@ -161,7 +176,8 @@ impl PcapNg {
 
     /// The connection is over: each direction that has not ended is ended, or the one given resets it. The reason is a
     /// comment on its last packet.
-    pub fn close(&mut self, connection: u32, time: f64, reset: Option<Direction>, reason: Option<&str>) {
+    pub fn close(&mut self, connection: u32, time: impl Into<Time>, reset: Option<Direction>, reason: Option<&str>) {
+        let time = time.into();
         let Some(line) = self.connections.get(&connection) else { return };
         let ended = line.ended;
         let reason = reason.map(|reason| format!("{OVER}{reason}"));
@@ -196,7 +212,7 @@ impl PcapNg {
     }
 
     /// The last packet of a direction, after what is missing of it.
-    fn last(&mut self, connection: u32, direction: Direction, time: f64, flags: Flags, reason: Option<&str>) {
+    fn last(&mut self, connection: u32, direction: Direction, time: Time, flags: Flags, reason: Option<&str>) {
         self.say_missing(connection, direction);
         let gap = self.gaps.remove(&(connection, direction));
         let notes: Vec<&str> = gap.as_deref().into_iter().chain(reason).collect();
@@ -212,14 +228,16 @@ impl PcapNg {
         }
     }
 
-    /// A row of a capture whose times count from `origin`, in milliseconds since 1970. What is wrong with it, and that
+    /// A row of a capture whose times count from `origin`, since 1970. What is wrong with it, and that
     /// it is marked, is a comment; what is missing before it is missing.
-    pub fn row(&mut self, capture: &Capture, entry: &Entry<'_>, origin: f64, is_marked: bool) {
-        let (connection, time) = (entry.connection(), origin + entry.time());
+    pub fn row(&mut self, capture: &Capture, entry: &Entry<'_>, origin: impl Into<Time>, is_marked: bool) {
+        // Packets have a time, also where what they carry has none.
+        let origin = Time::from_nanoseconds(origin.into().nanoseconds().unwrap_or_default());
+        let (connection, time) = (entry.connection(), origin.plus(entry.time()));
         if !self.has(connection) {
             let (client, server) = addresses(capture.label(connection).unwrap_or_default());
             let first = entry.reads().first().map_or(entry.time(), |read| read.time);
-            self.open(connection, origin + first, client, server);
+            self.open(connection, origin.plus(first), client, server);
         }
         match entry.kind() {
             RowKind::Frame | RowKind::Fault | RowKind::Skipped => {
@@ -236,7 +254,7 @@ impl PcapNg {
                 let mut comment = comment(entry, is_marked);
                 for read in entry.reads() {
                     let bytes = entry.bytes().get(read.start..read.end).unwrap_or_default();
-                    self.bytes(connection, direction, origin + read.time, bytes, comment.take().as_deref());
+                    self.bytes(connection, direction, origin.plus(read.time), bytes, comment.take().as_deref());
                 }
             }
             RowKind::Gap => {
@@ -270,7 +288,7 @@ impl PcapNg {
         }
     }
 
-    fn packet(&mut self, connection: u32, from: Direction, time: f64, bytes: &[u8], flags: Flags, notes: &[&str]) {
+    fn packet(&mut self, connection: u32, from: Direction, time: Time, bytes: &[u8], flags: Flags, notes: &[&str]) {
         let Some(line) = self.connections.get_mut(&connection) else { return };
         let side = index(from);
         let (source, destination) =
@@ -293,7 +311,7 @@ impl PcapNg {
         }
         let Some(packet) = packet(source, destination, tcp, bytes) else { return };
         let mut block = Vec::with_capacity(packet.len() + 64);
-        let nanoseconds = (time.max(0.0) * 1e6) as u64;
+        let nanoseconds = time.nanoseconds().unwrap_or_default().max(0).cast_unsigned();
         let length = packet.len() as u32;
         for word in [0, (nanoseconds >> 32) as u32, nanoseconds as u32, length, length] {
             block.extend(word.to_le_bytes());

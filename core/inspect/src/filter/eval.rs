@@ -133,7 +133,7 @@ fn compare(field: &Field, operator: Operator, value: &Value, entry: &Entry<'_>) 
 fn number(field: &Field, entry: &Entry<'_>) -> Option<f64> {
     match field {
         Field::No => Some(entry.number() as f64),
-        Field::Time => Some(entry.time()),
+        Field::Time => entry.is_timed().then(|| entry.time()),
         Field::Delta => entry.delta(),
         Field::Rtt => entry.rtt(),
         Field::Len => Some(entry.length() as f64),

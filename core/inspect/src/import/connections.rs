@@ -7,11 +7,12 @@ use std::{
 
 use super::{
     Sink,
-    tcp::{Out, Segment, Stream},
+    summary::Counts,
+    tcp::{Fit, Out, Segment, Stream},
 };
-use crate::{Direction, guess_direction};
+use crate::{Direction, Time, guess_direction, visible};
 
-/// How many connections are followed at one time; those beyond are counted only.
+/// How many connections are followed at one time. To follow another one, the oldest is given up.
 const MAX_CONNECTIONS: usize = 65_536;
 
 /// How much is kept of each direction of a connection while it does not show whether it speaks the protocol.
@@ -22,6 +23,12 @@ const MAX_UNJUDGED_TOTAL: usize = 32 << 20;
 
 /// How many bytes of all connections may wait for those before them.
 const MAX_HELD_TOTAL: usize = 64 << 20;
+
+/// A SYN with the number of a connection that was closed so many nanoseconds ago is no copy of that connection's own.
+const COPY: i64 = 100_000_000;
+
+/// How much is shown of the text that a reset may carry.
+const MAX_RESET_TEXT: usize = 512;
 
 /// The two ends of a connection, the smaller address first.
 type Key = (SocketAddr, SocketAddr);
@@ -37,21 +44,9 @@ pub(super) struct Connections {
     next: u64,
     held: usize,
     unjudged: usize,
+    /// The time of the last packet that has one, in nanoseconds.
+    now: i64,
     counts: Counts,
-}
-
-/// What became of the connections.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
-    pub(super) shown: u32,
-    /// None of those shown looks like the protocol.
-    pub(super) unlike: bool,
-    /// They carried something that does not look like the protocol.
-    pub(super) passed_over: u64,
-    /// There was no room to follow them.
-    pub(super) beyond: u64,
-    /// Bytes that are missing from those shown.
-    pub(super) missing: u64,
 }
 
 #[derive(Debug)]
@@ -61,17 +56,36 @@ struct Connection {
     client: Option<usize>,
     /// By the end that sends.
     streams: [Stream; 2],
+    /// The sequence numbers of the SYNs, by the end that sent them.
+    syns: [Option<u32>; 2],
     judged: Judged,
-    opened: f64,
-    over: bool,
-    /// The first sequence number of the SYN that opened it.
-    syn: Option<u32>,
+    opened: Time,
+    state: State,
+    /// What the row says where it does not begin with its first byte.
+    middle: &'static str,
+    /// How many bytes its packets carried.
+    payload: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    Open,
+    /// A reset came that may not have been accepted: then the connection goes on.
+    Reset {
+        side: usize,
+        time: Time,
+    },
+    /// It is over since this time, in nanoseconds.
+    Over {
+        since: i64,
+        reset: bool,
+    },
 }
 
 #[derive(Debug)]
 enum Judged {
     /// What came so far, to be told when it turns out to be the protocol.
-    Not(Vec<(usize, f64, Told)>, [Vec<u8>; 2]),
+    Not(Vec<(usize, Time, Told)>, [Vec<u8>; 2]),
     Shown(u32),
     PassedOver,
 }
@@ -86,6 +100,26 @@ enum Told {
     Close(String, bool),
 }
 
+/// What a segment is to a connection of the same ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    /// It belongs to the connection.
+    Part,
+    /// The connection is over, and all of the segment was seen before.
+    Copy,
+    /// It begins another connection, or is of one whose beginning was not captured.
+    Another,
+}
+
+/// Who came before on the same ends.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    /// Which end was the client of a connection that is shown.
+    client: Option<usize>,
+    /// It ended with a reset.
+    reset: bool,
+}
+
 impl Connections {
     /// `everything` shows all connections, whatever they carry.
     pub(super) fn new(everything: bool) -> Self {
@@ -97,6 +131,7 @@ impl Connections {
             next: 0,
             held: 0,
             unjudged: 0,
+            now: 0,
             counts: Counts::default(),
         }
     }
@@ -109,87 +144,104 @@ impl Connections {
     /// Takes a segment. If the capture says why it is the connection's last one, that is `over`.
     pub(super) fn take(
         &mut self,
-        time: f64,
+        time: Time,
         (from, to): (SocketAddr, SocketAddr),
         segment: &Segment<'_>,
         over: Option<&str>,
         sink: &mut dyn Sink,
     ) {
+        self.now = time.nanoseconds().unwrap_or(self.now);
         let (key, side) = if from <= to { ((from, to), 0) } else { ((to, from), 1) };
-        let opens = segment.syn && segment.acknowledges.is_none();
         let mut id = self.ids.get(&key).copied();
-        if let Some(known) = id.and_then(|id| self.connections.get(&id))
-            && opens
-            && known.syn != Some(segment.sequence)
-            && (known.over || known.syn.is_some())
-        {
-            // The same ends speak again.
-            if let Some(old) = id.take().and_then(|id| self.forget(id)) {
-                self.finish_one(old, time, "another connection of the same ends began", sink);
+        let mut before = None;
+        if let Some(known) = id.and_then(|id| self.connections.get_mut(&id)) {
+            match known.relation(side, segment, self.now) {
+                Relation::Part => {}
+                Relation::Copy if segment.reset => {
+                    self.counts.reset_text += segment.bytes.len() as u64;
+                    return;
+                }
+                Relation::Copy => return known.copy(side, segment),
+                Relation::Another => {
+                    before = Some(known.as_before());
+                    if let Some(old) = id.take().and_then(|id| self.forget(id)) {
+                        self.finish_one(old, time, "another connection of the same ends began", sink);
+                    }
+                }
             }
         }
         let id = match id {
             Some(id) => id,
             None => {
-                let is_empty = segment.bytes.is_empty() && segment.missing == 0;
-                if is_empty && !segment.syn && !segment.fin {
+                if segment.length() == 0 && !segment.syn && !segment.fin {
+                    self.counts.bare += 1;
                     return;
                 }
-                let Some(id) = self.open(key, time) else { return };
-                id
+                self.open(key, time, before, segment.syn, sink)
             }
         };
         let Some(mut connection) = self.connections.remove(&id) else { return };
+        connection.payload += segment.bytes.len() as u64;
         self.advance(&mut connection, time, side, (segment, over), sink);
-        if connection.over {
+        if connection.is_over() {
             self.over.push_back(id);
+        }
+        if self.over.len() > 2 * MAX_CONNECTIONS {
+            // Most of them were forgotten since their ends speak again.
+            self.over.retain(|id| self.connections.contains_key(id));
         }
         self.connections.insert(id, connection);
     }
 
     /// The capture has ended.
-    pub(super) fn finish(&mut self, time: f64, sink: &mut dyn Sink) -> Counts {
+    pub(super) fn finish(&mut self, time: Time, sink: &mut dyn Sink) -> Counts {
         let all = std::mem::take(&mut self.connections);
         self.ids.clear();
         // Where nothing looks like the protocol, what there is is better than nothing.
         let is_last_resort = !self.everything && self.counts.shown == 0;
         self.everything |= is_last_resort;
-        for (_, mut connection) in all {
-            if connection.over {
-                self.settle(&mut connection, sink);
-            } else {
-                self.finish_one(connection, time, "the capture ends", sink);
-            }
+        for (_, connection) in all {
+            self.finish_one(connection, time, "the capture ends", sink);
         }
         self.counts.unlike = is_last_resort && self.counts.shown > 0;
         self.counts
     }
 
-    fn open(&mut self, key: Key, time: f64) -> Option<u64> {
+    fn open(&mut self, key: Key, time: Time, before: Option<Before>, syn: bool, sink: &mut dyn Sink) -> u64 {
         if self.connections.len() >= MAX_CONNECTIONS {
-            let oldest = self.over.pop_front().and_then(|id| self.forget(id));
-            let Some(mut oldest) = oldest else {
-                self.counts.beyond += 1;
-                return None;
-            };
-            self.pass_over(&mut oldest);
+            while let Some(id) = self.over.pop_front() {
+                if let Some(oldest) = self.forget(id) {
+                    self.finish_one(oldest, time, "", sink);
+                    break;
+                }
+            }
+        }
+        if self.connections.len() >= MAX_CONNECTIONS
+            && let Some(oldest) = self.connections.keys().next().copied().and_then(|id| self.forget(id))
+        {
+            self.finish_one(oldest, time, "more connections at one time than can be followed", sink);
         }
         let id = self.next;
         self.next += 1;
         self.ids.insert(key, id);
-        self.connections.insert(
-            id,
-            Connection {
-                key,
-                client: None,
-                streams: [Stream::default(), Stream::default()],
-                judged: Judged::Not(Vec::new(), [Vec::new(), Vec::new()]),
-                opened: time,
-                over: false,
-                syn: None,
-            },
-        );
-        Some(id)
+        let before = before.filter(|_| !syn);
+        let mut connection = Connection {
+            key,
+            client: before.and_then(|before| before.client),
+            streams: [Stream::default(), Stream::default()],
+            syns: [None, None],
+            judged: Judged::Not(Vec::new(), [Vec::new(), Vec::new()]),
+            opened: time,
+            state: State::Open,
+            middle: if before.is_some_and(|before| before.reset) { AFTER_RESET } else { MIDDLE },
+            payload: 0,
+        };
+        // What follows a connection that speaks the protocol is shown, whatever it is.
+        if connection.client.is_some() {
+            self.show(&mut connection, sink);
+        }
+        self.connections.insert(id, connection);
+        id
     }
 
     fn forget(&mut self, id: u64) -> Option<Connection> {
@@ -203,75 +255,117 @@ impl Connections {
     fn advance(
         &mut self,
         connection: &mut Connection,
-        time: f64,
+        time: Time,
         side: usize,
         (segment, over): (&Segment<'_>, Option<&str>),
         sink: &mut dyn Sink,
     ) {
-        if connection.over {
-            return;
-        }
         let other = 1 - side;
+        if let State::Reset { .. } = connection.state
+            && (segment.length() > 0 || segment.fin || segment.syn)
+            && !segment.reset
+        {
+            connection.state = State::Open;
+            self.counts.ignored_resets += 1;
+        }
         let before = connection.held();
+        let now = self.now;
         let mut streams = std::mem::take(&mut connection.streams);
         let [a, b] = &mut streams;
         let (stream, peer) = if side == 0 { (a, b) } else { (b, a) };
         if segment.syn {
-            if segment.acknowledges.is_none() {
-                connection.client.get_or_insert(side);
-                connection.syn = Some(segment.sequence);
-            } else {
-                connection.client.get_or_insert(other);
+            let client = if segment.acknowledges.is_none() { side } else { other };
+            connection.client.get_or_insert(client);
+            if let Some(syn) = connection.syns.get_mut(side) {
+                syn.get_or_insert(segment.sequence);
             }
             stream.start(segment.sequence, &mut |out| self.tell(connection, side, time, out, sink));
+            if let Some(first) = segment.acknowledges
+                && peer.may_start(first.wrapping_sub(1))
+            {
+                if let Some(syn) = connection.syns.get_mut(other) {
+                    syn.get_or_insert(first.wrapping_sub(1));
+                }
+                peer.start(first.wrapping_sub(1), &mut |out| self.tell(connection, other, time, out, sink));
+            }
         }
-        stream.take(time, segment, &mut |out| self.tell(connection, side, time, out, sink));
+        // A reset has no bytes of the stream, but perhaps words for whoever looks at it.
+        if !segment.reset {
+            stream.take(now, segment, &mut |out| self.tell(connection, side, time, out, sink));
+        }
         if let Some(sequence) = segment.acknowledges {
             peer.acknowledge(sequence);
-            peer.settle(time, &mut |out| self.tell(connection, other, time, out, sink));
+            peer.settle(now, &mut |out| self.tell(connection, other, time, out, sink));
         }
         if self.held + stream.held_bytes() > MAX_HELD_TOTAL {
             stream.relieve(&mut |out| self.tell(connection, side, time, out, sink));
         }
-        if segment.reset {
+        let is_certain = over.is_some() || stream.can_reset(segment.sequence);
+        let is_reset = segment.reset && is_certain;
+        if is_reset {
             if let (Some(_), Some(acknowledged)) = (over, segment.acknowledges) {
                 stream.reach(segment.sequence, &mut |out| self.tell(connection, side, time, out, sink));
                 peer.reach(acknowledged, &mut |out| self.tell(connection, other, time, out, sink));
             }
             stream.finish(&mut |out| self.tell(connection, side, time, out, sink));
             peer.finish(&mut |out| self.tell(connection, other, time, out, sink));
+        } else if segment.reset && connection.state == State::Open {
+            connection.state = State::Reset { side, time };
         }
-        if segment.reset || stream.has_ended() && peer.has_ended() {
-            connection.over = true;
-        }
+        let is_over = is_reset || stream.has_ended() && peer.has_ended();
         connection.streams = streams;
         self.held = (self.held + connection.held()).saturating_sub(before);
-        if connection.over {
-            let client = connection.client.unwrap_or(0);
-            let reason = match (segment.reset, side == client) {
-                (false, _) => "closed",
-                (true, true) => "reset by the client",
-                (true, false) => "reset by the server",
-            };
-            self.close(connection, time, over.unwrap_or(reason), segment.reset, sink);
+        if is_over {
+            let mut reason = over.unwrap_or_else(|| connection.over(is_reset.then_some(side))).to_owned();
+            if segment.reset && !segment.bytes.is_empty() {
+                let said = segment.bytes.get(..MAX_RESET_TEXT).unwrap_or(segment.bytes);
+                let more = if said.len() < segment.bytes.len() { "…" } else { "" };
+                reason = format!("{reason}, with the text '{}{more}'", visible(&String::from_utf8_lossy(said)));
+            }
+            self.close(connection, time, &reason, is_reset, sink);
+            connection.state = State::Over { since: now, reset: is_reset };
+        }
+        // What a reset says is none of the stream's bytes.
+        if segment.reset {
+            connection.payload -= segment.bytes.len() as u64;
+            self.counts.reset_text += segment.bytes.len() as u64;
         }
     }
 
-    fn finish_one(&mut self, mut connection: Connection, time: f64, reason: &str, sink: &mut dyn Sink) {
-        if connection.over {
-            return;
+    /// Nothing more of a connection is looked at.
+    fn finish_one(&mut self, mut connection: Connection, time: Time, reason: &str, sink: &mut dyn Sink) {
+        if !connection.is_over() {
+            let before = connection.held();
+            let mut streams = std::mem::take(&mut connection.streams);
+            for (side, stream) in streams.iter_mut().enumerate() {
+                stream.finish(&mut |out| self.tell(&mut connection, side, time, out, sink));
+            }
+            connection.streams = streams;
+            self.held = self.held.saturating_sub(before);
+            match connection.state {
+                State::Reset { side, time } => {
+                    let reason = connection.over(Some(side));
+                    self.close(&mut connection, time, reason, true, sink);
+                }
+                State::Open | State::Over { .. } => self.close(&mut connection, time, reason, false, sink),
+            }
         }
-        let before = connection.held();
-        let mut streams = std::mem::take(&mut connection.streams);
-        for (side, stream) in streams.iter_mut().enumerate() {
-            stream.finish(&mut |out| self.tell(&mut connection, side, time, out, sink));
+        if self.everything {
+            self.show(&mut connection, sink);
+        } else {
+            self.pass_over(&mut connection);
         }
-        self.held = self.held.saturating_sub(before);
-        self.close(&mut connection, time, reason, false, sink);
+        if let Judged::Shown(_) = connection.judged {
+            self.counts.repeated += connection.streams.iter().map(Stream::repeated).sum::<u64>();
+        } else {
+            self.counts.passed_over += u64::from(connection.payload > 0);
+            self.counts.passed_over_bytes += connection.payload;
+            self.counts.empty += u64::from(connection.payload == 0);
+        }
     }
 
     /// The connection is over.
-    fn close(&mut self, connection: &mut Connection, time: f64, reason: &str, bad: bool, sink: &mut dyn Sink) {
+    fn close(&mut self, connection: &mut Connection, time: Time, reason: &str, bad: bool, sink: &mut dyn Sink) {
         if self.everything {
             self.show(connection, sink);
         }
@@ -288,17 +382,8 @@ impl Connections {
         }
     }
 
-    /// Decides on a connection that is over, once all are.
-    fn settle(&mut self, connection: &mut Connection, sink: &mut dyn Sink) {
-        if self.everything {
-            self.show(connection, sink);
-        } else {
-            self.pass_over(connection);
-        }
-    }
-
     /// Something came out of a direction.
-    fn tell(&mut self, connection: &mut Connection, side: usize, time: f64, out: Out<'_>, sink: &mut dyn Sink) {
+    fn tell(&mut self, connection: &mut Connection, side: usize, time: Time, out: Out<'_>, sink: &mut dyn Sink) {
         match &mut connection.judged {
             Judged::PassedOver => {}
             Judged::Shown(number) => {
@@ -310,7 +395,7 @@ impl Connections {
                         self.counts.missing += bytes;
                         sink.gap(number, direction, time, bytes, MISSING);
                     }
-                    Out::Middle => sink.gap(number, direction, time, 0, MIDDLE),
+                    Out::Middle => sink.gap(number, direction, time, 0, connection.middle),
                     Out::End => sink.shut_down(number, direction, time),
                 }
             }
@@ -356,7 +441,6 @@ impl Connections {
         if let Judged::Not(_, begun) = &connection.judged {
             let length = begun.iter().map(Vec::len).sum();
             self.unjudged = self.unjudged.saturating_sub(length);
-            self.counts.passed_over += u64::from(length > 0);
             connection.judged = Judged::PassedOver;
         }
     }
@@ -397,6 +481,7 @@ impl Connections {
 /// What a gap's row says.
 const MISSING: &str = "not in the capture";
 const MIDDLE: &str = "the capture begins inside this connection";
+const AFTER_RESET: &str = "this was sent after the connection was reset";
 
 impl Connection {
     fn direction(&self, side: usize) -> Direction {
@@ -405,5 +490,68 @@ impl Connection {
 
     fn held(&self) -> usize {
         self.streams.iter().map(Stream::held_bytes).sum()
+    }
+
+    const fn is_over(&self) -> bool {
+        matches!(self.state, State::Over { .. })
+    }
+
+    fn as_before(&self) -> Before {
+        let reset = matches!(self.state, State::Over { reset: true, .. } | State::Reset { .. });
+        Before { client: self.client.filter(|_| matches!(self.judged, Judged::Shown(_))), reset }
+    }
+
+    /// Why it is over: closed, or reset by one end.
+    fn over(&self, reset: Option<usize>) -> &'static str {
+        match reset {
+            None => "closed",
+            Some(side) if side == self.client.unwrap_or(0) => "reset by the client",
+            Some(_) => "reset by the server",
+        }
+    }
+
+    /// Counts a segment that was seen before.
+    fn copy(&mut self, side: usize, segment: &Segment<'_>) {
+        self.payload += segment.bytes.len() as u64;
+        if let Some(stream) = self.streams.get_mut(side) {
+            stream.repeat(segment.bytes.len());
+        }
+    }
+
+    /// What a segment from one end is to it.
+    fn relation(&self, side: usize, segment: &Segment<'_>, now: i64) -> Relation {
+        let [a, b] = &self.streams;
+        let (stream, peer) = if side == 0 { (a, b) } else { (b, a) };
+        let [of_a, of_b] = self.syns;
+        let (syn, peer_syn) = if side == 0 { (of_a, of_b) } else { (of_b, of_a) };
+        if segment.syn {
+            let answers_another = segment
+                .acknowledges
+                .zip(peer_syn)
+                .is_some_and(|(acknowledged, syn)| acknowledged != syn.wrapping_add(1));
+            return match (syn, self.state) {
+                (Some(syn), State::Over { since, reset }) if syn == segment.sequence && !answers_another => {
+                    let is_late = reset || now.saturating_sub(since) >= COPY;
+                    if segment.acknowledges.is_none() && is_late { Relation::Another } else { Relation::Copy }
+                }
+                (_, State::Over { .. }) => Relation::Another,
+                (Some(syn), _) if syn == segment.sequence && !answers_another => Relation::Part,
+                (None, _) if stream.may_start(segment.sequence) && !answers_another => Relation::Part,
+                _ => Relation::Another,
+            };
+        }
+        let has_bytes = segment.length() > 0 && !segment.reset;
+        if !has_bytes {
+            return if self.is_over() { Relation::Copy } else { Relation::Part };
+        }
+        let fit = stream.fit(segment.sequence, segment.length());
+        let is_acknowledging = segment.acknowledges.is_none_or(|sequence| peer.can_be_acknowledged(sequence));
+        match (fit, self.is_over()) {
+            (Fit::Foreign, _) => Relation::Another,
+            (Fit::Seen | Fit::Far, _) if !is_acknowledging => Relation::Another,
+            (Fit::Seen, true) => Relation::Copy,
+            (_, true) => Relation::Another,
+            (_, false) => Relation::Part,
+        }
     }
 }

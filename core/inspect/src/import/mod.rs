@@ -9,9 +9,11 @@ mod container;
 mod hex;
 mod lines;
 mod link;
+mod pcapng;
 mod record;
 mod summary;
 mod tcp;
+mod unpack;
 
 use std::fmt;
 
@@ -20,10 +22,14 @@ use self::{
     container::{Container, Packet, Step},
     hex::{Dump, Piece},
     lines::Lines,
-    link::Content,
+    link::{Content, PacketKind, link_name},
+    unpack::{Ending, Unwrapper, Wrapping},
 };
-pub use self::{record::CaptureImport, summary::Summary};
-use crate::{Direction, guess_direction};
+pub use self::{
+    record::CaptureImport,
+    summary::{OtherPackets, Summary},
+};
+use crate::{Direction, Time, guess_direction};
 
 /// How many bytes are looked at to tell what they are.
 pub const PREVIEW: usize = 64 << 10;
@@ -31,21 +37,21 @@ pub const PREVIEW: usize = 64 << 10;
 /// The longest text that can be read as a hex dump, in bytes.
 pub const MAX_DUMP: usize = hex::MAX_TEXT;
 
-/// What a capture tells, in the order in which it passed. Connections are numbered from 1, times are in milliseconds
-/// since 1970 where the capture has them, else from 0.
+/// What a capture tells, in the order in which it passed. Connections are numbered from 1. Times count from 1970, or from
+/// midnight where the capture tells no date, and are unknown where it tells none.
 pub trait Sink {
     /// A connection begins.
-    fn open(&mut self, connection: u32, time: f64, client: &str, server: &str);
+    fn open(&mut self, connection: u32, time: Time, client: &str, server: &str);
     /// Bytes of one read or one segment.
-    fn bytes(&mut self, connection: u32, direction: Direction, time: f64, bytes: &[u8]);
+    fn bytes(&mut self, connection: u32, direction: Direction, time: Time, bytes: &[u8]);
     /// Bytes are missing here: so many, or 0 where it is not known. What comes next may begin inside a frame.
-    fn gap(&mut self, connection: u32, direction: Direction, time: f64, bytes: u64, text: &str);
+    fn gap(&mut self, connection: u32, direction: Direction, time: Time, bytes: u64, text: &str);
     /// One direction has ended: nothing more of it is known.
-    fn end(&mut self, connection: u32, direction: Direction, time: f64);
+    fn end(&mut self, connection: u32, direction: Direction, time: Time);
     /// One direction was ended by whoever sends it.
-    fn shut_down(&mut self, connection: u32, direction: Direction, time: f64);
+    fn shut_down(&mut self, connection: u32, direction: Direction, time: Time);
     /// The connection is over. `bad` when it was not meant to end so.
-    fn close(&mut self, connection: u32, time: f64, reason: &str, bad: bool);
+    fn close(&mut self, connection: u32, time: Time, reason: &str, bad: bool);
     /// A line of JSON, as the inspector writes rows: it says everything itself.
     ///
     /// # Errors
@@ -139,6 +145,10 @@ pub struct Preview {
     pub words: String,
     /// The first bytes that were found in a dump or are raw.
     pub bytes: Vec<u8>,
+    /// It is compressed.
+    pub compressed: bool,
+    /// Why it cannot be read, and what can be done.
+    pub refusal: Option<String>,
 }
 
 /// Reads one capture.
@@ -161,19 +171,25 @@ enum Reader {
     /// A dump is read as a whole.
     Dump,
     Raw(Direction),
+    Wrapped(Box<Wrapped>),
+}
+
+/// A capture inside of something else.
+#[derive(Debug)]
+struct Wrapped {
+    wrapping: Wrapping,
+    unwrapper: Unwrapper,
+    inner: Import,
 }
 
 #[derive(Debug)]
 struct Packets {
     container: Container,
     connections: Connections,
-    /// The time of the last packet.
-    time: f64,
+    /// The time of the last packet that has one.
+    time: Time,
     packets: u64,
-    other: u64,
-    fragments: u64,
-    /// A kind of link that is not understood.
-    unknown_link: Option<i32>,
+    other: OtherPackets,
 }
 
 impl Import {
@@ -190,7 +206,7 @@ impl Import {
     pub fn feed(&mut self, bytes: &[u8], sink: &mut dyn Sink) -> Result<(), ImportError> {
         if matches!(self.reader, Reader::Unknown) {
             self.rest.extend_from_slice(bytes);
-            let is_clear = Container::detect(&self.rest).is_some();
+            let is_clear = Container::detect(&self.rest).is_some() || Wrapping::of(&self.rest) == Some(Wrapping::Gzip);
             if is_clear || self.rest.len() >= PREVIEW {
                 self.begin(sink)?;
             }
@@ -213,25 +229,16 @@ impl Import {
         if matches!(self.reader, Reader::Unknown) {
             self.begin(sink)?;
         }
-        let mut summary = Summary {
-            format: self.format().unwrap_or(Format::Raw),
-            connections: 1,
-            passed_over: 0,
-            unlike: false,
-            beyond: 0,
-            packets: 0,
-            other: 0,
-            fragments: 0,
-            missing: 0,
-            cut: !self.rest.is_empty(),
-        };
+        let format = self.format().unwrap_or(Format::Raw);
+        let mut summary = Summary::new(format, !self.rest.is_empty());
         match &mut self.reader {
             Reader::Packets(packets) => {
                 packets.finish(sink, &mut summary);
-                if let Some(link) = packets.unknown_link.filter(|_| summary.connections == 0) {
+                if let Some(link) = packets.other.link.filter(|_| summary.connections == 0) {
                     let message = format!(
-                        "the packets are of link type {link}, which is not understood; capture on an Ethernet, \
-                         loopback or `any` interface"
+                        "the packets are of link type {link}{}, which is not understood; capture on an Ethernet, \
+                         loopback or `any` interface",
+                        link_name(link)
                     );
                     return Err(ImportError { at: self.at, message });
                 }
@@ -250,10 +257,11 @@ impl Import {
                 self.dump(sink, &mut summary)?;
             }
             Reader::Raw(direction) => {
-                sink.end(1, *direction, 0.0);
-                sink.close(1, 0.0, "the file ends", false);
+                sink.end(1, *direction, Time::UNKNOWN);
+                sink.close(1, Time::UNKNOWN, "the file ends", false);
             }
             Reader::Unknown => summary.connections = 0,
+            Reader::Wrapped(_) => return self.finish_wrapped(sink),
         }
         Ok(summary)
     }
@@ -261,7 +269,11 @@ impl Import {
     /// How many bytes were taken in and are not read yet, so that a caller can tell how far it is.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.rest.len()
+        match &self.reader {
+            // Of what is compressed it is not known how much of the file it was.
+            Reader::Wrapped(wrapped) if wrapped.wrapping != Wrapping::Gzip => wrapped.inner.waiting(),
+            _ => self.rest.len(),
+        }
     }
 
     /// What the capture is, once that is known.
@@ -274,11 +286,20 @@ impl Import {
             Reader::Lines(_) => Some(Format::JsonLines),
             Reader::Dump => Some(Format::Hex),
             Reader::Raw(_) => Some(Format::Raw),
+            Reader::Wrapped(wrapped) => wrapped.inner.format(),
         }
     }
 
     /// The first bytes, or all there are, are in the rest: decides what they are.
     fn begin(&mut self, sink: &mut dyn Sink) -> Result<(), ImportError> {
+        if let Some(words) = unpack::foreign(&self.rest) {
+            return Err(self.error(&format!("this is {words}").into()));
+        }
+        if let Some(wrapping) = Wrapping::of(&self.rest) {
+            let (unwrapper, inner) = (wrapping.unwrapper(), Self::new(self.options));
+            self.reader = Reader::Wrapped(Box::new(Wrapped { wrapping, unwrapper, inner }));
+            return self.read_rest(sink);
+        }
         let (format, direction) = detect(&self.rest);
         self.reader = match format {
             Format::Pcap | Format::PcapNg => match Container::detect(&self.rest) {
@@ -291,7 +312,7 @@ impl Import {
             Format::Raw if self.rest.is_empty() => Reader::Unknown,
             Format::Raw => {
                 let direction = self.options.direction.or(direction).unwrap_or(Direction::Out);
-                sink.open(1, 0.0, "", "");
+                sink.open(1, Time::UNKNOWN, "", "");
                 Reader::Raw(direction)
             }
         };
@@ -320,14 +341,36 @@ impl Import {
             }
             Reader::Raw(direction) => {
                 if !bytes.is_empty() {
-                    sink.bytes(1, *direction, 0.0, bytes);
+                    sink.bytes(1, *direction, Time::UNKNOWN, bytes);
                 }
+                bytes.len()
+            }
+            Reader::Wrapped(wrapped) => {
+                let Wrapped { wrapping, unwrapper, inner } = &mut **wrapped;
+                let end = self.at + bytes.len() as u64;
+                let fed = unwrapper.feed::<Failed>(bytes, |bytes| Ok(inner.feed(bytes, sink)?));
+                fed.map_err(|failed| failed.outside(*wrapping, end))?;
                 bytes.len()
             }
             Reader::Dump | Reader::Unknown => 0,
         };
         self.at += used as u64;
         Ok(used)
+    }
+
+    fn finish_wrapped(self, sink: &mut dyn Sink) -> Result<Summary, ImportError> {
+        let end = self.at;
+        let Reader::Wrapped(wrapped) = self.reader else { return Ok(Summary::new(Format::Raw, false)) };
+        let Wrapped { wrapping, unwrapper, mut inner } = *wrapped;
+        let finished = unwrapper.finish::<Failed>(|bytes| Ok(inner.feed(bytes, sink)?));
+        let ending = finished.map_err(|failed| failed.outside(wrapping, end))?;
+        let summary = inner.finish(sink).map_err(|error| Failed::from(error).outside(wrapping, end))?;
+        Ok(Summary {
+            cut: summary.cut || ending == Ending::Cut,
+            unproven: ending == Ending::Unproven,
+            compressed: wrapping == Wrapping::Gzip,
+            ..summary
+        })
     }
 
     fn dump(&mut self, sink: &mut dyn Sink, summary: &mut Summary) -> Result<(), ImportError> {
@@ -339,26 +382,24 @@ impl Import {
         };
         if let Some(links) = packets_of(&dump) {
             let mut packets = Packets::new(Container::Pcap, self.options);
-            for (index, (piece, link)) in dump.blocks.iter().zip(links).enumerate() {
-                let time = piece.time.unwrap_or(index as f64);
-                let (bytes, length) = (&piece.bytes[..], piece.bytes.len());
-                packets.take(&Packet { time, link, bytes, length, after_gap: false, over: None }, sink);
+            for (piece, link) in dump.blocks.iter().zip(links) {
+                packets.take(&Packet { time: piece.time, ..Packet::new(link, &piece.bytes) }, sink);
             }
             packets.finish(sink, summary);
             return Ok(());
         }
         let first = self.options.direction.or(stream_of(&dump).1).unwrap_or(Direction::Out);
-        sink.open(1, 0.0, "", "");
+        sink.open(1, Time::UNKNOWN, "", "");
         let sides = sides(&dump, first);
         for (piece, direction) in dump.blocks.iter().zip(&sides) {
-            sink.bytes(1, *direction, 0.0, &piece.bytes);
+            sink.bytes(1, *direction, Time::UNKNOWN, &piece.bytes);
         }
         for direction in [Direction::Out, Direction::In] {
             if sides.contains(&direction) {
-                sink.end(1, direction, 0.0);
+                sink.end(1, direction, Time::UNKNOWN);
             }
         }
-        sink.close(1, 0.0, "the dump ends", false);
+        sink.close(1, Time::UNKNOWN, "the dump ends", false);
         Ok(())
     }
 
@@ -367,16 +408,46 @@ impl Import {
     }
 }
 
+/// Why a wrapped capture could not be read: for what stands around it or for itself.
+enum Failed {
+    Around(Wrong),
+    Inside(ImportError),
+}
+
+impl From<Wrong> for Failed {
+    fn from(wrong: Wrong) -> Self {
+        Self::Around(wrong)
+    }
+}
+
+impl From<ImportError> for Failed {
+    fn from(error: ImportError) -> Self {
+        Self::Inside(error)
+    }
+}
+
+impl Failed {
+    /// The error with its place in the file, of which so much was fed.
+    fn outside(self, wrapping: Wrapping, end: u64) -> ImportError {
+        match (self, wrapping) {
+            (Self::Around(wrong), _) => ImportError { at: end, message: wrong.message },
+            (Self::Inside(error), Wrapping::Gzip) => {
+                let message = format!("at byte {} of what is compressed: {}", error.at, error.message);
+                ImportError { at: end, message }
+            }
+            (Self::Inside(error), _) => ImportError { at: wrapping.place(error.at).min(end), ..error },
+        }
+    }
+}
+
 impl Packets {
     fn new(container: Container, options: ImportOptions) -> Self {
         Self {
             container,
             connections: Connections::new(options.everything),
-            time: 0.0,
+            time: Time::UNKNOWN,
             packets: 0,
-            other: 0,
-            fragments: 0,
-            unknown_link: None,
+            other: OtherPackets::default(),
         }
     }
 
@@ -399,43 +470,38 @@ impl Packets {
 
     fn take(&mut self, packet: &Packet<'_>, sink: &mut dyn Sink) {
         self.packets += 1;
-        // Packets without a time are as late as the last one.
-        let time = if packet.time == 0.0 { self.time } else { packet.time };
-        self.time = time;
+        self.time = self.time.max(packet.time);
         match link::content(packet) {
             Content::Tcp { from, to, segment } => {
                 if self.container.is_own() {
                     self.connections.show_all();
                 }
                 let over = packet.over.as_deref();
-                self.connections.take(time, (from, to), &segment, over, sink);
+                self.connections.take(packet.time, (from, to), &segment, over, sink);
             }
-            Content::Fragment => self.fragments += 1,
-            Content::Other => {
-                self.other += 1;
-                if !link::is_known(packet.link) {
-                    self.unknown_link = Some(packet.link);
+            Content::Other(kind) => {
+                self.other.count(kind);
+                if kind == PacketKind::Link {
+                    self.other.link = Some(packet.link);
                 }
             }
         }
     }
 
     fn finish(&mut self, sink: &mut dyn Sink, summary: &mut Summary) {
-        let counts = self.connections.finish(self.time, sink);
-        summary.connections = counts.shown;
-        summary.passed_over = counts.passed_over;
-        summary.unlike = counts.unlike;
-        summary.beyond = counts.beyond;
-        summary.missing = counts.missing;
+        summary.add(&self.connections.finish(self.time, sink));
         summary.packets = self.packets;
         summary.other = self.other;
-        summary.fragments = self.fragments;
+        summary.broken_blocks = self.container.broken();
     }
 }
 
 /// Whether it is clear from these first bytes what a capture is, whatever follows.
 #[must_use]
 pub fn is_clear(bytes: &[u8]) -> bool {
+    if let Some(wrapping) = Wrapping::of(bytes) {
+        return is_clear(&wrapping.unwrap_first(bytes));
+    }
     Container::detect(bytes).is_some() || lines::detect(bytes) || guess_direction(bytes).is_some()
 }
 
@@ -443,8 +509,27 @@ pub fn is_clear(bytes: &[u8]) -> bool {
 #[must_use]
 pub fn preview(bytes: &[u8]) -> Preview {
     let first = bytes.get(..PREVIEW).unwrap_or(bytes);
+    if let Some(wrapping) = Wrapping::of(first) {
+        let inner = preview(&wrapping.unwrap_first(first));
+        let compressed = inner.compressed || wrapping == Wrapping::Gzip;
+        let words =
+            if wrapping == Wrapping::Gzip { format!("{}, compressed by gzip", inner.words) } else { inner.words };
+        return Preview { compressed, words, ..inner };
+    }
     let (format, direction) = detect(first);
-    let plain = |recognised, words: String, bytes| Preview { format, recognised, direction, words, bytes };
+    let plain = |recognised, words: String, bytes| Preview {
+        format,
+        recognised,
+        direction,
+        words,
+        bytes,
+        compressed: false,
+        refusal: None,
+    };
+    if let Some(words) = unpack::foreign(first) {
+        let refusal = Some(format!("it is {words}"));
+        return Preview { refusal, ..plain(false, capital(words.into()), Vec::new()) };
+    }
     match format {
         Format::Pcap => plain(true, "A pcap file".into(), Vec::new()),
         Format::PcapNg => plain(true, "A pcapng file".into(), Vec::new()),
@@ -465,7 +550,7 @@ pub fn preview(bytes: &[u8]) -> Preview {
                 let (bytes, direction) = stream_of(&dump);
                 let told = told(direction);
                 let words = format!("{found} bytes in {form}, {told}");
-                Preview { format, recognised: direction.is_some(), direction, words: capital(words), bytes }
+                Preview { direction, ..plain(direction.is_some(), capital(words), bytes) }
             }
             Some(Err(wrong)) => {
                 let at = wrong.at.unwrap_or(0);
@@ -481,7 +566,7 @@ pub fn preview(bytes: &[u8]) -> Preview {
                 _ => "",
             };
             let words = format!("{more}{} raw bytes, {}{ends}", first.len(), told(direction));
-            Preview { format, recognised: direction.is_some(), direction, words: capital(words), bytes: first.to_vec() }
+            plain(direction.is_some(), capital(words), first.to_vec())
         }
     }
 }

@@ -1,7 +1,7 @@
 //! An import into a capture.
 
 use super::{Import, ImportError, ImportOptions, Sink, Summary};
-use crate::{Capture, Direction, Gap, JsonLinesReader, visible};
+use crate::{Capture, Direction, Gap, JsonLinesReader, Time, visible};
 
 /// Reads one capture of somebody else's into a [`Capture`].
 ///
@@ -73,7 +73,7 @@ impl Recorder<'_> {
 }
 
 impl Sink for Recorder<'_> {
-    fn open(&mut self, connection: u32, time: f64, client: &str, server: &str) {
+    fn open(&mut self, connection: u32, time: Time, client: &str, server: &str) {
         let number = self.number(connection);
         if client.is_empty() {
             return self.capture.open(number, server);
@@ -83,11 +83,11 @@ impl Sink for Recorder<'_> {
         self.capture.note(number, time, "connected", &visible(&label), false);
     }
 
-    fn bytes(&mut self, connection: u32, direction: Direction, time: f64, bytes: &[u8]) {
+    fn bytes(&mut self, connection: u32, direction: Direction, time: Time, bytes: &[u8]) {
         self.capture.bytes(self.number(connection), direction, time, bytes);
     }
 
-    fn gap(&mut self, connection: u32, direction: Direction, time: f64, bytes: u64, text: &str) {
+    fn gap(&mut self, connection: u32, direction: Direction, time: Time, bytes: u64, text: &str) {
         let text = match bytes {
             0 => text.to_owned(),
             1 => format!("1 byte is {text}"),
@@ -97,15 +97,15 @@ impl Sink for Recorder<'_> {
         self.capture.gap(self.number(connection), Some(direction), time, gap, &visible(&text));
     }
 
-    fn end(&mut self, connection: u32, direction: Direction, time: f64) {
+    fn end(&mut self, connection: u32, direction: Direction, time: Time) {
         self.capture.end(self.number(connection), direction, time);
     }
 
-    fn shut_down(&mut self, connection: u32, direction: Direction, time: f64) {
+    fn shut_down(&mut self, connection: u32, direction: Direction, time: Time) {
         self.capture.shut_down(self.number(connection), direction, time);
     }
 
-    fn close(&mut self, connection: u32, time: f64, reason: &str, bad: bool) {
+    fn close(&mut self, connection: u32, time: Time, reason: &str, bad: bool) {
         // Where it did not break, what has not ended goes on after the capture.
         if bad {
             self.capture.close(self.number(connection), time);

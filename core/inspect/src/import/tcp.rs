@@ -11,12 +11,18 @@ const MAX_SEGMENTS: usize = 4096;
 /// A segment this far off is of another connection, or forged.
 const MAX_DISTANCE: i64 = 1 << 30;
 
-/// How long what the peer has acknowledged is waited for, in milliseconds: it arrived, so the capture has it only a
+/// A segment so far ahead of everything seen is of another connection if what it acknowledges says so too.
+const FAR: u64 = 1 << 16;
+
+/// How far ahead of what was captured the peer may acknowledge, in such a case.
+const UNSEEN: u64 = 1 << 20;
+
+/// How long what the peer has acknowledged is waited for, in nanoseconds: it arrived, so the capture has it only a
 /// little late, or not at all.
-const PATIENCE: f64 = 50.0;
+const PATIENCE: i64 = 50_000_000;
 
 /// How long the start of a connection whose SYN was not seen is waited for.
-const START: f64 = 1000.0;
+const START: i64 = 1_000_000_000;
 
 /// Where the first byte is put that was seen of a direction whose start is not known: there is room before it.
 const MIDDLE: u64 = 1 << 32;
@@ -34,6 +40,31 @@ pub(super) struct Segment<'a> {
     pub(super) missing: usize,
     /// Whoever wrote the capture says that what is missing before these bytes will not come.
     pub(super) after_gap: bool,
+}
+
+impl Segment<'_> {
+    /// How many bytes of the stream it stands for.
+    pub(super) const fn length(&self) -> u64 {
+        self.bytes.len() as u64 + self.missing as u64
+    }
+
+    /// The sequence number of its first byte.
+    pub(super) const fn first(&self) -> u32 {
+        if self.syn { self.sequence.wrapping_add(1) } else { self.sequence }
+    }
+}
+
+/// How a segment relates to what was seen of its direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// It can be a part of it.
+    Part,
+    /// All of it was seen before.
+    Seen,
+    /// It would leave a large gap.
+    Far,
+    /// It cannot be a part of it.
+    Foreign,
 }
 
 /// What comes out of a direction.
@@ -55,6 +86,10 @@ pub(super) struct Stream {
     /// The sequence number of the byte at [`Self::position`].
     next: u32,
     position: u64,
+    /// Where its first byte stands, once the state is [`State::Known`].
+    first: u64,
+    /// The first byte's place is known from a SYN.
+    has_start: bool,
     held: BTreeMap<u64, Held>,
     held_bytes: usize,
     /// Where it ends, once that is known.
@@ -62,8 +97,12 @@ pub(super) struct Stream {
     ended: bool,
     /// Up to here the peer has everything.
     acknowledged: u64,
-    /// Since when something is waited for.
-    waits_since: Option<f64>,
+    /// The last sequence number that the peer acknowledged.
+    last_acknowledged: Option<u32>,
+    /// Since when something is waited for, in nanoseconds.
+    waits_since: Option<i64>,
+    /// How many bytes came again after they had come out.
+    repeated: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,6 +137,77 @@ impl Stream {
         self.held_bytes
     }
 
+    /// How many bytes came again after they had come out.
+    pub(super) fn repeated(&self) -> u64 {
+        self.repeated
+    }
+
+    /// Counts bytes of a segment all of which was seen.
+    pub(super) fn repeat(&mut self, bytes: usize) {
+        self.repeated += bytes as u64;
+    }
+
+    /// Whether this direction can have started with a SYN of this sequence number: it precedes what was seen, by little.
+    pub(super) fn may_start(&self, sequence: u32) -> bool {
+        let first = sequence.wrapping_add(1);
+        let shortly_before = |place: u64| {
+            let distance = self.place(first).and_then(|start| place.checked_sub(start));
+            distance.is_some_and(|distance| distance <= MAX_HELD as u64)
+        };
+        match self.state {
+            // Nothing but acknowledgements came of it.
+            State::Unseen => self.last_acknowledged.is_none_or(|last| last.wrapping_sub(first) <= MAX_HELD as u32),
+            State::Unsure => shortly_before(self.held.first_key_value().map_or(self.position, |(first, _)| *first)),
+            State::Known => self.place(first) == Some(self.first),
+        }
+    }
+
+    /// How a segment relates to what was seen.
+    pub(super) fn fit(&self, sequence: u32, length: u64) -> Fit {
+        if self.state == State::Unseen {
+            return Fit::Part;
+        }
+        let Some(place) = self.place(sequence) else { return Fit::Foreign };
+        let end = place.saturating_add(length);
+        // A FIN takes one number, and so does the byte of a keep-alive, which stands before what comes next.
+        let last = self.end.map_or(u64::MAX, |end| end + 1);
+        let is_after_start = place.saturating_add(1) >= self.first;
+        if end > last || !is_after_start && (self.has_start || end < self.first) {
+            Fit::Foreign
+        } else if self.state == State::Known && is_after_start && end <= if self.ended { last } else { self.position } {
+            Fit::Seen
+        } else if place > self.reached().saturating_add(FAR) {
+            Fit::Far
+        } else {
+            Fit::Part
+        }
+    }
+
+    /// Whether the peer can acknowledge this sequence number, as far as is known.
+    pub(super) fn can_be_acknowledged(&self, sequence: u32) -> bool {
+        if self.state == State::Unseen {
+            return true;
+        }
+        let most = self.reached().saturating_add(UNSEEN);
+        self.place(sequence).is_some_and(|place| place.saturating_add(1) >= self.first && place <= most)
+    }
+
+    /// Whether a reset with this sequence number is certain to be accepted: it stands between what the peer has
+    /// acknowledged and the end of what was seen.
+    pub(super) fn can_reset(&self, sequence: u32) -> bool {
+        if self.state != State::Known {
+            return true;
+        }
+        let least = self.acknowledged.max(self.first).min(self.position);
+        let most = self.end.map_or(0, |end| end + 1).max(self.reached());
+        self.place(sequence).is_some_and(|place| (least..=most).contains(&place))
+    }
+
+    /// Up to where something was seen.
+    fn reached(&self) -> u64 {
+        self.held.last_key_value().map_or(0, |(place, held)| place + held.length()).max(self.position)
+    }
+
     /// The SYN of this direction.
     pub(super) fn start(&mut self, sequence: u32, out: &mut impl FnMut(Out<'_>)) {
         let first = sequence.wrapping_add(1);
@@ -111,24 +221,28 @@ impl Stream {
             }
         }
         self.state = State::Known;
+        self.first = self.position;
+        self.has_start = true;
         self.release(out);
     }
 
-    /// A segment of this direction.
-    pub(super) fn take(&mut self, time: f64, segment: &Segment<'_>, out: &mut impl FnMut(Out<'_>)) {
-        let first = if segment.syn { segment.sequence.wrapping_add(1) } else { segment.sequence };
-        let length = segment.bytes.len() as u64 + segment.missing as u64;
+    /// A segment of this direction that [fits](Self::fit).
+    pub(super) fn take(&mut self, time: i64, segment: &Segment<'_>, out: &mut impl FnMut(Out<'_>)) {
+        let (first, length) = (segment.first(), segment.length());
         if length == 0 && !segment.fin {
             return;
         }
         if self.state == State::Unseen {
             (self.state, self.next, self.position) = (State::Unsure, first, MIDDLE);
         }
-        let Some(place) = self.place(first) else { return };
-        if segment.fin && self.end.is_none() {
+        let Some(place) = self.place(first) else { return self.repeat(segment.bytes.len()) };
+        // An end before what was seen is another connection's.
+        if segment.fin && self.end.is_none() && place + length >= self.reached() {
             self.end = Some(place + length);
         }
-        self.put(place, segment, out);
+        if length > 0 || self.end == Some(place) {
+            self.put(place, segment, out);
+        }
         if segment.after_gap && self.state == State::Known {
             self.skip(out);
         }
@@ -137,13 +251,14 @@ impl Stream {
 
     /// The peer says that it has everything before this sequence number.
     pub(super) fn acknowledge(&mut self, sequence: u32) {
+        self.last_acknowledged = Some(sequence);
         if let Some(place) = self.place(sequence).filter(|_| self.state != State::Unseen) {
             self.acknowledged = self.acknowledged.max(place);
         }
     }
 
     /// Time goes on: what was waited for long enough is missing.
-    pub(super) fn settle(&mut self, time: f64, out: &mut impl FnMut(Out<'_>)) {
+    pub(super) fn settle(&mut self, time: i64, out: &mut impl FnMut(Out<'_>)) {
         if self.held.is_empty() {
             self.waits_since = None;
             return;
@@ -188,7 +303,10 @@ impl Stream {
 
     /// What does not reach this sequence number is missing: whoever wrote the capture says that the stream came so far.
     pub(super) fn reach(&mut self, sequence: u32, out: &mut impl FnMut(Out<'_>)) {
-        if let Some(place) = self.place(sequence).filter(|place| self.state == State::Known && *place > self.position) {
+        // A FIN takes a number and is no byte.
+        let most = self.end.unwrap_or(u64::MAX);
+        let place = self.place(sequence).map(|place| place.min(most));
+        if let Some(place) = place.filter(|place| self.state == State::Known && *place > self.position) {
             let gap = place - self.position;
             out(Out::Gap(gap));
             self.advance(gap);
@@ -217,18 +335,26 @@ impl Stream {
     }
 
     fn put(&mut self, place: u64, segment: &Segment<'_>, out: &mut impl FnMut(Out<'_>)) {
-        let end = place + segment.bytes.len() as u64 + segment.missing as u64;
+        // A keep-alive after the end has a byte there that is none of the stream.
+        let room = self.end.map_or(u64::MAX, |end| end.saturating_sub(place));
+        let bytes = segment.bytes.get(..usize::try_from(room).unwrap_or(usize::MAX)).unwrap_or(segment.bytes);
+        self.repeated += (segment.bytes.len() - bytes.len()) as u64;
+        let missing = (segment.missing as u64).min(room - bytes.len() as u64);
+        let end = place + bytes.len() as u64 + missing;
         if self.state == State::Known && place <= self.position && (self.held.is_empty() || end <= self.position) {
             // As nearly always: it comes out at once, without a copy.
-            self.pass(place, segment.bytes, segment.missing as u64, out);
+            self.pass(place, bytes, missing, out);
             return self.release(out);
         }
-        let held = Held { bytes: segment.bytes.to_vec(), missing: segment.missing as u64 };
+        let held = Held { bytes: bytes.to_vec(), missing };
         match self.held.get(&place) {
             // The first version counts; a longer one brings more.
-            Some(known) if known.length() >= held.length() && known.bytes.len() >= held.bytes.len() => {}
+            Some(known) if known.length() >= held.length() && known.bytes.len() >= held.bytes.len() => {
+                self.repeated += held.bytes.len() as u64;
+            }
             Some(known) => {
                 let mut bytes = known.bytes.clone();
+                self.repeated += bytes.len().min(held.bytes.len()) as u64;
                 bytes.extend(held.bytes.get(bytes.len()..).unwrap_or_default());
                 let missing = (known.length().max(held.length())).saturating_sub(bytes.len() as u64);
                 self.held_bytes += bytes.len() - known.bytes.len();
@@ -264,6 +390,7 @@ impl Stream {
     /// Lets out what is new in these bytes, which start at or before the position.
     fn pass(&mut self, place: u64, bytes: &[u8], missing: u64, out: &mut impl FnMut(Out<'_>)) {
         let known = self.position.saturating_sub(place);
+        self.repeated += known.min(bytes.len() as u64);
         if let Some(new) =
             usize::try_from(known).ok().and_then(|known| bytes.get(known..)).filter(|new| !new.is_empty())
         {
@@ -299,10 +426,12 @@ impl Stream {
     /// No SYN came: the first bytes that wait are the first there are.
     fn decide(&mut self, out: &mut impl FnMut(Out<'_>)) {
         self.state = State::Known;
+        self.first = self.position;
         if let Some((first, held)) = self.held.first_key_value() {
             let distance = first.wrapping_sub(self.position);
             self.next = self.next.wrapping_add(distance as u32);
             self.position = *first;
+            self.first = *first;
             if held.length() > 0 {
                 out(Out::Middle);
             }

@@ -41,8 +41,9 @@ struct RowLine<'a> {
     connection: u32,
     direction: Direction,
     kind: RowKind,
-    #[serde(default)]
-    time: f64,
+    /// Of a row without it, it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    time: Option<f64>,
     #[serde(default)]
     position: u64,
     #[serde(borrow, default)]

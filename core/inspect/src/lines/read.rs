@@ -90,12 +90,11 @@ impl JsonLinesReader {
         }
         let row: RowLine<'_> = serde_json::from_slice(line).map_err(|error| why(&error))?;
         let row = match (is.connection, is.time) {
-            (Some(_), Some(_)) => row,
+            (Some(_), _) => row,
             (None, None) => self.of_test(row),
             (None, Some(_)) => return Err("missing field `connection`".into()),
-            (Some(_), None) => return Err("missing field `time`".into()),
         };
-        let (written, marked, answered) = (row.row, row.marked, row.pair.is_some() && row.rtt.is_none());
+        let (written, marked, answered) = (row.row, row.marked, row.pair.is_some() && row.direction == Direction::Out);
         let is_closed = row.kind == RowKind::Note && row.head == CLOSED;
         let here = self.here(row.connection, capture)?;
         let number = capture.restore(&self.restored(row, here, capture)?)?;
@@ -171,10 +170,9 @@ impl JsonLinesReader {
     /// A row of a test says neither when it was nor where, and is of the only connection.
     fn of_test<'a>(&mut self, row: RowLine<'a>) -> RowLine<'a> {
         let is_answer = row.direction == Direction::In;
-        let rtt = row.pair.filter(|_| is_answer).map(|_| 0.0);
         let [out, r#in] = self.position;
         let position = if is_answer { r#in } else { out };
-        RowLine { connection: 1, rtt, begins: true, ends: true, position, ..row }
+        RowLine { connection: 1, begins: true, ends: true, position, ..row }
     }
 
     fn restored<'a>(&mut self, row: RowLine<'a>, here: u32, capture: &Capture) -> Result<Restored<'a>, String> {
@@ -195,7 +193,8 @@ impl JsonLinesReader {
                     .ok_or_else(|| format!("asked: there is no command '{}'", visible(&word)))?,
             ),
         };
-        let request = row.pair.filter(|_| row.rtt.is_some()).and_then(|request| self.open.remove(&request));
+        let request =
+            row.pair.filter(|_| row.direction == Direction::In).and_then(|request| self.open.remove(&request));
         // A test does not say it of an answer, but it has the request.
         let asked = asked.or_else(|| capture.entry(request?)?.command());
         if let Some(position) = self.position.get_mut(usize::from(row.direction == Direction::In)) {
@@ -205,7 +204,7 @@ impl JsonLinesReader {
             connection: here,
             direction: row.direction,
             kind: row.kind,
-            time: row.time + self.shift,
+            time: row.time.map(|time| time + self.shift),
             position: row.position,
             bytes,
             head: visible(&row.head).into_owned().into(),
@@ -213,7 +212,7 @@ impl JsonLinesReader {
             bad: row.bad,
             fault: row.fault,
             asked,
-            answers: request.zip(row.rtt),
+            answers: request,
             rtt: row.rtt,
             begins: row.begins,
             ends: row.ends,

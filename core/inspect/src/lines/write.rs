@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chanwire_core::wire::Head as _;
 
 use super::{ConnectionLine, RowLine, started};
-use crate::{Capture, Entry, RowKind};
+use crate::{Capture, Entry, RowKind, Time};
 
 /// Writes rows as lines of JSON.
 #[derive(Debug, Default)]
@@ -21,9 +21,9 @@ impl JsonLinesWriter {
         Self::default()
     }
 
-    /// When the capture's times began, in milliseconds since 1970, for the connections that are told of from now on.
-    pub fn set_origin(&mut self, origin: f64) {
-        self.started = started::written(origin);
+    /// When the capture's times began, since 1970, for the connections that are told of from now on.
+    pub fn set_origin(&mut self, origin: impl Into<Time>) {
+        self.started = started::written(origin.into());
     }
 
     /// Appends the line of a row, and before it, if it is the first of its connection, the line of that.
@@ -55,7 +55,7 @@ fn row_line<'a>(capture: &Capture, entry: &Entry<'a>, marked: bool) -> RowLine<'
         connection: entry.connection(),
         direction: entry.direction(),
         kind: entry.kind(),
-        time: entry.time(),
+        time: entry.is_timed().then(|| entry.time()),
         position: capture.position(entry),
         head: entry.head().into(),
         text: text.filter(|_| has_bytes).map(Cow::Borrowed),

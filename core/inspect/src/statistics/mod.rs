@@ -60,12 +60,12 @@ impl Statistics {
         }
     }
 
-    /// A request to this command was answered after so many milliseconds; `spoilt` if only its answer tells that it was
+    /// A request to this command was answered, after so many milliseconds if that is known; `spoilt` if only its answer tells that it was
     /// wrong.
-    pub(crate) fn answered(&mut self, command: Command, status: Status, trip: f64, spoilt: bool) {
+    pub(crate) fn answered(&mut self, command: Command, status: Status, trip: Option<f64>, spoilt: bool) {
         for kind in [Kind::Request(command), Kind::Answer(status)] {
             if let Some(counts) = self.counts(kind) {
-                counts.trips.take(trip);
+                trip.into_iter().for_each(|trip| counts.trips.take(trip));
             }
         }
         if let Some(counts) = self.counts(Kind::Request(command)) {

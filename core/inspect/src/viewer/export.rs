@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::Viewer;
-use crate::{Direction, Entry, JsonLinesWriter, PcapNg, golden_of};
+use crate::{Direction, Entry, JsonLinesWriter, PcapNg, Time, golden_of};
 
 /// A part has about so many bytes.
 const PART: usize = 4 << 20;
@@ -65,8 +65,8 @@ pub(super) struct Running {
     next: u64,
     /// Rows that come later are not part of it.
     end: u64,
-    /// When the capture's times began, in milliseconds since 1970.
-    origin: f64,
+    /// When the capture's times began, since 1970.
+    origin: Time,
     writer: Writer,
 }
 

@@ -26,6 +26,9 @@ pub struct ListRow {
     pub highlighted: bool,
     /// Milliseconds since the capture's first event.
     pub time: f64,
+    /// Whether it is known when it was; if not, its time is that of the row before it.
+    #[serde(skip_serializing_if = "is_true")]
+    pub timed: bool,
     /// Milliseconds since the row above it in the view.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delta: Option<f64>,
@@ -41,6 +44,11 @@ pub struct ListRow {
     pub length: usize,
     /// See [`Entry::summary`].
     pub summary: String,
+}
+
+/// Nearly all rows have a time.
+const fn is_true(truth: &bool) -> bool {
+    *truth
 }
 
 /// A row with its parts.
@@ -214,7 +222,8 @@ impl Viewer {
             marked: self.marks.contains(&entry.number()),
             highlighted: self.is_highlighted(entry),
             time: entry.time(),
-            delta: above.map(|above| entry.time() - above.time()),
+            timed: entry.is_timed(),
+            delta: above.filter(|above| above.is_timed() && entry.is_timed()).map(|above| entry.time() - above.time()),
             head: entry.head().into(),
             rtt: entry.rtt(),
             pair: entry.pair(),

@@ -1,9 +1,9 @@
 //! Captures that are made up, and a sink that remembers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chanwire_inspect::{
-    Direction,
+    Direction, Time,
     import::{Import, ImportError, ImportOptions, Sink, Summary},
 };
 use etherparse::{PacketBuilder, TcpHeader};
@@ -18,6 +18,10 @@ pub(crate) struct Told {
     pub(crate) events: Vec<String>,
     /// What each direction carried; a gap is written `[n missing]`.
     pub(crate) streams: BTreeMap<(u32, Direction), Vec<u8>>,
+    /// How many bytes were told.
+    pub(crate) bytes: u64,
+    /// The directions that have ended, and connections that are over: nothing follows of them.
+    ended: BTreeSet<(u32, Option<Direction>)>,
 }
 
 impl Told {
@@ -34,31 +38,36 @@ impl Told {
 }
 
 impl Sink for Told {
-    fn open(&mut self, connection: u32, _: f64, client: &str, server: &str) {
+    fn open(&mut self, connection: u32, _: Time, client: &str, server: &str) {
         self.events.push(format!("{connection} open {client} {server}"));
     }
 
-    fn bytes(&mut self, connection: u32, direction: Direction, _: f64, bytes: &[u8]) {
+    fn bytes(&mut self, connection: u32, direction: Direction, _: Time, bytes: &[u8]) {
         assert!(!bytes.is_empty(), "an event without bytes");
         self.events.push(format!("{connection} {direction} {}", bytes.escape_ascii()));
         self.add(connection, direction, bytes);
+        self.bytes += bytes.len() as u64;
+        assert!(!self.ended.contains(&(connection, Some(direction))), "bytes after the end: {:#?}", self.events);
+        assert!(!self.ended.contains(&(connection, None)), "bytes after the connection: {:#?}", self.events);
     }
 
-    fn gap(&mut self, connection: u32, direction: Direction, _: f64, bytes: u64, text: &str) {
+    fn gap(&mut self, connection: u32, direction: Direction, _: Time, bytes: u64, text: &str) {
         self.events.push(format!("{connection} {direction} gap {bytes} {text}"));
         self.add(connection, direction, format!("[{bytes} missing]").as_bytes());
     }
 
-    fn end(&mut self, connection: u32, direction: Direction, _: f64) {
+    fn end(&mut self, connection: u32, direction: Direction, _: Time) {
         self.events.push(format!("{connection} {direction} end"));
     }
 
-    fn shut_down(&mut self, connection: u32, direction: Direction, _: f64) {
+    fn shut_down(&mut self, connection: u32, direction: Direction, _: Time) {
         self.events.push(format!("{connection} {direction} shut down"));
+        assert!(self.ended.insert((connection, Some(direction))), "ended twice: {:#?}", self.events);
     }
 
-    fn close(&mut self, connection: u32, _: f64, reason: &str, bad: bool) {
+    fn close(&mut self, connection: u32, _: Time, reason: &str, bad: bool) {
         self.events.push(format!("{connection} close {reason}{}", if bad { "!" } else { "" }));
+        assert!(self.ended.insert((connection, None)), "closed twice: {:#?}", self.events);
     }
 
     fn line(&mut self, line: &[u8]) -> Result<(), String> {
@@ -117,6 +126,12 @@ impl Segment {
 
     pub(crate) fn fin(from: Direction, sequence: u32) -> Self {
         Self { fin: true, ..Self::new(from, sequence, b"") }
+    }
+
+    /// The same of a connection whose numbers are so much larger.
+    pub(crate) fn moved(self, by: u32) -> Self {
+        let acknowledges = self.acknowledges.map(|sequence| sequence.wrapping_add(by));
+        Self { sequence: self.sequence.wrapping_add(by), acknowledges, ..self }
     }
 
     fn tcp(&self) -> TcpHeader {

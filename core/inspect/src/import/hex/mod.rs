@@ -1,20 +1,30 @@
-//! Hexadecimal dumps, as people paste them.
+//! Dumps, as people paste them.
 //!
-//! Known are `hexdump -C`, `hexdump`, `xxd`, `xxd -e`, `xxd -p`, `xxd -i`, `od` with its bytes or words in base 16 or
-//! its words in base 8 and offsets in any base, `tcpdump -x` and `-X`, and what Wireshark and tshark give: hex dump,
-//! hex stream, escaped string, C array, and a followed stream as hex dump, in which the server's lines are indented, or
-//! as C arrays.
+//! Known are `hexdump -C`, `hexdump` and its `-x`, `-o`, `-d` and `-b`, `xxd`, `xxd -e`, `xxd -b`, `xxd -p`, `xxd -i`, `od`
+//! with bytes or words in any base and offsets in any base, `tcpdump -x` and `-X`, what Wireshark and tshark give (hex
+//! dump, hex stream, escaped string, C array, and a followed stream as hex dump, in which the server's lines are
+//! indented, or as C arrays), and how programming languages show bytes: literals, and lists in base 10 and 16.
+//!
+//! Where a dump does not tell which bytes it stands for, it is refused.
 
 mod digits;
+mod form;
+mod layout;
 mod line;
+mod literal;
 mod offsets;
 
+pub(super) use self::form::Form;
 use self::{
-    digits::{arrays, escaped, plain},
-    line::{Layout, layout},
+    digits::{arrays, buffer, decimals, escaped, list, plain},
+    form::Group,
+    layout::{Told, layout, sense},
+    line::Layout,
+    literal::literals,
     offsets::Reader,
 };
 use super::Wrong;
+use crate::Time;
 
 /// The longest text that is read as a dump.
 pub(super) const MAX_TEXT: usize = 256 << 20;
@@ -33,46 +43,23 @@ pub(super) struct Piece {
     pub(super) bytes: Vec<u8>,
     /// Its lines are indented, as Wireshark shows what the server said.
     pub(super) indented: bool,
-    /// The time of day that tcpdump printed before it, in milliseconds.
-    pub(super) time: Option<f64>,
-}
-
-/// How a dump is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Form {
-    /// Nothing but digits.
-    #[default]
-    Plain,
-    /// Each byte is `0x4c` or `\x4c`.
-    Escaped,
-    /// Lines with offsets.
-    Offsets,
-    /// Lines with offsets and words of so many bytes, the low byte first.
-    Words(usize),
-    /// Lines with offsets and words of 16 bits in base 8, the low byte first.
-    OctalWords,
-}
-
-impl Form {
-    pub(super) const fn words(self) -> &'static str {
-        match self {
-            Self::Plain => "hexadecimal digits",
-            Self::Escaped => "escaped bytes",
-            Self::Offsets => "a hex dump",
-            Self::Words(2) => "a hex dump of 16-bit words, the low byte first",
-            Self::Words(4) => "a hex dump of 32-bit words, the low byte first",
-            Self::Words(_) => "a hex dump of words, the low byte first",
-            Self::OctalWords => "an octal dump of 16-bit words, the low byte first",
-        }
-    }
+    /// The time that tcpdump printed before it.
+    pub(super) time: Time,
 }
 
 /// Whether a text looks like a dump: `None` if it does not, an error if it does and is none.
 pub(super) fn parse(text: &str) -> Option<Result<Dump, Wrong>> {
     let layout = layout(text);
-    // What looks like digits alone may have offsets of an even number of digits.
-    if let Some(bytes) = plain(text).filter(|_| !layout.is_some_and(|layout| layout.is_certain)) {
-        return Some(Ok(one(bytes, Form::Plain)));
+    match &layout {
+        Told::Layout(layout) if layout.is_certain => return Some(Reader::new(*layout).read(text)),
+        Told::Refusal(words, true) => return Some(Err((*words).into())),
+        _ => {}
+    }
+    if let Some(bytes) = plain(text) {
+        return Some(Ok(digits_alone(text, bytes)));
+    }
+    if let Some(bytes) = literals(text) {
+        return Some(Ok(one(bytes, Form::Literal)));
     }
     if let Some(blocks) = arrays(text) {
         return Some(Ok(Dump { blocks, form: Form::Escaped }));
@@ -80,12 +67,66 @@ pub(super) fn parse(text: &str) -> Option<Result<Dump, Wrong>> {
     if let Some(bytes) = escaped(text) {
         return Some(Ok(one(bytes, Form::Escaped)));
     }
-    Some(Reader::new(layout?).read(text))
+    if let Some(bytes) = buffer(text) {
+        return Some(bytes.map(|bytes| one(bytes, Form::Plain)).map_err(Into::into));
+    }
+    if let Some(bytes) = list(text) {
+        return Some(bytes.map(|bytes| one(bytes, Form::List)).map_err(Into::into));
+    }
+    if let Some(bytes) = decimals(text) {
+        return Some(Ok(one(bytes, Form::List)));
+    }
+    if let Some(words) = unclear(text) {
+        return Some(Err(words.into()));
+    }
+    match layout {
+        Told::Layout(layout) => Some(Reader::new(layout).read(text)),
+        Told::Refusal(words, _) => Some(Err(words.into())),
+        Told::Nothing => None,
+    }
+}
+
+/// Why a text does not tell its bytes that a tool printed without offsets.
+fn unclear(text: &str) -> Option<&'static str> {
+    let is_repeat = |line: &&str| line.trim() == "*";
+    if text.lines().any(|line| is_repeat(&line)) {
+        let rest: Vec<&str> = text.lines().filter(|line| !is_repeat(line)).collect();
+        return plain(&rest.join("\n"))
+            .map(|_| "nothing tells how many lines the * of this dump stands for; print all of them (-v)");
+    }
+    // Characters, as od -An -c prints them.
+    let words = || text.lines().next().unwrap_or_default().split_ascii_whitespace();
+    let is_escape = |word: &str| word.len() == 2 && word.starts_with('\\');
+    let single = words().filter(|word| word.len() == 1).count();
+    let are_characters = words().all(|word| word.len() <= 3) && words().any(is_escape) && 2 * single > words().count();
+    (text.starts_with("  ") && are_characters).then_some(layout::NAMELESS)
+}
+
+/// Digits without anything that tells what they are: numbers in base 10, or words whose low byte comes first, where only
+/// these make sense.
+fn digits_alone(text: &str, bytes: Vec<u8>) -> Dump {
+    let words = || text.split_ascii_whitespace().map(|word| word.strip_prefix("0x").unwrap_or(word));
+    let width = words().next().map_or(0, str::len);
+    if matches!(width, 4 | 8 | 16) && words().count() > 1 && words().all(|word| word.len() <= width) {
+        let mut turned: Vec<u8> = bytes.chunks(width / 2).flat_map(|word| word.iter().rev().copied()).collect();
+        // od fills up its last word.
+        let filled = turned.iter().rev().take_while(|byte| **byte == 0).count().min(width / 2 - 1);
+        turned.truncate(turned.len() - filled);
+        if sense(&turned) > sense(&bytes) {
+            return one(turned, Form::Words(Group { base: 16, bytes: width / 2 }));
+        }
+    }
+    match decimals(text) {
+        Some(decimal) if sense(&decimal) > sense(&bytes) => one(decimal, Form::List),
+        _ => one(bytes, Form::Plain),
+    }
 }
 
 fn one(bytes: Vec<u8>, form: Form) -> Dump {
     Dump { blocks: vec![Piece { bytes, ..Piece::default() }], form }
 }
 
+#[cfg(test)]
+mod forms;
 #[cfg(test)]
 mod tests;

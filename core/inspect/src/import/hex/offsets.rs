@@ -4,20 +4,31 @@ use super::{
     Dump, Layout, Piece,
     line::{Line, number},
 };
-use crate::import::Wrong;
+use chanwire_core::wire::Timestamp;
+
+use crate::{Time, import::Wrong};
 
 /// How far `*` may repeat a line.
 const MAX_BYTES: usize = 16 << 20;
 
+/// The blocks of one indentation.
+#[derive(Clone, Copy, Debug, Default)]
+struct Side {
+    blocks: usize,
+    bytes: usize,
+    /// The offset of its first byte: a dump may begin anywhere.
+    start: u64,
+}
+
 pub(super) struct Reader {
     layout: Layout,
     dump: Dump,
-    /// How many blocks are not indented and are, and how many bytes they have.
-    sides: [(usize, usize); 2],
+    /// Of what is not indented and of what is.
+    sides: [Side; 2],
     /// The bytes of the line before, which `*` repeats.
     last: Vec<u8>,
     repeating: bool,
-    time: Option<f64>,
+    time: Time,
 }
 
 impl Reader {
@@ -25,10 +36,10 @@ impl Reader {
         Self {
             layout,
             dump: Dump { blocks: Vec::new(), form: layout.form },
-            sides: [(0, 0); 2],
+            sides: [Side::default(); 2],
             last: Vec::new(),
             repeating: false,
-            time: None,
+            time: Time::UNKNOWN,
         }
     }
 
@@ -47,7 +58,7 @@ impl Reader {
 
     fn line(&mut self, text: &str, next: Option<&str>) -> Result<(), Wrong> {
         let Some(line) = Line::of(text.trim_end()) else {
-            self.time = time_of_day(text).or(self.time);
+            self.time = self.time.max(time_of(text));
             return Ok(());
         };
         if line.repeats {
@@ -59,19 +70,26 @@ impl Reader {
             return Err(format!("'{}' is no offset in base {base}", line.offset).into());
         };
         // A followed stream counts each side on its own.
-        let size = self.size(line.indented) as u64;
-        if offset == 0 && (size > 0 || self.dump.blocks.is_empty()) || self.begins(line.indented) && offset == size {
-            let time = self.time.take();
+        let expected = self.expected(line.indented);
+        let is_first = self.side(line.indented).blocks == 0;
+        let begins = self.begins(line.indented);
+        if is_first && (begins || self.dump.blocks.is_empty())
+            || offset == 0 && self.size(line.indented) > 0
+            || begins && offset == expected
+        {
+            let time = std::mem::take(&mut self.time);
             self.dump.blocks.push(Piece { bytes: Vec::new(), indented: line.indented, time });
-            self.side(line.indented).0 += 1;
-            if offset == 0 {
+            let side = self.side(line.indented);
+            side.blocks += 1;
+            if is_first || offset == 0 {
+                side.start = offset;
                 self.repeating = false;
             }
         }
         self.repeat(offset, line.indented)?;
-        let start = if offset == 0 { 0 } else { self.size(line.indented) as u64 };
+        let start = if offset == 0 { 0 } else { self.expected(line.indented) };
         if offset != start {
-            return Err(format!("the line's offset is {offset:#x}, and there are {start:#x} bytes before it").into());
+            return Err(format!("the line's offset is {offset:#x}, and {start:#x} was expected").into());
         }
         let most = next
             .and_then(|next| Line::of(next.trim_end()))
@@ -85,9 +103,15 @@ impl Reader {
         Ok(())
     }
 
-    fn side(&mut self, indented: bool) -> &mut (usize, usize) {
+    fn side(&mut self, indented: bool) -> &mut Side {
         let [plain, with] = &mut self.sides;
         if indented { with } else { plain }
+    }
+
+    /// The offset that a line of this indentation has if nothing is missing before it.
+    fn expected(&self, indented: bool) -> u64 {
+        let [plain, with] = &self.sides;
+        (if indented { with } else { plain }).start + self.size(indented) as u64
     }
 
     /// Adds to the last block.
@@ -96,7 +120,7 @@ impl Reader {
         let before = block.bytes.len();
         grow(&mut block.bytes);
         let (added, indented) = (block.bytes.len() - before, block.indented);
-        self.side(indented).1 += added;
+        self.side(indented).bytes += added;
     }
 
     /// Whether a line of this indentation begins a block because the last one has the other.
@@ -107,8 +131,8 @@ impl Reader {
     /// How many bytes the dump that a line of this indentation belongs to has.
     fn size(&self, indented: bool) -> usize {
         let [plain, with] = self.sides;
-        if plain.0 > 0 && with.0 > 0 || self.begins(indented) {
-            return if indented { with.1 } else { plain.1 };
+        if plain.blocks > 0 && with.blocks > 0 || self.begins(indented) {
+            return if indented { with.bytes } else { plain.bytes };
         }
         self.dump.blocks.last().map_or(0, |block| block.bytes.len())
     }
@@ -117,10 +141,10 @@ impl Reader {
         if !std::mem::take(&mut self.repeating) || self.last.is_empty() {
             return Ok(());
         }
-        let missing = offset.saturating_sub(self.size(indented) as u64);
+        let missing = offset.saturating_sub(self.expected(indented));
         let missing = usize::try_from(missing).unwrap_or(usize::MAX);
         let [plain, with] = self.sides;
-        if missing > MAX_BYTES.saturating_sub(plain.1 + with.1) {
+        if missing > MAX_BYTES.saturating_sub(plain.bytes + with.bytes) {
             return Err(format!("the * before offset {offset:#x} stands for more than {MAX_BYTES} bytes").into());
         }
         let line = std::mem::take(&mut self.last);
@@ -129,12 +153,31 @@ impl Reader {
     }
 }
 
-/// The time of day at the start of a line, as tcpdump prints it: `12:34:56.789012`.
-fn time_of_day(line: &str) -> Option<f64> {
-    let time = line.split_ascii_whitespace().next()?;
-    let (hours, rest) = time.split_once(':')?;
-    let (minutes, seconds) = rest.split_once(':')?;
-    let (hours, minutes): (u32, u32) = (hours.parse().ok()?, minutes.parse().ok()?);
-    let seconds: f64 = seconds.parse().ok().filter(|seconds| (0.0..61.0).contains(seconds))?;
-    (hours < 24 && minutes < 60).then(|| (f64::from(hours * 3600 + minutes * 60) + seconds) * 1000.0)
+/// The time at the start of a line, as tcpdump prints it: `12:34:56.789012`, with the date before it or none, or seconds
+/// since 1970. The time since the packet before or since the first one, which starts with zero, tells nothing.
+fn time_of(line: &str) -> Time {
+    time_and_date(line).unwrap_or_default()
+}
+
+fn time_and_date(line: &str) -> Option<Time> {
+    let mut words = line.split_ascii_whitespace();
+    let first = words.next()?;
+    if let Some((seconds, fraction)) = first.split_once('.')
+        && let Ok(seconds) = seconds.parse::<i64>()
+    {
+        // Other numbers that stand first are smaller.
+        return (seconds >= 100_000_000).then_some(Time::from_parts(seconds, nanoseconds(fraction)?));
+    }
+    let (date, time) = if first.contains('-') { (Some(first), words.next()?) } else { (None, first) };
+    let (whole, fraction) = time.split_once('.')?;
+    let date = date.unwrap_or("1970-01-01");
+    let seconds = Timestamp::parse(&format!("{date}T{whole}Z"))?.as_unix();
+    let nanoseconds = nanoseconds(fraction)?;
+    (seconds != 0 || nanoseconds != 0).then_some(Time::from_parts(seconds, nanoseconds))
+}
+
+/// The fraction of a second that these digits say.
+fn nanoseconds(digits: &str) -> Option<i64> {
+    let is_fraction = (1..=9).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if is_fraction { format!("{digits:0<9}").parse().ok() } else { None }
 }

@@ -1,0 +1,68 @@
+//! Moments, exact to the nanosecond.
+
+use serde::{Deserialize, Serialize};
+
+/// When something happened: nanoseconds from any origin, 1970 where it is a date, or not known.
+///
+/// A number of milliseconds becomes one as well; what is not finite is not known.
+///
+/// ```
+/// use chanwire_inspect::Time;
+///
+/// assert_eq!(Time::from(2.5), Time::from_nanoseconds(2_500_000));
+/// assert_eq!(Time::from(f64::NAN), Time::UNKNOWN);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Time(Option<i64>);
+
+impl Time {
+    /// A moment that is not known.
+    pub const UNKNOWN: Self = Self(None);
+
+    /// The moment so many nanoseconds after the origin.
+    #[must_use]
+    pub const fn from_nanoseconds(nanoseconds: i64) -> Self {
+        Self(Some(nanoseconds))
+    }
+
+    /// The moment so many seconds and nanoseconds after the origin; unknown where that is beyond the year 2262.
+    #[must_use]
+    pub fn from_parts(seconds: i64, nanoseconds: i64) -> Self {
+        Self(seconds.checked_mul(1_000_000_000).and_then(|whole| whole.checked_add(nanoseconds)))
+    }
+
+    /// Nanoseconds since the origin, if the moment is known.
+    #[must_use]
+    pub const fn nanoseconds(self) -> Option<i64> {
+        self.0
+    }
+
+    /// Milliseconds since the origin, as exactly as a float can say it.
+    #[must_use]
+    pub fn milliseconds(self) -> Option<f64> {
+        self.0.map(milliseconds)
+    }
+
+    /// The moment so many milliseconds later.
+    #[must_use]
+    pub fn plus(self, milliseconds: f64) -> Self {
+        match (self.0, Self::from(milliseconds).0) {
+            (Some(moment), Some(more)) => Self(moment.checked_add(more)),
+            _ => Self::UNKNOWN,
+        }
+    }
+}
+
+/// Nanoseconds as milliseconds.
+pub(crate) fn milliseconds(nanoseconds: i64) -> f64 {
+    nanoseconds as f64 / 1e6
+}
+
+impl From<f64> for Time {
+    fn from(milliseconds: f64) -> Self {
+        // Apart, since of a date a float has no digits for nanoseconds.
+        let whole = milliseconds.trunc();
+        let rest = ((milliseconds - whole) * 1e6).round();
+        Self((whole.abs() < 9e12).then(|| whole as i64 * 1_000_000 + rest as i64))
+    }
+}
