@@ -25,8 +25,8 @@ const READ: usize = 64 * 1024;
 #[derive(Debug, Args)]
 #[command(after_long_help = help())]
 pub(super) struct Decode {
-    /// The recorded bytes of one direction, a pcap or pcapng file, JSON Lines, or a hex dump; `-` or nothing for
-    /// standard input
+    /// The recorded bytes of one direction, a pcap or pcapng file, JSON Lines, or a hex dump, also compressed by gzip;
+    /// `-` or nothing for standard input
     file: Option<PathBuf>,
 
     /// Which direction raw bytes or a dump of them are
@@ -125,8 +125,11 @@ impl Decode {
         }
         let first = bytes.get(..count).unwrap_or_default();
         let seen = preview(first);
+        if let Some(words) = seen.refusal {
+            return Err(Trouble::Import(words));
+        }
         self.refuse_what_does_not_apply(seen.format)?;
-        if seen.format != Format::Raw {
+        if seen.format != Format::Raw || seen.compressed {
             let options = ImportOptions { everything: self.all, direction: self.direction.given() };
             return capture::decode(input, bytes, count, options, filter, self.json, out);
         }

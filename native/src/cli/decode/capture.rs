@@ -35,6 +35,7 @@ pub(super) fn decode(
         let fed = import.feed(bytes.get(..count).unwrap_or_default(), &mut capture);
         let marks = import.take_marks();
         rows.print(&capture, &marks, out)?;
+        capture.release(rows.next);
         if let Err(error) = fed {
             break Err(error);
         }
@@ -47,7 +48,7 @@ pub(super) fn decode(
         let all = if summary.passed_over > 0 && !options.everything { " (--all shows them)" } else { "" };
         logging::say(&format!("{summary}{all}"));
     }
-    Ok(match (summary.cut, rows.has_faults) {
+    Ok(match (summary.cut || summary.unproven, rows.has_faults) {
         (true, _) => Outcome::Cut,
         (false, true) => Outcome::Refused,
         (false, false) => Outcome::Done,
@@ -102,12 +103,8 @@ fn line(capture: &Capture, entry: &Entry<'_>, out: &mut Vec<u8>) {
     };
     let took = entry.rtt().map(|rtt| format!("{rtt:.1}ms")).unwrap_or_default();
     let length = if entry.length() > 0 { entry.length().to_string() } else { String::new() };
-    let before = format!(
-        "{:>7} {:>12.6} {:>5} {way}",
-        entry.number(),
-        entry.time() / 1000.0,
-        format!("#{}", entry.connection())
-    );
+    let time = if entry.is_timed() { format!("{:.6}", entry.time() / 1000.0) } else { String::new() };
+    let before = format!("{:>7} {time:>12} {:>5} {way}", entry.number(), format!("#{}", entry.connection()));
     let row = format!("{before} {mark} {:<13} {took:>9} {length:>6} {}", entry.head(), entry.summary());
     out.extend_from_slice(row.trim_end().as_bytes());
     out.push(b'\n');

@@ -93,7 +93,10 @@ impl Rows<'_> {
             Self::All(listing) if bytes.is_empty() => listing.finish(),
             Self::All(listing) => listing.feed(bytes),
             Self::Some { capture, direction, .. } if bytes.is_empty() => capture.end(1, *direction, 0.0),
-            Self::Some { capture, direction, .. } => capture.bytes(1, *direction, 0.0, bytes),
+            Self::Some { capture, direction, next, .. } => {
+                capture.release(*next);
+                capture.bytes(1, *direction, 0.0, bytes);
+            }
         }
     }
 
