@@ -36,6 +36,11 @@ proto.experts = { fault, refused }
 proto.prefs.ports = Pref.range("TCP ports", "22236", "Ports of servers", 65535)
 
 local stream_of = Field.new("tcp.stream")
+local sequence_of, length_of = Field.new("tcp.seq"), Field.new("tcp.len")
+-- Which of the packets that open and close a connection were captured. Wireshark has it since 3.6.
+local has_completeness, completeness_of = pcall(Field.new, "tcp.completeness")
+local raw_sequence_of = has_completeness and Field.new("tcp.seq_raw")
+local SYN, SYN_ACK = 1, 2
 
 -- Whether a payload follows.
 local COMMANDS = {
@@ -60,8 +65,13 @@ local OPENS = { [123] = 125, [91] = 93 }
 -- is still arriving was looked through.
 local servers, closed, arriving = {}, {}, {}
 
+-- By stream and direction: the sequence number at which the next buffer begins if nothing is lost, whether a frame's first
+-- byte is looked for, and the frames in which it is.
+local expected, seeking, lost = {}, {}, {}
+
 function proto.init()
   servers, closed, arriving = {}, {}, {}
+  expected, seeking, lost = {}, {}, {}
 end
 
 local function is_space(byte)
@@ -143,6 +153,62 @@ local function kept(key, buffer, pinfo)
   local is_same = buffer:raw(0, #known.first) == known.first
     and buffer:raw(known.length - #known.last, #known.last) == known.last
   return is_same and known or nil
+end
+
+-- Asks for the bytes from `at` to the end of the buffer again, with the next segment after them. If there is none, this
+-- is all there is of them.
+local function ask_for_more(key, buffer, pinfo, at)
+  pinfo.desegment_offset = at
+  pinfo.desegment_len = DESEGMENT_ONE_MORE_SEGMENT
+  if not pinfo.visited and expected[key] then
+    expected[key] = (expected[key] - (buffer:len() - at)) % 2 ^ 32
+  end
+end
+
+-- Whether the bytes of a buffer do not follow what came before: a segment was lost, or the capture begins inside of the
+-- connection. Then they may begin anywhere in a frame.
+local function is_lost(key, buffer, pinfo, from_server)
+  lost[key] = lost[key] or {}
+  if pinfo.visited then return lost[key][pinfo.number] end
+  local sequence, length = sequence_of(), length_of()
+  if not sequence or not length then return false end
+  local stop = (sequence.value + length.value) % 2 ^ 32
+  local start = (stop - buffer:len()) % 2 ^ 32
+  local found = seeking[key]
+  if expected[key] then
+    found = found or start ~= expected[key]
+  elseif has_completeness then
+    local seen, raw = completeness_of(), raw_sequence_of()
+    if seen and math.floor(seen.value / (from_server and SYN_ACK or SYN)) % 2 == 0 then
+      found = true
+    elseif seen and raw and raw.value ~= sequence.value then
+      -- Numbers count from the SYN, unless the preferences say otherwise.
+      found = found or start ~= 1
+    end
+  end
+  expected[key] = stop
+  if found then
+    arriving[key] = nil
+    lost[key][pinfo.number] = true
+  end
+  return found
+end
+
+-- Where the first known word stands that a CRLF follows: no payload has a CRLF after a word, since in a string it is
+-- escaped.
+local function first_frame(bytes, from_server)
+  local from = 1
+  while true do
+    local found = bytes:find("\r\n", from, true)
+    if not found then return nil end
+    local start, word = bytes:sub(math.max(1, found - MAX_HEAD - 1), found - 1):match("()([%a_]+)$")
+    if word then
+      local known = COMMANDS[word] ~= nil
+      if from_server then known = STATUSES[word] or word == "MESSAGE" end
+      if known then return math.max(1, found - MAX_HEAD - 1) + start - 2 end
+    end
+    from = found + 2
+  end
 end
 
 local function utf8_of(code)
@@ -345,8 +411,21 @@ local function dissect(buffer, pinfo, tree, server_port)
   local stream = stream_of()
   local key = (stream and tostring(stream.value) or "") .. (from_server and "<" or ">")
   local at, info = 0, {}
-  local known, bytes = kept(key, buffer, pinfo), nil
   pinfo.cols.protocol = "Chanwire"
+  if is_lost(key, buffer, pinfo, from_server) then
+    local found = first_frame(buffer():raw(), from_server)
+    if not pinfo.visited then seeking[key] = not found end
+    -- A word may have come in part.
+    at = found or math.max(0, buffer:len() - MAX_HEAD - 1)
+    if at > 0 then
+      local sub = tree:add(proto, buffer(0, at), "Chanwire, before the first frame after a gap")
+      sub:add(f.skipped, buffer(0, at))
+    end
+    if not found then
+      return ask_for_more(key, buffer, pinfo, at)
+    end
+  end
+  local known, bytes = kept(key, buffer, pinfo), nil
   while at < buffer:len() do
     local ended = closed[key]
     if ended and (pinfo.number > ended.number or pinfo.number == ended.number and at >= ended.at) then
@@ -366,9 +445,7 @@ local function dissect(buffer, pinfo, tree, server_port)
     end
     if not item then
       if not pinfo.visited then keep(key, buffer, at, more) end
-      -- Whatever is cut goes on in the next segment; if there is none, this is all there is of it.
-      pinfo.desegment_offset = at
-      pinfo.desegment_len = DESEGMENT_ONE_MORE_SEGMENT
+      ask_for_more(key, buffer, pinfo, at)
       if #info > 0 then pinfo.cols.info = table.concat(info, ", ") end
       return
     end

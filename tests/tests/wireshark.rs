@@ -6,6 +6,7 @@ mod live;
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -13,7 +14,8 @@ use std::{
 use chanwire_inspect::{
     Capture, Direction,
     Direction::{In, Out},
-    Gap, PcapNg,
+    Gap, PcapNg, RowKind,
+    import::{CaptureImport, ImportOptions},
 };
 use chanwire_tests::{examples, process::program};
 
@@ -233,6 +235,91 @@ fn an_export_is_filtered_and_followed_and_shows_its_gap() {
     assert_eq!(sides[0], hex(&[examples::LIST, b"HOST\r\n{\"peer_server_port\": \"1\"}"].concat()));
     assert!(sides[1].starts_with(&hex(&[examples::LISTED, examples::INVALID_PAYLOAD].concat())), "{followed}");
     assert!(sides[1].ends_with(&hex(PUSH)), "{followed}");
+}
+
+/// A conversation, and the heads of the frames in each direction.
+fn conversation() -> Vec<(Direction, Vec<u8>)> {
+    let message =
+        |text: &str| format!("MESSAGE\r\n{{\"username\": \"user1\", \"message_content\": \"{text}\"}}").into_bytes();
+    let delivered = b"OK\r\n{\"status\": \"delivered\", \"timestamp\": \"2023-11-02T15:04:32Z\"}".to_vec();
+    let mut said = Vec::new();
+    // In a string that says so there is no frame.
+    for text in ["OK LIST", &"x".repeat(150), "LIST\\r\\nLIST\\r\\n"] {
+        said.extend([(Out, b"LIST\r\n".to_vec()), (In, examples::LISTED.to_vec())]);
+        said.extend([(Out, message(text)), (In, delivered.clone()), (In, PUSH.to_vec())]);
+    }
+    said
+}
+
+/// What `decode` makes of packets: the heads of the frames of each direction of each connection, by the client's port.
+fn decoded(packets: &[u8]) -> BTreeMap<u16, [Vec<String>; 2]> {
+    let mut capture = Capture::new(64 << 20);
+    let mut import = CaptureImport::new(ImportOptions { everything: true, ..ImportOptions::default() }, 0);
+    import.feed(packets, &mut capture).unwrap();
+    import.finish(&mut capture).unwrap();
+    let mut heads: BTreeMap<u16, [Vec<String>; 2]> = BTreeMap::new();
+    for row in capture.entries(1, capture.end_number()) {
+        let (client, _) = capture.label(row.connection()).unwrap().split_once(" to ").unwrap();
+        let client: SocketAddr = client.parse().unwrap();
+        let of_connection = heads.entry(client.port()).or_default();
+        if row.kind() == RowKind::Frame {
+            of_connection[usize::from(row.direction() == In)].push(row.head().into());
+        }
+    }
+    heads
+}
+
+#[test]
+fn after_a_lost_segment_or_a_start_in_the_middle_frames_are_found_where_decode_finds_them() {
+    for size in [23, 1000] {
+        let mut segments: Vec<(Direction, Vec<u8>)> = Vec::new();
+        for (direction, bytes) in conversation() {
+            segments.extend(bytes.chunks(size).map(|piece| (direction, piece.to_vec())));
+        }
+        // One that is lost; all before it; and it and the two after it.
+        let count = segments.len();
+        let lost = (0..count).flat_map(|lost| [lost..lost + 1, 0..lost, lost..(lost + 3).min(count)]);
+        let lost: Vec<_> = lost.collect();
+        let mut packets = PcapNg::new();
+        // As if another program had written it, which says nothing of what is missing.
+        let mut file = packets.take();
+        let name = file.windows(9).position(|window| window == b"chanwire ").unwrap();
+        file[name..name + 9].copy_from_slice(b"wiretool ");
+        for (connection, range) in lost.iter().enumerate() {
+            let connection = connection as u32;
+            open(&mut packets, connection);
+            let opened = packets.take();
+            // A capture that begins inside has no handshake.
+            if range.start > 0 || range.is_empty() {
+                file.extend(opened);
+            }
+            for (index, (direction, bytes)) in segments.iter().enumerate() {
+                packets.bytes(connection, *direction, index as f64, bytes, None);
+                let written = packets.take();
+                if !range.contains(&index) {
+                    file.extend(written);
+                }
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("packets.pcapng"), &file).unwrap();
+        let told = File { folder }.fields();
+        let decoded = decoded(&file);
+        assert_eq!(decoded.len(), lost.len());
+        for ((stream, range), [out, back]) in lost.iter().enumerate().zip(decoded.values()) {
+            // Of one in which no frame is found, nothing is told.
+            let rows = told.get(&stream).map_or(&[][..], Vec::as_slice);
+            let of = format!("{size} bytes a segment, {range:?} of {count} missing");
+            let joined = joined(rows);
+            let told = |field: usize| joined[field].split(';').filter(|said| !said.is_empty()).count();
+            let count = |heads: &[String], head: &str| heads.iter().filter(|known| *known == head).count();
+            let (said, pushed) = (count(out, "MESSAGE"), count(back, "MESSAGE"));
+            assert_eq!(joined[7], "", "{of}");
+            assert_eq!(told(0), out.len() + pushed, "{of}: {joined:?} of {out:?}");
+            assert_eq!(told(1), back.len() - pushed, "{of}: {joined:?} of {back:?}");
+            assert_eq!(told(6), said + pushed, "{of}");
+        }
+    }
 }
 
 /// Counts what the dissector does, in thousands of the interpreter's instructions.
