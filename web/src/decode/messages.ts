@@ -33,6 +33,8 @@ export interface ListRow {
   readonly highlighted: boolean;
   /** Milliseconds since the capture's first event. */
   readonly time: number;
+  /** It is not known when it was, and its time is that of the row before it. */
+  readonly timed?: false;
   /** Milliseconds since the row above it in the view; absent in its first row. */
   readonly delta: number | undefined;
   readonly head: string;

@@ -128,7 +128,7 @@ export function cells(row: ListRow): readonly string[] {
   const answered = row.direction === "out" && row.pair !== undefined;
   return [
     row.marked ? `◆${row.number}` : String(row.number),
-    seconds(row.time),
+    row.timed === false ? "" : seconds(row.time),
     row.delta === undefined ? "" : delta(row.delta),
     `#${row.connection}`,
     traffic ? directionText(row) : "",
