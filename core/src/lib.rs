@@ -51,6 +51,9 @@
 //! [`Hub::handle_event`] and [`Effect::deliver`] carry all of it. Call [`Hub::handle_timeout`] at
 //! [`Hub::poll_timeout`]: leases end by it.
 //!
+//! Where the hub is elsewhere, a LIST need not go there: [`Server::list_at_once`] answers it with what the hub has
+//! [published](hub::Effect::Publish), if the connection owes nothing. The hub must live as long as its lists are sent.
+//!
 //! A connection that closed is told to the hub by `disconnect`, after the requests that were taken from it.
 //!
 //! # Time and wall time
@@ -168,6 +171,7 @@
 //! [`HubLimits`]: hub::HubLimits
 //! [`Misuse`]: endpoint::Misuse
 //! [`PayloadFault`]: wire::PayloadFault
+//! [`Server::list_at_once`]: endpoint::Server::list_at_once
 //! [`Server::respond`]: endpoint::Server::respond
 //! [`StoreOutcome::Failed`]: hub::StoreOutcome::Failed
 //! [`Ticket`]: endpoint::Ticket

@@ -171,7 +171,10 @@ impl Listed {
                 let entries = entries.range(start..end.unwrap_or(u64::MAX));
                 let entries = entries.map(|(position, entry)| (*position, channel(entry)));
                 encode(start, entries, |start, bytes| {
-                    add_piece(&mut pieces, Piece::new(start, bytes.into(), &account), &account);
+                    // What was put as it was costs no memory.
+                    let is_same = (start, bytes) == (piece.start, &*piece.bytes);
+                    let piece = if is_same { piece.clone() } else { Piece::new(start, bytes.into(), &account) };
+                    add_piece(&mut pieces, piece, &account);
                 });
             }
             for pieces in pieces.chunks(GROUP) {

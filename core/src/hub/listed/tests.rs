@@ -159,6 +159,17 @@ fn a_change_of_one_channel_encodes_one_piece_and_at_most_its_neighbours() {
 }
 
 #[test]
+fn what_is_put_as_it_was_shares_every_piece() {
+    let mut trial = Trial::full(3000, usize::MAX);
+    let (before, listing) = (trial.pieces(), trial.list());
+    // As when everything is read back from the store.
+    (0..3000).for_each(|position| trial.remove(position));
+    (0..3000).for_each(|position| trial.put(position, 20, 1));
+    assert_ne!(trial.list(), listing);
+    assert_eq!((trial.new_pieces(&before), trial.pieces().len()), (0, before.len()));
+}
+
+#[test]
 fn as_channels_go_pieces_become_fewer() {
     let mut trial = Trial::full(20_000, usize::MAX);
     let all = trial.pieces().len();
