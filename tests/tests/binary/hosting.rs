@@ -207,3 +207,26 @@ fn the_operator_hosts_and_removes_by_the_data_directory_whosever_the_channel_is(
     assert_eq!(both.code, Some(2), "{both:?}");
     server.stop();
 }
+
+/// A LIST is answered by its own connection's task, from what the hub has published before it acknowledged anything.
+#[test]
+fn what_was_acknowledged_to_one_is_listed_for_everybody_at_once() {
+    const CHANNELS: u16 = 300;
+    let data = tempdir().unwrap();
+    let server = Launch::serve(data.path()).start();
+    let mut host = Peer::connect(server.address(0));
+    let mut others: Vec<Peer> = (0..4).map(|_| Peer::connect(server.address(0))).collect();
+    for number in 1..=CHANNELS {
+        let name = format!("channel-{number}");
+        assert_eq!(host.ask(host_at(&name, "192.0.2.7", number)).raw, hosted(&name));
+        for other in &mut others {
+            let list = other.ask(LIST).raw;
+            assert!(list.contains(&format!("\"{name}\"")), "{name} is acknowledged and not listed: {list}");
+        }
+    }
+    // And one that is still owed something is answered in its turn.
+    others[0].send(host_at("channel-1", "192.0.2.7", 7) + LIST);
+    assert_eq!(others[0].answer().raw, hosted("channel-1"));
+    let list = others[0].answer().raw;
+    assert!(list.contains("\"channel-1\", \"peer_server_ip\": \"192.0.2.7\", \"peer_server_port\": 7}"), "{list}");
+}

@@ -159,6 +159,19 @@ fn a_change_of_one_channel_encodes_one_piece_and_at_most_its_neighbours() {
 }
 
 #[test]
+fn a_channel_may_be_put_before_all_others() {
+    let mut trial = Trial::full(3000, usize::MAX);
+    for count in [100, 2000] {
+        (0..count).for_each(|position| trial.remove(position));
+        trial.list();
+        trial.put(count / 2, 20, 1);
+        trial.put(0, 20, 2);
+        assert!(trial.list().to_vec().unwrap() == trial.naive());
+        trial.check();
+    }
+}
+
+#[test]
 fn what_is_put_as_it_was_shares_every_piece() {
     let mut trial = Trial::full(3000, usize::MAX);
     let (before, listing) = (trial.pieces(), trial.list());
