@@ -208,7 +208,7 @@ fn end(stream: &TcpStream, peer: Option<SocketAddr>, ending: &Ending) {
     match ending {
         Ending::Closed => tracing::debug!(peer, "closed"),
         Ending::Reset => {
-            tracing::info!(peer, "reset: it took nothing of what waited for it");
+            tracing::info!(peer, "reset: it took nothing, or too little, of what waited for it");
             reset_on_close(stream);
         }
         Ending::Failed(error) => tracing::debug!(peer, %error, "lost"),

@@ -51,7 +51,7 @@ fn a_client_that_never_reads_is_reset_and_costs_nobody_anything() {
     assert!(served > 0, "nobody else was served in {waited:?}");
     // What it was owed in all is five gigabytes.
     assert!(most - before < 4 << 20, "it grew from {before} to {most} bytes");
-    server.wait_for_log("reset: it took nothing of what waited for it");
+    server.wait_for_log("reset: it took nothing, or too little, of what waited for it");
     server.stop();
 }
 
