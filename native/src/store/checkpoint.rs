@@ -79,7 +79,7 @@ impl Checkpointer {
             Mover { connection: own, file: file.clone(), watch: Arc::clone(&watch), frames: Arc::clone(&frames) };
         let thread = Builder::new()
             .name(THREAD.into())
-            .spawn(move || while asked.recv().is_ok() && done.send(guard(|| mover.run())).is_ok() {})
+            .spawn(move || answer(&asked, &done, || mover.run()))
             .map_err(|cause| StoreError::Thread { name: THREAD, cause })?;
         let health = Health::new("moving the log into the database");
         Ok(Self { file, watch, frames, due: LONG, asked: false, requests, answers, thread, health })
@@ -135,6 +135,11 @@ impl Checkpointer {
         self.watch.check(writer)?;
         empty(writer, &self.file)
     }
+}
+
+/// Answers each request with a pass. A panic fails its pass alone.
+fn answer(asked: &Receiver<()>, done: &Sender<Pass>, mut pass: impl FnMut() -> Result<u32, StoreError>) {
+    while asked.recv().is_ok() && done.send(guard(&mut pass)).is_ok() {}
 }
 
 /// The thread's side.
@@ -245,6 +250,25 @@ mod tests {
         // What the thread has not moved the writer has.
         commit(&writer, 1);
         assert!(checkpointer.frames.load(Relaxed) < 10);
+    }
+
+    #[test]
+    fn a_pass_that_panics_fails_and_the_thread_goes_on() {
+        let (requests, asked) = channel();
+        let (done, answers) = channel();
+        let mut panics = [true, false].into_iter();
+        let pass = move || {
+            assert!(!panics.next().unwrap(), "as it was told");
+            Ok(7)
+        };
+        let thread = std::thread::spawn(move || answer(&asked, &done, pass));
+        requests.send(()).unwrap();
+        let failure = answers.recv().unwrap().unwrap_err().to_string();
+        assert!(failure.contains("as it was told"), "{failure}");
+        requests.send(()).unwrap();
+        assert_eq!(answers.recv().unwrap().unwrap(), 7);
+        drop(requests);
+        thread.join().unwrap();
     }
 
     #[test]

@@ -32,7 +32,7 @@ use crate::file_limit::Files;
 
 /// Ends a test that would hang; no test passes because of it.
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(60), future).await.expect("the test hangs")
+    timeout(Duration::from_secs(20), future).await.expect("the test hangs")
 }
 
 /// Bounds that no test comes to by being slow.
