@@ -3,7 +3,7 @@
 use alloc::{borrow::Cow, format, string::String};
 use core::fmt::{self, Write as _};
 
-use super::{ErrorResponse, head::MAX_HEAD};
+use super::{Command, ErrorResponse, Head, Status, head::MAX_HEAD};
 use crate::Span;
 
 /// Something wrong in the stream. Always the peer's doing: it knows its own reply.
@@ -164,7 +164,10 @@ impl Fault {
         match self.kind {
             FaultKind::BareLf => format!(r"A {noun} must end with \r\n, found a bare \n (with nc: nc -C)"),
             FaultKind::BareCr => format!(r"A {noun} must end with \r\n, found a bare \r (with nc: nc -C)"),
-            FaultKind::UnknownHead => format!("Unknown {noun} '{}'", self.head),
+            FaultKind::UnknownHead => match self.in_capitals() {
+                Some(name) => format!("Unknown {noun} '{}' (case matters: {name})", self.head),
+                None => format!("Unknown {noun} '{}'", self.head),
+            },
             FaultKind::BadByte { byte, offset } => format!(
                 "A {noun} is 1 to {MAX_HEAD} letters or underscores and then \\r\\n, found {} at byte {offset}",
                 Byte(byte)
@@ -188,6 +191,15 @@ impl Fault {
             FaultKind::Incomplete(place) => format!("The connection ended {place}"),
             FaultKind::TimedOut { seconds } => format!("The request was not complete after {seconds} seconds"),
         }
+    }
+
+    /// The known first word that differs from this one in case alone.
+    fn in_capitals(&self) -> Option<&'static str> {
+        fn known<H: Head>(word: &str) -> Option<&'static str> {
+            H::parse(word.as_bytes()).map(H::name)
+        }
+        let word = self.head.to_ascii_uppercase();
+        if self.noun == Command::NOUN { known::<Command>(&word) } else { known::<Status>(&word) }
     }
 
     /// The answer that the protocol gives to it.
