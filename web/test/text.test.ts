@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { rateOf } from "../src/overview/rates";
 import { formatEscapes, formatLines, parseEscapes } from "../src/text/escapes";
@@ -102,6 +103,18 @@ describe("visible text", () => {
     const pieces = visibleString(text);
     expect(pieces.map((piece) => piece.text)).toEqual(marks);
     expect(pieces.every((piece) => piece.mark)).toBe(true);
+  });
+
+  // The program's tests read the same file.
+  test.each(
+    JSON.parse(readFileSync("../core/inspect/src/visible/vectors.json", "utf8")) as {
+      readonly name: string;
+      readonly text: string;
+      readonly shown: string;
+    }[],
+  )("shows joiners as the program does: $name", ({ text, shown }) => {
+    expect(visibleText(text)).toBe(shown);
+    expect(visibleText(shown)).toBe(shown);
   });
 
   test("leaves what can be seen as it is", () => {

@@ -1,6 +1,7 @@
 /** Text from a peer, made so that nothing in it is invisible or changes how the rest is read. */
 
 import { hexByte } from "./format";
+import { isJoining } from "./joining";
 import { characterAt } from "./utf8";
 
 /** A run of characters that are shown as they are, or one mark that stands for a character or a byte. */
@@ -36,18 +37,37 @@ function markOf(code: number): string {
   return SHORT.get(code) ?? `\\u{${code.toString(16)}}`;
 }
 
+/** As many characters as decide whether a joiner is text: a flag and its tags. */
+const CONTEXT = 8;
+
+/** The characters from `at` on. */
+function charactersAt(bytes: Uint8Array, at: number): string {
+  let text = "";
+  for (let count = 0; count < CONTEXT && at < bytes.length; count += 1) {
+    const character = characterAt(bytes, at);
+    if (character === undefined) break;
+    text += String.fromCodePoint(character.code);
+    at += character.length;
+  }
+  return text;
+}
+
 export function visible(bytes: Uint8Array): Piece[] {
   const pieces: Piece[] = [];
   let run = "";
   let runStart = 0;
+  let before = "";
   const flush = (end: number) => {
     if (run !== "") pieces.push({ text: run, mark: false, start: runStart, end, breaks: false });
     run = "";
   };
   for (let at = 0; at < bytes.length;) {
     const character = characterAt(bytes, at);
-    const length = character?.length ?? 1;
-    if (character !== undefined && isVisible(character.code)) {
+    const next = at + (character?.length ?? 1);
+    const shown =
+      character !== undefined &&
+      (isVisible(character.code) || isJoining(before, character.code, () => charactersAt(bytes, next)));
+    if (shown) {
       if (run === "") runStart = at;
       run += String.fromCodePoint(character.code);
     } else {
@@ -56,11 +76,13 @@ export function visible(bytes: Uint8Array): Piece[] {
         text: character === undefined ? `\\x${hexByte(bytes[at])}` : markOf(character.code),
         mark: true,
         start: at,
-        end: at + length,
+        end: next,
         breaks: character?.code === 0x0a,
       });
     }
-    at += length;
+    before = character === undefined ? "" : before + String.fromCodePoint(character.code);
+    if (before.length > 16 * CONTEXT) before = before.slice(-2 * CONTEXT);
+    at = next;
   }
   flush(bytes.length);
   return pieces;
