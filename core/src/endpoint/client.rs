@@ -1,6 +1,9 @@
 //! The client's end of a connection.
 
-use alloc::collections::VecDeque;
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    string::String,
+};
 use core::fmt;
 
 use super::{Deadline, Endpoint, Link, Misuse, Timer, line::Line};
@@ -70,6 +73,8 @@ impl RequestId {
 pub struct Client {
     line: Line<Status>,
     open: VecDeque<Open>,
+    /// The channels that are joined, each with the id that the next push must exceed.
+    joined: BTreeMap<String, u64>,
     /// The number of the next request.
     next: u64,
     events: VecDeque<ClientEvent>,
@@ -85,6 +90,8 @@ const MAX_PADDING: usize = 64 * 1024;
 #[derive(Debug)]
 struct Open {
     command: Command,
+    /// The channel that is joined or left by it.
+    channel_name: Option<String>,
     sent: Time,
 }
 
@@ -120,6 +127,18 @@ pub enum Breach {
     Payload(Status, PayloadFault),
     /// It sent an answer, and no request was open.
     Unasked(Status),
+    /// It pushed a message of a channel that is not joined.
+    ForeignPush {
+        /// The channel.
+        channel_name: String,
+    },
+    /// It pushed a message whose id is not above those before: repeated, or out of order.
+    PushOutOfOrder {
+        /// The message's id.
+        id: u64,
+        /// The id that it must exceed.
+        last: u64,
+    },
     /// It gave no answer in this many seconds.
     NoAnswer {
         /// The limit.
@@ -140,6 +159,12 @@ impl fmt::Display for Breach {
                 write!(f, "the server sent a wrong payload with {} ({})", status.name(), fault.kind)
             }
             Self::Unasked(status) => write!(f, "the server sent {} although nothing was asked", status.name()),
+            Self::ForeignPush { channel_name } => {
+                write!(f, "the server pushed a message of the channel '{channel_name}', which is not joined")
+            }
+            Self::PushOutOfOrder { id, last } => {
+                write!(f, "the server pushed message {id}, repeated or out of order: the next is above {last}")
+            }
             Self::NoAnswer { seconds } => write!(f, "the server gave no answer for {seconds} seconds"),
             Self::NoFrame { bytes } => write!(f, "the server sent more than {bytes} bytes without a whole frame"),
         }
@@ -155,6 +180,7 @@ impl Client {
         Self {
             line: Line::new(limits),
             open: VecDeque::new(),
+            joined: BTreeMap::new(),
             next: 0,
             events: VecDeque::new(),
             stopping: false,
@@ -179,7 +205,11 @@ impl Client {
         }
         let id = RequestId(self.next);
         self.next += 1;
-        self.open.push_back(Open { command: request.command(), sent: now });
+        let channel_name = match request {
+            Request::Join { channel_name, .. } | Request::Leave { channel_name } => Some(channel_name.clone()),
+            _ => None,
+        };
+        self.open.push_back(Open { command: request.command(), channel_name, sent: now });
         self.line.outbox.write(|out| request.encode(out));
         self.settle(now);
         Ok(id)
@@ -205,11 +235,15 @@ impl Client {
             };
             self.unframed = input.len();
             match read {
-                Ok(Incoming::Push(message)) => self.events.push_back(ClientEvent::Push(message)),
+                Ok(Incoming::Push(message)) => match self.check_push(&message) {
+                    Ok(()) => self.events.push_back(ClientEvent::Push(message)),
+                    Err(breach) => self.give_up(breach),
+                },
                 Ok(Incoming::Notice(error)) => self.events.push_back(ClientEvent::Notice(error)),
                 Ok(Incoming::Answer(response)) => {
                     let id = RequestId(self.next - self.open.len() as u64);
-                    self.open.pop_front();
+                    let asked = self.open.pop_front();
+                    self.follow(asked.and_then(|open| open.channel_name), &response);
                     // The next one's wait begins when it becomes the oldest.
                     if let Some(next) = self.open.front_mut() {
                         next.sent = now;
@@ -225,6 +259,30 @@ impl Client {
             self.give_up(Breach::NoFrame { bytes: limit });
         }
         self.settle(now);
+    }
+
+    /// Takes note of a channel that was joined or left.
+    fn follow(&mut self, channel_name: Option<String>, response: &Response) {
+        match (channel_name, response) {
+            (Some(channel_name), Response::Joined { first_id, .. }) => {
+                self.joined.insert(channel_name, first_id.saturating_sub(1));
+            }
+            (Some(channel_name), Response::Left { .. }) => drop(self.joined.remove(&channel_name)),
+            _ => {}
+        }
+    }
+
+    /// Checks that a message was asked for, and is neither repeated nor out of order.
+    fn check_push(&mut self, message: &StoredMessage) -> Result<(), Breach> {
+        let StoredMessage { channel_name, id, .. } = message;
+        match self.joined.get_mut(channel_name) {
+            None => Err(Breach::ForeignPush { channel_name: channel_name.clone() }),
+            Some(last) if id <= last => Err(Breach::PushOutOfOrder { id: *id, last: *last }),
+            Some(last) => {
+                *last = *id;
+                Ok(())
+            }
+        }
     }
 
     /// Whether it is closing and there is nothing to wait for but the server's end of stream.

@@ -232,15 +232,23 @@ pub fn told(stream: &[u8], requests: &[Request]) -> Vec<String> {
     decoder.feed(stream);
     decoder.finish();
     let (mut told, mut answered) = (Vec::new(), 0);
+    let mut joined: Vec<(String, u64)> = Vec::new();
     while let Some(item) = decoder.next_item() {
         let breach = match item {
             Item::Skipped(..) => None,
             Item::Fault(fault) => Some(Breach::Fault(fault)),
             Item::Frame(frame) if frame.head == Status::Push => match StoredMessage::decode(frame.payload) {
-                Ok(message) => {
-                    told.push(format!("push {message:?}"));
-                    None
-                }
+                Ok(message) => match joined.iter_mut().find(|(channel, _)| *channel == message.channel_name) {
+                    None => Some(Breach::ForeignPush { channel_name: message.channel_name }),
+                    Some((_, last)) if message.id <= *last => {
+                        Some(Breach::PushOutOfOrder { id: message.id, last: *last })
+                    }
+                    Some((_, last)) => {
+                        *last = message.id;
+                        told.push(format!("push {message:?}"));
+                        None
+                    }
+                },
                 Err(fault) => Some(Breach::Payload(frame.head, fault)),
             },
             Item::Frame(frame) => {
@@ -254,6 +262,16 @@ pub fn told(stream: &[u8], requests: &[Request]) -> Vec<String> {
                     _ if asked.is_none() => Some(Breach::Unasked(frame.head)),
                     Ok(response) => {
                         told.push(format!("{answered}: {response:?}"));
+                        if let Some(Request::Join { channel_name, .. } | Request::Leave { channel_name }) = asked {
+                            match response {
+                                Response::Joined { first_id, .. } => {
+                                    joined.retain(|(channel, _)| channel != channel_name);
+                                    joined.push((channel_name.clone(), first_id.saturating_sub(1)));
+                                }
+                                Response::Left { .. } => joined.retain(|(channel, _)| channel != channel_name),
+                                _ => {}
+                            }
+                        }
                         answered += 1;
                         None
                     }

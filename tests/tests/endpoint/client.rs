@@ -38,6 +38,57 @@ fn push(id: u64) -> Vec<u8> {
     payload.into_bytes()
 }
 
+/// A client that has joined `general`, whose next message has this id.
+fn joined(first_id: u64) -> End<Client> {
+    joined_within(Limits::client(), first_id)
+}
+
+fn joined_within(limits: Limits, first_id: u64) -> End<Client> {
+    let mut end = End::new(Client::new(limits));
+    let channel_name = || String::from("general");
+    end.endpoint.send(at(0), &Request::Join { channel_name: channel_name(), from: JoinFrom::Last(0) }).unwrap();
+    written(&mut end, at(0));
+    feed(&mut end, at(0), &bytes(&Response::Joined { channel_name: channel_name(), first_id, last_id: 0 }));
+    assert_eq!(told(&mut end), ["0: Ok"]);
+    end
+}
+
+#[test]
+fn a_push_that_was_not_asked_for_or_is_out_of_order_breaks_the_protocol() {
+    let foreign = "broken: the server pushed a message of the channel 'general', which is not joined";
+    let order = |id, last| {
+        format!("broken: the server pushed message {id}, repeated or out of order: the next is above {last}")
+    };
+    let mut end = client();
+    feed(&mut end, at(0), &push(1));
+    assert_eq!(told(&mut end), [foreign, "ended 0"]);
+    // Below the first id, repeated, backward; a leap forward is none.
+    for (ids, last) in [(&[6][..], 6), (&[7, 7], 7), (&[7, 9, 8], 9), (&[7, 8, 7], 8)] {
+        let mut end = joined(7);
+        let (wrong, right) = ids.split_last().unwrap();
+        ids.iter().for_each(|id| feed(&mut end, at(0), &push(*id)));
+        let pushed = right.iter().map(|id| format!("push {id}"));
+        assert_eq!(told(&mut end), pushed.chain([order(*wrong, last), "ended 0".into()]).collect::<Vec<_>>());
+        assert_eq!(end.link(), Link::Close);
+    }
+    // Nothing comes after the answer to LEAVE; joined again, the channel begins where that says.
+    for again in [false, true] {
+        let mut end = joined(7);
+        let channel_name = || String::from("general");
+        end.endpoint.send(at(0), &Request::Leave { channel_name: channel_name() }).unwrap();
+        feed(&mut end, at(0), &[push(7), bytes(&Response::Left { channel_name: channel_name() })].concat());
+        assert_eq!(told(&mut end), ["push 7", "1: Ok"]);
+        if again {
+            let join = Request::Join { channel_name: channel_name(), from: JoinFrom::After(6) };
+            end.endpoint.send(at(0), &join).unwrap();
+            feed(&mut end, at(0), &bytes(&Response::Joined { channel_name: channel_name(), first_id: 7, last_id: 7 }));
+            assert_eq!(told(&mut end), ["2: Ok"]);
+        }
+        feed(&mut end, at(0), &push(7));
+        assert_eq!(told(&mut end), if again { vec!["push 7"] } else { vec![foreign, "ended 0"] });
+    }
+}
+
 #[test]
 fn requests_are_pipelined_and_answers_are_matched_in_order() {
     let mut end = client();
@@ -60,11 +111,11 @@ fn requests_are_pipelined_and_answers_are_matched_in_order() {
 
 #[test]
 fn pushes_may_stand_between_a_request_and_its_answer() {
-    let mut end = client();
+    let mut end = joined(1);
     feed(&mut end, at(0), &push(1));
     end.endpoint.send(at(0), &Request::List).unwrap();
     feed(&mut end, at(0), &[push(2), b"OK\r\n{\"channels\": []}".to_vec(), push(3)].concat());
-    assert_eq!(told(&mut end), ["push 1", "push 2", "0: Ok", "push 3"]);
+    assert_eq!(told(&mut end), ["push 1", "push 2", "1: Ok", "push 3"]);
 }
 
 #[test]
@@ -79,14 +130,17 @@ fn each_answer_of_a_readable_channel_is_read_as_its_requests_whatever_is_pushed_
             Request::History { channel_name: name(), range: HistoryRange::Last, limit: 1 },
             Response::History { channel_name: name(), messages: Vec::new() },
         ),
-        (Request::Leave { channel_name: name() }, Response::Left { channel_name: name() }),
         (Request::Unhost { channel_name: name() }, Response::Removed { channel_name: name() }),
+        (Request::Leave { channel_name: name() }, Response::Left { channel_name: name() }),
     ];
     let mut end = client();
     let mut stream = Vec::new();
     for (id, (request, response)) in (2..).zip(&exchanges) {
         end.endpoint.send(at(0), request).unwrap();
-        stream.extend([bytes(response), push(id)].concat());
+        stream.extend(bytes(response));
+        if !matches!(response, Response::Left { .. }) {
+            stream.extend(push(id));
+        }
     }
     for byte in stream {
         feed(&mut end, at(0), &[byte]);
@@ -101,7 +155,7 @@ fn each_answer_of_a_readable_channel_is_read_as_its_requests_whatever_is_pushed_
         .iter()
         .filter_map(|event| if let ClientEvent::Push(message) = event { Some(message.id) } else { None })
         .collect();
-    assert_eq!(pushed, [2, 3, 4, 5]);
+    assert_eq!(pushed, [2, 3, 4]);
 }
 
 #[test]
@@ -170,7 +224,7 @@ fn white_space_without_end_breaks_the_protocol() {
         }
     }
     // What stands between frames is counted anew after each.
-    let mut end = End::new(Client::new(limits));
+    let mut end = joined_within(limits, 1);
     for id in 1..=5 {
         feed(&mut end, at(0), &vec![b'\n'; 60_000]);
         feed(&mut end, at(0), &push(id));
@@ -242,7 +296,7 @@ fn no_more_requests_are_open_than_the_limit_allows() {
 
 #[test]
 fn an_answer_is_waited_for_30_seconds() {
-    let mut end = client();
+    let mut end = joined(1);
     end.endpoint.send(at(1_000), &Request::List).unwrap();
     written(&mut end, at(2_000));
     end.endpoint.send(at(5_000), &Request::List).unwrap();
@@ -254,7 +308,7 @@ fn an_answer_is_waited_for_30_seconds() {
     feed(&mut end, at(25_000), b"OK\r\n{\"channels\": []}");
     assert_eq!(due(&end.endpoint), Some((55_000, Timer::Answer)));
     end.endpoint.handle_timeout(at(54_999));
-    assert_eq!(told(&mut end), ["push 1", "0: Ok"]);
+    assert_eq!(told(&mut end), ["push 1", "1: Ok"]);
     end.endpoint.handle_timeout(at(55_000));
     assert_eq!(told(&mut end), ["broken: the server gave no answer for 30 seconds", "ended 1"]);
     assert_eq!((end.link(), due(&end.endpoint)), (Link::Close, None));

@@ -1,5 +1,7 @@
 //! What a client tells of any stream.
 
+use chanwire_core::wire::JoinFrom;
+
 use super::*;
 
 /// A stream as a server might send it, and not only a good one.
@@ -15,7 +17,14 @@ fn server_stream() -> impl Strategy<Value = Vec<u8>> {
         12 => Just(b"OK\r\n{\"channels\": []}".to_vec()),
         6 => generate::response().prop_map(encoded),
         2 => notice.prop_map(encoded),
-        4 => generate::stored_message().prop_map(|message| {
+        3 => (1..4_u64).prop_map(move |first_id| {
+            encoded(Response::Joined { channel_name: "general".into(), first_id, last_id: 0 })
+        }),
+        1 => Just(encoded(Response::Left { channel_name: "general".into() })),
+        10 => (generate::stored_message(), proptest::option::weighted(0.8, 1..6_u64)).prop_map(|(mut message, id)| {
+            if let Some(id) = id {
+                (message.channel_name, message.id) = ("general".into(), id);
+            }
             let text = |text: &str| serde_json::to_string(text).unwrap();
             format!(
                 "MESSAGE\r\n{{\"channel_name\": {}, \"id\": {}, \"username\": {}, \"message_content\": {}, \"timestamp\": \"{}\"}}",
@@ -29,13 +38,23 @@ fn server_stream() -> impl Strategy<Value = Vec<u8>> {
     vec(piece, 0..8).prop_map(|pieces| pieces.concat())
 }
 
+/// Requests, and often those that join and leave the channel that the stream has messages of.
+fn some_request() -> impl Strategy<Value = Request> {
+    let channel_name = || String::from("general");
+    prop_oneof![
+        3 => generate::request(),
+        3 => Just(Request::Join { channel_name: channel_name(), from: JoinFrom::Last(0) }),
+        1 => Just(Request::Leave { channel_name: channel_name() }),
+    ]
+}
+
 proptest! {
     #![proptest_config(times(3500))]
 
     #[test]
     fn a_client_tells_the_same_of_a_stream_however_it_is_cut(
         stream in server_stream(), cuts in generate::cuts(), lists in any::<bool>(),
-        requests in vec(generate::request(), 0..6), late in any::<bool>()
+        requests in vec(some_request(), 0..6), late in any::<bool>()
     ) {
         let requests: Vec<_> = if lists { requests.iter().map(|_| Request::List).collect() } else { requests };
         let now = Time::from_millis(1);
