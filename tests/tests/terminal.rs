@@ -5,9 +5,17 @@
 mod chat;
 #[path = "terminal/commands.rs"]
 mod commands;
+#[path = "terminal/editing.rs"]
+mod editing;
+#[path = "terminal/flood.rs"]
+mod flood;
+#[path = "terminal/pasting.rs"]
+mod pasting;
 #[path = "terminal/running.rs"]
 mod running;
 #[path = "terminal/screen.rs"]
 mod screen;
+#[path = "terminal/tmux.rs"]
+mod tmux;
 #[path = "terminal/vanished.rs"]
 mod vanished;

@@ -50,4 +50,4 @@ pub use viewer::{
     ArrivingFrame, Detail, ExportAsk, ExportFormat, ExportPart, ExportScope, FieldDetail, ListRow, Located, ReadRegion,
     Region, Scanning, ShownFrame, Status, Step, StreamPiece, Viewer, detail,
 };
-pub use visible::{readable, visible};
+pub use visible::{is_shown, readable, visible};

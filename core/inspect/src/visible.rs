@@ -41,6 +41,18 @@ pub fn readable(text: &str) -> Cow<'_, str> {
     written_out(text, is_blank)
 }
 
+/// Whether [`visible`] leaves the character at this byte position of the text as it is.
+#[must_use]
+pub fn is_shown(text: &str, at: usize) -> bool {
+    let Some((before, char, after)) = text.split_at_checked(at).and_then(|(before, rest)| {
+        let char = rest.chars().next()?;
+        Some((before, char, rest.get(char.len_utf8()..)?))
+    }) else {
+        return false;
+    };
+    !is_hidden(char) || joining::is_text(before, char, after)
+}
+
 /// The text with its hidden characters written out, but for those that stay.
 fn written_out(text: &str, stays: fn(char) -> bool) -> Cow<'_, str> {
     if !text.contains(is_hidden) {

@@ -6,13 +6,17 @@ mod backup;
 mod chat;
 mod decode;
 mod filter;
+mod follow;
 mod join;
 mod link;
+mod place;
 mod progress;
 mod send;
 mod serve;
+mod size;
 mod tap;
 mod text;
+mod user;
 
 use std::{io, process::ExitCode};
 

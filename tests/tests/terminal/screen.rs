@@ -1,70 +1,20 @@
 //! `chanwire chat` in a real terminal, as tmux shows it.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::net::SocketAddr;
 
-use chanwire_tests::process::{Launch, binary, program, wait_for};
+use chanwire_tests::process::{Launch, wait_for};
 use tempfile::tempdir;
 
-use crate::running::{again, general};
-
-/// A terminal of 80 columns and 24 rows in which one command runs.
-struct Tmux {
-    program: PathBuf,
-    socket: PathBuf,
-}
-
-impl Tmux {
-    fn run(folder: &Path, variables: &[&str], arguments: &[&str]) -> Self {
-        let tmux = Self { program: program("tmux"), socket: folder.join("tmux") };
-        let mut words = vec!["-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", "env", "TZ=UTC"];
-        let binary = binary();
-        words.extend(variables);
-        words.push(binary.to_str().unwrap());
-        words.extend(arguments);
-        // It stays when the command has ended, and knows how.
-        words.extend([";", "set-option", "remain-on-exit", "on"]);
-        tmux.ask(&words);
-        tmux
-    }
-
-    fn ask(&self, words: &[&str]) -> String {
-        let output = Command::new(&self.program).arg("-S").arg(&self.socket).args(words).output().unwrap();
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn keys(&self, keys: &[&str]) {
-        self.ask(&[&["send-keys"], keys].concat());
-    }
-
-    fn text(&self, text: &str) {
-        self.keys(&["-l", text]);
-    }
-
-    /// What is on the screen, once it shows all of this.
-    fn shows(&self, texts: &[&str]) -> String {
-        wait_for(&format!("{texts:?} on the screen"), || {
-            let screen = self.ask(&["capture-pane", "-p"]);
-            if texts.iter().all(|text| screen.contains(text)) { Ok(screen) } else { Err(screen) }
-        })
-    }
-}
-
-impl Drop for Tmux {
-    fn drop(&mut self) {
-        // Only this one: its socket is its own.
-        let _ = Command::new(&self.program).arg("-S").arg(&self.socket).arg("kill-server").output();
-    }
-}
+use crate::{
+    running::{again, general},
+    tmux::Tmux,
+};
 
 /// The screen with `HH:MM` for every time and `SERVER` for the address.
 fn without_times(screen: &str, server: SocketAddr) -> String {
     let line = |line: &str| match line.split_once(' ') {
         Some((time, rest)) if time.len() == 5 && time.as_bytes().get(2) == Some(&b':') => format!("HH:MM {rest}\n"),
+        Some(("*", day)) if day.len() == 10 && day.starts_with("20") => "* DAY\n".into(),
         _ => format!("{line}\n"),
     };
     let lines: String = screen.trim_end().lines().map(line).collect();
@@ -95,6 +45,7 @@ fn what_comes_stands_above_the_line_that_is_being_typed() {
     let screen = tmux.shows(&["202e}back", "> a line not sent yet"]);
     let expected = r"* times are UTC
 * on general at SERVER as ann; /help tells what can be typed
+* DAY
 HH:MM bob: before
 HH:MM ann: hello bob
 HH:MM bob: \u{1b}[2J\u{1b}[1;1H\u{1b}]0;mine\u{7}\u{202e}back

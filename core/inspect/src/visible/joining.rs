@@ -42,11 +42,11 @@ fn is_in_flag(before: &str, char: char, after: &str) -> bool {
     run.reverse();
     run.push(char);
     run.extend(after.chars().take_while(is_tag).take(LONGEST));
-    let is_flag = |flag: &&str| {
+    let is_flag = |flag: &str| {
         let tags = flag.chars().filter_map(|letter| char::from_u32(0xe0000 + u32::from(letter)));
         tags.chain(['\u{e007f}']).eq(run.iter().copied())
     };
-    before.chars().rev().nth(earlier) == Some('\u{1f3f4}') && FLAGS.iter().any(|flag| is_flag(&flag))
+    before.chars().rev().nth(earlier) == Some('\u{1f3f4}') && FLAGS.iter().any(|flag| is_flag(flag))
 }
 
 /// The scripts that need joiners and have this letter or mark, a bit each.

@@ -2,17 +2,21 @@
 
 use std::{
     io,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use chanwire_core::{
     Limits,
     endpoint::{Breach, Client, ClientEvent, Endpoint as _},
-    wire::{FaultKind, Request},
+    wire::{Channel, FaultKind, Request, Response, StoredMessage},
 };
 use tokio::sync::mpsc;
 
-use super::session::{Link, Lost};
+use super::{
+    gate::{Gate, Gated, Held},
+    session::{Link, Lost},
+};
 use crate::{
     cli::link::Target,
     clock::Clock,
@@ -23,7 +27,8 @@ use crate::{
 /// What a connection tells.
 pub(super) enum Told {
     Connected,
-    Event(ClientEvent),
+    /// Until it is dropped, it counts as held.
+    Event(ClientEvent, Held),
     Lost(Lost),
 }
 
@@ -40,9 +45,11 @@ pub(super) async fn run(
 ) {
     let lost = match Target::Server(to).connect().await {
         Err(why) => Lost { gone: true, why },
-        Ok(mut stream) => {
+        Ok(stream) => {
             let _ = tell.send((link, Told::Connected));
-            let mut carrier = Carrier { link, tell: &tell, requests, closing: false, why: None, gone: true };
+            let gate = Arc::new(Gate::default());
+            let mut stream = Gated { stream, gate: Arc::clone(&gate) };
+            let mut carrier = Carrier { link, tell: &tell, gate, requests, closing: false, why: None, gone: true };
             let ending = driver::drive(&mut Client::new(Limits::client()), &mut stream, &mut carrier, clock).await;
             carrier.lost(&ending)
         }
@@ -54,6 +61,7 @@ pub(super) async fn run(
 struct Carrier<'a> {
     link: Link,
     tell: &'a Tell,
+    gate: Arc<Gate>,
     requests: mpsc::UnboundedReceiver<Request>,
     closing: bool,
     /// What was said of the end.
@@ -100,7 +108,8 @@ impl Application<Client> for Carrier<'_> {
             }
             _ => {}
         }
-        let _ = self.tell.send((self.link, Told::Event(event)));
+        let held = self.gate.hold(size(&event));
+        let _ = self.tell.send((self.link, Told::Event(event, held)));
     }
 
     fn on_quiet(&mut self) {}
@@ -119,4 +128,18 @@ impl Application<Client> for Carrier<'_> {
         }
         Poll::Ready(())
     }
+}
+
+/// About how many bytes an event takes while it is held.
+fn size(event: &ClientEvent) -> usize {
+    let of = |message: &StoredMessage| {
+        size_of::<StoredMessage>() + message.channel_name.len() + message.username.len() + message.message_content.len()
+    };
+    let more = match event {
+        ClientEvent::Push(message) => of(message),
+        ClientEvent::Answer { response: Response::History { messages, .. }, .. } => messages.iter().map(of).sum(),
+        ClientEvent::Answer { response: Response::Channels(channels), .. } => channels.len() * size_of::<Channel>(),
+        _ => 0,
+    };
+    size_of::<ClientEvent>() + more
 }

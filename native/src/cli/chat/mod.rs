@@ -1,19 +1,24 @@
 //! `chanwire chat`: talk with the others on a channel.
 
+mod gate;
 mod link;
 mod outbox;
 mod paint;
-mod place;
 mod screen;
 mod session;
+mod terminal;
 
 use std::{
     collections::BTreeMap,
     env,
     io::{self, IsTerminal as _},
+    time::Duration,
 };
 
-use chanwire_core::wire::{Message, Request};
+use chanwire_core::{
+    Time,
+    wire::{Message, Request},
+};
 use chanwire_inspect::visible;
 use clap::Args;
 use jiff::tz::TimeZone;
@@ -23,19 +28,23 @@ use tokio::{
     time::sleep_until,
 };
 
-use super::{Failure, Outcome, link::runtime};
+use super::{Failure, Outcome, link::runtime, user::User};
 use crate::{clock::Clock, server_address::ServerAddress};
 use link::{Tell, Told};
 use paint::Painter;
 use screen::{Screen, Typed};
 use session::{Link, Output, Session, Shown, Verdict};
 
+/// How long the screen may be behind before messages are skipped.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Talk with the others on a channel
 ///
 /// Shows the last messages and new ones as they come, and sends what is typed.
 ///
 /// Asks the server where the channel is hosted and joins it there. When the connection is lost it comes back, misses
-/// nothing, and sends again what surely did not arrive; what it cannot know it asks. `/help` tells what can be typed.
+/// nothing, and sends again what surely did not arrive; what it cannot know it asks. Where messages come faster than the
+/// terminal shows them it skips some, and says how many. `/help` tells what can be typed.
 ///
 /// Times are shown in the local time zone (`TZ`), names in colours on a terminal (not with `NO_COLOR`). Where standard
 /// input is no terminal, each of its lines is sent, its end ends the chat once all are answered, messages go to
@@ -49,23 +58,22 @@ pub(super) struct Chat {
     #[arg(long, value_name = "ADDR", env = "CHANWIRE_SERVER", default_value = "127.0.0.1:22236")]
     server: ServerAddress,
 
-    /// The name to talk under
-    #[arg(long, short, value_name = "NAME", env = "USER")]
-    user: String,
+    #[command(flatten)]
+    user: User,
 }
 
 impl Chat {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
-        let message = Message {
-            username: self.user.clone(),
-            message_content: "-".into(),
-            channel_name: Some(self.channel.clone()),
-        };
+        let user = self.user.name()?;
+        let message =
+            Message { username: user.clone(), message_content: "-".into(), channel_name: Some(self.channel.clone()) };
         Request::Message(message).validate().map_err(|fault| Failure::usage(fault.kind.to_string()))?;
         let seed = getrandom::u64().map_err(|error| format!("no random numbers: {error}"))?;
-        let screen = Screen::open()?;
-        let session = Session::new(self.server, self.user, self.channel, screen.is_interactive(), seed);
-        let verdict = runtime()?.block_on(Shell::new(screen).run(session))?;
+        let verdict = runtime()?.block_on(async {
+            let screen = Screen::open()?;
+            let session = Session::new(self.server, user, self.channel, screen.is_interactive(), seed);
+            Shell::new(screen).run(session).await
+        })?;
         match verdict {
             Verdict { code: 0, .. } => Ok(Outcome::Done),
             Verdict { code, why } => Err(Failure { words: visible(&why.unwrap_or_default()).into_owned(), code }),
@@ -88,18 +96,20 @@ struct Shell {
     links: BTreeMap<Link, mpsc::UnboundedSender<Request>>,
     tell: Tell,
     told: mpsc::UnboundedReceiver<(Link, Told)>,
+    /// Since when the screen has not kept up with what comes.
+    behind: Option<Time>,
 }
 
 impl Shell {
     fn new(screen: Screen) -> Self {
-        let painter = Painter::new(colours(), TimeZone::system());
+        let painter = Painter::new(colours(), screen.is_interactive(), TimeZone::system());
         let (tell, told) = mpsc::unbounded_channel();
-        Self { screen, painter, clock: Clock::start(), links: BTreeMap::new(), tell, told }
+        Self { screen, painter, clock: Clock::start(), links: BTreeMap::new(), tell, told, behind: None }
     }
 
     async fn run(mut self, mut session: Session) -> Result<Verdict, String> {
         let result = self.chat(&mut session).await;
-        self.screen.close();
+        self.screen.close().await;
         result
     }
 
@@ -118,12 +128,19 @@ impl Shell {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Verdict { code: 0, why: None }),
                 Err(error) => return Err(format!("cannot print: {error}")),
             }
-            let wait = session.poll_timeout().map(|at| self.clock.instant(at));
+            let behind = self.watch_screen(session);
+            if session.has_output() {
+                continue;
+            }
+            let wait = [session.poll_timeout(), behind].into_iter().flatten().min().map(|at| self.clock.instant(at));
             let wants_input = session.wants_input();
+            let takes = !self.screen.is_behind() || session.is_skipping();
             tokio::select! {
-                Some((link, told)) = self.told.recv() => self.hear(session, link, told),
+                Some((link, told)) = self.told.recv(), if takes => self.hear(session, link, told),
                 typed = self.screen.typed(), if wants_input || self.screen.is_interactive() => match typed? {
                     Typed::Line(line) => session.handle_line(self.clock.now(), &line),
+                    Typed::Paste(text) => session.handle_paste(self.clock.now(), text),
+                    Typed::Drawn => {}
                     Typed::Unreadable(why) => session.handle_unreadable(&why),
                     Typed::End => session.handle_end(self.clock.now()),
                 },
@@ -134,6 +151,23 @@ impl Shell {
                 _ = terminate.recv() => session.handle_end(self.clock.now()),
             }
         }
+    }
+
+    /// Tells the session whether the screen keeps up. Returns when to look again, if nothing happens before.
+    fn watch_screen(&mut self, session: &mut Session) -> Option<Time> {
+        let now = self.clock.now();
+        if self.screen.is_behind() {
+            self.behind.get_or_insert(now);
+        } else if self.behind.is_some() && self.screen.has_caught_up() {
+            self.behind = None;
+            session.handle_caught_up();
+        }
+        let patience_ends = self.behind?.after(PATIENCE);
+        if patience_ends > now {
+            return Some(patience_ends);
+        }
+        session.handle_behind();
+        None
     }
 
     /// All that the session wants now, up to its end.
@@ -153,15 +187,17 @@ impl Shell {
                 }
                 Output::Close { link } => drop(self.links.remove(&link)),
                 Output::Show(shown) => self.show(&shown)?,
-                Output::Asking(question) => self.screen.ask(question)?,
+                Output::Asking(question) => self.screen.ask(question),
                 Output::Quit(verdict) => return Ok(Some(verdict)),
             }
         }
-        self.screen.flush()?;
         Ok(None)
     }
 
     fn show(&mut self, shown: &Shown) -> io::Result<()> {
+        if let Some(day) = self.painter.day(shown) {
+            self.screen.show(&day, true)?;
+        }
         let lines = self.painter.lines(shown);
         self.screen.show(&lines, matches!(shown, Shown::Note(_) | Shown::Trouble(_)))
     }
@@ -170,7 +206,7 @@ impl Shell {
         let now = self.clock.now();
         match told {
             Told::Connected => session.handle_connected(link),
-            Told::Event(event) => session.handle_event(now, link, event),
+            Told::Event(event, _held) => session.handle_event(now, link, event),
             Told::Lost(lost) => {
                 self.links.remove(&link);
                 session.handle_lost(now, link, lost);

@@ -13,20 +13,25 @@ const PLAIN: &str = "\u{1b}[0m";
 const DIM: &str = "\u{1b}[2m";
 const YELLOW: &str = "\u{1b}[33m";
 
+/// What begins the next row of a message: it stands below the name, so that no row looks like a message.
+const INDENT: &str = "\n      ";
+
 /// Those that can be told apart on light and on dark: green, blue, magenta, cyan and their bright kinds.
 const NAMES: [u8; 8] = [32, 34, 35, 36, 92, 94, 95, 96];
 
 /// Makes lines.
 pub(super) struct Painter {
     colours: bool,
+    /// Whether a message's line breaks are shown as such; else it stays on its line.
+    breaks: bool,
     zone: TimeZone,
     /// The day of the message before.
     day: Option<Date>,
 }
 
 impl Painter {
-    pub(super) const fn new(colours: bool, zone: TimeZone) -> Self {
-        Self { colours, zone, day: None }
+    pub(super) const fn new(colours: bool, breaks: bool, zone: TimeZone) -> Self {
+        Self { colours, breaks, zone, day: None }
     }
 
     /// The name of the time zone that times are shown in.
@@ -34,8 +39,16 @@ impl Painter {
         self.zone.iana_name().unwrap_or("local time")
     }
 
+    /// The day of a message as a line, before the first one and where it is another than that of the one before.
+    pub(super) fn day(&mut self, shown: &Shown) -> Option<String> {
+        let Shown::Message(message) = shown else { return None };
+        let day = self.when(message.timestamp).0?;
+        let is_new = self.day.replace(day) != Some(day);
+        is_new.then(|| self.aside(DIM, &day.to_string()))
+    }
+
     /// One line or more, each with its end.
-    pub(super) fn lines(&mut self, shown: &Shown) -> String {
+    pub(super) fn lines(&self, shown: &Shown) -> String {
         match shown {
             Shown::Message(message) => self.message(message),
             Shown::Channels { of, channels } if channels.is_empty() => self.aside(DIM, &format!("no channels at {of}")),
@@ -48,16 +61,17 @@ impl Painter {
         }
     }
 
-    fn message(&mut self, message: &StoredMessage) -> String {
-        let (day, time) = self.when(message.timestamp);
-        let mut lines = String::new();
-        if let Some(day) = day
-            && self.day.replace(day).is_some_and(|before| before != day)
-        {
-            lines = self.aside(DIM, &day.to_string());
-        }
-        let (name, text) = (visible(&message.username), readable(&message.message_content));
-        lines + &format!("{} {}: {text}\n", self.in_colour(DIM, &time), self.in_colour(&colour_of(&name), &name))
+    fn message(&self, message: &StoredMessage) -> String {
+        let (_, time) = self.when(message.timestamp);
+        let name = visible(&message.username);
+        let text = match self.breaks {
+            true => {
+                let rows = message.message_content.split('\n');
+                rows.map(|row| readable(row.strip_suffix('\r').unwrap_or(row))).collect::<Vec<_>>().join(INDENT)
+            }
+            false => readable(&message.message_content).into_owned(),
+        };
+        format!("{} {}: {text}\n", self.in_colour(DIM, &time), self.in_colour(&colour_of(&name), &name))
     }
 
     /// The day and the time, where the time zone's rules know them.
@@ -90,7 +104,7 @@ mod tests {
     use super::*;
 
     fn painter(colours: bool, hours: i8) -> Painter {
-        Painter::new(colours, TimeZone::fixed(jiff::tz::offset(hours)))
+        Painter::new(colours, false, TimeZone::fixed(jiff::tz::offset(hours)))
     }
 
     fn said(username: &str, message_content: &str, unix: i64) -> Shown {
@@ -115,18 +129,40 @@ mod tests {
             let lines = painter(false, 0).lines(&shown);
             let line = lines.strip_suffix('\n').unwrap();
             assert!(!line.contains(|char: char| char.is_control() || char == '\u{202e}'), "{line:?}");
+            let rows = Painter::new(false, true, TimeZone::UTC).lines(&shown);
+            assert!(!rows.contains(|char: char| char != '\n' && (char.is_control() || char == '\u{202e}')), "{rows:?}");
+            assert!(rows.lines().skip(1).all(|row| row.starts_with("      ")), "{rows:?}");
             assert!(line.contains(r"\u{1b}[2J\u{1b}]0;title\u{7}\u{202e}txet\r\n\u{9b}1A"), "{line}");
         }
     }
 
     #[test]
-    fn times_are_of_the_zone_and_a_new_day_is_told() {
+    fn times_and_days_are_of_the_zone() {
         let mut painter = painter(false, 2);
-        assert_eq!(painter.lines(&said("ann", "a", 0)), "02:00 ann: a\n");
-        assert_eq!(painter.lines(&said("ann", "b", 79_199)), "23:59 ann: b\n");
-        assert_eq!(painter.lines(&said("ann", "c", 79_200)), "* 1970-01-02\n00:00 ann: c\n");
-        let far = painter.lines(&said("ann", "d", i64::MAX));
-        assert!(far.ends_with(" ann: d\n"), "{far}");
+        let mut both = |unix| {
+            let shown = said("ann", "a", unix);
+            (painter.day(&shown), painter.lines(&shown))
+        };
+        // The day stands before the first message, and at each change, back as well.
+        for (unix, day, time) in [
+            (0, Some("* 1970-01-01\n"), "02:00"),
+            (79_199, None, "23:59"),
+            (79_200, Some("* 1970-01-02\n"), "00:00"),
+            (79_300, None, "00:01"),
+            (79_199, Some("* 1970-01-01\n"), "23:59"),
+        ] {
+            assert_eq!(both(unix), (day.map(str::to_owned), format!("{time} ann: a\n")));
+        }
+        let (_, far) = both(i64::MAX);
+        assert!(far.ends_with(" ann: a\n"), "{far}");
+    }
+
+    #[test]
+    fn line_breaks_are_shown_where_they_cannot_be_taken_for_messages() {
+        let shown = said("ann", "a\n00:00 bob: b\r\n\tc\rd\n", 0);
+        let broken = Painter::new(false, true, TimeZone::UTC);
+        assert_eq!(broken.lines(&shown), "00:00 ann: a\n      00:00 bob: b\n      \tc\\rd\n      \n");
+        assert_eq!(painter(false, 0).lines(&shown), "00:00 ann: a\\n00:00 bob: b\\r\\n\tc\\rd\\n\n");
     }
 
     #[test]

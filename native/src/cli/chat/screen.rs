@@ -5,18 +5,18 @@ use std::{
     io::{self, BufRead as _, IsTerminal as _, Write as _},
 };
 
-use rustyline_async::{Readline, ReadlineError, ReadlineEvent, SharedWriter};
 use tokio::sync::mpsc;
 
+use super::terminal::Terminal;
 use crate::threads;
-
-/// What is shown before what is typed.
-const PROMPT: &str = "> ";
-const QUESTION: &str = "y/n> ";
 
 /// What the user did.
 pub(super) enum Typed {
     Line(String),
+    /// Lines that were pasted at once.
+    Paste(String),
+    /// Nothing, but something was shown that the screen had been behind with.
+    Drawn,
     /// A line that is no text.
     Unreadable(String),
     /// Nothing more comes.
@@ -29,13 +29,6 @@ pub(super) enum Screen {
     Plain { lines: mpsc::Receiver<Typed> },
 }
 
-pub(super) struct Terminal {
-    editor: Readline,
-    writer: SharedWriter,
-    /// Lines to be shown in one piece.
-    lines: String,
-}
-
 impl Screen {
     /// A terminal, if both standard input and standard output are one that can be steered; else plain streams.
     pub(super) fn open() -> Result<Self, String> {
@@ -45,11 +38,8 @@ impl Screen {
             threads::spawn("input", move || read_lines(&tell))?;
             return Ok(Self::Plain { lines });
         }
-        let (mut editor, writer) =
-            Readline::new(PROMPT.into()).map_err(|error| format!("cannot use the terminal: {error}"))?;
-        // What was said comes back from the channel, with its time and in its place.
-        editor.should_print_line_on(false, false);
-        Ok(Self::Terminal(Box::new(Terminal { editor, writer, lines: String::new() })))
+        let terminal = Terminal::open().map_err(|error| format!("cannot use the terminal: {error}"))?;
+        Ok(Self::Terminal(Box::new(terminal)))
     }
 
     /// Whether somebody sits there who can be asked.
@@ -64,14 +54,9 @@ impl Screen {
                 Some(typed) => Ok(typed),
                 None => std::future::pending().await,
             },
-            Self::Terminal(terminal) => match terminal.editor.readline().await {
-                Ok(ReadlineEvent::Line(line)) => {
-                    terminal.editor.add_history_entry(line.clone());
-                    Ok(Typed::Line(line))
-                }
-                Ok(ReadlineEvent::Eof | ReadlineEvent::Interrupted) | Err(ReadlineError::Closed) => Ok(Typed::End),
-                Err(ReadlineError::IO(error)) => Err(format!("cannot read what is typed: {error}")),
-            },
+            Self::Terminal(terminal) => {
+                terminal.typed().await.map_err(|error| format!("cannot use the terminal: {error}"))
+            }
         }
     }
 
@@ -88,43 +73,36 @@ impl Screen {
                 out.write_all(lines.as_bytes()).and_then(|()| out.flush())
             }
             Self::Terminal(terminal) => {
-                terminal.lines += lines;
+                terminal.show(lines);
                 Ok(())
             }
         }
     }
 
-    /// All that is to be shown now has been given.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
-        let Self::Terminal(terminal) = self else { return Ok(()) };
-        if terminal.lines.is_empty() {
-            return Ok(());
-        }
-        let shown = terminal.writer.write_all(terminal.lines.as_bytes());
-        terminal.lines.clear();
-        match shown {
-            // Five hundred pieces wait for the editor. The writer has kept this one, and gives it with the next.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            shown => shown,
+    /// Whether what is to be shown does not keep up with what comes. Plain streams are written at once.
+    pub(super) fn is_behind(&self) -> bool {
+        matches!(self, Self::Terminal(terminal) if terminal.is_behind())
+    }
+
+    /// Whether everything is shown.
+    pub(super) fn has_caught_up(&self) -> bool {
+        match self {
+            Self::Plain { .. } => true,
+            Self::Terminal(terminal) => terminal.has_caught_up(),
         }
     }
 
     /// Whether what is typed next answers a question.
-    pub(super) fn ask(&mut self, question: bool) -> io::Result<()> {
-        match self {
-            Self::Plain { .. } => Ok(()),
-            Self::Terminal(terminal) => {
-                terminal.editor.update_prompt(if question { QUESTION } else { PROMPT }).map_err(io::Error::other)
-            }
+    pub(super) fn ask(&mut self, question: bool) {
+        if let Self::Terminal(terminal) = self {
+            terminal.ask(question);
         }
     }
 
     /// Shows what waits and leaves the terminal as it was.
-    pub(super) fn close(mut self) {
-        let _ = self.flush();
-        if let Self::Terminal(mut terminal) = self {
-            // The terminal may be gone.
-            let _ = terminal.editor.flush();
+    pub(super) async fn close(self) {
+        if let Self::Terminal(terminal) = self {
+            terminal.close().await;
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod commands;
 mod joining;
+mod pastes;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,8 @@ use chanwire_core::{
     endpoint::ClientEvent,
     wire::{Blame, Channel, Message, Request, Response, StoredMessage},
 };
+
+use pastes::Pastes;
 
 use super::outbox::{Maybe, Outbox, OwnId};
 use crate::{cli::backoff::Backoff, server_address::ServerAddress};
@@ -41,7 +44,7 @@ pub(super) enum Output {
     Close { link: Link },
     /// Show this.
     Show(Shown),
-    /// What is typed next answers whether to send a message again, or no longer does.
+    /// What is typed next answers a question, or no longer does.
     Asking(bool),
     /// It is over.
     Quit(Verdict),
@@ -95,7 +98,10 @@ pub(super) struct Session {
     phase: Phase,
     /// A connection to the tracker for `/list` alone.
     listing: Option<Link>,
-    asking: Option<OwnId>,
+    asking: Option<Question>,
+    pastes: Pastes,
+    /// The screen does not keep up: messages are skipped where the channel is joined anew.
+    behind: bool,
     /// When it ends, whatever is still on its way.
     leaving: Option<Time>,
     /// Whether a channel was ever joined: before, what fails ends the chat.
@@ -103,6 +109,15 @@ pub(super) struct Session {
     /// Whether a message was given up of which nobody knows.
     unsettled: bool,
     over: bool,
+}
+
+/// A question that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    /// Whether to send a message again.
+    Again(OwnId),
+    /// Whether to send the lines that were pasted.
+    Paste,
 }
 
 /// A channel that the user wants to be on.
@@ -158,10 +173,14 @@ enum Asked {
     Where,
     /// Which channels are there?
     List,
-    /// `since` says after which id, unless the last messages are wanted.
+    /// `since` says after which id, unless the last messages are wanted. `skips` says that they are wanted instead of
+    /// all those that are missed.
     Join {
         since: Option<u64>,
+        skips: bool,
     },
+    /// Its messages are skipped until it is joined again.
+    Leave,
     Message(OwnId),
     History,
 }
@@ -180,6 +199,19 @@ struct Reading {
     complete: bool,
     /// The message that must come first if this is still the same history.
     anchor: Option<StoredMessage>,
+    /// The last message that was shown before it was joined: those up to it are not shown again.
+    shown: u64,
+    skipping: Skipping,
+}
+
+/// Whether messages are skipped, so that the screen can catch up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Skipping {
+    No,
+    /// The channel is being left.
+    Leaving,
+    /// None comes any more, until the channel is joined again.
+    Left,
 }
 
 impl Session {
@@ -197,6 +229,8 @@ impl Session {
             phase: Phase::Out,
             listing: None,
             asking: None,
+            pastes: Pastes::default(),
+            behind: false,
             leaving: None,
             joined_once: false,
             unsettled: false,
@@ -209,6 +243,11 @@ impl Session {
     /// The next thing to do.
     pub(super) fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// Whether there is something to do now.
+    pub(super) fn has_output(&self) -> bool {
+        !self.outputs.is_empty()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
@@ -250,7 +289,8 @@ impl Session {
         match event {
             ClientEvent::Answer { response, .. } => match line.asked.pop_front() {
                 Some(Asked::Where) => self.found(now, response),
-                Some(Asked::Join { since }) => self.joined(now, since, response),
+                Some(Asked::Join { since, skips }) => self.joined(now, since, skips, response),
+                Some(Asked::Leave) => self.left(),
                 Some(Asked::Message(id)) => self.answered(id, response),
                 Some(Asked::List) => {
                     let of = line.to.clone();
@@ -306,7 +346,7 @@ impl Session {
         if self.over {
             return;
         }
-        let waiting = self.room.as_ref().map_or(0, |room| room.outbox.waiting());
+        let waiting = self.waiting();
         if waiting == 0 && self.has_begun() || self.leaving.is_some() {
             return self.quit();
         }
@@ -351,6 +391,9 @@ impl Session {
         if reading.end <= message.id {
             reading.done = true;
         }
+        if reading.skipping != Skipping::No || message.id <= reading.shown {
+            return;
+        }
         match reading.anchor.take() {
             Some(anchor) if anchor == message => return,
             Some(_) => {
@@ -366,7 +409,7 @@ impl Session {
         room.known = Some(Known { id: message.id, message: Some(message.clone()) });
         room.oldest.get_or_insert(message.id);
         self.outputs.push_back(Output::Show(Shown::Message(message)));
-        if maybe.is_some() && maybe == self.asking {
+        if maybe.is_some_and(|id| self.asking == Some(Question::Again(id))) {
             // The same words under the same name may be somebody else's, so the question stays.
             self.note("this may be the one");
         }
@@ -377,6 +420,7 @@ impl Session {
         if self.over {
             return;
         }
+        self.queue_pasted();
         if let (Phase::Live(line, reading), Some(room)) = (&mut self.phase, &mut self.room)
             && reading.done
         {
@@ -395,10 +439,15 @@ impl Session {
             }
         }
         self.ask_about_the_next();
-        let waits = self.room.as_ref().is_some_and(|room| room.outbox.waiting() > 0);
+        let waits = self.waiting() > 0;
         if self.leaving.is_some_and(|at| at <= now || !waits && self.has_begun()) {
             self.quit();
         }
+    }
+
+    /// How many messages wait for the connection or for an answer.
+    fn waiting(&self) -> usize {
+        self.pastes.to_send() + self.room.as_ref().map_or(0, |room| room.outbox.waiting())
     }
 
     /// Whether the channel was found, or somebody who sits there need not be told whether it is.
@@ -408,7 +457,7 @@ impl Session {
 
     fn ask_about_the_next(&mut self) {
         let Some(room) = &mut self.room else { return };
-        if self.asking.is_some_and(|id| !room.outbox.is_maybe(id)) {
+        if matches!(self.asking, Some(Question::Again(id)) if !room.outbox.is_maybe(id)) {
             self.asking = None;
             self.outputs.push_back(Output::Asking(false));
             self.outputs.push_back(Output::Show(Shown::Note("it was sent, as is seen now".into())));
@@ -422,7 +471,7 @@ impl Session {
             };
             if self.interactive && self.leaving.is_none() {
                 let question = format!("maybe sent: {text} ({why}) - send it again? y/n");
-                self.asking = Some(id);
+                self.asking = Some(Question::Again(id));
                 self.outputs.push_back(Output::Show(Shown::Trouble(question)));
                 self.outputs.push_back(Output::Asking(true));
                 return;
@@ -432,6 +481,7 @@ impl Session {
             self.unsettled = true;
             room.outbox.forget(id);
         }
+        self.ask_about_a_paste();
     }
 
     /// Leaves the channel, and tells what of it stays open. What is known of it is given back if it was joined.
@@ -441,6 +491,7 @@ impl Session {
         if self.asking.take().is_some() {
             self.outputs.push_back(Output::Asking(false));
         }
+        self.drop_pastes();
         let room = self.room.take()?;
         let (unsent, maybe) = room.outbox.unsettled();
         self.unsettled |= !unsent.is_empty() || !maybe.is_empty();

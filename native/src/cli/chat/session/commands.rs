@@ -6,18 +6,19 @@ use chanwire_core::{
     wire::{HistoryRange, JoinFrom, Request, Response},
 };
 
-use super::{Asked, Output, PAGE, Phase, Session, Shown, count};
+use super::{Asked, Output, PAGE, Phase, Question, Session, Shown, count};
 use crate::server_address::ServerAddress;
 
 /// What `/help` shows.
-const HELP: [&str; 8] = [
-    "TEXT           say it",
+const HELP: [&str; 9] = [
+    "TEXT           say it; Alt-Enter begins a new line of it",
     "/list          which channels there are",
     "/join NAME     go to another channel",
     "/leave         leave this one",
     "/history [N]   N messages, or 20, from before the oldest that was shown",
     "/help          this",
-    "/quit          leave the chat, as Ctrl-D and Ctrl-C do",
+    "/quit          leave the chat, as Ctrl-D and Ctrl-C do on an empty line",
+    "Ctrl-Z         suspend it; fg continues",
     "//TEXT         say a text that begins with a slash",
 ];
 
@@ -53,11 +54,21 @@ impl Session {
 
     /// Whether the line answers the question that is open.
     fn answer(&mut self, line: &str) -> bool {
-        let (Some(id), Some(room)) = (self.asking, &mut self.room) else { return false };
-        match line.trim().to_ascii_lowercase().as_str() {
-            "y" | "yes" => room.outbox.resend(id),
-            "n" | "no" => room.outbox.forget(id),
-            _ => return false,
+        let answer = line.trim().to_ascii_lowercase();
+        let answered = match (self.asking, &mut self.room, &*answer) {
+            (Some(Question::Again(id)), Some(room), "y" | "yes") => {
+                room.outbox.resend(id);
+                true
+            }
+            (Some(Question::Again(id)), Some(room), "n" | "no") => {
+                room.outbox.forget(id);
+                true
+            }
+            (Some(Question::Paste), _, answer) => self.answer_about_a_paste(answer),
+            _ => false,
+        };
+        if !answered {
+            return false;
         }
         self.asking = None;
         self.outputs.push_back(Output::Asking(false));
@@ -68,10 +79,10 @@ impl Session {
         if text.is_empty() {
             return;
         }
-        let Some(room) = &mut self.room else {
+        if self.room.is_none() {
             return self.trouble(format!("not sent: {text} (on no channel; /join NAME goes to one)"));
-        };
-        room.outbox.push(text.into());
+        }
+        self.queue(text.into());
         if self.interactive && !matches!(self.phase, Phase::Live(..)) {
             self.note(format!("kept until there is a connection: {text}"));
         }

@@ -7,11 +7,8 @@ use chanwire_core::{
     wire::{JoinFrom, Request, Response},
 };
 
-use super::{Asked, Known, PAGE, Phase, Reading, Room, Session, Verdict, count};
-use crate::cli::{
-    ask::code,
-    chat::{outbox::Outbox, place::host_of},
-};
+use super::{Asked, Known, PAGE, Phase, Reading, Room, Session, Skipping, Verdict, count};
+use crate::cli::{ask::code, chat::outbox::Outbox, place::host_of};
 
 impl Session {
     /// Wants to be on this channel and on no other.
@@ -76,15 +73,22 @@ impl Session {
     /// Asks the host to let it join: with the last message that is known, by which the same history is known again, and
     /// those after it.
     pub(super) fn join(&mut self) {
+        self.join_with(self.behind);
+    }
+
+    /// The same; `skips` says to go on with the last messages, whatever was missed.
+    fn join_with(&mut self, skips: bool) {
         let (Phase::Joining(line), Some(room)) = (&mut self.phase, &self.room) else { return };
-        let since = room.known.as_ref().map(|known| known.id - u64::from(known.message.is_some()));
+        let skips = skips && room.known.is_some();
+        let known = room.known.as_ref().filter(|_| !skips);
+        let since = known.map(|known| known.id - u64::from(known.message.is_some()));
         let from = since.map_or(JoinFrom::Last(PAGE), JoinFrom::After);
         let request = Request::Join { channel_name: room.name.clone(), from };
-        line.ask(&mut self.outputs, Asked::Join { since }, request);
+        line.ask(&mut self.outputs, Asked::Join { since, skips }, request);
     }
 
     /// The host has answered.
-    pub(super) fn joined(&mut self, now: Time, since: Option<u64>, response: Response) {
+    pub(super) fn joined(&mut self, now: Time, since: Option<u64>, skips: bool, response: Response) {
         let Phase::Joining(line) = mem::replace(&mut self.phase, Phase::Out) else { return };
         let Some(room) = &mut self.room else { return };
         let (first_id, last_id) = match response {
@@ -110,10 +114,12 @@ impl Session {
         let same_place = room.host.as_ref().is_some_and(|host| host.same_place(&line.to));
         let known = room.known.take();
         let missed = known.as_ref().map_or(0, |known| first_id.saturating_sub(known.id + 1));
+        // Of the last messages some may have been shown, unless it is another history.
+        let shown = known.as_ref().filter(|known| skips && known.id <= last_id).map_or(0, |known| known.id);
         let anchor = known.and_then(|known| known.message).filter(|anchor| anchor.id == first_id);
         // Where there is no message to know a history by, it is the same if its place is.
         let complete = since.is_some_and(|since| since + 1 == first_id) && (anchor.is_some() || same_place);
-        let id = anchor.as_ref().map_or(first_id - 1, |anchor| anchor.id);
+        let id = anchor.as_ref().map_or(first_id - 1, |anchor| anchor.id).max(shown);
         room.known = Some(Known { id, message: anchor.clone() });
         room.host = Some(line.to.clone());
         room.told = None;
@@ -124,13 +130,67 @@ impl Session {
             format!("on {} at {} as {}{help}", room.name, line.to, self.user)
         };
         let done = last_id < first_id;
-        self.phase = Phase::Live(line, Reading { since: now, end: last_id, done, decided: false, complete, anchor });
+        if skips && missed > 0 {
+            // What is before the last messages is what was skipped.
+            room.oldest = None;
+        }
+        let reading =
+            Reading { since: now, end: last_id, done, decided: false, complete, anchor, shown, skipping: Skipping::No };
+        self.phase = Phase::Live(line, reading);
         self.joined_once = true;
         self.left = None;
-        self.note(welcome);
+        if !skips {
+            self.note(welcome);
+        }
         if missed > 0 {
             let missed = count(usize::try_from(missed).unwrap_or(usize::MAX), "message");
+            if skips {
+                let hint = "the terminal does not keep up (/history shows the last of them)";
+                return self.trouble(format!("{missed} skipped: {hint}"));
+            }
             self.trouble(format!("{missed} that came meanwhile cannot be shown: the host no longer keeps them"));
+        }
+    }
+
+    /// The screen does not keep up with the channel: its messages are skipped from now on.
+    pub(in crate::cli::chat) fn handle_behind(&mut self) {
+        self.behind = true;
+        if let (Phase::Live(line, reading), Some(room)) = (&mut self.phase, &self.room)
+            && reading.skipping == Skipping::No
+        {
+            reading.skipping = Skipping::Leaving;
+            let request = Request::Leave { channel_name: room.name.clone() };
+            line.ask(&mut self.outputs, Asked::Leave, request);
+        }
+    }
+
+    /// The screen shows everything: the channel goes on with its last messages.
+    pub(in crate::cli::chat) fn handle_caught_up(&mut self) {
+        self.behind = false;
+        if matches!(&self.phase, Phase::Live(_, reading) if reading.skipping == Skipping::Left) {
+            self.join_again();
+        }
+    }
+
+    /// Whether nothing of what comes is shown.
+    pub(in crate::cli::chat) const fn is_skipping(&self) -> bool {
+        matches!(&self.phase, Phase::Live(_, reading) if !matches!(reading.skipping, Skipping::No))
+    }
+
+    /// The channel was left, on the same connection.
+    pub(super) fn left(&mut self) {
+        if let Phase::Live(_, reading) = &mut self.phase {
+            reading.skipping = Skipping::Left;
+            if !self.behind {
+                self.join_again();
+            }
+        }
+    }
+
+    fn join_again(&mut self) {
+        if let Phase::Live(line, _) = mem::replace(&mut self.phase, Phase::Out) {
+            self.phase = Phase::Joining(line);
+            self.join_with(true);
         }
     }
 

@@ -467,3 +467,104 @@ fn a_slash_begins_a_command_and_two_begin_a_text() {
     trial.answer(1, Response::History { channel_name: "general".into(), messages: Vec::new() });
     assert_eq!(trial.wants(), ["* there is nothing before"]);
 }
+
+#[test]
+fn a_paste_asks_once_and_is_never_a_command() {
+    let mut trial = Trial::live(true, &[]);
+    trial.session.handle_paste(trial.now, "/quit\na\n\nb\n".into());
+    assert_eq!(trial.wants(), ["! send 3 lines? y/n (o: as one message)", "asking true"]);
+    trial.session.handle_paste(trial.now, "c\nd".into());
+    assert_eq!(trial.wants(), [""; 0]);
+    trial.line("y");
+    let second = ["! send 2 lines? y/n (o: as one message)", "asking true"];
+    assert_eq!(trial.wants(), [&["asking false", "say 1 /quit", "say 1 a", "say 1 b"], &second[..]].concat());
+    trial.line("O");
+    assert_eq!(trial.wants(), ["asking false", "say 1 c\nd"]);
+    trial.session.handle_paste(trial.now, "e\nf".into());
+    trial.wants();
+    trial.line("n");
+    assert_eq!(trial.wants(), ["asking false"]);
+    // What is open at the end is told.
+    trial.session.handle_paste(trial.now, "e\nf".into());
+    trial.wants();
+    trial.line("/leave");
+    assert!(trial.wants().contains(&"! not sent: 2 pasted lines".to_owned()));
+    trial.session.handle_paste(trial.now, "e\nf".into());
+    assert!(trial.wants()[0].starts_with("! not sent: 2 pasted lines (on no channel"));
+}
+
+#[test]
+fn a_large_paste_is_sent_as_it_is_answered_and_all_of_it() {
+    let mut trial = Trial::live(true, &[]);
+    let lines: Vec<String> = (0..5000).map(|line| format!("line {line}")).collect();
+    trial.session.handle_paste(trial.now, lines.join("\n"));
+    trial.line("y");
+    let mut said = Vec::new();
+    loop {
+        let wants = trial.wants();
+        let sent: Vec<_> = wants.iter().filter_map(|want| want.strip_prefix("say 1 ").map(str::to_owned)).collect();
+        if sent.is_empty() {
+            break;
+        }
+        assert!(trial.session.room.as_ref().unwrap().outbox.waiting() <= 256);
+        sent.iter().for_each(|_| trial.delivered(1));
+        said.extend(sent);
+    }
+    assert_eq!(said, lines);
+    // No server takes it, and it would close the connection.
+    trial.line(&"x".repeat(65_500));
+    let wants = trial.wants();
+    assert!(
+        wants[0].ends_with("(a message of 65569 bytes; a server takes at most 65536)") && wants.len() == 1,
+        "{wants:?}"
+    );
+}
+
+#[test]
+fn messages_are_skipped_while_the_screen_is_behind() {
+    let mut trial = Trial::live(true, &[message(1, "bob", "a")]);
+    trial.line("mine");
+    trial.wants();
+    trial.session.handle_behind();
+    trial.session.handle_behind();
+    assert_eq!(trial.wants(), ["Leave { channel_name: \"general\" }"]);
+    trial.push(1, &message(2, "bob", "b"));
+    assert!(trial.session.is_skipping());
+    trial.delivered(1);
+    trial.answer(1, Response::Left { channel_name: "general".into() });
+    assert_eq!(trial.wants(), [""; 0]);
+    trial.session.handle_caught_up();
+    assert_eq!(trial.wants(), ["join 1 last 20"]);
+    trial.joined(1, 81, 100);
+    let skipped = "! 79 messages skipped: the terminal does not keep up (/history shows the last of them)";
+    assert_eq!(trial.wants(), [skipped]);
+    trial.push(1, &message(81, "bob", "c"));
+    assert_eq!(trial.wants(), ["81 bob: c"]);
+    trial.line("/history 7");
+    assert_eq!(trial.wants(), ["history 1 Before(81) 7"]);
+}
+
+#[test]
+fn nothing_is_shown_twice_where_few_messages_were_skipped() {
+    let mut trial = Trial::live(true, &[message(1, "bob", "a"), message(2, "bob", "b")]);
+    trial.session.handle_behind();
+    trial.session.handle_caught_up();
+    trial.answer(1, Response::Left { channel_name: "general".into() });
+    trial.wants();
+    trial.joined(1, 1, 3);
+    for (id, text) in [(1, "a"), (2, "b"), (3, "c")] {
+        trial.push(1, &message(id, "bob", text));
+    }
+    assert_eq!(trial.wants(), ["3 bob: c"]);
+}
+
+#[test]
+fn a_channel_that_is_found_again_while_the_screen_is_behind_goes_on_with_its_last_messages() {
+    let mut trial = Trial::live(true, &[message(1, "bob", "a")]);
+    trial.session.handle_behind();
+    trial.lose(1, true);
+    trial.wants();
+    assert_eq!(trial.come_back(2).last().unwrap(), "join 2 last 20");
+    trial.joined(2, 81, 100);
+    assert!(trial.wants()[0].starts_with("! 79 messages skipped"));
+}

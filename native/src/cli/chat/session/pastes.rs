@@ -1,0 +1,118 @@
+//! Lines that were pasted: asked about once, and sent as the connection takes them.
+
+use std::{collections::VecDeque, mem};
+
+use chanwire_core::{
+    Time,
+    wire::{Message, Request},
+};
+
+use super::{Output, Question, Session, Shown, count};
+use crate::cli::size::check_size;
+
+/// How many bytes of pastes may wait for their question.
+const MAX_WAITING: usize = 1 << 20;
+
+/// How many messages are in the outbox before more of a paste follow.
+const QUEUED: usize = 256;
+
+#[derive(Debug, Default)]
+pub(super) struct Pastes {
+    /// Those to be asked about, the first one now.
+    waiting: VecDeque<String>,
+    /// Messages of those that are to be sent.
+    to_send: VecDeque<String>,
+}
+
+impl Pastes {
+    pub(super) fn to_send(&self) -> usize {
+        self.to_send.len()
+    }
+}
+
+impl Session {
+    /// Somebody pasted several lines. They are text, whatever they begin with.
+    pub(in crate::cli::chat) fn handle_paste(&mut self, now: Time, text: String) {
+        if self.over || self.leaving.is_some() {
+            return;
+        }
+        if self.room.is_none() {
+            let lines = count(lines_of(&text).count(), "pasted line");
+            return self.trouble(format!("not sent: {lines} (on no channel; /join NAME goes to one)"));
+        }
+        let waiting: usize = self.pastes.waiting.iter().map(String::len).sum();
+        if waiting + text.len() > MAX_WAITING {
+            return self.handle_unreadable("too much was pasted; answer the question before that");
+        }
+        self.pastes.waiting.push_back(text);
+        self.settle(now);
+    }
+
+    pub(super) fn ask_about_a_paste(&mut self) {
+        if let (None, Some(text)) = (self.asking, self.pastes.waiting.front()) {
+            let lines = count(lines_of(text).count(), "line");
+            let question = format!("send {lines}? y/n (o: as one message)");
+            self.asking = Some(Question::Paste);
+            self.outputs.push_back(Output::Show(Shown::Trouble(question)));
+            self.outputs.push_back(Output::Asking(true));
+        }
+    }
+
+    /// Whether this answers the question about the first paste.
+    pub(super) fn answer_about_a_paste(&mut self, answer: &str) -> bool {
+        match answer {
+            "y" | "yes" | "o" | "one" => {
+                let Some(text) = self.pastes.waiting.pop_front() else { return true };
+                if answer.starts_with('y') {
+                    self.pastes.to_send.extend(lines_of(&text).map(str::to_owned));
+                } else {
+                    self.pastes.to_send.push_back(text.trim_end_matches('\n').into());
+                }
+            }
+            "n" | "no" => drop(self.pastes.waiting.pop_front()),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Gives the outbox what it has room for.
+    pub(super) fn queue_pasted(&mut self) {
+        while self.room.as_ref().is_some_and(|room| room.outbox.waiting() < QUEUED)
+            && let Some(text) = self.pastes.to_send.pop_front()
+        {
+            self.queue(text);
+        }
+    }
+
+    /// Puts a message into the outbox, unless no server takes one of its size.
+    pub(super) fn queue(&mut self, text: String) {
+        let Some(room) = &mut self.room else { return };
+        let message =
+            Message { username: self.user.clone(), message_content: text, channel_name: Some(room.name.clone()) };
+        let request = Request::Message(message);
+        let fits = check_size(&request);
+        let Request::Message(Message { message_content: text, .. }) = request else { return };
+        match fits {
+            Ok(()) => room.outbox.push(text),
+            Err(why) => {
+                let begin: String = text.chars().take(40).collect();
+                self.handle_unreadable(&format!("{begin}… ({why})"));
+            }
+        }
+    }
+
+    /// Tells what of the pastes is not sent.
+    pub(super) fn drop_pastes(&mut self) {
+        let waiting: usize = self.pastes.waiting.drain(..).map(|text| lines_of(&text).count()).sum();
+        let lines = waiting + mem::take(&mut self.pastes.to_send).len();
+        if lines > 0 {
+            self.unsettled = true;
+            self.trouble(format!("not sent: {}", count(lines, "pasted line")));
+        }
+    }
+}
+
+/// The lines that can be messages.
+fn lines_of(text: &str) -> impl Iterator<Item = &str> {
+    text.split('\n').filter(|line| !line.is_empty())
+}

@@ -1,0 +1,363 @@
+//! A terminal in which a line is edited while messages come: keys in, typed lines out, and what is shown above them.
+//!
+//! Written here rather than taken from a library, of which these were compared. rustyline-async 0.4 reads at most 1 KiB
+//! per wake-up through crossterm's event stream, so that a longer paste stalls, and miscounts wrapped rows and wide
+//! characters. rustyline 17 and reedline 0.4x edit well but block a thread of their own: neither lets the prompt change
+//! or the program decide while a line is being typed, and with reedline the same event source reads pastes. crossterm
+//! 0.29 alone holds a paste of any size until it ends. unicode-segmentation and unicode-width do what is hard here.
+
+mod drawing;
+mod keys;
+mod layout;
+mod line;
+mod modes;
+
+use std::{
+    collections::VecDeque,
+    io::{self, Read as _, Write as _},
+    mem,
+    sync::mpsc as blocking,
+    thread,
+    time::Duration,
+};
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    time::timeout,
+};
+
+use super::screen::Typed;
+use drawing::Drawn;
+use keys::{Key, Keys, MAX_PASTE};
+use layout::Layout;
+use line::{History, Line, MAX_LINE};
+use modes::Modes;
+
+const PROMPT: &str = "> ";
+const QUESTION: &str = "y/n> ";
+
+/// How much one read takes at most: all that a terminal has at one time.
+const READ: usize = 64 * 1024;
+
+/// How much may wait to be shown before nothing more should come.
+const MAX_WAITING: usize = 64 * 1024;
+
+/// How long the last output may take when the terminal is left.
+const LAST_OUTPUT: Duration = Duration::from_secs(1);
+
+const PASTES_ON: &str = "\u{1b}[?2004h";
+const PASTES_OFF: &str = "\u{1b}[?2004l";
+
+pub(super) struct Terminal {
+    modes: Modes,
+    input: mpsc::Receiver<Vec<u8>>,
+    input_ended: bool,
+    keys: Keys,
+    /// Keys that are decoded and not yet handled.
+    pressed: VecDeque<Key>,
+    line: Line,
+    history: History,
+    /// The line that was being typed when a question was asked, while it is open.
+    set_aside: Option<Line>,
+    /// Text to be shown above the line, and control sequences before it.
+    above: String,
+    drawn: Drawn,
+    /// Whether something has changed since it was drawn.
+    changed: bool,
+    /// Whether it has been behind and has not caught up since.
+    behind: bool,
+    suspending: bool,
+    output: Output,
+    resized: Signal,
+    continued: Signal,
+    stopped: Signal,
+}
+
+impl Terminal {
+    pub(super) fn open() -> io::Result<Self> {
+        let modes = Modes::enter()?;
+        let (tell, input) = mpsc::channel(4);
+        thread::spawn(move || read_keys(&tell));
+        Ok(Self {
+            modes,
+            input,
+            input_ended: false,
+            keys: Keys::default(),
+            pressed: VecDeque::new(),
+            line: Line::default(),
+            history: History::default(),
+            set_aside: None,
+            above: PASTES_ON.into(),
+            drawn: Drawn::default(),
+            changed: true,
+            behind: false,
+            suspending: false,
+            output: Output::start(),
+            resized: signal(SignalKind::window_change())?,
+            continued: signal(SignalKind::from_raw(libc::SIGCONT))?,
+            stopped: signal(SignalKind::from_raw(libc::SIGTSTP))?,
+        })
+    }
+
+    /// What is typed next. Nothing is lost if it is not waited for to the end.
+    pub(super) async fn typed(&mut self) -> io::Result<Typed> {
+        loop {
+            while let Some(key) = self.pressed.pop_front() {
+                self.changed = true;
+                if let Some(typed) = self.press(key) {
+                    return Ok(typed);
+                }
+            }
+            if self.draw() {
+                return Ok(Typed::Drawn);
+            }
+            tokio::select! {
+                bytes = self.input.recv(), if !self.input_ended => match bytes {
+                    Some(bytes) => {
+                        let Self { keys, pressed, .. } = self;
+                        keys.feed(&bytes, |key| pressed.push_back(key));
+                    }
+                    None => {
+                        self.input_ended = true;
+                        return Ok(Typed::End);
+                    }
+                },
+                written = self.output.written() => {
+                    written?;
+                    self.stop_if_suspending()?;
+                    if self.behind && self.has_caught_up() {
+                        self.behind = false;
+                        return Ok(Typed::Drawn);
+                    }
+                }
+                _ = self.resized.recv() => self.changed = true,
+                _ = self.continued.recv() => self.resume()?,
+                _ = self.stopped.recv() => {
+                    self.suspending = modes::can_be_continued();
+                    self.changed = true;
+                }
+            }
+        }
+    }
+
+    /// Shows lines above the one that is being typed.
+    pub(super) fn show(&mut self, lines: &str) {
+        for line in lines.split_inclusive('\n') {
+            match line.strip_suffix('\n') {
+                Some(line) => self.above.extend([line, "\r\n"]),
+                None => self.above += line,
+            }
+        }
+        self.changed = true;
+    }
+
+    /// Whether the terminal does not keep up with what it is to show.
+    pub(super) fn is_behind(&self) -> bool {
+        self.above.len() > MAX_WAITING
+    }
+
+    /// Whether it has shown everything.
+    pub(super) fn has_caught_up(&self) -> bool {
+        self.above.is_empty() && !self.output.is_writing()
+    }
+
+    /// Whether what is typed next answers a question.
+    pub(super) fn ask(&mut self, question: bool) {
+        match (question, self.set_aside.take()) {
+            (true, None) => self.set_aside = Some(mem::take(&mut self.line)),
+            (true, aside) => self.set_aside = aside,
+            (false, Some(aside)) => self.line = aside,
+            (false, None) => {}
+        }
+        self.changed = true;
+    }
+
+    /// Shows what waits and leaves the terminal as it was.
+    pub(super) async fn close(mut self) {
+        let _ = timeout(LAST_OUTPUT, async {
+            while self.output.is_writing() {
+                self.output.written().await?;
+            }
+            let out = self.drawn.erase(modes::size().0) + &self.above + PASTES_OFF;
+            self.output.write(out);
+            self.output.written().await
+        })
+        .await;
+    }
+
+    fn press(&mut self, key: Key) -> Option<Typed> {
+        let line = &mut self.line;
+        match key {
+            Key::Char(char) => {
+                if !line.insert(char.encode_utf8(&mut [0; 4])) {
+                    return Some(too_long(line.text().len() + char.len_utf8()));
+                }
+            }
+            Key::LineBreak => {
+                if !line.insert("\n") {
+                    return Some(too_long(line.text().len() + 1));
+                }
+            }
+            Key::Paste(text) => return self.paste(text),
+            Key::PasteTooLong(length) => {
+                return Some(Typed::Unreadable(format!("a paste of {length} bytes; at most {MAX_PASTE} are taken")));
+            }
+            Key::Enter => {
+                let text = line.take();
+                if self.set_aside.is_none() {
+                    self.history.add(&text);
+                }
+                return Some(Typed::Line(text));
+            }
+            Key::Interrupt if !line.is_empty() => drop(line.take()),
+            Key::Interrupt if self.set_aside.is_some() => return Some(Typed::Line("n".into())),
+            Key::EndOfInput if !line.is_empty() => line.delete(),
+            Key::Interrupt | Key::EndOfInput => return Some(Typed::End),
+            Key::Suspend => modes::request_stop(),
+            Key::Redraw => {
+                self.above += "\u{1b}[H\u{1b}[2J";
+                self.drawn = Drawn::default();
+            }
+            Key::Backspace => line.backspace(),
+            Key::Delete => line.delete(),
+            Key::Left => line.left(),
+            Key::Right => line.right(),
+            Key::WordLeft => line.word_left(),
+            Key::WordRight => line.word_right(),
+            Key::Home => line.home(),
+            Key::End => line.end(),
+            Key::Up => self.history.up(line),
+            Key::Down => self.history.down(line),
+            Key::KillWord => line.kill_word(),
+            Key::KillToStart => line.kill_to_start(),
+            Key::KillToEnd => line.kill_to_end(),
+        }
+        None
+    }
+
+    /// A paste of one line goes into the line that is being typed. It is text: where it would begin a command, it gets
+    /// the slash that makes it none. It answers no question.
+    fn paste(&mut self, text: String) -> Option<Typed> {
+        let text = match text.trim_end_matches('\n') {
+            "" => return None,
+            one if !one.contains('\n') => one,
+            _ => return Some(Typed::Paste(text)),
+        };
+        let line = self.set_aside.as_mut().unwrap_or(&mut self.line);
+        let slash = if line.cursor() == 0 && text.starts_with('/') { "/" } else { "" };
+        let length = line.text().len() + slash.len() + text.len();
+        if length > MAX_LINE {
+            return Some(too_long(length));
+        }
+        line.insert(&format!("{slash}{text}"));
+        None
+    }
+
+    /// Draws what has changed, once what was drawn before is written. Whether it has taken what it was behind with.
+    fn draw(&mut self) -> bool {
+        if !self.changed || self.output.is_writing() {
+            return false;
+        }
+        let was_behind = self.is_behind();
+        self.behind |= was_behind;
+        self.changed = false;
+        let (columns, rows) = modes::size();
+        let mut out = self.drawn.erase(columns) + &mem::take(&mut self.above);
+        if self.suspending {
+            out += PASTES_OFF;
+        } else {
+            let prompt = if self.set_aside.is_some() { QUESTION } else { PROMPT };
+            let layout = Layout::new(prompt, self.line.text(), self.line.cursor(), columns);
+            out += &self.drawn.draw(&layout.window(rows.saturating_sub(1)));
+        }
+        self.output.write(out);
+        was_behind
+    }
+
+    fn stop_if_suspending(&mut self) -> io::Result<()> {
+        // While more has come to be drawn, it is not erased yet.
+        if self.suspending && self.drawn.is_nothing() && !self.output.is_writing() {
+            self.modes.restore()?;
+            modes::stop();
+            self.resume()?;
+        }
+        Ok(())
+    }
+
+    /// Goes on where the process was stopped, by a key or from outside: others have used the terminal since.
+    fn resume(&mut self) -> io::Result<()> {
+        self.suspending = false;
+        self.modes.edit()?;
+        self.drawn = Drawn::default();
+        self.above.insert_str(0, PASTES_ON);
+        self.changed = true;
+        Ok(())
+    }
+}
+
+fn too_long(length: usize) -> Typed {
+    Typed::Unreadable(format!("a line of {length} bytes; a message has at most {MAX_LINE}"))
+}
+
+fn read_keys(tell: &mpsc::Sender<Vec<u8>>) {
+    let mut input = io::stdin().lock();
+    let mut bytes = vec![0; READ];
+    loop {
+        match input.read(&mut bytes) {
+            Ok(0) => return,
+            Ok(count) => {
+                let read = bytes.get(..count).unwrap_or_default().to_vec();
+                if tell.blocking_send(read).is_err() {
+                    return;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // The terminal is gone.
+            Err(_) => return,
+        }
+    }
+}
+
+/// Writes on a thread of its own, so that a terminal that takes nothing holds up nothing else. One piece at a time.
+struct Output {
+    pieces: blocking::Sender<String>,
+    results: mpsc::UnboundedReceiver<io::Result<()>>,
+    writing: bool,
+}
+
+impl Output {
+    fn start() -> Self {
+        let (pieces, to_write) = blocking::channel::<String>();
+        let (tell, results) = mpsc::unbounded_channel();
+        thread::spawn(move || {
+            for piece in to_write {
+                let mut out = io::stdout().lock();
+                let written = out.write_all(piece.as_bytes()).and_then(|()| out.flush());
+                if tell.send(written).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { pieces, results, writing: false }
+    }
+
+    const fn is_writing(&self) -> bool {
+        self.writing
+    }
+
+    fn write(&mut self, piece: String) {
+        self.writing = self.pieces.send(piece).is_ok();
+    }
+
+    /// Waits until the piece that is being written is.
+    async fn written(&mut self) -> io::Result<()> {
+        match self.results.recv().await {
+            Some(result) => {
+                self.writing = false;
+                result
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
