@@ -4,7 +4,9 @@ use std::{
     env,
     io::{self, Write as _},
     path::PathBuf,
+    pin::pin,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use chanwire_core::{
@@ -14,10 +16,13 @@ use chanwire_core::{
 };
 use chanwire_inspect::visible;
 use clap::Args;
+use tokio::time::timeout_at;
 
 use super::{
     Failure, Outcome,
+    follow::ask_host,
     link::{self, Target},
+    progress::Progress,
     text,
 };
 use crate::{
@@ -88,7 +93,8 @@ struct AskAnyone {
 
 /// Show the stored messages of a channel
 ///
-/// Each is a line: when, the message's id, who, and what.
+/// Each is a line: when, the message's id, who, and what. Where the server says that a peer hosts the channel, that peer
+/// is asked.
 ///
 /// A server gives as many as fit in one answer, of 256 KiB. For those before or after it, ask again with the first or
 /// last id that was shown.
@@ -156,7 +162,8 @@ impl History {
             (None, Some(id)) => HistoryRange::Before(id),
             (None, None) => HistoryRange::Last,
         };
-        self.ask.run(&Request::History { channel_name: self.channel, range, limit: self.limit })
+        let request = Request::History { channel_name: self.channel.clone(), range, limit: self.limit };
+        self.ask.run_at_host(&self.channel, &request)
     }
 }
 
@@ -165,10 +172,16 @@ impl Ask {
     pub(super) fn run(self, request: &Request) -> Result<Outcome, Failure> {
         ask(&Target::Server(self.server), self.json, request)
     }
+
+    /// Asks the server that hosts the channel and prints its answer.
+    pub(super) fn run_at_host(self, channel_name: &str, request: &Request) -> Result<Outcome, Failure> {
+        let response = link::runtime()?.block_on(ask_host(self.server, channel_name, request))?;
+        report(&response, self.json)
+    }
 }
 
 fn ask(target: &Target, json: bool, request: &Request) -> Result<Outcome, Failure> {
-    let response = exchange(target, request).map_err(|why| format!("{target}: {why}"))?;
+    let response = link::runtime()?.block_on(exchange(target, request)).map_err(|why| format!("{target}: {why}"))?;
     report(&response, json)
 }
 
@@ -203,16 +216,26 @@ pub(super) const fn code(blame: Blame) -> u8 {
     }
 }
 
-fn exchange(target: &Target, request: &Request) -> Result<Response, String> {
-    link::runtime()?.block_on(async {
-        let mut stream = target.connect().await?;
-        let clock = Clock::start();
-        let mut client = Client::new(Limits::client());
-        client.send(clock.now(), request).map_err(|misuse| misuse.to_string())?;
-        let mut asking = Asking::default();
-        let ending = driver::drive(&mut client, &mut stream, &mut asking, clock).await;
-        asking.answer.ok_or_else(|| asking.why.unwrap_or_else(|| link::unanswered(&ending)))
-    })
+/// Asks a server one thing. On a terminal it says how long it waits.
+pub(super) async fn exchange(target: &Target, request: &Request) -> Result<Response, String> {
+    let mut stream = target.connect().await?;
+    let clock = Clock::start();
+    let mut client = Client::new(Limits::client());
+    client.send(clock.now(), request).map_err(|misuse| misuse.to_string())?;
+    let mut asking = Asking::default();
+    let started = Instant::now();
+    let mut progress = Progress::beside_output();
+    let ending = {
+        let mut driving = pin!(driver::drive(&mut client, &mut stream, &mut asking, clock));
+        loop {
+            let Some(next) = progress.next() else { break driving.await };
+            match timeout_at(next.into(), &mut driving).await {
+                Ok(ending) => break ending,
+                Err(_) => progress.tell(format_args!("waiting for {target}, {} s", started.elapsed().as_secs())),
+            }
+        }
+    };
+    asking.answer.ok_or_else(|| asking.why.unwrap_or_else(|| link::unanswered(&ending)))
 }
 
 /// Waits for one answer.

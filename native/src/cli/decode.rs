@@ -1,7 +1,7 @@
 //! `chanwire decode`
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io::{self, Read, Write},
     path::PathBuf,
 };
@@ -12,7 +12,7 @@ use chanwire_inspect::{
 };
 use clap::{Args, ValueEnum};
 
-use super::{Failure, Outcome, filter};
+use super::{Failure, Outcome, filter, progress::Watched};
 use crate::logging;
 
 mod capture;
@@ -73,8 +73,12 @@ Exit codes:
   2  the command line is wrong, or an option does not fit the file
   3  there is a fault in what is shown";
 
+const PROGRESS: &str = "\
+How far it is stands on standard error while it reads for long, if that is a
+terminal and the frames go elsewhere.";
+
 fn help() -> String {
-    format!("{COLUMNS}\n\n{}", filter::HELP)
+    format!("{COLUMNS}\n\n{PROGRESS}\n\n{}", filter::HELP)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -92,9 +96,11 @@ impl Decode {
         let filter = self.filter.as_deref().map(filter::parse).transpose()?;
         let mut input: Box<dyn Read> = match self.file.as_deref() {
             Some(path) if path.as_os_str() != "-" => {
-                Box::new(File::open(path).map_err(|error| format!("cannot open {}: {error}", path.display()))?)
+                let file = File::open(path).map_err(|error| format!("cannot open {}: {error}", path.display()))?;
+                let size = file.metadata().ok().filter(Metadata::is_file).map(|file| file.len());
+                Box::new(Watched::new(file, size))
             }
-            _ => Box::new(io::stdin()),
+            _ => Box::new(Watched::new(io::stdin(), None)),
         };
         let mut out = io::BufWriter::new(io::stdout().lock());
         let decoded = self.decode(&mut input, filter.as_ref(), &mut out);

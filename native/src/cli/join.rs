@@ -28,6 +28,7 @@ use tokio::{
 use super::{
     Failure, Outcome, ask,
     backoff::Backoff,
+    follow::{find_host, is_elsewhere},
     link::{self, Target},
     text,
 };
@@ -45,6 +46,8 @@ const HELD: Duration = Duration::from_secs(10);
 const CHANNEL_REMOVED: &str = "Channel removed";
 
 /// Print the messages of a channel as they come
+///
+/// Where the server says that a peer hosts the channel, it is joined there.
 ///
 /// Goes on until it is interrupted, nobody reads what it prints, or the channel is removed.
 ///
@@ -64,7 +67,7 @@ pub(super) struct Join {
     #[arg(long, value_name = "ID", conflicts_with = "history")]
     after: Option<u64>,
 
-    /// The server that hosts the channel (HOST:PORT)
+    /// The server that lists the channel (HOST:PORT)
     #[arg(long, value_name = "ADDR", env = "CHANWIRE_SERVER", default_value = "127.0.0.1:22236")]
     server: ServerAddress,
 
@@ -79,7 +82,8 @@ impl Join {
         let tail = Tail { json: self.json, after: self.after, ..Tail::default() };
         let from = self.after.map_or(JoinFrom::Last(self.history), JoinFrom::After);
         let follower = Follower {
-            target: Target::Server(self.server),
+            target: Target::Server(self.server.clone()),
+            server: self.server,
             channel_name: self.channel,
             tail,
             backoff: Backoff::new(seed),
@@ -90,6 +94,9 @@ impl Join {
 
 /// Joins a channel again and again.
 struct Follower {
+    /// The server that lists the channel.
+    server: ServerAddress,
+    /// The one that hosts it, as far as is known.
     target: Target,
     channel_name: String,
     tail: Tail,
@@ -106,6 +113,13 @@ impl Follower {
             };
             let why = match self.tail.stopped.take() {
                 None => why,
+                Some(Stopped::Refused(error)) if is_elsewhere(&error) && self.is_at_first() => {
+                    match find_host(&self.server, &self.channel_name).await? {
+                        Some(host) => self.target = Target::Server(host),
+                        None => return ask::report(&Response::Error(error), self.tail.json),
+                    }
+                    continue;
+                }
                 // The server may be able to serve it later.
                 Some(Stopped::Refused(error)) if self.tail.joined && error.blame == Blame::Server => error.to_string(),
                 Some(Stopped::Refused(error)) => return ask::report(&Response::Error(error), self.tail.json),
@@ -130,6 +144,11 @@ impl Follower {
                 () = &mut unread => return Ok(Outcome::Done),
             }
         }
+    }
+
+    /// Whether the server that lists the channel is taken for its host.
+    fn is_at_first(&self) -> bool {
+        matches!(&self.target, Target::Server(target) if *target == self.server)
     }
 
     /// Prints what one connection brings, and says why it ended unless the tail knows better.

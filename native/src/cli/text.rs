@@ -7,6 +7,7 @@ use std::{
 
 use chanwire_core::wire::{Channel, Head as _, Response, Status, StoredMessage};
 use chanwire_inspect::{readable, visible};
+use unicode_width::UnicodeWidthStr as _;
 
 /// Prints and flushes. Somebody who stops reading has seen enough: then it says `false`.
 pub(super) fn print(text: &str) -> Result<bool, String> {
@@ -40,8 +41,11 @@ pub(super) fn as_text(response: &Response) -> String {
 /// Channels and where they are hosted, in columns.
 pub(super) fn channel_lines(channels: &[Channel]) -> impl Iterator<Item = String> {
     let names: Vec<Cow<'_, str>> = channels.iter().map(|channel| visible(&channel.channel_name)).collect();
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    names.into_iter().zip(channels).map(move |(name, channel)| format!("{name:width$}  {}", channel.address))
+    let width = names.iter().map(|name| name.width()).max().unwrap_or(0);
+    names.into_iter().zip(channels).map(move |(name, channel)| {
+        let blanks = width - name.width();
+        format!("{name}{:blanks$}  {}", "", channel.address)
+    })
 }
 
 /// A message as one line: when, its id, who, and what.
@@ -67,4 +71,59 @@ pub(super) fn message_json(message: &StoredMessage) -> String {
 
 fn payload(frame: &[u8], status: Status) -> Cow<'_, str> {
     String::from_utf8_lossy(frame.get(status.name().len() + 2..).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use chanwire_core::wire::{Address, ErrorResponse, Timestamp};
+
+    use super::*;
+
+    const HOSTILE: &str = "\u{1b}[2J\r\u{202e}x\u{9b}1A";
+    const SHOWN: &str = r"\u{1b}[2J\r\u{202e}x\u{9b}1A";
+
+    fn channel(name: &str) -> Channel {
+        Channel { channel_name: name.into(), address: Address::new("127.0.0.1", 22_236).unwrap() }
+    }
+
+    #[test]
+    fn no_text_of_an_answer_can_act() {
+        let message = StoredMessage {
+            channel_name: HOSTILE.into(),
+            id: 1,
+            username: HOSTILE.into(),
+            message_content: HOSTILE.into(),
+            timestamp: Timestamp::from_unix(0),
+        };
+        let messages = vec![message.clone()];
+        for (response, texts) in [
+            (Response::Channels(vec![channel(HOSTILE)]), 1),
+            (Response::Hosted { channel_name: HOSTILE.into() }, 1),
+            (Response::Removed { channel_name: HOSTILE.into() }, 1),
+            (Response::History { channel_name: HOSTILE.into(), messages }, 2),
+            (Response::Error(ErrorResponse::request(HOSTILE, HOSTILE)), 2),
+        ] {
+            let text = as_text(&response);
+            assert_eq!(text.matches(SHOWN).count(), texts, "{text:?}");
+            let line = text.strip_suffix('\n').unwrap();
+            assert!(!line.contains(|char: char| char.is_control() || char == '\u{202e}'), "{line:?}");
+        }
+        assert_eq!(message_line(&message), format!("1970-01-01T00:00:00Z 1 {SHOWN}: {SHOWN}\n"));
+    }
+
+    #[test]
+    fn columns_line_up_by_what_is_seen() {
+        let channels = ["general", "世界", "e\u{301}", "👩\u{200d}💻", "\u{202e}"].map(channel);
+        let lines: Vec<_> = channel_lines(&channels).collect();
+        assert_eq!(
+            lines,
+            [
+                "general   127.0.0.1:22236",
+                "世界      127.0.0.1:22236",
+                "e\u{301}         127.0.0.1:22236",
+                "👩\u{200d}💻        127.0.0.1:22236",
+                r"\u{202e}  127.0.0.1:22236",
+            ]
+        );
+    }
 }

@@ -37,18 +37,178 @@ fn each_line_of_standard_input_is_a_message() {
 }
 
 #[test]
-fn the_first_line_that_is_refused_ends_it_and_is_named() {
+fn a_line_that_is_refused_is_named_and_the_others_are_sent() {
     let data = tempdir().unwrap();
     let server = general(data.path());
     let address = server.address(0);
-    let refused = command(address, &["send"]).input(b"one\ntwo\n\n").run();
-    assert_eq!((refused.code, refused.stdout.lines().count()), (Some(3), 2), "{refused:?}");
-    assert!(refused.stderr.starts_with("chanwire: line 3: Invalid payload: Field 'message_content'"), "{refused:?}");
-    let unreadable = command(address, &["send"]).input(b"three\n\xff\nfour\n").run();
+    let large = "x".repeat(70_000);
+    for named in [&[][..], &["--channel", "general"]] {
+        let lines = [b"\none\n\n\xff\n", large.as_bytes(), b"\n two\nthree"].concat();
+        let sent = command(address, &[&["send"], named].concat()).input(&lines).run();
+        assert_eq!((sent.code, sent.stdout.lines().count()), (Some(3), 3), "{sent:?}");
+        let said: Vec<_> = sent.stderr.lines().collect();
+        assert_eq!(said.len(), 5, "{said:?}");
+        for line in [1, 3] {
+            let begin = format!("chanwire: line {line}: Invalid payload: Field 'message_content'");
+            assert!(said.iter().any(|said| said.starts_with(&begin)), "{said:?}");
+        }
+        assert!(said.contains(&"chanwire: line 4: it is not UTF-8"), "{said:?}");
+        assert!(said.iter().any(|said| said.starts_with("chanwire: line 5: a message of 70")), "{said:?}");
+        assert_eq!(said[4], "chanwire: 4 of 7 lines were not delivered");
+    }
+    let unreadable = command(address, &["send"]).input(b"\xff\nfour\n").run();
     assert_eq!((unreadable.code, unreadable.stdout.lines().count()), (Some(1), 1), "{unreadable:?}");
-    assert!(unreadable.stderr.ends_with(": line 2: it is not UTF-8\n"), "{unreadable:?}");
     let history = command(address, &["history", "general"]).run();
-    assert_eq!(untimed(&history), ["1 ann: one", "2 ann: two", "3 ann: three"]);
+    let expected =
+        ["1 ann: one", "2 ann:  two", "3 ann: three", "4 ann: one", "5 ann:  two", "6 ann: three", "7 ann: four"];
+    assert_eq!(untimed(&history), expected);
+    server.stop();
+}
+
+#[test]
+fn commands_follow_a_channel_to_its_peer() {
+    let (here, there) = (tempdir().unwrap(), tempdir().unwrap());
+    let (tracker, peer) = (general(here.path()), general(there.path()));
+    let hosted = command(peer.address(0), &["host", "away", &peer.address(0).to_string()]).run();
+    assert_eq!(hosted.code, Some(0), "{hosted:?}");
+    let listed = command(tracker.address(0), &["host", "away", &peer.address(0).to_string()]).run();
+    assert_eq!(listed.code, Some(0), "{listed:?}");
+    let address = tracker.address(0);
+    let one = command(address, &["send", "--channel", "away", "one"]).run();
+    assert_eq!(one.code, Some(0), "{one:?}");
+    let lines = command(address, &["send", "--channel", "away"]).input(b"\ntwo\nthree\n").run();
+    assert_eq!((lines.code, lines.stdout.lines().count()), (Some(3), 2), "{lines:?}");
+    let expected = ["1 ann: one", "2 ann: two", "3 ann: three"];
+    assert_eq!(untimed(&command(address, &["history", "away"]).run()), expected);
+    let tail = Running::start(address, &["join", "away", "--after", "0"]);
+    assert!(tail.out.wait(3)[2].ends_with(" 3 ann: three"));
+    tracker.stop();
+    peer.stop();
+}
+
+#[test]
+fn the_systems_user_talks_unless_another_is_named() {
+    let data = tempdir().unwrap();
+    let server = general(data.path());
+    let address = server.address(0);
+    let as_system = |variables: [&str; 2]| {
+        let unset = ["env", "-u", "USER", "-u", "LOGNAME"].map(String::from).to_vec();
+        let set = variables.iter().filter(|variable| !variable.is_empty()).map(ToString::to_string);
+        let words: Vec<String> = unset.into_iter().chain(set).collect();
+        command(address, &["send", "hi"]).under(&words).run()
+    };
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
+    let own = rustix::process::getuid().as_raw().to_string();
+    let name = passwd.lines().find(|line| line.split(':').nth(2) == Some(&own)).unwrap().split(':').next().unwrap();
+    assert_eq!(as_system(["", ""]).code, Some(0));
+    assert_eq!(as_system(["LOGNAME=eve", "USER="]).code, Some(0));
+    let history = command(address, &["history", "general"]).run();
+    assert_eq!(untimed(&history), [format!("1 {name}: hi"), "2 eve: hi".into()]);
+    let invalid = as_system(["USER= x", ""]);
+    assert!(invalid.refusal(2).ends_with("say another one with --user NAME"), "{invalid:?}");
+    server.stop();
+}
+
+/// What a peer may say in any of its texts, and how it is printed.
+const HOSTILE: &str = "\u{1b}[2J\u{202e}x\u{9b}1A";
+const HARMLESS: &str = r"\u{1b}[2J\u{202e}x\u{9b}1A";
+
+/// A server that answers every request with the same bytes, and then is silent.
+fn answering(bytes: String) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, bytes) = (stream.unwrap(), bytes.clone());
+            std::thread::spawn(move || {
+                use std::io::{Read as _, Write as _};
+                let mut buffer = [0; 4096];
+                while stream.read(&mut buffer).is_ok_and(|count| count > 0) {
+                    let _ = stream.write_all(bytes.as_bytes());
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn no_text_from_the_network_can_act_on_a_terminal() {
+    // JSON cannot have controls unescaped.
+    let text = r"\u001b[2J\u202ex\u009b1A\r";
+    // Names have none at all.
+    let name = r"\u202ex";
+    let harmless = r"\u{202e}x";
+    let message = format!(
+        r#"{{"channel_name": "{name}", "id": 1, "username": "{name}", "message_content": "{text}", "timestamp": "2026-11-23T09:15:02Z"}}"#
+    );
+    let channel = |name: &str, host: &str| {
+        format!(r#"{{"channel_name": "{name}", "peer_server_ip": "{host}", "peer_server_port": 22236}}"#)
+    };
+    let error = format!("REQUEST_ERROR\r\n{{\"error\": \"{text}\", \"details\": \"{text}\"}}");
+    for (arguments, answer, times) in [
+        (&["list"][..], format!("OK\r\n{{\"channels\": [{}]}}", channel(name, "127.0.0.1")), 1),
+        (&["list"], format!("OK\r\n{{\"channels\": [{}]}}", channel("a", text)), 0),
+        (&["list"], error.clone(), 2),
+        (&["list"], format!("{HOSTILE}\r\n"), 0),
+        (&["host", "a", "127.0.0.1:1"], format!(r#"OK{}{{"status": "success", "channel_name": "{name}"}}"#, "\r\n"), 1),
+        (&["host", "a", "127.0.0.1:1"], error.clone(), 2),
+        (&["unhost", "a"], format!(r#"OK{}{{"status": "removed", "channel_name": "{name}"}}"#, "\r\n"), 1),
+        (&["unhost", "a"], error.clone(), 2),
+        (&["history", "a"], format!(r#"OK{}{{"channel_name": "{name}", "messages": [{message}]}}"#, "\r\n"), 2),
+        (&["history", "a"], error.clone(), 2),
+        (&["send", "hi"], format!(r#"OK{}{{"status": "delivered", "timestamp": "{text}"}}"#, "\r\n"), 0),
+        (&["send", "hi"], error.clone(), 2),
+        (&["send"], error.clone(), 2),
+        (&["join", "a"], error.clone(), 2),
+        (&["chat", "a"], error, 2),
+        (&["chat", "a"], format!("OK\r\n{{\"channels\": [{}]}}", channel(name, "127.0.0.1")), 1),
+    ] {
+        let finished = command(answering(answer.clone()), arguments).input(b"hi\n").run();
+        let printed = finished.stdout + &finished.stderr;
+        let acts = |char: char| (char.is_control() && char != '\n') || char == '\u{202e}';
+        assert!(!printed.contains(acts), "{arguments:?}: {printed:?}");
+        assert_eq!(printed.matches(harmless).count(), times, "{arguments:?}: {printed}");
+        assert!(!printed.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn no_username_or_content_of_a_message_can_act_where_it_is_shown() {
+    let data = tempdir().unwrap();
+    let server = general(data.path());
+    let address = server.address(0);
+    // A username has no control characters.
+    let name = "\u{202e}eve\u{2066}";
+    let sent = command(address, &["send", "--user", name, HOSTILE]).run();
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    let shown = format!(r"\u{{202e}}eve\u{{2066}}: {HARMLESS}");
+    let history = command(address, &["history", "general"]).run();
+    assert_eq!(untimed(&history), [format!("1 {shown}")]);
+    let tail = Running::start(address, &["join", "general", "--history", "1"]);
+    assert!(tail.out.wait(1)[0].ends_with(&format!("1 {shown}")));
+    let chat = Running::chat(address, "ann");
+    assert!(chat.out.wait(1)[0].ends_with(&shown));
+    server.stop();
+}
+
+#[test]
+fn joiners_are_shown_alike_in_the_terminal_and_by_decode() {
+    let data = tempdir().unwrap();
+    let server = general(data.path());
+    let address = server.address(0);
+    let vectors: Vec<serde_json::Value> =
+        serde_json::from_str(include_str!("../../../core/inspect/src/visible/vectors.json")).unwrap();
+    for (id, vector) in (1..).zip(&vectors) {
+        let (text, shown) = (vector["text"].as_str().unwrap(), vector["shown"].as_str().unwrap());
+        let sent = command(address, &["send", text]).run();
+        assert_eq!(sent.code, Some(0), "{sent:?}");
+        let history = command(address, &["history", "general", "--limit", "1"]).run();
+        assert_eq!(untimed(&history), [format!("{id} ann: {shown}")]);
+        let message = serde_json::json!({"username": "ann", "message_content": text});
+        let decoded = Launch::new(["decode"]).input(format!("MESSAGE\r\n{message}").as_bytes()).run();
+        assert!(decoded.stdout.trim_end().ends_with(&format!(" ann: {shown}")), "{decoded:?}");
+    }
     server.stop();
 }
 

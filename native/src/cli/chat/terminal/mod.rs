@@ -17,7 +17,6 @@ use std::{
     io::{self, Read as _, Write as _},
     mem,
     sync::mpsc as blocking,
-    thread,
     time::Duration,
 };
 
@@ -28,6 +27,7 @@ use tokio::{
 };
 
 use super::screen::Typed;
+use crate::threads;
 use drawing::Drawn;
 use keys::{Key, Keys, MAX_PASTE};
 use layout::Layout;
@@ -78,7 +78,7 @@ impl Terminal {
     pub(super) fn open() -> io::Result<Self> {
         let modes = Modes::enter()?;
         let (tell, input) = mpsc::channel(4);
-        thread::spawn(move || read_keys(&tell));
+        threads::spawn("keys", move || read_keys(&tell)).map_err(io::Error::other)?;
         Ok(Self {
             modes,
             input,
@@ -93,7 +93,7 @@ impl Terminal {
             changed: true,
             behind: false,
             suspending: false,
-            output: Output::start(),
+            output: Output::start()?,
             resized: signal(SignalKind::window_change())?,
             continued: signal(SignalKind::from_raw(libc::SIGCONT))?,
             stopped: signal(SignalKind::from_raw(libc::SIGTSTP))?,
@@ -327,10 +327,10 @@ struct Output {
 }
 
 impl Output {
-    fn start() -> Self {
+    fn start() -> io::Result<Self> {
         let (pieces, to_write) = blocking::channel::<String>();
         let (tell, results) = mpsc::unbounded_channel();
-        thread::spawn(move || {
+        let write = move || {
             for piece in to_write {
                 let mut out = io::stdout().lock();
                 let written = out.write_all(piece.as_bytes()).and_then(|()| out.flush());
@@ -338,8 +338,9 @@ impl Output {
                     return;
                 }
             }
-        });
-        Self { pieces, results, writing: false }
+        };
+        threads::spawn("output", write).map_err(io::Error::other)?;
+        Ok(Self { pieces, results, writing: false })
     }
 
     const fn is_writing(&self) -> bool {
