@@ -53,13 +53,15 @@ pub(crate) fn serve(listener: &TcpListener) -> Result<(), Box<dyn Error>> {
             };
             match effect.deliver(now.time, reach)? {
                 None => {}
-                Some(Errand::Read(read, query)) => hub.handle_page(read, Some(page(&store, &query)))?,
+                Some(Errand::Read(read, query)) => hub.handle_page(read, Some(query.found(page(&store, &query))))?,
                 // The directory is in the hub: a store that ends with it need not keep another.
                 Some(Errand::Store(StoreCommand::Commit(writes))) => {
                     store.extend(writes.iter().filter_map(message).cloned());
                     hub.handle_outcome(StoreOutcome::Committed, now.time)?;
                 }
-                Some(Errand::Store(StoreCommand::Load)) => unreachable!("it is asked only after a commit that failed"),
+                Some(Errand::Store(StoreCommand::Load(_))) => {
+                    unreachable!("it is asked only after a commit that failed")
+                }
             }
         }
         // A socket that fails is a connection that has ended.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use chanwire_core::{
     Time,
-    hub::{ChannelRecord, Peer, Snapshot, Write},
+    hub::{ChannelLog, ChannelRecord, Peer, Snapshot, Write},
     wire::{Address, Channel, ErrorResponse, Host, JoinFrom, Message, Request, Response},
 };
 
@@ -79,9 +79,13 @@ impl Model {
         Self { own, limit, fixed: Vec::new(), stored: Vec::new(), order: Vec::new(), logs, since }
     }
 
-    /// Nothing is known but what a store holds. A lease that is the same goes on.
-    pub fn load(&mut self, stored: Snapshot, now: Time) {
-        let before = std::mem::replace(&mut self.stored, stored.channels);
+    /// This is all that a store holds of these names. A lease that is the same goes on, and what retention has dropped is
+    /// not there again.
+    pub fn restore(&mut self, names: &[String], stored: Snapshot, now: Time) {
+        let is_meant = |record: &ChannelRecord| names.contains(&record.channel.channel_name);
+        let (before, rest) = std::mem::take(&mut self.stored).into_iter().partition::<Vec<_>, _>(is_meant);
+        self.stored = rest;
+        self.stored.extend(stored.channels);
         self.stored.sort_by_key(|record| record.position);
         let is_known = |name: &String| {
             let fixed = self.fixed.iter().any(|channel| channel.channel_name == *name);
@@ -89,7 +93,7 @@ impl Model {
         };
         self.order.retain(is_known);
         self.since.retain(|name, _| self.stored.iter().any(|record| record.channel.channel_name == *name));
-        for record in &self.stored {
+        for record in self.stored.iter().filter(|record| is_meant(record)) {
             let name = &record.channel.channel_name;
             if !self.order.contains(name) {
                 self.order.push(name.clone());
@@ -99,7 +103,17 @@ impl Model {
                 self.since.insert(name.clone(), now);
             }
         }
-        self.logs = stored.logs.into_iter().map(|log| (log.channel_name, (log.first_id, log.last_id))).collect();
+        for ChannelLog { channel_name, first_id, last_id, .. } in stored.logs {
+            let log = self.logs.entry(channel_name).or_insert((1, 0));
+            *log = (log.0.max(first_id), last_id);
+        }
+    }
+
+    /// A server starts over this store.
+    pub fn load(&mut self, stored: Snapshot, now: Time) {
+        let channels = stored.channels.iter().map(|record| &record.channel.channel_name);
+        let names: Vec<String> = channels.chain(stored.logs.iter().map(|log| &log.channel_name)).cloned().collect();
+        self.restore(&names, stored, now);
     }
 
     /// These writes are durable.

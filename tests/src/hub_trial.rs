@@ -92,13 +92,14 @@ struct Reading {
 struct Told {
     query: Query,
     known: u64,
-    page: Page,
+    /// It could be read.
+    works: bool,
     first_id: u64,
 }
 
 impl Reading {
     fn read(&mut self, disk: &Disk, can: bool) {
-        let page = can.then(|| disk.read(&self.query));
+        let page = can.then(|| self.query.found(disk.read(&self.query)));
         self.found.get_or_insert((page, disk.first_id(&self.query.channel_name)));
     }
 }
@@ -329,7 +330,7 @@ impl Trial {
         reading.read(&self.disk, true);
         let Reading { id, query, known, found } = reading;
         let (page, first_id) = found.expect("it was just read");
-        self.told_page = Some(Told { query, known, page: page.clone(), first_id });
+        self.told_page = Some(Told { query, known, works: page.is_some(), first_id });
         self.hub.handle_page(id, page).expect("a page that was asked for");
         self.drain();
         self.told_page = None;
@@ -536,8 +537,8 @@ impl Trial {
                 self.model.commit(writes);
                 self.count_leases(&carried);
             }
-            (StoreCommand::Load, StoreOutcome::Loaded(stored)) => {
-                self.model.load(stored.clone(), self.now);
+            (StoreCommand::Load(names), StoreOutcome::Loaded(stored)) => {
+                self.model.restore(names, stored.clone(), self.now);
                 self.trusted = true;
                 self.clients.values_mut().flat_map(|client| &mut client.asked).for_each(|asked| asked.routes.clear());
             }
@@ -546,7 +547,7 @@ impl Trial {
         self.clients.values_mut().flat_map(|client| &mut client.asked).for_each(|asked| asked.storing = false);
         self.note_routes();
         self.note_gone();
-        self.finished = Some(Finished::new(outcome.clone(), *command == StoreCommand::Load, carried));
+        self.finished = Some(Finished::new(outcome.clone(), matches!(command, StoreCommand::Load(_)), carried));
         self.hub.handle_outcome(outcome, self.now).expect("the outcome of what was asked");
         self.drain();
     }

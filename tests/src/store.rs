@@ -40,8 +40,13 @@ impl Disk {
     /// back, a channel keeps its place in the order of creation, and no two have one place.
     pub fn carry_out(&mut self, command: &StoreCommand, fate: Fate) -> StoreOutcome {
         match (command, fate) {
-            (_, Fate::Lost) | (StoreCommand::Load, Fate::Denied) => StoreOutcome::Failed,
-            (StoreCommand::Load, Fate::Done) => StoreOutcome::Loaded(self.snapshot()),
+            (_, Fate::Lost) | (StoreCommand::Load(_), Fate::Denied) => StoreOutcome::Failed,
+            (StoreCommand::Load(names), Fate::Done) => {
+                let Snapshot { mut channels, mut logs } = self.snapshot();
+                channels.retain(|record| names.contains(&record.channel.channel_name));
+                logs.retain(|log| names.contains(&log.channel_name));
+                StoreOutcome::Loaded(Snapshot { channels, logs })
+            }
             (StoreCommand::Commit(writes), _) => {
                 writes.iter().for_each(|write| self.keep(write));
                 self.commits += 1;

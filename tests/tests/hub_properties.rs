@@ -42,6 +42,8 @@ enum Op {
     Store(Fate),
     /// The store works, and so many pages are read and told before the hub hears of it.
     StoreAndRead(Fate, usize),
+    /// The store works, and retention drops messages and says so before the hub hears of it.
+    StoreAndTrim(Fate, &'static str, u64),
     /// A page is read and not told yet; or it cannot be read.
     Read(bool),
     Page,
@@ -99,6 +101,7 @@ fn op() -> impl Strategy<Value = Op> {
         10 => Just(Op::Drain),
         16 => fate().prop_map(Op::Store),
         4 => (fate(), 0..4_usize).prop_map(|(fate, pages)| Op::StoreAndRead(fate, pages)),
+        2 => (fate(), select(&NAMES[..]), 1..9_u64).prop_map(|(fate, name, id)| Op::StoreAndTrim(fate, name, id)),
         3 => proptest::bool::weighted(0.9).prop_map(Op::Read),
         8 => Just(Op::Page),
         8 => any::<Index>().prop_map(Op::ReadOn),
@@ -199,6 +202,9 @@ fn live(ops: &[Op], fixed: bool, limit: usize) {
                         trial.page();
                     }
                 });
+            }
+            Op::StoreAndTrim(fate, name, id) => {
+                trial.store_and(*fate, |trial| trial.trim(name, *id, true));
             }
             Op::Read(can) => trial.read(*can),
             Op::Page => {

@@ -343,7 +343,10 @@ impl World {
                 self.store.commands.push_back(command);
                 Ok(())
             }
-            Some(Errand::Read(read, query)) => self.hub.handle_page(read, Some(self.store.disk.read(&query))),
+            Some(Errand::Read(read, query)) => {
+                let found = query.found(self.store.disk.read(&query));
+                self.hub.handle_page(read, Some(found))
+            }
         }
     }
 

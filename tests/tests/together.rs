@@ -116,7 +116,7 @@ impl World {
                 None => {}
                 Some(Errand::Store(command)) => self.command = Some(command),
                 Some(Errand::Read(read, query)) => {
-                    let page = Some(self.disk.read(&query));
+                    let page = Some(query.found(self.disk.read(&query)));
                     self.hub.handle_page(read, page).unwrap();
                 }
             }

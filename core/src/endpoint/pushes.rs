@@ -16,12 +16,23 @@ impl Pushes {
     /// Encodes these messages.
     #[must_use]
     pub fn new<'a>(messages: impl IntoIterator<Item = &'a StoredMessage>) -> Arc<Self> {
+        Arc::new(Self::encode(messages))
+    }
+
+    /// Encodes these messages, to be shared later.
+    pub(crate) fn encode<'a>(messages: impl IntoIterator<Item = &'a StoredMessage>) -> Self {
         let mut pushes = Self::default();
         for message in messages {
             message.encode_push(&mut pushes.bytes);
             pushes.ends.push(pushes.bytes.len());
         }
-        Arc::new(pushes)
+        pushes
+    }
+
+    /// Drops all but the first `count`.
+    pub(crate) fn truncate(&mut self, count: usize) {
+        self.ends.truncate(count);
+        self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
     }
 
     /// The frames, one after the other.

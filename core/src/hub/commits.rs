@@ -1,7 +1,7 @@
 //! What waits, stored together; and what follows from it.
 
 use alloc::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     string::String,
     sync::Arc,
     vec::Vec,
@@ -72,9 +72,8 @@ impl Hub {
     ///
     /// [`Misuse::UnexpectedOutcome`] if the store was not asked for it.
     pub fn handle_outcome(&mut self, outcome: StoreOutcome, now: Time) -> Result<(), Misuse> {
-        match (mem::replace(&mut self.storage, Storage::Stale), outcome) {
+        match (mem::replace(&mut self.storage, Storage::Idle), outcome) {
             (Storage::Committing(commit), StoreOutcome::Committed) => {
-                self.storage = Storage::Idle;
                 let writes = commit.writes.clone();
                 self.committed(commit);
                 if mem::take(&mut self.is_anything_gone) {
@@ -91,20 +90,12 @@ impl Hub {
                     }
                 }
                 self.wake_all(&commit.writes);
-                self.load();
+                let names: BTreeSet<&String> = commit.writes.iter().map(name).collect();
+                self.load(names.into_iter().cloned().collect());
             }
-            (Storage::Loading, StoreOutcome::Loaded(stored)) => {
-                self.storage = Storage::Idle;
-                self.take(stored, now);
-                let logs = &self.logs;
-                let behind = self.joins.catch_up(|name| logs.get(name).map_or(0, |log| log.last_id));
-                self.is_anything_gone = false;
-                self.close_joins_of_the_gone();
-                for id in behind {
-                    self.feed(id);
-                }
-            }
-            (Storage::Loading, StoreOutcome::Failed) => {
+            (Storage::Loading(names), StoreOutcome::Loaded(stored)) => self.loaded(&names, stored, now),
+            (Storage::Loading(names), StoreOutcome::Failed) => {
+                self.storage = Storage::Stale(names);
                 self.give_up_all(now);
                 if mem::take(&mut self.is_anything_gone) {
                     self.close_joins_of_the_gone();
@@ -260,22 +251,42 @@ impl Hub {
         self.turns.add(Writer::EndedLeases, self.leases.had, WRITE_OVERHEAD);
     }
 
-    pub(super) fn load(&mut self) {
-        self.storage = Storage::Loading;
-        self.effects.push_back(Effect::Store(StoreCommand::Load));
+    /// Reads back what is stored of these names.
+    pub(super) fn load(&mut self, names: Vec<String>) {
+        self.effects.push_back(Effect::Store(StoreCommand::Load(names.clone())));
+        self.storage = Storage::Loading(names);
+    }
+
+    /// This is what the store holds of these names.
+    fn loaded(&mut self, names: &[String], stored: Snapshot, now: Time) {
+        let listed: BTreeSet<&String> = stored.channels.iter().map(|record| &record.channel.channel_name).collect();
+        for name in names.iter().filter(|name| !listed.contains(name)) {
+            self.directory.remove_stored(name);
+        }
+        self.restore(stored, now);
+        for name in names {
+            for id in self.joins.catch_up(name, self.log(name).last_id) {
+                self.feed(id);
+            }
+            if !self.directory.get(name).is_some_and(|entry| entry.is_here) {
+                self.close_joins(name);
+            }
+        }
+        if mem::take(&mut self.is_anything_gone) {
+            self.close_joins_of_the_gone();
+        }
     }
 
     /// Takes what the store holds for the state.
-    pub(super) fn take(&mut self, stored: Snapshot, now: Time) {
-        self.directory.replace(stored.channels, now);
-        let before = mem::take(&mut self.logs);
-        let log = |log: ChannelLog| {
-            let ChannelLog { channel_name, last_id, first_id, last_timestamp } = log;
+    pub(super) fn restore(&mut self, stored: Snapshot, now: Time) {
+        for record in stored.channels {
+            self.directory.restore(record, now);
+        }
+        for ChannelLog { channel_name, last_id, first_id, last_timestamp } in stored.logs {
             // What retention has dropped since the store was read is not there again.
-            let dropped = before.get(&channel_name).map_or(1, |log| log.first_id);
-            (channel_name, Log { last_id, first_id: first_id.max(dropped), last_timestamp })
-        };
-        self.logs = stored.logs.into_iter().map(log).collect();
+            let first_id = self.log(&channel_name).first_id.max(first_id);
+            self.logs.insert(channel_name, Log { last_id, first_id, last_timestamp });
+        }
     }
 
     fn committed(&mut self, commit: Commit) {
@@ -335,6 +346,15 @@ impl Draft {
     fn push(&mut self, write: Write, asker: Option<(ConnectionId, Ticket)>, at: Moment, response: Response) {
         self.writes.push(write);
         self.causes.push(Cause { asker, at, response });
+    }
+}
+
+/// The name that a write is about.
+const fn name(write: &Write) -> &String {
+    match write {
+        Write::PutChannel(record) => &record.channel.channel_name,
+        Write::RemoveChannel(channel_name) => channel_name,
+        Write::Append(message) => &message.channel_name,
     }
 }
 

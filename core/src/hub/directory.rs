@@ -147,21 +147,18 @@ impl Directory {
         self.listed.change(position);
     }
 
-    /// Puts these stored channels in the place of all that are stored. A lease that runs goes on.
-    pub(super) fn replace(&mut self, records: Vec<ChannelRecord>, now: Time) {
-        let stored = self.entries.values().filter(|entry| !entry.is_fixed());
-        let before: BTreeMap<String, (Time, Option<Lease>)> =
-            stored.map(|entry| (entry.channel.channel_name.clone(), (entry.hosted, entry.lease))).collect();
-        for name in before.keys() {
-            self.remove(name);
-        }
-        for record in records {
-            let name = record.channel.channel_name.clone();
-            let same = before.get(&name).filter(|(_, lease)| lease.map(|lease| lease.seconds) == record.lease).copied();
-            self.put(record, same.map_or(now, |(hosted, _)| hosted));
-            if let Some((_, Some(lease))) = same {
-                self.set_lease(&name, lease);
-            }
+    /// Lists a channel as it is stored. If it was so before, its lease goes on.
+    pub(super) fn restore(&mut self, record: ChannelRecord, now: Time) {
+        let before = self.get(&record.channel.channel_name);
+        let same = before.filter(|entry| entry.lease.map(|lease| lease.seconds) == record.lease);
+        let hosted = same.map_or(now, |entry| entry.hosted);
+        self.put(record, hosted);
+    }
+
+    /// Takes a channel off the list that is not stored.
+    pub(super) fn remove_stored(&mut self, channel_name: &str) {
+        if self.get(channel_name).is_some_and(|entry| !entry.is_fixed()) {
+            self.remove(channel_name);
         }
     }
 

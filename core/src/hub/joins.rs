@@ -3,10 +3,11 @@
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     string::String,
+    sync::Arc,
     vec::Vec,
 };
 
-use super::{ConnectionId, Effect, refusal};
+use super::{ConnectionId, Effect, refusal, storage::Replay};
 use crate::{endpoint::Pushes, wire::StoredMessage};
 
 /// Every join of every connection.
@@ -138,14 +139,14 @@ impl Joins {
         Some((channel_name.clone(), subscription.next - 1))
     }
 
-    /// The page after `after` that was asked for is here: messages in order and none beyond `last_id`, the channel's
-    /// last; or `None` if they cannot be read.
+    /// The page after `after` that was asked for is here: messages and none beyond `last_id`, the channel's last; or
+    /// `None` if they cannot be read.
     pub(super) fn page(
         &mut self,
         id: ConnectionId,
         channel_name: &str,
         after: u64,
-        messages: Option<&[StoredMessage]>,
+        page: Option<Replay>,
         last_id: u64,
         effects: &mut VecDeque<Effect>,
     ) {
@@ -156,20 +157,22 @@ impl Joins {
         let Some(subscription) = subscription.filter(|subscription| subscription.next == after + 1) else {
             return self.tidy(id);
         };
-        let error = match messages {
-            None => Some(refusal::replay_failed(channel_name)),
-            Some([first, ..]) if first.id == subscription.next => None,
-            Some(_) => Some(refusal::replay_overtaken(channel_name)),
+        let pushes = match page {
+            None => Err(refusal::replay_failed(channel_name)),
+            Some(page) if page.first_id == subscription.next && !page.pushes.is_empty() => Ok(page.pushes),
+            Some(_) => Err(refusal::replay_overtaken(channel_name)),
         };
-        if let Some(error) = error {
-            self.forget(id);
-            effects.push_back(Effect::CloseSlow { connection: id, error });
-            return;
-        }
-        let messages = messages.unwrap_or_default();
-        subscription.next = messages.last().map_or(subscription.next, |message| message.id + 1);
+        let pushes = match pushes {
+            Ok(pushes) => pushes,
+            Err(error) => {
+                self.forget(id);
+                effects.push_back(Effect::CloseSlow { connection: id, error });
+                return;
+            }
+        };
+        subscription.next += pushes.len() as u64;
         reader.page = Page::Handed;
-        effects.push_back(Effect::Replay { connection: id, pushes: Pushes::new(messages) });
+        effects.push_back(Effect::Replay { connection: id, pushes: Arc::new(pushes) });
         reader.replaying.retain(|name| name != channel_name);
         subscription.live = subscription.next > last_id;
         if !subscription.live {
@@ -207,25 +210,21 @@ impl Joins {
         }
     }
 
-    /// A commit that was not known to be stored was: those who are live and have not heard of it read it from the store.
-    /// `last_id` is each channel's last; the connections are to be fed.
-    pub(super) fn catch_up(&mut self, last_id: impl Fn(&str) -> u64) -> Vec<ConnectionId> {
-        let mut behind = Vec::new();
-        for (channel_name, subscribers) in &mut self.channels {
-            let last_id = last_id(channel_name);
-            for (id, subscription) in subscribers.iter_mut().filter(|(_, subscription)| subscription.live) {
-                if subscription.next <= last_id {
-                    subscription.live = false;
-                    behind.push((*id, channel_name.clone()));
-                }
-            }
+    /// A channel goes to `last_id`, by a commit that was not known to be stored: those who are live and have not heard of
+    /// that read it from the store. The connections are to be fed.
+    pub(super) fn catch_up(&mut self, channel_name: &str, last_id: u64) -> Vec<ConnectionId> {
+        let Some(subscribers) = self.channels.get_mut(channel_name) else { return Vec::new() };
+        let behind =
+            subscribers.iter_mut().filter(|(_, subscription)| subscription.live && subscription.next <= last_id);
+        let behind = behind.map(|(id, subscription)| {
+            subscription.live = false;
+            *id
+        });
+        let behind: Vec<ConnectionId> = behind.collect();
+        for id in &behind {
+            self.readers.entry(*id).or_default().replaying.push_back(channel_name.into());
         }
-        let readers = &mut self.readers;
-        let replay = |(id, channel_name): (ConnectionId, String)| {
-            readers.entry(id).or_default().replaying.push_back(channel_name);
-            id
-        };
-        behind.into_iter().map(replay).collect()
+        behind
     }
 
     /// The channel has gone; `last_id` is its last message. Those who have it all are closed, the others then.

@@ -22,7 +22,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
-use core::net::IpAddr;
+use core::{mem, net::IpAddr};
 
 pub use at_hand::Errand;
 use changes::Changes;
@@ -32,7 +32,9 @@ use joins::Joins;
 pub use reads::ReadId;
 use reads::Reads;
 use requests::Asked;
-pub use storage::{ChannelLog, ChannelRecord, Page, Query, Snapshot, StoreCommand, StoreOutcome, Write};
+pub use storage::{
+    ChannelLog, ChannelRecord, Found, Page, Purpose, Query, Replay, Snapshot, StoreCommand, StoreOutcome, Write,
+};
 use turns::{Had, Turns, Writer};
 
 use crate::{
@@ -180,8 +182,8 @@ pub enum Effect {
 /// - **Delivered means durable.** LIST, HISTORY, JOIN and pushes show what is committed and nothing else. Only one
 ///   command is with the store at a time, so ids are given when all before them are known, and a commit that fails
 ///   leaves no gap.
-/// - **After a failure** its requests are answered SERVER_ERROR, and the state is read back before anything else is
-///   stored. What waited meanwhile is decided anew.
+/// - **After a failure** its requests are answered SERVER_ERROR, and what is stored of the names that it was about is
+///   read back before anything else is stored.
 /// - **A message has a channel to go to.** While something is to be stored that moves or removes a channel, MESSAGEs to
 ///   it wait and are decided by what became of that; those to other channels do not.
 /// - **JOIN has no gap and nothing twice.** A subscription knows the id that comes next, whether it is fed from the
@@ -283,9 +285,10 @@ struct EndedLeases {
 enum Storage {
     Idle,
     Committing(Commit),
-    /// The state is not known to be the store's.
-    Stale,
-    Loading,
+    /// Of these names it is not known what is stored.
+    Stale(Vec<String>),
+    /// That is being read back.
+    Loading(Vec<String>),
 }
 
 impl Hub {
@@ -308,7 +311,7 @@ impl Hub {
             reads: Reads::default(),
             effects: VecDeque::new(),
         };
-        hub.take(stored, now);
+        hub.restore(stored, now);
         hub
     }
 
@@ -321,8 +324,8 @@ impl Hub {
     pub fn set_own_addresses(&mut self, listener: ListenerId, own: Vec<Address>) {
         self.directory.set_own_addresses(listener, own);
         match self.storage {
-            Storage::Idle | Storage::Stale => self.close_joins_of_the_gone(),
-            Storage::Committing(_) | Storage::Loading => self.is_anything_gone = true,
+            Storage::Idle | Storage::Stale(_) => self.close_joins_of_the_gone(),
+            Storage::Committing(_) | Storage::Loading(_) => self.is_anything_gone = true,
         }
     }
 
@@ -413,7 +416,7 @@ impl Hub {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         match self.storage {
-            Storage::Idle | Storage::Stale if !self.leases.has_turn => {
+            Storage::Idle | Storage::Stale(_) if !self.leases.has_turn => {
                 self.directory.next_lease_end().map(|end| end.max(self.leases.not_before))
             }
             // A lease that ends while the store has something is looked at afterwards.
@@ -449,9 +452,12 @@ impl Hub {
         }
         // Who has just been answered shares the next commit, but nobody keeps the others from it.
         let is_due = !self.turns.is_empty() && (self.runnable.is_empty() || self.looked_at >= MAX_COMMIT);
-        match self.storage {
+        match &mut self.storage {
             Storage::Idle if is_due => self.commit(),
-            Storage::Stale if is_due => self.load(),
+            Storage::Stale(names) if is_due => {
+                let names = mem::take(names);
+                self.load(names);
+            }
             _ => {
                 let Some(id) = self.runnable.pop_front() else { return false };
                 self.set_place(id, Place::None);
@@ -490,7 +496,7 @@ impl Hub {
     /// Whether nothing waits for the store.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        let resting = matches!(self.storage, Storage::Idle | Storage::Stale);
+        let resting = matches!(self.storage, Storage::Idle | Storage::Stale(_));
         resting && !self.has_undecided() && self.reads.is_empty()
     }
 

@@ -5,10 +5,10 @@ use alloc::{
     string::String,
 };
 
-use super::{ConnectionId, Effect, Hub, Page, Query, refusal};
+use super::{ConnectionId, Effect, Found, Hub, Page, Query, refusal, storage};
 use crate::{
-    endpoint::{Misuse, Reply, Ticket},
-    wire::{HistoryRange, MAX_HISTORY, encode_history},
+    endpoint::{Misuse, Ticket},
+    wire::{HistoryRange, MAX_HISTORY},
 };
 
 /// A page of a replay: large enough that reading it costs little for each message, small enough that many connections
@@ -101,35 +101,31 @@ impl Hub {
     /// # Errors
     ///
     /// [`Misuse::UnexpectedOutcome`] if it was not asked for.
-    pub fn handle_page(&mut self, read: ReadId, mut page: Page) -> Result<(), Misuse> {
-        match self.reads.open.remove(&read).ok_or(Misuse::UnexpectedOutcome)? {
-            Purpose::History { connection, ticket, channel_name, range, .. } => {
-                let newest = !matches!(range, HistoryRange::After(_));
-                self.cut(&channel_name, &mut page);
+    pub fn handle_page(&mut self, read: ReadId, page: Page) -> Result<(), Misuse> {
+        match (self.reads.open.remove(&read).ok_or(Misuse::UnexpectedOutcome)?, page) {
+            (Purpose::History { connection, ticket, .. }, page) => {
                 let reply = match page {
-                    Some(messages) => {
-                        Reply::Encoded(encode_history(&channel_name, &messages, newest, MAX_HISTORY).into())
-                    }
-                    None => refusal::not_read().into(),
+                    Some(Found::History(reply)) => reply,
+                    Some(Found::Replay(_)) | None => refusal::not_read().into(),
                 };
                 self.answer_stored(connection, ticket, reply);
             }
-            Purpose::Replay { connection, channel_name, after } => {
-                self.cut(&channel_name, &mut page);
+            (Purpose::Replay { connection, channel_name, after }, page) => {
                 let last_id = self.log(&channel_name).last_id;
-                self.joins.page(connection, &channel_name, after, page.as_deref(), last_id, &mut self.effects);
+                let replay = match page {
+                    Some(Found::Replay(mut replay)) => {
+                        // Nobody may hear yet of what was stored by a commit whose outcome is not known.
+                        let known = (last_id + 1).saturating_sub(replay.first_id);
+                        replay.pushes.truncate(usize::try_from(known).unwrap_or(usize::MAX));
+                        Some(replay)
+                    }
+                    Some(Found::History(_)) | None => None,
+                };
+                self.joins.page(connection, &channel_name, after, replay, last_id, &mut self.effects);
                 self.feed(connection);
             }
         }
         Ok(())
-    }
-
-    /// Drops what was stored by a commit whose outcome is not known yet: nobody may hear of it before.
-    fn cut(&self, channel_name: &str, page: &mut Page) {
-        let last_id = self.log(channel_name).last_id;
-        if let Some(messages) = page {
-            messages.retain(|message| message.id <= last_id);
-        }
     }
 
     /// Gives the store what is to be read next.
@@ -152,20 +148,23 @@ impl Hub {
             Purpose::History { channel_name, range, limit, .. } => {
                 // From the end that is known: what was stored by a commit whose outcome is not must not take another's
                 // place.
-                let end = self.log(channel_name).last_id + 1;
+                let last_id = self.log(channel_name).last_id;
+                let end = last_id + 1;
                 let range = match *range {
                     HistoryRange::After(id) => HistoryRange::After(id),
                     HistoryRange::Before(id) => HistoryRange::Before(id.min(end)),
                     HistoryRange::Last => HistoryRange::Before(end),
                 };
                 let (channel_name, limit) = (channel_name.clone(), (*limit).into());
-                Query { channel_name, range, limit, max_bytes: MAX_HISTORY }
+                let purpose = storage::Purpose::History { last_id };
+                Query { channel_name, range, limit, max_bytes: MAX_HISTORY, purpose }
             }
             Purpose::Replay { channel_name, after, .. } => Query {
                 channel_name: channel_name.clone(),
                 range: HistoryRange::After(*after),
                 limit: REPLAY_MESSAGES,
                 max_bytes: REPLAY_BYTES,
+                purpose: storage::Purpose::Replay,
             },
         }
     }

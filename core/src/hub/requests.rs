@@ -85,7 +85,7 @@ impl Hub {
                 self.respond(id);
             } else {
                 // What the store may hold otherwise decides nothing.
-                let in_doubt = matches!(self.storage, Storage::Stale | Storage::Loading);
+                let in_doubt = matches!(self.storage, Storage::Stale(_) | Storage::Loading(_));
                 match if in_doubt { None } else { self.weigh(id) } {
                     Some(Verdict::Answer(reply)) => self.answer_first(id, reply),
                     Some(Verdict::Wait(channel_name)) => return self.wait(id, channel_name),

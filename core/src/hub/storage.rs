@@ -3,15 +3,18 @@
 use alloc::{string::String, sync::Arc, vec::Vec};
 use core::net::IpAddr;
 
-use crate::wire::{Channel, HistoryRange, StoredMessage, Timestamp};
+use crate::{
+    endpoint::{Pushes, Reply},
+    wire::{Channel, HistoryRange, MAX_HISTORY, StoredMessage, Timestamp, encode_history},
+};
 
 /// What the store must do next. A hub waits for its [`StoreOutcome`] before it gives the next command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreCommand {
     /// Make all of these durable, in this order, or none of them.
     Commit(Arc<Vec<Write>>),
-    /// Read back everything that a hub must know.
-    Load,
+    /// Read back what is stored of these names, after a commit that failed and changed no others.
+    Load(Vec<String>),
 }
 
 /// One thing to make durable.
@@ -51,7 +54,7 @@ pub struct ChannelLog {
     pub last_timestamp: Timestamp,
 }
 
-/// Everything that a hub must know of a store.
+/// What a hub must know of a store: everything when it starts, and of some names when it asks for them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The directory.
@@ -65,7 +68,7 @@ pub struct Snapshot {
 pub enum StoreOutcome {
     /// Everything in the commit is on stable storage.
     Committed,
-    /// This was read.
+    /// This is all that is stored of the names that were asked for.
     Loaded(Snapshot),
     /// It failed. Of a commit it means "not known to be stored".
     Failed,
@@ -83,7 +86,57 @@ pub struct Query {
     /// Reading may stop when the texts of what was read have this many bytes together; it never stops before one
     /// message.
     pub max_bytes: usize,
+    /// What they are read for.
+    pub purpose: Purpose,
 }
 
-/// What a [`Query`] gave: the messages in order of their ids, or `None` if they cannot be read.
-pub type Page = Option<Vec<StoredMessage>>;
+/// What messages are read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To answer a HISTORY, which shows nothing beyond this id: whether that is stored is not known yet.
+    History {
+        /// The last id that may be shown.
+        last_id: u64,
+    },
+    /// To push them.
+    Replay,
+}
+
+/// What a [`Query`] gave, encoded where it was read; or `None` if it cannot be read.
+pub type Page = Option<Found>;
+
+/// Messages that were read, as they are sent.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The answer to a HISTORY.
+    History(Reply),
+    /// A page to push.
+    Replay(Replay),
+}
+
+/// Messages to push, with the id of the first. Ids are dense.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Replay {
+    pub(super) first_id: u64,
+    pub(super) pushes: Pushes,
+}
+
+impl Query {
+    /// Encodes what was read, messages in order of their ids. It is the greater part of the work of a page, so it is
+    /// done where the page is read and not by the hub.
+    #[must_use]
+    pub fn found(&self, mut messages: Vec<StoredMessage>) -> Found {
+        match self.purpose {
+            Purpose::History { last_id } => {
+                messages.retain(|message| message.id <= last_id);
+                let newest = !matches!(self.range, HistoryRange::After(_));
+                let bytes = encode_history(&self.channel_name, &messages, newest, MAX_HISTORY);
+                Found::History(Reply::Encoded(bytes.into()))
+            }
+            Purpose::Replay => {
+                let first_id = messages.first().map_or(0, |message| message.id);
+                Found::Replay(Replay { first_id, pushes: Pushes::encode(&messages) })
+            }
+        }
+    }
+}

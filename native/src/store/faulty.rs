@@ -49,6 +49,10 @@ impl Store for Faulty {
         self.run(Store::load)
     }
 
+    fn load_names(&mut self, names: &[String]) -> Result<Snapshot, StoreError> {
+        self.run(|store| store.load_names(names))
+    }
+
     fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
         self.run(|store| store.commit(writes))
     }
@@ -165,6 +169,7 @@ fn run(faults: &[Fault], rounds: usize) -> [Vec<String>; 3] {
         range: chanwire_core::wire::HistoryRange::After(0),
         limit: usize::MAX,
         max_bytes: usize::MAX,
+        purpose: chanwire_core::hub::Purpose::Replay,
     };
     let stored = store.reader().unwrap().read(&everything).unwrap();
     assert!(stored.iter().map(|message| message.id).eq(1..=last_id), "not dense: {stored:?}");

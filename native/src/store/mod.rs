@@ -41,9 +41,12 @@ pub(crate) trait Store: Send + 'static {
     /// Reads back everything that a hub must know: what is stored, and nothing of a commit that failed.
     fn load(&mut self) -> Result<Snapshot, StoreError>;
 
+    /// Reads what is stored of these names, as [`load`](Self::load) does.
+    fn load_names(&mut self, names: &[String]) -> Result<Snapshot, StoreError>;
+
     /// Makes all of these durable, in this order, or none of them.
     ///
     /// When it returns `Ok`, they survive the loss of power. An error means "not known to be stored", and the next
-    /// [`load`](Self::load) tells what is.
+    /// [`load_names`](Self::load_names) tells what is.
     fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError>;
 }

@@ -133,7 +133,7 @@ pub(crate) fn start_reader(
                 }
                 _ => health.observe(&result),
             }
-            pages(read, result.ok());
+            pages(read, result.ok().map(|messages| query.found(messages)));
         }
     };
     let thread = Builder::new().name(THREAD.into()).spawn(work);

@@ -266,14 +266,22 @@ pub(super) fn put_channel(connection: &Connection, record: &ChannelRecord) -> ru
 
 /// Hands over every row of `channels`, in order of creation.
 pub(super) fn channels(connection: &Connection) -> Result<Vec<ChannelRecord>, RowError> {
-    let mut select = connection.prepare_cached(
-        "SELECT position, name, host, port, registered_from, lease, released, checksum FROM channels ORDER BY position",
-    )?;
+    let mut select = connection.prepare_cached(&select_channels("ORDER BY position"))?;
     let (mut rows, mut channels) = (select.query([])?, Vec::new());
     while let Some(row) = rows.next()? {
         channels.push(channel(row)?);
     }
     Ok(channels)
+}
+
+/// Returns the channel of this name.
+pub(super) fn find_channel(connection: &Connection, name: &str) -> Result<Option<ChannelRecord>, RowError> {
+    let sql = select_channels("WHERE name = ?1");
+    connection.prepare_cached(&sql)?.query_row([name], |row| Ok(channel(row))).optional()?.transpose()
+}
+
+fn select_channels(which: &str) -> String {
+    format!("SELECT position, name, host, port, registered_from, lease, released, checksum FROM channels {which}")
 }
 
 fn channel(row: &Row<'_>) -> Result<ChannelRecord, RowError> {

@@ -110,6 +110,17 @@ impl SqliteStore {
         Ok(Snapshot { channels, logs })
     }
 
+    /// Reads what is stored of these names.
+    fn find(&self, names: &[String]) -> Result<Snapshot, RowError> {
+        let transaction = self.begin(TransactionBehavior::Deferred)?;
+        let mut found = Snapshot::default();
+        for name in names {
+            found.channels.extend(rows::find_channel(&transaction, name)?);
+            found.logs.extend(LogRow::find(&transaction, name)?.map(Into::into));
+        }
+        Ok(found)
+    }
+
     fn write(&self, writes: &[Write]) -> Result<(), StoreError> {
         let failed = |cause| StoreError::sqlite("write", &self.file)(cause);
         let transaction = self.begin(TransactionBehavior::Immediate).map_err(failed)?;
@@ -138,6 +149,11 @@ impl Store for SqliteStore {
     fn load(&mut self) -> Result<Snapshot, StoreError> {
         self.watch.check_database(&self.connection)?;
         self.read()
+    }
+
+    fn load_names(&mut self, names: &[String]) -> Result<Snapshot, StoreError> {
+        self.watch.check_database(&self.connection)?;
+        self.find(names).map_err(RowError::at("read", &self.file))
     }
 
     fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {

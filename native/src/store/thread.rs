@@ -87,8 +87,8 @@ impl<S: Store> Worker<S> {
                 let committed = self.commits.attempt(|| self.store.commit(&writes));
                 committed.map_or(StoreOutcome::Failed, |()| StoreOutcome::Committed)
             }
-            StoreCommand::Load => {
-                self.loads.attempt(|| self.store.load()).map_or(StoreOutcome::Failed, StoreOutcome::Loaded)
+            StoreCommand::Load(names) => {
+                self.loads.attempt(|| self.store.load_names(&names)).map_or(StoreOutcome::Failed, StoreOutcome::Loaded)
             }
         }
     }
@@ -111,6 +111,10 @@ mod tests {
 
     impl Store for Fake {
         fn load(&mut self) -> Result<Snapshot, StoreError> {
+            unreachable!("it is for the start")
+        }
+
+        fn load_names(&mut self, _: &[String]) -> Result<Snapshot, StoreError> {
             self.diary.lock().unwrap().push("load");
             Ok(Snapshot::default())
         }
@@ -148,7 +152,7 @@ mod tests {
             go.send(()).unwrap();
             store.send(StoreCommand::Commit(Arc::default())).unwrap();
             assert_eq!(outcomes.recv().unwrap(), expected);
-            store.send(StoreCommand::Load).unwrap();
+            store.send(StoreCommand::Load(Vec::new())).unwrap();
             assert_eq!(outcomes.recv().unwrap(), StoreOutcome::Loaded(Snapshot::default()));
         }
         store.close();
@@ -175,9 +179,9 @@ mod tests {
         let (store, _go, diary) = fake(&[]);
         let (told, outcomes) = channel::<StoreOutcome>();
         let store = start(store, move |_| panic!("{told:?}")).unwrap();
-        store.send(StoreCommand::Load).unwrap();
+        store.send(StoreCommand::Load(Vec::new())).unwrap();
         outcomes.recv().unwrap_err();
-        while store.send(StoreCommand::Load).is_ok() {
+        while store.send(StoreCommand::Load(Vec::new())).is_ok() {
             std::thread::yield_now();
         }
         store.close();

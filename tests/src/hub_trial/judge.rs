@@ -245,7 +245,7 @@ impl Trial {
             self.check_finished(finished);
         }
         self.carried = match &command {
-            StoreCommand::Load => {
+            StoreCommand::Load(_) => {
                 assert!(!self.trusted, "the store is read although what it holds is known");
                 Carried::default()
             }
@@ -362,7 +362,7 @@ impl Trial {
                     assert!(!waits, "LIST, JOIN or LEAVE waits although all before it on its connection is answered");
                 }
             }
-            None | Some(StoreCommand::Load) => {}
+            None | Some(StoreCommand::Load(_)) => {}
         }
         assert!(self.hub.connections() >= open.len());
         let lease_ended = self.hub.poll_timeout().is_some_and(|end| end <= self.now);
@@ -452,7 +452,7 @@ fn check_durable(disk: &Disk, model: &Model, request: &Request, bytes: &[u8]) {
 fn check_history(bytes: &[u8], told: &Told, disk: &Disk, known: u64, asked: (&str, HistoryRange, u16)) {
     let (channel_name, range, limit) = asked;
     assert_eq!(told.query.channel_name, channel_name);
-    if told.page.is_none() {
+    if !told.works {
         assert_eq!(text(bytes), text(&encode(&Response::Error(history_failed()))));
         return;
     }

@@ -81,8 +81,8 @@ impl Storage {
             Fate::Done
         };
         match (&command, fate) {
-            (StoreCommand::Load, Fate::Done) => tally.loads += 1,
-            (StoreCommand::Load, _) => tally.failed_loads += 1,
+            (StoreCommand::Load(_), Fate::Done) => tally.loads += 1,
+            (StoreCommand::Load(_), _) => tally.failed_loads += 1,
             (_, Fate::Lost) => tally.lost_commits += 1,
             (_, Fate::Denied) => tally.denied_commits += 1,
             (_, Fate::Done) => tally.commits += 1,

@@ -249,7 +249,7 @@ impl World {
                 }
             }
             Event::Read(life, id, query, works, told) => {
-                let page = works.then(|| self.storage.disk.read(&query));
+                let page = works.then(|| query.found(self.storage.disk.read(&query)));
                 self.at_time(told, Event::Page(life, id, query, page));
             }
             Event::Page(life, id, query, page) => {

@@ -13,7 +13,8 @@ fn a_failed_commit_is_answered_in_the_protocols_words() {
         "Unable to store message in channel database",
     ));
     assert_eq!((trial.answers(ada), trial.answers(bob)), (vec![answer.clone()], vec![answer]));
-    assert_eq!(trial.command, Some(StoreCommand::Load));
+    // Only what it was about is in doubt.
+    assert_eq!(trial.command, Some(StoreCommand::Load(vec!["here".into(), "there".into()])));
 }
 
 #[test]
@@ -51,7 +52,7 @@ fn nothing_is_stored_until_the_store_can_be_read() {
     trial.store(Fate::Lost);
     trial.ask(bob, &say("b", None), 0);
     for round in 0..3 {
-        assert_eq!(trial.command, Some(StoreCommand::Load));
+        assert_eq!(trial.command, Some(StoreCommand::Load(vec!["here".into()])));
         trial.store(Fate::Lost);
         assert_eq!(trial.answers(bob), [not_stored()]);
         // Nobody asks the store in vain while nothing waits.
@@ -102,4 +103,34 @@ fn a_host_is_not_acknowledged_from_a_state_that_is_in_doubt() {
         let stored = trial.disk.channel("there").map(|record| record.channel.clone());
         assert_eq!(stored, Some(channel("there", BOB, 22240)));
     }
+}
+
+#[test]
+fn what_retention_dropped_after_the_store_was_read_back_is_not_there_again() {
+    for fate in [Fate::Lost, Fate::Denied] {
+        let (mut trial, ada, bob) = two_channels();
+        say_many(&mut trial, ada, 5);
+        trial.ask(ada, &say("fails", Some("here")), 0);
+        trial.store(fate);
+        // The store is read, then retention drops messages and says so, and then the hub hears what was read.
+        trial.store_and(Fate::Done, |trial| trial.trim("here", 4, true));
+        let last_id = trial.disk.last_id("here");
+        assert_eq!(ask(&mut trial, bob, &join("here", JoinFrom::After(0))), [joined("here", 4, last_id)]);
+        assert_eq!(trial.heard(bob), here(4..=last_id));
+    }
+}
+
+#[test]
+fn a_failure_that_concerns_others_leaves_a_name_as_it_is_known() {
+    let (mut trial, ada, bob) = two_channels();
+    say_many(&mut trial, ada, 2);
+    trial.ask(bob, &host("third", BOB, 3), 0);
+    trial.store(Fate::Denied);
+    // While that is read back, what is known of `here` serves everybody.
+    assert_eq!(trial.command, Some(StoreCommand::Load(vec!["third".into()])));
+    trial.ask(ada, &listen("here"), 0);
+    trial.drain();
+    assert_eq!(trial.answers(ada), [joined("here", 3, 2)]);
+    trial.settle();
+    assert_eq!((trial.answers(bob), listed(&mut trial).len()), (vec![not_stored()], 3));
 }

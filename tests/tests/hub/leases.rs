@@ -134,6 +134,46 @@ fn a_store_that_fails_puts_it_off_and_it_is_tried_again() {
 }
 
 #[test]
+fn a_lease_that_could_not_be_ended_ends_later_also_if_the_store_was_read_back_meanwhile() {
+    for fate in [Fate::Lost, Fate::Denied] {
+        let (mut trial, ada) = with_lease();
+        ask(&mut trial, ada, &leased("y", ADA, 2, 40));
+        trial.pass(10);
+        trial.store(fate);
+        trial.store(Fate::Done);
+        let mut waited = 0;
+        while trial.disk.channel("x").is_some() {
+            // It is looked at again soon, and not all the time.
+            let seconds = wake(&trial).unwrap();
+            assert!((1..=10).contains(&seconds), "{seconds} s");
+            waited += seconds;
+            trial.pass(seconds);
+            trial.settle();
+        }
+        assert!(waited <= 10, "{waited} s");
+        // The other one goes on as if nothing had been.
+        assert_eq!((names(&mut trial), wake(&trial)), (vec!["y".into()], Some(30 - waited)));
+    }
+}
+
+#[test]
+fn a_lease_goes_on_when_its_channel_is_read_back() {
+    for fate in [Fate::Lost, Fate::Denied] {
+        let mut trial = trial();
+        let ada = trial.connect(ip(ADA), 0);
+        ask(&mut trial, ada, &leased("here", "10.0.0.1", 22236, 30));
+        trial.pass(20);
+        trial.ask(ada, &say("m", Some("here")), 0);
+        trial.store(fate);
+        trial.settle();
+        assert_eq!((trial.answers(ada), wake(&trial)), (vec![not_stored()], Some(10)));
+        trial.pass(10);
+        trial.settle();
+        assert_eq!(names(&mut trial).len(), 0);
+    }
+}
+
+#[test]
 fn those_who_joined_are_closed_when_it_ends() {
     let (mut trial, ada, bob) = two_channels();
     ask(&mut trial, ada, &leased("here", "10.0.0.1", 22236, 10));

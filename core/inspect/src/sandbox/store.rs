@@ -131,7 +131,7 @@ impl Store {
             None => Vec::new(),
             Some((_, Job::Command(command))) => self.carry_out(&command),
             Some((_, Job::Read(read, query))) => {
-                let page = (self.mode != StoreMode::Fails).then(|| self.find(&query));
+                let page = (self.mode != StoreMode::Fails).then(|| query.found(self.find(&query)));
                 vec![Done::Page(read, page)]
             }
         }
@@ -140,8 +140,8 @@ impl Store {
     fn carry_out(&mut self, command: &StoreCommand) -> Vec<Done> {
         let mut done = Vec::new();
         let outcome = match command {
-            StoreCommand::Load if self.mode == StoreMode::Fails => StoreOutcome::Failed,
-            StoreCommand::Load => StoreOutcome::Loaded(self.snapshot()),
+            StoreCommand::Load(_) if self.mode == StoreMode::Fails => StoreOutcome::Failed,
+            StoreCommand::Load(names) => StoreOutcome::Loaded(self.snapshot(names)),
             StoreCommand::Commit(writes) => {
                 let mode = self.mode;
                 if matches!(mode, StoreMode::Works | StoreMode::FailsOnceButKeeps) {
@@ -176,14 +176,19 @@ impl Store {
         }
     }
 
-    fn snapshot(&self) -> Snapshot {
-        let log = |(name, log): (&String, &Log)| ChannelLog {
-            channel_name: name.clone(),
-            last_id: log.last_id,
-            first_id: log.first_id(),
-            last_timestamp: log.last_timestamp,
+    /// What is stored of these names.
+    fn snapshot(&self, names: &[String]) -> Snapshot {
+        let log = |name: &String| {
+            let log = self.logs.get(name)?;
+            Some(ChannelLog {
+                channel_name: name.clone(),
+                last_id: log.last_id,
+                first_id: log.first_id(),
+                last_timestamp: log.last_timestamp,
+            })
         };
-        Snapshot { channels: self.channels.values().cloned().collect(), logs: self.logs.iter().map(log).collect() }
+        let channels = names.iter().filter_map(|name| self.channels.get(name)).cloned().collect();
+        Snapshot { channels, logs: names.iter().filter_map(log).collect() }
     }
 
     fn find(&self, query: &Query) -> Vec<StoredMessage> {
@@ -240,6 +245,8 @@ fn size(message: &StoredMessage) -> usize {
 mod tests {
     use std::sync::Arc;
 
+    use chanwire_core::hub::Purpose;
+
     use super::*;
 
     #[test]
@@ -261,7 +268,7 @@ mod tests {
         let large = append(MOST_MESSAGES as u64 + 51, &"x".repeat(MOST_BYTES + 1));
         store.store(Time::default(), StoreCommand::Commit(Arc::new(vec![large])));
         store.take_done(Time::default());
-        let [log] = <[ChannelLog; 1]>::try_from(store.snapshot().logs).unwrap();
+        let [log] = <[ChannelLog; 1]>::try_from(store.snapshot(&["general".into()]).logs).unwrap();
         assert_eq!((store.messages(), log.first_id, log.last_id), (1, 10_051, 10_051));
     }
 
@@ -277,7 +284,7 @@ mod tests {
         };
         store.carry_out(&StoreCommand::Commit(Arc::new((1..=9).map(|id| Write::Append(message(id))).collect())));
         let ids = |range, limit, max_bytes| {
-            let query = Query { channel_name: "general".into(), range, limit, max_bytes };
+            let query = Query { channel_name: "general".into(), range, limit, max_bytes, purpose: Purpose::Replay };
             store.find(&query).iter().map(|message| message.id).collect::<Vec<_>>()
         };
         assert_eq!(ids(HistoryRange::Last, 2, 100), [8, 9]);

@@ -1,6 +1,9 @@
 use std::time::Instant;
 
-use chanwire_core::{hub::Write, wire::Timestamp};
+use chanwire_core::{
+    hub::{Purpose, Write},
+    wire::Timestamp,
+};
 
 use super::*;
 use crate::store::{SqliteStore, Store as _, schema, sqlite::PATIENCE};
@@ -25,7 +28,7 @@ fn store(directory: &Path) -> (SqliteStore, SqliteReader) {
 }
 
 fn query(range: HistoryRange, limit: usize, max_bytes: usize) -> Query {
-    Query { channel_name: "a".into(), range, limit, max_bytes }
+    Query { channel_name: "a".into(), range, limit, max_bytes, purpose: Purpose::Replay }
 }
 
 fn ids(reader: &SqliteReader, range: HistoryRange, limit: usize, max_bytes: usize) -> Vec<u64> {

@@ -38,7 +38,13 @@ fn store(directory: &Path) -> SqliteStore {
 }
 
 fn read(store: &SqliteStore, channel_name: &str, range: HistoryRange) -> Result<Vec<u64>, String> {
-    let query = Query { channel_name: channel_name.into(), range, limit: 100, max_bytes: usize::MAX };
+    let query = Query {
+        channel_name: channel_name.into(),
+        range,
+        limit: 100,
+        max_bytes: usize::MAX,
+        purpose: chanwire_core::hub::Purpose::Replay,
+    };
     let read = store.reader().unwrap().read(&query).map_err(|error| error.to_string())?;
     Ok(read.into_iter().map(|message| message.id).collect())
 }

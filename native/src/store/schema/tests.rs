@@ -39,7 +39,13 @@ fn message(channel_name: &str, id: u64, seconds: i64, username: &str, content: &
 /// All of a channel, as a client is given it.
 fn messages(store: &SqliteStore, channel_name: &str) -> Vec<StoredMessage> {
     let range = HistoryRange::After(0);
-    let query = Query { channel_name: channel_name.into(), range, limit: 100, max_bytes: usize::MAX };
+    let query = Query {
+        channel_name: channel_name.into(),
+        range,
+        limit: 100,
+        max_bytes: usize::MAX,
+        purpose: chanwire_core::hub::Purpose::Replay,
+    };
     store.reader().unwrap().read(&query).unwrap()
 }
 
@@ -226,7 +232,13 @@ fn what_is_damaged_is_found_before_it_is_copied_and_what_is_copied_is_in_the_dat
     let store = SqliteStore::open(directory.path()).unwrap();
     assert_eq!(fs::metadata(directory.path().join("chanwire.db-wal")).unwrap().len(), 0);
     let range = HistoryRange::After(79_999);
-    let query = Query { channel_name: "general".into(), range, limit: 100, max_bytes: usize::MAX };
+    let query = Query {
+        channel_name: "general".into(),
+        range,
+        limit: 100,
+        max_bytes: usize::MAX,
+        purpose: chanwire_core::hub::Purpose::Replay,
+    };
     let last = store.reader().unwrap().read(&query).unwrap();
     assert_eq!(last, [message("general", 80_000, 1009, "u", &format!("{:0800}", 80_000))]);
 }
@@ -262,7 +274,13 @@ fn of_a_large_database_the_tables_that_are_loaded_are_checked_and_messages_when_
     damage_root(directory.path(), "messages");
     let mut store = SqliteStore::open(directory.path()).unwrap();
     store.load().unwrap();
-    let query = Query { channel_name: "general".into(), range: HistoryRange::Last, limit: 1, max_bytes: 1 };
+    let query = Query {
+        channel_name: "general".into(),
+        range: HistoryRange::Last,
+        limit: 1,
+        max_bytes: 1,
+        purpose: chanwire_core::hub::Purpose::Replay,
+    };
     let error = store.reader().unwrap().read(&query).unwrap_err().to_string();
     assert!(error.contains("malformed; restore the data directory from a backup"), "{error}");
     drop(store);

@@ -508,3 +508,23 @@ fn a_reader_that_holds_the_log_stops_no_commit_and_the_log_shrinks_after_it() {
     // Started over, the log's file is cut to its bound.
     assert!((0..100).any(|_| commit(&mut store) <= bound));
 }
+
+#[test]
+fn of_some_names_what_is_stored_is_found_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    store.commit(&[put("a", "127.0.0.1", 1), put("b", "127.0.0.1", 2), put("c", "127.0.0.1", 3)]).unwrap();
+    store.commit(&[append("a", 1), append("a", 2), append("b", 1), append("d", 1)]).unwrap();
+    let Snapshot { channels, logs } = store.load().unwrap();
+    let all = ["a", "b", "c", "d", "never"];
+    for names in [&["a"][..], &["c"], &["d", "never"], &["d", "a"], &all] {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut found = store.load_names(&names).unwrap();
+        let is_meant = |name: &String| names.contains(name);
+        let channels = channels.iter().filter(|record| is_meant(&record.channel.channel_name));
+        found.channels.sort_by_key(|record| record.position);
+        assert!(found.channels.iter().eq(channels), "{names:?}: {found:?}");
+        found.logs.sort_by_key(|log| log.channel_name.clone());
+        assert!(found.logs.iter().eq(logs.iter().filter(|log| is_meant(&log.channel_name))), "{names:?}: {found:?}");
+    }
+}

@@ -102,7 +102,13 @@ fn a_change_behind_the_stores_back_refuses_all_that_follows_and_what_stands_ther
             assert!(error.contains("stop the server, "), "{error}");
         }
         store.load().unwrap_err();
-        let query = Query { channel_name: "a".into(), range: HistoryRange::Last, limit: 1, max_bytes: 1 };
+        let query = Query {
+            channel_name: "a".into(),
+            range: HistoryRange::Last,
+            limit: 1,
+            max_bytes: 1,
+            purpose: chanwire_core::hub::Purpose::Replay,
+        };
         reader.read(&query).unwrap_err();
         drop((reader, store));
         assert!(["chanwire.db", "chanwire.db-wal"].map(bytes) == before, "{number}: {file} {what}");
@@ -126,7 +132,13 @@ fn a_read_notices_that_the_database_was_overwritten() {
     let (store, data) = store(&parent);
     let reader = store.reader().unwrap();
     overwrite(&data.join("chanwire.db"), &backup);
-    let query = Query { channel_name: "a".into(), range: HistoryRange::Last, limit: 1, max_bytes: 1 };
+    let query = Query {
+        channel_name: "a".into(),
+        range: HistoryRange::Last,
+        limit: 1,
+        max_bytes: 1,
+        purpose: chanwire_core::hub::Purpose::Replay,
+    };
     let error = reader.read(&query).unwrap_err().to_string();
     assert!(error.contains("was written by another program"), "{error}");
 }
