@@ -1,7 +1,7 @@
 //! The one task that owns the hub.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -17,8 +17,11 @@ use crate::{
     mailbox::{Mail, Mailbox},
 };
 
-/// How many inputs are taken before effects are looked at, at most.
+/// How many inputs are taken at once, and how many requests of them are told before effects are looked at, at most.
 const BATCH: usize = 1024;
+
+/// How many effects are carried out before inputs and the store are looked at again, at most.
+const EFFECTS: usize = 8192;
 
 /// What the hub is told.
 pub(crate) enum Input {
@@ -32,12 +35,6 @@ pub(crate) enum Input {
     Ended(ConnectionId),
     /// A connection is closed.
     Disconnect(ConnectionId),
-    /// The store has done what it was told.
-    Outcome(StoreOutcome),
-    /// The store has read what it was asked for.
-    Page(ReadId, Page),
-    /// Retention has dropped a channel's messages below this id.
-    Trimmed { channel_name: String, first_id: u64 },
     /// A listener's own addresses have changed.
     OwnAddresses(ListenerId, Vec<Address>),
     /// The server stops: connections are to finish what is owed, and close.
@@ -65,72 +62,115 @@ impl PublishedList {
     }
 }
 
-/// Tells the hub. It needs no bound: every connection may have only so many requests in flight.
+/// Sends inputs to the hub task. Unbounded, because each connection's requests in flight are bounded.
 pub(crate) type HubSender = mpsc::UnboundedSender<Input>;
 
-/// Where the hub's store commands and reads go. What becomes of them must come back as [`Input::Outcome`] and
-/// [`Input::Page`].
+/// What a store has done for the hub.
+pub(crate) enum Done {
+    /// It has carried out a command.
+    Outcome(StoreOutcome),
+    /// It has read what it was asked for.
+    Page(ReadId, Page),
+    /// Retention has dropped a channel's messages below this id.
+    Trimmed { channel_name: String, first_id: u64 },
+}
+
+/// Sends what a store has done to the hub task. Unbounded, because the hub asks for one command and a few pages at a
+/// time.
+pub(crate) type DoneSender = mpsc::UnboundedSender<Done>;
+
+/// Where the hub's store commands and reads go. What becomes of them must come back as [`Done::Outcome`] and
+/// [`Done::Page`].
 pub(crate) trait Storage {
     fn store(&mut self, command: StoreCommand);
     fn read(&mut self, read: ReadId, query: Query);
 }
 
-/// Runs the hub until it is told to stop and nothing waits for the store.
+/// Runs the hub until it is told to stop and nothing waits for the store. What the store has done is heard first, and
+/// work between two looks at it is bounded, however much is asked.
 pub(crate) async fn run(
     mut hub: Hub,
     mut inputs: mpsc::UnboundedReceiver<Input>,
+    mut done: mpsc::UnboundedReceiver<Done>,
     storage: &mut impl Storage,
     published: &PublishedList,
     clock: Clock,
 ) {
     let mut mailboxes = Mailboxes::default();
-    let mut batch = Vec::new();
+    let mut batch = VecDeque::new();
+    // There is more to do than was done.
+    let mut goes_on = false;
     let mut stopping = false;
-    while !(stopping && hub.is_idle()) {
+    while !(stopping && hub.is_idle() && !goes_on) {
+        if goes_on {
+            tokio::task::yield_now().await;
+        }
         let lease_end = hub.poll_timeout().map(|at| clock.instant(at));
+        let mut finished = None;
         tokio::select! {
             biased;
-            count = inputs.recv_many(&mut batch, BATCH) => {
-                if count == 0 {
-                    return;
-                }
+            Some(next) = done.recv() => finished = Some(next),
+            () = std::future::ready(()), if goes_on => {}
+            input = inputs.recv() => {
+                let Some(input) = input else { return };
+                batch.push_back(input);
                 // The runtime runs this task right after the first that has told it something. The others that are
                 // ready now are to be heard too before a commit is put together: a sync costs as much as many messages.
                 tokio::task::yield_now().await;
-                while batch.len() < BATCH && let Ok(input) = inputs.try_recv() {
-                    batch.push(input);
-                }
             }
             () = until(lease_end) => {}
         }
+        while batch.len() < BATCH
+            && let Ok(input) = inputs.try_recv()
+        {
+            batch.push_back(input);
+        }
         let now = Moment { time: clock.now(), wall: wall_time() };
         hub.handle_timeout(now.time);
-        for input in batch.drain(..) {
+        let mut misuses = Vec::new();
+        while let Some(next) = finished.take().or_else(|| done.try_recv().ok()) {
+            misuses.extend(finish(&mut hub, next, now).err());
+        }
+        let mut requests = 0;
+        while requests < BATCH
+            && let Some(input) = batch.pop_front()
+        {
             stopping |= matches!(input, Input::Stop);
-            if let Err(misuse) = tell(&mut hub, &mut mailboxes, input, now) {
-                tracing::error!(%misuse, "the hub was told something that cannot be: this is a bug");
+            if let Input::Requests(_, asked) = &input {
+                requests += asked.len();
             }
+            misuses.extend(tell(&mut hub, &mut mailboxes, input, now).err());
         }
-        while let Some(effect) = hub.poll_effect() {
-            match effect {
-                // Nobody is told of a change before who asks for the list is shown it.
-                Effect::Publish(list) => published.set(list),
-                Effect::Store(command) => storage.store(command),
-                Effect::Read(read, query) => storage.read(read, query),
-                Effect::Answer { connection, ticket, reply } => mailboxes.put(connection, Mail::Answer(ticket, reply)),
-                Effect::Push { to, pushes } => {
-                    to.into_iter().for_each(|connection| mailboxes.put(connection, Mail::Push(pushes.clone())));
-                }
-                Effect::Replay { connection, pushes } => mailboxes.put(connection, Mail::Replay(pushes)),
-                Effect::Close { connection, error } => mailboxes.put(connection, Mail::Close(error)),
-                Effect::CloseSlow { connection, error } => mailboxes.put(connection, Mail::CloseSlow(error)),
-                Effect::Finish { connection } => mailboxes.put(connection, Mail::Finish),
-            }
+        for misuse in misuses {
+            tracing::error!(%misuse, "invalid hub input (a bug, please report)");
         }
+        goes_on = carry_out(&mut hub, &mut mailboxes, storage, published) || !batch.is_empty();
         mailboxes.wake();
     }
     let (connections, joins) = (hub.connections(), hub.joins());
     tracing::debug!(connections, joins, mailboxes = mailboxes.open.len(), "what the hub still knows of when it stops");
+}
+
+/// Carries out what the hub wants done. Whether that is not all.
+fn carry_out(hub: &mut Hub, mailboxes: &mut Mailboxes, storage: &mut impl Storage, published: &PublishedList) -> bool {
+    for _ in 0..EFFECTS {
+        let Some(effect) = hub.poll_effect() else { return false };
+        match effect {
+            // Nobody is told of a change before who asks for the list is shown it.
+            Effect::Publish(list) => published.set(list),
+            Effect::Store(command) => storage.store(command),
+            Effect::Read(read, query) => storage.read(read, query),
+            Effect::Answer { connection, ticket, reply } => mailboxes.put(connection, Mail::Answer(ticket, reply)),
+            Effect::Push { to, pushes } => {
+                to.into_iter().for_each(|connection| mailboxes.put(connection, Mail::Push(pushes.clone())));
+            }
+            Effect::Replay { connection, pushes } => mailboxes.put(connection, Mail::Replay(pushes)),
+            Effect::Close { connection, error } => mailboxes.put(connection, Mail::Close(error)),
+            Effect::CloseSlow { connection, error } => mailboxes.put(connection, Mail::CloseSlow(error)),
+            Effect::Finish { connection } => mailboxes.put(connection, Mail::Finish),
+        }
+    }
+    true
 }
 
 async fn until(deadline: Option<tokio::time::Instant>) {
@@ -149,18 +189,24 @@ fn tell(hub: &mut Hub, mailboxes: &mut Mailboxes, input: Input, now: Moment) -> 
         Input::Requests(id, requests) => {
             return requests.into_iter().try_for_each(|(ticket, request)| hub.handle_request(id, ticket, request, now));
         }
-        Input::Outcome(outcome) => return hub.handle_outcome(outcome, now.time),
-        Input::Page(read, page) => return hub.handle_page(read, page),
         Input::Drained(id) => hub.handle_drained(id),
         Input::Ended(id) => hub.handle_ended(id),
         Input::Disconnect(id) => {
             mailboxes.open.remove(&id);
             hub.disconnect(id);
         }
-        Input::Trimmed { channel_name, first_id } => hub.handle_trimmed(&channel_name, first_id),
         Input::OwnAddresses(listener, own) => hub.set_own_addresses(listener, own),
         Input::StopConnections => mailboxes.stop(),
         Input::Stop => {}
+    }
+    Ok(())
+}
+
+fn finish(hub: &mut Hub, done: Done, now: Moment) -> Result<(), Misuse> {
+    match done {
+        Done::Outcome(outcome) => return hub.handle_outcome(outcome, now.time),
+        Done::Page(read, page) => return hub.handle_page(read, page),
+        Done::Trimmed { channel_name, first_id } => hub.handle_trimmed(&channel_name, first_id),
     }
     Ok(())
 }

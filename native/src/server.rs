@@ -29,7 +29,7 @@ use crate::{
     config::{Config, Hosted, given_addresses},
     file_limit::{self, Files},
     http::{self, HttpConfig, Target, Token},
-    hub_task::{self, HubSender, Input, PublishedList, Storage},
+    hub_task::{self, Done, DoneSender, HubSender, Input, PublishedList, Storage},
     listener::{self, Acceptor},
     logging,
     own::{self, Own, Registered},
@@ -152,7 +152,9 @@ impl Running {
         let (tell_hub, told) = mpsc::unbounded_channel();
         let published = PublishedList::default();
         let abandon = Arc::new(Notify::new());
-        let stores = Stores::start((store, reader, trimmer), tell_hub.clone(), &supervisor)?;
+        let (done, all_done) = mpsc::unbounded_channel();
+        let stores = Stores::start((store, reader, trimmer), done, &supervisor)?;
+        let told = (told, all_done);
         let hub_task =
             tokio::spawn(run_hub(hub, told, stores, published.clone(), clock, supervisor.clone(), abandon.clone()));
         let acceptor = Acceptor::new(config.limits, files, tell_hub.clone(), published.clone(), clock);
@@ -257,7 +259,7 @@ type Restart = Box<dyn FnMut() -> BoxFuture<'static, ()> + Send>;
 /// Runs the hub until it has stopped, and gives back its store.
 async fn run_hub(
     hub: Hub,
-    told: mpsc::UnboundedReceiver<Input>,
+    (told, done): (mpsc::UnboundedReceiver<Input>, mpsc::UnboundedReceiver<Done>),
     mut stores: Stores,
     published: PublishedList,
     clock: Clock,
@@ -266,7 +268,7 @@ async fn run_hub(
 ) -> Stores {
     let _vital = supervisor.vital(Part::Hub);
     tokio::select! {
-        () = supervisor.run(Part::Hub, hub_task::run(hub, told, &mut stores, &published, clock)) => {}
+        () = supervisor.run(Part::Hub, hub_task::run(hub, told, done, &mut stores, &published, clock)) => {}
         () = abandon.notified() => {}
     }
     stores
@@ -277,19 +279,19 @@ struct Stores {
     store: StoreHandle,
     reader: ReaderHandle,
     trimmer: TrimmerHandle,
-    tell_hub: HubSender,
+    done: DoneSender,
 }
 
 impl Storage for Stores {
     fn store(&mut self, command: StoreCommand) {
         if self.store.send(command).is_err() {
-            let _ = self.tell_hub.send(Input::Outcome(StoreOutcome::Failed));
+            let _ = self.done.send(Done::Outcome(StoreOutcome::Failed));
         }
     }
 
     fn read(&mut self, read: ReadId, query: Query) {
         if !self.reader.send(read, query) {
-            let _ = self.tell_hub.send(Input::Page(read, None));
+            let _ = self.done.send(Done::Page(read, None));
         }
     }
 }
@@ -297,26 +299,26 @@ impl Storage for Stores {
 impl Stores {
     fn start(
         (store, reader, trimmer): (SqliteStore, SqliteReader, Trimmer),
-        tell_hub: HubSender,
+        done: DoneSender,
         supervisor: &Supervisor,
     ) -> Result<Self, StoreError> {
         // Each closure is dropped when its thread ends.
-        let (outcomes, vital) = (tell_hub.clone(), supervisor.vital(Part::Store));
+        let (outcomes, vital) = (done.clone(), supervisor.vital(Part::Store));
         let store = store::start(store, move |outcome| {
             vital.beat();
-            let _ = outcomes.send(Input::Outcome(outcome));
+            let _ = outcomes.send(Done::Outcome(outcome));
         })?;
-        let (pages, vital) = (tell_hub.clone(), supervisor.vital(Part::Reader));
+        let (pages, vital) = (done.clone(), supervisor.vital(Part::Reader));
         let reader = store::start_reader(reader, move |read, page| {
             vital.beat();
-            let _ = pages.send(Input::Page(read, page));
+            let _ = pages.send(Done::Page(read, page));
         })?;
-        let (trims, vital) = (tell_hub.clone(), supervisor.vital(Part::Retention));
+        let (trims, vital) = (done.clone(), supervisor.vital(Part::Retention));
         let trimmer = store::start_trimmer(trimmer, move |channel_name, first_id| {
             vital.beat();
-            let _ = trims.send(Input::Trimmed { channel_name, first_id });
+            let _ = trims.send(Done::Trimmed { channel_name, first_id });
         })?;
-        Ok(Self { store, reader, trimmer, tell_hub })
+        Ok(Self { store, reader, trimmer, done })
     }
 
     fn close(self) {

@@ -124,7 +124,7 @@ pub(crate) fn start_reader(
     let (mut health, mut damage) = (Health::new("read"), Damage::default());
     let work = move || {
         for (read, query) in inbox {
-            let result = guard(|| reader.read(&query));
+            let result = guard(|| Ok(query.found(reader.read(&query)?)));
             match &result {
                 Err(Failure::Store(error @ StoreError::Damaged { .. })) => {
                     if damage.is_new(error) {
@@ -133,7 +133,7 @@ pub(crate) fn start_reader(
                 }
                 _ => health.observe(&result),
             }
-            pages(read, result.ok().map(|messages| query.found(messages)));
+            pages(read, result.ok());
         }
     };
     let thread = Builder::new().name(THREAD.into()).spawn(work);
