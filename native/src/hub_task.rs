@@ -17,8 +17,11 @@ use crate::{
     mailbox::{Mail, Mailbox},
 };
 
-/// How many inputs are taken at once, and how many requests of them are told before effects are looked at, at most.
+/// How many inputs are taken at once, at most.
 const BATCH: usize = 1024;
+
+/// How many requests are told before effects are looked at, at most: most of them only join their connection's queue.
+const REQUESTS: usize = 8192;
 
 /// How many effects are carried out before inputs and the store are looked at again, at most.
 const EFFECTS: usize = 8192;

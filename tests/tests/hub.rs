@@ -1,6 +1,8 @@
 //! The rules of channels, one by one. [`Trial`] checks the laws that hold throughout; here stands what each rule says.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
+#[path = "hub/cost.rs"]
+mod cost;
 #[path = "hub/directory.rs"]
 mod directory;
 #[path = "hub/failures.rs"]

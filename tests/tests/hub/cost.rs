@@ -1,0 +1,145 @@
+//! What a call costs does not grow with what is stored or with how many wait.
+
+use std::time::{Duration, Instant};
+
+use chanwire_core::{
+    Limits,
+    hub::{ChannelRecord, ListenerId},
+};
+
+use super::*;
+
+/// One size and another that is 32 times as large. What is linear takes 32 times as long, what is a tree's at most a
+/// few times.
+const SIZES: [usize; 2] = [1000, 32_000];
+const AT_MOST: u32 = 8;
+
+/// A hub that lists `here` and so many channels with leases of 10 s, and may list this many more.
+fn hub(channels: usize, room: usize) -> (Hub, ListenerId) {
+    let record = |number: usize| {
+        let (channel, position) = (channel(&number.to_string(), ADA, 1), number as u64);
+        ChannelRecord { channel, registered_from: Some(ip(ADA)), position, lease: Some(10) }
+    };
+    let mut limits = HubLimits::default();
+    limits.max_channels = channels + 1 + room;
+    let stored = Snapshot { channels: (0..channels).map(record).collect(), logs: Vec::new() };
+    let mut hub = Hub::new(limits, stored, Time::default());
+    let listener = hub.add_listener(vec![at("127.0.0.1", 22236)]);
+    hub.fix_channel(channel("here", "127.0.0.1", 22236));
+    (hub, listener)
+}
+
+fn connect(hub: &mut Hub, listener: ListenerId, id: u64) {
+    hub.connect(ConnectionId(id), Peer::Address(ip(ADA)), Some(listener)).unwrap();
+}
+
+fn tell(hub: &mut Hub, id: u64, request: Request) {
+    let ticket = ticket(&mut Server::new(Limits::server()));
+    hub.handle_request(ConnectionId(id), ticket, request, Moment::default()).unwrap();
+}
+
+/// Takes all effects. The command for the store, if there is one.
+fn take(hub: &mut Hub) -> Option<StoreCommand> {
+    let mut command = None;
+    while let Some(effect) = hub.poll_effect() {
+        if let Effect::Store(next) = effect {
+            command = Some(next);
+        }
+    }
+    command
+}
+
+/// The least that a call takes, of many. It is compared, not measured: whatever else the machine does makes some of the
+/// calls slower, and not all.
+#[track_caller]
+fn compare(what: &str, mut run: impl FnMut(usize) -> Vec<Duration>) {
+    let [small, large] = SIZES.map(|size| run(size).into_iter().min().unwrap());
+    assert!(
+        large < small * AT_MOST + Duration::from_micros(50),
+        "{what}: {small:?}, and {large:?} of 32 times as many"
+    );
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let start = Instant::now();
+    let result = work();
+    (start.elapsed(), result)
+}
+
+#[test]
+fn a_host_beyond_the_limit_is_refused_at_the_same_cost() {
+    compare("HOSTs of new names while leases end", |size| {
+        let (mut hub, listener) = hub(size, 0);
+        connect(&mut hub, listener, 1);
+        hub.handle_timeout(Time::from_millis(10_000));
+        take(&mut hub).unwrap();
+        (0..50)
+            .map(|round| {
+                let ask = |hub: &mut Hub, number| tell(hub, 1, host(&format!("new {round} {number}"), ADA, 1));
+                timed(|| (0..20).for_each(|number| ask(&mut hub, number))).0
+            })
+            .collect()
+    });
+}
+
+#[test]
+fn leases_that_end_together_are_looked_at_a_few_at_a_time() {
+    compare("leases that end together", |size| {
+        let runs = 0..5;
+        let run = |_| {
+            let (mut hub, _) = hub(size, 0);
+            timed(|| {
+                hub.handle_timeout(Time::from_millis(10_000));
+                take(&mut hub).unwrap();
+                hub.handle_outcome(StoreOutcome::Committed, Time::from_millis(10_000)).unwrap();
+            })
+            .0
+        };
+        runs.map(run).collect()
+    });
+}
+
+#[test]
+fn a_failed_commit_is_read_back_at_the_cost_of_what_it_was_about() {
+    compare("reading back", |size| {
+        let (mut hub, listener) = hub(size, 0);
+        connect(&mut hub, listener, 1);
+        let run = |_| {
+            tell(&mut hub, 1, say("m", Some("here")));
+            take(&mut hub).unwrap();
+            let (time, ()) = timed(|| {
+                hub.handle_outcome(StoreOutcome::Failed, Time::default()).unwrap();
+                let command = take(&mut hub);
+                assert_eq!(command, Some(StoreCommand::Load(vec!["here".into()])));
+                hub.handle_outcome(StoreOutcome::Loaded(Snapshot::default()), Time::default()).unwrap();
+                assert_eq!(take(&mut hub), None);
+            });
+            time
+        };
+        (0..30).map(run).collect()
+    });
+}
+
+#[test]
+fn an_outcome_costs_the_same_however_many_wait() {
+    compare("an outcome while many wait for one name", |size| {
+        let (mut hub, listener) = hub(10, 1);
+        let count = (size / 10) as u64;
+        for id in 0..count {
+            connect(&mut hub, listener, id);
+            // The first is with the store, and the others wait for what becomes of it, and then for each other.
+            tell(&mut hub, id, host("there", ADA, 1 + u16::try_from(id).unwrap()));
+        }
+        let mut command = take(&mut hub);
+        let run = |_| {
+            assert!(matches!(command.take(), Some(StoreCommand::Commit(writes)) if writes.len() == 1));
+            let (time, next) = timed(|| {
+                hub.handle_outcome(StoreOutcome::Committed, Time::default()).unwrap();
+                take(&mut hub)
+            });
+            command = next;
+            time
+        };
+        (0..30).map(run).collect()
+    });
+}
