@@ -135,7 +135,7 @@ pub(crate) async fn run(
             misuses.extend(finish(&mut hub, next, now).err());
         }
         let mut requests = 0;
-        while requests < BATCH
+        while requests < REQUESTS
             && let Some(input) = batch.pop_front()
         {
             stopping |= matches!(input, Input::Stop);
