@@ -29,6 +29,8 @@ export class VirtualRows {
   readonly #layer: HTMLElement;
   readonly #observer: ResizeObserver;
   #pool: HTMLElement[] = [];
+  /** Where the scroll bar was put last. */
+  #placed = 0;
   #late: ReturnType<typeof setTimeout> | undefined;
 
   /** `scroller` must be positioned and scroll vertically; its own content is made here. */
@@ -57,6 +59,7 @@ export class VirtualRows {
     const { model } = this;
     this.#bar.style.height = `${model.barHeight}px`;
     if (Math.round(this.#scroller.scrollTop) !== model.bar) this.#scroller.scrollTop = model.bar;
+    this.#placed = Math.round(this.#scroller.scrollTop);
     if (this.#painter.ready?.() === false) {
       this.#late ??= setTimeout(() => this.#paint(), PATIENCE_MS);
       return;
@@ -102,7 +105,8 @@ export class VirtualRows {
 
   readonly #scrolled = (): void => {
     const bar = Math.round(this.#scroller.scrollTop);
-    if (bar === this.model.bar) return;
+    // The event of a move that was made here may come when the model has gone on.
+    if (bar === this.model.bar || bar === this.#placed) return;
     this.model.barMovedTo(bar);
     this.onscroll();
     this.draw();

@@ -80,6 +80,9 @@ export class TapSource implements Source {
 
   #watch({ resolve, reject, closed }: Outcome<readonly Target[]>): void {
     const socket = this.#dial();
+    // What was not decoded of an earlier watch never will be.
+    this.#costs = [];
+    this.#credit = 0;
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
     socket.addEventListener("open", () => this.#say({ type: "token", token: this.#token }));
