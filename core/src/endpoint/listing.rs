@@ -118,10 +118,15 @@ impl Group {
     }
 }
 
+/// A list of at most so many bytes is joined from its pieces once, so that its answers are written in one piece.
+const JOINED: usize = 64 * 1024;
+
 /// The list at one moment.
 #[derive(Debug)]
 pub(crate) struct Version {
     groups: Vec<Arc<Group>>,
+    /// All channels, if they are few.
+    joined: Option<Arc<[u8]>>,
     /// Bytes that it holds, those that it shares among them.
     pub(crate) weight: usize,
     _held: Held,
@@ -131,11 +136,16 @@ impl Version {
     /// Makes the next version, and a handle to it.
     pub(crate) fn new(groups: &[Arc<Group>], account: &Arc<Account>) -> (Arc<Self>, Listing) {
         let groups = groups.to_vec();
-        let own = mem::size_of::<Self>() + groups.len() * mem::size_of::<Arc<Group>>();
-        let weight = own + groups.iter().map(|group| group.weight).sum::<usize>();
         let channels: usize = groups.iter().map(|group| group.len).sum();
+        let pieces = || groups.iter().flat_map(|group| &group.pieces);
+        let join = || pieces().map(|piece| &*piece.bytes).collect::<Vec<_>>().concat().into();
+        let joined: Option<Arc<[u8]>> = (channels <= JOINED && pieces().nth(1).is_some()).then(join);
+        let own = mem::size_of::<Self>()
+            + groups.len() * mem::size_of::<Arc<Group>>()
+            + joined.as_ref().map_or(0, |bytes| bytes.len());
+        let weight = own + groups.iter().map(|group| group.weight).sum::<usize>();
         let len = LIST_START.len() + channels.saturating_sub(LIST_SEPARATOR.len()) + LIST_END.len();
-        let version = Arc::new(Self { groups, weight, _held: Held::new(account, own) });
+        let version = Arc::new(Self { groups, joined, weight, _held: Held::new(account, own) });
         let number = account.latest.fetch_add(1, Ordering::Relaxed) + 1;
         let handle = Handle {
             version: Arc::downgrade(&version),
@@ -151,8 +161,11 @@ impl Version {
         self.groups.iter().flat_map(|group| &group.pieces)
     }
 
-    fn piece(&self, group: usize, piece: usize) -> Option<&Arc<Piece>> {
-        self.groups.get(group)?.pieces.get(piece)
+    fn piece(&self, group: usize, piece: usize) -> Option<&Arc<[u8]>> {
+        match &self.joined {
+            Some(joined) => ((group, piece) == (0, 0)).then_some(joined),
+            None => Some(&self.groups.get(group)?.pieces.get(piece)?.bytes),
+        }
     }
 }
 
@@ -238,7 +251,7 @@ impl Unread {
         let handle = &self.listing.0;
         handle.progress.fetch_max(handle.account.latest.load(Ordering::Relaxed), Ordering::Relaxed);
         while let Some(piece) = version.piece(self.group, self.piece) {
-            let goes_on = take(&piece.bytes, skipped((self.group, self.piece) == (0, 0)));
+            let goes_on = take(piece, skipped((self.group, self.piece) == (0, 0)));
             self.piece += 1;
             if version.piece(self.group, self.piece).is_none() {
                 (self.group, self.piece) = (self.group + 1, 0);
