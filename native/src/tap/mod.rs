@@ -3,6 +3,8 @@
 mod backlog;
 mod cutter;
 mod file;
+#[cfg(test)]
+mod gaps;
 mod record;
 mod relay;
 #[cfg(test)]
