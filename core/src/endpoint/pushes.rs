@@ -4,6 +4,9 @@ use alloc::{sync::Arc, vec::Vec};
 
 use crate::wire::StoredMessage;
 
+/// So many bytes of unused capacity are not worth a copy.
+const SPARE: usize = 4096;
+
 /// Pushes of one channel, in order: encoded once, and shared by all who hear them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pushes {
@@ -26,6 +29,7 @@ impl Pushes {
             message.encode_push(&mut pushes.bytes);
             pushes.ends.push(pushes.bytes.len());
         }
+        pushes.give_back();
         pushes
     }
 
@@ -33,6 +37,14 @@ impl Pushes {
     pub(crate) fn truncate(&mut self, count: usize) {
         self.ends.truncate(count);
         self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
+        self.give_back();
+    }
+
+    /// A page waits for as long as its reader likes, so what it was given to grow goes back.
+    fn give_back(&mut self) {
+        if self.bytes.capacity() - self.bytes.len() > SPARE {
+            self.bytes.shrink_to_fit();
+        }
     }
 
     /// The frames, one after the other.

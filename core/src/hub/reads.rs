@@ -13,8 +13,8 @@ use crate::{
 
 /// A page of a replay: large enough that reading it costs little for each message, small enough that many connections
 /// can have one.
-const REPLAY_MESSAGES: usize = 1000;
-const REPLAY_BYTES: usize = 128 * 1024;
+const REPLAY_MESSAGES: usize = 400;
+const REPLAY_BYTES: usize = 48 * 1024;
 
 /// How many reads are with the store at one time: enough that it need not wait for the hub. All others wait here, where
 /// those of connections that have gone are dropped.

@@ -10,7 +10,7 @@ use std::{
 use chanwire_tests::process::{DEADLINE, Launch, Peer, Server, binary, program, wait_for};
 use tempfile::tempdir;
 
-use crate::requests::{LIST, host, hosted, join, listed, message};
+use crate::requests::{LIST, history, host, hosted, join, listed, message};
 
 /// Where a server or a tap has its page.
 fn page(server: &Server) -> SocketAddr {
@@ -109,6 +109,42 @@ fn kernel_memory(server: &Server) -> Vec<(u64, u64)> {
         (number(line.split_whitespace().nth(1).unwrap()), of("r") + of("w"))
     };
     String::from_utf8(ss.stdout).unwrap().lines().map(held).collect()
+}
+
+#[test]
+fn a_client_that_reads_nothing_holds_little_memory_here_and_in_the_kernel() {
+    const CLIENTS: usize = 60;
+    let data = tempdir().unwrap();
+    let server = Launch::serve(data.path()).args(["--write-timeout", "60"]).start();
+    assert_eq!(server.ask(host("general", server.address(0))), hosted("general"));
+    let said = server.ask(message("u", &"x".repeat(1000)).repeat(1000));
+    assert_eq!(said.matches("delivered").count(), 1000);
+    let page = history("general", 1000);
+    assert!(server.ask(&page).len() > 200_000);
+    let before = server.resident();
+    let join = "JOIN\r\n{\"channel_name\": \"general\", \"history\": 1000}";
+    for (first, then) in [(join, &*page), (&page, join)] {
+        let clients: Vec<Peer> = (0..CLIENTS)
+            .map(|_| {
+                let mut client = server.connect();
+                client.send(format!("{first}{then}"));
+                client
+            })
+            .collect();
+        let held = wait_for("all of them to be behind", || {
+            let held = kernel_memory(&server);
+            (held.len() == CLIENTS && held.iter().all(|(unsent, _)| *unsent > 0)).then_some(held)
+        });
+        // What was asked for before this has been read from the store too.
+        assert!(server.ask(&page).len() > 200_000);
+        let kernel = held.iter().map(|(_, memory)| *memory).max().unwrap();
+        assert!(kernel <= 160 << 10, "{kernel} bytes for one");
+        let here = server.resident().saturating_sub(before) / CLIENTS as u64;
+        assert!(kernel + here <= 512 << 10, "{here} bytes beside the kernel's {kernel}");
+        drop(clients);
+        wait_for("their end", || kernel_memory(&server).is_empty().then_some(()));
+    }
+    server.stop();
 }
 
 #[test]
