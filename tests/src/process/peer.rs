@@ -73,8 +73,16 @@ impl Peer {
     /// If nobody listens there.
     #[must_use]
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, DEADLINE);
-        Self::new(stream.unwrap_or_else(|error| panic!("{address}: {error}")))
+        Self::try_connect(address).unwrap_or_else(|error| panic!("{address}: {error}"))
+    }
+
+    /// Connects to a server that may reset the connection at once, since it has no room.
+    ///
+    /// # Errors
+    ///
+    /// As connecting has.
+    pub fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        TcpStream::connect_timeout(&address, DEADLINE).map(Self::new)
     }
 
     /// Connects from another address of this machine: all of 127.0.0.0/8 are.

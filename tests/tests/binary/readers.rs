@@ -112,8 +112,8 @@ fn a_closed_connection_is_let_go_though_its_client_goes_on_sending() {
 /// Connects again and again until there is room.
 pub(crate) fn served_in_the_end(server: &Server) -> Peer {
     wait_for("room for a connection", || {
-        let mut peer = server.connect();
         // Where there are too many even to be told that there is no room, it is reset.
+        let mut peer = Peer::try_connect(server.address(0)).map_err(Err)?;
         match peer.try_send(LIST).and_then(|()| peer.try_answer()) {
             Ok(answer) if answer.is_ok() => Ok(peer),
             refused => Err(refused),
