@@ -1,8 +1,9 @@
 //! The two clocks that the state machines are handed.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chanwire_core::{Time, wire::Timestamp};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Monotonic time since the process's connections began.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,16 @@ impl Clock {
         let at = self.origin.checked_add(after).unwrap_or_else(|| self.origin + std::time::Duration::from_secs(86_400));
         at.into()
     }
+}
+
+/// The time since the machine was started. It never leaps, and goes on while the machine sleeps.
+pub(crate) fn since_boot() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = ClockId::Monotonic;
+    let time = clock_gettime(clock);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 /// Wall time, as messages are stamped with it.

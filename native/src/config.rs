@@ -8,7 +8,10 @@ use chanwire_core::{
     wire::{Address, Channel, Host, Request},
 };
 
-use crate::{server_address::ServerAddress, store::Retention};
+use crate::{
+    server_address::ServerAddress,
+    store::{self, Retention},
+};
 
 /// Everything that `chanwire serve` needs to know.
 #[derive(Clone, Debug)]
@@ -26,6 +29,10 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// How much is kept of each channel.
     pub(crate) retention: Retention,
+    /// How many bytes the store takes over all channels, if somebody has said.
+    pub(crate) store_max: Option<Size>,
+    /// Nothing is stored while fewer bytes are free on its file system.
+    pub(crate) store_min_free: u64,
     /// Other servers on whose lists the hosted channels stand while the process runs.
     pub(crate) trackers: Vec<ServerAddress>,
     /// For how many seconds such a server keeps a channel listed that it does not hear of.
@@ -160,6 +167,15 @@ pub(crate) fn bytes(text: &str) -> Result<Size, String> {
     }
     let sized = with_unit(text, &[("", 1), ("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("T", 1 << 40)]);
     sized.map(|bytes| Size(Some(bytes))).map_err(|why| format!("{why}, or none of them, or `unlimited`"))
+}
+
+/// A size that a store can work with.
+pub(crate) fn store_max(text: &str) -> Result<Size, String> {
+    let size = bytes(text)?;
+    match size.0 {
+        Some(bytes) if bytes < store::LEAST => Err(format!("at least {}M are needed", store::LEAST >> 20)),
+        _ => Ok(size),
+    }
 }
 
 /// So many bytes, or as many as come.

@@ -26,7 +26,7 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    config::{Config, Hosted, given_addresses},
+    config::{Config, Hosted, Size, given_addresses},
     file_limit::{self, Files},
     http::{self, HttpConfig, Target, Token},
     hub_task::{self, Done, DoneSender, HubSender, Input, PublishedList, Storage},
@@ -35,7 +35,8 @@ use crate::{
     own::{self, Own, Registered},
     socket::{Families, listen},
     store::{
-        self, ReaderHandle, SqliteReader, SqliteStore, Store as _, StoreError, StoreHandle, Trimmer, TrimmerHandle,
+        self, ReaderHandle, SpaceHandle, SqliteReader, SqliteStore, Store as _, StoreError, StoreHandle, Trimmer,
+        TrimmerHandle,
     },
     supervisor::{Part, Supervisor},
     tracker,
@@ -128,7 +129,9 @@ impl Running {
         let files =
             file_limit::raise(config.max_connections, beside).map_err(system("raise the limit of open files"))?;
 
-        let mut store = SqliteStore::open(&config.data_dir)?;
+        let (store_max, storing) = store_max(&config);
+        let mut store = SqliteStore::open_within(&config.data_dir, store_max)?;
+        let space = store.watch_space(config.store_min_free)?;
         let (reader, trimmer) = (store.reader()?, store.trimmer(config.retention)?);
         let clock = Clock::start();
         let mut hub = Hub::new(config.hub_limits.clone(), store.load()?, clock.now());
@@ -146,14 +149,14 @@ impl Running {
         let (stop, stopping) = watch::channel(false);
         let page = Page::bind(&config, &listeners)?;
         let operator = operator_socket(&config.data_dir);
-        let banner = banner(&config, &listeners, page.as_ref());
+        let banner = banner(&config, &listeners, &storing, page.as_ref());
 
         let (supervisor, deaths) = Supervisor::new(stopping.clone());
         let (tell_hub, told) = mpsc::unbounded_channel();
         let published = PublishedList::default();
         let abandon = Arc::new(Notify::new());
         let (done, all_done) = mpsc::unbounded_channel();
-        let stores = Stores::start((store, reader, trimmer), done, &supervisor)?;
+        let stores = Stores::start((store, space, reader, trimmer), done, &supervisor)?;
         let told = (told, all_done);
         let hub_task =
             tokio::spawn(run_hub(hub, told, stores, published.clone(), clock, supervisor.clone(), abandon.clone()));
@@ -277,6 +280,7 @@ async fn run_hub(
 /// The threads that work for the hub.
 struct Stores {
     store: StoreHandle,
+    space: SpaceHandle,
     reader: ReaderHandle,
     trimmer: TrimmerHandle,
     done: DoneSender,
@@ -298,7 +302,7 @@ impl Storage for Stores {
 
 impl Stores {
     fn start(
-        (store, reader, trimmer): (SqliteStore, SqliteReader, Trimmer),
+        (store, space, reader, trimmer): (SqliteStore, SpaceHandle, SqliteReader, Trimmer),
         done: DoneSender,
         supervisor: &Supervisor,
     ) -> Result<Self, StoreError> {
@@ -318,12 +322,13 @@ impl Stores {
             vital.beat();
             let _ = trims.send(Done::Trimmed { channel_name, first_id });
         })?;
-        Ok(Self { store, reader, trimmer, done })
+        Ok(Self { store, space, reader, trimmer, done })
     }
 
     fn close(self) {
         self.trimmer.close();
         self.reader.close();
+        self.space.close();
         self.store.close();
     }
 }
@@ -450,8 +455,27 @@ pub(crate) fn reachable(bound: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, bound.port())
 }
 
+/// How many bytes the store may take, and that in words.
+fn store_max(config: &Config) -> (Option<u64>, String) {
+    let size = |bytes: u64| match bytes {
+        0..1_073_741_824 => format!("{} MiB", bytes >> 20),
+        _ => format!("{}.{} GiB", bytes >> 30, ((bytes & ((1 << 30) - 1)) * 10) >> 30),
+    };
+    match config.store_max {
+        Some(Size(Some(max))) => (Some(max), format!("at most {}", size(max))),
+        Some(Size(None)) => (None, "as much as fits on the disk".into()),
+        None => match store::default_max(&config.data_dir) {
+            Ok(max) => (Some(max), format!("at most {}, half of the free space (--store-max)", size(max))),
+            Err(error) => {
+                tracing::warn!(%error, "the free space cannot be told: the store has no limit; set one with --store-max");
+                (None, "as much as fits on the disk".into())
+            }
+        },
+    }
+}
+
 /// Where everything is.
-fn banner(config: &Config, listeners: &[Listener], page: Option<&Page>) -> String {
+fn banner(config: &Config, listeners: &[Listener], storing: &str, page: Option<&Page>) -> String {
     let mut text = format!("chanwire {}\n", env!("CARGO_PKG_VERSION"));
     for listener in listeners {
         text += &format!("listening on {}\n", listener.own.bound);
@@ -460,6 +484,7 @@ fn banner(config: &Config, listeners: &[Listener], page: Option<&Page>) -> Strin
             text += &format!("hosting {name} at {} on {}\n", channel.address, listener.own.bound);
         }
     }
+    text += &format!("storing {storing}\n");
     text += &format!("data in {}\n", config.data_dir.display());
     if let Some(page) = page {
         text += &format!("inspector at http://{}/#token={}\n", reachable(page.address), page.token);

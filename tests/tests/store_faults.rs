@@ -16,6 +16,8 @@ mod moved;
 mod restore;
 #[path = "store_faults/retention.rs"]
 mod retention;
+#[path = "store_faults/room.rs"]
+mod room;
 #[path = "store_faults/stored.rs"]
 mod stored;
 

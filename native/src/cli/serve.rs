@@ -69,6 +69,15 @@ pub(super) struct Serve {
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = config::bytes)]
     retain_bytes: Size,
 
+    /// How many bytes the store takes at most over all channels, such as 512M or 20G, or `unlimited`; beyond that the
+    /// oldest messages of the largest channels are dropped [default: half of the space that is free at the start]
+    #[arg(long, value_name = "SIZE", value_parser = config::store_max)]
+    store_max: Option<Size>,
+
+    /// Store nothing while less than so many bytes are free on the file system
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = config::bytes)]
+    store_min_free: Size,
+
     /// The largest payload that a request may have, in bytes
     #[arg(long, value_name = "N", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(256..=LARGEST_PAYLOAD))]
     max_payload: u32,
@@ -178,6 +187,8 @@ impl Serve {
             http_hosts: self.http_host,
             data_dir,
             retention: Retention { count: self.retain_count, age: self.retain_age, bytes: self.retain_bytes.0 },
+            store_max: self.store_max,
+            store_min_free: self.store_min_free.0.unwrap_or_default(),
             trackers: self.trackers,
             lease: self.lease,
             limits,

@@ -56,6 +56,8 @@ impl Bench {
             http: Some(local),
             http_hosts: Vec::new(),
             data_dir: directory.path().to_owned(),
+            store_max: None,
+            store_min_free: 0,
             retention: Retention { count: Some(1), age: None, bytes: None },
             // It does not answer, and a server that stops waits for it.
             trackers: match part {

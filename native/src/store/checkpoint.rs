@@ -26,14 +26,15 @@ use super::{
 /// When a log is long enough to be moved, in frames. A frame is one page, 4 KiB, so this is 16 MiB. Each move syncs the
 /// database, and the commits meanwhile share the disk with it; SQLite's own habit, 4 MiB, means 20 moves a second under
 /// load.
-const LONG: u32 = 4096;
-/// When it is so long that commits wait, in frames: 64 MiB. So a log is never longer than this and one commit.
-const TOO_LONG: u32 = 4 * LONG;
-/// The same in bytes.
-pub(super) const BOUND: u32 = TOO_LONG * 4096;
-/// At how many frames another writer than the store's moves the log itself. The thread is asked before, if the store
+pub(super) const LONG: u32 = 4096;
+/// A WAL this many times as long makes commits wait. So it is never longer than this and one commit.
+pub(super) const TOO_LONG: u32 = 4;
+/// At how many frames another writer than the store's moves the WAL itself. The thread is asked before, if the store
 /// commits at all.
-pub(super) const LEFT_ALONE: u32 = LONG + LONG / 4;
+pub(super) const fn left_alone(long: u32) -> u32 {
+    long + long / 4
+}
+
 /// How few frames the thread leaves to the writer without another pass.
 const FEW: u32 = 64;
 
@@ -45,6 +46,8 @@ pub(super) struct Checkpointer {
     watch: Arc<Watch>,
     /// How many frames the log had after the last commit.
     frames: Arc<AtomicU32>,
+    /// When the WAL is long, in frames.
+    long: u32,
     /// At how many frames the thread is asked next.
     due: u32,
     /// Whether the thread has been asked and has not answered.
@@ -65,6 +68,7 @@ impl Checkpointer {
         writer: &mut Connection,
         file: PathBuf,
         watch: Arc<Watch>,
+        long: u32,
     ) -> Result<Self, StoreError> {
         let frames = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&frames);
@@ -82,7 +86,7 @@ impl Checkpointer {
             .spawn(move || answer(&asked, &done, || mover.run()))
             .map_err(|cause| StoreError::Thread { name: THREAD, cause })?;
         let health = Health::new("moving the log into the database");
-        Ok(Self { file, watch, frames, due: LONG, asked: false, requests, answers, thread, health })
+        Ok(Self { file, watch, frames, long, due: long, asked: false, requests, answers, thread, health })
     }
 
     /// Moves what is left of the log if the thread has moved the most.
@@ -91,7 +95,7 @@ impl Checkpointer {
             return;
         }
         let frames = self.frames.load(Relaxed);
-        let answer = if frames < TOO_LONG {
+        let answer = if frames < TOO_LONG * self.long {
             self.answers.try_recv()
         } else {
             self.answers.recv().map_err(|_| TryRecvError::Disconnected)
@@ -106,14 +110,14 @@ impl Checkpointer {
         self.asked = false;
         self.health.observe(&pass);
         // Where some reader holds the log, or the disk is full, another try is due when the log has grown again.
-        self.due = if pass.is_ok_and(|moved| moved >= frames) { LONG } else { frames.saturating_add(LONG) };
+        self.due = if pass.is_ok_and(|moved| moved >= frames) { self.long } else { frames.saturating_add(self.long) };
     }
 
     /// Asks the thread if the log has become long.
     pub(super) fn after_commit(&mut self) {
         let frames = self.frames.load(Relaxed);
-        if frames < LONG {
-            self.due = LONG;
+        if frames < self.long {
+            self.due = self.long;
         }
         if frames >= self.due && !self.asked {
             self.asked = true;
@@ -214,7 +218,7 @@ mod tests {
         let mut writer = connect(directory);
         let file = directory.join("some.db");
         let watch = Arc::new(Watch::start(&writer, &file).unwrap());
-        let checkpointer = Checkpointer::start(connect(directory), &mut writer, file, watch).unwrap();
+        let checkpointer = Checkpointer::start(connect(directory), &mut writer, file, watch, LONG).unwrap();
         (checkpointer, writer)
     }
 
@@ -235,7 +239,7 @@ mod tests {
         let (requests, asked) = channel();
         let (done, answers) = channel();
         (checkpointer.requests, checkpointer.answers) = (requests, answers);
-        commit(&writer, TOO_LONG);
+        commit(&writer, TOO_LONG * LONG);
         checkpointer.after_commit();
         asked.recv().unwrap();
         let (go, proceed) = channel();

@@ -228,6 +228,29 @@ pub(crate) enum StoreError {
         what: String,
     },
 
+    /// The store has as much as it may have, and nothing more can be dropped at once.
+    #[error(
+        "cannot store more in {}: it may take {max} bytes, and no room was made in time; raise --store-max",
+        file.display()
+    )]
+    Full {
+        /// The database.
+        file: PathBuf,
+        /// The bytes that it may take.
+        max: u64,
+    },
+
+    /// The file system has too little free space.
+    #[error(
+        "cannot store more in {}: too little space is free; free some, it goes on by itself (the least is set by \
+         --store-min-free)",
+        file.display()
+    )]
+    LowSpace {
+        /// The database.
+        file: PathBuf,
+    },
+
     /// Something other than this program has removed or changed a file that it uses.
     #[error(
         "{} {what} while the server was using it: nothing more is stored or read; stop the server, put the data \

@@ -3,6 +3,7 @@
 //! [`SqliteStore`] keeps it in one directory; [`start`] gives a store its own thread, where its commits block nobody
 //! but itself.
 
+mod age;
 mod backup;
 mod checkpoint;
 mod checksum;
@@ -15,8 +16,10 @@ mod place;
 mod reader;
 mod restore;
 mod retention;
+mod room;
 mod rows;
 mod schema;
+mod space;
 mod sqlite;
 mod thread;
 mod turns;
@@ -30,6 +33,8 @@ pub(crate) use self::{
     reader::{ReaderHandle, SqliteReader, start_reader},
     restore::{Restored, restore},
     retention::{Retention, Trimmer, TrimmerHandle, start_trimmer},
+    room::LEAST,
+    space::{SpaceHandle, default_max},
     sqlite::SqliteStore,
     thread::{StoreHandle, start},
 };

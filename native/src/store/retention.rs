@@ -1,7 +1,7 @@
 //! How much of a channel is kept: the oldest messages beyond that are dropped while commits go on.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -15,15 +15,18 @@ use chanwire_core::wire::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::{
-    StoreError, checkpoint,
+    StoreError,
+    age::{AgeClock, Waits, is_ahead},
+    checkpoint,
     health::Health,
     place::{MAX_ID, id_at, oldest, places},
+    room::Room,
     rows::{LogRow, RowError, id, integer},
     sqlite::connect_beside,
     turns::Turns,
     watch::Watch,
 };
-use crate::clock::wall_time;
+use crate::clock::{since_boot, wall_time};
 
 const THREAD: &str = "store-retention";
 
@@ -33,6 +36,12 @@ const OVERHEAD: u64 = 24;
 /// How much one transaction drops at most: a commit that comes meanwhile waits for all of it.
 const BATCH_MESSAGES: u32 = 256;
 const BATCH_BYTES: u64 = 512 * 1024;
+/// When commits need room, they wait for it anyway.
+const ROOM_MESSAGES: u32 = 2048;
+const ROOM_BYTES: u64 = 2 << 20;
+
+/// How many of the largest logs are looked up at one time.
+const LARGEST: usize = 64;
 
 /// How long growing channels are left alone, so that what they gain meanwhile is dropped together.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -75,9 +84,29 @@ pub(crate) struct Trimmer {
     file: PathBuf,
     retention: Retention,
     turns: Arc<Turns>,
+    room: Arc<Room>,
     watch: Arc<Watch>,
+    ages: Option<Ages>,
     /// How many frames the write-ahead log had after this connection's last transaction.
     frames: Arc<AtomicU32>,
+}
+
+/// What retention by age knows.
+struct Ages {
+    age: Duration,
+    clock: AgeClock,
+    waits: Waits,
+    /// When the waits were looked at last.
+    at: Duration,
+}
+
+/// Why messages are dropped.
+#[derive(Clone, Copy)]
+enum Reason {
+    /// The channel has more than it may, at this time.
+    Due(Timestamp),
+    /// Another message needs the room.
+    Room,
 }
 
 /// What one transaction has dropped, or is to drop.
@@ -94,6 +123,7 @@ impl Trimmer {
         file: &Path,
         retention: Retention,
         turns: Arc<Turns>,
+        room: Arc<Room>,
         watch: Arc<Watch>,
     ) -> Result<Self, StoreError> {
         let failed = |cause| StoreError::sqlite("open", file)(cause);
@@ -108,7 +138,63 @@ impl Trimmer {
             Ok(())
         };
         connection.wal_hook(Some(hook)).map_err(failed)?;
-        Ok(Self { connection, file: file.to_owned(), retention, turns, watch, frames })
+        room.prepare(&connection).map_err(failed)?;
+        let mut trimmer = Self { connection, file: file.to_owned(), retention, turns, room, watch, ages: None, frames };
+        trimmer.ages = trimmer.ages(wall_time()).map_err(failed)?;
+        Ok(trimmer)
+    }
+
+    fn ages(&self, wall: Timestamp) -> rusqlite::Result<Option<Ages>> {
+        let Some(age) = self.retention.age else { return Ok(None) };
+        let newest = "SELECT MAX(last_timestamp) FROM logs WHERE last_id >= first_id AND last_timestamp <= ?1";
+        let newest = self.connection.query_row(newest, [wall.as_unix()], |row| row.get(0))?;
+        let at = since_boot();
+        let clock = AgeClock::start(wall.as_unix(), newest, age, at);
+        Ok(Some(Ages { age, clock, waits: Waits::default(), at }))
+    }
+
+    /// The time by which messages are old now. It looks after those whose own time is ahead of it.
+    fn look(&mut self, wall: Timestamp, at: Duration) -> Result<Timestamp, StoreError> {
+        let Some(mut ages) = self.ages.take() else { return Ok(wall) };
+        let now = ages.clock.look(wall.as_unix(), at);
+        let looked = self.look_ahead(&mut ages, now, at);
+        self.ages = Some(ages);
+        looked.map_err(StoreError::sqlite("read", &self.file))?;
+        Ok(Timestamp::from_unix(now))
+    }
+
+    fn look_ahead(&self, ages: &mut Ages, now: i64, at: Duration) -> rusqlite::Result<()> {
+        let sql = format!(
+            "SELECT logs.log, oldest.place & {MAX_ID}, last_id, name, oldest.timestamp
+             FROM logs JOIN messages AS oldest ON oldest.place = {} WHERE oldest.timestamp > ?1",
+            oldest()
+        );
+        let mut select = self.connection.prepare_cached(&sql)?;
+        let mut rows = select.query([now])?;
+        let (mut ahead, mut names) = (BTreeMap::new(), BTreeMap::<i64, _>::new());
+        while let Some(row) = rows.next()? {
+            let timestamp = row.get(4)?;
+            if is_ahead(timestamp, now) {
+                ahead.insert(row.get(0)?, (id(row, 1)?, id(row, 2)?));
+                names.insert(row.get(0)?, (row.get::<_, String>(3)?, timestamp));
+            }
+        }
+        for log in ages.waits.look(at.saturating_sub(ages.at), ages.age, &ahead) {
+            if let Some((name, timestamp)) = names.get(&log) {
+                tracing::warn!(
+                    channel = ?name,
+                    timestamp = %Timestamp::from_unix(*timestamp),
+                    "the oldest message's time is ahead of the clock: it and those behind it are dropped --retain-age from now"
+                );
+            }
+        }
+        ages.at = at;
+        Ok(())
+    }
+
+    /// The newest message of a log that is too old though its own time is ahead of the clock.
+    fn waited(&self, log: i64) -> u64 {
+        self.ages.as_ref().map_or(0, |ages| ages.waits.over(log, ages.age))
     }
 
     /// The logs that have more than they may.
@@ -125,12 +211,14 @@ impl Trimmer {
         );
         let mut select = self.connection.prepare_cached(&sql)?;
         let limits = (most(self.retention.bytes)?, most(self.retention.count)?, self.retention.oldest(now));
-        select.query_map(limits, |row| row.get(0))?.collect()
+        let mut due: BTreeSet<i64> = select.query_map(limits, |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        due.extend(self.ages.iter().flat_map(|ages| ages.waits.logs()));
+        Ok(due)
     }
 
     /// What is to be dropped next of a log, if anything is: as much as one transaction may drop. Only this connection
     /// drops, so what is too much stays too much.
-    fn cut(&self, log: i64, now: Timestamp) -> Result<Option<Cut>, RowError> {
+    fn cut(&self, log: i64, reason: Reason) -> Result<Option<Cut>, RowError> {
         let reading = Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred)?;
         let Some(LogRow { name: channel_name, last_id, bytes: all, .. }) = LogRow::get(&reading, log)? else {
             return Ok(None);
@@ -140,20 +228,34 @@ impl Trimmer {
              WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3",
         )?;
         let (first, last) = places(log, 1..=MAX_ID).into_inner();
-        let mut rows = select.query((first, last, BATCH_MESSAGES))?;
-        let oldest = self.retention.oldest(now);
+        let (messages, bytes) = match reason {
+            Reason::Due(_) => (BATCH_MESSAGES, BATCH_BYTES),
+            Reason::Room => (ROOM_MESSAGES, ROOM_BYTES),
+        };
+        let mut rows = select.query((first, last, messages))?;
+        let waited = self.waited(log);
         let mut cut = Cut { channel_name, first_id: 0, bytes: 0 };
+        let mut passed = 0;
         while let Some(row) = rows.next()?
-            && cut.bytes < BATCH_BYTES
+            && passed < bytes
         {
             let (message, timestamp) = (id_at(row.get(0)?), row.get::<_, i64>(1)?);
-            let too_many = self.retention.count.is_some_and(|count| last_id.saturating_sub(message) >= count);
-            let too_much = self.retention.bytes.is_some_and(|bytes| all.saturating_sub(cut.bytes) > bytes);
-            if !(too_many || too_much || timestamp < oldest) {
+            let is_due = |now: Timestamp| {
+                let too_many = self.retention.count.is_some_and(|count| last_id.saturating_sub(message) >= count);
+                let too_much = self.retention.bytes.is_some_and(|bytes| all.saturating_sub(passed) > bytes);
+                too_many || too_much || timestamp < self.retention.oldest(now) || message <= waited
+            };
+            let (goes, is_ahead) = match reason {
+                Reason::Due(now) => (is_due(now), self.ages.is_some() && is_ahead(timestamp, now.as_unix())),
+                Reason::Room => (true, false),
+            };
+            passed += id(row, 2)? + OVERHEAD;
+            if goes {
+                // With all before it, whatever their times are.
+                (cut.first_id, cut.bytes) = (message + 1, passed);
+            } else if !is_ahead {
                 break;
             }
-            cut.first_id = message + 1;
-            cut.bytes += id(row, 2)? + OVERHEAD;
         }
         Ok((cut.first_id > 0).then_some(cut))
     }
@@ -175,15 +277,20 @@ impl Trimmer {
             row.since = row.since.max(now.as_unix());
             row.write(&writing)?;
         }
+        self.room.measure(&writing)?;
         Ok(writing.commit()?)
     }
 
     /// Drops a part of what a log has too much, if it has.
     fn trim(&self, log: i64, now: Timestamp) -> Result<Option<Cut>, StoreError> {
+        self.drop_some(log, Reason::Due(now), now)
+    }
+
+    fn drop_some(&self, log: i64, reason: Reason, now: Timestamp) -> Result<Option<Cut>, StoreError> {
         let failed = RowError::at("drop old messages of", &self.file);
-        let Some(cut) = self.cut(log, now).map_err(failed)? else { return Ok(None) };
+        let Some(cut) = self.cut(log, reason).map_err(failed)? else { return Ok(None) };
         self.drop_below(log, &cut, now)?;
-        if self.frames.load(Relaxed) >= checkpoint::LEFT_ALONE {
+        if self.frames.load(Relaxed) >= checkpoint::left_alone(self.room.long()) {
             checkpoint::help(&self.connection, &self.file, &self.watch)?;
             self.frames.store(0, Relaxed);
         }
@@ -192,11 +299,12 @@ impl Trimmer {
 
     /// Drops all that these logs have too much, and says of each part what the oldest message is then. It rests as
     /// long as it works, so that commits have half of the time for themselves.
-    fn trim_all(&self, logs: BTreeSet<i64>, tell: &impl Fn(String, u64)) -> Result<(), StoreError> {
+    fn trim_all(&self, logs: BTreeSet<i64>, now: Timestamp, tell: &impl Fn(String, u64)) -> Result<(), StoreError> {
         for log in logs {
             let mut began = Instant::now();
-            while let Some(cut) = self.trim(log, wall_time())? {
+            while let Some(cut) = self.trim(log, now)? {
                 tell(cut.channel_name, cut.first_id);
+                self.make_room(now, tell)?;
                 if !self.turns.pause(began.elapsed()) {
                     return Ok(());
                 }
@@ -206,16 +314,65 @@ impl Trimmer {
         Ok(())
     }
 
+    /// Drops the oldest messages of the largest logs while commits need their room.
+    fn make_room(&self, now: Timestamp, tell: &impl Fn(String, u64)) -> Result<(), StoreError> {
+        if !self.room.is_short() {
+            return Ok(());
+        }
+        let mut dropped = 0;
+        while !self.room.is_enough() {
+            let largest = self.largest().map_err(StoreError::sqlite("read", &self.file))?;
+            // Below the last of them there may be others that are as large.
+            let least =
+                if largest.len() < LARGEST { 0 } else { largest.iter().map(|(bytes, _)| *bytes).min().unwrap_or(0) };
+            let mut largest: BinaryHeap<(u64, i64)> = largest.into();
+            let before = dropped;
+            while !self.room.is_enough()
+                && let Some((bytes, log)) = largest.pop().filter(|(bytes, _)| *bytes >= least)
+            {
+                let Some(cut) = self.drop_some(log, Reason::Room, now)? else { continue };
+                dropped += cut.bytes;
+                largest.push((bytes.saturating_sub(cut.bytes), log));
+                tell(cut.channel_name, cut.first_id);
+                if !self.turns.pause(Duration::ZERO) {
+                    return Ok(());
+                }
+            }
+            if dropped == before {
+                // Nothing is left to drop.
+                break;
+            }
+        }
+        tracing::debug!(dropped, "dropped the oldest messages of the largest channels: the store is full");
+        Ok(())
+    }
+
+    fn largest(&self) -> rusqlite::Result<Vec<(u64, i64)>> {
+        let sql = format!("SELECT bytes, log FROM logs WHERE last_id >= first_id ORDER BY bytes DESC LIMIT {LARGEST}");
+        let mut select = self.connection.prepare_cached(&sql)?;
+        select.query_map([], |row| Ok((id(row, 0)?, row.get(1)?)))?.collect()
+    }
+
     /// Trims until it is closed.
-    fn run(&self, tell: &impl Fn(String, u64)) {
+    fn run(mut self, tell: &impl Fn(String, u64)) {
         let mut health = Health::new("retention");
         let mut next_scan = Instant::now();
+        let mut now = wall_time();
         while let Some(grown) = self.turns.grown_by(next_scan) {
             let is_scan = Instant::now() >= next_scan;
             if is_scan {
                 next_scan = Instant::now() + self.retention.scan_every();
             }
-            health.attempt(|| self.trim_all(if is_scan { self.due(wall_time())? } else { grown }, tell));
+            health.attempt(|| {
+                self.make_room(now, tell)?;
+                let logs = if is_scan {
+                    now = self.look(wall_time(), since_boot())?;
+                    self.due(now)?
+                } else {
+                    grown
+                };
+                self.trim_all(logs, now, tell)
+            });
             if !self.turns.pause(PAUSE) {
                 return;
             }

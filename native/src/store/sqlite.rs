@@ -23,8 +23,10 @@ use super::{
     place::{MAX_ID, MAX_LOG, place, places},
     reader::SqliteReader,
     retention::{self, Retention, Trimmer},
+    room::Room,
     rows::{self, LogRow, RowError, message_checksum},
     schema,
+    space::{self, SpaceHandle},
     turns::Turns,
     watch::Watch,
 };
@@ -39,7 +41,8 @@ pub(crate) struct SqliteStore {
     /// `None` only while it is being dropped.
     checkpointer: Option<Checkpointer>,
     turns: Arc<Turns>,
-    watch: Arc<Watch>,
+    room: Arc<Room>,
+    pub(super) watch: Arc<Watch>,
     /// The number that was last given to a log, if any was since the start.
     last_log: Cell<Option<i64>>,
     /// Last, so that the directory is free only after the database is closed.
@@ -47,10 +50,16 @@ pub(crate) struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the store in a directory, and makes both if they are missing.
+    /// Opens a store that takes as much space as comes.
+    #[cfg(test)]
+    pub(crate) fn open(directory: &Path) -> Result<Self, StoreError> {
+        Self::open_within(directory, None)
+    }
+
+    /// Opens the store in a directory, and makes both if they are missing. Its files take so many bytes at most.
     ///
     /// What it refuses, for example the database of another application, or one that is damaged, it leaves as it is.
-    pub(crate) fn open(directory: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open_within(directory: &Path, max: Option<u64>) -> Result<Self, StoreError> {
         let directory = DataDir::open(directory)?;
         let file = schema::find(&directory)?;
         let failed = |cause| StoreError::sqlite("open", &file)(cause);
@@ -70,11 +79,14 @@ impl SqliteStore {
             // No commit is to wait for what that has written.
             checkpoint::empty(&connection, &file)?;
         }
+        let room = Arc::new(Room::new(file.clone(), max));
+        room.prepare(&connection).and_then(|()| room.measure(&connection)).map_err(failed)?;
         let watch = Arc::new(Watch::start(&connection, &file)?);
         let beside = connect_beside(&file).map_err(failed)?;
-        let checkpointer = Checkpointer::start(beside, &mut connection, file.clone(), Arc::clone(&watch))?;
+        let long = room.long();
+        let checkpointer = Checkpointer::start(beside, &mut connection, file.clone(), Arc::clone(&watch), long)?;
         let (checkpointer, turns, last_log) = (Some(checkpointer), Arc::default(), Cell::default());
-        Ok(Self { connection, file, checkpointer, turns, watch, last_log, _directory: directory })
+        Ok(Self { connection, file, checkpointer, turns, room, watch, last_log, _directory: directory })
     }
 
     /// Reads this store on a connection of its own, so that it never waits for a commit.
@@ -84,7 +96,14 @@ impl SqliteStore {
 
     /// Drops what this store need not keep, on a connection of its own.
     pub(crate) fn trimmer(&self, retention: Retention) -> Result<Trimmer, StoreError> {
-        Trimmer::open(&self.file, retention, Arc::clone(&self.turns), Arc::clone(&self.watch))
+        let (turns, room, watch) = (Arc::clone(&self.turns), Arc::clone(&self.room), Arc::clone(&self.watch));
+        Trimmer::open(&self.file, retention, turns, room, watch)
+    }
+
+    /// Stops storing while less than so many bytes are free on the file system, and lets it go on by itself.
+    pub(crate) fn watch_space(&self, least: u64) -> Result<SpaceHandle, StoreError> {
+        let directory = self.file.parent().unwrap_or(Path::new("/")).to_owned();
+        space::watch(Arc::clone(&self.room), least, move || space::free(&directory))
     }
 
     /// Makes sure that nothing of a commit that failed is seen by what comes next.
@@ -139,8 +158,12 @@ impl SqliteStore {
                 StoreError::NoId { file: self.file.clone(), channel_name: message.channel_name.clone() }
             }
         })?;
+        self.room.measure(&transaction).map_err(failed)?;
         transaction.commit().map_err(failed)?;
         self.turns.note(grown);
+        if self.room.is_short() {
+            self.turns.want_room();
+        }
         Ok(())
     }
 }
@@ -157,13 +180,16 @@ impl Store for SqliteStore {
     }
 
     fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        let frames = self.checkpointer.as_ref().map_or(0, Checkpointer::frames);
+        // Before its turn: retention makes room meanwhile.
+        let admitted = added(writes).map_or(Ok(()), |bytes| self.room.admit(bytes, frames));
         let turns = Arc::clone(&self.turns);
         let turn = turns.take();
         if let Some(checkpointer) = &mut self.checkpointer {
             checkpointer.before_commit(&self.connection);
         }
         self.watch.check(&self.connection)?;
-        let written = self.write(writes);
+        let written = admitted.and_then(|()| self.write(writes));
         if let Some(checkpointer) = &mut self.checkpointer {
             self.watch.wrote(written.is_ok().then(|| checkpointer.frames()));
             checkpointer.after_commit();
@@ -200,9 +226,20 @@ pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // Every commit syncs the log before it returns; a sync reaches the medium on macOS too.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "fullfsync", true)?;
-    // The checkpointer moves the log. What one great commit has added to its file is given back.
-    connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
-    connection.pragma_update_and_check(None, "journal_size_limit", checkpoint::BOUND, |_| Ok(()))
+    // The checkpointer moves the log.
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))
+}
+
+/// About how many bytes these writes add; `None` if they only remove.
+fn added(writes: &[Write]) -> Option<u64> {
+    writes.iter().fold(None, |sum, write| {
+        let bytes = match write {
+            Write::Append(message) => retention::size(&message.username, &message.message_content),
+            Write::RemoveChannel(_) => return sum,
+            _ => 200,
+        };
+        Some(sum.unwrap_or(0) + bytes)
+    })
 }
 
 /// Why a write is not stored.

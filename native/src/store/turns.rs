@@ -23,6 +23,8 @@ pub(super) struct Turns {
 #[derive(Debug, Default)]
 struct Grown {
     logs: BTreeSet<i64>,
+    /// Whether commits need room.
+    room: bool,
     closed: bool,
 }
 
@@ -43,16 +45,29 @@ impl Turns {
         }
     }
 
-    /// The logs that have grown since it was asked last. It waits until there are some, but not beyond `end`; `None`
-    /// once it is closed.
-    pub(super) fn grown_by(&self, end: Instant) -> Option<BTreeSet<i64>> {
-        let grown = self.wait(&self.grew, end, |grown| !grown.closed && grown.logs.is_empty());
-        (!grown.closed).then_some(grown).map(|mut grown| mem::take(&mut grown.logs))
+    /// Commits need room: retention is not to wait any longer.
+    pub(super) fn want_room(&self) {
+        let mut grown = self.grown();
+        if !grown.room {
+            grown.room = true;
+            self.grew.notify_all();
+            self.closed.notify_all();
+        }
     }
 
-    /// Waits for a time, or until it is closed. Whether it is not closed.
+    /// The logs that have grown since it was asked last. It waits until there are some or room is wanted, but not beyond
+    /// `end`; `None` once it is closed.
+    pub(super) fn grown_by(&self, end: Instant) -> Option<BTreeSet<i64>> {
+        let grown = self.wait(&self.grew, end, |grown| !grown.closed && !grown.room && grown.logs.is_empty());
+        (!grown.closed).then_some(grown).map(|mut grown| {
+            grown.room = false;
+            mem::take(&mut grown.logs)
+        })
+    }
+
+    /// Waits for a time, or until room is wanted or it is closed. Whether it is not closed.
     pub(super) fn pause(&self, pause: Duration) -> bool {
-        !self.wait(&self.closed, Instant::now() + pause, |grown| !grown.closed).closed
+        !self.wait(&self.closed, Instant::now() + pause, |grown| !grown.closed && !grown.room).closed
     }
 
     /// Ends all waiting.

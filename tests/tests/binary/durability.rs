@@ -5,11 +5,11 @@
 
 use std::{net::SocketAddr, path::Path, thread};
 
-use chanwire_tests::process::{Launch, Peer, program};
+use chanwire_tests::process::{Launch, Peer, program, wait_for};
 use tempfile::tempdir;
 
 use crate::{
-    requests::{host_at, message_to, unhost},
+    requests::{history, host_at, message_to, unhost},
     trace::{Call, calls, strace, whole_trace},
 };
 
@@ -173,18 +173,28 @@ fn the_database_is_synced_before_the_log_is_begun_anew() {
     let directory = data.path().canonicalize().unwrap();
     let (database, log) = (directory.join("chanwire.db"), directory.join("chanwire.db-wal"));
     let trace = traces.path().join("trace");
-    let launch = Launch::serve(data.path()).args(["--advertise", "192.0.2.9:22236"]);
+    // A small store has a short log.
+    let launch = Launch::serve(data.path()).args(["--advertise", "192.0.2.9:22236", "--store-max", "16M"]);
     let server = launch.clone().under(strace(&trace, 16, WRITES)).start();
     let mut peer = server.connect();
     assert!(peer.ask(host_at("general", "192.0.2.9", 22236)).is_ok());
-    // More than two logs are long.
-    for _ in 0..90 {
-        let batch = message_to("general", "u", &"x".repeat(60_000)).repeat(8);
-        peer.send(batch);
-        (0..8).for_each(|_| assert!(peer.answer().is_ok()));
+    for _ in 0..400 {
+        peer.send(message_to("general", "u", "x").repeat(150));
+        (0..150).for_each(|_| assert!(peer.answer().is_ok()));
     }
     let restarts = restarts_after_syncs(&calls(&whole_trace(server, &trace)), &database, &log);
-    assert!(restarts >= 1, "the log was never begun anew");
+    assert!(restarts >= 2, "the log was begun anew {restarts} times");
+
+    // Without a commit it is retention that moves the log.
+    let launch = launch.args(["--retain-count", "1"]).under(strace(&trace, 16, WRITES));
+    let server = launch.start();
+    let mut peer = server.connect();
+    wait_for("retention", || {
+        let history = peer.ask(history("general", 2));
+        (history.payload["messages"].as_array()?.len() == 1).then_some(())
+    });
+    let restarts = restarts_after_syncs(&calls(&whole_trace(server, &trace)), &database, &log);
+    assert!(restarts >= 2, "retention began the log anew {restarts} times");
 }
 
 #[test]

@@ -19,11 +19,12 @@ fn a_server_greets_with_where_everything_is() {
     let launch = Launch::new(["serve", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--data-dir"]);
     let launch = launch.arg(data.path()).args(["--host", "g\u{202e}=chat.example:22240@127.0.0.1:0"]);
     let server = launch.start();
-    let [version, listening, own, hosting, data_in, inspector] = server.banner() else { panic!("{server:?}") };
+    let [version, listening, own, hosting, storing, data_in, inspector] = server.banner() else { panic!("{server:?}") };
     assert!(version.starts_with("chanwire ") && version["chanwire ".len()..].split('.').count() == 3, "{version}");
     assert_eq!(*listening, format!("listening on {}", server.address(0)));
     assert_eq!(*own, format!("listening on {}", server.address(1)));
     assert_eq!(*hosting, format!(r"hosting g\u{{202e}} at chat.example:22240 on {}", server.address(1)));
+    assert!(storing.starts_with("storing at most ") && storing.contains("half of the free space"), "{storing}");
     assert_eq!(*data_in, format!("data in {}", data.path().display()));
     let (page, token) = inspector.split_once("/#token=").unwrap_or_else(|| panic!("{inspector}"));
     let port = page.strip_prefix("inspector at http://127.0.0.1:").map(str::parse::<u16>);

@@ -171,8 +171,8 @@ fn without_commits_the_trimmer_keeps_the_log_short() {
     while trimmer.trim(1, Timestamp::from_unix(NOW)).unwrap().is_some() {
         longest = longest.max(trimmer.frames.load(Relaxed));
     }
-    assert!(longest < checkpoint::LEFT_ALONE + 512, "{longest} frames");
-    assert!(fs::metadata(log).unwrap().len() <= u64::from(checkpoint::BOUND) + (8 << 20));
+    assert!(longest < checkpoint::left_alone(checkpoint::LONG) + 512, "{longest} frames");
+    assert!(fs::metadata(log).unwrap().len() <= u64::from(4 * checkpoint::LONG) * 4096 + (8 << 20));
 }
 
 #[test]
@@ -206,4 +206,124 @@ fn commits_go_on_while_a_channel_is_trimmed_and_the_trimmer_keeps_up() {
     let (alone, beside) = (median(&mut alone), median(&mut beside));
     println!("a commit takes {alone:?} alone and {beside:?} beside the trimmer");
     assert!(beside < 10 * alone + Duration::from_millis(20), "{alone:?} alone, {beside:?} beside the trimmer");
+}
+
+/// The bytes that the database and its WAL take.
+fn on_disk(directory: &Path) -> u64 {
+    let size = |name: &str| fs::metadata(directory.join(name)).map_or(0, |file| file.len());
+    size("chanwire.db") + size("chanwire.db-wal")
+}
+
+const MAX: u64 = 16 << 20;
+
+#[test]
+fn a_full_store_drops_the_oldest_of_the_largest_channels_and_takes_no_more_than_it_may() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open_within(directory.path(), Some(MAX)).unwrap();
+    store.commit(&(1..=100).map(|id| message("small", id, 1_000)).collect::<Vec<_>>()).unwrap();
+    let handle = start_trimmer(store.trimmer(NONE).unwrap(), |_, _| {}).unwrap();
+    for round in 0..400 {
+        for (name, count) in [("a", 6), ("b", 3)] {
+            let first = round * count + 1;
+            let writes: Vec<Write> = (first..first + count).map(|id| message(name, id, 20_000)).collect();
+            store.commit(&writes).unwrap();
+            let taken = on_disk(directory.path());
+            assert!(taken <= MAX, "{taken} bytes");
+        }
+    }
+    handle.close();
+    let trimmer = store.trimmer(NONE).unwrap();
+    let ends = ends(&mut store, &trimmer);
+    let [small, a, b] = &ends[..] else { panic!("{ends:?}") };
+    assert_eq!(*small, end("small", 1, 100));
+    assert!((a.2, b.2) == (2_400, 1_200) && a.1 > 1_500 && b.1 > 300, "{ends:?}");
+    // About as much is left of each.
+    let (a, b) = (a.2 - a.1, b.2 - b.1);
+    assert!(a.abs_diff(b) < 130 && a + b > 200, "{ends:?}");
+}
+
+#[test]
+fn without_anything_to_drop_a_full_store_refuses_messages_and_takes_what_removes() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open_within(directory.path(), Some(MAX)).unwrap();
+    let mut id = 1;
+    let error = loop {
+        match store.commit(&[message("a", id, 60_000)]) {
+            Ok(()) => id += 1,
+            Err(error) => break error.to_string(),
+        }
+        assert!(id < 1_000);
+    };
+    assert!(error.contains("raise --store-max"), "{error}");
+    store.commit(&[Write::RemoveChannel("a".into())]).unwrap();
+    assert!(on_disk(directory.path()) <= MAX);
+    // It goes on as soon as there is room.
+    let trimmer = store.trimmer(Retention { count: Some(1), ..NONE }).unwrap();
+    trim(&trimmer, NOW);
+    store.commit(&[message("a", id, 60_000)]).unwrap();
+}
+
+/// Messages of "a" with these times.
+fn stamped(directory: &Path, times: &[i64]) -> SqliteStore {
+    let mut store = SqliteStore::open(directory).unwrap();
+    let message = |(id, time): (usize, &i64)| {
+        Write::Append(StoredMessage {
+            channel_name: "a".into(),
+            id: id as u64 + 1,
+            username: "u".into(),
+            message_content: "c".into(),
+            timestamp: Timestamp::from_unix(*time),
+        })
+    };
+    store.commit(&times.iter().enumerate().map(message).collect::<Vec<_>>()).unwrap();
+    store
+}
+
+const FAR: i64 = 4_102_444_800;
+
+#[test]
+fn a_message_from_the_year_2100_keeps_those_behind_it_no_longer_than_their_age() {
+    let directory = tempfile::tempdir().unwrap();
+    let times = [NOW + 1, FAR, NOW + 2, NOW + 3, FAR, NOW + 9, FAR];
+    let mut store = stamped(directory.path(), &times);
+    let trimmer = store.trimmer(Retention { age: Some(Duration::from_secs(10)), ..NONE }).unwrap();
+    assert_eq!(trim(&trimmer, NOW + 12), [("a".into(), 2)]);
+    // The next message that is too old takes the wrong one along.
+    assert_eq!(trimmer.trim(1, Timestamp::from_unix(NOW + 13)).unwrap().unwrap().first_id, 4);
+    assert_eq!(trimmer.trim(1, Timestamp::from_unix(NOW + 20)).unwrap().unwrap().first_id, 7);
+    assert_eq!(ends(&mut store, &trimmer), [end("a", 7, 7)]);
+}
+
+#[test]
+fn messages_that_are_all_from_the_year_2100_go_when_they_have_waited() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = stamped(directory.path(), &[FAR; 600]);
+    let mut trimmer = store.trimmer(Retention { age: Some(Duration::from_secs(100)), ..NONE }).unwrap();
+    let begin = trimmer.ages.as_ref().unwrap().at;
+    let wall = wall_time();
+    let mut look = |seconds: u64| {
+        let now =
+            trimmer.look(Timestamp::from_unix(wall.as_unix() + seconds as i64), begin + Duration::from_secs(seconds));
+        trim(&trimmer, now.unwrap().as_unix())
+    };
+    assert_eq!(look(1), []);
+    assert_eq!(look(99), []);
+    assert_eq!(look(101).last(), Some(&("a".into(), 601)));
+}
+
+#[test]
+fn a_leap_of_the_clock_drops_nothing_that_has_not_aged() {
+    let directory = tempfile::tempdir().unwrap();
+    let wall = wall_time().as_unix();
+    let store = stamped(directory.path(), &[wall - 50, wall - 10, wall]);
+    let mut trimmer = store.trimmer(Retention { age: Some(Duration::from_secs(100)), ..NONE }).unwrap();
+    let begin = trimmer.ages.as_ref().unwrap().at;
+    let mut look = |wall: i64, seconds: u64| {
+        let now = trimmer.look(Timestamp::from_unix(wall), begin + Duration::from_secs(seconds)).unwrap();
+        trim(&trimmer, now.as_unix())
+    };
+    assert_eq!(look(FAR, 5), []);
+    assert_eq!(look(FAR, 6), []);
+    assert_eq!(look(FAR, 60), [("a".into(), 2)]);
+    assert_eq!(look(wall + 61, 61), []);
 }

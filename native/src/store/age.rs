@@ -1,0 +1,166 @@
+//! The time by which messages age. A clock that leaps must not drop messages, nor keep them for ever.
+
+use std::{collections::BTreeMap, time::Duration};
+
+/// How far ahead of the clock a message's time may be without being taken for wrong.
+const AHEAD: i64 = 60;
+
+/// A clock for retention. It follows the wall clock, but goes forward at most an eighth faster than the time that has
+/// passed in this process. So a leap makes messages too old an eighth faster at most, and a lag is caught up.
+#[derive(Debug)]
+pub(super) struct AgeClock {
+    /// Milliseconds since 1970.
+    now: i64,
+    /// When it was set, on a clock that never leaps.
+    at: Duration,
+    is_behind: bool,
+}
+
+/// By how many seconds the wall clock leads before that is said.
+const LEAP: i64 = 60;
+
+impl AgeClock {
+    /// Begins at the wall time, unless even the newest message were too old then. Nobody knows whether the server was
+    /// down for so long or the clock has leapt, so messages age on from the newest one's time.
+    pub(super) fn start(wall: i64, newest: Option<i64>, age: Duration, at: Duration) -> Self {
+        let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+        let begin = newest.filter(|newest| wall.saturating_sub(*newest) > age).unwrap_or(wall);
+        let mut clock = Self { now: begin.saturating_mul(1000), at, is_behind: false };
+        clock.tell(wall);
+        clock
+    }
+
+    /// The seconds since 1970 by which messages age, when the wall clock says this.
+    pub(super) fn look(&mut self, wall: i64, at: Duration) -> i64 {
+        let passed = i64::try_from(at.saturating_sub(self.at).as_millis()).unwrap_or(i64::MAX);
+        let furthest = self.now.saturating_add(passed).saturating_add(passed / 8);
+        self.now = wall.saturating_mul(1000).min(furthest);
+        self.at = at;
+        self.tell(wall);
+        self.now.div_euclid(1000)
+    }
+
+    fn tell(&mut self, wall: i64) {
+        let lag = wall.saturating_sub(self.now.div_euclid(1000));
+        if lag > LEAP && !self.is_behind {
+            tracing::warn!(
+                seconds = lag,
+                "the clock is far ahead of the last time that retention knows: messages go on aging by the time that passes"
+            );
+        } else if lag <= 1 && self.is_behind {
+            tracing::info!("retention by age follows the clock again");
+        }
+        self.is_behind = lag > LEAP || self.is_behind && lag > 1;
+    }
+}
+
+/// Whether a message's time cannot be right yet.
+pub(super) const fn is_ahead(timestamp: i64, now: i64) -> bool {
+    timestamp > now.saturating_add(AHEAD)
+}
+
+/// For logs whose oldest message is ahead of the clock: up to which message something has waited for how long. A message
+/// goes when it has waited as long as it may be old.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    logs: BTreeMap<i64, Vec<(u64, Duration)>>,
+}
+
+/// How many messages of a log are known by their waits at most.
+const MARKS: u32 = 16;
+
+impl Waits {
+    /// Takes note that time has passed, and of the logs that wait now, each with its oldest and last message. The logs
+    /// that are new.
+    pub(super) fn look(&mut self, passed: Duration, age: Duration, logs: &BTreeMap<i64, (u64, u64)>) -> Vec<i64> {
+        self.logs.retain(|log, _| logs.contains_key(log));
+        let mut new = Vec::new();
+        for (log, (first, last)) in logs {
+            let marks = self.logs.entry(*log).or_insert_with(|| {
+                new.push(*log);
+                Vec::new()
+            });
+            marks.retain(|(id, _)| id >= first);
+            marks.iter_mut().for_each(|(_, waited)| *waited = waited.saturating_add(passed));
+            if marks.last().is_none_or(|(id, waited)| id < last && *waited >= age / MARKS) {
+                marks.push((*last, Duration::ZERO));
+            }
+        }
+        new
+    }
+
+    /// The logs that wait.
+    pub(super) fn logs(&self) -> impl Iterator<Item = i64> {
+        self.logs.keys().copied()
+    }
+
+    /// The newest message of a log that has waited long enough; 0 if none has.
+    pub(super) fn over(&self, log: i64, age: Duration) -> u64 {
+        let marks = self.logs.get(&log).map(Vec::as_slice).unwrap_or_default();
+        marks.iter().filter(|(_, waited)| *waited >= age).map(|(id, _)| *id).max().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = 86_400;
+    const NOW: i64 = 1_800_000_000;
+
+    fn days(days: u64) -> Duration {
+        Duration::from_secs(days * DAY)
+    }
+
+    #[test]
+    fn a_leap_forward_ages_messages_by_the_time_that_passes() {
+        let mut clock = AgeClock::start(NOW, Some(NOW - 5), days(30), Duration::ZERO);
+        assert_eq!(clock.look(NOW + 60, Duration::from_secs(60)), NOW + 60);
+        let leapt = NOW + 74 * 365 * DAY as i64;
+        let later = clock.look(leapt, Duration::from_secs(120));
+        assert!((NOW + 120..=NOW + 130).contains(&later), "{later}");
+        let week = clock.look(leapt, days(8));
+        assert!((NOW + 8 * DAY as i64 - 100..=NOW + 9 * DAY as i64).contains(&week), "{week}");
+        // It is set right again.
+        assert_eq!(clock.look(NOW + 8 * DAY as i64, days(8)), NOW + 8 * DAY as i64);
+    }
+
+    #[test]
+    fn a_lag_is_caught_up_and_a_clock_that_goes_back_drops_less() {
+        let mut clock = AgeClock::start(NOW, None, days(1), Duration::ZERO);
+        for hour in 1..=8 {
+            clock.look(NOW + 3600 * (hour + 1), Duration::from_secs(3600) * hour as u32);
+        }
+        assert_eq!(clock.look(NOW + 3600 * 10, Duration::from_secs(3600 * 9)), NOW + 3600 * 10);
+        assert_eq!(clock.look(NOW - 1000, Duration::from_secs(3600 * 9 + 1)), NOW - 1000);
+    }
+
+    #[test]
+    fn at_the_start_a_clock_by_which_all_would_go_is_not_trusted() {
+        let mut clock = AgeClock::start(NOW, Some(NOW - 40 * DAY as i64), days(30), Duration::ZERO);
+        assert_eq!(clock.look(NOW, Duration::ZERO), NOW - 40 * DAY as i64);
+        let mut clock = AgeClock::start(NOW, Some(NOW - 20 * DAY as i64), days(30), Duration::ZERO);
+        assert_eq!(clock.look(NOW, Duration::ZERO), NOW);
+        // A time ahead of the clock says nothing.
+        let mut clock = AgeClock::start(NOW, Some(NOW * 2), days(30), Duration::ZERO);
+        assert_eq!(clock.look(NOW, Duration::ZERO), NOW);
+    }
+
+    #[test]
+    fn messages_behind_a_wrong_time_go_when_they_have_waited() {
+        let (mut waits, age) = (Waits::default(), days(32));
+        let mut dropped = 0;
+        // Ten messages a day, from a wrong first one on.
+        for day in 0..100 {
+            let last = 10 * (day + 1);
+            waits.look(days(1), age, &BTreeMap::from([(1, (dropped + 1, last))]));
+            dropped = dropped.max(waits.over(1, age));
+            assert!(waits.logs[&1].len() <= 20, "{waits:?}");
+            // Never early, and late by a sixteenth and a look.
+            assert!(dropped <= last.saturating_sub(10 * 32), "day {day}: {dropped} of {last}");
+            assert!(dropped >= last.saturating_sub(10 * 36), "day {day}: {dropped} of {last}");
+        }
+        waits.look(days(1), age, &BTreeMap::new());
+        assert_eq!(waits.over(1, age), 0);
+    }
+}

@@ -1,0 +1,195 @@
+//! How much the database may take on its disk, and whether the disk has room at all.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection;
+
+use super::{
+    StoreError,
+    checkpoint::{LONG, TOO_LONG},
+};
+
+const PAGE: u64 = 4096;
+
+/// How long a commit waits for retention to make room before it is refused.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// The least that a store may be limited to.
+pub(crate) const LEAST: u64 = 16 << 20;
+
+/// What the store's writers share about the space that they may use.
+#[derive(Debug)]
+pub(super) struct Room {
+    file: PathBuf,
+    /// The bytes that the database and its WAL may take together, if there is a limit.
+    max: Option<u64>,
+    /// The pages in use after the last transaction. Free pages of the file are room.
+    used: Mutex<u64>,
+    /// Told when pages have become free.
+    freed: Condvar,
+    /// Whether the file system has too little free space to store anything.
+    is_stopped: AtomicBool,
+    /// How many commits were refused for one of the two reasons.
+    refused: AtomicU64,
+}
+
+impl Room {
+    pub(super) fn new(file: PathBuf, max: Option<u64>) -> Self {
+        let (used, freed) = (Mutex::default(), Condvar::default());
+        Self { file, max, used, freed, is_stopped: AtomicBool::new(false), refused: AtomicU64::new(0) }
+    }
+
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// When the WAL is long enough to be moved, in frames: a sixteenth of the limit, or [`LONG`].
+    pub(super) fn long(&self) -> u32 {
+        let part = self.max.map_or(u64::MAX, |max| max / 16 / PAGE);
+        u32::try_from(part).map_or(LONG, |part| part.min(LONG))
+    }
+
+    /// The bytes that the WAL's file keeps when it is begun anew. Commits wait before it is longer.
+    pub(super) fn wal_bound(&self) -> u64 {
+        u64::from(TOO_LONG * self.long()) * PAGE
+    }
+
+    /// Sets up a connection that writes: what one great commit has added to the WAL's file is given back.
+    pub(super) fn prepare(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let bound = i64::try_from(self.wal_bound()).unwrap_or(i64::MAX);
+        connection.pragma_update_and_check(None, "journal_size_limit", bound, |_| Ok(()))
+    }
+
+    /// How many pages may be in use.
+    fn limit(&self) -> Option<u64> {
+        self.max.map(|max| max.saturating_sub(self.wal_bound()) / PAGE)
+    }
+
+    /// How many pages are kept free by dropping messages before they are needed.
+    fn margin(&self) -> u64 {
+        self.limit().map_or(0, |limit| (limit / 16).clamp(64, (64 << 20) / PAGE))
+    }
+
+    /// Counts the pages that a transaction leaves in use.
+    pub(super) fn measure(&self, connection: &Connection) -> rusqlite::Result<()> {
+        if self.max.is_none() {
+            return Ok(());
+        }
+        let count = |name: &str| -> rusqlite::Result<i64> {
+            connection.prepare_cached(&format!("PRAGMA {name}"))?.query_row([], |row| row.get(0))
+        };
+        let used = count("page_count")?.saturating_sub(count("freelist_count")?);
+        *self.used() = u64::try_from(used).unwrap_or_default();
+        self.freed.notify_all();
+        Ok(())
+    }
+
+    /// Whether messages are to be dropped.
+    pub(super) fn is_short(&self) -> bool {
+        self.exceeds(self.margin())
+    }
+
+    /// Whether enough of them were dropped.
+    pub(super) fn is_enough(&self) -> bool {
+        !self.exceeds(2 * self.margin())
+    }
+
+    fn exceeds(&self, margin: u64) -> bool {
+        self.limit().is_some_and(|limit| *self.used() > limit.saturating_sub(margin))
+    }
+
+    /// Lets a commit of so many bytes begin if there is room for it, or when there is. The WAL has so many frames: what
+    /// is more than it should have, because something reads it for a long time, takes room too.
+    pub(super) fn admit(&self, bytes: u64, frames: u32) -> Result<(), StoreError> {
+        if self.is_stopped.load(Relaxed) {
+            self.refused.fetch_add(1, Relaxed);
+            return Err(StoreError::LowSpace { file: self.file.clone() });
+        }
+        let Some(limit) = self.limit() else { return Ok(()) };
+        let excess = u64::from(frames.saturating_sub(TOO_LONG * self.long()));
+        let pages = (bytes + bytes / 8) / PAGE + 8 + excess;
+        let end = Instant::now() + WAIT;
+        let mut used = self.used();
+        while *used + pages > limit {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() || pages > limit {
+                self.refused.fetch_add(1, Relaxed);
+                let max = self.max.unwrap_or_default();
+                return Err(StoreError::Full { file: self.file.clone(), max });
+            }
+            used = self.freed.wait_timeout(used, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(())
+    }
+
+    /// Stops or allows writing, as the free space says. Whether that changed anything.
+    pub(super) fn set_stopped(&self, is_stopped: bool) -> bool {
+        self.is_stopped.swap(is_stopped, Relaxed) != is_stopped
+    }
+
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+
+    fn used(&self) -> MutexGuard<'_, u64> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room(max: u64, used: u64) -> Room {
+        let room = Room::new("some.db".into(), Some(max));
+        *room.used() = used;
+        room
+    }
+
+    #[test]
+    fn the_pages_and_the_wal_together_are_within_the_limit() {
+        for max in [LEAST, 64 << 20, 1 << 30, 1 << 40] {
+            let room = room(max, 0);
+            let (limit, margin) = (room.limit().unwrap(), room.margin());
+            assert!(limit * PAGE + room.wal_bound() <= max && 4 * margin < limit && room.long() >= 256, "{max}");
+        }
+        assert_eq!(room(1 << 40, 0).long(), LONG);
+    }
+
+    #[test]
+    fn a_commit_waits_for_room_and_is_refused_without_it() {
+        let room = room(LEAST, 3000);
+        let limit = room.limit().unwrap();
+        assert!(limit == 3072 && room.is_short() && !room.is_enough());
+        room.admit(100_000, 0).unwrap();
+        let error = room.admit(16 << 20, 0).unwrap_err().to_string();
+        assert!(error.contains("raise --store-max"), "{error}");
+        // A WAL that a reader holds takes room as well.
+        room.admit(0, 4 * room.long()).unwrap();
+        room.admit(0, 4 * room.long() + 100).unwrap_err();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| room.admit(400_000, 0));
+            *room.used() = 100;
+            room.freed.notify_all();
+            waiting.join().unwrap().unwrap();
+        });
+        assert!(room.is_enough());
+    }
+
+    #[test]
+    fn while_the_disk_is_low_nothing_is_admitted() {
+        let room = Room::new("some.db".into(), None);
+        assert!(room.set_stopped(true) && !room.set_stopped(true));
+        assert!(room.admit(1, 0).unwrap_err().to_string().contains("--store-min-free"));
+        assert!(room.set_stopped(false));
+        room.admit(1, 0).unwrap();
+        assert_eq!(room.refused(), 1);
+    }
+}
