@@ -70,6 +70,84 @@ fn the_oldest_rows_go_first_and_what_is_left_is_whole() {
 }
 
 #[test]
+fn rows_that_are_released_take_no_memory_and_answers_are_paired_all_the_same() {
+    let mut capture = opened(1 << 30);
+    for round in 0..5_000_u32 {
+        let request = capture.end_number();
+        capture.bytes(1, Out, f64::from(round), MESSAGE.as_bytes());
+        capture.release(capture.end_number());
+        capture.bytes(1, In, f64::from(round) + 0.5, DELIVERED.as_bytes());
+        let answer = capture.entry(request + 1).unwrap();
+        assert_eq!((answer.pair(), answer.rtt()), (Some(request), Some(0.5)));
+        assert!(capture.entry(request).is_none());
+        capture.release(capture.end_number());
+        assert!(capture.memory() < 64 << 10, "{} bytes", capture.memory());
+    }
+    assert_eq!((capture.first(), capture.end_number(), capture.label(1)), (10_001, 10_001, Some("192.0.2.7:50123")));
+    // Of what is not printed yet nothing goes.
+    capture.bytes(1, Out, 1e6, b"LIST\nLIST\r\n");
+    capture.release(10_002);
+    assert_eq!((capture.first(), capture.bad()), (10_001, 1));
+}
+
+/// What takes the most: many rows, large ones, requests without answers, connections, notes, and what still arrives.
+fn fill(capture: &mut Capture, kind: u32, bytes: usize) {
+    match kind {
+        0 => capture.bytes(1, Out, 1.0, MESSAGE.repeat(bytes / MESSAGE.len()).as_bytes()),
+        1 => {
+            let large = format!("OK\r\n{{\"channels\": \"{}\"}}", "x".repeat(100_000));
+            capture.bytes(1, In, 1.0, large.repeat(bytes / large.len()).as_bytes());
+        }
+        2 => (0..bytes / 200).for_each(|at| capture.note(1, at as f64, "note", &"n".repeat(100), at % 3 == 0)),
+        3 => {
+            let begun = format!("OK\r\n{{\"channels\": \"{}", "x".repeat(bytes / 8));
+            (0..8).for_each(|at| {
+                capture.open(100 + at, "another");
+                capture.bytes(100 + at, In, 1.0, begun.as_bytes());
+            });
+        }
+        _ => capture.bytes(1, Out, 1.0, &b"LIST\n".repeat(bytes / 50)),
+    }
+}
+
+#[test]
+fn the_bound_holds_after_one_read_however_large_it_is() {
+    for kind in 0..5 {
+        for limit in [1 << 20, 2 << 20] {
+            let mut capture = opened(limit);
+            for size in [5 << 20, 1 << 20] {
+                let end = capture.end_number();
+                fill(&mut capture, kind, size);
+                assert!(capture.memory() <= limit, "kind {kind}: {} bytes of {limit}", capture.memory());
+                assert!(capture.first() >= end || size < 2 * limit || kind == 3, "kind {kind}: old rows are left");
+                let held = entries(&capture).iter().filter(|entry| entry.is_bad()).count() as u64;
+                assert_eq!(capture.bad(), held, "kind {kind}: what is bad of what is held");
+            }
+            assert_eq!(capture.dropped(), capture.first() - 1);
+        }
+    }
+}
+
+#[test]
+fn the_bound_holds_at_once_when_it_shrinks() {
+    for kind in 0..4 {
+        let mut capture = opened(64 << 20);
+        fill(&mut capture, kind, 20 << 20);
+        let before = capture.memory();
+        assert!(before > 18 << 20, "kind {kind}: {before} bytes");
+        for limit in [18 << 20, 1 << 20] {
+            capture.set_limit(limit);
+            // Rows are dropped in chunks, and the last one was made for the larger bound.
+            assert!(capture.memory() <= limit.max(17 << 20), "kind {kind}: {} bytes of {limit}", capture.memory());
+            assert_eq!(capture.limit(), limit);
+        }
+        // It is never less than this.
+        capture.set_limit(0);
+        assert_eq!(capture.limit(), 1 << 20);
+    }
+}
+
+#[test]
 fn a_frame_that_cannot_be_held_while_it_arrives_is_given_up_and_decoding_goes_on_after_it() {
     let mut capture = opened(1 << 20);
     capture.bytes(1, Out, 0.0, b"LIST\r\n");

@@ -129,6 +129,8 @@ impl Capture {
     /// Changes the limit. What is too much is dropped at once.
     pub fn set_limit(&mut self, limit: usize) {
         self.store.set_limit(limit.max(LEAST_LIMIT));
+        let time = self.clock.at(Time::UNKNOWN);
+        self.relieve(time);
         self.settle();
     }
 
