@@ -38,16 +38,17 @@ fn ask(address: SocketAddr, method: &str, path: &str, more: &str) -> Response {
     write!(stream, "{method} {path} HTTP/1.1\r\n{host}{more}Connection: close\r\n\r\n").unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
-    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("the end of the headers");
-    let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+    let body = answer.split_off(end + 4);
+    let head = String::from_utf8(answer).unwrap();
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().to_owned();
     let mut headers: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for line in lines {
+    for line in lines.filter(|line| !line.is_empty()) {
         let (name, value) = line.split_once(": ").unwrap();
         headers.entry(name.to_ascii_lowercase()).or_default().push(value.to_owned());
     }
-    Response { status, headers, body: answer[end + 4..].to_vec() }
+    Response { status, headers, body }
 }
 
 /// The paths of the page's files.
