@@ -56,7 +56,7 @@ fn of_packages() -> BTreeMap<String, String> {
     for folder in PACKAGES {
         let manifest: Value = serde_json::from_str(&read(&format!("{folder}/package.json"))).unwrap();
         for table in ["dependencies", "devDependencies"] {
-            for (name, version) in manifest[table].as_object().into_iter().flatten() {
+            for (name, version) in manifest.get(table).and_then(Value::as_object).into_iter().flatten() {
                 all.insert(name.clone(), version.as_str().unwrap().to_owned());
             }
         }
@@ -71,8 +71,9 @@ fn listed(section: &str) -> BTreeMap<String, String> {
     let rows = section.split("\n### ").next().unwrap().lines().filter(|line| line.starts_with("| ["));
     let row = |line: &str| {
         let cells: Vec<&str> = line.split(" | ").map(|cell| cell.trim_matches(['|', ' '])).collect();
-        assert!(cells.len() == 5 && cells.iter().all(|cell| !cell.is_empty()), "{line}");
-        (cells[0].split(']').next().unwrap().trim_start_matches('[').to_owned(), cells[3].to_owned())
+        let [name, _, _, version, _] = *cells else { unreachable!("a row of five cells: {line}") };
+        assert!(cells.iter().all(|cell| !cell.is_empty()), "{line}");
+        (name.split(']').next().unwrap().trim_start_matches('[').to_owned(), version.to_owned())
     };
     rows.map(row).collect()
 }
