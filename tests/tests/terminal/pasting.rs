@@ -23,11 +23,12 @@ fn stored(server: SocketAddr, count: usize) -> Vec<String> {
             let history = Launch::new(["history", "general", "--json", "--limit", "1000", "--after"]);
             let history = history.arg(messages.len().to_string()).args(["--server", &server.to_string()]).run();
             let page: serde_json::Value = serde_json::from_str(&history.stdout).unwrap();
-            let page = page["payload"]["messages"].as_array().unwrap().clone();
+            let page = page.pointer("/payload/messages").unwrap().as_array().unwrap();
             if page.is_empty() {
                 return (messages.len() >= count).then_some(messages);
             }
-            messages.extend(page.iter().map(|message| message["message_content"].as_str().unwrap().to_owned()));
+            messages
+                .extend(page.iter().map(|message| message.get("message_content").unwrap().as_str().unwrap().into()));
         }
     })
 }
