@@ -32,7 +32,8 @@ pub(crate) fn serve(listener: &TcpListener) -> Result<(), Box<dyn Error>> {
     let own = Address::from_ip(own.ip(), own.port()).ok_or("listen at one address, not at all of them")?;
     listener.set_nonblocking(true)?;
     let (clock, mut connections, mut store) = (Clock::start(), BTreeMap::new(), Vec::new());
-    let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), clock.now());
+    let now = Moment { time: clock.now(), wall: wall_time() };
+    let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), now);
     let (here, mut ids) = (hub.add_listener(vec![own]), (0..).map(ConnectionId));
     loop {
         while let (Ok((stream, peer)), Some(id)) = (listener.accept(), ids.next()) {
@@ -75,7 +76,7 @@ pub(crate) fn serve(listener: &TcpListener) -> Result<(), Box<dyn Error>> {
 const fn message(write: &Write) -> Option<&StoredMessage> {
     match write {
         Write::Append(message) => Some(message),
-        Write::PutChannel(_) | Write::RemoveChannel(_) => None,
+        _ => None,
     }
 }
 

@@ -108,7 +108,7 @@
 //! let wall = Timestamp::from_unix(1_698_937_472);
 //! let here: Address = "127.0.0.1:22236".parse()?;
 //!
-//! let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), now);
+//! let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Moment { time: now, wall });
 //! let listener = hub.add_listener(vec![here.clone()]);
 //! let (mut client, mut server) = (Client::new(Limits::client()), Server::new(Limits::server()));
 //! let connection = ConnectionId(1);

@@ -209,7 +209,7 @@ fn finish(hub: &mut Hub, done: Done, now: Moment) -> Result<(), Misuse> {
     match done {
         Done::Outcome(outcome) => return hub.handle_outcome(outcome, now.time),
         Done::Page(read, page) => return hub.handle_page(read, page),
-        Done::Trimmed { channel_name, first_id } => hub.handle_trimmed(&channel_name, first_id),
+        Done::Trimmed { channel_name, first_id } => hub.handle_trimmed(&channel_name, first_id, now.time),
     }
     Ok(())
 }

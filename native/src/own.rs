@@ -117,10 +117,7 @@ fn refresh(wildcards: &mut [Registered], interfaces: io::Result<Vec<IpAddr>>, hu
 
 #[cfg(test)]
 mod tests {
-    use chanwire_core::{
-        Time,
-        hub::{Hub, HubLimits, Snapshot},
-    };
+    use chanwire_core::hub::{Hub, HubLimits, Moment, Snapshot};
     use tokio::sync::mpsc;
 
     use super::*;
@@ -136,7 +133,7 @@ mod tests {
         let addresses = own.addresses_at(&at(&["127.0.0.1", "10.0.0.1", "::1"]));
         let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["127.0.0.1:22236", "10.0.0.1:22236", "chat.example:22236"]);
-        let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Time::default());
+        let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Moment::default());
         let id = hub.add_listener(addresses.clone());
         let mut wildcards = [Registered { id, own, addresses: addresses.clone() }];
         let (hub, mut told) = mpsc::unbounded_channel();

@@ -12,7 +12,7 @@ use std::{
 };
 
 use chanwire_core::{
-    hub::{Hub, Query, ReadId, StoreCommand, StoreOutcome},
+    hub::{Hub, Moment, Query, ReadId, StoreCommand, StoreOutcome},
     wire::Channel,
 };
 use futures_util::{FutureExt as _, future::BoxFuture};
@@ -25,7 +25,7 @@ use tokio::{
 };
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, wall_time},
     config::{Config, Hosted, Size, given_addresses},
     file_limit::{self, Files},
     http::{self, HttpConfig, Target, Token},
@@ -134,7 +134,8 @@ impl Running {
         let space = store.watch_space(config.store_min_free)?;
         let (reader, trimmer) = (store.reader()?, store.trimmer(config.retention)?);
         let clock = Clock::start();
-        let mut hub = Hub::new(config.hub_limits.clone(), store.load()?, clock.now());
+        let now = Moment { time: clock.now(), wall: wall_time() };
+        let mut hub = Hub::new(config.hub_limits.clone(), store.load()?, now);
         let listeners = bind(&config)?;
         let mut registered = Vec::new();
         for listener in &listeners {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use chanwire_core::{
     Time,
-    hub::{ChannelLog, ChannelRecord, Peer, Snapshot, Write},
+    hub::{ChannelLog, ChannelRecord, HubLimits, Peer, Snapshot, Write},
     wire::{Address, Channel, ErrorResponse, Host, JoinFrom, Message, Request, Response},
 };
 
@@ -14,10 +14,16 @@ use chanwire_core::{
 pub struct Model {
     /// The own addresses of each listener.
     pub own: Vec<Vec<Address>>,
-    /// The most channels that are listed.
-    pub limit: usize,
+    /// What the server may cost.
+    pub limits: HubLimits,
     fixed: Vec<Channel>,
     stored: Vec<ChannelRecord>,
+    /// The channels that are kept for their hosts, and until when.
+    released: Vec<(ChannelRecord, Time)>,
+    /// When a name was last taken off the list, or a message of it dropped.
+    idle_since: BTreeMap<String, Time>,
+    /// What the clock says.
+    pub now: Time,
     /// Every name that is listed or hidden by a fixed one, in order of creation.
     order: Vec<String>,
     /// The first id that is kept and the last that was given, where any was.
@@ -74,9 +80,19 @@ pub fn same_place(a: &Address, b: &Address) -> bool {
 impl Model {
     /// A server with these own addresses for each listener that knows no channel.
     #[must_use]
-    pub fn new(own: Vec<Vec<Address>>, limit: usize) -> Self {
-        let (logs, since) = (BTreeMap::new(), BTreeMap::new());
-        Self { own, limit, fixed: Vec::new(), stored: Vec::new(), order: Vec::new(), logs, since }
+    pub fn new(own: Vec<Vec<Address>>, limits: HubLimits, now: Time) -> Self {
+        Self {
+            own,
+            limits,
+            fixed: Vec::new(),
+            stored: Vec::new(),
+            released: Vec::new(),
+            idle_since: BTreeMap::new(),
+            now,
+            order: Vec::new(),
+            logs: BTreeMap::new(),
+            since: BTreeMap::new(),
+        }
     }
 
     /// This is all that a store holds of these names. A lease that is the same goes on, and what retention has dropped is
@@ -87,23 +103,45 @@ impl Model {
         self.stored = rest;
         self.stored.extend(stored.channels);
         self.stored.sort_by_key(|record| record.position);
+        let meant = |(record, _): &(ChannelRecord, Time)| is_meant(record);
+        let (kept, rest) = std::mem::take(&mut self.released).into_iter().partition::<Vec<_>, _>(meant);
+        self.released = rest;
+        let hidden =
+            |record: &ChannelRecord| self.fixed.iter().any(|fixed| fixed.channel_name == record.channel.channel_name);
+        for released in stored.released.into_iter().filter(|released| !hidden(&released.record)) {
+            let name = &released.record.channel.channel_name;
+            let known = kept.iter().find(|(record, _)| record.channel.channel_name == *name).map(|(_, until)| *until);
+            let until = Time::from_millis(u64::try_from(released.until.as_unix()).unwrap_or_default() * 1000);
+            self.released.push((released.record, known.unwrap_or(until)));
+        }
+        let mut records: Vec<_> = self.stored.iter().chain(self.released.iter().map(|(record, _)| record)).collect();
+        records.sort_by_key(|record| record.position);
         let is_known = |name: &String| {
             let fixed = self.fixed.iter().any(|channel| channel.channel_name == *name);
-            fixed || self.stored.iter().any(|record| record.channel.channel_name == *name)
+            fixed || records.iter().any(|record| record.channel.channel_name == *name)
         };
         self.order.retain(is_known);
+        for record in &records {
+            if !self.order.contains(&record.channel.channel_name) {
+                self.order.push(record.channel.channel_name.clone());
+            }
+        }
         self.since.retain(|name, _| self.stored.iter().any(|record| record.channel.channel_name == *name));
         for record in self.stored.iter().filter(|record| is_meant(record)) {
             let name = &record.channel.channel_name;
-            if !self.order.contains(name) {
-                self.order.push(name.clone());
-            }
             let same = |other: &ChannelRecord| other.channel.channel_name == *name && other.lease == record.lease;
             if !before.iter().any(same) {
                 self.since.insert(name.clone(), now);
             }
         }
-        for ChannelLog { channel_name, first_id, last_id, .. } in stored.logs {
+        for name in names.iter().filter(|name| !stored.logs.iter().any(|log| log.channel_name == **name)) {
+            self.logs.remove(name);
+            self.idle_since.remove(name);
+        }
+        for ChannelLog { channel_name, first_id, last_id, since, .. } in stored.logs {
+            let since = Time::from_millis(u64::try_from(since.as_unix()).unwrap_or_default() * 1000);
+            let idle = self.idle_since.entry(channel_name.clone()).or_default();
+            *idle = since.max(*idle);
             let log = self.logs.entry(channel_name).or_insert((1, 0));
             *log = (log.0.max(first_id), last_id);
         }
@@ -111,7 +149,8 @@ impl Model {
 
     /// A server starts over this store.
     pub fn load(&mut self, stored: Snapshot, now: Time) {
-        let channels = stored.channels.iter().map(|record| &record.channel.channel_name);
+        let released = stored.released.iter().map(|released| &released.record);
+        let channels = stored.channels.iter().chain(released).map(|record| &record.channel.channel_name);
         let names: Vec<String> = channels.chain(stored.logs.iter().map(|log| &log.channel_name)).cloned().collect();
         self.restore(&names, stored, now);
     }
@@ -123,6 +162,7 @@ impl Model {
                 Write::PutChannel(record) => {
                     let name = &record.channel.channel_name;
                     self.stored.retain(|other| other.channel.channel_name != *name);
+                    self.released.retain(|(other, _)| other.channel.channel_name != *name);
                     self.stored.push(record.clone());
                     if !self.order.contains(name) {
                         self.order.push(name.clone());
@@ -130,9 +170,23 @@ impl Model {
                 }
                 Write::RemoveChannel(name) => {
                     self.since.remove(name);
+                    self.idle_since.insert(name.clone(), self.now);
                     self.stored.retain(|other| other.channel.channel_name != *name);
+                    self.released.retain(|(other, _)| other.channel.channel_name != *name);
                     self.fixed.retain(|other| other.channel_name != *name);
                     self.order.retain(|other| other != name);
+                }
+                Write::ReleaseChannel { channel_name: name, until } => {
+                    self.since.remove(name);
+                    let until = Time::from_millis(u64::try_from(until.as_unix()).unwrap_or_default() * 1000);
+                    let is_it = |record: &ChannelRecord| record.channel.channel_name == *name;
+                    let record = self.stored.iter().find(|record| is_it(record)).cloned();
+                    self.stored.retain(|record| !is_it(record));
+                    self.released.extend(record.map(|record| (record, until)));
+                }
+                Write::ForgetName(name) => {
+                    self.logs.remove(name);
+                    self.idle_since.remove(name);
                 }
                 Write::Append(message) => {
                     let log = self.logs.entry(message.channel_name.clone()).or_insert((1, 0));
@@ -153,9 +207,41 @@ impl Model {
 
     /// It is known that retention has dropped the messages below this id.
     pub fn trim(&mut self, name: &str, first_id: u64) {
-        if let Some(log) = self.logs.get_mut(name) {
-            log.0 = log.0.max(first_id);
+        if let Some(log) = self.logs.get_mut(name)
+            && log.0 < first_id
+        {
+            log.0 = first_id;
+            self.idle_since.insert(name.into(), self.now);
         }
+    }
+
+    /// Until when a channel is kept for its host, if it is.
+    #[must_use]
+    pub fn kept_until(&self, name: &str) -> Option<Time> {
+        self.released.iter().find(|(record, _)| record.channel.channel_name == name).map(|(_, until)| *until)
+    }
+
+    /// The names that are known.
+    #[must_use]
+    pub fn names(&self) -> std::collections::BTreeSet<&str> {
+        let listed = self.order.iter().map(String::as_str);
+        listed.chain(self.logs.keys().map(String::as_str)).collect()
+    }
+
+    /// Whether a name may be forgotten: it has long been neither listed nor kept, and keeps no message.
+    #[must_use]
+    pub fn may_forget(&self, name: &str) -> bool {
+        let (first_id, last_id) = self.log(name);
+        let since = self.idle_since.get(name).copied().unwrap_or_default();
+        let is_idle = self.find(name).is_none() && self.kept_until(name).is_none() && first_id > last_id;
+        is_idle && self.now.since(since) >= self.limits.forget_after
+    }
+
+    /// Whether a channel is kept for somebody else than this peer.
+    fn is_kept_from(&self, peer: Peer, name: &str) -> bool {
+        let Peer::Address(ip) = peer else { return false };
+        let kept = self.released.iter().find(|(record, _)| record.channel.channel_name == name);
+        kept.is_some_and(|(record, until)| *until > self.now && !hosts(ip, record))
     }
 
     /// A channel's lease is counted from here on.
@@ -248,18 +334,21 @@ impl Model {
     /// Whether this peer has the rights of the channel's host.
     fn is_host(&self, peer: Peer, name: &str) -> bool {
         let Peer::Address(ip) = peer else { return true };
-        let ip = plain(ip);
         self.find(name).is_some_and(|(channel, record)| {
-            record.is_some_and(|record| {
-                record.registered_from == Some(ip) || meanings(&channel.address).contains(&ip.to_string())
-            })
+            record.is_some_and(|record| hosts(ip, record) && record.channel == *channel)
         })
     }
 
     fn decide_host(&self, peer: Peer, Host { channel, lease }: &Host) -> Decision {
         let name = &channel.channel_name;
         let Some((listed, record)) = self.find(name) else {
-            return if self.listed().len() >= self.limit { Decision::Refuse("Limit reached") } else { Decision::Put };
+            if self.is_kept_from(peer, name) {
+                return Decision::Refuse("Channel already exists");
+            }
+            let names = self.names();
+            let is_full = !names.contains(name.as_str()) && names.len() >= self.limits.max_names;
+            let is_full = is_full || self.listed().len() >= self.limits.max_channels;
+            return if is_full { Decision::Refuse("Limit reached") } else { Decision::Put };
         };
         let may_change = record.is_some() && self.is_host(peer, name);
         if !same_place(&listed.address, &channel.address) {
@@ -326,6 +415,12 @@ impl Model {
             _ => error("Invalid payload", "Missing required field 'channel_name'".into()),
         }
     }
+}
+
+/// Whether somebody at this address is the host of what is registered so.
+fn hosts(ip: IpAddr, record: &ChannelRecord) -> bool {
+    let ip = plain(ip);
+    record.registered_from == Some(ip) || meanings(&record.channel.address).contains(&ip.to_string())
 }
 
 fn not_found(name: &str) -> Decision {

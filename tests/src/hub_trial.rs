@@ -115,6 +115,26 @@ pub struct Setup {
     pub limit: usize,
     /// The most channels that a connection may join.
     pub joins: usize,
+    /// The most names that are known.
+    pub names: usize,
+    /// The greatest id of a message.
+    pub max_id: u64,
+    /// After how many seconds a name is forgotten.
+    pub forget: u64,
+}
+
+impl Setup {
+    fn limits(&self) -> HubLimits {
+        let mut limits = HubLimits::default();
+        (limits.max_channels, limits.max_joins, limits.max_names) = (self.limit, self.joins, self.names);
+        (limits.max_id, limits.forget_after) = (self.max_id, Duration::from_secs(self.forget));
+        limits
+    }
+}
+
+/// What wall time a machine shows at this time. (What requests are stamped with is another's.)
+fn wall(now: Time) -> Timestamp {
+    Timestamp::from_unix(i64::try_from(now.as_millis() / 1000).unwrap_or(i64::MAX))
 }
 
 #[derive(Debug)]
@@ -140,10 +160,9 @@ impl Trial {
     }
 
     fn start_at(setup: Setup, disk: Disk, now: Time) -> Self {
-        let mut limits = HubLimits::default();
-        (limits.max_channels, limits.max_joins) = (setup.limit, setup.joins);
-        let mut hub = Hub::new(limits, disk.snapshot(), now);
-        let mut model = Model::new(setup.own.clone(), setup.limit);
+        let limits = setup.limits();
+        let mut hub = Hub::new(limits.clone(), disk.snapshot(), Moment { time: now, wall: wall(now) });
+        let mut model = Model::new(setup.own.clone(), limits, now);
         model.load(disk.snapshot(), now);
         let listeners = setup.own.iter().map(|own| hub.add_listener(own.clone())).collect();
         for channel in &setup.fixed {
@@ -255,13 +274,14 @@ impl Trial {
         if tell {
             let first_id = self.disk.first_id(name);
             self.model.trim(name, first_id);
-            self.hub.handle_trimmed(name, first_id);
+            self.hub.handle_trimmed(name, first_id, self.now);
         }
     }
 
     /// Time passes.
     pub fn pass(&mut self, seconds: u64) {
         self.now = self.now.after(Duration::from_secs(seconds));
+        (self.model.now, self.disk.wall) = (self.now, wall(self.now));
         self.hub.handle_timeout(self.now);
         self.drain();
     }

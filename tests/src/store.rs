@@ -1,9 +1,10 @@
 //! A store in memory that fails in the two ways in which a store can: it loses a commit, or keeps it and does not say so.
+#![expect(clippy::panic, reason = "a panic is how a test fails")]
 
 use std::collections::BTreeMap;
 
 use chanwire_core::{
-    hub::{ChannelLog, ChannelRecord, Query, Snapshot, StoreCommand, StoreOutcome, Write},
+    hub::{ChannelLog, ChannelRecord, Query, ReleasedChannel, Snapshot, StoreCommand, StoreOutcome, Write},
     wire::{HistoryRange, StoredMessage, Timestamp},
 };
 
@@ -14,6 +15,14 @@ pub struct Disk {
     channels: BTreeMap<String, ChannelRecord>,
     /// Every message that was ever stored. Those below the channel's first id are kept for the tests alone.
     messages: BTreeMap<String, Vec<StoredMessage>>,
+    /// The channels that are kept for their hosts.
+    released: BTreeMap<String, ReleasedChannel>,
+    /// The messages of names that were forgotten, for the tests alone.
+    forgotten: Vec<StoredMessage>,
+    /// When a name was last taken off the list, or a message of it dropped.
+    since: BTreeMap<String, Timestamp>,
+    /// What it takes for the wall time.
+    pub wall: Timestamp,
     /// What retention has left, where it has dropped anything.
     first_ids: BTreeMap<String, u64>,
     /// How many commits it has kept.
@@ -42,10 +51,11 @@ impl Disk {
         match (command, fate) {
             (_, Fate::Lost) | (StoreCommand::Load(_), Fate::Denied) => StoreOutcome::Failed,
             (StoreCommand::Load(names), Fate::Done) => {
-                let Snapshot { mut channels, mut logs } = self.snapshot();
+                let Snapshot { mut channels, mut released, mut logs } = self.snapshot();
+                released.retain(|released| names.contains(&released.record.channel.channel_name));
                 channels.retain(|record| names.contains(&record.channel.channel_name));
                 logs.retain(|log| names.contains(&log.channel_name));
-                StoreOutcome::Loaded(Snapshot { channels, logs })
+                StoreOutcome::Loaded(Snapshot { channels, released, logs })
             }
             (StoreCommand::Commit(writes), _) => {
                 writes.iter().for_each(|write| self.keep(write));
@@ -59,15 +69,35 @@ impl Disk {
         match write {
             Write::PutChannel(record) => {
                 let name = &record.channel.channel_name;
-                if let Some(before) = self.channels.get(name) {
+                let released = self.released.remove(name).map(|released| released.record);
+                if let Some(before) = self.channels.get(name).or(released.as_ref()) {
                     assert_eq!(before.position, record.position, "'{name}' changes its place in the order of creation");
                 } else {
-                    let last = self.channels.values().map(|other| other.position).max();
+                    let others = self.channels.values().chain(self.released.values().map(|released| &released.record));
+                    let last = others.map(|other| other.position).max();
                     assert!(last < Some(record.position), "'{name}' is new and does not come last");
                 }
                 self.channels.insert(name.clone(), record.clone());
             }
-            Write::RemoveChannel(name) => drop(self.channels.remove(name)),
+            Write::RemoveChannel(name) => {
+                self.channels.remove(name);
+                self.released.remove(name);
+                self.since.insert(name.clone(), self.wall);
+            }
+            Write::ReleaseChannel { channel_name, until } => {
+                let record = self.channels.remove(channel_name);
+                let Some(record) = record else { panic!("'{channel_name}' is released, and not listed") };
+                self.released.insert(channel_name.clone(), ReleasedChannel { record, until: *until });
+                self.since.insert(channel_name.clone(), self.wall);
+            }
+            Write::ForgetName(name) => {
+                let listed = self.channels.contains_key(name) || self.released.contains_key(name);
+                assert!(!listed, "'{name}' is forgotten, and listed or kept for its host");
+                assert!(self.first_id(name) > self.last_id(name), "'{name}' is forgotten, and keeps messages");
+                self.forgotten.extend(self.messages.remove(name).unwrap_or_default());
+                self.first_ids.remove(name);
+                self.since.remove(name);
+            }
             Write::Append(message) => {
                 let name = &message.channel_name;
                 assert_eq!(message.id, self.last_id(name) + 1, "the id in '{name}'");
@@ -87,12 +117,20 @@ impl Disk {
                 last_id: last.id,
                 first_id: self.first_id(name),
                 last_timestamp: last.timestamp,
+                since: self.since.get(name).copied().unwrap_or_default(),
             })
         };
         Snapshot {
             channels: self.channels.values().cloned().collect(),
+            released: self.released.values().cloned().collect(),
             logs: self.messages.iter().filter_map(log).collect(),
         }
+    }
+
+    /// The channel of this name that is kept for its host.
+    #[must_use]
+    pub fn released(&self, name: &str) -> Option<&ReleasedChannel> {
+        self.released.get(name)
     }
 
     /// The directory's entry of this name.
@@ -110,7 +148,8 @@ impl Disk {
     /// The message that says this, in whichever channel it is.
     #[must_use]
     pub fn find(&self, content: &str) -> Option<&StoredMessage> {
-        self.messages.values().flatten().find(|message| message.message_content == content)
+        let stored = self.messages.values().flatten().chain(&self.forgotten);
+        stored.into_iter().find(|message| message.message_content == content)
     }
 
     /// The last id that was given in a channel; 0 if none was.
@@ -134,6 +173,9 @@ impl Disk {
     /// Retention drops the messages below this id.
     pub fn trim(&mut self, name: &str, first_id: u64) {
         let first_id = first_id.clamp(self.first_id(name), self.last_id(name) + 1);
+        if first_id > self.first_id(name) {
+            self.since.insert(name.into(), self.wall);
+        }
         self.first_ids.insert(name.into(), first_id);
     }
 

@@ -15,6 +15,8 @@ mod joins;
 mod leases;
 #[path = "hub/messages.rs"]
 mod messages;
+#[path = "hub/names.rs"]
+mod names;
 #[path = "hub/order.rs"]
 mod order;
 #[path = "hub/reading.rs"]
@@ -115,7 +117,15 @@ fn refused(error: &'static str, details: &str) -> Response {
 /// A server that listens at port 22236 of every interface of a machine.
 fn setup() -> Setup {
     let own = ["127.0.0.1", "::1", "10.0.0.1"].map(|host| at(host, 22236)).into();
-    Setup { own: vec![own], fixed: Vec::new(), limit: 100_000, joins: 1000 }
+    Setup {
+        own: vec![own],
+        fixed: Vec::new(),
+        limit: 100_000,
+        joins: 1000,
+        names: 1_000_000,
+        max_id: u64::MAX,
+        forget: 1_000_000_000,
+    }
 }
 
 fn trial() -> Trial {

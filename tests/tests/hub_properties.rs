@@ -106,8 +106,8 @@ fn op() -> impl Strategy<Value = Op> {
         8 => Just(Op::Page),
         8 => any::<Index>().prop_map(Op::ReadOn),
         1 => any::<Index>().prop_map(Op::End),
-        1 => (select(&NAMES[..]), 1..9_u64, proptest::bool::weighted(0.7)).prop_map(|(name, id, tell)| Op::Trim(name, id, tell)),
-        2 => (1..20_u64).prop_map(Op::Pass),
+        2 => (select(&NAMES[..]), 1..14_u64, proptest::bool::weighted(0.7)).prop_map(|(name, id, tell)| Op::Trim(name, id, tell)),
+        2 => prop_oneof![4 => 1..20_u64, 1 => 50..90_u64].prop_map(Op::Pass),
         3 => (select(&PEERS[..]), 0..2_usize).prop_map(|(peer, listener)| Op::Connect(peer, listener)),
         2 => any::<Index>().prop_map(Op::Disconnect),
         1 => any::<bool>().prop_map(Op::Move),
@@ -172,7 +172,8 @@ fn live(ops: &[Op], fixed: bool, limit: usize) {
     let first = ["127.0.0.1", "::1", "10.0.0.1"].map(|host| address((host, 22236))).into();
     let fixed = fixed.then(|| Channel { channel_name: "fixed".into(), address: address(("localhost", 22240)) });
     let own = vec![first, second_listener(false)];
-    let setup = Setup { own, fixed: fixed.into_iter().collect(), limit, joins: 3 };
+    let fixed = fixed.into_iter().collect();
+    let setup = Setup { own, fixed, limit, joins: 3, names: limit + 1, max_id: 12, forget: 100 };
     let mut trial = Trial::start(setup, Disk::default());
     connect_some(&mut trial);
     let mut number = 0;

@@ -205,7 +205,11 @@ impl World {
                 _ => {}
             }
         }
-        let mut hub = Hub::new(hub_limits, Snapshot::default(), Time::default());
+        let mut hub = Hub::new(
+            hub_limits,
+            Snapshot::default(),
+            Moment { time: Time::default(), wall: Timestamp::from_unix(NOW) },
+        );
         let listener = hub.add_listener(LISTENS_AT.parse::<Address>().into_iter().collect());
         for channel in fixed {
             hub.fix_channel(channel);

@@ -44,7 +44,7 @@ enum Got {
 impl World {
     /// A server that hosts `here`.
     fn new() -> Self {
-        let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), NOW);
+        let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Moment { time: NOW, ..Moment::default() });
         let own: chanwire_core::wire::Address = "127.0.0.1:22236".parse().unwrap();
         let listener = hub.add_listener(vec![own.clone()]);
         hub.fix_channel(Channel { channel_name: "here".into(), address: own });

@@ -9,14 +9,16 @@ use alloc::{
 use core::{mem, time::Duration};
 
 use super::{
-    ChannelLog, ChannelRecord, ConnectionId, Effect, Had, Hub, Log, Moment, Place, Snapshot, Storage, StoreCommand,
-    StoreOutcome, Write, Writer, refusal,
+    ChannelLog, ChannelRecord, ConnectionId, Effect, Had, Hub, Log, Moment, Place, ReleasedChannel, Snapshot, Storage,
+    StoreCommand, StoreOutcome, Write, Writer,
+    names::{FORGET_RETRY, GRACE, time_at},
+    refusal,
     requests::{Asked, Change, Verdict},
 };
 use crate::{
     Time,
     endpoint::{Misuse, Ticket},
-    wire::{Message, Request, Response, StoredMessage},
+    wire::{Message, Request, Response, StoredMessage, Timestamp},
 };
 
 /// The most requests that one commit carries: enough to make the cost of a sync small for each, and few enough that
@@ -170,6 +172,10 @@ impl Hub {
                 self.answer_first(id, reply);
                 None
             }
+            Some(Verdict::Store(Change::Append(channel_name))) if self.is_full(&channel_name, draft) => {
+                self.answer_first(id, refusal::no_more_ids(&channel_name, self.limits.max_id).into());
+                None
+            }
             Some(Verdict::Store(change)) => Some(change),
             None => return,
         };
@@ -224,12 +230,19 @@ impl Hub {
         draft.push(Write::Append(stored), asker, at, Response::Delivered { timestamp });
     }
 
+    /// Whether a channel has had as many messages as it may.
+    fn is_full(&self, channel_name: &str, draft: &Draft) -> bool {
+        let log = draft.logs.get(channel_name).copied().unwrap_or_else(|| self.log(channel_name));
+        log.last_id >= self.limits.max_id
+    }
+
     fn remove(&mut self, channel_name: String, asker: Option<(ConnectionId, Ticket)>, at: Moment, draft: &mut Draft) {
         self.changes.begin(channel_name.clone(), false);
         draft.push(Write::RemoveChannel(channel_name.clone()), asker, at, Response::Removed { channel_name });
     }
 
-    /// Takes the next channel whose lease has ended off the list.
+    /// Takes the next channel whose lease has ended off the list, frees the next one that was kept for its host, or
+    /// forgets the next name.
     fn take_ended_lease(&mut self, had: Had, draft: &mut Draft) {
         self.leases.has_turn = false;
         let Some((end, channel_name)) = self.directory.next_ended(draft.ended.as_ref(), self.leases.by) else { return };
@@ -239,11 +252,32 @@ impl Hub {
         // What happens to it in this commit comes first: it is looked at afterwards.
         if !self.changes.contains(&channel_name) {
             let at = Moment { time: self.leases.by, ..Moment::default() };
-            self.remove(channel_name, None, at, draft);
+            if let Some(write) = self.end(&channel_name) {
+                self.changes.begin(channel_name.clone(), false);
+                draft.push(write, None, at, Response::Removed { channel_name });
+            }
         }
         if draft.ended_count < MAX_ENDED {
             self.add_ended_leases();
         }
+    }
+
+    /// What is to be stored because the time of this name has come.
+    fn end(&mut self, channel_name: &str) -> Option<Write> {
+        if let Some(entry) = self.directory.get(channel_name) {
+            let grace = entry.lease.map_or(GRACE.0, |lease| lease.seconds.clamp(GRACE.0, GRACE.1));
+            let until = self.wall_at(self.leases.by.after(Duration::from_secs(grace.into())));
+            return Some(Write::ReleaseChannel { channel_name: channel_name.into(), until });
+        }
+        if self.directory.released(channel_name).is_some() {
+            return Some(Write::RemoveChannel(channel_name.into()));
+        }
+        // Whoever is still to have something of it has it under this name.
+        if self.joins.has(channel_name) {
+            self.keep_idle(channel_name, self.leases.by.after(FORGET_RETRY));
+            return None;
+        }
+        Some(Write::ForgetName(channel_name.into()))
     }
 
     pub(super) fn add_ended_leases(&mut self) {
@@ -259,11 +293,20 @@ impl Hub {
 
     /// This is what the store holds of these names.
     fn loaded(&mut self, names: &[String], stored: Snapshot, now: Time) {
-        let listed: BTreeSet<&String> = stored.channels.iter().map(|record| &record.channel.channel_name).collect();
-        for name in names.iter().filter(|name| !listed.contains(name)) {
+        let released = stored.released.iter().map(|released| &released.record);
+        let stored_names = stored.channels.iter().chain(released).map(|record| &record.channel.channel_name);
+        let stored_names: BTreeSet<&String> = stored_names.collect();
+        for name in names.iter().filter(|name| !stored_names.contains(name)) {
             self.directory.remove_stored(name);
         }
+        let logged: BTreeSet<&String> = stored.logs.iter().map(|log| &log.channel_name).collect();
+        for name in names.iter().filter(|name| !logged.contains(name)) {
+            self.forget(name);
+        }
         self.restore(stored, now);
+        for name in names.iter().filter(|name| self.directory.has(name)).cloned().collect::<Vec<_>>() {
+            self.know(&name);
+        }
         for name in names {
             for id in self.joins.catch_up(name, self.log(name).last_id) {
                 self.feed(id);
@@ -280,12 +323,33 @@ impl Hub {
     /// Takes what the store holds for the state.
     pub(super) fn restore(&mut self, stored: Snapshot, now: Time) {
         for record in stored.channels {
+            let name = record.channel.channel_name.clone();
             self.directory.restore(record, now);
+            self.know(&name);
         }
-        for ChannelLog { channel_name, last_id, first_id, last_timestamp } in stored.logs {
+        // It is kept for the longest grace at most, whatever the clock says.
+        let longest = now.after(Duration::from_secs(GRACE.1.into()));
+        for ReleasedChannel { record, until } in stored.released {
+            let name = record.channel.channel_name.clone();
+            let known = self.directory.released(&name).map(|released| released.until);
+            let until = known.unwrap_or_else(|| time_at(self.origin, until).clamp(now, longest));
+            self.directory.keep(record, until);
+            self.know(&name);
+        }
+        let forget_after = self.limits.forget_after;
+        let seconds = i64::try_from(forget_after.as_secs()).unwrap_or(i64::MAX);
+        for ChannelLog { channel_name, last_id, first_id, last_timestamp, since } in stored.logs {
+            let known = self.log(&channel_name);
             // What retention has dropped since the store was read is not there again.
-            let first_id = self.log(&channel_name).first_id.max(first_id);
-            self.logs.insert(channel_name, Log { last_id, first_id, last_timestamp });
+            let first_id = known.first_id.max(first_id);
+            let log = Log { last_id, first_id, last_timestamp, forgotten_at: known.forgotten_at };
+            self.logs.insert(channel_name.clone(), log);
+            if self.directory.has(&channel_name) || first_id <= last_id {
+                self.know(&channel_name);
+            } else if known.forgotten_at.is_none() {
+                let due = time_at(self.origin, Timestamp::from_unix(since.as_unix().saturating_add(seconds)));
+                self.keep_idle(&channel_name, due.clamp(now, now.after(forget_after)));
+            }
         }
     }
 
@@ -297,12 +361,19 @@ impl Hub {
             match write {
                 Write::PutChannel(record) => {
                     self.directory.put(record.clone(), at.time);
+                    self.know(&record.channel.channel_name);
                     moved.push_back(&record.channel.channel_name);
                 }
                 Write::RemoveChannel(channel_name) => {
                     self.directory.remove(channel_name);
+                    self.idle(channel_name, at.time);
                     moved.push_back(channel_name);
                 }
+                Write::ReleaseChannel { channel_name, until } => {
+                    self.directory.release(channel_name, time_at(self.origin, *until));
+                    moved.push_back(channel_name);
+                }
+                Write::ForgetName(channel_name) => self.forget(channel_name),
                 Write::Append(message) => match self.logs.get_mut(&message.channel_name) {
                     Some(log) => (log.last_id, log.last_timestamp) = (message.id, message.timestamp),
                     None => {
@@ -353,7 +424,9 @@ impl Draft {
 const fn name(write: &Write) -> &String {
     match write {
         Write::PutChannel(record) => &record.channel.channel_name,
-        Write::RemoveChannel(channel_name) => channel_name,
+        Write::RemoveChannel(channel_name)
+        | Write::ReleaseChannel { channel_name, .. }
+        | Write::ForgetName(channel_name) => channel_name,
         Write::Append(message) => &message.channel_name,
     }
 }
@@ -362,7 +435,9 @@ const fn name(write: &Write) -> &String {
 const fn changed(write: &Write) -> Option<&String> {
     match write {
         Write::PutChannel(record) => Some(&record.channel.channel_name),
-        Write::RemoveChannel(channel_name) => Some(channel_name),
+        Write::RemoveChannel(channel_name)
+        | Write::ReleaseChannel { channel_name, .. }
+        | Write::ForgetName(channel_name) => Some(channel_name),
         Write::Append(_) => None,
     }
 }

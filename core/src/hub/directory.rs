@@ -20,8 +20,10 @@ pub(super) struct Directory {
     entries: BTreeMap<u64, Entry>,
     positions: BTreeMap<String, u64>,
     next_position: u64,
-    /// When leases end, and whose.
-    leases: BTreeSet<(Time, String)>,
+    /// Channels that are not listed, and kept for their hosts.
+    released: BTreeMap<String, Released>,
+    /// When leases end and whose, until when channels are kept for their hosts, and when names are to be forgotten.
+    ends: BTreeSet<(Time, String)>,
     listeners: Vec<Listener>,
     /// The answer to LIST.
     pub(super) listed: Listed,
@@ -37,6 +39,14 @@ pub(super) struct Entry {
     /// When the last HOST of its host was received: what a lease is counted from, also one that comes later.
     hosted: Time,
     pub(super) lease: Option<Lease>,
+}
+
+/// A channel whose lease has ended.
+#[derive(Debug)]
+pub(super) struct Released {
+    record: ChannelRecord,
+    /// Until then nobody but its last host may host it.
+    pub(super) until: Time,
 }
 
 /// For how long a channel stays on the list.
@@ -68,9 +78,9 @@ impl Entry {
     /// Whether this peer has the rights of the channel's host.
     pub(super) fn is_hosted_by(&self, peer: Peer) -> bool {
         match (peer, self.owner) {
-            (Peer::Operator, _) => true,
             (Peer::Address(_), Owner::Operator) => false,
-            (Peer::Address(peer), Owner::Client(from)) => from == Some(peer) || self.channel.address.is_at(peer),
+            (Peer::Operator, Owner::Operator) => true,
+            (peer, Owner::Client(from)) => is_host(peer, from, &self.channel.address),
         }
     }
 
@@ -87,6 +97,21 @@ impl Entry {
     }
 }
 
+impl Released {
+    /// Whether this peer was the channel's host.
+    pub(super) fn was_hosted_by(&self, peer: Peer) -> bool {
+        is_host(peer, self.record.registered_from, &self.record.channel.address)
+    }
+}
+
+/// Whether this peer has the rights of the host of what was registered from there at this address.
+fn is_host(peer: Peer, registered_from: Option<IpAddr>, address: &Address) -> bool {
+    match peer {
+        Peer::Operator => true,
+        Peer::Address(ip) => registered_from == Some(ip) || address.is_at(ip),
+    }
+}
+
 impl Directory {
     /// A directory without channels, whose past lists may hold so many bytes.
     pub(super) fn new(max_past_lists: usize) -> Self {
@@ -94,7 +119,8 @@ impl Directory {
             entries: BTreeMap::new(),
             positions: BTreeMap::new(),
             next_position: 0,
-            leases: BTreeSet::new(),
+            released: BTreeMap::new(),
+            ends: BTreeSet::new(),
             listeners: Vec::new(),
             listed: Listed::new(max_past_lists),
         }
@@ -134,11 +160,56 @@ impl Directory {
         self.insert(position, channel, Owner::Client(registered_from), hosted, lease);
     }
 
-    /// Takes a channel off the list.
+    /// Takes a channel off the list and keeps it for its host.
+    pub(super) fn release(&mut self, channel_name: &str, until: Time) {
+        let entry =
+            self.positions.get(channel_name).and_then(|position| Some((*position, self.entries.get(position)?)));
+        let Some((position, entry)) = entry.filter(|(_, entry)| !entry.is_fixed()) else { return };
+        let registered_from = entry.registered_from();
+        let lease = entry.lease.map(|lease| lease.seconds);
+        let record = ChannelRecord { channel: entry.channel.clone(), registered_from, position, lease };
+        self.keep(record, until);
+    }
+
+    /// Keeps a channel that is not listed for its host.
+    pub(super) fn keep(&mut self, record: ChannelRecord, until: Time) {
+        let name = record.channel.channel_name.clone();
+        if self.get(&name).is_some_and(Entry::is_fixed) {
+            return;
+        }
+        self.remove(&name);
+        self.next_position = self.next_position.max(record.position + 1);
+        self.ends.insert((until, name.clone()));
+        self.released.insert(name, Released { record, until });
+    }
+
+    /// The channel of this name that is kept for its host.
+    pub(super) fn released(&self, channel_name: &str) -> Option<&Released> {
+        self.released.get(channel_name)
+    }
+
+    /// Whether a channel of this name is listed, or kept for its host.
+    pub(super) fn has(&self, channel_name: &str) -> bool {
+        self.positions.contains_key(channel_name) || self.released.contains_key(channel_name)
+    }
+
+    /// A name is to be looked at then: it may be forgotten.
+    pub(super) fn add_end(&mut self, channel_name: &str, at: Time) {
+        self.ends.insert((at, channel_name.into()));
+    }
+
+    pub(super) fn remove_end(&mut self, channel_name: &str, at: Time) {
+        self.ends.remove(&(at, channel_name.into()));
+    }
+
+    /// Takes a channel off the list, and keeps it for nobody.
     pub(super) fn remove(&mut self, channel_name: &str) {
+        if let Some(released) = self.released.remove(channel_name) {
+            self.ends.remove(&(released.until, channel_name.into()));
+        }
         let Some(position) = self.positions.remove(channel_name) else { return };
         if let Some(Entry { lease: Some(lease), .. }) = self.entries.remove(&position) {
-            self.leases.remove(&(lease.ends, channel_name.into()));
+            self.ends.remove(&(lease.ends, channel_name.into()));
         }
         for listener in &mut self.listeners {
             listener.channels.remove(channel_name);
@@ -157,7 +228,7 @@ impl Directory {
 
     /// Takes a channel off the list that is not stored.
     pub(super) fn remove_stored(&mut self, channel_name: &str) {
-        if self.get(channel_name).is_some_and(|entry| !entry.is_fixed()) {
+        if self.get(channel_name).is_none_or(|entry| !entry.is_fixed()) {
             self.remove(channel_name);
         }
     }
@@ -175,20 +246,20 @@ impl Directory {
     fn set_lease(&mut self, channel_name: &str, lease: Lease) {
         if let Some(Entry { lease: Some(old), .. }) = self.get_mut(channel_name) {
             let before = mem::replace(old, lease);
-            self.leases.remove(&(before.ends, channel_name.into()));
-            self.leases.insert((lease.ends, channel_name.into()));
+            self.ends.remove(&(before.ends, channel_name.into()));
+            self.ends.insert((lease.ends, channel_name.into()));
         }
     }
 
-    /// When the next lease ends, if any.
-    pub(super) fn next_lease_end(&self) -> Option<Time> {
-        self.leases.first().map(|(ends, _)| *ends)
+    /// When the next lease ends, or the next channel or name has been kept long enough, if any.
+    pub(super) fn next_end(&self) -> Option<Time> {
+        self.ends.first().map(|(ends, _)| *ends)
     }
 
-    /// The lease that ends next after this one, or first of all, if it has ended.
+    /// What ends next after this, or first of all, if it has ended: see [`next_end`](Self::next_end).
     pub(super) fn next_ended(&self, after: Option<&(Time, String)>, now: Time) -> Option<(Time, String)> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.leases.range((from, Bound::Unbounded)).next().filter(|(end, _)| *end <= now).cloned()
+        self.ends.range((from, Bound::Unbounded)).next().filter(|(end, _)| *end <= now).cloned()
     }
 
     pub(super) fn get(&self, channel_name: &str) -> Option<&Entry> {
@@ -206,7 +277,8 @@ impl Directory {
     /// The place in the order of creation of the channel of this name. A new channel's is kept for it: a place that
     /// comes to nothing is never taken again.
     pub(super) fn position_for(&mut self, channel_name: &str) -> u64 {
-        self.positions.get(channel_name).copied().unwrap_or_else(|| {
+        let kept = || self.released.get(channel_name).map(|released| released.record.position);
+        self.positions.get(channel_name).copied().or_else(kept).unwrap_or_else(|| {
             self.next_position += 1;
             self.next_position - 1
         })
@@ -238,7 +310,7 @@ impl Directory {
         self.remove(&name);
         self.next_position = self.next_position.max(position + 1);
         if let Some(lease) = lease {
-            self.leases.insert((lease.ends, name.clone()));
+            self.ends.insert((lease.ends, name.clone()));
         }
         let is_here = settle(&mut self.listeners, &channel, matches!(owner, Owner::Operator));
         self.positions.insert(name, position);

@@ -59,6 +59,11 @@ impl Joins {
         self.readers.get(&id).is_some_and(|reader| reader.channels.contains(channel_name))
     }
 
+    /// Whether anybody hears this channel, or is still to have some of it.
+    pub(super) fn has(&self, channel_name: &str) -> bool {
+        self.channels.contains_key(channel_name)
+    }
+
     /// How many channels a connection has joined.
     pub(super) fn count(&self, id: ConnectionId) -> usize {
         self.readers.get(&id).map_or(0, |reader| reader.channels.len())

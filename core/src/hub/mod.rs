@@ -10,6 +10,7 @@ mod commits;
 mod directory;
 mod joins;
 mod listed;
+mod names;
 mod reads;
 mod refusal;
 mod requests;
@@ -22,7 +23,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
-use core::{mem, net::IpAddr};
+use core::{mem, net::IpAddr, time::Duration};
 
 pub use at_hand::Errand;
 use changes::Changes;
@@ -33,7 +34,8 @@ pub use reads::ReadId;
 use reads::Reads;
 use requests::Asked;
 pub use storage::{
-    ChannelLog, ChannelRecord, Found, Page, Purpose, Query, Replay, Snapshot, StoreCommand, StoreOutcome, Write,
+    ChannelLog, ChannelRecord, Found, Page, Purpose, Query, ReleasedChannel, Replay, Snapshot, StoreCommand,
+    StoreOutcome, Write,
 };
 use turns::{Had, Turns, Writer};
 
@@ -74,6 +76,9 @@ pub struct Moment {
 /// | limit | default | precedent |
 /// |---|---|---|
 /// | `max_channels` | 100,000 | the protocol; large IRC networks list some tens of thousands |
+/// | `max_names` | 1,000,000 | ten times what is listed; each takes about 200 bytes of memory |
+/// | `max_id` | 2^38 - 1 | what the server's store can number: a million messages an hour for 30 years |
+/// | `forget_after` | 30 days | a channel that nobody hosted for so long is over |
 /// | `max_joins` | 1,000 | the protocol; IRC networks allow a client 10 to 250 |
 /// | `max_past_lists` | 16 MiB | the protocol; two lists of 100,000 usual channels |
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +86,12 @@ pub struct Moment {
 pub struct HubLimits {
     /// The most channels that are listed.
     pub max_channels: usize,
+    /// The most names that are known: those that are listed, kept for a host, or that had messages and are not forgotten.
+    pub max_names: usize,
+    /// The greatest id of a message.
+    pub max_id: u64,
+    /// How long a name is known that is neither listed nor keeps a message.
+    pub forget_after: Duration,
     /// The most channels that one connection may join.
     pub max_joins: usize,
     /// How many bytes the answers to LIST that are still being sent may hold which show what is no longer listed. Beyond
@@ -89,9 +100,17 @@ pub struct HubLimits {
 }
 
 impl Default for HubLimits {
-    /// The protocol's: 100,000 channels, 1,000 joins a connection, 16 MiB of past lists.
+    /// The protocol's: 100,000 channels, 1,000,000 names, which are forgotten after 30 days, 1,000 joins a connection, 16
+    /// MiB of past lists.
     fn default() -> Self {
-        Self { max_channels: 100_000, max_joins: 1000, max_past_lists: 16 * 1024 * 1024 }
+        Self {
+            max_channels: 100_000,
+            max_names: 1_000_000,
+            max_id: (1 << 38) - 1,
+            forget_after: Duration::from_secs(30 * 86_400),
+            max_joins: 1000,
+            max_past_lists: 16 * 1024 * 1024,
+        }
     }
 }
 
@@ -160,10 +179,10 @@ pub enum Effect {
 /// | names a channel that is not listed, or none where none lives | REQUEST_ERROR `Channel not found` |
 /// | names none where several live, or a place beyond the channel's end | REQUEST_ERROR `Invalid payload` |
 /// | writes to, joins, leaves or reads a channel that lives at a peer | REQUEST_ERROR `Channel hosted elsewhere` |
-/// | hosts a channel that another hosts, at another address | REQUEST_ERROR `Channel already exists` |
+/// | hosts a channel that another hosts, at another address, or that is kept for another | REQUEST_ERROR `Channel already exists` |
 /// | removes a channel that another hosts | REQUEST_ERROR `Not the channel's host` |
 /// | joins what it has joined; leaves what it has not | REQUEST_ERROR `Already joined`; `Not joined` |
-/// | lists or joins more than the [`HubLimits`] allow | REQUEST_ERROR `Limit reached` |
+/// | lists, names or joins more than the [`HubLimits`] allow, or says more in a channel | REQUEST_ERROR `Limit reached` |
 /// | asks for what the store does not do | SERVER_ERROR `Database connection failed` |
 ///
 /// Two errors answer nothing and close a connection that has joined: SERVER_ERROR `Channel removed`, when a channel has
@@ -202,7 +221,10 @@ pub enum Effect {
 pub struct Hub {
     limits: HubLimits,
     directory: Directory,
+    /// One for each name that is known.
     logs: BTreeMap<String, Log>,
+    /// When it started.
+    origin: Moment,
     connections: BTreeMap<ConnectionId, Connection>,
     joins: Joins,
     /// Who has something to be stored.
@@ -229,11 +251,13 @@ struct Log {
     /// The oldest message that is kept.
     first_id: u64,
     last_timestamp: Timestamp,
+    /// When it is forgotten, if it is neither listed nor keeps a message.
+    forgotten_at: Option<Time>,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { last_id: 0, first_id: 1, last_timestamp: Timestamp::default() }
+        Self { last_id: 0, first_id: 1, last_timestamp: Timestamp::default(), forgotten_at: None }
     }
 }
 
@@ -292,13 +316,15 @@ enum Storage {
 }
 
 impl Hub {
-    /// A hub over a store that holds this. Leases count from `now`.
+    /// A hub over a store that holds this. Leases count from `now`; wall time is taken to go on from there as monotonic
+    /// time does, so that a leap of the clock ends nothing early.
     #[must_use]
-    pub fn new(limits: HubLimits, stored: Snapshot, now: Time) -> Self {
+    pub fn new(limits: HubLimits, stored: Snapshot, now: Moment) -> Self {
         let mut hub = Self {
             directory: Directory::new(limits.max_past_lists),
             limits,
             logs: BTreeMap::new(),
+            origin: now,
             connections: BTreeMap::new(),
             joins: Joins::default(),
             turns: Turns::default(),
@@ -311,7 +337,7 @@ impl Hub {
             reads: Reads::default(),
             effects: VecDeque::new(),
         };
-        hub.restore(stored, now);
+        hub.restore(stored, now.time);
         hub
     }
 
@@ -331,7 +357,9 @@ impl Hub {
 
     /// Lists a channel for as long as this hub lives. It is not stored, and no client may move or remove it.
     pub fn fix_channel(&mut self, channel: Channel) {
+        let channel_name = channel.channel_name.clone();
         self.directory.fix(channel);
+        self.know(&channel_name);
     }
 
     /// A connection was accepted, by this listener if it was one of the protocol's.
@@ -406,9 +434,13 @@ impl Hub {
     }
 
     /// Retention has dropped a channel's messages below `first_id`.
-    pub fn handle_trimmed(&mut self, channel_name: &str, first_id: u64) {
-        if let Some(log) = self.logs.get_mut(channel_name) {
-            log.first_id = log.first_id.max(first_id);
+    pub fn handle_trimmed(&mut self, channel_name: &str, first_id: u64, now: Time) {
+        if let Some(log) = self.logs.get_mut(channel_name)
+            && log.last_id > 0
+            && log.first_id < first_id
+        {
+            log.first_id = first_id;
+            self.idle(channel_name, now);
         }
     }
 
@@ -417,7 +449,7 @@ impl Hub {
     pub fn poll_timeout(&self) -> Option<Time> {
         match self.storage {
             Storage::Idle | Storage::Stale(_) if !self.leases.has_turn => {
-                self.directory.next_lease_end().map(|end| end.max(self.leases.not_before))
+                self.directory.next_end().map(|end| end.max(self.leases.not_before))
             }
             // A lease that ends while the store has something is looked at afterwards.
             _ => None,
@@ -428,7 +460,7 @@ impl Hub {
     pub fn handle_timeout(&mut self, now: Time) {
         self.leases.by = now;
         let due = |end: Time| end <= now && self.leases.not_before <= now;
-        if !self.leases.has_turn && self.directory.next_lease_end().is_some_and(due) {
+        if !self.leases.has_turn && self.directory.next_end().is_some_and(due) {
             self.add_ended_leases();
         }
     }

@@ -25,12 +25,25 @@ pub(super) fn already_exists(channel_name: &str, address: &Address) -> ErrorResp
     ErrorResponse::request("Channel already exists", hosted_at(channel_name, address))
 }
 
+pub(super) fn kept_for_host(channel_name: &str, seconds: u64) -> ErrorResponse {
+    let details = format!("The channel '{channel_name}' is kept for its last host for {seconds} s");
+    ErrorResponse::request("Channel already exists", details)
+}
+
 fn hosted_at(channel_name: &str, address: &Address) -> alloc::string::String {
     format!("The channel '{channel_name}' is hosted at {address}")
 }
 
 pub(super) fn too_many_channels(limit: usize) -> ErrorResponse {
     ErrorResponse::request("Limit reached", format!("A tracker lists at most {limit} channels"))
+}
+
+pub(super) fn too_many_names(limit: usize) -> ErrorResponse {
+    ErrorResponse::request("Limit reached", format!("A server knows at most {limit} names"))
+}
+
+pub(super) fn no_more_ids(channel_name: &str, limit: u64) -> ErrorResponse {
+    ErrorResponse::request("Limit reached", format!("The channel '{channel_name}' has had {limit} messages"))
 }
 
 /// Of a commit it means "not known to be stored".

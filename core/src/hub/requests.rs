@@ -1,10 +1,13 @@
 //! What becomes of a request, decided by what is durable.
 
-use alloc::string::{String, ToString};
+use alloc::{
+    collections::BTreeMap,
+    string::{String, ToString},
+};
 use core::net::IpAddr;
 
 use super::{
-    ConnectionId, Hub, Moment, Peer, Place, Storage, Writer, changes::Changes, commits::WRITE_OVERHEAD,
+    ConnectionId, Hub, HubLimits, Log, Moment, Peer, Place, Storage, Writer, changes::Changes, commits::WRITE_OVERHEAD,
     directory::Directory, refusal,
 };
 use crate::{
@@ -215,7 +218,9 @@ impl Hub {
                 Verdict::Wait(channel_name.clone())
             }
             Request::Host(host) => {
-                decide_host(directory, changes, self.limits.max_channels, connection.peer, host, at.time)
+                let now = self.leases.by.max(at.time);
+                let known = Known { limits: &self.limits, names: &self.logs, changes, now };
+                decide_host(directory, &known, connection.peer, host, at.time)
             }
             Request::Unhost { channel_name } => decide_unhost(directory, connection.peer, channel_name),
             Request::List | Request::Join { .. } | Request::Leave { .. } | Request::History { .. } => return None,
@@ -272,14 +277,29 @@ impl super::Connection {
     }
 }
 
-fn decide_host(
-    directory: &mut Directory,
-    changes: &Changes,
-    limit: usize,
-    peer: Peer,
-    host: &Host,
+/// What a HOST of a new name is decided by.
+struct Known<'a> {
+    limits: &'a HubLimits,
+    names: &'a BTreeMap<String, Log>,
+    changes: &'a Changes,
+    /// The request may have come long before.
     now: Time,
-) -> Verdict {
+}
+
+impl Known<'_> {
+    /// Why there is no room for this name, which is not listed, if there is none.
+    fn refuse(&self, listed: usize, channel_name: &str) -> Option<ErrorResponse> {
+        let HubLimits { max_channels, max_names, .. } = *self.limits;
+        let new = self.changes.new_names();
+        if listed + new >= max_channels {
+            return Some(refusal::too_many_channels(max_channels));
+        }
+        let is_new = !self.names.contains_key(channel_name);
+        (is_new && self.names.len() + new >= max_names).then(|| refusal::too_many_names(max_names))
+    }
+}
+
+fn decide_host(directory: &mut Directory, known: &Known<'_>, peer: Peer, host: &Host, now: Time) -> Verdict {
     let Host { channel, lease } = host;
     let name = &channel.channel_name;
     let mut registered_from = match peer {
@@ -305,8 +325,18 @@ fn decide_host(
             return refusal::already_exists(name, &entry.channel.address).into();
         }
         Some(_) => {}
-        None if directory.len() + changes.new_names() >= limit => return refusal::too_many_channels(limit).into(),
-        None => {}
+        None => {
+            if let Some(released) = directory.released(name)
+                && released.until > known.now
+                && !released.was_hosted_by(peer)
+            {
+                let seconds = released.until.since(known.now).as_millis().div_ceil(1000);
+                return refusal::kept_for_host(name, u64::try_from(seconds).unwrap_or(u64::MAX)).into();
+            }
+            if let Some(error) = known.refuse(directory.len(), name) {
+                return error.into();
+            }
+        }
     }
     let change = Change::Put { channel: channel.clone(), registered_from, lease: *lease };
     // It may wait long for its turn, and its lease does not end meanwhile.

@@ -24,6 +24,15 @@ pub enum Write {
     PutChannel(ChannelRecord),
     /// Take the entry of this name out of the directory. Its messages and its last id stay.
     RemoveChannel(String),
+    /// Take the entry of this name off the list, and keep it for its host.
+    ReleaseChannel {
+        /// The channel's name.
+        channel_name: String,
+        /// Until then, in wall time.
+        until: Timestamp,
+    },
+    /// Forget the name, which is neither listed nor released and of which no message is kept. Its ids begin anew.
+    ForgetName(String),
     /// Append this message to its channel. Its id is the channel's last plus one.
     Append(StoredMessage),
 }
@@ -52,6 +61,17 @@ pub struct ChannelLog {
     pub first_id: u64,
     /// The last message's time.
     pub last_timestamp: Timestamp,
+    /// When the name was last taken off the list, or a message of it dropped, in wall time.
+    pub since: Timestamp,
+}
+
+/// An entry that is not on the list: its lease has ended, and it is kept for its host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleasedChannel {
+    /// The entry, as it was listed.
+    pub record: ChannelRecord,
+    /// Until when it is kept, in wall time.
+    pub until: Timestamp,
 }
 
 /// What a hub must know of a store: everything when it starts, and of some names when it asks for them.
@@ -59,6 +79,8 @@ pub struct ChannelLog {
 pub struct Snapshot {
     /// The directory.
     pub channels: Vec<ChannelRecord>,
+    /// Channels that are kept for their hosts.
+    pub released: Vec<ReleasedChannel>,
     /// One for each name that ever had a message.
     pub logs: Vec<ChannelLog>,
 }

@@ -13,7 +13,7 @@ use crate::{
     logging::{self, LogFormat},
     server,
     server_address::ServerAddress,
-    store::Retention,
+    store::{self, Retention},
     threads,
 };
 
@@ -89,6 +89,16 @@ pub(super) struct Serve {
     /// How many channels are listed at most
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     max_channels: u32,
+
+    /// How many names are known at most: of channels that are listed, and of those that had messages or whose lease has
+    /// just ended
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=30_000_000))]
+    max_names: u32,
+
+    /// After how long a name is forgotten that is neither listed nor keeps a message, such as 12h or 30d; its ids begin
+    /// anew then
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = config::duration)]
+    forget_names: Duration,
 
     /// How many channels one connection may join
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -179,6 +189,9 @@ impl Serve {
         let mut hub_limits = HubLimits::default();
         hub_limits.max_joins = count(self.max_joins);
         hub_limits.max_channels = count(self.max_channels);
+        hub_limits.max_names = count(self.max_names);
+        hub_limits.forget_after = self.forget_names;
+        hub_limits.max_id = store::MAX_ID;
         Ok(Config {
             listen: self.listen,
             hosted: self.hosted,

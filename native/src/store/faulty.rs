@@ -75,7 +75,7 @@ const UNABLE: &str = "SERVER_ERROR\r\n{\"error\": \"Database connection failed\"
 
 impl World {
     fn new(mut store: SqliteStore, faults: Arc<Mutex<VecDeque<Fault>>>) -> Self {
-        let mut hub = Hub::new(HubLimits::default(), store.load().unwrap(), Time::default());
+        let mut hub = Hub::new(HubLimits::default(), store.load().unwrap(), Moment::default());
         let address: chanwire_core::wire::Address = "127.0.0.1:1".parse().unwrap();
         let listener = hub.add_listener(vec![address.clone()]);
         hub.fix_channel(Channel { channel_name: "a".into(), address });

@@ -30,6 +30,7 @@ use chanwire_core::hub::{Snapshot, Write};
 pub(crate) use self::{
     backup::back_up,
     error::StoreError,
+    place::MAX_ID,
     reader::{ReaderHandle, SqliteReader, start_reader},
     restore::{Restored, restore},
     retention::{Retention, Trimmer, TrimmerHandle, start_trimmer},

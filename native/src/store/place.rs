@@ -11,7 +11,7 @@ const ID_BITS: u32 = 38;
 
 /// The highest id that a message can have, and what is left of its place when the log is taken away: a million
 /// messages an hour for thirty years.
-pub(super) const MAX_ID: u64 = (1 << ID_BITS) - 1;
+pub(crate) const MAX_ID: u64 = (1 << ID_BITS) - 1;
 
 /// The highest number of a log: 33 million names that ever had a message.
 pub(super) const MAX_LOG: i64 = i64::MAX >> ID_BITS;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chanwire_core::{
-    hub::{ChannelLog, ChannelRecord},
+    hub::{ChannelLog, ChannelRecord, ReleasedChannel},
     wire::{Address, Channel, StoredMessage, Timestamp},
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -152,8 +152,9 @@ impl LogRow {
 }
 
 impl From<LogRow> for ChannelLog {
-    fn from(LogRow { name, last_id, first_id, last_timestamp, .. }: LogRow) -> Self {
-        Self { channel_name: name, last_id, first_id, last_timestamp: Timestamp::from_unix(last_timestamp) }
+    fn from(LogRow { name: channel_name, last_id, first_id, last_timestamp, since, .. }: LogRow) -> Self {
+        let (last_timestamp, since) = (Timestamp::from_unix(last_timestamp), Timestamp::from_unix(since));
+        Self { channel_name, last_id, first_id, last_timestamp, since }
     }
 }
 
@@ -205,7 +206,7 @@ struct ChannelRow {
 }
 
 impl ChannelRow {
-    fn new(record: &ChannelRecord) -> Self {
+    fn new(record: &ChannelRecord, released: Option<Timestamp>) -> Self {
         let ChannelRecord { channel: Channel { channel_name, address }, registered_from, position, lease } = record;
         Self {
             position: *position,
@@ -214,7 +215,7 @@ impl ChannelRow {
             port: address.port(),
             registered_from: registered_from.map_or_else(String::new, |ip| ip.to_string()),
             lease: *lease,
-            released: None,
+            released: released.map(Timestamp::as_unix),
         }
     }
 
@@ -241,9 +242,13 @@ impl ChannelRow {
     }
 }
 
-/// Writes an entry of the directory, in place of any other of its name.
-pub(super) fn put_channel(connection: &Connection, record: &ChannelRecord) -> rusqlite::Result<()> {
-    let row = ChannelRow::new(record);
+/// Writes an entry of the directory, in place of any other of its name. One that is released is kept until then.
+pub(super) fn put_channel(
+    connection: &Connection,
+    record: &ChannelRecord,
+    released: Option<Timestamp>,
+) -> rusqlite::Result<()> {
+    let row = ChannelRow::new(record, released);
     let mut put = connection.prepare_cached(
         "INSERT INTO channels (position, name, host, port, registered_from, lease, released, checksum)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (name) DO UPDATE SET position = ?1, host = ?3, port = ?4,
@@ -264,18 +269,21 @@ pub(super) fn put_channel(connection: &Connection, record: &ChannelRecord) -> ru
     Ok(())
 }
 
-/// Hands over every row of `channels`, in order of creation.
-pub(super) fn channels(connection: &Connection) -> Result<Vec<ChannelRecord>, RowError> {
+/// The channels that are listed, and those that are kept for their hosts, in order of creation.
+pub(super) fn channels(connection: &Connection) -> Result<(Vec<ChannelRecord>, Vec<ReleasedChannel>), RowError> {
     let mut select = connection.prepare_cached(&select_channels("ORDER BY position"))?;
-    let (mut rows, mut channels) = (select.query([])?, Vec::new());
+    let (mut rows, mut channels, mut released) = (select.query([])?, Vec::new(), Vec::new());
     while let Some(row) = rows.next()? {
-        channels.push(channel(row)?);
+        match channel(row)? {
+            (record, None) => channels.push(record),
+            (record, Some(until)) => released.push(ReleasedChannel { record, until }),
+        }
     }
-    Ok(channels)
+    Ok((channels, released))
 }
 
 /// Returns the channel of this name.
-pub(super) fn find_channel(connection: &Connection, name: &str) -> Result<Option<ChannelRecord>, RowError> {
+pub(super) fn find_channel(connection: &Connection, name: &str) -> Result<Option<DirectoryEntry>, RowError> {
     let sql = select_channels("WHERE name = ?1");
     connection.prepare_cached(&sql)?.query_row([name], |row| Ok(channel(row))).optional()?.transpose()
 }
@@ -284,7 +292,10 @@ fn select_channels(which: &str) -> String {
     format!("SELECT position, name, host, port, registered_from, lease, released, checksum FROM channels {which}")
 }
 
-fn channel(row: &Row<'_>) -> Result<ChannelRecord, RowError> {
+/// A channel, and until when it is kept for its host if it is not listed.
+type DirectoryEntry = (ChannelRecord, Option<Timestamp>);
+
+fn channel(row: &Row<'_>) -> Result<DirectoryEntry, RowError> {
     let read = || -> rusqlite::Result<(ChannelRow, i64)> {
         let read = ChannelRow {
             position: id(row, 0)?,
@@ -302,7 +313,8 @@ fn channel(row: &Row<'_>) -> Result<ChannelRecord, RowError> {
         let name = row.get(1).unwrap_or_else(|_| String::new());
         return Err(RowError::Damaged(format!("the channel {name:?} does not match its checksum")));
     };
-    row.record().map_err(RowError::Damaged)
+    let until = row.released.map(Timestamp::from_unix);
+    Ok((row.record().map_err(RowError::Damaged)?, until))
 }
 
 /// Reads every row, and says what is wrong with the first that is not as it was written.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use chanwire_core::{
-    hub::{Snapshot, Write},
+    hub::{ReleasedChannel, Snapshot, Write},
     wire::StoredMessage,
 };
 use rusqlite::{Connection, Transaction, TransactionBehavior, config::DbConfig};
@@ -30,6 +30,7 @@ use super::{
     turns::Turns,
     watch::Watch,
 };
+use crate::clock::wall_time;
 
 /// How long to wait for some other program that has the database locked: a person with SQLite's shell.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -119,14 +120,14 @@ impl SqliteStore {
     fn read(&self) -> Result<Snapshot, StoreError> {
         let failed = || RowError::at("read", &self.file);
         let transaction = self.begin(TransactionBehavior::Deferred).map_err(|cause| failed()(cause.into()))?;
-        let channels = rows::channels(&transaction).map_err(failed())?;
+        let (channels, released) = rows::channels(&transaction).map_err(failed())?;
         let mut logs = Vec::new();
         LogRow::for_each(&transaction, |log| {
             logs.push(log.into());
             Ok(())
         })
         .map_err(failed())?;
-        Ok(Snapshot { channels, logs })
+        Ok(Snapshot { channels, released, logs })
     }
 
     /// Reads what is stored of these names.
@@ -134,7 +135,11 @@ impl SqliteStore {
         let transaction = self.begin(TransactionBehavior::Deferred)?;
         let mut found = Snapshot::default();
         for name in names {
-            found.channels.extend(rows::find_channel(&transaction, name)?);
+            match rows::find_channel(&transaction, name)? {
+                Some((record, None)) => found.channels.push(record),
+                Some((record, Some(until))) => found.released.push(ReleasedChannel { record, until }),
+                None => {}
+            }
             found.logs.extend(LogRow::find(&transaction, name)?.map(Into::into));
         }
         Ok(found)
@@ -283,6 +288,18 @@ impl Tail {
     }
 }
 
+/// Notes when a name was taken off the list: it is forgotten some time after that.
+fn unlisted(transaction: &Connection, channel_name: &str, tails: &mut BTreeMap<&str, Tail>) -> Result<(), RowError> {
+    let now = wall_time().as_unix();
+    if let Some(tail) = tails.get_mut(channel_name) {
+        tail.log.since = tail.log.since.max(now);
+    } else if let Some(mut log) = LogRow::find(transaction, channel_name)? {
+        log.since = log.since.max(now);
+        log.write(transaction)?;
+    }
+    Ok(())
+}
+
 /// The number of the next log: the first one after `last` that no log has and no message; from 1 on when there is none
 /// above. Numbers are used again only then, because messages are appended fastest at the end of their table.
 fn next_log(transaction: &Connection, last: &Cell<Option<i64>>) -> rusqlite::Result<Option<i64>> {
@@ -336,10 +353,28 @@ fn write_all<'w>(
     let mut lines = Vec::with_capacity(writes.len());
     for write in writes {
         match write {
-            Write::PutChannel(record) => rows::put_channel(transaction, record)?,
+            Write::PutChannel(record) => rows::put_channel(transaction, record, None)?,
             Write::RemoveChannel(channel_name) => {
                 transaction.prepare_cached("DELETE FROM channels WHERE name = ?1")?.execute([channel_name])?;
+                unlisted(transaction, channel_name, &mut tails)?;
             }
+            Write::ReleaseChannel { channel_name, until } => {
+                if let Some((record, _)) = rows::find_channel(transaction, channel_name)? {
+                    rows::put_channel(transaction, &record, Some(*until))?;
+                }
+                unlisted(transaction, channel_name, &mut tails)?;
+            }
+            Write::ForgetName(channel_name) => match LogRow::find(transaction, channel_name)? {
+                Some(log) if log.first_id > log.last_id => {
+                    transaction.prepare_cached("DELETE FROM logs WHERE log = ?1")?.execute([log.log])?;
+                }
+                // What is kept is never forgotten.
+                Some(_) => tracing::error!(
+                    channel_name,
+                    "a name was to be forgotten that keeps messages (a bug, please report)"
+                ),
+                None => {}
+            },
             Write::Append(message) => {
                 let tail = match tails.entry(&message.channel_name) {
                     Entry::Occupied(tail) => tail.into_mut(),

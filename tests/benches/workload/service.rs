@@ -21,7 +21,7 @@ impl Service {
     pub(crate) fn new() -> Self {
         let here = Address::new("127.0.0.1", 22_236).expect("the loopback address");
         let at = Moment { time: Time::default(), wall: Timestamp::from_unix(1_698_937_472) };
-        let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), at.time);
+        let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), at);
         let listener = hub.add_listener(vec![here.clone()]);
         hub.fix_channel(Channel { channel_name: "general".into(), address: here });
         let peer = Peer::Address(std::net::Ipv4Addr::LOCALHOST.into());

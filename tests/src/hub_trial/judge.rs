@@ -140,6 +140,8 @@ impl Trial {
     pub(super) fn answered(&mut self, id: u64, ticket: Ticket, reply: Reply) {
         let in_doubt = !self.trusted;
         let pending = self.pending_names();
+        let open = self.clients.values().flat_map(|client| &client.asked).filter(|asked| asked.reply.is_none());
+        let messages = open.filter(|asked| matches!(asked.request, Request::Message(_))).count() as u64;
         let joins = self.setup.joins;
         let client = self.clients.get_mut(&id).expect("an answer to a connection");
         assert!(!client.gone, "an answer to connection {id}, which is gone");
@@ -194,7 +196,16 @@ impl Trial {
             (Decision::Put, Request::Host(host)) => {
                 check_error(&bytes, "Limit reached");
                 let others = pending.iter().filter(|name| **name != host.channel.channel_name).count();
-                assert!(self.model.listed().len() + others >= self.model.limit, "the limit is not reached");
+                let (names, limits) = (self.model.names(), &self.model.limits);
+                let is_new = !names.contains(host.channel.channel_name.as_str());
+                let is_full = is_new && names.len() + others >= limits.max_names;
+                let is_full = is_full || self.model.listed().len() + others >= limits.max_channels;
+                assert!(is_full, "the limit is not reached");
+            }
+            (Decision::Append(name), Request::Message(_)) => {
+                check_error(&bytes, "Limit reached");
+                let (_, last_id) = self.model.log(name);
+                assert!(last_id + messages >= self.model.limits.max_id, "'{name}' may have more messages");
             }
             (Decision::Here(name), Request::Join { from, .. }) => {
                 let expected = self.model.join(name, *from, &client.hearing.names(), joins);
@@ -260,7 +271,7 @@ impl Trial {
 
     fn check_commit(&mut self, writes: &[Write]) -> Carried {
         let (mut logs, mut carried) = (BTreeMap::new(), Carried::default());
-        let (mut names, mut new) = (BTreeSet::new(), 0);
+        let (mut names, mut new, mut new_names) = (BTreeSet::new(), 0, 0);
         for write in writes {
             match write {
                 Write::Append(message) => {
@@ -273,6 +284,7 @@ impl Trial {
                     let Request::Message(request) = &asked.request else { panic!("{:?} is stored", asked.request) };
                     assert_eq!(message.username, request.username);
                     assert_eq!(message.id, log.0 + 1, "the id of {message:?}");
+                    assert!(message.id <= self.model.limits.max_id, "'{name}' has had all its messages");
                     let expected = log.1.map_or(asked.at.wall, |last| last.max(asked.at.wall));
                     assert_eq!(message.timestamp, expected, "the time of {message:?}");
                     *log = (message.id, Some(message.timestamp));
@@ -282,6 +294,7 @@ impl Trial {
                     let name = &record.channel.channel_name;
                     assert!(names.insert(name), "'{name}' is changed twice in one commit");
                     new += usize::from(self.model.find(name).is_none());
+                    new_names += usize::from(!self.model.names().contains(name.as_str()));
                     let stored = (record.channel.clone(), record.registered_from, record.lease);
                     let askers = Askers::are(&self.clients, |client, request| {
                         let Request::Host(host) = request else { return false };
@@ -298,13 +311,30 @@ impl Trial {
                         *request == Request::Unhost { channel_name: name.clone() }
                             && self.model.decide(client.peer, client.listener, request) == Decision::Remove
                     });
-                    askers.nobody = self.model.lease_end(name).is_some_and(|end| end <= self.now);
+                    askers.nobody = self.model.kept_until(name).is_some_and(|end| end <= self.now);
                     assert!(!askers.is_empty(), "'{name}' is removed, and nobody may do that");
                     carried.unhosts.insert(name.clone(), askers);
                 }
+                Write::ReleaseChannel { channel_name: name, until } => {
+                    assert!(names.insert(name), "'{name}' is changed twice in one commit");
+                    let ended = self.model.lease_end(name).is_some_and(|end| end <= self.now);
+                    assert!(ended, "'{name}' is released, and its lease has not ended");
+                    let lease = self.model.find(name).and_then(|(_, record)| record?.lease).unwrap_or_default();
+                    let grace = std::time::Duration::from_secs(lease.clamp(60, 3600).into());
+                    assert_eq!(*until, super::wall(self.now.after(grace)), "how long '{name}' is kept");
+                }
+                Write::ForgetName(name) => {
+                    assert!(names.insert(name), "'{name}' is changed twice in one commit");
+                    assert!(self.model.may_forget(name), "'{name}' is forgotten too early");
+                    let heard = |client: &Client| !client.gone && client.hearing.joined.contains_key(name);
+                    assert!(!self.clients.values().any(heard), "'{name}' is forgotten, and somebody hears it");
+                }
             }
         }
-        assert!(new == 0 || self.model.listed().len() + new <= self.model.limit, "the limit is passed");
+        let limits = &self.model.limits;
+        assert!(new == 0 || self.model.listed().len() + new <= limits.max_channels, "the limit is passed");
+        let known = self.model.names().len();
+        assert!(new_names == 0 || known + new_names <= limits.max_names, "the limit of names is passed");
         carried
     }
 

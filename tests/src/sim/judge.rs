@@ -37,7 +37,7 @@ use crate::store::Disk;
 /// - what anybody was shown of the directory is published before, so that a LIST that is answered at once shows it;
 /// - HOST is OK only while the store holds it;
 /// - a channel is taken off the list by its host, or when its lease has ended, which counts from the last HOST and from
-///   the server's start; and it is then;
+///   the server's start; and it is then, and kept for its host for a while;
 /// - what is pushed or shown by HISTORY is in the store, as it is there;
 /// - pushes come only to who has joined, from `first_id` on, each id once and in order, and all that are known in the
 ///   end; none comes after the answer to LEAVE, and an end of stream waits for what the answer to JOIN promised;
@@ -57,6 +57,8 @@ pub(super) struct Judge {
     hosts: Vec<(Host, IpAddr, Time)>,
     /// When the last HOST was received that was acknowledged to the host of each channel that is listed.
     hosted: BTreeMap<String, Time>,
+    /// The channels that are kept for their hosts.
+    kept: BTreeMap<String, Kept>,
     /// The UNHOSTs that a hub was told of.
     unhosts: Vec<(String, IpAddr)>,
     /// The last id that anybody was shown of each channel.
@@ -73,6 +75,23 @@ pub(super) struct Judge {
     pub(super) max_joins: usize,
     /// How often a hub was told that the store failed.
     failures: u64,
+}
+
+/// A channel whose lease has ended.
+#[derive(Debug)]
+struct Kept {
+    record: ChannelRecord,
+    since: Time,
+    /// Nobody but its host may host it before.
+    until: Time,
+}
+
+impl Kept {
+    /// It is kept no more. What happens to it after a restart depends on how the clock was set meanwhile.
+    fn check_end(&self, now: Time, started: Time) {
+        let early = started <= self.since && now < self.until;
+        assert!(!early, "{:?} is not kept for its host until {:?}", self.record, self.until);
+    }
 }
 
 /// What is known of one message.
@@ -143,13 +162,28 @@ impl Judge {
             match write {
                 Write::PutChannel(record) => {
                     self.check_put(record);
+                    let host = record.registered_from;
+                    if let Some(kept) = self.kept.remove(&record.channel.channel_name)
+                        && !host.is_some_and(|host| is_host(&kept.record, host))
+                    {
+                        kept.check_end(now, self.started);
+                    }
                     changed.insert(&record.channel.channel_name);
                 }
                 Write::RemoveChannel(name) => {
-                    self.check_remove(now, name);
+                    match self.kept.remove(name) {
+                        Some(kept) => kept.check_end(now, self.started),
+                        None => self.check_remove(name),
+                    }
                     self.hosted.remove(name);
                     changed.insert(name);
                 }
+                Write::ReleaseChannel { channel_name: name, .. } => {
+                    self.check_release(now, name);
+                    self.hosted.remove(name);
+                    changed.insert(name);
+                }
+                Write::ForgetName(name) => panic!("'{name}' is forgotten, and nothing of it was dropped"),
                 Write::Append(message) => {
                     let name = &message.channel_name;
                     let lives = self.versions.last().lives_here(name) && !changed.contains(&**name);
@@ -196,20 +230,25 @@ impl Judge {
         }
     }
 
-    fn check_remove(&mut self, now: Time, name: &str) {
+    fn check_remove(&self, name: &str) {
         let Some(record) = self.versions.last().record(name) else { panic!("'{name}' is removed and was not there") };
-        if self.unhosts.iter().any(|(asked, from)| asked == name && is_host(record, *from)) {
-            return;
-        }
-        let Some(lease) = record.lease else { panic!("{record:?} is removed, and its host did not ask for it") };
+        let asked = self.unhosts.iter().any(|(asked, from)| asked == name && is_host(record, *from));
+        assert!(asked, "{record:?} is removed, and its host did not ask for it");
+    }
+
+    fn check_release(&mut self, now: Time, name: &str) {
+        let Some(record) = self.versions.last().record(name) else { panic!("'{name}' is released and was not there") };
+        let Some(lease) = record.lease else { panic!("{record:?} is released, and has no lease") };
         // Which of several HOSTs was carried out last is the hub's to say.
         let end = |at: Time| at.max(self.started).after(Duration::from_secs(lease.into()));
         let so = |(host, _, at): &(Host, IpAddr, Time)| {
             host.channel.channel_name == name && host.lease == record.lease && end(*at) <= now
         };
-        assert!(self.hosts.iter().any(so), "{record:?} is removed before the end of its lease");
+        assert!(self.hosts.iter().any(so), "{record:?} is released before the end of its lease");
         let last = self.hosted.get(name).copied().unwrap_or_default();
-        assert!(end(last) <= now, "{record:?} is removed, and its host was told OK to a HOST of {last:?}");
+        assert!(end(last) <= now, "{record:?} is released, and its host was told OK to a HOST of {last:?}");
+        let until = end(last).after(Duration::from_secs(lease.clamp(60, 3600).into()));
+        self.kept.insert(name.into(), Kept { record: record.clone(), since: now, until });
         self.tally.ended_leases += 1;
     }
 
@@ -489,6 +528,14 @@ impl Judge {
         let ledger = self.ledgers.entry(link).or_default();
         let (listener, peer, given) = (ledger.listener, ledger.peer, &ledger.given);
         match (request, &*error.error) {
+            (Request::Host(Host { channel, .. }), "Channel already exists")
+                if error.details.contains(" is kept for its last host for ") =>
+            {
+                let kept = self.kept.get(&channel.channel_name);
+                let from_it = |kept: &Kept| peer.is_none_or(|peer| !is_host(&kept.record, peer));
+                assert!(kept.is_some_and(from_it), "{error}, and {kept:?}");
+                from
+            }
             (Request::Host(Host { channel, .. }), "Channel already exists") => self.find(from, error, |version| {
                 let listed = version.record(&channel.channel_name);
                 listed.is_some_and(|listed| error.details.ends_with(&listed.channel.address.to_string()))

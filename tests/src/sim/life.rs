@@ -36,7 +36,8 @@ impl World {
         self.trace.note(self.now, self.life, "the server starts", &[]);
         self.judge.sweep(&self.storage.disk);
         self.judge.started = self.now;
-        self.process = Some(Process::start(&self.plan, &self.storage.disk, self.now));
+        let at = Moment { time: self.now, wall: self.wall_time() };
+        self.process = Some(Process::start(&self.plan, &self.storage.disk, at));
         // Leases may be there to end.
         self.at(0, Event::Pass(self.life));
     }

@@ -96,7 +96,7 @@ pub(super) struct Passed {
 
 impl Process {
     /// A server that starts over what is durable.
-    pub(super) fn start(plan: &Plan, disk: &Disk, now: Time) -> Self {
+    pub(super) fn start(plan: &Plan, disk: &Disk, now: Moment) -> Self {
         let mut limits = HubLimits::default();
         (limits.max_channels, limits.max_joins) = (plan.max_channels, plan.max_joins);
         limits.max_past_lists = plan.max_past_lists;

@@ -22,8 +22,8 @@ fn hub(channels: usize, room: usize) -> (Hub, ListenerId) {
     };
     let mut limits = HubLimits::default();
     limits.max_channels = channels + 1 + room;
-    let stored = Snapshot { channels: (0..channels).map(record).collect(), logs: Vec::new() };
-    let mut hub = Hub::new(limits, stored, Time::default());
+    let stored = Snapshot { channels: (0..channels).map(record).collect(), ..Snapshot::default() };
+    let mut hub = Hub::new(limits, stored, Moment::default());
     let listener = hub.add_listener(vec![at("127.0.0.1", 22236)]);
     hub.fix_channel(channel("here", "127.0.0.1", 22236));
     (hub, listener)
@@ -88,6 +88,8 @@ fn leases_that_end_together_are_looked_at_a_few_at_a_time() {
         let runs = 0..5;
         let run = |_| {
             let (mut hub, _) = hub(size, 0);
+            // The first list is encoded as a whole.
+            assert_eq!(take(&mut hub), None);
             timed(|| {
                 hub.handle_timeout(Time::from_millis(10_000));
                 take(&mut hub).unwrap();

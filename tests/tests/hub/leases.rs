@@ -30,7 +30,7 @@ fn a_channel_whose_lease_has_ended_is_taken_off_the_list_durably() {
     // It is there until that is stored.
     assert_eq!(names(&mut trial).len(), 1);
     trial.settle();
-    assert_eq!((names(&mut trial).len(), trial.disk.channel("x"), wake(&trial)), (0, None, None));
+    assert_eq!((names(&mut trial).len(), trial.disk.channel("x"), wake(&trial)), (0, None, Some(60)));
     assert_eq!(names(&mut trial.crash(Fate::Done)).len(), 0);
 }
 
@@ -239,4 +239,123 @@ fn a_fixed_channel_has_no_lease() {
     let local = trial.connect(ip("127.0.0.1"), 0);
     assert_eq!(ask(&mut trial, local, &leased("general", "127.0.0.1", 22236, 10)), [hosted("general")]);
     assert_eq!((wake(&trial), trial.disk.commits), (None, 0));
+}
+
+/// Ada's `x` has left the list 5 s ago, and is kept for her for 55 s more.
+fn released() -> (Trial, u64, u64) {
+    let (mut trial, ada) = with_lease();
+    ask(&mut trial, ada, &host("y", ADA, 1));
+    trial.pass(10);
+    trial.settle();
+    trial.pass(5);
+    let bob = trial.connect(ip(BOB), 0);
+    assert_eq!(names(&mut trial), ["y"]);
+    (trial, ada, bob)
+}
+
+fn kept(name: &str, seconds: u64) -> Response {
+    refused("Channel already exists", &format!("The channel '{name}' is kept for its last host for {seconds} s"))
+}
+
+#[test]
+fn a_name_stays_its_last_hosts_for_a_while_after_its_lease() {
+    let (mut trial, _, bob) = released();
+    for (passes, left) in [(0, 55), (54, 1)] {
+        trial.pass(passes);
+        for request in [host("x", BOB, 1), leased("x", ADA, 1, 30), host("x", ADA, 1)] {
+            assert_eq!(ask(&mut trial, bob, &request), [kept("x", left)]);
+        }
+        assert_eq!(wake(&trial), Some(left));
+    }
+    assert_eq!(
+        ask(&mut trial, bob, &unhost("x")),
+        [refused("Channel not found", "The requested channel 'x' does not exist")]
+    );
+    trial.pass(1);
+    trial.settle();
+    assert_eq!((trial.disk.released("x"), wake(&trial)), (None, None));
+    assert_eq!(ask(&mut trial, bob, &host("x", BOB, 1)), [hosted("x")]);
+    assert_eq!(names(&mut trial), ["y", "x"]);
+}
+
+#[test]
+fn its_last_host_takes_it_back_with_its_place_and_so_may_the_operator() {
+    for (who, address) in [(ADA, ADA), (ADA, "192.0.2.9"), ("operator", BOB)] {
+        let (mut trial, _, _) = released();
+        let again = if who == "operator" { trial.connect_operator() } else { trial.connect(ip(who), 0) };
+        assert_eq!(ask(&mut trial, again, &leased("x", address, 2, 40)), [hosted("x")]);
+        assert_eq!((names(&mut trial), wake(&trial)), (vec!["x".into(), "y".into()], Some(40)));
+        assert_eq!(names(&mut trial.crash(Fate::Done)), ["x", "y"]);
+    }
+}
+
+#[test]
+fn it_is_kept_across_a_restart_and_no_longer_than_it_would_have_been() {
+    let (mut trial, _, _) = released();
+    for left in [55, 35, 15] {
+        trial = trial.crash(Fate::Done);
+        let bob = trial.connect(ip(BOB), 0);
+        assert_eq!(ask(&mut trial, bob, &host("x", BOB, 1)), [kept("x", left)]);
+        assert_eq!(wake(&trial), Some(left));
+        trial.pass(left.min(20));
+    }
+    trial.settle();
+    let bob = trial.connect(ip(BOB), 0);
+    assert_eq!(ask(&mut trial, bob, &host("x", BOB, 1)), [hosted("x")]);
+}
+
+#[test]
+fn a_name_is_kept_for_as_long_as_its_lease_was_but_a_minute_at_least_and_an_hour_at_most() {
+    for (lease, grace) in [(10, 60), (60, 60), (61, 61), (3600, 3600), (3601, 3600), (86_400, 3600)] {
+        let mut trial = trial();
+        let ada = trial.connect(ip(ADA), 0);
+        ask(&mut trial, ada, &leased("x", ADA, 1, lease));
+        trial.pass(lease.into());
+        trial.settle();
+        assert_eq!(wake(&trial), Some(grace), "a lease of {lease} s");
+    }
+}
+
+#[test]
+fn a_channel_that_is_unhosted_is_kept_for_nobody() {
+    let (mut trial, ada) = with_lease();
+    let bob = trial.connect(ip(BOB), 0);
+    assert_eq!(ask(&mut trial, ada, &unhost("x")), [removed("x")]);
+    assert_eq!(ask(&mut trial, bob, &host("x", BOB, 1)), [hosted("x")]);
+}
+
+#[test]
+fn a_store_that_fails_frees_no_name_early() {
+    for fate in [Fate::Lost, Fate::Denied] {
+        let (mut trial, _, bob) = released();
+        trial.ask(bob, &host("z", BOB, 1), 0);
+        trial.store(fate);
+        trial.settle();
+        trial.answers(bob);
+        assert_eq!(ask(&mut trial, bob, &host("x", BOB, 1)), [kept("x", 55)]);
+        trial.pass(55);
+        trial.store(fate);
+        trial.settle();
+        trial.pass(10);
+        trial.settle();
+        assert_eq!((ask(&mut trial, bob, &host("x", BOB, 1)), trial.disk.released("x")), (vec![hosted("x")], None));
+    }
+}
+
+#[test]
+fn those_that_are_kept_count_as_names_and_not_as_listed() {
+    let mut trial = Trial::start(Setup { limit: 1, names: 2, ..setup() }, Disk::default());
+    let ada = trial.connect(ip(ADA), 0);
+    let full = refused("Limit reached", "A server knows at most 2 names");
+    for name in ["a", "b"] {
+        assert_eq!(ask(&mut trial, ada, &leased(name, ADA, 1, 10)), [hosted(name)]);
+        trial.pass(10);
+        trial.settle();
+    }
+    assert_eq!((trial.hub.names(), ask(&mut trial, ada, &host("c", ADA, 1))), (2, vec![full]));
+    assert_eq!(ask(&mut trial, ada, &host("b", ADA, 1)), [hosted("b")]);
+    trial.pass(50);
+    trial.settle();
+    let full = refused("Limit reached", "A tracker lists at most 1 channels");
+    assert_eq!((trial.hub.names(), ask(&mut trial, ada, &host("c", ADA, 1))), (1, vec![full]));
 }

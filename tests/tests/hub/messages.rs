@@ -6,7 +6,7 @@ use super::*;
 fn a_message_without_a_name_goes_to_the_one_channel_of_the_address_it_was_sent_to() {
     let own = |port| vec![at("127.0.0.1", port)];
     let fixed = vec![channel("a", "127.0.0.1", 1), channel("b", "127.0.0.1", 2)];
-    let mut trial = Trial::start(Setup { own: vec![own(1), own(2)], fixed, limit: 10, joins: 10 }, Disk::default());
+    let mut trial = Trial::start(Setup { own: vec![own(1), own(2)], fixed, ..setup() }, Disk::default());
     let (first, second) = (trial.connect(ip(ADA), 0), trial.connect(ip(ADA), 1));
     trial.ask(first, &say("to a", None), 5);
     trial.ask(second, &say("to b", None), 5);

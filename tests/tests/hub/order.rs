@@ -80,7 +80,7 @@ fn a_connection_that_left_is_forgotten_when_its_request_is_decided_anew() {
 
 #[test]
 fn wrong_calls_are_told_and_change_nothing() {
-    let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Time::default());
+    let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Moment::default());
     let listener = hub.add_listener(vec![at("127.0.0.1", 22236)]);
     let mut server = Server::new(chanwire_core::Limits::server());
     let (now, start) = (Moment::default(), Time::default());
@@ -103,7 +103,7 @@ fn wrong_calls_are_told_and_change_nothing() {
     assert!(matches!(hub.poll_effect(), Some(Effect::Answer { connection: ConnectionId(1), .. })));
     // Of what nobody knows nothing follows.
     hub.handle_drained(ConnectionId(9));
-    hub.handle_trimmed("x", 7);
+    hub.handle_trimmed("x", 7, Time::default());
     hub.disconnect(ConnectionId(9));
     assert_eq!((hub.poll_effect(), hub.joins(), hub.connections()), (None, 0, 1));
     assert!(hub.is_idle());

@@ -157,7 +157,8 @@ impl Sandbox {
     /// A server with an empty store, at time 0.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let mut hub = Hub::new(settings.hub_limits(), Snapshot::default(), Time::default());
+        let at = Moment { time: Time::default(), wall: Timestamp::from_unix(settings.wall) };
+        let mut hub = Hub::new(settings.hub_limits(), Snapshot::default(), at);
         let own: Option<Address> = ADDRESS.parse().ok();
         Self {
             rng: Rng::with_seed(settings.seed),
@@ -386,7 +387,7 @@ impl Sandbox {
                     let told = self.hub.handle_page(read, page);
                     debug_assert_eq!(told, Ok(()));
                 }
-                Done::Trimmed(channel_name, first_id) => self.hub.handle_trimmed(&channel_name, first_id),
+                Done::Trimmed(channel_name, first_id) => self.hub.handle_trimmed(&channel_name, first_id, self.now),
             }
         }
         moved

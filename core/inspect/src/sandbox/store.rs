@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use chanwire_core::{
     Time,
-    hub::{ChannelLog, ChannelRecord, Page, Query, ReadId, Snapshot, StoreCommand, StoreOutcome, Write},
+    hub::{
+        ChannelLog, ChannelRecord, Page, Query, ReadId, ReleasedChannel, Snapshot, StoreCommand, StoreOutcome, Write,
+    },
     wire::{HistoryRange, StoredMessage, Timestamp},
 };
 use serde::Serialize;
@@ -52,6 +54,7 @@ impl StoreMode {
 pub(super) struct Store {
     mode: StoreMode,
     channels: BTreeMap<String, ChannelRecord>,
+    released: BTreeMap<String, ReleasedChannel>,
     logs: BTreeMap<String, Log>,
     jobs: VecDeque<(Time, Job)>,
 }
@@ -160,11 +163,24 @@ impl Store {
     fn keep(&mut self, write: &Write) -> Option<Done> {
         match write {
             Write::PutChannel(record) => {
-                self.channels.insert(record.channel.channel_name.clone(), record.clone());
+                let name = &record.channel.channel_name;
+                self.released.remove(name);
+                self.channels.insert(name.clone(), record.clone());
                 None
             }
             Write::RemoveChannel(name) => {
                 self.channels.remove(name);
+                self.released.remove(name);
+                None
+            }
+            Write::ReleaseChannel { channel_name, until } => {
+                let released =
+                    self.channels.remove(channel_name).map(|record| ReleasedChannel { record, until: *until });
+                self.released.extend(released.map(|released| (channel_name.clone(), released)));
+                None
+            }
+            Write::ForgetName(name) => {
+                self.logs.remove(name);
                 None
             }
             Write::Append(message) => {
@@ -185,10 +201,13 @@ impl Store {
                 last_id: log.last_id,
                 first_id: log.first_id(),
                 last_timestamp: log.last_timestamp,
+                // The sandbox lives for less than it takes to forget a name.
+                since: Timestamp::default(),
             })
         };
         let channels = names.iter().filter_map(|name| self.channels.get(name)).cloned().collect();
-        Snapshot { channels, logs: names.iter().filter_map(log).collect() }
+        let released = names.iter().filter_map(|name| self.released.get(name)).cloned().collect();
+        Snapshot { channels, released, logs: names.iter().filter_map(log).collect() }
     }
 
     fn find(&self, query: &Query) -> Vec<StoredMessage> {

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap as Map, fs, net::IpAddr, process};
 
 use chanwire_core::{
-    hub::{ChannelLog, ChannelRecord},
+    hub::{ChannelLog, ChannelRecord, ReleasedChannel},
     wire::{Address, Channel, Timestamp},
 };
 
@@ -35,7 +35,13 @@ fn append(channel_name: &str, id: u64) -> Write {
 
 fn end(channel_name: &str, last_id: u64) -> ChannelLog {
     let last_timestamp = Timestamp::from_unix(NOW + last_id as i64);
-    ChannelLog { channel_name: channel_name.into(), last_id, first_id: 1, last_timestamp }
+    ChannelLog { channel_name: channel_name.into(), last_id, first_id: 1, last_timestamp, since: Timestamp::default() }
+}
+
+/// What was loaded, but for when names were taken off the list: that is by the clock.
+fn timeless(mut snapshot: Snapshot) -> Snapshot {
+    snapshot.logs.iter_mut().for_each(|log| log.since = Timestamp::default());
+    snapshot
 }
 
 /// Every message of the store, read from its tables.
@@ -88,9 +94,10 @@ fn what_is_committed_is_loaded_again_and_after_reopening_too() {
 
     let channels = [put("b", "LocalHost", 1), put("a", "::1", 2)].map(|write| match write {
         Write::PutChannel(record) => record,
-        Write::Append(_) | Write::RemoveChannel(_) => unreachable!(),
+        other => panic!("{other:?}"),
     });
-    let snapshot = Snapshot { channels: channels.into(), logs: vec![end("b", 3), end("elsewhere", 1)] };
+    let snapshot =
+        Snapshot { channels: channels.into(), released: Vec::new(), logs: vec![end("b", 3), end("elsewhere", 1)] };
     let stored = [("b", 1), ("b", 2), ("b", 3), ("elsewhere", 1)].map(|(name, id)| message(name, id, "Hello, World!"));
     assert_eq!((store.load().unwrap(), messages(&store)), (snapshot.clone(), stored.to_vec()));
     drop(store);
@@ -121,14 +128,14 @@ fn a_channel_that_is_removed_leaves_its_messages_and_its_last_id() {
     store.commit(&[Write::RemoveChannel("a".into()), Write::RemoveChannel("never there".into())]).unwrap();
     drop(store);
     let mut store = SqliteStore::open(directory.path()).unwrap();
-    let Snapshot { channels, logs } = store.load().unwrap();
+    let Snapshot { channels, logs, .. } = timeless(store.load().unwrap());
     let names: Vec<&str> = channels.iter().map(|record| record.channel.channel_name.as_str()).collect();
     assert_eq!((names, logs), (vec!["b"], vec![end("a", 2)]));
     // Hosted here again, its ids go on; in one commit it may go and come back.
     store.commit(&[append("a", 1)]).unwrap_err();
     let back = [put("a", "10.0.0.1", 3), Write::RemoveChannel("a".into()), put("a", "10.0.0.3", 4), append("a", 3)];
     store.commit(&back).unwrap();
-    let Snapshot { channels, logs } = store.load().unwrap();
+    let Snapshot { channels, logs, .. } = timeless(store.load().unwrap());
     let listed: Vec<_> = channels.iter().map(|record| (record.channel.address.host(), record.position)).collect();
     assert_eq!((listed, logs), (vec![("10.0.0.2", 2), ("10.0.0.3", 4)], vec![end("a", 3)]));
 }
@@ -515,7 +522,7 @@ fn of_some_names_what_is_stored_is_found_and_nothing_else() {
     let mut store = SqliteStore::open(directory.path()).unwrap();
     store.commit(&[put("a", "127.0.0.1", 1), put("b", "127.0.0.1", 2), put("c", "127.0.0.1", 3)]).unwrap();
     store.commit(&[append("a", 1), append("a", 2), append("b", 1), append("d", 1)]).unwrap();
-    let Snapshot { channels, logs } = store.load().unwrap();
+    let Snapshot { channels, logs, .. } = store.load().unwrap();
     let all = ["a", "b", "c", "d", "never"];
     for names in [&["a"][..], &["c"], &["d", "never"], &["d", "a"], &all] {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -527,4 +534,35 @@ fn of_some_names_what_is_stored_is_found_and_nothing_else() {
         found.logs.sort_by_key(|log| log.channel_name.clone());
         assert!(found.logs.iter().eq(logs.iter().filter(|log| is_meant(&log.channel_name))), "{names:?}: {found:?}");
     }
+}
+
+#[test]
+fn a_channel_that_is_released_is_kept_until_it_is_put_or_removed_and_a_name_is_forgotten_with_its_number() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    store.commit(&[put("a", "10.0.0.1", 1), put("b", "10.0.0.2", 2), append("a", 1)]).unwrap();
+    let records = store.load().unwrap().channels;
+    let until = Timestamp::from_unix(NOW);
+    let release = |name: &str| Write::ReleaseChannel { channel_name: name.into(), until };
+    store.commit(&[append("a", 2), release("a"), append("a", 3), release("never there")]).unwrap();
+    drop(store);
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    let loaded = store.load().unwrap();
+    let kept = ReleasedChannel { record: records[0].clone(), until };
+    assert_eq!((&loaded.channels[..], &loaded.released[..]), (&records[1..], &[kept][..]));
+    assert!((loaded.logs[0].since.as_unix() - wall_time().as_unix()).abs() < 100, "{:?}", loaded.logs);
+    store.commit(&[put("a", "10.0.0.1", 1), release("b")]).unwrap();
+    store.commit(&[Write::RemoveChannel("b".into())]).unwrap();
+    let loaded = store.load().unwrap();
+    assert_eq!((&loaded.channels[..], &loaded.released[..]), (&records[..1], &[][..]));
+
+    // What keeps messages is not forgotten.
+    store.commit(&[Write::RemoveChannel("a".into()), Write::ForgetName("a".into())]).unwrap();
+    assert_eq!(timeless(store.load().unwrap()).logs, [end("a", 3)]);
+    let trimmed = "DELETE FROM messages; UPDATE logs SET first_id = 4, bytes = 0";
+    store.connection.execute_batch(trimmed).unwrap();
+    seal(&store.connection);
+    store.commit(&[append("b", 1), Write::ForgetName("a".into()), append("c", 1)]).unwrap();
+    store.commit(&[append("a", 1)]).unwrap();
+    assert_eq!(store.load().unwrap().logs, [end("b", 1), end("c", 1), end("a", 1)]);
 }

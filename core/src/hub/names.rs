@@ -1,0 +1,74 @@
+//! The names that are known: for how long they are kept for a host, and when they are forgotten.
+
+use core::time::Duration;
+
+use super::{Hub, Moment};
+use crate::{Time, wire::Timestamp};
+
+/// For how many seconds a channel whose lease has ended is kept for its host: as many as the lease had, within these.
+pub(super) const GRACE: (u32, u32) = (60, 3600);
+
+/// When a name is looked at again that cannot be forgotten yet.
+pub(super) const FORGET_RETRY: Duration = Duration::from_secs(60);
+
+/// The time of a moment of wall time, as the clock went on from the moment of the start: leaps since do not count.
+pub(super) fn time_at(origin: Moment, wall: Timestamp) -> Time {
+    let seconds = wall.as_unix().saturating_sub(origin.wall.as_unix()).max(0);
+    origin.time.after(Duration::from_secs(seconds.unsigned_abs()))
+}
+
+impl Hub {
+    /// The wall time of a moment, rounded up: see [`time_at`].
+    pub(super) fn wall_at(&self, time: Time) -> Timestamp {
+        let seconds = time.since(self.origin.time).as_millis().div_ceil(1000);
+        Timestamp::from_unix(self.origin.wall.as_unix().saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX)))
+    }
+
+    /// How many names are known: those that are listed, kept for a host, or that ever had a message and are not
+    /// forgotten.
+    #[must_use]
+    pub fn names(&self) -> usize {
+        self.logs.len()
+    }
+
+    /// A name is listed now.
+    pub(super) fn know(&mut self, channel_name: &str) {
+        match self.logs.get_mut(channel_name) {
+            Some(log) => {
+                if let Some(at) = log.forgotten_at.take() {
+                    self.directory.remove_end(channel_name, at);
+                }
+            }
+            None => drop(self.logs.insert(channel_name.into(), super::Log::default())),
+        }
+    }
+
+    /// A name is not known any more.
+    pub(super) fn forget(&mut self, channel_name: &str) {
+        if let Some(at) = self.logs.remove(channel_name).and_then(|log| log.forgotten_at) {
+            self.directory.remove_end(channel_name, at);
+        }
+    }
+
+    /// A name may be neither listed nor keep a message from now on. One that never had any is forgotten at once.
+    pub(super) fn idle(&mut self, channel_name: &str, now: Time) {
+        let Some(log) = self.logs.get(channel_name) else { return };
+        if self.directory.has(channel_name) || log.first_id <= log.last_id {
+            return;
+        }
+        if log.last_id == 0 {
+            self.logs.remove(channel_name);
+        } else {
+            self.keep_idle(channel_name, now.after(self.limits.forget_after));
+        }
+    }
+
+    /// Forgets a name then.
+    pub(super) fn keep_idle(&mut self, channel_name: &str, until: Time) {
+        let Some(log) = self.logs.get_mut(channel_name) else { return };
+        if let Some(at) = log.forgotten_at.replace(until) {
+            self.directory.remove_end(channel_name, at);
+        }
+        self.directory.add_end(channel_name, until);
+    }
+}
