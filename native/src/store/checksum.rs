@@ -35,7 +35,9 @@ impl Checksum {
         self.bytes(&(bytes.len() as u64).to_le_bytes()).bytes(bytes)
     }
 
-    fn bytes(self, bytes: &[u8]) -> Self {
+    /// Adds bytes as they are.
+    #[must_use]
+    pub(super) fn bytes(self, bytes: &[u8]) -> Self {
         Self(crc32c::crc32c_append(self.0, bytes))
     }
 }

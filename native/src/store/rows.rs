@@ -1,6 +1,6 @@
 //! Rows as the database has them, each with its checksum.
 
-use std::path::Path;
+use std::{io::Write as _, path::Path};
 
 use chanwire_core::{
     hub::{ChannelLog, ChannelRecord, ReleasedChannel},
@@ -160,7 +160,24 @@ impl From<LogRow> for ChannelLog {
 
 /// The checksum of a row of `messages`, but for its channel's name, which comes first.
 pub(super) fn message_checksum(of_name: Checksum, place: i64, timestamp: i64, username: &str, content: &str) -> i64 {
-    of_name.number(place).number(timestamp).text(username).text(content).finish()
+    // One call for a short message: the sum of 100 bytes costs little more than that of 8.
+    let mut buffer = [0; 512];
+    let mut rest = &mut buffer[..];
+    let length = |text: &str| (text.len() as u64).to_le_bytes();
+    let parts: [&[u8]; 6] = [
+        &place.to_le_bytes(),
+        &timestamp.to_le_bytes(),
+        &length(username),
+        username.as_bytes(),
+        &length(content),
+        content.as_bytes(),
+    ];
+    let fits = parts.iter().all(|part| rest.write_all(part).is_ok());
+    let left = rest.len();
+    match buffer.get(..buffer.len() - left).filter(|_| fits) {
+        Some(bytes) => of_name.bytes(bytes).finish(),
+        None => of_name.number(place).number(timestamp).text(username).text(content).finish(),
+    }
 }
 
 /// Reads a message from a row of `place, timestamp, username, content, checksum`. `of_name` is the checksum of its
