@@ -1,10 +1,10 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { rateOf } from "../src/overview/rates";
 import { formatEscapes, formatLines, parseEscapes } from "../src/text/escapes";
 import { delta, perSecond, roundTrip, seconds, span } from "../src/text/format";
 import { characterAt } from "../src/text/utf8";
 import { visible, visibleString, visibleText } from "../src/text/visible";
+import vectors from "../../core/inspect/src/visible/vectors.json?raw";
 import { ascii, random } from "./fakes";
 
 const encoder = new TextEncoder();
@@ -107,7 +107,7 @@ describe("visible text", () => {
 
   // The program's tests read the same file.
   test.each(
-    JSON.parse(readFileSync("../core/inspect/src/visible/vectors.json", "utf8")) as {
+    JSON.parse(vectors) as {
       readonly name: string;
       readonly text: string;
       readonly shown: string;

@@ -18,12 +18,12 @@ const BETWEEN = SCRIPTS.map((script) => {
 const AFTER_VIRAMA = new RegExp(`${VIRAMA.source}$`, "u");
 
 /** An emoji that can be part of a sequence: no digit, half of a flag or skin tone. */
-const EMOJI = "(?![0-9#*\\u{1f1e6}-\\u{1f1ff}\\u{1f3fb}-\\u{1f3ff}])\\p{Emoji}";
+const EMOJI = "(?![0-9#*]|\\p{Regional_Indicator}|\\p{Emoji_Modifier})\\p{Emoji}";
 const LAST_EMOJI = new RegExp(`${EMOJI}$`, "u");
 const FIRST_EMOJI = new RegExp(`^${EMOJI}`, "u");
 
 /** An element of an emoji sequence (UTS #51), which may have a selector or a skin tone. */
-const ELEMENT = new RegExp(`${EMOJI}[\\ufe0f\\u{1f3fb}-\\u{1f3ff}]?$`, "u");
+const ELEMENT = new RegExp(`${EMOJI}(?:\\ufe0f|\\p{Emoji_Modifier})?$`, "u");
 
 /** The tags of the flags of England, Scotland and Wales. */
 const FLAG =

@@ -57,7 +57,11 @@ enum CarriedOpen {
 }
 
 impl Pairing {
+    /// What goes on elsewhere, as after [`forget`](Self::forget).
     pub(super) fn carried(&self) -> Carried {
+        if self.open.len() > FEW {
+            return Carried { lost: self.lost, open: vec![CarriedOpen::Counted(self.requests())] };
+        }
         let open = self.open.iter().map(|open| match *open {
             Open::Request(Asked { number, command, time, wrong }) => {
                 CarriedOpen::Request { number, command: command.map(|command| command.name().into()), time, wrong }
@@ -150,12 +154,16 @@ impl Pairing {
         if self.open.len() <= FEW {
             return;
         }
-        let counts = self.open.drain(..).map(|open| match open {
+        self.open = VecDeque::from([Open::Counted(self.requests())]);
+    }
+
+    /// How many requests are open.
+    fn requests(&self) -> u64 {
+        let counts = self.open.iter().map(|open| match open {
             Open::Request(_) => 1,
-            Open::Counted(count) => count,
+            Open::Counted(count) => *count,
         });
-        let all = counts.sum();
-        self.open = VecDeque::from([Open::Counted(all)]);
+        counts.sum()
     }
 
     /// From here on it is not known what answers what.
