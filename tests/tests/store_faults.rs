@@ -10,6 +10,8 @@ mod crash_loop;
 mod damage;
 #[path = "store_faults/full_disk.rs"]
 mod full_disk;
+#[path = "store_faults/incomplete.rs"]
+mod incomplete;
 #[path = "store_faults/moved.rs"]
 mod moved;
 #[path = "store_faults/restore.rs"]

@@ -99,6 +99,36 @@ pub(crate) enum StoreError {
         log: PathBuf,
     },
 
+    /// The database has less than was stored when a server last used it.
+    #[error(
+        "cannot open the store at {}: {what}; put back the files that were there, or restore a backup with `chanwire \
+         restore`, or go on with what is left: remove {}",
+        file.display(),
+        note.display()
+    )]
+    Incomplete {
+        /// The database.
+        file: PathBuf,
+        /// What is missing.
+        what: String,
+        /// Where it is noted what was stored.
+        note: PathBuf,
+    },
+
+    /// The WAL was written for another database: this one says that it has none.
+    #[error(
+        "cannot open the store at {}: it was put beside the WAL of another database, {}; restore backups with `chanwire \
+         restore`, or put back the database that was there, or move the WAL away",
+        file.display(),
+        wal.display()
+    )]
+    ForeignWal {
+        /// The database.
+        file: PathBuf,
+        /// The WAL.
+        wal: PathBuf,
+    },
+
     /// There is no database where one is to be read.
     #[error("there is no database {}; name the server's data directory with --data-dir", file.display())]
     NoDatabase {

@@ -12,6 +12,7 @@ mod error;
 #[cfg(test)]
 mod faulty;
 mod health;
+mod last_commit;
 mod place;
 mod reader;
 mod restore;
@@ -23,6 +24,7 @@ mod space;
 mod sqlite;
 mod thread;
 mod turns;
+mod wal;
 mod watch;
 
 use chanwire_core::hub::{Snapshot, Write};

@@ -10,7 +10,7 @@ use super::{
     StoreError,
     backup::{self, Part, absolute},
     data_dir::DataDir,
-    schema,
+    last_commit, schema,
 };
 
 /// What was restored.
@@ -58,6 +58,8 @@ pub(crate) fn restore(file: &Path, directory: &Path, progress: impl FnMut(u32, u
     for suffix in BESIDE {
         remove(&with_suffix(&target, suffix))?;
     }
+    // It says how far the database went that was there.
+    remove(&directory.file(last_commit::NAME))?;
     fs::rename(&part.path, &target).map_err(StoreError::file("replace the database", &target))?;
     directory.sync()?;
     remove(&marker)?;

@@ -10,7 +10,12 @@ use std::{
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::{StoreError, checksum, data_dir::DataDir, rows::id};
+use super::{
+    StoreError, checksum,
+    data_dir::DataDir,
+    rows::id,
+    wal::{self, Wal},
+};
 use crate::files;
 
 pub(super) const DATABASE: &str = "chanwire.db";
@@ -124,9 +129,26 @@ pub(super) fn find(directory: &DataDir) -> Result<PathBuf, StoreError> {
     }
     match header(&file).map_err(StoreError::file("read the database", &file))? {
         None => create(directory, &file)?,
-        Some(header) => check(&file, &header)?,
+        Some(header) => {
+            check(&file, &header)?;
+            check_wal(&file, &header)?;
+        }
     }
     Ok(file)
+}
+
+/// Refuses a WAL beside a database that is not in WAL mode, as backups are not: SQLite would move the one into the other.
+/// It enters the mode before it creates a WAL, and removes the WAL before it leaves the mode.
+fn check_wal(file: &Path, header: &[u8]) -> Result<(), StoreError> {
+    const LEGACY: u8 = 1;
+    if header.get(18) != Some(&LEGACY) {
+        return Ok(());
+    }
+    let wal = wal::path_of(file);
+    match wal::read(&wal).map_err(StoreError::file("read", &wal))? {
+        Some(Wal { frames: 1.., .. }) => Err(StoreError::ForeignWal { file: file.to_owned(), wal }),
+        _ => Ok(()),
+    }
 }
 
 /// Finds the database in a directory that another process may be using, and changes nothing.
@@ -287,6 +309,26 @@ pub(super) fn check_pages(connection: &Connection, file: &Path) -> Result<(), St
         if let Some(what) = fault(connection, *part).map_err(failed)? {
             return Err(StoreError::Damaged { file: file.to_owned(), what });
         }
+    }
+    if whole && version(connection).map_err(failed)? == KNOWN {
+        say_missing(connection, file).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Says how many messages are not there though their channels' logs count them: an older database beside a newer WAL can
+/// look sound to SQLite.
+fn say_missing(connection: &Connection, file: &Path) -> rusqlite::Result<()> {
+    let sql = "SELECT total(last_id - first_id + 1), (SELECT count(*) FROM messages) FROM logs";
+    let (counted, kept) = connection.query_row(sql, [], |row| Ok((row.get::<_, f64>(0)?, row.get::<_, i64>(1)?)))?;
+    // At most 64 MiB of messages: the count is exact.
+    let missing = counted - kept as f64;
+    if missing > 0.0 {
+        tracing::error!(
+            file = %file.display(),
+            "{missing} of {counted} messages are missing from the database: it is older than its WAL, or another program \
+             deleted them; restore a backup with `chanwire restore`"
+        );
     }
     Ok(())
 }

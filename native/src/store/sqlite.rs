@@ -20,6 +20,7 @@ use super::{
     checkpoint::{self, Checkpointer},
     checksum::Checksum,
     data_dir::DataDir,
+    last_commit::{Noted, Noter},
     place::{MAX_ID, MAX_LOG, place, places},
     reader::SqliteReader,
     retention::{self, Retention, Trimmer},
@@ -44,6 +45,7 @@ pub(crate) struct SqliteStore {
     turns: Arc<Turns>,
     room: Arc<Room>,
     pub(super) watch: Arc<Watch>,
+    noter: Noter,
     /// The number that was last given to a log, if any was since the start.
     last_log: Cell<Option<i64>>,
     /// Last, so that the directory is free only after the database is closed.
@@ -62,13 +64,19 @@ impl SqliteStore {
     /// What it refuses, for example the database of another application, or one that is damaged, it leaves as it is.
     pub(crate) fn open_within(directory: &Path, max: Option<u64>) -> Result<Self, StoreError> {
         let directory = DataDir::open(directory)?;
+        let noted = Noted::read(&directory, &directory.file(schema::DATABASE))?;
         let file = schema::find(&directory)?;
         let failed = |cause| StoreError::sqlite("open", &file)(cause);
         let mut connection = schema::connect(&file).map_err(failed)?;
         // Until it is known to be one that this program may write, closing it must not move its log either.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
         schema::check_log(&connection, &file)?;
-        schema::check_pages(&connection, &file)?;
+        let complete = noted.check(&connection, &directory, &file);
+        // What is missing says more than what does not fit together without it.
+        if !matches!(complete, Err(StoreError::Incomplete { .. })) {
+            schema::check_pages(&connection, &file)?;
+        }
+        let note = complete?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(failed)?;
         let mode: String =
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(failed)?;
@@ -86,8 +94,9 @@ impl SqliteStore {
         let beside = connect_beside(&file).map_err(failed)?;
         let long = room.long();
         let checkpointer = Checkpointer::start(beside, &mut connection, file.clone(), Arc::clone(&watch), long)?;
+        let noter = Noter::start(&directory, &file, note)?;
         let (checkpointer, turns, last_log) = (Some(checkpointer), Arc::default(), Cell::default());
-        Ok(Self { connection, file, checkpointer, turns, room, watch, last_log, _directory: directory })
+        Ok(Self { connection, file, checkpointer, turns, room, watch, noter, last_log, _directory: directory })
     }
 
     /// Reads this store on a connection of its own, so that it never waits for a commit.
@@ -197,6 +206,9 @@ impl Store for SqliteStore {
         let written = admitted.and_then(|()| self.write(writes));
         if let Some(checkpointer) = &mut self.checkpointer {
             self.watch.wrote(written.is_ok().then(|| checkpointer.frames()));
+            if written.is_ok() {
+                self.noter.note(checkpointer.frames(), writes);
+            }
             checkpointer.after_commit();
         }
         drop(turn);

@@ -44,7 +44,14 @@ fn everything_that_is_kept_is_for_this_user_alone_whatever_the_umask() {
         names.sort();
         assert_eq!(
             names,
-            ["chanwire.db", "chanwire.db-shm", "chanwire.db-wal", "chanwire.lock", "operator.sock"],
+            [
+                "chanwire.db",
+                "chanwire.db-shm",
+                "chanwire.db-wal",
+                "chanwire.last-commit",
+                "chanwire.lock",
+                "operator.sock"
+            ],
             "a file that this test does not know"
         );
         let backup = base.path().join("backup.db");
@@ -73,9 +80,15 @@ fn a_capture_that_replaces_one_that_others_could_read_is_for_this_user_alone() {
 
 #[test]
 fn a_link_at_a_name_of_the_data_directory_never_leads_to_its_target() {
-    for name in
-        ["chanwire.db", "chanwire.db.new", "chanwire.db-wal", "chanwire.db-shm", "chanwire.lock", "operator.sock"]
-    {
+    for name in [
+        "chanwire.db",
+        "chanwire.db.new",
+        "chanwire.db-wal",
+        "chanwire.db-shm",
+        "chanwire.last-commit",
+        "chanwire.lock",
+        "operator.sock",
+    ] {
         for exists in [true, false] {
             let base = tempdir().unwrap();
             let (data, target) = (base.path().join("data"), base.path().join("target"));

@@ -73,7 +73,7 @@ fn a_backup_takes_the_place_of_a_database_and_of_its_log_and_both_are_kept() {
     fs::rename(with_suffix(&kept, "-wal"), away.join("chanwire.db-wal")).unwrap();
     assert_eq!(last_id(&away), 30);
     let names: Vec<String> = files(&data).into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["chanwire.db", "chanwire.lock"]);
+    assert_eq!(names, ["chanwire.db", "chanwire.last-commit", "chanwire.lock"]);
 }
 
 #[test]

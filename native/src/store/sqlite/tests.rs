@@ -6,7 +6,10 @@ use chanwire_core::{
 };
 
 use super::*;
-use crate::store::rows::{id, seal};
+use crate::store::{
+    last_commit,
+    rows::{id, seal},
+};
 
 const NOW: i64 = 1_698_937_472;
 
@@ -209,6 +212,7 @@ fn numbers_of_logs_are_used_again_when_the_greatest_was_given_and_no_message_has
     store.connection.execute_batch(&sql).unwrap();
     seal(&store.connection);
     drop(store);
+    fs::remove_file(directory.path().join(last_commit::NAME)).unwrap();
     // It begins after the greatest, and there is none.
     let mut store = SqliteStore::open(directory.path()).unwrap();
     let numbers = |store: &SqliteStore| {
@@ -342,7 +346,7 @@ fn a_closed_store_is_one_file_with_everything_in_it() {
     let mut store = SqliteStore::open(directory.path()).unwrap();
     store.commit(&[append("a", 1)]).unwrap();
     drop(store);
-    assert_eq!(bytes(directory.path()).keys().collect::<Vec<_>>(), ["chanwire.db"]);
+    assert_eq!(bytes(directory.path()).keys().collect::<Vec<_>>(), ["chanwire.db", last_commit::NAME]);
     let copy = tempfile::tempdir().unwrap();
     fs::copy(directory.path().join("chanwire.db"), copy.path().join("chanwire.db")).unwrap();
     assert_eq!(SqliteStore::open(copy.path()).unwrap().load().unwrap().logs, [end("a", 1)]);
@@ -415,7 +419,7 @@ fn a_start_that_was_cut_short_is_made_good_by_the_next() {
     fs::write(directory.path().join("chanwire.db.new"), "half").unwrap();
     SqliteStore::open(directory.path()).unwrap().commit(&[append("a", 1)]).unwrap();
     assert_eq!(SqliteStore::open(directory.path()).unwrap().load().unwrap().logs, [end("a", 1)]);
-    assert_eq!(bytes(directory.path()).len(), 1);
+    assert_eq!(bytes(directory.path()).keys().collect::<Vec<_>>(), ["chanwire.db", last_commit::NAME]);
 }
 
 #[test]

@@ -1,0 +1,212 @@
+//! How far the store went at its last commit, noted beside the database, so that the next start notices what is missing:
+//! a WAL that was cut, removed or is another database's, and an older copy of the database.
+//!
+//! The note is written after the commit is on stable storage and is not synced itself. So it never claims more than is
+//! durable, and a crash can only leave an older one, or a torn one that counts as none. It claims three things:
+//!
+//! - Messages stored over all channels, the sum of their last ids: no id is ever given back.
+//! - The last message: its channel has it, or a later one.
+//! - The WAL's salts and frames: as long as a WAL has these salts, it has at least these frames. A WAL with other salts,
+//!   or none, was begun anew or removed by a checkpoint, whoever made it; then the other two claims count alone.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read as _},
+    mem,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use chanwire_core::hub::Write;
+use rusqlite::Connection;
+
+use super::{
+    StoreError,
+    checksum::Checksum,
+    data_dir::DataDir,
+    wal::{self, Wal},
+};
+use crate::files;
+
+pub(super) const NAME: &str = "chanwire.last-commit";
+
+const MAGIC: [u8; 8] = *b"chwrlast";
+const LENGTH: usize = 48;
+
+/// What a note claims.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LastCommit {
+    wal: Option<Wal>,
+    messages: u64,
+    /// The checksum of the name of the last message's channel, and the message's id.
+    last: (i64, u64),
+}
+
+/// What is there at a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Found {
+    wal: Option<Wal>,
+    messages: u64,
+    /// The last id of the channel that the note names.
+    last_id: u64,
+}
+
+impl LastCommit {
+    fn encode(&self) -> Vec<u8> {
+        let (salts, frames) = self.wal.map_or_else(Default::default, |wal| (wal.salts, wal.frames));
+        let mut bytes = [&MAGIC[..], &salts, &frames.to_be_bytes(), &self.messages.to_be_bytes()].concat();
+        bytes.extend(self.last.0.to_be_bytes());
+        bytes.extend(self.last.1.to_be_bytes());
+        bytes.extend(crc32c::crc32c(&bytes).to_be_bytes());
+        bytes
+    }
+
+    /// `None` if it is torn, or nothing that this program wrote.
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (content, sum) = bytes.first_chunk::<LENGTH>()?.split_last_chunk()?;
+        if crc32c::crc32c(content) != u32::from_be_bytes(*sum) {
+            return None;
+        }
+        let content = content.strip_prefix(&MAGIC)?;
+        let (salts, content) = content.split_first_chunk()?;
+        let (frames, content) = content.split_first_chunk()?;
+        let (messages, content) = content.split_first_chunk()?;
+        let (name, id) = content.split_first_chunk()?;
+        let frames = u32::from_be_bytes(*frames);
+        Some(Self {
+            wal: (frames > 0).then_some(Wal { salts: *salts, frames }),
+            messages: u64::from_be_bytes(*messages),
+            last: (i64::from_be_bytes(*name), u64::from_be_bytes(*id.first_chunk()?)),
+        })
+    }
+
+    /// Says what is missing of what it claims, if anything is.
+    fn missing(&self, found: &Found) -> Option<String> {
+        let mut what = Vec::new();
+        if let Some((noted, wal)) = self.wal.zip(found.wal)
+            && noted.salts == wal.salts
+            && wal.frames < noted.frames
+        {
+            what.push(format!("{} of {} WAL frames are missing", noted.frames - wal.frames, noted.frames));
+        }
+        if found.messages < self.messages {
+            let missing = self.messages - found.messages;
+            what.push(format!("the last {missing} of the {} messages ever stored are missing", self.messages));
+        } else if found.last_id < self.last.1 {
+            let last = self.last.1;
+            what.push(format!("the message that was stored last, {last} of its channel, is missing: the database or its WAL is another's"));
+        }
+        (!what.is_empty()).then(|| what.join(", "))
+    }
+}
+
+/// Keeps the note of the last commit.
+#[derive(Debug)]
+pub(super) struct Noter {
+    note: LastCommit,
+    path: PathBuf,
+    file: File,
+    wal: File,
+    /// Whether the last write failed.
+    has_failed: bool,
+}
+
+impl Noter {
+    /// Begins to note commits to a database that was found complete.
+    pub(super) fn start(directory: &DataDir, database: &Path, note: LastCommit) -> Result<Self, StoreError> {
+        let (path, wal) = (directory.file(NAME), wal::path_of(database));
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = files::open_regular(&mut options, &path).map_err(StoreError::file("open", &path))?;
+        let wal = files::open_regular(File::options().read(true), &wal).map_err(StoreError::file("open", &wal))?;
+        Ok(Self { note, path, file, wal, has_failed: false })
+    }
+
+    /// Notes a commit that is on stable storage, after which the WAL has so many frames.
+    pub(super) fn note(&mut self, frames: u32, writes: &[Write]) {
+        let appended =
+            || writes.iter().filter_map(|write| if let Write::Append(message) = write { Some(message) } else { None });
+        self.note.messages = self.note.messages.saturating_add(appended().count() as u64);
+        if let Some(last) = appended().next_back() {
+            self.note.last = (Checksum::default().text(&last.channel_name).finish(), last.id);
+        }
+        let written = wal::salts(&self.wal).and_then(|salts| {
+            self.note.wal = salts.map(|salts| Wal { salts, frames });
+            self.file.write_all_at(&self.note.encode(), 0)
+        });
+        let had_failed = mem::replace(&mut self.has_failed, written.is_err());
+        if let Err(error) = written
+            && !had_failed
+        {
+            let path = self.path.display();
+            tracing::warn!(%error, %path, "cannot note the last commit: a WAL that is cut may not be noticed");
+        }
+    }
+}
+
+/// What the last run noted, read before SQLite opens the database.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Noted {
+    note: Option<LastCommit>,
+    wal: Option<Wal>,
+}
+
+impl Noted {
+    pub(super) fn read(directory: &DataDir, database: &Path) -> Result<Self, StoreError> {
+        let path = directory.file(NAME);
+        let failed = || StoreError::file("read", &path);
+        let mut bytes = Vec::new();
+        match files::open_regular(File::options().read(true), &path) {
+            Ok(file) => file.take(LENGTH as u64).read_to_end(&mut bytes).map_err(failed())?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(failed()(error)),
+        };
+        let Some(note) = LastCommit::decode(&bytes) else { return Ok(Self::default()) };
+        let wal_path = wal::path_of(database);
+        let wal = wal::read(&wal_path).map_err(StoreError::file("read", &wal_path))?;
+        let noted = Self { note: Some(note), wal };
+        if !database.exists() && wal.is_none() {
+            noted.compare(directory, database, 0, 0)?;
+        }
+        Ok(noted)
+    }
+
+    /// Refuses a database that does not have what was noted. Returns the note that goes on from it.
+    pub(super) fn check(
+        &self,
+        connection: &Connection,
+        directory: &DataDir,
+        database: &Path,
+    ) -> Result<LastCommit, StoreError> {
+        let note = self.note.unwrap_or_default();
+        let (messages, last_id) = count(connection, note.last.0).map_err(StoreError::sqlite("read", database))?;
+        self.compare(directory, database, messages, last_id)?;
+        Ok(LastCommit { wal: None, messages, last: note.last })
+    }
+
+    fn compare(&self, directory: &DataDir, file: &Path, messages: u64, last_id: u64) -> Result<(), StoreError> {
+        let found = Found { wal: self.wal, messages, last_id };
+        match self.note.and_then(|note| note.missing(&found)) {
+            None => Ok(()),
+            Some(what) => Err(StoreError::Incomplete { file: file.to_owned(), what, note: directory.file(NAME) }),
+        }
+    }
+}
+
+/// Counts the messages ever stored, and finds the last id of the channel whose name has this checksum. It reads the
+/// tables of every version.
+fn count(connection: &Connection, name: i64) -> rusqlite::Result<(u64, u64)> {
+    let mut select = connection.prepare("SELECT name, last_id FROM logs")?;
+    let (mut rows, mut messages, mut last_id) = (select.query([])?, 0_u64, 0);
+    while let Some(row) = rows.next()? {
+        let last = row.get::<_, i64>(1)?.cast_unsigned();
+        messages = messages.saturating_add(last);
+        if row.get_ref(0)?.as_str().is_ok_and(|text| Checksum::default().text(text).finish() == name) {
+            last_id = last.max(last_id);
+        }
+    }
+    Ok((messages, last_id))
+}
+
+#[cfg(test)]
+mod tests;
