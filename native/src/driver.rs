@@ -18,8 +18,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 use crate::clock::Clock;
 
-/// How many bytes one read takes at most.
-const READ: usize = 64 * 1024;
+/// The most bytes that one read takes. What it asks for is decoded in one piece, so this also bounds how long a
+/// connection keeps a thread from the others.
+const READ: usize = 16 * 1024;
 
 /// How many slices one write gives at most.
 const SLICES: usize = 64;
@@ -96,8 +97,11 @@ where
             // A timer is made only when there is nothing else to do.
             biased;
             moved = moved => {
-                if let Err(error) = moved {
-                    return Ending::Failed(error);
+                match moved {
+                    Err(error) => return Ending::Failed(error),
+                    // A peer that sends without end has its turn after all others that are ready.
+                    Ok(Moved::Full) => tokio::task::yield_now().await,
+                    Ok(Moved::Some) => {}
                 }
                 // The timer is not asked while a peer keeps the stream busy.
                 if endpoint.poll_timeout().is_some_and(|deadline| deadline.at <= clock.now()) {
@@ -116,6 +120,15 @@ enum Turn {
     Tell,
 }
 
+/// How much a connection got on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moved {
+    /// Something was written, read or told.
+    Some,
+    /// As much was read as one read takes: more may have come.
+    Full,
+}
+
 /// Writes what waits, else reads what has come or hears the application. The two take turns, so that a peer that never
 /// stops sending does not keep what the application has for it waiting in memory.
 fn poll_move<E, S, A>(
@@ -125,7 +138,7 @@ fn poll_move<E, S, A>(
     clock: Clock,
     turn: &mut Turn,
     cx: &mut Context<'_>,
-) -> Poll<io::Result<()>>
+) -> Poll<io::Result<Moved>>
 where
     E: Endpoint,
     S: AsyncRead + AsyncWrite + Unpin,
@@ -133,7 +146,7 @@ where
 {
     if let Poll::Ready(written) = poll_write(endpoint, stream, cx) {
         endpoint.handle_written(clock.now(), written?);
-        return Poll::Ready(Ok(()));
+        return Poll::Ready(Ok(Moved::Some));
     }
     let order = if *turn == Turn::Read { [Turn::Read, Turn::Tell] } else { [Turn::Tell, Turn::Read] };
     for now in order {
@@ -145,7 +158,7 @@ where
             }
         } else if application.poll_tell(endpoint, clock, cx).is_ready() {
             *turn = if application.has_more_to_tell() { Turn::Tell } else { Turn::Read };
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(Moved::Some));
         }
     }
     Poll::Pending
@@ -157,7 +170,7 @@ fn poll_read<E: Endpoint, S: AsyncRead + Unpin>(
     stream: &mut S,
     clock: Clock,
     cx: &mut Context<'_>,
-) -> Poll<io::Result<()>> {
+) -> Poll<io::Result<Moved>> {
     if !endpoint.wants_read() {
         return Poll::Pending;
     }
@@ -168,7 +181,7 @@ fn poll_read<E: Endpoint, S: AsyncRead + Unpin>(
             [] => endpoint.handle_eof(clock.now()),
             bytes => endpoint.handle_input(clock.now(), bytes),
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(if buffer.remaining() == 0 { Moved::Full } else { Moved::Some }))
     })
 }
 

@@ -1,4 +1,4 @@
-//! The one task that owns the hub.
+//! The one task that owns the hub, on a thread of its own.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -117,9 +117,6 @@ pub(crate) async fn run(
             input = inputs.recv() => {
                 let Some(input) = input else { return };
                 batch.push_back(input);
-                // The runtime runs this task right after the first that has told it something. The others that are
-                // ready now are to be heard too before a commit is put together: a sync costs as much as many messages.
-                tokio::task::yield_now().await;
             }
             () = until(lease_end) => {}
         }

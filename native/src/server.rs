@@ -19,8 +19,8 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::{
     net::{TcpListener, UnixListener},
     signal::unix::{Signal, SignalKind, signal},
-    sync::{Notify, mpsc, watch},
-    task::{JoinHandle, JoinSet},
+    sync::{Notify, mpsc, oneshot, watch},
+    task::JoinSet,
     time::timeout,
 };
 
@@ -39,7 +39,7 @@ use crate::{
         TrimmerHandle,
     },
     supervisor::{Part, Supervisor},
-    tracker,
+    threads, tracker,
 };
 
 /// The operator's socket, in the data directory.
@@ -108,7 +108,8 @@ struct Running {
     banner: String,
     stop: watch::Sender<bool>,
     tell_hub: HubSender,
-    hub_task: JoinHandle<Stores>,
+    /// What the hub gives back when it ends.
+    hub_ended: oneshot::Receiver<Stores>,
     /// Ends the hub task whatever it waits for.
     abandon: Arc<Notify>,
     acceptor: Arc<Acceptor>,
@@ -159,8 +160,8 @@ impl Running {
         let (done, all_done) = mpsc::unbounded_channel();
         let stores = Stores::start((store, space, reader, trimmer), done, &supervisor)?;
         let told = (told, all_done);
-        let hub_task =
-            tokio::spawn(run_hub(hub, told, stores, published.clone(), clock, supervisor.clone(), abandon.clone()));
+        let run = run_hub(hub, told, stores, published.clone(), clock, supervisor.clone(), abandon.clone());
+        let hub_ended = start_hub(run).map_err(system("start the hub's thread"))?;
         let acceptor = Acceptor::new(config.limits, files, tell_hub.clone(), published.clone(), clock);
         let mut parts = JoinSet::new();
         let mut keep = |part, run: Restart| {
@@ -208,7 +209,7 @@ impl Running {
             banner,
             stop,
             tell_hub,
-            hub_task,
+            hub_ended,
             abandon,
             acceptor,
             parts,
@@ -247,7 +248,7 @@ impl Running {
             // The hub would wait for what a dead thread had in hand.
             self.abandon.notify_one();
         }
-        match timeout(LAST_COMMIT, self.hub_task).await {
+        match timeout(LAST_COMMIT, self.hub_ended).await {
             // They sync and close their files, and so block. It needs no other thread, of which there may be none.
             Ok(Ok(stores)) => tokio::task::block_in_place(|| stores.close()),
             Ok(Err(_)) => result = result.and(Err(ServeError::Died(Part::Hub))),
@@ -259,6 +260,18 @@ impl Running {
 
 /// Starts a part, or starts it again.
 type Restart = Box<dyn FnMut() -> BoxFuture<'static, ()> + Send>;
+
+/// Runs the hub on a thread of its own: connections that keep all workers busy do not keep it from its turn.
+fn start_hub(run: impl Future<Output = Stores> + Send + 'static) -> io::Result<oneshot::Receiver<Stores>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let (ended, hub_ended) = oneshot::channel();
+    threads::spawn("hub", move || {
+        // If the server does not wait for them any more, the process ends.
+        let _ = ended.send(runtime.block_on(run));
+    })
+    .map_err(io::Error::other)?;
+    Ok(hub_ended)
+}
 
 /// Runs the hub until it has stopped, and gives back its store.
 async fn run_hub(

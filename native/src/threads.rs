@@ -10,8 +10,8 @@ use std::{
 
 use tokio::runtime::{Builder, Runtime};
 
-/// Threads beside the runtime's workers: the store's four, one that writes a capture, and some that look up names.
-const OTHERS: usize = 8;
+/// Threads beside the runtime's workers: the hub's, the store's four, one that writes a capture, and some that look up names.
+const OTHERS: usize = 9;
 
 /// Starts a thread.
 ///
