@@ -17,7 +17,10 @@ use chanwire_core::{
     hub::{ConnectionId, ListenerId, Peer},
     wire::{ErrorResponse, Request},
 };
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::OwnedSemaphorePermit,
+};
 
 use crate::{
     clock::Clock,
@@ -40,16 +43,17 @@ pub(crate) fn name(peer: Option<SocketAddr>) -> String {
     peer.map_or_else(|| "the operator".into(), |peer| peer.to_string())
 }
 
-/// Serves one connection to its end.
+/// Serves one connection to its end. Its place is free when, beyond that, all its requests are carried out.
 pub(crate) fn serve<'a, S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     accepted: Accepted,
+    place: OwnedSemaphorePermit,
     limits: &Limits,
     hub: &'a HubSender,
     published: &'a PublishedList,
     clock: Clock,
 ) -> impl Future<Output = Ending> {
-    let mailbox = Arc::new(Mailbox::default());
+    let mailbox = Arc::new(Mailbox::new(place));
     let Accepted { id, peer, listener } = accepted;
     let rights = peer.map_or(Peer::Operator, |peer| Peer::Address(peer.ip()));
     let _ = hub.send(Input::Connect { id, peer: rights, listener, mailbox: mailbox.clone() });

@@ -168,6 +168,7 @@ fn carry_out(hub: &mut Hub, mailboxes: &mut Mailboxes, storage: &mut impl Storag
             Effect::Close { connection, error } => mailboxes.put(connection, Mail::Close(error)),
             Effect::CloseSlow { connection, error } => mailboxes.put(connection, Mail::CloseSlow(error)),
             Effect::Finish { connection } => mailboxes.put(connection, Mail::Finish),
+            Effect::Forget { connection } => drop(mailboxes.disconnected.remove(&connection)),
         }
     }
     true
@@ -192,7 +193,7 @@ fn tell(hub: &mut Hub, mailboxes: &mut Mailboxes, input: Input, now: Moment) -> 
         Input::Drained(id) => hub.handle_drained(id),
         Input::Ended(id) => hub.handle_ended(id),
         Input::Disconnect(id) => {
-            mailboxes.open.remove(&id);
+            mailboxes.disconnect(id);
             hub.disconnect(id);
         }
         Input::OwnAddresses(listener, own) => hub.set_own_addresses(listener, own),
@@ -215,6 +216,9 @@ fn finish(hub: &mut Hub, done: Done, now: Moment) -> Result<(), Misuse> {
 #[derive(Default)]
 struct Mailboxes {
     open: HashMap<ConnectionId, Arc<Mailbox>>,
+    /// Of connections that are closed and whose requests are not carried out yet: each keeps its place among those that
+    /// the server has room for.
+    disconnected: HashMap<ConnectionId, Arc<Mailbox>>,
     /// Whose readers are to be woken: a commit answers many requests of one connection, and a reader that is woken by
     /// the first of the answers writes it alone.
     to_wake: Vec<Arc<Mailbox>>,
@@ -226,6 +230,13 @@ impl Mailboxes {
         self.open.insert(id, mailbox);
         if self.stopping {
             self.put(id, Mail::Stop);
+        }
+    }
+
+    fn disconnect(&mut self, id: ConnectionId) {
+        if let Some(mailbox) = self.open.remove(&id) {
+            mailbox.clear();
+            self.disconnected.insert(id, mailbox);
         }
     }
 

@@ -134,14 +134,9 @@ impl Acceptor {
         }
     }
 
-    async fn serve_operator(
-        self: Arc<Self>,
-        mut stream: UnixStream,
-        accepted: Accepted,
-        _permit: OwnedSemaphorePermit,
-    ) {
+    async fn serve_operator(self: Arc<Self>, mut stream: UnixStream, accepted: Accepted, place: OwnedSemaphorePermit) {
         let (hub, published) = (&self.hub, &self.published);
-        let ending = connection::serve(&mut stream, accepted, &self.limits, hub, published, self.clock).await;
+        let ending = connection::serve(&mut stream, accepted, place, &self.limits, hub, published, self.clock).await;
         tracing::debug!(?ending, "the operator's connection has ended");
     }
 
@@ -149,9 +144,9 @@ impl Acceptor {
         ConnectionId(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Waits until no connection is left. None may be accepted any more.
+    /// Waits until no connection is left, nor a request of one. None may be accepted any more.
     pub(crate) async fn all_closed(&self) {
-        // Each connection holds a permit, so whoever has all of them is alone.
+        // Each connection holds a permit until its requests are carried out, so whoever has all of them is alone.
         let _ = self.room.acquire_many(self.files.connections).await;
     }
 
@@ -173,14 +168,14 @@ impl Acceptor {
         self: Arc<Self>,
         mut stream: TcpStream,
         accepted: Accepted,
-        permit: OwnedSemaphorePermit,
+        place: OwnedSemaphorePermit,
     ) -> impl Future<Output = ()> {
         tracing::debug!(peer = connection::name(accepted.peer), "connected");
         async move {
             let (hub, published) = (&self.hub, &self.published);
-            let ending = connection::serve(&mut stream, accepted, &self.limits, hub, published, self.clock).await;
+            let ending =
+                connection::serve(&mut stream, accepted, place, &self.limits, hub, published, self.clock).await;
             end(&stream, accepted.peer, &ending);
-            drop(permit);
         }
     }
 

@@ -11,15 +11,19 @@ use chanwire_core::{
     wire::ErrorResponse,
 };
 use futures_util::task::AtomicWaker;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// A queue with one reader that costs nothing while it is empty; a channel would allocate its first block of places
 /// for every idle connection. It needs no bound: there is one answer for each request that the endpoint let through,
 /// and its reader takes everything in it between two reads of its stream, whatever the peer does, and finds out by the
 /// bytes of its endpoint that the peer is too slow.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Mailbox {
     mail: Mutex<Vec<Mail>>,
     reader: AtomicWaker,
+    /// The connection's place among those that the server has room for. It is free when both the connection and the hub
+    /// are done.
+    _place: OwnedSemaphorePermit,
 }
 
 /// Something for a connection's endpoint.
@@ -37,6 +41,15 @@ pub(crate) enum Mail {
 }
 
 impl Mailbox {
+    pub(crate) fn new(place: OwnedSemaphorePermit) -> Self {
+        Self { mail: Mutex::default(), reader: AtomicWaker::new(), _place: place }
+    }
+
+    /// Drops what nobody will take.
+    pub(crate) fn clear(&self) {
+        *self.lock() = Vec::new();
+    }
+
     /// Puts something in without waking the reader. Whether it must be woken: there was nothing before.
     #[must_use = "a reader that is never woken never looks"]
     pub(crate) fn put(&self, mail: Mail) -> bool {

@@ -59,6 +59,8 @@ pub struct Trial {
     listeners: Vec<ListenerId>,
     clients: BTreeMap<u64, Client>,
     next_client: u64,
+    /// Connections that were closed and for which nothing is left to carry out.
+    pub forgotten: BTreeSet<u64>,
     /// How many times messages were pushed, to however many connections at once.
     pub pushes: usize,
     /// What the clock says.
@@ -179,6 +181,7 @@ impl Trial {
             listeners,
             clients: BTreeMap::new(),
             next_client: 0,
+            forgotten: BTreeSet::new(),
             pushes: 0,
             now,
             trusted: true,
@@ -464,6 +467,11 @@ impl Trial {
             Effect::Close { connection, error } => self.removed(connection.0, error),
             Effect::CloseSlow { connection, error } => self.slow(connection.0, error),
             Effect::Finish { connection } => self.finished_hearing(connection.0),
+            Effect::Forget { connection } => {
+                let client = self.clients.get(&connection.0).expect("a connection");
+                assert!(client.gone, "an open connection is forgotten");
+                assert!(self.forgotten.insert(connection.0), "a connection is forgotten twice");
+            }
         }
     }
 

@@ -48,8 +48,8 @@ impl Effect {
         mut reach: impl FnMut(ConnectionId, &mut dyn FnMut(&mut Server)),
     ) -> Result<Option<Errand>, Misuse> {
         match self {
-            // The hub is at hand for every LIST.
-            Self::Publish(_) => {}
+            // The hub is at hand for every LIST; and a server that is gone has no place to give up.
+            Self::Publish(_) | Self::Forget { .. } => {}
             Self::Store(command) => return Ok(Some(Errand::Store(command))),
             Self::Read(id, query) => return Ok(Some(Errand::Read(id, query))),
             Self::Answer { connection, ticket, reply } => {

@@ -164,6 +164,13 @@ pub enum Effect {
         /// The connection.
         connection: ConnectionId,
     },
+    /// The connection, which was [disconnected](Hub::disconnect), has nothing left to be carried out. Until then it counts
+    /// among those that a server has room for: else a peer that disconnects and comes back could have the hub keep
+    /// requests without bound.
+    Forget {
+        /// The connection.
+        connection: ConnectionId,
+    },
     /// Give this to the store, and what becomes of it to [`Hub::handle_outcome`].
     Store(StoreCommand),
     /// Read this from the store, and give what is found to [`Hub::handle_page`].
@@ -388,7 +395,8 @@ impl Hub {
         Ok(())
     }
 
-    /// A connection is closed. What it asked for is still carried out; its answers are dropped.
+    /// A connection is closed. What it asked for is still carried out; its answers are dropped. [`Effect::Forget`] says
+    /// when that is done.
     pub fn disconnect(&mut self, id: ConnectionId) {
         self.joins.forget(id);
         if let Some(connection) = self.connections.get_mut(&id) {
@@ -593,6 +601,7 @@ impl Hub {
             |connection: &Connection| connection.gone && connection.storing == 0 && connection.undecided.is_empty();
         if self.connections.get(&id).is_some_and(done) {
             self.connections.remove(&id);
+            self.effects.push_back(Effect::Forget { connection: id });
         }
     }
 }

@@ -7,13 +7,18 @@ use std::{
 
 use chanwire_core::{
     endpoint::Pushes,
+    hub::{Hub, HubLimits, Moment, Query, ReadId, Snapshot, StoreCommand, StoreOutcome},
     wire::{StoredMessage, Timestamp},
 };
-use tokio::{io::ReadBuf, sync::mpsc};
+use tokio::{
+    io::ReadBuf,
+    sync::{Semaphore, mpsc},
+};
 
 use super::*;
+use crate::hub_task::{self, Done, Storage};
 
-/// How many pushes come between two reads, and how many bytes each has.
+/// How many pushes come between two reads, unless a test says otherwise, and how many bytes each has.
 const PUSHES: usize = 50;
 const CONTENT: usize = 10_000;
 
@@ -29,6 +34,8 @@ struct Flood {
     /// The most that it held, in pushes.
     most: usize,
     reads: usize,
+    /// How many pushes come between two reads.
+    burst: usize,
     /// Whether it takes what it is sent.
     takes: bool,
     taken: usize,
@@ -42,7 +49,7 @@ impl Flood {
             }
         }
         let mailbox = self.mailbox.as_ref().unwrap();
-        for _ in 0..PUSHES {
+        for _ in 0..self.burst {
             let message = StoredMessage {
                 channel_name: "general".into(),
                 id: 1,
@@ -93,12 +100,19 @@ impl AsyncWrite for Flood {
 
 /// Serves such a reader to its end.
 async fn serve_flood(takes: bool) -> Flood {
+    serve_some(takes, PUSHES, READS).await
+}
+
+/// The same, with so many pushes between two reads, and so many reads.
+async fn serve_some(takes: bool, burst: usize, reads: usize) -> Flood {
     let (tell_hub, hub) = mpsc::unbounded_channel();
-    let mut flood = Flood { hub, mailbox: None, pushed: Vec::new(), most: 0, reads: 0, takes, taken: 0 };
+    let mut flood =
+        Flood { hub, mailbox: None, pushed: Vec::new(), most: 0, reads: READS - reads, burst, takes, taken: 0 };
     let accepted = Accepted { id: ConnectionId(0), peer: None, listener: None };
     let mut limits = Limits::server();
     limits.write_timeout = std::time::Duration::from_millis(100);
-    serve(&mut flood, accepted, &limits, &tell_hub, &PublishedList::default(), Clock::start()).await;
+    let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+    serve(&mut flood, accepted, place, &limits, &tell_hub, &PublishedList::default(), Clock::start()).await;
     flood
 }
 
@@ -115,4 +129,87 @@ async fn a_reader_that_never_stops_sending_is_still_sent_everything() {
     let flood = serve_flood(true).await;
     assert!(flood.most <= PUSHES + 1, "{} pushes of {CONTENT} bytes", flood.most);
     assert!(flood.reads >= READS && flood.taken > (READS - 2) * PUSHES * CONTENT, "{} {}", flood.reads, flood.taken);
+}
+
+#[tokio::test]
+async fn pushes_that_came_before_its_task_had_its_turn_make_no_reader_slow() {
+    // Three times as much as a slow reader may leave unread waits when the task looks.
+    let burst = 3 * Limits::server().max_pushed / CONTENT;
+    let flood = serve_some(true, burst, 3).await;
+    assert!(flood.taken > 2 * burst * CONTENT, "{} bytes of {}", flood.taken, 2 * burst * CONTENT);
+}
+
+/// A peer that sends this and breaks its connection.
+struct Broken(&'static [u8]);
+
+impl AsyncRead for Broken {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.0.is_empty() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        buffer.put_slice(mem::take(&mut self.0));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Broken {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A store that does what it is asked when the test says so.
+struct Slow(mpsc::UnboundedSender<StoreCommand>);
+
+impl Storage for Slow {
+    fn store(&mut self, command: StoreCommand) {
+        self.0.send(command).unwrap();
+    }
+
+    fn read(&mut self, _: ReadId, _: Query) {}
+}
+
+#[tokio::test]
+async fn a_peer_that_breaks_its_connection_keeps_its_place_until_its_requests_are_carried_out() {
+    const ROOM: u32 = 3;
+    const HOST: &[u8] =
+        b"HOST\r\n{\"channel_name\": \"x\", \"peer_server_ip\": \"127.0.0.1\", \"peer_server_port\": 1}";
+    let places = Arc::new(Semaphore::new(ROOM as usize));
+    let (tell_hub, told) = mpsc::unbounded_channel();
+    let (done, all_done) = mpsc::unbounded_channel();
+    let (asked, mut commands) = mpsc::unbounded_channel();
+    let (clock, limits, published) = (Clock::start(), Limits::server(), PublishedList::default());
+    let hub = tokio::spawn(async move {
+        let hub =
+            Hub::new(HubLimits::default(), Snapshot::default(), Moment { time: clock.now(), ..Moment::default() });
+        hub_task::run(hub, told, all_done, &mut Slow(asked), &PublishedList::default(), clock).await;
+    });
+    for id in 0..=ROOM.into() {
+        // The last one asks for nothing. Its place is free when the hub has heard of it, and so of those before it.
+        let (request, place) = match places.clone().try_acquire_owned() {
+            Ok(place) => (HOST, place),
+            Err(_) => (&b""[..], Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap()),
+        };
+        let last = place.semaphore().clone();
+        let accepted = Accepted { id: ConnectionId(id), peer: None, listener: None };
+        let ending = serve(&mut Broken(request), accepted, place, &limits, &tell_hub, &published, clock).await;
+        assert!(matches!(ending, Ending::Failed(_)), "{ending:?}");
+        if request.is_empty() {
+            drop(last.acquire().await.unwrap());
+        }
+    }
+    let Some(StoreCommand::Commit(writes)) = commands.recv().await else { panic!("a commit") };
+    assert_eq!((writes.len(), places.available_permits()), (1, 0));
+    done.send(Done::Outcome(StoreOutcome::Committed)).unwrap();
+    drop(places.acquire_many(ROOM).await.unwrap());
+    tell_hub.send(Input::Stop).unwrap();
+    hub.await.unwrap();
 }

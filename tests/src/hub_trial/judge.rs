@@ -383,6 +383,8 @@ impl Trial {
                 }
                 assert!(self.hub.is_idle());
                 assert_eq!(self.hub.connections(), open.len(), "connections that the hub knows");
+                let gone = self.clients.iter().filter(|(_, client)| client.gone).map(|(id, _)| id);
+                assert!(gone.eq(&self.forgotten), "connections that keep their places: {:?}", self.forgotten);
             }
             Some(StoreCommand::Commit(_)) => {
                 for client in self.clients.values().filter(|client| !client.gone) {

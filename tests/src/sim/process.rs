@@ -1,7 +1,7 @@
 //! The server's process but for its sockets: the hub, what it is to be told, and the answers on their way to connections.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     mem,
     net::IpAddr,
     sync::Arc,
@@ -63,6 +63,8 @@ pub(super) struct Process {
     /// The hub will be told of the inputs.
     pub(super) pass_is_due: bool,
     open: BTreeMap<u64, Open>,
+    /// Connections that have a place: those that are open, and those that the hub has something to carry out for.
+    places: BTreeSet<u64>,
     /// What the hub has published last, and its bytes.
     published: Option<(Listing, Vec<u8>)>,
     lists_at_once: bool,
@@ -108,6 +110,7 @@ impl Process {
             inputs: Vec::new(),
             pass_is_due: false,
             open: BTreeMap::new(),
+            places: BTreeSet::new(),
             published: None,
             lists_at_once: plan.lists_at_once,
             stopping: false,
@@ -180,6 +183,7 @@ impl Process {
                 Input::Connect(link, peer, listener) => {
                     let open = Open { peer, tickets: Vec::new(), mail: Vec::new() };
                     self.open.insert(link, open);
+                    self.places.insert(link);
                     let Some(listener) = self.listeners.get(listener) else { panic!("no listener {listener}") };
                     self.hub.connect(ConnectionId(link), Peer::Address(peer), Some(*listener))
                 }
@@ -262,6 +266,10 @@ impl Process {
                     judge.finished(connection.0);
                     self.post(connection.0, Mail::Finish, &mut passed);
                 }
+                Effect::Forget { connection } => {
+                    let is_gone = gone.contains(&connection.0) || !self.open.contains_key(&connection.0);
+                    assert!(is_gone && self.places.remove(&connection.0), "{connection:?} is forgotten: {is_gone}");
+                }
                 Effect::Store(command) => {
                     assert!(passed.command.is_none(), "a second command for the store: {command:?}");
                     passed.command = Some(command);
@@ -305,6 +313,7 @@ impl Process {
         let finished = self.inputs.is_empty() && self.open.is_empty() && self.hub.is_idle();
         let kept = (self.hub.connections(), self.hub.joins());
         assert!(!finished || kept == (0, 0), "the hub keeps connections and joins: {kept:?}");
+        assert!(!finished || self.places.is_empty(), "places that are never free again: {:?}", self.places);
         finished
     }
 }

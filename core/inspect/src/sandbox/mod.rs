@@ -424,6 +424,7 @@ impl Sandbox {
             Effect::Close { connection, error } => self.tell(connection, |server| server.close(now, error)),
             Effect::CloseSlow { connection, error } => self.tell(connection, |server| server.close_slow(now, error)),
             Effect::Finish { connection } => self.tell(connection, |server| server.finish(now)),
+            Effect::Forget { .. } => {}
             Effect::Store(command) => {
                 let at = self.store_time();
                 self.store.store(at, command);
