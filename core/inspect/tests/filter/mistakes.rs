@@ -39,7 +39,7 @@ fn a_mistake_stands_where_it_is_and_says_what_was_expected() {
         ),
         ("bytes contains 0d0a", 15, 4, r#"write 0x0d0a for these bytes, or "0d0a" for this text"#),
         ("bytes == dead", 9, 4, r#"write 0xdead for these bytes, or "dead" for this text"#),
-        ("json.a[x] == 1", 6, 2, "expected an index, as in [0]; without one, every element is meant"),
+        ("json.a[x] == 1", 6, 1, "expected an index, as in [0]; without one, every element is meant"),
         ("json.a[1 == 1", 6, 3, "expected an index, as in [0]; without one, every element is meant"),
         ("push and err", 5, 3, "expected '&&' or '||' before it; write && for this word"),
         ("push OR err", 5, 2, "expected '&&' or '||' before it; write || for this word"),
