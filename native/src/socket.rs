@@ -23,7 +23,7 @@ const PROBES: u32 = 3;
 
 /// Unsent bytes at which the kernel takes no more. Bytes that the peer acknowledges are never limited by it, so a fast
 /// connection keeps as much in flight as it needs, and one that is not read holds little.
-const UNSENT: u32 = 64 * 1024;
+const UNSENT: u32 = 32 * 1024;
 
 /// The receive buffer of accepted connections, of which the kernel grants twice as much. A fixed one: a client that has
 /// sent fast for a while would otherwise have megabytes waiting when the server stops reading.

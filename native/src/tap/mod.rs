@@ -158,8 +158,7 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
                     }
                 }
             };
-            parts.spawn(supervisor.clone().keep(Part::Page, serve));
-            Some(url)
+            Some((url, serve))
         }
     };
     let writer = match config.write {
@@ -185,6 +184,11 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
             Some((path, end, task))
         }
     };
+    // Nothing fails any more that would end the tap at once, and its page with it.
+    let (page, serve) = page.unzip();
+    if let Some(serve) = serve {
+        parts.spawn(supervisor.clone().keep(Part::Page, serve));
+    }
     if to.iter().any(|to| is_local(to.ip())) {
         tracing::warn!(
             "the server is on this machine and sees this machine's address for every client of the tap: whoever \

@@ -217,10 +217,11 @@ fn what_others_named_is_harmless_on_a_terminal() {
     let lines: Vec<&str> = printed(&list).lines().collect();
     assert_eq!(lines[0], r"a\u{202e}b\u{2066}c\u{200b}d  192.0.2.7:1");
     assert_eq!(lines[1].find("192.0.2.7"), lines[0].find("192.0.2.7"), "{list:?}");
-    let sent = client(server.address(0), &["send", "hi", "-c", hostile]);
-    assert!(sent.refusal(3).is_ascii(), "{sent:?}");
     // For a script it is what it is.
     assert!(client(server.address(0), &["list", "--json"]).stdout.contains(hostile));
+    assert!(printed(&client(server.address(0), &["unhost", hostile])).is_ascii());
+    let refused = client(server.address(0), &["unhost", hostile]);
+    assert!(refused.refusal(3).is_ascii(), "{refused:?}");
     server.stop();
 }
 

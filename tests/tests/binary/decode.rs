@@ -174,7 +174,12 @@ fn connections_that_are_passed_over_are_named_with_what_shows_them() {
     fs::write(&file, &foreign).unwrap();
     for form in [&[][..], &["--json"]] {
         let finished = decode(&file, form);
-        assert!(finished.stderr.contains("1 other TCP connection does not look like the protocol (--all shows them)"));
+        assert!(
+            finished
+                .stderr
+                .contains("1 other TCP connection does not look like the protocol (18 bytes) (--all shows them)"),
+            "{finished:?}"
+        );
         let all = decode(&file, &[form, &["--all"]].concat());
         assert!(all.stdout.lines().count() > finished.stdout.lines().count(), "{all:?}");
     }

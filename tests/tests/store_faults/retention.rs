@@ -90,14 +90,22 @@ fn a_channel_keeps_so_many_bytes_and_readers_at_its_end_miss_nothing() {
     host_general(&server);
     let mut reader = server.connect();
     assert!(reader.ask(join_after(0)).is_ok());
+    let (told, progress) = std::sync::mpsc::channel();
     let reading = std::thread::spawn(move || {
         for id in 1..=5_000 {
             assert_eq!(number(&reader.answer(), "id"), id);
+            if id % 100 == 0 {
+                told.send(()).unwrap();
+            }
         }
     });
     let mut peer = server.connect();
     let content = "x".repeat(1_000);
-    for _ in 0..50 {
+    for batch in 0..50 {
+        // A reader that is more than 1 MiB behind is closed.
+        if batch >= 5 {
+            progress.recv().unwrap();
+        }
         peer.send(message("u", &content).repeat(100));
         (0..100).for_each(|_| assert!(peer.answer().is_ok()));
     }
