@@ -61,7 +61,7 @@ struct Connection {
     judged: Judged,
     opened: Time,
     state: State,
-    /// What the row says where it does not begin with its first byte.
+    /// The text of a row that does not begin with its first byte.
     middle: &'static str,
     /// How many bytes its packets carried.
     payload: u64,
@@ -100,7 +100,7 @@ enum Told {
     Close(String, bool),
 }
 
-/// What a segment is to a connection of the same ends.
+/// The relation of a segment to a connection of the same ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Relation {
     /// It belongs to the connection.
@@ -111,7 +111,7 @@ enum Relation {
     Another,
 }
 
-/// Who came before on the same ends.
+/// The earlier connection of the same ends.
 #[derive(Clone, Copy, Debug)]
 struct Before {
     /// Which end was the client of a connection that is shown.
@@ -518,7 +518,7 @@ impl Connection {
         }
     }
 
-    /// What a segment from one end is to it.
+    /// Classifies a segment from one end.
     fn relation(&self, side: usize, segment: &Segment<'_>, now: i64) -> Relation {
         let [a, b] = &self.streams;
         let (stream, peer) = if side == 0 { (a, b) } else { (b, a) };

@@ -117,7 +117,7 @@ impl Container {
 }
 
 impl Records {
-    /// What the first four bytes of a file tell.
+    /// The form of a file, by its first four bytes.
     fn detect(bytes: &[u8]) -> Option<Self> {
         const MICROSECOND: i64 = 1_000;
         let (order, unit, more) = match bytes.get(..4)? {
