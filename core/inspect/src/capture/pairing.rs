@@ -57,7 +57,7 @@ enum CarriedOpen {
 }
 
 impl Pairing {
-    /// What goes on elsewhere, as after [`forget`](Self::forget).
+    /// Returns the open requests for another capture, as after [`forget`](Self::forget).
     pub(super) fn carried(&self) -> Carried {
         if self.open.len() > FEW {
             return Carried { lost: self.lost, open: vec![CarriedOpen::Counted(self.requests())] };
