@@ -69,7 +69,7 @@ pub(super) fn copy(
         Some(from) => copy_pages(&from, &part.path, progress).map_err(failed)?,
         None => copy_files(source, part, file)?,
     };
-    schema::check_log(&to, source)?;
+    schema::check_tables(&to, source)?;
     check(to).map_err(failed)
 }
 

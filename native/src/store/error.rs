@@ -86,6 +86,19 @@ pub(crate) enum StoreError {
         known: i32,
     },
 
+    /// The tables are not those of the version that the database's header gives.
+    #[error(
+        "cannot open {}: its version says {version} but its tables are those of another; restore the data directory from \
+         a backup",
+        file.display()
+    )]
+    OtherTables {
+        /// The database.
+        file: PathBuf,
+        /// The version in its header.
+        version: i32,
+    },
+
     /// The database is gone but its log is there: a new database would destroy what the log has.
     #[error(
         "{} is missing, but its log {} is there; restore the first, or move the second away",

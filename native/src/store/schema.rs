@@ -287,10 +287,61 @@ pub(super) fn bring_up_to_date(file: &Path) -> rusqlite::Result<(u64, u64, u64)>
     connection.query_row(sql, [], |row| Ok((id(row, 0)?, id(row, 1)?, id(row, 2)?)))
 }
 
-/// Refuses a database that a later version of this program has migrated, where only its log says so yet.
-pub(super) fn check_log(connection: &Connection, file: &Path) -> Result<(), StoreError> {
-    let found = version(connection).map_err(StoreError::sqlite("open", file))?;
-    check_version(found, file)
+/// Refuses a database of a later version, which only its WAL may say yet, and one whose tables are not those of the
+/// version that it says it has: a migration would fail halfway, or make other tables of them.
+pub(super) fn check_tables(connection: &Connection, file: &Path) -> Result<(), StoreError> {
+    let failed = |cause| StoreError::sqlite("open", file)(cause);
+    let found = version(connection).map_err(failed)?;
+    check_version(found, file)?;
+    if columns(connection).map_err(failed)? == columns_of(found).map_err(failed)? {
+        return Ok(());
+    }
+    Err(StoreError::OtherTables { file: file.to_owned(), version: found })
+}
+
+/// A column of one of the tables, with all that the table's definition says of it and of the table.
+#[derive(PartialEq, Eq)]
+struct Column {
+    table: String,
+    has_no_rowid: bool,
+    is_strict: bool,
+    name: String,
+    kind: String,
+    is_not_null: bool,
+    default: Option<String>,
+    place_in_key: i64,
+}
+
+/// Reads the columns of the tables that a version of this program made, whatever else there is in the database.
+fn columns(connection: &Connection) -> rusqlite::Result<Vec<Column>> {
+    let mut select = connection.prepare(
+        "SELECT tables.name, wr, strict, columns.name, columns.type, \"notnull\", dflt_value, pk
+         FROM pragma_table_list AS tables, pragma_table_xinfo(tables.name) AS columns
+         WHERE tables.schema = 'main' AND tables.name IN ('channels', 'logs', 'messages') ORDER BY tables.name, cid",
+    )?;
+    let columns = select.query_map([], |row| {
+        Ok(Column {
+            table: row.get(0)?,
+            has_no_rowid: row.get(1)?,
+            is_strict: row.get(2)?,
+            name: row.get(3)?,
+            kind: row.get(4)?,
+            is_not_null: row.get(5)?,
+            default: row.get(6)?,
+            place_in_key: row.get(7)?,
+        })
+    })?;
+    columns.collect()
+}
+
+/// Returns the columns of the tables that a version has: those that its migrations make of nothing.
+fn columns_of(version: i32) -> rusqlite::Result<Vec<Column>> {
+    let connection = Connection::open_in_memory()?;
+    checksum::add_function(&connection)?;
+    for migration in MIGRATIONS.iter().take(usize::try_from(version).unwrap_or_default()) {
+        connection.execute_batch(migration)?;
+    }
+    columns(&connection)
 }
 
 /// How large a database may be, in pages, whose every page is looked at when it is opened: 64 MiB, which takes about

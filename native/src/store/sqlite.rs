@@ -70,7 +70,7 @@ impl SqliteStore {
         let mut connection = schema::connect(&file).map_err(failed)?;
         // Until it is known to be one that this program may write, closing it must not move its log either.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
-        schema::check_log(&connection, &file)?;
+        schema::check_tables(&connection, &file)?;
         let complete = noted.check(&connection, &directory, &file);
         // What is missing says more than what does not fit together without it.
         if !matches!(complete, Err(StoreError::Incomplete { .. })) {

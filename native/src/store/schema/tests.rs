@@ -298,6 +298,50 @@ fn of_a_large_database_the_tables_that_are_loaded_are_checked_and_messages_when_
 }
 
 #[test]
+fn tables_of_another_version_than_the_recorded_one_are_refused_and_left_as_they_are() {
+    for made in 1..=MIGRATIONS.len() {
+        for recorded in 1..=MIGRATIONS.len() {
+            let directory = tempfile::tempdir().unwrap();
+            let file = directory.path().join(DATABASE);
+            if made < MIGRATIONS.len() {
+                drop(made_by(made, directory.path()));
+            } else {
+                drop(SqliteStore::open(directory.path()).unwrap());
+            }
+            connect(&file).unwrap().pragma_update(None, "user_version", recorded as i64).unwrap();
+            let before = fs::read(&file).unwrap();
+            let opened = SqliteStore::open(directory.path());
+            if made == recorded {
+                opened.unwrap();
+                continue;
+            }
+            let path = file.display();
+            let error = opened.err().unwrap().to_string();
+            let expected = format!(
+                "cannot open {path}: its version says {recorded} but its tables are those of another; restore the data \
+                 directory from a backup"
+            );
+            assert_eq!(error, expected, "made by {made}");
+            assert!(fs::read(&file).unwrap() == before, "made by {made}, recorded {recorded}");
+            let wal = fs::read(directory.path().join("chanwire.db-wal")).unwrap_or_default();
+            assert!(wal.is_empty(), "made by {made}, recorded {recorded}");
+        }
+    }
+}
+
+#[test]
+fn what_others_add_beside_the_tables_is_no_reason_to_refuse_them() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(SqliteStore::open(directory.path()).unwrap());
+    let connection = connect(&directory.path().join(DATABASE)).unwrap();
+    let added = "CREATE TABLE notes (text TEXT); CREATE INDEX by_time ON messages (timestamp);
+        CREATE VIEW names AS SELECT name FROM logs; ANALYZE";
+    connection.execute_batch(added).unwrap();
+    drop(connection);
+    SqliteStore::open(directory.path()).unwrap();
+}
+
+#[test]
 fn a_version_that_never_was_is_refused() {
     for version in [0, -1, i32::MIN] {
         let error = check_version(version, Path::new("some.db")).unwrap_err().to_string();
