@@ -156,9 +156,9 @@ impl fmt::Display for Breach {
         match self {
             Self::Fault(fault) => write!(f, "the server sent what is no frame of the protocol ({})", fault.details()),
             Self::Payload(status, fault) => {
-                write!(f, "the server sent a wrong payload with {} ({})", status.name(), fault.kind)
+                write!(f, "the server sent a wrong payload with {status} ({})", fault.kind)
             }
-            Self::Unasked(status) => write!(f, "the server sent {} although nothing was asked", status.name()),
+            Self::Unasked(status) => write!(f, "the server sent {status} although nothing was asked"),
             Self::ForeignPush { channel_name } => {
                 write!(f, "the server pushed a message of the channel '{channel_name}', which is not joined")
             }

@@ -215,6 +215,8 @@ impl fmt::Display for Fault {
     }
 }
 
+impl core::error::Error for Fault {}
+
 /// A byte as an error's details show it: harmless in a terminal and a log.
 struct Byte(u8);
 

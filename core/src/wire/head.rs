@@ -1,6 +1,9 @@
 //! The first word of a frame: a command, or a status.
 
-use core::fmt::Debug;
+use core::{
+    fmt::{self, Debug},
+    str::FromStr,
+};
 
 /// The longest first word that is read, in bytes.
 pub(crate) const MAX_HEAD: usize = 32;
@@ -117,5 +120,67 @@ impl Head for Status {
 
     fn takes_payload(self) -> bool {
         true
+    }
+}
+
+/// A word that is none of the known commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnknownCommand;
+
+/// A word that is none of the known statuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnknownStatus;
+
+/// Gives one direction's start lines the traits of text, so that what is displayed parses to the same value.
+macro_rules! text {
+    ($head:ty, $error:ident, $example:literal) => {
+        /// Writes the word as it stands on the wire.
+        impl fmt::Display for $head {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.name())
+            }
+        }
+
+        /// Reads a word as it stands on the wire. Case matters.
+        impl FromStr for $head {
+            type Err = $error;
+
+            fn from_str(word: &str) -> Result<Self, $error> {
+                Self::parse(word.as_bytes()).ok_or($error)
+            }
+        }
+
+        impl fmt::Display for $error {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "expected a {} in capitals, such as {}", <$head>::NOUN, $example)
+            }
+        }
+
+        impl core::error::Error for $error {}
+    };
+}
+
+text!(Command, UnknownCommand, "LIST");
+text!(Status, UnknownStatus, "OK");
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString as _;
+
+    use super::*;
+
+    #[test]
+    fn every_command_and_status_parses_from_what_it_displays() {
+        for command in Command::ALL {
+            assert_eq!(command.to_string().parse(), Ok(*command));
+        }
+        for status in [Status::Ok, Status::RequestError, Status::ServerError, Status::Push] {
+            assert_eq!(status.to_string().parse(), Ok(status));
+        }
+        assert_eq!("list".parse::<Command>(), Err(UnknownCommand));
+        assert_eq!("OK ".parse::<Status>(), Err(UnknownStatus));
+        assert_eq!(UnknownStatus.to_string(), "expected a status in capitals, such as OK");
     }
 }

@@ -633,3 +633,5 @@ impl core::fmt::Display for ErrorResponse {
         write!(f, "{}: {}", self.error, self.details)
     }
 }
+
+impl core::error::Error for ErrorResponse {}

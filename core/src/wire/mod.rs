@@ -20,7 +20,7 @@ pub use address::{Address, NotAnAddress, canonical};
 pub use brackets::MAX_DEPTH;
 pub use fault::{Fault, FaultKind, Place};
 pub use frame::{Decoder, Partial, Rest};
-pub use head::{Command, Head, Status};
+pub use head::{Command, Head, Status, UnknownCommand, UnknownStatus};
 pub use item::{Frame, Item, Skipped};
 pub use message::{
     Blame, Channel, ErrorResponse, HISTORY_LIMIT, HistoryRange, Host, JoinFrom, Message, Request, Response,
@@ -28,4 +28,4 @@ pub use message::{
 };
 pub(crate) use message::{LIST_END, LIST_SEPARATOR, LIST_START, MAX_HISTORY, encode_channel, encode_history};
 pub use payload::{Field, FieldKind, PayloadFault, PayloadFaultKind};
-pub use timestamp::Timestamp;
+pub use timestamp::{NotATimestamp, Timestamp};

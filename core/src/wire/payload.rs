@@ -374,7 +374,7 @@ impl<'a> Members<'a> {
     }
 
     pub(crate) fn timestamp(&self, name: &'static str) -> Result<Timestamp, PayloadFault> {
-        self.required(name, |value| Timestamp::parse(&value.text(|_| true)?))
+        self.required(name, |value| value.text(|_| true)?.parse().ok())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Wall time as the protocol writes it.
 
-use core::fmt;
+use core::{fmt, str::FromStr};
 
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
@@ -11,7 +11,7 @@ use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 ///
 /// let when = Timestamp::from_unix(1_698_937_472);
 /// assert_eq!(when.to_string(), "2023-11-02T15:04:32Z");
-/// assert_eq!(Timestamp::parse("2023-11-02T15:04:32Z"), Some(when));
+/// assert_eq!("2023-11-02T15:04:32Z".parse(), Ok(when));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(i64);
@@ -32,9 +32,7 @@ impl Timestamp {
         self.0
     }
 
-    /// Reads the protocol's form: RFC 3339, UTC, whole seconds, ending in `Z`. `None` for anything else.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Option<Self> {
         let bytes: &[u8; 20] = text.as_bytes().try_into().ok()?;
         let number = |at: usize, length: usize| {
             bytes
@@ -51,6 +49,28 @@ impl Timestamp {
         let date = Date::from_calendar_date(i32::try_from(number(0, 4)?).ok()?, month, small(8)?).ok()?;
         let time = Time::from_hms(small(11)?, small(14)?, small(17)?).ok()?;
         Some(Self(PrimitiveDateTime::new(date, time).assume_utc().unix_timestamp()))
+    }
+}
+
+/// Text that is no time in the protocol's form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NotATimestamp;
+
+impl fmt::Display for NotATimestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected a time in UTC and whole seconds, such as 2023-11-02T15:04:32Z")
+    }
+}
+
+impl core::error::Error for NotATimestamp {}
+
+/// Reads the protocol's form: RFC 3339, UTC, whole seconds, ending in `Z`.
+impl FromStr for Timestamp {
+    type Err = NotATimestamp;
+
+    fn from_str(text: &str) -> Result<Self, NotATimestamp> {
+        Self::parse(text).ok_or(NotATimestamp)
     }
 }
 
@@ -90,7 +110,7 @@ mod tests {
         for seconds in [YEARS.0, -1, 0, 951_782_400, 1_698_937_472, 4_102_444_799, YEARS.1] {
             let when = Timestamp::from_unix(seconds);
             assert_eq!(when.to_string().len(), 20);
-            assert_eq!(Timestamp::parse(&when.to_string()), Some(when));
+            assert_eq!(when.to_string().parse(), Ok(when));
         }
         assert_eq!(Timestamp::from_unix(i64::MAX).to_string(), "9999-12-31T23:59:59Z");
     }
@@ -107,7 +127,7 @@ mod tests {
             "2023-11-02T15:04:3éZ",
             "+023-11-02T15:04:32Z",
         ] {
-            assert_eq!(Timestamp::parse(text), None, "{text}");
+            assert_eq!(text.parse::<Timestamp>(), Err(NotATimestamp), "{text}");
         }
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn written(origin: Time) -> Option<String> {
 /// Reads it, in nanoseconds since 1970: RFC 3339 in UTC, with any fraction of a second.
 pub(super) fn read(text: &str) -> Option<i64> {
     let (whole, fraction) = text.strip_suffix('Z')?.split_once('.').unwrap_or((text.strip_suffix('Z')?, ""));
-    let seconds = Timestamp::parse(&format!("{whole}Z"))?.as_unix();
+    let seconds = format!("{whole}Z").parse::<Timestamp>().ok()?.as_unix();
     if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }

@@ -171,7 +171,7 @@ fn time_and_date(line: &str) -> Option<Time> {
     let (date, time) = if first.contains('-') { (Some(first), words.next()?) } else { (None, first) };
     let (whole, fraction) = time.split_once('.')?;
     let date = date.unwrap_or("1970-01-01");
-    let seconds = Timestamp::parse(&format!("{date}T{whole}Z"))?.as_unix();
+    let seconds = format!("{date}T{whole}Z").parse::<Timestamp>().ok()?.as_unix();
     let nanoseconds = nanoseconds(fraction)?;
     (seconds != 0 || nanoseconds != 0).then_some(Time::from_parts(seconds, nanoseconds))
 }
