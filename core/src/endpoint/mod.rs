@@ -52,18 +52,23 @@ pub trait Endpoint {
 
     /// Fills `out` with the slices to write next, for one vectored write, and says how many there are; 0 when there
     /// is nothing to write.
+    #[must_use = "the slices are to be written, and `handle_written` told"]
     fn transmit<'a>(&'a self, out: &mut [&'a [u8]]) -> usize;
 
     /// The next event, in order.
+    #[must_use = "an event that is dropped is never reported again"]
     fn poll_event(&mut self) -> Option<Self::Event>;
 
     /// The next deadline, if any.
+    #[must_use = "`handle_timeout` is to be called then"]
     fn poll_timeout(&self) -> Option<Deadline>;
 
     /// Whether to read. While it is false, do not: what is in flight or unsent has reached its bound.
+    #[must_use]
     fn wants_read(&self) -> bool;
 
     /// What to do with the connection itself, once nothing waits to be written.
+    #[must_use = "the transport is to be treated so"]
     fn link(&self) -> Link;
 }
 

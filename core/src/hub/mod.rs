@@ -453,7 +453,7 @@ impl Hub {
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do next. Ask after every effect is taken.
-    #[must_use]
+    #[must_use = "`handle_timeout` is to be called then"]
     pub fn poll_timeout(&self) -> Option<Time> {
         match self.storage {
             Storage::Idle | Storage::Stale(_) if !self.leases.has_turn => {
@@ -475,6 +475,7 @@ impl Hub {
 
     /// The next thing to do. Take all of them, unless there is so much that what has come meanwhile should be told
     /// first.
+    #[must_use = "an effect that is dropped is never given again"]
     pub fn poll_effect(&mut self) -> Option<Effect> {
         while self.effects.is_empty() && self.work() {}
         // Whatever is told of a change, it is listed before.

@@ -198,12 +198,14 @@ impl<H: Head> Decoder<H> {
     }
 
     /// The next item, if the bytes so far complete one.
+    #[must_use = "an item that is dropped is never given again"]
     pub fn next_item(&mut self) -> Option<Item<'_, H>> {
         self.next_item_of(&mut &[][..])
     }
 
     /// The next item of what was fed, and then of `input`, from which it takes what it looks at. `None` means that all
     /// of it is taken; [`feed`](Self::feed) what is left if no further item is wanted now.
+    #[must_use = "an item that is dropped is never given again"]
     pub fn next_item_of<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Option<Item<'s, H>> {
         if self.ended {
             *input = &[];
