@@ -76,6 +76,15 @@
 //!
 //! A `Server` answers faults by itself. No input makes this crate panic.
 //!
+//! # What may grow
+//!
+//! A type that a later version may extend is `#[non_exhaustive]`: commands, requests and responses, faults and the other
+//! errors, limits. All others are exhaustive on purpose, and a change to one of them is a breaking change: events,
+//! effects, store commands and items, so that a new one does not compile until it is handled; and values that a caller
+//! builds by naming their fields. Each exhaustive type or module gives its reason beside the lint that it is exempt from.
+//!
+//! Every public type is `Send` and `Sync`.
+//!
 //! # Limits
 //!
 //! [`Limits`] bound what one connection may cost and [`HubLimits`] what all may; the defaults are the protocol's. What is
@@ -178,9 +187,11 @@
 //! [`Timestamp`]: wire::Timestamp
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
 extern crate alloc;
 
+mod auto_traits;
 pub mod endpoint;
 pub mod hub;
 mod limits;

@@ -163,10 +163,10 @@ fn unknown(command: Command, values: &BTreeMap<String, String>) -> impl Iterator
 
 const fn field_of(fault: &PayloadFault) -> Option<&'static str> {
     match fault.kind {
-        PayloadFaultKind::Json(_) => None,
         PayloadFaultKind::Duplicate(name) | PayloadFaultKind::Missing(name) => Some(name),
         PayloadFaultKind::Wrong(field) => Some(field.name),
         PayloadFaultKind::Conflict(name, _) | PayloadFaultKind::BeyondEnd { field: name, .. } => Some(name),
+        _ => None,
     }
 }
 

@@ -9,9 +9,7 @@ use core::fmt;
 use super::{Deadline, Endpoint, Link, Misuse, Timer, line::Line};
 use crate::{
     Limits, Time,
-    wire::{
-        Command, ErrorResponse, Fault, Frame, Head as _, Item, PayloadFault, Request, Response, Status, StoredMessage,
-    },
+    wire::{Command, ErrorResponse, Fault, Frame, Item, PayloadFault, Request, Response, Status, StoredMessage},
 };
 
 /// Which request of a connection an answer is to. The first is 0, and each next one is greater by one.
@@ -120,6 +118,7 @@ pub enum ClientEvent {
 
 /// How a server broke the protocol. The client is told [`ClientEvent::Broken`], sends nothing of it, and closes.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Breach {
     /// It sent what is no frame, or not the whole of one in time.
     Fault(Fault),

@@ -4,6 +4,12 @@
 //! as a [`StoreOutcome`] or a [`Page`]; what must be sent leaves as an [`Effect`] for a connection. So "delivered means
 //! durable" is logic that runs the same over a database, in a browser tab and under a simulator.
 
+#![expect(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "a driver carries out every effect and a store every command"
+)]
+
 mod at_hand;
 mod changes;
 mod commits;

@@ -113,6 +113,7 @@ fn is_host_name(name: &str) -> bool {
 
 /// Text that is no `HOST:PORT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NotAnAddress;
 
 impl fmt::Display for NotAnAddress {

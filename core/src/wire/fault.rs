@@ -42,6 +42,7 @@ pub struct Fault {
 
 /// What is wrong. Offsets count from the payload's first byte, or the command's, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FaultKind {
     /// A line ended by a bare `\n`.
     BareLf,
@@ -95,6 +96,7 @@ pub enum FaultKind {
 
 /// Which part of a frame is being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Place {
     /// The first word, up to and with its CRLF.
     Head,

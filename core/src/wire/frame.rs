@@ -15,6 +15,7 @@ use crate::Span;
 
 /// A frame that is still arriving.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a value that is compared as a whole")]
 pub struct Partial<H> {
     /// From its first byte to the last one that was looked at.
     pub span: Span,
@@ -68,6 +69,7 @@ pub struct Decoder<H> {
 
 /// Where a decoder stands that has told all it can: see [`Decoder::rest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a caller restores it by its fields")]
 pub struct Rest {
     /// An object or array that comes next belongs to what came before, and is skipped with it.
     pub owns_next: bool,

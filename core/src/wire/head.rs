@@ -85,6 +85,7 @@ impl Head for Command {
 
 /// How a frame from the server begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_enums, reason = "the protocol has no further statuses")]
 pub enum Status {
     /// `OK`: the request was carried out.
     Ok,

@@ -1,5 +1,7 @@
 //! What a stream is cut into.
 
+#![expect(clippy::exhaustive_enums, clippy::exhaustive_structs, reason = "a reader of a stream handles every item")]
+
 use super::fault::Fault;
 use crate::Span;
 

@@ -4,6 +4,8 @@
 //! each field, and the refusal of lone surrogates even in fields that nobody reads. So it reads tokens, without
 //! recursion and without building anything.
 
+#![expect(clippy::exhaustive_enums, clippy::exhaustive_structs, reason = "JSON has no further tokens")]
+
 use alloc::{borrow::Cow, string::String, vec::Vec};
 use core::fmt;
 
@@ -69,6 +71,7 @@ impl<'a> Text<'a> {
 
 /// A text that is not JSON, or not UTF-8: the first byte at which it cannot be, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JsonError {
     /// Offset of the byte; the text's length if it ends too early.
     pub at: usize,

@@ -1,5 +1,11 @@
 //! What requests, responses and pushes say.
 
+#![expect(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "callers build these values, and the protocol fixes their fields"
+)]
+
 use alloc::{borrow::Cow, string::String, vec::Vec};
 
 use super::{

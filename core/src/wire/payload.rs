@@ -10,6 +10,7 @@ use super::{
 
 /// A field that a payload may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Field {
     /// Its name.
     pub name: &'static str,
@@ -107,6 +108,7 @@ impl FieldKind {
 /// What is wrong inside a payload whose end is known: the peer sent a whole frame that does not say what its command
 /// needs. It is told REQUEST_ERROR `Invalid payload`, with the first wrong thing, and its connection goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PayloadFault {
     /// The offset in the payload of the byte, or of the value, that is wrong. A field that is missing has none.
     pub at: Option<usize>,
@@ -116,6 +118,7 @@ pub struct PayloadFault {
 
 /// What is wrong inside a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PayloadFaultKind {
     /// It is not JSON, or not UTF-8.
     Json(JsonError),

@@ -1,0 +1,42 @@
+//! Compile-time assertions that every public type can be sent to another thread and shared with it.
+
+use crate::{
+    Limits, Span, Time,
+    endpoint::{
+        Breach, Client, ClientEvent, Deadline, Link, Listing, Misuse, Pushes, Reply, RequestId, Server, ServerEvent,
+        Ticket, Timer,
+    },
+    hub::{
+        ChannelLog, ChannelRecord, ConnectionId, Effect, Errand, Found, Hub, HubLimits, ListenerId, Moment, Peer,
+        Purpose, Query, ReadId, ReleasedChannel, Replay, Snapshot, StoreCommand, StoreOutcome, Write,
+    },
+    wire::{
+        Address, Blame, Channel, Command, Decoder, ErrorResponse, Fault, FaultKind, Field, FieldKind, Frame,
+        HistoryRange, Host, Item, JoinFrom, Message, NotATimestamp, NotAnAddress, Partial, PayloadFault,
+        PayloadFaultKind, Place, Request, Response, Rest, Skipped, Status, StoredMessage, Timestamp, UnknownCommand,
+        UnknownStatus,
+        json::{JsonError, Reader, Text, Token, TokenKind},
+    },
+};
+
+const fn send_and_sync<T: Send + Sync>() {}
+
+macro_rules! assert_send_and_sync {
+    ($($public:ty),* $(,)?) => {
+        const _: () = {
+            $(send_and_sync::<$public>();)*
+        };
+    };
+}
+
+assert_send_and_sync!(Limits, Span, Time);
+assert_send_and_sync!(Breach, Client, ClientEvent, Deadline, Link, Listing, Misuse, Pushes, Reply, RequestId);
+assert_send_and_sync!(Server, ServerEvent, Ticket, Timer);
+assert_send_and_sync!(ChannelLog, ChannelRecord, ConnectionId, Effect, Errand, Found, Hub, HubLimits, ListenerId);
+assert_send_and_sync!(Moment, Peer, Purpose, Query, ReadId, ReleasedChannel, Replay, Snapshot, StoreCommand);
+assert_send_and_sync!(StoreOutcome, Write);
+assert_send_and_sync!(Address, Blame, Channel, Command, Decoder<Command>, Decoder<Status>, ErrorResponse, Fault);
+assert_send_and_sync!(FaultKind, Field, FieldKind, Frame<'_, Command>, HistoryRange, Host, Item<'_, Status>, JoinFrom);
+assert_send_and_sync!(Message, NotATimestamp, NotAnAddress, Partial<Command>, PayloadFault, PayloadFaultKind, Place);
+assert_send_and_sync!(Request, Response, Rest, Skipped, StoredMessage, Timestamp, UnknownCommand, UnknownStatus);
+assert_send_and_sync!(JsonError, Reader<'_>, Text<'_>, Token<'_>, TokenKind<'_>);
