@@ -1,35 +1,8 @@
-//! Chanwire: host chat channels over a text protocol that anyone can type.
+//! The program `chanwire`: see the library of the same name.
 #![forbid(unsafe_code)]
-// They panic where the stream cannot be written.
-#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
-mod cli;
-mod clock;
-mod config;
-mod connection;
-mod driver;
-mod file_limit;
-mod files;
-mod http;
-mod hub_task;
-mod listener;
-mod logging;
-mod mailbox;
-mod own;
-mod server;
-mod server_address;
-mod socket;
-mod store;
-mod supervisor;
-mod tap;
-mod threads;
-mod tracker;
-
-use std::{panic, process::ExitCode};
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // A panic was printed or logged where it was.
-    let code = panic::catch_unwind(cli::run).unwrap_or(ExitCode::from(101));
-    logging::flush();
-    code
+    chanwire::command_line()
 }
