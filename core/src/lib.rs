@@ -85,6 +85,13 @@
 //!
 //! Every public type is `Send` and `Sync`.
 //!
+//! # Features
+//!
+//! `serde` (off by default) gives the values of [`wire`] serde's traits, for logs, settings and storage. Commands, statuses,
+//! addresses and timestamps are the text that they display; all others are their fields. It is no other way to write the
+//! protocol, whose bytes only `encode` writes; and as with values that are built by hand, names are checked by
+//! [`Request::validate`](wire::Request::validate), not when they are read.
+//!
 //! # Limits
 //!
 //! [`Limits`] bound what one connection may cost and [`HubLimits`] what all may; the defaults are the protocol's. What is

@@ -5,6 +5,7 @@
 /// Positions do not depend on how the stream was cut into reads, so two observers of one stream name the same
 /// byte by the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[expect(clippy::exhaustive_structs, reason = "two positions are all there is to it")]
 pub struct Span {
     /// Position of the first byte.

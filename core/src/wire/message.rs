@@ -18,6 +18,7 @@ use super::{
 /// Any value can be encoded; a server accepts it if its strings are what the fields must be, which
 /// [`validate`](Self::validate) tells.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Request {
     /// Which channels are there?
@@ -59,6 +60,7 @@ pub const HISTORY_LIMIT: u16 = 100;
 
 /// A channel to be put on the list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Host {
     /// The channel.
     pub channel: Channel,
@@ -68,6 +70,7 @@ pub struct Host {
 
 /// Where pushes begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum JoinFrom {
     /// With the first message whose id is greater.
     After(u64),
@@ -77,6 +80,7 @@ pub enum JoinFrom {
 
 /// Which stored messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum HistoryRange {
     /// The last ones.
     Last,
@@ -88,6 +92,7 @@ pub enum HistoryRange {
 
 /// A channel and where it is hosted: what HOST registers and LIST lists.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Channel {
     /// Its name.
     pub channel_name: String,
@@ -97,6 +102,7 @@ pub struct Channel {
 
 /// A message to be delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Message {
     /// Who says it.
     pub username: String,
@@ -108,6 +114,7 @@ pub struct Message {
 
 /// A message as its channel keeps it: what a push carries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct StoredMessage {
     /// The channel it is in.
     pub channel_name: String,
@@ -123,6 +130,7 @@ pub struct StoredMessage {
 
 /// What a server answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Response {
     /// To LIST: the channels in order of creation.
@@ -169,6 +177,7 @@ pub enum Response {
 
 /// An answer that says what went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ErrorResponse {
     /// Whose doing it was.
     pub blame: Blame,
@@ -180,6 +189,7 @@ pub struct ErrorResponse {
 
 /// Whose doing an error was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Blame {
     /// REQUEST_ERROR: the client's.
     Request,

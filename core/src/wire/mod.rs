@@ -14,6 +14,8 @@ mod item;
 pub mod json;
 mod message;
 mod payload;
+#[cfg(feature = "serde")]
+mod serde_text;
 mod timestamp;
 
 pub use address::{Address, NotAnAddress, canonical};
