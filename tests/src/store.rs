@@ -51,11 +51,11 @@ impl Disk {
         match (command, fate) {
             (_, Fate::Lost) | (StoreCommand::Load(_), Fate::Denied) => StoreOutcome::Failed,
             (StoreCommand::Load(names), Fate::Done) => {
-                let Snapshot { mut channels, mut released, mut logs } = self.snapshot();
+                let Snapshot { mut channels, mut released, mut logs, damaged } = self.snapshot();
                 released.retain(|released| names.contains(&released.record.channel.channel_name));
                 channels.retain(|record| names.contains(&record.channel.channel_name));
                 logs.retain(|log| names.contains(&log.channel_name));
-                StoreOutcome::Loaded(Snapshot { channels, released, logs })
+                StoreOutcome::Loaded(Snapshot { channels, released, logs, damaged })
             }
             (StoreCommand::Commit(writes), _) => {
                 writes.iter().for_each(|write| self.keep(write));
@@ -124,6 +124,7 @@ impl Disk {
             channels: self.channels.values().cloned().collect(),
             released: self.released.values().cloned().collect(),
             logs: self.messages.iter().filter_map(log).collect(),
+            damaged: Vec::new(),
         }
     }
 

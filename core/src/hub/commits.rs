@@ -9,8 +9,8 @@ use alloc::{
 use core::{mem, time::Duration};
 
 use super::{
-    ChannelLog, ChannelRecord, ConnectionId, Effect, Had, Hub, Log, Moment, Place, ReleasedChannel, Snapshot, Storage,
-    StoreCommand, StoreOutcome, Write, Writer,
+    ChannelLog, ChannelRecord, ConnectionId, DamagedName, Effect, Had, Hub, Log, Moment, Place, ReleasedChannel,
+    Snapshot, Storage, StoreCommand, StoreOutcome, Write, Writer,
     names::{FORGET_RETRY, GRACE, time_at},
     refusal,
     requests::{Asked, Change, Verdict},
@@ -77,22 +77,23 @@ impl Hub {
         match (mem::replace(&mut self.storage, Storage::Idle), outcome) {
             (Storage::Committing(commit), StoreOutcome::Committed) => {
                 let writes = commit.writes.clone();
-                self.committed(commit);
+                self.committed(commit, &[], now);
                 if mem::take(&mut self.is_anything_gone) {
                     self.close_joins_of_the_gone();
                 }
                 self.wake_all(&writes);
             }
+            (Storage::Committing(commit), StoreOutcome::CommittedWithout(names)) => {
+                let writes = commit.writes.clone();
+                self.committed(commit, &names, now);
+                self.wake_all(&writes);
+                self.load(names);
+            }
             (Storage::Committing(commit), StoreOutcome::Failed) => {
                 self.end_changes(&commit.writes);
-                for Cause { asker, .. } in commit.causes {
-                    match asker {
-                        Some((id, ticket)) => self.answer_stored(id, ticket, refusal::not_stored().into()),
-                        None => self.leases.not_before = now.after(LEASE_RETRY),
-                    }
-                }
+                commit.causes.into_iter().for_each(|cause| self.answer_not_stored(cause.asker, now));
                 self.wake_all(&commit.writes);
-                let names: BTreeSet<&String> = commit.writes.iter().map(name).collect();
+                let names: BTreeSet<&String> = commit.writes.iter().map(Write::channel_name).collect();
                 self.load(names.into_iter().cloned().collect());
             }
             (Storage::Loading(names), StoreOutcome::Loaded(stored)) => self.loaded(&names, stored, now),
@@ -109,6 +110,14 @@ impl Hub {
             }
         }
         Ok(())
+    }
+
+    /// Answers who asked for a write that is not known to be stored.
+    fn answer_not_stored(&mut self, asker: Option<(ConnectionId, Ticket)>, now: Time) {
+        match asker {
+            Some((id, ticket)) => self.answer_stored(id, ticket, refusal::not_stored().into()),
+            None => self.leases.not_before = now.after(LEASE_RETRY),
+        }
     }
 
     /// Nothing can be stored, and it is not known what is: whoever waits for that is told so.
@@ -303,6 +312,9 @@ impl Hub {
         for name in names.iter().filter(|name| !logged.contains(name)) {
             self.forget(name);
         }
+        for name in names {
+            self.damaged.remove(name);
+        }
         self.restore(stored, now);
         for name in names.iter().filter(|name| self.directory.has(name)).cloned().collect::<Vec<_>>() {
             self.know(&name);
@@ -322,6 +334,10 @@ impl Hub {
 
     /// Takes what the store holds for the state.
     pub(super) fn restore(&mut self, stored: Snapshot, now: Time) {
+        for DamagedName { channel_name, position } in stored.damaged {
+            self.directory.reserve(position);
+            self.damaged.insert(channel_name);
+        }
         for record in stored.channels {
             let name = record.channel.channel_name.clone();
             self.directory.restore(record, now);
@@ -353,11 +369,16 @@ impl Hub {
         }
     }
 
-    fn committed(&mut self, commit: Commit) {
+    fn committed(&mut self, commit: Commit, without: &[String], now: Time) {
+        let without: BTreeSet<&String> = without.iter().collect();
         self.end_changes(&commit.writes);
         let mut published: BTreeMap<&str, Vec<&StoredMessage>> = BTreeMap::new();
         let mut moved = VecDeque::new();
         for (write, Cause { asker, at, response }) in commit.writes.iter().zip(commit.causes) {
+            if without.contains(write.channel_name()) {
+                self.answer_not_stored(asker, now);
+                continue;
+            }
             match write {
                 Write::PutChannel(record) => {
                     self.directory.put(record.clone(), at.time);
@@ -420,24 +441,10 @@ impl Draft {
     }
 }
 
-/// The name that a write is about.
-const fn name(write: &Write) -> &String {
-    match write {
-        Write::PutChannel(record) => &record.channel.channel_name,
-        Write::RemoveChannel(channel_name)
-        | Write::ReleaseChannel { channel_name, .. }
-        | Write::ForgetName(channel_name) => channel_name,
-        Write::Append(message) => &message.channel_name,
-    }
-}
-
 /// The name whose directory entry a write changes.
 const fn changed(write: &Write) -> Option<&String> {
     match write {
-        Write::PutChannel(record) => Some(&record.channel.channel_name),
-        Write::RemoveChannel(channel_name)
-        | Write::ReleaseChannel { channel_name, .. }
-        | Write::ForgetName(channel_name) => Some(channel_name),
         Write::Append(_) => None,
+        _ => Some(write.channel_name()),
     }
 }

@@ -141,6 +141,11 @@ impl Directory {
         }
     }
 
+    /// Gives no channel that is created from now on a position up to this one.
+    pub(super) fn reserve(&mut self, position: Option<u64>) {
+        self.next_position = self.next_position.max(position.map_or(0, |position| position.saturating_add(1)));
+    }
+
     /// Lists a channel that no client may move, until the process ends.
     pub(super) fn fix(&mut self, channel: Channel) {
         let position = self.position_for(&channel.channel_name);

@@ -24,7 +24,7 @@ mod storage;
 mod turns;
 
 use alloc::{
-    collections::{BTreeMap, VecDeque, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry},
     string::String,
     sync::Arc,
     vec::Vec,
@@ -40,8 +40,8 @@ pub use reads::ReadId;
 use reads::Reads;
 use requests::Asked;
 pub use storage::{
-    ChannelLog, ChannelRecord, Found, Page, Purpose, Query, ReleasedChannel, Replay, Snapshot, StoreCommand,
-    StoreOutcome, Write,
+    ChannelLog, ChannelRecord, DamagedName, Found, Page, Purpose, Query, ReleasedChannel, Replay, Snapshot,
+    StoreCommand, StoreOutcome, Write,
 };
 use turns::{Had, Turns, Writer};
 
@@ -236,6 +236,8 @@ pub struct Hub {
     directory: Directory,
     /// One for each name that is known.
     logs: BTreeMap<String, Log>,
+    /// Names of which something that is stored is damaged. None of them is known.
+    damaged: BTreeSet<String>,
     /// When it started.
     origin: Moment,
     connections: BTreeMap<ConnectionId, Connection>,
@@ -337,6 +339,7 @@ impl Hub {
             directory: Directory::new(limits.max_past_lists),
             limits,
             logs: BTreeMap::new(),
+            damaged: BTreeSet::new(),
             origin: now,
             connections: BTreeMap::new(),
             joins: Joins::default(),

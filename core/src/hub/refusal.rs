@@ -51,6 +51,13 @@ pub(super) fn not_stored() -> ErrorResponse {
     ErrorResponse::server("Database connection failed", "Unable to store message in channel database")
 }
 
+/// Something that is stored of the channel is not as it was written.
+pub(super) fn damaged(channel_name: &str) -> ErrorResponse {
+    let details =
+        format!("Stored data of the channel '{channel_name}' is damaged; it is kept apart until it is restored");
+    ErrorResponse::server("Database connection failed", details)
+}
+
 pub(super) fn not_read() -> ErrorResponse {
     ErrorResponse::server("Database connection failed", "Unable to read messages from channel database")
 }

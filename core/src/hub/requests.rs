@@ -185,7 +185,7 @@ impl Hub {
                 Err(error) => error.into(),
             },
             Request::Leave { channel_name } => self.leave(id, channel_name).into(),
-            Request::History { channel_name, range, limit } => match self.is_here(&channel_name) {
+            Request::History { channel_name, range, limit } => match self.can_be_read(&channel_name) {
                 Err(error) => error.into(),
                 Ok(()) => {
                     self.wait_for_store(id, false);
@@ -206,8 +206,16 @@ impl Hub {
         let Asked { request, at, .. } = connection.undecided.front()?;
         let (directory, changes) = (&mut self.directory, &self.changes);
         Some(match request {
+            Request::Message(Message { channel_name: Some(channel_name), .. })
+            | Request::Host(Host { channel: Channel { channel_name, .. }, .. })
+            | Request::Unhost { channel_name }
+                if self.damaged.contains(channel_name) =>
+            {
+                refusal::damaged(channel_name).into()
+            }
             // A message to a channel that is about to go would be stored where nobody who joined hears it.
             Request::Message(message) => match route(directory, connection.listener, message) {
+                Ok(channel_name) if self.damaged.contains(&channel_name) => refusal::damaged(&channel_name).into(),
                 Ok(channel_name) if changes.contains(&channel_name) => Verdict::Wait(channel_name),
                 Ok(channel_name) => Verdict::Store(Change::Append(channel_name)),
                 Err(error) => error.into(),
@@ -235,7 +243,7 @@ impl Hub {
     }
 
     fn join(&mut self, id: ConnectionId, channel_name: String, from: JoinFrom) -> Result<Response, ErrorResponse> {
-        self.is_here(&channel_name)?;
+        self.can_be_read(&channel_name)?;
         if self.joins.is_joined(id, &channel_name) {
             return Err(refusal::already_joined(&channel_name));
         }
@@ -262,6 +270,15 @@ impl Hub {
         }
         self.joins.leave(id, &channel_name);
         Response::Left { channel_name }
+    }
+
+    /// Whether a channel of this name lives here and what is stored of it is sound.
+    fn can_be_read(&self, channel_name: &str) -> Result<(), ErrorResponse> {
+        if self.damaged.contains(channel_name) {
+            Err(refusal::damaged(channel_name))
+        } else {
+            self.is_here(channel_name)
+        }
     }
 
     /// Whether a channel of this name lives here.

@@ -37,6 +37,20 @@ pub enum Write {
     Append(StoredMessage),
 }
 
+impl Write {
+    /// Returns the name that it is about.
+    #[must_use]
+    pub const fn channel_name(&self) -> &String {
+        match self {
+            Self::PutChannel(record) => &record.channel.channel_name,
+            Self::RemoveChannel(channel_name)
+            | Self::ReleaseChannel { channel_name, .. }
+            | Self::ForgetName(channel_name) => channel_name,
+            Self::Append(message) => &message.channel_name,
+        }
+    }
+}
+
 /// An entry of the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelRecord {
@@ -83,6 +97,18 @@ pub struct Snapshot {
     pub released: Vec<ReleasedChannel>,
     /// One for each name that ever had a message.
     pub logs: Vec<ChannelLog>,
+    /// Names that cannot be used. Nothing else here is of one of them.
+    pub damaged: Vec<DamagedName>,
+}
+
+/// A name of which something is stored that is not as it was written: no request about it is carried out, and nothing of
+/// it is overwritten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedName {
+    /// The name.
+    pub channel_name: String,
+    /// The place of its directory entry in the order of creation, which no other may take; `None` if it has no entry.
+    pub position: Option<u64>,
 }
 
 /// What became of a [`StoreCommand`].
@@ -90,6 +116,9 @@ pub struct Snapshot {
 pub enum StoreOutcome {
     /// Everything in the commit is on stable storage.
     Committed,
+    /// As [`Committed`](Self::Committed), but for these names: nothing of what the commit has of them is stored, because
+    /// it cannot be. What is stored of them is to be read back.
+    CommittedWithout(Vec<String>),
     /// This is all that is stored of the names that were asked for.
     Loaded(Snapshot),
     /// It failed. Of a commit it means "not known to be stored".

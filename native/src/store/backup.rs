@@ -86,6 +86,7 @@ fn check(copy: Connection) -> rusqlite::Result<Option<String>> {
     match rows::verify(&copy) {
         Ok(()) => Ok(None),
         Err(RowError::Sqlite(cause)) => Err(cause),
+        Err(RowError::Row(row)) => Ok(Some(row.to_string())),
         Err(RowError::Damaged(what)) => Ok(Some(what)),
     }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong in a store, in words for an operator: what happened, where, and what to do next.
 
-use std::{io, path::PathBuf};
+use std::{collections::BTreeMap, io, path::PathBuf};
 
 use chanwire_inspect::visible;
 use rusqlite::ErrorCode;
@@ -221,8 +221,8 @@ pub(crate) enum StoreError {
 
     /// A message does not follow the last one of its channel. The commit's author is wrong about the store.
     #[error(
-        "message {found} of channel {channel_name:?} was to be stored in {}, where {expected} is next; nothing of its \
-         commit was stored, and the channels must be loaded again",
+        "message {found} of channel {channel_name:?} was to be stored in {}, where {expected} is next (a bug, please \
+         report)",
         file.display()
     )]
     IdGap {
@@ -315,6 +315,22 @@ pub(crate) enum StoreError {
         /// What the system said.
         cause: io::Error,
     },
+}
+
+/// Why not all of a commit is stored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommitError {
+    /// Writes of these names cannot be stored, and nothing of the commit that is about them is. The others' writes are
+    /// durable.
+    #[error("{}", refusals.values().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Without {
+        /// Why, for each name.
+        refusals: BTreeMap<String, StoreError>,
+    },
+
+    /// Nothing of the commit is known to be stored.
+    #[error(transparent)]
+    Failed(#[from] StoreError),
 }
 
 impl StoreError {

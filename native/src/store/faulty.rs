@@ -12,7 +12,7 @@ use chanwire_core::{
     wire::{Channel, Response, Timestamp},
 };
 
-use super::{SqliteStore, Store, StoreError, StoreHandle, start};
+use super::{CommitError, SqliteStore, Store, StoreError, StoreHandle, start};
 
 /// What is to go wrong with a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +53,12 @@ impl Store for Faulty {
         self.run(|store| store.load_names(names))
     }
 
-    fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
-        self.run(|store| store.commit(writes))
+    fn commit(&mut self, writes: &[Write]) -> Result<(), CommitError> {
+        let commit = |store: &mut SqliteStore| match store.commit(writes) {
+            Err(CommitError::Failed(error)) => Err(error),
+            other => Ok(other),
+        };
+        self.run(commit)?
     }
 }
 

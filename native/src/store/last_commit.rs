@@ -24,6 +24,8 @@ use super::{
     StoreError,
     checksum::Checksum,
     data_dir::DataDir,
+    rows::{LogRow, RowError, id},
+    schema,
     wal::{self, Wal},
 };
 use crate::files;
@@ -123,11 +125,15 @@ impl Noter {
     }
 
     /// Notes a commit that is on stable storage, after which the WAL has so many frames.
-    pub(super) fn note(&mut self, frames: u32, writes: &[Write]) {
-        let appended =
-            || writes.iter().filter_map(|write| if let Write::Append(message) = write { Some(message) } else { None });
-        self.note.messages = self.note.messages.saturating_add(appended().count() as u64);
-        if let Some(last) = appended().next_back() {
+    pub(super) fn note<'w>(&mut self, frames: u32, writes: impl Iterator<Item = &'w Write>) {
+        let mut last = None;
+        for write in writes {
+            if let Write::Append(message) = write {
+                self.note.messages = self.note.messages.saturating_add(1);
+                last = Some(message);
+            }
+        }
+        if let Some(last) = last {
             self.note.last = (Checksum::default().text(&last.channel_name).finish(), last.id);
         }
         let written = wal::salts(&self.wal).and_then(|salts| {
@@ -179,9 +185,12 @@ impl Noted {
         database: &Path,
     ) -> Result<LastCommit, StoreError> {
         let note = self.note.unwrap_or_default();
-        let (messages, last_id) = count(connection, note.last.0).map_err(StoreError::sqlite("read", database))?;
-        self.compare(directory, database, messages, last_id)?;
-        Ok(LastCommit { wal: None, messages, last: note.last })
+        let counted = count(connection, note.last.0).map_err(RowError::at("read", database))?;
+        let Counted { messages, last_id, is_damaged } = counted;
+        // What a damaged row counted is not known; the store says that it is damaged.
+        let (found, last) = if is_damaged { ((u64::MAX, u64::MAX), (0, 0)) } else { ((messages, last_id), note.last) };
+        self.compare(directory, database, found.0, found.1)?;
+        Ok(LastCommit { wal: None, messages, last })
     }
 
     fn compare(&self, directory: &DataDir, file: &Path, messages: u64, last_id: u64) -> Result<(), StoreError> {
@@ -193,19 +202,45 @@ impl Noted {
     }
 }
 
+/// What a database has of that which a note claims.
+#[derive(Default)]
+struct Counted {
+    /// Messages ever stored, without those of damaged rows.
+    messages: u64,
+    /// The last id of the channel that the note names.
+    last_id: u64,
+    is_damaged: bool,
+}
+
 /// Counts the messages ever stored, and finds the last id of the channel whose name has this checksum. It reads the
 /// tables of every version.
-fn count(connection: &Connection, name: i64) -> rusqlite::Result<(u64, u64)> {
-    let mut select = connection.prepare("SELECT name, last_id FROM logs")?;
-    let (mut rows, mut messages, mut last_id) = (select.query([])?, 0_u64, 0);
-    while let Some(row) = rows.next()? {
-        let last = row.get::<_, i64>(1)?.cast_unsigned();
-        messages = messages.saturating_add(last);
-        if row.get_ref(0)?.as_str().is_ok_and(|text| Checksum::default().text(text).finish() == name) {
-            last_id = last.max(last_id);
+fn count(connection: &Connection, name: i64) -> Result<Counted, RowError> {
+    let mut counted = Counted::default();
+    let mut add = |text: &str, last: u64| {
+        counted.messages = counted.messages.saturating_add(last);
+        if Checksum::default().text(text).finish() == name {
+            counted.last_id = last.max(counted.last_id);
         }
+    };
+    if schema::is_current(connection)? {
+        let mut is_damaged = false;
+        LogRow::for_each(connection, |log| {
+            match log {
+                Ok(log) => add(&log.name, log.last_id),
+                Err(_) => is_damaged = true,
+            }
+            Ok(())
+        })?;
+        counted.is_damaged = is_damaged;
+        return Ok(counted);
     }
-    Ok((messages, last_id))
+    // Older versions have no checksums.
+    let mut select = connection.prepare("SELECT name, last_id FROM logs")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        add(&row.get::<_, String>(0)?, id(row, 1)?);
+    }
+    Ok(counted)
 }
 
 #[cfg(test)]

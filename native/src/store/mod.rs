@@ -7,6 +7,7 @@ mod age;
 mod backup;
 mod checkpoint;
 mod checksum;
+mod damage;
 mod data_dir;
 mod error;
 #[cfg(test)]
@@ -31,7 +32,7 @@ use chanwire_core::hub::{Snapshot, Write};
 
 pub(crate) use self::{
     backup::back_up,
-    error::StoreError,
+    error::{CommitError, StoreError},
     place::MAX_ID,
     reader::{ReaderHandle, SqliteReader, start_reader},
     restore::{Restored, restore},
@@ -52,9 +53,10 @@ pub(crate) trait Store: Send + 'static {
     /// Reads what is stored of these names, as [`load`](Self::load) does.
     fn load_names(&mut self, names: &[String]) -> Result<Snapshot, StoreError>;
 
-    /// Makes all of these durable, in this order, or none of them.
+    /// Makes these durable, in this order: all of them, or all but those of names that [`CommitError::Without`] gives, or
+    /// none.
     ///
-    /// When it returns `Ok`, they survive the loss of power. An error means "not known to be stored", and the next
-    /// [`load_names`](Self::load_names) tells what is.
-    fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError>;
+    /// When it returns `Ok`, they survive the loss of power. [`CommitError::Failed`] means "not known to be stored", and
+    /// the next [`load_names`](Self::load_names) tells what is.
+    fn commit(&mut self, writes: &[Write]) -> Result<(), CommitError>;
 }

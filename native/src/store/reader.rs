@@ -1,7 +1,6 @@
 //! Reads messages while commits go on.
 
 use std::{
-    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -19,6 +18,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::{
     StoreError,
     checksum::Checksum,
+    damage::DamageLog,
     health::{Failure, Health, guard},
     place::places,
     rows::{self, LogRow, RowError},
@@ -38,14 +38,15 @@ pub(crate) struct SqliteReader {
     connection: Connection,
     file: PathBuf,
     watch: Arc<Watch>,
+    damage: Arc<DamageLog>,
 }
 
 impl SqliteReader {
-    pub(super) fn open(file: &Path, watch: Arc<Watch>) -> Result<Self, StoreError> {
+    pub(super) fn open(file: &Path, watch: Arc<Watch>, damage: Arc<DamageLog>) -> Result<Self, StoreError> {
         let failed = |cause| StoreError::sqlite("open", file)(cause);
         let connection = connect_beside(file).map_err(failed)?;
         connection.pragma_update(None, "query_only", true).map_err(failed)?;
-        Ok(Self { connection, file: file.to_owned(), watch })
+        Ok(Self { connection, file: file.to_owned(), watch, damage })
     }
 
     /// The messages that a query asks for, in order of their ids.
@@ -97,20 +98,6 @@ pub(crate) struct ReaderHandle {
     thread: JoinHandle<()>,
 }
 
-/// What is known to be damaged, so that each of it is logged once, however often it is asked for.
-#[derive(Default)]
-struct Damage(BTreeSet<String>);
-
-impl Damage {
-    /// How much is remembered; more is not logged.
-    const BOUND: usize = 1000;
-
-    /// Whether this is to be logged.
-    fn is_new(&mut self, error: &StoreError) -> bool {
-        self.0.len() < Self::BOUND && self.0.insert(error.to_string())
-    }
-}
-
 /// Gives a reader its own thread. `pages` is called there, once for each query, in their order.
 ///
 /// # Errors
@@ -121,16 +108,12 @@ pub(crate) fn start_reader(
     pages: impl Fn(ReadId, Page) + Send + 'static,
 ) -> Result<ReaderHandle, StoreError> {
     let (queries, inbox) = channel::<(ReadId, Query)>();
-    let (mut health, mut damage) = (Health::new("read"), Damage::default());
+    let mut health = Health::new("read");
     let work = move || {
         for (read, query) in inbox {
             let result = guard(|| Ok(query.found(reader.read(&query)?)));
             match &result {
-                Err(Failure::Store(error @ StoreError::Damaged { .. })) => {
-                    if damage.is_new(error) {
-                        tracing::error!(%error, "stored messages cannot be read");
-                    }
-                }
+                Err(Failure::Store(error @ StoreError::Damaged { .. })) => reader.damage.messages(error),
                 _ => health.observe(&result),
             }
             pages(read, result.ok());

@@ -18,6 +18,7 @@ use super::{
     StoreError,
     age::{AgeClock, Waits, is_ahead},
     checkpoint,
+    damage::DamageLog,
     health::Health,
     place::{MAX_ID, id_at, oldest, places},
     room::Room,
@@ -86,6 +87,7 @@ pub(crate) struct Trimmer {
     turns: Arc<Turns>,
     room: Arc<Room>,
     watch: Arc<Watch>,
+    damage: Arc<DamageLog>,
     ages: Option<Ages>,
     /// How many frames the write-ahead log had after this connection's last transaction.
     frames: Arc<AtomicU32>,
@@ -125,6 +127,7 @@ impl Trimmer {
         turns: Arc<Turns>,
         room: Arc<Room>,
         watch: Arc<Watch>,
+        damage: Arc<DamageLog>,
     ) -> Result<Self, StoreError> {
         let failed = |cause| StoreError::sqlite("open", file)(cause);
         let mut connection = connect_beside(file).map_err(failed)?;
@@ -139,7 +142,8 @@ impl Trimmer {
         };
         connection.wal_hook(Some(hook)).map_err(failed)?;
         room.prepare(&connection).map_err(failed)?;
-        let mut trimmer = Self { connection, file: file.to_owned(), retention, turns, room, watch, ages: None, frames };
+        let (file, ages) = (file.to_owned(), None);
+        let mut trimmer = Self { connection, file, retention, turns, room, watch, damage, ages, frames };
         trimmer.ages = trimmer.ages(wall_time()).map_err(failed)?;
         Ok(trimmer)
     }
@@ -260,12 +264,24 @@ impl Trimmer {
         Ok((cut.first_id > 0).then_some(cut))
     }
 
-    fn drop_below(&self, log: i64, cut: &Cut, now: Timestamp) -> Result<(), StoreError> {
+    /// Drops what is to go. `false` if the log's row is damaged.
+    fn drop_below(&self, log: i64, cut: &Cut, now: Timestamp) -> Result<bool, StoreError> {
         let _turn = self.turns.take();
         self.watch.check(&self.connection)?;
-        let dropped = self.delete(log, cut, now).map_err(RowError::at("drop old messages of", &self.file));
-        self.watch.wrote(dropped.is_ok().then(|| self.frames.load(Relaxed)));
-        dropped
+        let dropped = self.if_sound(self.delete(log, cut, now));
+        self.watch.wrote(matches!(dropped, Ok(Some(()))).then(|| self.frames.load(Relaxed)));
+        Ok(dropped?.is_some())
+    }
+
+    /// Passes over a log whose row is damaged: nothing of it is dropped, and the others are looked after.
+    fn if_sound<T>(&self, done: Result<T, RowError>) -> Result<Option<T>, StoreError> {
+        match done {
+            Err(RowError::Row(row)) => {
+                self.damage.rows(&[row]);
+                Ok(None)
+            }
+            done => done.map(Some).map_err(RowError::at("drop old messages of", &self.file)),
+        }
     }
 
     fn delete(&self, log: i64, cut: &Cut, now: Timestamp) -> Result<(), RowError> {
@@ -287,9 +303,10 @@ impl Trimmer {
     }
 
     fn drop_some(&self, log: i64, reason: Reason, now: Timestamp) -> Result<Option<Cut>, StoreError> {
-        let failed = RowError::at("drop old messages of", &self.file);
-        let Some(cut) = self.cut(log, reason).map_err(failed)? else { return Ok(None) };
-        self.drop_below(log, &cut, now)?;
+        let Some(cut) = self.if_sound(self.cut(log, reason))?.flatten() else { return Ok(None) };
+        if !self.drop_below(log, &cut, now)? {
+            return Ok(None);
+        }
         if self.frames.load(Relaxed) >= checkpoint::left_alone(self.room.long()) {
             checkpoint::help(&self.connection, &self.file, &self.watch)?;
             self.frames.store(0, Relaxed);

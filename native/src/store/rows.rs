@@ -1,9 +1,9 @@
 //! Rows as the database has them, each with its checksum.
 
-use std::{io::Write as _, path::Path};
+use std::{collections::BTreeSet, fmt, io::Write as _, path::Path};
 
 use chanwire_core::{
-    hub::{ChannelLog, ChannelRecord, ReleasedChannel},
+    hub::{ChannelLog, ChannelRecord, DamagedName, ReleasedChannel, Snapshot},
     wire::{Address, Channel, StoredMessage, Timestamp},
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -19,8 +19,57 @@ use super::{
 pub(super) enum RowError {
     /// SQLite failed.
     Sqlite(rusqlite::Error),
-    /// A row is not as it was written, or is missing.
+    /// A row of `channels` or `logs` is not as it was written.
+    Row(DamagedRow),
+    /// A message is not as it was written, or is missing.
     Damaged(String),
+}
+
+/// A row of `channels` or `logs` that is not as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct DamagedRow {
+    pub(super) table: &'static str,
+    /// Its primary key.
+    pub(super) id: i64,
+    /// The name in it, which may be what is damaged.
+    pub(super) channel_name: Option<String>,
+    /// What is wrong with it.
+    what: String,
+}
+
+impl DamagedRow {
+    fn new(table: &'static str, row: &Row<'_>, name: usize, what: impl Into<String>) -> Self {
+        let (id, channel_name) = (row.get(0).unwrap_or_default(), row.get(name).ok());
+        Self { table, id, channel_name, what: what.into() }
+    }
+
+    /// One whose checksum is not that of its columns.
+    fn unsound(table: &'static str, row: &Row<'_>, name: usize) -> Self {
+        Self::new(table, row, name, "does not match its checksum")
+    }
+}
+
+impl fmt::Display for DamagedRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { table, id, channel_name, what } = self;
+        let channel_name = channel_name.as_deref().unwrap_or_default();
+        write!(f, "row {id} of the table {table}, channel {channel_name:?}, {what}")
+    }
+}
+
+impl DamagedRow {
+    /// The position that no other channel may have, if it is a channel's. One near the end of the numbers is what is
+    /// damaged.
+    fn position(&self) -> Option<u64> {
+        let position = u64::try_from(self.id).ok().filter(|position| *position < 1 << 62);
+        position.filter(|_| self.table == CHANNELS)
+    }
+}
+
+impl From<DamagedRow> for RowError {
+    fn from(row: DamagedRow) -> Self {
+        Self::Row(row)
+    }
 }
 
 impl From<rusqlite::Error> for RowError {
@@ -35,6 +84,7 @@ impl RowError {
         let file = file.to_owned();
         move |error| match error {
             Self::Sqlite(cause) => StoreError::Sqlite { action, file, cause },
+            Self::Row(row) => StoreError::Damaged { file, what: row.to_string() },
             Self::Damaged(what) => StoreError::Damaged { file, what },
         }
     }
@@ -68,6 +118,7 @@ pub(super) struct LogRow {
 }
 
 impl LogRow {
+    const TABLE: &str = "logs";
     const COLUMNS: &str = "log, name, last_id, first_id, last_timestamp, bytes, since, checksum";
 
     fn select(which: &str) -> String {
@@ -81,30 +132,39 @@ impl LogRow {
 
     /// The log of this name.
     pub(super) fn find(connection: &Connection, name: &str) -> Result<Option<Self>, RowError> {
-        let sql = Self::select("WHERE name = ?1");
-        connection.prepare_cached(&sql)?.query_row([name], |row| Ok(Self::read(row))).optional()?.transpose()
+        // The name is found in the index, and may be another in the row: without the inner SELECT, SQLite would return
+        // the one in the index.
+        let sql = Self::select("WHERE log = (SELECT log FROM logs WHERE name = ?1)");
+        let mut select = connection.prepare_cached(&sql)?;
+        let read = |row: &Row<'_>| match Self::read(row) {
+            Ok(log) if log.name != name => {
+                Err(DamagedRow::new(Self::TABLE, row, 1, "is another in the index of names"))
+            }
+            read => read,
+        };
+        Ok(select.query_row([name], |row| Ok(read(row))).optional()?.transpose()?)
     }
 
     /// The log of this number.
     pub(super) fn get(connection: &Connection, log: i64) -> Result<Option<Self>, RowError> {
         let sql = Self::select("WHERE log = ?1");
-        connection.prepare_cached(&sql)?.query_row([log], |row| Ok(Self::read(row))).optional()?.transpose()
+        Ok(connection.prepare_cached(&sql)?.query_row([log], |row| Ok(Self::read(row))).optional()?.transpose()?)
     }
 
     /// Hands over every log, in the order of their numbers.
     pub(super) fn for_each(
         connection: &Connection,
-        mut take: impl FnMut(Self) -> Result<(), RowError>,
+        mut take: impl FnMut(Result<Self, DamagedRow>) -> Result<(), RowError>,
     ) -> Result<(), RowError> {
         let mut select = connection.prepare_cached(&Self::select("ORDER BY log"))?;
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
-            take(Self::read(row)?)?;
+            take(Self::read(row))?;
         }
         Ok(())
     }
 
-    fn read(row: &Row<'_>) -> Result<Self, RowError> {
+    fn read(row: &Row<'_>) -> Result<Self, DamagedRow> {
         let read = || -> rusqlite::Result<(Self, i64)> {
             let read = Self {
                 log: row.get(0)?,
@@ -118,10 +178,7 @@ impl LogRow {
             Ok((read, row.get(7)?))
         };
         let sound = read().ok().filter(|(read, checksum)| read.checksum().is_ok_and(|sum| sum == *checksum));
-        sound.map(|(read, _)| read).ok_or_else(|| {
-            let (log, name) = (row.get(0).unwrap_or(0_i64), row.get(1).unwrap_or_else(|_| String::new()));
-            RowError::Damaged(format!("the log {log} of channel {name:?} does not match its checksum"))
-        })
+        sound.map(|(read, _)| read).ok_or_else(|| DamagedRow::unsound(Self::TABLE, row, 1))
     }
 
     fn checksum(&self) -> rusqlite::Result<i64> {
@@ -210,6 +267,8 @@ pub(super) fn missing(channel_name: &str, id: u64) -> RowError {
     RowError::Damaged(format!("message {id} of channel {channel_name:?} is missing"))
 }
 
+const CHANNELS: &str = "channels";
+
 /// A row of `channels`.
 struct ChannelRow {
     position: u64,
@@ -242,19 +301,18 @@ impl ChannelRow {
         Ok(sum.optional(self.lease.map(Into::into)).optional(self.released).finish())
     }
 
-    /// What it says, or what is wrong with it although it is as it was written.
+    /// What it says, or what is wrong with it although it matches its checksum.
     fn record(self) -> Result<ChannelRecord, String> {
         let Self { position, name: channel_name, host, port, registered_from, lease, .. } = self;
         let registered_from = match registered_from.as_str() {
             "" => None,
             ip => {
-                let wrong = |_| format!("the channel {channel_name:?} was registered from {ip:?}");
+                let wrong = |_| format!("was registered from {ip:?}");
                 Some(ip.parse().map_err(wrong)?)
             }
         };
         let address = Address::new(host.as_str(), port);
-        let address =
-            address.ok_or_else(|| format!("the channel {channel_name:?} is hosted at {host:?}, port {port}"))?;
+        let address = address.ok_or_else(|| format!("is hosted at {host:?}, port {port}"))?;
         Ok(ChannelRecord { channel: Channel { channel_name, address }, registered_from, position, lease })
     }
 }
@@ -286,23 +344,92 @@ pub(super) fn put_channel(
     Ok(())
 }
 
-/// The channels that are listed, and those that are kept for their hosts, in order of creation.
-pub(super) fn channels(connection: &Connection) -> Result<(Vec<ChannelRecord>, Vec<ReleasedChannel>), RowError> {
+/// Reads the state of all names: what is listed, what is kept for its host, and how far messages go. A name of which a
+/// row is damaged has no part in it but that it is damaged.
+pub(super) fn snapshot(connection: &Connection) -> Result<(Snapshot, Vec<DamagedRow>), RowError> {
+    let (mut found, mut damaged) = (Snapshot::default(), Vec::new());
     let mut select = connection.prepare_cached(&select_channels("ORDER BY position"))?;
-    let (mut rows, mut channels, mut released) = (select.query([])?, Vec::new(), Vec::new());
+    let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
-        match channel(row)? {
-            (record, None) => channels.push(record),
-            (record, Some(until)) => released.push(ReleasedChannel { record, until }),
+        match channel(row) {
+            Ok((record, None)) => found.channels.push(record),
+            Ok((record, Some(until))) => found.released.push(ReleasedChannel { record, until }),
+            Err(row) => damaged.push(row),
         }
     }
-    Ok((channels, released))
+    LogRow::for_each(connection, |log| {
+        match log {
+            Ok(log) => found.logs.push(log.into()),
+            Err(row) => damaged.push(row),
+        }
+        Ok(())
+    })?;
+    if damaged.is_empty() {
+        return Ok((found, damaged));
+    }
+    for row in &damaged {
+        let names = names_in_index(connection, row)?;
+        let position = row.position();
+        let name = |channel_name| DamagedName { channel_name, position };
+        found.damaged.extend(row.channel_name.iter().cloned().chain(names).map(name));
+    }
+    let names: BTreeSet<String> = found.damaged.iter().map(|damaged| damaged.channel_name.clone()).collect();
+    found.channels.retain(|record| !names.contains(&record.channel.channel_name));
+    found.released.retain(|released| !names.contains(&released.record.channel.channel_name));
+    found.logs.retain(|log| !names.contains(&log.channel_name));
+    Ok((found, damaged))
+}
+
+/// Reads the state of some names, as [`snapshot`] does.
+pub(super) fn snapshot_of(connection: &Connection, names: &[String]) -> Result<(Snapshot, Vec<DamagedRow>), RowError> {
+    let (mut found, mut damaged) = (Snapshot::default(), Vec::new());
+    for name in names {
+        match (find_channel(connection, name), LogRow::find(connection, name)) {
+            (Err(RowError::Row(row)), _) | (_, Err(RowError::Row(row))) => {
+                found.damaged.push(DamagedName { channel_name: name.clone(), position: row.position() });
+                damaged.push(row);
+            }
+            (channel, log) => {
+                match channel? {
+                    Some((record, None)) => found.channels.push(record),
+                    Some((record, Some(until))) => found.released.push(ReleasedChannel { record, until }),
+                    None => {}
+                }
+                found.logs.extend(log?.map(Into::into));
+            }
+        }
+    }
+    Ok((found, damaged))
+}
+
+/// Reads the names by which a row is found: not the one in it if that is damaged.
+fn names_in_index(connection: &Connection, row: &DamagedRow) -> rusqlite::Result<Vec<String>> {
+    let DamagedRow { table, id, .. } = row;
+    let sql = format!("SELECT name, rowid FROM {table} INDEXED BY sqlite_autoindex_{table}_1 ORDER BY name");
+    let mut select = connection.prepare(&sql)?;
+    let (mut rows, mut names) = (select.query([])?, Vec::new());
+    while let Some(entry) = rows.next()? {
+        if entry.get::<_, i64>(1)? == *id
+            && let Ok(name) = entry.get(0)
+        {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
 
 /// Returns the channel of this name.
 pub(super) fn find_channel(connection: &Connection, name: &str) -> Result<Option<DirectoryEntry>, RowError> {
-    let sql = select_channels("WHERE name = ?1");
-    connection.prepare_cached(&sql)?.query_row([name], |row| Ok(channel(row))).optional()?.transpose()
+    // As in `LogRow::find`.
+    let sql = select_channels("WHERE position = (SELECT position FROM channels WHERE name = ?1)");
+    let mut select = connection.prepare_cached(&sql)?;
+    let read = |row: &Row<'_>| match channel(row) {
+        Ok((record, _)) if record.channel.channel_name != name => {
+            Err(DamagedRow::new(CHANNELS, row, 1, "is another in the index of names"))
+        }
+        read => read,
+    };
+    Ok(select.query_row([name], |row| Ok(read(row))).optional()?.transpose()?)
 }
 
 fn select_channels(which: &str) -> String {
@@ -312,7 +439,7 @@ fn select_channels(which: &str) -> String {
 /// A channel, and until when it is kept for its host if it is not listed.
 type DirectoryEntry = (ChannelRecord, Option<Timestamp>);
 
-fn channel(row: &Row<'_>) -> Result<DirectoryEntry, RowError> {
+fn channel(row: &Row<'_>) -> Result<DirectoryEntry, DamagedRow> {
     let read = || -> rusqlite::Result<(ChannelRow, i64)> {
         let read = ChannelRow {
             position: id(row, 0)?,
@@ -326,19 +453,21 @@ fn channel(row: &Row<'_>) -> Result<DirectoryEntry, RowError> {
         Ok((read, row.get(7)?))
     };
     let sound = read().ok().filter(|(read, checksum)| read.checksum().is_ok_and(|sum| sum == *checksum));
-    let Some((row, _)) = sound else {
-        let name = row.get(1).unwrap_or_else(|_| String::new());
-        return Err(RowError::Damaged(format!("the channel {name:?} does not match its checksum")));
-    };
-    let until = row.released.map(Timestamp::from_unix);
-    Ok((row.record().map_err(RowError::Damaged)?, until))
+    let Some((read, _)) = sound else { return Err(DamagedRow::unsound(CHANNELS, row, 1)) };
+    let until = read.released.map(Timestamp::from_unix);
+    let record = read.record().map_err(|what| DamagedRow::new(CHANNELS, row, 1, what))?;
+    Ok((record, until))
 }
 
 /// Reads every row, and says what is wrong with the first that is not as it was written.
 pub(super) fn verify(connection: &Connection) -> Result<(), RowError> {
-    channels(connection)?;
+    let (_, damaged) = snapshot(connection)?;
+    if let Some(row) = damaged.into_iter().next() {
+        return Err(row.into());
+    }
     let mut known = 0_i64;
     LogRow::for_each(connection, |log| {
+        let log = log?;
         let of_name = Checksum::default().text(&log.name);
         let mut select = connection.prepare_cached(
             "SELECT place, timestamp, username, content, checksum FROM messages WHERE place BETWEEN ?1 AND ?2

@@ -368,9 +368,10 @@ pub(super) fn check_pages(connection: &Connection, file: &Path) -> Result<(), St
 }
 
 /// Says how many messages are not there though their channels' logs count them: an older database beside a newer WAL can
-/// look sound to SQLite.
+/// look sound to SQLite. A damaged log counts nothing.
 fn say_missing(connection: &Connection, file: &Path) -> rusqlite::Result<()> {
-    let sql = "SELECT total(last_id - first_id + 1), (SELECT count(*) FROM messages) FROM logs";
+    let sql = "SELECT total(last_id - first_id + 1), (SELECT count(*) FROM messages) FROM logs
+        WHERE checksum = row_checksum(log, name, last_id, first_id, last_timestamp, bytes, since)";
     let (counted, kept) = connection.query_row(sql, [], |row| Ok((row.get::<_, f64>(0)?, row.get::<_, i64>(1)?)))?;
     // At most 64 MiB of messages: the count is exact.
     let missing = counted - kept as f64;

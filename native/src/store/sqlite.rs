@@ -10,22 +10,23 @@ use std::{
 };
 
 use chanwire_core::{
-    hub::{ReleasedChannel, Snapshot, Write},
+    hub::{Snapshot, Write},
     wire::StoredMessage,
 };
 use rusqlite::{Connection, Transaction, TransactionBehavior, config::DbConfig};
 
 use super::{
-    Store, StoreError,
+    CommitError, Store, StoreError,
     checkpoint::{self, Checkpointer},
     checksum::Checksum,
+    damage::DamageLog,
     data_dir::DataDir,
     last_commit::{Noted, Noter},
     place::{MAX_ID, MAX_LOG, place, places},
     reader::SqliteReader,
     retention::{self, Retention, Trimmer},
     room::Room,
-    rows::{self, LogRow, RowError, message_checksum},
+    rows::{self, DamagedRow, LogRow, RowError, message_checksum},
     schema,
     space::{self, SpaceHandle},
     turns::Turns,
@@ -45,9 +46,9 @@ pub(crate) struct SqliteStore {
     turns: Arc<Turns>,
     room: Arc<Room>,
     pub(super) watch: Arc<Watch>,
+    damage: Arc<DamageLog>,
     noter: Noter,
-    /// The number that was last given to a log, if any was since the start.
-    last_log: Cell<Option<i64>>,
+    log_numbers: LogNumbers,
     /// Last, so that the directory is free only after the database is closed.
     _directory: DataDir,
 }
@@ -95,19 +96,31 @@ impl SqliteStore {
         let long = room.long();
         let checkpointer = Checkpointer::start(beside, &mut connection, file.clone(), Arc::clone(&watch), long)?;
         let noter = Noter::start(&directory, &file, note)?;
-        let (checkpointer, turns, last_log) = (Some(checkpointer), Arc::default(), Cell::default());
-        Ok(Self { connection, file, checkpointer, turns, room, watch, noter, last_log, _directory: directory })
+        let damage = Arc::new(DamageLog::new(&file));
+        let (checkpointer, turns, log_numbers) = (Some(checkpointer), Arc::default(), LogNumbers::new());
+        Ok(Self {
+            connection,
+            file,
+            checkpointer,
+            turns,
+            room,
+            watch,
+            damage,
+            noter,
+            log_numbers,
+            _directory: directory,
+        })
     }
 
     /// Reads this store on a connection of its own, so that it never waits for a commit.
     pub(crate) fn reader(&self) -> Result<SqliteReader, StoreError> {
-        SqliteReader::open(&self.file, Arc::clone(&self.watch))
+        SqliteReader::open(&self.file, Arc::clone(&self.watch), Arc::clone(&self.damage))
     }
 
     /// Drops what this store need not keep, on a connection of its own.
     pub(crate) fn trimmer(&self, retention: Retention) -> Result<Trimmer, StoreError> {
         let (turns, room, watch) = (Arc::clone(&self.turns), Arc::clone(&self.room), Arc::clone(&self.watch));
-        Trimmer::open(&self.file, retention, turns, room, watch)
+        Trimmer::open(&self.file, retention, turns, room, watch, Arc::clone(&self.damage))
     }
 
     /// Stops storing while less than so many bytes are free on the file system, and lets it go on by itself.
@@ -116,84 +129,67 @@ impl SqliteStore {
         space::watch(Arc::clone(&self.room), least, move || space::free(&directory))
     }
 
-    /// Makes sure that nothing of a commit that failed is seen by what comes next.
-    fn roll_back(&self) -> rusqlite::Result<()> {
-        if self.connection.is_autocommit() { Ok(()) } else { self.connection.execute_batch("ROLLBACK") }
-    }
-
-    fn begin(&self, behavior: TransactionBehavior) -> rusqlite::Result<Transaction<'_>> {
-        self.roll_back()?;
-        Transaction::new_unchecked(&self.connection, behavior)
-    }
-
-    fn read(&self) -> Result<Snapshot, StoreError> {
-        let failed = || RowError::at("read", &self.file);
-        let transaction = self.begin(TransactionBehavior::Deferred).map_err(|cause| failed()(cause.into()))?;
-        let (channels, released) = rows::channels(&transaction).map_err(failed())?;
-        let mut logs = Vec::new();
-        LogRow::for_each(&transaction, |log| {
-            logs.push(log.into());
-            Ok(())
-        })
-        .map_err(failed())?;
-        Ok(Snapshot { channels, released, logs })
-    }
-
-    /// Reads what is stored of these names.
-    fn find(&self, names: &[String]) -> Result<Snapshot, RowError> {
-        let transaction = self.begin(TransactionBehavior::Deferred)?;
-        let mut found = Snapshot::default();
-        for name in names {
-            match rows::find_channel(&transaction, name)? {
-                Some((record, None)) => found.channels.push(record),
-                Some((record, Some(until))) => found.released.push(ReleasedChannel { record, until }),
-                None => {}
-            }
-            found.logs.extend(LogRow::find(&transaction, name)?.map(Into::into));
-        }
+    /// Reads in one transaction, and logs which rows are damaged.
+    fn read(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<(Snapshot, Vec<DamagedRow>), RowError>,
+    ) -> Result<Snapshot, StoreError> {
+        self.watch.check_database(&self.connection)?;
+        let begun = begin(&self.connection, TransactionBehavior::Deferred).map_err(RowError::from);
+        let (found, damaged) =
+            begun.and_then(|transaction| read(&transaction)).map_err(RowError::at("read", &self.file))?;
+        self.damage.rows(&damaged);
         Ok(found)
     }
 
-    fn write(&self, writes: &[Write]) -> Result<(), StoreError> {
+    /// Writes all but what cannot be written. Returns why that cannot be, for each name.
+    fn write<'w>(&self, writes: &'w [Write]) -> Result<Refusals<'w>, StoreError> {
         let failed = |cause| StoreError::sqlite("write", &self.file)(cause);
-        let transaction = self.begin(TransactionBehavior::Immediate).map_err(failed)?;
-        let grown = write_all(&transaction, writes, &self.last_log).map_err(|refusal| match refusal {
-            Refusal::Row(error) => RowError::at("write", &self.file)(error),
-            Refusal::IdGap { message, expected } => StoreError::IdGap {
-                file: self.file.clone(),
-                channel_name: message.channel_name.clone(),
-                expected,
-                found: message.id,
-            },
-            Refusal::NoLog { message } => {
-                StoreError::NoLog { file: self.file.clone(), channel_name: message.channel_name.clone() }
-            }
-            Refusal::NoId { message } => {
-                StoreError::NoId { file: self.file.clone(), channel_name: message.channel_name.clone() }
-            }
-        })?;
+        let transaction = begin(&self.connection, TransactionBehavior::Immediate).map_err(failed)?;
+        let Written { grown, refused } =
+            write_all(&transaction, writes, &self.log_numbers).map_err(RowError::at("write", &self.file))?;
         self.room.measure(&transaction).map_err(failed)?;
         transaction.commit().map_err(failed)?;
         self.turns.note(grown);
         if self.room.is_short() {
             self.turns.want_room();
         }
-        Ok(())
+        Ok(refused)
+    }
+
+    /// Logs why writes of some names are not stored.
+    fn refuse(&self, refused: Refusals<'_>) -> Result<(), CommitError> {
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let error = |(name, refusal): (&str, Refusal)| {
+            if let Refusal::Row(row) = &refusal {
+                self.damage.rows(std::slice::from_ref(row));
+            }
+            let (file, channel_name) = (self.file.clone(), name.to_owned());
+            let error = match refusal {
+                Refusal::Row(row) => RowError::at("write", &file)(row.into()),
+                Refusal::IdGap { found, expected } => StoreError::IdGap { file, channel_name, expected, found },
+                Refusal::NoLog => StoreError::NoLog { file, channel_name },
+                Refusal::NoId => StoreError::NoId { file, channel_name },
+            };
+            self.damage.refused(name, &error);
+            (name.to_owned(), error)
+        };
+        Err(CommitError::Without { refusals: refused.into_iter().map(error).collect() })
     }
 }
 
 impl Store for SqliteStore {
     fn load(&mut self) -> Result<Snapshot, StoreError> {
-        self.watch.check_database(&self.connection)?;
-        self.read()
+        self.read(rows::snapshot)
     }
 
     fn load_names(&mut self, names: &[String]) -> Result<Snapshot, StoreError> {
-        self.watch.check_database(&self.connection)?;
-        self.find(names).map_err(RowError::at("read", &self.file))
+        self.read(|connection| rows::snapshot_of(connection, names))
     }
 
-    fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+    fn commit(&mut self, writes: &[Write]) -> Result<(), CommitError> {
         let frames = self.checkpointer.as_ref().map_or(0, Checkpointer::frames);
         // Before its turn: retention makes room meanwhile.
         let admitted = added(writes).map_or(Ok(()), |bytes| self.room.admit(bytes, frames));
@@ -206,13 +202,14 @@ impl Store for SqliteStore {
         let written = admitted.and_then(|()| self.write(writes));
         if let Some(checkpointer) = &mut self.checkpointer {
             self.watch.wrote(written.is_ok().then(|| checkpointer.frames()));
-            if written.is_ok() {
-                self.noter.note(checkpointer.frames(), writes);
+            if let Ok(refused) = &written {
+                let stored = writes.iter().filter(|write| !refused.contains_key(write.channel_name().as_str()));
+                self.noter.note(checkpointer.frames(), stored);
             }
             checkpointer.after_commit();
         }
         drop(turn);
-        written
+        self.refuse(written?)
     }
 }
 
@@ -226,6 +223,14 @@ impl Drop for SqliteStore {
             tracing::error!(%error, ?left, "the WAL was not moved into the database, and is left as it is");
         }
     }
+}
+
+/// Begins a transaction that sees nothing of a commit that failed.
+fn begin(connection: &Connection, behavior: TransactionBehavior) -> rusqlite::Result<Transaction<'_>> {
+    if !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK")?;
+    }
+    Transaction::new_unchecked(connection, behavior)
 }
 
 /// Opens one more connection to the store's database, for a thread of its own. The store's own connection is closed last,
@@ -259,19 +264,20 @@ fn added(writes: &[Write]) -> Option<u64> {
     })
 }
 
-/// Why a write is not stored.
-enum Refusal<'w> {
-    Row(RowError),
-    IdGap { message: &'w StoredMessage, expected: u64 },
-    NoLog { message: &'w StoredMessage },
-    NoId { message: &'w StoredMessage },
+/// Why the writes of a name cannot be stored.
+enum Refusal {
+    /// What is stored of it is damaged.
+    Row(DamagedRow),
+    IdGap {
+        found: u64,
+        expected: u64,
+    },
+    NoLog,
+    NoId,
 }
 
-impl<E: Into<RowError>> From<E> for Refusal<'_> {
-    fn from(error: E) -> Self {
-        Self::Row(error.into())
-    }
-}
+/// Why the writes of some names are not stored. Those of the others are.
+type Refusals<'w> = BTreeMap<&'w str, Refusal>;
 
 /// Where a channel's messages end.
 struct Tail {
@@ -282,21 +288,41 @@ struct Tail {
 
 impl Tail {
     /// Where this channel's messages end; a log is begun for a channel that never had one.
-    fn of<'w>(
+    fn of(
         transaction: &Connection,
-        message: &'w StoredMessage,
-        last_log: &Cell<Option<i64>>,
-    ) -> Result<Self, Refusal<'w>> {
-        let channel_name = &message.channel_name;
+        channel_name: &str,
+        numbers: &LogNumbers,
+    ) -> Result<Result<Self, Refusal>, RowError> {
         let of_name = Checksum::default().text(channel_name);
-        let log = match LogRow::find(transaction, channel_name)? {
-            Some(log) => log,
-            None => match next_log(transaction, last_log)? {
+        let log = match LogRow::find(transaction, channel_name) {
+            Ok(Some(log)) => log,
+            Ok(None) => match numbers.next(transaction)? {
                 Some(log) => LogRow::new(log, channel_name),
-                None => return Err(Refusal::NoLog { message }),
+                None => return Ok(Err(Refusal::NoLog)),
             },
+            Err(RowError::Row(row)) => return Ok(Err(Refusal::Row(row))),
+            Err(error) => return Err(error),
         };
-        Ok(Self { log, of_name })
+        Ok(Ok(Self { log, of_name }))
+    }
+
+    /// Puts a message at the end.
+    fn append<'w>(&mut self, message: &'w StoredMessage) -> Result<Line<'w>, Refusal> {
+        let Self { log, of_name } = self;
+        let expected = log.last_id + 1;
+        if message.id != expected {
+            return Err(Refusal::IdGap { found: message.id, expected });
+        }
+        if expected > MAX_ID {
+            return Err(Refusal::NoId);
+        }
+        let (username, content) = (&message.username, &message.message_content);
+        log.last_id = expected;
+        log.last_timestamp = message.timestamp.as_unix();
+        log.bytes = log.bytes.saturating_add(retention::size(username, content));
+        let place = place(log.log, expected);
+        let checksum = message_checksum(*of_name, place, log.last_timestamp, username, content);
+        Ok(Line { place, checksum, message })
     }
 }
 
@@ -312,37 +338,52 @@ fn unlisted(transaction: &Connection, channel_name: &str, tails: &mut BTreeMap<&
     Ok(())
 }
 
-/// The number of the next log: the first one after `last` that no log has and no message; from 1 on when there is none
-/// above. Numbers are used again only then, because messages are appended fastest at the end of their table.
-fn next_log(transaction: &Connection, last: &Cell<Option<i64>>) -> rusqlite::Result<Option<i64>> {
-    let mut greatest = transaction.prepare_cached("SELECT COALESCE(MAX(log), 0) FROM logs")?;
-    let mut exists = transaction.prepare_cached("SELECT 1 FROM logs WHERE log = ?1")?;
-    let mut before_gap = transaction.prepare_cached(
-        "SELECT log FROM logs AS one WHERE log >= ?1 AND NOT EXISTS (SELECT 1 FROM logs WHERE log = one.log + 1)
-         ORDER BY log LIMIT 1",
-    )?;
-    let mut has_messages =
-        transaction.prepare_cached("SELECT 1 FROM messages WHERE place BETWEEN ?1 AND ?2 LIMIT 1")?;
-    let mut wrapped = false;
-    loop {
-        let before = match last.get() {
-            Some(last) => last,
-            None => greatest.query_row([], |row| row.get(0))?,
-        };
-        let next = match exists.exists([before + 1])? {
-            true => before_gap.query_row([before + 1], |row| row.get::<_, i64>(0))? + 1,
-            false => before + 1,
-        };
-        if next > MAX_LOG {
-            if mem::replace(&mut wrapped, true) {
-                return Ok(None);
+/// Gives numbers to logs. They are used again only when there is none above, because messages are appended fastest at the
+/// end of their table.
+struct LogNumbers {
+    /// The number that was given last, if any was since the start.
+    last: Cell<Option<i64>>,
+    /// The greatest.
+    max: i64,
+}
+
+impl LogNumbers {
+    const fn new() -> Self {
+        Self { last: Cell::new(None), max: MAX_LOG }
+    }
+
+    /// Returns the number of the next log: the first one after the last that no log has and no message; from 1 on when
+    /// there is none above.
+    fn next(&self, transaction: &Connection) -> rusqlite::Result<Option<i64>> {
+        let mut greatest = transaction.prepare_cached("SELECT COALESCE(MAX(log), 0) FROM logs")?;
+        let mut exists = transaction.prepare_cached("SELECT 1 FROM logs WHERE log = ?1")?;
+        let mut before_gap = transaction.prepare_cached(
+            "SELECT log FROM logs AS one WHERE log >= ?1 AND NOT EXISTS (SELECT 1 FROM logs WHERE log = one.log + 1)
+             ORDER BY log LIMIT 1",
+        )?;
+        let mut has_messages =
+            transaction.prepare_cached("SELECT 1 FROM messages WHERE place BETWEEN ?1 AND ?2 LIMIT 1")?;
+        let mut wrapped = false;
+        loop {
+            let before = match self.last.get() {
+                Some(last) => last,
+                None => greatest.query_row([], |row| row.get(0))?,
+            };
+            let next = match exists.exists([before + 1])? {
+                true => before_gap.query_row([before + 1], |row| row.get::<_, i64>(0))? + 1,
+                false => before + 1,
+            };
+            if next > self.max {
+                if mem::replace(&mut wrapped, true) {
+                    return Ok(None);
+                }
+                self.last.set(Some(0));
+                continue;
             }
-            last.set(Some(0));
-            continue;
-        }
-        last.set(Some(next));
-        if !has_messages.exists(places(next, 0..=MAX_ID).into_inner())? {
-            return Ok(Some(next));
+            self.last.set(Some(next));
+            if !has_messages.exists(places(next, 0..=MAX_ID).into_inner())? {
+                return Ok(Some(next));
+            }
         }
     }
 }
@@ -354,16 +395,44 @@ struct Line<'w> {
     message: &'w StoredMessage,
 }
 
-/// Says which logs have more messages now.
-fn write_all<'w>(
-    transaction: &Connection,
-    writes: &'w [Write],
-    last_log: &Cell<Option<i64>>,
-) -> Result<Vec<i64>, Refusal<'w>> {
+/// What became of a commit's writes.
+struct Written<'w> {
+    /// The logs that have more messages now.
+    grown: Vec<i64>,
+    refused: Refusals<'w>,
+}
+
+/// Writes all but what cannot be written: of a name all is written, or nothing.
+fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNumbers) -> Result<Written<'w>, RowError> {
     // Each channel's end is read once and written once, however many of its messages are in the commit.
     let mut tails: BTreeMap<&str, Tail> = BTreeMap::new();
     let mut lines = Vec::with_capacity(writes.len());
+    let mut refused = Refusals::new();
+    // Before anything is written: what is written of a name that is refused then would have to be taken back.
     for write in writes {
+        let name = write.channel_name().as_str();
+        if refused.contains_key(name) {
+            continue;
+        }
+        let refusal = match write {
+            Write::Append(message) => {
+                let tail = match tails.entry(name) {
+                    Entry::Occupied(tail) => Ok(tail.into_mut()),
+                    Entry::Vacant(place) => Tail::of(transaction, name, numbers)?.map(|tail| place.insert(tail)),
+                };
+                tail.and_then(|tail| tail.append(message)).map(|line| lines.push(line)).err()
+            }
+            _ => damaged(transaction, name)?.map(Refusal::Row),
+        };
+        if let Some(refusal) = refusal {
+            refused.insert(name, refusal);
+        }
+    }
+    if !refused.is_empty() {
+        tails.retain(|name, _| !refused.contains_key(name));
+        lines.retain(|line| !refused.contains_key(line.message.channel_name.as_str()));
+    }
+    for write in writes.iter().filter(|write| !refused.contains_key(write.channel_name().as_str())) {
         match write {
             Write::PutChannel(record) => rows::put_channel(transaction, record, None)?,
             Write::RemoveChannel(channel_name) => {
@@ -387,34 +456,24 @@ fn write_all<'w>(
                 ),
                 None => {}
             },
-            Write::Append(message) => {
-                let tail = match tails.entry(&message.channel_name) {
-                    Entry::Occupied(tail) => tail.into_mut(),
-                    Entry::Vacant(place) => place.insert(Tail::of(transaction, message, last_log)?),
-                };
-                let Tail { log: tail, of_name } = tail;
-                let expected = tail.last_id + 1;
-                if message.id != expected {
-                    return Err(Refusal::IdGap { message, expected });
-                }
-                if expected > MAX_ID {
-                    return Err(Refusal::NoId { message });
-                }
-                tail.last_id = expected;
-                tail.last_timestamp = message.timestamp.as_unix();
-                tail.bytes = tail.bytes.saturating_add(retention::size(&message.username, &message.message_content));
-                let place = place(tail.log, expected);
-                let (username, content) = (&message.username, &message.message_content);
-                let checksum = message_checksum(*of_name, place, tail.last_timestamp, username, content);
-                lines.push(Line { place, checksum, message });
-            }
+            Write::Append(_) => {}
         }
     }
     insert(transaction, &lines)?;
     for tail in tails.values() {
         tail.log.write(transaction)?;
     }
-    Ok(tails.into_values().map(|tail| tail.log.log).collect())
+    Ok(Written { grown: tails.into_values().map(|tail| tail.log.log).collect(), refused })
+}
+
+/// Finds a damaged row of a name.
+fn damaged(transaction: &Connection, name: &str) -> Result<Option<DamagedRow>, RowError> {
+    let found = rows::find_channel(transaction, name).and_then(|_| LogRow::find(transaction, name));
+    match found {
+        Ok(_) => Ok(None),
+        Err(RowError::Row(row)) => Ok(Some(row)),
+        Err(error) => Err(error),
+    }
 }
 
 /// How many rows a statement inserts: as many as possible. A statement costs as much as a row, and looks for the end

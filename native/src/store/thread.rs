@@ -7,7 +7,7 @@ use std::{
 
 use chanwire_core::hub::{StoreCommand, StoreOutcome};
 
-use super::{Store, StoreError, health::Health};
+use super::{CommitError, Store, StoreError, health::Health};
 
 const THREAD: &str = "store";
 
@@ -84,8 +84,14 @@ impl<S: Store> Worker<S> {
     fn execute(&mut self, command: StoreCommand) -> StoreOutcome {
         match command {
             StoreCommand::Commit(writes) => {
-                let committed = self.commits.attempt(|| self.store.commit(&writes));
-                committed.map_or(StoreOutcome::Failed, |()| StoreOutcome::Committed)
+                let committed = self.commits.attempt(|| match self.store.commit(&writes) {
+                    Ok(()) => Ok(StoreOutcome::Committed),
+                    Err(CommitError::Without { refusals }) => {
+                        Ok(StoreOutcome::CommittedWithout(refusals.into_keys().collect()))
+                    }
+                    Err(CommitError::Failed(error)) => Err(error),
+                });
+                committed.unwrap_or(StoreOutcome::Failed)
             }
             StoreCommand::Load(names) => {
                 self.loads.attempt(|| self.store.load_names(&names)).map_or(StoreOutcome::Failed, StoreOutcome::Loaded)
@@ -119,13 +125,17 @@ mod tests {
             Ok(Snapshot::default())
         }
 
-        fn commit(&mut self, _: &[Write]) -> Result<(), StoreError> {
+        fn commit(&mut self, _: &[Write]) -> Result<(), CommitError> {
             self.proceed.recv().unwrap();
             self.diary.lock().unwrap().push("commit");
             match self.commits.remove(0) {
                 Ok(()) => Ok(()),
                 Err("panic") => panic!("oh"),
-                Err(what) => Err(StoreError::Damaged { file: "chanwire.db".into(), what: what.into() }),
+                Err("without") => {
+                    let error = StoreError::Damaged { file: "chanwire.db".into(), what: "a row".into() };
+                    Err(CommitError::Without { refusals: [("a".into(), error)].into() })
+                }
+                Err(what) => Err(StoreError::Damaged { file: "chanwire.db".into(), what: what.into() }.into()),
             }
         }
     }
@@ -144,11 +154,17 @@ mod tests {
 
     #[test]
     fn every_command_has_its_outcome_though_the_store_fails_or_panics() {
-        let (store, go, diary) = fake(&[Ok(()), Err("broken"), Err("panic"), Ok(())]);
+        let (store, go, diary) = fake(&[Ok(()), Err("broken"), Err("panic"), Err("without"), Ok(())]);
         let (told, outcomes) = channel();
         let store = start(store, move |outcome| told.send(outcome).unwrap()).unwrap();
-        let failed = [StoreOutcome::Committed, StoreOutcome::Failed, StoreOutcome::Failed, StoreOutcome::Committed];
-        for expected in failed {
+        let expected = [
+            StoreOutcome::Committed,
+            StoreOutcome::Failed,
+            StoreOutcome::Failed,
+            StoreOutcome::CommittedWithout(vec!["a".into()]),
+            StoreOutcome::Committed,
+        ];
+        for expected in expected {
             go.send(()).unwrap();
             store.send(StoreCommand::Commit(Arc::default())).unwrap();
             assert_eq!(outcomes.recv().unwrap(), expected);
@@ -156,7 +172,7 @@ mod tests {
             assert_eq!(outcomes.recv().unwrap(), StoreOutcome::Loaded(Snapshot::default()));
         }
         store.close();
-        let each = ["commit", "load"].repeat(4);
+        let each = ["commit", "load"].repeat(5);
         assert_eq!(*diary.lock().unwrap(), [each, vec!["closed"]].concat());
     }
 

@@ -2,7 +2,10 @@
 
 use std::{fs, net::TcpListener, path::Path};
 
-use chanwire_tests::{chance::Chance, process::Launch};
+use chanwire_tests::{
+    chance::Chance,
+    process::{DEADLINE, Launch, Server},
+};
 use rusqlite::Connection;
 use tempfile::tempdir;
 
@@ -31,14 +34,14 @@ fn database() -> Vec<u8> {
     fs::read(data.path().join("chanwire.db")).unwrap()
 }
 
-/// What a start on this directory says. It never serves: its address is taken, which is found out after the store is
-/// opened. `None` if it found nothing wrong with the store.
-fn refusal(data_dir: &Path) -> Option<String> {
+/// What a start on this directory says, line by line. It never serves: its address is taken, which is found out after the
+/// store is opened.
+fn start(data_dir: &Path) -> Vec<String> {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let start = Launch::new(["serve", "--http", "off", "--listen", &address, "--data-dir"]).arg(data_dir).run();
-    let line = start.refusal(1);
-    (!line.contains("cannot listen on")).then(|| line.to_owned())
+    assert_eq!((start.code, start.stdout.as_str()), (Some(1), ""), "{start:?}");
+    start.stderr.lines().map(str::to_owned).collect()
 }
 
 /// How many channels, logs and messages there are.
@@ -48,25 +51,39 @@ fn counts(data_dir: &Path) -> rusqlite::Result<(i64, i64, i64)> {
     Ok((count("channels")?, count("logs")?, count("messages")?))
 }
 
-/// Whether it is refused. If it is, it is as it was; if not, everything is there.
-fn is_refused(bytes: &[u8], what: &str) -> bool {
+/// What a server makes of a database.
+#[derive(Debug, PartialEq, Eq)]
+enum Start {
+    /// It is refused with one line, and is as it was.
+    Refused,
+    /// All but some channels is served.
+    Apart,
+    Whole,
+}
+
+fn start_on(bytes: &[u8], what: &str) -> Start {
     let data = tempdir().unwrap();
     let file = data.path().join("chanwire.db");
     fs::write(&file, bytes).unwrap();
-    match refusal(data.path()) {
-        Some(line) => {
-            let helps = ["restore the data directory from a backup", "was left as it is", "choose another directory"];
-            assert!(line.contains("chanwire.db") && helps.iter().any(|help| line.contains(help)), "{what}: {line}");
-            assert!(fs::read(&file).unwrap() == bytes, "{what}: it was refused, and changed");
-            let log = fs::read(data.path().join("chanwire.db-wal")).unwrap_or_default();
-            assert!(log.is_empty(), "{what}: it was refused, and written to");
-            true
-        }
-        None => {
-            assert_eq!(counts(data.path()).unwrap(), (CHANNELS, 1, MESSAGES), "{what}: it was served, and emptied");
-            false
-        }
+    let lines = start(data.path());
+    let (last, said) = lines.split_last().unwrap_or_else(|| panic!("{what}: nothing is said"));
+    if last.contains("cannot listen on") {
+        assert_eq!(counts(data.path()).unwrap(), (CHANNELS, 1, MESSAGES), "{what}: it was served, and emptied");
+        let apart = said.iter().filter(|line| line.contains("its channel is kept apart")).count();
+        assert!(said.iter().all(|line| line.contains("chanwire.db")), "{what}: {lines:?}");
+        return if apart > 0 { Start::Apart } else { Start::Whole };
     }
+    let helps = ["restore the data directory from a backup", "was left as it is", "choose another directory"];
+    assert!(last.contains("chanwire.db") && helps.iter().any(|help| last.contains(help)), "{what}: {last}");
+    assert_eq!(said, <[String; 0]>::default(), "{what}: it was refused with more than one line");
+    assert!(fs::read(&file).unwrap() == bytes, "{what}: it was refused, and changed");
+    let log = fs::read(data.path().join("chanwire.db-wal")).unwrap_or_default();
+    assert!(log.is_empty(), "{what}: it was refused, and written to");
+    Start::Refused
+}
+
+fn is_refused(bytes: &[u8], what: &str) -> bool {
+    start_on(bytes, what) == Start::Refused
 }
 
 #[test]
@@ -105,12 +122,12 @@ fn a_database_with_changed_bytes_is_refused_or_whole_but_never_emptied() {
     }
     // Text that is no UTF-8.
     let texts = whole.windows(9).enumerate().filter(|(_, text)| text == b"192.0.2.7");
-    let refused = texts.filter(|(at, _)| {
+    let apart = texts.filter(|(at, _)| {
         let mut changed = whole.clone();
         changed[*at] ^= 0x80;
-        is_refused(&changed, &format!("no UTF-8 at byte {at}"))
+        start_on(&changed, &format!("no UTF-8 at byte {at}")) == Start::Apart
     });
-    assert!(refused.take(5).count() > 0);
+    assert!(apart.take(5).count() > 0);
     // Some bits of the header, and all of the tables' version and the application's id.
     let is_named = |bit: usize| (60..64).contains(&(bit / 8)) || (68..72).contains(&(bit / 8));
     for bit in (0..800).filter(|bit| is_named(*bit) || chance.below(16) == 0) {
@@ -119,6 +136,109 @@ fn a_database_with_changed_bytes_is_refused_or_whole_but_never_emptied() {
         changed[at] ^= 1 << (bit % 8);
         let refused = is_refused(&changed, &format!("byte {at} of the header is {} now", changed[at]));
         assert!(refused || !is_named(bit), "byte {at} of the header is {} now", changed[at]);
+    }
+}
+
+/// The row that a query finds.
+fn row(database: &Connection, sql: &str) -> Vec<String> {
+    let mut select = database.prepare(sql).unwrap();
+    let columns = select.column_count();
+    let row =
+        |row: &rusqlite::Row<'_>| (0..columns).map(|at| row.get_ref(at).map(|value| format!("{value:?}"))).collect();
+    select.query_row([], row).unwrap()
+}
+
+fn host(name: &str, ip: &str, port: u16) -> String {
+    format!("HOST\r\n{{\"channel_name\": \"{name}\", \"peer_server_ip\": \"{ip}\", \"peer_server_port\": {port}}}")
+}
+
+fn say(name: &str) -> String {
+    format!("MESSAGE\r\n{{\"username\": \"u\", \"message_content\": \"m\", \"channel_name\": \"{name}\"}}")
+}
+
+/// Asks all that can be asked about a damaged channel, and of each request something about another channel.
+fn is_served_but_for(server: &Server, name: &str, what: &str) {
+    let (mut peer, mut other) = (server.connect(), server.connect());
+    let named = format!("{{\"channel_name\": \"{name}\"}}");
+    for request in [
+        say(name),
+        host(name, "192.0.2.10", 7),
+        format!("UNHOST\r\n{named}"),
+        format!("HISTORY\r\n{named}"),
+        format!("JOIN\r\n{named}"),
+    ] {
+        let answer = peer.ask(&request);
+        let says = format!("Stored data of the channel '{name}' is damaged");
+        assert!(answer.raw.contains(&says), "{what}, {request}: {}", answer.raw);
+        let answer = other.ask(say("general"));
+        assert!(answer.is_ok(), "{what}, {request}: {}", answer.raw);
+    }
+    for request in [host("new", "192.0.2.9", 22236), "HISTORY\r\n{\"channel_name\": \"general\"}".into()] {
+        let answer = other.ask(&request);
+        assert!(answer.is_ok(), "{what}, {request}: {}", answer.raw);
+    }
+}
+
+/// One row of the directory or of the logs is damaged: its channel is refused in words and the log names it, everybody
+/// else is served, and the row stays as it is. While the server runs, and when it is started again.
+#[test]
+fn a_channel_of_which_a_row_is_damaged_is_kept_apart_and_the_others_are_served() {
+    let data = tempdir().unwrap();
+    let launch = serve(data.path()).args(["--retain-count", "50"]);
+    let server = launch.start();
+    host_general(&server);
+    let mut peer = server.connect();
+    for request in [host("other", "192.0.2.9", 22236), host("c7", "192.0.2.7", 1), say("other"), say("general")] {
+        assert!(peer.ask(request).is_ok());
+    }
+    server.stop();
+    let file = data.path().join("chanwire.db");
+    let whole = fs::read(&file).unwrap();
+    for (table, name, change) in [
+        ("channels", "c7", "port = port + 1"),
+        ("channels", "c7", "registered_from = '127.0.0.3'"),
+        ("logs", "other", "last_id = last_id | 64"),
+        ("logs", "other", "last_id = last_id - 1"),
+        ("logs", "other", "bytes = bytes + (1 << 20)"),
+    ] {
+        let what = format!("{table} SET {change}");
+        fs::write(&file, &whole).unwrap();
+        fs::remove_file(data.path().join("chanwire.last-commit")).unwrap();
+        let server = launch.start();
+        let mut peer = server.connect();
+        assert!(peer.ask(say("general")).is_ok(), "{what}");
+        let select = format!("SELECT rowid, * FROM {table} WHERE name = '{name}'");
+        let database = Connection::open(&file).unwrap();
+        database.busy_timeout(DEADLINE).unwrap();
+        database.execute(&format!("UPDATE {table} SET {change} WHERE name = ?1"), [name]).unwrap();
+        let damaged = row(&database, &select);
+        drop(database);
+        // A commit finds it, with the writes of others.
+        peer.send([say("general"), host(name, "192.0.2.10", 7), say("general")].concat());
+        let is_ok = [(); 3].map(|()| peer.answer().is_ok());
+        assert_eq!(is_ok, [true, false, true], "{what}");
+        is_served_but_for(&server, name, &what);
+        let said = server.log();
+        let is_row = |line: &str| {
+            ["ERROR", "chanwire.db", &format!("table=\"{table}\""), "id=", &format!("channel \"{name}\"")]
+                .iter()
+                .all(|part| line.contains(part))
+        };
+        assert_eq!(said.lines().filter(|line| is_row(line)).count(), 1, "{what}: {said}");
+        server.stop();
+
+        let server = launch.start();
+        is_served_but_for(&server, name, &what);
+        let said = server.log();
+        assert_eq!(said.lines().filter(|line| is_row(line)).count(), 1, "{what}: {said}");
+        server.stop();
+        assert_eq!(row(&Connection::open(&file).unwrap(), &select), damaged, "{what}");
+        // A backup of it would be as damaged.
+        let backup = Launch::new(["backup", "--data-dir"]).arg(data.path()).arg(data.path().join("backup.db")).run();
+        assert!(
+            backup.refusal(1).contains(&format!(" of the table {table}, channel \"{name}\"")),
+            "{what}: {backup:?}"
+        );
     }
 }
 

@@ -207,7 +207,7 @@ impl Store {
         };
         let channels = names.iter().filter_map(|name| self.channels.get(name)).cloned().collect();
         let released = names.iter().filter_map(|name| self.released.get(name)).cloned().collect();
-        Snapshot { channels, released, logs: names.iter().filter_map(log).collect() }
+        Snapshot { channels, released, logs: names.iter().filter_map(log).collect(), damaged: Vec::new() }
     }
 
     fn find(&self, query: &Query) -> Vec<StoredMessage> {

@@ -123,13 +123,3 @@ fn a_reader_cannot_write() {
     reader.connection.execute("DELETE FROM messages", []).unwrap_err();
     assert_eq!(ids(&reader, HistoryRange::After(0), 100, usize::MAX).len(), 10);
 }
-
-#[test]
-fn each_damage_is_logged_once_and_only_so_much_of_it() {
-    let mut damage = Damage::default();
-    let mut is_new = |id: usize| {
-        damage.is_new(&StoreError::Damaged { file: "some.db".into(), what: format!("message {id} of channel \"a\"") })
-    };
-    assert_eq!([1, 2, 1, 1, 2].map(&mut is_new), [true, true, false, false, false]);
-    assert_eq!((0..2 * Damage::BOUND).filter(|id| is_new(*id)).count(), Damage::BOUND - 2);
-}

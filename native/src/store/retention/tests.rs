@@ -1,4 +1,8 @@
-use std::{fs, sync::mpsc, thread};
+use std::{
+    fs,
+    sync::{Mutex, mpsc},
+    thread,
+};
 
 use chanwire_core::{
     hub::{ChannelLog, Write},
@@ -139,6 +143,32 @@ fn what_grows_is_trimmed_in_the_background_and_told() {
     assert_eq!(next(), ("b".into(), 11));
     handle.close();
     assert_eq!(told.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+}
+
+#[test]
+fn a_channel_whose_row_is_damaged_is_passed_over_and_the_others_are_trimmed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = store(directory.path(), 50, 10);
+    store.commit(&(3..=50).map(|id| message("b", id, 10)).collect::<Vec<_>>()).unwrap();
+    let other = rusqlite::Connection::open(directory.path().join("chanwire.db")).unwrap();
+    // Whatever else it says, the damaged log is due.
+    for (change, back) in [("bytes = bytes + 1", "bytes = bytes - 1"), ("last_id = 1 << 36", "last_id = 50")] {
+        other.execute(&format!("UPDATE logs SET {change} WHERE log = 1"), []).unwrap();
+        let trimmer = store.trimmer(Retention { count: Some(20), ..NONE }).unwrap();
+        let due = trimmer.due(Timestamp::from_unix(NOW)).unwrap();
+        assert_eq!(due, [1, 2].into());
+        let told = Mutex::new(BTreeSet::new());
+        trimmer.trim_all(due, Timestamp::from_unix(NOW), &|name, _| told.lock().unwrap().extend([name])).unwrap();
+        assert_eq!(told.into_inner().unwrap(), ["b".to_owned()].into());
+        let count = "SELECT count(*) FROM messages WHERE place >> 38 = 1";
+        assert_eq!(other.query_row(count, [], |row| row.get(0)), Ok(50));
+        other.execute(&format!("UPDATE logs SET {back} WHERE log = 1"), []).unwrap();
+        let last_id = store.load_names(&["b".into()]).unwrap().logs[0].last_id;
+        store.commit(&[message("b", last_id + 1, 10)]).unwrap();
+    }
+    // When it is sound again it is trimmed as well.
+    let trimmer = store.trimmer(Retention { count: Some(20), ..NONE }).unwrap();
+    assert_eq!(trim(&trimmer, NOW), [("a".into(), 31), ("b".into(), 33)]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use chanwire_core::{
 };
 
 use super::*;
-use crate::store::{SqliteStore, Store as _, schema};
+use crate::store::{CommitError, SqliteStore, Store as _, schema};
 
 const TEXT: &str = "the text of a message";
 
@@ -20,17 +20,18 @@ fn append(channel_name: &str, id: u64) -> Write {
     })
 }
 
+fn put(name: &str, position: u64) -> Write {
+    Write::PutChannel(ChannelRecord {
+        channel: Channel { channel_name: name.into(), address: Address::new("192.0.2.7", 22240).unwrap() },
+        registered_from: Some([192, 0, 2, 8].into()),
+        position,
+        lease: Some(300),
+    })
+}
+
 /// A store with messages 1 to 5 of "a" and "b", both of which are listed.
 fn store(directory: &Path) -> SqliteStore {
     let mut store = SqliteStore::open(directory).unwrap();
-    let put = |name: &str, position| {
-        Write::PutChannel(ChannelRecord {
-            channel: Channel { channel_name: name.into(), address: Address::new("192.0.2.7", 22240).unwrap() },
-            registered_from: Some([192, 0, 2, 8].into()),
-            position,
-            lease: Some(300),
-        })
-    };
     let mut writes = vec![put("a", 1), put("b", 2)];
     writes.extend((1..=5).flat_map(|id| [append("a", id), append("b", id)]));
     store.commit(&writes).unwrap();
@@ -109,14 +110,26 @@ fn no_single_bit_of_a_message_changes_unnoticed_and_the_others_are_read() {
     assert_eq!(read(&store, "a", HistoryRange::Last).unwrap(), [1, 2, 3, 4, 5]);
 }
 
+fn row(connection: &Connection, table: &str, rowid: i64) -> Vec<rusqlite::types::Value> {
+    let mut select = connection.prepare(&format!("SELECT * FROM {table} WHERE rowid = ?1")).unwrap();
+    let columns = select.column_count();
+    select.query_row([rowid], |row| (0..columns).map(|column| row.get(column)).collect()).unwrap()
+}
+
+/// The names that are not damaged.
+fn sound(found: &Snapshot) -> [Vec<&str>; 2] {
+    let channels = found.channels.iter().map(|record| record.channel.channel_name.as_str());
+    [channels.collect(), found.logs.iter().map(|log| log.channel_name.as_str()).collect()]
+}
+
 #[test]
-fn no_single_bit_of_the_directory_or_of_a_log_changes_unnoticed() {
+fn no_single_bit_of_the_directory_or_of_a_log_changes_unnoticed_and_its_channel_alone_is_kept_apart() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = store(directory.path());
     let other = schema::connect(&directory.path().join("chanwire.db")).unwrap();
     for (table, key, numbers, texts) in [
-        ("channels", "position", &["port", "lease", "released"][..], &["host", "registered_from"][..]),
-        ("logs", "log", &["last_id", "first_id", "last_timestamp", "bytes", "since"], &[]),
+        ("channels", "position", &["port", "lease", "released"][..], &["host", "registered_from", "name"][..]),
+        ("logs", "log", &["last_id", "first_id", "last_timestamp", "bytes", "since"], &["name"]),
     ] {
         for column in numbers.iter().chain(texts) {
             let value: rusqlite::types::Value = other
@@ -124,24 +137,92 @@ fn no_single_bit_of_the_directory_or_of_a_log_changes_unnoticed() {
                 .unwrap();
             let changed: BTreeSet<String> = match &value {
                 rusqlite::types::Value::Integer(number) => flips(*number).map(|flip| flip.to_string()).collect(),
+                rusqlite::types::Value::Text(text) if *column == "name" => [format!("'{text}0'")].into(),
                 rusqlite::types::Value::Text(text) => {
                     [format!("'{}'", text.replacen('2', "3", 1)), format!("'{text}0'")].into()
                 }
                 _ => ["0".to_owned(), "1".to_owned()].into(),
             };
             for change in changed {
+                let sound_row = row(&other, table, 1);
                 other.execute(&format!("UPDATE {table} SET {column} = {change} WHERE {key} = 1"), []).unwrap();
-                let error = store.load().unwrap_err().to_string();
-                let says = error.contains("channel \"a\" does not match its checksum");
-                assert!(says && error.contains("chanwire.db is damaged"), "{column} = {change}: {error}");
+                let damaged_row = row(&other, table, 1);
                 verify(&other).unwrap_err();
+                let name = if *column == "name" { "a0" } else { "a" };
+                let found = store.load().unwrap();
+                let position = (table == "channels").then_some(1);
+                let apart = DamagedName { channel_name: name.into(), position };
+                assert!(found.damaged.contains(&apart), "{column} = {change}: {found:?}");
+                assert!(sound(&found).iter().all(|names| !names.contains(&name) && names.contains(&"b")), "{found:?}");
+                let found = store.load_names(&["b".into(), name.into()]).unwrap();
+                assert_eq!((&found.damaged[..], sound(&found)), (&[apart][..], [vec!["b"], vec!["b"]]), "{column}");
+
+                // Whatever is to be written of it is refused, alone, and overwrites nothing. Messages do not touch the
+                // directory.
+                let until = Timestamp::from_unix(0);
+                let mut writes = vec![
+                    put(name, 1),
+                    Write::RemoveChannel(name.into()),
+                    Write::ReleaseChannel { channel_name: name.into(), until },
+                    Write::ForgetName(name.into()),
+                ];
+                writes.extend((table == "logs").then(|| append(name, 6)));
+                for write in writes {
+                    let id = store.load_names(&["b".into()]).unwrap().logs[0].last_id + 1;
+                    let CommitError::Without { refusals } = store.commit(&[write, append("b", id)]).unwrap_err() else {
+                        panic!("{column} = {change}")
+                    };
+                    let error = refusals[name].to_string();
+                    let says = format!("row 1 of the table {table}, channel {name:?}, does not match its checksum");
+                    assert!(refusals.len() == 1 && error.contains(&says), "{column} = {change}: {error}");
+                    assert_eq!(store.load_names(&["b".into()]).unwrap().logs[0].last_id, id);
+                    assert_eq!(row(&other, table, 1), damaged_row);
+                }
+                if table == "logs" && *column != "name" {
+                    let error = read(&store, "a", HistoryRange::Last).unwrap_err();
+                    assert!(error.contains("chanwire.db is damaged: row 1 of the table logs"), "{error}");
+                }
                 let restore = format!("UPDATE {table} SET {column} = ?1 WHERE {key} = 1");
                 other.execute(&restore, [&value]).unwrap();
+                assert_eq!(row(&other, table, 1), sound_row);
             }
         }
     }
-    store.load().unwrap();
+    assert_eq!(store.load().unwrap().damaged, []);
     verify(&other).unwrap();
+}
+
+/// A name that is changed in the row alone is damaged as it was and as it is.
+#[test]
+fn a_name_that_is_changed_in_its_row_and_not_in_the_index_is_kept_apart_under_both() {
+    for (table, text) in [("channels", "channel-in-the-directory"), ("logs", "channel-with-a-log")] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = store(directory.path());
+        store.commit(&[put("channel-in-the-directory", 3), append("channel-with-a-log", 1)]).unwrap();
+        drop(store);
+        let file = directory.path().join("chanwire.db");
+        let mut bytes = fs::read(&file).unwrap();
+        let root: usize = {
+            let root = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
+            schema::connect(&file).unwrap().query_row(root, [table], |row| row.get::<_, i64>(0)).unwrap() as usize
+        };
+        let page = &mut bytes[(root - 1) * 4096..root * 4096];
+        let at = page.windows(text.len()).position(|window| window == text.as_bytes()).unwrap();
+        page[at] ^= 1;
+        fs::write(&file, &bytes).unwrap();
+        let mut store = SqliteStore::open(directory.path()).unwrap();
+        let found = store.load().unwrap();
+        let names: BTreeSet<&str> = found.damaged.iter().map(|damaged| damaged.channel_name.as_str()).collect();
+        let changed = text.replacen('c', "b", 1);
+        assert_eq!(names, [changed.as_str(), text].into(), "{found:?}");
+        let CommitError::Without { refusals } =
+            store.commit(&[append(text, 2), put(text, 9), append("a", 6)]).unwrap_err()
+        else {
+            panic!("refused altogether")
+        };
+        assert!(refusals.keys().eq([text]), "{refusals:?}");
+        assert_eq!(read(&store, "a", HistoryRange::Last).unwrap(), [1, 2, 3, 4, 5, 6]);
+    }
 }
 
 #[test]

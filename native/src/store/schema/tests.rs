@@ -69,6 +69,7 @@ fn content(version: usize) -> (Snapshot, Vec<StoredMessage>) {
     };
     let stored = Snapshot {
         released: Vec::new(),
+        damaged: Vec::new(),
         channels: vec![
             channel("general", "192.0.2.7", 22240, Some("192.0.2.8"), 0, Some(300)),
             channel(QUOTED, "LocalHost", 22236, None, 3, None),

@@ -100,7 +100,7 @@ fn what_is_committed_is_loaded_again_and_after_reopening_too() {
         other => panic!("{other:?}"),
     });
     let snapshot =
-        Snapshot { channels: channels.into(), released: Vec::new(), logs: vec![end("b", 3), end("elsewhere", 1)] };
+        Snapshot { channels: channels.into(), logs: vec![end("b", 3), end("elsewhere", 1)], ..Snapshot::default() };
     let stored = [("b", 1), ("b", 2), ("b", 3), ("elsewhere", 1)].map(|(name, id)| message(name, id, "Hello, World!"));
     assert_eq!((store.load().unwrap(), messages(&store)), (snapshot.clone(), stored.to_vec()));
     drop(store);
@@ -167,25 +167,65 @@ fn leases_and_the_operators_channels_are_loaded_as_they_were_put() {
     assert_eq!(SqliteStore::open(directory.path()).unwrap().load().unwrap().channels, records);
 }
 
-#[test]
-fn a_gap_in_the_ids_is_refused_with_the_whole_commit() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut store = SqliteStore::open(directory.path()).unwrap();
-    store.commit(&[append("a", 1)]).unwrap();
-    let before = (store.load().unwrap(), messages(&store));
-    for (wrong, expected) in [(4, 3), (2, 3), (0, 3), (u64::MAX, 3)] {
-        let error =
-            store.commit(&[put("a", "10.0.0.1", 1), append("new", 1), append("a", 2), append("a", wrong)]).unwrap_err();
-        let says = format!("message {wrong} of channel \"a\" was to be stored in ");
-        assert!(error.to_string().starts_with(&says), "{error}");
-        assert!(error.to_string().contains(&format!("where {expected} is next")), "{error}");
-        assert_eq!((store.load().unwrap(), messages(&store)), before);
-    }
-    store.commit(&[append("a", 2), append("new", 1)]).unwrap();
+/// The names that a commit is without, and why.
+fn without(committed: Result<(), CommitError>) -> Vec<(String, String)> {
+    let CommitError::Without { refusals } = committed.unwrap_err() else { panic!("nothing is stored") };
+    refusals.into_iter().map(|(name, error)| (name, error.to_string())).collect()
 }
 
 #[test]
-fn a_message_that_no_number_is_left_for_is_refused_with_the_whole_commit_and_the_others_go_on() {
+fn a_gap_in_the_ids_of_a_channel_refuses_what_the_commit_has_of_it_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    store.commit(&[append("a", 1), append("b", 1)]).unwrap();
+    let a = [message("a", 1, "Hello, World!")];
+    for (last, (wrong, expected)) in (2..).zip([(4, 3), (2, 3), (0, 3), (u64::MAX, 3)]) {
+        let writes = [
+            put("a", "10.0.0.1", 1),
+            append("b", last),
+            append("a", 2),
+            put("c", "10.0.0.1", last),
+            append("a", wrong),
+        ];
+        let refused = without(store.commit(&writes));
+        let [(name, error)] = &refused[..] else { panic!("{refused:?}") };
+        let says = format!("message {wrong} of channel \"a\" was to be stored in ");
+        assert!(name == "a" && error.starts_with(&says), "{refused:?}");
+        assert!(error.contains(&format!("where {expected} is next")), "{error}");
+        let found = store.load().unwrap();
+        assert_eq!((&found.logs[..], found.channels.len()), (&[end("a", 1), end("b", last)][..], 1));
+        assert_eq!(messages(&store)[..1], a);
+        assert_eq!(messages(&store).len() as u64, 1 + last);
+    }
+    store.commit(&[append("a", 2), append("new", 1)]).unwrap();
+    // The note of the last commit counts what was stored.
+    drop(store);
+    SqliteStore::open(directory.path()).unwrap();
+}
+
+#[test]
+fn a_name_that_no_number_is_left_for_is_refused_and_the_others_of_its_commit_are_stored() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path()).unwrap();
+    store.commit(&[append("a", 1)]).unwrap();
+    store.log_numbers.max = 2;
+    store.commit(&[append("b", 1)]).unwrap();
+    for last in 2..4 {
+        let refused = without(store.commit(&[append("a", last), append("c", 1), append("c", 2), append("b", last)]));
+        let [(name, error)] = &refused[..] else { panic!("{refused:?}") };
+        assert!(name == "c" && error.contains("has no place for messages of channel \"c\""), "{refused:?}");
+        assert_eq!(store.load().unwrap().logs, [end("a", last), end("b", last)]);
+    }
+    // The number of a name that is forgotten is free.
+    store
+        .connection
+        .execute_batch("DELETE FROM logs WHERE name = 'b'; DELETE FROM messages WHERE place >> 38 = 2")
+        .unwrap();
+    store.commit(&[append("c", 1)]).unwrap();
+}
+
+#[test]
+fn a_message_that_no_id_is_left_for_is_refused_and_the_others_of_its_commit_are_stored() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = SqliteStore::open(directory.path()).unwrap();
     store.commit(&[append("a", 1), append("b", 1)]).unwrap();
@@ -193,9 +233,10 @@ fn a_message_that_no_number_is_left_for_is_refused_with_the_whole_commit_and_the
     store.connection.execute(&almost, []).unwrap();
     seal(&store.connection);
     store.commit(&[append("a", MAX_ID)]).unwrap();
-    let error = store.commit(&[append("b", 2), append("a", MAX_ID + 1)]).unwrap_err().to_string();
-    assert!(error.contains("has no place for another message of channel \"a\""), "{error}");
-    store.commit(&[append("b", 2)]).unwrap();
+    let refused = without(store.commit(&[append("b", 2), append("a", MAX_ID + 1), append("b", 3)]));
+    let [(name, error)] = &refused[..] else { panic!("{refused:?}") };
+    assert!(name == "a" && error.contains("has no place for another message of channel \"a\""), "{refused:?}");
+    store.commit(&[append("b", 4)]).unwrap();
 }
 
 #[test]
@@ -224,10 +265,10 @@ fn numbers_of_logs_are_used_again_when_the_greatest_was_given_and_no_message_has
     store.commit(&[append("new 2", 1), append("new 6", 1)]).unwrap();
     store.commit(&[append("new 7", 1)]).unwrap();
     assert_eq!(numbers(&store), Map::from([2, 6, 7].map(new)));
-    // A commit that fails keeps no number.
-    store.commit(&[append("new 8", 1), append("c", 9)]).unwrap_err();
+    // What is refused keeps no number.
+    assert_eq!(without(store.commit(&[append("new 8", 1), append("new 8", 9)])).len(), 1);
     assert_eq!(numbers(&store), Map::from([2, 6, 7].map(new)));
-    store.last_log.set(Some(MAX_LOG - 3));
+    store.log_numbers.last.set(Some(MAX_LOG - 3));
     let free = MAX_LOG - 1;
     store.commit(&[append(&format!("new {free}"), 1), append("new 8", 1)]).unwrap();
     assert_eq!(numbers(&store), Map::from([2, 6, 7, 8, free].map(new)));
@@ -456,17 +497,19 @@ fn a_row_that_cannot_be_is_reported_with_its_channel() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = SqliteStore::open(directory.path()).unwrap();
     let damages = [
-        ("host = '0.0.0.0'", "is damaged: the channel \"a\" is hosted at \"0.0.0.0\", port 22240"),
-        ("registered_from = 'x'", "is damaged: the channel \"a\" was registered from \"x\""),
-        ("port = 70000", "the channel \"a\" does not match its checksum"),
-        ("position = -1", "the channel \"a\" does not match its checksum"),
+        ("host = '0.0.0.0'", "row 1 of the table channels, channel \"a\", is hosted at \"0.0.0.0\", port 22240"),
+        ("registered_from = 'x'", "row 1 of the table channels, channel \"a\", was registered from \"x\""),
+        ("port = 70000", "row 1 of the table channels, channel \"a\", does not match its checksum"),
+        ("position = -1", "row -1 of the table channels, channel \"a\", does not match its checksum"),
     ];
     for (damage, says) in damages {
+        store.connection.execute("DELETE FROM channels", []).unwrap();
         store.commit(&[put("a", "10.0.0.1", 1)]).unwrap();
         store.connection.execute(&format!("UPDATE channels SET {damage}"), []).unwrap();
         seal(&store.connection);
-        let error = store.load().unwrap_err().to_string();
-        assert!(error.contains(says), "{error}");
+        assert_eq!(store.load().unwrap().damaged[0].channel_name, "a");
+        let (_, damaged) = rows::snapshot(&store.connection).unwrap();
+        assert_eq!(damaged[0].to_string(), says);
     }
 }
 

@@ -7,9 +7,9 @@ use chanwire_core::{
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::{SqliteStore, Store as _};
+use crate::store::{CommitError, SqliteStore, Store as _};
 
-fn append(store: &mut SqliteStore, ids: std::ops::RangeInclusive<u64>, length: usize) -> Result<(), StoreError> {
+fn append(store: &mut SqliteStore, ids: std::ops::RangeInclusive<u64>, length: usize) -> Result<(), CommitError> {
     let message = |id| StoredMessage {
         channel_name: "a".into(),
         id,
