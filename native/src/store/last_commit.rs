@@ -4,7 +4,8 @@
 //! The note is written after the commit is on stable storage and is not synced itself. So it never claims more than is
 //! durable, and a crash can only leave an older one, or a torn one that counts as none. It claims three things:
 //!
-//! - Messages stored over all channels, the sum of their last ids: no id is ever given back.
+//! - Messages stored over all channels, the sum of their last ids: no id is ever given back, but for those of a name that
+//!   is forgotten, which the note is rid of before, and synced.
 //! - The last message: its channel has it, or a later one.
 //! - The WAL's salts and frames: as long as a WAL has these salts, it has at least these frames. A WAL with other salts,
 //!   or none, was begun anew or removed by a checkpoint, whoever made it; then the other two claims count alone.
@@ -138,8 +139,29 @@ impl Noter {
         }
         let written = wal::salts(&self.wal).and_then(|salts| {
             self.note.wal = salts.map(|salts| Wal { salts, frames });
-            self.file.write_all_at(&self.note.encode(), 0)
+            self.write()
         });
+        self.observe(written);
+    }
+
+    /// Claims nothing any more of names with these last ids, before the commit that forgets them: whatever is lost then,
+    /// the note claims no more than the database has.
+    pub(super) fn forget(&mut self, names: &[(&str, u64)]) {
+        for (name, last_id) in names {
+            self.note.messages = self.note.messages.saturating_sub(*last_id);
+            if Checksum::default().text(name).finish() == self.note.last.0 {
+                self.note.last = (0, 0);
+            }
+        }
+        let written = self.write().and_then(|()| self.file.sync_data());
+        self.observe(written);
+    }
+
+    fn write(&self) -> io::Result<()> {
+        self.file.write_all_at(&self.note.encode(), 0)
+    }
+
+    fn observe(&mut self, written: io::Result<()>) {
         let had_failed = mem::replace(&mut self.has_failed, written.is_err());
         if let Err(error) = written
             && !had_failed

@@ -143,12 +143,15 @@ impl SqliteStore {
     }
 
     /// Writes all but what cannot be written. Returns why that cannot be, for each name.
-    fn write<'w>(&self, writes: &'w [Write]) -> Result<Refusals<'w>, StoreError> {
+    fn write<'w>(&mut self, writes: &'w [Write]) -> Result<Refusals<'w>, StoreError> {
         let failed = |cause| StoreError::sqlite("write", &self.file)(cause);
         let transaction = begin(&self.connection, TransactionBehavior::Immediate).map_err(failed)?;
-        let Written { grown, refused } =
+        let Written { grown, forgotten, refused } =
             write_all(&transaction, writes, &self.log_numbers).map_err(RowError::at("write", &self.file))?;
         self.room.measure(&transaction).map_err(failed)?;
+        if !forgotten.is_empty() {
+            self.noter.forget(&forgotten);
+        }
         transaction.commit().map_err(failed)?;
         self.turns.note(grown);
         if self.room.is_short() {
@@ -399,6 +402,8 @@ struct Line<'w> {
 struct Written<'w> {
     /// The logs that have more messages now.
     grown: Vec<i64>,
+    /// The names that are forgotten, with their last ids.
+    forgotten: Vec<(&'w str, u64)>,
     refused: Refusals<'w>,
 }
 
@@ -407,6 +412,7 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNum
     // Each channel's end is read once and written once, however many of its messages are in the commit.
     let mut tails: BTreeMap<&str, Tail> = BTreeMap::new();
     let mut lines = Vec::with_capacity(writes.len());
+    let mut forgotten = Vec::new();
     let mut refused = Refusals::new();
     // Before anything is written: what is written of a name that is refused then would have to be taken back.
     for write in writes {
@@ -448,6 +454,7 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNum
             Write::ForgetName(channel_name) => match LogRow::find(transaction, channel_name)? {
                 Some(log) if log.first_id > log.last_id => {
                     transaction.prepare_cached("DELETE FROM logs WHERE log = ?1")?.execute([log.log])?;
+                    forgotten.push((channel_name.as_str(), log.last_id));
                 }
                 // What is kept is never forgotten.
                 Some(_) => tracing::error!(
@@ -463,7 +470,7 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNum
     for tail in tails.values() {
         tail.log.write(transaction)?;
     }
-    Ok(Written { grown: tails.into_values().map(|tail| tail.log.log).collect(), refused })
+    Ok(Written { grown: tails.into_values().map(|tail| tail.log.log).collect(), forgotten, refused })
 }
 
 /// Finds a damaged row of a name.

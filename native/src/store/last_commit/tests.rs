@@ -3,7 +3,7 @@ use std::{fs, ops::RangeInclusive};
 use chanwire_core::wire::{StoredMessage, Timestamp};
 
 use super::*;
-use crate::store::{SqliteStore, Store as _};
+use crate::store::{Retention, SqliteStore, Store as _, start_trimmer};
 
 fn note(generation: u8, frames: u32, messages: u64) -> LastCommit {
     let wal = (frames > 0).then_some(Wal { salts: [generation; 8], frames });
@@ -200,4 +200,29 @@ fn a_link_in_place_of_the_note_is_refused() {
     let error = SqliteStore::open(&data).err().unwrap().to_string();
     assert!(error.contains("it is a symbolic link, which is not followed"), "{error}");
     assert_eq!(fs::read(target).unwrap(), b"precious");
+}
+
+/// A name is forgotten: what was counted of it is missing by design, wherever a crash falls.
+#[test]
+fn what_is_forgotten_is_not_missed() {
+    let parent = tempfile::tempdir().unwrap();
+    let (data, crashed) = (parent.path().join("data"), parent.path().join("crashed"));
+    let mut store = SqliteStore::open(&data).unwrap();
+    append(&mut store, 1..=20);
+    let trimmer = store.trimmer(Retention { count: None, age: None, bytes: Some(1) }).unwrap();
+    let handle = start_trimmer(trimmer, |_, _| {}).unwrap();
+    while store.load().unwrap().logs[0].first_id <= 20 {
+        std::thread::yield_now();
+    }
+    handle.close();
+    store.commit(&[Write::ForgetName("a".into())]).unwrap();
+    copy(&data, &crashed);
+    assert_eq!(SqliteStore::open(&crashed).unwrap().load().unwrap().logs, []);
+    append(&mut store, 1..=2);
+    drop(store);
+    goes_on(&data);
+    // The note is lowered and its commit is lost: the name is still there.
+    let note = LastCommit { messages: 0, ..LastCommit::decode(&fs::read(data.join(NAME)).unwrap()).unwrap() };
+    fs::write(data.join(NAME), LastCommit { last: (0, 0), ..note }.encode()).unwrap();
+    goes_on(&data);
 }
