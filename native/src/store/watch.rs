@@ -9,7 +9,7 @@
 //! change that moved a count was made by SQLite.
 
 use std::{
-    fs, io,
+    fs, io, mem,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
@@ -147,10 +147,9 @@ impl Watch {
         work: impl FnOnce() -> Result<u32, StoreError>,
     ) -> Result<u32, StoreError> {
         self.check_database(connection)?;
-        self.known().checkpoints += 1;
+        let counted = Checkpoint::begin(self);
         let moved = work();
-        let mut known = self.known();
-        known.checkpoints -= 1;
+        let mut known = counted.end();
         if let Ok(moved @ 1..) = &moved {
             known.frames.moved = i64::from(*moved);
         }
@@ -172,6 +171,33 @@ impl Watch {
     fn known(&self) -> MutexGuard<'_, Known> {
         // Its parts are numbers, each whole whenever a thread panics.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A checkpoint that counts until it ends, also by a panic: while one counts, any growth of the database is taken for its
+/// work.
+struct Checkpoint<'w> {
+    watch: &'w Watch,
+}
+
+impl<'w> Checkpoint<'w> {
+    fn begin(watch: &'w Watch) -> Self {
+        watch.known().checkpoints += 1;
+        Self { watch }
+    }
+
+    /// Ends it. What the database is like now must be noted before others look at it.
+    fn end(self) -> MutexGuard<'w, Known> {
+        let watch = mem::ManuallyDrop::new(self).watch;
+        let mut known = watch.known();
+        known.checkpoints -= 1;
+        known
+    }
+}
+
+impl Drop for Checkpoint<'_> {
+    fn drop(&mut self) {
+        self.watch.known().checkpoints -= 1;
     }
 }
 

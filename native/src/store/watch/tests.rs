@@ -1,4 +1,4 @@
-use std::fs::OpenOptions;
+use std::{fs::OpenOptions, sync::Arc};
 
 use chanwire_core::{
     hub::{Query, Write},
@@ -187,4 +187,23 @@ fn a_writer_that_never_rests_is_not_taken_for_another_program_and_does_not_hide_
     overwrite(&data.join("chanwire.db"), &[0; 8192]);
     let error = append(&mut store, next..=next, 100).unwrap_err().to_string();
     assert!(error.contains("was cut short, to 8192 bytes of "), "{error}");
+}
+
+#[test]
+fn a_checkpoint_that_panics_hides_no_other_program() {
+    let parent = tempfile::tempdir().unwrap();
+    let (mut store, data) = store(&parent);
+    let other = store.reader().unwrap();
+    let watch = Arc::clone(&store.watch);
+    let file = data.join("chanwire.db");
+    let connection = crate::store::schema::connect(&file).unwrap();
+    let panics = std::panic::AssertUnwindSafe(|| watch.checkpoint(&connection, || panic!("as it was told")));
+    std::panic::catch_unwind(panics).unwrap_err();
+    // As long as before: a checkpoint would change it so.
+    let mut bytes = fs::read(&file).unwrap();
+    bytes.iter_mut().skip(4096).for_each(|byte| *byte ^= 1);
+    fs::write(&file, bytes).unwrap();
+    let error = append(&mut store, 21..=21, 100).unwrap_err().to_string();
+    assert!(error.contains("was written by another program"), "{error}");
+    drop((other, connection));
 }
