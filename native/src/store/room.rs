@@ -17,6 +17,10 @@ use super::{
 };
 
 const PAGE: u64 = 4096;
+/// A page in the WAL, with its header.
+const FRAME: u64 = PAGE + 24;
+/// The frames of retention's transactions, which commits do not count.
+const RETENTION_FRAMES: u32 = 64;
 
 /// How long a commit waits for retention to make room before it is refused.
 const WAIT: Duration = Duration::from_secs(2);
@@ -57,8 +61,13 @@ impl Room {
     }
 
     /// The bytes that the WAL's file keeps when it is begun anew. Commits wait before it is longer.
-    pub(super) fn wal_bound(&self) -> u64 {
-        u64::from(TOO_LONG * self.long()) * PAGE
+    fn wal_bound(&self) -> u64 {
+        u64::from(TOO_LONG * self.long()) * FRAME
+    }
+
+    /// The bytes that the WAL may take, but for what one commit adds.
+    fn wal_room(&self) -> u64 {
+        self.wal_bound() + u64::from(RETENTION_FRAMES) * FRAME
     }
 
     /// Sets up a connection that writes: what one great commit has added to the WAL's file is given back.
@@ -69,7 +78,7 @@ impl Room {
 
     /// How many pages may be in use.
     fn limit(&self) -> Option<u64> {
-        self.max.map(|max| max.saturating_sub(self.wal_bound()) / PAGE)
+        self.max.map(|max| max.saturating_sub(self.wal_room()) / PAGE)
     }
 
     /// How many pages are kept free by dropping messages before they are needed.
@@ -106,15 +115,16 @@ impl Room {
     }
 
     /// Lets a commit of so many bytes begin if there is room for it, or when there is. The WAL has so many frames: what
-    /// is more than it should have, because something reads it for a long time, takes room too.
+    /// is more than it should have, with the commit or because something reads it for a long time, takes room too.
     pub(super) fn admit(&self, bytes: u64, frames: u32) -> Result<(), StoreError> {
         if self.is_stopped.load(Relaxed) {
             self.refused.fetch_add(1, Relaxed);
             return Err(StoreError::LowSpace { file: self.file.clone() });
         }
         let Some(limit) = self.limit() else { return Ok(()) };
-        let excess = u64::from(frames.saturating_sub(TOO_LONG * self.long()));
-        let pages = (bytes + bytes / 8) / PAGE + 8 + excess;
+        let pages = (bytes + bytes / 8) / PAGE + 8;
+        let excess = (u64::from(frames) + pages).saturating_sub(u64::from(TOO_LONG * self.long()));
+        let pages = pages + excess;
         let end = Instant::now() + WAIT;
         let mut used = self.used();
         while *used + pages > limit {
@@ -158,22 +168,25 @@ mod tests {
         for max in [LEAST, 64 << 20, 1 << 30, 1 << 40] {
             let room = room(max, 0);
             let (limit, margin) = (room.limit().unwrap(), room.margin());
-            assert!(limit * PAGE + room.wal_bound() <= max && 4 * margin < limit && room.long() >= 256, "{max}");
+            assert!(limit * PAGE + room.wal_room() <= max && 4 * margin < limit && room.long() >= 256, "{max}");
         }
         assert_eq!(room(1 << 40, 0).long(), LONG);
     }
 
     #[test]
     fn a_commit_waits_for_room_and_is_refused_without_it() {
-        let room = room(LEAST, 3000);
-        let limit = room.limit().unwrap();
-        assert!(limit == 3072 && room.is_short() && !room.is_enough());
+        let limit = room(LEAST, 0).limit().unwrap();
+        let room = room(LEAST, limit - 72);
+        assert!(room.is_short() && !room.is_enough());
         room.admit(100_000, 0).unwrap();
         let error = room.admit(16 << 20, 0).unwrap_err().to_string();
         assert!(error.contains("raise --store-max"), "{error}");
-        // A WAL that a reader holds takes room as well.
+        // A WAL that a reader holds takes room as well, and so does what the commit adds to it.
         room.admit(0, 4 * room.long()).unwrap();
         room.admit(0, 4 * room.long() + 100).unwrap_err();
+        let bytes = 50 * PAGE;
+        room.admit(bytes, 0).unwrap();
+        room.admit(bytes, 4 * room.long()).unwrap_err();
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| room.admit(400_000, 0));
             *room.used() = 100;

@@ -256,7 +256,10 @@ fn a_full_store_drops_the_oldest_of_the_largest_channels_and_takes_no_more_than_
         for (name, count) in [("a", 6), ("b", 3)] {
             let first = round * count + 1;
             let writes: Vec<Write> = (first..first + count).map(|id| message(name, id, 20_000)).collect();
-            store.commit(&writes).unwrap();
+            // On a machine that has much to do, retention may need longer than a commit waits for it.
+            while let Err(error) = store.commit(&writes) {
+                assert!(error.to_string().contains("raise --store-max"), "{error}");
+            }
             let taken = on_disk(directory.path());
             assert!(taken <= MAX, "{taken} bytes");
         }
@@ -267,7 +270,26 @@ fn a_full_store_drops_the_oldest_of_the_largest_channels_and_takes_no_more_than_
     let [small, a, b] = &ends[..] else { panic!("{ends:?}") };
     assert_eq!(*small, end("small", 1, 100));
     assert!((a.2, b.2) == (2_400, 1_200) && a.1 > 1_500 && b.1 > 300, "{ends:?}");
-    // About as much is left of each.
+    assert!(a.2 - a.1 + b.2 - b.1 > 200, "{ends:?}");
+}
+
+#[test]
+fn a_full_store_keeps_about_as_much_of_each_channel_that_is_larger_than_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open_within(directory.path(), Some(MAX)).unwrap();
+    store.commit(&(1..=100).map(|id| message("small", id, 1_000)).collect::<Vec<_>>()).unwrap();
+    let trimmer = store.trimmer(NONE).unwrap();
+    for round in 0..400 {
+        for (name, count) in [("a", 6), ("b", 3)] {
+            let first = round * count + 1;
+            store.commit(&(first..first + count).map(|id| message(name, id, 20_000)).collect::<Vec<_>>()).unwrap();
+            trimmer.make_room(Timestamp::from_unix(NOW), &|_, _| {}).unwrap();
+        }
+    }
+    let ends = ends(&mut store, &trimmer);
+    let [small, a, b] = &ends[..] else { panic!("{ends:?}") };
+    assert_eq!(*small, end("small", 1, 100));
+    // What one transaction drops is the most by which they differ, and what came since.
     let (a, b) = (a.2 - a.1, b.2 - b.1);
     assert!(a.abs_diff(b) < 130 && a + b > 200, "{ends:?}");
 }
