@@ -23,6 +23,8 @@ mod joins;
 mod leases;
 #[path = "binary/limits.rs"]
 mod limits;
+#[path = "binary/log_lines.rs"]
+mod log_lines;
 #[path = "binary/page.rs"]
 mod page;
 #[path = "binary/readers.rs"]
