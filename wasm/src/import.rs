@@ -36,7 +36,7 @@ impl Importer {
         #[wasm_bindgen(unchecked_param_type = "Direction | undefined")] direction: Option<String>,
     ) -> Result<Self, JsError> {
         let direction = direction.as_deref().map(parse).transpose()?;
-        Ok(Self(Some(CaptureImport::new(ImportOptions { everything, direction }, 0))))
+        Ok(Self(Some(CaptureImport::new(ImportOptions { everything, direction, max_payload: None }, 0))))
     }
 
     /// Takes the next bytes; gives what came of it as JSON: an `error`, or nothing.

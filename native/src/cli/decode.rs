@@ -136,7 +136,8 @@ impl Decode {
         }
         self.refuse_what_does_not_apply(seen.format)?;
         if seen.format != Format::Raw || seen.compressed {
-            let options = ImportOptions { everything: self.all, direction: self.direction.given() };
+            let (direction, max_payload) = (self.direction.given(), self.max_payload());
+            let options = ImportOptions { everything: self.all, direction, max_payload };
             return capture::decode(input, bytes, count, options, filter, self.json, out);
         }
         if let Some(path) = self.file.as_deref().filter(|_| self.direction == Which::Auto && !seen.recognised) {
@@ -152,8 +153,12 @@ impl Decode {
             }
         }
         let direction = self.direction.given().or(seen.direction).unwrap_or(Direction::Out);
-        let max_payload = self.max_payload.and_then(|bytes| usize::try_from(bytes).ok());
-        stream::Stream { direction, max_payload, filter, json: self.json }.decode(input, bytes, count, out)
+        let (max_payload, json) = (self.max_payload(), self.json);
+        stream::Stream { direction, max_payload, filter, json }.decode(input, bytes, count, out)
+    }
+
+    fn max_payload(&self) -> Option<usize> {
+        self.max_payload.and_then(|bytes| usize::try_from(bytes).ok())
     }
 
     /// An option that would change nothing is a mistake, and whoever made it is told.

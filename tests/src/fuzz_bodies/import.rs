@@ -25,6 +25,7 @@ pub fn import(data: &[u8]) {
             1 => Some(Direction::Out),
             _ => Some(Direction::In),
         },
+        max_payload: None,
     };
     let (capture, pieces) = input.pieces();
     let _ = preview(capture);

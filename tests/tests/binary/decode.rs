@@ -135,6 +135,20 @@ fn a_filter_hides_frames_of_raw_bytes_and_changes_nothing_else() {
 }
 
 #[test]
+fn the_largest_payload_that_is_given_holds_for_compressed_bytes() {
+    let data = tempdir().unwrap();
+    let file = data.path().join("said.gz");
+    // One block that is stored as it is: a HOST with a payload of 17 bytes.
+    let packed =
+        b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01\x17\0\xe8\xffHOST\r\n{\"username\": \"u\"}\x90\x92\x1d\xc6\x17\0\0\0";
+    fs::write(&file, packed).unwrap();
+    for (most, is_too_large) in [("16", true), ("17", false)] {
+        let finished = decode(&file, &["--max-payload", most]);
+        assert_eq!(finished.stdout.contains("Payload too large"), is_too_large, "{most}: {finished:?}");
+    }
+}
+
+#[test]
 fn an_option_that_would_change_nothing_is_refused() {
     let data = tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| {

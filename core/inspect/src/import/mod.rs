@@ -64,8 +64,11 @@ pub trait Sink {
 pub struct ImportOptions {
     /// Show every TCP connection, also those that do not look like the protocol.
     pub everything: bool,
-    /// Which direction raw bytes are; told from the bytes where it is not given.
+    /// The direction of raw bytes and of dumps of them; detected from the bytes where it is not given.
     pub direction: Option<Direction>,
+    /// The largest payload in bytes without addresses: raw ones or a dump of them. The protocol's limits where it is
+    /// not given.
+    pub max_payload: Option<usize>,
 }
 
 /// Why a capture cannot be read.

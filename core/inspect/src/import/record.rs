@@ -24,6 +24,7 @@ pub struct CaptureImport {
 struct State {
     /// What is added to each connection's number.
     before: u32,
+    max_payload: Option<usize>,
     lines: JsonLinesReader,
     marks: Vec<u64>,
 }
@@ -32,7 +33,8 @@ impl CaptureImport {
     /// Nothing is read yet. The first connection gets the number `before` + 1.
     #[must_use]
     pub fn new(options: ImportOptions, before: u32) -> Self {
-        let state = State { before, lines: JsonLinesReader::new(before), marks: Vec::new() };
+        let ImportOptions { max_payload, .. } = options;
+        let state = State { before, max_payload, lines: JsonLinesReader::new(before), marks: Vec::new() };
         Self { import: Import::new(options), state }
     }
 
@@ -76,7 +78,10 @@ impl Sink for Recorder<'_> {
     fn open(&mut self, connection: u32, time: Time, client: &str, server: &str) {
         let number = self.number(connection);
         if client.is_empty() {
-            return self.capture.open(number, server);
+            return match self.state.max_payload {
+                Some(most) => self.capture.open_with(number, server, most, most),
+                None => self.capture.open(number, server),
+            };
         }
         let label = format!("{client} to {server}");
         self.capture.open(number, &label);

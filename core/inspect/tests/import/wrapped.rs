@@ -3,8 +3,10 @@
 use std::io::Write as _;
 
 use chanwire_inspect::{
+    Capture,
     Direction::Out,
-    import::{Format, ImportOptions, is_clear, preview},
+    RowKind,
+    import::{CaptureImport, Format, ImportOptions, is_clear, preview},
 };
 use flate2::{Compression, write::GzEncoder};
 
@@ -48,6 +50,21 @@ fn a_compressed_capture_is_the_same_in_any_pieces() {
         }
     }
     assert!(is_clear(&gzip(&packets)));
+}
+
+#[test]
+fn a_given_limit_of_payloads_holds_for_compressed_bytes_too() {
+    let said = b"HOST\r\n{\"username\": \"u\", \"channel_name\": \"c\"}";
+    for (most, kind) in [(Some(10), RowKind::Fault), (Some(100), RowKind::Frame), (None, RowKind::Frame)] {
+        for bytes in [said.to_vec(), gzip(said)] {
+            let mut capture = Capture::new(1 << 20);
+            let options = ImportOptions { max_payload: most, ..ImportOptions::default() };
+            let mut import = CaptureImport::new(options, 0);
+            import.feed(&bytes, &mut capture).unwrap();
+            import.finish(&mut capture).unwrap();
+            assert_eq!(capture.entry(1).map(|entry| entry.kind()), Some(kind), "{most:?}");
+        }
+    }
 }
 
 #[test]
