@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use axum::body::Bytes;
-use chanwire_inspect::Direction;
+use chanwire_inspect::{Direction, Time};
 
 use super::{cutter::Cut, watchers::Live};
 
@@ -25,8 +25,8 @@ pub(super) struct Backlog {
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) connection: u32,
-    /// Milliseconds since 1970.
-    pub(super) time: f64,
+    /// Since 1970.
+    pub(super) time: Time,
     pub(super) what: Happened,
 }
 

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use chanwire_inspect::{Capture, Filter, JsonLinesWriter, PcapNg, visible};
+use chanwire_inspect::{Capture, Filter, JsonLinesWriter, PcapNg, Time, visible};
 use rustix::fs::{OFlags, fcntl_setfl};
 use tokio::sync::watch;
 
@@ -63,7 +63,7 @@ pub(super) struct Writer {
     /// The number of the next row to be written.
     next: u64,
     /// The time of the first event, from which the capture counts.
-    origin: Option<f64>,
+    origin: Option<Time>,
     /// Connections that are over, and of which rows may still be to be written.
     over: Vec<u32>,
 }
@@ -129,7 +129,7 @@ impl Writer {
     fn finish(mut self) -> io::Result<()> {
         let open: Vec<u32> = self.capture.connections().collect();
         for connection in open {
-            self.capture.leave(connection, f64::NAN);
+            self.capture.leave(connection, Time::UNKNOWN);
         }
         self.flush()?;
         // A pipe or a device has nothing to sync.
@@ -193,7 +193,10 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use axum::body::Bytes;
-    use chanwire_inspect::Direction;
+    use chanwire_inspect::{
+        Direction,
+        import::{CaptureImport, ImportOptions},
+    };
 
     use super::*;
 
@@ -205,7 +208,7 @@ mod tests {
             let mut writer = Writer::create(&folder.path().join(name), form, Some(filter), false).unwrap();
             let before = format!("{:?}", writer.output).len();
             for connection in 1..=1000 {
-                let record = |what| Record { connection, time: 1e12, what };
+                let record = |what| Record { connection, time: Time::from_parts(1_000_000_000, 0), what };
                 let bytes = Bytes::from_static(b"LIST\r\nHOST\r\n{}");
                 let open = What::Open { client: "127.0.0.1:5".into(), server: "127.0.0.1:6".into() };
                 let close = What::Close { reason: "closed".into(), bad: false };
@@ -214,6 +217,35 @@ mod tests {
             let after = format!("{:?}", writer.output).len();
             assert!(after < before + 100, "{name}: {after} after {before}");
             assert!(std::fs::metadata(folder.path().join(name)).unwrap().len() > 100_000, "{name}");
+        }
+    }
+
+    /// A count of milliseconds in a float has no room for the nanoseconds of a date.
+    #[test]
+    fn a_recording_keeps_every_nanosecond() {
+        let folder = tempfile::tempdir().unwrap();
+        let times = [1_700_000_000_123_456_789, 1_700_000_000_123_456_790, 1_700_000_009_000_000_001];
+        for (name, form) in [("t.jsonl", Form::JsonLines), ("t.pcapng", Form::PcapNg)] {
+            let path = folder.path().join(name);
+            let mut writer = Writer::create(&path, form, None, false).unwrap();
+            let open = What::Open { client: "127.0.0.1:5".into(), server: "127.0.0.1:6".into() };
+            let asked = What::Bytes(Direction::Out, Bytes::from_static(b"LIST\r\n"));
+            let answered = What::Bytes(Direction::In, Bytes::from_static(b"OK\r\n{\"channels\": []}"));
+            let records = times.into_iter().zip([open, asked, answered]).map(|(time, what)| Record {
+                connection: 1,
+                time: Time::from_nanoseconds(time),
+                what,
+            });
+            writer.take(&records.collect::<Vec<_>>()).unwrap();
+            writer.finish().unwrap();
+            let mut capture = Capture::new(1 << 20);
+            let mut import = CaptureImport::new(ImportOptions::default(), 0);
+            import.feed(&std::fs::read(path).unwrap(), &mut capture).unwrap();
+            import.finish(&mut capture).unwrap();
+            let origin = capture.origin().unwrap();
+            let frames = capture.entries(1, capture.end_number()).filter(|entry| entry.length() > 0);
+            let read: Vec<_> = frames.map(|entry| origin.plus(entry.time()).nanoseconds().unwrap()).collect();
+            assert_eq!(read, times[1..], "{name}");
         }
     }
 }

@@ -1,15 +1,15 @@
 //! What a watcher is told, and how it is written for the page.
 
 use axum::body::Bytes;
-use chanwire_inspect::{Direction, Gap};
+use chanwire_inspect::{Direction, Gap, Time};
 use serde_json::json;
 
 /// One event of one connection.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Record {
     pub(crate) connection: u32,
-    /// Milliseconds since 1970.
-    pub(crate) time: f64,
+    /// Since 1970.
+    pub(crate) time: Time,
     pub(crate) what: What,
 }
 
@@ -66,7 +66,7 @@ impl Record {
         };
         out.push(kind);
         out.extend(self.connection.to_le_bytes());
-        out.extend(self.time.to_le_bytes());
+        out.extend(self.time.milliseconds().unwrap_or_default().to_le_bytes());
         out.extend(u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
         out.extend_from_slice(body);
     }

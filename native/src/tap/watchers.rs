@@ -7,11 +7,11 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use axum::body::Bytes;
-use chanwire_inspect::{Direction, Gap};
+use chanwire_inspect::{Direction, Gap, Time};
 use tokio::sync::Notify;
 
 use super::{
@@ -25,8 +25,8 @@ use super::{
 pub(crate) struct Watchers {
     state: Arc<Mutex<State>>,
     started: Instant,
-    /// Milliseconds since 1970 at the start.
-    epoch: f64,
+    /// Nanoseconds since 1970 at the start.
+    epoch: i64,
 }
 
 #[derive(Debug, Default)]
@@ -153,14 +153,14 @@ pub(crate) struct Watcher {
 impl Watchers {
     /// Nobody watches yet. Of what passes, the last `backlog` bytes are kept for those who come late.
     pub(crate) fn new(backlog: usize) -> Self {
-        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1000.0;
+        let epoch = nanoseconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         let state = State { backlog: Backlog::new(backlog), ..State::default() };
         Self { state: Arc::new(Mutex::new(state)), started: Instant::now(), epoch }
     }
 
-    /// Milliseconds since 1970 that never go back.
-    pub(super) fn now(&self) -> f64 {
-        self.epoch + self.started.elapsed().as_secs_f64() * 1000.0
+    /// Returns the time since 1970, to the nanosecond; it never goes back.
+    pub(super) fn now(&self) -> Time {
+        Time::from_nanoseconds(self.epoch.saturating_add(nanoseconds(self.started.elapsed())))
     }
 
     /// Begins to watch: what the backlog has, and everything that passes from now on; each connection from its first
@@ -250,6 +250,10 @@ impl Watchers {
         // No code that holds it can fail half-way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn nanoseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }
 
 impl State {
@@ -348,7 +352,7 @@ impl Queue {
     }
 
     /// The watcher hears of a connection for the first time.
-    fn meet(&mut self, connection: u32, time: f64, live: &Live) {
+    fn meet(&mut self, connection: u32, time: Time, live: &Live) {
         let what = What::Open { client: live.client.clone(), server: live.server.clone() };
         self.push(Record { connection, time, what });
         if self.unseen > 0 {
@@ -370,7 +374,7 @@ impl Queue {
         self.known.insert(connection, flows);
     }
 
-    fn bytes(&mut self, connection: u32, time: f64, piece: &Piece) {
+    fn bytes(&mut self, connection: u32, time: Time, piece: &Piece) {
         let Piece { direction, ref bytes, begins_between, ref cuts, .. } = *piece;
         let (has_room, is_low) = (self.has_room(bytes.len()), self.is_low());
         let has_slack = self.weight + bytes.len() < SLACK * self.limit;
@@ -411,7 +415,7 @@ impl Queue {
     }
 
     /// Says what was missed of a direction, if anything was: from here on it gets everything.
-    fn catch_up(&mut self, connection: u32, direction: Direction, time: f64) {
+    fn catch_up(&mut self, connection: u32, direction: Direction, time: Time) {
         let flow = self.known.get_mut(&connection).map(|flows| flows.of_mut(direction));
         let Some(Flow::Missing { bytes, frames, paired, why }) = flow.map(std::mem::take) else { return };
         if bytes == 0 && frames == 0 && paired == 0 {
@@ -426,7 +430,7 @@ impl Queue {
     }
 
     /// There is room again: says what was missed where the stream is between two frames anyway.
-    fn settle(&mut self, time: f64, connections: &BTreeMap<u32, Live>) {
+    fn settle(&mut self, time: Time, connections: &BTreeMap<u32, Live>) {
         let is_missing = |flow: &Flow| matches!(flow, Flow::Missing { why, .. } if *why != LATE);
         let mut missing = Vec::new();
         for (connection, flows) in &self.known {
