@@ -45,3 +45,10 @@ impl Lines {
         }
     }
 }
+
+/// Whether a line of JSON ends before its value does.
+pub(super) fn ends_inside(line: &[u8]) -> bool {
+    let inside = |line: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err_and(|wrong| wrong.is_eof());
+    // Half a number is taken for a wrong one.
+    inside(line) || inside(&[line, b"0"].concat())
+}

@@ -6,10 +6,14 @@
 
 mod connections;
 mod container;
+mod detect;
+mod dump;
 mod hex;
 mod lines;
 mod link;
+mod packets;
 mod pcapng;
+mod preview;
 mod record;
 mod summary;
 mod tcp;
@@ -18,24 +22,20 @@ mod unpack;
 use std::fmt;
 
 use self::{
-    connections::Connections,
-    container::{Container, Packet, Step},
-    hex::{Dump, Piece},
-    lines::Lines,
-    link::{Content, PacketKind, link_name},
+    container::Container,
+    detect::{detect, dump_of},
+    dump::DumpImport,
+    lines::{Lines, ends_inside},
+    packets::Packets,
     unpack::{Ending, Unwrapper, Wrapping},
 };
 pub use self::{
+    detect::is_clear,
+    preview::{PREVIEW, Preview, preview},
     record::CaptureImport,
     summary::{OtherPackets, Summary},
 };
-use crate::{Direction, Time, guess_direction};
-
-/// How many bytes are looked at to tell what they are.
-pub const PREVIEW: usize = 64 << 10;
-
-/// The longest text that can be read as a hex dump, in bytes.
-pub const MAX_DUMP: usize = hex::MAX_TEXT;
+use crate::{Direction, Time};
 
 /// What a capture tells, in the order in which it passed. Connections are numbered from 1. Times count from 1970, or from
 /// midnight where the capture tells no date, and are unknown where it tells none.
@@ -135,31 +135,12 @@ impl fmt::Display for Format {
     }
 }
 
-/// What a capture seems to be, by its first bytes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Preview {
-    /// The form it is read as.
-    pub format: Format,
-    /// Whether the bytes look like the protocol. Of packets it is not known before they are read.
-    pub recognised: bool,
-    /// Which direction the bytes are, where they are one and tell it.
-    pub direction: Option<Direction>,
-    /// In words, for the person who opened it.
-    pub words: String,
-    /// The first bytes that were found in a dump or are raw.
-    pub bytes: Vec<u8>,
-    /// It is compressed.
-    pub compressed: bool,
-    /// Why it cannot be read, and what can be done.
-    pub refusal: Option<String>,
-}
-
 /// Reads one capture.
 #[derive(Debug)]
 pub struct Import {
     options: ImportOptions,
     reader: Reader,
-    /// What was fed and is not used up: less than one packet, block or line, or a text that is read as a whole.
+    /// Bytes that were fed and are not used up: less than one packet, block or line.
     rest: Vec<u8>,
     /// Where the rest starts.
     at: u64,
@@ -171,8 +152,7 @@ enum Reader {
     Unknown,
     Packets(Box<Packets>),
     Lines(Lines),
-    /// A dump is read as a whole.
-    Dump,
+    Dump(Box<DumpImport>),
     Raw(Direction),
     Wrapped(Box<Wrapped>),
 }
@@ -183,16 +163,6 @@ struct Wrapped {
     wrapping: Wrapping,
     unwrapper: Unwrapper,
     inner: Import,
-}
-
-#[derive(Debug)]
-struct Packets {
-    container: Container,
-    connections: Connections,
-    /// The time of the last packet that has one.
-    time: Time,
-    packets: u64,
-    other: OtherPackets,
 }
 
 impl Import {
@@ -236,15 +206,7 @@ impl Import {
         let mut summary = Summary::new(format, !self.rest.is_empty());
         match &mut self.reader {
             Reader::Packets(packets) => {
-                packets.finish(sink, &mut summary);
-                if let Some(link) = packets.other.link.filter(|_| summary.connections == 0) {
-                    let message = format!(
-                        "the packets are of link type {link}{}, which is not understood; capture on an Ethernet, \
-                         loopback or `any` interface",
-                        link_name(link)
-                    );
-                    return Err(ImportError { at: self.at, message });
-                }
+                packets.finish(sink, &mut summary).map_err(|wrong| self.error(&wrong))?;
             }
             Reader::Lines(lines) => {
                 summary.connections = 0;
@@ -255,15 +217,12 @@ impl Import {
                     read => read.map(|_| false).map_err(|wrong| self.error(&wrong))?,
                 };
             }
-            Reader::Dump => {
-                summary.cut = false;
-                self.dump(sink, &mut summary)?;
-            }
             Reader::Raw(direction) => {
                 sink.end(1, *direction, Time::UNKNOWN);
                 sink.close(1, Time::UNKNOWN, "the file ends", false);
             }
             Reader::Unknown => summary.connections = 0,
+            Reader::Dump(_) => return self.finish_dump(summary, sink),
             Reader::Wrapped(_) => return self.finish_wrapped(sink),
         }
         Ok(summary)
@@ -275,6 +234,7 @@ impl Import {
         match &self.reader {
             // Of what is compressed it is not known how much of the file it was.
             Reader::Wrapped(wrapped) if wrapped.wrapping != Wrapping::Gzip => wrapped.inner.waiting(),
+            Reader::Dump(dump) => self.rest.len() + dump.waiting(),
             _ => self.rest.len(),
         }
     }
@@ -284,10 +244,10 @@ impl Import {
     pub fn format(&self) -> Option<Format> {
         match &self.reader {
             Reader::Unknown => None,
-            Reader::Packets(packets) if packets.container.name() == "pcap" => Some(Format::Pcap),
+            Reader::Packets(packets) if packets.container() == "pcap" => Some(Format::Pcap),
             Reader::Packets(_) => Some(Format::PcapNg),
             Reader::Lines(_) => Some(Format::JsonLines),
-            Reader::Dump => Some(Format::Hex),
+            Reader::Dump(_) => Some(Format::Hex),
             Reader::Raw(_) => Some(Format::Raw),
             Reader::Wrapped(wrapped) => wrapped.inner.format(),
         }
@@ -295,22 +255,28 @@ impl Import {
 
     /// The first bytes, or all there are, are in the rest: decides what they are.
     fn begin(&mut self, sink: &mut dyn Sink) -> Result<(), ImportError> {
-        if let Some(words) = unpack::foreign(&self.rest) {
+        // A fixed number of bytes decides, so that it does not matter how they come.
+        let first = self.rest.get(..PREVIEW).unwrap_or(&self.rest);
+        if let Some(words) = unpack::foreign(first) {
             return Err(self.error(&format!("this is {words}").into()));
         }
-        if let Some(wrapping) = Wrapping::of(&self.rest) {
+        if let Some(wrapping) = Wrapping::of(first) {
             let (unwrapper, inner) = (wrapping.unwrapper(), Self::new(self.options));
             self.reader = Reader::Wrapped(Box::new(Wrapped { wrapping, unwrapper, inner }));
             return self.read_rest(sink);
         }
-        let (format, direction) = detect(&self.rest);
+        let (format, direction) = detect(first);
         self.reader = match format {
-            Format::Pcap | Format::PcapNg => match Container::detect(&self.rest) {
+            Format::Pcap | Format::PcapNg => match Container::detect(first) {
                 Some(container) => Reader::Packets(Box::new(Packets::new(container, self.options))),
                 None => Reader::Unknown,
             },
             Format::JsonLines => Reader::Lines(Lines::default()),
-            Format::Hex => Reader::Dump,
+            Format::Hex => match dump_of(first) {
+                Some(Ok(dump)) => Reader::Dump(Box::new(DumpImport::begin(&dump, self.options, sink))),
+                Some(Err(wrong)) => return Err(self.error(&wrong)),
+                None => Reader::Unknown,
+            },
             // An empty file has no connection.
             Format::Raw if self.rest.is_empty() => Reader::Unknown,
             Format::Raw => {
@@ -339,8 +305,9 @@ impl Import {
                 return result.map(|()| used).map_err(|wrong| self.error(&wrong));
             }
             Reader::Lines(lines) => lines.read(bytes, false, sink).map_err(|wrong| self.error(&wrong))?,
-            Reader::Dump if bytes.len() > hex::MAX_TEXT => {
-                return Err(self.error(&format!("a hex dump of more than {} bytes is not read", hex::MAX_TEXT).into()));
+            Reader::Dump(dump) => {
+                dump.feed(bytes, sink).map_err(|wrong| in_dump(wrong, self.at))?;
+                bytes.len()
             }
             Reader::Raw(direction) => {
                 if !bytes.is_empty() {
@@ -355,7 +322,7 @@ impl Import {
                 fed.map_err(|failed| failed.outside(*wrapping, end))?;
                 bytes.len()
             }
-            Reader::Dump | Reader::Unknown => 0,
+            Reader::Unknown => 0,
         };
         self.at += used as u64;
         Ok(used)
@@ -376,39 +343,21 @@ impl Import {
         })
     }
 
-    fn dump(&mut self, sink: &mut dyn Sink, summary: &mut Summary) -> Result<(), ImportError> {
-        let text = String::from_utf8_lossy(&self.rest);
-        let dump = match hex::parse(&text) {
-            Some(Ok(dump)) => dump,
-            Some(Err(wrong)) => return Err(self.error(&wrong)),
-            None => return Err(self.error(&"from here on this is no hex dump any more".into())),
-        };
-        if let Some(links) = packets_of(&dump) {
-            let mut packets = Packets::new(Container::Pcap, self.options);
-            for (piece, link) in dump.blocks.iter().zip(links) {
-                packets.take(&Packet { time: piece.time, ..Packet::new(link, &piece.bytes) }, sink);
-            }
-            packets.finish(sink, summary);
-            return Ok(());
+    fn finish_dump(self, mut summary: Summary, sink: &mut dyn Sink) -> Result<Summary, ImportError> {
+        if let Reader::Dump(dump) = self.reader {
+            dump.finish(sink, &mut summary).map_err(|wrong| in_dump(wrong, self.at))?;
         }
-        let first = self.options.direction.or(stream_of(&dump).1).unwrap_or(Direction::Out);
-        sink.open(1, Time::UNKNOWN, "", "");
-        let sides = sides(&dump, first);
-        for (piece, direction) in dump.blocks.iter().zip(&sides) {
-            sink.bytes(1, *direction, Time::UNKNOWN, &piece.bytes);
-        }
-        for direction in [Direction::Out, Direction::In] {
-            if sides.contains(&direction) {
-                sink.end(1, direction, Time::UNKNOWN);
-            }
-        }
-        sink.close(1, Time::UNKNOWN, "the dump ends", false);
-        Ok(())
+        Ok(summary)
     }
 
     fn error(&self, wrong: &Wrong) -> ImportError {
         ImportError { at: self.at + wrong.at.unwrap_or(0), message: wrong.message.clone() }
     }
+}
+
+/// Makes an error of one in a dump, whose places count from its first byte; without a place it is here.
+fn in_dump(wrong: Wrong, here: u64) -> ImportError {
+    ImportError { at: wrong.at.unwrap_or(here), message: wrong.message }
 }
 
 /// Why a wrapped capture could not be read: for what stands around it or for itself.
@@ -441,225 +390,4 @@ impl Failed {
             (Self::Inside(error), _) => ImportError { at: wrapping.place(error.at).min(end), ..error },
         }
     }
-}
-
-impl Packets {
-    fn new(container: Container, options: ImportOptions) -> Self {
-        Self {
-            container,
-            connections: Connections::new(options.everything),
-            time: Time::UNKNOWN,
-            packets: 0,
-            other: OtherPackets::default(),
-        }
-    }
-
-    /// Reads whole packets; gives how many bytes they had.
-    fn read(&mut self, bytes: &[u8], sink: &mut dyn Sink) -> (usize, Result<(), Wrong>) {
-        let mut used = 0;
-        loop {
-            match self.container.step(bytes.get(used..).unwrap_or_default()) {
-                Ok(Step::Read(length, packet)) => {
-                    if let Some(packet) = packet {
-                        self.take(&packet, sink);
-                    }
-                    used += length;
-                }
-                Ok(Step::Incomplete) => return (used, Ok(())),
-                Err(wrong) => return (used, Err(wrong)),
-            }
-        }
-    }
-
-    fn take(&mut self, packet: &Packet<'_>, sink: &mut dyn Sink) {
-        self.packets += 1;
-        self.time = self.time.max(packet.time);
-        match link::content(packet) {
-            Content::Tcp { from, to, segment } => {
-                if self.container.is_own() {
-                    self.connections.show_all();
-                }
-                let over = packet.over.as_deref();
-                self.connections.take(packet.time, (from, to), &segment, over, sink);
-            }
-            Content::Other(kind) => {
-                self.other.count(kind);
-                if kind == PacketKind::Link {
-                    self.other.link = Some(packet.link);
-                }
-            }
-        }
-    }
-
-    fn finish(&mut self, sink: &mut dyn Sink, summary: &mut Summary) {
-        summary.add(&self.connections.finish(self.time, sink));
-        summary.packets = self.packets;
-        summary.other = self.other;
-        summary.broken_blocks = self.container.broken();
-    }
-}
-
-/// Whether it is clear from these first bytes what a capture is, whatever follows.
-#[must_use]
-pub fn is_clear(bytes: &[u8]) -> bool {
-    if let Some(wrapping) = Wrapping::of(bytes) {
-        return is_clear(&wrapping.unwrap_first(bytes));
-    }
-    Container::detect(bytes).is_some() || lines::detect(bytes) || guess_direction(bytes).is_some()
-}
-
-/// Tells from the first bytes what a capture is.
-#[must_use]
-pub fn preview(bytes: &[u8]) -> Preview {
-    let first = bytes.get(..PREVIEW).unwrap_or(bytes);
-    if let Some(wrapping) = Wrapping::of(first) {
-        let inner = preview(&wrapping.unwrap_first(first));
-        let compressed = inner.compressed || wrapping == Wrapping::Gzip;
-        let words =
-            if wrapping == Wrapping::Gzip { format!("{}, compressed by gzip", inner.words) } else { inner.words };
-        return Preview { compressed, words, ..inner };
-    }
-    let (format, direction) = detect(first);
-    let plain = |recognised, words: String, bytes| Preview {
-        format,
-        recognised,
-        direction,
-        words,
-        bytes,
-        compressed: false,
-        refusal: None,
-    };
-    if let Some(words) = unpack::foreign(first) {
-        let refusal = Some(format!("it is {words}"));
-        return Preview { refusal, ..plain(false, capital(words.into()), Vec::new()) };
-    }
-    match format {
-        Format::Pcap => plain(true, "A pcap file".into(), Vec::new()),
-        Format::PcapNg => plain(true, "A pcapng file".into(), Vec::new()),
-        Format::JsonLines => plain(true, "Rows that the inspector exported".into(), Vec::new()),
-        Format::Hex => match dump_of(first) {
-            Some(Ok(dump)) => {
-                let form = dump.form.words();
-                let found: usize = dump.blocks.iter().map(|piece| piece.bytes.len()).sum();
-                if packets_of(&dump).is_some() {
-                    let packets = dump.blocks.len();
-                    let s = if packets == 1 { "" } else { "s" };
-                    return plain(
-                        true,
-                        format!("A packet dump: {packets} packet{s}, {found} bytes in {form}"),
-                        Vec::new(),
-                    );
-                }
-                let (bytes, direction) = stream_of(&dump);
-                let told = told(direction);
-                let words = format!("{found} bytes in {form}, {told}");
-                Preview { direction, ..plain(direction.is_some(), capital(words), bytes) }
-            }
-            Some(Err(wrong)) => {
-                let at = wrong.at.unwrap_or(0);
-                plain(false, format!("A hex dump that cannot be read: at byte {at}, {}", wrong.message), Vec::new())
-            }
-            None => plain(false, "Not known".into(), Vec::new()),
-        },
-        Format::Raw if first.is_empty() => plain(false, "Nothing: it is empty".into(), Vec::new()),
-        Format::Raw => {
-            let more = if bytes.len() > first.len() { "more than " } else { "" };
-            let ends = match direction {
-                Some(_) if has_bare_line_ends(first) => "; its lines end with a bare LF, as nothing but text would",
-                _ => "",
-            };
-            let words = format!("{more}{} raw bytes, {}{ends}", first.len(), told(direction));
-            plain(direction.is_some(), capital(words), first.to_vec())
-        }
-    }
-}
-
-fn told(direction: Option<Direction>) -> &'static str {
-    match direction {
-        Some(Direction::Out) => "what a client sent",
-        Some(Direction::In) => "what a server sent",
-        None => "which do not look like the protocol",
-    }
-}
-
-fn capital(mut words: String) -> String {
-    if let Some(first) = words.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
-    words
-}
-
-fn has_bare_line_ends(bytes: &[u8]) -> bool {
-    bytes.contains(&b'\n') && !bytes.windows(2).any(|pair| pair == b"\r\n")
-}
-
-/// What the first bytes are, and which direction if they are one.
-fn detect(first: &[u8]) -> (Format, Option<Direction>) {
-    if let Some(container) = Container::detect(first) {
-        return (if container.name() == "pcap" { Format::Pcap } else { Format::PcapNg }, None);
-    }
-    if lines::detect(first) {
-        return (Format::JsonLines, None);
-    }
-    let guess = guess_direction(first);
-    // A dump is text, and none of the protocol's words is one.
-    if guess.is_none()
-        && let Some(dump) = dump_of(first)
-    {
-        let direction = dump.ok().and_then(|dump| stream_of(&dump).1);
-        return (Format::Hex, direction);
-    }
-    (Format::Raw, guess)
-}
-
-/// Whether a line of JSON ends before its value does.
-fn ends_inside(line: &[u8]) -> bool {
-    let inside = |line: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err_and(|wrong| wrong.is_eof());
-    // Half a number is taken for a wrong one.
-    inside(line) || inside(&[line, b"0"].concat())
-}
-
-/// The dump that starts with these bytes, which may end inside a line.
-fn dump_of(first: &[u8]) -> Option<Result<Dump, Wrong>> {
-    let whole = if first.len() < PREVIEW {
-        first
-    } else {
-        let end = first.iter().rposition(|byte| *byte == b'\n').unwrap_or(first.len() & !1);
-        first.get(..end).unwrap_or(first)
-    };
-    hex::parse(std::str::from_utf8(whole).ok()?)
-}
-
-/// The kinds of links of a dump's blocks, if each of them is a packet.
-fn packets_of(dump: &Dump) -> Option<Vec<i32>> {
-    if dump.blocks.is_empty() || dump.blocks.iter().any(|piece| piece.indented) {
-        return None;
-    }
-    let first = link::guess(&dump.blocks.first()?.bytes)?;
-    // After the first one, what cannot be understood may be any packet.
-    Some(dump.blocks.iter().map(|piece| link::guess(&piece.bytes).unwrap_or(first)).collect())
-}
-
-/// The bytes of a dump's side that comes first, and which direction that is.
-fn stream_of(dump: &Dump) -> (Vec<u8>, Option<Direction>) {
-    let first = dump.blocks.first().is_some_and(|piece| piece.indented);
-    let side = |indented| {
-        let pieces = dump.blocks.iter().filter(move |piece| piece.indented == indented);
-        pieces.flat_map(|piece| piece.bytes.iter().copied()).take(PREVIEW).collect::<Vec<u8>>()
-    };
-    let bytes = side(first);
-    let guess = guess_direction(&bytes).or_else(|| {
-        Some(match guess_direction(&side(!first))? {
-            Direction::Out => Direction::In,
-            Direction::In => Direction::Out,
-        })
-    });
-    (bytes, guess)
-}
-
-/// The direction of each piece, if the first one's is known.
-fn sides(dump: &Dump, first: Direction) -> Vec<Direction> {
-    let indented = dump.blocks.first().is_some_and(|piece: &Piece| piece.indented);
-    let other = if first == Direction::Out { Direction::In } else { Direction::Out };
-    dump.blocks.iter().map(|piece| if piece.indented == indented { first } else { other }).collect()
 }

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write as _};
 
 use flate2::write::MultiGzDecoder;
 
-use super::{Format, PREVIEW, Wrong, detect};
+use super::{Format, PREVIEW, Wrong, detect::detect};
 
 /// How a capture is wrapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,10 +4,10 @@ use chanwire_inspect::{
     Capture,
     Direction::{In, Out},
     JsonLinesWriter,
-    import::{CaptureImport, Format, ImportOptions, preview},
+    import::{CaptureImport, Format, Import, ImportOptions, PREVIEW, preview},
 };
 
-use crate::kit::{read, read_in, talk};
+use crate::kit::{Told, read, read_in, talk};
 
 #[test]
 fn raw_bytes_are_one_direction_that_their_words_tell() {
@@ -137,4 +137,90 @@ fn lines_of_json_are_the_rows_that_were_written_and_a_wrong_one_is_named() {
         assert!(summary.cut, "{end}: {}", lines[last..end].escape_ascii());
     }
     assert!(import(&[&lines[..lines.len() - 1], b"]"].concat(), usize::MAX).is_err());
+}
+
+/// Requests that all differ, so that no two lines of a dump of them are the same.
+fn requests() -> Vec<u8> {
+    let request = |number| format!("HOST\r\n{{\"username\": \"u{number}\", \"channel_name\": \"c\"}}");
+    (0..6_000).flat_map(|number| request(number).into_bytes()).collect()
+}
+
+/// Dumps in each form that is read line by line or number by number.
+fn long_dumps(bytes: &[u8]) -> Vec<String> {
+    let lines = |line: &dyn Fn(usize, &[u8]) -> String| -> String {
+        bytes.chunks(16).enumerate().map(|(index, bytes)| line(16 * index, bytes) + "\n").collect()
+    };
+    let joined = |bytes: &[u8], print: &dyn Fn(&[u8]) -> String, size| -> String {
+        bytes.chunks(size).map(print).collect::<Vec<_>>().join(" ")
+    };
+    let pair = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let little = |bytes: &[u8]| bytes.iter().rev().map(|byte| format!("{byte:02x}")).collect::<String>();
+    vec![
+        lines(&|at, line| format!("{at:08x}: {}", joined(line, &pair, 2))),
+        lines(&|at, line| format!("{at:08x}  {}  |", joined(line, &pair, 1))),
+        lines(&|_, line| pair(line)),
+        pair(bytes),
+        lines(&|_, line| joined(line, &little, 4)),
+        lines(&|_, line| joined(line, &|byte| byte[0].to_string(), 1)),
+    ]
+}
+
+#[test]
+fn a_long_dump_is_read_as_it_comes() {
+    let bytes = requests();
+    let bytes = &bytes[..bytes.len() / 16 * 16];
+    for dump in long_dumps(bytes) {
+        let (mut told, mut import) = (Told::default(), Import::new(ImportOptions::default()));
+        for (index, piece) in dump.as_bytes().chunks(4096).enumerate() {
+            import.feed(piece, &mut told).unwrap();
+            let fed = 4096 * index + piece.len();
+            if fed > PREVIEW {
+                assert!(import.waiting() <= 4096, "{} bytes wait", import.waiting());
+                // Bytes are recorded in pieces of 64 KiB, and less than a line of text is not read.
+                let due = bytes.len() * fed / dump.len();
+                assert!(told.bytes as usize + (64 << 10) + 200 >= due, "{} of {due} after {fed}", told.bytes);
+            }
+        }
+        import.finish(&mut told).unwrap();
+        assert!(told.streams[&(1, Out)] == bytes, "other bytes: {}", &dump[..100]);
+        let whole = read(dump.as_bytes()).0;
+        assert!(told == whole, "told otherwise than at one time: {}", &dump[..100]);
+    }
+}
+
+#[test]
+fn a_long_dump_that_stops_being_one_says_where() {
+    for dump in long_dumps(&requests()) {
+        let at = dump.len() - 1000;
+        let line = dump[..at].rfind('\n').map_or(at, |end| end + 1);
+        let wrong = format!("{}zz zz\n{}", &dump[..line], &dump[line..]);
+        let (told, result) = read_in(wrong.as_bytes(), &[5_000], ImportOptions::default());
+        // Other text may stand between lines with offsets, and nowhere else.
+        match result {
+            Ok(_) => assert!(dump.starts_with("00000000") && told.bytes > 200_000),
+            Err(error) => assert_eq!(error.at, line as u64, "{error}: {}", &dump[..100]),
+        }
+    }
+}
+
+#[test]
+fn what_is_read_as_a_whole_has_a_longest_size() {
+    let line = "\"\\x4c\\x49\\x53\\x54\\x0d\\x0a\" \\\n";
+    let mut import = Import::new(ImportOptions::default());
+    let piece = line.repeat((1 << 20) / line.len());
+    let mut told = Told::default();
+    let refused = (0..80).find_map(|_| import.feed(piece.as_bytes(), &mut told).err());
+    let refused = refused.expect("80 MiB are not read");
+    assert!(refused.message.contains("dump its bytes with xxd"), "{refused}");
+    assert!(refused.at <= 80 << 20, "{refused}");
+}
+
+#[test]
+fn repeated_lines_are_bounded_in_all() {
+    let line = |offset: usize| format!("{offset:08x}: 4c49 5354 0d0a 4c49 5354 0d0a 2020 2020\n");
+    let dump = |repeated: usize| format!("{}*\n{}{:08x}\n", line(0), line(repeated), repeated + 16);
+    let (told, _) = read(dump(8 << 20).as_bytes());
+    assert_eq!(told.bytes, (8 << 20) + 16);
+    let (_, result) = read_in(dump(17 << 20).as_bytes(), &[100], ImportOptions::default());
+    assert!(result.is_err_and(|error| error.message.contains("that a dump may repeat")));
 }

@@ -1,17 +1,17 @@
 //! Dumps without offsets.
 
-use super::Piece;
+use super::{Piece, run::Run};
 
 /// Nothing but pairs of digits; spaces, colons, dashes, commas and line ends may stand between them.
 pub(super) fn plain(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() / 2);
-    for token in text.split(|char: char| char.is_ascii_whitespace() || matches!(char, ':' | '-' | ',' | ';')) {
-        if !token.is_empty() {
-            pairs(token.strip_prefix("0x").unwrap_or(token), &mut bytes)?;
-        }
-    }
+    let bytes = all_of(Run::pairs(), text)?;
     // Two words that are hexadecimal by accident are no dump.
     (bytes.len() > 1).then_some(bytes)
+}
+
+fn all_of(mut run: Run, text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 2);
+    run.feed(text.as_bytes(), &mut bytes).and_then(|()| run.finish(&mut bytes)).ok().map(|()| bytes)
 }
 
 /// Arrays of C, each with bytes as `0x4c`, whatever is declared around them. Wireshark names those of a followed stream
@@ -163,9 +163,7 @@ pub(super) fn list(text: &str) -> Option<Result<Vec<u8>, &'static str>> {
 
 /// Numbers in base 10 and nothing else, of which some are none in base 16.
 pub(super) fn decimals(text: &str) -> Option<Vec<u8>> {
-    let words = || text.split(|char: char| char == ',' || char.is_ascii_whitespace()).filter(|word| !word.is_empty());
-    let bytes = words().map(|word| word.parse().ok()).collect::<Option<Vec<u8>>>()?;
-    (words().count() >= 4 && words().all(|word| !word.starts_with('+')) && is_text(&bytes)).then_some(bytes)
+    all_of(Run::decimals(), text).filter(|bytes| bytes.len() >= 4 && is_text(bytes))
 }
 
 /// Nearly all of it can be read, as all that is looked for can.

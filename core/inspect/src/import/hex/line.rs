@@ -16,7 +16,7 @@ pub(super) struct Line<'a> {
 
 /// How the groups of digits stand in all lines of a dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(in crate::import) struct Layout {
     pub(super) form: Form,
     /// The base in which offsets count.
     pub(super) base: u32,

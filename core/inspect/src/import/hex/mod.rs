@@ -13,28 +13,47 @@ mod layout;
 mod line;
 mod literal;
 mod offsets;
+mod reader;
+mod run;
 
-pub(super) use self::form::Form;
 use self::{
     digits::{arrays, buffer, decimals, escaped, list, plain},
     form::Group,
     layout::{Told, layout, sense},
     line::Layout,
     literal::literals,
-    offsets::Reader,
+    run::{Run, UNKNOWN_REPEAT},
 };
+pub(super) use self::{form::Form, reader::Reader};
 use super::Wrong;
 use crate::Time;
 
-/// The longest text that is read as a dump.
-pub(super) const MAX_TEXT: usize = 256 << 20;
-
 /// Bytes that stood in a dump.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Dump {
-    /// Each dump that starts over at its offset 0 is one block, and each array.
+    /// Each dump that starts over at its offset 0 is one block, and each array. None is empty.
     pub(super) blocks: Vec<Piece>,
-    pub(super) form: Form,
+    pub(super) syntax: Syntax,
+}
+
+/// How a dump is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Syntax {
+    /// Lines with offsets, one after the other.
+    Lines(Layout),
+    /// Nothing but digits or numbers, one after the other.
+    Run(Form),
+    /// A literal, a list or arrays, as a whole.
+    Whole(Form),
+}
+
+/// A part of a dump, in the order of its text.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Part<'a> {
+    /// A block begins: see [`Piece`].
+    Block { indented: bool, time: Time },
+    /// The next bytes of the block, or of the only one where none began.
+    Bytes(&'a [u8]),
 }
 
 /// One block of a dump.
@@ -47,11 +66,19 @@ pub(super) struct Piece {
     pub(super) time: Time,
 }
 
+impl Dump {
+    pub(super) const fn form(&self) -> Form {
+        match self.syntax {
+            Syntax::Lines(Layout { form, .. }) | Syntax::Run(form) | Syntax::Whole(form) => form,
+        }
+    }
+}
+
 /// Whether a text looks like a dump: `None` if it does not, an error if it does and is none.
 pub(super) fn parse(text: &str) -> Option<Result<Dump, Wrong>> {
     let layout = layout(text);
     match &layout {
-        Told::Layout(layout) if layout.is_certain => return Some(Reader::new(*layout).read(text)),
+        Told::Layout(layout) if layout.is_certain => return Some(lines(text, *layout)),
         Told::Refusal(words, true) => return Some(Err((*words).into())),
         _ => {}
     }
@@ -59,28 +86,28 @@ pub(super) fn parse(text: &str) -> Option<Result<Dump, Wrong>> {
         return Some(Ok(digits_alone(text, bytes)));
     }
     if let Some(bytes) = literals(text) {
-        return Some(Ok(one(bytes, Form::Literal)));
+        return Some(Ok(one(bytes, Syntax::Whole(Form::Literal))));
     }
     if let Some(blocks) = arrays(text) {
-        return Some(Ok(Dump { blocks, form: Form::Escaped }));
+        return Some(Ok(Dump { blocks, syntax: Syntax::Whole(Form::Escaped) }));
     }
     if let Some(bytes) = escaped(text) {
-        return Some(Ok(one(bytes, Form::Escaped)));
+        return Some(Ok(one(bytes, Syntax::Whole(Form::Escaped))));
     }
     if let Some(bytes) = buffer(text) {
-        return Some(bytes.map(|bytes| one(bytes, Form::Plain)).map_err(Into::into));
+        return Some(bytes.map(|bytes| one(bytes, Syntax::Whole(Form::Plain))).map_err(Into::into));
     }
     if let Some(bytes) = list(text) {
-        return Some(bytes.map(|bytes| one(bytes, Form::List)).map_err(Into::into));
+        return Some(bytes.map(|bytes| one(bytes, Syntax::Whole(Form::List))).map_err(Into::into));
     }
     if let Some(bytes) = decimals(text) {
-        return Some(Ok(one(bytes, Form::List)));
+        return Some(Ok(one(bytes, Syntax::Run(Form::List))));
     }
     if let Some(words) = unclear(text) {
         return Some(Err(words.into()));
     }
     match layout {
-        Told::Layout(layout) => Some(Reader::new(layout).read(text)),
+        Told::Layout(layout) => Some(lines(text, layout)),
         Told::Refusal(words, _) => Some(Err(words.into())),
         Told::Nothing => None,
     }
@@ -91,8 +118,7 @@ fn unclear(text: &str) -> Option<&'static str> {
     let is_repeat = |line: &&str| line.trim() == "*";
     if text.lines().any(|line| is_repeat(&line)) {
         let rest: Vec<&str> = text.lines().filter(|line| !is_repeat(line)).collect();
-        return plain(&rest.join("\n"))
-            .map(|_| "nothing tells how many lines the * of this dump stands for; print all of them (-v)");
+        return plain(&rest.join("\n")).map(|_| UNKNOWN_REPEAT);
     }
     // Characters, as od -An -c prints them.
     let words = || text.lines().next().unwrap_or_default().split_ascii_whitespace();
@@ -108,22 +134,40 @@ fn digits_alone(text: &str, bytes: Vec<u8>) -> Dump {
     let words = || text.split_ascii_whitespace().map(|word| word.strip_prefix("0x").unwrap_or(word));
     let width = words().next().map_or(0, str::len);
     if matches!(width, 4 | 8 | 16) && words().count() > 1 && words().all(|word| word.len() <= width) {
-        let mut turned: Vec<u8> = bytes.chunks(width / 2).flat_map(|word| word.iter().rev().copied()).collect();
-        // od fills up its last word.
-        let filled = turned.iter().rev().take_while(|byte| **byte == 0).count().min(width / 2 - 1);
-        turned.truncate(turned.len() - filled);
-        if sense(&turned) > sense(&bytes) {
-            return one(turned, Form::Words(Group { base: 16, bytes: width / 2 }));
+        let mut turned = Vec::with_capacity(bytes.len());
+        let mut run = Run::words(width / 2);
+        let read = run.feed(text.as_bytes(), &mut turned).and_then(|()| run.finish(&mut turned));
+        if read.is_ok() && sense(&turned) > sense(&bytes) {
+            return one(turned, Syntax::Run(Form::Words(Group { base: 16, bytes: width / 2 })));
         }
     }
     match decimals(text) {
-        Some(decimal) if sense(&decimal) > sense(&bytes) => one(decimal, Form::List),
-        _ => one(bytes, Form::Plain),
+        Some(decimal) if sense(&decimal) > sense(&bytes) => one(decimal, Syntax::Run(Form::List)),
+        _ => one(bytes, Syntax::Run(Form::Plain)),
     }
 }
 
-fn one(bytes: Vec<u8>, form: Form) -> Dump {
-    Dump { blocks: vec![Piece { bytes, ..Piece::default() }], form }
+/// Reads lines with offsets.
+fn lines(text: &str, layout: Layout) -> Result<Dump, Wrong> {
+    let mut blocks: Vec<Piece> = Vec::new();
+    let mut collect = |part: Part<'_>| match part {
+        Part::Block { indented, time } => blocks.push(Piece { bytes: Vec::new(), indented, time }),
+        Part::Bytes(bytes) => {
+            if let Some(block) = blocks.last_mut() {
+                block.bytes.extend_from_slice(bytes);
+            }
+        }
+    };
+    let syntax = Syntax::Lines(layout);
+    let mut reader = Reader::new(syntax);
+    reader.feed(text.as_bytes(), &mut collect)?;
+    reader.finish(&mut collect)?;
+    blocks.retain(|block| !block.bytes.is_empty());
+    Ok(Dump { blocks, syntax })
+}
+
+fn one(bytes: Vec<u8>, syntax: Syntax) -> Dump {
+    Dump { blocks: vec![Piece { bytes, ..Piece::default() }], syntax }
 }
 
 #[cfg(test)]

@@ -1,62 +1,64 @@
 //! Dumps whose lines have offsets, line by line.
 
-use super::{
-    Dump, Layout, Piece,
-    line::{Line, number},
-};
 use chanwire_core::wire::Timestamp;
 
+use super::{
+    Layout, Part,
+    line::{Line, number},
+};
 use crate::{Time, import::Wrong};
 
-/// How far `*` may repeat a line.
-const MAX_BYTES: usize = 16 << 20;
+/// The most bytes that all `*` of one dump may stand for.
+const MAX_REPEATED: usize = 16 << 20;
+
+/// So many bytes of a repeated line are given at a time.
+const REPEATED_PIECE: usize = 64 << 10;
 
 /// The blocks of one indentation.
 #[derive(Clone, Copy, Debug, Default)]
 struct Side {
     blocks: usize,
-    bytes: usize,
+    bytes: u64,
     /// The offset of its first byte: a dump may begin anywhere.
     start: u64,
 }
 
-pub(super) struct Reader {
+/// The block that is being read.
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    indented: bool,
+    bytes: u64,
+}
+
+/// A reader of lines that have offsets.
+#[derive(Debug)]
+pub(super) struct Offsets {
     layout: Layout,
-    dump: Dump,
-    /// Of what is not indented and of what is.
+    block: Option<Block>,
+    /// Of lines that are not indented and of those that are.
     sides: [Side; 2],
     /// The bytes of the line before, which `*` repeats.
     last: Vec<u8>,
     repeating: bool,
+    repeated: usize,
     time: Time,
 }
 
-impl Reader {
+impl Offsets {
     pub(super) fn new(layout: Layout) -> Self {
         Self {
             layout,
-            dump: Dump { blocks: Vec::new(), form: layout.form },
+            block: None,
             sides: [Side::default(); 2],
             last: Vec::new(),
             repeating: false,
+            repeated: 0,
             time: Time::UNKNOWN,
         }
     }
 
-    pub(super) fn read(mut self, text: &str) -> Result<Dump, Wrong> {
-        let mut place = 0;
-        // A line has as many bytes as the next line's offset says; what is in the text column may look like more.
-        let mut lines = text.split_inclusive('\n').peekable();
-        while let Some(line) = lines.next() {
-            let next = lines.peek().copied();
-            self.line(line, next).map_err(|wrong| wrong.at(place))?;
-            place += line.len() as u64;
-        }
-        self.dump.blocks.retain(|block| !block.bytes.is_empty());
-        Ok(self.dump)
-    }
-
-    fn line(&mut self, text: &str, next: Option<&str>) -> Result<(), Wrong> {
+    /// Reads one line. It has as many bytes as the next line's offset says: text beside them may look like more.
+    pub(super) fn line(&mut self, text: &str, next: Option<&str>, give: &mut dyn FnMut(Part<'_>)) -> Result<(), Wrong> {
         let Some(line) = Line::of(text.trim_end()) else {
             self.time = self.time.max(time_of(text));
             return Ok(());
@@ -73,12 +75,13 @@ impl Reader {
         let expected = self.expected(line.indented);
         let is_first = self.side(line.indented).blocks == 0;
         let begins = self.begins(line.indented);
-        if is_first && (begins || self.dump.blocks.is_empty())
+        if is_first && (begins || self.block.is_none())
             || offset == 0 && self.size(line.indented) > 0
             || begins && offset == expected
         {
-            let time = std::mem::take(&mut self.time);
-            self.dump.blocks.push(Piece { bytes: Vec::new(), indented: line.indented, time });
+            let (time, indented) = (std::mem::take(&mut self.time), line.indented);
+            self.block = Some(Block { indented, bytes: 0 });
+            give(Part::Block { indented, time });
             let side = self.side(line.indented);
             side.blocks += 1;
             if is_first || offset == 0 {
@@ -86,7 +89,7 @@ impl Reader {
                 self.repeating = false;
             }
         }
-        self.repeat(offset, line.indented)?;
+        self.repeat(offset, line.indented, give)?;
         let start = if offset == 0 { 0 } else { self.expected(line.indented) };
         if offset != start {
             return Err(format!("the line's offset is {offset:#x}, and {start:#x} was expected").into());
@@ -98,7 +101,7 @@ impl Reader {
             .filter(|most| *most > 0);
         let most = most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
         let bytes = line.bytes(self.layout, most);
-        self.add(|last| last.extend_from_slice(&bytes));
+        self.add(&bytes, give);
         self.last = bytes;
         Ok(())
     }
@@ -108,47 +111,56 @@ impl Reader {
         if indented { with } else { plain }
     }
 
-    /// The offset that a line of this indentation has if nothing is missing before it.
+    /// Returns the offset of a line of this indentation if nothing is missing before it.
     fn expected(&self, indented: bool) -> u64 {
         let [plain, with] = &self.sides;
-        (if indented { with } else { plain }).start + self.size(indented) as u64
+        (if indented { with } else { plain }).start + self.size(indented)
     }
 
-    /// Adds to the last block.
-    fn add(&mut self, grow: impl FnOnce(&mut Vec<u8>)) {
-        let Some(block) = self.dump.blocks.last_mut() else { return };
-        let before = block.bytes.len();
-        grow(&mut block.bytes);
-        let (added, indented) = (block.bytes.len() - before, block.indented);
-        self.side(indented).bytes += added;
+    /// Adds bytes to the block.
+    fn add(&mut self, bytes: &[u8], give: &mut dyn FnMut(Part<'_>)) {
+        let Some(block) = &mut self.block else { return };
+        block.bytes += bytes.len() as u64;
+        let indented = block.indented;
+        self.side(indented).bytes += bytes.len() as u64;
+        give(Part::Bytes(bytes));
     }
 
-    /// Whether a line of this indentation begins a block because the last one has the other.
+    /// Returns whether a line of this indentation begins a block because the last one has the other.
     fn begins(&self, indented: bool) -> bool {
-        self.dump.blocks.last().is_some_and(|block| block.indented != indented)
+        self.block.is_some_and(|block| block.indented != indented)
     }
 
-    /// How many bytes the dump that a line of this indentation belongs to has.
-    fn size(&self, indented: bool) -> usize {
+    /// Returns the length of the dump that a line of this indentation belongs to.
+    fn size(&self, indented: bool) -> u64 {
         let [plain, with] = self.sides;
         if plain.blocks > 0 && with.blocks > 0 || self.begins(indented) {
             return if indented { with.bytes } else { plain.bytes };
         }
-        self.dump.blocks.last().map_or(0, |block| block.bytes.len())
+        self.block.map_or(0, |block| block.bytes)
     }
 
-    fn repeat(&mut self, offset: u64, indented: bool) -> Result<(), Wrong> {
+    fn repeat(&mut self, offset: u64, indented: bool, give: &mut dyn FnMut(Part<'_>)) -> Result<(), Wrong> {
         if !std::mem::take(&mut self.repeating) || self.last.is_empty() {
             return Ok(());
         }
         let missing = offset.saturating_sub(self.expected(indented));
-        let missing = usize::try_from(missing).unwrap_or(usize::MAX);
-        let [plain, with] = self.sides;
-        if missing > MAX_BYTES.saturating_sub(plain.bytes + with.bytes) {
-            return Err(format!("the * before offset {offset:#x} stands for more than {MAX_BYTES} bytes").into());
-        }
+        let room = MAX_REPEATED - self.repeated;
+        let Some(mut missing) = usize::try_from(missing).ok().filter(|missing| *missing <= room) else {
+            return Err(format!(
+                "the * before offset {offset:#x} stands for more bytes than the {MAX_REPEATED} that a dump may repeat"
+            )
+            .into());
+        };
+        self.repeated += missing;
         let line = std::mem::take(&mut self.last);
-        self.add(|last| last.extend(line.iter().cycle().take(missing)));
+        let lines = REPEATED_PIECE.div_ceil(line.len());
+        let piece = line.repeat(lines.min(missing.div_ceil(line.len())));
+        while missing > 0 {
+            let bytes = piece.get(..missing).unwrap_or(&piece);
+            self.add(bytes, give);
+            missing -= bytes.len();
+        }
         Ok(())
     }
 }

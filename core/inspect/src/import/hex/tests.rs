@@ -149,7 +149,7 @@ fn words_of_more_bytes_are_turned_round() {
     }
     assert_eq!(bytes(xxd_e_cut), &SAID[..10]);
     assert_eq!(bytes(xxd_g4), &SAID[..19]);
-    assert_eq!(parse(od4).unwrap().unwrap().form.words(), "a hex dump of 32-bit words, the low byte first");
+    assert_eq!(parse(od4).unwrap().unwrap().form().words(), "a hex dump of 32-bit words, the low byte first");
 }
 
 #[test]

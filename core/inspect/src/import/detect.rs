@@ -1,0 +1,76 @@
+//! What a capture is, by its first bytes.
+
+use super::{
+    Format, PREVIEW, Wrong,
+    container::Container,
+    hex::{self, Dump},
+    lines, link,
+    unpack::Wrapping,
+};
+use crate::{Direction, guess_direction};
+
+/// Whether it is clear from these first bytes what a capture is, whatever follows.
+#[must_use]
+pub fn is_clear(bytes: &[u8]) -> bool {
+    if let Some(wrapping) = Wrapping::of(bytes) {
+        return is_clear(&wrapping.unwrap_first(bytes));
+    }
+    Container::detect(bytes).is_some() || lines::detect(bytes) || guess_direction(bytes).is_some()
+}
+
+/// What the first bytes are, and which direction if they are one.
+pub(super) fn detect(first: &[u8]) -> (Format, Option<Direction>) {
+    if let Some(container) = Container::detect(first) {
+        return (if container.name() == "pcap" { Format::Pcap } else { Format::PcapNg }, None);
+    }
+    if lines::detect(first) {
+        return (Format::JsonLines, None);
+    }
+    let guess = guess_direction(first);
+    // A dump is text, and none of the protocol's words is one.
+    if guess.is_none()
+        && let Some(dump) = dump_of(first)
+    {
+        let direction = dump.ok().and_then(|dump| stream_of(&dump).1);
+        return (Format::Hex, direction);
+    }
+    (Format::Raw, guess)
+}
+
+/// The dump that starts with these bytes, which may end inside a line.
+pub(super) fn dump_of(first: &[u8]) -> Option<Result<Dump, Wrong>> {
+    let whole = if first.len() < PREVIEW {
+        first
+    } else {
+        let end = first.iter().rposition(|byte| *byte == b'\n').unwrap_or(first.len() & !1);
+        first.get(..end).unwrap_or(first)
+    };
+    hex::parse(std::str::from_utf8(whole).ok()?)
+}
+
+/// The kinds of links of a dump's blocks, if each of them is a packet.
+pub(super) fn packets_of(dump: &Dump) -> Option<Vec<i32>> {
+    if dump.blocks.is_empty() || dump.blocks.iter().any(|piece| piece.indented) {
+        return None;
+    }
+    let first = link::guess(&dump.blocks.first()?.bytes)?;
+    // After the first one, what cannot be understood may be any packet.
+    Some(dump.blocks.iter().map(|piece| link::guess(&piece.bytes).unwrap_or(first)).collect())
+}
+
+/// The bytes of a dump's side that comes first, and which direction that is.
+pub(super) fn stream_of(dump: &Dump) -> (Vec<u8>, Option<Direction>) {
+    let first = dump.blocks.first().is_some_and(|piece| piece.indented);
+    let side = |indented| {
+        let pieces = dump.blocks.iter().filter(move |piece| piece.indented == indented);
+        pieces.flat_map(|piece| piece.bytes.iter().copied()).take(PREVIEW).collect::<Vec<u8>>()
+    };
+    let bytes = side(first);
+    let guess = guess_direction(&bytes).or_else(|| {
+        Some(match guess_direction(&side(!first))? {
+            Direction::Out => Direction::In,
+            Direction::In => Direction::Out,
+        })
+    });
+    (bytes, guess)
+}
