@@ -145,12 +145,12 @@ impl<H: Head> Decoder<H> {
         }
     }
 
-    /// A decoder for somebody who asks only where frames begin and end: it keeps no payloads, however large they are
-    /// and however they come. Its items are those of [`new`](Self::new), but for [`Frame::payload`], which is empty
-    /// where the frame came in several pieces.
+    /// Makes it a decoder that reports only the boundaries of frames and keeps no payloads, however large they are and
+    /// however they come. Its items are the same, but for [`Frame::payload`], which is empty where the frame came in
+    /// several pieces.
     #[must_use]
-    pub fn of_boundaries(max_payload: usize) -> Self {
-        Self { keeps: false, ..Self::new(max_payload) }
+    pub fn boundaries_only(self) -> Self {
+        Self { keeps: false, ..self }
     }
 
     /// A decoder that goes on where another has told all that it was fed: see [`rest`](Self::rest). Positions count from

@@ -34,8 +34,10 @@ impl Cutter {
     pub(super) fn new(direction: Direction) -> Self {
         let (requests, answers) = (Limits::server().max_payload, Limits::client().max_payload);
         match direction {
-            Direction::Out => Self::Out(Box::new(Side { decoder: Decoder::of_boundaries(requests), position: 0 })),
-            Direction::In => Self::In(Box::new(Side { decoder: Decoder::of_boundaries(answers), position: 0 })),
+            Direction::Out => {
+                Self::Out(Box::new(Side { decoder: Decoder::new(requests).boundaries_only(), position: 0 }))
+            }
+            Direction::In => Self::In(Box::new(Side { decoder: Decoder::new(answers).boundaries_only(), position: 0 })),
         }
     }
 

@@ -62,13 +62,14 @@ fn what_is_kept_is_never_more_than_the_limit_and_one_read() {
 }
 
 #[test]
-fn of_boundaries_nothing_is_kept_and_the_spans_are_the_same() {
+fn a_boundaries_only_decoder_keeps_nothing_and_reports_the_same_spans() {
     const LIMIT: usize = 16_384;
     let large = |length: usize| [b"\r\nMESSAGE\r\n {\"x\": \"", &*vec![b'x'; length], b"\"}"].concat();
     let stream = [&large(LIMIT - 100)[..], &stream(1000), &large(LIMIT - 9), b"HO?T\r\n{}", &large(LIMIT)].concat();
     let steps = [1, 7, 100, 4096, stream.len()];
     for (step, is_at_hand) in steps.into_iter().flat_map(|step| [(step, false), (step, true)]) {
-        let (mut keeping, mut cutting) = (Decoder::<Command>::new(LIMIT), Decoder::<Command>::of_boundaries(LIMIT));
+        let (mut keeping, mut cutting) =
+            (Decoder::<Command>::new(LIMIT), Decoder::<Command>::new(LIMIT).boundaries_only());
         let mut last = None;
         for piece in stream.chunks(step) {
             keeping.feed(piece);
