@@ -6,9 +6,11 @@ use chanwire_core::wire::{Command, Head as _, Status};
 use serde::Serialize;
 
 use super::{
-    expr::{FIELDS, Field, Kind, Path},
+    expr::{FIELDS, Field, Kind},
     json::{self, Found},
-    lex::{self, Symbol, Token, TokenKind, in_word},
+    lex::{self, Symbol, Token, TokenKind},
+    path::Path,
+    spelling::{in_word, quote},
 };
 use crate::Capture;
 
@@ -233,7 +235,7 @@ fn spelled(text: &str) -> String {
     }
     let mut quoted = String::new();
     // Writing to a string does not fail.
-    let _ = lex::quote(text, &mut quoted);
+    let _ = quote(text, &mut quoted);
     quoted
 }
 

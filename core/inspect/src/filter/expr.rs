@@ -5,8 +5,9 @@ use std::fmt::{self, Display, Formatter, Write as _};
 use memchr::memmem::Finder;
 
 use super::{
-    lex::{self, in_name},
+    path::Path,
     pattern::Pattern,
+    spelling::{in_name, quote},
 };
 use crate::Direction;
 
@@ -107,24 +108,6 @@ impl Kind {
 
     pub(super) const fn is_searched(self) -> bool {
         matches!(self, Self::Text | Self::Bytes | Self::Json)
-    }
-}
-
-/// The names that lead to a value in a payload. On an array a name that is a number is an index; any other one, and the
-/// end of the path, means every element.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Path(Vec<String>);
-
-impl Path {
-    /// How many names there may be.
-    pub(super) const MOST: usize = 32;
-
-    pub(super) fn new(names: Vec<String>) -> Option<Self> {
-        (1..=Self::MOST).contains(&names.len()).then_some(Self(names))
-    }
-
-    pub(super) fn names(&self) -> &[String] {
-        &self.0
     }
 }
 
@@ -239,7 +222,7 @@ impl Display for Test {
             Self::Contains(field, needle) => write!(f, "{field} contains {needle}"),
             Self::Matches(field, pattern) => {
                 write!(f, "{field} ~ ")?;
-                lex::quote(pattern.source(), f)
+                quote(pattern.source(), f)
             }
         }
     }
@@ -257,7 +240,7 @@ impl Display for Field {
             if !name.is_empty() && name.chars().all(in_name) {
                 f.write_str(name)?;
             } else {
-                lex::quote(name, f)?;
+                quote(name, f)?;
             }
         }
         Ok(())
@@ -274,7 +257,7 @@ impl Display for Value {
             }
             Self::Direction(direction) => write!(f, "{direction}"),
             Self::Truth(truth) => write!(f, "{truth}"),
-            Self::Text(text) => lex::quote(text, f),
+            Self::Text(text) => quote(text, f),
             Self::Bytes(bytes) => write_bytes(bytes, f),
             Self::Null => f.write_str("null"),
         }
@@ -284,7 +267,7 @@ impl Display for Value {
 impl Display for Needle {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match std::str::from_utf8(self.get()) {
-            Ok(text) if !self.raw => lex::quote(text, f),
+            Ok(text) if !self.raw => quote(text, f),
             _ => write_bytes(self.get(), f),
         }
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use chanwire_core::wire::json::{Reader, Token, TokenKind};
 
-use super::expr::Path;
+use super::path::Path;
 use crate::{Entry, RowKind};
 
 /// A value, as far as it is compared.

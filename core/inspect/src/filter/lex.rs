@@ -2,7 +2,11 @@
 
 use std::ops::Range;
 
-use super::{Mistake, expr::Path};
+use super::{
+    Mistake,
+    path::Path,
+    spelling::{in_name, in_word},
+};
 
 /// One token and the bytes that it stands in.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,16 +75,6 @@ const SYMBOLS: [(&str, Symbol); 16] = [
     // What many type for it.
     ("=", Symbol::Equal),
 ];
-
-/// Whether a character may stand in a word without quotes.
-pub(super) fn in_word(char: char) -> bool {
-    !char.is_whitespace() && !char.is_control() && !"\"'()&|!=<>~,{}".contains(char)
-}
-
-/// Whether a character may stand in a name of a path without quotes.
-pub(super) fn in_name(char: char) -> bool {
-    in_word(char) && !matches!(char, '.' | '[' | ']')
-}
 
 /// The tokens of a text.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Mistake> {
@@ -224,21 +218,4 @@ impl Lexer<'_> {
             _ => return None,
         })
     }
-}
-
-/// Writes a text so that [`tokens`] reads it back.
-pub(super) fn quote(text: &str, out: &mut impl std::fmt::Write) -> std::fmt::Result {
-    out.write_char('"')?;
-    for char in text.chars() {
-        match char {
-            '"' => out.write_str("\\\"")?,
-            '\\' => out.write_str("\\\\")?,
-            '\n' => out.write_str("\\n")?,
-            '\r' => out.write_str("\\r")?,
-            '\t' => out.write_str("\\t")?,
-            hidden if crate::visible::is_hidden(hidden) => write!(out, "\\u{{{:x}}}", u32::from(hidden))?,
-            plain => out.write_char(plain)?,
-        }
-    }
-    out.write_char('"')
 }

@@ -6,8 +6,10 @@ mod expr;
 mod json;
 mod lex;
 mod parse;
+mod path;
 mod pattern;
 mod prefilter;
+mod spelling;
 mod text;
 
 use std::{

@@ -1,0 +1,19 @@
+//! Paths to values in a payload.
+
+/// The names that lead to a value in a payload. On an array a name that is a number is an index; any other one, and the
+/// end of the path, means every element.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Path(Vec<String>);
+
+impl Path {
+    /// How many names there may be.
+    pub(super) const MOST: usize = 32;
+
+    pub(super) fn new(names: Vec<String>) -> Option<Self> {
+        (1..=Self::MOST).contains(&names.len()).then_some(Self(names))
+    }
+
+    pub(super) fn names(&self) -> &[String] {
+        &self.0
+    }
+}
