@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Capture, Clock, connection::Connection, pairing, store::Store, stream};
+use super::{Capture, clock::Clock, connection::Connection, pairing, store::Store, stream};
 
 /// What a capture that is begun anew has of the one before: its connections, and no row.
 ///

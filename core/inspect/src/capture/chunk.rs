@@ -2,7 +2,7 @@
 
 use std::{mem, ops::Range};
 
-use super::entry::Flags;
+use super::{flags::Flags, reads::ReadMark};
 use crate::Fault;
 
 /// What is held of one row beside its bytes: its column in each of a chunk's columns.
@@ -22,6 +22,9 @@ pub(super) struct Cells {
     pub(super) error: u8,
 }
 
+/// Stands for an error whose name is not remembered.
+pub(super) const SOME_ERROR: u8 = u8::MAX;
+
 /// What few rows have.
 #[derive(Clone, Debug)]
 pub(super) enum Extra {
@@ -32,6 +35,13 @@ pub(super) enum Extra {
 }
 
 impl Extra {
+    pub(super) fn fault(&self) -> Option<&Fault> {
+        match self {
+            Self::Fault { fault, .. } => Some(fault),
+            Self::Note { .. } => None,
+        }
+    }
+
     fn heap(&self) -> usize {
         match self {
             Self::Fault { fault, head } => fault.error.capacity() + fault.details.capacity() + head.capacity(),
@@ -49,13 +59,6 @@ pub(crate) enum Escapes {
     Coded,
     /// By any.
     Any,
-}
-
-/// Where a read begins in a row that several reads brought.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct ReadMark {
-    pub(crate) offset: u32,
-    pub(crate) time: f64,
 }
 
 /// Rows one after the other, their columns, and their bytes one after the other.

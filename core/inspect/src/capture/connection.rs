@@ -3,13 +3,15 @@
 use chanwire_core::wire::{self, Command, Frame, PayloadFault, Request, Response, Status, StoredMessage, json::Reader};
 
 use super::{
-    Arriving, At, Gap,
+    Arriving, Gap,
     chunk::Extra,
-    entry::{Entry, Flags},
+    clock::At,
+    entry::Entry,
+    flags::Flags,
     pairing::{self, Asked, Pairing},
     store::{NewRow, Store},
-    stream::{self, Partial, Piece, Stream, What, Why},
-    words::Word,
+    stream::{self, Partial, Piece, PieceKind, Stream},
+    words::{SkipReason, Word},
 };
 use crate::{Direction, Fault, RowKind, statistics::Kind, summary};
 
@@ -254,18 +256,18 @@ struct Verdict<'a> {
 
 impl Sink<'_> {
     fn take(&mut self, piece: Piece<'_>) {
-        let Piece { start, bytes, what, reads } = piece;
+        let Piece { start, bytes, kind, reads } = piece;
         let name;
-        let verdict = match what {
-            What::Request(frame) => self.request(&frame),
-            What::Answer(frame) if frame.head == Status::Push => self.push(&frame),
-            What::Answer(frame) => {
+        let verdict = match kind {
+            PieceKind::Request(frame) => self.request(&frame),
+            PieceKind::Answer(frame) if frame.head == Status::Push => self.push(&frame),
+            PieceKind::Answer(frame) => {
                 let verdict;
                 (verdict, name) = self.answer(&frame);
                 Verdict { error: name.as_deref(), ..verdict }
             }
-            What::Fault(fault) => self.fault(fault),
-            What::Skipped(why) => self.skipped(why),
+            PieceKind::Fault(fault) => self.fault(fault),
+            PieceKind::Skipped(why) => self.skipped(why),
         };
         let number = self.store.end();
         let row = NewRow {
@@ -359,7 +361,7 @@ impl Sink<'_> {
         Verdict { flags: verdict.flags.with_bad(true), error: Some(error), extra: Some(extra), ..verdict }
     }
 
-    fn skipped(&self, why: Why) -> Verdict<'static> {
+    fn skipped(&self, why: SkipReason) -> Verdict<'static> {
         self.verdict(RowKind::Skipped, Word::Skipped(why), Kind::Skipped)
     }
 }

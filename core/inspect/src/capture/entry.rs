@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 
 use chanwire_core::wire::{Command, Status};
-use memchr::{memchr, memmem};
 
 use super::{
-    chunk::{Cells, Chunk, Extra, ReadMark},
-    store::SOME_ERROR,
-    stream::{Reads, Why},
-    words::Word,
+    chunk::{Cells, Chunk, Extra, SOME_ERROR},
+    flags::Flags,
+    reads::ReadMark,
+    words::{SkipReason, Word},
 };
 use crate::{Direction, Fault, Listing, Row, RowKind, listing::plain_row, summary};
 
@@ -41,7 +40,7 @@ pub struct ReadPart {
 impl<'a> Entry<'a> {
     pub(super) fn new(errors: &'a [String], chunk: &'a Chunk, place: usize) -> Option<Self> {
         let cells = chunk.cells(place)?;
-        Some(Self { errors, chunk, place, cells, flags: Flags(cells.flags) })
+        Some(Self { errors, chunk, place, cells, flags: Flags::of(cells.flags) })
     }
 
     /// Its number, from 1 over all connections.
@@ -71,7 +70,7 @@ impl<'a> Entry<'a> {
     /// Whether it is a message that the server pushed.
     #[must_use]
     pub const fn is_push(&self) -> bool {
-        self.flags.has(PUSH)
+        self.flags.is_push()
     }
 
     /// Whether something is wrong: a decoder's fault, an error answer, a note of a failure, or missing traffic.
@@ -90,7 +89,7 @@ impl<'a> Entry<'a> {
     /// Whether it is known when it was complete.
     #[must_use]
     pub const fn is_timed(&self) -> bool {
-        !self.flags.has(UNTIMED)
+        self.flags.is_timed()
     }
 
     /// The milliseconds since the row before it was complete, of whatever connection.
@@ -128,7 +127,7 @@ impl<'a> Entry<'a> {
 
     /// Whether a backslash is among its bytes: without one, they mean what they spell.
     pub(crate) const fn has_escapes(&self) -> bool {
-        self.flags.has(ESCAPES)
+        self.flags.has_escapes()
     }
 
     /// The command of a request or a push, and of an answer the one that it is known to answer.
@@ -191,7 +190,7 @@ impl<'a> Entry<'a> {
     }
 
     fn extra(&self) -> Option<&'a Extra> {
-        if self.flags.has(EXTRA) { self.chunk.extra(self.place) } else { None }
+        if self.flags.has_extra() { self.chunk.extra(self.place) } else { None }
     }
 
     /// The reads that brought it.
@@ -209,8 +208,8 @@ impl<'a> Entry<'a> {
             start: mark.offset as usize,
             end,
             time: mark.time,
-            begins: index > 0 || self.flags.has(BEGINS),
-            ends: index < last || self.flags.has(ENDS),
+            begins: index > 0 || self.flags.begins(),
+            ends: index < last || self.flags.ends(),
         });
         parts.collect()
     }
@@ -219,7 +218,7 @@ impl<'a> Entry<'a> {
     /// came, unless one brought it at the row's own time.
     pub(crate) fn read_marks(&self) -> (bool, bool, &'a [ReadMark]) {
         let marks = self.chunk.reads(self.place).unwrap_or_default();
-        (self.flags.has(BEGINS), self.flags.has(ENDS), marks)
+        (self.flags.begins(), self.flags.ends(), marks)
     }
 
     /// Where its first byte stands, from where its connection counts.
@@ -274,141 +273,13 @@ impl<'a> Entry<'a> {
             (Some(Extra::Fault { fault, .. }), _) => summary::of_fault(fault),
             (Some(Extra::Note { text, .. }), _) => text.clone(),
             (None, Word::Skipped(why)) => match why {
-                Why::WhiteSpace => summary::of_white_space(length),
-                Why::Object => summary::of_object(length),
-                Why::Discarded => summary::of_discarded(length),
-                Why::Cut => summary::of_cut(length),
-                Why::Unaligned => summary::of_unaligned(length),
+                SkipReason::WhiteSpace => summary::of_white_space(length),
+                SkipReason::Object => summary::of_object(length),
+                SkipReason::Discarded => summary::of_discarded(length),
+                SkipReason::Cut => summary::of_cut(length),
+                SkipReason::Unaligned => summary::of_unaligned(length),
             },
             (None, _) => String::new(),
-        }
-    }
-}
-
-/// What is known of a row in 16 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Flags(u16);
-
-const KIND: u16 = 0b111;
-const INWARD: u16 = 1 << 3;
-const PUSH: u16 = 1 << 4;
-const BAD: u16 = 1 << 5;
-const BEGINS: u16 = 1 << 6;
-const ENDS: u16 = 1 << 7;
-const ESCAPES: u16 = 1 << 8;
-const EXTRA: u16 = 1 << 9;
-/// Above it stands which command is answered, counted from 1.
-const ASKED: u32 = 10;
-const ASKED_MASK: u16 = 0b1111;
-/// A character may be spelled by its number.
-const CODED: u16 = 1 << 14;
-/// It is not known when it was.
-const UNTIMED: u16 = 1 << 15;
-
-const KINDS: [RowKind; 5] = [RowKind::Frame, RowKind::Fault, RowKind::Skipped, RowKind::Note, RowKind::Gap];
-
-impl Flags {
-    pub(super) const fn of(bits: u16) -> Self {
-        Self(bits)
-    }
-
-    pub(super) const fn bits(self) -> u16 {
-        self.0
-    }
-
-    pub(super) fn new(kind: RowKind, direction: Direction) -> Self {
-        let kind = KINDS.iter().position(|known| *known == kind).unwrap_or_default() as u16;
-        Self(kind).with(INWARD, direction == Direction::In)
-    }
-
-    const fn with(self, bit: u16, on: bool) -> Self {
-        Self(if on { self.0 | bit } else { self.0 })
-    }
-
-    pub(super) const fn with_bad(self, bad: bool) -> Self {
-        self.with(BAD, bad)
-    }
-
-    pub(super) const fn with_push(self) -> Self {
-        self.with(PUSH, true)
-    }
-
-    pub(super) const fn with_untimed(self, untimed: bool) -> Self {
-        self.with(UNTIMED, untimed)
-    }
-
-    pub(super) const fn with_extra(self) -> Self {
-        self.with(EXTRA, true)
-    }
-
-    pub(super) fn with_reads(self, reads: &Reads) -> Self {
-        self.with(BEGINS, reads.begins).with(ENDS, reads.ends)
-    }
-
-    pub(super) fn with_escapes(self, bytes: &[u8]) -> Self {
-        let Some(first) = memchr(b'\\', bytes) else { return self };
-        let coded = memmem::find(bytes.get(first..).unwrap_or_default(), b"\\u").is_some();
-        self.with(ESCAPES, true).with(CODED, coded)
-    }
-
-    pub(super) fn with_asked(self, command: Option<Command>) -> Self {
-        let code = command.and_then(|command| Command::ALL.iter().position(|known| *known == command));
-        Self(self.0 | code.map_or(0, |code| (code as u16 + 1) << ASKED))
-    }
-
-    const fn has(self, bit: u16) -> bool {
-        self.0 & bit != 0
-    }
-
-    pub(super) const fn bad(self) -> bool {
-        self.has(BAD)
-    }
-
-    pub(super) const fn has_escapes(self) -> bool {
-        self.has(ESCAPES)
-    }
-
-    pub(super) const fn is_coded(self) -> bool {
-        self.has(CODED)
-    }
-
-    pub(super) const fn is_note(self) -> bool {
-        matches!(self.kind(), RowKind::Note | RowKind::Gap)
-    }
-
-    const fn direction(self) -> Direction {
-        if self.has(INWARD) { Direction::In } else { Direction::Out }
-    }
-
-    const fn kind(self) -> RowKind {
-        match self.0 & KIND {
-            0 => RowKind::Frame,
-            1 => RowKind::Fault,
-            2 => RowKind::Skipped,
-            3 => RowKind::Note,
-            _ => RowKind::Gap,
-        }
-    }
-
-    fn asked(self) -> Option<Command> {
-        Command::ALL.get(usize::from(self.0 >> ASKED & ASKED_MASK).checked_sub(1)?).copied()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn flags_say_what_was_put_in() {
-        for kind in KINDS {
-            for direction in [Direction::Out, Direction::In] {
-                for command in Command::ALL.iter().copied().map(Some).chain([None]) {
-                    let flags = Flags::new(kind, direction).with_asked(command).with_push();
-                    assert_eq!((flags.kind(), flags.direction(), flags.asked()), (kind, direction, command));
-                    assert!(flags.has(PUSH) && !flags.bad() && flags.with_bad(true).bad());
-                }
-            }
         }
     }
 }

@@ -2,9 +2,12 @@
 
 mod carried;
 mod chunk;
+mod clock;
 mod connection;
 mod entry;
+mod flags;
 mod pairing;
+mod reads;
 mod restored;
 mod store;
 mod stream;
@@ -19,6 +22,8 @@ use chanwire_core::Limits;
 use crate::{Direction, Row, Statistics, StatisticsRow, Time, Timeline, time::milliseconds};
 pub use carried::Carried;
 pub(crate) use chunk::{Chunk, Escapes};
+pub(crate) use clock::FIRST_DATE;
+use clock::{At, Clock};
 use connection::{Connection, Recording};
 pub use entry::{Entry, ReadPart};
 pub use pairing::MAX_OPEN_REQUESTS;
@@ -480,41 +485,5 @@ impl Capture {
                 self.busy.remove(&connection);
             }
         }
-    }
-}
-
-/// Earlier than this, in nanoseconds since 1970, is no date: a capture that has none counts from 0, and some dumps
-/// count from midnight.
-pub(crate) const FIRST_DATE: i64 = 366 * 86_400 * 1_000_000_000;
-
-/// Turns times from any origin into times since the first event. Dates may follow times that are none.
-#[derive(Debug, Default)]
-struct Clock {
-    /// In nanoseconds.
-    origin: Option<i64>,
-    /// Nanoseconds since the origin.
-    last: i64,
-}
-
-/// When something is recorded.
-#[derive(Clone, Copy, Debug)]
-struct At {
-    /// Milliseconds since the first event: of an event whose time is not known, those of the one before it.
-    time: f64,
-    is_known: bool,
-}
-
-impl Clock {
-    fn at(&mut self, time: Time) -> At {
-        let known = time.nanoseconds();
-        if let Some(time) = known {
-            let origin = self.origin.get_or_insert(time);
-            if *origin < FIRST_DATE && time >= FIRST_DATE {
-                // From counted times to dates: time goes on from where it was.
-                *origin = time.saturating_sub(self.last);
-            }
-            self.last = time.saturating_sub(*origin);
-        }
-        At { time: milliseconds(self.last), is_known: known.is_some() }
     }
 }

@@ -6,11 +6,11 @@ use chanwire_core::wire::{Command, Decoder, Frame, Head, Item, Request, Status, 
 
 use super::{
     Capture,
-    chunk::{Extra, ReadMark},
+    chunk::Extra,
     connection::read_answer,
-    entry::Flags,
+    flags::Flags,
+    reads::{ReadMark, Reads},
     store::NewRow,
-    stream::Reads,
     words::Word,
 };
 use crate::{Direction, Fault, RowKind, Time, statistics::Kind, summary, time::milliseconds};

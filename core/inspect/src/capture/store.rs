@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 
 use super::{
-    At,
-    chunk::{Cells, Chunk, Extra},
-    entry::{Entry, Flags},
-    stream::Reads,
+    chunk::{Cells, Chunk, Extra, SOME_ERROR},
+    clock::At,
+    entry::Entry,
+    flags::Flags,
+    reads::Reads,
     words::Word,
 };
-use crate::{Direction, Fault, RowKind, Statistics, statistics::Times};
+use crate::{Direction, RowKind, Statistics, statistics::Times};
 
 /// A chunk has at most so many rows.
 const CHUNK_ROWS: usize = 65_536;
@@ -22,9 +23,6 @@ const CHUNKS: usize = 16;
 
 /// How many names of errors are remembered. The protocol has 16; a hostile server may send any number.
 const MAX_ERRORS: usize = 250;
-
-/// Stands for an error whose name is not remembered.
-pub(super) const SOME_ERROR: u8 = u8::MAX;
 
 /// Rows of all connections.
 #[derive(Debug)]
@@ -317,14 +315,5 @@ impl Store {
         }
         self.errors.push(name.into());
         code(self.errors.len() - 1)
-    }
-}
-
-impl Extra {
-    pub(super) fn fault(&self) -> Option<&Fault> {
-        match self {
-            Self::Fault { fault, .. } => Some(fault),
-            Self::Note { .. } => None,
-        }
     }
 }

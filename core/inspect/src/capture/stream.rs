@@ -1,5 +1,4 @@
-//! One direction of a recorded connection: cut into pieces that tile it, with their bytes and the reads that brought
-//! them.
+//! One direction of a recorded connection, cut into pieces that tile it, with their bytes and reads.
 
 use std::collections::VecDeque;
 
@@ -10,58 +9,49 @@ use chanwire_core::{
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
-use super::chunk::ReadMark;
+use super::{
+    reads::{Reads, reads_of},
+    words::SkipReason,
+};
 
-/// Bytes that mean nothing are not waited for until they end: a row has at most so many.
+/// The longest piece of skipped bytes: longer runs become several pieces.
 pub(super) const PIECE: usize = 65_536;
 
-/// How many reads of one row are told apart. Those beyond count as part of the last one.
+/// The most reads of one row that are told apart. Those beyond count as part of the last one.
 pub(super) const MAX_READS: usize = 4096;
 
-/// How many bytes before a CRLF may be a first word.
+/// The longest word before a CRLF that may be a command or status, in bytes.
 const LONGEST_WORD: usize = 32;
 
-/// An idle stream keeps no more room than this.
+/// The most room that an idle stream keeps.
 const IDLE_ROOM: usize = 4096;
 
-/// More bytes that wait are not written down: as text they take four times as much.
+/// The most waiting bytes that are carried into another capture: as text they take four times as much.
 const MOST_CARRIED: usize = 1 << 20;
 
-/// Why bytes mean nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
-    WhiteSpace,
-    Object,
-    Discarded,
-    /// The beginning of a frame whose rest is missing.
-    Cut,
-    /// What stands after a gap, before the first frame.
-    Unaligned,
-}
-
-/// What a piece is.
+/// The kind of a piece.
 #[derive(Debug)]
-pub(super) enum What<'a> {
+pub(super) enum PieceKind<'a> {
     Request(Frame<'a, Command>),
     Answer(Frame<'a, Status>),
     Fault(wire::Fault),
-    Skipped(Why),
+    Skipped(SkipReason),
 }
 
-/// A first word of either side.
+/// A command or a status.
 trait Sided: Head {
-    fn what(frame: Frame<'_, Self>) -> What<'_>;
+    fn kind(frame: Frame<'_, Self>) -> PieceKind<'_>;
 }
 
 impl Sided for Command {
-    fn what(frame: Frame<'_, Self>) -> What<'_> {
-        What::Request(frame)
+    fn kind(frame: Frame<'_, Self>) -> PieceKind<'_> {
+        PieceKind::Request(frame)
     }
 }
 
 impl Sided for Status {
-    fn what(frame: Frame<'_, Self>) -> What<'_> {
-        What::Answer(frame)
+    fn kind(frame: Frame<'_, Self>) -> PieceKind<'_> {
+        PieceKind::Answer(frame)
     }
 }
 
@@ -71,19 +61,8 @@ pub(super) struct Piece<'a> {
     /// Its position in the stream.
     pub(super) start: u64,
     pub(super) bytes: &'a [u8],
-    pub(super) what: What<'a>,
+    pub(super) kind: PieceKind<'a>,
     pub(super) reads: Reads,
-}
-
-/// How a piece lies among the reads.
-#[derive(Debug, Default)]
-pub(super) struct Reads {
-    /// A read begins at its first byte.
-    pub(super) begins: bool,
-    /// A read ends with its last byte.
-    pub(super) ends: bool,
-    /// Where each of its reads begins, unless it is the one that completed it.
-    pub(super) marks: Vec<ReadMark>,
 }
 
 /// One direction.
@@ -91,16 +70,16 @@ pub(super) struct Reads {
 pub(super) struct Stream {
     side: Side,
     max_payload: usize,
-    /// Where the decoder began.
+    /// The position at which the decoder began.
     base: u64,
-    /// Up to where pieces were given.
-    told: u64,
-    /// Up to where bytes have come.
+    /// The end of the last piece.
+    cut: u64,
+    /// The end of the bytes that came.
     received: u64,
-    /// The bytes from `told` on, but for those that are being taken.
-    carry: Vec<u8>,
+    /// The bytes between the two. The decoder finds boundaries alone and keeps no payload.
+    waiting: Vec<u8>,
     reads: VecDeque<(u64, f64)>,
-    /// How much of `carry` holds no first frame, after a gap.
+    /// After a gap, how many of the waiting bytes are known to hold no frame's start.
     sought: usize,
     ended: bool,
 }
@@ -119,11 +98,11 @@ enum Role {
     Server,
 }
 
-/// A stream in the middle of whatever it says, to be written down.
+/// A stream's state between two captures.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Carried {
     pub(super) max_payload: usize,
-    told: u64,
+    cut: u64,
     received: u64,
     waiting: Vec<u8>,
     reads: Vec<(u64, f64)>,
@@ -142,19 +121,19 @@ pub(super) struct Partial<'a> {
 
 impl Stream {
     pub(super) fn requests(max_payload: usize) -> Self {
-        Self::new(Side::Out(Decoder::new(max_payload)), max_payload)
+        Self::new(Side::Out(Decoder::new(max_payload).boundaries_only()), max_payload)
     }
 
     pub(super) fn answers(max_payload: usize) -> Self {
-        Self::new(Side::In(Decoder::new(max_payload)), max_payload)
+        Self::new(Side::In(Decoder::new(max_payload).boundaries_only()), max_payload)
     }
 
     fn new(side: Side, max_payload: usize) -> Self {
-        let (carry, reads) = (Vec::new(), VecDeque::new());
-        Self { side, max_payload, base: 0, told: 0, received: 0, carry, reads, sought: 0, ended: false }
+        let (waiting, reads) = (Vec::new(), VecDeque::new());
+        Self { side, max_payload, base: 0, cut: 0, received: 0, waiting, reads, sought: 0, ended: false }
     }
 
-    /// What it is in the middle of; `None` where that cannot be written down.
+    /// Returns the state to go on from in another capture; `None` where it cannot be serialized.
     pub(super) fn carried(&self) -> Option<Carried> {
         let owns_next = match &self.side {
             _ if self.waiting() > MOST_CARRIED => return None,
@@ -163,34 +142,34 @@ impl Stream {
             Side::In(decoder) => decoder.rest()?.owns_next,
             Side::Seeking(_) => return None,
         };
-        let Self { max_payload, told, received, ended, .. } = *self;
+        let Self { max_payload, cut, received, ended, .. } = *self;
         let reads = self.reads.iter().copied().collect();
-        Some(Carried { max_payload, told, received, waiting: self.carry.clone(), reads, owns_next, ended })
+        Some(Carried { max_payload, cut, received, waiting: self.waiting.clone(), reads, owns_next, ended })
     }
 
-    /// Goes on in the middle of it.
+    /// Goes on from the state of another capture.
     pub(super) fn resume(&mut self, carried: Carried) {
-        let Carried { max_payload: _, told, received, waiting, reads, owns_next, ended } = carried;
+        let Carried { max_payload: _, cut, received, waiting, reads, owns_next, ended } = carried;
         let rest = Rest { owns_next };
         match &mut self.side {
             Side::Out(decoder) => *decoder = resumed(self.max_payload, rest, &waiting),
             Side::In(decoder) => *decoder = resumed(self.max_payload, rest, &waiting),
             Side::Seeking(_) => {}
         }
-        self.base = told;
-        self.told = told;
+        self.base = cut;
+        self.cut = cut;
         self.received = received;
-        self.carry = waiting;
+        self.waiting = waiting;
         self.reads = reads.into();
         self.ended = ended;
     }
 
-    /// What it keeps, the decoder's own buffer included, which holds at most the same bytes.
+    /// Returns the memory that it takes, beside a decoder's few bytes of a start line.
     pub(super) fn memory(&self) -> usize {
-        2 * self.carry.capacity() + self.reads.capacity() * size_of::<(u64, f64)>()
+        self.waiting.capacity() + self.reads.capacity() * size_of::<(u64, f64)>()
     }
 
-    /// Up to where bytes have come.
+    /// Returns the position after the last byte that came.
     pub(super) const fn position(&self) -> u64 {
         self.received
     }
@@ -199,12 +178,12 @@ impl Stream {
         self.ended
     }
 
-    /// Bytes that no piece was given of yet.
+    /// Returns the number of bytes that are in no piece yet.
     pub(super) const fn waiting(&self) -> usize {
-        self.carry.len()
+        self.waiting.len()
     }
 
-    /// Takes one read and gives the pieces that it completes.
+    /// Takes one read; gives the pieces that it completes.
     pub(super) fn feed(&mut self, time: f64, bytes: &[u8], mut sink: impl FnMut(Piece<'_>)) {
         if self.ended || bytes.is_empty() {
             return;
@@ -214,18 +193,14 @@ impl Stream {
         }
         let fresh = Fresh { start: self.received, bytes };
         self.received += bytes.len() as u64;
-        match &mut self.side {
-            Side::Out(decoder) => decoder.feed(bytes),
-            Side::In(decoder) => decoder.feed(bytes),
-            Side::Seeking(_) => {
-                self.carry.extend_from_slice(bytes);
-                return self.seek(time, &mut sink);
-            }
+        if let Side::Seeking(_) = self.side {
+            self.waiting.extend_from_slice(bytes);
+            return self.seek(time, &mut sink);
         }
         self.drain(time, fresh, &mut sink);
     }
 
-    /// The stream has ended.
+    /// Ends the stream.
     pub(super) fn finish(&mut self, time: f64, mut sink: impl FnMut(Piece<'_>)) {
         if std::mem::replace(&mut self.ended, true) {
             return;
@@ -233,31 +208,32 @@ impl Stream {
         match &mut self.side {
             Side::Out(decoder) => decoder.finish(),
             Side::In(decoder) => decoder.finish(),
-            Side::Seeking(_) => return self.flush(Why::Unaligned, time, &mut sink),
+            Side::Seeking(_) => return self.flush(SkipReason::Unaligned, time, &mut sink),
         }
         self.drain(time, Fresh { start: self.received, bytes: &[] }, &mut sink);
-        self.carry = Vec::new();
+        self.waiting = Vec::new();
         self.reads = VecDeque::new();
     }
 
-    /// So many bytes are missing here. If the stream goes on at a frame's first byte it is `aligned`.
+    /// Skips so many missing bytes. If the stream goes on at a frame's first byte it is `aligned`.
     pub(super) fn skip(&mut self, time: f64, missing: u64, aligned: bool, mut sink: impl FnMut(Piece<'_>)) {
         if self.ended {
             return;
         }
-        let (why, closed) = match &self.side {
+        let (reason, closed) = match &self.side {
             Side::Out(decoder) => leftover(decoder),
             Side::In(decoder) => leftover(decoder),
-            Side::Seeking(_) => (Why::Unaligned, false),
+            Side::Seeking(_) => (SkipReason::Unaligned, false),
         };
-        self.flush(why, time, &mut sink);
+        self.flush(reason, time, &mut sink);
         self.received += missing;
-        self.told = self.received;
-        self.carry = Vec::new();
+        self.cut = self.received;
+        self.waiting = Vec::new();
         self.reads.clear();
         if closed {
-            // What is discarded is discarded to the end, whatever is missing of it.
-            return self.feed_closed(missing);
+            // A closed decoder discards all that follows, whatever is missing of it; only its positions move.
+            self.base += missing;
+            return;
         }
         let role = match self.side {
             Side::Out(_) | Side::Seeking(Role::Client) => Role::Client,
@@ -267,121 +243,111 @@ impl Stream {
         if aligned { self.begin(role) } else { self.side = Side::Seeking(role) }
     }
 
-    /// A closed decoder counts positions and keeps nothing, so what is missing only moves where it stands.
-    const fn feed_closed(&mut self, missing: u64) {
-        self.base += missing;
-    }
-
-    /// A decoder that begins where nothing was told yet.
+    /// Begins a decoder at the end of the last piece.
     fn begin(&mut self, role: Role) {
-        self.base = self.told;
+        self.base = self.cut;
         self.side = match role {
-            Role::Client => Side::Out(Decoder::new(self.max_payload)),
-            Role::Server => Side::In(Decoder::new(self.max_payload)),
+            Role::Client => Side::Out(Decoder::new(self.max_payload).boundaries_only()),
+            Role::Server => Side::In(Decoder::new(self.max_payload).boundaries_only()),
         };
     }
 
-    /// The frame that is still arriving.
+    /// Returns the frame that is still arriving.
     pub(super) fn partial(&self) -> Option<Partial<'_>> {
         let (span, head, state) = match &self.side {
             Side::Out(decoder) => partial(decoder)?,
             Side::In(decoder) => partial(decoder)?,
-            Side::Seeking(_) if self.carry.is_empty() => return None,
+            Side::Seeking(_) if self.waiting.is_empty() => return None,
             Side::Seeking(_) => {
-                let span = Span::new(self.told - self.base, self.received - self.base);
+                let span = Span::new(self.cut - self.base, self.received - self.base);
                 (span, "", "after a gap, before the next frame".into())
             }
         };
         let span = Span::new(span.start + self.base, span.end + self.base);
-        Some(Partial { span, head, state, bytes: &self.carry })
+        Some(Partial { span, head, state, bytes: &self.waiting })
     }
 
     fn drain(&mut self, time: f64, fresh: Fresh<'_>, sink: &mut impl FnMut(Piece<'_>)) {
-        let Self { side, base, told, received, carry, reads, .. } = self;
-        let mut giver = Giver { told, received: *received, carry, reads, fresh, joined: 0, time, sink };
+        let Self { side, base, cut, received, waiting, reads, .. } = self;
+        let mut cutter = Cutter { cut, received: *received, waiting, reads, fresh, joined: 0, time, sink };
         match side {
-            Side::Out(decoder) => giver.items(decoder, *base),
-            Side::In(decoder) => giver.items(decoder, *base),
+            Side::Out(decoder) => cutter.items(decoder, *base),
+            Side::In(decoder) => cutter.items(decoder, *base),
             Side::Seeking(_) => {}
         }
-        giver.keep_rest();
-        let why = match &self.side {
+        cutter.keep_rest();
+        let reason = match &self.side {
             Side::Out(decoder) => leftover(decoder).0,
             Side::In(decoder) => leftover(decoder).0,
-            Side::Seeking(_) => Why::Unaligned,
+            Side::Seeking(_) => SkipReason::Unaligned,
         };
-        // Only bytes that mean nothing are given before their end is known.
-        if why != Why::Cut {
-            self.give_pieces(why, time, sink);
+        // Of bytes that mean nothing, pieces are given before their end is known.
+        if reason != SkipReason::Cut {
+            self.give_pieces(reason, time, sink);
         }
     }
 
-    /// Gives whole pieces of bytes that mean nothing.
-    fn give_pieces(&mut self, why: Why, time: f64, sink: &mut impl FnMut(Piece<'_>)) {
-        while self.carry.len() >= PIECE {
-            self.give_first(PIECE, why, time, sink);
+    /// Gives the waiting bytes in pieces of the longest length, as far as they fill them.
+    fn give_pieces(&mut self, reason: SkipReason, time: f64, sink: &mut impl FnMut(Piece<'_>)) {
+        while self.waiting.len() >= PIECE {
+            self.give_first(PIECE, reason, time, sink);
         }
     }
 
-    /// Gives all that waits.
-    fn flush(&mut self, why: Why, time: f64, sink: &mut impl FnMut(Piece<'_>)) {
-        if why != Why::Cut {
-            self.give_pieces(why, time, sink);
+    /// Gives all waiting bytes.
+    fn flush(&mut self, reason: SkipReason, time: f64, sink: &mut impl FnMut(Piece<'_>)) {
+        if reason != SkipReason::Cut {
+            self.give_pieces(reason, time, sink);
         }
-        self.give_first(self.carry.len(), why, time, sink);
+        self.give_first(self.waiting.len(), reason, time, sink);
     }
 
-    /// Gives the first bytes that wait.
-    fn give_first(&mut self, length: usize, why: Why, time: f64, sink: &mut impl FnMut(Piece<'_>)) {
-        let bytes = self.carry.get(..length).unwrap_or_default();
+    /// Gives the first waiting bytes as one piece.
+    fn give_first(&mut self, length: usize, reason: SkipReason, time: f64, sink: &mut impl FnMut(Piece<'_>)) {
+        let bytes = self.waiting.get(..length).unwrap_or_default();
         if bytes.is_empty() {
             return;
         }
-        let end = self.told + length as u64;
-        let reads = reads_of(&mut self.reads, self.received, self.told, end, time);
-        sink(Piece { start: self.told, bytes, what: What::Skipped(why), reads });
-        self.carry.drain(..length);
-        self.told = end;
+        let end = self.cut + length as u64;
+        let reads = reads_of(&mut self.reads, self.received, self.cut, end, time);
+        sink(Piece { start: self.cut, bytes, kind: PieceKind::Skipped(reason), reads });
+        self.waiting.drain(..length);
+        self.cut = end;
     }
 
-    /// Looks for a first word that is known, in what waits.
+    /// Looks for the first frame in the waiting bytes.
     fn seek(&mut self, time: f64, sink: &mut impl FnMut(Piece<'_>)) {
         let Side::Seeking(role) = self.side else { return };
         // Half of a CRLF may have been the last byte.
-        if let Some(at) = first_frame(&self.carry, self.sought.saturating_sub(1), role) {
+        if let Some(at) = first_frame(&self.waiting, self.sought.saturating_sub(1), role) {
             self.sought = 0;
-            self.give_first(at, Why::Unaligned, time, sink);
+            self.give_first(at, SkipReason::Unaligned, time, sink);
             self.begin(role);
-            let found = std::mem::take(&mut self.carry);
-            match &mut self.side {
-                Side::Out(decoder) => decoder.feed(&found),
-                Side::In(decoder) => decoder.feed(&found),
-                Side::Seeking(_) => {}
-            }
-            return self.drain(time, Fresh { start: self.told, bytes: &found }, sink);
+            let found = std::mem::take(&mut self.waiting);
+            return self.drain(time, Fresh { start: self.cut, bytes: &found }, sink);
         }
-        // A word may have come in part.
-        while self.carry.len() >= PIECE + LONGEST_WORD + 2 {
-            self.give_first(PIECE, Why::Unaligned, time, sink);
+        // The beginning of a word may be among the last bytes.
+        while self.waiting.len() >= PIECE + LONGEST_WORD + 2 {
+            self.give_first(PIECE, SkipReason::Unaligned, time, sink);
         }
-        self.sought = self.carry.len();
+        self.sought = self.waiting.len();
     }
 }
 
-/// A decoder that has been fed what waits, of which it tells nothing yet.
+/// Returns a decoder that has read the waiting bytes, which complete no item.
 fn resumed<H: Head>(max_payload: usize, rest: Rest, waiting: &[u8]) -> Decoder<H> {
-    let mut decoder = Decoder::after(max_payload, rest);
-    decoder.feed(waiting);
-    while decoder.next_item().is_some() {}
+    let mut decoder = Decoder::after(max_payload, rest).boundaries_only();
+    let mut input = waiting;
+    while decoder.next_item_of(&mut input).is_some() {}
     decoder
 }
 
-/// What the bytes are that a decoder has not told of, and whether it is closed.
-fn leftover<H: Head>(decoder: &Decoder<H>) -> (Why, bool) {
+/// Returns the reason for which a decoder's waiting bytes would be skipped, and whether it is closed.
+fn leftover<H: Head>(decoder: &Decoder<H>) -> (SkipReason, bool) {
     match decoder.partial() {
-        _ if decoder.is_closed() => (Why::Discarded, true),
-        None => (Why::WhiteSpace, false),
-        Some(_) => (Why::Cut, false),
+        _ if decoder.is_closed() => (SkipReason::Discarded, true),
+        None => (SkipReason::WhiteSpace, false),
+        Some(_) => (SkipReason::Cut, false),
     }
 }
 
@@ -394,8 +360,8 @@ fn partial<H: Head>(decoder: &Decoder<H>) -> Option<(Span, &'static str, String)
     Some((partial.span, partial.head.map(H::name).unwrap_or_default(), state))
 }
 
-/// Where the first known first word stands that a CRLF follows. No payload has a CRLF after a word: in a string it is
-/// escaped. No CRLF ends before `from`.
+/// Returns the position of the first known command or status before a CRLF. No payload has a CRLF after a word: in a
+/// string it is escaped. No CRLF ends before `from`.
 fn first_frame(bytes: &[u8], from: usize, role: Role) -> Option<usize> {
     let known = |word: &[u8]| match role {
         Role::Client => Command::parse(word).is_some(),
@@ -409,119 +375,95 @@ fn first_frame(bytes: &[u8], from: usize, role: Role) -> Option<usize> {
     })
 }
 
-/// The bytes that are being taken.
+/// The bytes of a read.
 #[derive(Clone, Copy, Debug)]
 struct Fresh<'a> {
     start: u64,
     bytes: &'a [u8],
 }
 
-/// Gives pieces while a decoder has items.
-struct Giver<'s, 'f, S> {
-    told: &'s mut u64,
+/// Cuts a read, and the bytes that waited for it, into pieces where the decoder finds items.
+struct Cutter<'s, 'f, S> {
+    cut: &'s mut u64,
     received: u64,
-    carry: &'s mut Vec<u8>,
+    waiting: &'s mut Vec<u8>,
     reads: &'s mut VecDeque<(u64, f64)>,
     fresh: Fresh<'f>,
-    /// How many of the fresh bytes were added to what waited.
+    /// How many of the fresh bytes were added to the waiting ones.
     joined: usize,
     time: f64,
     sink: &'s mut S,
 }
 
-impl<S: FnMut(Piece<'_>)> Giver<'_, '_, S> {
+impl<S: FnMut(Piece<'_>)> Cutter<'_, '_, S> {
     fn items<H: Sided>(&mut self, decoder: &mut Decoder<H>, base: u64) {
-        while let Some(item) = decoder.next_item() {
+        let mut input = self.fresh.bytes;
+        while let Some(item) = decoder.next_item_of(&mut input) {
             let end = item.span().end + base;
-            let what = match item {
-                Item::Frame(frame) => H::what(frame),
-                Item::Fault(fault) => What::Fault(fault),
-                Item::Skipped(_, wire::Skipped::Object) => What::Skipped(Why::Object),
-                Item::Skipped(_, wire::Skipped::WhiteSpace) => {
-                    self.pieces(end, Why::WhiteSpace);
-                    continue;
+            match item {
+                Item::Frame(Frame { head, head_span, separator, payload_span, .. }) => {
+                    let before = usize::try_from(payload_span.start - head_span.start).unwrap_or(usize::MAX);
+                    self.give(end, |bytes| {
+                        let payload = bytes.get(before..).unwrap_or_default();
+                        H::kind(Frame { head, head_span, separator, payload_span, payload })
+                    });
                 }
-                Item::Skipped(_, wire::Skipped::Discarded) => {
-                    self.pieces(end, Why::Discarded);
-                    continue;
-                }
-            };
-            self.give(end, what);
+                Item::Fault(fault) => self.give(end, |_| PieceKind::Fault(fault)),
+                Item::Skipped(_, wire::Skipped::Object) => self.give(end, |_| PieceKind::Skipped(SkipReason::Object)),
+                Item::Skipped(_, wire::Skipped::WhiteSpace) => self.pieces(end, SkipReason::WhiteSpace),
+                Item::Skipped(_, wire::Skipped::Discarded) => self.pieces(end, SkipReason::Discarded),
+            }
         }
     }
 
-    /// Bytes that mean nothing, as they would have been given had they come one by one.
-    fn pieces(&mut self, end: u64, why: Why) {
-        while end.saturating_sub(*self.told) >= PIECE as u64 {
-            self.give(*self.told + PIECE as u64, What::Skipped(why));
+    /// Gives bytes that mean nothing in the pieces that they would have been given in had they come one by one.
+    fn pieces(&mut self, end: u64, reason: SkipReason) {
+        while end.saturating_sub(*self.cut) >= PIECE as u64 {
+            self.give(*self.cut + PIECE as u64, |_| PieceKind::Skipped(reason));
         }
-        if end > *self.told {
-            self.give(end, What::Skipped(why));
+        if end > *self.cut {
+            self.give(end, |_| PieceKind::Skipped(reason));
         }
     }
 
-    fn give(&mut self, end: u64, what: What<'_>) {
-        let start = *self.told;
+    fn give(&mut self, end: u64, kind: impl FnOnce(&[u8]) -> PieceKind<'_>) {
+        let start = *self.cut;
         let reads = reads_of(self.reads, self.received, start, end, self.time);
         let place = |position: u64| usize::try_from(position.saturating_sub(self.fresh.start)).unwrap_or(usize::MAX);
         let bytes = if start >= self.fresh.start {
             self.fresh.bytes.get(place(start)..place(end)).unwrap_or_default()
         } else {
-            // What waited begins where nothing was told; the rest of this piece has just come.
+            // The waiting bytes begin with this piece; the rest of it has just come.
             let missing = self.fresh.bytes.get(self.joined..place(end)).unwrap_or_default();
-            self.carry.extend_from_slice(missing);
+            self.waiting.extend_from_slice(missing);
             self.joined += missing.len();
             let length = usize::try_from(end - start).unwrap_or(usize::MAX);
-            let first = self.carry.len() - self.waiting(start);
-            self.carry.get(first..).and_then(|rest| rest.get(..length)).unwrap_or_default()
+            let first = self.waiting.len() - self.waiting_from(start);
+            self.waiting.get(first..).and_then(|rest| rest.get(..length)).unwrap_or_default()
         };
-        (self.sink)(Piece { start, bytes, what, reads });
-        *self.told = end;
+        (self.sink)(Piece { start, bytes, kind: kind(bytes), reads });
+        *self.cut = end;
     }
 
-    /// How many of the bytes that wait stand at or after this position.
-    fn waiting(&self, start: u64) -> usize {
+    /// Returns the number of waiting bytes at or after this position.
+    fn waiting_from(&self, start: u64) -> usize {
         usize::try_from(self.fresh.start + self.joined as u64 - start).unwrap_or(usize::MAX)
     }
 
-    /// Keeps what nothing was told of.
+    /// Keeps the bytes after the last piece.
     fn keep_rest(self) {
         let fresh_rest = |from: usize| self.fresh.bytes.get(from..).unwrap_or_default();
-        if *self.told < self.fresh.start {
-            let waiting = self.waiting(*self.told);
-            self.carry.drain(..self.carry.len() - waiting);
-            self.carry.extend_from_slice(fresh_rest(self.joined));
+        if *self.cut < self.fresh.start {
+            let waiting = self.waiting_from(*self.cut);
+            self.waiting.drain(..self.waiting.len() - waiting);
+            self.waiting.extend_from_slice(fresh_rest(self.joined));
             return;
         }
-        let rest = fresh_rest(usize::try_from(*self.told - self.fresh.start).unwrap_or(usize::MAX));
-        self.carry.clear();
-        self.carry.extend_from_slice(rest);
-        if self.carry.is_empty() && self.carry.capacity() > IDLE_ROOM {
-            *self.carry = Vec::new();
+        let rest = fresh_rest(usize::try_from(*self.cut - self.fresh.start).unwrap_or(usize::MAX));
+        self.waiting.clear();
+        self.waiting.extend_from_slice(rest);
+        if self.waiting.is_empty() && self.waiting.capacity() > IDLE_ROOM {
+            *self.waiting = Vec::new();
         }
     }
-}
-
-/// How the bytes from `start` to before `end` lie among the reads; forgets the reads that end before.
-fn reads_of(reads: &mut VecDeque<(u64, f64)>, received: u64, start: u64, end: u64, time: f64) -> Reads {
-    while reads.get(1).is_some_and(|(next, _)| *next <= start) {
-        reads.pop_front();
-    }
-    let Some((first, first_time)) = reads.front().copied() else { return Reads::default() };
-    let mut of_piece = Reads { begins: first == start, ends: end == received, marks: Vec::new() };
-    let offset = |position: u64| u32::try_from(position - start).unwrap_or(u32::MAX);
-    let begins = reads.iter().skip(1).take_while(|(begin, _)| *begin <= end);
-    let mut later = Vec::new();
-    for (begin, at) in begins {
-        if *begin == end {
-            of_piece.ends = true;
-        } else {
-            later.push(ReadMark { offset: offset(*begin), time: *at });
-        }
-    }
-    if !later.is_empty() || first_time.to_bits() != time.to_bits() {
-        of_piece.marks.push(ReadMark { offset: 0, time: first_time });
-        of_piece.marks.append(&mut later);
-    }
-    of_piece
 }

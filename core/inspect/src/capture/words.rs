@@ -2,20 +2,31 @@
 
 use chanwire_core::wire::{Command, Head as _, Status};
 
-use super::stream::Why;
+/// The reason why bytes mean nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SkipReason {
+    WhiteSpace,
+    Object,
+    Discarded,
+    /// The beginning of a frame whose rest is missing.
+    Cut,
+    /// What stands after a gap, before the first frame.
+    Unaligned,
+}
 
 /// The first word of a row, or what stands in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
     Command(Command),
     Status(Status),
-    Skipped(Why),
+    Skipped(SkipReason),
     /// Written out beside the row: a word that is not known, or the head of a note.
     Other,
 }
 
 const STATUSES: [Status; 4] = [Status::Ok, Status::RequestError, Status::ServerError, Status::Push];
-const SKIPPED: [Why; 5] = [Why::WhiteSpace, Why::Object, Why::Discarded, Why::Cut, Why::Unaligned];
+const SKIPPED: [SkipReason; 5] =
+    [SkipReason::WhiteSpace, SkipReason::Object, SkipReason::Discarded, SkipReason::Cut, SkipReason::Unaligned];
 
 impl Word {
     fn all() -> impl Iterator<Item = Self> {
@@ -42,11 +53,11 @@ impl Word {
             Self::Command(command) => Some(command.name()),
             Self::Status(status) => Some(status.name()),
             Self::Skipped(why) => Some(match why {
-                Why::WhiteSpace => "white space",
-                Why::Object => "object",
-                Why::Discarded => "discarded",
-                Why::Cut => "cut",
-                Why::Unaligned => "unaligned",
+                SkipReason::WhiteSpace => "white space",
+                SkipReason::Object => "object",
+                SkipReason::Discarded => "discarded",
+                SkipReason::Cut => "cut",
+                SkipReason::Unaligned => "unaligned",
             }),
             Self::Other => None,
         }
