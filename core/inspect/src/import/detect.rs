@@ -12,10 +12,19 @@ use crate::{Direction, guess_direction};
 /// Whether it is clear from these first bytes what a capture is, whatever follows.
 #[must_use]
 pub fn is_clear(bytes: &[u8]) -> bool {
-    if let Some(wrapping) = Wrapping::of(bytes) {
+    if let Some(wrapping) = wrapping(bytes) {
         return is_clear(&wrapping.unwrap_first(bytes));
     }
     Container::detect(bytes).is_some() || lines::detect(bytes) || guess_direction(bytes).is_some()
+}
+
+/// Returns the wrapping of a capture that begins with these bytes.
+pub(super) fn wrapping(first: &[u8]) -> Option<Wrapping> {
+    Wrapping::announced(first).filter(|wrapping| {
+        // An encoding of a client's bytes is what is wrong with them, so only dumps and JSON are decoded.
+        *wrapping == Wrapping::Gzip
+            || matches!(detect(&wrapping.unwrap_first(first)).0, Format::JsonLines | Format::Hex)
+    })
 }
 
 /// What the first bytes are, and which direction if they are one.

@@ -2,9 +2,11 @@
 
 use super::{
     ImportOptions, Sink, Summary, Wrong,
-    container::{Container, Packet},
+    container::Container,
     detect::{packets_of, stream_of},
     hex::{Dump, Part, Reader},
+    link,
+    packet::Packet,
     packets::Packets,
 };
 use crate::{Direction, Time};
@@ -147,7 +149,7 @@ impl PacketBlocks {
             return;
         }
         // After the first packet, one that tells no link of its own may be any packet.
-        let link = super::link::guess(&self.packet).unwrap_or(self.link);
+        let link = link::guess(&self.packet).unwrap_or(self.link);
         self.packets.take(&Packet { time: self.time, ..Packet::new(link, &self.packet) }, sink);
         self.packet.clear();
     }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{IpNumber, LaxIpSlice, TcpHeader, TcpSlice, err::ip::LaxHeaderSliceError, ether_type, ip_number};
 
-use super::{container::Packet, tcp::Segment};
+use super::{packet::Packet, tcp::Segment};
 
 /// What a packet is.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ mod dump;
 mod hex;
 mod lines;
 mod link;
+mod packet;
 mod packets;
 mod pcapng;
 mod preview;
@@ -23,7 +24,7 @@ use std::fmt;
 
 use self::{
     container::Container,
-    detect::{detect, dump_of},
+    detect::{detect, dump_of, wrapping},
     dump::DumpImport,
     lines::{Lines, ends_inside},
     packets::Packets,
@@ -31,11 +32,14 @@ use self::{
 };
 pub use self::{
     detect::is_clear,
-    preview::{PREVIEW, Preview, preview},
+    preview::{Preview, preview},
     record::CaptureImport,
     summary::{OtherPackets, Summary},
 };
 use crate::{Direction, Time};
+
+/// The first bytes that tell the form of a capture are so many at most.
+pub const PREVIEW: usize = 64 << 10;
 
 /// What a capture tells, in the order in which it passed. Connections are numbered from 1. Times count from 1970, or from
 /// midnight where the capture tells no date, and are unknown where it tells none.
@@ -179,7 +183,8 @@ impl Import {
     pub fn feed(&mut self, bytes: &[u8], sink: &mut dyn Sink) -> Result<(), ImportError> {
         if matches!(self.reader, Reader::Unknown) {
             self.rest.extend_from_slice(bytes);
-            let is_clear = Container::detect(&self.rest).is_some() || Wrapping::of(&self.rest) == Some(Wrapping::Gzip);
+            let is_clear =
+                Container::detect(&self.rest).is_some() || Wrapping::announced(&self.rest) == Some(Wrapping::Gzip);
             if is_clear || self.rest.len() >= PREVIEW {
                 self.begin(sink)?;
             }
@@ -260,7 +265,7 @@ impl Import {
         if let Some(words) = unpack::foreign(first) {
             return Err(self.error(&format!("this is {words}").into()));
         }
-        if let Some(wrapping) = Wrapping::of(first) {
+        if let Some(wrapping) = wrapping(first) {
             let (unwrapper, inner) = (wrapping.unwrapper(), Self::new(self.options));
             self.reader = Reader::Wrapped(Box::new(Wrapped { wrapping, unwrapper, inner }));
             return self.read_rest(sink);

@@ -3,8 +3,9 @@
 use super::{
     ImportOptions, Sink, Summary, Wrong,
     connections::Connections,
-    container::{Container, Packet, Step},
+    container::Container,
     link::{self, Content, PacketKind, link_name},
+    packet::{Packet, Step},
     summary::OtherPackets,
 };
 use crate::Time;

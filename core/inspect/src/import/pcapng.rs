@@ -2,7 +2,7 @@
 
 use super::{
     Wrong,
-    container::{MAX_BLOCK, Order, Packet, Step},
+    packet::{MAX_BLOCK, Order, Packet, Step},
 };
 use crate::{
     Time,

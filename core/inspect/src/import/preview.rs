@@ -1,14 +1,11 @@
 //! What a capture is, in words, before it is read.
 
 use super::{
-    Format,
-    detect::{detect, dump_of, packets_of, stream_of},
+    Format, PREVIEW,
+    detect::{detect, dump_of, packets_of, stream_of, wrapping},
     unpack::{self, Wrapping},
 };
 use crate::Direction;
-
-/// How many bytes are looked at to tell what they are.
-pub const PREVIEW: usize = 64 << 10;
 
 /// What a capture seems to be, by its first bytes.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +30,7 @@ pub struct Preview {
 #[must_use]
 pub fn preview(bytes: &[u8]) -> Preview {
     let first = bytes.get(..PREVIEW).unwrap_or(bytes);
-    if let Some(wrapping) = Wrapping::of(first) {
+    if let Some(wrapping) = wrapping(first) {
         let inner = preview(&wrapping.unwrap_first(first));
         let compressed = inner.compressed || wrapping == Wrapping::Gzip;
         let words =

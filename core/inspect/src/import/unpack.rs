@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write as _};
 
 use flate2::write::MultiGzDecoder;
 
-use super::{Format, PREVIEW, Wrong, detect::detect};
+use super::{PREVIEW, Wrong};
 
 /// How a capture is wrapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,33 +70,29 @@ pub(super) fn foreign(first: &[u8]) -> Option<&'static str> {
 }
 
 impl Wrapping {
-    /// How a capture is wrapped that begins with these bytes.
-    pub(super) fn of(first: &[u8]) -> Option<Self> {
+    /// Returns the wrapping that the first bytes announce; an encoding of text may be no wrapping.
+    pub(super) fn announced(first: &[u8]) -> Option<Self> {
         if first.starts_with(&[0x1f, 0x8b, 8]) {
             return Some(Self::Gzip);
         }
-        let found = if first.starts_with(&UTF_8) {
-            Self::Mark
-        } else {
-            let units = first.get(..first.len().min(TELLING) & !1).unwrap_or_default().chunks_exact(2);
-            let is_text = |big_endian: bool| {
-                let is_ascii = |unit: &[u8]| match unit {
-                    [a, b] => (1..0x80).contains(&Self::unit(big_endian, [*a, *b])),
-                    _ => false,
-                };
-                units.len() > 1 && units.clone().all(is_ascii)
+        if first.starts_with(&UTF_8) {
+            return Some(Self::Mark);
+        }
+        let units = first.get(..first.len().min(TELLING) & !1).unwrap_or_default().chunks_exact(2);
+        let is_text = |big_endian: bool| {
+            let is_ascii = |unit: &[u8]| match unit {
+                [a, b] => (1..0x80).contains(&Self::unit(big_endian, [*a, *b])),
+                _ => false,
             };
-            match first.get(..2)? {
-                [0xff, 0xfe] => Self::Utf16 { big_endian: false, mark: true },
-                [0xfe, 0xff] => Self::Utf16 { big_endian: true, mark: true },
-                _ if is_text(false) => Self::Utf16 { big_endian: false, mark: false },
-                _ if is_text(true) => Self::Utf16 { big_endian: true, mark: false },
-                _ => return None,
-            }
+            units.len() > 1 && units.clone().all(is_ascii)
         };
-        // What a client sent is looked at as it is: that it encoded it so is what is wrong.
-        let text = found.unwrap_first(first);
-        matches!(detect(&text).0, Format::JsonLines | Format::Hex).then_some(found)
+        Some(match first.get(..2)? {
+            [0xff, 0xfe] => Self::Utf16 { big_endian: false, mark: true },
+            [0xfe, 0xff] => Self::Utf16 { big_endian: true, mark: true },
+            _ if is_text(false) => Self::Utf16 { big_endian: false, mark: false },
+            _ if is_text(true) => Self::Utf16 { big_endian: true, mark: false },
+            _ => return None,
+        })
     }
 
     const fn unit(big_endian: bool, pair: [u8; 2]) -> u16 {
