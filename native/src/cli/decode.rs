@@ -25,8 +25,7 @@ const READ: usize = 64 * 1024;
 #[derive(Debug, Args)]
 #[command(after_long_help = help())]
 pub(super) struct Decode {
-    /// The recorded bytes of one direction, a pcap or pcapng file, JSON Lines, or a hex dump, also compressed by gzip;
-    /// `-` or nothing for standard input
+    /// A capture in any form that is listed below; `-` or nothing for standard input
     file: Option<PathBuf>,
 
     /// Which direction raw bytes or a dump of them are
@@ -73,12 +72,32 @@ Exit codes:
   2  the command line is wrong, or an option does not fit the file
   3  there is a fault in what is shown";
 
+/// The forms of captures that are read, for `--help`.
+const FORMS: &str = "\
+Forms that are read, told by the content alone:
+  packets      pcap and pcapng, on Ethernet, loopback, Linux cooked (any), raw
+               IP, PPP, PPPoE, MPLS and Cisco HDLC; through VLAN, MPLS, PPPoE,
+               IP in IP, GRE, ERSPAN, EtherIP, VXLAN, Geneve and GTP-U
+  rows         JSON Lines of tap --write and of the inspector, and its tests
+  raw bytes    of one direction
+  dumps        xxd (-b -e -g -c -p -i), hexdump (-C -b -d -o -x), od (bytes and
+               words in any base: -t x1 x2 x4 x8 o1 d1 u1 ..., also -t x1c; -A
+               d o x n), tcpdump -x and -X, tshark -x, Wireshark's hex dump,
+               hex stream, C arrays and followed streams
+  literals     Python b'...' and bytearray, C and Go strings, \\x4c escapes,
+               $'...' of a shell, Go %#v, Node.js <Buffer ...> and its JSON,
+               lists of bytes in base 10 or 16
+  around them  gzip; UTF-8 with a byte order mark; UTF-16
+Other archives and forms that do not tell their bytes (od -c, hexdump -c) are
+refused by name. A literal, list or array may have 64 MiB of text; all else is
+read as it comes, at any size.";
+
 const PROGRESS: &str = "\
 How far it is stands on standard error while it reads for long, if that is a
 terminal and the frames go elsewhere.";
 
 fn help() -> String {
-    format!("{COLUMNS}\n\n{PROGRESS}\n\n{}", filter::HELP)
+    format!("{FORMS}\n\n{COLUMNS}\n\n{PROGRESS}\n\n{}", filter::HELP)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
