@@ -279,6 +279,33 @@ describe("one's place", () => {
     expect(frames.model.markers).toBe(1);
   });
 
+  test("each line shows its row after rows above were dropped", async () => {
+    const { model } = frames;
+    let dropped = 0;
+    for (const count of [1, 7, 300]) {
+      engine.drop(count);
+      dropped += count;
+      for (const top of [0, 100, 400]) {
+        model.scroll.moveTo(top * ROW_HEIGHT);
+        frames.scrolled();
+        await draw();
+        // The first line says how many were dropped.
+        const numbered = Array.from({ length: VIEW }, (_, i) => (top + i === 0 ? undefined : dropped + top + i));
+        expect(seen(), `${dropped} dropped`).toEqual(numbered);
+        expect(model.endInSight, `${dropped} dropped`).toBe(dropped + top + VIEW - 1);
+      }
+      expect(model.lines).toBe(1000 - dropped + 1);
+      // What is asked for by its position stands in the line that shows it.
+      void frames.select(dropped + 450);
+      await draw();
+      const line = model.indexOf(model.positionOf(dropped + 450) ?? 0);
+      expect(model.at(line)?.number).toBe(dropped + 450);
+      frames.toStart();
+      await draw();
+      expect(frames.selected).toBe(dropped + 1);
+    }
+  });
+
   test("is kept through any order of what happens", async () => {
     const next = random(11);
     const texts = ["", "OK", "row", "row 5", "0"];
