@@ -179,8 +179,8 @@ impl Writer {
         // Whether or not the row passed that says so.
         for connection in self.over.drain(..) {
             match &mut self.output {
-                Output::PcapNg(packets) => packets.forget(connection),
-                Output::JsonLines(lines) => lines.forget(connection),
+                Output::PcapNg(packets) => packets.drop_connection(connection),
+                Output::JsonLines(lines) => lines.drop_connection(connection),
             }
         }
         if let Output::PcapNg(packets) = &mut self.output {

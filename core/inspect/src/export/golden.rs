@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{Capture, Direction, Fault, RowKind};
 
-/// How many bytes a test may have. A larger one would rather be a benchmark.
+/// The most bytes of a test. A larger one would rather be a benchmark.
 pub const MAX_GOLDEN: usize = 8 << 20;
 
 /// A line of the file. All of what a client sent stands before all of what the server sent.
@@ -28,9 +28,9 @@ struct Line<'a> {
     fault: Option<Fault>,
 }
 
-/// The file of a test for these bytes, of what a client sent and of what the server sent: one line of JSON for each row,
-/// with its bytes and with what the decoder says of them. From the bytes in it comes the same file, however they are
-/// cut; where it does not, the decoder has changed.
+/// Returns the file of a test for the bytes of a client and of the server: one line of JSON for each row, with its
+/// bytes and the decoder's reading of them. The bytes in it give the same file, however they are cut; if they do not,
+/// the decoder has changed.
 #[must_use]
 pub fn golden<'a>(requests: impl IntoIterator<Item = &'a [u8]>, answers: impl IntoIterator<Item = &'a [u8]>) -> String {
     // Of small bytes many rows may come, which take more than they do.
@@ -63,7 +63,7 @@ pub fn golden<'a>(requests: impl IntoIterator<Item = &'a [u8]>, answers: impl In
     file
 }
 
-/// The file of a test for a connection of a capture.
+/// Returns the file of a test for a connection of a capture.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What was recorded, for other programs.
+//! Exports of recorded traffic for other programs.
 
 mod golden;
 mod packet;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use etherparse::{IpHeaders, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, PacketBuilder, TcpHeader};
 
-/// The two ends of a connection, of one family.
+/// Returns the two ends of a connection, of one family.
 pub(super) fn ends(
     connection: u32,
     client: Option<SocketAddr>,
@@ -22,7 +22,7 @@ pub(super) fn ends(
     }
 }
 
-/// An address of the newer family, in which each of the older one has a place.
+/// Returns an IPv6 address: of an IPv4 address, the mapped one.
 fn mapped(address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
@@ -30,7 +30,7 @@ fn mapped(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// A whole packet, with checksums.
+/// Returns a whole packet, with checksums.
 pub(super) fn packet(source: SocketAddr, destination: SocketAddr, tcp: TcpHeader, bytes: &[u8]) -> Option<Vec<u8>> {
     let ip = match (source.ip(), destination.ip()) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {

@@ -1,8 +1,8 @@
-//! What was recorded as packets that Wireshark and tshark read.
+//! Recorded traffic as packets that Wireshark and tshark read.
 //!
 //! The bytes are real and the packets are not: each piece of a stream becomes a TCP segment with sequence numbers that
-//! follow from what was recorded, after a handshake and before a FIN or a reset, so that a stream can be followed and
-//! a gap shows as segments that were not captured.
+//! follow from the recorded positions, after a handshake and before a FIN or a reset, so that a stream can be followed
+//! and a gap shows as segments that were not captured.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -14,7 +14,7 @@ use crate::{Capture, Direction, Entry, RowKind, Time, capture::HALF_CLOSED};
 /// Packets begin with their IP header.
 const LINK_RAW: u16 = 101;
 
-/// How many bytes of a stream one packet carries at most.
+/// The most bytes of a stream that one packet carries.
 const SEGMENT: usize = 32 << 10;
 
 /// The longest comment of one packet, in bytes.
@@ -29,7 +29,7 @@ pub(crate) const OVER: &str = "the connection is over: ";
 /// With this begins what a file says of the program that wrote it.
 pub(crate) const WRITER: &str = "chanwire ";
 
-/// What a gap of one direction is about.
+/// The subject of a gap of one direction.
 const MISSING: &str = "missing";
 
 /// Writes a pcapng file.
@@ -38,24 +38,47 @@ const MISSING: &str = "missing";
 #[derive(Debug, Default)]
 pub struct PcapNg {
     out: Vec<u8>,
-    /// Those that are not over.
-    connections: BTreeMap<u32, Line>,
-    /// What rows said is missing of a direction, and where it goes on.
-    missing: BTreeMap<(u32, Direction), (String, u64)>,
-    /// A comment for the packet that comes next of a direction.
-    gaps: BTreeMap<(u32, Direction), String>,
-    /// Where the next row of a direction stands if none is missing.
-    expected: BTreeMap<(u32, Direction), u64>,
+    /// Connections that are not over.
+    connections: BTreeMap<u32, Connection>,
 }
 
 /// A connection that was opened.
 #[derive(Debug)]
-struct Line {
+struct Connection {
     client: SocketAddr,
     server: SocketAddr,
-    /// The next sequence number of the client and of the server.
-    next: [u32; 2],
-    ended: [bool; 2],
+    out: Way,
+    back: Way,
+}
+
+/// One direction of a connection.
+#[derive(Debug, Default)]
+struct Way {
+    /// The next sequence number.
+    next: u32,
+    ended: bool,
+    /// A gap that rows reported, and the position at which the direction goes on.
+    missing: Option<(String, u64)>,
+    /// A comment for the next packet.
+    comment: Option<String>,
+    /// The position of the next row if none is missing.
+    expected: u64,
+}
+
+impl Connection {
+    const fn way(&self, direction: Direction) -> &Way {
+        match direction {
+            Direction::Out => &self.out,
+            Direction::In => &self.back,
+        }
+    }
+
+    const fn way_mut(&mut self, direction: Direction) -> &mut Way {
+        match direction {
+            Direction::Out => &mut self.out,
+            Direction::In => &mut self.back,
+        }
+    }
 }
 
 impl PcapNg {
@@ -83,32 +106,32 @@ impl PcapNg {
         file
     }
 
-    /// What was written since it was last taken.
+    /// Takes the bytes that were written since the last call.
     #[must_use]
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
     }
 
-    /// How many bytes wait to be taken.
+    /// Returns the number of bytes that wait to be taken.
     #[must_use]
     pub fn len(&self) -> usize {
         self.out.len()
     }
 
-    /// Whether no bytes wait to be taken.
+    /// Returns whether no bytes wait to be taken.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.out.is_empty()
     }
 
-    /// Whether a connection was opened and is not over.
+    /// Returns whether a connection was opened and is not over.
     #[must_use]
     pub fn has(&self, connection: u32) -> bool {
         self.connections.contains_key(&connection)
     }
 
-    /// A connection begins: three packets. Addresses that are not known are made up from its number; of two families
-    /// the older one is written as its place in the newer.
+    /// Opens a connection by three packets. Addresses that are not known are made up from its number; of two families,
+    /// IPv4 is written as mapped IPv6.
     pub fn open(
         &mut self,
         connection: u32,
@@ -120,14 +143,15 @@ impl PcapNg {
         let (client, server) = ends(connection, client, server);
         // Each connection starts somewhere else, as real ones do.
         let start = 1_000_u32.wrapping_mul(connection.wrapping_add(1));
-        let line = Line { client, server, next: [start, start ^ 0x8000_0000], ended: [false; 2] };
-        self.connections.insert(connection, line);
+        let way = |next| Way { next, ..Way::default() };
+        let opened = Connection { client, server, out: way(start), back: way(start ^ 0x8000_0000) };
+        self.connections.insert(connection, opened);
         self.packet(connection, Direction::Out, time, &[], Flags::Syn, &[]);
         self.packet(connection, Direction::In, time, &[], Flags::SynAck, &[]);
         self.packet(connection, Direction::Out, time, &[], Flags::Ack, &[]);
     }
 
-    /// Bytes of one direction, with a comment on the first packet of them.
+    /// Writes bytes of one direction, with a comment on the first packet of them.
     pub fn bytes(
         &mut self,
         connection: u32,
@@ -137,7 +161,7 @@ impl PcapNg {
         comment: Option<&str>,
     ) {
         let time = time.into();
-        let gap = self.gaps.remove(&(connection, direction));
+        let gap = self.take_comment(connection, direction);
         let comment = match (gap, comment) {
             (Some(gap), Some(comment)) => Some(format!("{gap}; {comment}")),
             (Some(gap), None) => Some(gap),
@@ -150,86 +174,89 @@ impl PcapNg {
         }
     }
 
-    /// So many bytes of one direction are missing; 0 where it is not known.
+    /// Leaves a gap of so many bytes in one direction; 0 where it is not known.
     pub fn gap(&mut self, connection: u32, direction: Direction, bytes: u64, text: &str) {
-        let Some(line) = self.connections.get_mut(&connection) else { return };
-        // Where it is not known how many, one stands for them.
+        let Some(way) = self.way_mut(connection, direction) else { return };
+        // One byte stands for a number that is not known.
         let missing = u32::try_from(bytes.max(1)).unwrap_or(u32::MAX).min(1 << 29);
-        if let Some(next) = line.next.get_mut(index(direction)) {
-            *next = next.wrapping_add(missing);
-        }
-        self.gaps.entry((connection, direction)).or_insert_with(|| format!("{GAP}{text}"));
+        way.next = way.next.wrapping_add(missing);
+        way.comment.get_or_insert_with(|| format!("{GAP}{text}"));
     }
 
-    /// One direction has ended.
+    fn way_mut(&mut self, connection: u32, direction: Direction) -> Option<&mut Way> {
+        self.connections.get_mut(&connection).map(|opened| opened.way_mut(direction))
+    }
+
+    fn take_comment(&mut self, connection: u32, direction: Direction) -> Option<String> {
+        self.way_mut(connection, direction)?.comment.take()
+    }
+
+    /// Ends one direction.
     pub fn end(&mut self, connection: u32, direction: Direction, time: impl Into<Time>) {
         if !self.has_ended(connection, direction) {
             self.last(connection, direction, time.into(), Flags::Fin, None);
         }
     }
 
-    /// Nothing more comes of a direction.
+    /// Returns whether a direction has ended.
     fn has_ended(&self, connection: u32, direction: Direction) -> bool {
-        let ended = self.connections.get(&connection).and_then(|line| line.ended.get(index(direction)));
-        ended.copied().unwrap_or(true)
+        self.connections.get(&connection).is_none_or(|opened| opened.way(direction).ended)
     }
 
-    /// The connection is over: each direction that has not ended is ended, or the one given resets it. The reason is a
+    /// Closes the connection: ends each direction that has not ended, or resets it from the one given. The reason is a
     /// comment on its last packet.
     pub fn close(&mut self, connection: u32, time: impl Into<Time>, reset: Option<Direction>, reason: Option<&str>) {
         let time = time.into();
-        let Some(line) = self.connections.get(&connection) else { return };
-        let ended = line.ended;
+        if !self.has(connection) {
+            return;
+        }
         let reason = reason.map(|reason| format!("{OVER}{reason}"));
         match reset {
             Some(direction) => {
-                // What is missing before a reset stands before it as well.
+                // A gap before a reset is written before it as well.
                 for side in [Direction::Out, Direction::In] {
                     self.say_missing(connection, side);
                 }
                 self.last(connection, direction, time, Flags::Reset, reason.as_deref());
             }
             None => {
-                let open = [Direction::Out, Direction::In].into_iter().zip(ended).filter(|(_, ended)| !ended);
-                let mut open = open.map(|(side, _)| side).peekable();
-                while let Some(side) = open.next() {
-                    let reason = reason.as_deref().filter(|_| open.peek().is_none());
-                    self.last(connection, side, time, Flags::Fin, reason);
+                let [out, back] = [Direction::Out, Direction::In].map(|side| !self.has_ended(connection, side));
+                if out {
+                    let reason = reason.as_deref().filter(|_| !back);
+                    self.last(connection, Direction::Out, time, Flags::Fin, reason);
+                }
+                if back {
+                    self.last(connection, Direction::In, time, Flags::Fin, reason.as_deref());
                 }
             }
         }
-        self.forget(connection);
+        self.drop_connection(connection);
     }
 
-    /// No row of a connection follows.
-    pub fn forget(&mut self, connection: u32) {
+    /// Drops the state of a connection of which no row follows.
+    pub fn drop_connection(&mut self, connection: u32) {
         self.connections.remove(&connection);
-        for side in [Direction::Out, Direction::In] {
-            self.missing.remove(&(connection, side));
-            self.gaps.remove(&(connection, side));
-            self.expected.remove(&(connection, side));
-        }
     }
 
-    /// The last packet of a direction, after what is missing of it.
+    /// Writes the last packet of a direction, after a gap in it.
     fn last(&mut self, connection: u32, direction: Direction, time: Time, flags: Flags, reason: Option<&str>) {
         self.say_missing(connection, direction);
-        let gap = self.gaps.remove(&(connection, direction));
+        let gap = self.take_comment(connection, direction);
         let notes: Vec<&str> = gap.as_deref().into_iter().chain(reason).collect();
         self.packet(connection, direction, time, &[], flags, &notes);
     }
 
-    /// Leaves room for what rows said is missing, up to where the direction goes on.
+    /// Leaves room for a gap that rows reported, up to the position at which the direction goes on.
     fn say_missing(&mut self, connection: u32, direction: Direction) {
-        let key = (connection, direction);
-        if let Some((text, position)) = self.missing.remove(&key) {
-            let expected = self.expected.get(&key).copied().unwrap_or_default();
+        let Some(way) = self.way_mut(connection, direction) else { return };
+        let expected = way.expected;
+        if let Some((text, position)) = way.missing.take() {
             self.gap(connection, direction, position.saturating_sub(expected), &text);
         }
     }
 
-    /// A row of a capture whose times count from `origin`, since 1970. What is wrong with it, and that
-    /// it is marked, is a comment; what is missing before it is missing.
+    /// Writes a row of a capture whose times count from `origin`, since 1970. Its fault and its mark become a comment,
+    /// and missing traffic before it a gap.
     pub fn row(&mut self, capture: &Capture, entry: &Entry<'_>, origin: impl Into<Time>, is_marked: bool) {
         // Packets have a time, also where what they carry has none.
         let origin = Time::from_nanoseconds(origin.into().nanoseconds().unwrap_or_default());
@@ -243,14 +270,13 @@ impl PcapNg {
             RowKind::Frame | RowKind::Fault | RowKind::Skipped => {
                 let direction = entry.direction();
                 let position = capture.position(entry);
-                let key = (connection, direction);
-                let expected = self.expected.get(&key).copied().unwrap_or_default();
-                let said = self.missing.remove(&key);
+                let Some(way) = self.way_mut(connection, direction) else { return };
+                let (expected, said) = (way.expected, way.missing.take());
+                way.expected = position.saturating_add(entry.length() as u64);
                 if position > expected || said.is_some() {
                     let text = said.map_or_else(|| "rows that are not exported".to_owned(), |(text, _)| text);
                     self.gap(connection, direction, position.saturating_sub(expected), &text);
                 }
-                self.expected.insert(key, position.saturating_add(entry.length() as u64));
                 let mut comment = comment(entry, is_marked);
                 for read in entry.reads() {
                     let bytes = entry.bytes().get(read.start..read.end).unwrap_or_default();
@@ -262,16 +288,17 @@ impl PcapNg {
                 let both = entry.head() != MISSING;
                 let directions = [Direction::Out, Direction::In].into_iter();
                 for direction in directions.filter(|direction| both || *direction == entry.direction()) {
-                    // Where it is not known how much is missing, it shows in the next row's position.
+                    // A gap of unknown length shows in the next row's position.
                     let position = if both { 0 } else { capture.position(entry) };
-                    let said = self.missing.entry((connection, direction)).or_insert_with(|| (text.into(), 0));
-                    said.1 = said.1.max(position);
+                    let Some(way) = self.way_mut(connection, direction) else { return };
+                    let (_, end) = way.missing.get_or_insert_with(|| (text.into(), 0));
+                    *end = position.max(*end);
                 }
             }
             RowKind::Note if entry.is_closed() => {
                 let reason = entry.note().unwrap_or_default();
                 let by = if reason.contains("client") { Direction::Out } else { Direction::In };
-                // What went wrong is told by a reset, as it was to the client.
+                // A failure is written as a reset, as the client saw it.
                 let reset = (entry.is_bad() || reason.contains("reset")).then_some(by);
                 self.close(connection, time, reset, Some(reason));
             }
@@ -289,12 +316,12 @@ impl PcapNg {
     }
 
     fn packet(&mut self, connection: u32, from: Direction, time: Time, bytes: &[u8], flags: Flags, notes: &[&str]) {
-        let Some(line) = self.connections.get_mut(&connection) else { return };
-        let side = index(from);
-        let (source, destination) =
-            if from == Direction::Out { (line.client, line.server) } else { (line.server, line.client) };
-        let sequence = line.next.get(side).copied().unwrap_or_default();
-        let acknowledged = line.next.get(1 - side).copied().unwrap_or_default();
+        let Some(Connection { client, server, out, back }) = self.connections.get_mut(&connection) else { return };
+        let (source, destination, way, other) = match from {
+            Direction::Out => (*client, *server, out, back),
+            Direction::In => (*server, *client, back, out),
+        };
+        let (sequence, acknowledged) = (way.next, other.next);
         let mut tcp = TcpHeader::new(source.port(), destination.port(), sequence, 65_535);
         tcp.syn = matches!(flags, Flags::Syn | Flags::SynAck);
         tcp.fin = flags == Flags::Fin;
@@ -303,12 +330,8 @@ impl PcapNg {
         tcp.ack = flags != Flags::Syn;
         tcp.acknowledgment_number = if tcp.ack { acknowledged } else { 0 };
         let counted = bytes.len() as u32 + u32::from(tcp.syn || tcp.fin);
-        if let Some(next) = line.next.get_mut(side) {
-            *next = next.wrapping_add(counted);
-        }
-        if let Some(ended) = line.ended.get_mut(side).filter(|_| tcp.fin) {
-            *ended = true;
-        }
+        way.next = way.next.wrapping_add(counted);
+        way.ended |= tcp.fin;
         let Some(packet) = packet(source, destination, tcp, bytes) else { return };
         let mut block = Vec::with_capacity(packet.len() + 64);
         let nanoseconds = time.nanoseconds().unwrap_or_default().max(0).cast_unsigned();
@@ -337,7 +360,7 @@ impl PcapNg {
     }
 }
 
-/// The client and the server in a connection's label: `A to B`, or the server alone.
+/// Returns the client and the server in a connection's label: `A to B`, or the server alone.
 fn addresses(label: &str) -> (Option<SocketAddr>, Option<SocketAddr>) {
     match label.split_once(" to ") {
         Some((client, server)) => (client.parse().ok(), server.parse().ok()),
@@ -370,13 +393,6 @@ enum Flags {
     Reset,
 }
 
-const fn index(direction: Direction) -> usize {
-    match direction {
-        Direction::Out => 0,
-        Direction::In => 1,
-    }
-}
-
 fn option(block: &mut Vec<u8>, code: u16, value: &[u8]) {
     block.extend(code.to_le_bytes());
     block.extend((value.len() as u16).to_le_bytes());
@@ -384,7 +400,7 @@ fn option(block: &mut Vec<u8>, code: u16, value: &[u8]) {
     pad(block);
 }
 
-/// Everything in a block starts at a multiple of four bytes.
+/// Pads a block to a multiple of four bytes, at which everything in it starts.
 fn pad(block: &mut Vec<u8>) {
     block.resize(block.len().next_multiple_of(4), 0);
 }

@@ -1,8 +1,7 @@
 //! Rows as lines of JSON: the form in which a capture is kept, and loses nothing.
 //!
-//! One line says who a connection is with and stands before its first row; each other line is a row. Bytes are a text
-//! where they are UTF-8, and in base64 where they are not. Times of rows are in milliseconds since `started`, where
-//! that is known.
+//! One line names a connection and stands before its first row; each other line is a row. Bytes are a text where they
+//! are UTF-8, and in base64 where they are not. Times of rows are in milliseconds since `started`, where that is known.
 //!
 //! ```json
 //! {"connection":1,"label":"192.0.2.7:50123","started":"2023-11-02T15:04:32.250000Z"}
@@ -22,7 +21,7 @@ pub use write::JsonLinesWriter;
 
 use crate::{Direction, Fault, RowKind};
 
-/// Who a connection is with.
+/// A line about a connection.
 #[derive(Debug, Serialize, Deserialize)]
 struct ConnectionLine<'a> {
     connection: u32,
@@ -33,7 +32,7 @@ struct ConnectionLine<'a> {
     started: Option<Cow<'a, str>>,
 }
 
-/// A row. What can be told from the bytes is there for whoever reads the lines, and not read back.
+/// A line about a row. Members that follow from the bytes are there for people and other programs, and not read back.
 #[derive(Debug, Serialize, Deserialize)]
 struct RowLine<'a> {
     row: u64,
@@ -52,7 +51,7 @@ struct RowLine<'a> {
     text: Option<Cow<'a, str>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     base64: Option<Cow<'a, str>>,
-    /// What a note or a gap says.
+    /// The text of a note or a gap.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     says: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,7 +76,7 @@ struct RowLine<'a> {
     /// A read ends with its last byte.
     #[serde(default, skip_serializing_if = "is_false")]
     ends: bool,
-    /// Where each read begins in it and when it came, unless one brought it at the row's own time.
+    /// The start and time of each read in it, unless one brought it at the row's own time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     reads: Vec<(u32, f64)>,
     #[serde(default, skip_serializing_if = "is_false")]

@@ -10,27 +10,27 @@ use serde::de::IgnoredAny;
 use super::{ConnectionLine, RowLine, started};
 use crate::{Capture, Direction, Restored, RowKind, capture::CLOSED, visible};
 
-/// How many requests are remembered whose answers are still to come.
+/// The most requests that are kept until their answers come.
 const MAX_OPEN: usize = 1 << 20;
 
-/// How many connections may be in one file.
+/// The most connections in one file.
 const MAX_CONNECTIONS: usize = 1 << 20;
 
-/// How many connections are kept at one time though none of their rows is held. Of one that is not, the label is
-/// forgotten with its last row.
+/// The most connections that are kept at one time though none of their rows is held. The label of any other is dropped
+/// with its last row.
 const MAX_KEPT: usize = 1 << 16;
 
 /// The longest label, in bytes. It has two addresses.
 const MAX_LABEL: usize = 1024;
 
-/// Reads what [`JsonLinesWriter`](super::JsonLinesWriter) wrote, line by line, into a capture.
+/// A reader of the lines that [`JsonLinesWriter`](super::JsonLinesWriter) writes, into a capture.
 ///
-/// The rows that come of it are those that were written: with their times, reads and pairs, but with numbers of the
-/// capture that they go to; connections are numbered in the order in which the lines name them. What a frame says is
-/// decoded again; of what is no frame, the line says what was wrong. The lines of a [test](crate::golden) are read too.
+/// Its rows are those that were written, with their times, reads and pairs, but with numbers of the capture that they
+/// go to; connections are numbered in the order in which the lines name them. Frames are decoded again; of other rows,
+/// the line says what was wrong. The lines of a [test](crate::golden) are read too.
 #[derive(Debug)]
 pub struct JsonLinesReader {
-    /// What is added to each connection's number.
+    /// The number that is added to each connection's.
     before: u32,
     /// The numbers that requests have here, by the numbers that they were written with.
     open: BTreeMap<u64, u64>,
@@ -39,14 +39,14 @@ pub struct JsonLinesReader {
     /// Those of them that are kept, and in which order they came.
     kept: BTreeSet<u32>,
     order: VecDeque<u32>,
-    /// What is added to each time.
+    /// The milliseconds that are added to each time.
     shift: f64,
-    /// Where the next row of a test stands, in each direction.
+    /// The position of the next row of a test, in each direction.
     position: [u64; 2],
 }
 
 impl JsonLinesReader {
-    /// The first connection of the lines becomes `before` + 1.
+    /// Returns a reader whose first connection becomes `before` + 1.
     #[must_use]
     pub const fn new(before: u32) -> Self {
         Self {
@@ -60,13 +60,13 @@ impl JsonLinesReader {
         }
     }
 
-    /// How many connections there were so far.
+    /// Returns the number of connections so far.
     #[must_use]
     pub fn connections(&self) -> u32 {
         u32::try_from(self.numbers.len()).unwrap_or(u32::MAX)
     }
 
-    /// Reads one line, without its line end. Gives the number of the row if it is marked.
+    /// Reads one line, without its line end. Returns the number of the row if it is marked.
     ///
     /// # Errors
     ///
@@ -107,7 +107,7 @@ impl JsonLinesReader {
         Ok(marked.then_some(number))
     }
 
-    /// There are no more lines.
+    /// Ends the lines.
     pub fn finish(&mut self, capture: &mut Capture) {
         for connection in std::mem::take(&mut self.kept) {
             capture.close_silently(connection);
@@ -115,7 +115,7 @@ impl JsonLinesReader {
         self.order = VecDeque::new();
     }
 
-    /// A connection's line.
+    /// Takes a connection's line.
     fn open(&mut self, connection: u32, label: &str, capture: &mut Capture) -> Result<(), String> {
         if label.len() > MAX_LABEL {
             return Err(format!("a label of more than {MAX_LABEL} bytes is not read"));
@@ -128,7 +128,7 @@ impl JsonLinesReader {
         Ok(())
     }
 
-    /// The number here of a row's connection, which is open then.
+    /// Returns the number here of a row's connection, and opens it if need be.
     fn here(&mut self, connection: u32, capture: &mut Capture) -> Result<u32, String> {
         let here = match self.numbers.get(&connection) {
             Some(here) => *here,
@@ -140,7 +140,7 @@ impl JsonLinesReader {
         Ok(here)
     }
 
-    /// A number for a connection that was not named before.
+    /// Returns a number for a connection that was not named before.
     fn number(&mut self, connection: u32) -> Result<u32, String> {
         if connection == 0 {
             return Err("connections are numbered from 1 on, and none is 0".into());
@@ -167,7 +167,7 @@ impl JsonLinesReader {
         }
     }
 
-    /// A row of a test says neither when it was nor where, and is of the only connection.
+    /// Completes a row of a test, which has neither time nor position and is of the only connection.
     fn of_test<'a>(&mut self, row: RowLine<'a>) -> RowLine<'a> {
         let is_answer = row.direction == Direction::In;
         let [out, r#in] = self.position;
@@ -228,7 +228,7 @@ struct Is {
     time: Option<IgnoredAny>,
 }
 
-/// Without the line's number, which is always 1.
+/// Returns an error's text without the line number, which is always 1.
 fn why(error: &serde_json::Error) -> String {
     let said = error.to_string();
     said.replace(

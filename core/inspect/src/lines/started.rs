@@ -1,13 +1,13 @@
-//! When a recording began, as its lines tell it.
+//! The time at which a recording began, as its lines spell it.
 
 use chanwire_core::wire::Timestamp;
 
 use crate::{Time, capture::FIRST_DATE};
 
-/// How many digits of a second are told: more only where a capture has more.
+/// The number of digits of a second's fraction, usually and where a time has nanoseconds.
 const DIGITS: [usize; 2] = [6, 9];
 
-/// A time as RFC 3339, where it is a date.
+/// Returns a time as RFC 3339, where it is a date.
 pub(super) fn written(origin: Time) -> Option<String> {
     let nanoseconds = origin.nanoseconds().filter(|origin| *origin >= FIRST_DATE)?;
     let (seconds, rest) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_date_is_not_told() {
+    fn only_dates_are_written() {
         for none in [0.0, 5.0, 43_200_000.0, f64::NAN, f64::INFINITY, -1.0] {
             assert_eq!(written(none.into()), None, "{none}");
         }

@@ -10,18 +10,18 @@ use crate::{Capture, Entry, RowKind, Time};
 #[derive(Debug, Default)]
 pub struct JsonLinesWriter {
     /// The connections that were told of and are not over.
-    told: BTreeSet<u32>,
+    named: BTreeSet<u32>,
     started: Option<String>,
 }
 
 impl JsonLinesWriter {
-    /// A file that is to begin.
+    /// Returns a file that is to begin.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// When the capture's times began, since 1970, for the connections that are told of from now on.
+    /// Sets the time at which the capture's times begin, since 1970, for connections that are named from now on.
     pub fn set_origin(&mut self, origin: impl Into<Time>) {
         self.started = started::written(origin.into());
     }
@@ -29,19 +29,19 @@ impl JsonLinesWriter {
     /// Appends the line of a row, and before it, if it is the first of its connection, the line of that.
     pub fn row(&mut self, capture: &Capture, entry: &Entry<'_>, marked: bool, out: &mut Vec<u8>) {
         let connection = entry.connection();
-        if self.told.insert(connection) {
+        if self.named.insert(connection) {
             let label = Cow::Borrowed(capture.label(connection).unwrap_or_default());
             append(&ConnectionLine { connection, label, started: self.started.as_deref().map(Cow::Borrowed) }, out);
         }
         append(&row_line(capture, entry, marked), out);
         if entry.is_closed() {
-            self.forget(connection);
+            self.drop_connection(connection);
         }
     }
 
-    /// No row of a connection follows.
-    pub fn forget(&mut self, connection: u32) {
-        self.told.remove(&connection);
+    /// Drops the state of a connection of which no row follows.
+    pub fn drop_connection(&mut self, connection: u32) {
+        self.named.remove(&connection);
     }
 }
 
