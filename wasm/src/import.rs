@@ -14,9 +14,9 @@ use crate::{Viewer, parse, viewer::json};
 #[wasm_bindgen]
 pub struct Importer(Option<CaptureImport>);
 
-/// What came of a step, as the page reads it.
+/// The result of a step, as the page reads it.
 #[derive(Debug, Default, Serialize)]
-struct Told {
+struct Outcome {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -25,7 +25,7 @@ struct Told {
 
 #[wasm_bindgen]
 impl Importer {
-    /// Nothing is read yet. `everything` shows every TCP connection.
+    /// Begins an import. `everything` shows every TCP connection.
     ///
     /// # Errors
     ///
@@ -39,7 +39,7 @@ impl Importer {
         Ok(Self(Some(CaptureImport::new(ImportOptions { everything, direction, max_payload: None }, 0))))
     }
 
-    /// Takes the next bytes; gives what came of it as JSON: an `error`, or nothing.
+    /// Takes the next bytes; returns the result as JSON: an `error`, or nothing.
     ///
     /// # Errors
     ///
@@ -50,10 +50,10 @@ impl Importer {
         for number in import.take_marks() {
             viewer.0.mark(number, true);
         }
-        json(&fed.map_or_else(|error| wrong(&error), |()| Told::default()))
+        json(&fed.map_or_else(|error| wrong(&error), |()| Outcome::default()))
     }
 
-    /// There are no more bytes; gives what came of it as JSON: an `error`, or `words`.
+    /// Ends the capture; returns the result as JSON: an `error`, or `words`.
     ///
     /// # Errors
     ///
@@ -61,26 +61,26 @@ impl Importer {
     pub fn finish(&mut self, viewer: &mut Viewer) -> Result<String, JsError> {
         let Some(mut import) = self.0.take() else { return json(&over()) };
         let marks = import.take_marks();
-        let told = match import.finish(viewer.0.capture_mut()) {
-            Ok(summary) => Told { words: Some(summary.to_string()), ..Told::default() },
+        let outcome = match import.finish(viewer.0.capture_mut()) {
+            Ok(summary) => Outcome { words: Some(summary.to_string()), ..Outcome::default() },
             Err(error) => wrong(&error),
         };
         for number in marks {
             viewer.0.mark(number, true);
         }
-        json(&told)
+        json(&outcome)
     }
 }
 
-fn wrong(error: &ImportError) -> Told {
-    Told { error: Some(format!("at byte {}: {}", error.at, error.message)), ..Told::default() }
+fn wrong(error: &ImportError) -> Outcome {
+    Outcome { error: Some(format!("at byte {}: {}", error.at, error.message)), ..Outcome::default() }
 }
 
-fn over() -> Told {
-    Told { error: Some("the capture was read already".into()), ..Told::default() }
+fn over() -> Outcome {
+    Outcome { error: Some("the capture was read already".into()), ..Outcome::default() }
 }
 
-/// What a capture seems to be, by its first bytes, as JSON.
+/// Returns the form of a capture, by its first bytes, as JSON.
 ///
 /// # Errors
 ///
@@ -113,7 +113,7 @@ pub fn preview(bytes: &[u8]) -> Result<String, JsError> {
     })
 }
 
-/// The most bytes, up to `limit`, that do not end inside a character of UTF-8.
+/// Returns the most bytes, up to `limit`, that do not end inside a character of UTF-8.
 fn whole_characters(bytes: &[u8], limit: usize) -> usize {
     let continues = |at: &usize| bytes.get(*at).is_some_and(|byte| byte & 0xc0 == 0x80);
     let limit = limit.min(bytes.len());

@@ -14,7 +14,7 @@ const TYPES: &str = r#"
 export type Direction = "out" | "in";
 "#;
 
-/// How many bytes of memory this instance of the module has taken. It gives none of them back.
+/// Returns the memory of this instance of the module, in bytes. It never gives any back.
 #[wasm_bindgen]
 #[must_use]
 pub fn heap() -> f64 {

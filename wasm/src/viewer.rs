@@ -1,9 +1,9 @@
 //! A capture behind JavaScript's types.
 //!
-//! What has many parts leaves as one text of JSON: to make an object from it is faster than to set each member from
-//! here. Bytes leave as bytes.
+//! Structured values leave as one text of JSON: making an object from it is faster than setting each member from here.
+//! Bytes leave as bytes.
 
-use chanwire_inspect::{ExportAsk, ExportFormat, ExportScope, Gap, Step};
+use chanwire_inspect::{ExportFormat, ExportRequest, ExportScope, Gap, Step};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
@@ -16,15 +16,15 @@ pub struct Viewer(pub(crate) chanwire_inspect::Viewer);
 
 #[wasm_bindgen]
 impl Viewer {
-    /// An empty capture that takes at most so many bytes of memory.
+    /// Returns an empty capture that takes at most so many bytes of memory.
     #[wasm_bindgen(constructor)]
     #[must_use]
     pub fn new(limit: f64) -> Self {
         Self(chanwire_inspect::Viewer::new(bytes_of(limit)))
     }
 
-    /// What a viewer in another instance of the module needs to go on as this one would after `clear`, as a text;
-    /// `undefined` where it cannot be written down.
+    /// Returns the state for a viewer in another instance of the module to go on from as this one would after `clear`,
+    /// as a text; `undefined` where it cannot be serialized.
     ///
     /// # Errors
     ///
@@ -33,7 +33,7 @@ impl Viewer {
         self.0.capture().carried().map(|carried| json(&carried)).transpose()
     }
 
-    /// A viewer that goes on with what `carried` gave.
+    /// Returns a viewer that goes on with what `carried` gave.
     ///
     /// # Errors
     ///
@@ -48,12 +48,12 @@ impl Viewer {
         self.0.capture_mut().set_limit(bytes_of(limit));
     }
 
-    /// A connection was opened.
+    /// Opens a connection.
     pub fn open(&mut self, connection: u32, label: &str) {
         self.0.capture_mut().open(connection, label);
     }
 
-    /// The bytes of one read or write.
+    /// Records the bytes of one read or write.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl Viewer {
         Ok(())
     }
 
-    /// One direction has ended.
+    /// Ends one direction.
     ///
     /// # Errors
     ///
@@ -84,12 +84,12 @@ impl Viewer {
         Ok(())
     }
 
-    /// What happened to a connection.
+    /// Adds a note about a connection.
     pub fn note(&mut self, connection: u32, time: f64, head: &str, text: &str, bad: bool) {
         self.0.capture_mut().note(connection, time, head, text, bad);
     }
 
-    /// Traffic is missing.
+    /// Records that traffic is missing.
     ///
     /// # Errors
     ///
@@ -115,12 +115,12 @@ impl Viewer {
         Ok(())
     }
 
-    /// The connection is closed.
+    /// Closes the connection.
     pub fn close(&mut self, connection: u32, time: f64) {
         self.0.capture_mut().close(connection, time);
     }
 
-    /// Forgets every row.
+    /// Drops every row.
     pub fn clear(&mut self) {
         self.0.clear();
     }
@@ -130,7 +130,7 @@ impl Viewer {
         self.0.pause(paused);
     }
 
-    /// Sets or takes away a mark.
+    /// Sets or removes a mark.
     pub fn mark(&mut self, number: f64, on: bool) {
         self.0.mark(number as u64, on);
     }
@@ -140,7 +140,7 @@ impl Viewer {
         self.0.advance()
     }
 
-    /// How things stand, as JSON.
+    /// Returns the status, as JSON.
     ///
     /// # Errors
     ///
@@ -149,7 +149,7 @@ impl Viewer {
         json(&self.0.status())
     }
 
-    /// The rows of the view from a position on, as JSON.
+    /// Returns the rows of the view from a position on, as JSON.
     ///
     /// # Errors
     ///
@@ -158,7 +158,7 @@ impl Viewer {
         json(&self.0.rows(position as u64, usize::try_from(count).unwrap_or(usize::MAX)))
     }
 
-    /// A row with its parts, as JSON; `null` when it is not held.
+    /// Returns a row with its parts, as JSON; `null` when it is not held.
     ///
     /// # Errors
     ///
@@ -167,8 +167,7 @@ impl Viewer {
         json(&self.0.frame(number as u64))
     }
 
-    /// All that is to be said about a row, as JSON: what `chanwire decode --json` prints of it. `null` when it is not
-    /// held.
+    /// Returns a row with its fields as JSON, as `chanwire decode --json` prints it. `null` when it is not held.
     ///
     /// # Errors
     ///
@@ -177,14 +176,14 @@ impl Viewer {
         json(&self.0.capture().describe(number as u64))
     }
 
-    /// A row's bytes.
+    /// Returns a row's bytes.
     #[wasm_bindgen(js_name = bytesOf)]
     #[must_use]
     pub fn bytes_of(&self, number: f64) -> Vec<u8> {
         self.0.capture().entry(number as u64).map_or_else(Vec::new, |entry| entry.bytes().to_vec())
     }
 
-    /// The rows of a row's connection around it, as JSON; ask for their bytes by number.
+    /// Returns the rows of a row's connection around it, as JSON; ask for their bytes by number.
     ///
     /// # Errors
     ///
@@ -221,7 +220,7 @@ impl Viewer {
         self.0.set_range(from.zip(to));
     }
 
-    /// What may stand at the caret, as JSON.
+    /// Returns the completions at the caret, as JSON.
     ///
     /// # Errors
     ///
@@ -232,7 +231,7 @@ impl Viewer {
         json(&chanwire_inspect::Completions { start, end, items: completions.items })
     }
 
-    /// Where a row stands in the view, as JSON; `null` where there is no row.
+    /// Returns the position of a row in the view, as JSON; `null` where there is no row.
     ///
     /// # Errors
     ///
@@ -241,7 +240,7 @@ impl Viewer {
         json(&self.0.locate(number as u64))
     }
 
-    /// The next row of a kind, forward or back.
+    /// Returns the next row of a kind, forward or back.
     ///
     /// # Errors
     ///
@@ -263,7 +262,8 @@ impl Viewer {
         Ok(self.0.step(from as u64, forward, &step).map(|number| number as f64))
     }
 
-    /// The connections that are open or of which a row is held, in order, as JSON: `number` and `label` of each.
+    /// Returns the connections that are open or of which a row is held, in order, as JSON: `number` and `label` of
+    /// each.
     ///
     /// # Errors
     ///
@@ -279,7 +279,7 @@ impl Viewer {
         json(&capture.connections().map(named).collect::<Vec<_>>())
     }
 
-    /// What was counted, as JSON.
+    /// Returns the statistics, as JSON.
     ///
     /// # Errors
     ///
@@ -288,7 +288,7 @@ impl Viewer {
         json(&self.0.statistics())
     }
 
-    /// The next part of a file: of one row, of those of the view, or of all.
+    /// Returns the next part of a file: of one row, of those of the view, or of all.
     ///
     /// # Errors
     ///
@@ -315,12 +315,12 @@ impl Viewer {
             None => ExportScope::All,
         };
         let direction = direction.as_deref().map(parse).transpose()?;
-        let ask = ExportAsk { format, scope, connection, direction };
-        let part = self.0.export(ask, cursor.map(|cursor| cursor as u64));
+        let request = ExportRequest { format, scope, connection, direction };
+        let part = self.0.export(request, cursor.map(|cursor| cursor as u64));
         part.map(ExportPart).map_err(|why| JsError::new(&why))
     }
 
-    /// Traffic over time, as JSON.
+    /// Returns traffic over time, as JSON.
     ///
     /// # Errors
     ///
@@ -337,20 +337,20 @@ pub struct ExportPart(chanwire_inspect::ExportPart);
 
 #[wasm_bindgen]
 impl ExportPart {
-    /// The file's name.
+    /// Returns the file's name.
     #[wasm_bindgen(getter)]
     #[must_use]
     pub fn name(&self) -> String {
         self.0.name.clone()
     }
 
-    /// Its next bytes.
+    /// Returns its next bytes.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         self.0.bytes.clone()
     }
 
-    /// What to ask with for the next part.
+    /// Returns the cursor of the next part.
     #[wasm_bindgen(getter)]
     #[must_use]
     pub fn next(&self) -> Option<f64> {
@@ -358,7 +358,7 @@ impl ExportPart {
     }
 }
 
-/// A number of bytes. JavaScript's numbers are exact up to 2^53.
+/// Converts a number of bytes. JavaScript's numbers are exact up to 2^53.
 fn bytes_of(number: f64) -> usize {
     number as usize
 }
@@ -367,19 +367,19 @@ pub(crate) fn json(value: &impl Serialize) -> Result<String, JsError> {
     serde_json::to_string(value).map_err(|error| JsError::new(&error.to_string()))
 }
 
-/// A mistake by JavaScript's positions, and never without a length: there must be something to point at.
+/// Converts a mistake to JavaScript's positions, with a length of at least 1: there must be something to point at.
 fn in_units(mistake: chanwire_inspect::Mistake, text: &str) -> chanwire_inspect::Mistake {
     let at = units_before(text, mistake.at);
     let end = units_before(text, mistake.at + mistake.length);
     chanwire_inspect::Mistake { at, length: (end - at).max(1), ..mistake }
 }
 
-/// How many UTF-16 units stand before a byte.
+/// Returns the number of UTF-16 units before a byte.
 fn units_before(text: &str, at: usize) -> usize {
     text.get(..at).unwrap_or(text).encode_utf16().count()
 }
 
-/// How many bytes stand before a UTF-16 unit.
+/// Returns the number of bytes before a UTF-16 unit.
 fn bytes_before(text: &str, units: u32) -> usize {
     let mut left = units as usize;
     let before = text.chars().take_while(|char| {

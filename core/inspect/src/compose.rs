@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::{Direction, Listing, Row, visible};
 
-/// How to ask for one command.
+/// The form of one command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CommandForm {
     /// The command.
@@ -24,15 +24,15 @@ pub struct CommandForm {
 pub struct CommandField {
     /// Its name.
     pub name: &'static str,
-    /// What is typed into it.
+    /// The kind of value that is typed into it.
     pub kind: ValueKind,
     /// Whether it must be there.
     pub required: bool,
-    /// What it must be, in words that complete "must be …".
+    /// The values that it may have, in words that complete "must be …".
     pub hint: &'static str,
 }
 
-/// What is typed into a field.
+/// The kind of a field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ValueKind {
@@ -42,17 +42,17 @@ pub enum ValueKind {
     Integer,
 }
 
-/// What is wrong with what was typed.
+/// An error in a typed value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// The field, if it is one field's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// What is wrong, in the server's words.
+    /// The error, in the server's words.
     pub message: String,
 }
 
-/// A form for each command that there is, in the protocol's order.
+/// Returns a form for each command that there is, in the protocol's order.
 #[must_use]
 pub fn commands() -> Vec<CommandForm> {
     let field = |field: &wire::Field| CommandField {
@@ -69,7 +69,7 @@ pub fn commands() -> Vec<CommandForm> {
     Command::ALL.iter().map(form).collect()
 }
 
-/// The canonical bytes of a request, from what was typed into each field. An empty field is absent.
+/// Returns the canonical bytes of a request, from what was typed into each field. An empty field is absent.
 ///
 /// # Errors
 ///
@@ -93,11 +93,12 @@ pub fn compose(command: &str, values: &BTreeMap<String, String>) -> Result<Vec<u
 pub struct Filled {
     /// The command.
     pub command: &'static str,
-    /// What stands in each field that is not empty.
+    /// The value of each field that is not empty.
     pub values: BTreeMap<String, String>,
 }
 
-/// The form that [`compose`]s exactly these bytes, if there is one: they are one whole request, right and canonical.
+/// Returns the form that [`compose`]s exactly these bytes, if there is one: they are one whole request, right and
+/// canonical.
 #[must_use]
 pub fn fill(bytes: &[u8]) -> Option<Filled> {
     let [row] = <[Row; 1]>::try_from(check(bytes)).ok()?;
@@ -106,7 +107,7 @@ pub fn fill(bytes: &[u8]) -> Option<Filled> {
     (compose(command, &values).as_deref() == Ok(bytes)).then_some(Filled { command, values })
 }
 
-/// What the server would say of these bytes, were they all that a connection sends.
+/// Returns the server's verdicts on these bytes, were they all that a connection sends.
 #[must_use]
 pub fn check(bytes: &[u8]) -> Vec<Row> {
     let mut listing = Listing::new(Direction::Out, None);
@@ -115,7 +116,7 @@ pub fn check(bytes: &[u8]) -> Vec<Row> {
     std::iter::from_fn(|| listing.next_row()).collect()
 }
 
-/// The request that the values make.
+/// Returns the request that the values make.
 fn read(command: Command, values: &BTreeMap<String, String>) -> Result<Request, Vec<Problem>> {
     let mut payload = typed(command, values);
     let good = example_members(command);
@@ -141,7 +142,7 @@ fn read(command: Command, values: &BTreeMap<String, String>) -> Result<Request, 
     Err(problems)
 }
 
-/// The payload as it was typed. What is no integer where one must be stays a string, for the server to refuse.
+/// Returns the payload as it was typed. A text in place of an integer stays a string, for the server to refuse.
 fn typed(command: Command, values: &BTreeMap<String, String>) -> Map<String, Value> {
     let mut payload = Map::new();
     for field in command.fields() {
@@ -152,7 +153,7 @@ fn typed(command: Command, values: &BTreeMap<String, String>) -> Map<String, Val
     payload
 }
 
-/// What was typed into fields that the command does not have.
+/// Returns problems of values in fields that the command does not have.
 fn unknown(command: Command, values: &BTreeMap<String, String>) -> impl Iterator<Item = Problem> {
     let known = move |name: &str| command.fields().iter().any(|field| field.name == name);
     values.iter().filter(move |(name, text)| !text.is_empty() && !known(name)).map(move |(name, _)| Problem {
@@ -170,7 +171,7 @@ const fn field_of(fault: &PayloadFault) -> Option<&'static str> {
     }
 }
 
-/// The protocol's own example of a request.
+/// Returns the protocol's own example of a request.
 const fn example(command: Command) -> &'static str {
     match command {
         Command::List => "LIST\r\n",

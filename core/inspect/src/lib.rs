@@ -1,16 +1,16 @@
-//! What the inspector shows of a connection's bytes: one [`Row`] for each stretch of a stream.
+//! The inspector's engine: it makes rows of a connection's bytes, one [`Row`] for each stretch of a stream.
 //!
-//! The page and the command line both show rows, so they say the same about the same bytes, and what they say is the
-//! decoder's own: nothing here parses the protocol a second time.
+//! The page and the command line both show rows, so they say the same about the same bytes, and all of it comes from
+//! the decoder: nothing here parses the protocol a second time.
 //!
-//! - [`Capture`] holds what was recorded of many connections, in bounded memory, and pairs answers with their requests.
+//! - [`Capture`] holds recorded traffic of many connections, in bounded memory, and pairs answers with their requests.
 //! - [`Listing`] reads one direction and holds nothing.
-//! - [`import`] reads captures that others made, [`PcapNg`] writes one.
+//! - [`import`] reads captures of other programs, [`PcapNg`] writes one.
 //! - [`commands`], [`compose`](compose()), [`fill`] and [`check`] are for writing requests: the forms come from the
-//!   tables that the server checks with, and the server's own reading judges what was typed. [`plan`] says how they are
+//!   tables that the server checks with, and the server's own parser judges what was typed. [`plan`] says how they are
 //!   sent.
 //! - [`sandbox`] is the whole server in memory, to try them on.
-//! - [`visible`](visible()) is for everything that a peer said: nothing in it can steer a terminal or mislead an eye.
+//! - [`visible`](visible()) is for text of a peer: nothing in it can steer a terminal or mislead an eye.
 
 mod capture;
 mod compose;
@@ -47,7 +47,7 @@ pub use time::Time;
 pub use tree::{MAX_FIELDS, MAX_TEXT};
 pub use view::View;
 pub use viewer::{
-    ArrivingFrame, Detail, ExportAsk, ExportFormat, ExportPart, ExportScope, FieldDetail, ListRow, Located, ReadRegion,
-    Region, Scanning, ShownFrame, Status, Step, StreamPiece, Viewer, detail,
+    ArrivingFrame, Detail, ExportFormat, ExportPart, ExportRequest, ExportScope, FieldDetail, ListRow, Located,
+    ReadRegion, Region, Scanning, ShownFrame, Status, Step, StreamPiece, Viewer, detail,
 };
 pub use visible::{is_shown, readable, visible};

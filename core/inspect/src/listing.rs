@@ -31,7 +31,7 @@ enum Side {
 }
 
 impl Listing {
-    /// The start of a stream in this direction that has payloads of at most `max_payload` bytes; `None` for the
+    /// Returns a listing of a stream in this direction that has payloads of at most `max_payload` bytes; `None` for the
     /// protocol's default: what a server reads of a request, what a client reads of an answer.
     #[must_use]
     pub fn new(direction: Direction, max_payload: Option<usize>) -> Self {
@@ -56,7 +56,7 @@ impl Listing {
         }
     }
 
-    /// The stream has ended.
+    /// Ends the stream.
     pub fn finish(&mut self) {
         match &mut self.side {
             Side::Out(decoder) => decoder.finish(),
@@ -64,12 +64,12 @@ impl Listing {
         }
     }
 
-    /// The next row, if the bytes so far complete one.
+    /// Returns the next row, if the bytes so far complete one.
     pub fn next_row(&mut self) -> Option<Row> {
         self.next_row_asked(None)
     }
 
-    /// The next row, an answer read as one to this command, if it is known.
+    /// Returns the next row, an answer read as one to this command, if it is known.
     pub(crate) fn next_row_asked(&mut self, asked: Option<Command>) -> Option<Row> {
         let fields = self.with_fields;
         Some(match &mut self.side {
@@ -115,7 +115,8 @@ fn answer_row(frame: &Frame<'_, Status>, asked: Option<Command>) -> Row {
     Row { status: Some(frame.head.name()), error: error.as_ref().map(summary::of_error), ..row }
 }
 
-/// The answer to what was asked, or as one to whichever command it fits; `None` if it is JSON but fits none.
+/// Returns the answer, decoded for the command asked or for any command that it fits; `None` if it is JSON but fits
+/// none.
 pub(crate) fn decode_answer(
     frame: &Frame<'_, Status>,
     asked: Option<Command>,
@@ -155,7 +156,7 @@ fn frame_row<H: Head>(direction: Direction, frame: &Frame<'_, H>, summary: Strin
 
 fn add_fields<H>(row: Row, frame: &Frame<'_, H>, wanted: bool) -> Row {
     let payload = row.payload.filter(|_| wanted);
-    // Where the payload is no JSON, the fault says so.
+    // If the payload is no JSON, the fault says so.
     let members = payload.and_then(|span| tree::members(frame.payload, span.start).ok());
     let (fields, omitted) = members.unwrap_or_default();
     Row { fields, omitted, ..row }

@@ -1,4 +1,4 @@
-//! How bytes are sent when something is to go wrong on their way.
+//! Plans of writes: bytes that are cut, delayed or damaged on their way.
 
 use std::collections::BTreeMap;
 
@@ -32,8 +32,8 @@ pub enum Step {
     Reset,
 }
 
-/// What is done to bytes on their way. It is done in the order of the fields; positions count in what is sent, which is
-/// what the fields before have left.
+/// Faults that are made in bytes on their way, in the order of the fields. Positions count in the bytes that the fields
+/// before have left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     /// Every CR LF becomes a bare LF.
@@ -42,33 +42,33 @@ pub struct Faults {
     pub again: usize,
     /// No more than so many bytes are sent, and then the sending half is shut down.
     pub truncate: Option<usize>,
-    /// Where one write ends and the next begins.
+    /// The ends of writes.
     pub cuts: Vec<Cut>,
-    /// What stands between the cuts is sent in small pieces.
+    /// Bytes between the cuts are sent in small pieces.
     pub drip: Option<Drip>,
-    /// What is done when all is sent.
+    /// The end of the connection, when all is sent.
     pub finish: Finish,
 }
 
 /// Between two writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
-    /// How many bytes are sent before it.
+    /// The number of bytes sent before it.
     pub at: usize,
-    /// How many milliseconds pass there.
+    /// The wait there, in milliseconds.
     pub wait: u64,
 }
 
 /// So many bytes at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drip {
-    /// How many, at least 1.
+    /// The number of bytes of a piece, at least 1.
     pub bytes: usize,
-    /// How many milliseconds pass between two pieces.
+    /// The wait between two pieces, in milliseconds.
     pub every: u64,
 }
 
-/// How a plan ends.
+/// The end of a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Finish {
     /// The connection stays open.
@@ -81,7 +81,7 @@ pub enum Finish {
 }
 
 impl Faults {
-    /// The faults as they were typed, field by field; what is empty is not asked for.
+    /// Reads faults as they were typed, field by field; an empty field asks for none.
     ///
     /// | field | what is typed |
     /// |---|---|
@@ -109,7 +109,7 @@ impl Faults {
         form.finish(faults)
     }
 
-    /// The steps by which these bytes are sent.
+    /// Returns the steps by which these bytes are sent.
     ///
     /// # Errors
     ///
@@ -142,7 +142,7 @@ impl Faults {
         Ok(steps)
     }
 
-    /// All the bytes that are sent, whatever the writes.
+    /// Returns all the bytes that are sent, whatever the writes.
     fn sent(&self, bytes: &[u8]) -> Result<Vec<u8>, Problem> {
         let once = if self.bare_lf { without_cr(bytes) } else { bytes.to_vec() };
         let times = self.again.saturating_add(1);
@@ -163,7 +163,7 @@ impl Faults {
         Ok(sent)
     }
 
-    /// What stands between two cuts.
+    /// Appends the writes between two cuts.
     fn pieces(&self, bytes: &[u8], steps: &mut Vec<Step>) -> Result<(), Problem> {
         let size = self.drip.map_or(usize::MAX, |drip| drip.bytes.max(1));
         for (index, piece) in bytes.chunks(size).enumerate() {
@@ -175,7 +175,7 @@ impl Faults {
         Ok(())
     }
 
-    /// What passes between two pieces.
+    /// Returns the wait between two pieces.
     fn pause(&self, steps: &mut Vec<Step>) -> Result<(), Problem> {
         match self.drip {
             Some(Drip { every, .. }) if every > 0 => push(steps, Step::Wait(every)),

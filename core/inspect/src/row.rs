@@ -37,7 +37,7 @@ impl FromStr for Direction {
     }
 }
 
-/// What a row stands for.
+/// The kind of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RowKind {
@@ -57,7 +57,7 @@ pub enum RowKind {
 /// bytes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
-    /// What it stands for.
+    /// Its kind.
     pub kind: RowKind,
     /// Which stream it is of.
     pub direction: Direction,
@@ -68,23 +68,23 @@ pub struct Row {
     pub head: String,
     /// Whether it is a message that the server pushed, so that it answers nothing.
     pub push: bool,
-    /// Where a frame's first word stands.
+    /// The span of a frame's command or status.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "optional_span")]
     pub command: Option<Span>,
-    /// Where the CRLF after it stands.
+    /// The span of the CRLF after it.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "optional_span")]
     pub separator: Option<Span>,
-    /// Where a frame's payload stands, if its command takes one.
+    /// The span of a frame's payload, if its command takes one.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "optional_span")]
     pub payload: Option<Span>,
     /// The payload's members; none if the payload is no JSON.
     pub fields: Vec<Field>,
-    /// How many values of the payload are not among the fields: see [`MAX_FIELDS`](crate::MAX_FIELDS).
+    /// The number of values of the payload that are not among the fields: see [`MAX_FIELDS`](crate::MAX_FIELDS).
     #[serde(skip_serializing_if = "is_zero")]
     pub omitted: u64,
     /// One line that says what it is about, safe to show: see [`visible`](crate::visible()).
     pub summary: String,
-    /// What is wrong; also in a frame whose payload is wrong inside.
+    /// The fault; also in a frame whose payload is wrong inside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
     /// The status of an answer: OK, REQUEST_ERROR or SERVER_ERROR.
@@ -103,7 +103,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// The same row with every position moved on by so many bytes.
+    /// Returns the same row with every position moved on by so many bytes.
     #[must_use]
     pub fn moved(mut self, by: u64) -> Self {
         let spans = [Some(&mut self.span), self.command.as_mut(), self.separator.as_mut(), self.payload.as_mut()];
@@ -142,7 +142,7 @@ pub struct Field {
     /// The value.
     #[serde(serialize_with = "span")]
     pub value: Span,
-    /// What the value is.
+    /// The kind of the value.
     pub kind: FieldKind,
     /// The value, decoded and cut at [`MAX_TEXT`](crate::MAX_TEXT); empty for an object or array. It is the peer's
     /// own text: show it through [`visible`](crate::visible()).
@@ -151,7 +151,7 @@ pub struct Field {
     pub children: Vec<Field>,
 }
 
-/// What a value is.
+/// The kind of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FieldKind {
@@ -169,17 +169,17 @@ pub enum FieldKind {
     Null,
 }
 
-/// What is wrong with a row, in the words in which the protocol answers it.
+/// A fault in a row, in the words in which the protocol answers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// The protocol's name of the error.
     pub error: String,
-    /// What happened and where, in words.
+    /// A description of the fault and its place, in words.
     pub details: String,
     /// The absolute position of the byte, or of the value, at fault, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<u64>,
-    /// Whether the connection is closed after it, so that what follows is discarded.
+    /// Whether the connection is closed after it, so that later bytes are discarded.
     pub closes: bool,
 }
 
@@ -188,7 +188,7 @@ impl Fault {
         Self { error: fault.error().into(), details: fault.details(), at: fault.at, closes: !fault.is_recoverable() }
     }
 
-    /// What is wrong inside a payload that starts at this position.
+    /// Returns the fault of a payload that starts at this position.
     pub(crate) fn of_payload(fault: &wire::PayloadFault, start: u64) -> Self {
         let reply = fault.reply();
         let at = fault.at.map(|offset| start + offset as u64);

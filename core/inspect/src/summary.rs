@@ -1,4 +1,4 @@
-//! What a frame is about, in one line.
+//! Summaries of rows, in one line.
 
 use std::fmt::Display;
 
@@ -6,7 +6,7 @@ use chanwire_core::wire::{ErrorResponse, HistoryRange, Host, JoinFrom, Request, 
 
 use crate::{Fault, visible::one_line};
 
-/// How many characters of a peer's text a summary shows; a longer one ends in `…`.
+/// The most characters of a peer's text in a summary; a longer one ends in `…`.
 pub const MAX_SUMMARY: usize = 200;
 
 pub(crate) fn of_request(request: &Request) -> String {
@@ -66,12 +66,12 @@ pub(crate) fn of_fault(fault: &Fault) -> String {
     line(format_args!("{}: {}", fault.error, fault.details))
 }
 
-/// The protocol's name of an error.
+/// Returns the protocol's name of an error.
 pub(crate) fn of_error(error: &ErrorResponse) -> String {
     line(&error.error)
 }
 
-/// A payload of which nothing is known but that it is JSON.
+/// Summarizes a payload of which nothing is known but that it is JSON.
 pub(crate) fn of_json(payload: &[u8]) -> String {
     line(String::from_utf8_lossy(payload.get(..4 * MAX_SUMMARY).unwrap_or(payload)))
 }
@@ -96,12 +96,12 @@ pub(crate) fn of_discarded(length: u64) -> String {
     format!("{} after the connection's last frame", bytes(length))
 }
 
-/// The beginning of a frame whose rest is missing.
+/// Summarizes the beginning of a frame whose rest is missing.
 pub(crate) fn of_cut(length: u64) -> String {
     format!("{} of a frame whose rest is missing", bytes(length))
 }
 
-/// What stands between a gap and the next frame.
+/// Summarizes bytes between a gap and the next frame.
 pub(crate) fn of_unaligned(length: u64) -> String {
     format!("{} before the first frame after a gap", bytes(length))
 }

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// When something happened: nanoseconds from any origin, 1970 where it is a date, or not known.
+/// A moment: nanoseconds from any origin, 1970 where it is a date, or not known.
 ///
-/// A number of milliseconds becomes one as well; what is not finite is not known.
+/// A number of milliseconds becomes one as well; one that is not finite is not known.
 ///
 /// ```
 /// use chanwire_inspect::Time;
@@ -19,31 +19,31 @@ impl Time {
     /// A moment that is not known.
     pub const UNKNOWN: Self = Self(None);
 
-    /// The moment so many nanoseconds after the origin.
+    /// Returns the moment so many nanoseconds after the origin.
     #[must_use]
     pub const fn from_nanoseconds(nanoseconds: i64) -> Self {
         Self(Some(nanoseconds))
     }
 
-    /// The moment so many seconds and nanoseconds after the origin; unknown where that is beyond the year 2262.
+    /// Returns the moment so many seconds and nanoseconds after the origin; unknown where that is beyond the year 2262.
     #[must_use]
     pub fn from_parts(seconds: i64, nanoseconds: i64) -> Self {
         Self(seconds.checked_mul(1_000_000_000).and_then(|whole| whole.checked_add(nanoseconds)))
     }
 
-    /// Nanoseconds since the origin, if the moment is known.
+    /// Returns nanoseconds since the origin, if the moment is known.
     #[must_use]
     pub const fn nanoseconds(self) -> Option<i64> {
         self.0
     }
 
-    /// Milliseconds since the origin, as exactly as a float can say it.
+    /// Returns milliseconds since the origin, as exactly as a float can say it.
     #[must_use]
     pub fn milliseconds(self) -> Option<f64> {
         self.0.map(milliseconds)
     }
 
-    /// The moment so many milliseconds later.
+    /// Returns the moment so many milliseconds later.
     #[must_use]
     pub fn plus(self, milliseconds: f64) -> Self {
         match (self.0, Self::from(milliseconds).0) {
@@ -53,7 +53,7 @@ impl Time {
     }
 }
 
-/// Nanoseconds as milliseconds.
+/// Returns nanoseconds as milliseconds.
 pub(crate) fn milliseconds(nanoseconds: i64) -> f64 {
     nanoseconds as f64 / 1e6
 }

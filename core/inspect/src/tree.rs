@@ -7,13 +7,13 @@ use chanwire_core::{
 
 use crate::{Field, FieldKind};
 
-/// How many values of one payload are shown. An answer to LIST may hold a hundred thousand.
+/// The most values of one payload that are shown. An answer to LIST may hold a hundred thousand.
 pub const MAX_FIELDS: usize = 2000;
 
-/// How many characters of one value or name are shown; a longer one ends in `…`.
+/// The most characters of one value or name that are shown; a longer one ends in `…`.
 pub const MAX_TEXT: usize = 4096;
 
-/// The members of the object that starts at the position `start`.
+/// Returns the members of the object that starts at the position `start`.
 ///
 /// After [`MAX_FIELDS`] values the rest is only counted; the count is given beside. The payload is read to its end all
 /// the same.
@@ -43,7 +43,7 @@ struct Tree {
 #[derive(Default)]
 struct Rest {
     values: u64,
-    /// How many objects and arrays among them are open.
+    /// The number of objects and arrays that are open.
     open: usize,
 }
 

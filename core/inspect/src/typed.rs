@@ -1,10 +1,10 @@
-//! What was typed into a form, field by field, and what is wrong with it.
+//! Values that were typed into a form, field by field, and the problems in them.
 
 use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, str::FromStr};
 
 use crate::{Problem, visible};
 
-/// A form that is being read. What is empty is not asked for.
+/// A form that is being read. An empty field counts as absent.
 #[derive(Debug)]
 pub(crate) struct Form<'a> {
     typed: &'a BTreeMap<String, String>,
@@ -16,7 +16,7 @@ impl<'a> Form<'a> {
         Self { typed, problems: Vec::new() }
     }
 
-    /// What was read, if nothing is wrong.
+    /// Returns the value, or all problems if there are any.
     pub(crate) fn finish<T>(self, read: T) -> Result<T, Vec<Problem>> {
         if self.problems.is_empty() { Ok(read) } else { Err(self.problems) }
     }

@@ -1,4 +1,4 @@
-//! What a peer said, made safe to show.
+//! Text of a peer, made safe to show.
 
 mod joining;
 mod tables;
@@ -7,8 +7,8 @@ mod tests;
 
 use std::{borrow::Cow, fmt};
 
-/// A text in which nothing is hidden and nothing acts: controls, line and paragraph separators, and characters that
-/// reorder or hide what stands around them are written out, `\n` `\r` `\t` and else `\u{202e}`.
+/// Returns a text in which nothing is hidden and nothing acts: controls, line and paragraph separators, and characters
+/// that reorder or hide what stands around them are written out, `\n` `\r` `\t` and else `\u{202e}`.
 ///
 /// The zero-width joiners stay where they are text: between letters of scripts that need them, after a virama, and
 /// inside emoji sequences, as do the selectors and tags of emoji.
@@ -28,7 +28,7 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     written_out(text, |_| false)
 }
 
-/// As [`visible`], for what people write to each other: tabs and all blanks that end no line stay.
+/// Does as [`visible`] for messages of people: tabs and all blanks that end no line stay.
 ///
 /// ```
 /// use chanwire_inspect::readable;
@@ -41,7 +41,7 @@ pub fn readable(text: &str) -> Cow<'_, str> {
     written_out(text, is_blank)
 }
 
-/// Whether [`visible`] leaves the character at this byte position of the text as it is.
+/// Returns whether [`visible`] leaves the character at this byte position of the text as it is.
 #[must_use]
 pub fn is_shown(text: &str, at: usize) -> bool {
     let Some((before, char, after)) = text.split_at_checked(at).and_then(|(before, rest)| {
@@ -53,7 +53,7 @@ pub fn is_shown(text: &str, at: usize) -> bool {
     !is_hidden(char) || joining::is_text(before, char, after)
 }
 
-/// The text with its hidden characters written out, but for those that stay.
+/// Returns the text with its hidden characters written out, but for those that stay.
 fn written_out(text: &str, stays: fn(char) -> bool) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
@@ -64,7 +64,7 @@ fn written_out(text: &str, stays: fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(line.finish())
 }
 
-/// What is shown, made visible and cut after about `limit` characters. What is beyond the cut is never looked at.
+/// Formats a text, makes it visible and cuts it after about `limit` characters. The rest is never looked at.
 pub(crate) fn one_line(limit: usize, shown: fmt::Arguments<'_>) -> String {
     let mut line = Line::new(limit);
     // The one error there is says that the line is full.
@@ -88,7 +88,7 @@ impl Line {
 
     fn finish(mut self) -> String {
         if self.full {
-            // What was to join or to select something that is cut off.
+            // A joiner or selector at the end belonged to a character that is cut off.
             let kept = self.text.trim_end_matches(is_hidden).len();
             self.text.truncate(kept);
             self.text.push('…');
@@ -123,9 +123,9 @@ impl fmt::Write for Line {
     }
 }
 
-/// Whether a character is not seen, reads as another, or changes how others are read: controls, separators and every
-/// blank but the space, private characters, and what is ignorable by default, which are the marks of direction, joiners,
-/// selectors and fillers. The page's own list is the same one; a test compares them.
+/// Returns whether a character is not seen, reads as another, or changes how others are read: controls, separators and
+/// every blank but the space, private characters, and default ignorable ones, which are the marks of direction,
+/// joiners, selectors and fillers. The page's own list is the same one; a test compares them.
 pub(crate) fn is_hidden(char: char) -> bool {
     // Most texts are nothing else.
     if matches!(char, ' '..='~') {
@@ -166,7 +166,7 @@ const HIDDEN: [(u32, u32); 26] = [
     (0x10_0000, 0x10_fffd),
 ];
 
-/// A tab, or a blank that ends no line.
+/// Returns whether it is a tab, or a blank that ends no line.
 fn is_blank(char: char) -> bool {
     char == '\t' || char.is_whitespace() && !char.is_control() && !matches!(char, '\u{2028}' | '\u{2029}')
 }

@@ -15,14 +15,14 @@ use wasm_bindgen::prelude::*;
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = include_str!("types.d.ts");
 
-/// A form for each command that there is.
+/// Returns a form for each command that there is.
 #[wasm_bindgen(unchecked_return_type = "CommandForm[]")]
 pub fn commands() -> Result<JsValue, JsError> {
     plain(&chanwire_inspect::commands())
 }
 
-/// The canonical bytes of a request from what was typed into each field, or what the server would find wrong. An empty
-/// field is absent.
+/// Returns the canonical bytes of a request from the values of its fields, or the problems that the server would
+/// report. An empty field is absent.
 ///
 /// # Errors
 ///
@@ -39,13 +39,13 @@ pub fn compose(
     })
 }
 
-/// The form that composes exactly these bytes, if there is one.
+/// Returns the form that composes exactly these bytes, if there is one.
 #[wasm_bindgen(unchecked_return_type = "Filled | undefined")]
 pub fn fill(bytes: &[u8]) -> Result<JsValue, JsError> {
     plain(&chanwire_inspect::fill(bytes))
 }
 
-/// The steps by which these bytes are sent with what was typed into each field of the fault plan.
+/// Returns the steps by which these bytes are sent under a fault plan with these values.
 ///
 /// # Errors
 ///
@@ -63,13 +63,13 @@ pub fn plan(
     })
 }
 
-/// What the server would say of these bytes, were they all that a connection sends.
+/// Returns the server's verdicts on these bytes, were they all that a connection sends.
 #[wasm_bindgen(unchecked_return_type = "Row[]")]
 pub fn check(bytes: &[u8]) -> Result<JsValue, JsError> {
     plain(&chanwire_inspect::check(bytes))
 }
 
-/// The version of this package.
+/// Returns the version of this package.
 #[wasm_bindgen]
 #[must_use]
 pub fn version() -> String {

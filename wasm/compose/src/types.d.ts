@@ -21,7 +21,7 @@ export interface Field {
   children: Field[];
 }
 
-/** What is wrong. */
+/** The protocol's name of the fault. */
 export interface Fault {
   error: string;
   details: string;
@@ -45,7 +45,7 @@ export interface Row {
   payload?: Span;
   /** The payload's members; none if the payload is no JSON. */
   fields: Field[];
-  /** How many values of the payload are not among the fields. */
+  /** The number of values of the payload that are not among the fields. */
   omitted?: number;
   /** One line, safe to show. */
   summary: string;
@@ -61,7 +61,7 @@ export interface CommandField {
   name: string;
   kind: "text" | "integer";
   required: boolean;
-  /** What it must be, in words that complete "must be …". */
+  /** The values that it may have, in words that complete "must be …". */
   hint: string;
 }
 
@@ -83,7 +83,7 @@ export type Composed = { bytes: Uint8Array } | { problems: Problem[] };
 /** A request as it is written in a form. */
 export interface Filled {
   command: string;
-  /** What stands in each field that is not empty. */
+  /** The value of each field that is not empty. */
   values: Record<string, string>;
 }
 

@@ -1,4 +1,4 @@
-//! What is declared to TypeScript is what leaves.
+//! Tests that the types declared to TypeScript are those of the values.
 
 #![cfg(test)]
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 const TYPES: &str = include_str!("../src/types.d.ts");
 
-/// The members of each interface, and whether each may be absent.
+/// Returns the members of each interface, and whether each may be absent.
 fn declared() -> BTreeMap<&'static str, BTreeMap<&'static str, bool>> {
     let mut interfaces = BTreeMap::new();
     let mut members: Option<(&str, BTreeMap<_, _>)> = None;

@@ -23,7 +23,7 @@ pub struct Sandbox(sandbox::Sandbox);
 
 #[wasm_bindgen]
 impl Sandbox {
-    /// A server with an empty store, with what was typed into each field of the settings. `wall` is the time of day, in
+    /// Returns a server with an empty store, and the values typed into the settings. `wall` is the time of day, in
     /// seconds since 1970.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl Sandbox {
         Ok(Self(sandbox::Sandbox::new(settings)))
     }
 
-    /// A sandbox in which the scenario of this name was played.
+    /// Returns a sandbox in which the scenario of this name was played.
     ///
     /// # Errors
     ///
@@ -54,7 +54,7 @@ impl Sandbox {
         Ok(Self(scenario.play(seed.into(), wall as i64)))
     }
 
-    /// A client connects from an IP address, or as `operator` whoever runs the server; returns its connection's number.
+    /// Connects a client from an IP address, or as `operator` the server's operator; returns its connection's number.
     ///
     /// # Errors
     ///
@@ -70,44 +70,44 @@ impl Sandbox {
         number.ok_or_else(|| JsError::new("no more clients fit into the sandbox: disconnect one"))
     }
 
-    /// Why a client cannot be told to do so many things more, with so many bytes to write in them, if it cannot.
+    /// Returns the reason why a client cannot take so many more actions with so many bytes, if it cannot.
     #[must_use]
     pub fn refusal(&self, connection: u32, steps: usize, bytes: usize) -> Option<String> {
         self.0.refusal(connection, steps, bytes)
     }
 
-    /// A client writes these, after all that it was told before. False if it cannot.
+    /// Makes a client write these bytes, after its earlier actions. False if it cannot.
     pub fn write(&mut self, connection: u32, bytes: &[u8]) -> bool {
         self.0.push(connection, Step::Bytes(bytes.to_vec()))
     }
 
-    /// A client does nothing for so many milliseconds. False if it cannot.
+    /// Makes a client wait for so many milliseconds. False if it cannot.
     pub fn wait(&mut self, connection: u32, ms: f64) -> bool {
         self.0.push(connection, Step::Wait(ms as u64))
     }
 
-    /// A client shuts down its sending half. False if it cannot.
+    /// Makes a client shut down its sending half. False if it cannot.
     pub fn end(&mut self, connection: u32) -> bool {
         self.0.push(connection, Step::End)
     }
 
-    /// A client resets its connection. False if it cannot.
+    /// Makes a client reset its connection. False if it cannot.
     pub fn reset(&mut self, connection: u32) -> bool {
         self.0.push(connection, Step::Reset)
     }
 
-    /// A client closes its connection, and nothing more is told of it.
+    /// Closes a client's connection, of which nothing more is reported.
     pub fn close(&mut self, connection: u32) {
         self.0.close(connection);
     }
 
-    /// A client reads from now on, or does not.
+    /// Makes a client read or stop reading.
     #[wasm_bindgen(js_name = setReading)]
     pub fn set_reading(&mut self, connection: u32, reading: bool) {
         self.0.set_reading(connection, reading);
     }
 
-    /// The store behaves in this way from now on.
+    /// Makes the store behave in this way from now on.
     ///
     /// # Errors
     ///
@@ -125,38 +125,38 @@ impl Sandbox {
         self.0.run(until as u64);
     }
 
-    /// When something will happen if nobody does anything.
+    /// Returns the time of the next event, if nobody does anything.
     #[must_use]
     pub fn next(&self) -> Option<f64> {
         self.0.next().map(|at| at as f64)
     }
 
-    /// What has happened since this was last asked.
+    /// Returns the events since the last call.
     #[wasm_bindgen(js_name = takeEvents, unchecked_return_type = "SandboxEvent[]")]
     pub fn take_events(&mut self) -> Result<JsValue, JsError> {
         plain(&self.0.take_events())
     }
 
-    /// What it looks like now.
+    /// Returns the state of all clients and of the store.
     #[wasm_bindgen(unchecked_return_type = "SandboxState")]
     pub fn state(&self) -> Result<JsValue, JsError> {
         plain(&self.0.state())
     }
 }
 
-/// All scenarios that there are.
+/// Returns all scenarios that there are.
 #[wasm_bindgen(unchecked_return_type = "Scenario[]")]
 pub fn scenarios() -> Result<JsValue, JsError> {
     plain(&sandbox::scenarios())
 }
 
-/// All settings that there are.
+/// Returns all settings that there are.
 #[wasm_bindgen(unchecked_return_type = "Setting[]")]
 pub fn settings() -> Result<JsValue, JsError> {
     plain(&Settings::all())
 }
 
-/// What is wrong with what was typed into the settings, if anything is.
+/// Returns the problems in the values typed into the settings.
 ///
 /// # Errors
 ///

@@ -1,10 +1,10 @@
 /** Which way bytes go, seen from the client: requests go out, answers and pushes come in. */
 export type Direction = "out" | "in";
 
-/** How the sandbox's store behaves. */
+/** The behaviour of the sandbox's store. */
 export type StoreMode = "works" | "fails-once" | "fails-once-but-keeps" | "fails" | "stalls";
 
-/** What a client of the sandbox did or saw. Its strings are made here and safe to show; its bytes are not. */
+/** An event of a client of the sandbox. Its strings are made here and safe to show; its bytes are not. */
 export type Happening =
   | { type: "opened"; local: string; remote: string }
   | { type: "bytes"; direction: Direction; bytes: Uint8Array<ArrayBuffer> }
@@ -45,7 +45,7 @@ export interface SandboxState {
 
 export interface Scenario {
   name: string;
-  /** What happens, in a sentence. */
+  /** A description in one sentence. */
   about: string;
   /** Whether the name is an error's. */
   is_error: boolean;
@@ -53,14 +53,14 @@ export interface Scenario {
 
 export interface Setting {
   name: string;
-  /** What it is, in words. */
+  /** A description in words. */
   about: string;
   least: number;
   most: number;
   default: number;
 }
 
-/** What is wrong with what was typed. */
+/** An error in a typed value. */
 export interface Problem {
   field?: string;
   message: string;

@@ -1,13 +1,13 @@
-//! What goes on when a capture is begun anew: connections that are open, in the middle of whatever they say.
+//! The state that a new capture goes on from: open connections in the middle of what they say.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Capture, clock::Clock, connection::Connection, pairing, store::Store, stream};
 
-/// What a capture that is begun anew has of the one before: its connections, and no row.
+/// The state that a new capture takes over from the one before: its connections, and no row.
 ///
-/// It is there to be written down, for the next capture may live in another memory: that of a WebAssembly module only
-/// ever grows, so that what a large capture took is given back only with the whole module.
+/// It can be serialized, because the next capture may live in another memory: that of a WebAssembly module only ever
+/// grows, so a large capture's memory is given back only with the whole module.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Carried {
     /// The number of the next row.
@@ -28,9 +28,9 @@ struct CarriedConnection {
 }
 
 impl Capture {
-    /// What is needed to go on in another capture as this one would go on after [`clear`](Self::clear). `None` where a
-    /// connection is in a state that cannot be written down, or would be too long: after a gap or a fatal fault, or in the
-    /// middle of a very large frame. Not all of these are over soon.
+    /// Returns the state for another capture to go on from as this one would after [`clear`](Self::clear). `None` where
+    /// a connection is in a state that cannot be serialized or would be too long: after a gap or a fatal fault, or in
+    /// the middle of a very large frame. Not all of these pass soon.
     #[must_use]
     pub fn carried(&self) -> Option<Carried> {
         let open = self.connections.iter().filter(|(_, connection)| connection.is_open());
@@ -40,12 +40,12 @@ impl Capture {
                 Some(CarriedConnection { number: *number, label: connection.label().into(), out, r#in, pairing })
             })
             .collect::<Option<Vec<_>>>()?;
-        // Without a connection what comes next may count its times from elsewhere.
+        // Without a connection, the next times may count from elsewhere.
         let (origin, last) = if connections.is_empty() { (None, 0) } else { (self.clock.origin, self.clock.last) };
         Some(Carried { end: self.end_number(), bad_seen: self.bad_seen(), origin, last, connections })
     }
 
-    /// A capture that goes on where another was: numbers go on, and so does what is open.
+    /// Returns a capture that goes on where another was, with its numbers and open connections.
     #[must_use]
     pub fn resumed(limit: usize, carried: Carried) -> Self {
         let mut capture = Self::new(limit);

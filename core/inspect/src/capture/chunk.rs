@@ -1,11 +1,11 @@
-//! A run of rows with all that belongs to them: dropped at once when memory is full.
+//! A run of rows with all that belongs to them, dropped at once when memory is full.
 
 use std::{mem, ops::Range};
 
 use super::{flags::Flags, reads::ReadMark};
 use crate::Fault;
 
-/// What is held of one row beside its bytes: its column in each of a chunk's columns.
+/// One row's value in each column of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Cells {
     /// Milliseconds, from the capture's origin.
@@ -13,7 +13,7 @@ pub(super) struct Cells {
     /// Position in its stream, from the base that its connection knows.
     pub(super) start: u32,
     pub(super) connection: u32,
-    /// How many rows away the request or the answer stands, 0 where there is none.
+    /// The distance to the request or the answer, in rows; 0 where there is none.
     pub(super) pair: u32,
     /// Milliseconds; NaN where there is none.
     pub(super) rtt: f64,
@@ -25,12 +25,12 @@ pub(super) struct Cells {
 /// Stands for an error whose name is not remembered.
 pub(super) const SOME_ERROR: u8 = u8::MAX;
 
-/// What few rows have.
+/// Parts that few rows have.
 #[derive(Clone, Debug)]
 pub(super) enum Extra {
-    /// What is wrong; its head, as far as it was read.
+    /// A fault, and the start line's word as far as it was read.
     Fault { fault: Fault, head: String },
-    /// What a note or a gap says.
+    /// The text of a note or a gap, and what it is about.
     Note { head: String, text: String },
 }
 
@@ -50,14 +50,14 @@ impl Extra {
     }
 }
 
-/// By which escapes a text may be spelled.
+/// Escapes that may spell a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Escapes {
-    /// By none.
+    /// None.
     None,
-    /// By the numbers of its characters.
+    /// Escapes by the number of a character.
     Coded,
-    /// By any.
+    /// All escapes.
     Any,
 }
 
@@ -69,7 +69,7 @@ pub(crate) struct Chunk {
     /// When the row before its first one came.
     before: Option<f64>,
     time: Vec<f64>,
-    /// Where each row's bytes begin; they end where the next row's begin.
+    /// The start of each row's bytes; they end where the next row's begin.
     offset: Vec<u32>,
     start: Vec<u32>,
     connection: Vec<u32>,
@@ -87,11 +87,11 @@ pub(crate) struct Chunk {
     heap: usize,
 }
 
-/// What the columns take for one row.
+/// The memory that the columns take for one row.
 pub(super) const ROW_SIZE: usize = 4 * size_of::<u32>() + 2 * size_of::<f64>() + 4;
 
 impl Chunk {
-    /// A chunk whose first row has this number, with room for so many rows and bytes.
+    /// Returns a chunk whose first row has this number, with room for so many rows and bytes.
     pub(super) fn new(first: u64, before: Option<f64>, rows: usize, bytes: usize) -> Self {
         Self {
             first,
@@ -116,7 +116,7 @@ impl Chunk {
         self.first
     }
 
-    /// The number after its last row's.
+    /// Returns the number of the row after its last one.
     pub(crate) const fn end(&self) -> u64 {
         self.first + self.time.len() as u64
     }
@@ -129,7 +129,7 @@ impl Chunk {
         self.bytes.len()
     }
 
-    /// What it takes, spare room included.
+    /// Returns the memory that it takes, spare room included.
     pub(super) fn memory(&self) -> usize {
         self.time.capacity() * ROW_SIZE
             + self.bytes.capacity()
@@ -185,7 +185,7 @@ impl Chunk {
         self.reads.shrink_to_fit();
     }
 
-    /// The place of the row with this number, if it is here.
+    /// Returns the place of the row with this number, if it is here.
     pub(crate) fn place(&self, number: u64) -> Option<usize> {
         let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
         (place < self.time.len()).then_some(place)
@@ -208,7 +208,7 @@ impl Chunk {
         &self.flags
     }
 
-    /// When the row before it came, of whatever connection.
+    /// Returns the time of the row before it, of any connection.
     pub(super) fn time_before(&self, place: usize) -> Option<f64> {
         match place.checked_sub(1) {
             Some(before) => self.time.get(before).copied(),
@@ -222,7 +222,7 @@ impl Chunk {
         }
     }
 
-    /// Where a row's bytes stand in [`all_bytes`](Self::all_bytes).
+    /// Returns where a row's bytes stand in [`all_bytes`](Self::all_bytes).
     pub(crate) fn range(&self, place: usize) -> Range<usize> {
         let at = |place: usize| self.offset.get(place).map_or(self.bytes.len(), |offset| *offset as usize);
         at(place)..at(place + 1)
@@ -232,12 +232,12 @@ impl Chunk {
         self.bytes.get(self.range(place)).unwrap_or_default()
     }
 
-    /// The bytes of all its rows, one after the other.
+    /// Returns the bytes of all its rows, one after the other.
     pub(crate) fn all_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The place of the row that the byte at this offset belongs to.
+    /// Returns the place of the row that the byte at this offset belongs to.
     pub(crate) fn place_of(&self, offset: usize) -> usize {
         // The last one that begins at or before it: rows without bytes begin where the next one does.
         self.offset.partition_point(|start| *start as usize <= offset).saturating_sub(1)
@@ -247,13 +247,13 @@ impl Chunk {
         find(&self.extras, place)
     }
 
-    /// Where its reads begin, if there are several.
+    /// Returns where its reads begin, if there are several.
     pub(super) fn reads(&self, place: usize) -> Option<&[ReadMark]> {
         find(&self.reads, place).map(|marks| &**marks)
     }
 
-    /// The first place from one to before another whose row may have a text that its bytes do not spell out: since it
-    /// may have such escapes, or is a note or a gap.
+    /// Returns the first place in a range whose row may have a text that its bytes do not spell out: it may have such
+    /// escapes, or is a note or a gap.
     pub(crate) fn next_special(&self, from: usize, to: usize, escapes: Escapes, note: bool) -> Option<usize> {
         let special = |bits: &u16| {
             let flags = Flags::of(*bits);

@@ -2,11 +2,11 @@
 
 use crate::{Time, time::milliseconds};
 
-/// Earlier than this, in nanoseconds since 1970, is no date: a capture that has none counts from 0, and some dumps
-/// count from midnight.
+/// The earliest time that is taken for a date, in nanoseconds since 1970: a capture without dates counts from 0, and
+/// some dumps count from midnight.
 pub(crate) const FIRST_DATE: i64 = 366 * 86_400 * 1_000_000_000;
 
-/// Turns times from any origin into times since the first event. Dates may follow times that are none.
+/// A converter of times from any origin into times since the first event. Dates may follow times that are none.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     /// In nanoseconds.
@@ -15,7 +15,7 @@ pub(super) struct Clock {
     pub(super) last: i64,
 }
 
-/// When something is recorded.
+/// The time of a recorded event.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct At {
     /// Milliseconds since the first event: of an event whose time is not known, those of the one before it.

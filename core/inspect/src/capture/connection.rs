@@ -1,4 +1,4 @@
-//! What is known of one connection: its two streams, and which answer is to which request.
+//! One connection: its two streams, and the pairs of requests and answers.
 
 use chanwire_core::wire::{self, Command, Frame, PayloadFault, Request, Response, Status, StoredMessage, json::Reader};
 
@@ -8,14 +8,14 @@ use super::{
     clock::At,
     entry::Entry,
     flags::Flags,
-    pairing::{self, Asked, Pairing},
+    pairing::{self, OpenRequest, Pairing},
     store::{NewRow, Store},
     stream::{self, Partial, Piece, PieceKind, Stream},
     words::{SkipReason, Word},
 };
 use crate::{Direction, Fault, RowKind, statistics::Kind, summary};
 
-/// About what a connection takes in the maps that it is in.
+/// The memory that a connection takes in the maps that it is in, about.
 const IN_MAPS: usize = 48;
 
 /// One connection.
@@ -28,7 +28,7 @@ pub(super) struct Connection {
     last_row: u64,
 }
 
-/// Whether more is to come, and as what.
+/// The form in which more of a connection may come.
 #[derive(Debug)]
 enum State {
     /// As bytes.
@@ -53,7 +53,7 @@ impl Connection {
         Self { label: label.into(), state: State::Live(Box::new(live)), bases: [Vec::new(), Vec::new()], last_row: 0 }
     }
 
-    /// One of which rows are restored.
+    /// Returns a connection whose rows are restored.
     pub(super) fn restored(label: &str) -> Self {
         Self { label: label.into(), state: State::Restored, bases: [Vec::new(), Vec::new()], last_row: 0 }
     }
@@ -84,7 +84,7 @@ impl Connection {
         self.last_row
     }
 
-    /// A row about it was added.
+    /// Notes that a row about it was added.
     pub(super) const fn touch(&mut self, row: u64) {
         self.last_row = row;
     }
@@ -94,13 +94,13 @@ impl Connection {
     }
 
     /// Forgets the requests that are open, where they take much memory: their answers will have no pair.
-    pub(super) fn forget_requests(&mut self) {
+    pub(super) fn drop_requests(&mut self) {
         if let Some(live) = self.live_mut() {
-            live.pairing.forget();
+            live.pairing.drop_open();
         }
     }
 
-    /// What it takes beside its rows.
+    /// Returns the memory that it takes beside its rows.
     pub(super) fn memory(&self) -> usize {
         let live = self.live().map_or(0, |_| size_of::<Live>());
         let bases: usize = self.bases.iter().map(Vec::capacity).sum();
@@ -108,7 +108,7 @@ impl Connection {
         IN_MAPS + size_of::<Self>() + self.label.capacity() + live + bases * size_of::<(u64, u64)>() + streams
     }
 
-    /// What of that is free once its frames that arrive are given up and its requests forgotten.
+    /// Returns the part of that memory that is free once its arriving frames are given up and its requests dropped.
     pub(super) fn unfinished(&self) -> usize {
         self.live().map_or(0, |live| 2 * (live.out.waiting() + live.r#in.waiting()) + live.pairing.forgettable())
     }
@@ -118,29 +118,29 @@ impl Connection {
         Some(if direction == Direction::Out { &live.out } else { &live.r#in })
     }
 
-    /// Up to where a direction has come, if more is to come of it.
+    /// Returns the end of the bytes of a direction of which more may come.
     pub(super) fn position(&self, direction: Direction) -> u64 {
         self.stream(direction).map_or(0, Stream::position)
     }
 
-    /// Nothing more comes of a direction.
+    /// Returns whether a direction has ended.
     pub(super) fn has_ended(&self, direction: Direction) -> bool {
         self.stream(direction).is_none_or(Stream::has_ended)
     }
 
-    /// How many bytes of each direction are in no row yet.
+    /// Returns how many bytes of each direction are in no row yet.
     pub(super) fn waiting(&self) -> [(usize, Direction); 2] {
         let (out, r#in) = self.live().map_or((0, 0), |live| (live.out.waiting(), live.r#in.waiting()));
         [(out, Direction::Out), (r#in, Direction::In)]
     }
 
-    /// A row's position, as it is kept.
+    /// Returns a row's position in the form in which it is kept.
     pub(super) fn offset(&mut self, direction: Direction, row: u64, position: u64) -> u32 {
         let [out, r#in] = &mut self.bases;
         offset(if direction == Direction::Out { out } else { r#in }, row, position)
     }
 
-    /// Where the positions of a row's direction are counted from.
+    /// Returns the base that the position of a row counts from.
     pub(super) fn base_of(&self, entry: &Entry<'_>) -> u64 {
         let [out, r#in] = &self.bases;
         let bases = if entry.direction() == Direction::Out { out } else { r#in };
@@ -162,7 +162,7 @@ impl Connection {
         })
     }
 
-    /// What it is in the middle of, unless it is closed or that cannot be written down.
+    /// Returns the state for another capture to go on from; `None` if it is closed or the state cannot be serialized.
     pub(super) fn carried(&self) -> Option<(stream::Carried, stream::Carried, pairing::Carried)> {
         let live = self.live()?;
         Some((live.out.carried()?, live.r#in.carried()?, live.pairing.carried()))
@@ -219,7 +219,7 @@ impl Recording<'_> {
         match (direction, gap.paired) {
             (Some(Direction::Out), Some(requests)) => self.pairing.count(requests),
             (Some(Direction::In), Some(answers)) => self.pairing.miss(answers),
-            _ => self.pairing.lose(),
+            _ => self.pairing.stop(),
         }
     }
 
@@ -244,7 +244,7 @@ struct Sink<'a> {
     last_row: &'a mut u64,
 }
 
-/// What is to be said of a piece at once, without looking at it closely.
+/// The properties of a piece that are recorded without looking at its fields.
 struct Verdict<'a> {
     flags: Flags,
     word: Word,
@@ -305,7 +305,7 @@ impl Sink<'_> {
     }
 
     fn ask(&mut self, command: Option<Command>, wrong: bool) {
-        self.pairing.ask(Asked { number: self.store.end(), command, time: self.known_time(), wrong });
+        self.pairing.ask(OpenRequest { number: self.store.end(), command, time: self.known_time(), wrong });
     }
 
     fn known_time(&self) -> Option<f64> {
@@ -318,7 +318,7 @@ impl Sink<'_> {
         Verdict { flags: verdict.flags.with_push(), ..verdict }
     }
 
-    /// The verdict, and the name of the error that the answer is.
+    /// Returns the verdict on an answer, and the error's name if it is one.
     fn answer(&mut self, frame: &Frame<'_, Status>) -> (Verdict<'static>, Option<String>) {
         let asked = self.pairing.asked();
         let read = read_answer(frame, asked);
@@ -332,7 +332,7 @@ impl Sink<'_> {
         }
         verdict.flags = verdict.flags.with_asked(asked);
         if let Some(asked) = self.pairing.answer() {
-            // Between a time that is not known and another nothing is.
+            // Without both times there is no round trip.
             let rtt = self.known_time().zip(asked.time).map(|(answered, asked)| (answered - asked).max(0.0));
             verdict.answers = Some((asked.number, rtt));
             if let Some(command) = asked.command {
@@ -350,7 +350,7 @@ impl Sink<'_> {
     fn fault(&mut self, fault: wire::Fault) -> Verdict<'static> {
         match self.direction {
             Direction::Out => self.ask(None, true),
-            Direction::In => self.pairing.lose(),
+            Direction::In => self.pairing.stop(),
         }
         let error = fault.error();
         let shown = Fault::of_frame(&fault);
@@ -366,7 +366,7 @@ impl Sink<'_> {
     }
 }
 
-/// A position in 32 bits, from a base that is found again by the row's number.
+/// Returns a position in 32 bits, relative to a base that the row's number leads to.
 fn offset(bases: &mut Vec<(u64, u64)>, row: u64, position: u64) -> u32 {
     let base = bases.last().map_or(0, |(_, base)| *base);
     let offset = position.checked_sub(base).and_then(|offset| u32::try_from(offset).ok());
@@ -376,7 +376,7 @@ fn offset(bases: &mut Vec<(u64, u64)>, row: u64, position: u64) -> u32 {
     })
 }
 
-/// Whether an answer is right, and the error that it is.
+/// Returns whether an answer is right, and the error that it is.
 pub(super) fn read_answer(
     frame: &Frame<'_, Status>,
     asked: Option<Command>,
@@ -386,7 +386,7 @@ pub(super) fn read_answer(
         // An error's fields are the same whatever was asked.
         (None, Status::RequestError | Status::ServerError) => Command::List,
         (None, _) => {
-            // To an unknown question every answer is right that is JSON.
+            // Without a known command, any JSON is right.
             let mut reader = Reader::new(frame.payload);
             while reader.next_token().map_err(drop)?.is_some() {}
             return Ok(None);

@@ -1,4 +1,4 @@
-//! A row that is held, as it is asked about.
+//! A row that is held.
 
 use std::borrow::Cow;
 
@@ -25,11 +25,11 @@ pub struct Entry<'a> {
 /// The part of a read, or of a write, that lies in a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReadPart {
-    /// Where it starts and ends, counted from the row's first byte.
+    /// Its start, counted from the row's first byte.
     pub start: usize,
     /// See `start`.
     pub end: usize,
-    /// When it came, in milliseconds from the capture's origin.
+    /// Its time, in milliseconds since the capture's first event.
     pub time: f64,
     /// It began in this row.
     pub begins: bool,
@@ -43,68 +43,68 @@ impl<'a> Entry<'a> {
         Some(Self { errors, chunk, place, cells, flags: Flags::of(cells.flags) })
     }
 
-    /// Its number, from 1 over all connections.
+    /// Returns its number, from 1 over all connections.
     #[must_use]
     pub const fn number(&self) -> u64 {
         self.chunk.first() + self.place as u64
     }
 
-    /// Its connection.
+    /// Returns its connection.
     #[must_use]
     pub const fn connection(&self) -> u32 {
         self.cells.connection
     }
 
-    /// Which way its bytes went; of a note it means nothing.
+    /// Returns the direction of its bytes; of a note it means nothing.
     #[must_use]
     pub const fn direction(&self) -> Direction {
         self.flags.direction()
     }
 
-    /// What it stands for.
+    /// Returns the kind of the row.
     #[must_use]
     pub const fn kind(&self) -> RowKind {
         self.flags.kind()
     }
 
-    /// Whether it is a message that the server pushed.
+    /// Returns whether it is a message that the server pushed.
     #[must_use]
     pub const fn is_push(&self) -> bool {
         self.flags.is_push()
     }
 
-    /// Whether something is wrong: a decoder's fault, an error answer, a note of a failure, or missing traffic.
+    /// Returns whether it is a decoder's fault, an error answer, a note of a failure, or missing traffic.
     #[must_use]
     pub const fn is_bad(&self) -> bool {
         self.flags.bad()
     }
 
-    /// When it was complete, in milliseconds from the capture's first event; where that is [not
+    /// Returns the time at which it was complete, in milliseconds since the capture's first event; where that is [not
     /// known](Self::is_timed), the time of the row before it.
     #[must_use]
     pub const fn time(&self) -> f64 {
         self.cells.time
     }
 
-    /// Whether it is known when it was complete.
+    /// Returns whether its time is known.
     #[must_use]
     pub const fn is_timed(&self) -> bool {
         self.flags.is_timed()
     }
 
-    /// The milliseconds since the row before it was complete, of whatever connection.
+    /// Returns the milliseconds since the row before it was complete, of any connection.
     #[must_use]
     pub fn delta(&self) -> Option<f64> {
         self.chunk.time_before(self.place).filter(|_| self.is_timed()).map(|before| self.time() - before)
     }
 
-    /// For an answer, the milliseconds since its request was complete.
+    /// Returns the round trip of an answer: the milliseconds since its request was complete.
     #[must_use]
     pub fn rtt(&self) -> Option<f64> {
         (!self.cells.rtt.is_nan()).then_some(self.cells.rtt)
     }
 
-    /// The number of the request that it answers, or of its answer. That row may no longer be held.
+    /// Returns the number of the request that it answers, or of its answer. That row may no longer be held.
     #[must_use]
     pub fn pair(&self) -> Option<u64> {
         let distance = u64::from(self.cells.pair);
@@ -113,24 +113,24 @@ impl<'a> Entry<'a> {
         (distance > 0).then(|| if is_answer { number.saturating_sub(distance) } else { number + distance })
     }
 
-    /// How many bytes it has.
+    /// Returns the number of its bytes.
     #[must_use]
     pub fn length(&self) -> usize {
         self.chunk.range(self.place).len()
     }
 
-    /// Its bytes; none of a note or a gap.
+    /// Returns its bytes; none of a note or a gap.
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
         self.chunk.bytes(self.place)
     }
 
-    /// Whether a backslash is among its bytes: without one, they mean what they spell.
+    /// Returns whether a backslash is among its bytes: without one, nothing in them is escaped.
     pub(crate) const fn has_escapes(&self) -> bool {
         self.flags.has_escapes()
     }
 
-    /// The command of a request or a push, and of an answer the one that it is known to answer.
+    /// Returns the command of a request or a push, or the one that an answer is known to answer.
     #[must_use]
     pub fn command(&self) -> Option<Command> {
         match self.word() {
@@ -141,7 +141,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// The status of an answer.
+    /// Returns the status of an answer.
     #[must_use]
     pub fn status(&self) -> Option<Status> {
         match self.word() {
@@ -154,8 +154,8 @@ impl<'a> Entry<'a> {
         Word::of_code(self.cells.head)
     }
 
-    /// Its command or status; of a fault as far as it is known, of skipped bytes why they are, of a note what it is
-    /// about. Safe to show.
+    /// Returns its command or status, as far as it is known of a fault; the reason of skipped bytes; the subject of a
+    /// note. Safe to show.
     #[must_use]
     pub fn head(&self) -> &'a str {
         match (self.word().text(), self.extra()) {
@@ -165,12 +165,12 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// It is the note that its connection is over: after it nothing of it is expected.
+    /// Returns whether it is the note that its connection is over, after which no row of it is expected.
     pub(crate) fn is_closed(&self) -> bool {
         self.kind() == RowKind::Note && self.head() == super::CLOSED
     }
 
-    /// What a note or a gap says.
+    /// Returns the text of a note or a gap.
     #[must_use]
     pub fn note(&self) -> Option<&'a str> {
         match self.extra()? {
@@ -179,7 +179,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// The protocol's name of what is wrong: of the fault, or of the error that an answer is. Safe to show.
+    /// Returns the protocol's name of the fault, or of the error that an answer reports. Safe to show.
     #[must_use]
     pub fn error(&self) -> Option<Cow<'a, str>> {
         match self.cells.error {
@@ -193,7 +193,7 @@ impl<'a> Entry<'a> {
         if self.flags.has_extra() { self.chunk.extra(self.place) } else { None }
     }
 
-    /// The reads that brought it.
+    /// Returns the reads that brought it.
     #[must_use]
     pub fn reads(&self) -> Vec<ReadPart> {
         let length = self.length();
@@ -214,26 +214,26 @@ impl<'a> Entry<'a> {
         parts.collect()
     }
 
-    /// Whether a read begins at its first byte, whether one ends with its last, and where each begins in it and when it
-    /// came, unless one brought it at the row's own time.
+    /// Returns whether a read begins at its first byte, whether one ends with its last, and the start and time of each
+    /// read in it, unless one brought it at the row's own time.
     pub(crate) fn read_marks(&self) -> (bool, bool, &'a [ReadMark]) {
         let marks = self.chunk.reads(self.place).unwrap_or_default();
         (self.flags.begins(), self.flags.ends(), marks)
     }
 
-    /// Where its first byte stands, from where its connection counts.
+    /// Returns the position of its first byte, relative to its connection's base.
     pub(super) fn offset(&self) -> u64 {
         self.cells.start.into()
     }
 
-    /// All that is to be said about it. Positions count from its own first byte: see
+    /// Returns it with fields and summary. Positions count from its own first byte: see
     /// [`Capture::describe`](crate::Capture::describe).
     #[must_use]
     pub fn describe(&self) -> Row {
         self.row(true)
     }
 
-    /// One line that says what it is about, safe to show.
+    /// Returns its summary in one line, safe to show.
     #[must_use]
     pub fn summary(&self) -> String {
         match self.note() {
@@ -262,7 +262,7 @@ impl<'a> Entry<'a> {
         Row { fault, pair: self.pair(), rtt: self.rtt(), ..row }
     }
 
-    /// The decoder's fault, if it is no frame.
+    /// Returns the decoder's fault, if it is no frame.
     fn fault(&self) -> Option<&'a Fault> {
         self.extra()?.fault()
     }

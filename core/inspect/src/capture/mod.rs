@@ -1,4 +1,4 @@
-//! Everything that was recorded, in bounded memory.
+//! Recorded traffic of all connections, in bounded memory.
 
 mod carried;
 mod chunk;
@@ -32,10 +32,10 @@ use store::Store;
 
 /// Rows and bytes of all connections: what the inspector shows, searches and exports.
 ///
-/// Tell it what happens on each connection, in order, and requests before their answers: [`open`](Self::open), then
+/// Record the events of each connection in order, and requests before their answers: [`open`](Self::open), then
 /// [`bytes`](Self::bytes), [`end`](Self::end), [`note`](Self::note) and [`gap`](Self::gap), and at last
 /// [`close`](Self::close) or [`leave`](Self::leave). Each row is numbered when it is complete, from 1, over all
-/// connections; a number is never given twice. What is held are the rows from [`first`](Self::first) to before
+/// connections; a number is never given twice. It holds the rows from [`first`](Self::first) to before
 /// [`end_number`](Self::end_number).
 ///
 /// - **Rows tile their stream** and do not depend on how it was cut, but for bytes that mean nothing, of which a row
@@ -60,17 +60,17 @@ use store::Store;
 #[derive(Debug)]
 pub struct Capture {
     connections: BTreeMap<u32, Connection>,
-    /// Connections that are closed, by their last row: when that goes, they go.
+    /// Closed connections by their last row, with which they are dropped.
     closed: BTreeSet<(u64, u32)>,
-    /// Connections of which bytes wait that are in no row yet.
+    /// Connections with bytes that are in no row yet.
     busy: BTreeSet<u32>,
     store: Store,
-    /// What connections take beside their rows.
+    /// The memory that connections take beside their rows.
     pending: usize,
-    /// What of that is free once frames that arrive are given up and open requests are forgotten.
+    /// The part of that memory that is free once arriving frames are given up and open requests are dropped.
     unfinished: usize,
     clock: Clock,
-    /// How many connections were looked at, one or all at a time.
+    /// The number of visits to a connection, one or all at a time.
     #[cfg(test)]
     looked: std::cell::Cell<usize>,
 }
@@ -78,13 +78,13 @@ pub struct Capture {
 /// Traffic that is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gap {
-    /// How many bytes, 0 where it is not known.
+    /// The number of missing bytes, 0 where it is not known.
     pub bytes: u64,
-    /// Whole frames are missing, so many: the stream goes on at a frame's first byte. `None` where it may go on
-    /// anywhere, so that the next frame has to be found.
+    /// The number of missing frames, if they are whole ones: then the stream goes on at a frame's first byte. `None`
+    /// where it may go on anywhere, so that the next frame has to be found.
     pub frames: Option<u64>,
-    /// How many requests that are answered, or answers, are missing. `None` where it is not known: then nothing more is
-    /// paired on the connection.
+    /// The number of missing requests that are answered, or of missing answers. `None` where it is not known: then
+    /// nothing more is paired on the connection.
     pub paired: Option<u64>,
 }
 
@@ -93,29 +93,29 @@ pub struct Gap {
 pub struct Arriving<'a> {
     /// Its connection.
     pub connection: u32,
-    /// Which way it goes.
+    /// Its direction.
     pub direction: Direction,
-    /// Where it stands in its stream, as far as it has come.
+    /// Its position in its stream, up to the last byte that came.
     pub span: chanwire_core::Span,
     /// Its command or status; empty while that is not complete.
     pub head: &'static str,
-    /// Which part of it is being read, in words: "inside a payload".
+    /// The part of it that is being read, in words: "inside a payload".
     pub state: String,
     /// Its bytes so far.
     pub bytes: &'a [u8],
 }
 
-/// What the note is about that a connection is over.
+/// The subject of the note that a connection is over.
 pub(crate) const CLOSED: &str = "closed";
 
-/// What the note is about that one direction has ended before the other.
+/// The subject of the note that one direction has ended before the other.
 pub(crate) const HALF_CLOSED: &str = "half-closed";
 
 /// The least memory that a capture may be given.
 const LEAST_LIMIT: usize = 1 << 20;
 
 impl Capture {
-    /// An empty capture that takes at most so many bytes of memory; at least 1 MiB.
+    /// Returns an empty capture that takes at most so many bytes of memory; at least 1 MiB.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -131,7 +131,7 @@ impl Capture {
         }
     }
 
-    /// Changes the limit. What is too much is dropped at once.
+    /// Changes the limit. Rows beyond it are dropped at once.
     pub fn set_limit(&mut self, limit: usize) {
         self.store.set_limit(limit.max(LEAST_LIMIT));
         let time = self.clock.at(Time::UNKNOWN);
@@ -139,17 +139,17 @@ impl Capture {
         self.settle();
     }
 
-    /// A connection was opened, to a server with the protocol's own limits. The label says who it is with.
+    /// Opens a connection to a server with the protocol's own limits. The label names its ends.
     pub fn open(&mut self, connection: u32, label: &str) {
         self.open_with(connection, label, Limits::server().max_payload, Limits::client().max_payload);
     }
 
-    /// A connection was opened, of which requests and answers have payloads of at most so many bytes.
+    /// Opens a connection on which requests and answers have payloads of at most so many bytes.
     pub fn open_with(&mut self, connection: u32, label: &str, max_request: usize, max_answer: usize) {
         self.insert(connection, Connection::new(label, max_request, max_answer));
     }
 
-    /// A connection of which rows are to be [restored](Self::restore).
+    /// Opens a connection whose rows are to be [restored](Self::restore).
     pub(crate) fn open_restored(&mut self, connection: u32, label: &str) {
         self.insert(connection, Connection::restored(label));
     }
@@ -174,14 +174,14 @@ impl Capture {
         self.relieve(time);
     }
 
-    /// One direction has ended.
+    /// Ends one direction.
     pub fn end(&mut self, connection: u32, direction: Direction, time: impl Into<Time>) {
         let time = self.clock.at(time.into());
         self.record(connection, |mut recording| recording.end(direction, time));
     }
 
-    /// The client or the server has shut down its sending half. A row says so, unless the other one had before: then
-    /// the connection is over.
+    /// Ends one direction because its sender has shut down. A row says so, unless the other direction had ended before:
+    /// then the connection is over.
     pub fn shut_down(&mut self, connection: u32, direction: Direction, time: impl Into<Time>) {
         let time = time.into();
         self.end(connection, direction, time);
@@ -192,7 +192,7 @@ impl Capture {
         }
     }
 
-    /// The connection is closed: nothing of it follows but notes.
+    /// Closes the connection: only notes about it may follow.
     pub fn close(&mut self, connection: u32, time: impl Into<Time>) {
         let time = self.clock.at(time.into());
         self.record(connection, |mut recording| {
@@ -202,20 +202,20 @@ impl Capture {
         self.close_silently(connection);
     }
 
-    /// Nothing more is recorded of the connection, though it may go on. What is arriving is cut, and nobody's fault.
+    /// Stops recording the connection, though it may go on. A frame that is arriving is cut, which is no fault.
     pub fn leave(&mut self, connection: u32, time: impl Into<Time>) {
         let time = self.clock.at(time.into());
         self.record(connection, |mut recording| recording.skip(None, time, Gap::default()));
         self.close_silently(connection);
     }
 
-    /// Nothing more is recorded of the connection. What is arriving is forgotten.
+    /// Stops recording the connection; drops a frame that is arriving.
     pub(crate) fn close_silently(&mut self, connection: u32) {
         self.change(connection, |state, _| state.close());
-        self.forget();
+        self.drop_closed();
     }
 
-    /// What happened to a connection, in words that are safe to show.
+    /// Adds a note about a connection, in words that are safe to show.
     pub fn note(&mut self, connection: u32, time: impl Into<Time>, head: &str, text: &str, bad: bool) {
         let time = self.clock.at(time.into());
         self.store.note(connection, time, head, text, bad);
@@ -223,7 +223,8 @@ impl Capture {
         self.settle();
     }
 
-    /// Traffic is missing here, in one direction or perhaps in both; the text says why and is safe to show.
+    /// Records that traffic is missing here, in one direction or perhaps in both; the text says why and is safe to
+    /// show.
     pub fn gap(&mut self, connection: u32, direction: Option<Direction>, time: impl Into<Time>, gap: Gap, text: &str) {
         let time = self.clock.at(time.into());
         self.skip(connection, direction, time, gap, text);
@@ -232,7 +233,7 @@ impl Capture {
     fn skip(&mut self, connection: u32, direction: Option<Direction>, time: At, gap: Gap, text: &str) {
         self.record(connection, |mut recording| recording.skip(direction, time, gap));
         let row = self.store.end();
-        // A gap stands where its direction goes on.
+        // The position of a gap is that at which its direction goes on.
         let start = self.change(connection, |state, _| {
             state.touch(row);
             direction.map_or(0, |direction| state.offset(direction, row, state.position(direction)))
@@ -241,35 +242,35 @@ impl Capture {
         self.settle();
     }
 
-    /// Forgets every row and all that was counted. What is open stays open, and numbers go on.
+    /// Drops every row and resets the statistics. Open connections stay open, and numbers go on.
     pub fn clear(&mut self) {
         self.store.clear();
-        self.forget_requests();
-        self.forget();
+        self.drop_requests();
+        self.drop_closed();
         if self.connections.is_empty() {
-            // What comes next may count its times from elsewhere.
+            // The next times may count from elsewhere.
             self.clock = Clock::default();
         }
     }
 
-    /// Drops the rows before this number, which are not needed any more. What is open stays open, and numbers go on.
+    /// Drops the rows before this number, which are not needed any more. Open connections stay open, and numbers go on.
     pub fn release(&mut self, before: u64) {
         self.store.release(before);
-        self.forget();
+        self.drop_closed();
     }
 
-    /// The time of the first event, from which rows count, as it was told.
+    /// Returns the time of the first event, which the times of rows count from.
     #[must_use]
     pub fn origin(&self) -> Option<Time> {
         self.clock.origin.map(Time::from_nanoseconds)
     }
 
-    /// Rows are to be restored whose times count from `started`, in nanoseconds since 1970. Gives the milliseconds to be
-    /// added to their times here.
+    /// Prepares to restore rows whose times count from `started`, in nanoseconds since 1970. Returns the milliseconds
+    /// to add to their times here.
     pub(crate) fn count_from(&mut self, started: i64) -> f64 {
         match self.clock.origin {
             Some(origin) if origin >= FIRST_DATE => milliseconds(started.saturating_sub(origin)),
-            // What is here counts from somewhere that is not known.
+            // The origin here is not known.
             Some(_) => 0.0,
             None => {
                 self.clock.origin = Some(started);
@@ -278,106 +279,106 @@ impl Capture {
         }
     }
 
-    /// Number of the oldest row that is held.
+    /// Returns the number of the oldest row that is held.
     #[must_use]
     pub fn first(&self) -> u64 {
         self.store.first()
     }
 
-    /// The number that the next row gets.
+    /// Returns the number that the next row gets.
     #[must_use]
     pub const fn end_number(&self) -> u64 {
         self.store.end()
     }
 
-    /// How many rows were dropped since the last clear because memory was full.
+    /// Returns the number of rows dropped since the last clear because memory was full.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.store.first() - self.store.cleared()
     }
 
-    /// How often it was cleared.
+    /// Returns the number of times it was cleared.
     #[must_use]
     pub const fn clears(&self) -> u64 {
         self.store.clears()
     }
 
-    /// How many rows that are held are bad: see [`Entry::is_bad`].
+    /// Returns the number of held rows that are bad: see [`Entry::is_bad`].
     #[must_use]
     pub const fn bad(&self) -> u64 {
         self.store.bad()
     }
 
-    /// How many bad rows there ever were.
+    /// Returns the number of bad rows that there ever were.
     #[must_use]
     pub const fn bad_seen(&self) -> u64 {
         self.store.bad_seen()
     }
 
-    /// The memory in use, in bytes.
+    /// Returns the memory in use, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.store.memory() + self.pending
     }
 
-    /// The most memory that may be in use.
+    /// Returns the most memory that may be in use.
     #[must_use]
     pub const fn limit(&self) -> usize {
         self.store.limit()
     }
 
-    /// The row with this number, if it is held.
+    /// Returns the row with this number, if it is held.
     #[must_use]
     pub fn entry(&self, number: u64) -> Option<Entry<'_>> {
         self.store.entry(number)
     }
 
-    /// The rows that are held from one number to before another, oldest first.
+    /// Returns the held rows from one number to before another, oldest first.
     pub fn entries(&self, from: u64, to: u64) -> impl Iterator<Item = Entry<'_>> {
         self.store.entries(from, to)
     }
 
-    /// Where a row's first byte stands in its direction's stream.
+    /// Returns the position of a row's first byte in its direction's stream.
     #[must_use]
     pub fn position(&self, entry: &Entry<'_>) -> u64 {
         let base = self.connections.get(&entry.connection()).map_or(0, |connection| connection.base_of(entry));
         base + entry.offset()
     }
 
-    /// All that is to be said about a row: its fields and summary, by the absolute positions in its stream.
+    /// Returns a row with its fields and summary, by the absolute positions in its stream.
     #[must_use]
     pub fn describe(&self, number: u64) -> Option<Row> {
         let entry = self.entry(number)?;
         Some(entry.describe().moved(self.position(&entry)))
     }
 
-    /// Who the connection is with, if any row of it is held or it is open.
+    /// Returns the connection's label, if any row of it is held or it is open.
     #[must_use]
     pub fn label(&self, connection: u32) -> Option<&str> {
         self.connections.get(&connection).map(Connection::label)
     }
 
-    /// The connections that are open or of which a row is held, in order.
+    /// Returns the connections that are open or of which a row is held, in order.
     pub fn connections(&self) -> impl Iterator<Item = u32> {
         self.connections.keys().copied()
     }
 
-    /// The frames that are still arriving.
+    /// Returns the frames that are still arriving.
     pub fn arriving(&self) -> impl Iterator<Item = Arriving<'_>> {
-        // Of very many connections few are in the middle of anything, and this is asked many times a second.
+        // Of very many connections few are in the middle of a frame, and this is asked many times a second.
         let busy = self.busy.iter().filter_map(|connection| Some((*connection, self.connections.get(connection)?)));
         #[cfg(test)]
         let busy = busy.inspect(|_| self.looked.set(self.looked.get() + 1));
         busy.flat_map(|(connection, state)| state.arriving(connection))
     }
 
-    /// What was counted since the last clear.
+    /// Returns the statistics since the last clear.
     #[must_use]
     pub fn statistics(&self) -> Vec<StatisticsRow> {
         self.counted().table()
     }
 
-    /// Traffic over time, in at most so many buckets, from the oldest row held on.
+    /// Returns traffic over time, in at most so many buckets, from the oldest row held on.
     #[must_use]
     pub fn timeline(&self, buckets: usize) -> Timeline {
         let from = self.entry(self.first()).map_or(0.0, |entry| entry.time());
@@ -392,7 +393,7 @@ impl Capture {
         &self.store
     }
 
-    /// Lets something be recorded on a connection that is open.
+    /// Records on a connection that is open.
     fn record(&mut self, connection: u32, work: impl FnOnce(Recording<'_>)) {
         self.change(connection, |state, store| {
             if let Some(recording) = state.recording(connection, store) {
@@ -407,7 +408,7 @@ impl Capture {
         self.change(connection, |state, _| state.touch(last));
     }
 
-    /// Changes a connection, and what is counted of it.
+    /// Changes a connection, and the totals that it is part of.
     fn change<R>(&mut self, connection: u32, work: impl FnOnce(&mut Connection, &mut Store) -> R) -> Option<R> {
         let state = self.connections.get_mut(&connection)?;
         #[cfg(test)]
@@ -430,13 +431,13 @@ impl Capture {
         Some(result)
     }
 
-    /// Where what is no row yet takes half of all memory: only counts open requests, then gives up the largest frames
-    /// that are arriving, and enough of them that it need not soon be done again.
+    /// Frees memory where unfinished frames and requests take half of it: drops open requests, which are then only
+    /// counted, and then gives up the largest arriving frames, enough of them that it need not soon be done again.
     fn relieve(&mut self, time: At) {
         if self.unfinished <= self.limit() / 2 {
             return;
         }
-        self.forget_requests();
+        self.drop_requests();
         if self.unfinished <= self.limit() / 2 {
             return;
         }
@@ -456,12 +457,12 @@ impl Capture {
         }
     }
 
-    fn forget_requests(&mut self) {
+    fn drop_requests(&mut self) {
         #[cfg(test)]
         self.looked.set(self.looked.get() + self.connections.len());
         for state in self.connections.values_mut() {
             let (memory, unfinished) = (state.memory(), state.unfinished());
-            state.forget_requests();
+            state.drop_requests();
             self.pending = self.pending - memory + state.memory();
             self.unfinished = self.unfinished - unfinished + state.unfinished();
         }
@@ -470,18 +471,18 @@ impl Capture {
     /// Drops the oldest rows while more memory is in use than may be.
     fn settle(&mut self) {
         while self.memory() > self.limit() && self.store.drop_oldest() {
-            self.forget();
+            self.drop_closed();
         }
     }
 
-    /// Forgets connections that are closed and of which no row is held.
-    fn forget(&mut self) {
+    /// Drops closed connections of which no row is held.
+    fn drop_closed(&mut self) {
         let first = self.store.first();
         while let Some((_, connection)) = self.closed.first().copied().filter(|(last, _)| *last < first) {
             self.closed.pop_first();
-            if let Some(gone) = self.connections.remove(&connection) {
-                self.pending -= gone.memory();
-                self.unfinished -= gone.unfinished();
+            if let Some(dropped) = self.connections.remove(&connection) {
+                self.pending -= dropped.memory();
+                self.unfinished -= dropped.unfinished();
                 self.busy.remove(&connection);
             }
         }

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use chanwire_core::wire::{Command, Head as _};
 use serde::{Deserialize, Serialize};
 
-/// How many unanswered requests of a connection are remembered one by one. What is sent while as many are open is only
-/// counted: its answers have no `pair` and no `rtt`.
+/// The most unanswered requests of a connection that are kept one by one. Requests sent while as many are open are only
+/// counted: their answers have no `pair` and no `rtt`.
 pub const MAX_OPEN_REQUESTS: usize = 65_536;
 
 /// So few open requests take next to no memory.
@@ -26,14 +26,14 @@ pub(super) struct Pairing {
 
 #[derive(Clone, Copy, Debug)]
 enum Open {
-    Request(Asked),
+    Request(OpenRequest),
     /// So many requests of which no more is known.
     Counted(u64),
 }
 
 /// A request that waits for its answer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
+pub(super) struct OpenRequest {
     pub(super) number: u64,
     /// Of a fault it is not known what was asked.
     pub(super) command: Option<Command>,
@@ -57,13 +57,13 @@ enum CarriedOpen {
 }
 
 impl Pairing {
-    /// Returns the open requests for another capture, as after [`forget`](Self::forget).
+    /// Returns the open requests for another capture, as after [`drop_open`](Self::drop_open).
     pub(super) fn carried(&self) -> Carried {
         if self.open.len() > FEW {
             return Carried { lost: self.lost, open: vec![CarriedOpen::Counted(self.requests())] };
         }
         let open = self.open.iter().map(|open| match *open {
-            Open::Request(Asked { number, command, time, wrong }) => {
+            Open::Request(OpenRequest { number, command, time, wrong }) => {
                 CarriedOpen::Request { number, command: command.map(|command| command.name().into()), time, wrong }
             }
             Open::Counted(count) => CarriedOpen::Counted(count),
@@ -75,14 +75,14 @@ impl Pairing {
         let open = carried.open.into_iter().map(|open| match open {
             CarriedOpen::Request { number, command, time, wrong } => {
                 let command = command.and_then(|name| Command::parse(name.as_bytes()));
-                Open::Request(Asked { number, command, time, wrong })
+                Open::Request(OpenRequest { number, command, time, wrong })
             }
             CarriedOpen::Counted(count) => Open::Counted(count),
         });
         Self { lost: carried.lost, open: open.collect() }
     }
 
-    /// The command that the next answer is to, if it is known.
+    /// Returns the command that the next answer is to, if it is known.
     pub(super) fn asked(&self) -> Option<Command> {
         match self.open.front()? {
             Open::Request(asked) => asked.command,
@@ -90,7 +90,7 @@ impl Pairing {
         }
     }
 
-    pub(super) fn ask(&mut self, asked: Asked) {
+    pub(super) fn ask(&mut self, asked: OpenRequest) {
         if self.lost {
             return;
         }
@@ -101,7 +101,7 @@ impl Pairing {
         }
     }
 
-    /// So many requests more, of which no more is known.
+    /// Counts requests of which nothing more is known.
     pub(super) fn count(&mut self, requests: u64) {
         match self.open.back_mut() {
             _ if self.lost || requests == 0 => {}
@@ -110,14 +110,14 @@ impl Pairing {
         }
     }
 
-    /// The request that this answer is to, if it is known.
-    pub(super) fn answer(&mut self) -> Option<Asked> {
+    /// Returns the request that this answer is to, if it is known.
+    pub(super) fn answer(&mut self) -> Option<OpenRequest> {
         match self.open.front_mut()? {
             Open::Request(asked) => {
                 let asked = *asked;
                 self.open.pop_front();
                 if self.open.is_empty() {
-                    // What the busiest moment took is not kept for ever.
+                    // The room of the busiest moment is not kept for ever.
                     self.open.shrink_to(64);
                 }
                 Some(asked)
@@ -132,7 +132,7 @@ impl Pairing {
         }
     }
 
-    /// So many answers more, which were not seen.
+    /// Counts answers that were not seen.
     pub(super) fn miss(&mut self, answers: u64) {
         let mut left = answers;
         while left > 0 {
@@ -149,15 +149,15 @@ impl Pairing {
         }
     }
 
-    /// Only counts the requests that are open, where there are so many that they take much memory.
-    pub(super) fn forget(&mut self) {
+    /// Drops open requests where they take much memory: then they are only counted.
+    pub(super) fn drop_open(&mut self) {
         if self.open.len() <= FEW {
             return;
         }
         self.open = VecDeque::from([Open::Counted(self.requests())]);
     }
 
-    /// How many requests are open.
+    /// Returns how many requests are open.
     fn requests(&self) -> u64 {
         let counts = self.open.iter().map(|open| match open {
             Open::Request(_) => 1,
@@ -166,13 +166,13 @@ impl Pairing {
         counts.sum()
     }
 
-    /// From here on it is not known what answers what.
-    pub(super) fn lose(&mut self) {
+    /// Stops pairing: from here on no answer is known to belong to a request.
+    pub(super) fn stop(&mut self) {
         self.lost = true;
         self.open = VecDeque::new();
     }
 
-    /// What [`forget`](Self::forget) would free.
+    /// Returns the memory that [`drop_open`](Self::drop_open) would free.
     pub(super) fn forgettable(&self) -> usize {
         if self.open.len() > FEW { self.memory() } else { 0 }
     }

@@ -2,25 +2,25 @@
 
 use std::collections::VecDeque;
 
-/// Where a read begins in a row that several reads brought.
+/// The start of a read in a row that several reads brought.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct ReadMark {
     pub(crate) offset: u32,
     pub(crate) time: f64,
 }
 
-/// How a piece lies among the reads.
+/// The reads that a piece lies in.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
     /// A read begins at its first byte.
     pub(super) begins: bool,
     /// A read ends with its last byte.
     pub(super) ends: bool,
-    /// Where each of its reads begins, unless it is the one that completed it.
+    /// The start of each of its reads, unless the only one is the one that completed it.
     pub(super) marks: Vec<ReadMark>,
 }
 
-/// How the bytes from `start` to before `end` lie among the reads; forgets the reads that end before.
+/// Returns the reads that the bytes from `start` to before `end` lie in; drops the reads that end before.
 pub(super) fn reads_of(reads: &mut VecDeque<(u64, f64)>, received: u64, start: u64, end: u64, time: f64) -> Reads {
     while reads.get(1).is_some_and(|(next, _)| *next <= start) {
         reads.pop_front();

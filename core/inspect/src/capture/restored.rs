@@ -32,7 +32,7 @@ pub struct Restored<'a> {
     pub bytes: Cow<'a, [u8]>,
     /// Of what is no frame, its head, safe to show.
     pub head: Cow<'a, str>,
-    /// What a note or a gap says, safe to show.
+    /// The text of a note or a gap, safe to show.
     pub says: Cow<'a, str>,
     /// Of a note: of a failure.
     pub bad: bool,
@@ -48,14 +48,14 @@ pub struct Restored<'a> {
     pub begins: bool,
     /// A read ends with its last byte.
     pub ends: bool,
-    /// Where each read begins in it and when it came, unless one brought it at the row's own time.
+    /// The start and time of each read in it, unless one brought it at the row's own time.
     pub reads: Vec<(u32, f64)>,
 }
 
 /// No stream comes so far, and a page's numbers end there.
 const MAX_POSITION: u64 = 1 << 53;
 
-/// What the bytes of a row say.
+/// The meaning of a row's bytes.
 struct Judged {
     word: Word,
     counted: Kind,
@@ -70,7 +70,7 @@ impl Capture {
     ///
     /// # Errors
     ///
-    /// Why there can be no such row.
+    /// The reason why there can be no such row.
     pub fn restore(&mut self, row: &Restored<'_>) -> Result<u64, String> {
         if row.time.is_some_and(|time| !time.is_finite()) || row.rtt.is_some_and(|rtt| !rtt.is_finite()) {
             return Err("a time must be a number".into());
@@ -169,7 +169,7 @@ fn wrong_if(wrong: bool, judged: Judged) -> Judged {
     Judged { bad: wrong, error, ..judged }
 }
 
-/// What is to be said of bytes that must be one whole frame.
+/// Judges bytes that must be one whole frame.
 fn one_frame<H: Head>(bytes: &[u8], judge: impl FnOnce(&Frame<'_, H>) -> Judged) -> Result<Judged, String> {
     let mut decoder = Decoder::<H>::new(usize::MAX);
     decoder.feed(bytes);

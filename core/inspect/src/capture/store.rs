@@ -1,4 +1,4 @@
-//! The rows themselves, in chunks of which the oldest goes first.
+//! Rows in chunks, of which the oldest is dropped first.
 
 use std::collections::VecDeque;
 
@@ -18,17 +18,17 @@ const CHUNK_ROWS: usize = 65_536;
 /// A chunk has at most so many bytes, unless it has one row; less where the limit is small.
 const CHUNK_BYTES: usize = 4 << 20;
 
-/// How many chunks there are room for at least.
+/// The number of chunks that there is room for at least.
 const CHUNKS: usize = 16;
 
-/// How many names of errors are remembered. The protocol has 16; a hostile server may send any number.
+/// The most names of errors that are kept. The protocol has 16; a hostile server may send any number.
 const MAX_ERRORS: usize = 250;
 
 /// Rows of all connections.
 #[derive(Debug)]
 pub(crate) struct Store {
     chunks: VecDeque<Chunk>,
-    /// What all chunks but the last take.
+    /// The memory of all chunks but the last.
     closed: usize,
     limit: usize,
     end: u64,
@@ -79,7 +79,7 @@ impl Store {
         }
     }
 
-    /// An empty store whose rows are numbered from `end` on.
+    /// Returns an empty store whose rows are numbered from `end` on.
     pub(super) fn after(limit: usize, end: u64, bad_seen: u64) -> Self {
         Self { end, cleared: end, bad_seen, ..Self::new(limit) }
     }
@@ -128,7 +128,7 @@ impl Store {
         &self.times
     }
 
-    /// The names of errors that were seen.
+    /// Returns the names of errors that were seen.
     pub(crate) fn errors(&self) -> &[String] {
         &self.errors
     }
@@ -137,7 +137,7 @@ impl Store {
         self.closed + self.chunks.back().map_or(0, Chunk::memory)
     }
 
-    /// The chunk that holds this row, or else the first one after it.
+    /// Returns the chunk that holds this row, or else the first one after it.
     pub(crate) fn chunk_at(&self, number: u64) -> Option<&Chunk> {
         self.chunks.get(self.index_of(number))
     }
@@ -248,7 +248,7 @@ impl Store {
         distance
     }
 
-    /// The chunk that a row of so many bytes goes to.
+    /// Returns the chunk that a row of so many bytes goes to.
     fn room_for(&mut self, bytes: usize) -> &mut Chunk {
         let most = (self.limit / CHUNKS).min(CHUNK_BYTES);
         let full =
@@ -304,7 +304,7 @@ impl Store {
         self.times = Times::default();
     }
 
-    /// A code for the name of an error. 0 stands for none.
+    /// Returns a code for the name of an error. 0 stands for none.
     fn intern(&mut self, name: &str) -> u8 {
         let code = |place: usize| u8::try_from(place + 1).unwrap_or(SOME_ERROR);
         if let Some(place) = self.errors.iter().position(|known| known == name) {

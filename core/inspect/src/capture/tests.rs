@@ -1,4 +1,4 @@
-//! What a capture of very many connections costs, and what it keeps of them.
+//! The cost of very many connections in a capture.
 
 use super::*;
 

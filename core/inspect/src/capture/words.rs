@@ -1,4 +1,4 @@
-//! First words as one byte, so that a row need not hold a text.
+//! The start lines of rows in one byte each, so that a row need not hold a text.
 
 use chanwire_core::wire::{Command, Head as _, Status};
 
@@ -10,17 +10,17 @@ pub(super) enum SkipReason {
     Discarded,
     /// The beginning of a frame whose rest is missing.
     Cut,
-    /// What stands after a gap, before the first frame.
+    /// Bytes after a gap, before the first frame.
     Unaligned,
 }
 
-/// The first word of a row, or what stands in its place.
+/// The command or status of a row, or its reason for being skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
     Command(Command),
     Status(Status),
     Skipped(SkipReason),
-    /// Written out beside the row: a word that is not known, or the head of a note.
+    /// A text beside the row: a word that is not known, or the subject of a note.
     Other,
 }
 
@@ -42,12 +42,12 @@ impl Word {
         Self::all().nth(code.into()).unwrap_or(Self::Other)
     }
 
-    /// Why bytes are skipped, as it is shown.
+    /// Returns the reason that is shown with this text.
     pub(super) fn skipped(text: &str) -> Option<Self> {
         SKIPPED.map(Self::Skipped).into_iter().find(|word| word.text() == Some(text))
     }
 
-    /// As it is shown; `None` where it is written beside the row.
+    /// Returns it as it is shown; `None` where it is kept beside the row.
     pub(super) fn text(self) -> Option<&'static str> {
         match self {
             Self::Command(command) => Some(command.name()),

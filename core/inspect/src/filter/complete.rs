@@ -1,4 +1,4 @@
-//! What may come next in a filter that is being typed.
+//! Completions of a filter that is being typed.
 
 use std::collections::BTreeSet;
 
@@ -14,16 +14,16 @@ use super::{
 };
 use crate::Capture;
 
-/// How many rows are looked through for names and values, the newest first.
+/// The most rows that are searched for names and values, the newest first.
 const SAMPLE: u64 = 2000;
 
-/// How many completions there are at most.
+/// The most completions.
 const MOST: usize = 50;
 
 /// A longer value is not offered.
 const LONGEST_VALUE: usize = 64;
 
-/// What may stand in place of a part of the text.
+/// Completions of a part of the text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Completions {
     /// The part that an item replaces starts here, in bytes of the text.
@@ -39,13 +39,13 @@ pub struct Completions {
 pub struct Completion {
     /// As it is written in the filter.
     pub text: String,
-    /// What it is.
+    /// Its kind.
     pub kind: CompletionKind,
-    /// What it means, in a few words; empty where the text says all.
+    /// Its meaning in a few words; empty where the text says all.
     pub hint: String,
 }
 
-/// What a completion is.
+/// The kind of a completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CompletionKind {
@@ -57,7 +57,7 @@ pub enum CompletionKind {
     Value,
 }
 
-/// What may stand where the caret is, at this byte of the text.
+/// Returns the completions at the caret, at this byte of the text.
 #[must_use]
 pub fn complete(text: &str, caret: usize, capture: &Capture) -> Completions {
     let caret = (0..=caret.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
@@ -73,7 +73,7 @@ pub fn complete(text: &str, caret: usize, capture: &Capture) -> Completions {
     Completions { start, end, items }
 }
 
-/// Where the word or the quoted text begins that the text ends in.
+/// Returns the start of the word or quoted text that the text ends in.
 fn start_of_word(text: &str) -> usize {
     let (mut quote, mut escaped) = (None, false);
     for (at, char) in text.char_indices() {
@@ -103,7 +103,7 @@ fn items(tokens: &[Token], typed: &str, capture: &Capture) -> Vec<Completion> {
     candidates.into_iter().filter(fits).take(MOST).collect()
 }
 
-/// What stands before the caret.
+/// The end of the text before the caret.
 enum After {
     Start,
     Field(Field),
@@ -151,7 +151,7 @@ fn of_field(token: Option<&Token>) -> Option<Field> {
     }
 }
 
-/// The field of the set that is open at the end.
+/// Returns the field of the set that is open at the end.
 fn field_of_set(tokens: &[Token]) -> Option<Field> {
     let open = tokens.iter().rposition(|token| {
         matches!(token.kind, TokenKind::Symbol(Symbol::Open | Symbol::OpenBrace | Symbol::And | Symbol::Or))
@@ -228,7 +228,7 @@ fn values(field: &Field, capture: &Capture) -> Vec<Completion> {
     }
 }
 
-/// As a text is written in a filter.
+/// Returns a text as it is written in a filter.
 fn spelled(text: &str) -> String {
     if !text.is_empty() && text.chars().all(in_word) {
         return text.into();
@@ -239,13 +239,13 @@ fn spelled(text: &str) -> String {
     quoted
 }
 
-/// The rows that are looked through.
+/// Returns the rows that are searched.
 fn sample(capture: &Capture) -> impl Iterator<Item = crate::Entry<'_>> {
     let end = capture.end_number();
     capture.entries(end.saturating_sub(SAMPLE).max(capture.first()), end)
 }
 
-/// The names of members that were seen in the objects that these names lead to.
+/// Returns the names of members that were seen in the objects that these names lead to.
 fn names(capture: &Capture, outer: &[String]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for entry in sample(capture) {
@@ -258,7 +258,7 @@ fn names(capture: &Capture, outer: &[String]) -> BTreeSet<String> {
     names
 }
 
-/// The values that were seen there, as they are written in a filter.
+/// Returns the values that were seen at a path, as they are written in a filter.
 fn values_at(capture: &Capture, path: &Path) -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
     for entry in sample(capture) {

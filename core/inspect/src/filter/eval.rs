@@ -1,4 +1,4 @@
-//! Whether a row is as an expression says.
+//! Evaluation of an expression for a row.
 
 use chanwire_core::wire::Head as _;
 
@@ -32,7 +32,7 @@ impl Test {
         }
     }
 
-    /// How much work it is, so that the least is done first.
+    /// Returns the cost of an expression, so that the cheapest is evaluated first.
     fn cost(&self) -> u32 {
         match self {
             Self::Has(Field::Json(_)) => 3,
@@ -57,7 +57,7 @@ impl Expr {
         }
     }
 
-    /// The same, with what is decided fast before what is not.
+    /// Returns the same expression with its cheap parts first.
     pub(super) fn in_order_of_cost(mut self) -> Self {
         match &mut self {
             Self::Or(parts) | Self::And(parts) => {
@@ -87,7 +87,7 @@ fn has(field: &Field, entry: &Entry<'_>) -> bool {
     }
 }
 
-/// The command: of a request that is none, its first word.
+/// Returns the command, or the word in its place where it is not known.
 fn command<'a>(entry: &Entry<'a>) -> Option<&'a str> {
     let word = || word_of_fault(entry, Direction::Out);
     entry.command().map(|command| command.name()).or_else(word)

@@ -1,4 +1,4 @@
-//! What a filter means, and how it is written.
+//! The expressions of filters, and their spelling.
 
 use std::fmt::{self, Display, Formatter, Write as _};
 
@@ -33,7 +33,7 @@ pub(super) enum Test {
     Matches(Field, Pattern),
 }
 
-/// What a row is asked for.
+/// A field of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Field {
     No,
@@ -52,7 +52,7 @@ pub(super) enum Field {
     Json(Path),
 }
 
-/// The fields that have a name of their own, and what each is.
+/// The named fields, with the meaning of each.
 pub(super) const FIELDS: [(&str, Field, &str); 13] = [
     ("no", Field::No, "number of the row"),
     ("time", Field::Time, "time since the first event, as 2s"),
@@ -69,7 +69,7 @@ pub(super) const FIELDS: [(&str, Field, &str); 13] = [
     ("bytes", Field::Bytes, "the row's bytes"),
 ];
 
-/// What a field's values are.
+/// The kind of a field's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Number,
@@ -78,7 +78,7 @@ pub(super) enum Kind {
     Truth,
     Text,
     Bytes,
-    /// Whatever JSON has.
+    /// Any value of JSON.
     Json,
 }
 
@@ -95,7 +95,7 @@ impl Field {
         }
     }
 
-    /// Whether some rows have it and others do not, so that it says something alone.
+    /// Returns whether some rows have it and others do not, so that it says something alone.
     pub(super) const fn may_be_absent(&self) -> bool {
         matches!(self, Self::Rtt | Self::Cmd | Self::Status | Self::Push | Self::Err | Self::Json(_))
     }
@@ -138,7 +138,7 @@ impl Operator {
     }
 }
 
-/// What a field is compared with.
+/// A value that a field is compared with.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     Number(f64),
@@ -181,7 +181,7 @@ impl Needle {
     }
 }
 
-/// As it is read back.
+/// Writes it so that it can be parsed again.
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let list = |f: &mut Formatter<'_>, parts: &[Self], between: &str, inner: fn(&Self) -> bool| {

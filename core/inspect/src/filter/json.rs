@@ -18,7 +18,7 @@ pub(super) enum Found<'a> {
     Nested,
 }
 
-/// Whether one of the values that the path leads to is such that this holds.
+/// Returns whether `holds` is true of any value that the path leads to.
 pub(super) fn any<'a>(entry: &Entry<'a>, path: &Path, holds: impl FnMut(Found<'a>) -> bool) -> bool {
     ask(entry, path, holds).unwrap_or(false)
 }
@@ -36,7 +36,7 @@ pub(super) fn ask<'a>(entry: &Entry<'a>, path: &Path, mut holds: impl FnMut(Foun
     Some(holding)
 }
 
-/// The payload of a frame.
+/// Returns the payload of a frame.
 pub(super) fn payload<'a>(entry: &Entry<'a>) -> Option<&'a [u8]> {
     if entry.kind() != RowKind::Frame {
         return None;
@@ -60,7 +60,7 @@ struct Open {
 }
 
 impl<'a> Walk<'_, 'a> {
-    /// A value that the path leads to.
+    /// Returns a value that the path leads to.
     fn take(&mut self, token: &Token<'a>) -> Option<Found<'a>> {
         let found = match token.kind {
             TokenKind::Key(name) => {
@@ -84,7 +84,7 @@ impl<'a> Walk<'_, 'a> {
         (mask >> self.names.len() & 1 == 1).then_some(found)
     }
 
-    /// How the path leads to the value that comes now.
+    /// Returns which parts of the path lead to the next value.
     fn mask(&mut self) -> u64 {
         let key = self.key.take();
         let Some(parent) = self.open.last_mut() else { return 1 };

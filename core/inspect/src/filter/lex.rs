@@ -1,4 +1,4 @@
-//! A filter's text as tokens, each with where it stands.
+//! A filter's text as tokens with their positions.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ pub(super) struct Token {
 pub(super) enum TokenKind {
     /// A word without quotes.
     Word(String),
-    /// What stands between quotes, decoded.
+    /// A text between quotes, decoded.
     Quoted(String),
     /// `json.` and the names after it.
     Path(Path),
@@ -27,7 +27,7 @@ pub(super) enum TokenKind {
 }
 
 impl TokenKind {
-    /// The word, if it is one without quotes.
+    /// Returns the word, if it is one without quotes.
     pub(super) fn word(&self) -> Option<&str> {
         match self {
             Self::Word(word) => Some(word),
@@ -72,11 +72,11 @@ const SYMBOLS: [(&str, Symbol); 16] = [
     ("{", Symbol::OpenBrace),
     ("}", Symbol::CloseBrace),
     (",", Symbol::Comma),
-    // What many type for it.
+    // A common spelling of `==`.
     ("=", Symbol::Equal),
 ];
 
-/// The tokens of a text.
+/// Returns the tokens of a text.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Mistake> {
     let mut lexer = Lexer { text, at: 0 };
     let mut tokens = Vec::new();
@@ -166,7 +166,7 @@ impl Lexer<'_> {
         Path::new(names).ok_or_else(|| Mistake::new(end..end, format!("at most {} names may follow json", Path::MOST)))
     }
 
-    /// A text between quotes, from the opening one to after the closing one.
+    /// Returns a text between quotes, from the opening one to after the closing one.
     fn quoted(&mut self) -> Result<String, Mistake> {
         let start = self.at;
         self.at += 1;

@@ -1,4 +1,4 @@
-//! Which rows are looked for: one language for the page and the command line.
+//! Filters of rows: one language for the page and the command line.
 
 mod complete;
 mod eval;
@@ -30,7 +30,7 @@ use crate::Entry;
 /// The longest text of a filter, in bytes.
 pub const MAX_LENGTH: usize = 4096;
 
-/// A question to which each row says yes or no.
+/// A predicate on rows.
 ///
 /// ```
 /// use chanwire_inspect::{Capture, Direction, Filter};
@@ -89,7 +89,7 @@ impl Filter {
         Self::new(Expr::Test(Test::Contains(Field::Text, Needle::text(text))))
     }
 
-    /// Rows that are as both say.
+    /// Returns a filter of rows that both filters match.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         Self::new(Expr::And(vec![self.written.clone(), other.written.clone()]))
@@ -101,13 +101,13 @@ impl Filter {
         Self { written, asked, required }
     }
 
-    /// Whether a row is as it says.
+    /// Returns whether it matches a row.
     #[must_use]
     pub fn matches(&self, entry: &Entry<'_>) -> bool {
         self.asked.holds(entry)
     }
 
-    /// What every row must have that it matches, if there is such a thing.
+    /// Returns bytes that every matching row must have, if there are any.
     pub(crate) const fn required(&self) -> Option<&Required> {
         self.required.as_ref()
     }
@@ -131,11 +131,11 @@ impl Display for Filter {
 /// Why a text is no filter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Mistake {
-    /// Where it is, in bytes of the text.
+    /// Its start, in bytes of the text.
     pub at: usize,
-    /// How many bytes it covers; 0 where something is missing.
+    /// Its length in bytes; 0 where something is missing.
     pub length: usize,
-    /// What is wrong, or what was expected.
+    /// The error, or what was expected.
     pub message: String,
 }
 

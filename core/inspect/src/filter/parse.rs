@@ -12,10 +12,10 @@ use super::{
 };
 use crate::Direction;
 
-/// How deep parentheses and negations may nest.
+/// The deepest nesting of parentheses and negations.
 const MAX_DEPTH: usize = 64;
 
-/// How many regular expressions there may be. Each may take 256 KiB compiled, and as much again while it searches.
+/// The most regular expressions. Each may take 256 KiB compiled, and as much again while it searches.
 const MAX_PATTERNS: usize = 8;
 
 /// Reads a text that is not empty.
@@ -44,7 +44,7 @@ pub(super) fn parse(text: &str) -> Result<Expr, Mistake> {
 
 struct Parser<'t> {
     tokens: &'t [Token],
-    /// Where the text ends.
+    /// The end of the text.
     end: usize,
     depth: usize,
     patterns: usize,
@@ -69,7 +69,7 @@ impl<'t> Parser<'t> {
         there
     }
 
-    /// Where the next token stands, or would.
+    /// Returns the position of the next token, or of the end.
     fn here(&self) -> Range<usize> {
         self.tokens.first().map_or(self.end..self.end, |token| token.at.clone())
     }
@@ -150,7 +150,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Whether what comes next can only be another test.
+    /// Returns whether only another test can come next.
     fn begins_test(&self) -> bool {
         match self.peek() {
             None => false,
@@ -159,7 +159,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// What is no field is not compared.
+    /// Returns the error of a comparison of a word that is no field.
     fn refuse_operator(&self, message: impl Into<String>) -> Result<(), Mistake> {
         let operator = match self.peek() {
             Some(TokenKind::Symbol(symbol)) => comparison(*symbol).is_some() || *symbol == Symbol::Matches,
@@ -220,8 +220,8 @@ impl<'t> Parser<'t> {
         Err(Mistake::new(self.here(), format!("{field} is not for {operator}, but for {can}")))
     }
 
-    /// The protocol's words are spelled in one way, so another spelling of one finds nothing. Between quotes a text is
-    /// taken as it stands.
+    /// Rejects a known word of the protocol in another spelling, which finds nothing. Between quotes a text is taken as
+    /// it stands.
     fn check_spelling(&self, field: &Field) -> Result<(), Mistake> {
         let Some(TokenKind::Word(word)) = self.peek() else { return Ok(()) };
         let known: Vec<&str> = match field {
@@ -357,7 +357,7 @@ const fn comparison(symbol: Symbol) -> Option<Operator> {
     })
 }
 
-/// The operator that other languages spell with this word.
+/// Returns the operator that other languages spell with this word.
 fn spelled_out(word: &str) -> Option<&'static str> {
     const WORDS: [(&str, &str); 3] = [("and", "&&"), ("or", "||"), ("not", "!")];
     WORDS.iter().find(|(spelled, _)| spelled.eq_ignore_ascii_case(word)).map(|(_, symbol)| *symbol)
@@ -374,7 +374,7 @@ fn names() -> String {
     names.join(" ")
 }
 
-/// A number as JSON spells it; also with leading zeros.
+/// Parses a number as JSON spells it; also with leading zeros.
 fn number(spelled: &str) -> Option<f64> {
     let digits = spelled.strip_prefix('-').unwrap_or(spelled);
     let starts = digits.starts_with(|char: char| char.is_ascii_digit());
@@ -382,14 +382,14 @@ fn number(spelled: &str) -> Option<f64> {
     spelled.parse().ok().filter(|number: &f64| starts && plain && number.is_finite())
 }
 
-/// Milliseconds.
+/// Parses a duration, in milliseconds.
 fn duration(spelled: &str) -> Option<f64> {
     const UNITS: [(&str, f64); 6] = [("us", 1e-3), ("µs", 1e-3), ("ms", 1.0), ("s", 1e3), ("m", 60e3), ("h", 3600e3)];
     let (digits, factor) = UNITS.iter().find_map(|(unit, factor)| Some((spelled.strip_suffix(unit)?, factor)))?;
     number(digits).map(|number| number * factor).filter(|millis| millis.is_finite())
 }
 
-/// `0x` and two digits for each byte.
+/// Parses bytes as `0x` and two digits for each.
 fn bytes(spelled: &str) -> Option<Vec<u8>> {
     let digits = spelled.strip_prefix("0x")?.as_bytes();
     let (pairs, rest) = digits.as_chunks::<2>();

@@ -6,7 +6,7 @@
 pub(super) struct Path(Vec<String>);
 
 impl Path {
-    /// How many names there may be.
+    /// The most names.
     pub(super) const MOST: usize = 32;
 
     pub(super) fn new(names: Vec<String>) -> Option<Self> {

@@ -25,7 +25,7 @@ pub(super) struct Pattern {
     cache: Arc<Mutex<Cache>>,
 }
 
-/// What a pattern is searched for in.
+/// The haystack of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Of {
     /// UTF-8.
@@ -35,12 +35,12 @@ pub(super) enum Of {
 }
 
 impl Pattern {
-    /// What one pattern may take when it is compiled, and as much again while it searches.
+    /// The most memory of one compiled pattern, which may take as much again while it searches.
     const SIZE: usize = 256 << 10;
 
     /// # Errors
     ///
-    /// What is wrong with it, in one line.
+    /// The error in it, in one line.
     pub(super) fn new(source: &str, of: Of) -> Result<Self, String> {
         let hir = read(source, of)?;
         let nfa = thompson::Compiler::new()
@@ -89,7 +89,7 @@ fn make_ascii(ast: &mut Ast) -> Result<(), String> {
         Ast::ClassPerl(class) => *ast = Ast::ClassBracketed(Box::new(ascii(class)?)),
         Ast::ClassBracketed(class) => make_set_ascii(&mut class.kind)?,
         Ast::Assertion(assertion) => {
-            // Where a word ends can only be told of ASCII without looking back.
+            // Without looking back, the end of a word can only be told of ASCII.
             let source = match assertion.kind {
                 ast::AssertionKind::WordBoundary => r"(?-u:\b)",
                 ast::AssertionKind::NotWordBoundary => r"(?-u:\B)",
@@ -132,7 +132,7 @@ fn make_item_ascii(item: &mut ClassSetItem) -> Result<(), String> {
     Ok(())
 }
 
-/// What a class of Perl is in ASCII, in brackets.
+/// Returns a class of Perl in ASCII, in brackets.
 fn ascii(class: &ClassPerl) -> Result<ast::ClassBracketed, String> {
     let source = match class.kind {
         ClassPerlKind::Digit => "[0-9]",
@@ -145,7 +145,7 @@ fn ascii(class: &ClassPerl) -> Result<ast::ClassBracketed, String> {
     }
 }
 
-/// The innermost reason, whose last line says what is wrong.
+/// Returns the last line of the innermost error, which says what is wrong.
 fn last_line(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_there_are_no_tables_for_is_said() {
+    fn a_class_without_tables_is_refused_by_name() {
         for pattern in [r"\p{L}", r"\pN", r"[\p{Greek}]"] {
             let why = Pattern::new(pattern, Of::Text).unwrap_err();
             assert!(why.contains("Unicode's properties"), "{pattern}: {why}");

@@ -1,14 +1,14 @@
-//! What can be told from the bytes alone: which rows of a chunk a filter need not be asked about.
+//! A prefilter: rows of a chunk that the bytes alone rule out.
 //!
-//! Only what must occur may be looked for. A text need not occur as it is spelled, since its characters may be escaped,
-//! and a number may be spelled in many ways: a row that is lost here is lost for good.
+//! Only bytes that must occur may be searched for. A text need not occur as it is spelled, since its characters may be
+//! escaped, and a number may be spelled in many ways: a row that is lost here is lost for good.
 
 use memchr::memmem::Finder;
 
 use super::expr::{Expr, Field, Needle, Operator, Test, Value};
 use crate::capture::{Chunk, Escapes};
 
-/// Bytes that stand in every row that a filter matches, unless the row is one that must be asked about anyway.
+/// Bytes in every row that a filter matches, unless the filter must look at the row anyway.
 #[derive(Clone, Debug)]
 pub(crate) struct Required {
     finder: Finder<'static>,
@@ -19,11 +19,11 @@ pub(crate) struct Required {
 }
 
 impl Required {
-    /// What the expression requires; of several things the longest.
+    /// Returns the requirement of an expression; of several the longest.
     pub(super) fn of(expr: &Expr) -> Option<Self> {
         match expr {
             Expr::And(parts) => parts.iter().filter_map(Self::of).max_by_key(|required| required.finder.needle().len()),
-            // Either of two is no requirement, and neither is what must not be.
+            // Neither alternatives nor negations are requirements.
             Expr::Or(_) | Expr::Not(_) => None,
             Expr::Test(test) => Self::of_test(test),
         }
@@ -44,7 +44,7 @@ impl Required {
             }
             _ => return None,
         };
-        // What is everywhere is no requirement.
+        // Empty bytes are no requirement.
         (!required.finder.needle().is_empty()).then_some(required)
     }
 
@@ -58,21 +58,21 @@ impl Required {
     }
 }
 
-/// The places of a chunk's rows that must be asked about, ascending.
+/// The places of a chunk's rows that the filter must look at, ascending.
 #[derive(Debug)]
 pub(crate) struct Candidates<'a> {
     chunk: &'a Chunk,
     required: &'a Required,
-    /// Where the search goes on.
+    /// The offset at which the search goes on.
     offset: usize,
-    /// The place of the next row that has it.
+    /// The place of the next row that has the bytes.
     hit: Option<usize>,
     place: usize,
     end: usize,
 }
 
 impl<'a> Candidates<'a> {
-    /// From one place to before another.
+    /// Returns the candidates from one place to before another.
     pub(crate) fn new(chunk: &'a Chunk, required: &'a Required, place: usize, end: usize) -> Self {
         let offset = chunk.range(place).start;
         let mut candidates = Self { chunk, required, offset, hit: None, place, end: end.min(chunk.len()) };
@@ -84,7 +84,7 @@ impl<'a> Candidates<'a> {
     fn search(&mut self) {
         self.hit = None;
         let length = self.required.finder.needle().len();
-        // Not beyond the last row that is asked about.
+        // Not beyond the last row in question.
         let last = self.chunk.range(self.end.saturating_sub(1)).end;
         while let Some(found) =
             self.chunk.all_bytes().get(self.offset..last).and_then(|rest| self.required.finder.find(rest))

@@ -1,4 +1,4 @@
-//! A row's bytes as the text that they mean.
+//! A row's bytes as text, with escapes decoded.
 
 use std::borrow::Cow;
 
@@ -6,8 +6,8 @@ use memchr::memchr2;
 
 use crate::Entry;
 
-/// The row as text: its bytes with the escapes of JSON's strings decoded, and what is no UTF-8 replaced; of a note its
-/// head and what it says.
+/// Returns the row as text: its bytes with the escapes of JSON's strings decoded and invalid UTF-8 replaced; of a note
+/// its subject and text.
 pub(super) fn of<'a>(entry: &Entry<'a>) -> Cow<'a, str> {
     match entry.note() {
         Some(text) => Cow::Owned(format!("{} {text}", entry.head())),
@@ -20,7 +20,7 @@ fn lossy(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// The bytes with escapes decoded that stand between quotes. What is no escape stays as it is.
+/// Returns the bytes with escapes between quotes decoded. Invalid escapes stay as they are.
 fn decode(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
@@ -57,7 +57,7 @@ fn decode(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What the escape at the start means, and its length; half a surrogate pair is no character.
+/// Returns the character of the escape at the start, and its length; half a surrogate pair is no character.
 fn escape(bytes: &[u8]) -> Option<(char, usize)> {
     let char = match bytes.get(1)? {
         b'n' => '\n',

@@ -1,4 +1,4 @@
-//! The TCP connections of a capture: who is the client, which of them speak the protocol, and what each carried.
+//! The TCP connections of a capture: their clients, the protocol that they speak, and the bytes that they carried.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -12,22 +12,22 @@ use super::{
 };
 use crate::{Direction, Time, guess_direction, visible};
 
-/// How many connections are followed at one time. To follow another one, the oldest is given up.
+/// The most connections that are followed at one time. To follow another one, the oldest is given up.
 const MAX_CONNECTIONS: usize = 65_536;
 
-/// How much is kept of each direction of a connection while it does not show whether it speaks the protocol.
+/// The most bytes that are kept of each direction of a connection while it is not known whether it speaks the protocol.
 const MAX_UNJUDGED: usize = 8 << 10;
 
-/// How much is kept of all connections that wait to be judged.
+/// The most bytes that are kept of all connections that wait to be judged.
 const MAX_UNJUDGED_TOTAL: usize = 32 << 20;
 
-/// How many bytes of all connections may wait for those before them.
+/// The most bytes of all connections that may wait for those before them.
 const MAX_HELD_TOTAL: usize = 64 << 20;
 
 /// A SYN with the number of a connection that was closed so many nanoseconds ago is no copy of that connection's own.
 const COPY: i64 = 100_000_000;
 
-/// How much is shown of the text that a reset may carry.
+/// The most bytes that are shown of the text that a reset may carry.
 const MAX_RESET_TEXT: usize = 512;
 
 /// The two ends of a connection, the smaller address first.
@@ -52,7 +52,7 @@ pub(super) struct Connections {
 #[derive(Debug)]
 struct Connection {
     key: Key,
-    /// Which end of the key is the client, once that is known.
+    /// The end of the key that is the client, once that is known.
     client: Option<usize>,
     /// By the end that sends.
     streams: [Stream; 2],
@@ -63,7 +63,7 @@ struct Connection {
     state: State,
     /// The text of a row that does not begin with its first byte.
     middle: &'static str,
-    /// How many bytes its packets carried.
+    /// The number of bytes its packets carried.
     payload: u64,
 }
 
@@ -84,15 +84,15 @@ enum State {
 
 #[derive(Debug)]
 enum Judged {
-    /// What came so far, to be told when it turns out to be the protocol.
-    Not(Vec<(usize, Time, Told)>, [Vec<u8>; 2]),
+    /// Events so far, to be reported when it turns out to speak the protocol, and the first bytes of both ends.
+    Not(Vec<(usize, Time, Event)>, [Vec<u8>; 2]),
     Shown(u32),
     PassedOver,
 }
 
-/// An event that is told later.
+/// An event that is reported later.
 #[derive(Debug)]
-enum Told {
+enum Event {
     Bytes(Vec<u8>),
     Gap(u64),
     Middle,
@@ -114,14 +114,14 @@ enum Relation {
 /// The earlier connection of the same ends.
 #[derive(Clone, Copy, Debug)]
 struct Before {
-    /// Which end was the client of a connection that is shown.
+    /// The end that was the client of a connection that is shown.
     client: Option<usize>,
     /// It ended with a reset.
     reset: bool,
 }
 
 impl Connections {
-    /// `everything` shows all connections, whatever they carry.
+    /// Returns an empty set; `everything` shows connections of any protocol.
     pub(super) fn new(everything: bool) -> Self {
         Self {
             everything,
@@ -136,12 +136,12 @@ impl Connections {
         }
     }
 
-    /// From now on all connections are shown.
+    /// Shows all connections from now on.
     pub(super) const fn show_all(&mut self) {
         self.everything = true;
     }
 
-    /// Takes a segment. If the capture says why it is the connection's last one, that is `over`.
+    /// Takes a segment. `over` is the capture's comment on why it is the connection's last one.
     pub(super) fn take(
         &mut self,
         time: Time,
@@ -164,7 +164,7 @@ impl Connections {
                 Relation::Copy => return known.copy(side, segment),
                 Relation::Another => {
                     before = Some(known.as_before());
-                    if let Some(old) = id.take().and_then(|id| self.forget(id)) {
+                    if let Some(old) = id.take().and_then(|id| self.remove(id)) {
                         self.finish_one(old, time, "another connection of the same ends began", sink);
                     }
                 }
@@ -193,11 +193,11 @@ impl Connections {
         self.connections.insert(id, connection);
     }
 
-    /// The capture has ended.
+    /// Ends the capture; returns what became of its connections.
     pub(super) fn finish(&mut self, time: Time, sink: &mut dyn Sink) -> Counts {
         let all = std::mem::take(&mut self.connections);
         self.ids.clear();
-        // Where nothing looks like the protocol, what there is is better than nothing.
+        // With nothing that looks like the protocol, other connections are better than nothing.
         let is_last_resort = !self.everything && self.counts.shown == 0;
         self.everything |= is_last_resort;
         for (_, connection) in all {
@@ -210,14 +210,14 @@ impl Connections {
     fn open(&mut self, key: Key, time: Time, before: Option<Before>, syn: bool, sink: &mut dyn Sink) -> u64 {
         if self.connections.len() >= MAX_CONNECTIONS {
             while let Some(id) = self.over.pop_front() {
-                if let Some(oldest) = self.forget(id) {
+                if let Some(oldest) = self.remove(id) {
                     self.finish_one(oldest, time, "", sink);
                     break;
                 }
             }
         }
         if self.connections.len() >= MAX_CONNECTIONS
-            && let Some(oldest) = self.connections.keys().next().copied().and_then(|id| self.forget(id))
+            && let Some(oldest) = self.connections.keys().next().copied().and_then(|id| self.remove(id))
         {
             self.finish_one(oldest, time, "more connections at one time than can be followed", sink);
         }
@@ -236,7 +236,7 @@ impl Connections {
             middle: if before.is_some_and(|before| before.reset) { AFTER_RESET } else { MIDDLE },
             payload: 0,
         };
-        // What follows a connection that speaks the protocol is shown, whatever it is.
+        // A connection after one that speaks the protocol is shown whatever it carries.
         if connection.client.is_some() {
             self.show(&mut connection, sink);
         }
@@ -244,7 +244,7 @@ impl Connections {
         id
     }
 
-    fn forget(&mut self, id: u64) -> Option<Connection> {
+    fn remove(&mut self, id: u64) -> Option<Connection> {
         let connection = self.connections.remove(&id)?;
         if self.ids.get(&connection.key) == Some(&id) {
             self.ids.remove(&connection.key);
@@ -279,36 +279,36 @@ impl Connections {
             if let Some(syn) = connection.syns.get_mut(side) {
                 syn.get_or_insert(segment.sequence);
             }
-            stream.start(segment.sequence, &mut |out| self.tell(connection, side, time, out, sink));
+            stream.start(segment.sequence, &mut |out| self.report(connection, side, time, out, sink));
             if let Some(first) = segment.acknowledges
                 && peer.may_start(first.wrapping_sub(1))
             {
                 if let Some(syn) = connection.syns.get_mut(other) {
                     syn.get_or_insert(first.wrapping_sub(1));
                 }
-                peer.start(first.wrapping_sub(1), &mut |out| self.tell(connection, other, time, out, sink));
+                peer.start(first.wrapping_sub(1), &mut |out| self.report(connection, other, time, out, sink));
             }
         }
         // A reset has no bytes of the stream, but perhaps words for whoever looks at it.
         if !segment.reset {
-            stream.take(now, segment, &mut |out| self.tell(connection, side, time, out, sink));
+            stream.take(now, segment, &mut |out| self.report(connection, side, time, out, sink));
         }
         if let Some(sequence) = segment.acknowledges {
             peer.acknowledge(sequence);
-            peer.settle(now, &mut |out| self.tell(connection, other, time, out, sink));
+            peer.settle(now, &mut |out| self.report(connection, other, time, out, sink));
         }
         if self.held + stream.held_bytes() > MAX_HELD_TOTAL {
-            stream.relieve(&mut |out| self.tell(connection, side, time, out, sink));
+            stream.relieve(&mut |out| self.report(connection, side, time, out, sink));
         }
         let is_certain = over.is_some() || stream.can_reset(segment.sequence);
         let is_reset = segment.reset && is_certain;
         if is_reset {
             if let (Some(_), Some(acknowledged)) = (over, segment.acknowledges) {
-                stream.reach(segment.sequence, &mut |out| self.tell(connection, side, time, out, sink));
-                peer.reach(acknowledged, &mut |out| self.tell(connection, other, time, out, sink));
+                stream.reach(segment.sequence, &mut |out| self.report(connection, side, time, out, sink));
+                peer.reach(acknowledged, &mut |out| self.report(connection, other, time, out, sink));
             }
-            stream.finish(&mut |out| self.tell(connection, side, time, out, sink));
-            peer.finish(&mut |out| self.tell(connection, other, time, out, sink));
+            stream.finish(&mut |out| self.report(connection, side, time, out, sink));
+            peer.finish(&mut |out| self.report(connection, other, time, out, sink));
         } else if segment.reset && connection.state == State::Open {
             connection.state = State::Reset { side, time };
         }
@@ -325,20 +325,20 @@ impl Connections {
             self.close(connection, time, &reason, is_reset, sink);
             connection.state = State::Over { since: now, reset: is_reset };
         }
-        // What a reset says is none of the stream's bytes.
+        // The text of a reset is none of the stream's bytes.
         if segment.reset {
             connection.payload -= segment.bytes.len() as u64;
             self.counts.reset_text += segment.bytes.len() as u64;
         }
     }
 
-    /// Nothing more of a connection is looked at.
+    /// Ends a connection of which no more segments are looked at.
     fn finish_one(&mut self, mut connection: Connection, time: Time, reason: &str, sink: &mut dyn Sink) {
         if !connection.is_over() {
             let before = connection.held();
             let mut streams = std::mem::take(&mut connection.streams);
             for (side, stream) in streams.iter_mut().enumerate() {
-                stream.finish(&mut |out| self.tell(&mut connection, side, time, out, sink));
+                stream.finish(&mut |out| self.report(&mut connection, side, time, out, sink));
             }
             connection.streams = streams;
             self.held = self.held.saturating_sub(before);
@@ -364,15 +364,15 @@ impl Connections {
         }
     }
 
-    /// The connection is over.
+    /// Reports that a connection is over.
     fn close(&mut self, connection: &mut Connection, time: Time, reason: &str, bad: bool, sink: &mut dyn Sink) {
         if self.everything {
             self.show(connection, sink);
         }
         match &mut connection.judged {
             Judged::Shown(number) => sink.close(*number, time, reason, bad),
-            Judged::Not(told, _) => {
-                told.push((0, time, Told::Close(reason.into(), bad)));
+            Judged::Not(events, _) => {
+                events.push((0, time, Event::Close(reason.into(), bad)));
                 // As long as nothing looks like the protocol, this may be all there is.
                 if self.counts.shown > 0 {
                     self.pass_over(connection);
@@ -382,8 +382,8 @@ impl Connections {
         }
     }
 
-    /// Something came out of a direction.
-    fn tell(&mut self, connection: &mut Connection, side: usize, time: Time, out: Out<'_>, sink: &mut dyn Sink) {
+    /// Reports the output of a direction, or keeps it until the connection is judged.
+    fn report(&mut self, connection: &mut Connection, side: usize, time: Time, out: Out<'_>, sink: &mut dyn Sink) {
         match &mut connection.judged {
             Judged::PassedOver => {}
             Judged::Shown(number) => {
@@ -399,30 +399,30 @@ impl Connections {
                     Out::End => sink.shut_down(number, direction, time),
                 }
             }
-            Judged::Not(told, begun) => {
-                let (told_now, length) = match out {
+            Judged::Not(events, begun) => {
+                let (event, length) = match out {
                     Out::Bytes(bytes) => {
                         if let Some(begun) = begun.get_mut(side) {
                             begun.extend_from_slice(bytes);
                         }
-                        (Told::Bytes(bytes.to_vec()), bytes.len())
+                        (Event::Bytes(bytes.to_vec()), bytes.len())
                     }
-                    Out::Gap(bytes) => (Told::Gap(bytes), 0),
-                    Out::Middle => (Told::Middle, 0),
-                    Out::End => (Told::End, 0),
+                    Out::Gap(bytes) => (Event::Gap(bytes), 0),
+                    Out::Middle => (Event::Middle, 0),
+                    Out::End => (Event::End, 0),
                 };
-                told.push((side, time, told_now));
+                events.push((side, time, event));
                 self.unjudged += length;
-                if length > 0 || told.len() > MAX_UNJUDGED {
+                if length > 0 || events.len() > MAX_UNJUDGED {
                     self.judge(connection, side, sink);
                 }
             }
         }
     }
 
-    /// Looks whether what one end has sent is the protocol.
+    /// Judges whether one end has sent the protocol.
     fn judge(&mut self, connection: &mut Connection, side: usize, sink: &mut dyn Sink) {
-        let Judged::Not(told, begun) = &connection.judged else { return };
+        let Judged::Not(events, begun) = &connection.judged else { return };
         let Some(begun) = begun.get(side) else { return };
         let guess = guess_direction(begun);
         if guess.is_some() || self.everything {
@@ -432,7 +432,7 @@ impl Connections {
                 None => {}
             }
             self.show(connection, sink);
-        } else if begun.len() > MAX_UNJUDGED || told.len() > MAX_UNJUDGED || self.unjudged > MAX_UNJUDGED_TOTAL {
+        } else if begun.len() > MAX_UNJUDGED || events.len() > MAX_UNJUDGED || self.unjudged > MAX_UNJUDGED_TOTAL {
             self.pass_over(connection);
         }
     }
@@ -445,7 +445,7 @@ impl Connections {
         }
     }
 
-    /// Tells everything that was kept of a connection, and from now on all at once.
+    /// Reports everything that was kept of a connection; from now on it is reported at once.
     fn show(&mut self, connection: &mut Connection, sink: &mut dyn Sink) {
         if !matches!(connection.judged, Judged::Not(..)) {
             return;
@@ -453,7 +453,7 @@ impl Connections {
         self.counts.shown += 1;
         let number = self.counts.shown;
         let judged = std::mem::replace(&mut connection.judged, Judged::Shown(number));
-        let Judged::Not(told, begun) = judged else { return };
+        let Judged::Not(events, begun) = judged else { return };
         self.unjudged = self.unjudged.saturating_sub(begun.iter().map(Vec::len).sum());
         // Servers listen at the port that every client knows, and that is hardly ever the larger one.
         let (a, b) = connection.key;
@@ -462,23 +462,23 @@ impl Connections {
         // An address of the older family may stand in the newer one.
         let [client, server] = [client, server].map(|end| SocketAddr::new(end.ip().to_canonical(), end.port()));
         sink.open(number, connection.opened, &client.to_string(), &server.to_string());
-        for (side, time, told) in told {
-            let out = match &told {
-                Told::Bytes(bytes) => Out::Bytes(bytes),
-                Told::Gap(bytes) => Out::Gap(*bytes),
-                Told::Middle => Out::Middle,
-                Told::End => Out::End,
-                Told::Close(reason, bad) => {
+        for (side, time, events) in events {
+            let out = match &events {
+                Event::Bytes(bytes) => Out::Bytes(bytes),
+                Event::Gap(bytes) => Out::Gap(*bytes),
+                Event::Middle => Out::Middle,
+                Event::End => Out::End,
+                Event::Close(reason, bad) => {
                     sink.close(number, time, reason, *bad);
                     continue;
                 }
             };
-            self.tell(connection, side, time, out, sink);
+            self.report(connection, side, time, out, sink);
         }
     }
 }
 
-/// What a gap's row says.
+/// The text of a gap's row.
 const MISSING: &str = "not in the capture";
 const MIDDLE: &str = "the capture begins inside this connection";
 const AFTER_RESET: &str = "this was sent after the connection was reset";
@@ -501,7 +501,7 @@ impl Connection {
         Before { client: self.client.filter(|_| matches!(self.judged, Judged::Shown(_))), reset }
     }
 
-    /// Why it is over: closed, or reset by one end.
+    /// Returns the reason why it is over: closed, or reset by one end.
     fn over(&self, reset: Option<usize>) -> &'static str {
         match reset {
             None => "closed",

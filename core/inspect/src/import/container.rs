@@ -11,10 +11,10 @@ use crate::Time;
 const FILE_HEADER: usize = 24;
 const PACKET_HEADER: usize = 16;
 
-/// How many bytes more a packet's header has in the format that Kuznetzov's libpcap wrote.
+/// The bytes that a packet's header has more in the format that Kuznetzov's libpcap wrote.
 const MODIFIED: usize = 8;
 
-/// Which container a file is in, and what of it must be known to read on.
+/// The container of a file, and its properties that are needed to read on.
 #[derive(Debug)]
 pub(super) enum Container {
     /// The file's header is not read yet.
@@ -27,14 +27,14 @@ pub(super) enum Container {
 pub(super) struct Records {
     link: i32,
     order: Order,
-    /// How many bytes the header of a packet has.
+    /// The length of a packet's header.
     header: usize,
-    /// How many nanoseconds the fraction of a second counts.
+    /// The unit of the fraction of a second, in nanoseconds.
     unit: i64,
 }
 
 impl Container {
-    /// The container that starts with these bytes. Four are enough.
+    /// Returns the container that starts with these bytes. Four are enough.
     pub(super) fn detect(bytes: &[u8]) -> Option<Self> {
         if bytes.starts_with(&Section::MAGIC) {
             return Some(Self::PcapNg(Section::default()));
@@ -42,12 +42,12 @@ impl Container {
         Records::detect(bytes).map(|_| Self::Pcap)
     }
 
-    /// What is read now was written by an export.
+    /// Returns whether the section that is being read was written by an export.
     pub(super) const fn is_own(&self) -> bool {
         matches!(self, Self::PcapNg(section) if section.is_own())
     }
 
-    /// How many blocks could not be read.
+    /// Returns the number of blocks that could not be read.
     pub(super) const fn broken(&self) -> u64 {
         match self {
             Self::Pcap | Self::Records(_) => 0,
@@ -62,7 +62,7 @@ impl Container {
         }
     }
 
-    /// Reads what stands at the front of `bytes`.
+    /// Reads the header, packet or block at the front of `bytes`.
     pub(super) fn step<'a>(&mut self, bytes: &'a [u8]) -> Result<Step<'a>, Wrong> {
         match self {
             Self::Pcap => {
@@ -80,7 +80,7 @@ impl Container {
 }
 
 impl Records {
-    /// The form of a file, by its first four bytes.
+    /// Returns the form of a file, by its first four bytes.
     fn detect(bytes: &[u8]) -> Option<Self> {
         const MICROSECOND: i64 = 1_000;
         let (order, unit, more) = match bytes.get(..4)? {

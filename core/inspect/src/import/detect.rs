@@ -1,4 +1,4 @@
-//! What a capture is, by its first bytes.
+//! Detection of a capture's form by its first bytes.
 
 use super::{
     Format, PREVIEW, Wrong,
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{Direction, guess_direction};
 
-/// Whether it is clear from these first bytes what a capture is, whatever follows.
+/// Returns whether these first bytes tell the form of a capture, whatever follows.
 #[must_use]
 pub fn is_clear(bytes: &[u8]) -> bool {
     if let Some(wrapping) = wrapping(bytes) {
@@ -21,13 +21,13 @@ pub fn is_clear(bytes: &[u8]) -> bool {
 /// Returns the wrapping of a capture that begins with these bytes.
 pub(super) fn wrapping(first: &[u8]) -> Option<Wrapping> {
     Wrapping::announced(first).filter(|wrapping| {
-        // An encoding of a client's bytes is what is wrong with them, so only dumps and JSON are decoded.
+        // A client's bytes in such an encoding are wrong and shown as they are: only dumps and JSON are decoded.
         *wrapping == Wrapping::Gzip
             || matches!(detect(&wrapping.unwrap_first(first)).0, Format::JsonLines | Format::Hex)
     })
 }
 
-/// What the first bytes are, and which direction if they are one.
+/// Returns the form of the first bytes, and their direction if they have one.
 pub(super) fn detect(first: &[u8]) -> (Format, Option<Direction>) {
     if let Some(container) = Container::detect(first) {
         return (if container.name() == "pcap" { Format::Pcap } else { Format::PcapNg }, None);
@@ -46,7 +46,7 @@ pub(super) fn detect(first: &[u8]) -> (Format, Option<Direction>) {
     (Format::Raw, guess)
 }
 
-/// The dump that starts with these bytes, which may end inside a line.
+/// Returns the dump that starts with these bytes, which may end inside a line.
 pub(super) fn dump_of(first: &[u8]) -> Option<Result<Dump, Wrong>> {
     let whole = if first.len() < PREVIEW {
         first
@@ -57,17 +57,17 @@ pub(super) fn dump_of(first: &[u8]) -> Option<Result<Dump, Wrong>> {
     hex::parse(std::str::from_utf8(whole).ok()?)
 }
 
-/// The kinds of links of a dump's blocks, if each of them is a packet.
+/// Returns the kinds of links of a dump's blocks, if each of them is a packet.
 pub(super) fn packets_of(dump: &Dump) -> Option<Vec<i32>> {
     if dump.blocks.is_empty() || dump.blocks.iter().any(|piece| piece.indented) {
         return None;
     }
     let first = link::guess(&dump.blocks.first()?.bytes)?;
-    // After the first one, what cannot be understood may be any packet.
+    // After the first one, a block that is not understood may be any packet.
     Some(dump.blocks.iter().map(|piece| link::guess(&piece.bytes).unwrap_or(first)).collect())
 }
 
-/// The bytes of a dump's side that comes first, and which direction that is.
+/// Returns the bytes of a dump's side that comes first, and which direction that is.
 pub(super) fn stream_of(dump: &Dump) -> (Vec<u8>, Option<Direction>) {
     let first = dump.blocks.first().is_some_and(|piece| piece.indented);
     let side = |indented| {

@@ -5,13 +5,13 @@ use super::{Sink, Wrong};
 /// The longest line that is read. A row's bytes may be an answer of 64 MiB, and base64 makes a third more of them.
 const MAX_LINE: usize = 100 << 20;
 
-/// How many bytes of the rest are known to hold no line end, so that none is looked at twice.
+/// A reader of lines. It remembers how many bytes of the rest hold no line end, so that none is looked at twice.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     searched: usize,
 }
 
-/// Whether these are lines of this form: the first one, or its beginning, tells of a connection or a row.
+/// Returns whether these are lines of this form: the first one, or its beginning, is of a connection or a row.
 pub(super) fn detect(first: &[u8]) -> bool {
     let line = first.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
     let Some(inside) = line.trim_ascii_start().strip_prefix(b"{") else { return false };
@@ -46,7 +46,7 @@ impl Lines {
     }
 }
 
-/// Whether a line of JSON ends before its value does.
+/// Returns whether a line of JSON ends before its value does.
 pub(super) fn ends_inside(line: &[u8]) -> bool {
     let inside = |line: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err_and(|wrong| wrong.is_eof());
     // Half a number is taken for a wrong one.

@@ -6,25 +6,25 @@ use etherparse::{IpNumber, LaxIpSlice, TcpHeader, TcpSlice, err::ip::LaxHeaderSl
 
 use super::{packet::Packet, tcp::Segment};
 
-/// What a packet is.
+/// The content of a packet.
 #[derive(Debug)]
 pub(super) enum Content<'a> {
     Tcp { from: SocketAddr, to: SocketAddr, segment: Segment<'a> },
     Other(PacketKind),
 }
 
-/// What a packet is in which there is no TCP that can be read.
+/// The kind of a packet without TCP that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PacketKind {
     Udp,
     Icmp,
     Arp,
-    /// What goes on over IP and is none of these.
+    /// Other protocols over IP.
     OtherIp,
-    /// What is neither IP nor ARP.
+    /// Neither IP nor ARP.
     OtherNetwork,
     Encrypted,
-    /// A part of an IP packet. What it carries is not put together.
+    /// A fragment of an IP packet. Fragments are not put together.
     Fragment,
     /// It ends before its TCP header does.
     Short,
@@ -65,7 +65,7 @@ impl PacketKind {
         }
     }
 
-    /// Whether TCP may be in it.
+    /// Returns whether TCP may be in it.
     pub(super) const fn may_be_tcp(self) -> bool {
         !matches!(self, Self::Udp | Self::Icmp | Self::Arp | Self::OtherIp | Self::OtherNetwork)
     }
@@ -86,7 +86,7 @@ mod links {
     pub(super) const LINUX_COOKED_2: i32 = 276;
 }
 
-/// What a kind of link that is not understood is called, after its number.
+/// Returns the name of a kind of link that is not understood, to stand after its number.
 pub(super) fn link_name(link: i32) -> &'static str {
     match link {
         6 => " (Token Ring)",
@@ -133,7 +133,7 @@ const ERSPAN_2: u16 = 0x88be;
 const ERSPAN_3: u16 = 0x22eb;
 const MACSEC: u16 = 0x88e5;
 
-/// What the next header is.
+/// The next header.
 #[derive(Clone, Copy, Debug)]
 enum Layer {
     Ethernet,
@@ -145,7 +145,7 @@ enum Layer {
     Ppp,
 }
 
-/// The segment in a packet.
+/// Returns the segment in a packet.
 pub(super) fn content<'a>(packet: &Packet<'a>) -> Content<'a> {
     walk(packet).unwrap_or_else(Content::Other)
 }
@@ -227,7 +227,7 @@ fn of_ppp(bytes: &[u8]) -> Result<(Layer, &[u8]), PacketKind> {
     }
 }
 
-/// What an IP packet carries.
+/// The content of an IP packet.
 enum Inside<'a> {
     Tcp(Content<'a>),
     Layer(Layer, &'a [u8]),
@@ -256,8 +256,8 @@ fn of_ip<'a>(bytes: &'a [u8], packet: &Packet<'_>) -> Result<Inside<'a>, PacketK
     if payload.ip_number != IpNumber::TCP {
         return Ok(Inside::Layer(Layer::IpNumber(payload.ip_number), payload.payload));
     }
-    // What the header announces and was not captured is missing from the packet's end. A segment that the network card
-    // has yet to cut announces nothing.
+    // Bytes that the header announces and that were not captured are missing from the packet's end. A segment that the
+    // network card has yet to cut announces none.
     let missing = match announced {
         0 => packet.length.saturating_sub(packet.bytes.len()),
         _ => announced.saturating_sub(bytes.len()),
@@ -270,7 +270,7 @@ fn of_ip<'a>(bytes: &'a [u8], packet: &Packet<'_>) -> Result<Inside<'a>, PacketK
     }))
 }
 
-/// What stands behind an IP header.
+/// Returns the header after an IP header.
 fn of_ip_number(number: IpNumber, bytes: &[u8]) -> Result<(Layer, &[u8]), PacketKind> {
     Ok(match number {
         ip_number::IPV4 | ip_number::IPV6 => (Layer::Ip, bytes),
@@ -342,11 +342,11 @@ fn after(bytes: &[u8], length: usize) -> Result<&[u8], PacketKind> {
     bytes.get(length..).ok_or(PacketKind::Short)
 }
 
-/// The ports of a segment and itself, of which so many bytes were not captured.
+/// Returns the ports of a segment and itself, of which so many bytes were not captured.
 fn segment(bytes: &[u8], missing: usize) -> Result<(u16, u16, Segment<'_>), PacketKind> {
     let tcp = match TcpSlice::from_slice(bytes) {
         Ok(tcp) => tcp,
-        // The options are cut. What was to come after them is known all the same.
+        // The options are cut. The length of what follows them is known all the same.
         Err(_) if bytes.len() >= TcpHeader::MIN_LEN => {
             let [_, _, _, _, s0, s1, s2, s3, a0, a1, a2, a3, offset, flags, ..] = *bytes else {
                 return Err(PacketKind::Short);
@@ -383,7 +383,7 @@ fn segment(bytes: &[u8], missing: usize) -> Result<(u16, u16, Segment<'_>), Pack
     Ok((tcp.source_port(), tcp.destination_port(), segment))
 }
 
-/// The kind of link that these bytes of one packet, copied from somewhere, are of: a TCP segment must come out.
+/// Returns the kind of link that these bytes of one packet, copied from somewhere, are of: a TCP segment must come out.
 pub(super) fn guess(bytes: &[u8]) -> Option<i32> {
     let is_packet = |link: &i32| {
         let word = |at| be16(bytes, at).ok();

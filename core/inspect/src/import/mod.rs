@@ -1,8 +1,8 @@
-//! Captures that somebody else made: a file's or a paste's bytes in, what its connections carried out.
+//! Captures of other programs: the bytes of a file or a paste go in, the events of its connections come out.
 //!
-//! [`Import`] takes the bytes in pieces of any size and tells a [`Sink`] what it finds as soon as it can. Nothing here
-//! reads a file or a clock. Whatever the bytes are, memory is bounded and the work is linear in them; what cannot be
-//! read ends in an [`ImportError`] that says where.
+//! [`Import`] takes the bytes in pieces of any size and reports events to a [`Sink`] as soon as it can. Nothing here
+//! reads a file or a clock. Memory is bounded and the work is linear for any bytes; a capture that cannot be read ends
+//! in an [`ImportError`] that says where.
 
 mod connections;
 mod container;
@@ -41,29 +41,30 @@ use crate::{Direction, Time};
 /// The first bytes that tell the form of a capture are so many at most.
 pub const PREVIEW: usize = 64 << 10;
 
-/// What a capture tells, in the order in which it passed. Connections are numbered from 1. Times count from 1970, or from
-/// midnight where the capture tells no date, and are unknown where it tells none.
+/// A receiver of a capture's events, in the order in which they happened. Connections are numbered from 1. Times count
+/// from 1970, or from midnight where the capture tells no date, and are unknown where it tells none.
 pub trait Sink {
-    /// A connection begins.
+    /// Begins a connection.
     fn open(&mut self, connection: u32, time: Time, client: &str, server: &str);
-    /// Bytes of one read or one segment.
+    /// Records the bytes of one read or one segment.
     fn bytes(&mut self, connection: u32, direction: Direction, time: Time, bytes: &[u8]);
-    /// Bytes are missing here: so many, or 0 where it is not known. What comes next may begin inside a frame.
+    /// Records that bytes are missing here: so many, or 0 where it is not known. The next bytes may begin inside a
+    /// frame.
     fn gap(&mut self, connection: u32, direction: Direction, time: Time, bytes: u64, text: &str);
-    /// One direction has ended: nothing more of it is known.
+    /// Ends one direction of which nothing more is known.
     fn end(&mut self, connection: u32, direction: Direction, time: Time);
-    /// One direction was ended by whoever sends it.
+    /// Ends one direction that its sender has shut down.
     fn shut_down(&mut self, connection: u32, direction: Direction, time: Time);
-    /// The connection is over. `bad` when it was not meant to end so.
+    /// Ends the connection. `bad` when it was not meant to end so.
     fn close(&mut self, connection: u32, time: Time, reason: &str, bad: bool);
-    /// A line of JSON, as the inspector writes rows: it says everything itself.
+    /// Takes a line of JSON as the inspector writes rows.
     ///
     /// # Errors
     /// Why it is no such line.
     fn line(&mut self, line: &[u8]) -> Result<(), String>;
 }
 
-/// What is to be known before reading.
+/// Options of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImportOptions {
     /// Show every TCP connection, also those that do not look like the protocol.
@@ -80,7 +81,7 @@ pub struct ImportOptions {
 pub struct ImportError {
     /// The position in the capture at which reading stopped.
     pub at: u64,
-    /// What is wrong there, and what can be done.
+    /// The error at that position, and how to mend it.
     pub message: String,
 }
 
@@ -92,7 +93,7 @@ impl fmt::Display for ImportError {
 
 impl std::error::Error for ImportError {}
 
-/// What is wrong, and where if it is not at the front.
+/// An error, and its position if that is not at the front.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Wrong {
     at: Option<u64>,
@@ -146,13 +147,13 @@ pub struct Import {
     reader: Reader,
     /// Bytes that were fed and are not used up: less than one packet, block or line.
     rest: Vec<u8>,
-    /// Where the rest starts.
+    /// The position of the rest.
     at: u64,
 }
 
 #[derive(Debug)]
 enum Reader {
-    /// Too little is there to tell.
+    /// Too few bytes came to tell.
     Unknown,
     Packets(Box<Packets>),
     Lines(Lines),
@@ -161,7 +162,7 @@ enum Reader {
     Wrapped(Box<Wrapped>),
 }
 
-/// A capture inside of something else.
+/// A capture inside a wrapping.
 #[derive(Debug)]
 struct Wrapped {
     wrapping: Wrapping,
@@ -170,16 +171,16 @@ struct Wrapped {
 }
 
 impl Import {
-    /// Nothing is read yet.
+    /// Begins an import.
     #[must_use]
     pub fn new(options: ImportOptions) -> Self {
         Self { options, reader: Reader::Unknown, rest: Vec::new(), at: 0 }
     }
 
-    /// Takes the next bytes and tells what they complete.
+    /// Takes the next bytes and reports the events that they complete.
     ///
     /// # Errors
-    /// When they cannot be read. What was told before stays true; nothing more can be fed.
+    /// When they cannot be read. Events reported before stay true; nothing more can be fed.
     pub fn feed(&mut self, bytes: &[u8], sink: &mut dyn Sink) -> Result<(), ImportError> {
         if matches!(self.reader, Reader::Unknown) {
             self.rest.extend_from_slice(bytes);
@@ -199,7 +200,7 @@ impl Import {
         self.read_rest(sink)
     }
 
-    /// There are no more bytes: tells what is left.
+    /// Ends the capture and reports the events that are left.
     ///
     /// # Errors
     /// When the bytes cannot be read as anything.
@@ -215,7 +216,7 @@ impl Import {
             }
             Reader::Lines(lines) => {
                 summary.connections = 0;
-                // Whoever wrote it did not come to the line's end.
+                // Its writer did not come to the line's end.
                 let is_begun = ends_inside(&self.rest);
                 summary.cut = match lines.read(&self.rest, true, sink) {
                     Err(_) if is_begun => true,
@@ -233,7 +234,7 @@ impl Import {
         Ok(summary)
     }
 
-    /// How many bytes were taken in and are not read yet, so that a caller can tell how far it is.
+    /// Returns the number of bytes that were fed and are not read yet, so that a caller can show progress.
     #[must_use]
     pub fn waiting(&self) -> usize {
         match &self.reader {
@@ -244,7 +245,7 @@ impl Import {
         }
     }
 
-    /// What the capture is, once that is known.
+    /// Returns the form of the capture, once that is known.
     #[must_use]
     pub fn format(&self) -> Option<Format> {
         match &self.reader {
@@ -258,7 +259,7 @@ impl Import {
         }
     }
 
-    /// The first bytes, or all there are, are in the rest: decides what they are.
+    /// Decides on the form of the capture: its first bytes, or all of them, are in the rest.
     fn begin(&mut self, sink: &mut dyn Sink) -> Result<(), ImportError> {
         // A fixed number of bytes decides, so that it does not matter how they come.
         let first = self.rest.get(..PREVIEW).unwrap_or(&self.rest);
@@ -301,7 +302,7 @@ impl Import {
         Ok(())
     }
 
-    /// Reads what it can of bytes that start at the position; gives how many it used.
+    /// Reads as much as it can of bytes that start at the position; returns the number of bytes used.
     fn read(&mut self, bytes: &[u8], sink: &mut dyn Sink) -> Result<usize, ImportError> {
         let used = match &mut self.reader {
             Reader::Packets(packets) => {
@@ -365,7 +366,7 @@ fn in_dump(wrong: Wrong, here: u64) -> ImportError {
     ImportError { at: wrong.at.unwrap_or(here), message: wrong.message }
 }
 
-/// Why a wrapped capture could not be read: for what stands around it or for itself.
+/// An error in a wrapped capture: of its wrapping, or of itself.
 enum Failed {
     Around(Wrong),
     Inside(ImportError),
@@ -384,7 +385,7 @@ impl From<ImportError> for Failed {
 }
 
 impl Failed {
-    /// The error with its place in the file, of which so much was fed.
+    /// Returns the error with its position in the file, of which `end` bytes were fed.
     fn outside(self, wrapping: Wrapping, end: u64) -> ImportError {
         match (self, wrapping) {
             (Self::Around(wrong), _) => ImportError { at: end, message: wrong.message },

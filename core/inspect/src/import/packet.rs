@@ -11,7 +11,7 @@ pub(super) struct Packet<'a> {
     pub(super) time: Time,
     pub(super) link: i32,
     pub(super) bytes: &'a [u8],
-    /// How many bytes it had on the wire.
+    /// Its length on the wire.
     pub(super) length: usize,
     /// Its comment says that traffic is missing before it.
     pub(super) after_gap: bool,
@@ -20,13 +20,13 @@ pub(super) struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// A whole packet of which no more is known.
+    /// Returns a whole packet of which no more is known.
     pub(super) const fn new(link: i32, bytes: &'a [u8]) -> Self {
         Self { time: Time::UNKNOWN, link, bytes, length: bytes.len(), after_gap: false, over: None }
     }
 }
 
-/// What stands at the front of the bytes.
+/// A step of reading: the part at the front of the bytes.
 #[derive(Debug)]
 pub(super) enum Step<'a> {
     /// More bytes are needed to tell.

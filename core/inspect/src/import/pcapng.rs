@@ -9,10 +9,10 @@ use crate::{
     export::{GAP, OVER, WRITER},
 };
 
-/// How many interfaces one section may describe.
+/// The most interfaces that one section may describe.
 const MAX_INTERFACES: usize = 4096;
 
-/// What stands around a block: its kind, and its length before and after it.
+/// The bytes around a block: its kind, and its length before and after it.
 const AROUND: usize = 12;
 
 mod blocks {
@@ -35,21 +35,21 @@ mod options {
     pub(super) const OFFSET: u16 = 14;
 }
 
-/// The section that is being read, and what it said of its interfaces.
+/// The section that is being read, and its interfaces.
 #[derive(Debug, Default)]
 pub(super) struct Section {
     order: Order,
     interfaces: Vec<Interface>,
     /// It was written by an export: nothing in it is somebody else's.
     is_own: bool,
-    /// How many blocks of the file could not be read.
+    /// The number of blocks of the file that could not be read.
     broken: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Interface {
     link: i32,
-    /// How many units make a second.
+    /// The number of units that make a second.
     resolution: u128,
     /// In seconds.
     offset: i64,

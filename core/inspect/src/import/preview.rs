@@ -1,4 +1,4 @@
-//! What a capture is, in words, before it is read.
+//! A description of a capture in words, before it is read.
 
 use super::{
     Format, PREVIEW,
@@ -7,14 +7,14 @@ use super::{
 };
 use crate::Direction;
 
-/// What a capture seems to be, by its first bytes.
+/// The form of a capture, by its first bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preview {
     /// The form it is read as.
     pub format: Format,
     /// Whether the bytes look like the protocol. Of packets it is not known before they are read.
     pub recognised: bool,
-    /// Which direction the bytes are, where they are one and tell it.
+    /// The direction of the bytes, where they are of one and tell it.
     pub direction: Option<Direction>,
     /// In words, for the person who opened it.
     pub words: String,

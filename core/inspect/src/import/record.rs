@@ -3,7 +3,7 @@
 use super::{Import, ImportError, ImportOptions, Sink, Summary};
 use crate::{Capture, Direction, Gap, JsonLinesReader, Time, visible};
 
-/// Reads one capture of somebody else's into a [`Capture`].
+/// An import of one capture into a [`Capture`].
 ///
 /// ```
 /// use chanwire_inspect::{Capture, import::{CaptureImport, ImportOptions}};
@@ -22,7 +22,7 @@ pub struct CaptureImport {
 
 #[derive(Debug)]
 struct State {
-    /// What is added to each connection's number.
+    /// The number that is added to each connection's.
     before: u32,
     max_payload: Option<usize>,
     lines: JsonLinesReader,
@@ -30,7 +30,7 @@ struct State {
 }
 
 impl CaptureImport {
-    /// Nothing is read yet. The first connection gets the number `before` + 1.
+    /// Begins an import. The first connection gets the number `before` + 1.
     #[must_use]
     pub fn new(options: ImportOptions, before: u32) -> Self {
         let ImportOptions { max_payload, .. } = options;
@@ -38,15 +38,15 @@ impl CaptureImport {
         Self { import: Import::new(options), state }
     }
 
-    /// Takes the next bytes and records what they complete.
+    /// Takes the next bytes and records the events that they complete.
     ///
     /// # Errors
-    /// When they cannot be read. What was recorded before stays.
+    /// When they cannot be read. Events recorded before stay.
     pub fn feed(&mut self, bytes: &[u8], capture: &mut Capture) -> Result<(), ImportError> {
         self.import.feed(bytes, &mut Recorder { capture, state: &mut self.state })
     }
 
-    /// There are no more bytes: records what is left.
+    /// Ends the capture and records the events that are left.
     ///
     /// # Errors
     /// When the bytes cannot be read as anything.
@@ -57,7 +57,7 @@ impl CaptureImport {
         read.map(|summary| Summary { connections: summary.connections.max(lines), ..summary })
     }
 
-    /// The rows that turned out to be marked, since this was last asked.
+    /// Returns the rows that turned out to be marked, since this was last asked.
     pub fn take_marks(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.state.marks)
     }
@@ -111,7 +111,7 @@ impl Sink for Recorder<'_> {
     }
 
     fn close(&mut self, connection: u32, time: Time, reason: &str, bad: bool) {
-        // Where it did not break, what has not ended goes on after the capture.
+        // A connection that did not break goes on after the capture.
         if bad {
             self.capture.close(self.number(connection), time);
         } else {

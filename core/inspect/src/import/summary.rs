@@ -1,4 +1,4 @@
-//! What an import came to, in one line.
+//! The result of an import, in one line.
 
 use std::fmt;
 
@@ -7,11 +7,11 @@ use super::{
     link::{PacketKind, link_name},
 };
 
-/// What was read.
+/// The result of an import.
 ///
-/// Nothing is dropped without being counted here: of the bytes that TCP packets carry, each one is shown, came
-/// [again](Self::repeated), was said by a [reset](Self::reset_text), or is of a connection that is
-/// [passed over](Self::passed_over_bytes).
+/// Nothing is dropped without being counted here: each byte that TCP packets carry is shown, came
+/// [again](Self::repeated), is text of a [reset](Self::reset_text), or is of a connection that is [passed
+/// over](Self::passed_over_bytes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// The form it had.
@@ -20,9 +20,9 @@ pub struct Summary {
     pub compressed: bool,
     /// Connections that are shown.
     pub connections: u32,
-    /// TCP connections that are not, since what they carried does not look like the protocol.
+    /// TCP connections that are not shown, since their bytes do not look like the protocol.
     pub passed_over: u64,
-    /// How many bytes their packets carried.
+    /// The number of bytes that their packets carried.
     pub passed_over_bytes: u64,
     /// TCP connections that are not shown since they carried nothing.
     pub empty: u64,
@@ -58,7 +58,7 @@ pub struct OtherPackets {
     pub(super) link: Option<i32>,
 }
 
-/// What became of TCP connections.
+/// Counts of TCP connections, by what became of them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) shown: u32,
@@ -84,13 +84,13 @@ impl OtherPackets {
         self.counts.get(kind as usize).copied().unwrap_or_default()
     }
 
-    /// How many there are.
+    /// Returns the number of all of them.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// How many of them may have carried TCP.
+    /// Returns the number of those that may have carried TCP.
     #[must_use]
     pub fn lost(&self) -> u64 {
         PacketKind::ALL.iter().filter(|kind| kind.may_be_tcp()).map(|kind| self.of(*kind)).sum()
@@ -133,7 +133,7 @@ impl Summary {
         self.ignored_resets = counts.ignored_resets;
     }
 
-    /// There was more than is shown, or what is shown is not what was looked for.
+    /// Returns whether the capture held more than is shown, or none of the protocol.
     #[must_use]
     pub fn lacks(&self) -> bool {
         let hidden = self.passed_over + self.broken_blocks + self.missing + self.other.lost();
@@ -147,7 +147,7 @@ fn counted(count: u64, one: &str, many: &str) -> String {
 }
 
 impl fmt::Display for Summary {
-    /// One line, without a stop.
+    /// Writes one line, without a full stop.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let compressed = if self.compressed { " in gzip" } else { "" };
         let connections = counted(self.connections.into(), "connection", "connections");

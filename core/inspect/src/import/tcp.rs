@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-/// How many bytes of one direction may wait for those before them.
+/// The most bytes of one direction that may wait for those before them.
 pub(super) const MAX_HELD: usize = 1 << 20;
 
-/// How many segments of one direction may wait for those before them.
+/// The most segments of one direction that may wait for those before them.
 const MAX_SEGMENTS: usize = 4096;
 
 /// A segment this far off is of another connection, or forged.
@@ -14,17 +14,17 @@ const MAX_DISTANCE: i64 = 1 << 30;
 /// A segment so far ahead of everything seen is of another connection if what it acknowledges says so too.
 const FAR: u64 = 1 << 16;
 
-/// How far ahead of what was captured the peer may acknowledge, in such a case.
+/// The distance beyond the captured bytes that the peer may acknowledge, in such a case.
 const UNSEEN: u64 = 1 << 20;
 
-/// How long what the peer has acknowledged is waited for, in nanoseconds: it arrived, so the capture has it only a
-/// little late, or not at all.
-const PATIENCE: i64 = 50_000_000;
+/// The time to wait for bytes that the peer has acknowledged, in nanoseconds: they arrived, so the capture has them
+/// only a little late, or not at all.
+const ACKNOWLEDGED_WAIT: i64 = 50_000_000;
 
-/// How long the start of a connection whose SYN was not seen is waited for.
-const START: i64 = 1_000_000_000;
+/// The time to wait for the start of a connection whose SYN was not seen.
+const START_WAIT: i64 = 1_000_000_000;
 
-/// Where the first byte is put that was seen of a direction whose start is not known: there is room before it.
+/// The position of the first byte that was seen of a direction whose start is not known: there is room before it.
 const MIDDLE: u64 = 1 << 32;
 
 /// A TCP segment.
@@ -36,25 +36,25 @@ pub(super) struct Segment<'a> {
     pub(super) fin: bool,
     pub(super) reset: bool,
     pub(super) bytes: &'a [u8],
-    /// How many bytes it had after these, which were not captured.
+    /// The number of bytes after these that were not captured.
     pub(super) missing: usize,
-    /// Whoever wrote the capture says that what is missing before these bytes will not come.
+    /// Whether the capture's writer says that the bytes missing before these will not come.
     pub(super) after_gap: bool,
 }
 
 impl Segment<'_> {
-    /// How many bytes of the stream it stands for.
+    /// Returns the number of bytes of the stream that it stands for.
     pub(super) const fn length(&self) -> u64 {
         self.bytes.len() as u64 + self.missing as u64
     }
 
-    /// The sequence number of its first byte.
+    /// Returns the sequence number of its first byte.
     pub(super) const fn first(&self) -> u32 {
         if self.syn { self.sequence.wrapping_add(1) } else { self.sequence }
     }
 }
 
-/// How a segment relates to what was seen of its direction.
+/// The relation of a segment to the bytes seen of its direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
     /// It can be a part of it.
@@ -67,13 +67,13 @@ pub(super) enum Fit {
     Foreign,
 }
 
-/// What comes out of a direction.
+/// An output of a direction.
 #[derive(Debug, PartialEq)]
 pub(super) enum Out<'a> {
     Bytes(&'a [u8]),
     /// So many bytes are not in the capture.
     Gap(u64),
-    /// What comes next is not the stream's first byte.
+    /// A start in the middle: the next byte is not the stream's first one.
     Middle,
     End,
 }
@@ -86,22 +86,22 @@ pub(super) struct Stream {
     /// The sequence number of the byte at [`Self::position`].
     next: u32,
     position: u64,
-    /// Where its first byte stands, once the state is [`State::Known`].
+    /// The position of its first byte, once the state is [`State::Known`].
     first: u64,
     /// The first byte's place is known from a SYN.
     has_start: bool,
     held: BTreeMap<u64, Held>,
     held_bytes: usize,
-    /// Where it ends, once that is known.
+    /// The position of its end, once that is known.
     end: Option<u64>,
     ended: bool,
-    /// Up to here the peer has everything.
+    /// The end of the bytes that the peer has acknowledged.
     acknowledged: u64,
     /// The last sequence number that the peer acknowledged.
     last_acknowledged: Option<u32>,
-    /// Since when something is waited for, in nanoseconds.
+    /// The time since which something is waited for, in nanoseconds.
     waits_since: Option<i64>,
-    /// How many bytes came again after they had come out.
+    /// The number of bytes that came again after they had come out.
     repeated: u64,
 }
 
@@ -127,17 +127,17 @@ impl Held {
 }
 
 impl Stream {
-    /// Whether everything came, up to its end.
+    /// Returns whether everything came, up to its end.
     pub(super) fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// How many bytes wait for those before them.
+    /// Returns the number of bytes that wait for those before them.
     pub(super) fn held_bytes(&self) -> usize {
         self.held_bytes
     }
 
-    /// How many bytes came again after they had come out.
+    /// Returns the number of bytes that came again after they had come out.
     pub(super) fn repeated(&self) -> u64 {
         self.repeated
     }
@@ -147,7 +147,8 @@ impl Stream {
         self.repeated += bytes as u64;
     }
 
-    /// Whether this direction can have started with a SYN of this sequence number: it precedes what was seen, by little.
+    /// Returns whether this direction can have started with a SYN of this sequence number, which is shortly before the
+    /// bytes seen.
     pub(super) fn may_start(&self, sequence: u32) -> bool {
         let first = sequence.wrapping_add(1);
         let shortly_before = |place: u64| {
@@ -162,7 +163,7 @@ impl Stream {
         }
     }
 
-    /// How a segment relates to what was seen.
+    /// Returns the relation of a segment to the bytes seen.
     pub(super) fn fit(&self, sequence: u32, length: u64) -> Fit {
         if self.state == State::Unseen {
             return Fit::Part;
@@ -183,7 +184,7 @@ impl Stream {
         }
     }
 
-    /// Whether the peer can acknowledge this sequence number, as far as is known.
+    /// Returns whether the peer can acknowledge this sequence number, as far as is known.
     pub(super) fn can_be_acknowledged(&self, sequence: u32) -> bool {
         if self.state == State::Unseen {
             return true;
@@ -192,8 +193,8 @@ impl Stream {
         self.place(sequence).is_some_and(|place| place.saturating_add(1) >= self.first && place <= most)
     }
 
-    /// Whether a reset with this sequence number is certain to be accepted: it stands between what the peer has
-    /// acknowledged and the end of what was seen.
+    /// Returns whether a reset with this sequence number is certain to be accepted: it is between the acknowledged
+    /// bytes and the end of the bytes seen.
     pub(super) fn can_reset(&self, sequence: u32) -> bool {
         if self.state != State::Known {
             return true;
@@ -203,12 +204,12 @@ impl Stream {
         self.place(sequence).is_some_and(|place| (least..=most).contains(&place))
     }
 
-    /// Up to where something was seen.
+    /// Returns the end of the bytes seen.
     fn reached(&self) -> u64 {
         self.held.last_key_value().map_or(0, |(place, held)| place + held.length()).max(self.position)
     }
 
-    /// The SYN of this direction.
+    /// Takes the SYN of this direction.
     pub(super) fn start(&mut self, sequence: u32, out: &mut impl FnMut(Out<'_>)) {
         let first = sequence.wrapping_add(1);
         match self.state {
@@ -226,7 +227,7 @@ impl Stream {
         self.release(out);
     }
 
-    /// A segment of this direction that [fits](Self::fit).
+    /// Takes a segment of this direction that [fits](Self::fit).
     pub(super) fn take(&mut self, time: i64, segment: &Segment<'_>, out: &mut impl FnMut(Out<'_>)) {
         let (first, length) = (segment.first(), segment.length());
         if length == 0 && !segment.fin {
@@ -249,7 +250,7 @@ impl Stream {
         self.settle(time, out);
     }
 
-    /// The peer says that it has everything before this sequence number.
+    /// Notes that the peer acknowledges the bytes before this sequence number.
     pub(super) fn acknowledge(&mut self, sequence: u32) {
         self.last_acknowledged = Some(sequence);
         if let Some(place) = self.place(sequence).filter(|_| self.state != State::Unseen) {
@@ -257,7 +258,7 @@ impl Stream {
         }
     }
 
-    /// Time goes on: what was waited for long enough is missing.
+    /// Advances time: bytes that were waited for long enough are missing.
     pub(super) fn settle(&mut self, time: i64, out: &mut impl FnMut(Out<'_>)) {
         if self.held.is_empty() {
             self.waits_since = None;
@@ -267,14 +268,14 @@ impl Stream {
         let waited = time - since;
         if self.state == State::Unsure {
             let is_acknowledged = self.held.first_key_value().is_some_and(|(first, _)| self.acknowledged > *first);
-            if waited < START && self.held_bytes <= MAX_HELD / 16 && self.held.len() < 64 && !is_acknowledged {
+            if waited < START_WAIT && self.held_bytes <= MAX_HELD / 16 && self.held.len() < 64 && !is_acknowledged {
                 return;
             }
             self.decide(out);
         }
         while let Some((first, _)) = self.held.first_key_value() {
             let is_full = self.held_bytes > MAX_HELD || self.held.len() > MAX_SEGMENTS;
-            if is_full || waited >= PATIENCE && self.acknowledged >= *first {
+            if is_full || waited >= ACKNOWLEDGED_WAIT && self.acknowledged >= *first {
                 self.skip(out);
             } else {
                 return;
@@ -283,7 +284,7 @@ impl Stream {
         self.waits_since = None;
     }
 
-    /// Nothing more comes: what is still waited for is missing.
+    /// Ends the direction: bytes that are still waited for are missing.
     pub(super) fn finish(&mut self, out: &mut impl FnMut(Out<'_>)) {
         if self.state == State::Unsure {
             self.decide(out);
@@ -301,7 +302,8 @@ impl Stream {
         }
     }
 
-    /// What does not reach this sequence number is missing: whoever wrote the capture says that the stream came so far.
+    /// Treats bytes that did not come up to this sequence number as missing: the capture's writer says that the stream
+    /// came so far.
     pub(super) fn reach(&mut self, sequence: u32, out: &mut impl FnMut(Out<'_>)) {
         // A FIN takes a number and is no byte.
         let most = self.end.unwrap_or(u64::MAX);
@@ -314,7 +316,7 @@ impl Stream {
         }
     }
 
-    /// Lets everything that waits pass, and what is missing before it with it.
+    /// Passes on everything that waits, with the gaps before it.
     pub(super) fn relieve(&mut self, out: &mut impl FnMut(Out<'_>)) {
         if self.state == State::Unsure && !self.held.is_empty() {
             self.decide(out);
@@ -325,7 +327,7 @@ impl Stream {
         self.waits_since = None;
     }
 
-    /// Where a byte with this sequence number stands.
+    /// Returns the position of the byte with this sequence number.
     fn place(&self, sequence: u32) -> Option<u64> {
         let distance = i64::from(sequence.wrapping_sub(self.next).cast_signed());
         if distance.abs() > MAX_DISTANCE {
@@ -423,7 +425,7 @@ impl Stream {
         self.release(out);
     }
 
-    /// No SYN came: the first bytes that wait are the first there are.
+    /// Takes the first waiting bytes for the first of the stream, where no SYN came.
     fn decide(&mut self, out: &mut impl FnMut(Out<'_>)) {
         self.state = State::Known;
         self.first = self.position;

@@ -1,4 +1,4 @@
-//! What stands around a capture: compression by gzip, and the encodings that text is kept in.
+//! Wrappings of a capture: compression by gzip, and encodings of text.
 
 use std::io::{ErrorKind, Write as _};
 
@@ -6,7 +6,7 @@ use flate2::write::MultiGzDecoder;
 
 use super::{PREVIEW, Wrong};
 
-/// How a capture is wrapped.
+/// The wrapping of a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wrapping {
     Gzip,
@@ -29,14 +29,14 @@ pub(super) enum Unwrapper {
 #[derive(Debug)]
 pub(super) struct Text {
     wrapping: Wrapping,
-    /// How many bytes of the mark are still to come.
+    /// The number of bytes of the mark that are still to come.
     mark: usize,
     /// Half a unit, and half a pair of units.
     byte: Option<u8>,
     high: Option<u16>,
 }
 
-/// How what was unwrapped ends.
+/// The end of an unwrapped capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     Whole,
@@ -64,7 +64,7 @@ const FOREIGN: [(&[u8], &str); 9] = [
     (b"MSFT", "an event trace of Windows; convert it (etl2pcapng FILE NEW.pcapng)"),
 ];
 
-/// What a file is that is not read, and what can be done.
+/// Returns the name of a form that is not read, and how to convert it.
 pub(super) fn foreign(first: &[u8]) -> Option<&'static str> {
     FOREIGN.iter().find(|(magic, _)| first.starts_with(magic)).map(|(_, words)| *words)
 }
@@ -108,10 +108,10 @@ impl Wrapping {
         Unwrapper::Text(Text { wrapping: self, mark, byte: None, high: None })
     }
 
-    /// What the first bytes are, as far as they tell.
+    /// Returns the beginning of the unwrapped capture.
     pub(super) fn unwrap_first(self, first: &[u8]) -> Vec<u8> {
         let (mut unwrapper, mut out) = (self.unwrapper(), Vec::new());
-        // What is wrong further on is told when it is read.
+        // An error further on is reported when it is read.
         let mut take = |bytes: &[u8]| {
             out.extend_from_slice(bytes);
             if out.len() < PREVIEW { Ok(()) } else { Err(Wrong::from("enough")) }
@@ -121,7 +121,7 @@ impl Wrapping {
         out
     }
 
-    /// Where the bytes stand that were found at a place of what was unwrapped.
+    /// Returns the position in the file of a position in the unwrapped capture.
     pub(super) fn place(self, at: u64) -> u64 {
         match self {
             Self::Gzip => 0,
@@ -133,7 +133,7 @@ impl Wrapping {
 }
 
 impl Unwrapper {
-    /// Takes the next bytes, and gives what they were.
+    /// Takes the next bytes; gives them unwrapped.
     pub(super) fn feed<E: From<Wrong>>(
         &mut self,
         mut bytes: &[u8],
@@ -162,7 +162,7 @@ impl Unwrapper {
         }
     }
 
-    /// There are no more bytes: gives what is left, and how it ends.
+    /// Ends the capture: gives the bytes that are left; returns how it ends.
     pub(super) fn finish<E: From<Wrong>>(self, mut give: impl FnMut(&[u8]) -> Result<(), E>) -> Result<Ending, E> {
         match self {
             Self::Gzip(mut decoder) => {

@@ -1,4 +1,4 @@
-//! How often times of each size were seen, in bounded memory.
+//! A histogram of times, in bounded memory.
 
 /// Each doubling has so many buckets, so that a bucket is at most 1/16 wider than it is far from 0.
 const STEPS: u32 = 16;
@@ -18,7 +18,7 @@ pub(super) struct Histogram {
 }
 
 impl Histogram {
-    /// A time in milliseconds.
+    /// Counts a time in milliseconds.
     pub(super) fn take(&mut self, millis: f64) {
         let bucket = bucket((millis * 1000.0) as u64);
         if self.counts.len() <= bucket {
@@ -30,7 +30,7 @@ impl Histogram {
         }
     }
 
-    /// The time in milliseconds that so many of a hundred do not exceed: the middle of its bucket.
+    /// Returns the time in milliseconds that so many of a hundred do not exceed: the middle of its bucket.
     pub(super) fn percentile(&self, percent: u64) -> Option<f64> {
         let rank = (self.total * percent).div_ceil(100).max(1);
         let mut seen = 0;
@@ -59,7 +59,7 @@ fn bucket(micros: u64) -> usize {
     (u64::from(doublings * STEPS) + (micros >> doublings)) as usize
 }
 
-/// The fewest microseconds that belong in a bucket.
+/// Returns the fewest microseconds that belong in a bucket.
 fn lowest(bucket: usize) -> u64 {
     let bucket = bucket as u64;
     let doublings = (bucket / u64::from(STEPS)).saturating_sub(1);

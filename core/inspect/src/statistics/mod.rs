@@ -1,4 +1,4 @@
-//! What was seen so far, counted as it comes in.
+//! Statistics of traffic, counted as it comes in.
 
 mod histogram;
 mod timeline;
@@ -40,7 +40,7 @@ impl Counts {
     }
 }
 
-/// What is counted as one.
+/// The kind of traffic that a row is counted as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Request(Command),
@@ -48,20 +48,20 @@ pub(crate) enum Kind {
     Push,
     Fault,
     Skipped,
-    /// What has no bytes is not counted.
+    /// A row without bytes, which is not counted.
     Note,
 }
 
 impl Statistics {
-    /// A row of traffic.
+    /// Counts a row.
     pub(crate) fn take(&mut self, kind: Kind, bytes: usize, bad: bool) {
         if let Some(counts) = self.counts(kind) {
             counts.take(bytes, bad);
         }
     }
 
-    /// A request to this command was answered, after so many milliseconds if that is known; `spoilt` if only its answer tells that it was
-    /// wrong.
+    /// Counts the answer to a request of this command, after so many milliseconds if that is known; `spoilt` if only
+    /// its answer tells that it was wrong.
     pub(crate) fn answered(&mut self, command: Command, status: Status, trip: Option<f64>, spoilt: bool) {
         for kind in [Kind::Request(command), Kind::Answer(status)] {
             if let Some(counts) = self.counts(kind) {
@@ -90,7 +90,7 @@ impl Statistics {
         }
     }
 
-    /// One line for each kind that was seen.
+    /// Returns one line for each kind that was seen.
     pub(crate) fn table(&self) -> Vec<StatisticsRow> {
         use StatisticsGroup::{Command as ByCommand, Other, Push, Status as ByStatus};
         let commands =
@@ -117,7 +117,7 @@ impl Statistics {
     }
 }
 
-/// What kind of traffic a line of the statistics is about.
+/// The kind of traffic that a line of the statistics is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StatisticsGroup {
@@ -125,32 +125,32 @@ pub enum StatisticsGroup {
     Command,
     /// The answers with one status.
     Status,
-    /// What the server sent unasked.
+    /// Messages that the server pushed.
     Push,
-    /// What is no frame.
+    /// Rows that are no frames.
     Other,
 }
 
 /// Traffic of one kind since the last clear.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StatisticsRow {
-    /// What kind of traffic.
+    /// The kind of traffic.
     pub group: StatisticsGroup,
     /// The command, the status, `fault` or `skipped`.
     pub name: &'static str,
-    /// How many rows.
+    /// The number of rows.
     pub count: u64,
-    /// How many bytes they have.
+    /// The number of their bytes.
     pub bytes: u64,
-    /// How many are wrong; of a command also those that were answered by an error.
+    /// The number of bad rows; of a command also requests that were answered by an error.
     pub bad: u64,
     /// The round trip in milliseconds that half of the answered ones took at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p50: Option<f64>,
-    /// What 95 of 100 took at most.
+    /// The time that 95 of 100 did not exceed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p95: Option<f64>,
-    /// What 99 of 100 took at most.
+    /// The time that 99 of 100 did not exceed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p99: Option<f64>,
     /// Whether the round trips are to within 4 %, because there are too many to keep each.

@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use super::histogram::Histogram;
 
-/// How many slots there are at most. When the capture grows longer than they reach, each is made twice as wide.
+/// The most slots. When the capture grows longer than they reach, each is made twice as wide.
 const SLOTS: usize = 1024;
 
-/// How wide a slot is at first, in milliseconds.
+/// The first width of a slot, in milliseconds.
 const FIRST_WIDTH: f64 = 1.0;
 
 /// Rows by the time at which they came.
@@ -39,12 +39,12 @@ impl Default for Times {
 }
 
 impl Times {
-    /// A row that came at this time, in milliseconds from the capture's origin.
+    /// Counts a row at this time, in milliseconds from the capture's origin.
     pub(crate) fn take(&mut self, time: f64, bad: bool, trip: Option<f64>) {
         while time >= self.width * SLOTS as f64 {
             self.widen();
         }
-        // What is dated before the origin counts as of the first moment.
+        // A time before the origin counts as the first moment.
         let at = ((time / self.width) as usize).min(SLOTS - 1);
         if self.slots.len() <= at {
             self.slots.resize_with(at + 1, Slot::default);
@@ -68,7 +68,7 @@ impl Times {
         self.slots = pairs.collect();
     }
 
-    /// At most so many equal buckets from the slot of `from` on.
+    /// Returns at most so many equal buckets from the slot of `from` on.
     pub(crate) fn timeline(&self, from: f64, buckets: usize) -> Timeline {
         let first = ((from / self.width) as usize).min(self.slots.len());
         let slots = self.slots.get(first..).unwrap_or_default();
@@ -97,11 +97,11 @@ impl Times {
 pub struct Timeline {
     /// When the first bucket begins.
     pub start: f64,
-    /// How long each is; 0 when there is none.
+    /// The length of each; 0 when there is none.
     pub step: f64,
-    /// How many rows came in each.
+    /// The number of rows that came in each.
     pub frames: Vec<u64>,
-    /// How many of them are bad.
+    /// The number of bad rows in each.
     pub bad: Vec<u64>,
     /// The round trip that 99 of 100 answers in each did not exceed, where there were any.
     pub p99: Vec<Option<f64>>,

@@ -2,7 +2,7 @@
 
 use super::histogram::Histogram;
 
-/// How many times are kept as they are: 8 KB for each kind of traffic.
+/// The most times that are kept as they are: 8 KB for each kind of traffic.
 const MOST_EXACT: usize = 1000;
 
 /// Times in milliseconds.
@@ -29,7 +29,7 @@ impl Trips {
         }
     }
 
-    /// The time that so many of a hundred do not exceed.
+    /// Returns the time that so many of a hundred do not exceed.
     pub(super) fn percentile(&self, percent: usize) -> Option<f64> {
         if self.approximate {
             return self.all.percentile(percent as u64);
@@ -38,7 +38,7 @@ impl Trips {
         self.exact.get(rank - 1).copied()
     }
 
-    /// Whether percentiles are the middle of a range and not a time that was seen.
+    /// Returns whether percentiles are the middle of a range and not a time that was seen.
     pub(super) const fn is_approximate(&self) -> bool {
         self.approximate
     }

@@ -27,14 +27,14 @@ pub struct View {
     places: Places,
 }
 
-/// How much is done at one time, in rows that are asked about. One that is told by its bytes alone counts less.
+/// The work of one step, in rows that the filter looks at. A row that its bytes alone rule out counts less.
 const SLICE: usize = 1 << 13;
 
-/// How many rows that are passed over count as one that is asked about.
+/// The number of rows passed over that count as one looked at.
 const CHEAP: usize = 16;
 
 impl View {
-    /// A view of all rows.
+    /// Returns a view of all rows.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -58,13 +58,13 @@ impl View {
         self.frozen = frozen.then(|| capture.end_number());
     }
 
-    /// The filter in force.
+    /// Returns the filter in force.
     #[must_use]
     pub const fn filter(&self) -> Option<&Filter> {
         self.filter.as_ref()
     }
 
-    /// Whether every row is shown.
+    /// Returns whether every row is shown.
     const fn is_whole(&self) -> bool {
         self.filter.is_none() && self.range.is_none()
     }
@@ -129,38 +129,38 @@ impl View {
         self.next < end
     }
 
-    /// Up to which row it shows what there is.
+    /// Returns the number of the row before which the view ends.
     fn end_number(&self, capture: &Capture) -> u64 {
         let end = capture.end_number();
         self.frozen.map_or(end, |frozen| frozen.min(end))
     }
 
-    /// How many rows that are held were looked at, of how many; `None` when it is done.
+    /// Returns the number of held rows that were looked at, and of all held rows; `None` when it is done.
     #[must_use]
     pub fn scanning(&self, capture: &Capture) -> Option<(u64, u64)> {
         let (first, end) = (capture.first(), self.end_number(capture));
         (self.next < end).then(|| (self.next.saturating_sub(first), end - first))
     }
 
-    /// A number that changes when positions start again from 0.
+    /// Returns a number that changes when positions start again from 0.
     #[must_use]
     pub const fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// The position of the oldest row that is held.
+    /// Returns the position of the oldest row that is held.
     #[must_use]
     pub fn begin(&self) -> u64 {
         if self.is_whole() { self.first.min(self.next).saturating_sub(self.base) } else { self.places.begin() }
     }
 
-    /// The position that the next row gets.
+    /// Returns the position that the next row gets.
     #[must_use]
     pub fn end(&self) -> u64 {
         if self.is_whole() { self.next - self.base } else { self.places.end() }
     }
 
-    /// The number of the row at this position, if it is held.
+    /// Returns the number of the row at this position, if it is held.
     #[must_use]
     pub fn number_at(&self, position: u64) -> Option<u64> {
         if position < self.begin() || position >= self.end() {
@@ -169,7 +169,7 @@ impl View {
         if self.is_whole() { Some(self.base + position) } else { self.places.number_at(position) }
     }
 
-    /// The position of the first row with this number or a higher one; that of the end if there is none.
+    /// Returns the position of the first row with this number or a higher one; that of the end if there is none.
     #[must_use]
     pub fn position_of(&self, number: u64) -> u64 {
         if self.is_whole() {
@@ -178,8 +178,8 @@ impl View {
         self.places.position_of(number)
     }
 
-    /// Where a row stands: its position, or that of the nearest one after it, else of the last one; and whether it is
-    /// the row itself. `None` where there is no row.
+    /// Returns the position of a row, or of the nearest one after it, else of the last one, and whether it is the row
+    /// itself. `None` where there is no row.
     #[must_use]
     pub fn locate(&self, number: u64) -> Option<(u64, bool)> {
         let last = self.end().checked_sub(1).filter(|last| *last >= self.begin())?;
@@ -187,7 +187,7 @@ impl View {
         Some((position, self.number_at(position) == Some(number)))
     }
 
-    /// The memory that it takes.
+    /// Returns the memory that it takes.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.places.memory()

@@ -70,7 +70,7 @@ impl Places {
         Some(run.first + u64::from(*place))
     }
 
-    /// The position of the first of at least this number.
+    /// Returns the position of the first of at least this number.
     pub(super) fn position_of(&self, number: u64) -> u64 {
         let index = self.runs.partition_point(|run| run.first <= number);
         let Some(run) = index.checked_sub(1).and_then(|index| self.runs.get(index)) else { return self.begin() };

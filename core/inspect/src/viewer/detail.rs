@@ -19,7 +19,7 @@ pub struct Detail {
     pub payload: Option<Region>,
     /// The payload's members.
     pub fields: Vec<FieldDetail>,
-    /// How many values are not among them, since there are too many.
+    /// The number of values that are left out, since there are too many.
     pub omitted: u64,
     /// Triples of start, end and class, ascending and apart. Classes are 1 first word, 2 separator,
     /// 3 punctuation, 4 key, 5 string, 6 number, 7 `true`, `false` and `null`.
@@ -53,7 +53,7 @@ pub struct FieldDetail {
     pub children: Vec<Self>,
 }
 
-/// What a byte is part of.
+/// The class of a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     Command = 1,
@@ -65,7 +65,7 @@ enum Class {
     Literal = 7,
 }
 
-/// The parts of a row whose positions count from its own first byte; `None` if it is no frame.
+/// Returns the parts of a row whose positions count from its own first byte; `None` if it is no frame.
 #[must_use]
 pub fn detail(row: &Row) -> Option<Detail> {
     let command = row.command?;
@@ -123,7 +123,7 @@ impl Tokens {
         }
     }
 
-    /// What no value covers is punctuation.
+    /// Classifies bytes that no value covers as punctuation.
     fn upto(&mut self, end: u64) {
         self.add(Span::new(self.at, end), Class::Punctuation);
         self.at = self.at.max(end);

@@ -1,4 +1,4 @@
-//! What is captured, as files, in parts.
+//! Exports of a viewer's capture as files, in parts.
 
 use serde::Deserialize;
 
@@ -33,9 +33,9 @@ pub enum ExportScope {
     Row(u64),
 }
 
-/// What to export.
+/// The request for an export.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ExportAsk {
+pub struct ExportRequest {
     /// As what.
     pub format: ExportFormat,
     /// Which rows.
@@ -53,14 +53,14 @@ pub struct ExportPart {
     pub name: String,
     /// Its next bytes.
     pub bytes: Vec<u8>,
-    /// What to ask with for the next part; `None` after the last one.
+    /// The cursor of the next part; `None` after the last one.
     pub next: Option<u64>,
 }
 
 /// An export that is not done.
 #[derive(Debug)]
 pub(super) struct Running {
-    ask: ExportAsk,
+    request: ExportRequest,
     /// The number of the next row to be written, which is also the cursor.
     next: u64,
     /// Rows that come later are not part of it.
@@ -78,26 +78,26 @@ enum Writer {
 }
 
 impl Viewer {
-    /// The first part of a file, or with a cursor that the last part gave, the next one.
+    /// Returns the first part of a file, or with a cursor that the last part gave, the next one.
     ///
     /// # Errors
     ///
     /// Why there is no such file, or no such part.
-    pub fn export(&mut self, ask: ExportAsk, cursor: Option<u64>) -> Result<ExportPart, String> {
+    pub fn export(&mut self, request: ExportRequest, cursor: Option<u64>) -> Result<ExportPart, String> {
         let mut running = match cursor {
-            None => self.begin_export(ask)?,
+            None => self.begin_export(request)?,
             Some(cursor) if cursor < self.capture.store().cleared() => {
                 self.exporting = None;
                 return Err("it was cleared meanwhile; what is written is only the beginning".into());
             }
             Some(cursor) => match self.exporting.take() {
-                Some(running) if running.next == cursor && running.ask.format == ask.format => running,
+                Some(running) if running.next == cursor && running.request.format == request.format => running,
                 _ => return Err("another export was begun since; begin this one again".into()),
             },
         };
         let name = running.name();
-        if ask.format == ExportFormat::Test {
-            let connection = running.ask.connection.unwrap_or_default();
+        if request.format == ExportFormat::Test {
+            let connection = running.request.connection.unwrap_or_default();
             let bytes = golden_of(&self.capture, connection)?.into_bytes();
             return Ok(ExportPart { name, bytes, next: None });
         }
@@ -105,7 +105,7 @@ impl Viewer {
         let first = self.capture.first();
         running.next = running.next.max(first);
         while bytes.len() < PART && running.next < running.end {
-            let number = match ask.scope {
+            let number = match request.scope {
                 ExportScope::View => match self.view.number_at(self.view.position_of(running.next)) {
                     Some(number) if number < running.end => number,
                     _ => break,
@@ -131,8 +131,8 @@ impl Viewer {
         Ok(ExportPart { name, bytes, next })
     }
 
-    fn begin_export(&self, ask: ExportAsk) -> Result<Running, String> {
-        let (first, end) = match ask.scope {
+    fn begin_export(&self, request: ExportRequest) -> Result<Running, String> {
+        let (first, end) = match request.scope {
             ExportScope::Row(number) => (number, number + 1),
             ExportScope::All => (self.capture.first(), self.capture.end_number()),
             ExportScope::View => {
@@ -144,20 +144,20 @@ impl Viewer {
         if first >= end || self.capture.entry(first).is_none() {
             return Err("there are no rows to export".into());
         }
-        let mut ask = ask;
-        if matches!(ask.format, ExportFormat::Bin | ExportFormat::Test) {
+        let mut request = request;
+        if matches!(request.format, ExportFormat::Bin | ExportFormat::Test) {
             // One connection, and for bytes one direction: that of the first row that has any.
             let mut rows = self.capture.entries(first, end).filter(|entry| entry.length() > 0);
             let fits = |entry: &Entry<'_>| {
-                ask.connection.is_none_or(|connection| connection == entry.connection())
-                    && ask.direction.is_none_or(|direction| direction == entry.direction())
+                request.connection.is_none_or(|connection| connection == entry.connection())
+                    && request.direction.is_none_or(|direction| direction == entry.direction())
             };
             let row = rows.find(fits).ok_or("there are no such bytes to export")?;
-            ask.connection = Some(row.connection());
-            ask.direction = (ask.format == ExportFormat::Bin).then(|| row.direction());
+            request.connection = Some(row.connection());
+            request.direction = (request.format == ExportFormat::Bin).then(|| row.direction());
         }
         let origin = self.capture.origin().unwrap_or_default();
-        let writer = match ask.format {
+        let writer = match request.format {
             ExportFormat::JsonL => {
                 let mut lines = JsonLinesWriter::new();
                 lines.set_origin(origin);
@@ -166,24 +166,25 @@ impl Viewer {
             ExportFormat::PcapNg => Writer::Packets(Box::new(PcapNg::new())),
             ExportFormat::Bin | ExportFormat::Test => Writer::Bytes,
         };
-        Ok(Running { ask, next: first, end, origin, writer })
+        Ok(Running { request, next: first, end, origin, writer })
     }
 }
 
 impl Running {
     fn wants(&self, entry: &Entry<'_>) -> bool {
-        self.ask.connection.is_none_or(|connection| connection == entry.connection())
-            && self.ask.direction.is_none_or(|direction| direction == entry.direction())
+        self.request.connection.is_none_or(|connection| connection == entry.connection())
+            && self.request.direction.is_none_or(|direction| direction == entry.direction())
     }
 
     fn name(&self) -> String {
-        let rows = match self.ask.scope {
+        let rows = match self.request.scope {
             ExportScope::Row(number) => format!("-row-{number}"),
             ExportScope::All | ExportScope::View => String::new(),
         };
-        let connection = self.ask.connection.map(|connection| format!("-connection-{connection}")).unwrap_or_default();
-        let direction = self.ask.direction.map(|direction| format!("-{direction}")).unwrap_or_default();
-        let ending = match self.ask.format {
+        let connection =
+            self.request.connection.map(|connection| format!("-connection-{connection}")).unwrap_or_default();
+        let direction = self.request.direction.map(|direction| format!("-{direction}")).unwrap_or_default();
+        let ending = match self.request.format {
             ExportFormat::JsonL => "jsonl",
             ExportFormat::Bin => "bin",
             ExportFormat::Test => return format!("recorded{connection}.jsonl"),

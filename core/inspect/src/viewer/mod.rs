@@ -13,7 +13,7 @@ use std::{
 use crate::{Capture, Carried, Filter, Mistake, StatisticsRow, View};
 pub use detail::{Detail, FieldDetail, Region, detail};
 use export::Running;
-pub use export::{ExportAsk, ExportFormat, ExportPart, ExportScope};
+pub use export::{ExportFormat, ExportPart, ExportRequest, ExportScope};
 pub use shown::{ArrivingFrame, ListRow, ReadRegion, Scanning, ShownFrame, Status, StreamPiece};
 pub use steps::{Located, Step};
 
@@ -35,7 +35,7 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    /// An empty capture that takes at most so many bytes of memory, all of it shown.
+    /// Returns an empty capture that takes at most so many bytes of memory, all of it shown.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -49,24 +49,24 @@ impl Viewer {
         }
     }
 
-    /// A viewer of a capture that goes on where another was: see [`Capture::carried`].
+    /// Returns a viewer of a capture that goes on where another was: see [`Capture::carried`].
     #[must_use]
     pub fn resumed(limit: usize, carried: Carried) -> Self {
         Self { capture: Capture::resumed(limit, carried), ..Self::new(limit) }
     }
 
-    /// What is recorded.
+    /// Returns the capture.
     #[must_use]
     pub const fn capture(&self) -> &Capture {
         &self.capture
     }
 
-    /// Where to record.
+    /// Returns the capture, to record in it.
     pub const fn capture_mut(&mut self) -> &mut Capture {
         &mut self.capture
     }
 
-    /// The rows that are shown.
+    /// Returns the rows that are shown.
     #[must_use]
     pub const fn view(&self) -> &View {
         &self.view
@@ -141,12 +141,12 @@ impl Viewer {
         }
     }
 
-    /// The numbers of the rows that are marked.
+    /// Returns the numbers of the rows that are marked.
     pub fn marks(&self) -> impl Iterator<Item = u64> {
         self.marks.iter().copied()
     }
 
-    /// What was counted since the last clear.
+    /// Returns the statistics since the last clear.
     #[must_use]
     pub fn statistics(&self) -> Vec<StatisticsRow> {
         self.capture.statistics()

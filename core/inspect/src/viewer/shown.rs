@@ -1,4 +1,4 @@
-//! What the page is given. Its serialised form is what the page reads.
+//! Rows and status for the page, which reads their serialized form.
 
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ pub struct ListRow {
     pub connection: u32,
     /// Which way it went.
     pub direction: Direction,
-    /// What it stands for.
+    /// The kind of the row.
     pub kind: RowKind,
     /// Whether the server pushed it.
     pub push: bool,
@@ -40,13 +40,13 @@ pub struct ListRow {
     /// See [`Entry::pair`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pair: Option<u64>,
-    /// How many bytes it has.
+    /// The number of its bytes.
     pub length: usize,
     /// See [`Entry::summary`].
     pub summary: String,
 }
 
-/// Nearly all rows have a time.
+/// Returns whether it holds, to leave out what nearly all rows have.
 const fn is_true(truth: &bool) -> bool {
     *truth
 }
@@ -56,14 +56,14 @@ const fn is_true(truth: &bool) -> bool {
 pub struct ShownFrame {
     /// As it stands in the list.
     pub row: ListRow,
-    /// Where its first byte stands in its stream.
+    /// The position of its first byte in its stream.
     pub position: u64,
     /// The reads that brought it.
     pub reads: Vec<ReadRegion>,
     /// Its parts, if it is a frame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<Detail>,
-    /// What is wrong, by the row's own positions.
+    /// The fault, by the row's own positions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
 }
@@ -99,7 +99,7 @@ pub struct ArrivingFrame {
     pub connection: u32,
     /// Which way it goes.
     pub direction: Direction,
-    /// Where it starts in its stream.
+    /// Its start in its stream.
     pub start: u64,
     /// Up to where it has come.
     pub end: u64,
@@ -111,7 +111,7 @@ pub struct ArrivingFrame {
     pub bytes: Vec<u8>,
 }
 
-/// How things stand.
+/// The status of a viewer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Status {
     /// See [`View::epoch`](crate::View::epoch).
@@ -133,7 +133,7 @@ pub struct Status {
     /// See [`View::scanning`](crate::View::scanning).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scanning: Option<Scanning>,
-    /// How many rows of the view the highlight matches, if there is one.
+    /// The number of rows of the view that the highlight matches, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub highlights: Option<u64>,
     /// The memory in use, in bytes.
@@ -144,7 +144,7 @@ pub struct Status {
     pub arriving: Vec<ArrivingFrame>,
 }
 
-/// How far a filter has come.
+/// The progress of a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Scanning {
     /// Rows that were looked at.
@@ -153,20 +153,20 @@ pub struct Scanning {
     pub total: u64,
 }
 
-/// How many frames that are still arriving are told of.
+/// The most arriving frames that are reported.
 const MOST_ARRIVING: usize = 100;
 
-/// How many bytes of each.
+/// The most bytes of each.
 const FIRST_BYTES: usize = 24;
 
 /// A frame of so many bytes takes long to read.
 const LARGE: usize = 16 << 10;
 
-/// How many summaries of such frames are remembered: more than a list shows at one time.
+/// The most summaries of such frames that are kept: more than a list shows at one time.
 const MOST_LARGE: usize = 256;
 
 impl Viewer {
-    /// How things stand.
+    /// Returns the status of the viewer.
     #[must_use]
     pub fn status(&self) -> Status {
         let (capture, view) = (&self.capture, &self.view);
@@ -196,7 +196,7 @@ impl Viewer {
         }
     }
 
-    /// The rows of the view from a position on that are held, at most so many.
+    /// Returns the rows of the view from a position on that are held, at most so many.
     #[must_use]
     pub fn rows(&self, position: u64, count: usize) -> Vec<ListRow> {
         let positions = position..position.saturating_add(count as u64).min(self.view.end());
@@ -209,7 +209,7 @@ impl Viewer {
         Some(self.list_row(&entry, above))
     }
 
-    /// A row as it stands below another one.
+    /// Returns a row as it stands below another one.
     fn list_row(&self, entry: &Entry<'_>, above: Option<u64>) -> ListRow {
         let above = above.and_then(|above| self.capture.entry(above));
         ListRow {
@@ -232,7 +232,7 @@ impl Viewer {
         }
     }
 
-    /// A row's summary; that of a large frame, which takes long to read, is remembered.
+    /// Returns a row's summary; that of a large frame, which takes long to read, is kept.
     fn summary(&self, entry: &Entry<'_>) -> String {
         if entry.length() < LARGE {
             return entry.summary();
@@ -247,13 +247,13 @@ impl Viewer {
         summary
     }
 
-    /// The row with this number as the list shows it, or would.
+    /// Returns the row with this number as the list shows it, or would.
     fn numbered(&self, entry: &Entry<'_>) -> ListRow {
         let position = self.view.position_of(entry.number());
         self.list_row(entry, position.checked_sub(1).and_then(|above| self.view.number_at(above)))
     }
 
-    /// A row with its parts; ask the capture for its bytes.
+    /// Returns a row with its parts; ask the capture for its bytes.
     #[must_use]
     pub fn frame(&self, number: u64) -> Option<ShownFrame> {
         let entry = self.capture.entry(number)?;
@@ -268,7 +268,8 @@ impl Viewer {
         })
     }
 
-    /// The rows of a row's connection around it: so many that have bytes before it, itself, and so many after it.
+    /// Returns the rows of a row's connection around it: so many that have bytes before it, itself, and so many after
+    /// it.
     #[must_use]
     pub fn stream(&self, number: u64, before: usize, after: usize) -> Vec<StreamPiece<'_>> {
         let Some(entry) = self.capture.entry(number) else { return Vec::new() };

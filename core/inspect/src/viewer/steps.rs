@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Viewer;
 use crate::Filter;
 
-/// What kind of row to go to.
+/// The kind of row to go to.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
@@ -19,7 +19,7 @@ pub enum Step {
     Text(String),
 }
 
-/// Where a row stands.
+/// The position of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Located {
     /// See [`View::epoch`](crate::View::epoch).
@@ -31,14 +31,15 @@ pub struct Located {
 }
 
 impl Viewer {
-    /// Where a row stands in the view, or the nearest one that does.
+    /// Returns where a row stands in the view, or the nearest one that does.
     #[must_use]
     pub fn locate(&self, number: u64) -> Option<Located> {
         let (position, exact) = self.view.locate(number)?;
         Some(Located { epoch: self.view.epoch(), position, exact })
     }
 
-    /// The next row of the view after this one, or before it, of that kind. The row itself need not be in the view.
+    /// Returns the next row of the view after this one, or before it, of that kind. The row itself need not be in the
+    /// view.
     #[must_use]
     pub fn step(&self, from: u64, forward: bool, step: &Step) -> Option<u64> {
         match step {
@@ -64,7 +65,7 @@ impl Viewer {
         self.view.locate(number).is_some_and(|(_, exact)| exact)
     }
 
-    /// The numbers of the view after this one, or before it.
+    /// Returns the numbers of the view after this one, or before it.
     fn walk(&self, from: u64, forward: bool) -> impl Iterator<Item = u64> {
         let (begin, end) = (self.view.begin(), self.view.end());
         let (mut front, mut back) = if forward {

@@ -1,12 +1,12 @@
-//! Where a joiner or a selector, which nobody sees, is part of how the characters around it are written.
+//! Joiners and selectors that are part of the spelling of the characters around them.
 
 use super::tables::{EMOJI, LETTERS, VIRAMAS};
 
 /// The tags of the flags of England, Scotland and Wales, the only ones in general use.
 const FLAGS: [&str; 3] = ["gbeng", "gbsct", "gbwls"];
 
-/// Whether a hidden character between these texts is text: a joiner between letters of a script that needs it, after a
-/// virama, or inside an emoji sequence; a selector that belongs to an emoji; the tags of a flag.
+/// Returns whether a hidden character between these texts is text: a joiner between letters of a script that needs it,
+/// after a virama, or inside an emoji sequence; a selector that belongs to an emoji; the tags of a flag.
 pub(super) fn is_text(before: &str, char: char, after: &str) -> bool {
     match char {
         '\u{200c}' => joins_letters(before, after),
@@ -28,7 +28,7 @@ fn joins_letters(before: &str, after: &str) -> bool {
         || after.is_some_and(|after| scripts_of(before) & scripts_of(after) != 0)
 }
 
-/// Whether they are elements of a ZWJ sequence (UTS #51): the first may have a selector or a skin tone.
+/// Returns whether they are elements of a ZWJ sequence (UTS #51): the first may have a selector or a skin tone.
 fn joins_emoji(before: &str, after: &str) -> bool {
     let base = before.strip_suffix(|char| matches!(char, '\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}')).unwrap_or(before);
     base.chars().next_back().is_some_and(is_emoji) && after.chars().next().is_some_and(is_emoji)
@@ -49,7 +49,7 @@ fn is_in_flag(before: &str, char: char, after: &str) -> bool {
     before.chars().rev().nth(earlier) == Some('\u{1f3f4}') && FLAGS.iter().any(|flag| is_flag(flag))
 }
 
-/// The scripts that need joiners and have this letter or mark, a bit each.
+/// Returns the scripts that need joiners and have this letter or mark, a bit each.
 pub(super) fn scripts_of(char: char) -> u32 {
     let code = u32::from(char);
     let index = LETTERS.partition_point(|&(_, last, _)| last < code);

@@ -67,7 +67,7 @@ fn hidden_characters_are_written_out_and_others_stay() {
     assert!(matches!(visible(shown), Cow::Borrowed(same) if same == shown));
 }
 
-/// What stands between these in the page's source.
+/// Returns what stands between these in the page's source.
 fn of_the_page(begin: &str, end: &str) -> &'static str {
     let source = concat!(
         include_str!("../../../../web/src/text/visible.ts"),

@@ -2,7 +2,7 @@
 
 use super::{Piece, run::Run};
 
-/// Nothing but pairs of digits; spaces, colons, dashes, commas and line ends may stand between them.
+/// Reads pairs of digits and nothing else; spaces, colons, dashes, commas and line ends may stand between them.
 pub(super) fn plain(text: &str) -> Option<Vec<u8>> {
     let bytes = all_of(Run::pairs(), text)?;
     // Two words that are hexadecimal by accident are no dump.
@@ -14,14 +14,14 @@ fn all_of(mut run: Run, text: &str) -> Option<Vec<u8>> {
     run.feed(text.as_bytes(), &mut bytes).and_then(|()| run.finish(&mut bytes)).ok().map(|()| bytes)
 }
 
-/// Arrays of C, each with bytes as `0x4c`, whatever is declared around them. Wireshark names those of a followed stream
-/// `peer0_0` and `peer1_0` by who sent them.
+/// Reads arrays of C, each with bytes as `0x4c`, and any declarations around them. Wireshark names those of a followed
+/// stream `peer0_0` and `peer1_0` by who sent them.
 pub(super) fn arrays(text: &str) -> Option<Vec<Piece>> {
     let mut blocks = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {
         let (inside, after) = after.split_once('}')?;
-        // What is declared around them has no bytes.
+        // Declarations around them have no bytes.
         if before.contains("0x") {
             return None;
         }
@@ -33,7 +33,7 @@ pub(super) fn arrays(text: &str) -> Option<Vec<Piece>> {
     (!rest.contains("0x") && blocks.iter().any(|block| block.bytes.len() > 1)).then_some(blocks)
 }
 
-/// The bytes between the braces of an array.
+/// Reads the bytes between the braces of an array.
 fn bytes_of(inside: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut rest = inside;
@@ -53,7 +53,7 @@ fn bytes_of(inside: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// Bytes written as `0x4c` or `\x4c`, with what C or a shell puts around them.
+/// Reads bytes written as `0x4c` or `\x4c`, with the punctuation of C or a shell around them.
 pub(super) fn escaped(text: &str) -> Option<Vec<u8>> {
     let marks = text.matches("0x").count().max(text.matches("\\x").count());
     if marks < 2 {
@@ -62,7 +62,7 @@ pub(super) fn escaped(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(marks);
     for (index, part) in text.split("\\x").flat_map(|part| part.split("0x")).enumerate() {
         if index == 0 {
-            // What stands before the first byte: a declaration, a quote. Text in a quote is more than is escaped.
+            // Before the first byte stands a declaration or a quote, and no text.
             let is_start = part.trim_end().chars().next_back().is_none_or(|char| !char.is_alphanumeric());
             if is_start { continue } else { return None }
         }
@@ -97,7 +97,8 @@ fn digit(char: u8) -> Option<u8> {
     char::from(char).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// Bytes in angle brackets, as Node.js shows a buffer: `<Buffer 4c 49>`, `<4c 49>`. An error where some were left out.
+/// Reads bytes in angle brackets, as Node.js shows a buffer: `<Buffer 4c 49>`, `<4c 49>`. An error where some were left
+/// out.
 pub(super) fn buffer(text: &str) -> Option<Result<Vec<u8>, &'static str>> {
     let (_, rest) = text.split_once('<')?;
     let (inside, _) = rest.split_once('>')?;
@@ -114,8 +115,8 @@ pub(super) fn buffer(text: &str) -> Option<Result<Vec<u8>, &'static str>> {
     })
 }
 
-/// A list of numbers in brackets, as most languages show bytes: `[76, 73, 83]`, `{76, 73}`, `[76 73]`. Signed ones
-/// count too.
+/// Reads a list of numbers in brackets, as most languages show bytes: `[76, 73, 83]`, `{76, 73}`, `[76 73]`. Signed
+/// ones count too.
 pub(super) fn list(text: &str) -> Option<Result<Vec<u8>, &'static str>> {
     // Other brackets may stand around it, and before it what it is.
     let is_number = |char: char| char.is_ascii_whitespace() || char.is_ascii_hexdigit() || matches!(char, '-' | ',');
@@ -161,12 +162,12 @@ pub(super) fn list(text: &str) -> Option<Result<Vec<u8>, &'static str>> {
     Some(if left_out { Err("some numbers of this list were left out (...); print all of it") } else { Ok(bytes) })
 }
 
-/// Numbers in base 10 and nothing else, of which some are none in base 16.
+/// Reads numbers in base 10 and nothing else.
 pub(super) fn decimals(text: &str) -> Option<Vec<u8>> {
     all_of(Run::decimals(), text).filter(|bytes| bytes.len() >= 4 && is_text(bytes))
 }
 
-/// Nearly all of it can be read, as all that is looked for can.
+/// Returns whether nearly all of it is printable, as the protocol is.
 fn is_text(bytes: &[u8]) -> bool {
     let read = bytes.iter().filter(|byte| matches!(byte, b'\r' | b'\n' | b'\t' | 0x20..=0x7e)).count();
     8 * read >= 7 * bytes.len()

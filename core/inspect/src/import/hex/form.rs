@@ -1,6 +1,6 @@
-//! What the groups of digits in a dump stand for.
+//! The forms of groups of digits in a dump.
 
-/// How a dump is written.
+/// The notation of a dump.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::import) enum Form {
     /// Nothing but digits.
@@ -22,12 +22,12 @@ pub(in crate::import) enum Form {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::import) struct Group {
     pub(super) base: u32,
-    /// How many bytes it stands for. In base 16, two digits each.
+    /// The number of bytes that it stands for. In base 16, two digits each.
     pub(super) bytes: usize,
 }
 
 impl Form {
-    /// What it is called.
+    /// Returns its name.
     pub(in crate::import) fn words(self) -> String {
         let base = |base| match base {
             2 => "a dump of bits",
@@ -47,12 +47,12 @@ impl Form {
         }
     }
 
-    /// The low byte comes first.
+    /// Returns whether the low byte comes first.
     pub(super) const fn is_swapped(self) -> bool {
         matches!(self, Self::Words(_))
     }
 
-    /// The bytes that a group stands for.
+    /// Returns the bytes that a group stands for.
     pub(super) fn read(self, digits: &str) -> Option<Vec<u8>> {
         let (Self::Offsets(group) | Self::Words(group)) = self else { return None };
         let mut bytes = group.read(digits)?;
@@ -64,7 +64,7 @@ impl Form {
 }
 
 impl Group {
-    /// The bytes, the high one first.
+    /// Returns the bytes, the high one first.
     fn read(self, digits: &str) -> Option<Vec<u8>> {
         let Self { base, bytes } = self;
         if base == 16 {

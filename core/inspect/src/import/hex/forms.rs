@@ -1,4 +1,4 @@
-//! What tools and programming languages print of the same bytes: it is read as these bytes, or refused.
+//! Each notation of the same bytes is read as these bytes, or refused.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn column(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| if (0x20..0x7f).contains(byte) { char::from(*byte) } else { '.' }).collect()
 }
 
-/// What a word of these bytes is, as a number.
+/// Returns a word of these bytes as a number.
 fn word(bytes: &[u8], big_endian: bool, size: usize) -> u64 {
     let mut all = bytes.to_vec();
     all.resize(size, 0);
@@ -29,7 +29,7 @@ fn word(bytes: &[u8], big_endian: bool, size: usize) -> u64 {
     all.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// As od and hexdump print words: an offset, and each word by `print`.
+/// Writes words as od and hexdump do: an offset, and each word by `print`.
 fn words(bytes: &[u8], size: usize, big_endian: bool, base: u32, print: impl Fn(u64) -> String) -> String {
     let offset = |at: usize| if base == 8 { format!("{at:07o}") } else { format!("{at:07x}") };
     let dump = lines(0, bytes, 16, |at, line| {
@@ -56,7 +56,7 @@ fn words_are_read_in_the_order_in_which_they_make_sense() {
             assert_eq!(bytes(&text).as_deref(), Ok(SAID), "{text}");
         }
     }
-    // Where neither order makes more sense, none is taken.
+    // If neither order makes more sense, none is taken.
     let digits = words(b"0123456789abcdef", 2, false, 8, |word| format!(" {word:04x}"));
     assert!(bytes(&digits).unwrap_err().contains("nothing tells in which order"), "{digits}");
 }
@@ -88,7 +88,7 @@ fn characters_below_their_digits_are_no_digits() {
 }
 
 #[test]
-fn what_does_not_tell_its_bytes_is_refused() {
+fn a_dump_that_does_not_tell_its_bytes_is_refused() {
     for (text, why) in [
         ("0000000   L   I   S   T  \\r  \\n\n0000006\n", "od -c"),
         ("0000000   L   I   S   T  cr  nl\n0000006\n", "od -a"),
@@ -174,7 +174,7 @@ fn languages_show_bytes_as_literals_and_lists() {
     ] {
         assert_eq!(bytes(&text).as_deref(), Ok(SAID), "{text}");
     }
-    // What is no list of bytes.
+    // Texts that are no lists of bytes.
     for none in ["{\"a\": [1, 2, 3, 4]}", "[300, 73, 83, 84]", "'LI", "it's 'LIST'", "b'\\xzz'", "\"hello\""] {
         assert!(parse(none).is_none(), "{none}");
     }

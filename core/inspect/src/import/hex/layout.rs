@@ -1,4 +1,4 @@
-//! Which form a dump with offsets has: all its lines tell.
+//! Detection of the form of a dump with offsets, by all its lines.
 
 use super::{
     form::{Form, Group},
@@ -6,47 +6,47 @@ use super::{
 };
 use crate::{guess_direction, import::link};
 
-/// What the lines of a text tell of its form.
+/// The form that the lines of a text tell.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum Detected {
     /// It is no dump.
     Nothing,
     Layout(Layout),
-    /// It cannot be read as one; whether its offsets tell that it is one.
+    /// A dump that cannot be read, and whether its offsets tell that it is one.
     Refusal(&'static str, bool),
 }
 
-/// How well a layout fits.
+/// The quality of a layout's fit.
 #[derive(Clone, Copy, Debug)]
 struct Fit {
     layout: Layout,
-    /// How many lines have a column of text that says something else.
+    /// The number of lines whose column of text contradicts it.
     contradicted: usize,
-    /// And how many have one that says the same.
+    /// The number of lines whose column of text confirms it.
     confirmed: usize,
 }
 
-/// So many bytes are looked at to tell which of two readings makes sense.
+/// The number of bytes that are looked at to tell which of two readings makes sense.
 const LOOKED_AT: usize = 4096;
 
 /// Pairs of bytes that are common in the protocol, and hardly ever the other way round.
 const PAIRS: [&[u8; 2]; 8] = [b"\r\n", b"{\"", b"\"}", b"\":", b": ", b", ", b"\",", b"e\""];
 
-/// How the lines are written, if the first one can be of a dump.
-pub(super) fn layout(text: &str) -> Told {
+/// Returns the layout of the lines, if the first one can be of a dump.
+pub(super) fn layout(text: &str) -> Detected {
     let lines = || text.lines().map(str::trim_end).filter_map(Line::of);
-    let Some(first) = lines().next().filter(|first| !first.repeats) else { return Told::Nothing };
+    let Some(first) = lines().next().filter(|first| !first.repeats) else { return Detected::Nothing };
     let forms = forms(first);
     let starts = number(first.offset, 16) == Some(0);
     let mut fits: Vec<Fit> = forms.iter().filter_map(|(form, width)| fit(text, first, *form, *width)).collect();
-    // What does not start at 0 must be a dump for sure: any text may begin with four digits.
+    // Lines that do not start at offset 0 must be a dump for sure: any text may begin with four digits.
     fits.retain(|fit| starts || fit.layout.is_certain || fit.confirmed > 0 && fit.contradicted == 0);
     // xxd has the low byte first only where a column of text follows.
     fits.retain(|fit| !(first.colon && fit.layout.form.is_swapped() && fit.confirmed == 0));
     if fits.is_empty() {
-        return if is_dump(text, first) { Told::Refusal(NAMELESS, true) } else { Told::Nothing };
+        return if is_dump(text, first) { Detected::Refusal(NAMELESS, true) } else { Detected::Nothing };
     }
-    // Only what fits as well as the best does can be meant.
+    // Only layouts that fit as well as the best one can be meant.
     let best = fits.iter().map(Fit::rank).max();
     fits.retain(|fit| Some(fit.rank()) == best);
     choose(text, first, &fits)
@@ -55,7 +55,7 @@ pub(super) fn layout(text: &str) -> Told {
 pub(super) const NAMELESS: &str = "this is a dump in a form that does not tell its bytes for sure, as od -c and od -a are; dump it \
                         with xxd or od -t x1";
 
-/// The forms that the first line can have, the usual one first, and how wide their groups are.
+/// Returns the forms that the first line can have, the usual one first, and how wide their groups are.
 fn forms(first: Line<'_>) -> Vec<(Form, usize)> {
     let words: Vec<&str> = first.words().take_while(|word| !word.starts_with(['|', '>'])).collect();
     let Some(word) = words.first() else { return Vec::new() };
@@ -101,7 +101,7 @@ fn forms(first: Line<'_>) -> Vec<(Form, usize)> {
     forms
 }
 
-/// How a form fits the lines, if it can be theirs.
+/// Returns the fit of a form to the lines, if it can be theirs.
 fn fit(text: &str, first: Line<'_>, form: Form, width: usize) -> Option<Fit> {
     let (Form::Offsets(group) | Form::Words(group)) = form else { return None };
     let most = if (group.base, group.bytes) == (16, 1) { 2 } else { 8 };
@@ -116,7 +116,7 @@ fn fit(text: &str, first: Line<'_>, form: Form, width: usize) -> Option<Fit> {
     if groups == 0 {
         return None;
     }
-    // Where nothing tells: od counts in base 8, and of what looks the same otherwise only hexdump's words do not.
+    // If nothing else tells: od counts in base 8, and of tools with the same look only hexdump's words do not.
     let usual = match (group.base, form.is_swapped()) {
         (16, true) => 16,
         (16, false) if first.colon || first.offset.len() != 7 => 16,
@@ -141,7 +141,7 @@ fn fit(text: &str, first: Line<'_>, form: Form, width: usize) -> Option<Fit> {
                 *wrong += match (number(before.offset, *base), number(line.offset, *base)) {
                     (_, Some(0)) => 0,
                     (Some(from), Some(to)) if to >= from && to - from <= has && has - (to - from) < word => 0,
-                    // What is in the column of text may look like more.
+                    // The column of text may look like more groups.
                     (Some(from), Some(to)) if to >= from && to - from < has => 1,
                     _ => WRONG,
                 };
@@ -172,8 +172,8 @@ impl Fit {
     }
 }
 
-/// Which of several readings is meant: what makes the most sense.
-fn choose(text: &str, first: Line<'_>, fits: &[Fit]) -> Told {
+/// Chooses the reading that makes the most sense.
+fn choose(text: &str, first: Line<'_>, fits: &[Fit]) -> Detected {
     let read = |fit: &Fit| {
         let mut bytes = Vec::new();
         for line in text.lines().map(str::trim_end).filter_map(Line::of) {
@@ -187,17 +187,17 @@ fn choose(text: &str, first: Line<'_>, fits: &[Fit]) -> Told {
     let mut readings: Vec<(Layout, (usize, Vec<u8>))> = fits.iter().map(|fit| (fit.layout, read(fit))).collect();
     let best = readings.iter().map(|(_, (sense, _))| *sense).max();
     readings.retain(|(_, (sense, _))| Some(*sense) == best);
-    let Some((layout, (_, bytes))) = readings.first() else { return Told::Nothing };
+    let Some((layout, (_, bytes))) = readings.first() else { return Detected::Nothing };
     if first.colon || readings.iter().all(|(_, (_, other))| other == bytes) {
-        return Told::Layout(*layout);
+        return Detected::Layout(*layout);
     }
-    Told::Refusal(AMBIGUOUS, fits.iter().any(|fit| fit.layout.is_certain))
+    Detected::Refusal(AMBIGUOUS, fits.iter().any(|fit| fit.layout.is_certain))
 }
 
 const AMBIGUOUS: &str = "nothing tells in which order the words of this dump have their bytes, or in which base its \
                          numbers are; dump it with xxd or od -t x1";
 
-/// How much these bytes look like what is looked for.
+/// Returns a measure of how much these bytes look like the protocol.
 pub(super) fn sense(bytes: &[u8]) -> usize {
     if guess_direction(bytes).is_some() || link::guess(bytes).is_some() {
         return usize::MAX;
@@ -206,7 +206,7 @@ pub(super) fn sense(bytes: &[u8]) -> usize {
     PAIRS.iter().map(|pair| count(pair)).sum()
 }
 
-/// Whether a text whose numbers cannot be read is a dump all the same: its offsets are.
+/// Returns whether a text whose numbers cannot be read is a dump all the same, by its offsets.
 fn is_dump(text: &str, first: Line<'_>) -> bool {
     if number(first.offset, 16) != Some(0) || first.offset.len() < 6 || first.words().next().is_none() {
         return false;

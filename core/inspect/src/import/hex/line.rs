@@ -9,22 +9,22 @@ pub(super) struct Line<'a> {
     /// The `*` that stands for lines like the one before.
     pub(super) repeats: bool,
     pub(super) offset: &'a str,
-    /// What ends the offset is a colon, as in xxd and tcpdump.
+    /// Whether a colon ends the offset, as in xxd and tcpdump.
     pub(super) colon: bool,
     rest: &'a str,
 }
 
-/// How the groups of digits stand in all lines of a dump.
+/// The layout of the groups of digits in all lines of a dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::import) struct Layout {
     pub(super) form: Form,
     /// The base in which offsets count.
     pub(super) base: u32,
-    /// How many digits a group has at most.
+    /// The most digits of a group.
     pub(super) width: usize,
     /// Groups stand apart by several spaces, and no column of text follows, but for one in `>` and `<`.
     pub(super) wide: bool,
-    /// How many groups the first line has.
+    /// The number of groups in the first line.
     pub(super) count: usize,
     /// Every line has as many bytes as the next offset says, so that they are offsets for sure.
     pub(super) is_certain: bool,
@@ -49,19 +49,20 @@ impl<'a> Line<'a> {
         is_offset.then_some(Self { indented, repeats: false, offset, colon: digits.len() > offset.len(), rest })
     }
 
-    /// What stands after the offset, word by word.
+    /// Returns the words after the offset.
     pub(super) fn words(self) -> impl Iterator<Item = &'a str> {
         self.rest.split_ascii_whitespace()
     }
 
-    /// How many spaces stand before the second group.
+    /// Returns the number of spaces before the second group.
     pub(super) fn gap(self) -> usize {
         let rest = self.rest.trim_start();
         let after = rest.split_once(' ').map_or("", |(_, after)| after);
         1 + after.bytes().take_while(|byte| *byte == b' ').count()
     }
 
-    /// The groups, up to where the column of text can begin: it is set apart by more than one space, or by | or >.
+    /// Returns the groups, up to where the column of text can begin: it is set apart by more than one space, or by | or
+    /// >.
     pub(super) fn groups(self, layout: Layout) -> impl Iterator<Item = &'a str> {
         let Layout { form, width, wide, count: most, .. } = layout;
         let rest = self.rest.trim_start();
@@ -71,7 +72,7 @@ impl<'a> Line<'a> {
             let spaces = tail.bytes().take_while(|byte| *byte == b' ').count();
             let tail = tail.get(spaces..)?;
             let token = tail.split(' ').next().filter(|token| !token.is_empty())?;
-            // Where the low byte comes last, the last word is cut at its front.
+            // A last word that is cut, with the low byte last, lacks its front.
             let is_cut = self.colon && form.is_swapped() && count < most && spaces + token.len() == width + 1;
             // In the middle of 16 bytes there may be two spaces, and nowhere else.
             let is_middle = spaces == 2 && count == 8 && width == 2 && !self.colon;
@@ -99,7 +100,7 @@ impl<'a> Line<'a> {
         bytes
     }
 
-    /// Whether the column of text says what the bytes are, read so. `None` where there is none.
+    /// Returns whether the column of text agrees with the bytes in this layout. `None` where there is none.
     pub(super) fn says(self, layout: Layout) -> Option<bool> {
         let mut end = 0;
         for group in self.groups(layout) {

@@ -2,8 +2,8 @@
 
 use crate::guess_direction;
 
-/// The bytes of literals such as Python's `b'LIST\r\n'`, C's and Go's `"LIST\r\n"`, a shell's `$'LIST\r\n'`, and
-/// nothing else but what joins them.
+/// Reads literals such as Python's `b'LIST\r\n'`, C's and Go's `"LIST\r\n"`, a shell's `$'LIST\r\n'`, and nothing else
+/// but the punctuation that joins them.
 pub(super) fn literals(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut rest = text.trim();

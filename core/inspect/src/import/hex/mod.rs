@@ -1,11 +1,12 @@
-//! Dumps, as people paste them.
+//! Dumps in the forms of common tools and programming languages.
 //!
-//! Known are `hexdump -C`, `hexdump` and its `-x`, `-o`, `-d` and `-b`, `xxd`, `xxd -e`, `xxd -b`, `xxd -p`, `xxd -i`, `od`
-//! with bytes or words in any base and offsets in any base, `tcpdump -x` and `-X`, what Wireshark and tshark give (hex
-//! dump, hex stream, escaped string, C array, and a followed stream as hex dump, in which the server's lines are
-//! indented, or as C arrays), and how programming languages show bytes: literals, and lists in base 10 and 16.
+//! Known are `hexdump -C`, `hexdump` and its `-x`, `-o`, `-d` and `-b`, `xxd`, `xxd -e`, `xxd -b`, `xxd -p`, `xxd -i`,
+//! `od` with bytes or words in any base and offsets in any base, `tcpdump -x` and `-X`, the exports of Wireshark and
+//! tshark (hex dump, hex stream, escaped string, C array, and a followed stream as hex dump, in which the server's
+//! lines are indented, or as C arrays), and the notations of programming languages: literals, and lists in base 10 and
+//! 16.
 //!
-//! Where a dump does not tell which bytes it stands for, it is refused.
+//! A dump that does not tell its bytes is refused.
 
 mod digits;
 mod form;
@@ -19,7 +20,7 @@ mod run;
 use self::{
     digits::{arrays, buffer, decimals, escaped, list, plain},
     form::Group,
-    layout::{Told, layout, sense},
+    layout::{Detected, layout, sense},
     line::Layout,
     literal::literals,
     run::{Run, UNKNOWN_REPEAT},
@@ -36,7 +37,7 @@ pub(super) struct Dump {
     pub(super) syntax: Syntax,
 }
 
-/// How a dump is to be read.
+/// The syntax of a dump, by which the rest of it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Syntax {
     /// Lines with offsets, one after the other.
@@ -74,12 +75,12 @@ impl Dump {
     }
 }
 
-/// Whether a text looks like a dump: `None` if it does not, an error if it does and is none.
+/// Reads a text as a dump: `None` if it does not look like one, an error if it does and cannot be read.
 pub(super) fn parse(text: &str) -> Option<Result<Dump, Wrong>> {
     let layout = layout(text);
     match &layout {
-        Told::Layout(layout) if layout.is_certain => return Some(lines(text, *layout)),
-        Told::Refusal(words, true) => return Some(Err((*words).into())),
+        Detected::Layout(layout) if layout.is_certain => return Some(lines(text, *layout)),
+        Detected::Refusal(words, true) => return Some(Err((*words).into())),
         _ => {}
     }
     if let Some(bytes) = plain(text) {
@@ -107,13 +108,13 @@ pub(super) fn parse(text: &str) -> Option<Result<Dump, Wrong>> {
         return Some(Err(words.into()));
     }
     match layout {
-        Told::Layout(layout) => Some(lines(text, layout)),
-        Told::Refusal(words, _) => Some(Err(words.into())),
-        Told::Nothing => None,
+        Detected::Layout(layout) => Some(lines(text, layout)),
+        Detected::Refusal(words, _) => Some(Err(words.into())),
+        Detected::Nothing => None,
     }
 }
 
-/// Why a text does not tell its bytes that a tool printed without offsets.
+/// Returns the reason why a tool's output without offsets does not tell its bytes, if there is one.
 fn unclear(text: &str) -> Option<&'static str> {
     let is_repeat = |line: &&str| line.trim() == "*";
     if text.lines().any(|line| is_repeat(&line)) {
@@ -128,8 +129,8 @@ fn unclear(text: &str) -> Option<&'static str> {
     (text.starts_with("  ") && are_characters).then_some(layout::NAMELESS)
 }
 
-/// Digits without anything that tells what they are: numbers in base 10, or words whose low byte comes first, where only
-/// these make sense.
+/// Reads digits that nothing explains: as numbers in base 10 or words whose low byte comes first where only these make
+/// sense, else as bytes.
 fn digits_alone(text: &str, bytes: Vec<u8>) -> Dump {
     let words = || text.split_ascii_whitespace().map(|word| word.strip_prefix("0x").unwrap_or(word));
     let width = words().next().map_or(0, str::len);

@@ -165,8 +165,8 @@ impl Offsets {
     }
 }
 
-/// The time at the start of a line, as tcpdump prints it: `12:34:56.789012`, with the date before it or none, or seconds
-/// since 1970. The time since the packet before or since the first one, which starts with zero, tells nothing.
+/// Reads the time at the start of a line, as tcpdump prints it: `12:34:56.789012`, with the date before it or none, or
+/// seconds since 1970. The time since the packet before or since the first one, which starts with zero, tells nothing.
 fn time_of(line: &str) -> Time {
     time_and_date(line).unwrap_or_default()
 }
@@ -188,7 +188,7 @@ fn time_and_date(line: &str) -> Option<Time> {
     (seconds != 0 || nanoseconds != 0).then_some(Time::from_parts(seconds, nanoseconds))
 }
 
-/// The fraction of a second that these digits say.
+/// Returns the fraction of a second with these digits.
 fn nanoseconds(digits: &str) -> Option<i64> {
     let is_fraction = (1..=9).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     if is_fraction { format!("{digits:0<9}").parse().ok() } else { None }

@@ -71,7 +71,7 @@ fn an_offset_that_does_not_fit_says_where() {
 }
 
 #[test]
-fn what_each_tool_prints_is_read() {
+fn the_output_of_each_tool_is_read() {
     // Each line as the tool lays it out: this is the tools' format, written by hand.
     let hexdump: String = lines(STREAM, |offset, line| {
         let hex: Vec<String> = line.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -168,7 +168,7 @@ fn arrays_of_c_are_read_with_what_is_declared_around_them() {
 }
 
 #[test]
-fn what_tshark_follows_is_indented_by_a_tab() {
+fn tshark_indents_a_followed_stream_by_a_tab() {
     let text = "\n===================================================================\nFollow: tcp,hex\n\
                 Filter: tcp.stream eq 0\nNode 0: 127.0.0.1:48694\nNode 1: 127.0.0.1:22236\n\
                 00000000  4c 49 53 54 0d 0a                                 LIST..\n\
@@ -181,7 +181,7 @@ fn what_tshark_follows_is_indented_by_a_tab() {
     assert_eq!(sides, [(false, &b"LIST\r\n"[..]), (true, b"OK\r\n{}"), (false, b"LI"), (true, b"OK")]);
 }
 
-/// It takes for ever if a line costs more the more blocks there are before it.
+/// Tests that the cost of a line does not grow with the blocks before it: else this takes for ever.
 #[test]
 fn a_dump_of_very_many_blocks_is_read() {
     let dump = parse(&"0000  4c 49   LI\n".repeat(100_000)).unwrap().unwrap();
