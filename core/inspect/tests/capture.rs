@@ -1,4 +1,4 @@
-//! What is held of a recorded connection, and what is not.
+//! The held part of recorded connections, and its bounds.
 
 #![cfg(test)]
 
@@ -27,7 +27,7 @@ fn heads(capture: &Capture) -> Vec<(RowKind, String)> {
     entries(capture).iter().map(|entry| (entry.kind(), entry.head().to_owned())).collect()
 }
 
-/// What a row is, without what depends on when it came.
+/// Returns rows without their times and reads.
 fn rows(capture: &Capture) -> Vec<Row> {
     (capture.first()..capture.end_number()).map(|number| capture.describe(number).unwrap()).collect()
 }
@@ -43,7 +43,7 @@ fn a_row_costs_at_most_64_bytes_beside_its_own() {
     let bytes = 200 * (requests.len() + answers.len());
     let overhead = (capture.memory() - bytes) as f64 / 400_000.0;
     assert!((31.0..64.0).contains(&overhead), "{overhead} bytes a row");
-    // What is alive grows as it is told: an allocation counter would count the same.
+    // Memory in use grows as it is reported: an allocation counter would count the same.
     capture.clear();
     assert!(capture.memory() < 4096, "{} bytes are left", capture.memory());
 }
@@ -90,7 +90,8 @@ fn rows_that_are_released_take_no_memory_and_answers_are_paired_all_the_same() {
     assert_eq!((capture.first(), capture.bad()), (10_001, 1));
 }
 
-/// What takes the most: many rows, large ones, requests without answers, connections, notes, and what still arrives.
+/// Records what takes the most memory: many rows, large ones, requests without answers, connections, notes, and
+/// arriving frames.
 fn fill(capture: &mut Capture, kind: u32, bytes: usize) {
     match kind {
         0 => capture.bytes(1, Out, 1.0, MESSAGE.repeat(bytes / MESSAGE.len()).as_bytes()),
@@ -257,7 +258,7 @@ fn a_connection_is_known_while_a_row_of_it_is_held() {
 }
 
 #[test]
-fn what_is_counted_is_what_passed() {
+fn statistics_count_the_recorded_rows() {
     let mut capture = opened(1 << 20);
     capture.bytes(1, Out, 0.0, format!("{MESSAGE}LIST\r\nPING\r\nMESSAGE\r\n{{}}").as_bytes());
     let refused = "REQUEST_ERROR\r\n{\"error\": \"Invalid payload\", \"details\": \"\"}";
@@ -347,7 +348,7 @@ fn record(capture: &mut Capture, events: &[Event]) {
     }
 }
 
-/// Everything that a row says of itself.
+/// Returns everything that rows say of themselves.
 fn said(capture: &Capture) -> Vec<String> {
     let said = |entry: &Entry<'_>| {
         let row = capture.describe(entry.number()).unwrap();

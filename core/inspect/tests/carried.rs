@@ -7,7 +7,7 @@ use proptest::{collection::vec, prelude::*, sample::select, test_runner::Config}
 
 const LIMIT: usize = 64 << 20;
 
-/// What happens on one of two connections.
+/// An event on one of two connections.
 #[derive(Clone, Debug)]
 enum Event {
     Bytes(u32, Direction, Vec<u8>),
@@ -68,7 +68,7 @@ fn tell(capture: &mut Capture, events: &[Event], from: usize) {
     }
 }
 
-/// Everything that can be said about what is held and about what is under way.
+/// Returns everything about held rows and arriving frames.
 fn seen(capture: &Capture) -> String {
     let rows = capture.entries(capture.first(), capture.end_number()).map(|entry| {
         let number = entry.number();
@@ -93,7 +93,7 @@ proptest! {
     #![proptest_config(Config { cases: 2000, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn what_goes_on_elsewhere_goes_on_as_it_would_have(before in vec(event(), 0..12), after in vec(event(), 0..12)) {
+    fn a_resumed_capture_goes_on_as_the_old_one_would_have(before in vec(event(), 0..12), after in vec(event(), 0..12)) {
         let mut cleared = Capture::new(LIMIT);
         for connection in [1, 2] {
             cleared.open(connection, "server");

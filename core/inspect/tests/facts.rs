@@ -1,4 +1,4 @@
-//! What rows, pairs and forms say of particular bytes.
+//! Rows, pairs and forms of particular bytes.
 
 #![cfg(test)]
 
@@ -346,7 +346,7 @@ fn an_empty_optional_field_is_absent() {
 }
 
 #[test]
-fn what_is_checked_ends_where_it_ends() {
+fn a_check_ends_at_the_end_of_the_bytes() {
     let rows = check(b"LIST\r");
     assert_eq!(
         rows[0].fault.as_ref().map(|fault| fault.details.as_str()),

@@ -104,7 +104,7 @@ fn lines_keep_when_they_were_recorded() {
     let times: Vec<f64> = rows(&both).map(|entry| entry.time()).collect();
     assert_eq!(times, [0.0, 1000.0, 1002.5]);
 
-    // What has no date is not given one.
+    // Rows without a date are not given one.
     assert!(!written(&capture, 0.0).contains("started"));
 }
 

@@ -24,7 +24,7 @@ fn pieces(steps: &[Step]) -> Vec<&[u8]> {
     pieces
 }
 
-/// Where the pieces end, but for the last.
+/// Returns the ends of the pieces, but for the last.
 fn borders(steps: &[Step]) -> Vec<usize> {
     let mut at = 0;
     let mut borders: Vec<usize> = pieces(steps)
@@ -145,7 +145,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_typed_is_what_is_done(faults in faults()) {
+    fn a_plan_does_what_was_typed(faults in faults()) {
         let mut typed: BTreeMap<String, String> = BTreeMap::new();
         let mut put = |field: &str, text: String| typed.insert(field.into(), text);
         put("bare_lf", if faults.bare_lf { "yes" } else { "" }.into());
@@ -189,7 +189,7 @@ fn the_steps_of_an_example() {
 }
 
 #[test]
-fn what_cannot_be_understood_is_told_field_by_field() {
+fn problems_are_reported_field_by_field() {
     let problems = Faults::read(&typed(&[
         ("bare_lf", "no"),
         ("again", "0"),

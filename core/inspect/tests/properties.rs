@@ -72,7 +72,7 @@ fn rows<'a>(direction: Direction, pieces: impl IntoIterator<Item = &'a [u8]>) ->
     rows
 }
 
-/// That a field says what its bytes say, by another reader of JSON.
+/// Checks a field against its bytes, by another reader of JSON.
 fn assert_field(field: &Field, bytes: &[u8], inside: (u64, u64)) {
     let slice = |start: u64, end: u64| &bytes[usize::try_from(start).unwrap()..usize::try_from(end).unwrap()];
     assert!(inside.0 <= field.value.start && field.value.end <= inside.1, "{field:?} is not in {inside:?}");
@@ -145,7 +145,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_meant_to_be_shown_is_harmless(bytes in stream(), direction in direction()) {
+    fn text_that_is_meant_to_be_shown_is_harmless(bytes in stream(), direction in direction()) {
         for row in rows(direction, [&bytes[..]]) {
             for shown in [Some(&row.head), Some(&row.summary), row.error.as_ref()].into_iter().flatten() {
                 prop_assert_eq!(&*visible(shown), shown.as_str());
@@ -170,7 +170,7 @@ proptest! {
     }
 }
 
-/// What passes on a connection, as the model sees it.
+/// Traffic of a connection, as the model sees it.
 #[derive(Clone, Copy, Debug)]
 enum Event {
     /// A request, which is answered.
@@ -229,7 +229,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_composed_reads_back_as_it_was_typed(
+    fn a_composed_request_fills_the_form_as_it_was_typed(
         form in select(commands()),
         typed in vec(prop_oneof![
             select(vec!["", "general", "127.0.0.1", "22236", "0", "1", "10", "86400", "65536", " 7 ", "1e3", "localhost", " x", "\"\\", "ä"])
@@ -259,7 +259,7 @@ proptest! {
                     let integer = form.fields.iter().any(|field| field.name == name && field.kind == ValueKind::Integer);
                     (name, if integer { text.trim().parse::<u64>().unwrap().to_string() } else { text })
                 });
-                // What is meant where nothing is said is not said.
+                // A value that is the default is left out.
                 let filled = filled.filter(|(name, text)| !default.contains(&(name, text)));
                 prop_assert_eq!(members, filled.collect());
             }
@@ -272,7 +272,7 @@ proptest! {
                     let good = match field.as_str() {
                         "peer_server_ip" => "::1",
                         "peer_server_port" => "22236",
-                        // What may be absent, and must be where another field excludes it.
+                        // A field that may be absent, and must be where another one excludes it.
                         "lease" | "after" | "before" | "history" | "limit" => "",
                         _ => "good",
                     };

@@ -53,7 +53,7 @@ fn reads(events: &[Event], client: u32, which: Direction) -> Vec<&[u8]> {
     events.iter().filter(bytes).filter_map(of).collect()
 }
 
-/// What the inspector makes of a play.
+/// Returns the inspector's rows of a scenario.
 fn rows(events: &[Event]) -> Vec<Row> {
     let mut capture = Capture::new(64 << 20);
     for Event { time, connection, event } in events {
@@ -72,7 +72,7 @@ fn played(scenario: &Scenario, seed: u64) -> Vec<Event> {
     scenario.play(seed, WALL).take_events()
 }
 
-/// The statuses and names in the protocol's table of errors.
+/// Returns the statuses and names in the protocol's table of errors.
 fn errors() -> BTreeSet<(String, String)> {
     let page = include_str!("../../PROTOCOL.md");
     let table = page.split("\n## ").find(|section| section.starts_with("Errors\n")).unwrap();
@@ -99,7 +99,7 @@ fn every_error_of_the_protocol_can_be_seen() {
 }
 
 #[test]
-fn what_each_play_shows_does_not_depend_on_chance() {
+fn each_scenario_shows_the_same_under_any_seed() {
     for scenario in scenarios() {
         let streams = |seed| {
             let events = played(scenario, seed);
@@ -273,7 +273,7 @@ fn a_reset_is_a_reset_on_both_ends() {
 }
 
 #[test]
-fn what_was_sent_before_a_close_is_still_carried_out() {
+fn requests_sent_before_a_close_are_carried_out() {
     let mut sandbox = sandbox();
     let (host, client) = (connect(&mut sandbox, "127.0.0.1"), connect(&mut sandbox, "127.0.0.1"));
     ask(&mut sandbox, host, HOST);
@@ -388,7 +388,7 @@ proptest! {
     #![proptest_config(Config { cases: 300, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn whatever_is_done_the_laws_hold(
+    fn the_laws_hold_under_any_actions(
         actions in actions(),
         seed in 0_u64..1000,
         network in select(vec![1, 50, 65_536]),
@@ -417,7 +417,7 @@ proptest! {
                 Happening::Closed { .. } => drop(over.insert(*connection)),
             }
         }
-        // What left is the beginning of what was given.
+        // The written bytes are the beginning of the given ones.
         for client in opened {
             let out = stream(&events, client, Direction::Out);
             prop_assert!(given.get(&client).map_or(&[][..], Vec::as_slice).starts_with(&out));

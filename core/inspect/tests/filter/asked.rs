@@ -34,7 +34,7 @@ pub(super) enum Operand {
     Null,
 }
 
-/// What is looked for: much of it occurs, spelled as it is or otherwise.
+/// Texts that are searched for: many occur, spelled as they are or otherwise.
 pub(super) const TEXTS: [&str; 22] = [
     "user1",
     "an",
@@ -60,7 +60,7 @@ pub(super) const TEXTS: [&str; 22] = [
     "\\u0061",
 ];
 
-/// What each means in Rust's other engine, of texts and of bytes.
+/// Patterns, with their equals in Rust's other engine, for texts and for bytes.
 pub(crate) const PATTERNS: [(&str, &str, &str); 13] = [
     ("us.r", "us.r", "us.r"),
     ("^OK", "^OK", "^OK"),
@@ -184,7 +184,7 @@ fn json(field: Field) -> BoxedStrategy<Ask> {
 }
 
 impl Ask {
-    /// As it is written, everything in parentheses.
+    /// Writes it with everything in parentheses.
     pub(super) fn written(&self) -> String {
         let joined = |parts: &[Self], between: &str| {
             parts.iter().map(|part| format!("({})", part.written())).collect::<Vec<_>>().join(between)

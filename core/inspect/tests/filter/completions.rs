@@ -1,4 +1,4 @@
-//! What is offered while a filter is typed.
+//! Completions while a filter is typed.
 
 use chanwire_inspect::{Capture, Completions, Direction, complete};
 

@@ -1,4 +1,4 @@
-//! What is known of a row, gathered without the filter.
+//! The fields of a row, gathered without the filter.
 
 use chanwire_inspect::{Capture, Direction, Entry, RowKind};
 use serde::{

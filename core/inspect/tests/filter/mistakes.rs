@@ -1,4 +1,4 @@
-//! What is said of a text that is no filter, and where.
+//! Errors in texts that are no filters, and their positions.
 
 use chanwire_inspect::Filter;
 
@@ -56,7 +56,7 @@ fn a_mistake_stands_where_it_is_and_says_what_was_expected() {
 }
 
 #[test]
-fn what_a_hint_proposes_is_a_filter() {
+fn a_hint_proposes_a_valid_filter() {
     for text in [
         "cmd == HOST",
         "cmd == \"host\"",
@@ -74,7 +74,7 @@ fn what_a_hint_proposes_is_a_filter() {
 }
 
 #[test]
-fn what_a_filter_costs_is_bounded() {
+fn the_cost_of_a_filter_is_bounded() {
     let deep = format!("{}a{}", "(".repeat(100), ")".repeat(100));
     assert_eq!(mistake(&deep).2, "this nests deeper than 64 levels");
     assert_eq!(mistake(&"!".repeat(100)).2, "this nests deeper than 64 levels");

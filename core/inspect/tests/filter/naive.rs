@@ -1,4 +1,4 @@
-//! What a question means, read off the language's description and nothing else.
+//! A naive evaluation of filters, by the language's description alone.
 
 use super::{
     asked::{Ask, Field, Operand, PATTERNS},
@@ -77,7 +77,7 @@ fn values(field: &Field, facts: &Facts) -> Vec<Value> {
     }
 }
 
-/// The values that a path leads to: in an array it goes on in every element, and also in the one it names.
+/// Returns the values that a path leads to: in an array it goes on in every element, and also in the one that it names.
 fn at(json: &Json, path: &[&str]) -> Vec<Value> {
     let mut found = Vec::new();
     if path.is_empty() {

@@ -13,7 +13,7 @@ fn times(cases: u32) -> Config {
     Config { cases, failure_persistence: None, ..Config::default() }
 }
 
-/// What is sent, right and wrong, with texts and numbers spelled in every way.
+/// Requests, right and wrong, with texts and numbers spelled in every way.
 const OUT: [&str; 12] = [
     "LIST\r\n",
     "MESSAGE\r\n{\"username\": \"user1\", \"message_content\": \"Hello\\n\"}",

@@ -27,13 +27,13 @@ fn section() -> Vec<u8> {
     block(0x0a0d_0d0a, &[&words(&[0x1a2b_3c4d, 1])[..], &[0xff; 8]].concat())
 }
 
-/// An interface of packets that begin with IP, whose times have this resolution.
+/// Writes an interface of packets that begin with IP, whose times have this resolution.
 fn interface(resolution: u8) -> Vec<u8> {
     let options = [&[9, 0, 1, 0, resolution, 0, 0, 0][..], &[0; 4]].concat();
     block(1, &[&words(&[101, 0])[..], &options].concat())
 }
 
-/// A packet in each form that there is.
+/// Writes a packet in the enhanced form.
 fn enhanced(packet: &[u8], time: u64) -> Vec<u8> {
     let length = packet.len() as u32;
     block(6, &[&words(&[0, (time >> 32) as u32, time as u32, length, length])[..], packet].concat())
@@ -96,12 +96,12 @@ fn broken_blocks_are_skipped_and_counted() {
         assert_eq!(summary.broken_blocks, 6, "{name}");
         assert!(summary.lacks() && summary.to_string().ends_with("; 6 blocks are broken and skipped"), "{summary}");
     }
-    // What is not known is not broken.
+    // Unknown blocks are not broken.
     let (_, summary) = read(&file(enhanced, &block(0x8000_1234, b"something")));
     assert_eq!(summary.broken_blocks, 0);
 }
 
-/// The rows of a capture as JSON, and their times in nanoseconds since 1970.
+/// Returns the rows of a capture as JSON, and their times in nanoseconds since 1970.
 fn times(file: &[u8]) -> (String, Vec<i64>) {
     let mut capture = Capture::new(1 << 20);
     let mut import = CaptureImport::new(ImportOptions::default(), 0);
@@ -146,13 +146,13 @@ fn json_has_every_nanosecond() {
         assert!(got.iter().zip(&want).all(|(got, want)| (got - want).abs() <= off), "{got:?} {want:?} {text}");
         assert_eq!(got.len(), want.len());
         assert!(text.contains("\"rtt\":1.23356"), "{text}");
-        // What is written is read, and written again, as it was.
+        // Written rows are read, and written again, as they were.
         assert_eq!(times(text.as_bytes()).0, text);
     }
 }
 
 #[test]
-fn what_has_no_time_gets_none() {
+fn an_event_without_a_time_gets_none() {
     let frames: String = talk(ASKED, ANSWERED)
         .iter()
         .map(|part| {

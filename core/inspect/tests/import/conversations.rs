@@ -1,4 +1,4 @@
-//! Whatever a capture has of conversations, each byte in it is shown or counted.
+//! Each byte of a capture's conversations is shown or counted.
 
 use chanwire_inspect::{
     Direction::{self, In, Out},
@@ -21,12 +21,12 @@ fn import(segments: &[Segment]) -> (Told, Summary) {
     read(&capture(segments))
 }
 
-/// The bytes that are shown, of all connections and both directions.
+/// Returns the number of bytes that are shown, of all connections and both directions.
 fn shown(told: &Told) -> u64 {
     told.bytes
 }
 
-/// What the packets carried is shown or counted.
+/// Checks that the packets' bytes are shown or counted.
 fn account(segments: &[Segment], told: &Told, summary: &Summary) -> Result<(), String> {
     let carried: usize = segments.iter().map(|segment| segment.bytes.len()).sum();
     let counted = summary.repeated + summary.reset_text + summary.passed_over_bytes;
@@ -44,7 +44,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// A conversation whose numbers are so much larger.
+/// Returns a conversation whose numbers are so much larger.
 fn later(out: &[u8], back: &[u8], by: u32) -> Vec<Segment> {
     talk(out, back).into_iter().map(|segment| segment.moved(by)).collect()
 }
@@ -107,7 +107,7 @@ fn ports_that_are_used_again_without_an_end_are_another_connection_by_its_handsh
 }
 
 #[test]
-fn what_follows_a_reset_is_shown() {
+fn bytes_after_a_reset_are_shown() {
     let whole = talk(ASKED, ANSWERED);
     // The answer was on its way.
     let answer = [&whole[..3], &[reset(Out, 107, b"")], &whole[3..4]].concat();
@@ -121,7 +121,7 @@ fn what_follows_a_reset_is_shown() {
         let (told, summary) = import(&goes_on);
         assert_eq!(told.stream(1, Out), text(&[ASKED, SAID].concat()), "{:#?}", told.events);
         assert_eq!((summary.connections, summary.ignored_resets), (1, 1), "{summary}");
-        // Where nothing follows, it was the end.
+        // A reset with nothing after it was the end.
         let (told, summary) = import(&goes_on[..5]);
         assert_eq!(told.events.last().unwrap(), "1 close reset by the client!");
         assert_eq!(summary.ignored_resets, 0);
@@ -129,7 +129,7 @@ fn what_follows_a_reset_is_shown() {
 }
 
 #[test]
-fn what_a_reset_says_is_no_part_of_the_stream() {
+fn the_text_of_a_reset_is_no_part_of_the_stream() {
     let whole = talk(ASKED, ANSWERED);
     let parts = [&whole[..4], &[reset(In, 5021, b"Go away, \x1b[2J")]].concat();
     let (told, summary) = import(&parts);
@@ -166,13 +166,13 @@ fn a_fin_that_is_lost_or_comes_before_the_rest_is_no_byte() {
     assert_eq!(streams(&told, &summary), [(text(ASKED), text(ANSWERED))]);
     assert_eq!(summary.missing, 0);
     assert_eq!(told.events.last().unwrap(), "1 close closed");
-    // What was before it is lost.
+    // Bytes before it are lost.
     let lost = [&whole[..2], &whole[3..]].concat();
     let (told, summary) = import(&lost);
     assert_eq!((told.stream(1, Out), summary.missing), ("[6 missing]".into(), 6), "{:#?}", told.events);
 }
 
-/// What is done to a conversation on its way to the capture.
+/// A change to a conversation on its way to the capture.
 #[derive(Clone, Debug)]
 enum Change {
     Lose(Index),

@@ -7,7 +7,7 @@ use chanwire_inspect::{
     PcapNg,
 };
 
-/// The packets of an export, which begin with IP.
+/// Returns the packets of an export, which begin with IP.
 fn packets(file: &[u8]) -> Vec<Vec<u8>> {
     let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap()) as usize;
     let (mut at, mut packets) = (0, Vec::new());
@@ -23,7 +23,7 @@ fn packets(file: &[u8]) -> Vec<Vec<u8>> {
     packets
 }
 
-/// The sum of RFC 1071: of what includes its own checksum it is 0xffff.
+/// Returns the sum of RFC 1071, which is 0xffff of parts that include their own checksum.
 fn sum(parts: &[&[u8]]) -> u16 {
     let bytes = parts.concat();
     let words = bytes.chunks(2).map(|pair| u64::from(pair[0]) << 8 | u64::from(*pair.get(1).unwrap_or(&0)));

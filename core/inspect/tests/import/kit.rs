@@ -11,14 +11,14 @@ use etherparse::{PacketBuilder, TcpHeader};
 pub(crate) const CLIENT: ([u8; 4], u16) = ([192, 0, 2, 1], 40_000);
 pub(crate) const SERVER: ([u8; 4], u16) = ([192, 0, 2, 9], 22_236);
 
-/// Everything that was told.
+/// Everything that was reported.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Told {
     /// One line for each event, bytes as text.
     pub(crate) events: Vec<String>,
-    /// What each direction carried; a gap is written `[n missing]`.
+    /// The bytes of each direction; a gap is written `[n missing]`.
     pub(crate) streams: BTreeMap<(u32, Direction), Vec<u8>>,
-    /// How many bytes were told.
+    /// The number of bytes that were reported.
     pub(crate) bytes: u64,
     /// The directions that have ended, and connections that are over: nothing follows of them.
     ended: BTreeSet<(u32, Option<Direction>)>,
@@ -128,7 +128,7 @@ impl Segment {
         Self { fin: true, ..Self::new(from, sequence, b"") }
     }
 
-    /// The same of a connection whose numbers are so much larger.
+    /// Returns the same segment of a connection whose numbers are so much larger.
     pub(crate) fn moved(self, by: u32) -> Self {
         let acknowledges = self.acknowledges.map(|sequence| sequence.wrapping_add(by));
         Self { sequence: self.sequence.wrapping_add(by), acknowledges, ..self }
@@ -163,7 +163,7 @@ impl Segment {
     }
 }
 
-/// A pcap file of these packets, a millisecond apart.
+/// Writes a pcap file of these packets, a millisecond apart.
 pub(crate) fn pcap(link: u32, packets: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
     let mut file = header(link);
     for (index, packet) in packets.into_iter().enumerate() {
@@ -188,7 +188,7 @@ pub(crate) fn record(file: &mut Vec<u8>, milliseconds: u32, packet: &[u8], lengt
     file.extend_from_slice(packet);
 }
 
-/// A connection in which these bytes are said, each direction as one segment.
+/// Returns a connection with these bytes, each direction as one segment.
 pub(crate) fn talk(out: &[u8], back: &[u8]) -> Vec<Segment> {
     use Direction::{In, Out};
     let (a, b) = (100, 5000);

@@ -106,7 +106,7 @@ fn a_length_that_cannot_be_is_refused_with_its_place() {
     let (told, result) = read_in(&file, &[100], ImportOptions::default());
     let error = result.unwrap_err();
     assert_eq!(error.at, place, "{error}");
-    // What came before it stays.
+    // Rows before it stay.
     assert_eq!(told.events, expected());
 }
 
@@ -119,7 +119,7 @@ fn a_file_that_stops_inside_a_packet_says_so() {
 }
 
 #[test]
-fn what_was_cut_off_each_packet_is_a_gap() {
+fn bytes_cut_off_each_packet_are_a_gap() {
     let mut file = header(101);
     for (index, segment) in talk(ASKED, ANSWERED).iter().enumerate() {
         let packet = segment.ipv4();
@@ -133,7 +133,7 @@ fn what_was_cut_off_each_packet_is_a_gap() {
 }
 
 #[test]
-fn what_the_peer_acknowledged_and_nobody_captured_is_a_gap() {
+fn acknowledged_bytes_that_were_not_captured_are_a_gap() {
     let mut parts = talk(b"LIST\r\nLIST\r\nLIST\r\n", ANSWERED);
     let whole = parts[2].clone();
     let piece = |from: usize, to: usize| Segment {
@@ -179,7 +179,7 @@ fn a_reset_closes_and_says_whose_it_was() {
 }
 
 #[test]
-fn what_does_not_look_like_the_protocol_is_counted_and_shown_on_demand() {
+fn connections_of_other_protocols_are_counted_and_shown_on_demand() {
     let mut parts = talk(b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n");
     for part in &mut parts {
         part.port = 50_000;
@@ -271,14 +271,14 @@ fn rows_that_are_exported_come_back_as_the_same_rows() {
     };
     assert_eq!(rows(&again), rows(&capture));
     assert_eq!(again.label(1), capture.label(7));
-    // What is not known to be any number of bytes stands for one.
+    // A gap of unknown length stands for one byte.
     assert_eq!(summary.missing, 13);
     let notes =
         |head: &str| again.entries(again.first(), again.end_number()).filter(|entry| entry.head() == head).count();
     assert_eq!((notes("missing"), notes("closed")), (2, 1));
 }
 
-/// What a capture exports, imported again.
+/// Exports a capture and imports it again.
 fn round_trip(capture: &Capture) -> (Capture, Summary) {
     let mut file = PcapNg::new();
     for entry in capture.entries(capture.first(), capture.end_number()) {

@@ -1,4 +1,4 @@
-//! Whatever the network and the capture did to the segments, the streams are the same.
+//! Streams are the same after anything that a network and a capture may do to their segments.
 
 use chanwire_inspect::{
     Direction::{self, In, Out},

@@ -19,9 +19,9 @@ fn raw_bytes_are_one_direction_that_their_words_tell() {
     assert_eq!(told.stream(1, In), "what is this");
 }
 
-/// Nobody has shut anything down where only the file ends.
+/// The end of the file is no shutdown of a connection.
 #[test]
-fn what_ends_with_its_file_ends_so() {
+fn a_stream_that_ends_with_its_file_is_not_shut_down() {
     for file in ["LIST\r\n", "0000  4c 49 53 54 0d 0a\n"] {
         let (told, _) = read(file.as_bytes());
         assert!(told.events.contains(&"1 out end".into()), "{file:?}: {:?}", told.events);
@@ -119,7 +119,7 @@ fn lines_of_json_are_the_rows_that_were_written_and_a_wrong_one_is_named() {
             .map(|entry| (entry.number(), entry.time(), entry.bytes().to_vec(), entry.summary(), entry.pair()))
             .collect()
     };
-    // Whatever its size, the first piece is known for what it is.
+    // A first piece of any size tells the form.
     let long = [lines.clone(), vec![b'\n'; 70_000]].concat();
     for (bytes, pieces) in [(&lines, usize::MAX), (&long, 1000)] {
         let (again, summary, _) = import(bytes, pieces).unwrap();
@@ -204,7 +204,7 @@ fn a_long_dump_that_stops_being_one_says_where() {
 }
 
 #[test]
-fn what_is_read_as_a_whole_has_a_longest_size() {
+fn a_literal_list_or_array_has_a_longest_size() {
     let line = "\"\\x4c\\x49\\x53\\x54\\x0d\\x0a\" \\\n";
     let mut import = Import::new(ImportOptions::default());
     let piece = line.repeat((1 << 20) / line.len());

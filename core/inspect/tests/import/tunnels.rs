@@ -19,14 +19,14 @@ fn ethernet(kind: u16, rest: &[u8]) -> Vec<u8> {
     [&[4; 6][..], &[2; 6], &kind.to_be_bytes(), rest].concat()
 }
 
-/// In UDP, between the ends of a tunnel.
+/// Wraps it in UDP, between the ends of a tunnel.
 fn udp(port: u16, rest: &[u8]) -> Vec<u8> {
     let mut packet = Vec::new();
     PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).udp(50_000, port).write_to_vec(&mut packet, rest).unwrap();
     packet
 }
 
-/// In an IP packet of this protocol.
+/// Wraps it in an IP packet of this protocol.
 fn ip(number: u8, rest: &[u8]) -> Vec<u8> {
     let length = u16::try_from(rest.len()).unwrap();
     let header = Ipv4Header::new(length, 64, IpNumber(number), [10, 0, 0, 1], [10, 0, 0, 2]).unwrap();
@@ -70,7 +70,7 @@ const TUNNELS: [(&str, u32, Wrap); 22] = [
 ];
 
 #[test]
-fn what_is_in_a_tunnel_is_read_as_if_it_was_not() {
+fn packets_in_a_tunnel_are_read_as_if_outside() {
     let plain = read(&pcap(101, talk(ASKED, ANSWERED).iter().map(Segment::ipv4))).0;
     for (name, link, wrap) in TUNNELS {
         let (told, summary) = read(&pcap(link, talk(ASKED, ANSWERED).iter().map(|part| wrap(&part.ipv4()))));
@@ -142,9 +142,9 @@ fn other_links_are_named() {
     }
 }
 
-/// What was captured of each packet may be any number of bytes, with a frame check sequence on the wire or without.
+/// Tests captures of any number of bytes of each packet, with a frame check sequence on the wire or without.
 #[test]
-fn what_is_missing_is_as_long_as_the_ip_header_says() {
+fn a_gap_is_as_long_as_the_ip_header_says() {
     for snap in [40, 44, 54, 60, 64, 70] {
         for wire in [0, 4, 18] {
             let mut file = crate::kit::header(101);

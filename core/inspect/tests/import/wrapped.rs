@@ -95,9 +95,9 @@ fn a_compressed_capture_that_is_cut_or_damaged_says_so() {
     assert!(result.is_err_and(|error| error.message.contains("compressed by gzip is damaged")) || packed[12] == 0);
 }
 
-/// A megabyte that becomes a gigabyte is read a little at a time.
+/// Tests that a small capture that becomes a large one is read a little at a time.
 #[test]
-fn what_is_compressed_very_well_takes_no_memory() {
+fn a_well_compressed_capture_takes_no_memory() {
     #[derive(Default)]
     struct Largest(usize, u64);
     impl chanwire_inspect::import::Sink for Largest {
@@ -141,9 +141,9 @@ fn text_may_be_in_any_unicode_encoding_with_a_mark_or_without() {
     }
 }
 
-/// A mark and an encoding that a client sent are what is wrong with it.
+/// Tests that a mark or an encoding of a client's bytes is shown as its fault.
 #[test]
-fn what_a_client_sent_is_not_decoded() {
+fn the_encoding_of_a_clients_bytes_is_not_decoded() {
     let marked = [&[0xef, 0xbb, 0xbf], ASKED].concat();
     for sent in [marked, utf16("LIST\r\n", false, true), utf16("LIST\r\n", true, false)] {
         let (told, summary) = read(&sent);
@@ -152,7 +152,7 @@ fn what_a_client_sent_is_not_decoded() {
 }
 
 #[test]
-fn where_a_line_is_wrong_is_counted_in_the_file() {
+fn the_place_of_a_wrong_line_is_counted_in_the_file() {
     let wrong = ROWS.replace("LIST", "LOST");
     let at = wrong.find("{\"row\"").unwrap() as u64;
     // Four bytes of the label are one unit here and two there.
@@ -163,7 +163,7 @@ fn where_a_line_is_wrong_is_counted_in_the_file() {
         (utf16(&ascii, false, true), 2 * ascii_at + 2),
         (utf16(&ascii, true, false), 2 * ascii_at),
     ] {
-        // Whoever records it says what is wrong with it.
+        // The recorder reports the error in the line.
         let mut capture = chanwire_inspect::Capture::new(1 << 20);
         let mut import = chanwire_inspect::import::CaptureImport::new(ImportOptions::default(), 0);
         let error =
