@@ -14,7 +14,7 @@ import { Draft } from "./compose/draft.svelte";
 import type { FromWorker } from "./decode/messages";
 import workerAddress from "./decode/worker?worker&url";
 import { SandboxControl } from "./sandbox/control.svelte";
-import { LateWorker } from "./sandbox/late";
+import { LazyWorker } from "./sandbox/lazyWorker";
 import sandboxAddress from "./sandbox/worker?worker&url";
 import type { TapSource } from "./source/tap";
 import { Access } from "./state/access.svelte";
@@ -53,7 +53,7 @@ const access = new Access(inspector, () => new WebSocket(bridge));
 addEventListener("unhandledrejection", ({ reason }) =>
   inspector.tell(`Something went wrong: ${String(reason)}`),
 );
-const sandboxWorker = new LateWorker(() => start(sandboxAddress));
+const sandboxWorker = new LazyWorker(() => start(sandboxAddress));
 const sandbox = new SandboxControl(sandboxWorker);
 const opening = new Opening(inspector);
 inspector.choices = [

@@ -1,4 +1,4 @@
-/** What is being opened: a capture that was chosen, dropped or pasted, from its preview to its last row. */
+/** The capture that is being opened, chosen, dropped or pasted, from its preview to its last row. */
 
 import type { CapturePreview, Direction } from "../decode/messages";
 import { previewCapture, readCapture } from "../source/capture";
@@ -16,7 +16,7 @@ export class Opening {
   direction: Direction | undefined = $state();
   /** The part that is read, while it is being read. */
   progress: number | undefined = $state();
-  /** What was read last. */
+  /** A summary of the capture that was read last. */
   words = $state("");
   readonly #inspector: Inspector;
   #stop = new AbortController();
@@ -63,7 +63,7 @@ export class Opening {
     }
   }
 
-  /** Read what was looked at. What was captured before is forgotten. */
+  /** Reads the capture of the preview. Drops earlier rows. */
   async open(): Promise<void> {
     const { capture, preview, name } = this;
     if (capture === undefined || preview === undefined || this.reading) return;

@@ -1,4 +1,4 @@
-/** What is being written in Compose, how it is to be sent, and what the server would say of it. */
+/** The draft in Compose, its fault plan, and the server's verdicts on it. */
 
 import type { DecoderClient } from "../decode/client";
 import type { Problem, Verdict } from "../decode/messages";
@@ -9,19 +9,19 @@ import { History, type Sent, type Typed } from "./history.svelte";
 
 export type Mode = "form" | "raw";
 
-/** How raw bytes are written. */
+/** The notation of raw bytes. */
 export type Notation = "escapes" | "hex";
 
-/** What would be sent, or why nothing can be. */
+/** The steps that would be sent, or the reason why nothing can be. */
 export interface Outcome {
   /** As it was composed. */
   readonly bytes: Uint8Array<ArrayBuffer> | undefined;
   /** As it is sent; there are none while anything is wrong. */
   readonly steps: readonly Step[];
-  /** What is wrong with what was composed, and with the fault plan. */
+  /** Problems of the composed request and of the fault plan. */
   readonly problems: readonly Problem[];
   readonly faultProblems: readonly Problem[];
-  /** What the server would say of what is sent, were it all that a connection sends. */
+  /** The server's verdicts on the bytes, were they all that a connection sends. */
   readonly verdicts: readonly Verdict[];
 }
 
@@ -33,7 +33,7 @@ export class Draft {
   command = $state("");
   raw = $state("");
   notation: Notation = $state("escapes");
-  /** What is typed into the fault plan. */
+  /** The values of the fault plan. */
   faults: Typed = $state.raw({});
   outcome: Outcome = $state.raw(NOTHING);
   readonly history = new History();
@@ -45,7 +45,7 @@ export class Draft {
     this.#decoder = decoder;
   }
 
-  /** What was typed for the chosen command. */
+  /** The values of the chosen command's fields. */
   get values(): Readonly<Record<string, string>> {
     return this.#values[this.command] ?? {};
   }
@@ -118,7 +118,7 @@ export class Draft {
       this.raw = notation === "hex" ? formatHex(parsed.bytes) : formatLines(parsed.bytes);
   }
 
-  /** What was composed has been sent. */
+  /** Notes that the draft was sent. */
   sent(): void {
     const { bytes } = this.outcome;
     if (bytes !== undefined) this.history.add(bytes, this.faults);

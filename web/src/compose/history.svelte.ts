@@ -1,9 +1,9 @@
-/** What was sent from Compose, newest first, kept from one visit to the next. */
+/** Requests sent from Compose, newest first, kept from one visit to the next. */
 
 import { stored, store } from "../state/storage";
 import { formatEscapes, parseEscapes } from "../text/escapes";
 
-/** What was typed into the fault plan, field by field. */
+/** The values of the fault plan's fields. */
 export type Typed = Readonly<Record<string, string>>;
 
 export interface Sent {
@@ -15,10 +15,10 @@ export interface Sent {
 const KEY = "chanwire.compose";
 /** More than this is not found again in a menu. */
 const MOST = 40;
-/** What is larger is not kept: the browser's storage is small. */
+/** The longest entry that is kept: the browser's storage is small. */
 const LONGEST = 8192;
 
-/** What was stored; whatever is not usable is left out. */
+/** Reads the stored history; leaves out entries that are not usable. */
 export function parseHistory(value: unknown): readonly Sent[] {
   if (!Array.isArray(value)) return [];
   return (value as unknown[]).flatMap(parseSent).slice(0, MOST);

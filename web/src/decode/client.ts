@@ -3,7 +3,7 @@
 import { detailFrom, type ModuleDetail } from "./describe";
 import type { Frame, FromWorker, Question, Questions, Status, ToWorker } from "./messages";
 
-/** What is needed of a `Worker`. */
+/** The members of a `Worker` that are needed. */
 export interface WorkerLike {
   postMessage(message: unknown, transfer: Transferable[]): void;
   addEventListener(type: "message", listener: (event: MessageEvent<FromWorker>) => void): void;

@@ -7,7 +7,7 @@ export class Compiled {
     this.#address = address;
   }
 
-  /** Fetch it now. Where that fails it is tried again when it is needed, and told then. */
+  /** Fetches it now. If that fails it is tried again when it is needed, and reported then. */
   prefetch(): void {
     this.get().catch(() => undefined);
   }

@@ -15,7 +15,7 @@ import type {
   ToWorker,
 } from "./messages";
 
-/** What the engine needs of the wasm module. */
+/** The members of the wasm module that the engine needs. */
 export type EngineModule = Pick<
   typeof Wasm,
   "Importer" | "Viewer" | "preview" | "heap" | "__wbg_reset_state"
@@ -60,7 +60,7 @@ export class Engine {
   readonly #wasm: EngineModule;
   readonly #around: Surroundings;
   #viewer: Wasm.Viewer;
-  /** What the page has asked to see of what is recorded. */
+  /** The page's filter, highlight, range and pause. */
   #seen: Seen = { filter: "", highlight: "", range: undefined, paused: false };
   /** Epochs of viewers before this one. */
   #epochs = 0;
@@ -270,7 +270,7 @@ export class Engine {
     return told;
   }
 
-  /** What has many parts travels as one text: making objects of it twice takes longer than the rest. */
+  /** A structured value travels as one text: making objects of it twice takes longer than the rest. */
   #answerFrame(id: number, { number }: Questions["frame"]["ask"]): void {
     const json = this.#viewer.frame(number);
     const bytes = this.#viewer.bytesOf(number) as Uint8Array<ArrayBuffer>;
@@ -354,7 +354,7 @@ export class Engine {
   }
 }
 
-/** What the page has asked to see. A mistake in a text leaves the last one. */
+/** The page's filter, highlight, range and pause. A mistake in a text leaves the last one. */
 interface Seen {
   readonly filter: string;
   readonly highlight: string;

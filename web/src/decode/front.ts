@@ -1,6 +1,6 @@
 /**
- * What the worker is before there is any traffic: it composes, and loads the engine when there is something to record.
- * So the page is there at once, and small.
+ * The worker before there is any traffic: it composes, and loads the engine when there is something to record. So the
+ * page is there at once, and small.
  */
 
 import type * as Compose from "../wasm/chanwire_compose";
@@ -8,7 +8,7 @@ import { verdict } from "./describe";
 import { Engine, type EngineModule, type Surroundings } from "./engine";
 import type { Composed, FromWorker, Questions, ToWorker } from "./messages";
 
-/** What is needed of the small module. */
+/** The members of the small module that are needed. */
 export type ComposeModule = Pick<
   typeof Compose,
   "check" | "commands" | "compose" | "fill" | "plan" | "version"
@@ -92,7 +92,7 @@ export class Front {
     }
   }
 
-  /** What the page asks of an empty capture when it begins. */
+  /** Answers the questions that the page asks of an empty capture when it begins. */
   #answersOfNothing(id: number, question: keyof Questions, ask: unknown): boolean {
     const answer = ((): unknown => {
       switch (question) {

@@ -1,5 +1,5 @@
 /**
- * What the page and the decoder's worker say to each other.
+ * Messages between the page and the decoder's worker.
  *
  * The worker owns everything that is recorded. The page holds the rows that it shows and the frame that is selected,
  * and asks for the rest. Rows are numbered from 1 in the order in which they complete, over all connections, and keep
@@ -85,7 +85,7 @@ export interface Detail {
   readonly tokens: Float64Array;
 }
 
-/** What is wrong with a frame. `at` counts from the frame's first byte. */
+/** A fault in a frame. `at` counts from the frame's first byte. */
 export interface Fault {
   readonly error: string;
   readonly details: string;
@@ -131,7 +131,7 @@ export interface Arriving {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** What the server would say of one piece of raw bytes. */
+/** The server's verdict on one piece of raw bytes. */
 export interface Verdict {
   readonly kind: "frame" | "fault" | "skipped";
   readonly start: number;
@@ -154,10 +154,10 @@ export interface Mistake {
 }
 
 export interface Completion {
-  /** What replaces the text between `Completions.start` and `end`. */
+  /** The replacement of the text between `Completions.start` and `end`. */
   readonly text: string;
   readonly kind: "field" | "operator" | "value";
-  /** What it is, in a few words. */
+  /** A description in a few words. */
   readonly hint: string;
 }
 
@@ -210,7 +210,7 @@ export interface StreamPiece {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** What a capture seems to be. */
+/** The form of a capture. */
 export interface CapturePreview {
   readonly format: "pcap" | "pcapng" | "jsonl" | "hex" | "raw";
   /** Whether it looks like the protocol, as far as can be told before it is read. */
@@ -253,7 +253,7 @@ export interface Questions {
   /** Only rows of these times, in milliseconds since the capture's first event: from `from` up to and with `to`. */
   range: { ask: { readonly from: number; readonly to: number } | undefined; answer: undefined };
   complete: { ask: { readonly text: string; readonly caret: number }; answer: Completions };
-  /** Where a row stands in the view: itself, or the nearest one that does, after it if there is one. */
+  /** The position of a row in the view, or of the nearest one, after it if there is one. */
   locate: {
     ask: { readonly number: number };
     answer: { readonly epoch: number; readonly position: number; readonly exact: boolean } | undefined;
@@ -293,7 +293,7 @@ export interface Questions {
   };
   /** The form that composes exactly these bytes, if there is one. */
   fill: { ask: { readonly bytes: Uint8Array<ArrayBuffer> }; answer: Filled | undefined };
-  /** What a capture seems to be, by its first bytes. */
+  /** The form of a capture, by its first bytes. */
   preview: { ask: { readonly bytes: Uint8Array<ArrayBuffer> }; answer: CapturePreview };
   /** Reads a capture, in order: `begin`, its bytes in pieces, `end`. */
   import: {
@@ -313,7 +313,7 @@ export interface Questions {
     answer: Composed;
   };
   check: { ask: { readonly bytes: Uint8Array<ArrayBuffer> }; answer: readonly Verdict[] };
-  /** How bytes are sent with what was typed into each field of the fault plan. */
+  /** The steps by which bytes are sent under a fault plan. */
   plan: {
     ask: { readonly bytes: Uint8Array<ArrayBuffer>; readonly faults: Readonly<Record<string, string>> };
     answer: Planned;
@@ -322,7 +322,7 @@ export interface Questions {
 
 export type Question = keyof Questions;
 
-/** What was recorded of one connection, in order. Times are in milliseconds since 1970. */
+/** Recorded events of one connection, in order. Times are in milliseconds since 1970. */
 export type Recorded =
   | { readonly type: "open"; readonly connection: number; readonly label: string }
   | {
@@ -352,11 +352,11 @@ export type Recorded =
       readonly connection: number;
       readonly direction?: Direction;
       readonly time: number;
-      /** How many bytes are missing, 0 where it is not known. */
+      /** The number of missing bytes, 0 where it is not known. */
       readonly bytes: number;
       /** Whole frames are missing, so many: the stream goes on at a frame's first byte. */
       readonly frames?: number;
-      /** How many of those frames are requests that are answered, or answers: pairing goes on after them. */
+      /** The number of those frames that are requests that are answered, or answers: pairing goes on after them. */
       readonly paired?: number;
       readonly text: string;
     }
@@ -394,7 +394,7 @@ export interface Status {
   /** In bytes: what is in use, and the most there may be. */
   readonly memory: number;
   readonly limit: number;
-  /** What the engine has taken of the tab's memory, in bytes. It gives it back when it is cleared, and not before. */
+  /** The memory that the engine has taken, in bytes. It gives it back when it is cleared, and not before. */
   readonly heap: number;
   /** Frames a second. */
   readonly rate: number;

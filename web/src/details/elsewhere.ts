@@ -3,7 +3,7 @@
 import type { FieldDetail, Frame } from "../decode/messages";
 import { addressOf, joinCommand, seenFrom } from "../text/shell";
 
-/** What the page can reach: the server that a frame is of, and the other addresses that it may connect to. */
+/** The addresses that the page can reach: the server of a frame, and the others that it may connect to. */
 export interface Reach {
   readonly server: string;
   readonly addresses: readonly string[];

@@ -19,7 +19,7 @@ export interface HexEvents {
   measured(columns: number): void;
 }
 
-/** How the bytes are marked. */
+/** The marks of the bytes. */
 export interface Marks {
   readonly highlight: Range | undefined;
   readonly cursor: number;

@@ -21,7 +21,7 @@ export interface TreeNode {
 /** The white space of JSON. */
 const WHITE_SPACE: ReadonlySet<number> = new Set([0x20, 0x09, 0x0a, 0x0d]);
 
-/** What the page reaches where nothing is known of it. */
+/** The reach of a page of which nothing is known. */
 const NOWHERE: Reach = { server: "", addresses: [] };
 
 export function buildTree(frame: Frame, reach = NOWHERE): readonly TreeNode[] {

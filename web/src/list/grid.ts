@@ -122,7 +122,7 @@ export class FrameGrid {
   }
 }
 
-/** What the cells of a row say. */
+/** Returns the texts of a row's cells. */
 export function cells(row: ListRow): readonly string[] {
   const traffic = row.kind !== "note" && row.kind !== "gap";
   const answered = row.direction === "out" && row.pair !== undefined;

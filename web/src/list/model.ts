@@ -1,5 +1,5 @@
 /**
- * What the list shows of a view that lives in the worker: where it stands, which rows it must ask for, and whether
+ * The list's part of a view that lives in the worker: its scroll position, the rows that it must ask for, and whether
  * those that it has are enough for a picture. Positions are the view's, indexes are lines of the list.
  */
 
@@ -7,7 +7,7 @@ import type { ListRow, Status } from "../decode/messages";
 import { ScrollModel } from "./scroll";
 import { RowWindow } from "./window";
 
-/** What the worker is asked to keep sending. */
+/** The rows that the worker is asked to keep sending. */
 export interface Look {
   readonly position: number;
   readonly count: number;
@@ -28,7 +28,7 @@ export class ListModel {
   #window = new RowWindow();
   #follow = true;
   #look: Look = { position: 0, count: 0, follow: true };
-  /** Where the view ended when following began: rows from before that are not the newest. */
+  /** The end of the view when following began: rows from before that are not the newest. */
   #goal = 0;
   /** The row that stays where it is when the view is made anew. */
   #anchor: Place | undefined;
@@ -103,7 +103,7 @@ export class ListModel {
     this.#settle(this.scroll.position);
   }
 
-  /** What was shown is gone: the list goes on from its top, or follows what comes. */
+  /** Drops all rows: the list goes on from its top, or follows new rows. */
   reset(follow: boolean): void {
     this.#window = new RowWindow();
     this.#anchor = undefined;
@@ -128,7 +128,7 @@ export class ListModel {
     return this.#follow;
   }
 
-  /** What the view holds has changed. */
+  /** Takes the view's new extent. */
   setExtent(extent: Extent): void {
     const before = this.#extent;
     const markers = this.markers;
@@ -140,7 +140,7 @@ export class ListModel {
       return;
     }
     this.#extent = extent;
-    // What is dropped above must not move what is looked at.
+    // Rows dropped above must not move the rows in sight.
     const gone = extent.begin - before.begin - (this.markers - markers);
     this.#settle(this.scroll.position - gone * this.scroll.rowHeight);
   }
@@ -188,7 +188,7 @@ export class ListModel {
     return this.#window.covers(start, end);
   }
 
-  /** What to ask the worker for, if it is not what was asked last. */
+  /** Returns the rows to ask the worker for, if they are not those asked for last. */
   ask(): Look | undefined {
     const page = this.scroll.page + 1;
     const { start, end } = this.#visiblePositions();

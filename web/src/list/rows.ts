@@ -7,7 +7,7 @@ export interface RowPainter {
   create(): HTMLElement;
   /** Fill it for the row at `index`. */
   paint(element: HTMLElement, index: number): void;
-  /** What is to be painted is there. While it is on its way the picture stays as it was. */
+  /** Returns whether the rows to paint are there. While they are on their way the picture stays as it was. */
   ready?(): boolean;
   /** All that can be seen was painted. */
   painted?(): void;
@@ -29,7 +29,7 @@ export class VirtualRows {
   readonly #layer: HTMLElement;
   readonly #observer: ResizeObserver;
   #pool: HTMLElement[] = [];
-  /** Where the scroll bar was put last. */
+  /** The scroll bar's last position. */
   #placed = 0;
   #late: ReturnType<typeof setTimeout> | undefined;
 

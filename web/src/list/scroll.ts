@@ -1,6 +1,6 @@
 /**
- * Where a list of fixed-height rows stands. Browsers cap an element at some 33 million pixels, so a long list is
- * mapped onto a shorter scroll bar: `position` is in the list's own pixels, `bar` in the scroll bar's.
+ * The scroll position of a list of fixed-height rows. Browsers cap an element at some 33 million pixels, so a long
+ * list is mapped onto a shorter scroll bar: `position` is in the list's own pixels, `bar` in the scroll bar's.
  */
 
 export const LONGEST_BAR = 8_000_000;
@@ -31,7 +31,7 @@ export class ScrollModel {
     return this.#position;
   }
 
-  /** What the scroll bar must stand at for this position. */
+  /** The scroll bar's position for this one. */
   get bar(): number {
     return this.#bar;
   }

@@ -182,7 +182,7 @@ export class TimelineChart {
   }
 }
 
-/** What the style sheet's names stand for now: a canvas knows no custom properties and no light-dark(). */
+/** Returns the current values of the style sheet's names: a canvas knows no custom properties and no light-dark(). */
 function colours(host: HTMLElement): ReadonlyMap<string, string> {
   const probe = document.createElement("span");
   host.append(probe);

@@ -1,4 +1,4 @@
-/** How fast something was said, from how much of it there is in a bucket of the timeline. */
+/** Rates of traffic, from the counts in a bucket of the timeline. */
 
 import type { Timeline } from "../decode/messages";
 

@@ -4,7 +4,7 @@ import { count } from "../text/format";
 import { SandboxSource, type SandboxWorker } from "../source/sandbox";
 import type { Problem, SandboxState, Scenario, Setting, StoreMode } from "./messages";
 
-/** How often a shown time goes on. */
+/** The interval at which a shown time goes on. */
 const TICK_MS = 100;
 
 export const STORE_MODES: readonly { readonly mode: StoreMode; readonly label: string }[] = [
@@ -22,7 +22,7 @@ export class SandboxControl {
   now = $state(0);
   scenarios: readonly Scenario[] = $state.raw([]);
   settings: readonly Setting[] = $state.raw([]);
-  /** What is typed into the settings; it is in force from the next start. */
+  /** The values typed into the settings, in force from the next start. */
   typed: Readonly<Record<string, string>> = $state.raw({});
   problems: readonly Problem[] = $state.raw([]);
   /** Why something did not come about. */

@@ -1,4 +1,4 @@
-/** What the page and the sandbox's worker say to each other. Times are milliseconds since the sandbox was made. */
+/** Messages between the page and the sandbox's worker. Times are milliseconds since the sandbox was made. */
 
 import type { Step } from "../source/source";
 import type {
@@ -23,7 +23,7 @@ export type ToSandbox =
   | { readonly type: "store"; readonly mode: StoreMode }
   /** Time jumps so far ahead. */
   | { readonly type: "skip"; readonly ms: number }
-  /** What would be wrong with these settings? */
+  /** Asks for the problems of these settings. */
   | { readonly type: "judge"; readonly values: Readonly<Record<string, string>> };
 
 export type FromSandbox =

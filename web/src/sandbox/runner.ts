@@ -4,7 +4,7 @@ import { holdsEnd, type Step } from "../source/source";
 import type * as Wasm from "../wasm/chanwire_sandbox";
 import type { FromSandbox, ToSandbox } from "./messages";
 
-/** What the runner needs of the wasm module. */
+/** The members of the wasm module that the runner needs. */
 export type SandboxModule = Pick<typeof Wasm, "Sandbox" | "scenarios" | "settings" | "settingsProblems">;
 
 export interface Clock {
@@ -27,7 +27,7 @@ export class SandboxRunner {
   readonly #clock: Clock;
   #sandbox: Wasm.Sandbox | undefined;
   #life = 0;
-  /** What the clock showed when the sandbox was made, less what was skipped. */
+  /** The clock's time when the sandbox was made, less the time skipped. */
   #origin = 0;
   #cancel: (() => void) | undefined;
   #told = "";
@@ -71,7 +71,7 @@ export class SandboxRunner {
   #act(message: Exclude<ToSandbox, { type: "start" | "play" | "judge" }>): void {
     const sandbox = this.#sandbox;
     if (sandbox === undefined) return;
-    // What is done now is done after all that was due before.
+    // An action now comes after everything that was due before.
     sandbox.run(this.#time());
     switch (message.type) {
       case "connect": {

@@ -1,11 +1,11 @@
 /** The bridge: one WebSocket of the server's own HTTP side carries one TCP connection. */
 
 import { parseControl, type FromBridge, type TapInfo, type ToBridge } from "./control";
-import { isRefusal, knock, type Outcome } from "./knock";
+import { isRefusal, authenticate, type Outcome } from "./authenticate";
 import { Outgoing } from "./outgoing";
 import type { Link, LinkEvents, Source, Step, Target } from "./source";
 
-/** What is needed of a `WebSocket`. */
+/** The members of a `WebSocket` that are needed. */
 export interface SocketLike {
   binaryType: BinaryType;
   send(data: string | Uint8Array<ArrayBuffer>): void;
@@ -48,7 +48,7 @@ export class BridgeSource implements Source {
   }
 
   targets(): Promise<readonly Target[]> {
-    return knock((outcome) => this.#ask(outcome), this.#refused);
+    return authenticate((outcome) => this.#ask(outcome), this.#refused);
   }
 
   #ask({ resolve, reject, closed }: Outcome<readonly Target[]>): void {

@@ -3,13 +3,13 @@
 import type { DecoderClient } from "../decode/client";
 import type { CapturePreview, Direction } from "../decode/messages";
 
-/** How much is looked at to tell what it is. */
+/** The number of first bytes that tell the form of a capture. */
 const PREVIEW = 64 * 1024;
 
-/** How much is read at a time: little enough that the first rows are there at once. */
+/** The size of one read: small enough that the first rows are there at once. */
 const PIECE = 1024 * 1024;
 
-/** The largest capture. What a tab can hold of it is bounded by its memory anyway. */
+/** The largest capture. A tab's memory bounds how much of it is held anyway. */
 const LARGEST = 4 * 1024 * 1024 * 1024;
 
 export interface CaptureOptions {

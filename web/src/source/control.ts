@@ -1,4 +1,4 @@
-/** Control messages of the bridge. What it says is checked, for the page may be newer or older than the server. */
+/** Control messages of the bridge. They are checked, for the page may be newer or older than the server. */
 
 import type { Target } from "./source";
 
@@ -17,7 +17,7 @@ export type FromBridge =
     }
   | {
       readonly type: "watching";
-      /** What passed before everything that is told: connections that were over, frames of all, and their bytes. */
+      /** Traffic before the first event: connections that were over, and the frames and bytes of all connections. */
       readonly connections: number;
       readonly frames: number;
       readonly bytes: number;

@@ -1,4 +1,4 @@
-/** What a connection has still to send: taken whole or not at all, and handed on a little at a time. */
+/** The bytes that a connection has still to send: taken whole or not at all, and handed on a little at a time. */
 
 import { count, plural } from "../text/format";
 import type { Step } from "./source";

@@ -18,14 +18,14 @@ import {
   type Target,
 } from "./source";
 
-/** What is needed of the sandbox's `Worker`. */
+/** The members of the sandbox's `Worker` that are needed. */
 export interface SandboxWorker {
   postMessage(message: ToSandbox): void;
   addEventListener(type: "message", listener: (event: { data: FromSandbox }) => void): void;
   addEventListener(type: "error", listener: (event: { message: string }) => void): void;
 }
 
-/** What the sandbox tells beside its connections. */
+/** Events of the sandbox beside those of its connections. */
 export interface SandboxListener {
   ready(scenarios: readonly Scenario[], settings: readonly Setting[]): void;
   state(state: SandboxState): void;
@@ -38,7 +38,7 @@ export interface SandboxListener {
 /** Clients come from the server's own machine, or from one of these; or it is the operator, who may do everything. */
 const ADDRESSES = ["127.0.0.1", "192.168.1.5", "192.0.2.7", "2001:db8::7", "operator"];
 
-/** Where every sandbox listens: at the port of the protocol's examples. */
+/** The address at which every sandbox listens: with the port of the protocol's examples. */
 const SANDBOX_SERVER = "127.0.0.1:22236";
 
 interface Client {
@@ -146,7 +146,7 @@ export class SandboxSource implements Source {
         this.#listener.judged(message.problems);
         return;
     }
-    // What the last sandbox had still to say is of no use.
+    // Late messages of the last sandbox are of no use.
     if (message.life !== this.#life) return;
     switch (message.type) {
       case "connected": {
@@ -248,7 +248,7 @@ export class SandboxSource implements Source {
       send,
       end: () => send([{ end: true }]),
       close,
-      // What the page has not taken waits in memory: there is no more of it than the page itself has asked for.
+      // Bytes that the page has not taken wait in memory: no more of them than the page itself has asked for.
       taken: () => undefined,
     };
   }

@@ -1,4 +1,4 @@
-/** Where traffic comes from, and who takes it. What stands after a source is the same for every source. */
+/** Sources of traffic, and their receivers. Everything after a source is the same for every source. */
 
 import type { Direction } from "../decode/messages";
 
@@ -37,8 +37,8 @@ export interface Link {
 }
 
 /**
- * What a source tells of one connection, in order. A source that knows when something happened says so, in
- * milliseconds of `performance.now()`; otherwise it happened when it was told.
+ * Events of one connection, in order. A source that knows the time of an event gives it, in milliseconds of
+ * `performance.now()`; otherwise it is the time of the call.
  */
 export interface LinkEvents {
   opened(local: string, remote: string, time?: number): void;
@@ -65,19 +65,19 @@ export interface Target {
   readonly id: string;
   readonly address: string;
   readonly channel?: string;
-  /** Who connects, where the source plays several clients. */
+  /** The client that connects, where the source plays several. */
   readonly client?: string;
 }
 
 export interface Source {
   /** Something to say of what there is, once the targets are known. */
   readonly note?: string;
-  /** What can be connected to. */
+  /** Returns the targets that can be connected to. */
   targets(): Promise<readonly Target[]>;
   connect(target: Target, events: LinkEvents): Link;
   /** Another source was chosen. */
   stop?(): void;
-  /** Who takes the connections that begin without being asked for, where a source has such. */
+  /** Sets the receiver of connections that begin without being asked for, where a source has such. */
   accept?(accept: Accept): void;
 }
 

@@ -4,7 +4,7 @@ import type { Direction } from "../decode/messages";
 import { closeReason, type SocketLike } from "./bridge";
 import { memory, plural } from "../text/format";
 import { parseControl, type FromBridge, type ToBridge } from "./control";
-import { knock, type Outcome } from "./knock";
+import { authenticate, type Outcome } from "./authenticate";
 import type { Accept, Link, LinkEvents, Source, Target } from "./source";
 
 /** Credit is given back in steps of this size, and when nothing waits any more. */
@@ -75,12 +75,12 @@ export class TapSource implements Source {
 
   /** Begin to watch. A tap connects nothing by itself, so there are no targets. */
   targets(): Promise<readonly Target[]> {
-    return knock((outcome) => this.#watch(outcome), this.#refused);
+    return authenticate((outcome) => this.#watch(outcome), this.#refused);
   }
 
   #watch({ resolve, reject, closed }: Outcome<readonly Target[]>): void {
     const socket = this.#dial();
-    // What was not decoded of an earlier watch never will be.
+    // Bytes of an earlier watch that were not decoded never will be.
     this.#costs = [];
     this.#credit = 0;
     socket.binaryType = "arraybuffer";
@@ -189,7 +189,7 @@ export class TapSource implements Source {
   }
 }
 
-/** How much is not shown because it passed too long ago. */
+/** Describes the traffic that is not shown because it passed too long ago. */
 function earlier({ connections, frames, bytes }: Extract<FromBridge, { type: "watching" }>): string {
   if (connections + frames + bytes === 0) return "";
   const passed = `${plural(frames, "frame")} (${memory(bytes)}) passed before what the tap still has`;

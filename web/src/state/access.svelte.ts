@@ -20,7 +20,7 @@ export class Access {
   asking = $state(false);
   /** The bridge did not accept the last one. */
   refused = $state(false);
-  /** Who takes the tap that the page is of, if it is one's. */
+  /** The receiver of the page's tap, if the page is of one. */
   ontap: ((tap: TapInfo, source: TapSource) => void) | undefined;
   readonly #inspector: Inspector;
   readonly #dial: () => SocketLike;

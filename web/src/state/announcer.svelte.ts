@@ -1,4 +1,4 @@
-/** What a screen reader is told: rates and errors now and then, never each frame. */
+/** Announcements for screen readers: rates and errors now and then, never each frame. */
 
 import { plural } from "../text/format";
 

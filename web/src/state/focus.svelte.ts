@@ -13,7 +13,7 @@ export class FrameFocus {
   pinned: TreeNode | undefined = $state.raw();
   /** The byte that the hex view's cursor stands on. */
   cursor = $state(0);
-  /** Who moved last: the other view follows. */
+  /** The view that moved last: the other one follows. */
   moved: "tree" | "bytes" | "frame" = $state("frame");
 
   #number: number | undefined;

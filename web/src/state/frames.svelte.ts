@@ -1,4 +1,4 @@
-/** What is shown of the captured rows: the list's place, following, the selection and the frame that is looked at. */
+/** The shown part of the captured rows: the list's position, following, the selection and the frame in Details. */
 
 import type { DecoderClient } from "../decode/client";
 import type { Frame, FromWorker, ListRow, Questions, Status } from "../decode/messages";
@@ -9,7 +9,7 @@ import { count } from "../text/format";
 
 export type Stop = Questions["step"]["ask"]["to"];
 
-/** How something is said to the person. */
+/** The ways to tell the person something. */
 export interface Voice {
   /** To who does not see that it happened. */
   say(text: string): void;
@@ -102,7 +102,7 @@ export class Frames {
     // A new view is as new to who looks at it as to the page: only what comes after it is news.
     const scanned = this.status.scanning !== undefined && status.scanning === undefined;
     if (status.epoch !== this.status.epoch || scanned) this.seen = status.end;
-    // Where the selected row is in sight, it is what keeps its place, wherever it was scrolled to since.
+    // A selected row in sight keeps its place, wherever it was scrolled to since.
     if (status.epoch !== this.status.epoch && this.selected !== undefined) this.model.anchor(this.selected);
     if (status.epoch !== this.status.epoch && this.#awaited !== undefined) {
       // A position of the old view may never come in the new one.
@@ -172,7 +172,7 @@ export class Frames {
 
   clear(): void {
     this.#decoder.send({ type: "clear" });
-    // Who has paused looks at a still picture until going on: now at an empty one.
+    // A paused view stays still until it goes on: now it is empty.
     if (this.paused) this.#freeze();
     this.#forgetSelection();
     this.setFollow(true);
@@ -191,7 +191,7 @@ export class Frames {
     this.#draw();
   }
 
-  /** What comes from now on is from a live source. */
+  /** Follows a live source from now on. */
   goLive(): void {
     if (this.live) return;
     this.live = true;
@@ -353,7 +353,7 @@ export class Frames {
     this.#arrived = undefined;
   }
 
-  /** Where the selection stands in the view. */
+  /** Returns the position of the selection in the view. */
   async #from(): Promise<{ readonly position: number; readonly exact: boolean } | undefined> {
     if (this.#awaited === "last") return { position: this.status.end - 1, exact: true };
     if (this.#awaited !== undefined) return { position: this.#awaited, exact: true };

@@ -14,7 +14,7 @@ import { Query } from "./query.svelte";
 import { isWritable, Recorder, type ConnectionInfo } from "./recorder";
 import { Settings } from "./settings.svelte";
 
-/** How often what has happened is told to who does not see it, and drawn in the timeline. */
+/** The interval at which events are announced and drawn in the timeline. */
 const TICK_MS = 250;
 
 const TOLD_MS = 6000;
@@ -32,7 +32,7 @@ export class Inspector implements Voice {
   readonly announcer = new Announcer();
   readonly settings = new Settings();
   readonly decoder: DecoderClient;
-  /** What is shown of the captured rows. */
+  /** The shown part of the captured rows. */
   readonly frames: Frames;
   readonly filter: Query;
   readonly highlight: Query;
@@ -40,14 +40,14 @@ export class Inspector implements Voice {
   readonly overview: Overview;
 
   connections: readonly ConnectionInfo[] = $state.raw([]);
-  /** How many connections the file has that was read last. */
+  /** The number of connections in the file that was read last. */
   captured = $state(0);
   /** The connection that Compose sends on. */
   current: number | undefined = $state();
   targets: readonly Target[] = $state.raw([]);
   /** The source was asked what there is, and has not answered yet. */
   asking = $state(false);
-  /** What the source has to say. */
+  /** A note from the source. */
   sourceNote = $state("");
   /** Why there is no list of targets. */
   sourceProblem = $state("");
@@ -58,7 +58,7 @@ export class Inspector implements Voice {
 
   /** The last thing that went otherwise than somebody wanted. */
   told = $state("");
-  /** Where traffic can come from, and where it comes from now. */
+  /** The sources that traffic can come from, and the current one. */
   choices: readonly SourceChoice[] = $state.raw([]);
   chosen: SourceKind = $state("bridge");
 
@@ -219,7 +219,7 @@ export class Inspector implements Voice {
     this.frames.wanted = link.frame;
   }
 
-  /** How much of what is captured is held, in MiB. What is too much is dropped at once. */
+  /** Sets the memory for captured traffic, in MiB. Rows beyond it are dropped at once. */
   setRing(mebibytes: number): void {
     this.settings.keep({ ring: mebibytes });
     this.#limit(mebibytes);

@@ -2,24 +2,24 @@
 
 import type { Inspector } from "./inspector.svelte";
 
-/** What a key does that is not the inspector's own. */
+/** The actions of keys that are not the inspector's own. */
 export interface PageKeys {
   help(): void;
   /** Show these bytes in Compose. */
   edit(bytes: Uint8Array): void;
 }
 
-/** Whoever takes text takes letters and Space too. */
+/** Elements that take text, and with it letters and Space. */
 const TAKES_TEXT = "input, textarea, select, [contenteditable]";
 
-/** What Space presses, opens or chooses. */
+/** Elements that Space presses, opens or chooses. */
 const TAKES_SPACE = [
   TAKES_TEXT,
   "button, a[href], summary, label, option, audio, video",
   "[role=button], [role=link], [role=tab], [role=checkbox], [role=switch], [role=radio], [role^=menuitem]",
 ].join(", ");
 
-/** What lies over the page has keys of its own: while focus is in it, none of the page's single keys mean anything. */
+/** Overlays, which have keys of their own: while focus is in one, none of the page's single keys mean anything. */
 const OVERLAYS = "dialog, [popover], [role=dialog], [role=menu], [role=listbox]:not(.stream)";
 
 function isIn(target: EventTarget | null, selector: string): boolean {

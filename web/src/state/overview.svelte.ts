@@ -17,7 +17,7 @@ export class Overview {
   readonly #decoder: Pick<DecoderClient, "ask">;
   readonly #settings: Settings;
   #asking = false;
-  /** What was shown last: where nothing has changed since, nothing is asked. */
+  /** The state that was shown last: if nothing has changed since, nothing is asked. */
   #shown = "";
 
   constructor(decoder: Pick<DecoderClient, "ask">, settings: Settings) {
@@ -39,7 +39,7 @@ export class Overview {
     await this.#decoder.ask("range", range);
   }
 
-  /** What was shown is gone. */
+  /** Drops the shown timeline and statistics. */
   reset(): void {
     this.range = undefined;
     this.timeline = undefined;

@@ -33,7 +33,7 @@ export function isWritable({ state, ended, watched }: ConnectionInfo): boolean {
   return state === "open" && !ended && !watched;
 }
 
-/** How a connection begins. */
+/** The state in which a connection begins. */
 const OPENING = {
   state: "connecting",
   local: "",
@@ -93,7 +93,7 @@ export class Recorder {
     return { number, events };
   }
 
-  /** Close and forget every connection, and number the next one 1. What is still told of the old ones is not recorded. */
+  /** Closes and drops every connection, and numbers the next one 1. Later events of the old ones are not recorded. */
   reset(): void {
     const open = [...this.#entries.values()].filter(({ info }) => info.state !== "closed");
     this.#entries.clear();
@@ -132,7 +132,7 @@ export class Recorder {
     this.#entries.get(connection)?.link?.close();
   }
 
-  /** What was decoded may come again. */
+  /** Gives credit back for decoded bytes. */
   took({ taken }: Pick<Status, "taken">): void {
     for (const [connection, bytes] of taken) this.#entries.get(connection)?.link?.taken(bytes);
   }

@@ -1,4 +1,4 @@
-/** What is kept from one visit to the next: filters, named profiles, what the strip above the list shows. */
+/** Settings kept from one visit to the next: filters, named profiles, the strip above the list. */
 
 import { stored, store } from "./storage";
 
@@ -21,7 +21,7 @@ export interface Kept {
   readonly ring: number;
 }
 
-/** What the ring may be set to, in MiB: a tab's memory ends at 4 GiB, and filters and exports need some of it too. */
+/** The sizes of the ring, in MiB: a tab's memory ends at 4 GiB, and filters and exports need some of it too. */
 export const RINGS: readonly number[] = [64, 256, 512, 1024, 2048];
 const USUAL_RING = 1024;
 

@@ -1,6 +1,6 @@
 /** The browser's storage, which it may refuse altogether: then what is kept lasts as long as the page. */
 
-/** What was stored under the key, if it is JSON at all. */
+/** Returns the value stored under the key, if it is JSON at all. */
 export function stored(key: string): unknown {
   try {
     return JSON.parse(globalThis.localStorage.getItem(key) ?? "null");

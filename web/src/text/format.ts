@@ -16,7 +16,7 @@ export function seconds(ms: number): string {
   return (ms / 1000).toFixed(6);
 }
 
-/** What several connections tell at almost the same time may come a little out of order. */
+/** Events of several connections at almost the same time may come a little out of order. */
 export function delta(ms: number): string {
   return ms < 0 ? `−${seconds(-ms)}` : `+${seconds(ms)}`;
 }
@@ -29,7 +29,7 @@ export function roundTrip(ms: number): string {
   return ms < 10_000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
 
-/** How long something takes, without digits that say nothing. */
+/** Formats a duration without insignificant digits. */
 export function span(ms: number): string {
   return ms < 1000 ? `${Number(ms.toFixed(3))} ms` : `${Number((ms / 1000).toFixed(3))} s`;
 }

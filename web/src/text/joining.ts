@@ -1,4 +1,4 @@
-/** Where a joiner or a selector, which nobody sees, is part of how the characters around it are written. */
+/** Joiners and selectors that are part of the spelling of the characters around them. */
 
 /** Scripts that need joiners. The program has the same ones; its tests compare them, and the viramas, with these lines. */
 const SCRIPTS =
@@ -6,7 +6,7 @@ const SCRIPTS =
     " ",
   );
 
-/** What joins the consonants before and after it. */
+/** Signs that join the consonants before and after them. */
 const VIRAMA = /[\u094d\u09cd\u0a4d\u0acd\u0b4d\u0bcd\u0c4d\u0ccd\u0d3b\u0d3c\u0d4d\u0dca]/u;
 
 /** Letters and marks of one of the scripts before, and after. */

@@ -11,7 +11,7 @@ export interface Linked {
 /** Longer ones are no filters that a person made. */
 const LONGEST = 4096;
 
-/** What the fragment of an address says; undefined where it says nothing of the kind. */
+/** Parses the fragment of an address; undefined where it is no link of this kind. */
 export function parseLink(fragment: string): Linked | undefined {
   const known = new URLSearchParams(fragment.replace(/^#/, ""));
   const text = (name: string) => known.get(name)?.slice(0, LONGEST) ?? undefined;
@@ -22,8 +22,8 @@ export function parseLink(fragment: string): Linked | undefined {
 }
 
 /**
- * What the address says, taken out of it: as soon as somebody types, it would be out of date. What else the fragment
- * says stays.
+ * Takes the link out of the address: as soon as somebody types, it would be out of date. The rest of the fragment
+ * stays.
  */
 export function takeLink({ location, history }: Place): Linked | undefined {
   const linked = parseLink(location.hash);

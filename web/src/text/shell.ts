@@ -35,7 +35,7 @@ export function addressOf(host: string, port: string): string {
 
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\]|\[::ffff:127(\.\d+){3}\]):\d+$/i;
 
-/** Where a listed address is, seen from here: one that another machine calls loopback is that machine. */
+/** Returns a listed address as seen from here: one that another machine calls loopback is that machine. */
 export function seenFrom(server: string, listed: string): string {
   if (!LOOPBACK.test(listed) || LOOPBACK.test(server)) return listed;
   const host = server.slice(0, server.lastIndexOf(":"));

@@ -1,4 +1,4 @@
-/** Shows the bridge the token, and does so again where that was too late. */
+/** Authenticates with the token at the bridge, and tries again where it came too late. */
 
 import { Refused } from "./source";
 
@@ -6,10 +6,10 @@ const TOKEN_REFUSED = 4401;
 /** The bridge waits two seconds for the token, and the page may be busy for so long. */
 const TOKEN_LATE = 4408;
 
-/** So often in a row the page is late before it gives up. */
+/** The attempts that may be too late in a row. */
 const TRIES = 3;
 
-/** How a try ends. */
+/** The outcome of an attempt. */
 export interface Outcome<T> {
   resolve(answer: T): void;
   reject(error: Error): void;
@@ -17,8 +17,8 @@ export interface Outcome<T> {
   closed(code: number, words: string): void;
 }
 
-/** `refused` is called when the token is wrong. */
-export function knock<T>(
+/** Runs an attempt to authenticate. `refused` is called when the token is wrong. */
+export function authenticate<T>(
   attempt: (outcome: Outcome<T>) => void,
   refused: () => void,
   tries = TRIES,
@@ -28,7 +28,7 @@ export function knock<T>(
       resolve,
       reject,
       closed: (code, words) => {
-        if (code === TOKEN_LATE && tries > 1) resolve(knock(attempt, refused, tries - 1));
+        if (code === TOKEN_LATE && tries > 1) resolve(authenticate(attempt, refused, tries - 1));
         else if (isRefusal(code)) {
           reject(new Refused(words));
           refused();

@@ -1,10 +1,10 @@
-/** A worker that starts when it is first spoken to, or when it seems that it will be. */
+/** A lazy worker: it starts with the first message, or when one is expected. */
 
 import type { SandboxWorker } from "../source/sandbox";
 
 type Listen = SandboxWorker["addEventListener"];
 
-export class LateWorker implements SandboxWorker {
+export class LazyWorker implements SandboxWorker {
   readonly #start: () => SandboxWorker;
   readonly #listeners: Parameters<Listen>[] = [];
   #worker: SandboxWorker | undefined;
