@@ -1,4 +1,4 @@
-// Who may use the bridge: the real server, asked by hand, as no browser would and as a hostile page might.
+// Access to the bridge: the real server, asked by hand, as no browser would and as a hostile page might.
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -7,7 +7,7 @@ import { after, before, test } from "node:test";
 import { startServer } from "./kit.mjs";
 
 let server;
-/** Where the page is served: 127.0.0.1 and a port. */
+/** The authority of the page: 127.0.0.1 and a port. */
 let authority;
 
 before(async () => {
@@ -68,7 +68,7 @@ async function open({ path = "/bridge", host = authority, origin = `http://${aut
       held = held.subarray(start + length);
       return kind === 8 ? { close: body.readUInt16BE(0) } : { text: body.toString() };
     },
-    /** What else comes until the server ends the connection. */
+    /** Returns the bytes until the server ends the connection. */
     async rest() {
       const parts = [held];
       for await (const part of incoming) parts.push(part);
@@ -80,7 +80,7 @@ async function open({ path = "/bridge", host = authority, origin = `http://${aut
 
 const token = (text) => JSON.stringify({ type: "token", token: text });
 
-/** What stands in Host, and whether it is one of the server's names. */
+/** Values of Host, and whether each is one of the server's names. */
 function hosts() {
   const [, port] = authority.split(":");
   return [
@@ -112,7 +112,7 @@ test("the bridge, the page and each of its parts are there under the server's ow
         const asked = await open({ path, host, origin, headers: ["Connection: close"] });
         assert.equal(asked.status, isOurs ? (path === "/nowhere" ? 404 : 200) : 421, `${path} of ${host}`);
         assert.match(asked.answer, /^content-security-policy: default-src 'none';/m);
-        // Who is refused gets nothing of the page.
+        // A refused client gets nothing of the page.
         if (!isOurs) assert.doesNotMatch((await asked.rest()).toString(), /<script|import|chanwire_/);
         asked.done();
       }

@@ -385,7 +385,7 @@ test("and so can the sandbox, fault plans, profiles, the overview, files and cap
   await page.keyboard.press("ArrowRight");
   await page.getByRole("row", { name: /^command LIST/ }).waitFor();
 
-  // What is captured is saved, and something else is opened.
+  // Captured rows are saved, and another source is opened.
   await tabTo("the export", opens, "export");
   await page.keyboard.press("Enter");
   await tabTo("the download", named, "Download");

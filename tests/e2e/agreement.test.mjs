@@ -98,7 +98,7 @@ async function inProgram(direction, file) {
 }
 
 test("the corpus through both gives the same items", async () => {
-  // What import was fuzzed with looks like dumps and captures, and the program reads it as what it looks like.
+  // The inputs of the import's fuzzing look like dumps and captures, and the program reads them as such.
   const files = (await corpus()).filter((file) => !path.relative(CORPUS, file).startsWith("import"));
   let rows = 0;
   let faults = 0;

@@ -1,4 +1,4 @@
-// What the inspector can do, measured on the built page in headless Chromium against generated traffic: see `make
+// The inspector's performance, measured on the built page in headless Chromium against generated traffic: see `make
 // bench-web`. Prints each target, what was measured, and how the engine compares with a plain decoder in JavaScript.
 
 import { once } from "node:events";
@@ -39,7 +39,7 @@ try {
   await server.stop();
 }
 
-/** What the page weighs when it is opened. */
+/** Measures the size of the page when it is opened. */
 async function size() {
   const tab = await openTab(browser);
   const { script, first } = await firstLoad(tab, server);
@@ -135,7 +135,7 @@ async function selecting() {
           const observer = new MutationObserver(() => {
             if (!isShown(number)) return;
             observer.disconnect();
-            // What was changed is laid out too.
+            // The changes are laid out too.
             document.body.getBoundingClientRect();
             resolve(performance.now());
           });

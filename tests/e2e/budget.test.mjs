@@ -1,5 +1,5 @@
-// What a visit to the page costs, as it comes over the wire: first the page itself, and then, once it is there and idle,
-// what it keeps at hand for when the server is gone.
+// The bytes of a visit to the page on the wire: first the page itself, and then, once it is there and idle, the
+// modules that it prefetches for when the server is gone.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// What is composed, how it is sent, and what the page shows of it: over the bridge, to the real server.
+// Compose: requests, their fault plans and their rows, over the bridge, to the real server.
 
 import assert from "node:assert/strict";
 import { connect } from "node:net";
@@ -97,7 +97,7 @@ test("a reset is sent, and told from an orderly end", async () => {
   assert.equal(await tab.page.locator(".bad", { has: closed }).count(), 0);
 });
 
-test("what is wrong with a plan is said where it was typed, and nothing is sent", async () => {
+test("a problem of a plan is shown at its field, and nothing is sent", async () => {
   await tab.connect();
   await tab.form("LIST");
   await faults({ "Cut at": "2, 90" });
@@ -140,7 +140,7 @@ test("a frame is edited in its form and sent again; what is no request is edited
   assert.equal(await tab.page.getByLabel("Raw bytes").inputValue(), "PING\\r\\n");
 });
 
-test("what was sent comes back with its plan after a reload, and bytes can be written as hexadecimal", async () => {
+test("a request comes back with its plan after a reload, and bytes can be written as hexadecimal", async () => {
   await tab.connect();
   await tab.raw("LIST\\r\\n");
   await tab.page.getByLabel("Written as").selectOption("hex");

@@ -81,7 +81,7 @@ async function recordInto(folder, connection) {
   return file;
 }
 
-test("what was recorded from a server, and from the sandbox, is a test of the project as it was saved", async (context) => {
+test("traffic of a server and of the sandbox is saved as a test of the project", async (context) => {
   const folder = await mkdtemp(path.join(tmpdir(), "chanwire-e2e-"));
   context.after(() => rm(folder, { recursive: true, force: true }));
   const hosting = `{"channel_name": "general", "peer_server_ip": "127.0.0.1", "peer_server_port": ${server.port}}`;
@@ -117,7 +117,7 @@ test("what was recorded from a server, and from the sandbox, is a test of the pr
   }
 });
 
-test("what is shown, or one frame, can be saved alone", async () => {
+test("the rows of the view, or one frame, can be saved alone", async () => {
   await tab.sendRaw("LIST\\r\\nPING\\r\\nLIST\\r\\n");
   await tab.filter("cmd==LIST && dir==out", 2);
   await tab.choose(tab.rows.first());

@@ -1,5 +1,5 @@
-// What a peer says is shown, all of it, and does nothing: every test ends with a check that the page's policy was never
-// hit and nothing was said on its console.
+// A hostile peer's text is shown, all of it, and does nothing: every test ends with a check that the page's policy
+// was never hit and nothing was logged on its console.
 
 import assert from "node:assert/strict";
 import { connect } from "node:net";
@@ -92,7 +92,7 @@ test("an answer of one line of a megabyte", async () => {
 
   await tab.choose(answer);
   await tab.page.getByRole("treeitem", { name: /channels/ }).waitFor();
-  // What is not listed is counted.
+  // Values beyond the list are counted.
   await tab.page.getByRole("treeitem", { name: /more, not listed here/ }).first().waitFor({ state: "attached" });
   await lookAtAll();
   await tab.page.getByRole("grid", { name: /^Bytes of frame/ }).focus();

@@ -1,4 +1,4 @@
-// What keys do where, and what is done to the selected frame.
+// Keys in each place of the page, and actions on the selected frame.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

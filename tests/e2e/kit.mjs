@@ -88,8 +88,8 @@ export async function startBrowser() {
 }
 
 /**
- * What the tests of a file have around them: one browser, and each test a server of its own unless they share one. `begin`
- * is given the server and how to open tabs; when a test is over, nothing may have gone wrong in any of its tabs.
+ * Sets up the tests of a file: one browser, and each test a server of its own unless they share one. `begin` is given
+ * the server and how to open tabs; when a test is over, nothing may have gone wrong in any of its tabs.
  */
 export function eachTest(begin, { sharedServer = false, end = () => undefined } = {}) {
   let browser;
@@ -135,7 +135,7 @@ export async function openTab(browser, options = {}) {
     if (["error", "warning"].includes(message.type())) problems.push(`console: ${message.text()}`);
   });
   page.on("requestfailed", (request) => {
-    // What is still on its way when a page is left is no failure.
+    // A request that is still on its way when a page is left is no failure.
     const why = request.failure()?.errorText;
     if (why !== "net::ERR_ABORTED") problems.push(`request failed: ${request.url()} ${why}`);
   });
@@ -148,10 +148,10 @@ export async function openTab(browser, options = {}) {
   return new Inspector(page, context, problems);
 }
 
-/** What the page itself may take on the wire, in bytes. */
+/** The budget of the page itself on the wire, in bytes. */
 export const FIRST_LOAD = { script: 80_000, everything: 250_000 };
 
-/** What belongs to the engine and to the sandbox; everything else is of the page itself. */
+/** Returns whether a file belongs to the engine or the sandbox; all others are of the page itself. */
 async function isLater(response) {
   const { pathname } = new URL(response.url());
   if (/chanwire_(wasm|sandbox)_bg|\/load-/.test(pathname)) return true;
@@ -170,14 +170,14 @@ export async function firstLoad(tab, server) {
   const files = await Promise.all(
     responses.map(async (response) => ({
       url: new URL(response.url()),
-      // What the server said that it sends: as it was encoded.
+      // The encoding and length that the server announced.
       size: Number(await response.headerValue("content-length")),
       encoding: await response.headerValue("content-encoding"),
       whole: (await response.body()).length,
       later: await isLater(response),
     })),
   );
-  // What the document itself names comes first; everything else is asked for by it.
+  // The document's own files come first; everything else is asked for by them.
   const document = await (await fetch(server.origin)).text();
   const sum = (which) => files.filter(which).reduce((total, { size }) => total + size, 0);
   return {

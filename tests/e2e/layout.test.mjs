@@ -110,7 +110,7 @@ test("while a filter is wrong the rows of the last one are dimmed", async () => 
   assert.equal(await colours(), "none");
 });
 
-test("what keeps a request from being sent is said as it is", async () => {
+test("the reason why a request cannot be sent is shown", async () => {
   const tab = await newTab();
   await tab.open(server.page);
   await tab.connect();

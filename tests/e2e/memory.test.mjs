@@ -1,4 +1,4 @@
-// What the tab really takes: the memory of its process, as the system tells it, and not the page's own count.
+// The real memory of the tab: that of its process, as the system reports it, and not the page's own count.
 
 import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -16,7 +16,7 @@ let browser;
 let folder;
 
 before(async () => {
-  // What is not used any more is gone when it is asked for, and not some time later.
+  // With this flag, unused memory is collected on request and not some time later.
   browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--js-flags=--expose-gc"] });
   server = await startServer();
   folder = await mkdtemp(path.join(tmpdir(), "chanwire-memory-"));

@@ -44,7 +44,7 @@ test("a mistake has a caret, and the last result stays", async () => {
   await tab.shows(3);
 });
 
-test("what fits is offered: fields, and values that were seen", async () => {
+test("completions are offered: fields, and values that were seen", async () => {
   await traffic();
   const filter = field("Filter");
   await filter.focus();
@@ -73,7 +73,7 @@ test("what fits is offered: fields, and values that were seen", async () => {
   assert.notEqual(await tab.page.evaluate(() => document.activeElement.id), "filter");
 });
 
-test("what was offered for an older text is not put into a newer one", async () => {
+test("a completion of an older text is not put into a newer one", async () => {
   await traffic();
   const filter = field("Filter");
   await filter.focus();
@@ -88,7 +88,7 @@ test("what was offered for an older text is not put into a newer one", async () 
     input.dispatchEvent(new Event("input", { bubbles: true }));
     option.click();
   });
-  // What fits now has come, so the click has been seen to.
+  // The new completions have come, so the click has been handled.
   await options.getByRole("option", { name: /^REQUEST_ERROR/ }).waitFor();
   assert.equal(await filter.inputValue(), "status==");
 });

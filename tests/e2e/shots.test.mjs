@@ -65,8 +65,8 @@ async function traffic(tab) {
 }
 
 /**
- * What does not fit: a page that is wider than the window, and a control whose words are cut off or that stands beyond
- * the window's edge.
+ * Returns elements that do not fit: a page that is wider than the window, and a control whose words are cut off or
+ * that stands beyond the window's edge.
  */
 function misfits() {
   const found = [];
@@ -76,10 +76,10 @@ function misfits() {
     if (!element.checkVisibility()) continue;
     const box = element.getBoundingClientRect();
     const name = element.outerHTML.replace(/\s+/g, " ").slice(0, 100);
-    // What is laid out within a line has no width of its own, and what is only heard has a pixel.
+    // Inline elements have no width of their own, and text for screen readers has a pixel.
     const isCut = element.matches("button, summary, h2, h3") && element.scrollWidth > element.clientWidth;
     if (isCut && element.clientWidth > 1) found.push(`${name} has ${element.scrollWidth} of ${element.clientWidth}`);
-    // What scrolls by itself may hold what is not seen yet.
+    // Elements that scroll may hold hidden parts.
     const scroller = element.closest(".scroller, .pane-body, .popover, .overview");
     if (scroller === null && (box.right > clientWidth + 0.5 || box.left < -0.5)) {
       found.push(`${name} reaches from ${box.left} to ${box.right}`);

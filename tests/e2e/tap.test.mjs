@@ -1,6 +1,5 @@
-// What other clients say: through a tap as they say it, and from captures.
-//
-// The first test is the session that the README shows, and makes its pictures.
+// Traffic of other clients: live through a tap, and from captures.  The first test is the session that the README
+// shows, and makes its pictures.
 
 import assert from "node:assert/strict";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -11,7 +10,7 @@ import { test } from "node:test";
 import { capture100 } from "./bench/traffic.mjs";
 import { ARTIFACTS, eachTest, startTap } from "./kit.mjs";
 
-/** Where the session's pictures go; `make pictures` says where the README's are. */
+/** The folder of the session's pictures; `make pictures` sets the README's. */
 const PICTURES = process.env.CHANWIRE_PICTURES ?? ARTIFACTS;
 
 let server;
@@ -66,7 +65,7 @@ test("a client's Invalid payload is found in four steps", async () => {
   // 2. The client connects to the tap instead of the server.
   const answers = await client(tap.port, ["LIST\r\n", hosting(22240), hosting('"22241"'), "LIST\r\n"]);
   assert.match(answers, /Invalid payload/);
-  // 3. What is wrong stands out among what it said.
+  // 3. The faulty row stands out among the others.
   await tab.row({ dir: "in", head: "OK", summary: "1 channel" }).last().waitFor();
   await tab.row({ head: /^closed$/ }).waitFor();
   const faulty = tab.row({ dir: "out", head: "HOST", summary: "Invalid payload" });
@@ -82,7 +81,7 @@ test("a client's Invalid payload is found in four steps", async () => {
   await picture("tap-byte.png");
 });
 
-test("what passes through the tap is followed live, with ends and resets", async () => {
+test("traffic through the tap is followed live, with ends and resets", async () => {
   await watching();
   const socket = connect(tap.port, "127.0.0.1");
   socket.on("error", () => undefined);
@@ -143,7 +142,7 @@ test("a capture that is opened after something else is as if nothing had been th
     assert.equal(await tab.page.getByRole("button", { name: "Live" }).count(), 0);
     assert.equal(await tab.page.locator("button.new").count(), 0);
   }
-  // Where traffic is live again it is numbered on.
+  // Live traffic is numbered on.
   await tab.page.getByRole("button", { name: "Tap" }).click();
   await client(tap.port, ["LIST\r\n"]);
   // The tap still has the two that were there.
@@ -195,7 +194,7 @@ async function exported(choices) {
   return bytes;
 }
 
-test("what is exported is opened again as the same rows", async () => {
+test("an export opens again as the same rows", async () => {
   await watching();
   await client(tap.port, ["LIST\r\n", hosting(1), hosting('"1"')]);
   await tab.row({ head: /^closed$/ }).waitFor();

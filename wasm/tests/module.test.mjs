@@ -138,7 +138,7 @@ test("a fault names its byte and whether the connection closes", () => {
   assert.deepEqual([cut.fault.error, "at" in cut.fault], ["Incomplete request", false]);
 });
 
-test("what a peer says is made visible", () => {
+test("a peer's text is made visible", () => {
   const [row] = rows("in", [bytes('SERVER_ERROR\r\n{"error": "\\u001b[2J\u202e", "details": "a\\r\\nb"}')]);
   assert.equal(row.summary, "\\u{1b}[2J\\u{202e}: a\\r\\nb");
   assert.equal(row.error, "\\u{1b}[2J\\u{202e}");
@@ -178,7 +178,7 @@ test("each form's example is what its fields compose", () => {
   assertPlain(forms);
 });
 
-test("what is wrong in a form is told field by field", () => {
+test("problems of a form are reported field by field", () => {
   const { problems } = compose("HOST", { channel_name: "general", peer_server_port: "0" });
   assert.deepEqual(
     problems.map((problem) => problem.field),
@@ -190,7 +190,7 @@ test("what is wrong in a form is told field by field", () => {
   assert.throws(() => new Viewer(0).bytes(1, "sideways", 0, bytes("")), /'out' or 'in', found 'sideways'/);
 });
 
-test("what is cleared is given back", () => {
+test("clearing gives memory back", () => {
   const { viewer } = capture();
   const request = bytes("LIST\r\n".repeat(1000));
   const answer = bytes('OK\r\n{"channels": []}'.repeat(1000));

@@ -13,7 +13,7 @@ const OPENED = { type: "opened", target: "0", local: "127.0.0.1:50123", remote: 
 let socket: FakeSocket;
 let refused: ReturnType<typeof vi.fn<() => void>>;
 let source: BridgeSource;
-/** What the page's clock shows. */
+/** The time of the page's clock. */
 let now: number;
 
 beforeEach(() => {
@@ -143,7 +143,7 @@ describe("a connection", () => {
     expect(socket.sent.map((data) => data.length)).toEqual([1 << 20, 1 << 20, 1 << 19]);
   });
 
-  /** How many bytes and steps were handed to the bridge from the message of this index on. */
+  /** Returns the number of bytes and steps handed to the bridge from the message of this index on. */
   function given(from = 0) {
     const messages = socket.sent.slice(from);
     const bytes = messages.reduce((sum, data) => sum + (typeof data === "string" ? 0 : data.length), 0);
@@ -195,7 +195,7 @@ describe("a connection", () => {
     expect(log).toEqual([
       ["refused", expect.stringMatching(/^Nothing of this was sent: 62,914,560 B in 60 steps still wait/)],
     ]);
-    // What was refused does not end the connection, and what fits is taken.
+    // A refusal does not end the connection, and a message that fits is taken.
     expect(link.writable).toBe(true);
     link.send([{ bytes: new Uint8Array(4 << 20) }]);
     expect(log).toHaveLength(1);
@@ -229,7 +229,7 @@ describe("a connection", () => {
       ["out", "\r\n"],
       ["out", "PI"],
     ]);
-    // What was never given to the bridge did not leave either.
+    // Bytes that were never given to the bridge did not leave either.
     socket.says({ type: "wrote", bytes: 100, at: 4 });
     expect(log.slice(3)).toEqual([["out", "NG"]]);
   });

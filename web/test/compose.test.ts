@@ -102,7 +102,7 @@ describe("a draft", () => {
   });
 });
 
-describe("what was sent before", () => {
+describe("the history of requests", () => {
   test("comes back with its faults, also after a reload", async () => {
     await draft.load(ascii("LI\0ST"));
     draft.setFault("cut", "2");

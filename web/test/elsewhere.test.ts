@@ -80,7 +80,7 @@ describe("a channel that lives elsewhere", () => {
       ["payload/1/2", "chanwire join --server 192.0.2.1:22240 beside"],
       ["payload/1/3", "chanwire join --server '[2001:db8::9]:5' six"],
     ]);
-    // What is no answer says nothing about where channels are.
+    // Other rows than answers tell nothing of the places of channels.
     expect(elsewhere(frame({ head: "OK", direction: "out" }, fields), REACH).size).toBe(0);
   });
 

@@ -97,7 +97,7 @@ class Bench {
   }
 }
 
-/** What was promised is kept. */
+/** Lets pending promises settle. */
 const settled = () => new Promise((resolve) => setTimeout(resolve, 0));
 
 const HOST = `HOST\r\n{"channel_name": "general", "peer_server_ip": "192.168.1.5", "peer_server_port": 22240}`;
@@ -123,7 +123,7 @@ describe("before there is any traffic", () => {
     expect(bench.loads).toBe(0);
   });
 
-  test("what was told before the engine came is not lost", async () => {
+  test("messages before the engine is loaded are not lost", async () => {
     const bench = new Bench();
     bench.send({ type: "look", position: 0, count: 20, follow: true });
     const mistaken = bench.ask("filter", { which: "filter", text: "dir ==" });
@@ -359,7 +359,7 @@ describe("the engine", () => {
     expect(located?.epoch).toBe(bench.status?.epoch);
   });
 
-  test("what is too much is dropped at the front", async () => {
+  test("rows beyond the limit are dropped at the front", async () => {
     bench.send({ type: "limit", bytes: 1024 * 1024 });
     for (let i = 0; i < 200; i += 1) bench.bytes(1, "out", HOST.repeat(200), i);
     await bench.pass(20);

@@ -68,7 +68,10 @@ export function ascii(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
 }
 
-/** Where two runs of bytes part, -1 where they are the same. (`toEqual` takes seconds over large arrays.) */
+/**
+ * Returns the first position at which two runs of bytes differ, -1 where they are the same. (`toEqual` takes seconds
+ * over large arrays.)
+ */
 export function differAt(one: Uint8Array, other: Uint8Array): number {
   if (one.length !== other.length) return Math.min(one.length, other.length);
   return one.findIndex((byte, i) => byte !== other[i]);

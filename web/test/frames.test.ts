@@ -30,7 +30,7 @@ beforeEach(async () => {
   await draw();
 });
 
-/** What the grid does: ask for what is missing until the picture is complete. */
+/** Does as the grid does: asks for missing rows until the picture is complete. */
 async function draw(): Promise<void> {
   for (let round = 0; round < 5; round += 1) {
     const look = frames.model.ask();
@@ -290,12 +290,14 @@ describe("one's place", () => {
         frames.scrolled();
         await draw();
         // The first line says how many were dropped.
-        const numbered = Array.from({ length: VIEW }, (_, i) => (top + i === 0 ? undefined : dropped + top + i));
+        const numbered = Array.from({ length: VIEW }, (_, i) =>
+          top + i === 0 ? undefined : dropped + top + i,
+        );
         expect(seen(), `${dropped} dropped`).toEqual(numbered);
         expect(model.endInSight, `${dropped} dropped`).toBe(dropped + top + VIEW - 1);
       }
       expect(model.lines).toBe(1000 - dropped + 1);
-      // What is asked for by its position stands in the line that shows it.
+      // A row asked for by its position stands in the line that shows it.
       void frames.select(dropped + 450);
       await draw();
       const line = model.indexOf(model.positionOf(dropped + 450) ?? 0);
@@ -420,7 +422,7 @@ async function chose(number: number): Promise<void> {
   await draw();
 }
 
-describe("what is done to the selected row", () => {
+describe("an action on the selected row", () => {
   beforeEach(async () => {
     engine.add(1000);
     await draw();

@@ -4,7 +4,7 @@ import { Recorder, type ConnectionInfo } from "../src/state/recorder";
 import type { LinkEvents, Source } from "../src/source/source";
 import { ascii } from "./fakes";
 
-test("what is recorded has dates, whether the source tells times or not", () => {
+test("recorded events have dates, whether the source gives times or not", () => {
   const sent: ToWorker[] = [];
   const nothing = () => undefined;
   let told: LinkEvents | undefined;
@@ -33,7 +33,7 @@ test("what is recorded has dates, whether the source tells times or not", () => 
   expect(times).toEqual(["note 50", "bytes 60", "end 61", "note 61", "gap 62", "close 50", "note 50"]);
 });
 
-test("after a reset what old connections tell is not recorded, and the next one is numbered 1", () => {
+test("after a reset events of old connections are not recorded, and the next one is numbered 1", () => {
   const sent: ToWorker[] = [];
   const closed: string[] = [];
   const told: LinkEvents[] = [];

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { SandboxControl } from "../src/sandbox/control.svelte";
-import { LateWorker } from "../src/sandbox/late";
+import { LazyWorker } from "../src/sandbox/lazyWorker";
 import type { FromSandbox, ToSandbox } from "../src/sandbox/messages";
 import { SandboxRunner } from "../src/sandbox/runner";
 import { clock } from "../src/sandbox/time";
@@ -60,7 +60,7 @@ class Bench implements SandboxWorker {
   }
 }
 
-/** What a connection told. */
+/** A recorder of a connection's events. */
 class Told implements LinkEvents {
   readonly all: [what: string, time: number | undefined][] = [];
   received = "";
@@ -91,7 +91,7 @@ class Told implements LinkEvents {
     return this.all.map(([what]) => what);
   }
 
-  /** What was received since this was last asked. */
+  /** Returns the bytes received since the last call. */
   take(): string {
     const { received } = this;
     this.received = "";
@@ -228,7 +228,7 @@ describe("the sandbox", () => {
     link.send([{ bytes: new Uint8Array(30 << 20) }, { end: true }]);
     expect(told.what.at(-1)).toMatch(/^refused Nothing of this was sent: 41943040 B in \d steps still wait/);
     expect(link.writable).toBe(true);
-    // What fits behind what waits is taken.
+    // A message that fits behind the waiting ones is taken.
     link.send([{ bytes: ascii("LIST\r\n") }, { end: true }]);
     expect(link.writable).toBe(false);
     expect(told.what.filter((what) => what.startsWith("refused"))).toHaveLength(1);
@@ -311,17 +311,17 @@ describe("the sandbox", () => {
   });
 });
 
-test("a late worker starts once, when it is spoken to", () => {
+test("a lazy worker starts once, when it is spoken to", () => {
   let started = 0;
-  const late = new LateWorker(() => {
+  const lazy = new LazyWorker(() => {
     started += 1;
     return bench;
   });
   const ready: FromSandbox[] = [];
-  late.addEventListener("message", ({ data }) => ready.push(data));
+  lazy.addEventListener("message", ({ data }) => ready.push(data));
   expect([started, ready.length]).toEqual([0, 0]);
-  late.load();
-  late.postMessage({ type: "start", life: 1, values: {} });
+  lazy.load();
+  lazy.postMessage({ type: "start", life: 1, values: {} });
   expect(started).toBe(1);
   expect(ready[0].type).toBe("ready");
 });

@@ -125,7 +125,7 @@ test("credit is given for what was decoded and for all that came before it", asy
   expect(socket.said).toEqual([{ type: "credit", bytes }]);
 });
 
-test("how much passed too long ago to be shown is said", async () => {
+test("the note says how much traffic passed before the backlog", async () => {
   expect((await watch()).source.note).toBe("");
   const some = await watch({ connections: 0, frames: 1, bytes: 6 });
   expect(some.source.note).toBe("1 frame (6 B) passed before what the tap still has");

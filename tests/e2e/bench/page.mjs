@@ -57,7 +57,10 @@ export async function inPage({ worker: address, what, ask }) {
     }
   }
 
-  /** What somebody would write in an afternoon: skips strings with indexOf, parses with JSON.parse, keeps nothing. */
+  /**
+   * A decoder to compare with, as written in an afternoon: skips strings with indexOf, parses with JSON.parse, keeps
+   * nothing.
+   */
   function plainWorker() {
     const decoder = new TextDecoder();
     let carry = new Uint8Array(0);

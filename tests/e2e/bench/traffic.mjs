@@ -2,7 +2,7 @@
 
 const encoder = new TextEncoder();
 
-/** How much one read brings. */
+/** The size of one read. */
 const CHUNK = 65_536;
 
 /** A thousand requests of about this size, as chunks of a stream (in base64, since that is what crosses to the page). */
@@ -31,7 +31,7 @@ export function capture100(connections = 1) {
   header.writeUInt32LE(101, 20);
   const packets = [header];
   let size = header.length;
-  // How far each side of each connection is.
+  // The position of each side of each connection.
   const sequences = Array.from({ length: connections }, () => [1, 1]);
   const request = (i) =>
     Buffer.from(`MESSAGE\r\n{"username": "user${i % 1000}", "message_content": "Hello number ${i}, and how are you?"}`);
