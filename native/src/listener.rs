@@ -2,13 +2,11 @@
 
 use std::{
     fmt::Display,
-    io,
     net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use chanwire_core::{
@@ -22,6 +20,7 @@ use tokio::{
 };
 
 use crate::{
+    accept::Incoming,
     clock::Clock,
     connection::{self, Accepted},
     driver::Ending,
@@ -38,9 +37,6 @@ const MAX_OPERATORS: u32 = 16;
 
 /// The files that those may have open who are not served as connections of the protocol's listeners.
 pub(crate) const FILES: u32 = MAX_REFUSALS + 2 * MAX_OPERATORS;
-
-/// The first and the longest wait after an accept that failed.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
 /// What all listeners share.
 pub(crate) struct Acceptor {
@@ -86,51 +82,35 @@ impl Acceptor {
         id: ListenerId,
         mut stop: watch::Receiver<bool>,
     ) {
-        let mut wait = BACK_OFF.0;
+        let mut incoming = Incoming::new(&*listener, "listener");
         loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+            tokio::select! {
+                (stream, peer) = incoming.next() => self.admit(stream, peer, id),
                 _ = stop.wait_for(|stop| *stop) => return,
-            };
-            match accepted {
-                Ok((stream, peer)) => {
-                    wait = BACK_OFF.0;
-                    self.admit(stream, peer, id);
-                }
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection; trying again in {wait:?}");
-                    tokio::time::sleep(wait).await;
-                    wait = BACK_OFF.1.min(wait * 2);
-                }
             }
         }
     }
 
     /// Accepts the operator's connections until it is told to stop.
     pub(crate) async fn run_operator(self: Arc<Self>, listener: Arc<UnixListener>, mut stop: watch::Receiver<bool>) {
+        let mut incoming = Incoming::new(&*listener, "operator's socket");
         loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+            tokio::select! {
+                stream = incoming.next() => self.admit_operator(stream),
                 _ = stop.wait_for(|stop| *stop) => return,
-            };
-            match (accepted, self.operators.clone().try_acquire_owned()) {
-                (Ok((stream, _)), Ok(permit)) => {
-                    let accepted = Accepted { id: self.next_id(), peer: None, listener: None };
-                    tokio::spawn(self.clone().serve_operator(stream, accepted, permit));
-                }
-                (Ok((stream, _)), Err(_)) => match self.refused_operators.clone().try_acquire_owned() {
-                    Ok(permit) => drop(tokio::spawn(self.clone().refuse_operator(stream, permit))),
-                    Err(_) => tracing::warn!(
-                        limit = self.files.part(MAX_OPERATORS),
-                        "no room for another operator, nor to say so"
-                    ),
-                },
-                (Err(error), _) => {
-                    tracing::warn!(%error, "cannot accept the operator's connection");
-                    tokio::time::sleep(BACK_OFF.1).await;
-                }
             }
+        }
+    }
+
+    fn admit_operator(self: &Arc<Self>, stream: UnixStream) {
+        if let Ok(permit) = self.operators.clone().try_acquire_owned() {
+            let accepted = Accepted { id: self.next_id(), peer: None, listener: None };
+            tokio::spawn(self.clone().serve_operator(stream, accepted, permit));
+        } else if let Ok(permit) = self.refused_operators.clone().try_acquire_owned() {
+            tokio::spawn(self.clone().refuse_operator(stream, permit));
+        } else {
+            let limit = self.files.part(MAX_OPERATORS);
+            tracing::warn!(limit, "operator connection limit reached, and too many are being told so: one was closed");
         }
     }
 
@@ -210,10 +190,3 @@ fn end(stream: &TcpStream, peer: Option<SocketAddr>, ending: &Ending) {
     }
 }
 
-/// Whether the error is of a connection that was gone before it was accepted, and not of the listener.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
-    )
-}

@@ -1,13 +1,11 @@
 //! The whole server: puts its parts together, runs them, and takes them apart again.
 
 use std::{
-    future::poll_fn,
-    io::{self, Write as _},
+    io,
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
     path::Path,
     sync::Arc,
-    task::Poll,
     time::Duration,
 };
 
@@ -18,21 +16,22 @@ use chanwire_core::{
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::{
     net::{TcpListener, UnixListener},
-    signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, mpsc, oneshot, watch},
     task::JoinSet,
     time::timeout,
 };
 
 use crate::{
+    banner,
     clock::{Clock, wall_time},
     config::{Config, Hosted, Size, given_addresses},
     file_limit::{self, Files},
-    http::{self, HttpConfig, Target, Token},
+    http::{self, HttpConfig, InspectorPage, Target},
     hub_task::{self, Done, DoneSender, HubSender, Input, PublishedList, Storage},
     listener::{self, Acceptor},
-    logging,
-    own::{self, Own, Registered},
+    own::{self, Own, Registered, reachable},
+    serve_error::ServeError,
+    signals::{self, StopSignals},
     socket::{Families, listen},
     store::{
         self, ReaderHandle, SpaceHandle, SqliteReader, SqliteStore, Store as _, StoreError, StoreHandle, Trimmer,
@@ -51,41 +50,15 @@ const LAST_ANSWERS: Duration = Duration::from_secs(6);
 /// How long the store may take for its last commit.
 const LAST_COMMIT: Duration = Duration::from_secs(3);
 
-/// Why the server does not run, in words for an operator.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ServeError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("cannot listen on {address}: {cause}; stop what uses it, or choose another address with {flag}")]
-    Listen { address: SocketAddr, flag: &'static str, cause: io::Error },
-    #[error(
-        "cannot listen on {v4} beside {v6}, which takes IPv4 as well; leave {v4} out, or add 0.0.0.0:{} for all of IPv4",
-        v4.port()
-    )]
-    Overlap { v4: SocketAddr, v6: SocketAddr },
-    #[error("cannot {what}: {cause}")]
-    System { what: &'static str, cause: io::Error },
-    #[error("the page cannot be served: {0}")]
-    Http(io::Error),
-    #[error(
-        "the {0} ended unexpectedly (a bug, please report); everything acknowledged is stored, start the server again"
-    )]
-    Died(Part),
-    #[error("the store did not finish in time; everything acknowledged is stored; check its disk")]
-    Unfinished,
-}
-
 /// Runs the server until a signal ends it.
 pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
-    let watched = |cause| ServeError::System { what: "wait for signals", cause };
-    let _file_size = file_limit::outlive_file_size().map_err(watched)?;
-    tokio::spawn(ignore(ignored_signals().map_err(watched)?));
+    const SIGNALS: &str = "wait for signals";
+    let _file_size = file_limit::outlive_file_size().map_err(ServeError::system(SIGNALS))?;
+    signals::ignore_others().map_err(ServeError::system(SIGNALS))?;
     let mut server = Running::start(config)?;
     // Up to here a signal ends the process as it ends any other: a database that takes long to open is no reason to wait.
-    let mut signals = Signals::new().map_err(watched)?;
-    if let Err(error) = print(&server.banner) {
-        tracing::warn!(%error, "cannot print where the server listens: {}", server.banner.trim_end().replace('\n', "; "));
-    }
+    let mut signals = StopSignals::new().map_err(ServeError::system(SIGNALS))?;
+    banner::print(&server.banner);
     let result = tokio::select! {
         name = signals.next() => {
             tracing::info!("{name}: answering what was read, then stopping; once more to stop at once");
@@ -93,12 +66,7 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
         }
         error = server.failed() => Err(error),
     };
-    tokio::spawn(async move {
-        signals.next().await;
-        tracing::warn!("stopping at once: requests that were not answered may be lost");
-        logging::flush();
-        std::process::exit(1);
-    });
+    signals.exit_at_next();
     server.stop(result).await
 }
 
@@ -125,10 +93,9 @@ struct Running {
 
 impl Running {
     fn start(config: Config) -> Result<Self, ServeError> {
-        let system = |what| move |cause| ServeError::System { what, cause };
         let beside = listener::FILES + if config.http.is_some() { http::FILES } else { 0 };
         let files =
-            file_limit::raise(config.max_connections, beside).map_err(system("raise the limit of open files"))?;
+            file_limit::raise(config.max_connections, beside).map_err(ServeError::system("raise the limit of open files"))?;
 
         let (store_max, storing) = store_max(&config);
         let mut store = SqliteStore::open_within(&config.data_dir, store_max)?;
@@ -149,7 +116,7 @@ impl Running {
         }
 
         let (stop, stopping) = watch::channel(false);
-        let page = Page::bind(&config, &listeners)?;
+        let page = bind_page(&config, &listeners, files)?;
         let operator = operator_socket(&config.data_dir);
         let banner = banner(&config, &listeners, &storing, page.as_ref());
 
@@ -161,7 +128,7 @@ impl Running {
         let stores = Stores::start((store, space, reader, trimmer), done, &supervisor)?;
         let told = (told, all_done);
         let run = run_hub(hub, told, stores, published.clone(), clock, supervisor.clone(), abandon.clone());
-        let hub_ended = start_hub(run).map_err(system("start the hub's thread"))?;
+        let hub_ended = start_hub(run).map_err(ServeError::system("start the hub's thread"))?;
         let acceptor = Acceptor::new(config.limits, files, tell_hub.clone(), published.clone(), clock);
         let mut parts = JoinSet::new();
         let mut keep = |part, run: Restart| {
@@ -192,16 +159,8 @@ impl Running {
         if let Some(page) = page {
             let page = Arc::new(page);
             let run = move || {
-                let (page, files) = (page.clone(), files);
-                let (stopping, failed) = (stopping.clone(), failed.clone());
-                let serve = async move {
-                    if let Err(error) = page.serve(&files, stopping.clone()).await {
-                        let _ = failed.send(error).await;
-                        // The server ends now.
-                        let _ = stopping.clone().wait_for(|stopping| *stopping).await;
-                    }
-                };
-                serve.boxed()
+                let (page, stopping, failed) = (page.clone(), stopping.clone(), failed.clone());
+                async move { page.serve(stopping, failed).await }.boxed()
             };
             keep(Part::Page, Box::new(run));
         }
@@ -226,7 +185,7 @@ impl Running {
     async fn failed(&mut self) -> ServeError {
         tokio::select! {
             Some(part) = self.deaths.recv() => ServeError::Died(part),
-            Some(error) = self.page_failure.recv() => ServeError::Http(error),
+            Some(error) = self.page_failure.recv() => ServeError::Page(error),
         }
     }
 
@@ -422,51 +381,16 @@ fn families(address: SocketAddr, all: &[SocketAddr]) -> Result<Families, ServeEr
     }
 }
 
-/// The inspector's page and its bridge.
-struct Page {
-    socket: std::net::TcpListener,
-    address: SocketAddr,
-    token: Token,
-    config: HttpConfig,
-}
-
-impl Page {
-    fn bind(config: &Config, listeners: &[Listener]) -> Result<Option<Self>, ServeError> {
-        let Some(address) = config.http else { return Ok(None) };
-        let socket =
-            listen(address, Families::Both).map_err(|cause| ServeError::Listen { address, flag: "--http", cause })?;
-        let address = socket.local_addr().unwrap_or(address);
-        let token = Token::generate().map_err(|error| ServeError::Http(io::Error::other(error.to_string())))?;
-        let targets = listeners.iter().enumerate().map(|(index, listener)| Target {
-            id: index.to_string(),
-            address: reachable(listener.own.bound),
-            channel: listener.channels.first().map(|channel| channel.channel_name.clone()),
-        });
-        let mut hosts = config.http_hosts.clone();
-        if !address.ip().is_unspecified() {
-            // Whoever asked to listen there wants to be reached there.
-            hosts.push(address.to_string());
-        }
-        let config = HttpConfig { hosts, targets: targets.collect(), tap: None };
-        let socket = socket.into_std().map_err(ServeError::Http)?;
-        Ok(Some(Self { socket, address, token, config }))
-    }
-
-    async fn serve(&self, files: &Files, stopping: watch::Receiver<bool>) -> io::Result<()> {
-        // A copy, so that the next one listens at the same address.
-        let socket = TcpListener::from_std(self.socket.try_clone()?)?;
-        http::serve(socket, self.config.clone(), self.token.clone(), files, stopping).await
-    }
-}
-
-/// Where this machine itself reaches a listener.
-pub(crate) fn reachable(bound: SocketAddr) -> SocketAddr {
-    let ip = match bound.ip() {
-        ip if !ip.is_unspecified() => ip,
-        ip if ip.is_ipv4() => std::net::Ipv4Addr::LOCALHOST.into(),
-        _ => std::net::Ipv6Addr::LOCALHOST.into(),
-    };
-    SocketAddr::new(ip, bound.port())
+/// Binds the inspector's page, if one is wanted.
+fn bind_page(config: &Config, listeners: &[Listener], files: Files) -> Result<Option<InspectorPage>, ServeError> {
+    let Some(address) = config.http else { return Ok(None) };
+    let targets = listeners.iter().enumerate().map(|(index, listener)| Target {
+        id: index.to_string(),
+        address: reachable(listener.own.bound),
+        channel: listener.channels.first().map(|channel| channel.channel_name.clone()),
+    });
+    let http = HttpConfig { hosts: config.http_hosts.clone(), targets: targets.collect(), tap: None };
+    InspectorPage::bind(address, http, files).map(Some)
 }
 
 /// How many bytes the store may take, and that in words.
@@ -489,7 +413,7 @@ fn store_max(config: &Config) -> (Option<u64>, String) {
 }
 
 /// Where everything is.
-fn banner(config: &Config, listeners: &[Listener], storing: &str, page: Option<&Page>) -> String {
+fn banner(config: &Config, listeners: &[Listener], storing: &str, page: Option<&InspectorPage>) -> String {
     let mut text = format!("chanwire {}\n", env!("CARGO_PKG_VERSION"));
     for listener in listeners {
         text += &format!("listening on {}\n", listener.own.bound);
@@ -501,57 +425,9 @@ fn banner(config: &Config, listeners: &[Listener], storing: &str, page: Option<&
     text += &format!("storing {storing}\n");
     text += &format!("data in {}\n", config.data_dir.display());
     if let Some(page) = page {
-        text += &format!("inspector at http://{}/#token={}\n", reachable(page.address), page.token);
+        text += &format!("inspector at {}\n", page.url());
     }
     text
-}
-
-/// Prints to standard output. Somebody who closed it does not want to be told.
-pub(crate) fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Signals that would end the process, and for which there is nothing to do.
-fn ignored_signals() -> io::Result<[(&'static str, Signal); 3]> {
-    Ok([
-        ("SIGHUP", signal(SignalKind::hangup())?),
-        ("SIGUSR1", signal(SignalKind::user_defined1())?),
-        ("SIGUSR2", signal(SignalKind::user_defined2())?),
-    ])
-}
-
-/// Ignores signals, and logs that it does.
-async fn ignore(mut signals: [(&'static str, Signal); 3]) {
-    loop {
-        let name = poll_fn(|cx| {
-            let came = signals.iter_mut().find_map(|(name, signal)| signal.poll_recv(cx).is_ready().then_some(*name));
-            came.map_or(Poll::Pending, Poll::Ready)
-        });
-        tracing::info!("{}: ignored, there is no configuration to reload", name.await);
-    }
-}
-
-/// The signals that stop a server.
-pub(crate) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    pub(crate) async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-        }
-    }
 }
 
 #[cfg(test)]

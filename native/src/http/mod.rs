@@ -7,6 +7,7 @@
 mod bridge;
 mod guard;
 mod host;
+mod inspector_page;
 mod page;
 mod pool;
 mod token;
@@ -31,13 +32,15 @@ use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 pub(crate) use self::host::Authority;
 use self::host::Names;
+pub(crate) use self::inspector_page::InspectorPage;
 use self::pool::{Place, Pool};
-pub(crate) use self::token::Token;
+use self::token::Token;
 use self::watched::Watched;
+use crate::accept::Incoming;
 use crate::file_limit::Files;
 use crate::socket;
 use crate::tap::Watchers;
@@ -150,7 +153,7 @@ struct Shared {
 /// `InvalidInput`, before anything is served, when a name in `config.hosts` is no host, two targets have the same id,
 /// or a target is the listener's own address: the bridge must not lead to itself. Any error of asking the listener
 /// for its address. No error of a single connection ends the server.
-pub(crate) async fn serve(
+async fn serve(
     listener: TcpListener,
     config: HttpConfig,
     token: Token,
@@ -238,21 +241,12 @@ async fn stopped(shutdown: &mut watch::Receiver<bool>) {
 
 async fn accept(listener: &TcpListener, router: &Router, shutdown: &watch::Receiver<bool>, limits: &Limits) {
     let pool = Pool::new(limits.http);
+    let mut incoming = Incoming::new(listener, "inspector's page");
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let Ok(place) = pool.enter().await else { return };
-                let (router, shutdown, write_timeout) = (router.clone(), shutdown.clone(), limits.write_timeout);
-                tokio::spawn(connection(stream, router, shutdown, place, write_timeout));
-            }
-            // The peer gave up while it waited.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                // Most likely no file descriptor is free: trying again at once would only burn the processor.
-                tracing::warn!(%error, "the HTTP listener cannot accept a connection; trying again in 100 ms");
-                sleep(Duration::from_millis(100)).await;
-            }
-        }
+        let (stream, _) = incoming.next().await;
+        let Ok(place) = pool.enter().await else { return };
+        let (router, shutdown, write_timeout) = (router.clone(), shutdown.clone(), limits.write_timeout);
+        tokio::spawn(connection(stream, router, shutdown, place, write_timeout));
     }
 }
 

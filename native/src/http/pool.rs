@@ -9,7 +9,6 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
 };
 
 use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
@@ -19,7 +18,8 @@ use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
 pub(super) struct Pool {
     places: Arc<Semaphore>,
     members: Mutex<Members>,
-    started: Instant,
+    /// Counts what the connections do. No two do something at one time, as they would by a clock.
+    moments: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ struct Members {
 
 #[derive(Debug, Default)]
 struct Member {
-    /// When it last moved a byte, in microseconds since the pool was made.
+    /// The moment at which it last moved a byte.
     active: AtomicU64,
     /// Told when another needs its place.
     displaced: Notify,
@@ -47,7 +47,11 @@ pub(super) struct Place {
 
 impl Pool {
     pub(super) fn new(places: usize) -> Arc<Self> {
-        Arc::new(Self { places: Arc::new(Semaphore::new(places)), members: Mutex::default(), started: Instant::now() })
+        Arc::new(Self {
+            places: Arc::new(Semaphore::new(places)),
+            members: Mutex::default(),
+            moments: AtomicU64::new(0),
+        })
     }
 
     /// Takes a place. Where none is free, the least active connection is told to give up its own, and is waited for.
@@ -82,8 +86,9 @@ impl Pool {
         }
     }
 
+    /// Returns the next moment.
     fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+        self.moments.fetch_add(1, Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Members> {

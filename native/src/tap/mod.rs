@@ -26,11 +26,12 @@ use tokio::{
 pub(crate) use self::relay::relay;
 pub(crate) use self::{backlog::Earlier, file::Form, watchers::Watchers};
 use crate::{
-    file_limit,
-    http::{self, HttpConfig, Tap, Target, Token},
-    logging,
+    accept::Incoming,
+    banner, file_limit,
+    http::{self, HttpConfig, InspectorPage, Tap, Target},
     own::is_local,
-    server::{ServeError, Signals, print, reachable},
+    serve_error::ServeError,
+    signals::StopSignals,
     socket::{Families, listen},
     supervisor::{Part, Supervisor},
 };
@@ -91,10 +92,11 @@ fn advice(cause: &io::Error) -> &'static str {
 
 /// Runs a tap until a signal ends it.
 pub(crate) async fn run(config: Config) -> Result<(), TapError> {
-    let system = |what| move |cause| ServeError::System { what, cause };
-    let _file_size = file_limit::outlive_file_size().map_err(system("wait for signals"))?;
+    const SIGNALS: &str = "wait for signals";
+    let _file_size = file_limit::outlive_file_size().map_err(ServeError::system(SIGNALS))?;
     // Each client needs two.
-    let files = file_limit::raise(2 * CONNECTIONS, http::FILES).map_err(system("raise the limit of open files"))?;
+    let files = file_limit::raise(2 * CONNECTIONS, http::FILES)
+        .map_err(ServeError::system("raise the limit of open files"))?;
     let room = (files.connections / 2).max(1);
 
     let listener = listen(config.listen, Families::Both).map_err(|cause| ServeError::Listen {
@@ -118,49 +120,17 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
     let page = match config.http {
         None => None,
         Some(address) => {
-            let socket = listen(address, Families::Both).map_err(|cause| ServeError::Listen {
-                address,
-                flag: "--http",
-                cause,
-            })?;
-            let address = socket.local_addr().unwrap_or(address);
-            let socket = socket.into_std().map_err(ServeError::Http)?;
-            let token = Token::generate().map_err(|error| ServeError::Http(io::Error::other(error.to_string())))?;
-            let mut hosts = config.http_hosts;
-            if !address.ip().is_unspecified() {
-                hosts.push(address.to_string());
-            }
-            let targets = to
-                .first()
-                .map(|address| Target { id: "0".into(), address: *address, channel: None })
-                .into_iter()
-                .collect();
+            let target = |address: &SocketAddr| Target { id: "0".into(), address: *address, channel: None };
             let tap = Tap { listen: own, to: config.to.clone(), watchers: watchers.clone() };
-            let http = HttpConfig { hosts, targets, tap: Some(tap) };
-            let mut url = format!("http://{}/#token={token}", reachable(address));
-            if let Some((_, typed)) = &config.filter {
-                url += &format!("&filter={}", utf8_percent_encode(typed, NON_ALPHANUMERIC));
-            }
-            let socket = Arc::new(socket);
-            let serve = move || {
-                let (socket, http, token) = (socket.clone(), http.clone(), token.clone());
-                let (mut stopping, failed) = (stopping.clone(), failed.clone());
-                async move {
-                    // A copy, so that the next one listens at the same address.
-                    let served = match socket.try_clone().and_then(TcpListener::from_std) {
-                        Ok(socket) => http::serve(socket, http, token, &files, stopping.clone()).await,
-                        Err(error) => Err(error),
-                    };
-                    if let Err(error) = served {
-                        let _ = failed.send(TapError::Serve(ServeError::Http(error))).await;
-                        // The tap ends now.
-                        let _ = stopping.wait_for(|stopping| *stopping).await;
-                    }
-                }
-            };
-            Some((url, serve))
+            let targets = to.first().map(target).into_iter().collect();
+            let http = HttpConfig { hosts: config.http_hosts, targets, tap: Some(tap) };
+            Some(Arc::new(InspectorPage::bind(address, http, files)?))
         }
     };
+    let url = page.as_ref().map(|page| match &config.filter {
+        Some((_, typed)) => format!("{}&filter={}", page.url(), utf8_percent_encode(typed, NON_ALPHANUMERIC)),
+        None => page.url(),
+    });
     let writer = match config.write {
         None => None,
         Some((path, form)) => {
@@ -185,8 +155,11 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
         }
     };
     // Nothing fails any more that would end the tap at once, and its page with it.
-    let (page, serve) = page.unzip();
-    if let Some(serve) = serve {
+    if let Some(page) = page {
+        let serve = move || {
+            let (page, stopping, failed) = (page.clone(), stopping.clone(), failed.clone());
+            async move { page.serve(stopping, failed).await }
+        };
         parts.spawn(supervisor.clone().keep(Part::Page, serve));
     }
     if to.iter().any(|to| is_local(to.ip())) {
@@ -197,21 +170,17 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
         );
     }
     // Up to here a signal ends the process as it ends any other: a name that is looked up for long is no reason to wait.
-    let mut signals = Signals::new().map_err(system("wait for signals"))?;
-    banner(own, &config.to, writer.as_ref().map(|(path, ..)| path), page.as_deref());
+    let mut signals = StopSignals::new().map_err(ServeError::system(SIGNALS))?;
+    banner::print(&banner(own, &config.to, writer.as_ref().map(|(path, ..)| path), url.as_deref()));
     let mut result = tokio::select! {
         name = signals.next() => {
             tracing::info!("{name}: stopping");
             Ok(())
         }
-        Some(error) = failure.recv() => Err(error),
+        Some(error) = failure.recv() => Err(ServeError::Page(error).into()),
         () = supervisor.keep(Part::Listener, || accept(&listener, &config.to, &watchers, room)) => Ok(()),
     };
-    tokio::spawn(async move {
-        signals.next().await;
-        logging::flush();
-        std::process::exit(1);
-    });
+    signals.exit_at_next();
     let _ = stop.send(true);
     if let Some((path, end, task)) = writer {
         let _ = end.send(true);
@@ -233,27 +202,20 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
 
 async fn accept(listener: &TcpListener, to: &str, watchers: &Watchers, room: u32) {
     let room = Arc::new(Semaphore::new(usize::try_from(room).unwrap_or(Semaphore::MAX_PERMITS)));
+    let mut incoming = Incoming::new(listener, "tap");
     // The semaphore is never closed, so this loop ends only with its task.
     while let Ok(permit) = room.clone().acquire_owned().await {
-        match listener.accept().await {
-            Ok((client, peer)) => {
-                let (to, watchers) = (to.to_owned(), watchers.clone());
-                tokio::spawn(async move {
-                    relay::relay(client, peer, &to, &watchers).await;
-                    drop(permit);
-                });
-            }
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection; trying again in 100 ms");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
+        let (client, peer) = incoming.next().await;
+        let (to, watchers) = (to.to_owned(), watchers.clone());
+        tokio::spawn(async move {
+            relay::relay(client, peer, &to, &watchers).await;
+            drop(permit);
+        });
     }
 }
 
-/// Tells once, on standard output, where everything is.
-fn banner(own: SocketAddr, to: &str, file: Option<&PathBuf>, page: Option<&str>) {
+/// Returns the lines that say where everything is.
+fn banner(own: SocketAddr, to: &str, file: Option<&PathBuf>, page: Option<&str>) -> String {
     let mut text = format!("chanwire {}\n", env!("CARGO_PKG_VERSION"));
     text += &format!("listening on {own}\npassing on to {to}\n");
     if let Some(file) = file {
@@ -262,7 +224,5 @@ fn banner(own: SocketAddr, to: &str, file: Option<&PathBuf>, page: Option<&str>)
     if let Some(page) = page {
         text += &format!("inspector at {page}\n");
     }
-    if let Err(error) = print(&text) {
-        tracing::warn!(%error, "cannot print where the tap listens: {}", text.trim_end().replace('\n', "; "));
-    }
+    text
 }
