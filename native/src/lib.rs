@@ -3,6 +3,8 @@
 // They panic where the stream cannot be written.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
+mod accept;
+mod banner;
 mod cli;
 mod clock;
 mod config;
@@ -16,8 +18,10 @@ mod listener;
 mod logging;
 mod mailbox;
 mod own;
+mod serve_error;
 mod server;
 mod server_address;
+mod signals;
 mod socket;
 mod store;
 mod supervisor;

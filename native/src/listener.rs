@@ -189,4 +189,3 @@ fn end(stream: &TcpStream, peer: Option<SocketAddr>, ending: &Ending) {
         Ending::Failed(error) => tracing::debug!(peer, %error, "lost"),
     }
 }
-

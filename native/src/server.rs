@@ -94,8 +94,8 @@ struct Running {
 impl Running {
     fn start(config: Config) -> Result<Self, ServeError> {
         let beside = listener::FILES + if config.http.is_some() { http::FILES } else { 0 };
-        let files =
-            file_limit::raise(config.max_connections, beside).map_err(ServeError::system("raise the limit of open files"))?;
+        let files = file_limit::raise(config.max_connections, beside)
+            .map_err(ServeError::system("raise the limit of open files"))?;
 
         let (store_max, storing) = store_max(&config);
         let mut store = SqliteStore::open_within(&config.data_dir, store_max)?;

@@ -95,8 +95,8 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
     const SIGNALS: &str = "wait for signals";
     let _file_size = file_limit::outlive_file_size().map_err(ServeError::system(SIGNALS))?;
     // Each client needs two.
-    let files = file_limit::raise(2 * CONNECTIONS, http::FILES)
-        .map_err(ServeError::system("raise the limit of open files"))?;
+    let files =
+        file_limit::raise(2 * CONNECTIONS, http::FILES).map_err(ServeError::system("raise the limit of open files"))?;
     let room = (files.connections / 2).max(1);
 
     let listener = listen(config.listen, Families::Both).map_err(|cause| ServeError::Listen {

@@ -1,0 +1,36 @@
+//! Why a server or a tap does not run.
+
+use std::{io, net::SocketAddr};
+
+use crate::{store::StoreError, supervisor::Part};
+
+/// Why the server does not run, in words for an operator.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot listen on {address}: {cause}; stop what uses it, or choose another address with {flag}")]
+    Listen { address: SocketAddr, flag: &'static str, cause: io::Error },
+    #[error(
+        "cannot listen on {v4} beside {v6}, which takes IPv4 as well; leave {v4} out, or add 0.0.0.0:{} for all of IPv4",
+        v4.port()
+    )]
+    Overlap { v4: SocketAddr, v6: SocketAddr },
+    #[error("cannot {what}: {cause}")]
+    System { what: &'static str, cause: io::Error },
+    #[error("cannot serve the inspector's page: {0}")]
+    Page(io::Error),
+    #[error(
+        "the {0} ended unexpectedly (a bug, please report); everything acknowledged is stored, start the server again"
+    )]
+    Died(Part),
+    #[error("the store did not finish in time; everything acknowledged is stored; check its disk")]
+    Unfinished,
+}
+
+impl ServeError {
+    /// Makes an I/O error say what could not be done.
+    pub(crate) const fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |cause| Self::System { what, cause }
+    }
+}
