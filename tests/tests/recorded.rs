@@ -1,9 +1,9 @@
 //! Connections that were recorded with the inspector and kept: each file in `recorded/` is run.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::{env, fs, path::PathBuf};
+use std::{env, path::PathBuf};
 
-use chanwire_inspect::{Direction, ExportAsk, ExportFormat, ExportScope, Viewer};
+use chanwire_inspect::{Direction, ExportFormat, ExportRequest, ExportScope, Viewer};
 use chanwire_tests::{examples, recorded};
 
 fn folder() -> PathBuf {
@@ -32,8 +32,9 @@ fn recorded_session() -> Viewer {
 }
 
 fn exported() -> (String, String) {
-    let ask = ExportAsk { format: ExportFormat::Test, scope: ExportScope::All, connection: Some(1), direction: None };
-    let part = recorded_session().export(ask, None).unwrap();
+    let request =
+        ExportRequest { format: ExportFormat::Test, scope: ExportScope::All, connection: Some(1), direction: None };
+    let part = recorded_session().export(request, None).unwrap();
     assert_eq!(part.next, None);
     (part.name, String::from_utf8(part.bytes).unwrap())
 }
@@ -51,6 +52,8 @@ fn every_recorded_connection_is_still_read_as_it_was() {
 #[cfg(unix)]
 #[test]
 fn what_the_inspector_exports_as_a_test_drops_into_the_folder_and_runs_there() {
+    use std::fs;
+
     let copy = tempfile::tempdir().unwrap();
     let mut before = 0;
     for entry in fs::read_dir(folder()).unwrap() {
