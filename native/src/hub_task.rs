@@ -7,7 +7,7 @@ use std::{
 
 use chanwire_core::{
     endpoint::{Listing, Misuse, Ticket},
-    hub::{ConnectionId, Effect, Hub, ListenerId, Moment, Page, Peer, Query, ReadId, StoreCommand, StoreOutcome},
+    hub::{ConnectionId, Effect, Hub, ListenerId, Moment, Peer},
     wire::{Address, Request},
 };
 use tokio::sync::mpsc;
@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::{
     clock::{Clock, wall_time},
     mailbox::{Mail, Mailbox},
+    store::{Done, Storage},
 };
 
 /// How many inputs are taken at once, at most.
@@ -68,34 +69,13 @@ impl PublishedList {
 /// Sends inputs to the hub task. Unbounded, because each connection's requests in flight are bounded.
 pub(crate) type HubSender = mpsc::UnboundedSender<Input>;
 
-/// What a store has done for the hub.
-pub(crate) enum Done {
-    /// It has carried out a command.
-    Outcome(StoreOutcome),
-    /// It has read what it was asked for.
-    Page(ReadId, Page),
-    /// Retention has dropped a channel's messages below this id.
-    Trimmed { channel_name: String, first_id: u64 },
-}
-
-/// Sends what a store has done to the hub task. Unbounded, because the hub asks for one command and a few pages at a
-/// time.
-pub(crate) type DoneSender = mpsc::UnboundedSender<Done>;
-
-/// Where the hub's store commands and reads go. What becomes of them must come back as [`Done::Outcome`] and
-/// [`Done::Page`].
-pub(crate) trait Storage {
-    fn store(&mut self, command: StoreCommand);
-    fn read(&mut self, read: ReadId, query: Query);
-}
-
 /// Runs the hub until it is told to stop and nothing waits for the store. What the store has done is heard first, and
 /// work between two looks at it is bounded, however much is asked.
 pub(crate) async fn run(
     mut hub: Hub,
     mut inputs: mpsc::UnboundedReceiver<Input>,
     mut done: mpsc::UnboundedReceiver<Done>,
-    storage: &mut impl Storage,
+    storage: &mut (impl Storage + ?Sized),
     published: &PublishedList,
     clock: Clock,
 ) {
@@ -152,7 +132,12 @@ pub(crate) async fn run(
 }
 
 /// Carries out what the hub wants done. Whether that is not all.
-fn carry_out(hub: &mut Hub, mailboxes: &mut Mailboxes, storage: &mut impl Storage, published: &PublishedList) -> bool {
+fn carry_out(
+    hub: &mut Hub,
+    mailboxes: &mut Mailboxes,
+    storage: &mut (impl Storage + ?Sized),
+    published: &PublishedList,
+) -> bool {
     for _ in 0..EFFECTS {
         let Some(effect) = hub.poll_effect() else { return false };
         match effect {

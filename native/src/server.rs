@@ -10,7 +10,7 @@ use std::{
 };
 
 use chanwire_core::{
-    hub::{Hub, Moment, Query, ReadId, StoreCommand, StoreOutcome},
+    hub::{Hub, Moment},
     wire::Channel,
 };
 use futures_util::{FutureExt as _, future::BoxFuture};
@@ -27,16 +27,13 @@ use crate::{
     config::{Config, Hosted, Size, given_addresses},
     file_limit::{self, Files},
     http::{self, HttpConfig, InspectorPage, Target},
-    hub_task::{self, Done, DoneSender, HubSender, Input, PublishedList, Storage},
+    hub_task::{self, HubSender, Input, PublishedList},
     listener::{self, Acceptor},
     own::{self, Own, Registered, reachable},
     serve_error::ServeError,
     signals::{self, StopSignals},
     socket::{Families, listen},
-    store::{
-        self, ReaderHandle, SpaceHandle, SqliteReader, SqliteStore, Store as _, StoreError, StoreHandle, Trimmer,
-        TrimmerHandle,
-    },
+    store::{self, Done, Engine, RunningEngine, StoreConfig},
     supervisor::{Part, Supervisor},
     threads, tracker,
 };
@@ -77,7 +74,7 @@ struct Running {
     stop: watch::Sender<bool>,
     tell_hub: HubSender,
     /// What the hub gives back when it ends.
-    hub_ended: oneshot::Receiver<Stores>,
+    hub_ended: oneshot::Receiver<Box<dyn RunningEngine>>,
     /// Ends the hub task whatever it waits for.
     abandon: Arc<Notify>,
     acceptor: Arc<Acceptor>,
@@ -93,17 +90,24 @@ struct Running {
 
 impl Running {
     fn start(config: Config) -> Result<Self, ServeError> {
+        let (max, storing) = store_max(&config);
+        let Config { data_dir, store_min_free: min_free, retention, .. } = &config;
+        let (data_dir, min_free, retention) = (data_dir.clone(), *min_free, *retention);
+        let store = store::open(&StoreConfig { data_dir, max, min_free, retention })?;
+        Self::start_with(config, store, &storing)
+    }
+
+    /// Starts a server over a store. `storing` says how much it may take.
+    fn start_with(config: Config, mut store: Box<dyn Engine>, storing: &str) -> Result<Self, ServeError> {
         let beside = listener::FILES + if config.http.is_some() { http::FILES } else { 0 };
         let files = file_limit::raise(config.max_connections, beside)
             .map_err(ServeError::system("raise the limit of open files"))?;
 
-        let (store_max, storing) = store_max(&config);
-        let mut store = SqliteStore::open_within(&config.data_dir, store_max)?;
-        let space = store.watch_space(config.store_min_free)?;
-        let (reader, trimmer) = (store.reader()?, store.trimmer(config.retention)?);
         let clock = Clock::start();
         let now = Moment { time: clock.now(), wall: wall_time() };
-        let mut hub = Hub::new(config.hub_limits.clone(), store.load()?, now);
+        let mut limits = config.hub_limits.clone();
+        limits.max_id = limits.max_id.min(store.max_id());
+        let mut hub = Hub::new(limits, store.load()?, now);
         let listeners = bind(&config)?;
         let mut registered = Vec::new();
         for listener in &listeners {
@@ -118,16 +122,16 @@ impl Running {
         let (stop, stopping) = watch::channel(false);
         let page = bind_page(&config, &listeners, files)?;
         let operator = operator_socket(&config.data_dir);
-        let banner = banner(&config, &listeners, &storing, page.as_ref());
+        let banner = banner(&config, &listeners, storing, page.as_ref());
 
         let (supervisor, deaths) = Supervisor::new(stopping.clone());
         let (tell_hub, told) = mpsc::unbounded_channel();
         let published = PublishedList::default();
         let abandon = Arc::new(Notify::new());
         let (done, all_done) = mpsc::unbounded_channel();
-        let stores = Stores::start((store, space, reader, trimmer), done, &supervisor)?;
+        let store = store.start(done, &supervisor)?;
         let told = (told, all_done);
-        let run = run_hub(hub, told, stores, published.clone(), clock, supervisor.clone(), abandon.clone());
+        let run = run_hub(hub, told, store, published.clone(), clock, supervisor.clone(), abandon.clone());
         let hub_ended = start_hub(run).map_err(ServeError::system("start the hub's thread"))?;
         let acceptor = Acceptor::new(config.limits, files, tell_hub.clone(), published.clone(), clock);
         let mut parts = JoinSet::new();
@@ -209,7 +213,7 @@ impl Running {
         }
         match timeout(LAST_COMMIT, self.hub_ended).await {
             // They sync and close their files, and so block. It needs no other thread, of which there may be none.
-            Ok(Ok(stores)) => tokio::task::block_in_place(|| stores.close()),
+            Ok(Ok(store)) => tokio::task::block_in_place(|| store.close()),
             Ok(Err(_)) => result = result.and(Err(ServeError::Died(Part::Hub))),
             Err(_) => result = result.and(Err(ServeError::Unfinished)),
         }
@@ -221,7 +225,9 @@ impl Running {
 type Restart = Box<dyn FnMut() -> BoxFuture<'static, ()> + Send>;
 
 /// Runs the hub on a thread of its own: connections that keep all workers busy do not keep it from its turn.
-fn start_hub(run: impl Future<Output = Stores> + Send + 'static) -> io::Result<oneshot::Receiver<Stores>> {
+fn start_hub(
+    run: impl Future<Output = Box<dyn RunningEngine>> + Send + 'static,
+) -> io::Result<oneshot::Receiver<Box<dyn RunningEngine>>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let (ended, hub_ended) = oneshot::channel();
     threads::spawn("hub", move || {
@@ -236,74 +242,18 @@ fn start_hub(run: impl Future<Output = Stores> + Send + 'static) -> io::Result<o
 async fn run_hub(
     hub: Hub,
     (told, done): (mpsc::UnboundedReceiver<Input>, mpsc::UnboundedReceiver<Done>),
-    mut stores: Stores,
+    mut store: Box<dyn RunningEngine>,
     published: PublishedList,
     clock: Clock,
     supervisor: Supervisor,
     abandon: Arc<Notify>,
-) -> Stores {
+) -> Box<dyn RunningEngine> {
     let _vital = supervisor.vital(Part::Hub);
     tokio::select! {
-        () = supervisor.run(Part::Hub, hub_task::run(hub, told, done, &mut stores, &published, clock)) => {}
+        () = supervisor.run(Part::Hub, hub_task::run(hub, told, done, &mut *store, &published, clock)) => {}
         () = abandon.notified() => {}
     }
-    stores
-}
-
-/// The threads that work for the hub.
-struct Stores {
-    store: StoreHandle,
-    space: SpaceHandle,
-    reader: ReaderHandle,
-    trimmer: TrimmerHandle,
-    done: DoneSender,
-}
-
-impl Storage for Stores {
-    fn store(&mut self, command: StoreCommand) {
-        if self.store.send(command).is_err() {
-            let _ = self.done.send(Done::Outcome(StoreOutcome::Failed));
-        }
-    }
-
-    fn read(&mut self, read: ReadId, query: Query) {
-        if !self.reader.send(read, query) {
-            let _ = self.done.send(Done::Page(read, None));
-        }
-    }
-}
-
-impl Stores {
-    fn start(
-        (store, space, reader, trimmer): (SqliteStore, SpaceHandle, SqliteReader, Trimmer),
-        done: DoneSender,
-        supervisor: &Supervisor,
-    ) -> Result<Self, StoreError> {
-        // Each closure is dropped when its thread ends.
-        let (outcomes, vital) = (done.clone(), supervisor.vital(Part::Store));
-        let store = store::start(store, move |outcome| {
-            vital.beat();
-            let _ = outcomes.send(Done::Outcome(outcome));
-        })?;
-        let (pages, vital) = (done.clone(), supervisor.vital(Part::Reader));
-        let reader = store::start_reader(reader, move |read, page| {
-            vital.beat();
-            let _ = pages.send(Done::Page(read, page));
-        })?;
-        let (trims, vital) = (done.clone(), supervisor.vital(Part::Retention));
-        let trimmer = store::start_trimmer(trimmer, move |channel_name, first_id| {
-            vital.beat();
-            let _ = trims.send(Done::Trimmed { channel_name, first_id });
-        })?;
-        Ok(Self { store, space, reader, trimmer, done })
-    }
-
-    fn close(self) {
-        self.trimmer.close();
-        self.reader.close();
-        self.space.close();
-        self.store.close();
-    }
+    store
 }
 
 /// Where the operator connects, with rights that no address gives. The directory's permissions guard it, and its own.

@@ -16,7 +16,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::hub_task::{self, Done, Storage};
+use crate::{
+    hub_task,
+    store::{Done, Storage},
+};
 
 /// How many pushes come between two reads, unless a test says otherwise, and how many bytes each has.
 const PUSHES: usize = 50;

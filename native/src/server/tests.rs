@@ -11,7 +11,7 @@ use std::{
 use chanwire_core::{Limits, hub::HubLimits};
 
 use super::*;
-use crate::store::Retention;
+use crate::store::{Memory, MemoryEngine, Retention};
 
 /// Far more than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -44,31 +44,36 @@ struct Bench {
     tracker: TcpListener,
 }
 
+/// A server with a channel of its own at its second listener, and the inspector's page.
+fn config(data_dir: &Path) -> Config {
+    let local = "127.0.0.1:0".parse().unwrap();
+    Config {
+        listen: vec![local],
+        hosted: vec!["general=chat.example:1@127.0.0.1:0".parse().unwrap()],
+        advertised: Vec::new(),
+        http: Some(local),
+        http_hosts: Vec::new(),
+        data_dir: data_dir.to_owned(),
+        store_max: None,
+        store_min_free: 0,
+        retention: Retention { count: Some(1), age: None, bytes: None },
+        trackers: Vec::new(),
+        lease: 300,
+        limits: Limits::server(),
+        hub_limits: HubLimits::default(),
+        max_connections: 100,
+    }
+}
+
 impl Bench {
     fn start(part: Part) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let tracker = TcpListener::bind("127.0.0.1:0").unwrap();
-        let local = "127.0.0.1:0".parse().unwrap();
-        let config = Config {
-            listen: vec![local],
-            hosted: vec!["general=chat.example:1@127.0.0.1:0".parse().unwrap()],
-            advertised: Vec::new(),
-            http: Some(local),
-            http_hosts: Vec::new(),
-            data_dir: directory.path().to_owned(),
-            store_max: None,
-            store_min_free: 0,
-            retention: Retention { count: Some(1), age: None, bytes: None },
+        let mut config = config(directory.path());
+        if part == Part::Tracker {
             // It does not answer, and a server that stops waits for it.
-            trackers: match part {
-                Part::Tracker => vec![tracker.local_addr().unwrap().to_string().parse().unwrap()],
-                _ => Vec::new(),
-            },
-            lease: 300,
-            limits: Limits::server(),
-            hub_limits: HubLimits::default(),
-            max_connections: 100,
-        };
+            config.trackers = vec![tracker.local_addr().unwrap().to_string().parse().unwrap()];
+        }
         Self { server: Running::start(config).unwrap(), directory, tracker }
     }
 
@@ -190,7 +195,9 @@ fn ends(part: Part) {
             let Bench { server, directory, .. } = bench;
             let error = timeout(DEADLINE, server.stop(Err(error))).await.expect("it does not stop").unwrap_err();
             assert!(matches!(error, ServeError::Died(died) if died == part), "{error}");
-            let stored = SqliteStore::open(directory.path()).unwrap().load().unwrap();
+            let (data_dir, retention) = (directory.path().to_owned(), config(directory.path()).retention);
+            let stored = StoreConfig { data_dir, max: None, min_free: 0, retention };
+            let stored = store::open(&stored).unwrap().load().unwrap();
             assert!(stored.logs[0].last_id >= 1, "what was acknowledged is not stored");
             return;
         }
@@ -220,4 +227,34 @@ fn a_part_that_ends_unexpectedly_is_started_again_or_ends_the_server() {
         ends(part);
         next = after(part);
     }
+}
+
+#[test]
+fn a_server_runs_on_any_engine_and_finds_again_what_that_has_kept() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let directory = tempfile::tempdir().unwrap();
+        let memory = Memory::default();
+        for start in 1..=2 {
+            let engine = Box::new(MemoryEngine(memory.clone()));
+            let server = Running::start_with(config(directory.path()), engine, "in memory").unwrap();
+            assert!(server.banner.contains("storing in memory\n"), "{}", server.banner);
+            let ask = |request: &str| exchange(TcpStream::connect(server.addresses[1]).unwrap(), request);
+            let host = format!(
+                "HOST\r\n{{\"channel_name\": \"c{start}\", \"peer_server_ip\": \"192.0.2.7\", \"peer_server_port\": 1}}"
+            );
+            assert!(ask(&host).starts_with("OK"));
+            let say = format!("MESSAGE\r\n{{\"username\": \"u\", \"message_content\": \"number {start}\"}}");
+            assert!(ask(&say).starts_with("OK"));
+            let listed = ask(LIST);
+            let history = ask("HISTORY\r\n{\"channel_name\": \"general\"}");
+            for kept in 1..=start {
+                assert!(listed.contains(&format!("\"c{kept}\"")), "{listed}");
+                assert!(history.contains(&format!("\"number {kept}\"")), "{history}");
+            }
+            timeout(DEADLINE, server.stop(Ok(()))).await.unwrap().unwrap();
+            assert!(memory.is_closed());
+        }
+        assert!(!directory.path().join("chanwire.db").exists());
+    });
 }

@@ -16,10 +16,11 @@ use rusqlite::{
 };
 
 use super::{
-    StoreError, data_dir,
+    StoreError,
+    connection::BUSY_TIMEOUT,
+    data_dir,
     rows::{self, RowError},
     schema,
-    sqlite::PATIENCE,
 };
 
 /// How many pages are copied between two looks at the progress: 4 MiB.
@@ -95,7 +96,7 @@ fn check(copy: Connection) -> rusqlite::Result<Option<String>> {
 /// because the directory cannot be written.
 fn open(source: &Path) -> rusqlite::Result<Option<Connection>> {
     let from = schema::connect(source)?;
-    from.busy_timeout(PATIENCE)?;
+    from.busy_timeout(BUSY_TIMEOUT)?;
     // The server, or its next start, is the one who moves the WAL.
     from.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     from.pragma_update(None, "query_only", true)?;
@@ -143,7 +144,7 @@ fn wal_of(database: &Path) -> PathBuf {
 }
 
 fn step_through(backup: &Backup<'_, '_>, mut progress: impl FnMut(u32, u32)) -> rusqlite::Result<()> {
-    let mut retries = PATIENCE.as_millis() / RETRY.as_millis();
+    let mut retries = BUSY_TIMEOUT.as_millis() / RETRY.as_millis();
     loop {
         let step = backup.step(STEP)?;
         let count = |pages: i32| u32::try_from(pages).unwrap_or_default();

@@ -1,19 +1,24 @@
-//! The durable store: what a hub must not forget, kept on stable storage.
+//! The durable store: a hub's state and messages, on stable storage.
 //!
-//! [`SqliteStore`] keeps it in one directory; [`start`] gives a store its own thread, where its commits block nobody
-//! but itself.
+//! The server knows it by [`Engine`] alone: it [opens](open) one, loads it, starts it, sends it the hub's commands and
+//! reads, and closes it. The first engine is [`SqliteEngine`]: a database in one directory, whose commits run on
+//! a thread of their own.
 
 mod age;
 mod backup;
 mod checkpoint;
 mod checksum;
+mod connection;
 mod damage;
 mod data_dir;
+mod engine;
 mod error;
 #[cfg(test)]
 mod faulty;
 mod health;
 mod last_commit;
+#[cfg(test)]
+mod memory;
 mod place;
 mod reader;
 mod restore;
@@ -23,6 +28,7 @@ mod rows;
 mod schema;
 mod space;
 mod sqlite;
+mod sqlite_engine;
 mod thread;
 mod turns;
 mod wal;
@@ -30,23 +36,35 @@ mod watch;
 
 use chanwire_core::hub::{Snapshot, Write};
 
+#[cfg(test)]
+pub(crate) use self::memory::{Memory, MemoryEngine};
+use self::sqlite_engine::SqliteEngine;
 pub(crate) use self::{
     backup::back_up,
+    engine::{Done, Engine, RunningEngine, Storage, StoreConfig},
     error::{CommitError, StoreError},
     place::MAX_ID,
-    reader::{ReaderHandle, SqliteReader, start_reader},
     restore::{Restored, restore},
-    retention::{Retention, Trimmer, TrimmerHandle, start_trimmer},
+    retention::Retention,
     room::LEAST,
-    space::{SpaceHandle, default_max},
+    space::default_max,
+};
+#[cfg(test)]
+use self::{
+    retention::start_trimmer,
     sqlite::SqliteStore,
     thread::{StoreHandle, start},
 };
 
-/// What keeps a hub's state.
+/// Opens a store.
+pub(crate) fn open(config: &StoreConfig) -> Result<Box<dyn Engine>, StoreError> {
+    Ok(Box::new(SqliteEngine::open(config)?))
+}
+
+/// A store whose every call blocks until it is done, for a thread of its own.
 ///
 /// Dropping it closes it: what it needs to do for a fast next start it does then.
-pub(crate) trait Store: Send + 'static {
+trait Store: Send + 'static {
     /// Reads back everything that a hub must know: what is stored, and nothing of a commit that failed.
     fn load(&mut self) -> Result<Snapshot, StoreError>;
 

@@ -18,11 +18,11 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::{
     StoreError,
     checksum::Checksum,
+    connection::connect_beside,
     damage::DamageLog,
     health::{Failure, Health, guard},
     place::places,
     rows::{self, LogRow, RowError},
-    sqlite::connect_beside,
     watch::Watch,
 };
 

@@ -18,12 +18,12 @@ use super::{
     StoreError,
     age::{AgeClock, Waits, is_ahead},
     checkpoint,
+    connection::connect_beside,
     damage::DamageLog,
     health::Health,
     place::{MAX_ID, id_at, oldest, places},
     room::Room,
     rows::{LogRow, RowError, id, integer},
-    sqlite::connect_beside,
     turns::Turns,
     watch::Watch,
 };

@@ -6,7 +6,6 @@ use std::{
     mem,
     path::{Path, PathBuf},
     sync::{Arc, LazyLock},
-    time::Duration,
 };
 
 use chanwire_core::{
@@ -19,6 +18,7 @@ use super::{
     CommitError, Store, StoreError,
     checkpoint::{self, Checkpointer},
     checksum::Checksum,
+    connection::{configure, connect_beside},
     damage::DamageLog,
     data_dir::DataDir,
     last_commit::{Noted, Noter},
@@ -33,9 +33,6 @@ use super::{
     watch::Watch,
 };
 use crate::clock::wall_time;
-
-/// How long to wait for some other program that has the database locked: a person with SQLite's shell.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A store in a data directory, which no other process can use meanwhile.
 pub(crate) struct SqliteStore {
@@ -234,25 +231,6 @@ fn begin(connection: &Connection, behavior: TransactionBehavior) -> rusqlite::Re
         connection.execute_batch("ROLLBACK")?;
     }
     Transaction::new_unchecked(connection, behavior)
-}
-
-/// Opens one more connection to the store's database, for a thread of its own. The store's own connection is closed last,
-/// and is the only one that may move the WAL then.
-pub(super) fn connect_beside(file: &Path) -> rusqlite::Result<Connection> {
-    let connection = schema::connect(file)?;
-    configure(&connection)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    Ok(connection)
-}
-
-/// What a connection is told before it is used.
-pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(PATIENCE)?;
-    // Every commit syncs the log before it returns; a sync reaches the medium on macOS too.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "fullfsync", true)?;
-    // The checkpointer moves the log.
-    connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))
 }
 
 /// About how many bytes these writes add; `None` if they only remove.

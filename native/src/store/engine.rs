@@ -1,0 +1,59 @@
+//! The interface between the server and its store, whichever engine keeps it.
+
+use std::path::PathBuf;
+
+use chanwire_core::hub::{Page, Query, ReadId, Snapshot, StoreCommand, StoreOutcome};
+use tokio::sync::mpsc;
+
+use super::{Retention, StoreError};
+use crate::supervisor::Supervisor;
+
+/// Settings of a store.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreConfig {
+    /// The directory of its files.
+    pub(crate) data_dir: PathBuf,
+    /// The bytes that they may take; as many as there are without a limit.
+    pub(crate) max: Option<u64>,
+    /// Nothing is stored while less than so many bytes are free.
+    pub(crate) min_free: u64,
+    pub(crate) retention: Retention,
+}
+
+/// A store that is open and has not started.
+pub(crate) trait Engine {
+    /// Reads back everything that a hub must know.
+    fn load(&mut self) -> Result<Snapshot, StoreError>;
+
+    /// Returns the greatest id that it can give to a message.
+    fn max_id(&self) -> u64;
+
+    /// Starts the store's threads or tasks, each of them watched by the supervisor.
+    fn start(self: Box<Self>, done: DoneSender, supervisor: &Supervisor) -> Result<Box<dyn RunningEngine>, StoreError>;
+}
+
+/// A store that works for a hub.
+pub(crate) trait RunningEngine: Storage + Send {
+    /// Finishes what it was given, and closes. It blocks for as long as the disk takes.
+    fn close(self: Box<Self>);
+}
+
+/// The hub's way to its store. It never blocks. What becomes of a command or a read comes back as [`Done::Outcome`] or
+/// [`Done::Page`].
+pub(crate) trait Storage {
+    fn store(&mut self, command: StoreCommand);
+    fn read(&mut self, read: ReadId, query: Query);
+}
+
+/// A result of a store's work, for the hub.
+pub(crate) enum Done {
+    /// A command was carried out.
+    Outcome(StoreOutcome),
+    /// A read was carried out.
+    Page(ReadId, Page),
+    /// Retention has dropped a channel's messages below this id.
+    Trimmed { channel_name: String, first_id: u64 },
+}
+
+/// Sends results to the hub task. Unbounded, because the hub asks for one command and a few pages at a time.
+pub(crate) type DoneSender = mpsc::UnboundedSender<Done>;

@@ -1,0 +1,149 @@
+//! An engine that keeps its store in memory, for tests: a server runs on it as on any other.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use chanwire_core::{
+    hub::{ChannelLog, ChannelRecord, Query, ReadId, ReleasedChannel, Snapshot, StoreCommand, StoreOutcome, Write},
+    wire::{HistoryRange, StoredMessage, Timestamp},
+};
+
+use super::{
+    StoreError,
+    engine::{Done, DoneSender, Engine, RunningEngine, Storage},
+};
+use crate::supervisor::Supervisor;
+
+/// What is stored, which outlives the engine.
+#[derive(Clone, Default)]
+pub(crate) struct Memory(Arc<Mutex<Stored>>);
+
+#[derive(Default)]
+struct Stored {
+    channels: BTreeMap<String, ChannelRecord>,
+    released: BTreeMap<String, ReleasedChannel>,
+    messages: BTreeMap<String, Vec<StoredMessage>>,
+    is_closed: bool,
+}
+
+/// An engine over a [`Memory`].
+pub(crate) struct MemoryEngine(pub(crate) Memory);
+
+struct RunningMemory {
+    memory: Memory,
+    done: DoneSender,
+}
+
+impl Memory {
+    /// Whether the engine that used it last was closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().is_closed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Stored> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stored {
+    fn snapshot(&self, is_wanted: impl Fn(&str) -> bool) -> Snapshot {
+        let log = |(name, messages): (&String, &Vec<StoredMessage>)| ChannelLog {
+            channel_name: name.clone(),
+            last_id: messages.len() as u64,
+            first_id: 1,
+            last_timestamp: messages.last().map_or_else(Timestamp::default, |message| message.timestamp),
+            since: Timestamp::default(),
+        };
+        Snapshot {
+            channels: self.channels.values().filter(|one| is_wanted(&one.channel.channel_name)).cloned().collect(),
+            released: self
+                .released
+                .values()
+                .filter(|one| is_wanted(&one.record.channel.channel_name))
+                .cloned()
+                .collect(),
+            logs: self.messages.iter().filter(|(name, _)| is_wanted(name)).map(log).collect(),
+            damaged: Vec::new(),
+        }
+    }
+
+    fn write(&mut self, write: &Write) {
+        match write {
+            Write::PutChannel(record) => {
+                self.released.remove(&record.channel.channel_name);
+                self.channels.insert(record.channel.channel_name.clone(), record.clone());
+            }
+            Write::RemoveChannel(name) => {
+                self.channels.remove(name);
+                self.released.remove(name);
+            }
+            Write::ReleaseChannel { channel_name, until } => {
+                let released =
+                    self.channels.remove(channel_name).map(|record| ReleasedChannel { record, until: *until });
+                self.released.extend(released.map(|released| (channel_name.clone(), released)));
+            }
+            Write::ForgetName(name) => drop(self.messages.remove(name)),
+            Write::Append(message) => {
+                self.messages.entry(message.channel_name.clone()).or_default().push(message.clone());
+            }
+        }
+    }
+
+    fn read(&self, query: &Query) -> Vec<StoredMessage> {
+        let messages = self.messages.get(&query.channel_name).map_or(&[][..], Vec::as_slice);
+        let wanted = messages.iter().filter(|message| match query.range {
+            HistoryRange::After(id) => message.id > id,
+            HistoryRange::Before(id) => message.id < id,
+            HistoryRange::Last => true,
+        });
+        let skipped = match query.range {
+            HistoryRange::After(_) => 0,
+            _ => wanted.clone().count().saturating_sub(query.limit),
+        };
+        wanted.skip(skipped).take(query.limit).cloned().collect()
+    }
+}
+
+impl Engine for MemoryEngine {
+    fn load(&mut self) -> Result<Snapshot, StoreError> {
+        Ok(self.0.lock().snapshot(|_| true))
+    }
+
+    fn max_id(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn start(self: Box<Self>, done: DoneSender, _: &Supervisor) -> Result<Box<dyn RunningEngine>, StoreError> {
+        self.0.lock().is_closed = false;
+        Ok(Box::new(RunningMemory { memory: self.0, done }))
+    }
+}
+
+impl Storage for RunningMemory {
+    fn store(&mut self, command: StoreCommand) {
+        let mut stored = self.memory.lock();
+        let outcome = match command {
+            StoreCommand::Commit(writes) => {
+                writes.iter().for_each(|write| stored.write(write));
+                StoreOutcome::Committed
+            }
+            StoreCommand::Load(names) => {
+                StoreOutcome::Loaded(stored.snapshot(|name| names.iter().any(|one| one == name)))
+            }
+        };
+        let _ = self.done.send(Done::Outcome(outcome));
+    }
+
+    fn read(&mut self, read: ReadId, query: Query) {
+        let messages = self.memory.lock().read(&query);
+        let _ = self.done.send(Done::Page(read, Some(query.found(messages))));
+    }
+}
+
+impl RunningEngine for RunningMemory {
+    fn close(self: Box<Self>) {
+        self.memory.lock().is_closed = true;
+    }
+}
