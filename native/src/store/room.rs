@@ -61,7 +61,7 @@ impl Room {
     }
 
     /// The bytes that the WAL's file keeps when it is begun anew. Commits wait before it is longer.
-    fn wal_bound(&self) -> u64 {
+    pub(super) fn wal_bound(&self) -> u64 {
         u64::from(TOO_LONG * self.long()) * FRAME
     }
 

@@ -555,7 +555,7 @@ fn a_reader_that_holds_the_log_stops_no_commit_and_the_log_shrinks_after_it() {
         connection.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).unwrap()
     };
     assert_eq!(count(&transaction), 16);
-    let bound = u64::from(4 * checkpoint::LONG) * 4096;
+    let bound = store.room.wal_bound();
     assert!((0..100).any(|_| commit(&mut store) > bound + (8 << 20)));
     assert_eq!(count(&transaction), 16, "the reader sees what it began with");
     drop(transaction);
