@@ -7,10 +7,14 @@ mod chat;
 mod commands;
 #[path = "terminal/editing.rs"]
 mod editing;
+#[path = "terminal/fake.rs"]
+mod fake;
 #[path = "terminal/flood.rs"]
 mod flood;
 #[path = "terminal/pasting.rs"]
 mod pasting;
+#[path = "terminal/progress.rs"]
+mod progress;
 #[path = "terminal/running.rs"]
 mod running;
 #[path = "terminal/screen.rs"]
@@ -19,3 +23,7 @@ mod screen;
 mod tmux;
 #[path = "terminal/vanished.rs"]
 mod vanished;
+#[path = "terminal/violations.rs"]
+mod violations;
+#[path = "terminal/zones.rs"]
+mod zones;

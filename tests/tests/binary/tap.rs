@@ -243,3 +243,18 @@ fn a_file_that_is_no_capture_is_told_from_one() {
         }
     }
 }
+
+#[test]
+fn a_tap_of_a_server_on_its_own_machine_warns_of_whom_it_lets_in() {
+    let warned = |to: &str| {
+        let launch = Launch::new(["tap", "--listen", "127.0.0.1:0", "--to", to, "--http", "off"]);
+        let mut tap = launch.start();
+        tap.signal(rustix::process::Signal::TERM);
+        assert!(tap.wait(chanwire_tests::process::DEADLINE).success(), "{}", tap.log());
+        // Its last line.
+        tap.wait_for_log("SIGTERM: stopping");
+        tap.log().contains("the server is on this machine")
+    };
+    assert!(warned("127.0.0.1:1") && warned("localhost:1"));
+    assert!(!warned("192.0.2.7:1"));
+}

@@ -79,9 +79,12 @@ impl Running {
         Self::spawn(Command::new(binary()).args(arguments).args(["--server", &server.to_string()]))
     }
 
-    /// Any command line.
+    /// Any command line, in UTC unless it names another time zone.
     pub(crate) fn spawn(command: &mut Command) -> Self {
-        command.env("TZ", "UTC").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if !command.get_envs().any(|(name, _)| name == "TZ") {
+            command.env("TZ", "UTC");
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (out, error) = (Lines::default(), Lines::default());
         out.follow(child.stdout.take().unwrap());

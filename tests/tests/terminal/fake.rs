@@ -1,0 +1,92 @@
+//! A server made of nothing but a socket, which says what a test wants.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+};
+
+use chanwire_tests::process::DEADLINE;
+
+/// A listener of such a server.
+pub(crate) struct Fake(TcpListener);
+
+impl Fake {
+    pub(crate) fn listen() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
+    /// The next connection.
+    pub(crate) fn accept(&self) -> Client {
+        let (stream, _) = self.0.accept().unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        Client { stream, read: String::new() }
+    }
+
+    /// The next connection of a client that asks for the channels and is told that `g` is here.
+    pub(crate) fn accept_and_list(&self) -> Client {
+        let mut client = self.accept();
+        client.expect("LIST\r\n");
+        let (host, port) = (self.address().ip(), self.address().port());
+        client.answer(&format!(
+            "OK\r\n{{\"channels\": [{{\"channel_name\": \"g\", \"peer_server_ip\": \"{host}\", \"peer_server_port\": \
+             {port}}}]}}"
+        ));
+        client
+    }
+}
+
+/// One accepted connection.
+pub(crate) struct Client {
+    stream: TcpStream,
+    read: String,
+}
+
+impl Client {
+    /// Reads until all of this has come, and drops it with all before it.
+    pub(crate) fn expect(&mut self, text: &str) {
+        loop {
+            if let Some(at) = self.read.find(text) {
+                self.read.drain(..at + text.len());
+                return;
+            }
+            let mut buffer = [0; 1024];
+            let length = self.stream.read(&mut buffer).unwrap();
+            assert_ne!(length, 0, "{text:?} does not come: {:?}", self.read);
+            self.read += &String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
+        }
+    }
+
+    pub(crate) fn answer(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Waits until the client has closed its end.
+    pub(crate) fn expect_end(mut self) {
+        // A reset is an end too.
+        let _ = self.stream.read_to_end(&mut Vec::new());
+    }
+}
+
+/// The answer to a JOIN of `g`.
+pub(crate) fn joined(first_id: u64, last_id: u64) -> String {
+    format!(
+        "OK\r\n{{\"status\": \"joined\", \"channel_name\": \"g\", \"first_id\": {first_id}, \"last_id\": {last_id}}}"
+    )
+}
+
+/// A message of a channel as an object.
+pub(crate) fn stored(channel: &str, id: u64, timestamp: &str) -> String {
+    format!(
+        "{{\"channel_name\": \"{channel}\", \"id\": {id}, \"username\": \"bob\", \"message_content\": \"number {id}\", \
+         \"timestamp\": \"{timestamp}\"}}"
+    )
+}
+
+/// A pushed message.
+pub(crate) fn push(channel: &str, id: u64) -> String {
+    format!("MESSAGE\r\n{}", stored(channel, id, "2023-11-02T15:04:32Z"))
+}
