@@ -18,7 +18,7 @@ use crate::logging;
 mod capture;
 mod stream;
 
-/// How much is read at one time.
+/// Bytes that are read at one time.
 const READ: usize = 64 * 1024;
 
 /// Show the frames in a recorded stream or capture, and what is wrong with them
@@ -49,7 +49,7 @@ pub(super) struct Decode {
     json: bool,
 }
 
-/// What `--help` tells of what is printed.
+/// Help on the output, for `--help`.
 pub(super) const COLUMNS: &str = "\
 Columns for the bytes of one direction:
   where the frame starts, its length, what it is, its head, and what it says
@@ -104,9 +104,9 @@ fn help() -> String {
 enum Which {
     /// As the first bytes tell; requests if they do not
     Auto,
-    /// What a client sent
+    /// The stream of a client
     Requests,
-    /// What a server sent
+    /// The stream of a server
     Responses,
 }
 
@@ -197,7 +197,7 @@ impl Decode {
     }
 }
 
-/// What a format is called in a sentence.
+/// Returns the name of a format in a sentence.
 const fn named(format: Format) -> &'static str {
     match format {
         Format::Pcap => "a pcap file",

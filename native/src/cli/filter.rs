@@ -4,7 +4,7 @@ use chanwire_inspect::Filter;
 
 use super::Failure;
 
-/// What `--help` tells of filters.
+/// Help on filters, for `--help`.
 pub(super) const HELP: &str = "\
 Filters:
   A word, or a text in quotes, is looked for in the frame. Fields are compared:

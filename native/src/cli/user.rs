@@ -1,4 +1,4 @@
-//! The name to talk under.
+//! The user name of messages.
 
 use std::{env, fs};
 
@@ -10,7 +10,7 @@ use super::Failure;
 
 #[derive(Debug, Args)]
 pub(super) struct User {
-    /// The name to talk under [default: the system's user name]
+    /// The user name of the messages [default: the system's user name]
     #[arg(long, short, value_name = "NAME")]
     user: Option<String>,
 }

@@ -11,7 +11,7 @@ use chanwire_core::wire::{StoredMessage, Timestamp};
 
 use heard::Heard;
 
-/// How many messages are on their way at one time.
+/// Messages without an answer at most.
 const WINDOW: usize = 64;
 
 /// One of the user's own messages.
@@ -166,7 +166,7 @@ impl Outbox {
         Some(Maybe { id: *id, text, has_come })
     }
 
-    /// Whether nobody knows of this one.
+    /// Returns whether the outcome of this one is unknown.
     pub(super) fn is_maybe(&self, id: OwnId) -> bool {
         self.state(id) == Some(State::Maybe)
     }
@@ -183,12 +183,12 @@ impl Outbox {
         self.tidy();
     }
 
-    /// How many wait for the connection or for an answer.
+    /// Counts the messages that wait for the connection or for an answer.
     pub(super) fn waiting(&self) -> usize {
         self.own.iter().filter(|own| own.state != State::Maybe).count()
     }
 
-    /// What is left if nothing more comes: those that were surely not sent, and those that were maybe.
+    /// Returns the messages that are left if nothing more comes: those certainly not sent, and those maybe sent.
     pub(super) fn unsettled(&self) -> (Vec<&str>, Vec<&str>) {
         let with = |queued: bool| {
             let such = self.own.iter().filter(|own| (own.state == State::Queued) == queued);
@@ -243,7 +243,7 @@ impl Outbox {
 }
 
 impl Own {
-    /// Whether the message of this id, with these words, may be this one.
+    /// Returns whether the message of this id, with these words, may be this one.
     fn may_be(&self, id: u64, text: &str) -> bool {
         self.state != State::Queued && id > self.after && self.text == text
     }

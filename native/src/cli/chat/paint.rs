@@ -1,4 +1,4 @@
-//! What the user sees, as lines of text. All that others send is made harmless here.
+//! Output of a chat as lines of text. All that others send is escaped here.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -13,13 +13,13 @@ const PLAIN: &str = "\u{1b}[0m";
 const DIM: &str = "\u{1b}[2m";
 const YELLOW: &str = "\u{1b}[33m";
 
-/// What begins the next row of a message: it stands below the name, so that no row looks like a message.
+/// The beginning of a message's further rows: they are indented, so that no row looks like a message.
 const INDENT: &str = "\n      ";
 
-/// Those that can be told apart on light and on dark: green, blue, magenta, cyan and their bright kinds.
+/// Colours that differ on light and on dark backgrounds: green, blue, magenta, cyan and their bright kinds.
 const NAMES: [u8; 8] = [32, 34, 35, 36, 92, 94, 95, 96];
 
-/// Makes lines.
+/// Formats output as lines.
 pub(super) struct Painter {
     colours: bool,
     /// Whether a message's line breaks are shown as such; else it stays on its line.
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_send_cannot_act() {
+    fn text_of_others_cannot_control_the_terminal() {
         let hostile = "\u{1b}[2J\u{1b}]0;title\u{7}\u{202e}txet\r\n\u{9b}1A";
         for shown in [
             said("ann", hostile, 0),

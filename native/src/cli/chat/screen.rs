@@ -1,4 +1,4 @@
-//! Where lines are typed and shown: a terminal with line editing, or plain streams.
+//! Input and output of a chat: a terminal with line editing, or plain streams.
 
 use std::{
     env,
@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::terminal::Terminal;
 use crate::threads;
 
-/// What the user did.
+/// An action of the user.
 pub(super) enum Typed {
     Line(String),
     /// Lines that were pasted at once.
@@ -23,7 +23,7 @@ pub(super) enum Typed {
     End,
 }
 
-/// Where lines are typed and shown.
+/// Input and output of a chat.
 pub(super) enum Screen {
     Terminal(Box<Terminal>),
     Plain { lines: mpsc::Receiver<Typed> },
@@ -42,12 +42,12 @@ impl Screen {
         Ok(Self::Terminal(Box::new(terminal)))
     }
 
-    /// Whether somebody sits there who can be asked.
+    /// Returns whether there is a user who can be asked.
     pub(super) const fn is_interactive(&self) -> bool {
         matches!(self, Self::Terminal(_))
     }
 
-    /// What is typed next. Nothing is lost if it is not waited for to the end. After [`Typed::End`] it waits for ever.
+    /// Waits for the next action; cancel safe. After [`Typed::End`] it waits for ever.
     pub(super) async fn typed(&mut self) -> Result<Typed, String> {
         match self {
             Self::Plain { lines } => match lines.recv().await {
@@ -79,12 +79,12 @@ impl Screen {
         }
     }
 
-    /// Whether what is to be shown does not keep up with what comes. Plain streams are written at once.
+    /// Returns whether the screen does not keep up. Plain streams are written at once.
     pub(super) fn is_behind(&self) -> bool {
         matches!(self, Self::Terminal(terminal) if terminal.is_behind())
     }
 
-    /// Whether everything is shown.
+    /// Returns whether everything is shown.
     pub(super) fn has_caught_up(&self) -> bool {
         match self {
             Self::Plain { .. } => true,
@@ -92,7 +92,7 @@ impl Screen {
         }
     }
 
-    /// Whether what is typed next answers a question.
+    /// Sets whether the next line answers a question.
     pub(super) fn ask(&mut self, question: bool) {
         if let Self::Terminal(terminal) = self {
             terminal.ask(question);

@@ -10,7 +10,7 @@ use chanwire_inspect::{
 use super::{Outcome, Trouble, fill};
 use crate::logging;
 
-/// What is held of connections: more than what one read can complete.
+/// Bytes held of connections: more than one read can complete.
 const HELD: usize = 256 << 20;
 
 /// Prints the rows of a capture as they are complete, and at the end, for people, what it was.

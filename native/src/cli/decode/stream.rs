@@ -7,10 +7,10 @@ use chanwire_inspect::{Capture, Direction, Filter, Listing, Row, RowKind, visibl
 
 use super::{Outcome, Trouble, fill};
 
-/// What is held where frames are searched: more than the largest one, twice.
+/// Bytes held where frames are searched: more than the largest frame, twice.
 const HELD: usize = 256 << 20;
 
-/// How a stream is read and shown.
+/// Settings for reading and showing a stream.
 pub(super) struct Stream<'a> {
     pub(super) direction: Direction,
     pub(super) max_payload: Option<usize>,
@@ -22,7 +22,7 @@ pub(super) struct Stream<'a> {
 enum Rows<'a> {
     /// Each as it comes; nothing is kept.
     All(Box<Listing>),
-    /// Those that pass a filter.
+    /// Rows that pass a filter.
     Some { capture: Box<Capture>, direction: Direction, filter: &'a Filter, next: u64 },
 }
 

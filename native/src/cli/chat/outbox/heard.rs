@@ -8,7 +8,7 @@ use chanwire_core::wire::Timestamp;
 /// among the pushes there are always some left that none of those explains.
 const KEPT: usize = 1024;
 
-/// What was acknowledged and has not come, and what has come and was not acknowledged.
+/// Messages that were acknowledged and have not come, and that have come and were not acknowledged.
 ///
 /// Both are in the order of their ids: what is acknowledged later was stored later. So each acknowledged message takes
 /// the first push that it can be, which is its own or an earlier one of another's, and never that of a message which
@@ -53,7 +53,7 @@ impl Heard {
         }
     }
 
-    /// Whether something acknowledged explains this push; it explains no other then.
+    /// Returns whether an acknowledged message explains this push; it explains no other then.
     pub(super) fn is_explained(&mut self, id: u64, text: &str, timestamp: Timestamp) -> bool {
         let index = self.acknowledged.iter().position(|acknowledged| acknowledged.can_be(id, text, timestamp));
         index.and_then(|index| self.acknowledged.remove(index)).is_some()
@@ -85,7 +85,7 @@ impl Heard {
         self.acknowledged.clear();
     }
 
-    /// What came belongs to a history that is not known any more.
+    /// Drops what came: it belongs to a history that is no longer known.
     pub(super) fn forget_all(&mut self) {
         self.acknowledged.clear();
         self.unexplained.clear();

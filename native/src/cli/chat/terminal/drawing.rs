@@ -1,10 +1,10 @@
-//! What is drawn: what is to be shown above the line that is being typed, and that line.
+//! Drawing: the output above the input line, and the input line itself.
 
 use std::fmt::Write as _;
 
 use super::layout::Layout;
 
-/// What of a line is on the screen.
+/// The part of a line that is on the screen.
 #[derive(Debug, Default)]
 pub(super) struct Drawn {
     /// The widths of its rows up to the cursor's.

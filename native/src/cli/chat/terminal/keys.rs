@@ -10,7 +10,7 @@ const MAX_SEQUENCE: usize = 32;
 
 const PASTE_END: &[u8] = b"\x1b[201~";
 
-/// What somebody did at the keyboard.
+/// An action at the keyboard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Char(char),

@@ -1,4 +1,4 @@
-//! How a line that is being typed stands on the rows of a terminal.
+//! Layout of the input line on the rows of a terminal.
 
 use chanwire_inspect::is_shown;
 use unicode_segmentation::UnicodeSegmentation as _;
@@ -12,7 +12,7 @@ pub(super) struct Layout {
     pub(super) rows: Vec<Row>,
     /// The row that the cursor is in.
     pub(super) cursor_row: usize,
-    /// What stands before the cursor in its row, in bytes of the row's text.
+    /// The length of the text before the cursor in its row, in bytes.
     pub(super) cursor_at: usize,
 }
 

@@ -7,7 +7,7 @@ use unicode_segmentation::GraphemeCursor;
 /// The most bytes of a line: as many as a message can have.
 pub(super) const MAX_LINE: usize = 65_536;
 
-/// How many lines are remembered, and of how many bytes.
+/// Lines that are remembered at most, and their bytes.
 const REMEMBERED: usize = 1000;
 const REMEMBERED_BYTES: usize = 1 << 20;
 

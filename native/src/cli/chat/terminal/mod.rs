@@ -37,13 +37,13 @@ use modes::Modes;
 const PROMPT: &str = "> ";
 const QUESTION: &str = "y/n> ";
 
-/// How much one read takes at most: all that a terminal has at one time.
+/// Bytes that one read takes at most: all that a terminal has at one time.
 const READ: usize = 64 * 1024;
 
-/// How much may wait to be shown before nothing more should come.
+/// Bytes of output that may wait before no more should come.
 const MAX_WAITING: usize = 64 * 1024;
 
-/// How long the last output may take when the terminal is left.
+/// Time for the last output when the terminal is left.
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
 
 const PASTES_ON: &str = "\u{1b}[?2004h";
@@ -100,7 +100,7 @@ impl Terminal {
         })
     }
 
-    /// What is typed next. Nothing is lost if it is not waited for to the end.
+    /// Waits for the next action; cancel safe.
     pub(super) async fn typed(&mut self) -> io::Result<Typed> {
         loop {
             while let Some(key) = self.pressed.pop_front() {
@@ -152,17 +152,17 @@ impl Terminal {
         self.changed = true;
     }
 
-    /// Whether the terminal does not keep up with what it is to show.
+    /// Returns whether the terminal does not keep up with its output.
     pub(super) fn is_behind(&self) -> bool {
         self.above.len() > MAX_WAITING
     }
 
-    /// Whether it has shown everything.
+    /// Returns whether it has shown everything.
     pub(super) fn has_caught_up(&self) -> bool {
         self.above.is_empty() && !self.output.is_writing()
     }
 
-    /// Whether what is typed next answers a question.
+    /// Sets whether the next line answers a question.
     pub(super) fn ask(&mut self, question: bool) {
         match (question, self.set_aside.take()) {
             (true, None) => self.set_aside = Some(mem::take(&mut self.line)),
