@@ -28,6 +28,7 @@ help: ## Show this
 	@echo 'make deny     licences and sources of what it is built with'
 	@echo 'make bench    measure: core against serde_json, the server against Redis and NATS'
 	@echo 'make bench-web  measure: the inspector in a browser, against plain JavaScript'
+	@echo 'make package  make and check the packages that cargo would publish, page included'
 	@echo 'make install  copy the binary to PREFIX/bin (PREFIX=$(PREFIX))'
 	@echo
 	@echo 'make pictures make the README'\''s pictures again'
@@ -42,6 +43,12 @@ run: $(BINARY)
 .PHONY: build
 build: $(BINARY)
 	@echo $(CURDIR)/$(BINARY)
+
+# What `cargo publish` would upload, checked by building it; the page is a part of it.
+.PHONY: package
+package: $(PAGE) | needs-rust
+	trap 'rm -rf native/page' EXIT; rm -rf native/page; cp -r web/dist native/page; \
+		$(CARGO) package --locked --allow-dirty -p chanwire-core -p chanwire-inspect -p chanwire
 
 .PHONY: install
 install: $(BINARY)

@@ -1,5 +1,9 @@
-//! Puts the inspector's page into the binary: a table of every file under `web/dist`, or, in a tree where the page
-//! has not been built, one page that says how to build it. Nothing but cargo is needed for the second.
+//! Puts the inspector's page into the binary: a table of every file of the built page. It is in `page` in a package that
+//! `make package` made, and in `web/dist` in the repository. Where it has not been built, one page is put in that says how
+//! to build it, and the build of a package warns; nothing but cargo is needed for that.
+//!
+//! Warns as well where SQLite is built without the flags that the repository's `.cargo/config.toml` sets, which do not
+//! reach a build elsewhere, such as one by `cargo install`.
 
 use std::env;
 use std::error::Error;
@@ -11,18 +15,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     let package = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(env::var("OUT_DIR")?).join("assets.rs");
     let web = package.join("../web");
-    let dist = web.join("dist");
 
     let mut files = Vec::new();
-    if dist.join("index.html").is_file() {
-        println!("cargo::rerun-if-changed={}", dist.display());
-        collect(&dist, "", &mut files)?;
+    let built = [package.join("page"), web.join("dist")];
+    if let Some(page) = built.into_iter().find(|page| page.join("index.html").is_file()) {
+        println!("cargo::rerun-if-changed={}", page.display());
+        collect(&page, "", &mut files)?;
     } else {
-        // Cargo takes a watched path that does not exist for changed at every build. The folder above exists, and it
-        // changes when `dist` appears in it.
-        println!("cargo::rerun-if-changed={}", web.display());
+        // Cargo takes a watched path that does not exist for changed at every build. The folders above exist, and they
+        // change when the page appears in them.
+        let in_repository = web.is_dir();
+        println!("cargo::rerun-if-changed={}", if in_repository { &web } else { &package }.display());
+        if !in_repository {
+            println!("cargo::warning=this package lacks the inspector's page: `make package` makes one that has it");
+        }
         files.push(("index.html".to_owned(), package.join("src/http/without-page.html")));
     }
+    check_sqlite();
     println!("cargo::rerun-if-changed=build.rs");
     files.sort();
 
@@ -39,6 +48,27 @@ fn main() -> Result<(), Box<dyn Error>> {
     table.push_str("]\n");
     fs::write(out, table)?;
     Ok(())
+}
+
+/// How SQLite is to be built, as `.cargo/config.toml` says it.
+const SQLITE_FLAGS: [&str; 2] = ["-DHAVE_FDATASYNC=1", "-DSQLITE_DEFAULT_MEMSTATUS=0"];
+
+/// Tells the program, and whoever builds it, if SQLite lacks one of the flags. A build script cannot give them to another
+/// package's.
+fn check_sqlite() {
+    println!("cargo::rerun-if-env-changed=LIBSQLITE3_FLAGS");
+    let flags = env::var("LIBSQLITE3_FLAGS").unwrap_or_default();
+    let has = |flag: &&str| flags.split_whitespace().any(|given| given == *flag);
+    let advice = if SQLITE_FLAGS.iter().all(has) {
+        String::new()
+    } else {
+        let flags = SQLITE_FLAGS.join(" ");
+        let advice =
+            format!("SQLite is built without flags that make it faster: build with LIBSQLITE3_FLAGS='{flags}'");
+        println!("cargo::warning={advice}");
+        advice
+    };
+    println!("cargo::rustc-env=CHANWIRE_SQLITE_ADVICE={advice}");
 }
 
 /// Adds every file under `folder`, with its path in the URL.

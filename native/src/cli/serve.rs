@@ -17,7 +17,10 @@ use crate::{
     threads,
 };
 
-/// Every connection may keep a payload in memory, so it is bounded.
+/// Advice for the one who built this program, if SQLite was built without the flags that it should have.
+const SQLITE_ADVICE: &str = env!("CHANWIRE_SQLITE_ADVICE");
+
+/// The largest payload limit: every connection may keep a payload in memory.
 const LARGEST_PAYLOAD: i64 = 16 * 1024 * 1024;
 
 #[derive(Debug, Args)]
@@ -35,7 +38,7 @@ pub(super) struct Serve {
     #[arg(long = "tracker", value_name = "ADDR", requires = "hosted")]
     trackers: Vec<ServerAddress>,
 
-    /// For how many seconds a tracker lists them after it has last heard of them, 10 to 86400
+    /// Seconds for which a tracker lists them after it last heard of them, 10 to 86400
     #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "trackers", value_parser = clap::value_parser!(u32).range(10..=86_400))]
     lease: u32,
 
@@ -57,70 +60,69 @@ pub(super) struct Serve {
     #[arg(long, value_name = "DIR", env = "CHANWIRE_DATA_DIR")]
     data_dir: Option<PathBuf>,
 
-    /// How many messages of each channel are kept at most; older ones are dropped
+    /// Keep at most this many messages of each channel; older ones are dropped
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 53))]
     retain_count: Option<u64>,
 
-    /// How long messages are kept, such as 90s, 30m, 12h or 30d
+    /// Keep messages this long, such as 90s, 30m, 12h or 30d
     #[arg(long, value_name = "TIME", value_parser = config::duration)]
     retain_age: Option<Duration>,
 
-    /// How many bytes of each channel's messages are kept at most, such as 512K, 100M or 2G, or `unlimited`
+    /// Keep at most this many bytes of each channel's messages, such as 512K, 100M or 2G, or `unlimited`
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = config::bytes)]
     retain_bytes: Size,
 
-    /// How many bytes the store takes at most over all channels, such as 512M or 20G, or `unlimited`; beyond that the
+    /// Let the store take at most this many bytes over all channels, such as 512M or 20G, or `unlimited`; beyond that the
     /// oldest messages of the largest channels are dropped [default: half of the space that is free at the start]
     #[arg(long, value_name = "SIZE", value_parser = config::store_max)]
     store_max: Option<Size>,
 
-    /// Store nothing while less than so many bytes are free on the file system
+    /// Store nothing while fewer bytes than this are free on the file system
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = config::bytes)]
     store_min_free: Size,
 
-    /// The largest payload that a request may have, in bytes
+    /// Refuse a request with a payload of more bytes than this
     #[arg(long, value_name = "N", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(256..=LARGEST_PAYLOAD))]
     max_payload: u32,
 
-    /// How many connections are served at one time
+    /// Serve at most this many connections at one time
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_connections: u32,
 
-    /// How many channels are listed at most
+    /// List at most this many channels
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     max_channels: u32,
 
-    /// How many names are known at most: of channels that are listed, and of those that had messages or whose lease has
-    /// just ended
+    /// Know at most this many names: of listed channels, and of those that had messages or whose lease has just ended
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=30_000_000))]
     max_names: u32,
 
-    /// After how long a name is forgotten that is neither listed nor keeps a message, such as 12h or 30d; its ids begin
-    /// anew then
+    /// Forget a name after this time in which it was neither listed nor kept a message, such as 12h or 30d; its ids
+    /// begin anew then
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = config::duration)]
     forget_names: Duration,
 
-    /// How many channels one connection may join
+    /// Let one connection join at most this many channels
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_joins: u32,
 
-    /// How many bytes of new messages a connection may leave unread, before it is closed as too slow
+    /// Close a connection as too slow that leaves more than this many bytes of new messages unread
     #[arg(long, value_name = "N", default_value_t = 1_048_576, value_parser = clap::value_parser!(u32).range(1024..))]
     max_pushed: u32,
 
-    /// How long a request may take from its first byte to its last, in seconds
+    /// Refuse a request that takes longer than this from its first byte to its last, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     request_timeout: u32,
 
-    /// How long a peer may take nothing of what waits for it, in seconds
+    /// Reset a connection whose peer reads nothing for this long while bytes wait for it, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     write_timeout: u32,
 
-    /// What is logged on standard error: error, warn, info, debug or trace
+    /// Log this and everything more severe on standard error: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log: String,
 
-    /// How it is logged
+    /// Format of the log
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
 }
@@ -143,15 +145,15 @@ impl FromStr for Http {
     }
 }
 
-/// Where to listen: names are not looked up.
+/// Parses an address to listen at. Names are not looked up.
 pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "expected IP:PORT, such as 127.0.0.1:22236, 0.0.0.0:22236 or [::1]:22236".into())
 }
 
-/// Names for a page that is not served.
+/// The error where --http-host is given without a page.
 pub(super) const NO_PAGE: &str = "--http-host: with --http off there is no page to be asked for; leave one of them out";
 
-/// Whatever the page can be asked for by.
+/// Parses a name by which the page can be asked for.
 pub(super) fn http_host(text: &str) -> Result<String, String> {
     text.parse::<Authority>().map(|_| text.into()).map_err(|error| error.to_string())
 }
@@ -159,6 +161,9 @@ pub(super) fn http_host(text: &str) -> Result<String, String> {
 impl Serve {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
         logging::start(&self.log, self.log_format)?;
+        if !SQLITE_ADVICE.is_empty() {
+            tracing::info!("{SQLITE_ADVICE}");
+        }
         files::keep_private();
         if self.http.0.is_none() && !self.http_host.is_empty() {
             return Err(Failure::usage(NO_PAGE));
