@@ -1,27 +1,32 @@
-//! The two clocks that the state machines are handed.
+//! The clocks of a process: monotonic time and wall time.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chanwire_core::{Time, wire::Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Monotonic time since the process's connections began.
+/// A clock of monotonic time, in milliseconds since it was started, for the state machines of
+/// [`protocol`](crate::protocol).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
+pub struct Clock {
     origin: Instant,
 }
 
 impl Clock {
-    pub(crate) fn start() -> Self {
+    /// Starts a clock.
+    #[must_use]
+    pub fn start() -> Self {
         Self { origin: Instant::now() }
     }
 
-    pub(crate) fn now(self) -> Time {
+    /// Returns the time.
+    #[must_use]
+    pub fn now(self) -> Time {
         let millis = self.origin.elapsed().as_millis();
         Time::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 
-    /// The instant at which this clock shows `time`.
+    /// Returns the instant at which this clock shows `time`.
     pub(crate) fn instant(self, time: Time) -> tokio::time::Instant {
         let after = time.since(Time::default());
         // A deadline too far to be an instant is no deadline: a day is further than any of them.

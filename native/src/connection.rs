@@ -116,15 +116,15 @@ impl Application<Server> for Session<'_> {
         }
     }
 
-    fn on_quiet(&mut self) {
+    fn on_drained(&mut self) {
         self.tell_asked();
     }
 
-    fn has_more_to_tell(&self) -> bool {
+    fn has_more_calls(&self) -> bool {
         !self.mail.is_empty()
     }
 
-    fn poll_tell(&mut self, server: &mut Server, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_call(&mut self, server: &mut Server, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
         let now = clock.now();
         if self.mail.is_empty() {
             self.mail = ready!(self.mailbox.poll_take(cx)).into();
@@ -173,10 +173,4 @@ struct Refused;
 
 impl Application<Server> for Refused {
     fn on_event(&mut self, _: &mut Server, _: Clock, _: ServerEvent) {}
-
-    fn on_quiet(&mut self) {}
-
-    fn poll_tell(&mut self, _: &mut Server, _: Clock, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
-    }
 }

@@ -1,6 +1,50 @@
-//! Carries bytes between a stream and an endpoint of the protocol, and obeys it.
+//! A driver: it carries bytes between a stream and an endpoint of the protocol, and does what the endpoint wants.
 //!
-//! The only place that reads, writes and waits on a connection, for the server and for the command line alike.
+//! Every connection of the server and of the client is driven by it. It is for those who bring their own transport, or
+//! their own use of the protocol: [`Client`](crate::Client) and [`Server`](crate::Server) do all of this themselves.
+//!
+//! ```
+//! use std::task::{Context, Poll};
+//!
+//! use chanwire::{
+//!     Clock,
+//!     driver::{self, Application, Ending},
+//!     protocol::{
+//!         Limits,
+//!         endpoint::{Client, ClientEvent, Endpoint as _},
+//!         wire::{Request, Response},
+//!     },
+//! };
+//! use tokio::io::AsyncWriteExt as _;
+//!
+//! /// Waits for one answer.
+//! #[derive(Default)]
+//! struct One(Option<Response>);
+//!
+//! impl Application<Client> for One {
+//!     fn on_event(&mut self, client: &mut Client, clock: Clock, event: ClientEvent) {
+//!         if let ClientEvent::Answer { response, .. } = event {
+//!             self.0 = Some(response);
+//!             client.shutdown(clock.now());
+//!         }
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Any stream will do: TCP, TLS, a pipe.
+//! let (mut near, mut far) = tokio::io::duplex(1024);
+//! far.write_all(b"OK\r\n{\"channels\": []}").await?;
+//! drop(far);
+//!
+//! let (clock, mut client, mut one) = (Clock::start(), Client::new(Limits::client()), One::default());
+//! client.send(clock.now(), &Request::List)?;
+//! let ending = driver::drive(&mut client, &mut near, &mut one, clock).await;
+//! # let _: Ending = ending;
+//! assert_eq!(one.0, Some(Response::Channels(Vec::new())));
+//! # Ok(())
+//! # }
+//! ```
 
 #[cfg(test)]
 mod tests;
@@ -30,27 +74,30 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
 }
 
-/// What a connection is for: it takes what the endpoint tells, and has things to tell the endpoint.
-pub(crate) trait Application<E: Endpoint> {
-    /// The endpoint tells something.
+/// The user of a connection: it takes the endpoint's events, and calls the endpoint when it has something to say.
+pub trait Application<E: Endpoint> {
+    /// Takes an event.
     fn on_event(&mut self, endpoint: &mut E, clock: Clock, event: E::Event);
 
-    /// All that the endpoint had to tell has been told.
-    fn on_quiet(&mut self);
+    /// Takes notice that there is no event left for now.
+    fn on_drained(&mut self) {}
 
-    /// Tells the endpoint what there is to tell; pending while there is nothing.
-    fn poll_tell(&mut self, endpoint: &mut E, clock: Clock, cx: &mut Context<'_>) -> Poll<()>;
+    /// Calls the endpoint with what there is to say; pending while there is nothing, with the waker registered.
+    fn poll_call(&mut self, _endpoint: &mut E, _clock: Clock, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
 
-    /// Whether more is at hand to tell, which has to be told before anything more is read.
-    fn has_more_to_tell(&self) -> bool {
+    /// Returns whether there is more to say at once, before anything more is read.
+    fn has_more_calls(&self) -> bool {
         false
     }
 }
 
-/// How a connection ended.
+/// The end of a connection.
 #[derive(Debug)]
-pub(crate) enum Ending {
-    /// As the endpoint wanted it.
+#[expect(clippy::exhaustive_enums, reason = "a caller must treat the stream as each of them says")]
+pub enum Ending {
+    /// The endpoint has closed it.
     Closed,
     /// The endpoint wants it reset: the peer takes nothing.
     Reset,
@@ -59,7 +106,9 @@ pub(crate) enum Ending {
 }
 
 /// Drives a connection to its end. The stream is then to be dropped, or reset if the [`Ending`] says so.
-pub(crate) async fn drive<E, S, A>(endpoint: &mut E, stream: &mut S, application: &mut A, clock: Clock) -> Ending
+///
+/// It must be polled in a tokio runtime with its time enabled. When it is dropped, the connection is where it was left.
+pub async fn drive<E, S, A>(endpoint: &mut E, stream: &mut S, application: &mut A, clock: Clock) -> Ending
 where
     E: Endpoint,
     S: AsyncRead + AsyncWrite + Unpin,
@@ -71,7 +120,7 @@ where
         while let Some(event) = endpoint.poll_event() {
             application.on_event(endpoint, clock, event);
         }
-        application.on_quiet();
+        application.on_drained();
         match endpoint.link() {
             Link::Open => {}
             Link::FinishWriting if finished => {}
@@ -156,8 +205,8 @@ where
                 *turn = Turn::Tell;
                 return read;
             }
-        } else if application.poll_tell(endpoint, clock, cx).is_ready() {
-            *turn = if application.has_more_to_tell() { Turn::Tell } else { Turn::Read };
+        } else if application.poll_call(endpoint, clock, cx).is_ready() {
+            *turn = if application.has_more_calls() { Turn::Tell } else { Turn::Read };
             return Poll::Ready(Ok(Moved::Some));
         }
     }

@@ -1,15 +1,31 @@
 //! Chanwire: host chat channels over a text protocol that anyone can type.
+//!
+//! - [`Client`] is for programs that talk on channels: bots, bridges, tests. The command line is one of them.
+//! - [`Server`] is the whole server inside another program: its store, its directory of channels, its inspector.
+//! - [`driver`] carries bytes between a stream and one end of the protocol, for those who bring their own transport.
+//! - [`protocol`] is the protocol itself without I/O: the crate `chanwire-core`, of which the types below are.
+//!
+//! A bot that answers every message that begins with `!echo`:
+//!
+//! ```no_run
+#![doc = include_str!("../examples/bot.rs")]
+//! ```
+//!
+//! Everything needs a tokio runtime with its I/O and time enabled. The program `chanwire` is the same package.
 #![forbid(unsafe_code)]
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 // They panic where the stream cannot be written.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod accept;
 mod banner;
 mod cli;
+pub mod client;
 mod clock;
 mod config;
 mod connection;
-mod driver;
+pub mod driver;
+mod embedded;
 mod file_limit;
 mod files;
 mod http;
@@ -30,6 +46,16 @@ mod threads;
 mod tracker;
 
 use std::{panic, process::ExitCode};
+
+pub use chanwire_core as protocol;
+pub use chanwire_core::wire::{Address, Channel, HistoryRange, JoinFrom, Message, StoredMessage, Timestamp};
+
+pub use self::{
+    client::{Client, Error, ErrorKind, Subscription, SubscriptionEvent},
+    clock::Clock,
+    embedded::{HostedChannel, Server, ServerConfig, ServerError},
+    server_address::{NotAServer, ServerAddress},
+};
 
 /// Runs the command line of the program `chanwire`.
 #[doc(hidden)]

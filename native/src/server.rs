@@ -16,6 +16,7 @@ use chanwire_core::{
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::{
     net::{TcpListener, UnixListener},
+    runtime::{Handle, RuntimeFlavor},
     sync::{Notify, mpsc, oneshot, watch},
     task::JoinSet,
     time::timeout,
@@ -68,7 +69,7 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
 }
 
 /// A server with all its parts.
-struct Running {
+pub(crate) struct Running {
     /// Where everything is.
     banner: String,
     stop: watch::Sender<bool>,
@@ -82,14 +83,16 @@ struct Running {
     parts: JoinSet<()>,
     deaths: mpsc::UnboundedReceiver<Part>,
     page_failure: mpsc::Receiver<io::Error>,
-    #[cfg(test)]
+    /// Addresses of the listeners, in the order of the configuration.
     addresses: Vec<SocketAddr>,
+    /// The address of the inspector's page, with its token.
+    inspector_url: Option<String>,
     #[cfg(test)]
     supervisor: Supervisor,
 }
 
 impl Running {
-    fn start(config: Config) -> Result<Self, ServeError> {
+    pub(crate) fn start(config: Config) -> Result<Self, ServeError> {
         let (max, storing) = store_max(&config);
         let Config { data_dir, store_min_free: min_free, retention, .. } = &config;
         let (data_dir, min_free, retention) = (data_dir.clone(), *min_free, *retention);
@@ -122,7 +125,8 @@ impl Running {
         let (stop, stopping) = watch::channel(false);
         let page = bind_page(&config, &listeners, files)?;
         let operator = operator_socket(&config.data_dir);
-        let banner = banner(&config, &listeners, storing, page.as_ref());
+        let inspector_url = page.as_ref().map(InspectorPage::url);
+        let banner = banner(&config, &listeners, storing, inspector_url.as_deref());
 
         let (supervisor, deaths) = Supervisor::new(stopping.clone());
         let (tell_hub, told) = mpsc::unbounded_channel();
@@ -138,7 +142,6 @@ impl Running {
         let mut keep = |part, run: Restart| {
             parts.spawn(supervisor.clone().keep(part, run));
         };
-        #[cfg(test)]
         let addresses = listeners.iter().map(|listener| listener.own.bound).collect();
         for (listener, Registered { id, .. }) in listeners.into_iter().zip(&registered) {
             let (acceptor, id, stopping, socket) = (acceptor.clone(), *id, stopping.clone(), Arc::new(listener.socket));
@@ -178,15 +181,23 @@ impl Running {
             parts,
             deaths,
             page_failure,
-            #[cfg(test)]
             addresses,
+            inspector_url,
             #[cfg(test)]
             supervisor,
         })
     }
 
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    pub(crate) fn inspector_url(&self) -> Option<&str> {
+        self.inspector_url.as_deref()
+    }
+
     /// Waits until the server cannot go on.
-    async fn failed(&mut self) -> ServeError {
+    pub(crate) async fn failed(&mut self) -> ServeError {
         tokio::select! {
             Some(part) = self.deaths.recv() => ServeError::Died(part),
             Some(error) = self.page_failure.recv() => ServeError::Page(error),
@@ -194,7 +205,7 @@ impl Running {
     }
 
     /// Answers what was read, stores it, and ends. `result` is why it stops, and what comes back if it can be done.
-    async fn stop(mut self, mut result: Result<(), ServeError>) -> Result<(), ServeError> {
+    pub(crate) async fn stop(mut self, mut result: Result<(), ServeError>) -> Result<(), ServeError> {
         let _ = self.stop.send(true);
         let _ = self.tell_hub.send(Input::StopConnections);
         // Without these no request is answered any more, and there is nothing to wait for.
@@ -212,12 +223,20 @@ impl Running {
             self.abandon.notify_one();
         }
         match timeout(LAST_COMMIT, self.hub_ended).await {
-            // They sync and close their files, and so block. It needs no other thread, of which there may be none.
-            Ok(Ok(store)) => tokio::task::block_in_place(|| store.close()),
+            Ok(Ok(store)) => close(store),
             Ok(Err(_)) => result = result.and(Err(ServeError::Died(Part::Hub))),
             Err(_) => result = result.and(Err(ServeError::Unfinished)),
         }
         result
+    }
+}
+
+/// Closes a store, which syncs its files and so blocks. It needs no other thread, of which there may be none.
+fn close(store: Box<dyn RunningEngine>) {
+    match Handle::current().runtime_flavor() {
+        // The one thread of the runtime has nothing else to do for this server.
+        RuntimeFlavor::CurrentThread => store.close(),
+        _ => tokio::task::block_in_place(|| store.close()),
     }
 }
 
@@ -363,7 +382,7 @@ fn store_max(config: &Config) -> (Option<u64>, String) {
 }
 
 /// Where everything is.
-fn banner(config: &Config, listeners: &[Listener], storing: &str, page: Option<&InspectorPage>) -> String {
+fn banner(config: &Config, listeners: &[Listener], storing: &str, inspector_url: Option<&str>) -> String {
     let mut text = format!("chanwire {}\n", env!("CARGO_PKG_VERSION"));
     for listener in listeners {
         text += &format!("listening on {}\n", listener.own.bound);
@@ -374,8 +393,8 @@ fn banner(config: &Config, listeners: &[Listener], storing: &str, page: Option<&
     }
     text += &format!("storing {storing}\n");
     text += &format!("data in {}\n", config.data_dir.display());
-    if let Some(page) = page {
-        text += &format!("inspector at {}\n", page.url());
+    if let Some(url) = inspector_url {
+        text += &format!("inspector at {url}\n");
     }
     text
 }

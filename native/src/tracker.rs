@@ -189,9 +189,7 @@ impl Application<Client> for Talk<'_> {
         }
     }
 
-    fn on_quiet(&mut self) {}
-
-    fn poll_tell(&mut self, client: &mut Client, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_call(&mut self, client: &mut Client, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
         if !self.registration.is_stopping() && self.stopped.as_mut().poll(cx).is_ready() {
             self.registration.stop();
         }

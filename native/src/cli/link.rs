@@ -1,20 +1,24 @@
-//! Connections to servers.
+//! The server that a command asks.
 
-use std::{fmt, io, net::IpAddr, path::PathBuf, time::Duration};
+use std::{fmt, future::Future, path::PathBuf, pin::pin, time::Instant};
 
+use chanwire_core::wire::Response;
+use chanwire_inspect::visible;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::UnixStream,
     runtime::Runtime,
-    time::timeout,
+    time::{timeout, timeout_at},
 };
 
-use crate::{driver::Ending, server::OPERATOR_SOCKET, server_address::ServerAddress, socket, threads};
+use super::progress::Progress;
+use crate::{
+    client::{CONNECT_TIMEOUT, Connection, Error, ErrorKind},
+    server::OPERATOR_SOCKET,
+    server_address::ServerAddress,
+    threads,
+};
 
-/// How long a server may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(10);
-
-/// What a connection is made to.
+/// A server, and the way to it.
 #[derive(Clone, Debug)]
 pub(super) enum Target {
     Server(ServerAddress),
@@ -31,47 +35,65 @@ impl fmt::Display for Target {
     }
 }
 
-/// Either kind of stream.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
-
 impl Target {
-    /// Connects, or says why not and what to do.
-    pub(super) async fn connect(&self) -> Result<Box<dyn Stream>, String> {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// The reason, with the target and advice.
+    pub(super) async fn connect(&self) -> Result<Connection, String> {
         match self {
-            Self::Server(address) => {
-                if address.host().parse::<IpAddr>().is_err() {
-                    threads::check()?;
-                }
-                Ok(Box::new(self.within(socket::connect_to(address)).await?))
-            }
+            Self::Server(address) => Connection::open(address).await.map_err(|error| error.to_string()),
             Self::Operator(data_dir) => {
-                Ok(Box::new(self.within(UnixStream::connect(data_dir.join(OPERATOR_SOCKET))).await?))
+                let connecting = UnixStream::connect(data_dir.join(OPERATOR_SOCKET));
+                let connected = match timeout(CONNECT_TIMEOUT, connecting).await {
+                    Ok(connected) => connected.map_err(|error| {
+                        format!("{self}: cannot connect: {error}; is a server running that keeps its data there?")
+                    }),
+                    Err(_) => Err(format!("{self}: {}", ErrorKind::ConnectTimeout(CONNECT_TIMEOUT))),
+                };
+                Ok(Connection::over(connected?, self.to_string()))
             }
         }
     }
-
-    async fn within<S>(&self, connecting: impl Future<Output = io::Result<S>>) -> Result<S, String> {
-        let question = match self {
-            Self::Server(_) => "is a server running there?",
-            Self::Operator(_) => "is a server running that keeps its data there?",
-        };
-        let connected = timeout(CONNECT, connecting).await;
-        let connected = connected.map_err(|_| format!("no connection within {} seconds", CONNECT.as_secs()))?;
-        connected.map_err(|error| format!("cannot connect: {error}; {question}"))
-    }
 }
 
-/// What a command that talks to one server runs on.
+/// The runtime of a command that talks to one server.
 pub(super) fn runtime() -> Result<Runtime, String> {
     threads::runtime_here()
 }
 
-/// Why an answer did not come.
-pub(super) fn unanswered(ending: &Ending) -> String {
-    match ending {
-        Ending::Failed(error) => format!("the connection broke before the answer came: {error}"),
-        Ending::Closed | Ending::Reset => "the server closed the connection without an answer".into(),
+/// Waits for a server's answer, and shows on a terminal for how long.
+pub(super) async fn watched<T>(server: impl fmt::Display, answering: impl Future<Output = T>) -> T {
+    let started = Instant::now();
+    let mut progress = Progress::beside_output();
+    let mut answering = pin!(answering);
+    loop {
+        let Some(next) = progress.next() else { return answering.await };
+        match timeout_at(next.into(), &mut answering).await {
+            Ok(answer) => return answer,
+            Err(_) => progress.update(format_args!("waiting for {server}, {} s", started.elapsed().as_secs())),
+        }
+    }
+}
+
+/// Makes an answer of an error that the server gave, be it an answer or the reason why it closes.
+///
+/// # Errors
+///
+/// The reason why there is none, with the server.
+pub(super) fn answer(answered: Result<Response, Error>) -> Result<Response, String> {
+    answered.or_else(|error| match error.kind() {
+        ErrorKind::Refused(refusal) | ErrorKind::Notice(refusal) => Ok(Response::Error(refusal.clone())),
+        kind => Err(format!("{}: {}", error.server(), unanswered(kind))),
+    })
+}
+
+/// Describes why an answer did not come.
+pub(super) fn unanswered(kind: &ErrorKind) -> String {
+    match kind {
+        ErrorKind::Broken(error) => format!("the connection broke before the answer came: {error}"),
+        ErrorKind::Closed => "the server closed the connection without an answer".into(),
+        kind => visible(&kind.to_string()).into_owned(),
     }
 }

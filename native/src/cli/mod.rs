@@ -1,15 +1,12 @@
 //! The command line.
 
 mod ask;
-mod backoff;
 mod backup;
 mod chat;
 mod decode;
 mod filter;
-mod follow;
 mod join;
 mod link;
-mod place;
 mod progress;
 mod send;
 mod serve;
@@ -76,7 +73,7 @@ enum Command {
     Decode(decode::Decode),
 }
 
-/// How a command that ran ended.
+/// The outcome of a command that ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Done,
@@ -84,20 +81,20 @@ enum Outcome {
     Refused,
     /// SERVER_ERROR.
     Unable,
-    /// What `decode` read ends too early, which was said.
+    /// The input of `decode` ends too early, which was reported.
     Cut,
 }
 
-/// Why a command failed.
+/// The reason why a command failed.
 #[derive(Debug)]
 struct Failure {
-    /// In words for the person who typed it.
+    /// The message for the user.
     words: String,
     code: u8,
 }
 
 impl Failure {
-    /// What was asked for cannot be meant.
+    /// A command line that cannot be meant.
     fn usage(words: impl Into<String>) -> Self {
         Self { words: words.into(), code: 2 }
     }
@@ -118,7 +115,7 @@ impl<S: Into<String>> From<S> for Failure {
     }
 }
 
-/// Does what the command line says.
+/// Runs the command of the command line.
 pub(crate) fn run() -> ExitCode {
     let result = match Cli::try_parse() {
         Ok(cli) => cli.run(),
@@ -138,15 +135,15 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-/// Prints help, the version, or what is wrong with the command line.
+/// Prints help, the version, or the mistake in the command line.
 fn print_usage(error: &clap::Error) -> Result<Outcome, Failure> {
     match (error.print(), error.use_stderr()) {
-        // Somebody who stops reading has seen enough.
+        // A reader that closes standard output has seen enough.
         (Err(cause), false) if cause.kind() != io::ErrorKind::BrokenPipe => {
             Err(format!("cannot print: {cause}").into())
         }
         (_, false) => Ok(Outcome::Done),
-        // There is nobody left to tell if this could not be written.
+        // Nothing is left to do if this could not be written.
         (_, true) => Err(Failure::usage("")),
     }
 }
@@ -176,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_help_says_in_lines_of_its_own_is_not_broken_on_a_usual_terminal() {
+    fn preformatted_help_fits_into_80_columns() {
         for text in [EXIT_CODES, decode::COLUMNS, filter::HELP] {
             for line in text.lines() {
                 assert!(line.chars().count() <= 80, "{line}");

@@ -1,4 +1,4 @@
-//! How far long work is, for somebody who watches.
+//! Progress of long work, on a terminal.
 
 use std::{
     fmt::Display,
@@ -6,26 +6,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long work takes before anything is said of it, and how often it is said then.
+/// Time until progress is first shown, and between two updates.
 const FIRST: Duration = Duration::from_secs(1);
 const NEXT: Duration = Duration::from_millis(200);
 
 /// A line of progress on standard error; nothing where that is no terminal. It is cleared when this is dropped.
 #[derive(Debug)]
 pub(super) struct Progress {
-    /// When to say more; never where nobody watches.
+    /// The time of the next update; `None` where standard error is no terminal.
     next: Option<Instant>,
     shown: bool,
 }
 
 impl Progress {
-    /// Progress of work that prints nothing until it is done.
+    /// Shows progress of work that prints nothing until it is done.
     pub(super) fn new() -> Self {
         Self { next: io::stderr().is_terminal().then(Instant::now), shown: false }
     }
 
-    /// Progress of work that prints as it goes on or is soon done: nothing for a moment, and nothing where what it prints
-    /// goes to a terminal, and is seen there.
+    /// Shows progress of work that prints as it goes on or is soon done: after a moment, and only where its output does
+    /// not go to a terminal, which would show it.
     pub(super) fn beside_output() -> Self {
         let watched = io::stderr().is_terminal() && !io::stdout().is_terminal();
         Self { next: watched.then(|| Instant::now() + FIRST), shown: false }
@@ -34,30 +34,30 @@ impl Progress {
     /// Shows how much of the copying is done. The copy is checked after the last page, which takes a while too.
     pub(super) fn copied(&mut self, done: u32, all: u32) {
         if done < all {
-            self.tell(format_args!("copying: {} %", u64::from(done) * 100 / u64::from(all)));
+            self.update(format_args!("copying: {} %", u64::from(done) * 100 / u64::from(all)));
         } else {
             self.show("checking the copy");
         }
     }
 
-    /// When there is something to say again, if ever.
+    /// Returns the time of the next update, if there is one.
     pub(super) const fn next(&self) -> Option<Instant> {
         self.next
     }
 
-    /// Says how far the work is, unless that was said a moment ago.
-    pub(super) fn tell(&mut self, how_far: impl Display) {
+    /// Shows the progress, unless it was updated a moment ago.
+    pub(super) fn update(&mut self, progress: impl Display) {
         if self.next.is_some_and(|next| next <= Instant::now()) {
-            self.show(how_far);
+            self.show(progress);
         }
     }
 
-    fn show(&mut self, how_far: impl Display) {
+    fn show(&mut self, progress: impl Display) {
         if self.next.is_some() {
             self.next = Some(Instant::now() + NEXT);
             self.shown = true;
             // The work is done all the same if this cannot be seen.
-            let _ = write!(io::stderr(), "\r{how_far}\u{1b}[K");
+            let _ = write!(io::stderr(), "\r{progress}\u{1b}[K");
         }
     }
 
@@ -75,11 +75,11 @@ impl Drop for Progress {
     }
 }
 
-/// A reader that says how much of it was read.
+/// A reader that shows how much of it was read.
 pub(super) struct Watched<R> {
     input: R,
     read: u64,
-    /// How much there is, where that is known.
+    /// The size of the whole input, where it is known.
     size: Option<u64>,
     progress: Progress,
 }
@@ -97,13 +97,13 @@ impl<R: Read> Read for Watched<R> {
         if count == 0 {
             self.progress.clear();
         } else {
-            self.progress.tell(how_far(self.read, self.size));
+            self.progress.update(share_read(self.read, self.size));
         }
         Ok(count)
     }
 }
 
-fn how_far(read: u64, size: Option<u64>) -> String {
+fn share_read(read: u64, size: Option<u64>) -> String {
     let megabytes = |bytes: u64| bytes / 1_000_000;
     match size {
         Some(size) => {
@@ -119,19 +119,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn how_far_it_is_has_a_share_where_the_size_is_known() {
-        assert_eq!(how_far(57_000_000, Some(228_000_000)), "read 57 of 228 MB, 25 %");
-        assert_eq!(how_far(3_000_000, Some(2_000_000)), "read 3 of 2 MB, 100 %");
-        assert_eq!(how_far(3_999_999, None), "read 3 MB");
+    fn progress_has_a_percentage_where_the_size_is_known() {
+        assert_eq!(share_read(57_000_000, Some(228_000_000)), "read 57 of 228 MB, 25 %");
+        assert_eq!(share_read(3_000_000, Some(2_000_000)), "read 3 of 2 MB, 100 %");
+        assert_eq!(share_read(3_999_999, None), "read 3 MB");
     }
 
     #[test]
-    fn nothing_is_said_where_nobody_watches_or_before_it_takes_long() {
-        let mut nobody = Progress { next: None, shown: false };
-        nobody.tell("x");
-        assert!(!nobody.shown);
+    fn nothing_is_shown_without_a_terminal_or_early() {
+        let mut no_terminal = Progress { next: None, shown: false };
+        no_terminal.update("x");
+        assert!(!no_terminal.shown);
         let mut early = Progress { next: Some(Instant::now() + FIRST), shown: false };
-        early.tell("x");
+        early.update("x");
         assert!(!early.shown);
     }
 }

@@ -3,14 +3,9 @@
 use std::{
     collections::VecDeque,
     io::{self, BufRead as _, IsTerminal as _},
-    task::{Context, Poll, ready},
 };
 
-use chanwire_core::{
-    Limits,
-    endpoint::{Client, ClientEvent, Endpoint as _},
-    wire::{Message, Request, Response},
-};
+use chanwire_core::wire::{ErrorResponse, Message, Request, Response};
 use chanwire_inspect::visible;
 use clap::Args;
 use tokio::sync::mpsc;
@@ -18,34 +13,33 @@ use tokio::sync::mpsc;
 use super::{
     Failure, Outcome,
     ask::{self, Ask},
-    follow::{find_host, is_elsewhere},
-    link::{self, Target},
+    link,
     size::check_size,
     text,
     user::User,
 };
 use crate::{
-    clock::Clock,
-    driver::{self, Application, Ending},
+    client::{Client, Connection, Error, ErrorKind, Pending, Unanswered, is_elsewhere},
+    server_address::ServerAddress,
     threads,
 };
 
-/// How many messages are on their way at one time: enough for the server to store many by one commit.
+/// Messages without an answer at most: enough for the server to store many by one commit.
 const WINDOW: usize = 256;
 
 /// Send a message to a channel, or one for each line of standard input
 ///
-/// Lines are sent without waiting for the answers to those before. A line that is refused is named on standard error with
-/// the reason, and the others are sent; the exit code tells that there was one.
+/// Lines are sent without waiting for the answers to those before. A line that is refused is reported on standard error
+/// with the reason, and the others are sent; the exit code is then not 0.
 ///
-/// Where the server says that a peer hosts the channel, that peer is asked.
+/// If the server says that a peer hosts the channel, the message goes to that peer.
 #[derive(Debug, Args)]
 pub(super) struct Send {
-    /// What to say; `-`, or nothing where standard input is no terminal: each line of standard input
+    /// The text; with `-`, or without a text where standard input is no terminal, each line of standard input is one
     text: Option<String>,
     #[command(flatten)]
     user: User,
-    /// The channel; needed where the server hosts more than one at the address that is asked
+    /// The channel; needed if the server hosts more than one at the address that is asked
     #[arg(long, short, value_name = "NAME")]
     channel: Option<String>,
     #[command(flatten)]
@@ -60,8 +54,8 @@ impl Send {
             Some(text) if text != "-" => {
                 let request = Request::Message(Message { message_content: text, ..message.clone() });
                 match &message.channel_name {
-                    Some(channel_name) => self.ask.run_at_host(channel_name, &request),
-                    None => self.ask.run(&request),
+                    Some(channel_name) => self.ask.run_at_host(channel_name, request),
+                    None => self.ask.run(request),
                 }
             }
             None if io::stdin().is_terminal() => {
@@ -73,52 +67,49 @@ impl Send {
 }
 
 async fn send_lines(message: Message, ask: Ask) -> Result<Outcome, Failure> {
+    let words = |error: Error| error.to_string();
+    let mut server = ask.server;
+    let mut connection = Connection::open(&server).await.map_err(words)?;
     let (tell, lines) = mpsc::channel(WINDOW);
-    let mut reader = Some(tell);
+    threads::spawn("input", move || read_lines(&tell))?;
     let mut feed = Feed {
         lines,
         seeks: message.channel_name.is_some(),
         message,
         json: ask.json,
-        asked: VecDeque::new(),
+        open: VecDeque::new(),
         line: 0,
         refused: None,
-        elsewhere: None,
-        again: None,
         stopped: None,
         over: false,
         mute: false,
     };
-    let mut server = ask.server;
-    loop {
-        let target = Target::Server(server.clone());
-        let mut stream = target.connect().await.map_err(|why| format!("{target}: {why}"))?;
-        if let Some(tell) = reader.take() {
-            threads::spawn("input", move || read_lines(&tell))?;
-        }
-        let clock = Clock::start();
-        let mut client = Client::new(Limits::client());
-        let ending = driver::drive(&mut client, &mut stream, &mut feed, clock).await;
-        let Some(refusal) = feed.elsewhere.take() else { return feed.verdict(&target, &ending) };
+    while let Some(Elsewhere { line, text, refusal }) = feed.run(&connection).await {
         feed.seeks = false;
-        feed.over = false;
         let channel_name = feed.message.channel_name.clone().unwrap_or_default();
-        match find_host(&server, &channel_name).await? {
-            Some(host) => (server, feed.again) = (host, Some(refusal.text)),
-            None => feed.refuse(refusal.line, &refusal.why, 3),
-        }
+        let Some(host) = Client::new(server.clone()).find_host(&channel_name).await.map_err(words)? else {
+            feed.refuse(line, &refusal.to_string(), 3);
+            continue;
+        };
+        connection.close().await;
+        connection = Connection::open(&host).await.map_err(words)?;
+        server = host;
+        feed.submit(&connection, text, line).await;
     }
+    connection.close().await;
+    feed.verdict(&server)
 }
 
-/// A line of standard input, or why it cannot be sent.
+/// A line of standard input, or the reason why it cannot be sent.
 type Line = Result<String, Unsent>;
 
 struct Unsent {
     why: String,
-    /// Whether there are no more.
+    /// Whether it is the last line.
     last: bool,
 }
 
+/// Reads standard input to its end.
 fn read_lines(tell: &mpsc::Sender<Line>) {
     let mut input = io::stdin().lock();
     loop {
@@ -144,56 +135,145 @@ struct Feed {
     lines: mpsc::Receiver<Line>,
     message: Message,
     json: bool,
-    /// Whether the channel may turn out to be at a peer. Until a message is delivered, lines are sent one by one.
+    /// Whether a peer may turn out to host the channel. Until a message is delivered, lines are sent one by one.
     seeks: bool,
-    /// The numbers of the lines that are not answered, from 1.
-    asked: VecDeque<u64>,
+    /// Answers that are to come, each with the number of its line, from 1.
+    open: VecDeque<(u64, Pending)>,
     /// The last line that was taken.
     line: u64,
-    /// How many lines were refused, and the exit code for it.
+    /// The number of lines that were refused, and the exit code for it.
     refused: Option<(u64, u8)>,
-    /// The line that is to be sent to a peer instead.
-    elsewhere: Option<Refusal>,
-    /// The line that is sent next, before others are taken.
-    again: Option<String>,
+    /// The reason for stopping early, and the exit code.
     stopped: Option<(String, u8)>,
-    /// There is nothing more to send.
+    /// Nothing more is to be sent.
     over: bool,
-    /// Nobody reads what is printed. What is to be sent is sent all the same.
+    /// Nobody reads what is printed. Messages are sent all the same.
     mute: bool,
 }
 
 /// A line that the server refuses because a peer hosts the channel.
-struct Refusal {
+struct Elsewhere {
     line: u64,
     text: String,
-    why: String,
+    refusal: ErrorResponse,
+}
+
+/// The next thing that happens.
+enum Step {
+    Answer(Result<Response, Unanswered>),
+    Line(Option<Line>),
+    Ended(Error),
 }
 
 impl Feed {
+    /// Sends lines and takes their answers until all are answered, or it stops. Returns early with a line that is to be
+    /// sent to the channel's host.
+    async fn run(&mut self, connection: &Connection) -> Option<Elsewhere> {
+        while !self.over || !self.open.is_empty() {
+            match self.next(connection).await {
+                Step::Answer(Ok(response)) => self.answer(&response),
+                Step::Answer(Err(Unanswered { error, .. })) => match error.kind() {
+                    ErrorKind::Refused(refusal) if self.seeks && is_elsewhere(refusal) => {
+                        let (line, _) = self.open.pop_front()?;
+                        let (text, refusal) = (self.message.message_content.clone(), refusal.clone());
+                        return Some(Elsewhere { line, text, refusal });
+                    }
+                    ErrorKind::Refused(refusal) => self.answer(&Response::Error(refusal.clone())),
+                    kind => {
+                        self.stop_by(kind);
+                        break;
+                    }
+                },
+                Step::Line(line) => self.take(connection, line).await,
+                Step::Ended(error) => {
+                    let next = self.line + 1;
+                    match error.kind() {
+                        ErrorKind::Notice(_) | ErrorKind::Violation(_) => self.stop_by(error.kind()),
+                        _ => {
+                            self.stop(format!("the connection ended; line {next} and those after it were not sent"), 1)
+                        }
+                    }
+                    break;
+                }
+            }
+        }
+        None
+    }
+
+    async fn next(&mut self, connection: &Connection) -> Step {
+        // Until a message is delivered, each waits for the answer to the one before.
+        let window = if self.seeks { 1 } else { WINDOW };
+        let takes = !self.over && self.open.len() < window;
+        let is_open = !self.open.is_empty();
+        let Self { open, lines, .. } = self;
+        let answer = async {
+            match open.front_mut() {
+                Some((_, pending)) => pending.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = answer => Step::Answer(answer),
+            error = connection.closed(), if !is_open => Step::Ended(error),
+            line = lines.recv(), if takes => Step::Line(line),
+        }
+    }
+
+    /// Takes what standard input gives.
+    async fn take(&mut self, connection: &Connection, line: Option<Line>) {
+        let number = self.line + 1;
+        match line {
+            None => self.over = true,
+            Some(Err(Unsent { why, last: true })) => self.stop(format!("line {number}: {why}"), 1),
+            Some(Err(Unsent { why, last: false })) => {
+                self.line = number;
+                self.refuse(number, &why, 1);
+            }
+            Some(Ok(text)) => {
+                self.line = number;
+                self.submit(connection, text, number).await;
+            }
+        }
+    }
+
+    /// Sends a line.
+    async fn submit(&mut self, connection: &Connection, text: String, line: u64) {
+        self.message.message_content = text;
+        let request = Request::Message(self.message.clone());
+        if let Err(why) = check_size(&request) {
+            return self.refuse(line, &why, 3);
+        }
+        match connection.submit(request).await {
+            Ok(pending) => self.open.push_back((line, pending)),
+            Err(_) => self.stop(format!("the connection is closing; line {line} was not sent"), 1),
+        }
+    }
+
     fn stop(&mut self, why: String, code: u8) {
         self.stopped.get_or_insert((why, code));
         self.over = true;
     }
 
-    /// Says that a line is not delivered. The others are sent all the same.
+    /// Stops because the connection has ended.
+    fn stop_by(&mut self, kind: &ErrorKind) {
+        let code = match kind {
+            ErrorKind::Notice(error) => ask::code(error.blame),
+            _ => 1,
+        };
+        self.stop(link::unanswered(kind), code);
+    }
+
+    /// Reports that a line is not delivered. The others are sent all the same.
     fn refuse(&mut self, line: u64, why: &str, code: u8) {
         let (count, before) = self.refused.unwrap_or_default();
         self.refused = Some((count + 1, before.max(code)));
-        text::tell(&format!("line {line}: {}", visible(why)));
+        text::note(&format!("line {line}: {}", visible(why)));
     }
 
+    /// Takes the answer to the first open line.
     fn answer(&mut self, response: &Response) {
-        let line = self.asked.pop_front().unwrap_or(self.line);
-        if let Response::Error(error) = response
-            && self.seeks
-            && is_elsewhere(error)
-        {
-            let text = self.message.message_content.clone();
-            self.elsewhere = Some(Refusal { line, text, why: error.to_string() });
-            self.over = true;
-            return;
-        }
+        let line = self.open.pop_front().map_or(self.line, |(line, _)| line);
         if let Response::Error(error) = response {
             self.refuse(line, &error.to_string(), ask::code(error.blame));
         } else {
@@ -214,21 +294,14 @@ impl Feed {
         }
     }
 
-    fn verdict(self, target: &Target, ending: &Ending) -> Result<Outcome, Failure> {
-        let unknown = match self.asked.front() {
-            Some(first) if *first == self.line => format!("; whether line {first} was delivered is not known"),
-            Some(first) => format!("; whether lines {first} to {} were delivered is not known", self.line),
+    fn verdict(self, server: &ServerAddress) -> Result<Outcome, Failure> {
+        let unknown = match self.open.front() {
+            Some((first, _)) if *first == self.line => format!("; whether line {first} was delivered is not known"),
+            Some((first, _)) => format!("; whether lines {first} to {} were delivered is not known", self.line),
             None => String::new(),
         };
         if let Some((why, code)) = self.stopped {
-            return Err(Failure { words: format!("{target}: {why}{unknown}"), code });
-        }
-        if !self.asked.is_empty() {
-            return Err(format!("{target}: {}{unknown}", link::unanswered(ending)).into());
-        }
-        if !self.over {
-            let next = self.line + 1;
-            return Err(format!("{target}: the connection ended; line {next} and those after it were not sent").into());
+            return Err(Failure { words: format!("{server}: {why}{unknown}"), code });
         }
         match self.refused {
             None => Ok(Outcome::Done),
@@ -237,67 +310,5 @@ impl Feed {
                 Err(Failure { words: format!("{count} of {} {were} not delivered", self.line), code })
             }
         }
-    }
-
-    /// Sends the next line.
-    fn send(&mut self, client: &mut Client, clock: Clock, text: String, line: u64) {
-        self.message.message_content = text;
-        let request = Request::Message(self.message.clone());
-        if let Err(why) = check_size(&request) {
-            self.line = line;
-            return self.refuse(line, &why, 3);
-        }
-        match client.send(clock.now(), &request) {
-            Ok(_) => {
-                self.line = line;
-                self.asked.push_back(line);
-            }
-            Err(_) => self.stop(format!("the connection is closing; line {line} was not sent"), 1),
-        }
-    }
-}
-
-impl Application<Client> for Feed {
-    fn on_event(&mut self, client: &mut Client, clock: Clock, event: ClientEvent) {
-        match event {
-            ClientEvent::Answer { response, .. } => {
-                self.answer(&response);
-                if self.over {
-                    client.shutdown(clock.now());
-                }
-            }
-            ClientEvent::Notice(error) => {
-                self.stop(visible(&error.to_string()).into_owned(), ask::code(error.blame));
-            }
-            ClientEvent::Broken(breach) => self.stop(visible(&breach.to_string()).into_owned(), 1),
-            ClientEvent::Push(_) | ClientEvent::Ended { .. } => {}
-        }
-    }
-
-    fn on_quiet(&mut self) {}
-
-    fn poll_tell(&mut self, client: &mut Client, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
-        // An answer makes room, and then this is asked again.
-        let window = if self.seeks { 1 } else { WINDOW };
-        if self.over || client.in_flight() >= window {
-            return Poll::Pending;
-        }
-        let (line, next) = match self.again.take() {
-            Some(text) => (self.line, Some(Ok(text))),
-            None => (self.line + 1, ready!(self.lines.poll_recv(cx))),
-        };
-        match next {
-            None => self.over = true,
-            Some(Err(Unsent { why, last: true })) => self.stop(format!("line {line}: {why}"), 1),
-            Some(Err(Unsent { why, last: false })) => {
-                self.line = line;
-                self.refuse(line, &why, 1);
-            }
-            Some(Ok(text)) => self.send(client, clock, text, line),
-        }
-        if self.over {
-            client.shutdown(clock.now());
-        }
-        Poll::Ready(())
     }
 }

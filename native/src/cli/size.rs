@@ -1,4 +1,4 @@
-//! Whether a server takes a message of this size.
+//! The size of a message, checked against the protocol's limit.
 
 use chanwire_core::{
     Limits,

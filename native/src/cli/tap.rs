@@ -19,12 +19,12 @@ use crate::{
 /// Stand between clients and a server, and show every byte that passes
 ///
 /// Clients connect to --listen instead of the server and notice nothing: bytes, ends and resets pass unchanged. The
-/// printed URL opens the inspector with what they say; --write records it to a file, also with no page open. If the
-/// file cannot be written any more, that is said, recording stops, and clients go on; the exit code is then 1.
+/// printed URL opens the inspector on their traffic; --write records it to a file, also with no page open. If the file
+/// cannot be written any more, the tap logs an error and stops recording, clients go on, and the exit code is 1.
 ///
-/// The server sees the tap's address in place of its clients'. Whoever reaches --listen may therefore do what is allowed
-/// from the tap's machine, such as moving or removing the channels that are hosted from it: let only those connect whom
-/// you trust. The tap warns of this at its start if the server is on its own machine.
+/// The server sees the tap's address in place of its clients'. Everybody who reaches --listen may therefore do what is
+/// allowed from the tap's machine, such as moving or removing the channels that are hosted from it: let only clients
+/// connect that you trust. The tap warns of this at its start if the server is on its own machine.
 #[derive(Debug, Args)]
 #[command(after_long_help = filter::HELP)]
 pub(super) struct Tap {
@@ -50,7 +50,7 @@ pub(super) struct Tap {
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
 
-    /// How much of what passed last is kept for a page that is opened later, such as 64K or 16M, or 0
+    /// Keep this much of the last traffic for a page that is opened later, such as 64K or 16M, or 0
     #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = backlog)]
     backlog: usize,
 
@@ -62,7 +62,7 @@ pub(super) struct Tap {
     #[arg(long, value_name = "EXPR")]
     filter: Option<String>,
 
-    /// What is logged on standard error: error, warn, info, debug or trace
+    /// Log this and everything more severe on standard error: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log: String,
 }
@@ -92,7 +92,7 @@ impl Tap {
         };
         let config = Config {
             listen: self.listen,
-            to: self.to.to_string(),
+            to: self.to,
             http: self.http.0,
             http_hosts: self.http_host,
             write,
@@ -109,7 +109,7 @@ impl Tap {
     }
 }
 
-/// The most that may be kept: beyond it, a file is the better place.
+/// The largest backlog: beyond it, a file is the better place.
 const LARGEST_BACKLOG: usize = 256 << 20;
 
 fn backlog(typed: &str) -> Result<usize, String> {

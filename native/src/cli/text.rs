@@ -1,4 +1,4 @@
-//! What is printed: for people, made harmless for a terminal, and for programs, in canonical bytes.
+//! Output: for people, made harmless for a terminal; for programs, in canonical bytes.
 
 use std::{
     borrow::Cow,
@@ -9,7 +9,7 @@ use chanwire_core::wire::{Channel, Head as _, Response, Status, StoredMessage};
 use chanwire_inspect::{readable, visible};
 use unicode_width::UnicodeWidthStr as _;
 
-/// Prints and flushes. Somebody who stops reading has seen enough: then it says `false`.
+/// Prints and flushes. Returns `false` where standard output was closed by its reader.
 pub(super) fn print(text: &str) -> Result<bool, String> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -19,12 +19,12 @@ pub(super) fn print(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Says something on standard error, if anybody can hear it.
-pub(super) fn tell(text: &str) {
+/// Writes a line to standard error. A failure is ignored.
+pub(super) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "chanwire: {text}");
 }
 
-/// An answer for people.
+/// Formats an answer for people.
 pub(super) fn as_text(response: &Response) -> String {
     match response {
         Response::Channels(channels) if channels.is_empty() => "no channels\n".into(),
@@ -38,7 +38,7 @@ pub(super) fn as_text(response: &Response) -> String {
     }
 }
 
-/// Channels and where they are hosted, in columns.
+/// Formats channels and their addresses in columns.
 pub(super) fn channel_lines(channels: &[Channel]) -> impl Iterator<Item = String> {
     let names: Vec<Cow<'_, str>> = channels.iter().map(|channel| visible(&channel.channel_name)).collect();
     let width = names.iter().map(|name| name.width()).max().unwrap_or(0);
@@ -48,13 +48,13 @@ pub(super) fn channel_lines(channels: &[Channel]) -> impl Iterator<Item = String
     })
 }
 
-/// A message as one line: when, its id, who, and what.
+/// Formats a message as one line: time, id, user and text.
 pub(super) fn message_line(message: &StoredMessage) -> String {
     let StoredMessage { id, username, message_content, timestamp, .. } = message;
     format!("{timestamp} {id} {}: {}\n", visible(username), readable(message_content))
 }
 
-/// An answer as one line of JSON: its status, and its payload in canonical bytes.
+/// Formats an answer as one line of JSON: its status, and its payload in canonical bytes.
 pub(super) fn as_json(response: &Response) -> String {
     let mut frame = Vec::new();
     response.encode(&mut frame);
@@ -62,7 +62,7 @@ pub(super) fn as_json(response: &Response) -> String {
     format!("{{\"status\": \"{}\", \"payload\": {}}}\n", status.name(), payload(&frame, status))
 }
 
-/// A message as one line of JSON, in canonical bytes.
+/// Formats a message as one line of JSON, in canonical bytes.
 pub(super) fn message_json(message: &StoredMessage) -> String {
     let mut frame = Vec::new();
     message.encode_push(&mut frame);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_of_an_answer_can_act() {
+    fn no_text_of_an_answer_controls_the_terminal() {
         let message = StoredMessage {
             channel_name: HOSTILE.into(),
             id: 1,
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_line_up_by_what_is_seen() {
+    fn columns_line_up_by_displayed_width() {
         let channels = ["general", "世界", "e\u{301}", "👩\u{200d}💻", "\u{202e}"].map(channel);
         let lines: Vec<_> = channel_lines(&channels).collect();
         assert_eq!(

@@ -64,12 +64,6 @@ struct Nobody;
 
 impl Application<Server> for Nobody {
     fn on_event(&mut self, _: &mut Server, _: Clock, _: ServerEvent) {}
-
-    fn on_quiet(&mut self) {}
-
-    fn poll_tell(&mut self, _: &mut Server, _: Clock, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
-    }
 }
 
 /// How a server's connection to such a peer ends, whose deadlines are short.

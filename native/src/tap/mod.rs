@@ -31,6 +31,7 @@ use crate::{
     http::{self, HttpConfig, InspectorPage, Tap, Target},
     own::is_local,
     serve_error::ServeError,
+    server_address::ServerAddress,
     signals::StopSignals,
     socket::{Families, listen},
     supervisor::{Part, Supervisor},
@@ -46,8 +47,7 @@ const LAST_ROWS: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
-    /// HOST:PORT.
-    pub(crate) to: String,
+    pub(crate) to: ServerAddress,
     pub(crate) http: Option<SocketAddr>,
     pub(crate) http_hosts: Vec<String>,
     pub(crate) write: Option<(PathBuf, Form)>,
@@ -65,9 +65,9 @@ pub(crate) enum TapError {
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error("cannot find {to}: {cause}")]
-    To { to: String, cause: io::Error },
+    To { to: ServerAddress, cause: io::Error },
     #[error("--to {to} is the tap's own address {own}: name the server's, and have clients connect to the tap")]
-    Loop { to: String, own: SocketAddr },
+    Loop { to: ServerAddress, own: SocketAddr },
     #[error("cannot write {}: {cause}{}", path.display(), advice(cause))]
     Write { path: PathBuf, cause: io::Error },
     #[error("recording to {} stopped: {cause}; what it has up to there can be read", path.display())]
@@ -105,7 +105,9 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
         cause,
     })?;
     let own = listener.local_addr().unwrap_or(config.listen);
-    let to = lookup_host(&config.to).await.map_err(|cause| TapError::To { to: config.to.clone(), cause })?;
+    let to = lookup_host((config.to.host(), config.to.port()))
+        .await
+        .map_err(|cause| TapError::To { to: config.to.clone(), cause })?;
     let to: Vec<SocketAddr> = to.collect();
     if to.iter().any(|to| http::is_own(own, *to)) {
         return Err(TapError::Loop { to: config.to, own });
@@ -121,7 +123,7 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
         None => None,
         Some(address) => {
             let target = |address: &SocketAddr| Target { id: "0".into(), address: *address, channel: None };
-            let tap = Tap { listen: own, to: config.to.clone(), watchers: watchers.clone() };
+            let tap = Tap { listen: own, to: config.to.to_string(), watchers: watchers.clone() };
             let targets = to.first().map(target).into_iter().collect();
             let http = HttpConfig { hosts: config.http_hosts, targets, tap: Some(tap) };
             Some(Arc::new(InspectorPage::bind(address, http, files)?))
@@ -200,7 +202,7 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
     result
 }
 
-async fn accept(listener: &TcpListener, to: &str, watchers: &Watchers, room: u32) {
+async fn accept(listener: &TcpListener, to: &ServerAddress, watchers: &Watchers, room: u32) {
     let room = Arc::new(Semaphore::new(usize::try_from(room).unwrap_or(Semaphore::MAX_PERMITS)));
     let mut incoming = Incoming::new(listener, "tap");
     // The semaphore is never closed, so this loop ends only with its task.
@@ -215,7 +217,7 @@ async fn accept(listener: &TcpListener, to: &str, watchers: &Watchers, room: u32
 }
 
 /// Returns the lines that say where everything is.
-fn banner(own: SocketAddr, to: &str, file: Option<&PathBuf>, page: Option<&str>) -> String {
+fn banner(own: SocketAddr, to: &ServerAddress, file: Option<&PathBuf>, page: Option<&str>) -> String {
     let mut text = format!("chanwire {}\n", env!("CARGO_PKG_VERSION"));
     text += &format!("listening on {own}\npassing on to {to}\n");
     if let Some(file) = file {

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{cutter::Cutter, watchers::Watchers};
-use crate::socket;
+use crate::{server_address::ServerAddress, socket};
 
 /// How many bytes one read takes at most.
 const READ: usize = 64 << 10;
@@ -39,7 +39,7 @@ struct Broken {
 /// Nothing waits for a watcher. What one end does, the other end sees: bytes unchanged, an end as an end, a reset as a
 /// reset; and where the server cannot be reached the client is reset, which is as near to a refusal as an accepted
 /// connection can come.
-pub(crate) async fn relay(client: TcpStream, peer: SocketAddr, server: &str, watchers: &Watchers) {
+pub(crate) async fn relay(client: TcpStream, peer: SocketAddr, server: &ServerAddress, watchers: &Watchers) {
     socket::prepare(&client);
     let open = |server: String| watchers.open(peer.to_string(), server);
     let unreachable = |connection, client: TcpStream, error: io::Error| {
@@ -48,9 +48,9 @@ pub(crate) async fn relay(client: TcpStream, peer: SocketAddr, server: &str, wat
         drop(client);
         watchers.close(connection, &format!("the server cannot be reached: {error}"), true);
     };
-    let addresses: Vec<SocketAddr> = match lookup_host(server).await {
+    let addresses: Vec<SocketAddr> = match lookup_host((server.host(), server.port())).await {
         Ok(addresses) => addresses.collect(),
-        Err(error) => return unreachable(open(server.to_owned()), client, error),
+        Err(error) => return unreachable(open(server.to_string()), client, error),
     };
     // Where there is one address, a connection that takes long to be made is shown meanwhile.
     let early = match &addresses[..] {
@@ -59,10 +59,10 @@ pub(crate) async fn relay(client: TcpStream, peer: SocketAddr, server: &str, wat
     };
     let (connection, tcp) = match socket::connect(&addresses[..]).await {
         Ok(tcp) => {
-            let reached = || tcp.peer_addr().map_or_else(|_| server.to_owned(), |address| address.to_string());
+            let reached = || tcp.peer_addr().map_or_else(|_| server.to_string(), |address| address.to_string());
             (early.unwrap_or_else(|| open(reached())), tcp)
         }
-        Err(error) => return unreachable(early.unwrap_or_else(|| open(server.to_owned())), client, error),
+        Err(error) => return unreachable(early.unwrap_or_else(|| open(server.to_string())), client, error),
     };
     let broken = carry(&client, &tcp, connection, watchers).await;
     let Err(broken) = broken else {

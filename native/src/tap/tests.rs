@@ -92,7 +92,7 @@ async fn tap(to: String) -> (Watchers, SocketAddr, JoinHandle<()>) {
     let accepting = tokio::spawn(async move {
         while let Ok((client, peer)) = listener.accept().await {
             let (to, watchers) = (to.clone(), watching.clone());
-            tokio::spawn(async move { relay(client, peer, &to, &watchers).await });
+            tokio::spawn(async move { relay(client, peer, &to.parse().unwrap(), &watchers).await });
         }
     });
     (watchers, address, accepting)

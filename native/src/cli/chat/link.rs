@@ -1,143 +1,89 @@
 //! The connections that the session asks for, each a task.
 
 use std::{
-    io,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use chanwire_core::{
-    Limits,
-    endpoint::{Breach, Client, ClientEvent, Endpoint as _},
-    wire::{Channel, FaultKind, Request, Response, StoredMessage},
+    endpoint::ClientEvent,
+    wire::{Channel, Request, Response},
 };
 use tokio::sync::mpsc;
 
-use super::{
-    gate::{Gate, Gated, Held},
-    session::{Link, Lost},
-};
+use super::session::{Link, Lost};
 use crate::{
-    cli::link::Target,
+    client::{self, End, ErrorKind, Gate, Held, carry, is_cut},
     clock::Clock,
-    driver::{self, Application, Ending},
     server_address::ServerAddress,
 };
 
-/// What a connection tells.
-pub(super) enum Told {
+/// Something that happened on a connection.
+pub(super) enum LinkEvent {
     Connected,
-    /// Until it is dropped, it counts as held.
+    /// An event of its endpoint, which counts as held until it is dropped.
     Event(ClientEvent, Held),
     Lost(Lost),
 }
 
-/// Tells of all connections.
-pub(super) type Tell = mpsc::UnboundedSender<(Link, Told)>;
+/// Reports the events of all connections.
+pub(super) type Events = mpsc::UnboundedSender<(Link, LinkEvent)>;
 
-/// Connects, and carries requests until there are no more senders of them: then what is open is answered, and it closes.
+/// Connects, and carries requests until all their senders are dropped; then closes after the last answer.
 pub(super) async fn run(
     link: Link,
     to: ServerAddress,
-    tell: Tell,
+    events: Events,
     requests: mpsc::UnboundedReceiver<Request>,
     clock: Clock,
 ) {
-    let lost = match Target::Server(to).connect().await {
-        Err(why) => Lost { gone: true, why },
+    let lost = match client::open(&to).await {
+        Err(kind) => Lost { ended_by_server: true, reason: kind.to_string() },
         Ok(stream) => {
-            let _ = tell.send((link, Told::Connected));
-            let gate = Arc::new(Gate::default());
-            let mut stream = Gated { stream, gate: Arc::clone(&gate) };
-            let mut carrier = Carrier { link, tell: &tell, gate, requests, closing: false, why: None, gone: true };
-            let ending = driver::drive(&mut Client::new(Limits::client()), &mut stream, &mut carrier, clock).await;
-            carrier.lost(&ending)
+            let _ = events.send((link, LinkEvent::Connected));
+            let gate = Arc::<Gate>::default();
+            let mut session = Session { link, events: &events, gate: gate.clone(), requests };
+            lost(carry(stream, gate, &mut session, clock).await)
         }
     };
-    // The session may be over.
-    let _ = tell.send((link, Told::Lost(lost)));
+    // The chat may be over.
+    let _ = events.send((link, LinkEvent::Lost(lost)));
 }
 
-struct Carrier<'a> {
+fn lost(end: End) -> Lost {
+    let reason = match end.kind {
+        // A user need not know where the last frame was cut.
+        ErrorKind::Violation(violation) if is_cut(&violation) => ErrorKind::Closed.to_string(),
+        kind => kind.to_string(),
+    };
+    Lost { ended_by_server: end.ended_by_server, reason }
+}
+
+struct Session<'a> {
     link: Link,
-    tell: &'a Tell,
+    events: &'a Events,
     gate: Arc<Gate>,
     requests: mpsc::UnboundedReceiver<Request>,
-    closing: bool,
-    /// What was said of the end.
-    why: Option<String>,
-    gone: bool,
 }
 
-impl Carrier<'_> {
-    fn lost(self, ending: &Ending) -> Lost {
-        // Only an end that the other side made says that it has nothing more to carry out.
-        let gone = match ending {
-            Ending::Closed => self.gone,
-            Ending::Reset => false,
-            Ending::Failed(error) => {
-                self.gone
-                    && matches!(
-                        error.kind(),
-                        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe
-                    )
-            }
-        };
-        let why = self.why.unwrap_or_else(|| match ending {
-            Ending::Closed => "the server closed the connection".into(),
-            Ending::Reset => "the server took nothing of what was sent".into(),
-            Ending::Failed(error) => format!("the connection broke: {error}"),
-        });
-        Lost { gone, why }
+impl client::Session for Session<'_> {
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Option<Request>> {
+        self.requests.poll_recv(cx)
     }
-}
 
-impl Application<Client> for Carrier<'_> {
-    fn on_event(&mut self, _: &mut Client, _: Clock, event: ClientEvent) {
-        match &event {
-            ClientEvent::Notice(error) => {
-                // The server goes on: what it had been sent may still be carried out.
-                self.gone = false;
-                self.why = Some(error.to_string());
-            }
-            ClientEvent::Broken(breach) => {
-                let cut = matches!(breach, Breach::Fault(fault) if matches!(fault.kind, FaultKind::Incomplete(_)));
-                self.gone &= cut;
-                let why = if cut { "the server closed the connection".into() } else { breach.to_string() };
-                self.why.get_or_insert(why);
-            }
-            _ => {}
-        }
+    fn on_event(&mut self, event: ClientEvent) {
         let held = self.gate.hold(size(&event));
-        let _ = self.tell.send((self.link, Told::Event(event, held)));
-    }
-
-    fn on_quiet(&mut self) {}
-
-    fn poll_tell(&mut self, client: &mut Client, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
-        if self.closing {
-            return Poll::Pending;
-        }
-        match ready!(self.requests.poll_recv(cx)) {
-            // If it is closing, its end is told soon, and this was not answered.
-            Some(request) => drop(client.send(clock.now(), &request)),
-            None => {
-                self.closing = true;
-                client.shutdown(clock.now());
-            }
-        }
-        Poll::Ready(())
+        let _ = self.events.send((self.link, LinkEvent::Event(event, held)));
     }
 }
 
-/// About how many bytes an event takes while it is held.
+/// Estimates the bytes that an event takes while it is held.
 fn size(event: &ClientEvent) -> usize {
-    let of = |message: &StoredMessage| {
-        size_of::<StoredMessage>() + message.channel_name.len() + message.username.len() + message.message_content.len()
-    };
     let more = match event {
-        ClientEvent::Push(message) => of(message),
-        ClientEvent::Answer { response: Response::History { messages, .. }, .. } => messages.iter().map(of).sum(),
+        ClientEvent::Push(message) => client::size(message),
+        ClientEvent::Answer { response: Response::History { messages, .. }, .. } => {
+            messages.iter().map(client::size).sum()
+        }
         ClientEvent::Answer { response: Response::Channels(channels), .. } => channels.len() * size_of::<Channel>(),
         _ => 0,
     };

@@ -1,6 +1,5 @@
-//! `chanwire chat`: talk with the others on a channel.
+//! `chanwire chat`: talk on a channel.
 
-mod gate;
 mod link;
 mod outbox;
 mod paint;
@@ -30,21 +29,21 @@ use tokio::{
 
 use super::{Failure, Outcome, link::runtime, user::User};
 use crate::{clock::Clock, server_address::ServerAddress};
-use link::{Tell, Told};
+use link::{Events, LinkEvent};
 use paint::Painter;
 use screen::{Screen, Typed};
 use session::{Link, Output, Session, Shown, Verdict};
 
-/// How long the screen may be behind before messages are skipped.
+/// Time for which the screen may be behind before messages are skipped.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Talk with the others on a channel
+/// Talk on a channel
 ///
-/// Shows the last messages and new ones as they come, and sends what is typed.
+/// Shows the last messages and new ones as they come, and sends the lines that are typed.
 ///
-/// Asks the server where the channel is hosted and joins it there. When the connection is lost it comes back, misses
-/// nothing, and sends again what surely did not arrive; what it cannot know it asks. Where messages come faster than the
-/// terminal shows them it skips some, and says how many. `/help` tells what can be typed.
+/// Asks the server where the channel is hosted and joins it there. When the connection is lost, it connects again, misses
+/// no message, and sends again the lines that certainly did not arrive; it asks about those that may have. If messages
+/// come faster than the terminal shows them, it skips some and shows how many. `/help` shows the commands.
 ///
 /// Times are shown in the local time zone (`TZ`), names in colours on a terminal (not with `NO_COLOR`). Where standard
 /// input is no terminal, each of its lines is sent, its end ends the chat once all are answered, messages go to
@@ -81,30 +80,30 @@ impl Chat {
     }
 }
 
-/// Whether standard output shows colours.
+/// Returns whether standard output shows colours.
 fn colours() -> bool {
     let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
     io::stdout().is_terminal() && !set("NO_COLOR") && !dumb
 }
 
-/// Does what the session wants, and tells it what happens.
+/// The I/O of a session: carries out its outputs, and reports events to it.
 struct Shell {
     screen: Screen,
     painter: Painter,
     clock: Clock,
     links: BTreeMap<Link, mpsc::UnboundedSender<Request>>,
-    tell: Tell,
-    told: mpsc::UnboundedReceiver<(Link, Told)>,
-    /// Since when the screen has not kept up with what comes.
+    events: Events,
+    received: mpsc::UnboundedReceiver<(Link, LinkEvent)>,
+    /// The time since which the screen has not kept up.
     behind: Option<Time>,
 }
 
 impl Shell {
     fn new(screen: Screen) -> Self {
         let painter = Painter::new(colours(), screen.is_interactive(), TimeZone::system());
-        let (tell, told) = mpsc::unbounded_channel();
-        Self { screen, painter, clock: Clock::start(), links: BTreeMap::new(), tell, told, behind: None }
+        let (events, received) = mpsc::unbounded_channel();
+        Self { screen, painter, clock: Clock::start(), links: BTreeMap::new(), events, received, behind: None }
     }
 
     async fn run(mut self, mut session: Session) -> Result<Verdict, String> {
@@ -124,7 +123,7 @@ impl Shell {
             match self.carry_out(session) {
                 Ok(None) => {}
                 Ok(Some(verdict)) => return Ok(verdict),
-                // Nobody reads the messages any more.
+                // The reader of the messages has closed standard output.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Verdict { code: 0, why: None }),
                 Err(error) => return Err(format!("cannot print: {error}")),
             }
@@ -136,7 +135,7 @@ impl Shell {
             let wants_input = session.wants_input();
             let takes = !self.screen.is_behind() || session.is_skipping();
             tokio::select! {
-                Some((link, told)) = self.told.recv(), if takes => self.hear(session, link, told),
+                Some((link, event)) = self.received.recv(), if takes => self.handle(session, link, event),
                 typed = self.screen.typed(), if wants_input || self.screen.is_interactive() => match typed? {
                     Typed::Line(line) => session.handle_line(self.clock.now(), &line),
                     Typed::Paste(text) => session.handle_paste(self.clock.now(), text),
@@ -153,7 +152,7 @@ impl Shell {
         }
     }
 
-    /// Tells the session whether the screen keeps up. Returns when to look again, if nothing happens before.
+    /// Reports to the session whether the screen keeps up. Returns the time to look again, if nothing happens before.
     fn watch_screen(&mut self, session: &mut Session) -> Option<Time> {
         let now = self.clock.now();
         if self.screen.is_behind() {
@@ -170,14 +169,14 @@ impl Shell {
         None
     }
 
-    /// All that the session wants now, up to its end.
+    /// Carries out all outputs of the session. Returns the verdict if it has ended.
     fn carry_out(&mut self, session: &mut Session) -> io::Result<Option<Verdict>> {
         while let Some(output) = session.poll_output() {
             match output {
                 Output::Connect { link, to } => {
                     let (sender, requests) = mpsc::unbounded_channel();
                     self.links.insert(link, sender);
-                    tokio::spawn(link::run(link, to, self.tell.clone(), requests, self.clock));
+                    tokio::spawn(link::run(link, to, self.events.clone(), requests, self.clock));
                 }
                 Output::Send { link, request } => {
                     if let Some(sender) = self.links.get(&link) {
@@ -202,12 +201,12 @@ impl Shell {
         self.screen.show(&lines, matches!(shown, Shown::Note(_) | Shown::Trouble(_)))
     }
 
-    fn hear(&mut self, session: &mut Session, link: Link, told: Told) {
+    fn handle(&mut self, session: &mut Session, link: Link, event: LinkEvent) {
         let now = self.clock.now();
-        match told {
-            Told::Connected => session.handle_connected(link),
-            Told::Event(event, _held) => session.handle_event(now, link, event),
-            Told::Lost(lost) => {
+        match event {
+            LinkEvent::Connected => session.handle_connected(link),
+            LinkEvent::Event(event, _held) => session.handle_event(now, link, event),
+            LinkEvent::Lost(lost) => {
                 self.links.remove(&link);
                 session.handle_lost(now, link, lost);
             }

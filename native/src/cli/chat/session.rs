@@ -1,5 +1,5 @@
-//! A chat as a state machine: what is typed, what the server says and time go in; what to connect to, what to send and
-//! what to show come out. It does no I/O.
+//! A chat as a state machine without I/O: typed lines, events of connections and time go in; connections to make,
+//! requests to send and lines to show come out.
 
 mod commands;
 mod joining;
@@ -18,39 +18,39 @@ use chanwire_core::{
 use pastes::Pastes;
 
 use super::outbox::{Maybe, Outbox, OwnId};
-use crate::{cli::backoff::Backoff, server_address::ServerAddress};
+use crate::{client::Backoff, server_address::ServerAddress};
 
-/// How many of the last messages are shown when a channel is joined, and how many `/history` shows.
+/// Messages that are shown when a channel is joined, and by `/history`.
 pub(super) const PAGE: u16 = 20;
 
-/// How long what is on its way may take once the user wants to leave.
+/// Time for the last answers once the user leaves.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
 /// A connection that held this long was a good one: the next wait is the shortest again.
 const HELD: Duration = Duration::from_secs(10);
 
-/// A connection that the session asked for. What is told of one that it has given up is ignored.
+/// A connection that the session asked for. Events of one that it has given up are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Link(u64);
 
-/// What the session wants done.
+/// An action that the session wants carried out.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Output {
-    /// Connect, then tell [`Session::handle_connected`] or [`Session::handle_lost`].
+    /// Connect, then call [`Session::handle_connected`] or [`Session::handle_lost`].
     Connect { link: Link, to: ServerAddress },
-    /// Send this.
+    /// Send this request.
     Send { link: Link, request: Request },
-    /// Let what was sent be answered, then close. Nothing of it need be told.
+    /// Close after the last answer. Nothing of it need be reported.
     Close { link: Link },
     /// Show this.
     Show(Shown),
-    /// What is typed next answers a question, or no longer does.
+    /// The next line answers a question, or no longer does.
     Asking(bool),
     /// It is over.
     Quit(Verdict),
 }
 
-/// What the user sees. All of it is as others sent it: whoever shows it makes it harmless.
+/// Output for the user. Its text is as others sent it, and is escaped where it is shown.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Shown {
     Message(StoredMessage),
@@ -58,13 +58,13 @@ pub(super) enum Shown {
         of: ServerAddress,
         channels: Vec<Channel>,
     },
-    /// Something worth knowing.
+    /// Information.
     Note(String),
-    /// Something that is not as the user wants it.
+    /// A problem.
     Trouble(String),
 }
 
-/// How a chat ended.
+/// The end of a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
     /// The exit code.
@@ -73,13 +73,13 @@ pub(super) struct Verdict {
     pub(super) why: Option<String>,
 }
 
-/// How a connection was lost.
+/// The loss of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lost {
-    /// Whether the other end surely has nothing more of it that it has not carried out: it ended the connection, and
-    /// not because of what it had been sent.
-    pub(super) gone: bool,
-    pub(super) why: String,
+    /// Whether the server certainly carries out nothing more of what it was sent: it ended the connection, and not
+    /// because of a request.
+    pub(super) ended_by_server: bool,
+    pub(super) reason: String,
 }
 
 /// A chat on one channel at a time.
@@ -87,7 +87,7 @@ pub(super) struct Lost {
 pub(super) struct Session {
     tracker: ServerAddress,
     user: String,
-    /// Whether somebody can be asked.
+    /// Whether there is a user who can be asked.
     interactive: bool,
     outputs: VecDeque<Output>,
     links: u64,
@@ -102,11 +102,11 @@ pub(super) struct Session {
     pastes: Pastes,
     /// The screen does not keep up: messages are skipped where the channel is joined anew.
     behind: bool,
-    /// When it ends, whatever is still on its way.
+    /// The time at which it ends, even if answers are missing.
     leaving: Option<Time>,
-    /// Whether a channel was ever joined: before, what fails ends the chat.
+    /// Whether a channel was ever joined: before that, a failure ends the chat.
     joined_once: bool,
-    /// Whether a message was given up of which nobody knows.
+    /// Whether a message with an unknown outcome was given up.
     unsettled: bool,
     over: bool,
 }
@@ -124,18 +124,18 @@ enum Question {
 #[derive(Debug)]
 struct Room {
     name: String,
-    /// Where it was joined last.
+    /// The server at which it was joined last.
     host: Option<ServerAddress>,
-    /// Up to where its messages are known.
+    /// The last of its messages that is known.
     known: Option<Known>,
-    /// The oldest message that was shown.
+    /// The id of the oldest message that was shown.
     oldest: Option<u64>,
     outbox: Outbox,
-    /// Why it is not joined, as it was told last.
+    /// The reason why it is not joined, as it was shown last.
     told: Option<String>,
 }
 
-/// A place in a channel's messages.
+/// A position in a channel's messages.
 #[derive(Debug)]
 struct Known {
     id: u64,
@@ -163,18 +163,18 @@ enum Phase {
 struct Line {
     link: Link,
     to: ServerAddress,
-    /// What is not answered.
+    /// Requests without an answer.
     asked: VecDeque<Asked>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
-    /// Where is the channel?
+    /// LIST, to find the channel.
     Where,
-    /// Which channels are there?
+    /// LIST, to show the channels.
     List,
-    /// `since` says after which id, unless the last messages are wanted. `skips` says that they are wanted instead of
-    /// all those that are missed.
+    /// JOIN after the id `since`, or with the last messages. With `skips` those are wanted instead of all that were
+    /// missed.
     Join {
         since: Option<u64>,
         skips: bool,
@@ -185,15 +185,15 @@ enum Asked {
     History,
 }
 
-/// How far the stored messages have come since the channel was joined.
+/// Progress of the stored messages since the channel was joined.
 #[derive(Debug)]
 struct Reading {
     since: Time,
-    /// The last one that was stored then.
+    /// The id of the last message that was stored then.
     end: u64,
-    /// Whether all up to it have come.
+    /// Whether all messages up to it have come.
     done: bool,
-    /// Whether it was decided what of the user's own is to be sent again.
+    /// Whether it was decided which of the user's own messages are sent again.
     decided: bool,
     /// Whether nothing was missed since the last time it was joined.
     complete: bool,
@@ -240,17 +240,17 @@ impl Session {
         session
     }
 
-    /// The next thing to do.
+    /// Returns the next output.
     pub(super) fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// Whether there is something to do now.
+    /// Returns whether there is an output.
     pub(super) fn has_output(&self) -> bool {
         !self.outputs.is_empty()
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout).
+    /// Returns the time at which to call [`handle_timeout`](Self::handle_timeout).
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         let retry = match self.phase {
             Phase::Waiting { until } => Some(until),
@@ -259,12 +259,12 @@ impl Session {
         [retry, self.leaving].into_iter().flatten().min()
     }
 
-    /// Whether to read what is typed. While many messages wait, do not.
+    /// Returns whether to read further lines. It is false while many messages wait.
     pub(super) fn wants_input(&self) -> bool {
         self.leaving.is_none() && self.room.as_ref().is_none_or(|room| room.outbox.waiting() < 256)
     }
 
-    /// A connection was made.
+    /// Handles a connection that was made.
     pub(super) fn handle_connected(&mut self, link: Link) {
         if self.listing == Some(link) {
             self.outputs.push_back(Output::Send { link, request: Request::List });
@@ -277,7 +277,7 @@ impl Session {
         }
     }
 
-    /// A connection brought something.
+    /// Handles an event of a connection.
     pub(super) fn handle_event(&mut self, now: Time, link: Link, event: ClientEvent) {
         if self.listing == Some(link) {
             return self.listed(event);
@@ -300,30 +300,32 @@ impl Session {
                 None => {}
             },
             ClientEvent::Push(message) => self.pushed(message),
-            // Why a connection ends is told with its end.
+            // The reason for an end comes with the end.
             ClientEvent::Notice(_) | ClientEvent::Broken(_) | ClientEvent::Ended { .. } => {}
         }
         self.settle(now);
     }
 
-    /// A connection could not be made, or has ended.
+    /// Handles a connection that could not be made or has ended.
     pub(super) fn handle_lost(&mut self, now: Time, link: Link, lost: Lost) {
         if self.listing == Some(link) {
             self.listing = None;
-            self.trouble(format!("{}: {}", self.tracker, lost.why));
+            self.trouble(format!("{}: {}", self.tracker, lost.reason));
             return;
         }
         match std::mem::replace(&mut self.phase, Phase::Out) {
-            Phase::Looking(line) if line.link == link => self.not_found(now, lost.why),
-            Phase::Joining(line) if line.link == link => self.try_again(now, format!("{}: {}", line.to, lost.why), 1),
+            Phase::Looking(line) if line.link == link => self.not_found(now, lost.reason),
+            Phase::Joining(line) if line.link == link => {
+                self.try_again(now, format!("{}: {}", line.to, lost.reason), 1)
+            }
             Phase::Live(line, reading) if line.link == link => {
                 if now.since(reading.since) >= HELD {
                     self.backoff.reset();
                 }
                 if let Some(room) = &mut self.room {
-                    room.outbox.lost(lost.gone);
+                    room.outbox.lost(lost.ended_by_server);
                 }
-                self.try_again(now, format!("{}: {}", line.to, lost.why), 1);
+                self.try_again(now, format!("{}: {}", line.to, lost.reason), 1);
             }
             // Of a connection that was given up.
             phase => self.phase = phase,
@@ -331,7 +333,7 @@ impl Session {
         self.settle(now);
     }
 
-    /// A time may have come.
+    /// Handles a timeout; early calls do nothing.
     pub(super) fn handle_timeout(&mut self, now: Time) {
         if self.leaving.is_some_and(|at| at <= now) {
             return self.quit();
@@ -341,7 +343,7 @@ impl Session {
         }
     }
 
-    /// Nothing more will be typed: what is on its way is waited for, but not for long.
+    /// Handles the end of the input: answers are waited for, but not for long.
     pub(super) fn handle_end(&mut self, now: Time) {
         if self.over {
             return;
@@ -361,7 +363,7 @@ impl Session {
         self.settle(now);
     }
 
-    /// What was typed cannot be sent.
+    /// Handles input that cannot be sent.
     pub(super) fn handle_unreadable(&mut self, why: &str) {
         self.unsettled = true;
         self.trouble(format!("not sent: {why}"));
@@ -445,12 +447,12 @@ impl Session {
         }
     }
 
-    /// How many messages wait for the connection or for an answer.
+    /// Counts the messages that wait for the connection or for an answer.
     fn waiting(&self) -> usize {
         self.pastes.to_send() + self.room.as_ref().map_or(0, |room| room.outbox.waiting())
     }
 
-    /// Whether the channel was found, or somebody who sits there need not be told whether it is.
+    /// Returns whether the channel was found, or there is a user who sees whether it is.
     const fn has_begun(&self) -> bool {
         self.joined_once || self.interactive
     }
@@ -484,7 +486,7 @@ impl Session {
         self.ask_about_a_paste();
     }
 
-    /// Leaves the channel, and tells what of it stays open. What is known of it is given back if it was joined.
+    /// Leaves the channel, and shows the messages that stay open. Returns what is known of it if it was joined.
     fn leave(&mut self) -> Option<Room> {
         self.hang_up();
         self.phase = Phase::Out;
@@ -507,7 +509,7 @@ impl Session {
         if let Some(link) = self.listing.take() {
             self.outputs.push_back(Output::Close { link });
         }
-        // Who sat there has seen it.
+        // An interactive user has seen it.
         let failed = self.unsettled && !self.interactive;
         let why = failed.then(|| "not every message was surely sent, see above".to_owned());
         self.end(Verdict { code: u8::from(why.is_some()), why });

@@ -25,7 +25,7 @@ impl Bench {
         tokio::spawn(async move {
             while let Ok((client, peer)) = listener.accept().await {
                 let (to, watchers) = (to.clone(), watchers.clone());
-                tokio::spawn(async move { relay(client, peer, &to, &watchers).await });
+                tokio::spawn(async move { relay(client, peer, &to.parse().unwrap(), &watchers).await });
             }
         });
         let (listener, address) = peer().await;

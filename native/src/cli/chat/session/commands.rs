@@ -1,4 +1,4 @@
-//! What is typed.
+//! The commands of a chat.
 
 use chanwire_core::{
     Time,
@@ -9,7 +9,7 @@ use chanwire_core::{
 use super::{Asked, Output, PAGE, Phase, Question, Session, Shown, count};
 use crate::server_address::ServerAddress;
 
-/// What `/help` shows.
+/// The text of `/help`.
 const HELP: [&str; 9] = [
     "TEXT           say it; Alt-Enter begins a new line of it",
     "/list          which channels there are",
@@ -23,7 +23,7 @@ const HELP: [&str; 9] = [
 ];
 
 impl Session {
-    /// Somebody typed a line.
+    /// Handles a typed line.
     pub(in crate::cli::chat) fn handle_line(&mut self, now: Time, line: &str) {
         if self.over || self.leaving.is_some() {
             return;
@@ -52,7 +52,7 @@ impl Session {
         }
     }
 
-    /// Whether the line answers the question that is open.
+    /// Takes the line as the answer to an open question. Returns whether it was one.
     fn answer(&mut self, line: &str) -> bool {
         let answer = line.trim().to_ascii_lowercase();
         let answered = match (self.asking, &mut self.room, &*answer) {
@@ -101,10 +101,10 @@ impl Session {
         }
     }
 
-    /// The connection that was made for `/list` alone brought something.
+    /// Handles an event of the connection that was made for `/list` alone.
     pub(super) fn listed(&mut self, event: ClientEvent) {
         let ClientEvent::Answer { response, .. } = event else {
-            // Why a connection ends is told with its end.
+            // The reason for an end comes with the end.
             return;
         };
         if let Some(link) = self.listing.take() {

@@ -1,4 +1,4 @@
-//! How a channel is found, joined, and joined again.
+//! Finding, joining and rejoining a channel.
 
 use std::mem;
 
@@ -8,23 +8,26 @@ use chanwire_core::{
 };
 
 use super::{Asked, Known, PAGE, Phase, Reading, Room, Session, Skipping, Verdict, count};
-use crate::cli::{ask::code, chat::outbox::Outbox, place::host_of};
+use crate::{
+    cli::{ask::code, chat::outbox::Outbox},
+    client::host_of,
+};
 
 impl Session {
-    /// Wants to be on this channel and on no other.
+    /// Goes to this channel, and to no other.
     pub(super) fn enter(&mut self, name: String) {
         let outbox = Outbox::default();
         self.room = Some(Room { name, host: None, known: None, oldest: None, outbox, told: None });
         self.look();
     }
 
-    /// Asks the tracker where the channel is.
+    /// Asks the tracker for the channel's host.
     pub(super) fn look(&mut self) {
         let line = self.connect(self.tracker.clone());
         self.phase = Phase::Looking(line);
     }
 
-    /// The tracker has told its channels.
+    /// Handles the tracker's list of channels.
     pub(super) fn found(&mut self, now: Time, response: Response) {
         let Some(room) = &self.room else { return };
         let channels = match response {
@@ -152,7 +155,7 @@ impl Session {
         }
     }
 
-    /// The screen does not keep up with the channel: its messages are skipped from now on.
+    /// Handles a screen that does not keep up: the channel's messages are skipped from now on.
     pub(in crate::cli::chat) fn handle_behind(&mut self) {
         self.behind = true;
         if let (Phase::Live(line, reading), Some(room)) = (&mut self.phase, &self.room)
@@ -164,7 +167,7 @@ impl Session {
         }
     }
 
-    /// The screen shows everything: the channel goes on with its last messages.
+    /// Handles a screen that shows everything again: the channel goes on with its last messages.
     pub(in crate::cli::chat) fn handle_caught_up(&mut self) {
         self.behind = false;
         if matches!(&self.phase, Phase::Live(_, reading) if reading.skipping == Skipping::Left) {
@@ -172,12 +175,12 @@ impl Session {
         }
     }
 
-    /// Whether nothing of what comes is shown.
+    /// Returns whether incoming messages are skipped.
     pub(in crate::cli::chat) const fn is_skipping(&self) -> bool {
         matches!(&self.phase, Phase::Live(_, reading) if !matches!(reading.skipping, Skipping::No))
     }
 
-    /// The channel was left, on the same connection.
+    /// Handles the answer to LEAVE, on the same connection.
     pub(super) fn left(&mut self) {
         if let Phase::Live(_, reading) = &mut self.phase {
             reading.skipping = Skipping::Left;
@@ -194,7 +197,7 @@ impl Session {
         }
     }
 
-    /// It did not work. Tries again later if that makes sense, else tells why it does not.
+    /// Handles a failure: tries again later if that makes sense, else shows the reason.
     pub(super) fn try_again(&mut self, now: Time, why: String, code: u8) {
         self.hang_up();
         self.phase = Phase::Out;

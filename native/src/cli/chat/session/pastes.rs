@@ -10,15 +10,15 @@ use chanwire_core::{
 use super::{Output, Question, Session, Shown, count};
 use crate::cli::size::check_size;
 
-/// How many bytes of pastes may wait for their question.
+/// Bytes of pastes that may wait for their question.
 const MAX_WAITING: usize = 1 << 20;
 
-/// How many messages are in the outbox before more of a paste follow.
+/// Messages in the outbox up to which more lines of a paste follow.
 const QUEUED: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Pastes {
-    /// Those to be asked about, the first one now.
+    /// Pastes to be asked about, the first one now.
     waiting: VecDeque<String>,
     /// Messages of those that are to be sent.
     to_send: VecDeque<String>,
@@ -58,7 +58,7 @@ impl Session {
         }
     }
 
-    /// Whether this answers the question about the first paste.
+    /// Takes this as the answer to the question about the first paste. Returns whether it was one.
     pub(super) fn answer_about_a_paste(&mut self, answer: &str) -> bool {
         match answer {
             "y" | "yes" | "o" | "one" => {

@@ -17,7 +17,7 @@ struct Trial {
     now: Time,
 }
 
-/// What the session wants, in words.
+/// Outputs of the session, in words.
 fn words(output: &Output) -> String {
     match output {
         Output::Connect { link, to } => format!("connect {} {to}", link.0),
@@ -108,7 +108,7 @@ impl Trial {
     }
 
     fn lose(&mut self, link: u64, gone: bool) {
-        self.session.handle_lost(self.now, Link(link), Lost { gone, why: "lost".into() });
+        self.session.handle_lost(self.now, Link(link), Lost { ended_by_server: gone, reason: "lost".into() });
     }
 
     /// Waits until it tries again, and lets it find the channel: up to JOIN on this link.

@@ -1,4 +1,4 @@
-//! Reading from a connection only as fast as what came is taken.
+//! Backpressure: a connection is read only as fast as its events are taken.
 
 use std::{
     io,
@@ -13,26 +13,26 @@ use std::{
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How much may be held before reading stops. One read more may come on top of it.
+/// Bytes held at which reading stops. One more read may come on top of them.
 const MAX_HELD: usize = 128 * 1024;
 
-/// Counts what a connection brought and nobody has taken.
+/// A count of the bytes that connections brought and nobody has taken.
 #[derive(Debug, Default)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     held: AtomicUsize,
     waker: AtomicWaker,
 }
 
-/// Something that came: while it is kept, it counts.
+/// A part of that count, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(crate) struct Held {
     gate: Arc<Gate>,
     size: usize,
 }
 
 impl Gate {
-    /// Counts so many bytes until what is returned is dropped.
-    pub(super) fn hold(self: &Arc<Self>, size: usize) -> Held {
+    /// Counts so many bytes until the returned value is dropped.
+    pub(crate) fn hold(self: &Arc<Self>, size: usize) -> Held {
         self.held.fetch_add(size, Ordering::Relaxed);
         Held { gate: Arc::clone(self), size }
     }
@@ -52,9 +52,9 @@ impl Drop for Held {
 
 /// A stream that is read only while its gate is open.
 #[derive(Debug)]
-pub(super) struct Gated<S> {
-    pub(super) stream: S,
-    pub(super) gate: Arc<Gate>,
+pub(crate) struct Gated<S> {
+    pub(crate) stream: S,
+    pub(crate) gate: Arc<Gate>,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Gated<S> {

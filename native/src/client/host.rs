@@ -1,4 +1,4 @@
-//! Where a channel's host is, seen from here.
+//! The address of a channel's host, as this machine reaches it.
 
 use std::net::IpAddr;
 
@@ -6,9 +6,9 @@ use chanwire_core::wire::{Address, canonical};
 
 use crate::server_address::ServerAddress;
 
-/// Where to connect for what a tracker lists. A loopback address that another machine lists is that machine's: peers
+/// Returns the address to connect to for an address that a tracker lists. A loopback address that another machine lists is that machine's: peers
 /// register themselves as `localhost` where they run beside their tracker.
-pub(super) fn host_of(tracker: &ServerAddress, listed: &Address) -> ServerAddress {
+pub(crate) fn host_of(tracker: &ServerAddress, listed: &Address) -> ServerAddress {
     if is_loopback(listed.host()) && !is_loopback(tracker.host()) {
         return tracker.at_port(listed.port());
     }

@@ -1,27 +1,27 @@
-//! How long to wait before another try.
+//! Waits between tries to connect.
 
 use std::time::Duration;
 
 /// The first wait.
 const FIRST: Duration = Duration::from_millis(250);
 
-/// The longest wait: somebody looks at the screen.
+/// The longest wait: a user may be watching.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Waits that double up to a bound, with jitter, so that the clients of a server that comes back do not come all at once.
+/// Waits that double up to a bound, with jitter, so that the clients of a restarted server do not return all at once.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     tries: u32,
     random: u64,
 }
 
 impl Backoff {
-    pub(super) const fn new(seed: u64) -> Self {
+    pub(crate) const fn new(seed: u64) -> Self {
         Self { tries: 0, random: seed }
     }
 
-    /// The next wait: between a half of it and all of it.
-    pub(super) fn next_wait(&mut self) -> Duration {
+    /// Returns the next wait, which is jittered between half and all of its nominal length.
+    pub(crate) fn next_wait(&mut self) -> Duration {
         let whole = FIRST.saturating_mul(2_u32.saturating_pow(self.tries)).min(LONGEST);
         self.tries = self.tries.saturating_add(1);
         let half = whole / 2;
@@ -29,8 +29,8 @@ impl Backoff {
         half + Duration::from_millis(self.next_random() % millis.saturating_add(1))
     }
 
-    /// All is well again.
-    pub(super) const fn reset(&mut self) {
+    /// Begins again with the shortest wait.
+    pub(crate) const fn reset(&mut self) {
         self.tries = 0;
     }
 

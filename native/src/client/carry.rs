@@ -1,0 +1,123 @@
+//! One client connection: requests in, events out, until it ends.
+
+use std::{
+    io,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use chanwire_core::{
+    Limits,
+    endpoint::{Breach, Client, ClientEvent, Endpoint as _},
+    wire::{FaultKind, Request},
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{
+    ErrorKind,
+    gate::{Gate, Gated},
+};
+use crate::{
+    clock::Clock,
+    driver::{self, Application, Ending},
+};
+
+/// The user of one connection.
+pub(crate) trait Session {
+    /// Returns the next request to send; `None` when there is none any more, and the connection is to be closed after
+    /// the last answer.
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Option<Request>>;
+
+    /// Takes an event.
+    fn on_event(&mut self, event: ClientEvent);
+}
+
+/// The end of a connection.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) kind: ErrorKind,
+    /// Whether the server ended it, so that it carries out nothing more of what it was sent.
+    pub(crate) ended_by_server: bool,
+}
+
+/// Carries requests and events until the connection ends. Reads only while the gate is open.
+pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    gate: Arc<Gate>,
+    session: &mut impl Session,
+    clock: Clock,
+) -> End {
+    let limits = Limits::client();
+    let max_in_flight = limits.max_in_flight;
+    let mut carrier = Carrier { session, max_in_flight, closing: false, reason: None, ended_by_server: true };
+    let ending = driver::drive(&mut Client::new(limits), &mut Gated { stream, gate }, &mut carrier, clock).await;
+    carrier.end(ending)
+}
+
+struct Carrier<'a, S> {
+    session: &'a mut S,
+    max_in_flight: usize,
+    closing: bool,
+    /// The reason for the end, where an event gave one.
+    reason: Option<ErrorKind>,
+    ended_by_server: bool,
+}
+
+impl<S> Carrier<'_, S> {
+    fn end(self, ending: Ending) -> End {
+        let ended_by_server = self.ended_by_server
+            && match &ending {
+                Ending::Closed => true,
+                Ending::Reset => false,
+                Ending::Failed(error) => matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe
+                ),
+            };
+        let kind = self.reason.unwrap_or_else(|| match ending {
+            Ending::Closed => ErrorKind::Closed,
+            Ending::Reset => ErrorKind::WriteTimeout,
+            Ending::Failed(error) => ErrorKind::Broken(Arc::new(error)),
+        });
+        End { kind, ended_by_server }
+    }
+}
+
+/// Whether the violation is that the stream ended inside a frame.
+pub(crate) const fn is_cut(violation: &Breach) -> bool {
+    matches!(violation, Breach::Fault(fault) if matches!(fault.kind, FaultKind::Incomplete(_)))
+}
+
+impl<S: Session> Application<Client> for Carrier<'_, S> {
+    fn on_event(&mut self, _: &mut Client, _: Clock, event: ClientEvent) {
+        match &event {
+            ClientEvent::Notice(error) => {
+                // The server goes on: it may still carry out what it had been sent.
+                self.ended_by_server = false;
+                self.reason = Some(ErrorKind::Notice(error.clone()));
+            }
+            ClientEvent::Broken(breach) => {
+                self.ended_by_server &= is_cut(breach);
+                self.reason.get_or_insert_with(|| ErrorKind::Violation(breach.clone()));
+            }
+            _ => {}
+        }
+        self.session.on_event(event);
+    }
+
+    fn poll_call(&mut self, client: &mut Client, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
+        // An answer makes room, and then this is polled again.
+        if self.closing || client.in_flight() >= self.max_in_flight {
+            return Poll::Pending;
+        }
+        match ready!(self.session.poll_request(cx)) {
+            // Of a connection that is closing the end is reported soon, and this request was not answered.
+            Some(request) => drop(client.send(clock.now(), &request)),
+            None => {
+                self.closing = true;
+                client.shutdown(clock.now());
+            }
+        }
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,100 @@
+//! Reasons why a call of a client fails.
+
+use std::{fmt, io, sync::Arc, time::Duration};
+
+use chanwire_core::{
+    endpoint::Breach,
+    wire::{Blame, ErrorResponse},
+};
+
+/// A call that failed: the server that it was about, and the reason.
+#[derive(Clone, Debug)]
+pub struct Error {
+    server: Arc<str>,
+    kind: ErrorKind,
+}
+
+/// The reason why a call failed.
+///
+/// Its text may hold a server's own words, in which anything can stand: escape it before it reaches a terminal.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No connection was made, so nothing was sent.
+    #[error("cannot connect: {0}; is a server running there?")]
+    Connect(Arc<io::Error>),
+    /// No connection was made in this time, so nothing was sent.
+    #[error("no connection within {} seconds", .0.as_secs())]
+    ConnectTimeout(Duration),
+    /// The system lacks what a connection needs, such as a thread to look up a name.
+    #[error("{0}")]
+    System(Arc<str>),
+    /// The server answered with an error. The connection goes on.
+    #[error("{0}")]
+    Refused(ErrorResponse),
+    /// The server gave this reason and closed the connection. A request that was open has an unknown outcome.
+    #[error("{0}")]
+    Notice(ErrorResponse),
+    /// The server broke the protocol. A request that was open has an unknown outcome.
+    #[error("{0}")]
+    Violation(Breach),
+    /// The connection broke. A request that was open has an unknown outcome.
+    #[error("the connection broke: {0}")]
+    Broken(Arc<io::Error>),
+    /// The server ended the connection. A request that was open has an unknown outcome.
+    #[error("the server closed the connection")]
+    Closed,
+    /// The server read nothing of what was sent until the write timeout. A request that was open has an unknown outcome.
+    #[error("the server took nothing of what was sent")]
+    WriteTimeout,
+    /// The client was closed before the request was sent.
+    #[error("the client is closed")]
+    ClientClosed,
+}
+
+impl Error {
+    pub(crate) fn new(server: impl Into<Arc<str>>, kind: ErrorKind) -> Self {
+        Self { server: server.into(), kind }
+    }
+
+    /// The server that the call was about, as `HOST:PORT`.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// The reason.
+    #[must_use]
+    pub const fn kind(&self) -> &ErrorKind {
+        &self.kind
+    }
+
+    /// The error that the server answered with, if it did.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<&ErrorResponse> {
+        match &self.kind {
+            ErrorKind::Refused(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether the same call may succeed later although nothing about it is changed: the connection could not be made
+    /// or was lost, or the server failed.
+    #[must_use]
+    pub const fn is_temporary(&self) -> bool {
+        match &self.kind {
+            ErrorKind::Refused(error) => matches!(error.blame, Blame::Server),
+            ErrorKind::ClientClosed => false,
+            _ => true,
+        }
+    }
+}
+
+/// `HOST:PORT: REASON`.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.server, self.kind)
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,400 @@
+//! A joined channel as a stream of messages that survives the loss of its connection.
+
+use std::{
+    future::poll_fn,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use chanwire_core::{
+    endpoint::ClientEvent,
+    wire::{Blame, ErrorResponse, JoinFrom, Request, Response, StoredMessage},
+};
+use futures_util::Stream;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep},
+};
+
+use super::{
+    Client, Error, ErrorKind,
+    backoff::Backoff,
+    carry::{Session, carry},
+    connection,
+    gate::{Gate, Held},
+    is_elsewhere,
+};
+use crate::{clock::Clock, server_address::ServerAddress};
+
+/// Time after which a connection counts as good: the wait before the next try is then the shortest again.
+const GOOD: Duration = Duration::from_secs(10);
+
+/// The error with which a server closes a connection because a channel that it joined is removed.
+const CHANNEL_REMOVED: &str = "Channel removed";
+
+/// The messages of a channel from a chosen one on, in order, without gap or repetition.
+///
+/// It has a connection of its own, to the channel's host. While its messages are not taken, at most some 128 KiB of them
+/// are held, and the server closes the connection as too slow; like every other loss that is made up for by connecting
+/// again, after a wait that doubles from a quarter of a second to 30 seconds, and joining after the last message that
+/// came. Each loss and return is an event, and so are messages that the server no longer keeps.
+///
+/// It ends with an error when that cannot help: the channel is removed, or the server refuses the JOIN as wrong. Dropping
+/// it closes the connection; [`leave`](Self::leave) waits for the server's answer too.
+#[derive(Debug)]
+pub struct Subscription {
+    events: mpsc::UnboundedReceiver<Delivered>,
+    leave: oneshot::Sender<oneshot::Sender<()>>,
+    last_id: u64,
+    over: bool,
+}
+
+type Delivered = (Result<SubscriptionEvent, Error>, Option<Held>);
+
+/// One thing that happens on a joined channel.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum SubscriptionEvent {
+    /// The next message.
+    Message(StoredMessage),
+    /// The server no longer keeps the messages from `first` to `last`, which would have come next.
+    Missed {
+        /// The first of their ids.
+        first: u64,
+        /// The last of their ids.
+        last: u64,
+    },
+    /// The connection was lost. It is made again until that succeeds, and the messages go on after the id `after`.
+    Lost {
+        /// The reason.
+        error: Error,
+        /// The id of the last message that came; 0 before the first of a channel.
+        after: u64,
+    },
+    /// The channel is joined again.
+    Resumed,
+}
+
+impl Subscription {
+    /// Joins a channel at its host, and follows it from then on.
+    pub(super) async fn join(client: Client, channel_name: &str, from: JoinFrom) -> Result<Self, Error> {
+        let (deliver, events) = mpsc::unbounded_channel();
+        let (leave, leaving) = oneshot::channel();
+        let (joined, first) = oneshot::channel();
+        let follower = Follower {
+            host: client.server().clone(),
+            client,
+            channel_name: channel_name.to_owned(),
+            output: Output { deliver, gate: Arc::default(), joined: Some(joined) },
+            leaving,
+            after: match from {
+                JoinFrom::After(id) => Some(id),
+                JoinFrom::Last(_) => None,
+            },
+            // Without randomness all clients wait equally long, and are served all the same.
+            backoff: Backoff::new(getrandom::u64().unwrap_or_default()),
+        };
+        tokio::spawn(follower.run(from));
+        match first.await {
+            Ok(Ok(last_id)) => Ok(Self { events, leave, last_id, over: false }),
+            Ok(Err(error)) => Err(error),
+            // The task was dropped with its runtime.
+            Err(_) => Err(Error::new(channel_name, ErrorKind::ClientClosed)),
+        }
+    }
+
+    /// The next event; `None` after an error, which is the last one.
+    ///
+    /// # Errors
+    ///
+    /// The reason for which the channel cannot be followed any more.
+    pub async fn next(&mut self) -> Option<Result<SubscriptionEvent, Error>> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
+    /// The next message, whatever else happens before it; `None` after an error.
+    ///
+    /// # Errors
+    ///
+    /// The reason for which the channel cannot be followed any more.
+    pub async fn next_message(&mut self) -> Option<Result<StoredMessage, Error>> {
+        loop {
+            match self.next().await? {
+                Ok(SubscriptionEvent::Message(message)) => return Some(Ok(message)),
+                Ok(_) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    /// The id to go on after: of the last message that was returned, or else of the one before the first to come.
+    #[must_use]
+    pub const fn last_id(&self) -> u64 {
+        self.last_id
+    }
+
+    /// Leaves the channel and closes the connection. Messages that were not taken are dropped; a later
+    /// [`join`](Client::join) after [`last_id`](Self::last_id) brings them again.
+    pub async fn leave(self) {
+        let Self { events, leave, .. } = self;
+        // The connection is read on: nothing is held any more.
+        drop(events);
+        let (done, left) = oneshot::channel();
+        if leave.send(done).is_ok() {
+            // An error says that it has ended already.
+            let _ = left.await;
+        }
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Result<SubscriptionEvent, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        // The event is counted as held until it is given away here.
+        self.events.poll_recv(cx).map(|delivered| {
+            let event = delivered.map(|(event, _held)| event);
+            match &event {
+                Some(Ok(SubscriptionEvent::Message(message))) => self.last_id = message.id,
+                Some(Ok(SubscriptionEvent::Missed { last, .. })) => self.last_id = *last,
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => self.over = true,
+            }
+            event
+        })
+    }
+}
+
+/// Joins a channel again and again.
+struct Follower {
+    client: Client,
+    /// The channel's host, as far as it is known.
+    host: ServerAddress,
+    channel_name: String,
+    output: Output,
+    leaving: oneshot::Receiver<oneshot::Sender<()>>,
+    /// The id after which messages go on, where it is known.
+    after: Option<u64>,
+    backoff: Backoff,
+}
+
+/// The receiving half of a subscription.
+struct Output {
+    deliver: mpsc::UnboundedSender<Delivered>,
+    /// One for all connections, so that what is held has one bound.
+    gate: Arc<Gate>,
+    /// Waits for the outcome of the first JOIN.
+    joined: Option<oneshot::Sender<Result<u64, Error>>>,
+}
+
+impl Output {
+    fn event(&self, event: SubscriptionEvent) {
+        let held = match &event {
+            SubscriptionEvent::Message(message) => Some(self.gate.hold(size(message))),
+            _ => None,
+        };
+        // The subscription may have been dropped.
+        let _ = self.deliver.send((Ok(event), held));
+    }
+
+    /// Ends the subscription, or the wait for it.
+    fn end(mut self, error: Error) {
+        match self.joined.take() {
+            Some(joined) => drop(joined.send(Err(error))),
+            None => drop(self.deliver.send((Err(error), None))),
+        }
+    }
+}
+
+/// The memory of a message that is held.
+pub(crate) fn size(message: &StoredMessage) -> usize {
+    let StoredMessage { channel_name, username, message_content, .. } = message;
+    size_of::<StoredMessage>() + channel_name.len() + username.len() + message_content.len()
+}
+
+/// The outcome of one connection.
+enum Attempt {
+    /// The server answered the JOIN with an error.
+    Refused(ErrorResponse),
+    /// It could not be made, or has ended.
+    Lost(ErrorKind),
+    /// The subscription has ended.
+    Over,
+}
+
+impl Follower {
+    async fn run(mut self, mut from: JoinFrom) {
+        let mut is_lost = false;
+        let mut has_looked = false;
+        loop {
+            let began = Instant::now();
+            let (attempt, joined) = self.connect(from).await;
+            if joined {
+                (is_lost, has_looked) = (false, false);
+                if began.elapsed() >= GOOD {
+                    self.backoff.reset();
+                }
+            }
+            let kind = match attempt {
+                Attempt::Over => return,
+                Attempt::Refused(error) if error.blame == Blame::Request && !has_looked => {
+                    has_looked = true;
+                    let found = self.find_host(&error).await;
+                    match found {
+                        Ok(true) => continue,
+                        Ok(false) => return self.end(ErrorKind::Refused(error)),
+                        Err(error) if self.output.joined.is_some() => return self.output.end(error),
+                        Err(error) => error.kind().clone(),
+                    }
+                }
+                Attempt::Refused(error) if error.blame == Blame::Request => {
+                    return self.end(ErrorKind::Refused(error));
+                }
+                // The server may be able to serve it later.
+                Attempt::Refused(error) => ErrorKind::Refused(error),
+                Attempt::Lost(ErrorKind::Notice(error)) if error.error == CHANNEL_REMOVED => {
+                    return self.end(ErrorKind::Notice(error));
+                }
+                Attempt::Lost(kind) => kind,
+            };
+            let after = match self.after {
+                Some(after) if self.output.joined.is_none() => after,
+                _ => return self.end(kind),
+            };
+            if !mem::replace(&mut is_lost, true) {
+                let error = Error::new(self.host.to_string(), kind);
+                self.output.event(SubscriptionEvent::Lost { error, after });
+            }
+            from = JoinFrom::After(after);
+            tokio::select! {
+                () = sleep(self.backoff.next_wait()) => has_looked = false,
+                leave = &mut self.leaving => return left(leave.ok()),
+            }
+        }
+    }
+
+    /// Looks for another host, after this refusal of a JOIN. Returns whether there is one.
+    async fn find_host(&mut self, refusal: &ErrorResponse) -> Result<bool, Error> {
+        let server = self.client.server();
+        if self.host != *server {
+            // The channel may have moved on.
+            self.host = server.clone();
+            return Ok(true);
+        }
+        if !is_elsewhere(refusal) {
+            return Ok(false);
+        }
+        let found = self.client.find_host(&self.channel_name).await?;
+        Ok(found.map(|host| self.host = host).is_some())
+    }
+
+    fn end(self, kind: ErrorKind) {
+        self.output.end(Error::new(self.host.to_string(), kind));
+    }
+
+    /// Connects, joins, and passes messages on until the connection ends. Returns also whether it joined.
+    async fn connect(&mut self, from: JoinFrom) -> (Attempt, bool) {
+        let connected = tokio::select! {
+            connected = connection::open(&self.host) => connected,
+            leave = &mut self.leaving => {
+                left(leave.ok());
+                return (Attempt::Over, false);
+            }
+        };
+        let stream = match connected {
+            Ok(stream) => stream,
+            Err(kind) => return (Attempt::Lost(kind), false),
+        };
+        let gate = self.output.gate.clone();
+        let mut tail = Tail {
+            request: Some(Request::Join { channel_name: self.channel_name.clone(), from }),
+            follower: self,
+            joined: false,
+            refused: None,
+            over: false,
+            left: None,
+        };
+        let end = carry(stream, gate, &mut tail, Clock::start()).await;
+        let Tail { joined, refused, over, left: done, .. } = tail;
+        let attempt = match refused {
+            _ if over => {
+                left(done);
+                Attempt::Over
+            }
+            Some(error) => Attempt::Refused(error),
+            None => Attempt::Lost(end.kind),
+        };
+        (attempt, joined)
+    }
+}
+
+/// Tells a user who waits for it that the channel is left.
+fn left(done: Option<oneshot::Sender<()>>) {
+    if let Some(done) = done {
+        // The user may have stopped waiting.
+        let _ = done.send(());
+    }
+}
+
+/// One connection of a subscription.
+struct Tail<'a> {
+    follower: &'a mut Follower,
+    /// The request to send next.
+    request: Option<Request>,
+    joined: bool,
+    refused: Option<ErrorResponse>,
+    /// The subscription has ended, and the connection closes.
+    over: bool,
+    left: Option<oneshot::Sender<()>>,
+}
+
+impl Tail<'_> {
+    fn join(&mut self, first_id: u64) {
+        self.joined = true;
+        let Follower { output, after, .. } = &mut *self.follower;
+        let before = first_id.saturating_sub(1);
+        match output.joined.take() {
+            // Nobody may wait for it any more, and then the subscription is over.
+            Some(joined) => drop(joined.send(Ok(after.unwrap_or(before).min(before)))),
+            None => output.event(SubscriptionEvent::Resumed),
+        }
+        if let Some(first) = after.map(|after| after + 1).filter(|first| *first < first_id) {
+            output.event(SubscriptionEvent::Missed { first, last: before });
+        }
+        *after = Some(before);
+    }
+}
+
+impl Session for Tail<'_> {
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Option<Request>> {
+        if let Some(request) = self.request.take() {
+            return Poll::Ready(Some(request));
+        }
+        if self.over || self.refused.is_some() {
+            return Poll::Ready(None);
+        }
+        let leave = ready!(Pin::new(&mut self.follower.leaving).poll(cx));
+        self.over = true;
+        self.left = leave.ok();
+        Poll::Ready(self.left.is_some().then(|| Request::Leave { channel_name: self.follower.channel_name.clone() }))
+    }
+
+    fn on_event(&mut self, event: ClientEvent) {
+        match event {
+            ClientEvent::Answer { response: Response::Joined { first_id, .. }, .. } => self.join(first_id),
+            ClientEvent::Answer { response: Response::Error(error), .. } if !self.over => self.refused = Some(error),
+            ClientEvent::Push(message) => {
+                self.follower.after = Some(message.id);
+                self.follower.output.event(SubscriptionEvent::Message(message));
+            }
+            // The reason for an end comes with the end.
+            _ => {}
+        }
+    }
+}

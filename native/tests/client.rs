@@ -1,0 +1,257 @@
+//! The client against a real server and against servers that misbehave.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use chanwire::{
+    Channel, Client, ErrorKind, HistoryRange, HostedChannel, JoinFrom, Message, Server, ServerConfig, StoredMessage,
+    Subscription, SubscriptionEvent, protocol::wire::ErrorResponse,
+};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+
+/// Far more than anything here takes.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    timeout(DEADLINE, what).await.expect("it does not happen")
+}
+
+fn message(channel_name: &str, content: &str) -> Message {
+    Message { username: "ann".into(), message_content: content.into(), channel_name: Some(channel_name.into()) }
+}
+
+fn channel(name: &str, address: SocketAddr) -> Channel {
+    Channel { channel_name: name.into(), address: address.to_string().parse().unwrap() }
+}
+
+/// A server that keeps its data there, and a client of it.
+async fn start(directory: &TempDir, listen: SocketAddr) -> (Server, Client) {
+    let mut config = ServerConfig::new(directory.path());
+    config.listen = vec![listen];
+    let server = Server::start(config).await.unwrap();
+    let client = Client::connect(server.address().into()).await.unwrap();
+    (server, client)
+}
+
+fn anywhere() -> SocketAddr {
+    ([127, 0, 0, 1], 0).into()
+}
+
+async fn next(subscription: &mut Subscription) -> SubscriptionEvent {
+    soon(subscription.next()).await.expect("an event").unwrap()
+}
+
+async fn next_message(subscription: &mut Subscription) -> StoredMessage {
+    soon(subscription.next_message()).await.expect("a message").unwrap()
+}
+
+fn refusal<T: std::fmt::Debug>(result: Result<T, chanwire::Error>) -> ErrorResponse {
+    result.unwrap_err().refusal().expect("a refusal").clone()
+}
+
+#[tokio::test]
+async fn a_channel_is_hosted_joined_written_read_and_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, client) = start(&directory, anywhere()).await;
+    let general = channel("general", server.address());
+    client.host(general.clone(), Some(60)).await.unwrap();
+    assert_eq!(client.list().await.unwrap(), [general]);
+
+    let mut subscription = client.join("general", JoinFrom::Last(10)).await.unwrap();
+    assert_eq!(subscription.last_id(), 0);
+    // Many at once: answers come in order, and so do messages.
+    let sends = (1..=300).map(|number| client.send(message("general", &number.to_string())));
+    futures_util::future::try_join_all(sends).await.unwrap();
+    for id in 1..=300 {
+        let message = next_message(&mut subscription).await;
+        assert_eq!((message.id, subscription.last_id()), (id, id));
+    }
+    let history = client.history("general", HistoryRange::Before(300), 2).await.unwrap();
+    assert_eq!(history.iter().map(|message| message.id).collect::<Vec<_>>(), [298, 299]);
+
+    client.unhost("general").await.unwrap();
+    let error = soon(subscription.next()).await.unwrap().unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Notice(notice) if notice.error == "Channel removed"), "{error}");
+    assert!(subscription.next().await.is_none());
+    assert_eq!(refusal(client.send(message("general", "x")).await).error, "Channel not found");
+    assert_eq!(refusal(client.join("general", JoinFrom::Last(0)).await).error, "Channel not found");
+    assert_eq!(refusal(client.join("", JoinFrom::Last(0)).await).error, "Invalid payload");
+    client.close().await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_and_its_client_survive_a_restart_of_the_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, client) = start(&directory, anywhere()).await;
+    let address = server.address();
+    client.host(channel("general", address), None).await.unwrap();
+    let mut subscription = client.join("general", JoinFrom::Last(0)).await.unwrap();
+    client.send(message("general", "before")).await.unwrap();
+    assert_eq!(next_message(&mut subscription).await.message_content, "before");
+
+    server.stop().await.unwrap();
+    let SubscriptionEvent::Lost { after, .. } = next(&mut subscription).await else { panic!("the loss is reported") };
+    assert_eq!(after, 1);
+    let error = client.send(message("general", "meanwhile")).await.unwrap_err();
+    assert!(error.is_temporary() && error.server() == address.to_string(), "{error}");
+
+    let (server, other) = start(&directory, address).await;
+    // The old client connects again by itself.
+    client.send(message("general", "after")).await.unwrap();
+    other.send(message("general", "last")).await.unwrap();
+    assert!(matches!(next(&mut subscription).await, SubscriptionEvent::Resumed));
+    for (id, content) in [(2, "after"), (3, "last")] {
+        let message = next_message(&mut subscription).await;
+        assert_eq!((message.id, &*message.message_content), (id, content));
+    }
+    soon(subscription.leave()).await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn messages_that_are_kept_no_more_are_reported_as_missed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = ServerConfig::new(directory.path());
+    config.retain_count = Some(1);
+    let server = Server::start(config).await.unwrap();
+    let client = Client::connect(server.address().into()).await.unwrap();
+    client.host(channel("general", server.address()), None).await.unwrap();
+    for content in ["one", "two", "three"] {
+        client.send(message("general", content)).await.unwrap();
+    }
+    while client.history("general", HistoryRange::Last, 9).await.unwrap().len() > 1 {
+        tokio::task::yield_now().await;
+    }
+    let mut subscription = client.join("general", JoinFrom::After(0)).await.unwrap();
+    assert_eq!(subscription.last_id(), 0);
+    assert!(matches!(next(&mut subscription).await, SubscriptionEvent::Missed { first: 1, last: 2 }));
+    assert_eq!(subscription.last_id(), 2);
+    assert_eq!(next_message(&mut subscription).await.message_content, "three");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_channel_is_followed_to_the_peer_that_hosts_it() {
+    let (tracker_directory, peer_directory) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (tracker, client) = start(&tracker_directory, anywhere()).await;
+    let mut config = ServerConfig::new(peer_directory.path());
+    // A port that is free now is taken for as long as the listener is.
+    let reserved = std::net::TcpListener::bind(anywhere()).unwrap().local_addr().unwrap();
+    config.hosted = vec![HostedChannel { channel: channel("away", reserved), bind: reserved }];
+    config.trackers = vec![tracker.address().into()];
+    let peer = Server::start(config).await.unwrap();
+    assert_eq!(peer.addresses()[1], reserved);
+    while client.list().await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+
+    let mut subscription = client.join("away", JoinFrom::Last(0)).await.unwrap();
+    client.send(message("away", "one")).await.unwrap();
+    client.send(message("away", "two")).await.unwrap();
+    assert_eq!(next_message(&mut subscription).await.message_content, "one");
+    assert_eq!(client.history("away", HistoryRange::Last, 1).await.unwrap()[0].message_content, "two");
+    peer.stop().await.unwrap();
+    tracker.stop().await.unwrap();
+}
+
+/// A server that reads one request of each connection and does what `serve` says.
+async fn fake<F: Future<Output = ()> + Send>(
+    serve: impl Fn(usize, String, TcpStream) -> F + Send + Sync + 'static,
+) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind(anywhere()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let requests = Arc::new(AtomicUsize::new(0));
+    let count = requests.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut buffer = [0; 1024];
+            let length = stream.read(&mut buffer).await.unwrap();
+            if length > 0 {
+                let number = count.fetch_add(1, Ordering::Relaxed);
+                serve(number, String::from_utf8_lossy(&buffer[..length]).into_owned(), stream).await;
+            }
+        }
+    });
+    (address, requests)
+}
+
+#[tokio::test]
+async fn a_request_whose_answer_was_lost_is_repeated_only_where_that_does_no_harm() {
+    let (address, requests) = fake(|number, _, mut stream| async move {
+        // The first connection of each client ends without an answer.
+        if number == 1 {
+            stream.write_all(b"OK\r\n{\"channels\": []}").await.unwrap();
+        }
+    })
+    .await;
+    let client = Client::new(address.into());
+    assert_eq!(soon(client.list()).await.unwrap(), []);
+    assert_eq!(requests.load(Ordering::Relaxed), 2);
+
+    let error = soon(Client::new(address.into()).send(message("g", "once"))).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Closed), "{error}");
+    assert_eq!(requests.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn a_violation_of_the_protocol_is_reported_and_the_connection_made_anew() {
+    let (address, _) = fake(|number, request, mut stream| async move {
+        assert!(request.starts_with("JOIN\r\n"), "{request}");
+        let push = |channel: &str, id: u64| {
+            format!(
+                "MESSAGE\r\n{{\"channel_name\": \"{channel}\", \"id\": {id}, \"username\": \"u\", \
+                 \"message_content\": \"m\", \"timestamp\": \"2023-11-02T15:04:32Z\"}}"
+            )
+        };
+        let joined = |first: u64| {
+            format!("OK\r\n{{\"status\": \"joined\", \"channel_name\": \"g\", \"first_id\": {first}, \"last_id\": 9}}")
+        };
+        let said = match number {
+            0 => joined(5) + &push("g", 5) + &push("g", 5),
+            1 => {
+                assert!(request.contains("\"after\": 5"), "{request}");
+                joined(6) + &push("g", 6) + &push("g", 4)
+            }
+            _ => {
+                assert!(request.contains("\"after\": 6"), "{request}");
+                joined(7) + &push("g", 7) + &push("another", 8)
+            }
+        };
+        stream.write_all(said.as_bytes()).await.unwrap();
+        // Until the client goes.
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    let mut subscription = soon(Client::new(address.into()).join("g", JoinFrom::Last(0))).await.unwrap();
+    for (id, words) in [(5, "repeated or out of order"), (6, "repeated or out of order"), (7, "not joined")] {
+        if id > 5 {
+            assert!(matches!(next(&mut subscription).await, SubscriptionEvent::Resumed));
+        }
+        assert_eq!(next_message(&mut subscription).await.id, id);
+        let SubscriptionEvent::Lost { error, after } = next(&mut subscription).await else { panic!("a loss") };
+        assert!(matches!(error.kind(), ErrorKind::Violation(_)) && error.to_string().contains(words), "{error}");
+        assert_eq!(after, id);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_an_error_and_no_wait() {
+    let gone = std::net::TcpListener::bind(anywhere()).unwrap().local_addr().unwrap();
+    let error = soon(Client::connect(gone.into())).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Connect(_)), "{error}");
+    let error = soon(Client::new(gone.into()).join("g", JoinFrom::Last(0))).await.unwrap_err();
+    assert_eq!(error.server(), gone.to_string());
+}
