@@ -35,7 +35,7 @@ pub(crate) fn serve(listener: &TcpListener) -> Result<(), Box<dyn Error>> {
     let (clock, mut connections, mut store) = (Clock::start(), BTreeMap::new(), Vec::new());
     let now = Moment { time: clock.now(), wall: wall_time() };
     let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), now);
-    let (here, mut ids) = (hub.add_listener(vec![own]), (0..).map(ConnectionId));
+    let (here, mut ids) = (hub.add_listener(&[own]), (0..).map(ConnectionId));
     loop {
         while let (Ok((stream, peer)), Some(id)) = (listener.accept(), ids.next()) {
             stream.set_nonblocking(true)?;

@@ -125,7 +125,7 @@
 //! let here: Address = "127.0.0.1:22236".parse()?;
 //!
 //! let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Moment { time: now, wall });
-//! let listener = hub.add_listener(vec![here.clone()]);
+//! let listener = hub.add_listener(&[here.clone()]);
 //! let (mut client, mut server) = (Client::new(Limits::client()), Server::new(Limits::server()));
 //! let connection = ConnectionId(1);
 //! hub.connect(connection, Peer::Address("192.0.2.7".parse()?), Some(listener))?;

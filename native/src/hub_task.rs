@@ -39,8 +39,8 @@ pub(crate) enum Input {
     Ended(ConnectionId),
     /// A connection is closed.
     Disconnect(ConnectionId),
-    /// A listener's own addresses have changed.
-    OwnAddresses(ListenerId, Vec<Address>),
+    /// A listener has these local addresses now.
+    LocalAddresses(ListenerId, Vec<Address>),
     /// The server stops: connections are to finish what is owed, and close.
     StopConnections,
     /// No connection is left: finish what is with the store.
@@ -181,7 +181,7 @@ fn tell(hub: &mut Hub, mailboxes: &mut Mailboxes, input: Input, now: Moment) -> 
             mailboxes.disconnect(id);
             hub.disconnect(id);
         }
-        Input::OwnAddresses(listener, own) => hub.set_own_addresses(listener, own),
+        Input::LocalAddresses(listener, own) => hub.set_local_addresses(listener, &own),
         Input::StopConnections => mailboxes.stop(),
         Input::Stop => {}
     }

@@ -120,7 +120,7 @@ fn refresh(wildcards: &mut [Registered], interfaces: io::Result<Vec<IpAddr>>, hu
         if now != *addresses {
             tracing::info!(listener = %own.bound, "this machine's addresses have changed");
             addresses.clone_from(&now);
-            let _ = hub.send(Input::OwnAddresses(*id, now));
+            let _ = hub.send(Input::LocalAddresses(*id, now));
         }
     }
 }
@@ -144,13 +144,13 @@ mod tests {
         let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["127.0.0.1:22236", "10.0.0.1:22236", "chat.example:22236"]);
         let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Moment::default());
-        let id = hub.add_listener(addresses.clone());
+        let id = hub.add_listener(&addresses);
         let mut wildcards = [Registered { id, own, addresses: addresses.clone() }];
         let (hub, mut told) = mpsc::unbounded_channel();
         let mut told_after = |interfaces| {
             refresh(&mut wildcards, interfaces, &hub);
             match told.try_recv() {
-                Ok(Input::OwnAddresses(_, addresses)) => Some(addresses),
+                Ok(Input::LocalAddresses(_, addresses)) => Some(addresses),
                 _ => None,
             }
         };

@@ -115,7 +115,7 @@ impl Running {
         let mut registered = Vec::new();
         for listener in &listeners {
             let addresses = listener.own.addresses();
-            let id = hub.add_listener(addresses.clone());
+            let id = hub.add_listener(&addresses);
             registered.push(Registered { id, own: listener.own.clone(), addresses });
         }
         for hosted in &config.hosted {

@@ -166,7 +166,7 @@ impl Trial {
         let mut hub = Hub::new(limits.clone(), disk.snapshot(), Moment { time: now, wall: wall(now) });
         let mut model = Model::new(setup.own.clone(), limits, now);
         model.load(disk.snapshot(), now);
-        let listeners = setup.own.iter().map(|own| hub.add_listener(own.clone())).collect();
+        let listeners = setup.own.iter().map(|own| hub.add_listener(own)).collect();
         for channel in &setup.fixed {
             hub.fix_channel(channel.clone());
             model.fix(channel.clone());
@@ -258,9 +258,9 @@ impl Trial {
     }
 
     /// The machine's interfaces have changed.
-    pub fn set_own_addresses(&mut self, listener: usize, own: Vec<Address>) {
+    pub fn set_local_addresses(&mut self, listener: usize, own: Vec<Address>) {
         self.drain();
-        self.hub.set_own_addresses(self.listeners.get(listener).copied().expect("a listener"), own.clone());
+        self.hub.set_local_addresses(self.listeners.get(listener).copied().expect("a listener"), &own);
         if let Some(addresses) = self.model.own.get_mut(listener) {
             *addresses = own;
         }

@@ -232,7 +232,7 @@ fn live(ops: &[Op], fixed: bool, limit: usize) {
             }
             Op::Move(more) => {
                 trial.drain();
-                trial.set_own_addresses(1, second_listener(*more));
+                trial.set_local_addresses(1, second_listener(*more));
             }
             Op::Crash(fate) => {
                 trial.drain();

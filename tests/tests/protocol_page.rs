@@ -210,7 +210,7 @@ impl World {
             Snapshot::default(),
             Moment { time: Time::default(), wall: Timestamp::from_unix(NOW) },
         );
-        let listener = hub.add_listener(LISTENS_AT.parse::<Address>().into_iter().collect());
+        let listener = hub.add_listener(&LISTENS_AT.parse::<Address>().into_iter().collect::<Vec<_>>());
         for channel in fixed {
             hub.fix_channel(channel);
         }

@@ -46,7 +46,7 @@ impl World {
     fn new() -> Self {
         let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Moment { time: NOW, ..Moment::default() });
         let own: chanwire_core::wire::Address = "127.0.0.1:22236".parse().unwrap();
-        let listener = hub.add_listener(vec![own.clone()]);
+        let listener = hub.add_listener(std::slice::from_ref(&own));
         hub.fix_channel(Channel { channel_name: "here".into(), address: own });
         let (servers, pushes, limits) = (BTreeMap::new(), Vec::new(), Limits::server());
         Self { hub, disk: Disk::default(), listener, servers, next: 0, limits, command: None, pushes }

@@ -78,9 +78,7 @@ impl Hub {
             (Storage::Committing(commit), StoreOutcome::Committed) => {
                 let writes = commit.writes.clone();
                 self.committed(commit, &[], now);
-                if mem::take(&mut self.is_anything_gone) {
-                    self.close_joins_of_the_gone();
-                }
+                self.close_lost();
                 self.wake_all(&writes);
             }
             (Storage::Committing(commit), StoreOutcome::CommittedWithout(names)) => {
@@ -100,9 +98,7 @@ impl Hub {
             (Storage::Loading(names), StoreOutcome::Failed) => {
                 self.storage = Storage::Stale(names);
                 self.give_up_all(now);
-                if mem::take(&mut self.is_anything_gone) {
-                    self.close_joins_of_the_gone();
-                }
+                self.close_lost();
             }
             (storage, _) => {
                 self.storage = storage;
@@ -323,13 +319,9 @@ impl Hub {
             for id in self.joins.catch_up(name, self.log(name).last_id) {
                 self.feed(id);
             }
-            if !self.directory.get(name).is_some_and(|entry| entry.is_here) {
-                self.close_joins(name);
-            }
+            self.settle_joins(name);
         }
-        if mem::take(&mut self.is_anything_gone) {
-            self.close_joins_of_the_gone();
-        }
+        self.close_lost();
     }
 
     /// Takes what the store holds for the state.
@@ -414,9 +406,7 @@ impl Hub {
             self.joins.publish(channel_name, &messages, &mut self.effects);
         }
         for channel_name in moved {
-            if !self.directory.get(channel_name).is_some_and(|entry| entry.is_here) {
-                self.close_joins(channel_name);
-            }
+            self.settle_joins(channel_name);
         }
     }
 

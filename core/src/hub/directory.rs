@@ -1,7 +1,7 @@
-//! The channels that are listed, and which of them live here.
+//! The listed channels, and which of them live here.
 
 use alloc::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map},
     string::String,
     vec::Vec,
 };
@@ -11,7 +11,7 @@ use super::{ListenerId, Peer, listed::Listed, storage::ChannelRecord};
 use crate::{
     Time,
     endpoint::Listing,
-    wire::{Address, Channel},
+    wire::{Address, Channel, Location},
 };
 
 /// The channels in order of creation. What stands in it is durable, or fixed by the operator for this run.
@@ -25,6 +25,13 @@ pub(super) struct Directory {
     /// When leases end and whose, until when channels are kept for their hosts, and when names are to be forgotten.
     ends: BTreeSet<(Time, String)>,
     listeners: Vec<Listener>,
+    /// The locations of all listeners, each with the number of listeners that have it.
+    local: BTreeMap<Location, usize>,
+    /// The locations of all channels, with their positions. A channel does not note where it lives: local addresses
+    /// change at a cost that does not depend on how much is listed.
+    located: BTreeSet<(Location, u64)>,
+    /// Those of the operator's channels.
+    located_fixed: BTreeSet<(Location, u64)>,
     /// The answer to LIST.
     pub(super) listed: Listed,
 }
@@ -34,8 +41,6 @@ pub(super) struct Directory {
 pub(super) struct Entry {
     pub(super) channel: Channel,
     owner: Owner,
-    /// Whether it is registered under an own address of this server.
-    pub(super) is_here: bool,
     /// When the last HOST of its host was received: what a lease is counted from, also one that comes later.
     hosted: Time,
     pub(super) lease: Option<Lease>,
@@ -65,13 +70,22 @@ enum Owner {
     Client(Option<IpAddr>),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Listener {
-    own: Vec<Address>,
-    /// The channels registered at one of its addresses.
-    channels: BTreeSet<String>,
-    /// Those of them that the operator fixed.
-    fixed: BTreeSet<String>,
+    /// The address by which it is named.
+    name: Option<Address>,
+    locations: BTreeSet<Location>,
+    /// The channel that a message without a name means, if that was found out since something changed.
+    meant: Option<Meant>,
+}
+
+/// The channels that a message without a name may mean: those at a local address of its listener, but only the
+/// operator's if there are any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Meant {
+    None,
+    One(String),
+    Several,
 }
 
 impl Entry {
@@ -122,23 +136,38 @@ impl Directory {
             released: BTreeMap::new(),
             ends: BTreeSet::new(),
             listeners: Vec::new(),
+            local: BTreeMap::new(),
+            located: BTreeSet::new(),
+            located_fixed: BTreeSet::new(),
             listed: Listed::new(max_past_lists),
         }
     }
 
-    /// The server accepts connections at these addresses as well, through one more listener.
-    pub(super) fn add_listener(&mut self, own: Vec<Address>) -> ListenerId {
-        self.listeners.push(Listener { own, channels: BTreeSet::new(), fixed: BTreeSet::new() });
-        self.settle_all();
-        ListenerId(self.listeners.len() - 1)
+    /// Adds a listener with these local addresses.
+    pub(super) fn add_listener(&mut self, addresses: &[Address]) -> ListenerId {
+        let listener = ListenerId(self.listeners.len());
+        self.listeners.push(Listener::default());
+        self.set_local_addresses(listener, addresses);
+        listener
     }
 
-    /// A listener's own addresses are these now.
-    pub(super) fn set_own_addresses(&mut self, listener: ListenerId, own: Vec<Address>) {
-        if let Some(listener) = self.listeners.get_mut(listener.0) {
-            listener.own = own;
-            self.settle_all();
+    /// Replaces a listener's local addresses. Returns the locations that are local no more.
+    pub(super) fn set_local_addresses(&mut self, id: ListenerId, addresses: &[Address]) -> Vec<Location> {
+        let Some(listener) = self.listeners.get_mut(id.0) else { return Vec::new() };
+        let locations = addresses.iter().flat_map(Address::locations).collect();
+        let before = mem::replace(listener, Listener { name: addresses.first().cloned(), locations, meant: None });
+        for location in &listener.locations {
+            *self.local.entry(location.clone()).or_default() += 1;
         }
+        let mut lost = Vec::new();
+        for location in before.locations {
+            let btree_map::Entry::Occupied(mut listeners) = self.local.entry(location) else { continue };
+            *listeners.get_mut() -= 1;
+            if *listeners.get() == 0 {
+                lost.push(listeners.remove_entry().0);
+            }
+        }
+        lost
     }
 
     /// Gives no channel that is created from now on a position up to this one.
@@ -213,13 +242,17 @@ impl Directory {
             self.ends.remove(&(released.until, channel_name.into()));
         }
         let Some(position) = self.positions.remove(channel_name) else { return };
-        if let Some(Entry { lease: Some(lease), .. }) = self.entries.remove(&position) {
-            self.ends.remove(&(lease.ends, channel_name.into()));
+        if let Some(Entry { channel, lease, .. }) = self.entries.remove(&position) {
+            if let Some(lease) = lease {
+                self.ends.remove(&(lease.ends, channel_name.into()));
+            }
+            for location in channel.address.locations() {
+                let located = (location, position);
+                self.located.remove(&located);
+                self.located_fixed.remove(&located);
+            }
         }
-        for listener in &mut self.listeners {
-            listener.channels.remove(channel_name);
-            listener.fixed.remove(channel_name);
-        }
+        self.forget_meant();
         self.listed.change(position);
     }
 
@@ -289,15 +322,44 @@ impl Directory {
         })
     }
 
-    /// The channels that a message without a name may mean: those registered at an own address of this listener, but only
-    /// the operator's if there are any.
-    pub(super) fn channels_at(&self, listener: ListenerId) -> impl Iterator<Item = &str> {
-        self.listeners.get(listener.0).into_iter().flat_map(Listener::meant).map(String::as_str)
+    /// Whether this is a local address of any listener.
+    pub(super) fn is_local(&self, address: &Address) -> bool {
+        address.locations().any(|location| self.local.contains_key(&location))
+    }
+
+    /// Returns the channels that a message without a name may mean, through this listener.
+    pub(super) fn meant_at(&mut self, id: ListenerId) -> Meant {
+        let Some(listener) = self.listeners.get_mut(id.0) else { return Meant::None };
+        let at = |located| {
+            let mut positions = listener.locations.iter().flat_map(move |location| positions_at(located, location));
+            // A channel at `localhost` may have two of the listener's locations.
+            positions.next().map(|first| (first, positions.any(|position| position != first)))
+        };
+        let meant = || match at(&self.located_fixed).or_else(|| at(&self.located)) {
+            None => Meant::None,
+            Some((_, true)) => Meant::Several,
+            Some((position, false)) => {
+                self.entries.get(&position).map_or(Meant::None, |entry| Meant::One(entry.channel.channel_name.clone()))
+            }
+        };
+        match &listener.meant {
+            Some(known) => known.clone(),
+            None => {
+                let meant = meant();
+                listener.meant = Some(meant.clone());
+                meant
+            }
+        }
+    }
+
+    /// Notes that another channel may be meant by a message without a name.
+    fn forget_meant(&mut self) {
+        self.listeners.iter_mut().for_each(|listener| listener.meant = None);
     }
 
     /// The address by which this listener is named.
     pub(super) fn name_of(&self, listener: ListenerId) -> Option<&Address> {
-        self.listeners.get(listener.0)?.own.first()
+        self.listeners.get(listener.0)?.name.as_ref()
     }
 
     /// The answer to LIST.
@@ -317,22 +379,16 @@ impl Directory {
         if let Some(lease) = lease {
             self.ends.insert((lease.ends, name.clone()));
         }
-        let is_here = settle(&mut self.listeners, &channel, matches!(owner, Owner::Operator));
-        self.positions.insert(name, position);
-        self.entries.insert(position, Entry { channel, owner, is_here, hosted, lease });
-        self.listed.change(position);
-    }
-
-    fn settle_all(&mut self) {
-        for entry in self.entries.values_mut() {
-            entry.is_here = settle(&mut self.listeners, &entry.channel, entry.is_fixed());
+        for location in channel.address.locations() {
+            if matches!(owner, Owner::Operator) {
+                self.located_fixed.insert((location.clone(), position));
+            }
+            self.located.insert((location, position));
         }
-    }
-}
-
-impl Listener {
-    fn meant(&self) -> &BTreeSet<String> {
-        if self.fixed.is_empty() { &self.channels } else { &self.fixed }
+        self.forget_meant();
+        self.positions.insert(name, position);
+        self.entries.insert(position, Entry { channel, owner, hosted, lease });
+        self.listed.change(position);
     }
 }
 
@@ -342,20 +398,10 @@ impl Lease {
     }
 }
 
-/// Notes at which listeners a channel lives, and says whether it does at any.
-fn settle(listeners: &mut [Listener], channel: &Channel, is_fixed: bool) -> bool {
-    let mut is_here = false;
-    let name = &channel.channel_name;
-    for Listener { own, channels, fixed } in listeners {
-        channels.remove(name);
-        fixed.remove(name);
-        if own.iter().any(|own| own.same_place(&channel.address)) {
-            is_here = true;
-            channels.insert(name.clone());
-            if is_fixed {
-                fixed.insert(name.clone());
-            }
-        }
-    }
-    is_here
+/// The positions of the channels at a location.
+fn positions_at<'a>(
+    located: &'a BTreeSet<(Location, u64)>,
+    location: &Location,
+) -> impl Iterator<Item = u64> + use<'a> {
+    located.range((location.clone(), 0)..=(location.clone(), u64::MAX)).map(|(_, position)| *position)
 }

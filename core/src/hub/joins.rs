@@ -1,4 +1,4 @@
-//! Who hears which channel, and how far.
+//! The joins of all connections: who subscribes to which channel, and how far each has read.
 
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -6,20 +6,45 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
+use core::mem;
 
 use super::{ConnectionId, Effect, refusal, storage::Replay};
-use crate::{endpoint::Pushes, wire::StoredMessage};
+use crate::{
+    endpoint::Pushes,
+    wire::{Address, Location, StoredMessage},
+};
+
+/// A connection that joined no more channels than this is taken out of them at once when it leaves.
+const FEW: usize = 8;
+
+/// Channels that connections which left are taken out of by one call.
+const STEP: usize = 1024;
 
 /// Every join of every connection.
 ///
-/// A subscription is *live* once everything stored was handed over: from then on it hears each commit. Before, it is
-/// *replaying*: it is given pages of stored messages, one at a time for each connection, as fast as it reads them.
-/// Which id comes next is known in either state, so that the passage from one to the other leaves no gap and gives
-/// nothing twice.
+/// A subscription is *live* once everything stored was handed over: from then on it is pushed each commit. Before, it
+/// is *replaying*: it is given pages of stored messages, one at a time for each connection, as fast as they are read.
+/// The next id is known in either state, so that the passage from one to the other leaves no gap and gives nothing
+/// twice.
+///
+/// No call costs more because more is joined, but for what is sent, and for what one connection joined.
 #[derive(Debug, Default)]
 pub(super) struct Joins {
-    channels: BTreeMap<String, BTreeMap<ConnectionId, Subscription>>,
+    channels: BTreeMap<String, Joined>,
+    /// The joined channels at each location.
+    located: BTreeSet<(Location, String)>,
     readers: BTreeMap<ConnectionId, Reader>,
+    /// Connections that left, with the channels that still have subscriptions of theirs. Nothing is pushed by them.
+    departed: BTreeMap<ConnectionId, Reader>,
+    /// The joins of `readers`.
+    count: usize,
+}
+
+/// A channel that is joined.
+#[derive(Debug)]
+struct Joined {
+    address: Address,
+    subscriptions: BTreeMap<ConnectionId, Subscription>,
 }
 
 #[derive(Debug)]
@@ -28,19 +53,44 @@ struct Subscription {
     next: u64,
     /// The last id that an end of stream waits for: what the answer to JOIN said.
     promised: u64,
-    live: bool,
-    /// The channel has gone: when this id was pushed, the connection is closed.
+    /// Its turn in [`Reader::replaying`]; `None` once it is live.
+    turn: Option<u64>,
+    /// The channel was removed: when this id was pushed, the connection is closed.
     until: Option<u64>,
+}
+
+impl Subscription {
+    const fn is_live(&self) -> bool {
+        self.turn.is_none()
+    }
+
+    /// Whether something is to be pushed before an end of stream.
+    const fn is_owed(&self) -> bool {
+        self.next <= self.promised
+    }
 }
 
 #[derive(Debug, Default)]
 struct Reader {
     channels: BTreeSet<String>,
-    /// The channels that are replayed, the next one first.
-    replaying: VecDeque<String>,
+    /// The channels that are replayed, by their turns.
+    replaying: BTreeMap<u64, String>,
+    next_turn: u64,
     page: Page,
+    /// Subscriptions of which something is [owed](Subscription::is_owed).
+    owed: usize,
     /// The peer has ended its stream: it is owed what was promised and no more.
     ending: bool,
+}
+
+impl Reader {
+    /// Gives a channel the last turn.
+    fn add_turn(&mut self, channel_name: &str) -> u64 {
+        let turn = self.next_turn;
+        self.next_turn += 1;
+        self.replaying.insert(turn, channel_name.into());
+        turn
+    }
 }
 
 /// The one page that a connection may have at a time.
@@ -59,7 +109,7 @@ impl Joins {
         self.readers.get(&id).is_some_and(|reader| reader.channels.contains(channel_name))
     }
 
-    /// Whether anybody hears this channel, or is still to have some of it.
+    /// Whether a channel has subscriptions.
     pub(super) fn has(&self, channel_name: &str) -> bool {
         self.channels.contains_key(channel_name)
     }
@@ -69,34 +119,68 @@ impl Joins {
         self.readers.get(&id).map_or(0, |reader| reader.channels.len())
     }
 
-    /// Channels that anybody hears.
-    pub(super) fn channels(&self) -> impl Iterator<Item = &String> {
-        self.channels.keys()
+    /// Returns the joined channels at a location.
+    pub(super) fn at(&self, location: Location) -> impl Iterator<Item = String> {
+        let from = (location.clone(), String::new());
+        let at = move |(other, _): &&(Location, String)| *other == location;
+        self.located.range(from..).take_while(at).map(|(_, name)| name.clone())
     }
 
-    /// Pushes go to this connection from the id `next` on; `last_id` is the channel's last.
-    pub(super) fn join(&mut self, id: ConnectionId, channel_name: &str, next: u64, last_id: u64) {
-        let live = next > last_id;
-        let subscription = Subscription { next, promised: last_id, live, until: None };
-        self.channels.entry(channel_name.into()).or_default().insert(id, subscription);
+    /// Joins a channel at this address: pushes go to this connection from the id `next` on; `last_id` is the channel's
+    /// last.
+    pub(super) fn join(&mut self, id: ConnectionId, channel_name: &str, address: &Address, next: u64, last_id: u64) {
+        // It was closed, and what it asked before that is still carried out.
+        self.clean_up(id);
         let reader = self.readers.entry(id).or_default();
+        let turn = (next <= last_id).then(|| reader.add_turn(channel_name));
+        let subscription = Subscription { next, promised: last_id, turn, until: None };
         reader.channels.insert(channel_name.into());
-        if !live {
-            reader.replaying.push_back(channel_name.into());
+        reader.owed += usize::from(subscription.is_owed());
+        self.count += 1;
+        if !self.channels.contains_key(channel_name) {
+            let joined = Joined { address: address.clone(), subscriptions: BTreeMap::new() };
+            self.channels.insert(channel_name.into(), joined);
+            self.locate(channel_name, address);
+        }
+        if let Some(joined) = self.channels.get_mut(channel_name) {
+            joined.subscriptions.insert(id, subscription);
+        }
+    }
+
+    /// Notes that a channel is at this address now.
+    pub(super) fn relocate(&mut self, channel_name: &str, address: &Address) {
+        if let Some(joined) = self.channels.get_mut(channel_name)
+            && joined.address != *address
+        {
+            let before = mem::replace(&mut joined.address, address.clone());
+            self.unlocate(channel_name, &before);
+            self.locate(channel_name, address);
+        }
+    }
+
+    fn locate(&mut self, channel_name: &str, address: &Address) {
+        self.located.extend(address.locations().map(|location| (location, channel_name.into())));
+    }
+
+    fn unlocate(&mut self, channel_name: &str, address: &Address) {
+        for location in address.locations() {
+            self.located.remove(&(location, channel_name.into()));
         }
     }
 
     pub(super) fn leave(&mut self, id: ConnectionId, channel_name: &str) {
-        if let Some(reader) = self.readers.get_mut(&id) {
+        let subscription = self.unsubscribe(id, channel_name);
+        if let (Some(reader), Some(subscription)) = (self.readers.get_mut(&id), subscription) {
             reader.channels.remove(channel_name);
-            reader.replaying.retain(|name| name != channel_name);
+            reader.owed -= usize::from(subscription.is_owed());
+            subscription.turn.map(|turn| reader.replaying.remove(&turn));
+            self.count -= 1;
         }
-        self.unsubscribe(id, channel_name);
-        self.tidy(id);
+        self.drop_if_done(id);
     }
 
-    /// Forgets a reader that has nothing to read any more.
-    fn tidy(&mut self, id: ConnectionId) {
+    /// Drops a reader that has nothing to read any more.
+    fn drop_if_done(&mut self, id: ConnectionId) {
         // A page that was asked for, or that is not read, is still on its way.
         let done = |reader: &Reader| reader.channels.is_empty() && reader.page == Page::None && !reader.ending;
         if self.readers.get(&id).is_some_and(done) {
@@ -104,31 +188,70 @@ impl Joins {
         }
     }
 
-    /// The connection hears nothing any more.
-    pub(super) fn forget(&mut self, id: ConnectionId) {
+    /// Pushes nothing to the connection any more.
+    pub(super) fn remove_reader(&mut self, id: ConnectionId) {
         let Some(reader) = self.readers.remove(&id) else { return };
-        for channel_name in reader.channels {
+        self.count -= reader.channels.len();
+        let is_few = reader.channels.len() <= FEW;
+        self.departed.insert(id, reader);
+        if is_few {
+            self.clean_up(id);
+        }
+    }
+
+    /// Takes a connection that left out of the channels that it joined.
+    fn clean_up(&mut self, id: ConnectionId) {
+        for channel_name in self.departed.remove(&id).into_iter().flat_map(|subscriber| subscriber.channels) {
             self.unsubscribe(id, &channel_name);
         }
     }
 
-    fn unsubscribe(&mut self, id: ConnectionId, channel_name: &str) {
-        if let Some(subscribers) = self.channels.get_mut(channel_name) {
-            subscribers.remove(&id);
-            if subscribers.is_empty() {
-                self.channels.remove(channel_name);
+    /// Takes some of the connections that left out of their channels.
+    pub(super) fn clean_up_some(&mut self) {
+        for _ in 0..STEP {
+            let Some(mut first) = self.departed.first_entry() else { return };
+            first.get_mut().replaying.pop_first();
+            match first.get_mut().channels.pop_first() {
+                Some(channel_name) => {
+                    let id = *first.key();
+                    self.unsubscribe(id, &channel_name);
+                }
+                None => drop(first.remove()),
             }
         }
     }
 
+    /// Whether [`clean_up_some`](Self::clean_up_some) has something to do.
+    pub(super) fn is_clean(&self) -> bool {
+        self.departed.is_empty()
+    }
+
+    fn unsubscribe(&mut self, id: ConnectionId, channel_name: &str) -> Option<Subscription> {
+        let joined = self.channels.get_mut(channel_name)?;
+        let subscription = joined.subscriptions.remove(&id);
+        if joined.subscriptions.is_empty()
+            && let Some(joined) = self.channels.remove(channel_name)
+        {
+            self.unlocate(channel_name, &joined.address);
+        }
+        subscription
+    }
+
+    /// The subscriptions of a channel, but for those of connections that left.
+    fn subscriptions(&mut self, channel_name: &str) -> impl Iterator<Item = (ConnectionId, &mut Subscription)> {
+        let subscriptions =
+            self.channels.get_mut(channel_name).into_iter().flat_map(|joined| &mut joined.subscriptions);
+        let departed = &self.departed;
+        subscriptions.map(|(id, subscription)| (*id, subscription)).filter(|(id, _)| !departed.contains_key(id))
+    }
+
     /// These messages of a channel, in order, are durable now.
     pub(super) fn publish(&mut self, channel_name: &str, messages: &[&StoredMessage], effects: &mut VecDeque<Effect>) {
-        let Some(subscribers) = self.channels.get_mut(channel_name) else { return };
         let Some(last) = messages.last() else { return };
         let mut to = Vec::new();
-        for (id, subscription) in subscribers.iter_mut().filter(|(_, subscription)| subscription.live) {
+        for (id, subscription) in self.subscriptions(channel_name).filter(|(_, subscription)| subscription.is_live()) {
             subscription.next = last.id + 1;
-            to.push(*id);
+            to.push(id);
         }
         if !to.is_empty() {
             effects.push_back(Effect::Push { to, pushes: Pushes::new(messages.iter().copied()) });
@@ -138,8 +261,8 @@ impl Joins {
     /// The page that is to be read next for a connection: its channel, and the id that it begins after.
     pub(super) fn next_page(&mut self, id: ConnectionId) -> Option<(String, u64)> {
         let reader = self.readers.get_mut(&id).filter(|reader| reader.page == Page::None)?;
-        let channel_name = reader.replaying.front()?;
-        let subscription = self.channels.get(channel_name)?.get(&id)?;
+        let (_, channel_name) = reader.replaying.first_key_value()?;
+        let subscription = self.channels.get(channel_name)?.subscriptions.get(&id)?;
         reader.page = Page::Asked;
         Some((channel_name.clone(), subscription.next - 1))
     }
@@ -157,10 +280,11 @@ impl Joins {
     ) {
         let Some(reader) = self.readers.get_mut(&id) else { return };
         reader.page = Page::None;
-        let subscription = self.channels.get_mut(channel_name).and_then(|subscribers| subscribers.get_mut(&id));
+        let joined = self.channels.get_mut(channel_name);
+        let subscription = joined.and_then(|joined| joined.subscriptions.get_mut(&id));
         // It may have left the channel meanwhile, and even joined it again.
         let Some(subscription) = subscription.filter(|subscription| subscription.next == after + 1) else {
-            return self.tidy(id);
+            return self.drop_if_done(id);
         };
         let pushes = match page {
             None => Err(refusal::replay_failed(channel_name)),
@@ -170,21 +294,24 @@ impl Joins {
         let pushes = match pushes {
             Ok(pushes) => pushes,
             Err(error) => {
-                self.forget(id);
+                self.remove_reader(id);
                 effects.push_back(Effect::CloseSlow { connection: id, error });
                 return;
             }
         };
+        let was_owed = subscription.is_owed();
         subscription.next += pushes.len() as u64;
+        reader.owed -= usize::from(was_owed && !subscription.is_owed());
         reader.page = Page::Handed;
         effects.push_back(Effect::Replay { connection: id, pushes: Arc::new(pushes) });
-        reader.replaying.retain(|name| name != channel_name);
-        subscription.live = subscription.next > last_id;
-        if !subscription.live {
+        if let Some(turn) = subscription.turn.take() {
+            reader.replaying.remove(&turn);
+        }
+        if subscription.next <= last_id {
             // The others have their turn first.
-            reader.replaying.push_back(channel_name.into());
+            subscription.turn = Some(reader.add_turn(channel_name));
         } else if subscription.until.is_some() {
-            self.close_gone(id, channel_name, effects);
+            self.close_removed(id, channel_name, effects);
             return;
         }
         self.finish_if_done(id, effects);
@@ -197,7 +324,7 @@ impl Joins {
         {
             reader.page = Page::None;
         }
-        self.tidy(id);
+        self.drop_if_done(id);
     }
 
     /// The peer has ended its stream: it is to have what was promised, and then to be closed.
@@ -207,10 +334,8 @@ impl Joins {
     }
 
     fn finish_if_done(&mut self, id: ConnectionId, effects: &mut VecDeque<Effect>) {
-        let Some(reader) = self.readers.get(&id).filter(|reader| reader.ending) else { return };
-        let owed = reader.channels.iter().filter_map(|name| self.channels.get(name)?.get(&id));
-        if owed.into_iter().all(|subscription| subscription.next > subscription.promised) {
-            self.forget(id);
+        if self.readers.get(&id).is_some_and(|reader| reader.ending && reader.owed == 0) {
+            self.remove_reader(id);
             effects.push_back(Effect::Finish { connection: id });
         }
     }
@@ -218,42 +343,39 @@ impl Joins {
     /// A channel goes to `last_id`, by a commit that was not known to be stored: those who are live and have not heard of
     /// that read it from the store. The connections are to be fed.
     pub(super) fn catch_up(&mut self, channel_name: &str, last_id: u64) -> Vec<ConnectionId> {
-        let Some(subscribers) = self.channels.get_mut(channel_name) else { return Vec::new() };
-        let behind =
-            subscribers.iter_mut().filter(|(_, subscription)| subscription.live && subscription.next <= last_id);
-        let behind = behind.map(|(id, subscription)| {
-            subscription.live = false;
-            *id
-        });
-        let behind: Vec<ConnectionId> = behind.collect();
+        let behind = self.subscriptions(channel_name);
+        let behind = behind.filter(|(_, subscription)| subscription.is_live() && subscription.next <= last_id);
+        let behind: Vec<ConnectionId> = behind.map(|(id, _)| id).collect();
         for id in &behind {
-            self.readers.entry(*id).or_default().replaying.push_back(channel_name.into());
+            let subscription = self.channels.get_mut(channel_name).and_then(|joined| joined.subscriptions.get_mut(id));
+            if let (Some(subscription), Some(reader)) = (subscription, self.readers.get_mut(id)) {
+                subscription.turn = Some(reader.add_turn(channel_name));
+            }
         }
         behind
     }
 
-    /// The channel has gone; `last_id` is its last message. Those who have it all are closed, the others then.
+    /// The channel was removed; `last_id` is its last message. Those who have it all are closed, the others then.
     pub(super) fn remove(&mut self, channel_name: &str, last_id: u64, effects: &mut VecDeque<Effect>) {
-        let Some(subscribers) = self.channels.get_mut(channel_name) else { return };
         let mut done = Vec::new();
-        for (id, subscription) in subscribers {
+        for (id, subscription) in self.subscriptions(channel_name) {
             subscription.until = Some(last_id);
-            if subscription.live {
-                done.push(*id);
+            if subscription.is_live() {
+                done.push(id);
             }
         }
         for id in done {
-            self.close_gone(id, channel_name, effects);
+            self.close_removed(id, channel_name, effects);
         }
     }
 
-    fn close_gone(&mut self, id: ConnectionId, channel_name: &str, effects: &mut VecDeque<Effect>) {
-        self.forget(id);
+    fn close_removed(&mut self, id: ConnectionId, channel_name: &str, effects: &mut VecDeque<Effect>) {
+        self.remove_reader(id);
         effects.push_back(Effect::Close { connection: id, error: refusal::removed(channel_name) });
     }
 
-    /// How many subscriptions there are.
-    pub(super) fn len(&self) -> usize {
-        self.channels.values().map(BTreeMap::len).sum()
+    /// How many joins there are.
+    pub(super) const fn len(&self) -> usize {
+        self.count
     }
 }

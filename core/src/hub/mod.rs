@@ -48,7 +48,7 @@ use turns::{Had, Turns, Writer};
 use crate::{
     Time,
     endpoint::{Listing, Misuse, Pushes, Reply, Ticket},
-    wire::{Address, Channel, ErrorResponse, Request, Timestamp, canonical},
+    wire::{Address, Channel, ErrorResponse, Location, Request, Timestamp, canonical},
 };
 
 /// One connection of a [`Hub`], by a number that the caller picks and never uses again.
@@ -251,9 +251,9 @@ pub struct Hub {
     /// How many requests of those were looked at since the store was last given something.
     looked_at: usize,
     leases: EndedLeases,
-    /// Own addresses have changed while the store had something: those who joined what has gone by that hear first what
-    /// is being stored.
-    is_anything_gone: bool,
+    /// Locations that are local no more, and whose joined channels are to be closed: not while the store has something,
+    /// because subscribers are pushed that first.
+    lost: Vec<Location>,
     storage: Storage,
     reads: Reads,
     effects: VecDeque<Effect>,
@@ -348,7 +348,7 @@ impl Hub {
             runnable: VecDeque::new(),
             looked_at: 0,
             leases: EndedLeases::default(),
-            is_anything_gone: false,
+            lost: Vec::new(),
             storage: Storage::Idle,
             reads: Reads::default(),
             effects: VecDeque::new(),
@@ -357,17 +357,16 @@ impl Hub {
         hub
     }
 
-    /// The server listens at these own addresses, the first being the one by which the listener is named.
-    pub fn add_listener(&mut self, own: Vec<Address>) -> ListenerId {
-        self.directory.add_listener(own)
+    /// Adds a listener with these local addresses, of which the first names it.
+    pub fn add_listener(&mut self, addresses: &[Address]) -> ListenerId {
+        self.directory.add_listener(addresses)
     }
 
-    /// A listener's own addresses have changed, as a machine's interfaces do.
-    pub fn set_own_addresses(&mut self, listener: ListenerId, own: Vec<Address>) {
-        self.directory.set_own_addresses(listener, own);
-        match self.storage {
-            Storage::Idle | Storage::Stale(_) => self.close_joins_of_the_gone(),
-            Storage::Committing(_) | Storage::Loading(_) => self.is_anything_gone = true,
+    /// Replaces a listener's local addresses, as when a machine's interfaces change.
+    pub fn set_local_addresses(&mut self, listener: ListenerId, addresses: &[Address]) {
+        self.lost.extend(self.directory.set_local_addresses(listener, addresses));
+        if matches!(self.storage, Storage::Idle | Storage::Stale(_)) {
+            self.close_lost();
         }
     }
 
@@ -407,7 +406,7 @@ impl Hub {
     /// A connection is closed. What it asked for is still carried out; its answers are dropped. [`Effect::Forget`] says
     /// when that is done.
     pub fn disconnect(&mut self, id: ConnectionId) {
-        self.joins.forget(id);
+        self.joins.remove_reader(id);
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.gone = true;
             self.forget_if_done(id);
@@ -464,6 +463,9 @@ impl Hub {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do next. Ask after every effect is taken.
     #[must_use = "`handle_timeout` is to be called then"]
     pub fn poll_timeout(&self) -> Option<Time> {
+        if !self.joins.is_clean() {
+            return Some(Time::default());
+        }
         match self.storage {
             Storage::Idle | Storage::Stale(_) if !self.leases.has_turn => {
                 self.directory.next_end().map(|end| end.max(self.leases.not_before))
@@ -473,8 +475,9 @@ impl Hub {
         }
     }
 
-    /// Leases may have ended. Early calls do nothing.
+    /// Ends leases, and cleans up a bounded part of what was left to be. Early calls do nothing.
     pub fn handle_timeout(&mut self, now: Time) {
+        self.joins.clean_up_some();
         self.leases.by = now;
         let due = |end: Time| end <= now && self.leases.not_before <= now;
         if !self.leases.has_turn && self.directory.next_end().is_some_and(due) {
@@ -557,18 +560,23 @@ impl Hub {
         }
     }
 
-    /// Closes those who joined channels that are no longer here.
-    fn close_joins_of_the_gone(&mut self) {
-        let is_here = |name: &&String| self.directory.get(name).is_some_and(|entry| entry.is_here);
-        let gone: Vec<String> = self.joins.channels().filter(|name| !is_here(name)).cloned().collect();
-        for channel_name in gone {
-            self.close_joins(&channel_name);
+    /// Closes the joins of channels at locations that are local no more.
+    fn close_lost(&mut self) {
+        for location in mem::take(&mut self.lost) {
+            let names: Vec<String> = self.joins.at(location).collect();
+            names.iter().for_each(|name| self.settle_joins(name));
         }
     }
 
-    fn close_joins(&mut self, channel_name: &str) {
-        let last_id = self.log(channel_name).last_id;
-        self.joins.remove(channel_name, last_id, &mut self.effects);
+    /// Closes the joins of a channel that is not here, or notes where it is.
+    fn settle_joins(&mut self, channel_name: &str) {
+        match self.directory.get(channel_name).map(|entry| &entry.channel.address) {
+            Some(address) if self.directory.is_local(address) => self.joins.relocate(channel_name, address),
+            _ => {
+                let last_id = self.log(channel_name).last_id;
+                self.joins.remove(channel_name, last_id, &mut self.effects);
+            }
+        }
     }
 
     fn log(&self, channel_name: &str) -> Log {

@@ -1,20 +1,20 @@
 //! What becomes of a request, decided by what is durable.
 
-use alloc::{
-    collections::BTreeMap,
-    string::{String, ToString},
-};
+use alloc::{collections::BTreeMap, string::String};
 use core::net::IpAddr;
 
 use super::{
-    ConnectionId, Hub, HubLimits, Log, Moment, Peer, Place, Storage, Writer, changes::Changes, commits::WRITE_OVERHEAD,
-    directory::Directory, refusal,
+    ConnectionId, Hub, HubLimits, Log, Moment, Peer, Place, Storage, Writer,
+    changes::Changes,
+    commits::WRITE_OVERHEAD,
+    directory::{Directory, Meant},
+    refusal,
 };
 use crate::{
     Time,
     endpoint::{Reply, Ticket},
     hub::ListenerId,
-    wire::{Channel, ErrorResponse, Host, JoinFrom, Message, Request, Response},
+    wire::{Address, Channel, ErrorResponse, Host, JoinFrom, Message, Request, Response},
 };
 
 /// How many requests of a connection are looked at before another connection's are.
@@ -185,9 +185,9 @@ impl Hub {
                 Err(error) => error.into(),
             },
             Request::Leave { channel_name } => self.leave(id, channel_name).into(),
-            Request::History { channel_name, range, limit } => match self.can_be_read(&channel_name) {
+            Request::History { channel_name, range, limit } => match self.readable(&channel_name) {
                 Err(error) => error.into(),
-                Ok(()) => {
+                Ok(_) => {
                     self.wait_for_store(id, false);
                     return self.reads.history(id, ticket, channel_name, range, limit);
                 }
@@ -243,7 +243,7 @@ impl Hub {
     }
 
     fn join(&mut self, id: ConnectionId, channel_name: String, from: JoinFrom) -> Result<Response, ErrorResponse> {
-        self.can_be_read(&channel_name)?;
+        let address = self.readable(&channel_name)?.clone();
         if self.joins.is_joined(id, &channel_name) {
             return Err(refusal::already_joined(&channel_name));
         }
@@ -257,12 +257,12 @@ impl Hub {
             JoinFrom::Last(count) => (log.last_id + 1).saturating_sub(count.into()),
         };
         let (first_id, last_id) = (wanted.max(log.first_id), log.last_id);
-        self.joins.join(id, &channel_name, first_id, last_id);
+        self.joins.join(id, &channel_name, &address, first_id, last_id);
         Ok(Response::Joined { channel_name, first_id, last_id })
     }
 
     fn leave(&mut self, id: ConnectionId, channel_name: String) -> Response {
-        if let Err(error) = self.is_here(&channel_name) {
+        if let Err(error) = local_address(&self.directory, &channel_name) {
             return Response::Error(error);
         }
         if !self.joins.is_joined(id, &channel_name) {
@@ -272,18 +272,12 @@ impl Hub {
         Response::Left { channel_name }
     }
 
-    /// Whether a channel of this name lives here and what is stored of it is sound.
-    fn can_be_read(&self, channel_name: &str) -> Result<(), ErrorResponse> {
+    /// Returns the address of the channel of this name, if it lives here and what is stored of it is sound.
+    fn readable(&self, channel_name: &str) -> Result<&Address, ErrorResponse> {
         if self.damaged.contains(channel_name) {
-            Err(refusal::damaged(channel_name))
-        } else {
-            self.is_here(channel_name)
+            return Err(refusal::damaged(channel_name));
         }
-    }
-
-    /// Whether a channel of this name lives here.
-    fn is_here(&self, channel_name: &str) -> Result<(), ErrorResponse> {
-        is_here(&self.directory, channel_name)
+        local_address(&self.directory, channel_name)
     }
 }
 
@@ -369,26 +363,27 @@ fn decide_unhost(directory: &Directory, peer: Peer, channel_name: &str) -> Verdi
     }
 }
 
-/// Whether a channel of this name lives here.
-fn is_here(directory: &Directory, channel_name: &str) -> Result<(), ErrorResponse> {
+/// Returns the address of the channel of this name, if it lives here.
+fn local_address<'a>(directory: &'a Directory, channel_name: &str) -> Result<&'a Address, ErrorResponse> {
     match directory.get(channel_name) {
         None => Err(refusal::not_found(channel_name)),
-        Some(entry) if !entry.is_here => Err(refusal::hosted_elsewhere(channel_name, &entry.channel.address)),
-        Some(_) => Ok(()),
+        Some(entry) if !directory.is_local(&entry.channel.address) => {
+            Err(refusal::hosted_elsewhere(channel_name, &entry.channel.address))
+        }
+        Some(entry) => Ok(&entry.channel.address),
     }
 }
 
 /// The name of the channel that a message goes to.
-fn route(directory: &Directory, listener: Option<ListenerId>, message: &Message) -> Result<String, ErrorResponse> {
+fn route(directory: &mut Directory, listener: Option<ListenerId>, message: &Message) -> Result<String, ErrorResponse> {
     if let Some(name) = &message.channel_name {
-        return is_here(directory, name).map(|()| name.clone());
+        return local_address(directory, name).map(|_| name.clone());
     }
     let Some(listener) = listener else { return Err(refusal::none_here("this connection's address")) };
-    let mut here = directory.channels_at(listener);
-    match (here.next(), here.next()) {
-        (Some(name), None) => Ok(name.to_string()),
-        (Some(_), Some(_)) => Err(refusal::several_here()),
-        (None, _) => Err(match directory.name_of(listener) {
+    match directory.meant_at(listener) {
+        Meant::One(name) => Ok(name),
+        Meant::Several => Err(refusal::several_here()),
+        Meant::None => Err(match directory.name_of(listener) {
             Some(address) => refusal::none_here(address),
             None => refusal::none_here("this server"),
         }),

@@ -77,9 +77,36 @@ impl Address {
             }
     }
 
+    /// Returns what it means, for an index: two addresses are of the [same place](Self::same_place) if and only if they
+    /// have a location in common.
+    pub(crate) fn locations(&self) -> impl Iterator<Item = Location> + use<> {
+        let host = match self.ip {
+            Some(ip) => Host::Ip(ip),
+            None if self.is_localhost() => Host::Ip(Ipv4Addr::LOCALHOST.into()),
+            None => Host::Name(self.spelled.to_ascii_lowercase().into()),
+        };
+        let is_also = self.is_localhost().then(|| Host::Ip(Ipv6Addr::LOCALHOST.into()));
+        let port = self.port;
+        [Some(host), is_also].into_iter().flatten().map(move |host| Location { host, port })
+    }
+
     fn is_localhost(&self) -> bool {
         self.spelled.eq_ignore_ascii_case("localhost")
     }
+}
+
+/// One place that an [`Address`] means.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Location {
+    host: Host,
+    port: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Host {
+    Ip(IpAddr),
+    /// In lower case.
+    Name(Box<str>),
 }
 
 /// `192.168.1.5:22240`, `[::1]:22240`, `localhost:22240`.
@@ -217,6 +244,17 @@ mod tests {
             assert!(!address(a).same_place(&address(b)) && !address(b).same_place(&address(a)), "{a} {b}");
         }
         assert!(!address("a").same_place(&Address::new("a", 1).unwrap()));
+    }
+
+    #[test]
+    fn addresses_of_one_place_have_a_location_in_common() {
+        let hosts = ["127.0.0.1", "::ffff:127.0.0.1", "::1", "localhost", "LOCALHOST", "a.B", "A.b", "b", "10.0.0.1"];
+        let all = hosts.iter().flat_map(|host| [Address::new(*host, 1), Address::new(*host, 2)]).flatten();
+        let all: alloc::vec::Vec<Address> = all.collect();
+        for (one, other) in all.iter().flat_map(|one| all.iter().map(move |other| (one, other))) {
+            let is_common = one.locations().any(|location| other.locations().any(|other| other == location));
+            assert_eq!(is_common, one.same_place(other), "{one} {other}");
+        }
     }
 
     #[test]

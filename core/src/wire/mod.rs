@@ -18,6 +18,7 @@ mod payload;
 mod serde_text;
 mod timestamp;
 
+pub(crate) use address::Location;
 pub use address::{Address, NotAnAddress, canonical};
 pub use brackets::MAX_DEPTH;
 pub use fault::{Fault, FaultKind, Place};

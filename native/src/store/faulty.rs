@@ -81,7 +81,7 @@ impl World {
     fn new(mut store: SqliteStore, faults: Arc<Mutex<VecDeque<Fault>>>) -> Self {
         let mut hub = Hub::new(HubLimits::default(), store.load().unwrap(), Moment::default());
         let address: chanwire_core::wire::Address = "127.0.0.1:1".parse().unwrap();
-        let listener = hub.add_listener(vec![address.clone()]);
+        let listener = hub.add_listener(std::slice::from_ref(&address));
         hub.fix_channel(Channel { channel_name: "a".into(), address });
         let (told, outcomes) = mpsc::channel();
         let store = start(Faulty { store, faults }, move |outcome| told.send(outcome).unwrap()).unwrap();

@@ -22,7 +22,7 @@ impl Service {
         let here = Address::new("127.0.0.1", 22_236).expect("the loopback address");
         let at = Moment { time: Time::default(), wall: Timestamp::from_unix(1_698_937_472) };
         let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), at);
-        let listener = hub.add_listener(vec![here.clone()]);
+        let listener = hub.add_listener(std::slice::from_ref(&here));
         hub.fix_channel(Channel { channel_name: "general".into(), address: here });
         let peer = Peer::Address(std::net::Ipv4Addr::LOCALHOST.into());
         hub.connect(CONNECTION, peer, Some(listener)).expect("the first connection");

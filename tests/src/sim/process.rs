@@ -103,7 +103,7 @@ impl Process {
         (limits.max_channels, limits.max_joins) = (plan.max_channels, plan.max_joins);
         limits.max_past_lists = plan.max_past_lists;
         let mut hub = Hub::new(limits, disk.snapshot(), now);
-        let listeners = plan::own().into_iter().map(|own| hub.add_listener(own)).collect();
+        let listeners = plan::own().into_iter().map(|own| hub.add_listener(&own)).collect();
         Self {
             hub,
             listeners,

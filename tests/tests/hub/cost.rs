@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use chanwire_core::{
     Limits,
-    hub::{ChannelRecord, ListenerId},
+    hub::{ChannelLog, ChannelRecord, ListenerId},
 };
 
 use super::*;
@@ -24,7 +24,7 @@ fn hub(channels: usize, room: usize) -> (Hub, ListenerId) {
     limits.max_channels = channels + 1 + room;
     let stored = Snapshot { channels: (0..channels).map(record).collect(), ..Snapshot::default() };
     let mut hub = Hub::new(limits, stored, Moment::default());
-    let listener = hub.add_listener(vec![at("127.0.0.1", 22236)]);
+    let listener = hub.add_listener(&[at("127.0.0.1", 22236)]);
     hub.fix_channel(channel("here", "127.0.0.1", 22236));
     (hub, listener)
 }
@@ -143,5 +143,103 @@ fn an_outcome_costs_the_same_however_many_wait() {
             time
         };
         (0..30).map(run).collect()
+    });
+}
+
+/// Joins channels of these numbers from a connection, and takes its answers.
+fn join_all(hub: &mut Hub, id: u64, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        tell(hub, id, join(&number.to_string(), JoinFrom::After(0)));
+        assert_eq!(take(hub), None);
+    }
+}
+
+/// A hub that hosts so many channels, each with a message, at the address of its first listener.
+fn local(channels: usize) -> (Hub, [ListenerId; 2]) {
+    let name = |number: usize| number.to_string();
+    let record = |number| ChannelRecord {
+        channel: channel(&name(number), "127.0.0.1", 22240),
+        registered_from: Some(ip(ADA)),
+        position: number as u64,
+        lease: None,
+    };
+    let log = |number| ChannelLog {
+        channel_name: name(number),
+        last_id: 1,
+        first_id: 1,
+        last_timestamp: Timestamp::default(),
+        since: Timestamp::default(),
+    };
+    let channels = 0..channels;
+    let stored = Snapshot {
+        channels: channels.clone().map(record).collect(),
+        logs: channels.map(log).collect(),
+        ..Snapshot::default()
+    };
+    let mut limits = HubLimits::default();
+    limits.max_joins = usize::MAX;
+    let mut hub = Hub::new(limits, stored, Moment::default());
+    let listeners = [22240, 22236].map(|port| hub.add_listener(&[at("127.0.0.1", port)]));
+    (hub, listeners)
+}
+
+#[test]
+fn local_addresses_change_at_the_same_cost_however_much_is_joined() {
+    compare("a change of local addresses", |size| {
+        let (mut hub, [listener, other]) = local(size);
+        connect(&mut hub, listener, 1);
+        join_all(&mut hub, 1, 0..size);
+        let mut flip = false;
+        let run = |_| {
+            flip = !flip;
+            let own = ["127.0.0.1", "10.0.0.1"].map(|host| at(host, 22236));
+            let own = if flip { &own[..] } else { &own[..1] };
+            let (time, ()) = timed(|| {
+                hub.set_local_addresses(other, own);
+                assert_eq!(take(&mut hub), None);
+            });
+            time
+        };
+        (0..30).map(run).collect()
+    });
+}
+
+#[test]
+fn a_channel_is_left_at_the_same_cost_however_many_are_joined() {
+    compare("LEAVE", |size| {
+        let (mut hub, [listener, _]) = local(size);
+        connect(&mut hub, listener, 1);
+        join_all(&mut hub, 1, 0..size);
+        let run = |number: usize| {
+            let (time, command) = timed(|| {
+                tell(&mut hub, 1, leave(&(size - 1 - number).to_string()));
+                take(&mut hub)
+            });
+            assert_eq!(command, None);
+            time
+        };
+        (0..30).map(run).collect()
+    });
+}
+
+#[test]
+fn connections_leave_at_the_same_cost_however_much_they_joined() {
+    compare("a disconnect, and a step of what follows", |size| {
+        let (mut hub, [listener, _]) = local(size);
+        let runs = (0..5).map(|id| {
+            connect(&mut hub, listener, id);
+            join_all(&mut hub, id, 0..size);
+            let (time, command) = timed(|| {
+                hub.disconnect(ConnectionId(id));
+                hub.handle_timeout(Time::default());
+                take(&mut hub)
+            });
+            assert_eq!((hub.joins(), command), (0, None));
+            while hub.poll_timeout() == Some(Time::default()) {
+                hub.handle_timeout(Time::default());
+            }
+            time
+        });
+        runs.collect()
     });
 }

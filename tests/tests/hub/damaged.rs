@@ -19,7 +19,7 @@ const ASKER: ConnectionId = ConnectionId(1);
 impl Asking {
     fn start(stored: Snapshot) -> Self {
         let mut hub = Hub::new(HubLimits::default(), stored, Moment::default());
-        let listener = hub.add_listener(vec![at("10.0.0.1", 22236)]);
+        let listener = hub.add_listener(&[at("10.0.0.1", 22236)]);
         hub.connect(ASKER, Peer::Address(ip(ADA)), Some(listener)).unwrap();
         Self { hub, server: Server::new(chanwire_core::Limits::server()), commands: Vec::new() }
     }

@@ -37,7 +37,7 @@ impl Flood {
         let mut limits = HubLimits::default();
         limits.max_channels = limit;
         let mut hub = Hub::new(limits, disk.snapshot(), Moment::default());
-        let listener = hub.add_listener(vec![at("127.0.0.1", 22236)]);
+        let listener = hub.add_listener(&[at("127.0.0.1", 22236)]);
         hub.fix_channel(channel("here", "127.0.0.1", 22236));
         let (now, done, refused) = (Moment::default(), BTreeMap::new(), BTreeMap::new());
         Self { hub, disk, listener, now, command: None, done, refused }

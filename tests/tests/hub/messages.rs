@@ -76,7 +76,7 @@ fn a_channel_that_moved_away_gets_no_messages_here() {
 fn a_channel_lives_where_the_machines_addresses_say() {
     let (mut trial, _, bob) = two_channels();
     let own = vec![at("127.0.0.1", 22236), at(BOB, 22240)];
-    trial.set_own_addresses(0, own);
+    trial.set_local_addresses(0, own);
     assert_eq!(ask(&mut trial, bob, &say("m", None)), [delivered(0)]);
     assert_eq!(trial.disk.messages("there").len(), 1);
     let answer = refused("Channel hosted elsewhere", "The channel 'here' is hosted at 10.0.0.1:22236");
@@ -171,8 +171,8 @@ fn nobody_takes_the_messages_without_a_name_from_the_operators_channel() {
         assert_eq!(ask(&mut trial, bob, &say(&format!("to {name}"), Some(name))), [delivered(0)]);
         assert_eq!(trial.disk.last_id(name), 1);
         // One comes to live here and leaves again.
-        trial.set_own_addresses(0, vec![at("10.0.0.1", 22236)]);
-        trial.set_own_addresses(0, vec![at("127.0.0.1", 22236), at("10.0.0.1", 22236)]);
+        trial.set_local_addresses(0, vec![at("10.0.0.1", 22236)]);
+        trial.set_local_addresses(0, vec![at("127.0.0.1", 22236), at("10.0.0.1", 22236)]);
     }
     assert_eq!(trial.disk.last_id("news"), 4);
     // A second one of the operator's makes the name needed; without any, all count.

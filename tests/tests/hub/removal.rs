@@ -137,7 +137,7 @@ fn when_a_channel_goes_those_who_joined_get_what_is_stored_and_are_closed() {
         |trial, ada| trial.ask(ada, &host("here", ADA, 9), 0),
         |trial, _| {
             trial.store(Fate::Done);
-            trial.set_own_addresses(0, vec![at("10.0.0.7", 22236)]);
+            trial.set_local_addresses(0, vec![at("10.0.0.7", 22236)]);
         },
     ];
     for goes in ways {
@@ -221,7 +221,7 @@ fn an_address_that_goes_takes_no_message_along_that_waits_or_is_being_stored() {
     trial.drain();
     trial.ask(bob, &say("waits", Some("here")), 0);
     trial.ask(bob, &Request::List, 0);
-    trial.set_own_addresses(0, vec![at("10.0.0.7", 22236)]);
+    trial.set_local_addresses(0, vec![at("10.0.0.7", 22236)]);
     let elsewhere = refused("Channel hosted elsewhere", "The channel 'here' is hosted at 10.0.0.1:22236");
     assert_eq!(trial.closed(carl), None);
     trial.store(Fate::Done);
@@ -236,7 +236,7 @@ fn an_address_that_goes_closes_the_joined_also_if_the_store_is_of_no_use() {
     ask(&mut trial, bob, &listen("here"));
     trial.ask(ada, &say("with the store", Some("here")), 0);
     trial.drain();
-    trial.set_own_addresses(0, vec![at("10.0.0.7", 22236)]);
+    trial.set_local_addresses(0, vec![at("10.0.0.7", 22236)]);
     trial.store(Fate::Lost);
     assert_eq!(trial.closed(bob), None);
     trial.store(Fate::Lost);

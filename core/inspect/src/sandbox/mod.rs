@@ -164,7 +164,7 @@ impl Sandbox {
             rng: Rng::with_seed(settings.seed),
             settings,
             now: Time::default(),
-            listener: own.map(|own| hub.add_listener(vec![own])),
+            listener: own.map(|own| hub.add_listener(&[own])),
             hub,
             published: None,
             store: Store::default(),
