@@ -72,6 +72,7 @@
 //! | [`ErrorResponse`] | as its [`Blame`] says | an answer like any other |
 //! | [`Breach`] | the server's, seen by a client | the connection is of no more use |
 //! | [`StoreOutcome::Failed`] | the store's | the hub answers SERVER_ERROR and reads its state back |
+//! | [`StoreOutcome::Refused`] | the store's | the hub answers SERVER_ERROR; its state is as it was |
 //! | [`Misuse`] | the caller's | all is as it was before the call, but a ticket that was given is spent |
 //!
 //! A `Server` answers faults by itself. No input makes this crate panic.
@@ -190,6 +191,7 @@
 //! [`Server::list_at_once`]: endpoint::Server::list_at_once
 //! [`Server::respond`]: endpoint::Server::respond
 //! [`StoreOutcome::Failed`]: hub::StoreOutcome::Failed
+//! [`StoreOutcome::Refused`]: hub::StoreOutcome::Refused
 //! [`Ticket`]: endpoint::Ticket
 //! [`Timestamp`]: wire::Timestamp
 #![no_std]

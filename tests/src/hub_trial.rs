@@ -570,6 +570,8 @@ impl Trial {
                 self.trusted = true;
                 self.clients.values_mut().flat_map(|client| &mut client.asked).for_each(|asked| asked.routes.clear());
             }
+            // What is stored is what it was.
+            (StoreCommand::Commit(_), StoreOutcome::Refused) => {}
             _ => self.trusted = false,
         }
         self.clients.values_mut().flat_map(|client| &mut client.asked).for_each(|asked| asked.storing = false);

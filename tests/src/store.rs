@@ -1,4 +1,4 @@
-//! A store in memory that fails in the two ways in which a store can: it loses a commit, or keeps it and does not say so.
+//! A store in memory that fails as a store can: it loses a commit, keeps it and does not say so, or refuses it.
 #![expect(clippy::panic, reason = "a panic is how a test fails")]
 
 use std::collections::BTreeMap;
@@ -38,6 +38,8 @@ pub enum Fate {
     Lost,
     /// It fails as far as anybody is told, and a commit is kept all the same.
     Denied,
+    /// A commit is refused before it begins; of what is to be read, it fails.
+    Refused,
 }
 
 impl Disk {
@@ -49,7 +51,8 @@ impl Disk {
     /// back, a channel keeps its place in the order of creation, and no two have one place.
     pub fn carry_out(&mut self, command: &StoreCommand, fate: Fate) -> StoreOutcome {
         match (command, fate) {
-            (_, Fate::Lost) | (StoreCommand::Load(_), Fate::Denied) => StoreOutcome::Failed,
+            (StoreCommand::Commit(_), Fate::Refused) => StoreOutcome::Refused,
+            (_, Fate::Lost) | (StoreCommand::Load(_), Fate::Denied | Fate::Refused) => StoreOutcome::Failed,
             (StoreCommand::Load(names), Fate::Done) => {
                 let Snapshot { mut channels, mut released, mut logs, damaged } = self.snapshot();
                 released.retain(|released| names.contains(&released.record.channel.channel_name));

@@ -92,7 +92,7 @@ fn asked() -> impl Strategy<Value = Asked> {
 }
 
 fn fate() -> impl Strategy<Value = Fate> {
-    prop_oneof![4 => Just(Fate::Done), 1 => Just(Fate::Lost), 1 => Just(Fate::Denied)]
+    prop_oneof![4 => Just(Fate::Done), 1 => Just(Fate::Lost), 1 => Just(Fate::Denied), 1 => Just(Fate::Refused)]
 }
 
 fn op() -> impl Strategy<Value = Op> {

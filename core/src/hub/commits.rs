@@ -87,12 +87,15 @@ impl Hub {
                 self.wake_all(&writes);
                 self.load(names);
             }
+            (Storage::Committing(commit), StoreOutcome::Refused) => {
+                self.not_committed(commit, now);
+                self.close_lost();
+            }
             (Storage::Committing(commit), StoreOutcome::Failed) => {
-                self.end_changes(&commit.writes);
-                commit.causes.into_iter().for_each(|cause| self.answer_not_stored(cause.asker, now));
-                self.wake_all(&commit.writes);
                 let names: BTreeSet<&String> = commit.writes.iter().map(Write::channel_name).collect();
-                self.load(names.into_iter().cloned().collect());
+                let names = names.into_iter().cloned().collect();
+                self.not_committed(commit, now);
+                self.load(names);
             }
             (Storage::Loading(names), StoreOutcome::Loaded(stored)) => self.loaded(&names, stored, now),
             (Storage::Loading(names), StoreOutcome::Failed) => {
@@ -106,6 +109,13 @@ impl Hub {
             }
         }
         Ok(())
+    }
+
+    /// Answers those who wait for a commit that is not known to be stored.
+    fn not_committed(&mut self, commit: Commit, now: Time) {
+        self.end_changes(&commit.writes);
+        commit.causes.into_iter().for_each(|cause| self.answer_not_stored(cause.asker, now));
+        self.wake_all(&commit.writes);
     }
 
     /// Answers who asked for a write that is not known to be stored.

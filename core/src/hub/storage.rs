@@ -123,6 +123,8 @@ pub enum StoreOutcome {
     Loaded(Snapshot),
     /// It failed. Of a commit it means "not known to be stored".
     Failed,
+    /// The store refused a commit before it began, for example because its disk is full: nothing of it is stored.
+    Refused,
 }
 
 /// Which messages are to be read. Reading never waits for a commit, and shows what is committed when it happens.

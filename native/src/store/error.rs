@@ -334,6 +334,11 @@ pub(crate) enum CommitError {
 }
 
 impl StoreError {
+    /// Whether a commit was refused before it began: nothing of it is stored.
+    pub(super) const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::LowSpace { .. })
+    }
+
     /// Makes an I/O error say where it happened.
     pub(super) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

@@ -75,6 +75,7 @@ trait Store: Send + 'static {
     /// none.
     ///
     /// When it returns `Ok`, they survive the loss of power. [`CommitError::Failed`] means "not known to be stored", and
-    /// the next [`load_names`](Self::load_names) tells what is.
+    /// the next [`load_names`](Self::load_names) tells what is; but after a [refusal](StoreError::is_refusal) nothing is
+    /// stored.
     fn commit(&mut self, writes: &[Write]) -> Result<(), CommitError>;
 }

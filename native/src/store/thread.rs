@@ -84,14 +84,18 @@ impl<S: Store> Worker<S> {
     fn execute(&mut self, command: StoreCommand) -> StoreOutcome {
         match command {
             StoreCommand::Commit(writes) => {
+                let mut is_refused = false;
                 let committed = self.commits.attempt(|| match self.store.commit(&writes) {
                     Ok(()) => Ok(StoreOutcome::Committed),
                     Err(CommitError::Without { refusals }) => {
                         Ok(StoreOutcome::CommittedWithout(refusals.into_keys().collect()))
                     }
-                    Err(CommitError::Failed(error)) => Err(error),
+                    Err(CommitError::Failed(error)) => {
+                        is_refused = error.is_refusal();
+                        Err(error)
+                    }
                 });
-                committed.unwrap_or(StoreOutcome::Failed)
+                committed.unwrap_or(if is_refused { StoreOutcome::Refused } else { StoreOutcome::Failed })
             }
             StoreCommand::Load(names) => {
                 self.loads.attempt(|| self.store.load_names(&names)).map_or(StoreOutcome::Failed, StoreOutcome::Loaded)

@@ -160,7 +160,8 @@ impl Trial {
         );
 
         let bytes = bytes(&reply);
-        let failed = self.finished.as_ref().is_some_and(|finished| finished.outcome == StoreOutcome::Failed);
+        let is_failure = |outcome: &StoreOutcome| matches!(outcome, StoreOutcome::Failed | StoreOutcome::Refused);
+        let failed = self.finished.as_ref().is_some_and(|finished| is_failure(&finished.outcome));
         let part = self.finished.as_mut().and_then(|finished| finished.take_part(id, asked, &bytes, &self.disk));
         let expected = match (&asked.request, part) {
             (_, Some(_)) if failed => Decision::Answer(not_stored()),

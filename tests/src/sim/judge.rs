@@ -144,7 +144,7 @@ impl Judge {
 
     /// The hub is told what became of a command.
     pub(super) fn told(&mut self, outcome: &StoreOutcome) {
-        self.failures += u64::from(*outcome == StoreOutcome::Failed);
+        self.failures += u64::from(matches!(outcome, StoreOutcome::Failed | StoreOutcome::Refused));
     }
 
     /// The hub is told what was read.

@@ -76,7 +76,11 @@ impl Storage {
         let done = later(now, self.span(rng, tally));
         let told = later(done, self.span(rng, tally));
         let fate = if now < self.outage || rng.u8(0..100) < self.faults.fail {
-            if rng.u8(0..100) < self.faults.keep { Fate::Denied } else { Fate::Lost }
+            match rng.u8(0..100) {
+                chance if chance < self.faults.keep => Fate::Denied,
+                chance if chance % 4 == 3 => Fate::Refused,
+                _ => Fate::Lost,
+            }
         } else {
             Fate::Done
         };
@@ -85,6 +89,7 @@ impl Storage {
             (StoreCommand::Load(_), _) => tally.failed_loads += 1,
             (_, Fate::Lost) => tally.lost_commits += 1,
             (_, Fate::Denied) => tally.denied_commits += 1,
+            (_, Fate::Refused) => tally.refused_commits += 1,
             (_, Fate::Done) => tally.commits += 1,
         }
         self.jobs += 1;
@@ -118,7 +123,7 @@ impl Storage {
         };
         job.outcome = Some(self.disk.carry_out(&job.command, job.fate));
         match &job.command {
-            StoreCommand::Commit(writes) if job.fate != Fate::Lost => writes.to_vec(),
+            StoreCommand::Commit(writes) if matches!(job.fate, Fate::Done | Fate::Denied) => writes.to_vec(),
             _ => Vec::new(),
         }
     }

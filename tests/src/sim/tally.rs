@@ -99,6 +99,8 @@ tally! {
     lost_commits,
     /// Commits that failed and were kept.
     denied_commits,
+    /// Commits that were refused before they began.
+    refused_commits,
     /// States that were read back.
     loads,
     /// States that could not be read back.

@@ -134,3 +134,33 @@ fn a_failure_that_concerns_others_leaves_a_name_as_it_is_known() {
     trial.settle();
     assert_eq!((trial.answers(bob), listed(&mut trial).len()), (vec![not_stored()], 3));
 }
+
+#[test]
+fn a_refused_commit_is_not_read_back() {
+    let (mut trial, ada, bob) = two_channels();
+    trial.pass(1);
+    trial.ask(ada, &say("refused", None), 0);
+    trial.ask(bob, &host("there", BOB, 1), 0);
+    trial.store(Fate::Refused);
+    assert_eq!((trial.answers(ada), trial.answers(bob)), (vec![not_stored()], vec![not_stored()]));
+    assert_eq!(trial.command, None);
+    // What is known is what it was, so that this changes nothing and is stored nowhere.
+    assert_eq!(ask(&mut trial, bob, &host("there", BOB, 22240)), [hosted("there")]);
+    assert_eq!(ask(&mut trial, ada, &say("next", None)), [delivered(0)]);
+    assert_eq!(trial.disk.find("next").map(|message| message.id), Some(1));
+}
+
+#[test]
+fn a_lease_whose_end_is_refused_ends_later() {
+    let mut trial = trial();
+    let ada = trial.connect(ip(ADA), 0);
+    assert_eq!(ask(&mut trial, ada, &leased("x", ADA, 1, 10)), [hosted("x")]);
+    trial.pass(10);
+    trial.store(Fate::Refused);
+    assert_eq!((trial.command.clone(), listed(&mut trial).len()), (None, 1));
+    trial.pass(4);
+    assert_eq!(trial.command, None);
+    trial.pass(1);
+    trial.settle();
+    assert_eq!(listed(&mut trial), []);
+}
