@@ -43,7 +43,7 @@ pub(crate) enum Input {
     LocalAddresses(ListenerId, Vec<Address>),
     /// The server stops: connections are to finish what is owed, and close.
     StopConnections,
-    /// No connection is left: finish what is with the store.
+    /// Connections had their time: finish what is with the store, and drop what is not decided.
     Stop,
 }
 
@@ -183,7 +183,7 @@ fn tell(hub: &mut Hub, mailboxes: &mut Mailboxes, input: Input, now: Moment) -> 
         }
         Input::LocalAddresses(listener, own) => hub.set_local_addresses(listener, &own),
         Input::StopConnections => mailboxes.stop(),
-        Input::Stop => {}
+        Input::Stop => hub.stop(),
     }
     Ok(())
 }

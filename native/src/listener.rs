@@ -128,6 +128,7 @@ impl Acceptor {
     pub(crate) async fn all_closed(&self) {
         // Each connection holds a permit until its requests are carried out, so whoever has all of them is alone.
         let _ = self.room.acquire_many(self.files.connections).await;
+        let _ = self.operators.acquire_many(self.files.part(MAX_OPERATORS)).await;
     }
 
     fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, listener: ListenerId) {

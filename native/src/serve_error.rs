@@ -24,7 +24,10 @@ pub(crate) enum ServeError {
         "the {0} ended unexpectedly (a bug, please report); everything acknowledged is stored, start the server again"
     )]
     Died(Part),
-    #[error("the store did not finish in time; everything acknowledged is stored; check its disk")]
+    #[error(
+        "cannot close the store: its last commit takes too long; everything acknowledged is stored; check its disk \
+         before the next start"
+    )]
     Unfinished,
 }
 

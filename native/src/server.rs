@@ -42,8 +42,8 @@ use crate::{
 /// The operator's socket, in the data directory.
 pub(crate) const OPERATOR_SOCKET: &str = "operator.sock";
 
-/// How long connections may take to end once the server stops. What is left of ten seconds is the store's.
-const LAST_ANSWERS: Duration = Duration::from_secs(6);
+/// The drain timeout: requests that are not decided by then are dropped. What is left of ten seconds is the store's.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// How long the store may take for its last commit.
 const LAST_COMMIT: Duration = Duration::from_secs(3);
@@ -214,8 +214,8 @@ impl Running {
             while self.parts.join_next().await.is_some() {}
             self.acceptor.all_closed().await;
         };
-        if answers && timeout(LAST_ANSWERS, all).await.is_err() {
-            tracing::info!("some peers did not end their connections; leaving them");
+        if answers && timeout(DRAIN_TIMEOUT, all).await.is_err() {
+            tracing::info!("drain timeout: requests that are not decided are dropped, and connections are left open");
         }
         let _ = self.tell_hub.send(Input::Stop);
         if matches!(result, Err(ServeError::Died(_))) {

@@ -95,7 +95,11 @@ impl Hub {
                 let names: BTreeSet<&String> = commit.writes.iter().map(Write::channel_name).collect();
                 let names = names.into_iter().cloned().collect();
                 self.not_committed(commit, now);
-                self.load(names);
+                if self.is_stopped {
+                    self.storage = Storage::Stale(names);
+                } else {
+                    self.load(names);
+                }
             }
             (Storage::Loading(names), StoreOutcome::Loaded(stored)) => self.loaded(&names, stored, now),
             (Storage::Loading(names), StoreOutcome::Failed) => {

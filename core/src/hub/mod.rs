@@ -257,6 +257,8 @@ pub struct Hub {
     storage: Storage,
     reads: Reads,
     effects: VecDeque<Effect>,
+    /// Nothing more is decided.
+    is_stopped: bool,
 }
 
 /// How far the messages of a name go.
@@ -352,6 +354,7 @@ impl Hub {
             storage: Storage::Idle,
             reads: Reads::default(),
             effects: VecDeque::new(),
+            is_stopped: false,
         };
         hub.restore(stored, now.time);
         hub
@@ -427,6 +430,9 @@ impl Hub {
     ) -> Result<(), Misuse> {
         let connection = self.connections.get_mut(&id).filter(|connection| !connection.gone);
         let connection = connection.ok_or(Misuse::UnknownConnection)?;
+        if self.is_stopped {
+            return Ok(());
+        }
         let first = connection.undecided.is_empty();
         connection.undecided.push_back(Asked { ticket, request, at });
         if first {
@@ -467,7 +473,7 @@ impl Hub {
             return Some(Time::default());
         }
         match self.storage {
-            Storage::Idle | Storage::Stale(_) if !self.leases.has_turn => {
+            Storage::Idle | Storage::Stale(_) if !self.leases.has_turn && !self.is_stopped => {
                 self.directory.next_end().map(|end| end.max(self.leases.not_before))
             }
             // A lease that ends while the store has something is looked at afterwards.
@@ -480,8 +486,34 @@ impl Hub {
         self.joins.clean_up_some();
         self.leases.by = now;
         let due = |end: Time| end <= now && self.leases.not_before <= now;
-        if !self.leases.has_turn && self.directory.next_end().is_some_and(due) {
+        if !self.is_stopped && !self.leases.has_turn && self.directory.next_end().is_some_and(due) {
             self.add_ended_leases();
+        }
+    }
+
+    /// Drops all pending requests without an answer, and every one that comes from now on; no lease ends any more. The
+    /// requests of the commit that is with the store are still answered, and so are the reads. For a server that stops
+    /// and has waited long enough: afterwards nothing but the store's current command keeps it from being
+    /// [idle](Self::is_idle).
+    pub fn stop(&mut self) {
+        self.is_stopped = true;
+        self.turns = Turns::default();
+        self.runnable.clear();
+        self.leases.has_turn = false;
+        drop(self.changes.take_waiting());
+        let histories = self.reads.drop_waiting();
+        for id in histories {
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.storing -= 1;
+            }
+        }
+        let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
+        for id in ids {
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.undecided.clear();
+                (connection.given_up, connection.place, connection.awaited) = (0, Place::None, None);
+            }
+            self.forget_if_done(id);
         }
     }
 

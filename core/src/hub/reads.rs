@@ -3,6 +3,7 @@
 use alloc::{
     collections::{BTreeMap, VecDeque},
     string::String,
+    vec::Vec,
 };
 
 use super::{ConnectionId, Effect, Found, Hub, Page, Query, refusal, storage};
@@ -72,6 +73,12 @@ impl Reads {
         limit: u16,
     ) {
         self.histories.push_back(Purpose::History { connection, ticket, channel_name, range, limit });
+    }
+
+    /// Drops what the store was not asked for yet. Returns the connections of the HISTORYs.
+    pub(super) fn drop_waiting(&mut self) -> Vec<ConnectionId> {
+        self.replays.clear();
+        self.histories.drain(..).map(|purpose| purpose.connection()).collect()
     }
 
     /// What is read next, if the store is to have more.

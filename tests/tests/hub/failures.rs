@@ -1,4 +1,6 @@
-//! The store fails.
+//! The store fails, or the server stops.
+
+use chanwire_core::Limits;
 
 use super::*;
 
@@ -163,4 +165,68 @@ fn a_lease_whose_end_is_refused_ends_later() {
     trial.pass(1);
     trial.settle();
     assert_eq!(listed(&mut trial), []);
+}
+
+/// A hub with a commit at the store and requests that wait for it.
+fn stopping() -> (Hub, StoreCommand) {
+    let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Moment::default());
+    let listener = hub.add_listener(&[at("127.0.0.1", 22236)]);
+    hub.fix_channel(channel("here", "127.0.0.1", 22236));
+    for id in 0..3 {
+        hub.connect(ConnectionId(id), Peer::Address(ip(ADA)), Some(listener)).unwrap();
+    }
+    let mut commands = Vec::new();
+    let mut tell = |hub: &mut Hub, id, request| {
+        let ticket = ticket(&mut Server::new(Limits::server()));
+        hub.handle_request(ConnectionId(id), ticket, request, Moment::default()).unwrap();
+        while let Some(effect) = hub.poll_effect() {
+            if let Effect::Store(command) = effect {
+                commands.push(command);
+            }
+        }
+    };
+    tell(&mut hub, 0, host("0", ADA, 1));
+    for number in 1..1000_u16 {
+        tell(&mut hub, 0, host(&number.to_string(), ADA, number));
+        tell(&mut hub, 1, host("0", ADA, number));
+        tell(&mut hub, 1, history("here", HistoryRange::Last, 1));
+        tell(&mut hub, 2, say("m", Some("here")));
+    }
+    hub.disconnect(ConnectionId(2));
+    assert!(!hub.is_idle());
+    assert_eq!(commands.len(), 1);
+    (hub, commands.remove(0))
+}
+
+#[test]
+fn a_hub_that_stops_decides_nothing_more_than_the_store_has_in_hand() {
+    for outcome in [StoreOutcome::Committed, StoreOutcome::Failed, StoreOutcome::Refused] {
+        let (mut hub, command) = stopping();
+        let StoreCommand::Commit(writes) = command else { panic!("{command:?}") };
+        hub.stop();
+        let mut forgotten = Vec::new();
+        let mut answers = 0;
+        let mut carry_out = |hub: &mut Hub| {
+            while let Some(effect) = hub.poll_effect() {
+                match effect {
+                    Effect::Answer { connection: ConnectionId(0), .. } => answers += 1,
+                    Effect::Forget { connection } => forgotten.push(connection),
+                    Effect::Publish(_) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        carry_out(&mut hub);
+        assert!(!hub.is_idle());
+        let late = Moment { time: Time::from_millis(1_000_000), ..Moment::default() };
+        hub.handle_outcome(outcome, late.time).unwrap();
+        // Requests that come late are dropped, and time brings nothing.
+        let ticket = ticket(&mut Server::new(Limits::server()));
+        hub.handle_request(ConnectionId(1), ticket, host("late", ADA, 1), late).unwrap();
+        hub.handle_timeout(late.time);
+        carry_out(&mut hub);
+        assert_eq!((hub.is_idle(), hub.poll_timeout()), (true, None));
+        assert_eq!((writes.len(), answers, forgotten), (1, 1, vec![ConnectionId(2)]));
+        assert_eq!(hub.connections(), 2);
+    }
 }
