@@ -40,7 +40,7 @@ pub(crate) fn serve(listener: &TcpListener) -> Result<(), Box<dyn Error>> {
         while let (Ok((stream, peer)), Some(id)) = (listener.accept(), ids.next()) {
             stream.set_nonblocking(true)?;
             hub.connect(id, Peer::Address(peer.ip()), Some(here))?;
-            connections.insert(id, (stream, Server::new(Limits::server())));
+            connections.insert(id, (stream, Server::new(id, Limits::server())));
         }
         let now = Moment { time: clock.now(), wall: wall_time() };
         hub.handle_timeout(now.time);

@@ -127,8 +127,8 @@
 //!
 //! let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Moment { time: now, wall });
 //! let listener = hub.add_listener(&[here.clone()]);
-//! let (mut client, mut server) = (Client::new(Limits::client()), Server::new(Limits::server()));
 //! let connection = ConnectionId(1);
+//! let (mut client, mut server) = (Client::new(Limits::client()), Server::new(connection, Limits::server()));
 //! hub.connect(connection, Peer::Address("192.0.2.7".parse()?), Some(listener))?;
 //!
 //! // Both leave in one write. Nobody waits for the first answer.

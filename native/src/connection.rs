@@ -58,7 +58,7 @@ pub(crate) fn serve<'a, S: AsyncRead + AsyncWrite + Unpin>(
     let rights = peer.map_or(Peer::Operator, |peer| Peer::Address(peer.ip()));
     let _ = hub.send(Input::Connect { id, peer: rights, listener, mailbox: mailbox.clone() });
     let mut session = Session { id, peer, hub, published, mailbox, mail: VecDeque::new(), asked: Vec::new() };
-    let mut server = Server::new(limits.clone());
+    let mut server = Server::new(id, limits.clone());
     async move { driver::drive(&mut server, stream, &mut session, clock).await }
 }
 
@@ -69,7 +69,8 @@ pub(crate) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
     limits: &Limits,
     clock: Clock,
 ) -> Ending {
-    let mut server = Server::new(limits.clone());
+    // It gives out no ticket.
+    let mut server = Server::new(ConnectionId(u64::MAX), limits.clone());
     server.close(clock.now(), error);
     driver::drive(&mut server, stream, &mut Refused, clock).await
 }

@@ -230,7 +230,7 @@ impl Trial {
         let client = Client {
             peer,
             listener,
-            server: Server::new(limits),
+            server: Server::new(ConnectionId(id), limits),
             asked: Vec::new(),
             gone: false,
             written: Vec::new(),

@@ -21,7 +21,8 @@ use std::{collections::VecDeque, sync::Arc};
 use chanwire_core::{
     Limits, Time,
     endpoint::{
-        Breach, Client, ClientEvent, Deadline, Endpoint, Link, Misuse, Reply, Server, ServerEvent, Ticket, Timer,
+        Breach, Client, ClientEvent, ConnectionId, Deadline, Endpoint, Link, Misuse, Reply, Server, ServerEvent,
+        Ticket, Timer,
     },
     wire::{ErrorResponse, HistoryRange, JoinFrom, Message, Request, Response, StoredMessage, Timestamp},
 };
@@ -51,7 +52,7 @@ fn limited(change: impl FnOnce(&mut Limits)) -> End<Server> {
     let mut limits = Limits::server();
     limits.max_in_flight_bytes = usize::MAX;
     change(&mut limits);
-    End::new(Server::new(limits))
+    End::new(Server::new(ConnectionId(0), limits))
 }
 
 /// Gives bytes at once, whatever the endpoint wants.

@@ -232,7 +232,7 @@ impl World {
             let id = ConnectionId(self.accepted);
             self.accepted += 1;
             self.hub.connect(id, Rights::Address(who), Some(self.listener)).map_err(|misuse| misuse.to_string())?;
-            let server = Server::new(self.limits.clone());
+            let server = Server::new(id, self.limits.clone());
             self.peers.insert(who, Peer { id, server, received: Vec::new(), ended: false, said_closed: false });
         }
         self.peers.get_mut(&who).ok_or_else(|| format!("no connection of {who}"))

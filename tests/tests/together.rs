@@ -57,7 +57,7 @@ impl World {
         self.next += 1;
         let peer = Peer::Address([192, 0, 2, 7].into());
         self.hub.connect(ConnectionId(id), peer, Some(self.listener)).unwrap();
-        self.servers.insert(id, End::new(Server::new(self.limits.clone())));
+        self.servers.insert(id, End::new(Server::new(ConnectionId(id), self.limits.clone())));
         id
     }
 

@@ -30,6 +30,10 @@ pub use server::{Server, ServerEvent};
 
 use crate::Time;
 
+/// One connection of a server, by a number that the caller picks and never uses again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
 /// What every driver of a connection does, whichever end it drives.
 ///
 /// After any call that takes `&mut self`, ask again: [`poll_event`](Self::poll_event) until it is `None`, then

@@ -1,40 +1,18 @@
 //! Requests that are owed an answer, in the order in which they came.
 
 use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
-use core::{
-    fmt,
-    sync::atomic::{AtomicUsize, Ordering},
-};
 
-use super::{Listing, Misuse, outbox::Outbox};
+use super::{ConnectionId, Listing, Misuse, outbox::Outbox};
 use crate::wire::{ErrorResponse, Response};
 
-/// The right, and the duty, to answer one request of one connection.
+/// Permission to answer one request of one connection, exactly once.
 ///
 /// It can be neither copied nor used twice, so answering a request twice does not compile.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a request whose ticket is dropped is never answered, nor is any request after it"]
 pub struct Ticket {
-    connection: Mark,
+    connection: ConnectionId,
     number: u64,
-}
-
-/// Tells one connection's tickets from any other's, and nothing else: it is shown nowhere, not even by `Debug`, so runs
-/// repeat exactly, however many connections other threads make meanwhile.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Mark(usize);
-
-impl Mark {
-    fn new() -> Self {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-impl fmt::Debug for Mark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("_")
-    }
 }
 
 /// An answer on its way to its connection.
@@ -82,7 +60,7 @@ impl From<ErrorResponse> for Reply {
 /// Answers may be given in any order; they leave in the order of the requests.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
-    connection: Mark,
+    connection: ConnectionId,
     slots: VecDeque<Slot>,
     /// The number of the first slot.
     first: u64,
@@ -97,8 +75,8 @@ enum Slot {
 }
 
 impl Pipeline {
-    pub(crate) fn new() -> Self {
-        Self { connection: Mark::new(), slots: VecDeque::new(), first: 0, bytes: 0 }
+    pub(crate) const fn new(connection: ConnectionId) -> Self {
+        Self { connection, slots: VecDeque::new(), first: 0, bytes: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -3,7 +3,7 @@
 use alloc::{collections::VecDeque, format, sync::Arc};
 
 use super::{
-    Deadline, Endpoint, Link, Listing, Misuse,
+    ConnectionId, Deadline, Endpoint, Link, Listing, Misuse,
     line::Line,
     pipeline::{Pipeline, Reply, Ticket},
     pushes::Pushes,
@@ -53,12 +53,12 @@ use crate::{
 /// ```
 /// use chanwire_core::{
 ///     Limits, Time,
-///     endpoint::{Endpoint, Link, Server, ServerEvent},
+///     endpoint::{ConnectionId, Endpoint, Link, Server, ServerEvent},
 ///     wire::{Request, Response},
 /// };
 ///
 /// let now = Time::default();
-/// let mut server = Server::new(Limits::server());
+/// let mut server = Server::new(ConnectionId(1), Limits::server());
 /// server.handle_input(now, b"LIST\r\n");
 /// server.handle_eof(now);
 /// while let Some(event) = server.poll_event() {
@@ -127,12 +127,13 @@ pub enum ServerEvent {
 }
 
 impl Server {
-    /// A connection that was just accepted.
+    /// Makes the endpoint of a connection that was just accepted. Its tickets are told from those of other connections
+    /// by its number.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(id: ConnectionId, limits: Limits) -> Self {
         Self {
             line: Line::new(limits),
-            pipeline: Pipeline::new(),
+            pipeline: Pipeline::new(id),
             events: VecDeque::new(),
             stopping: false,
             joins: Joins::None,

@@ -31,6 +31,7 @@ use alloc::{
 };
 use core::{mem, net::IpAddr, time::Duration};
 
+pub use crate::endpoint::ConnectionId;
 pub use at_hand::Errand;
 use changes::Changes;
 use commits::{Commit, MAX_COMMIT};
@@ -50,10 +51,6 @@ use crate::{
     endpoint::{Listing, Misuse, Pushes, Reply, Ticket},
     wire::{Address, Channel, ErrorResponse, Location, Request, Timestamp, canonical},
 };
-
-/// One connection of a [`Hub`], by a number that the caller picks and never uses again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnectionId(pub u64);
 
 /// One listener of a [`Hub`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use chanwire_core::{
     Limits,
-    endpoint::{Server, ServerEvent},
+    endpoint::{ConnectionId, Server, ServerEvent},
 };
 
 use super::*;
@@ -70,7 +70,7 @@ impl Application<Server> for Nobody {
 async fn end(peer: &mut Torrent) -> Ending {
     let mut limits = Limits::server();
     (limits.frame_timeout, limits.write_timeout, limits.linger) = (SHORT, SHORT, SHORT);
-    let ending = drive(&mut Server::new(limits), peer, &mut Nobody, Clock::start()).await;
+    let ending = drive(&mut Server::new(ConnectionId(0), limits), peer, &mut Nobody, Clock::start()).await;
     assert!(!peer.ended, "no deadline has ended it");
     ending
 }

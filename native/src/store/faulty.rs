@@ -89,7 +89,7 @@ impl World {
         for id in ids {
             hub.connect(id, Peer::Address([127, 0, 0, 1].into()), Some(listener)).unwrap();
         }
-        let server = |id| (id, Server::new(chanwire_core::Limits::server()));
+        let server = |id| (id, Server::new(id, chanwire_core::Limits::server()));
         Self {
             hub,
             store,

@@ -26,7 +26,7 @@ impl Service {
         hub.fix_channel(Channel { channel_name: "general".into(), address: here });
         let peer = Peer::Address(std::net::Ipv4Addr::LOCALHOST.into());
         hub.connect(CONNECTION, peer, Some(listener)).expect("the first connection");
-        Self { server: Server::new(Limits::server()), hub, at }
+        Self { server: Server::new(CONNECTION, Limits::server()), hub, at }
     }
 
     /// Answers all that one read brought, from the endpoint alone. How many there were.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chanwire_core::{
     Limits, Time,
-    endpoint::{Endpoint as _, Link, Reply, Server, ServerEvent, Ticket},
+    endpoint::{ConnectionId, Endpoint as _, Link, Reply, Server, ServerEvent, Ticket},
     wire::{Command, Decoder, ErrorResponse, Item, Request, Response},
 };
 
@@ -140,7 +140,14 @@ impl Bench {
     /// A new connection.
     #[must_use]
     pub fn new(limits: Limits, reply: fn(usize, &Request) -> Reply) -> Self {
-        Self { end: End::new(Server::new(limits)), seen: Vec::new(), open: Vec::new(), drained: 0, ended: false, reply }
+        Self {
+            end: End::new(Server::new(ConnectionId(0), limits)),
+            seen: Vec::new(),
+            open: Vec::new(),
+            drained: 0,
+            ended: false,
+            reply,
+        }
     }
 
     /// Takes what the server tells.

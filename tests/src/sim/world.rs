@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chanwire_core::{
     Limits, Time,
-    endpoint::{Client, Link as Wanted, Server},
+    endpoint::{Client, ConnectionId, Link as Wanted, Server},
     hub::{Moment, Page, Query, ReadId},
     wire::ErrorResponse,
 };
@@ -303,7 +303,7 @@ impl World {
             return;
         };
         let pace = self.plan.pace(&mut self.rng);
-        let mut far = Box::new(Socket::new(Server::new(self.plan.server.clone()), pace, self.now));
+        let mut far = Box::new(Socket::new(Server::new(ConnectionId(id), self.plan.server.clone()), pace, self.now));
         let Some(Actor { peer, listener, .. }) = self.actors.get(link.actor) else { return };
         let ledger = self.judge.ledger(id);
         (ledger.accepted, ledger.listener, ledger.peer) = (self.now, *listener, Some(*peer));

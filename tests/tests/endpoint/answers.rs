@@ -65,7 +65,9 @@ fn refusals_are_told_to_the_application() {
 
 #[test]
 fn a_ticket_of_another_connection_is_refused() {
-    let (mut one, mut other) = (server(), server());
+    let mut limits = Limits::server();
+    limits.max_in_flight_bytes = usize::MAX;
+    let (mut one, mut other) = (server(), End::new(Server::new(ConnectionId(1), limits)));
     feed(&mut one, at(0), b"LIST\r\n");
     feed(&mut other, at(0), b"LIST\r\nLIST\r\n");
     let (mine, mut theirs) = (one_ticket(&mut one), tickets(&mut other));

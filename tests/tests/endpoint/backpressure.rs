@@ -77,7 +77,7 @@ fn what_is_held_for_a_peer_that_reads_slowly_is_bounded_whatever_it_asks_for() {
     let mut asked = Vec::new();
     history.encode(&mut asked);
     asked.extend_from_slice(b"LEAVE\r\n{\"channel_name\": \"general\"}");
-    let mut end = End::new(Server::new(Limits::server()));
+    let mut end = End::new(Server::new(ConnectionId(0), Limits::server()));
     end.arrive(&asked.repeat(200));
     let (mut open, mut answered, mut most) = (VecDeque::new(), 0, 0);
     while answered < 400 {

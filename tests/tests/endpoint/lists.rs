@@ -2,7 +2,7 @@
 
 use chanwire_core::{
     endpoint::Listing,
-    hub::{ConnectionId, Effect, Hub, HubLimits, Moment, Peer, Snapshot, StoreCommand, StoreOutcome},
+    hub::{Effect, Hub, HubLimits, Moment, Peer, Snapshot, StoreCommand, StoreOutcome},
     wire::{Address, Channel, Host},
 };
 
@@ -98,10 +98,10 @@ fn a_list_counts_as_unsent_with_all_its_bytes_and_no_other_request_is_read_behin
     let mut lister = Lister::new(4000, ALL);
     let size = lister.bytes().len();
     assert!(size > 256 * 1024);
-    let mut end = End::new(Server::new(Limits::server()));
+    let mut end = End::new(Server::new(ConnectionId(0), Limits::server()));
     feed(&mut end, at(0), &b"LIST\r\n".repeat(10));
     assert_eq!((tickets(&mut end).len(), end.endpoint.wants_read()), (1, false), "whoever answers it");
-    let mut end = End::new(Server::new(Limits::server()));
+    let mut end = End::new(Server::new(ConnectionId(0), Limits::server()));
     feed(&mut end, at(0), &b"LIST\r\n".repeat(10));
     let mut lists = 0;
     while lists < 10 {
@@ -180,7 +180,7 @@ fn readers_that_stand_still_hold_little_however_the_list_changes() {
     let mut readers = Vec::new();
     let held = allocation_counter::measure(|| {
         for number in 0..READERS {
-            let mut end = End::new(Server::new(Limits::server()));
+            let mut end = End::new(Server::new(ConnectionId(0), Limits::server()));
             // As many pairs as it likes: one list is all that it is given.
             feed(&mut end, at(0), &b"LIST\r\n".repeat(16));
             assert_eq!(lister.answer(&mut end), None);

@@ -34,7 +34,7 @@ fn connect(hub: &mut Hub, listener: ListenerId, id: u64) {
 }
 
 fn tell(hub: &mut Hub, id: u64, request: Request) {
-    let ticket = ticket(&mut Server::new(Limits::server()));
+    let ticket = ticket(&mut Server::new(ConnectionId(id), Limits::server()));
     hub.handle_request(ConnectionId(id), ticket, request, Moment::default()).unwrap();
 }
 

@@ -21,7 +21,7 @@ impl Asking {
         let mut hub = Hub::new(HubLimits::default(), stored, Moment::default());
         let listener = hub.add_listener(&[at("10.0.0.1", 22236)]);
         hub.connect(ASKER, Peer::Address(ip(ADA)), Some(listener)).unwrap();
-        Self { hub, server: Server::new(chanwire_core::Limits::server()), commands: Vec::new() }
+        Self { hub, server: Server::new(ConnectionId(1), chanwire_core::Limits::server()), commands: Vec::new() }
     }
 
     fn ask(&mut self, request: Request) {

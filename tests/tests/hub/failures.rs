@@ -177,7 +177,7 @@ fn stopping() -> (Hub, StoreCommand) {
     }
     let mut commands = Vec::new();
     let mut tell = |hub: &mut Hub, id, request| {
-        let ticket = ticket(&mut Server::new(Limits::server()));
+        let ticket = ticket(&mut Server::new(ConnectionId(id), Limits::server()));
         hub.handle_request(ConnectionId(id), ticket, request, Moment::default()).unwrap();
         while let Some(effect) = hub.poll_effect() {
             if let Effect::Store(command) = effect {
@@ -221,7 +221,7 @@ fn a_hub_that_stops_decides_nothing_more_than_the_store_has_in_hand() {
         let late = Moment { time: Time::from_millis(1_000_000), ..Moment::default() };
         hub.handle_outcome(outcome, late.time).unwrap();
         // Requests that come late are dropped, and time brings nothing.
-        let ticket = ticket(&mut Server::new(Limits::server()));
+        let ticket = ticket(&mut Server::new(ConnectionId(1), Limits::server()));
         hub.handle_request(ConnectionId(1), ticket, host("late", ADA, 1), late).unwrap();
         hub.handle_timeout(late.time);
         carry_out(&mut hub);

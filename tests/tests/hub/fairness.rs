@@ -49,7 +49,12 @@ impl Flood {
 
     fn ask(&mut self, id: u64, request: Request) {
         self.hub
-            .handle_request(ConnectionId(id), ticket(&mut Server::new(Limits::server())), request, self.now)
+            .handle_request(
+                ConnectionId(id),
+                ticket(&mut Server::new(ConnectionId(id), Limits::server())),
+                request,
+                self.now,
+            )
             .unwrap();
     }
 

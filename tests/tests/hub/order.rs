@@ -87,7 +87,7 @@ fn a_connection_that_left_is_forgotten_when_its_request_is_decided_anew() {
 fn wrong_calls_are_told_and_change_nothing() {
     let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Moment::default());
     let listener = hub.add_listener(&[at("127.0.0.1", 22236)]);
-    let mut server = Server::new(chanwire_core::Limits::server());
+    let mut server = Server::new(ConnectionId(1), chanwire_core::Limits::server());
     let (now, start) = (Moment::default(), Time::default());
     let from = |peer| Peer::Address(ip(peer));
     hub.connect(ConnectionId(1), from(ADA), Some(listener)).unwrap();

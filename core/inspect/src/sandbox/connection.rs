@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use chanwire_core::{
     Time,
-    endpoint::{Deadline, Endpoint as _, Link, Server},
+    endpoint::{ConnectionId, Deadline, Endpoint as _, Link, Server},
     wire::ErrorResponse,
 };
 use fastrand::Rng;
@@ -81,7 +81,7 @@ impl Surroundings<'_> {
 }
 
 impl Connection {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(id: ConnectionId, settings: &Settings) -> Self {
         Self {
             steps: VecDeque::new(),
             step_bytes: 0,
@@ -93,7 +93,7 @@ impl Connection {
             heard_end: false,
             up: Pipe::new(settings.network),
             down: Pipe::new(settings.network),
-            server: Some(Box::new(Server::new(settings.limits()))),
+            server: Some(Box::new(Server::new(id, settings.limits()))),
             is_served: true,
             server_next_read: Time::default(),
             is_over: false,

@@ -199,7 +199,7 @@ impl Sandbox {
             }
             Peer::Operator => (format!("operator:{id}"), None),
         };
-        let mut connection = Connection::new(&self.settings);
+        let mut connection = Connection::new(hub_id(id), &self.settings);
         let served = self.connections.values().filter(|other| other.is_open() && other.is_served).count();
         let most = self.settings.max_connections;
         if served >= most {
