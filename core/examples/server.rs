@@ -18,7 +18,7 @@ use blocking::{Clock, turn};
 use chanwire_core::{
     Limits,
     endpoint::{Endpoint as _, Server},
-    hub::{ConnectionId, Errand, Hub, HubLimits, Moment, Peer, Query, Snapshot, StoreCommand, StoreOutcome, Write},
+    hub::{ConnectionId, Effect, Hub, HubLimits, Moment, Peer, Query, Snapshot, StoreCommand, StoreOutcome, Write},
     wire::{Address, HistoryRange, StoredMessage, Timestamp},
 };
 
@@ -50,20 +50,21 @@ pub(crate) fn serve(listener: &TcpListener) -> Result<(), Box<dyn Error>> {
             }
         }
         while let Some(effect) = hub.poll_effect() {
-            let reach = |id, tell: &mut dyn FnMut(&mut Server)| {
-                connections.get_mut(&id).into_iter().for_each(|(_, server)| tell(server));
-            };
-            match effect.deliver(now.time, reach)? {
-                None => {}
-                Some(Errand::Read(read, query)) => hub.handle_page(read, Some(query.found(page(&store, &query))))?,
+            match effect {
+                Effect::Send(id, command) => {
+                    if let Some((_, server)) = connections.get_mut(&id) {
+                        server.handle_command(now.time, command)?;
+                    }
+                }
+                // The hub is at hand for each LIST, and there is room for any number of connections.
+                Effect::Publish(_) | Effect::Disconnected(_) => {}
+                Effect::Read(read, query) => hub.handle_page(read, Some(query.found(page(&store, &query))))?,
                 // The directory is in the hub: a store that ends with it need not keep another.
-                Some(Errand::Store(StoreCommand::Commit(writes))) => {
+                Effect::Store(StoreCommand::Commit(writes)) => {
                     store.extend(writes.iter().filter_map(message).cloned());
                     hub.handle_outcome(StoreOutcome::Committed, now.time)?;
                 }
-                Some(Errand::Store(StoreCommand::Load(_))) => {
-                    unreachable!("it is asked only after a commit that failed")
-                }
+                Effect::Store(StoreCommand::Load(_)) => unreachable!("it is asked only after a commit that failed"),
             }
         }
         // A socket that fails is a connection that has ended.

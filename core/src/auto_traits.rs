@@ -3,12 +3,12 @@
 use crate::{
     Limits, Span, Time,
     endpoint::{
-        Breach, Client, ClientEvent, Deadline, Link, Listing, Misuse, Pushes, Reply, RequestId, Server, ServerEvent,
-        Ticket, Timer,
+        Breach, Client, ClientEvent, Deadline, Link, Listing, Misuse, Pushes, Reply, RequestId, Server, ServerCommand,
+        ServerEvent, Ticket, Timer,
     },
     hub::{
-        ChannelLog, ChannelRecord, ConnectionId, Effect, Errand, Found, Hub, HubLimits, ListenerId, Moment, Peer,
-        Purpose, Query, ReadId, ReleasedChannel, Replay, Snapshot, StoreCommand, StoreOutcome, Write,
+        ChannelLog, ChannelRecord, ConnectionId, Effect, Found, Hub, HubLimits, ListenerId, Moment, Peer, Purpose,
+        Query, ReadId, ReleasedChannel, Replay, Snapshot, StoreCommand, StoreOutcome, Write,
     },
     wire::{
         Address, Blame, Channel, Command, Decoder, ErrorResponse, Fault, FaultKind, Field, FieldKind, Frame,
@@ -31,8 +31,8 @@ macro_rules! assert_send_and_sync {
 
 assert_send_and_sync!(Limits, Span, Time);
 assert_send_and_sync!(Breach, Client, ClientEvent, Deadline, Link, Listing, Misuse, Pushes, Reply, RequestId);
-assert_send_and_sync!(Server, ServerEvent, Ticket, Timer);
-assert_send_and_sync!(ChannelLog, ChannelRecord, ConnectionId, Effect, Errand, Found, Hub, HubLimits, ListenerId);
+assert_send_and_sync!(Server, ServerCommand, ServerEvent, Ticket, Timer);
+assert_send_and_sync!(ChannelLog, ChannelRecord, ConnectionId, Effect, Found, Hub, HubLimits, ListenerId);
 assert_send_and_sync!(Moment, Peer, Purpose, Query, ReadId, ReleasedChannel, Replay, Snapshot, StoreCommand);
 assert_send_and_sync!(StoreOutcome, Write);
 assert_send_and_sync!(Address, Blame, Channel, Command, Decoder<Command>, Decoder<Status>, ErrorResponse, Fault);

@@ -47,9 +47,9 @@
 //! command: a commit is put together only when nothing else is to be taken, so one commit serves many requests. One
 //! command is out at a time, and each must have its outcome told, a failure too. An answer goes to the
 //! connection's `Server` with its [`Ticket`], in any order: it leaves in request order. Whatever else is for one
-//! connection, pushes above all, must reach its `Server` in the hub's order. Where hub and servers are in one place,
-//! [`Hub::handle_event`] and [`Effect::deliver`] carry all of it. Call [`Hub::handle_timeout`] at
-//! [`Hub::poll_timeout`]: leases end by it.
+//! connection, pushes above all, must reach its `Server` in the hub's order: [`Hub::handle_event`] takes what a `Server`
+//! tells, [`Server::handle_command`] what a hub sends. Call [`Hub::handle_timeout`] at [`Hub::poll_timeout`]: leases end
+//! by it.
 //!
 //! Where the hub is elsewhere, a LIST need not go there: [`Server::list_at_once`] answers it with what the hub has
 //! [published](hub::Effect::Publish), if the connection owes nothing. The hub must live as long as its lists are sent.
@@ -108,7 +108,7 @@
 //! use chanwire_core::{
 //!     Limits, Time,
 //!     endpoint::{Client, ClientEvent, Endpoint, Server},
-//!     hub::{ConnectionId, Errand, Hub, HubLimits, Moment, Peer, Snapshot, StoreCommand, StoreOutcome},
+//!     hub::{ConnectionId, Effect, Hub, HubLimits, Moment, Peer, Snapshot, StoreCommand, StoreOutcome},
 //!     wire::{Address, Channel, Host, Message, Request, Response, Timestamp},
 //! };
 //!
@@ -143,15 +143,20 @@
 //! }
 //! let (mut commits, mut answers) = (0, 0);
 //! while let Some(effect) = hub.poll_effect() {
-//!     let errand = effect.deliver(now, |_, tell| {
-//!         answers += 1;
-//!         tell(&mut server);
-//!     })?;
-//!     if let Some(Errand::Store(StoreCommand::Commit(writes))) = errand {
-//!         // What these are the writes of is not answered before they are durable.
-//!         assert_eq!((writes.len(), answers), (1, commits));
-//!         commits += 1;
-//!         hub.handle_outcome(StoreOutcome::Committed, now)?;
+//!     match effect {
+//!         Effect::Send(_, command) => {
+//!             answers += 1;
+//!             server.handle_command(now, command)?;
+//!         }
+//!         Effect::Store(StoreCommand::Commit(writes)) => {
+//!             // No request is answered before its write is durable.
+//!             assert_eq!((writes.len(), answers), (1, commits));
+//!             commits += 1;
+//!             hub.handle_outcome(StoreOutcome::Committed, now)?;
+//!         }
+//!         // There is one connection, and the hub is at hand for each LIST.
+//!         Effect::Publish(_) => {}
+//!         other => unreachable!("nothing failed and nothing is read: {other:?}"),
 //!     }
 //! }
 //! // The message was routed when it was known that its channel is stored: two commits, one after the other.
@@ -176,7 +181,6 @@
 //! [`Endpoint::shutdown`]: endpoint::Endpoint::shutdown
 //! [`Endpoint::transmit`]: endpoint::Endpoint::transmit
 //! [`Endpoint::wants_read`]: endpoint::Endpoint::wants_read
-//! [`Effect::deliver`]: hub::Effect::deliver
 //! [`ErrorResponse`]: wire::ErrorResponse
 //! [`Fault`]: wire::Fault
 //! [`Hub::connect`]: hub::Hub::connect
@@ -188,6 +192,7 @@
 //! [`HubLimits`]: hub::HubLimits
 //! [`Misuse`]: endpoint::Misuse
 //! [`PayloadFault`]: wire::PayloadFault
+//! [`Server::handle_command`]: endpoint::Server::handle_command
 //! [`Server::list_at_once`]: endpoint::Server::list_at_once
 //! [`Server::respond`]: endpoint::Server::respond
 //! [`StoreOutcome::Failed`]: hub::StoreOutcome::Failed

@@ -13,9 +13,9 @@ use std::{
 
 use chanwire_core::{
     Limits,
-    endpoint::{Endpoint as _, Server, ServerEvent, Ticket},
+    endpoint::{Server, ServerCommand, ServerEvent},
     hub::{ConnectionId, ListenerId, Peer},
-    wire::{ErrorResponse, Request},
+    wire::ErrorResponse,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -26,7 +26,7 @@ use crate::{
     clock::Clock,
     driver::{self, Application, Ending},
     hub_task::{HubSender, Input, PublishedList},
-    mailbox::{Mail, Mailbox},
+    mailbox::Mailbox,
 };
 
 /// Who connected, and where.
@@ -57,7 +57,7 @@ pub(crate) fn serve<'a, S: AsyncRead + AsyncWrite + Unpin>(
     let Accepted { id, peer, listener } = accepted;
     let rights = peer.map_or(Peer::Operator, |peer| Peer::Address(peer.ip()));
     let _ = hub.send(Input::Connect { id, peer: rights, listener, mailbox: mailbox.clone() });
-    let mut session = Session { id, peer, hub, published, mailbox, mail: VecDeque::new(), asked: Vec::new() };
+    let mut session = Session { id, peer, hub, published, mailbox, commands: VecDeque::new(), events: Vec::new() };
     let mut server = Server::new(id, limits.clone());
     async move { driver::drive(&mut server, stream, &mut session, clock).await }
 }
@@ -82,10 +82,10 @@ struct Session<'a> {
     hub: &'a HubSender,
     published: &'a PublishedList,
     mailbox: Arc<Mailbox>,
-    /// What was taken from the mailbox and not yet told.
-    mail: VecDeque<Mail>,
-    /// What one read asked for, to be told in one piece.
-    asked: Vec<(Ticket, Request)>,
+    /// The commands that were taken from the mailbox and are not carried out.
+    commands: VecDeque<ServerCommand>,
+    /// The events of one read, to be told in one piece.
+    events: Vec<ServerEvent>,
 }
 
 impl Drop for Session<'_> {
@@ -101,71 +101,47 @@ impl Application<Server> for Session<'_> {
         }
         let Some(event) = server.list_at_once(clock.now(), event, || self.published.get()) else { return };
         match event {
-            ServerEvent::Request { ticket, request } => self.asked.push((ticket, request)),
             ServerEvent::Refused { error, closes } => {
                 let ErrorResponse { error, details, .. } = error;
                 tracing::debug!(peer = name(self.peer), %error, ?details, closes, "refused");
             }
-            ServerEvent::Drained => self.tell(Input::Drained(self.id)),
-            ServerEvent::Ended => self.tell(Input::Ended(self.id)),
             ServerEvent::Withdrawn => {
                 tracing::info!(
                     peer = name(self.peer),
                     "past list withdrawn: it is read too slowly while the list changes"
                 );
             }
+            event => self.events.push(event),
         }
     }
 
     fn on_drained(&mut self) {
-        self.tell_asked();
+        if !self.events.is_empty() {
+            let _ = self.hub.send(Input::Events(self.id, mem::take(&mut self.events)));
+        }
     }
 
     fn has_more_calls(&self) -> bool {
-        !self.mail.is_empty()
+        !self.commands.is_empty()
     }
 
     fn poll_call(&mut self, server: &mut Server, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
         let now = clock.now();
-        if self.mail.is_empty() {
-            self.mail = ready!(self.mailbox.poll_take(cx)).into();
+        if self.commands.is_empty() {
+            self.commands = ready!(self.mailbox.poll_take(cx)).into();
         }
-        while let Some(mail) = self.mail.pop_front() {
-            match mail {
-                Mail::Answer(ticket, reply) => {
-                    if let Err(misuse) = server.respond(now, ticket, reply) {
-                        let peer = name(self.peer);
-                        tracing::error!(peer, %misuse, "an answer that belongs nowhere: this is a bug");
-                    }
-                }
-                Mail::Push(pushes) => {
-                    server.push(now, pushes);
-                    // It is written before the next one comes, if the peer takes it: a task that was late is no reason
-                    // to call the peer slow.
-                    break;
-                }
-                Mail::Replay(pushes) => server.replay(now, pushes),
-                Mail::Close(error) => server.close(now, error),
-                Mail::CloseSlow(error) => server.close_slow(now, error),
-                Mail::Finish => server.finish(now),
-                Mail::Stop => server.shutdown(now),
+        while let Some(command) = self.commands.pop_front() {
+            let is_push = matches!(command, ServerCommand::Push(_));
+            if let Err(misuse) = server.handle_command(now, command) {
+                tracing::error!(peer = name(self.peer), %misuse, "invalid command of the hub (a bug, please report)");
+            }
+            if is_push {
+                // It is written before the next one comes, if the peer takes it: a task that was late is no reason to
+                // call the peer slow.
+                break;
             }
         }
         Poll::Ready(())
-    }
-}
-
-impl Session<'_> {
-    fn tell_asked(&mut self) {
-        if !self.asked.is_empty() {
-            let _ = self.hub.send(Input::Requests(self.id, mem::take(&mut self.asked)));
-        }
-    }
-
-    /// Tells the hub something that comes after all that was asked before.
-    fn tell(&mut self, input: Input) {
-        self.tell_asked();
-        let _ = self.hub.send(input);
     }
 }
 

@@ -6,23 +6,24 @@ use std::{
 };
 
 use chanwire_core::{
-    endpoint::{Listing, Misuse, Ticket},
+    endpoint::{Listing, Misuse, ServerCommand, ServerEvent},
     hub::{ConnectionId, Effect, Hub, ListenerId, Moment, Peer},
-    wire::{Address, Request},
+    wire::Address,
 };
 use tokio::sync::mpsc;
 
 use crate::{
     clock::{Clock, wall_time},
-    mailbox::{Mail, Mailbox},
+    mailbox::Mailbox,
     store::{Done, Storage},
 };
 
 /// How many inputs are taken at once, at most.
 const BATCH: usize = 1024;
 
-/// How many requests are told before effects are looked at, at most: most of them only join their connection's queue.
-const REQUESTS: usize = 8192;
+/// How many events are told before effects are looked at, at most: most are requests that only join their connection's
+/// queue.
+const EVENTS: usize = 8192;
 
 /// How many effects are carried out before inputs and the store are looked at again, at most.
 const EFFECTS: usize = 8192;
@@ -31,12 +32,8 @@ const EFFECTS: usize = 8192;
 pub(crate) enum Input {
     /// A connection was accepted.
     Connect { id: ConnectionId, peer: Peer, listener: Option<ListenerId>, mailbox: Arc<Mailbox> },
-    /// A connection asks, all that one read gave.
-    Requests(ConnectionId, Vec<(Ticket, Request)>),
-    /// A connection has read its page of stored messages.
-    Drained(ConnectionId),
-    /// A connection's peer, which joined something, has ended its stream.
-    Ended(ConnectionId),
+    /// The events of a connection's endpoint, all that one read gave.
+    Events(ConnectionId, Vec<ServerEvent>),
     /// A connection is closed.
     Disconnect(ConnectionId),
     /// A listener has these local addresses now.
@@ -111,13 +108,13 @@ pub(crate) async fn run(
         while let Some(next) = finished.take().or_else(|| done.try_recv().ok()) {
             misuses.extend(finish(&mut hub, next, now).err());
         }
-        let mut requests = 0;
-        while requests < REQUESTS
+        let mut events = 0;
+        while events < EVENTS
             && let Some(input) = batch.pop_front()
         {
             stopping |= matches!(input, Input::Stop);
-            if let Input::Requests(_, asked) = &input {
-                requests += asked.len();
+            if let Input::Events(_, more) = &input {
+                events += more.len();
             }
             misuses.extend(tell(&mut hub, &mut mailboxes, input, now).err());
         }
@@ -145,15 +142,8 @@ fn carry_out(
             Effect::Publish(list) => published.set(list),
             Effect::Store(command) => storage.store(command),
             Effect::Read(read, query) => storage.read(read, query),
-            Effect::Answer { connection, ticket, reply } => mailboxes.put(connection, Mail::Answer(ticket, reply)),
-            Effect::Push { to, pushes } => {
-                to.into_iter().for_each(|connection| mailboxes.put(connection, Mail::Push(pushes.clone())));
-            }
-            Effect::Replay { connection, pushes } => mailboxes.put(connection, Mail::Replay(pushes)),
-            Effect::Close { connection, error } => mailboxes.put(connection, Mail::Close(error)),
-            Effect::CloseSlow { connection, error } => mailboxes.put(connection, Mail::CloseSlow(error)),
-            Effect::Finish { connection } => mailboxes.put(connection, Mail::Finish),
-            Effect::Forget { connection } => drop(mailboxes.disconnected.remove(&connection)),
+            Effect::Send(connection, command) => mailboxes.put(connection, command),
+            Effect::Disconnected(connection) => drop(mailboxes.disconnected.remove(&connection)),
         }
     }
     true
@@ -172,11 +162,9 @@ fn tell(hub: &mut Hub, mailboxes: &mut Mailboxes, input: Input, now: Moment) -> 
             mailboxes.add(id, mailbox);
             return hub.connect(id, peer, listener);
         }
-        Input::Requests(id, requests) => {
-            return requests.into_iter().try_for_each(|(ticket, request)| hub.handle_request(id, ticket, request, now));
+        Input::Events(id, events) => {
+            return events.into_iter().try_for_each(|event| hub.handle_event(id, event, now));
         }
-        Input::Drained(id) => hub.handle_drained(id),
-        Input::Ended(id) => hub.handle_ended(id),
         Input::Disconnect(id) => {
             mailboxes.disconnect(id);
             hub.disconnect(id);
@@ -214,7 +202,7 @@ impl Mailboxes {
     fn add(&mut self, id: ConnectionId, mailbox: Arc<Mailbox>) {
         self.open.insert(id, mailbox);
         if self.stopping {
-            self.put(id, Mail::Stop);
+            self.put(id, ServerCommand::Shutdown);
         }
     }
 
@@ -225,9 +213,9 @@ impl Mailboxes {
         }
     }
 
-    fn put(&mut self, id: ConnectionId, mail: Mail) {
+    fn put(&mut self, id: ConnectionId, command: ServerCommand) {
         if let Some(mailbox) = self.open.get(&id)
-            && mailbox.put(mail)
+            && mailbox.put(command)
         {
             self.to_wake.push(mailbox.clone());
         }
@@ -235,7 +223,7 @@ impl Mailboxes {
 
     fn stop(&mut self) {
         self.stopping = true;
-        let stopped = self.open.values().filter(|mailbox| mailbox.put(Mail::Stop));
+        let stopped = self.open.values().filter(|mailbox| mailbox.put(ServerCommand::Shutdown));
         self.to_wake.extend(stopped.cloned());
     }
 

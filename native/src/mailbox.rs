@@ -1,15 +1,12 @@
-//! What the hub has for one connection.
+//! The commands of the hub for one connection.
 
 use std::{
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
 
-use chanwire_core::{
-    endpoint::{Pushes, Reply, Ticket},
-    wire::ErrorResponse,
-};
+use chanwire_core::endpoint::ServerCommand;
 use futures_util::task::AtomicWaker;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -19,30 +16,16 @@ use tokio::sync::OwnedSemaphorePermit;
 /// bytes of its endpoint that the peer is too slow.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
-    mail: Mutex<Vec<Mail>>,
+    commands: Mutex<Vec<ServerCommand>>,
     reader: AtomicWaker,
     /// The connection's place among those that the server has room for. It is free when both the connection and the hub
     /// are done.
     _place: OwnedSemaphorePermit,
 }
 
-/// Something for a connection's endpoint.
-#[derive(Debug)]
-pub(crate) enum Mail {
-    Answer(Ticket, Reply),
-    Push(Arc<Pushes>),
-    Replay(Arc<Pushes>),
-    Close(ErrorResponse),
-    CloseSlow(ErrorResponse),
-    /// What an ended peer was promised is there.
-    Finish,
-    /// The server stops: finish what is owed, and close.
-    Stop,
-}
-
 impl Mailbox {
     pub(crate) fn new(place: OwnedSemaphorePermit) -> Self {
-        Self { mail: Mutex::default(), reader: AtomicWaker::new(), _place: place }
+        Self { commands: Mutex::default(), reader: AtomicWaker::new(), _place: place }
     }
 
     /// Drops what nobody will take.
@@ -50,11 +33,11 @@ impl Mailbox {
         *self.lock() = Vec::new();
     }
 
-    /// Puts something in without waking the reader. Whether it must be woken: there was nothing before.
+    /// Puts a command in without waking the reader. Returns whether it must be woken: there was nothing before.
     #[must_use = "a reader that is never woken never looks"]
-    pub(crate) fn put(&self, mail: Mail) -> bool {
+    pub(crate) fn put(&self, command: ServerCommand) -> bool {
         let mut all = self.lock();
-        all.push(mail);
+        all.push(command);
         all.len() == 1
     }
 
@@ -63,16 +46,16 @@ impl Mailbox {
         self.reader.wake();
     }
 
-    /// Everything that has come, in order; pending while there is nothing.
-    pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Vec<Mail>> {
+    /// Takes everything that has come, in order; pending while there is nothing.
+    pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Vec<ServerCommand>> {
         // Registered before it looks, so that nothing comes unnoticed between the two.
         self.reader.register(cx.waker());
-        let mut mail = self.lock();
-        if mail.is_empty() { Poll::Pending } else { Poll::Ready(mem::take(&mut *mail)) }
+        let mut commands = self.lock();
+        if commands.is_empty() { Poll::Pending } else { Poll::Ready(mem::take(&mut *commands)) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Mail>> {
-        // Nobody can panic while holding it; if somebody does, the mail is whole all the same.
-        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<ServerCommand>> {
+        // Nobody can panic while holding it; if somebody does, the queue is whole all the same.
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,12 +8,13 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     mem,
     net::IpAddr,
+    sync::Arc,
     time::Duration,
 };
 
 use chanwire_core::{
     Limits, Time,
-    endpoint::{Endpoint as _, Listing, Server, ServerEvent},
+    endpoint::{Endpoint as _, Listing, Pushes, Server, ServerCommand, ServerEvent},
     hub::{
         ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Page, Peer, Query, ReadId, StoreCommand, StoreOutcome,
     },
@@ -63,6 +64,7 @@ pub struct Trial {
     pub forgotten: BTreeSet<u64>,
     /// How many times messages were pushed, to however many connections at once.
     pub pushes: usize,
+    last_pushes: Option<Arc<Pushes>>,
     /// What the clock says.
     pub now: Time,
     /// The model is known to be what is stored.
@@ -183,6 +185,7 @@ impl Trial {
             next_client: 0,
             forgotten: BTreeSet::new(),
             pushes: 0,
+            last_pushes: None,
             now,
             trusted: true,
             carried: Carried::default(),
@@ -444,34 +447,42 @@ impl Trial {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Publish(listing) => self.published = Some(listing),
-            Effect::Answer { connection, ticket, reply } => {
-                self.check_published();
-                self.answered(connection.0, ticket, reply);
+            Effect::Send(ConnectionId(id), command) => self.sent(id, command),
+            Effect::Disconnected(connection) => {
+                let client = self.clients.get(&connection.0).expect("a connection");
+                assert!(client.gone, "an open connection is disconnected");
+                assert!(self.forgotten.insert(connection.0), "a connection is disconnected twice");
             }
             Effect::Store(command) => self.commanded(command),
             Effect::Read(id, query) => {
                 let (_, known) = self.model.log(&query.channel_name);
                 self.reads.push_back(Reading { id, query, known, found: None });
             }
-            Effect::Push { to, pushes } => {
-                self.pushes += 1;
-                for connection in to {
-                    self.pushed(connection.0, &pushes, true);
-                }
+        }
+    }
+
+    /// Judges a command for a connection.
+    fn sent(&mut self, id: u64, command: ServerCommand) {
+        match command {
+            ServerCommand::Respond { ticket, reply } => {
+                self.check_published();
+                self.answered(id, ticket, reply);
             }
-            Effect::Replay { connection, pushes } => {
-                self.pushed(connection.0, &pushes, false);
-                let client = self.clients.get_mut(&connection.0).expect("a page for a connection");
+            ServerCommand::Push(pushes) => {
+                self.pushed(id, &pushes, true);
+                let is_last = self.last_pushes.as_ref().is_some_and(|last| Arc::ptr_eq(last, &pushes));
+                self.pushes += usize::from(!is_last);
+                self.last_pushes = Some(pushes);
+            }
+            ServerCommand::Replay(pushes) => {
+                self.pushed(id, &pushes, false);
+                let client = self.clients.get_mut(&id).expect("a page for a connection");
                 assert!(!mem::replace(&mut client.hearing.has_page, true), "a page before the last one was read");
             }
-            Effect::Close { connection, error } => self.removed(connection.0, error),
-            Effect::CloseSlow { connection, error } => self.slow(connection.0, error),
-            Effect::Finish { connection } => self.finished_hearing(connection.0),
-            Effect::Forget { connection } => {
-                let client = self.clients.get(&connection.0).expect("a connection");
-                assert!(client.gone, "an open connection is forgotten");
-                assert!(self.forgotten.insert(connection.0), "a connection is forgotten twice");
-            }
+            ServerCommand::Close(error) => self.removed(id, error),
+            ServerCommand::CloseSlow(error) => self.slow(id, error),
+            ServerCommand::Finish => self.finished_hearing(id),
+            ServerCommand::Shutdown => panic!("a hub shuts connection {id} down"),
         }
     }
 

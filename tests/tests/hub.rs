@@ -30,7 +30,7 @@ use std::net::IpAddr;
 
 use chanwire_core::{
     Time,
-    endpoint::{Endpoint as _, Misuse, Server, ServerEvent, Ticket},
+    endpoint::{Endpoint as _, Misuse, Server, ServerCommand, ServerEvent, Ticket},
     hub::{ConnectionId, Effect, Hub, HubLimits, Moment, Peer, Snapshot, StoreCommand, StoreOutcome, Write},
     wire::{
         Address, Channel, ErrorResponse, HistoryRange, Host, JoinFrom, Message, Request, Response, StoredMessage,

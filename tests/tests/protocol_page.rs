@@ -12,8 +12,7 @@ use chanwire_core::{
     Limits, Time,
     endpoint::{Endpoint as _, Link, Misuse, Server, ServerEvent},
     hub::{
-        ConnectionId, Effect, Errand, Hub, HubLimits, ListenerId, Moment, Peer as Rights, Snapshot, StoreCommand,
-        StoreOutcome,
+        ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Peer as Rights, Snapshot, StoreCommand, StoreOutcome,
     },
     wire::{Address, Channel, Command, Decoder, Item, MAX_DEPTH, Response, Status, Timestamp},
 };
@@ -336,18 +335,17 @@ impl World {
     }
 
     fn carry_out(&mut self, effect: Effect) -> Result<(), Misuse> {
-        let peers = &mut self.peers;
-        let errand = effect.deliver(self.now, |connection, tell| {
-            let peer = peers.values_mut().find(|peer| peer.id == connection);
-            peer.into_iter().for_each(|peer| tell(&mut peer.server));
-        })?;
-        match errand {
-            None => Ok(()),
-            Some(Errand::Store(command)) => {
+        match effect {
+            Effect::Publish(_) | Effect::Disconnected(_) => Ok(()),
+            Effect::Send(id, command) => match self.peers.values_mut().find(|peer| peer.id == id) {
+                Some(peer) => peer.server.handle_command(self.now, command),
+                None => Ok(()),
+            },
+            Effect::Store(command) => {
                 self.store.commands.push_back(command);
                 Ok(())
             }
-            Some(Errand::Read(read, query)) => {
+            Effect::Read(read, query) => {
                 let found = query.found(self.store.disk.read(&query));
                 self.hub.handle_page(read, Some(found))
             }

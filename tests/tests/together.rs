@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use chanwire_core::{
     Limits, Time,
-    endpoint::{Endpoint as _, Link, Pushes, Server},
-    hub::{ConnectionId, Effect, Errand, Hub, HubLimits, ListenerId, Moment, Peer, Snapshot, StoreCommand},
+    endpoint::{Endpoint as _, Link, Pushes, Server, ServerCommand},
+    hub::{ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Peer, Snapshot, StoreCommand},
     wire::{Channel, Decoder, Item, Request, Response, Status, StoredMessage, Timestamp},
 };
 use chanwire_tests::{
@@ -104,24 +104,20 @@ impl World {
     /// Does what the hub wants, but for what the store is to store.
     fn carry(&mut self) {
         while let Some(effect) = self.hub.poll_effect() {
-            if let Effect::Push { pushes, .. } | Effect::Replay { pushes, .. } = &effect {
-                self.pushes.push(std::sync::Arc::downgrade(pushes));
-            }
-            let (mut touched, servers) = (Vec::new(), &mut self.servers);
-            let errand = effect.deliver(NOW, |ConnectionId(id), tell| {
-                tell(&mut servers.get_mut(&id).unwrap().endpoint);
-                touched.push(id);
-            });
-            match errand.unwrap() {
-                None => {}
-                Some(Errand::Store(command)) => self.command = Some(command),
-                Some(Errand::Read(read, query)) => {
+            match effect {
+                Effect::Publish(_) | Effect::Disconnected(_) => {}
+                Effect::Send(ConnectionId(id), command) => {
+                    if let ServerCommand::Push(pushes) | ServerCommand::Replay(pushes) = &command {
+                        self.pushes.push(std::sync::Arc::downgrade(pushes));
+                    }
+                    self.server(id).endpoint.handle_command(NOW, command).unwrap();
+                    self.tell(id);
+                }
+                Effect::Store(command) => self.command = Some(command),
+                Effect::Read(read, query) => {
                     let page = Some(query.found(self.disk.read(&query)));
                     self.hub.handle_page(read, page).unwrap();
                 }
-            }
-            for id in touched {
-                self.tell(id);
             }
         }
     }

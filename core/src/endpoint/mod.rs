@@ -26,7 +26,7 @@ pub(crate) use listing::Unread;
 pub(crate) use listing::{Account, Group, Piece, Version};
 pub use pipeline::{Reply, Ticket};
 pub use pushes::Pushes;
-pub use server::{Server, ServerEvent};
+pub use server::{Server, ServerCommand, ServerEvent};
 
 use crate::Time;
 

@@ -126,6 +126,31 @@ pub enum ServerEvent {
     Withdrawn,
 }
 
+/// An instruction to the endpoint of one connection, from the hub or whoever runs the server.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub enum ServerCommand {
+    /// [Answer](Server::respond) a request.
+    Respond {
+        /// The request.
+        ticket: Ticket,
+        /// The answer.
+        reply: Reply,
+    },
+    /// [Push](Server::push) messages as they come.
+    Push(Arc<Pushes>),
+    /// [Replay](Server::replay) a page of stored messages.
+    Replay(Arc<Pushes>),
+    /// Send what waits, then this error, and [close](Server::close).
+    Close(ErrorResponse),
+    /// Drop the pushes that are not begun, send this error, and [close](Server::close_slow).
+    CloseSlow(ErrorResponse),
+    /// [Finish](Server::finish): everything that was promised to an ended peer is there.
+    Finish,
+    /// Take nothing new, finish what is owed, then [close](Endpoint::shutdown).
+    Shutdown,
+}
+
 impl Server {
     /// Makes the endpoint of a connection that was just accepted. Its tickets are told from those of other connections
     /// by its number.
@@ -139,6 +164,24 @@ impl Server {
             joins: Joins::None,
             replaying: false,
         }
+    }
+
+    /// Carries out a command.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::UnknownTicket`] if it is an answer to a request of another connection.
+    pub fn handle_command(&mut self, now: Time, command: ServerCommand) -> Result<(), Misuse> {
+        match command {
+            ServerCommand::Respond { ticket, reply } => return self.respond(now, ticket, reply),
+            ServerCommand::Push(pushes) => self.push(now, pushes),
+            ServerCommand::Replay(pushes) => self.replay(now, pushes),
+            ServerCommand::Close(error) => self.close(now, error),
+            ServerCommand::CloseSlow(error) => self.close_slow(now, error),
+            ServerCommand::Finish => self.finish(now),
+            ServerCommand::Shutdown => self.shutdown(now),
+        }
+        Ok(())
     }
 
     /// Answers a request, in any order.

@@ -179,7 +179,7 @@ impl Hub {
         }
         let writes = Arc::new(draft.writes);
         self.storage = Storage::Committing(Commit { writes: writes.clone(), causes: draft.causes });
-        self.effects.push_back(Effect::Store(StoreCommand::Commit(writes)));
+        self.effects.add(Effect::Store(StoreCommand::Commit(writes)));
     }
 
     /// Decides the first request of a connection.
@@ -306,7 +306,7 @@ impl Hub {
 
     /// Reads back what is stored of these names.
     pub(super) fn load(&mut self, names: Vec<String>) {
-        self.effects.push_back(Effect::Store(StoreCommand::Load(names.clone())));
+        self.effects.add(Effect::Store(StoreCommand::Load(names.clone())));
         self.storage = Storage::Loading(names);
     }
 

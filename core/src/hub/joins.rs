@@ -1,16 +1,16 @@
 //! The joins of all connections: who subscribes to which channel, and how far each has read.
 
 use alloc::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     string::String,
     sync::Arc,
     vec::Vec,
 };
 use core::mem;
 
-use super::{ConnectionId, Effect, refusal, storage::Replay};
+use super::{ConnectionId, effects::Effects, refusal, storage::Replay};
 use crate::{
-    endpoint::Pushes,
+    endpoint::{Pushes, ServerCommand},
     wire::{Address, Location, StoredMessage},
 };
 
@@ -246,7 +246,7 @@ impl Joins {
     }
 
     /// These messages of a channel, in order, are durable now.
-    pub(super) fn publish(&mut self, channel_name: &str, messages: &[&StoredMessage], effects: &mut VecDeque<Effect>) {
+    pub(super) fn publish(&mut self, channel_name: &str, messages: &[&StoredMessage], effects: &mut Effects) {
         let Some(last) = messages.last() else { return };
         let mut to = Vec::new();
         for (id, subscription) in self.subscriptions(channel_name).filter(|(_, subscription)| subscription.is_live()) {
@@ -254,7 +254,7 @@ impl Joins {
             to.push(id);
         }
         if !to.is_empty() {
-            effects.push_back(Effect::Push { to, pushes: Pushes::new(messages.iter().copied()) });
+            effects.push(to, Pushes::new(messages.iter().copied()));
         }
     }
 
@@ -276,7 +276,7 @@ impl Joins {
         after: u64,
         page: Option<Replay>,
         last_id: u64,
-        effects: &mut VecDeque<Effect>,
+        effects: &mut Effects,
     ) {
         let Some(reader) = self.readers.get_mut(&id) else { return };
         reader.page = Page::None;
@@ -295,7 +295,7 @@ impl Joins {
             Ok(pushes) => pushes,
             Err(error) => {
                 self.remove_reader(id);
-                effects.push_back(Effect::CloseSlow { connection: id, error });
+                effects.send(id, ServerCommand::CloseSlow(error));
                 return;
             }
         };
@@ -303,7 +303,7 @@ impl Joins {
         subscription.next += pushes.len() as u64;
         reader.owed -= usize::from(was_owed && !subscription.is_owed());
         reader.page = Page::Handed;
-        effects.push_back(Effect::Replay { connection: id, pushes: Arc::new(pushes) });
+        effects.send(id, ServerCommand::Replay(Arc::new(pushes)));
         if let Some(turn) = subscription.turn.take() {
             reader.replaying.remove(&turn);
         }
@@ -328,15 +328,15 @@ impl Joins {
     }
 
     /// The peer has ended its stream: it is to have what was promised, and then to be closed.
-    pub(super) fn end(&mut self, id: ConnectionId, effects: &mut VecDeque<Effect>) {
+    pub(super) fn end(&mut self, id: ConnectionId, effects: &mut Effects) {
         self.readers.entry(id).or_default().ending = true;
         self.finish_if_done(id, effects);
     }
 
-    fn finish_if_done(&mut self, id: ConnectionId, effects: &mut VecDeque<Effect>) {
+    fn finish_if_done(&mut self, id: ConnectionId, effects: &mut Effects) {
         if self.readers.get(&id).is_some_and(|reader| reader.ending && reader.owed == 0) {
             self.remove_reader(id);
-            effects.push_back(Effect::Finish { connection: id });
+            effects.send(id, ServerCommand::Finish);
         }
     }
 
@@ -356,7 +356,7 @@ impl Joins {
     }
 
     /// The channel was removed; `last_id` is its last message. Those who have it all are closed, the others then.
-    pub(super) fn remove(&mut self, channel_name: &str, last_id: u64, effects: &mut VecDeque<Effect>) {
+    pub(super) fn remove(&mut self, channel_name: &str, last_id: u64, effects: &mut Effects) {
         let mut done = Vec::new();
         for (id, subscription) in self.subscriptions(channel_name) {
             subscription.until = Some(last_id);
@@ -369,9 +369,9 @@ impl Joins {
         }
     }
 
-    fn close_removed(&mut self, id: ConnectionId, channel_name: &str, effects: &mut VecDeque<Effect>) {
+    fn close_removed(&mut self, id: ConnectionId, channel_name: &str, effects: &mut Effects) {
         self.remove_reader(id);
-        effects.push_back(Effect::Close { connection: id, error: refusal::removed(channel_name) });
+        effects.send(id, ServerCommand::Close(refusal::removed(channel_name)));
     }
 
     /// How many joins there are.

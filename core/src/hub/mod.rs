@@ -10,10 +10,10 @@
     reason = "a driver carries out every effect and a store every command"
 )]
 
-mod at_hand;
 mod changes;
 mod commits;
 mod directory;
+mod effects;
 mod joins;
 mod listed;
 mod names;
@@ -26,16 +26,16 @@ mod turns;
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry},
     string::String,
-    sync::Arc,
     vec::Vec,
 };
 use core::{mem, net::IpAddr, time::Duration};
 
 pub use crate::endpoint::ConnectionId;
-pub use at_hand::Errand;
 use changes::Changes;
 use commits::{Commit, MAX_COMMIT};
 use directory::Directory;
+pub use effects::Effect;
+use effects::Effects;
 use joins::Joins;
 pub use reads::ReadId;
 use reads::Reads;
@@ -48,8 +48,8 @@ use turns::{Had, Turns, Writer};
 
 use crate::{
     Time,
-    endpoint::{Listing, Misuse, Pushes, Reply, Ticket},
-    wire::{Address, Channel, ErrorResponse, Location, Request, Timestamp, canonical},
+    endpoint::{Misuse, Reply, ServerCommand, ServerEvent, Ticket},
+    wire::{Address, Channel, Location, Request, Timestamp, canonical},
 };
 
 /// One listener of a [`Hub`].
@@ -115,69 +115,6 @@ impl Default for HubLimits {
             max_past_lists: 16 * 1024 * 1024,
         }
     }
-}
-
-/// What the hub wants done. Those for one connection's [`Server`](crate::endpoint::Server) are to reach it in order.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Effect {
-    /// From now on, this is the list that [`Server::list_at_once`](crate::endpoint::Server::list_at_once) may answer
-    /// with. It comes before everything that tells of what has changed in it. Whoever has every LIST answered by the hub
-    /// need not keep it.
-    Publish(Listing),
-    /// Give this answer to the connection.
-    Answer {
-        /// The connection.
-        connection: ConnectionId,
-        /// The request.
-        ticket: Ticket,
-        /// The answer.
-        reply: Reply,
-    },
-    /// Push these messages to each of these connections.
-    Push {
-        /// The connections.
-        to: Vec<ConnectionId>,
-        /// The messages.
-        pushes: Arc<Pushes>,
-    },
-    /// Give the connection this page of stored messages.
-    Replay {
-        /// The connection.
-        connection: ConnectionId,
-        /// The messages.
-        pushes: Arc<Pushes>,
-    },
-    /// Send what waits, then this error, and close the connection.
-    Close {
-        /// The connection.
-        connection: ConnectionId,
-        /// The error.
-        error: ErrorResponse,
-    },
-    /// Drop the pushes that are not begun, send this error, and close the connection.
-    CloseSlow {
-        /// The connection.
-        connection: ConnectionId,
-        /// The error.
-        error: ErrorResponse,
-    },
-    /// The connection, which has [ended](Hub::handle_ended), has everything that was promised to it.
-    Finish {
-        /// The connection.
-        connection: ConnectionId,
-    },
-    /// The connection, which was [disconnected](Hub::disconnect), has nothing left to be carried out. Until then it counts
-    /// among those that a server has room for: else a peer that disconnects and comes back could have the hub keep
-    /// requests without bound.
-    Forget {
-        /// The connection.
-        connection: ConnectionId,
-    },
-    /// Give this to the store, and what becomes of it to [`Hub::handle_outcome`].
-    Store(StoreCommand),
-    /// Read this from the store, and give what is found to [`Hub::handle_page`].
-    Read(ReadId, Query),
 }
 
 /// The server's whole domain.
@@ -253,7 +190,7 @@ pub struct Hub {
     lost: Vec<Location>,
     storage: Storage,
     reads: Reads,
-    effects: VecDeque<Effect>,
+    effects: Effects,
     /// Nothing more is decided.
     is_stopped: bool,
 }
@@ -350,7 +287,7 @@ impl Hub {
             lost: Vec::new(),
             storage: Storage::Idle,
             reads: Reads::default(),
-            effects: VecDeque::new(),
+            effects: Effects::default(),
             is_stopped: false,
         };
         hub.restore(stored, now.time);
@@ -403,7 +340,7 @@ impl Hub {
         Ok(())
     }
 
-    /// A connection is closed. What it asked for is still carried out; its answers are dropped. [`Effect::Forget`] says
+    /// A connection is closed. What it asked for is still carried out; its answers are dropped. [`Effect::Disconnected`] says
     /// when that is done.
     pub fn disconnect(&mut self, id: ConnectionId) {
         self.joins.remove_reader(id);
@@ -411,6 +348,21 @@ impl Hub {
             connection.gone = true;
             self.forget_if_done(id);
         }
+    }
+
+    /// Handles an event of a connection's [`Server`](crate::endpoint::Server).
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse::UnknownConnection`] if it is a request, and the connection is not connected.
+    pub fn handle_event(&mut self, id: ConnectionId, event: ServerEvent, at: Moment) -> Result<(), Misuse> {
+        match event {
+            ServerEvent::Request { ticket, request } => return self.handle_request(id, ticket, request, at),
+            ServerEvent::Drained => self.handle_drained(id),
+            ServerEvent::Ended => self.handle_ended(id),
+            ServerEvent::Refused { .. } | ServerEvent::Withdrawn => {}
+        }
+        Ok(())
     }
 
     /// A connection asks.
@@ -523,7 +475,7 @@ impl Hub {
         if let Some(list) = self.directory.unpublished_list() {
             return Some(Effect::Publish(list));
         }
-        self.effects.pop_front()
+        self.effects.pop()
     }
 
     /// Does a bounded part of what is to be done. `false` if there is nothing.
@@ -614,7 +566,7 @@ impl Hub {
 
     fn answer(&mut self, connection: ConnectionId, ticket: Ticket, reply: Reply) {
         if self.connections.get(&connection).is_some_and(|connection| !connection.gone) {
-            self.effects.push_back(Effect::Answer { connection, ticket, reply });
+            self.effects.send(connection, ServerCommand::Respond { ticket, reply });
         }
     }
 
@@ -648,7 +600,7 @@ impl Hub {
             |connection: &Connection| connection.gone && connection.storing == 0 && connection.undecided.is_empty();
         if self.connections.get(&id).is_some_and(done) {
             self.connections.remove(&id);
-            self.effects.push_back(Effect::Forget { connection: id });
+            self.effects.add(Effect::Disconnected(id));
         }
     }
 }

@@ -142,7 +142,7 @@ impl Hub {
             if connection.is_some_and(|connection| !connection.gone) {
                 let query = self.query(&purpose);
                 let read = self.reads.open(purpose);
-                self.effects.push_back(Effect::Read(read, query));
+                self.effects.add(Effect::Read(read, query));
             } else if let Purpose::History { connection, ticket, .. } = purpose {
                 // Nobody hears the answer.
                 self.answer_stored(connection, ticket, refusal::not_read().into());

@@ -62,7 +62,7 @@ impl Flood {
             };
             let pushes = Pushes::new(&[message]);
             self.pushed.push(Arc::downgrade(&pushes));
-            if mailbox.put(Mail::Push(pushes)) {
+            if mailbox.put(ServerCommand::Push(pushes)) {
                 mailbox.wake();
             }
         }

@@ -7,7 +7,7 @@ use std::{
 
 use chanwire_core::{
     Time,
-    endpoint::{Endpoint as _, Reply, Server, ServerEvent},
+    endpoint::{Endpoint as _, Reply, Server, ServerCommand, ServerEvent},
     hub::{ConnectionId, Effect, Hub, HubLimits, Moment, Peer, Snapshot, StoreOutcome, Write},
     wire::{Channel, Response, Timestamp},
 };
@@ -126,7 +126,7 @@ impl World {
                     let outcome = self.outcomes.recv().unwrap();
                     self.hub.handle_outcome(outcome, Time::from_millis(self.time)).unwrap();
                 }
-                Effect::Answer { connection, reply, .. } => self.answered(connection, reply),
+                Effect::Send(connection, ServerCommand::Respond { reply, .. }) => self.answered(connection, reply),
                 other => panic!("{other:?}"),
             }
         }

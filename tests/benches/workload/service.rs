@@ -58,14 +58,13 @@ impl Service {
         loop {
             let before = count;
             while let Some(event) = self.server.poll_event() {
-                let ServerEvent::Request { ticket, request } = event else { panic!("{event:?}") };
-                self.hub.handle_request(CONNECTION, ticket, request, self.at).expect("it is connected");
+                self.hub.handle_event(CONNECTION, event, self.at).expect("it is connected");
             }
             while let Some(effect) = self.hub.poll_effect() {
                 match effect {
                     Effect::Publish(_) => {}
-                    Effect::Answer { ticket, reply, .. } => {
-                        self.server.respond(self.at.time, ticket, reply).expect("its own ticket");
+                    Effect::Send(_, command) => {
+                        self.server.handle_command(self.at.time, command).expect("its own ticket");
                         count += 1;
                     }
                     Effect::Store(StoreCommand::Commit(writes)) => {

@@ -1,8 +1,7 @@
 //! The server's life in a run: it starts, tells its hub, stops and dies; and what goes wrong around it.
 
 use chanwire_core::{
-    Time,
-    endpoint::{Endpoint as _, Link, Server},
+    endpoint::{Endpoint as _, Link, Server, ServerCommand},
     hub::Moment,
     wire::Timestamp,
 };
@@ -12,7 +11,7 @@ use super::{
     later,
     ledger::Ledger,
     plan::Disturbance,
-    process::{Mail, Process},
+    process::{Process, Sent},
     socket::Pace,
     storage::StoreFaults,
     world::{Event, Near, Side, World},
@@ -54,8 +53,8 @@ impl World {
             let (done, told, works) = self.storage.begin_read(self.now, &mut self.rng, &mut self.judge.tally);
             self.at_time(done, Event::Read(self.life, id, query, works, told));
         }
-        for link in passed.mail {
-            self.within(2, Event::Mail(link));
+        for link in passed.sent {
+            self.within(2, Event::Sent(link));
         }
         if let Some(command) = passed.command {
             self.trace.tell(self.now, self.life, "the hub wants", || format!("{command:?}"));
@@ -65,15 +64,16 @@ impl World {
     }
 
     /// A connection's endpoint is given its answers, in any order: it is the endpoint that keeps the order.
-    pub(super) fn mail(&mut self, id: u64) {
+    pub(super) fn sent(&mut self, id: u64) {
         let at = Moment { time: self.now, wall: self.wall_time() };
         let Some(process) = &mut self.process else { return };
-        let mail = process.take_mail(id, &mut self.rng);
+        let sent = process.take_sent(id, &mut self.rng);
         let Some(socket) = self.links.get_mut(&id).and_then(|link| link.far.as_mut()) else { return };
         socket.before_output(self.now);
         let server = &mut socket.end.endpoint;
-        for mail in mail {
-            deliver(self.now, server, mail, self.judge.ledger(id));
+        for Sent { index, command } in sent {
+            note(server, index, &command, self.judge.ledger(id));
+            assert_eq!(server.handle_command(self.now, command), Ok(()), "an endpoint refuses a command");
             process.hear(id, server, at, &self.plan.server, &self.storage.disk, &mut self.judge);
             self.judge.ledger(id).check_slow(self.plan.server.max_pushed);
         }
@@ -208,33 +208,19 @@ impl World {
     }
 }
 
-/// Gives an endpoint something from the hub.
-fn deliver(now: Time, server: &mut Server, mail: Mail, ledger: &mut Ledger) {
-    match mail {
-        Mail::Answer(index, ticket, reply) => {
-            ledger.reply(index, encode(&reply));
-            assert_eq!(server.respond(now, ticket, reply), Ok(()), "an endpoint refuses an answer");
-        }
-        Mail::Push(pushes) => {
-            ledger.pushed(&pushes, true, server.link() == Link::Open);
-            server.push(now, pushes);
-        }
-        Mail::Replay(pushes) => {
-            ledger.pushed(&pushes, false, server.link() == Link::Open);
-            server.replay(now, pushes);
-        }
-        Mail::Close(error) => {
-            ledger.told_to_close = Some(error.clone());
-            server.close(now, error);
-        }
-        Mail::CloseSlow(error) => {
+/// Notes what an endpoint is given.
+fn note(server: &Server, index: Option<usize>, command: &ServerCommand, ledger: &mut Ledger) {
+    let is_open = server.link() == Link::Open;
+    match (command, index) {
+        (ServerCommand::Respond { reply, .. }, Some(index)) => ledger.reply(index, encode(reply)),
+        (ServerCommand::Push(pushes), _) => ledger.pushed(pushes, true, is_open),
+        (ServerCommand::Replay(pushes), _) => ledger.pushed(pushes, false, is_open),
+        (ServerCommand::Close(error), _) => ledger.told_to_close = Some(error.clone()),
+        (ServerCommand::CloseSlow(error), _) => {
             ledger.told_to_close = Some(error.clone());
             ledger.drop_pushes();
-            server.close_slow(now, error);
         }
-        Mail::Finish => {
-            ledger.sends_no_push = true;
-            server.finish(now);
-        }
+        (ServerCommand::Finish, _) => ledger.sends_no_push = true,
+        (ServerCommand::Respond { .. }, None) | (ServerCommand::Shutdown, _) => unreachable!("no hub sends it"),
     }
 }

@@ -1,19 +1,17 @@
 //! The server's process but for its sockets: the hub, what it is to be told, and the answers on their way to connections.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet},
     mem,
     net::IpAddr,
-    sync::Arc,
 };
 
 use chanwire_core::{
     Limits, Time,
-    endpoint::{Endpoint as _, Listing, Pushes, Reply, Server, ServerEvent, Ticket},
+    endpoint::{Endpoint as _, Listing, Server, ServerCommand, ServerEvent},
     hub::{
         ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Page, Peer, Query, ReadId, StoreCommand, StoreOutcome,
     },
-    wire::{ErrorResponse, Request},
 };
 use fastrand::Rng;
 
@@ -28,12 +26,8 @@ use crate::store::Disk;
 pub(super) enum Input {
     /// A connection was accepted.
     Connect(u64, IpAddr, usize),
-    /// A connection asks, and this is the number of the request there.
-    Request(u64, usize, Ticket, Request),
-    /// A connection has read its page.
-    Drained(u64),
-    /// A connection's peer, which has joined something, has ended its stream.
-    Ended(u64),
+    /// An event of a connection's endpoint; if it is a request, with its number there.
+    Event(u64, usize, ServerEvent),
     /// A connection is closed.
     Disconnect(u64),
     /// The store has done something.
@@ -42,16 +36,12 @@ pub(super) enum Input {
     Page(ReadId, Query, Page),
 }
 
-/// Something for a connection's endpoint.
+/// A command on its way to a connection's endpoint.
 #[derive(Debug)]
-pub(super) enum Mail {
-    /// The answer to the request of this number.
-    Answer(usize, Ticket, Reply),
-    Push(Arc<Pushes>),
-    Replay(Arc<Pushes>),
-    Close(ErrorResponse),
-    CloseSlow(ErrorResponse),
-    Finish,
+pub(super) struct Sent {
+    /// The number of the request that it answers, if it does.
+    pub(super) index: Option<usize>,
+    pub(super) command: ServerCommand,
 }
 
 /// A server that runs.
@@ -81,14 +71,14 @@ struct Open {
     /// The tickets that are with the hub, and of which requests they are.
     tickets: Vec<(String, usize)>,
     /// What its endpoint was not given yet.
-    mail: Vec<Mail>,
+    sent: Vec<Sent>,
 }
 
 /// What came of telling the hub.
 #[derive(Debug, Default)]
 pub(super) struct Passed {
-    /// Connections that have mail.
-    pub(super) mail: Vec<u64>,
+    /// Connections that commands are on their way to.
+    pub(super) sent: Vec<u64>,
     pub(super) command: Option<StoreCommand>,
     /// What is to be read.
     pub(super) reads: Vec<(ReadId, Query)>,
@@ -149,9 +139,6 @@ impl Process {
                 continue;
             };
             match event {
-                ServerEvent::Request { ticket, request } => {
-                    self.inputs.push(Input::Request(link, index, ticket, request));
-                }
                 ServerEvent::Withdrawn => judge.withdrawn(link),
                 ServerEvent::Refused { error, closes } => {
                     judge.tally.faults += 1;
@@ -161,8 +148,7 @@ impl Process {
                     ledger.refused(now, &error, limits);
                     ledger.sends_no_push |= closes;
                 }
-                ServerEvent::Drained => self.inputs.push(Input::Drained(link)),
-                ServerEvent::Ended => self.inputs.push(Input::Ended(link)),
+                event => self.inputs.push(Input::Event(link, index, event)),
             }
         }
     }
@@ -181,28 +167,25 @@ impl Process {
         for input in mem::take(&mut self.inputs) {
             let told = match input {
                 Input::Connect(link, peer, listener) => {
-                    let open = Open { peer, tickets: Vec::new(), mail: Vec::new() };
+                    let open = Open { peer, tickets: Vec::new(), sent: Vec::new() };
                     self.open.insert(link, open);
                     self.places.insert(link);
                     let Some(listener) = self.listeners.get(listener) else { panic!("no listener {listener}") };
                     self.hub.connect(ConnectionId(link), Peer::Address(peer), Some(*listener))
                 }
-                Input::Request(link, index, ticket, request) => {
-                    let Some(open) = self.open.get_mut(&link) else {
-                        panic!("a request of no connection: {request:?}")
-                    };
-                    open.tickets.push((format!("{ticket:?}"), index));
-                    judge.given(link, index, open.peer, at);
-                    self.hub.handle_request(ConnectionId(link), ticket, request, at)
-                }
-                Input::Drained(link) => {
-                    self.hub.handle_drained(ConnectionId(link));
-                    Ok(())
-                }
-                Input::Ended(link) => {
-                    judge.ledger(link).ended = true;
-                    self.hub.handle_ended(ConnectionId(link));
-                    Ok(())
+                Input::Event(link, index, event) => {
+                    match &event {
+                        ServerEvent::Request { ticket, request } => {
+                            let Some(open) = self.open.get_mut(&link) else {
+                                panic!("a request of no connection: {request:?}")
+                            };
+                            open.tickets.push((format!("{ticket:?}"), index));
+                            judge.given(link, index, open.peer, at);
+                        }
+                        ServerEvent::Ended => judge.ledger(link).ended = true,
+                        _ => {}
+                    }
+                    self.hub.handle_event(ConnectionId(link), event, at)
                 }
                 Input::Disconnect(link) => {
                     // What was decided before it left may still be answered in this pass.
@@ -228,47 +211,17 @@ impl Process {
                     let bytes = judge::encode(&listing.clone().into());
                     self.published = Some((listing, bytes));
                 }
-                Effect::Answer { connection, ticket, reply } => {
-                    let link = connection.0;
-                    let Entry::Occupied(mut open) = self.open.entry(link) else {
-                        panic!("an answer to connection {link}, which is gone: {reply:?}")
+                Effect::Send(ConnectionId(link), command) => {
+                    let index = self.judge(link, &command, disk, judge);
+                    let Some(open) = self.open.get_mut(&link) else {
+                        panic!("connection {link} is gone, and is to have {command:?}")
                     };
-                    let shown = format!("{ticket:?}");
-                    let tickets = &mut open.get_mut().tickets;
-                    let Some(at) = tickets.iter().position(|(ticket, _)| *ticket == shown) else {
-                        panic!("an answer to no open request of connection {link}: {reply:?}")
-                    };
-                    let (_, index) = tickets.remove(at);
-                    judge.replied(link, index, &reply, disk);
-                    judge.check_published(self.published.as_ref().map(|(_, bytes)| &**bytes));
-                    self.post(link, Mail::Answer(index, ticket, reply), &mut passed);
+                    open.sent.push(Sent { index, command });
+                    passed.sent.push(link);
                 }
-                Effect::Push { to, pushes } => {
-                    for connection in to {
-                        judge.tally.pushes += judge.pushed(connection.0, &pushes, disk);
-                        self.post(connection.0, Mail::Push(pushes.clone()), &mut passed);
-                    }
-                }
-                Effect::Replay { connection, pushes } => {
-                    judge.tally.replays += 1;
-                    judge.pushed(connection.0, &pushes, disk);
-                    self.post(connection.0, Mail::Replay(pushes), &mut passed);
-                }
-                Effect::Close { connection, error } => {
-                    judge.removed(connection.0, &error);
-                    self.post(connection.0, Mail::Close(error), &mut passed);
-                }
-                Effect::CloseSlow { connection, error } => {
-                    judge.gave_up(connection.0, &error);
-                    self.post(connection.0, Mail::CloseSlow(error), &mut passed);
-                }
-                Effect::Finish { connection } => {
-                    judge.finished(connection.0);
-                    self.post(connection.0, Mail::Finish, &mut passed);
-                }
-                Effect::Forget { connection } => {
+                Effect::Disconnected(connection) => {
                     let is_gone = gone.contains(&connection.0) || !self.open.contains_key(&connection.0);
-                    assert!(is_gone && self.places.remove(&connection.0), "{connection:?} is forgotten: {is_gone}");
+                    assert!(is_gone && self.places.remove(&connection.0), "{connection:?} is disconnected: {is_gone}");
                 }
                 Effect::Store(command) => {
                     assert!(passed.command.is_none(), "a second command for the store: {command:?}");
@@ -287,21 +240,43 @@ impl Process {
         passed
     }
 
-    fn post(&mut self, link: u64, mail: Mail, passed: &mut Passed) {
-        let Some(open) = self.open.get_mut(&link) else { panic!("connection {link} is gone, and is to have {mail:?}") };
-        open.mail.push(mail);
-        passed.mail.push(link);
+    /// Judges what a connection is to be given. The number of the request that it answers, if it does.
+    fn judge(&mut self, link: u64, command: &ServerCommand, disk: &Disk, judge: &mut Judge) -> Option<usize> {
+        match command {
+            ServerCommand::Respond { ticket, reply } => {
+                let Some(open) = self.open.get_mut(&link) else {
+                    panic!("an answer to connection {link}, which is gone: {reply:?}")
+                };
+                let shown = format!("{ticket:?}");
+                let Some(at) = open.tickets.iter().position(|(ticket, _)| *ticket == shown) else {
+                    panic!("an answer to no open request of connection {link}: {reply:?}")
+                };
+                let (_, index) = open.tickets.remove(at);
+                judge.replied(link, index, reply, disk);
+                judge.check_published(self.published.as_ref().map(|(_, bytes)| &**bytes));
+                return Some(index);
+            }
+            ServerCommand::Push(pushes) => judge.tally.pushes += judge.pushed(link, pushes, disk),
+            ServerCommand::Replay(pushes) => {
+                judge.tally.replays += 1;
+                judge.pushed(link, pushes, disk);
+            }
+            ServerCommand::Close(error) => judge.removed(link, error),
+            ServerCommand::CloseSlow(error) => judge.gave_up(link, error),
+            ServerCommand::Finish => judge.finished(link),
+            ServerCommand::Shutdown => panic!("a hub shuts connection {link} down"),
+        }
+        None
     }
 
-    /// Takes the mail for a connection's endpoint. Answers that stand together come in any order: it is the endpoint
+    /// Takes the commands for a connection's endpoint. Answers that stand together come in any order: it is the endpoint
     /// that keeps theirs.
-    pub(super) fn take_mail(&mut self, link: u64, rng: &mut Rng) -> Vec<Mail> {
-        let mut mail = self.open.get_mut(&link).map(|open| mem::take(&mut open.mail)).unwrap_or_default();
-        let is_answer = |mail: &Mail| matches!(mail, Mail::Answer(..));
-        for run in mail.chunk_by_mut(|one, next| is_answer(one) && is_answer(next)) {
+    pub(super) fn take_sent(&mut self, link: u64, rng: &mut Rng) -> Vec<Sent> {
+        let mut sent = self.open.get_mut(&link).map(|open| mem::take(&mut open.sent)).unwrap_or_default();
+        for run in sent.chunk_by_mut(|one, next| one.index.is_some() && next.index.is_some()) {
             rng.shuffle(run);
         }
-        mail
+        sent
     }
 
     /// Whether all is carried out, and nobody is connected.

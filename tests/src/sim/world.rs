@@ -51,8 +51,8 @@ pub(super) enum Event {
     Reset(u64, Side),
     /// The hub, of the server's life of this number, is told what there is to tell.
     Pass(u64),
-    /// A connection's endpoint is given its answers.
-    Mail(u64),
+    /// A connection's endpoint is given its commands.
+    Sent(u64),
     /// The store does what it was told, and says so at this time.
     Done(u64, Time),
     /// The store says what became of it.
@@ -235,7 +235,7 @@ impl World {
             Event::Drive(link, Side::Far) => self.drive_far(link),
             Event::Reset(link, side) => self.reset(link, side),
             Event::Pass(life) if life == self.life => self.pass(),
-            Event::Mail(link) => self.mail(link),
+            Event::Sent(link) => self.sent(link),
             Event::Done(job, told) => {
                 let writes = self.storage.carry_out(job);
                 self.trace.tell(self.now, job, "the store has done", || format!("{writes:?}"));

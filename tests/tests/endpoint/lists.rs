@@ -43,8 +43,8 @@ impl Lister {
                 Effect::Store(StoreCommand::Commit(_)) => {
                     self.hub.handle_outcome(StoreOutcome::Committed, at(0)).unwrap();
                 }
-                Effect::Answer { ticket, reply, .. } => {
-                    respond(&mut self.tickets, at(0), ticket, reply);
+                Effect::Send(_, command) => {
+                    self.tickets.endpoint.handle_command(at(0), command).unwrap();
                     self.tickets.endpoint.handle_written(at(0), ALL);
                 }
                 other => unreachable!("nobody has joined or read anything: {other:?}"),

@@ -34,7 +34,9 @@ impl Asking {
         let mut answers = Vec::new();
         while let Some(effect) = self.hub.poll_effect() {
             match effect {
-                Effect::Answer { reply: Reply::Response(response), .. } => answers.push(response),
+                Effect::Send(_, ServerCommand::Respond { reply: Reply::Response(response), .. }) => {
+                    answers.push(response);
+                }
                 Effect::Store(command) => self.commands.push(command),
                 _ => {}
             }

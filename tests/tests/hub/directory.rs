@@ -204,7 +204,7 @@ fn a_channel_fixed_during_a_commit_keeps_its_place() {
     while let Some(effect) = hub.poll_effect() {
         last = Some(effect);
     }
-    let Some(Effect::Answer { reply, .. }) = last else { panic!("LIST is answered {last:?}") };
+    let Some(Effect::Send(_, ServerCommand::Respond { reply, .. })) = last else { panic!("LIST is answered {last:?}") };
     let mut bytes = Vec::new();
     reply.encode(&mut bytes).unwrap();
     let list = String::from_utf8(bytes).unwrap();

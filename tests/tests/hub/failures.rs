@@ -204,13 +204,13 @@ fn a_hub_that_stops_decides_nothing_more_than_the_store_has_in_hand() {
         let (mut hub, command) = stopping();
         let StoreCommand::Commit(writes) = command else { panic!("{command:?}") };
         hub.stop();
-        let mut forgotten = Vec::new();
+        let mut disconnected = Vec::new();
         let mut answers = 0;
         let mut carry_out = |hub: &mut Hub| {
             while let Some(effect) = hub.poll_effect() {
                 match effect {
-                    Effect::Answer { connection: ConnectionId(0), .. } => answers += 1,
-                    Effect::Forget { connection } => forgotten.push(connection),
+                    Effect::Send(ConnectionId(0), ServerCommand::Respond { .. }) => answers += 1,
+                    Effect::Disconnected(id) => disconnected.push(id),
                     Effect::Publish(_) => {}
                     other => panic!("{other:?}"),
                 }
@@ -226,7 +226,7 @@ fn a_hub_that_stops_decides_nothing_more_than_the_store_has_in_hand() {
         hub.handle_timeout(late.time);
         carry_out(&mut hub);
         assert_eq!((hub.is_idle(), hub.poll_timeout()), (true, None));
-        assert_eq!((writes.len(), answers, forgotten), (1, 1, vec![ConnectionId(2)]));
+        assert_eq!((writes.len(), answers, disconnected), (1, 1, vec![ConnectionId(2)]));
         assert_eq!(hub.connections(), 2);
     }
 }

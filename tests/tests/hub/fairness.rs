@@ -63,7 +63,7 @@ impl Flood {
             match effect {
                 Effect::Publish(_) => {}
                 Effect::Store(command) => assert_eq!(self.command.replace(command), None),
-                Effect::Answer { connection, reply, .. } => {
+                Effect::Send(connection, ServerCommand::Respond { reply, .. }) => {
                     let is_error = matches!(reply, Reply::Response(Response::Error(_)));
                     let counts = if is_error { &mut self.refused } else { &mut self.done };
                     *counts.entry(connection.0).or_default() += 1;

@@ -105,7 +105,7 @@ fn wrong_calls_are_told_and_change_nothing() {
     assert_eq!(hub.poll_effect(), None);
     hub.handle_outcome(StoreOutcome::Committed, start).unwrap();
     assert!(matches!(hub.poll_effect(), Some(Effect::Publish(_))));
-    assert!(matches!(hub.poll_effect(), Some(Effect::Answer { connection: ConnectionId(1), .. })));
+    assert!(matches!(hub.poll_effect(), Some(Effect::Send(ConnectionId(1), ServerCommand::Respond { .. }))));
     // Of what nobody knows nothing follows.
     hub.handle_drained(ConnectionId(9));
     hub.handle_trimmed("x", 7, Time::default());

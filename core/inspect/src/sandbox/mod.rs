@@ -35,7 +35,7 @@ use std::{
 
 use chanwire_core::{
     Time,
-    endpoint::{Endpoint as _, Listing, Server, ServerEvent, Timer},
+    endpoint::{Endpoint as _, Listing, ServerCommand, Timer},
     hub::{ConnectionId, Effect, Hub, ListenerId, Moment, Peer, Snapshot},
     wire::{Address, ErrorResponse, Timestamp},
 };
@@ -354,22 +354,14 @@ impl Sandbox {
     fn hear(&mut self, id: u32) -> bool {
         let at = Moment { time: self.now, wall: self.wall() };
         let Some(connection) = self.connections.get_mut(&id) else { return false };
-        let is_served = connection.is_served;
         let Some(server) = connection.server() else { return false };
         let mut moved = false;
         while let Some(event) = server.poll_event() {
             moved = true;
             let published = || self.published.clone();
             let Some(event) = server.list_at_once(self.now, event, published) else { continue };
-            match event {
-                ServerEvent::Request { ticket, request } => {
-                    let told = self.hub.handle_request(hub_id(id), ticket, request, at);
-                    debug_assert!(told.is_ok() && is_served);
-                }
-                ServerEvent::Drained => self.hub.handle_drained(hub_id(id)),
-                ServerEvent::Ended => self.hub.handle_ended(hub_id(id)),
-                ServerEvent::Refused { .. } | ServerEvent::Withdrawn => {}
-            }
+            let handled = self.hub.handle_event(hub_id(id), event, at);
+            debug_assert!(handled.is_ok());
         }
         moved
     }
@@ -408,23 +400,10 @@ impl Sandbox {
     }
 
     fn carry_out(&mut self, effect: Effect) {
-        let now = self.now;
         match effect {
             Effect::Publish(list) => self.published = Some(list),
-            Effect::Answer { connection, ticket, reply } => self.tell(connection, |server| {
-                let answered = server.respond(now, ticket, reply);
-                debug_assert_eq!(answered, Ok(()));
-            }),
-            Effect::Push { to, pushes } => {
-                for connection in to {
-                    self.tell(connection, |server| server.push(now, pushes.clone()));
-                }
-            }
-            Effect::Replay { connection, pushes } => self.tell(connection, |server| server.replay(now, pushes)),
-            Effect::Close { connection, error } => self.tell(connection, |server| server.close(now, error)),
-            Effect::CloseSlow { connection, error } => self.tell(connection, |server| server.close_slow(now, error)),
-            Effect::Finish { connection } => self.tell(connection, |server| server.finish(now)),
-            Effect::Forget { .. } => {}
+            Effect::Send(connection, command) => self.send(connection, command),
+            Effect::Disconnected(_) => {}
             Effect::Store(command) => {
                 let at = self.store_time();
                 self.store.store(at, command);
@@ -436,12 +415,15 @@ impl Sandbox {
         }
     }
 
-    /// Tells a connection's endpoint something. It is written before the next is told, as far as the network takes it.
-    fn tell(&mut self, connection: ConnectionId, tell: impl FnOnce(&mut Server)) {
+    /// Gives a command to a connection's endpoint. It is written before the next is given, as far as the network takes
+    /// it.
+    fn send(&mut self, connection: ConnectionId, command: ServerCommand) {
         let Ok(id) = u32::try_from(connection.0) else { return };
+        let now = self.now;
         self.with(id, |connection, around| {
             if let Some(server) = connection.server() {
-                tell(server);
+                let handled = server.handle_command(now, command);
+                debug_assert_eq!(handled, Ok(()));
             }
             connection.write(around)
         });

@@ -1,0 +1,75 @@
+//! Effects: what a hub wants done.
+
+use alloc::{
+    collections::VecDeque,
+    sync::Arc,
+    vec::{IntoIter, Vec},
+};
+
+use super::{ConnectionId, Query, ReadId, StoreCommand};
+use crate::endpoint::{Listing, Pushes, ServerCommand};
+
+/// An action that a [`Hub`](super::Hub) wants to be carried out.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Effect {
+    /// Answer LIST with this from now on, if the hub is elsewhere:
+    /// [`Server::list_at_once`](crate::endpoint::Server::list_at_once) takes it. It comes before every effect that shows
+    /// what has changed in it.
+    Publish(Listing),
+    /// Give this to the connection's [`Server`](crate::endpoint::Server): see
+    /// [`handle_command`](crate::endpoint::Server::handle_command). Commands reach a connection in order.
+    Send(ConnectionId, ServerCommand),
+    /// The connection, which was [disconnected](super::Hub::disconnect), has nothing left to be carried out. Until then
+    /// it counts among those that a server has room for: else a peer that disconnects and comes back could have the hub
+    /// keep requests without bound.
+    Disconnected(ConnectionId),
+    /// Give this to the store, and its outcome to [`Hub::handle_outcome`](super::Hub::handle_outcome).
+    Store(StoreCommand),
+    /// Read this from the store, and give what is found to [`Hub::handle_page`](super::Hub::handle_page).
+    Read(ReadId, Query),
+}
+
+/// A queue of effects.
+#[derive(Debug, Default)]
+pub(super) struct Effects(VecDeque<Queued>);
+
+#[derive(Debug)]
+enum Queued {
+    One(Effect),
+    /// The same pushes to each of these.
+    Pushes(IntoIter<ConnectionId>, Arc<Pushes>),
+}
+
+impl Effects {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn add(&mut self, effect: Effect) {
+        self.0.push_back(Queued::One(effect));
+    }
+
+    pub(super) fn send(&mut self, to: ConnectionId, command: ServerCommand) {
+        self.add(Effect::Send(to, command));
+    }
+
+    pub(super) fn push(&mut self, to: Vec<ConnectionId>, pushes: Arc<Pushes>) {
+        if !to.is_empty() {
+            self.0.push_back(Queued::Pushes(to.into_iter(), pushes));
+        }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Effect> {
+        if let Some(Queued::Pushes(to, pushes)) = self.0.front_mut()
+            && to.len() > 1
+            && let Some(next) = to.next()
+        {
+            return Some(Effect::Send(next, ServerCommand::Push(Arc::clone(pushes))));
+        }
+        match self.0.pop_front()? {
+            Queued::One(effect) => Some(effect),
+            Queued::Pushes(mut to, pushes) => Some(Effect::Send(to.next()?, ServerCommand::Push(pushes))),
+        }
+    }
+}
