@@ -125,8 +125,8 @@ enum Found<'i, H> {
     Skipped(Span, Skipped),
 }
 
-/// What is taken in at once, of what must be kept to be understood.
-const GULP: usize = 4096;
+/// Bytes buffered per step.
+const BUFFER_STEP: usize = 4096;
 
 impl<H: Head> Decoder<H> {
     /// A decoder at the start of a stream that reads payloads of at most `max_payload` bytes.
@@ -211,9 +211,6 @@ impl<H: Head> Decoder<H> {
     pub fn next_item_of<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Option<Item<'s, H>> {
         if self.ended {
             *input = &[];
-        }
-        if let Some(frame) = self.whole_frame(input) {
-            return Some(Item::Frame(frame));
         }
         let found = self.find(input)?;
         Some(match found {
@@ -312,68 +309,28 @@ impl<H: Head> Decoder<H> {
     #[cfg(not(test))]
     const fn count(&mut self, _: usize) {}
 
-    /// Most frames come whole. One that does, and has nothing before it, takes no detour.
-    #[inline(always)]
-    fn whole_frame<'i>(&mut self, input: &mut &'i [u8]) -> Option<Frame<'i, H>> {
-        let State::Between { space, .. } = self.state else { return None };
-        if space != self.cursor || space != self.received() {
-            return None;
-        }
-        let (head, length) = whole_head(input)?;
-        let opening = Opening::at(space, head, length);
-        let start = opening.separator.end;
-        let payload = input.get(length + CRLF..).unwrap_or_default();
-        let mut brackets = Brackets::new();
-        let scan = brackets.scan(payload.get(..self.max_payload).unwrap_or(payload));
-        if let Scan::End(length) = scan {
-            let (payload, rest) = payload.split_at(length);
-            *input = rest;
-            self.count(length);
-            let payload_span = Span::new(start, start + length as u64);
-            self.skip_to(payload_span.end);
-            self.state = State::Between { space: payload_span.end, skippable: false };
-            let Opening { head, head_span, separator } = opening;
-            return Some(Frame { head, head_span, separator, payload_span, payload });
-        }
-        self.skip_to(start);
-        *input = payload;
-        if scan == Scan::More && payload.len() <= self.max_payload {
-            self.keep_payload(input, opening, start, brackets);
-        } else {
-            // It is wrong, which is told by what looks at it next.
-            self.state = State::Payload { opening, start, array: false, brackets: Brackets::new() };
-        }
-        None
-    }
-
-    /// All of `input` is looked at, and is of a payload that goes on.
-    fn keep_payload(&mut self, input: &mut &[u8], opening: Opening<H>, start: u64, brackets: Brackets) {
-        self.count(input.len());
-        self.state = State::Payload { opening, start, array: false, brackets };
-        let piece = mem::take(input);
-        if self.keeps {
-            self.keep(piece);
-            self.cursor = self.received();
-        } else {
-            self.skip_to(self.cursor + piece.len() as u64);
-        }
-    }
-
-    /// Looks at the start of `input`, when all that was fed is looked at. The end of a payload is found in it; of
+    /// Looks at the start of `input`, when all that was fed is looked at.
+    ///
+    /// This is the fast path: a payload is looked at where it stands, and copied only if it goes on in the next read. Of
     /// anything else, what must be kept is fed.
+    #[inline]
     fn look<'i>(&mut self, input: &mut &'i [u8]) -> Option<Found<'i, H>> {
         let (opening, start, mut brackets) = match &self.state {
+            State::Between { space, .. } if *space == self.cursor => match self.whole_start(input) {
+                Some(opening) => {
+                    let start = opening.separator.end;
+                    let length = usize::try_from(start - self.cursor).unwrap_or(usize::MAX);
+                    *input = input.get(length..).unwrap_or_default();
+                    self.skip_to(start);
+                    (opening, start, Brackets::new())
+                }
+                None => return self.buffer_step(input),
+            },
             State::BeforePayload(opening) if input.first() == Some(&b'{') => (*opening, self.cursor, Brackets::new()),
             State::Payload { opening, start, array: false, brackets } => (*opening, *start, brackets.clone()),
-            _ => {
-                let gulp = input.get(..GULP).unwrap_or(input);
-                // To the end of a line, where most likely a payload begins.
-                let length = memrchr(b'\n', gulp).map_or(gulp.len(), |at| at + 1);
-                self.feed_from(input, length);
-                return None;
-            }
+            _ => return self.buffer_step(input),
         };
-        let (before, room) = (brackets.clone(), room(self.max_payload, start, self.cursor));
+        let room = room(self.max_payload, start, self.cursor);
         match brackets.scan(input.get(..room).unwrap_or(input)) {
             Scan::End(length) => {
                 let (end, rest) = input.split_at(length);
@@ -391,16 +348,44 @@ impl<H: Head> Decoder<H> {
                 Some(if is_whole { Found::Whole(opening, span, end) } else { Found::Frame(opening, span) })
             }
             Scan::More if input.len() <= room => {
-                self.keep_payload(input, opening, start, brackets);
+                self.count(input.len());
+                self.state = State::Payload { opening, start, array: false, brackets };
+                let piece = mem::take(input);
+                if self.keeps {
+                    self.keep(piece);
+                    self.cursor = self.received();
+                } else {
+                    self.skip_to(self.cursor + piece.len() as u64);
+                }
                 None
             }
             _ => {
-                // It is wrong, which what is kept tells.
-                self.state = State::Payload { opening, start, array: false, brackets: before };
+                // It is wrong, which the payload's own state tells, from what is fed.
+                if start == self.cursor {
+                    self.state = State::Payload { opening, start, array: false, brackets: Brackets::new() };
+                }
                 self.feed_from(input, input.len());
                 None
             }
         }
+    }
+
+    /// A frame whose start line and the first byte of whose payload are the first of these bytes, which are at the
+    /// cursor.
+    #[inline]
+    fn whole_start(&self, bytes: &[u8]) -> Option<Opening<H>> {
+        let longest = bytes.get(..MAX_HEAD).unwrap_or(bytes);
+        let (word, rest) = bytes.split_at_checked(longest.iter().position(|byte| *byte == b'\r')?)?;
+        let head = H::parse(word).filter(|head| head.takes_payload())?;
+        rest.starts_with(b"\r\n{").then(|| Opening::at(self.cursor, head, word.len()))
+    }
+
+    /// Feeds the start of `input`, up to the end of a line, where most likely a payload begins.
+    fn buffer_step(&mut self, input: &mut &[u8]) -> Option<Found<'static, H>> {
+        let step = input.get(..BUFFER_STEP).unwrap_or(input);
+        let length = memrchr(b'\n', step).map_or(step.len(), |at| at + 1);
+        self.feed_from(input, length);
+        None
     }
 
     /// Goes on at this position, up to which nothing is needed any more.
@@ -419,146 +404,170 @@ impl<H: Head> Decoder<H> {
 
     fn find<'i>(&mut self, input: &mut &'i [u8]) -> Option<Found<'i, H>> {
         loop {
-            let skip = usize::try_from(self.cursor - self.base).unwrap_or(usize::MAX);
-            let unread = self.buffer.get(skip..).unwrap_or_default();
-            if unread.is_empty() && !input.is_empty() {
-                match self.look(input) {
-                    None => continue,
-                    found => return found,
-                }
-            }
-            if unread.is_empty() {
-                let last = if self.ended { self.end() } else { None };
-                if last.is_none() {
-                    self.release();
-                }
-                return last;
-            }
-            match &mut self.state {
-                State::Between { space, skippable } => {
-                    if *space == self.cursor
-                        && let Some((head, length)) = whole_head(unread)
-                    {
-                        // Most frames come whole: straight to the payload.
-                        let opening = Opening::at(self.cursor, head, length);
-                        let start = opening.separator.end;
-                        self.cursor = start;
-                        self.state = State::Payload { opening, start, array: false, brackets: Brackets::new() };
-                        continue;
+            let found = match (self.unread() > 0, input.is_empty()) {
+                (true, _) => self.step(),
+                (false, false) => self.look(input),
+                (false, true) => {
+                    let last = if self.ended { self.end() } else { None };
+                    if last.is_none() {
+                        self.release();
                     }
-                    let run = unread.iter().take_while(|byte| is_space(**byte)).count();
-                    let first = unread.get(run).copied();
-                    self.cursor += run as u64;
-                    let Some(first) = first else { continue };
-                    let (start, owned) = (self.cursor, *skippable);
-                    let space = Span::new(*space, start);
-                    self.state = match first {
-                        b'{' | b'[' => State::Skip { start, owned, brackets: Brackets::new() },
-                        _ => State::Head { start },
-                    };
-                    if !space.is_empty() {
-                        return Some(Found::Skipped(space, Skipped::WhiteSpace));
-                    }
+                    return last;
                 }
-                State::Head { start } => {
-                    let start = *start;
-                    let letters = unread.iter().take_while(|byte| is_letter(**byte)).count();
-                    let next = unread.get(letters).copied();
-                    let length = self.cursor - start + letters as u64;
-                    if length > MAX_HEAD as u64 {
-                        let at = start + MAX_HEAD as u64;
-                        self.cursor = at + 1;
-                        return Some(self.wrong(start, at, FaultKind::LongHead));
-                    }
-                    self.cursor = start + length;
-                    let Some(byte) = next else { continue };
-                    let at = self.cursor;
-                    self.cursor += 1;
-                    match byte {
-                        b'\r' if length > 0 => self.state = State::HeadCr { start },
-                        b'\n' if length > 0 => return Some(self.wrong(start, at, FaultKind::BareLf)),
-                        _ if length == MAX_HEAD as u64 => return Some(self.wrong(start, at, FaultKind::LongHead)),
-                        _ => return Some(self.wrong(start, at, FaultKind::BadByte { byte, offset: length })),
-                    }
-                }
-                State::HeadCr { start } => {
-                    let start = *start;
-                    let carriage_return = self.cursor - 1;
-                    if unread.first() != Some(&b'\n') {
-                        return Some(self.wrong(start, carriage_return, FaultKind::BareCr));
-                    }
-                    self.cursor += 1;
-                    let head_span = Span::new(start, carriage_return);
-                    let separator = Span::new(carriage_return, self.cursor);
-                    let Some(head) = H::parse(self.bytes(head_span)) else {
-                        let fault = self.fault(Span::new(start, self.cursor), None, FaultKind::UnknownHead);
-                        return Some(Found::Fault(fault));
-                    };
-                    let opening = Opening { head, head_span, separator };
-                    if !head.takes_payload() {
-                        self.state = State::Between { space: self.cursor, skippable: true };
-                        return Some(Found::Frame(opening, Span::new(self.cursor, self.cursor)));
-                    }
-                    self.state = State::BeforePayload(opening);
-                }
-                State::BeforePayload(opening) => {
-                    let opening = *opening;
-                    let run = unread.iter().take_while(|byte| is_space(**byte)).count();
-                    let first = unread.get(run).copied();
-                    self.cursor += run as u64;
-                    let start = self.cursor;
-                    match first {
-                        None => {}
-                        Some(byte @ (b'{' | b'[')) => {
-                            let array = byte == b'[';
-                            self.state = State::Payload { opening, start, array, brackets: Brackets::new() };
-                        }
-                        Some(byte) => {
-                            self.cursor += 1;
-                            let kind = FaultKind::PayloadNotObject { byte };
-                            return Some(self.wrong(opening.head_span.start, start, kind));
-                        }
-                    }
-                }
-                State::Payload { opening, start, array, brackets } => {
-                    let (opening, start, array) = (*opening, *start, *array);
-                    let room = room(self.max_payload, start, self.cursor);
-                    let scan = brackets.scan(unread.get(..room).unwrap_or(unread));
-                    let in_array = brackets.in_array();
-                    let frame_start = opening.head_span.start;
-                    let payload = match self.advance(scan, room, start, frame_start, in_array) {
-                        Advance::More => continue,
-                        Advance::Wrong(fault) => return Some(fault),
-                        Advance::End => Span::new(start, self.cursor),
-                    };
-                    if array {
-                        let whole = Span::new(frame_start, payload.end);
-                        return Some(Found::Fault(self.fault(whole, Some(start), FaultKind::PayloadIsArray)));
-                    }
-                    self.state = State::Between { space: self.cursor, skippable: false };
-                    return Some(Found::Frame(opening, payload));
-                }
-                State::Skip { start, owned, brackets } => {
-                    let (start, owned) = (*start, *owned);
-                    let room = room(self.max_payload, start, self.cursor);
-                    let scan = brackets.scan(unread.get(..room).unwrap_or(unread));
-                    let in_array = brackets.in_array();
-                    let span = match self.advance(scan, room, start, start, in_array) {
-                        Advance::More => continue,
-                        Advance::Wrong(fault) => return Some(fault),
-                        Advance::End => Span::new(start, self.cursor),
-                    };
-                    if !owned {
-                        return Some(Found::Fault(self.fault(span, Some(start), FaultKind::Stray)));
-                    }
-                    self.state = State::Between { space: self.cursor, skippable: false };
-                    return Some(Found::Skipped(span, Skipped::Object));
-                }
-                State::Closed { .. } | State::Finished => {
-                    self.cursor = self.received();
-                }
+            };
+            if found.is_some() {
+                return found;
             }
         }
+    }
+
+    /// Looks at some of the unread bytes that were fed, of which there is one at least, as the state demands.
+    fn step(&mut self) -> Option<Found<'static, H>> {
+        match &self.state {
+            State::Between { space, skippable } => self.between(*space, *skippable),
+            State::Head { start } => self.start_line(*start),
+            State::HeadCr { start } => self.start_line_end(*start),
+            State::BeforePayload(opening) => self.before_payload(*opening),
+            State::Payload { opening, start, array, .. } => self.payload(*opening, *start, *array),
+            State::Skip { start, owned, .. } => self.skip(*start, *owned),
+            State::Closed { .. } | State::Finished => {
+                self.cursor = self.received();
+                None
+            }
+        }
+    }
+
+    /// The bytes that were fed and not looked at.
+    fn unread_bytes(&self) -> &[u8] {
+        let looked_at = usize::try_from(self.cursor - self.base).unwrap_or(usize::MAX);
+        self.buffer.get(looked_at..).unwrap_or_default()
+    }
+
+    /// Passes over white space, and gives the first byte after it, which stays unread.
+    fn pass_space(&mut self) -> Option<u8> {
+        let unread = self.unread_bytes();
+        let run = unread.iter().take_while(|byte| is_space(**byte)).count();
+        let first = unread.get(run).copied();
+        self.cursor += run as u64;
+        first
+    }
+
+    fn between(&mut self, space: u64, owned: bool) -> Option<Found<'static, H>> {
+        if space == self.cursor
+            && let Some(opening) = self.whole_start(self.unread_bytes())
+        {
+            let start = opening.separator.end;
+            self.cursor = start;
+            self.state = State::Payload { opening, start, array: false, brackets: Brackets::new() };
+            return None;
+        }
+        let first = self.pass_space()?;
+        let start = self.cursor;
+        self.state = match first {
+            b'{' | b'[' => State::Skip { start, owned, brackets: Brackets::new() },
+            _ => State::Head { start },
+        };
+        let space = Span::new(space, start);
+        (!space.is_empty()).then_some(Found::Skipped(space, Skipped::WhiteSpace))
+    }
+
+    fn start_line(&mut self, start: u64) -> Option<Found<'static, H>> {
+        let unread = self.unread_bytes();
+        let letters = unread.iter().take_while(|byte| is_letter(**byte)).count();
+        let next = unread.get(letters).copied();
+        let length = self.cursor - start + letters as u64;
+        if length > MAX_HEAD as u64 {
+            let at = start + MAX_HEAD as u64;
+            self.cursor = at + 1;
+            return Some(self.wrong(start, at, FaultKind::LongHead));
+        }
+        self.cursor = start + length;
+        let byte = next?;
+        let at = self.cursor;
+        self.cursor += 1;
+        let kind = match byte {
+            b'\r' if length > 0 => {
+                self.state = State::HeadCr { start };
+                return None;
+            }
+            b'\n' if length > 0 => FaultKind::BareLf,
+            _ if length == MAX_HEAD as u64 => FaultKind::LongHead,
+            _ => FaultKind::BadByte { byte, offset: length },
+        };
+        Some(self.wrong(start, at, kind))
+    }
+
+    fn start_line_end(&mut self, start: u64) -> Option<Found<'static, H>> {
+        let carriage_return = self.cursor - 1;
+        if self.unread_bytes().first() != Some(&b'\n') {
+            return Some(self.wrong(start, carriage_return, FaultKind::BareCr));
+        }
+        self.cursor += 1;
+        let head_span = Span::new(start, carriage_return);
+        let separator = Span::new(carriage_return, self.cursor);
+        let Some(head) = H::parse(self.bytes(head_span)) else {
+            return Some(Found::Fault(self.fault(Span::new(start, self.cursor), None, FaultKind::UnknownHead)));
+        };
+        let opening = Opening { head, head_span, separator };
+        if head.takes_payload() {
+            self.state = State::BeforePayload(opening);
+            return None;
+        }
+        self.state = State::Between { space: self.cursor, skippable: true };
+        Some(Found::Frame(opening, Span::new(self.cursor, self.cursor)))
+    }
+
+    fn before_payload(&mut self, opening: Opening<H>) -> Option<Found<'static, H>> {
+        let byte = self.pass_space()?;
+        let start = self.cursor;
+        if let b'{' | b'[' = byte {
+            self.state = State::Payload { opening, start, array: byte == b'[', brackets: Brackets::new() };
+            return None;
+        }
+        self.cursor += 1;
+        Some(self.wrong(opening.head_span.start, start, FaultKind::PayloadNotObject { byte }))
+    }
+
+    fn payload(&mut self, opening: Opening<H>, start: u64, array: bool) -> Option<Found<'static, H>> {
+        let frame_start = opening.head_span.start;
+        let end = match self.scan(start, frame_start) {
+            Advance::More => return None,
+            Advance::Wrong(fault) => return Some(fault),
+            Advance::End => self.cursor,
+        };
+        if array {
+            let whole = Span::new(frame_start, end);
+            return Some(Found::Fault(self.fault(whole, Some(start), FaultKind::PayloadIsArray)));
+        }
+        self.state = State::Between { space: end, skippable: false };
+        Some(Found::Frame(opening, Span::new(start, end)))
+    }
+
+    fn skip(&mut self, start: u64, owned: bool) -> Option<Found<'static, H>> {
+        let span = match self.scan(start, start) {
+            Advance::More => return None,
+            Advance::Wrong(fault) => return Some(fault),
+            Advance::End => Span::new(start, self.cursor),
+        };
+        if !owned {
+            return Some(Found::Fault(self.fault(span, Some(start), FaultKind::Stray)));
+        }
+        self.state = State::Between { space: span.end, skippable: false };
+        Some(Found::Skipped(span, Skipped::Object))
+    }
+
+    /// Scans more of the object or array that starts at `start`, as far as was fed.
+    #[inline(always)]
+    fn scan(&mut self, start: u64, frame_start: u64) -> Advance<H> {
+        let looked_at = usize::try_from(self.cursor - self.base).unwrap_or(usize::MAX);
+        let unread = self.buffer.get(looked_at..).unwrap_or_default();
+        let room = room(self.max_payload, start, self.cursor);
+        let (State::Payload { brackets, .. } | State::Skip { brackets, .. }) = &mut self.state else {
+            return Advance::More;
+        };
+        let scan = brackets.scan(unread.get(..room).unwrap_or(unread));
+        let in_array = brackets.in_array();
+        self.advance(scan, room, start, frame_start, in_array)
     }
 
     /// Takes what a scan of at most `room` bytes of an object found.
@@ -658,14 +667,6 @@ enum Advance<H> {
     More,
     End,
     Wrong(Found<'static, H>),
-}
-
-/// A known first word, and its length, if all of it has come and an object follows its CRLF at once.
-fn whole_head<H: Head>(unread: &[u8]) -> Option<(H, usize)> {
-    let longest = unread.get(..MAX_HEAD).unwrap_or(unread);
-    let (word, rest) = unread.split_at_checked(longest.iter().position(|byte| *byte == b'\r')?)?;
-    let head = H::parse(word).filter(|head| head.takes_payload())?;
-    rest.starts_with(b"\r\n{").then_some((head, word.len()))
 }
 
 /// How many bytes may still be looked at of an object that starts at `start`.

@@ -107,7 +107,7 @@ fn of_a_read_at_hand_only_the_frame_that_is_cut_is_kept() {
         }
         assert_eq!(frames, 1000);
         // A first word that was cut is understood with what comes up to the next one's end.
-        assert!(kept <= GULP + frame.len(), "{kept} bytes of reads of {read}");
+        assert!(kept <= BUFFER_STEP + frame.len(), "{kept} bytes of reads of {read}");
         assert!(decoder.work < stream.len() * 5 / 2, "{} for {} bytes", decoder.work, stream.len());
     }
 }
