@@ -6,7 +6,11 @@ use alloc::{
 };
 use core::fmt;
 
-use super::{Deadline, Endpoint, Link, Misuse, Timer, line::Line};
+use super::{
+    Deadline, Endpoint, Link, Misuse, Timer,
+    connection::ConnectionCore,
+    phase::{Phase, PhaseEvent},
+};
 use crate::{
     Limits, Time,
     wire::{Command, ErrorResponse, Fault, Frame, Item, PayloadFault, Request, Response, Status, StoredMessage},
@@ -69,15 +73,13 @@ impl RequestId {
 /// ```
 #[derive(Debug)]
 pub struct Client {
-    line: Line<Status>,
+    core: ConnectionCore<Status>,
     open: VecDeque<Open>,
     /// The channels that are joined, each with the id that the next push must exceed.
     joined: BTreeMap<String, u64>,
     /// The number of the next request.
     next: u64,
     events: VecDeque<ClientEvent>,
-    stopping: bool,
-    ended: bool,
     /// Bytes that came after the last whole frame.
     unframed: usize,
 }
@@ -177,13 +179,11 @@ impl Client {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
-            line: Line::new(limits),
+            core: ConnectionCore::new(limits),
             open: VecDeque::new(),
             joined: BTreeMap::new(),
             next: 0,
             events: VecDeque::new(),
-            stopping: false,
-            ended: false,
             unframed: 0,
         }
     }
@@ -196,10 +196,10 @@ impl Client {
     /// [`Misuse::TooManyInFlight`] while as many requests are open as the limits allow, and [`Misuse::Closing`] once
     /// the connection is closing.
     pub fn send(&mut self, now: Time, request: &Request) -> Result<RequestId, Misuse> {
-        if self.stopping || self.ended || self.line.is_deaf() {
+        if !matches!(self.core.phase(), Phase::Open { .. }) {
             return Err(Misuse::Closing);
         }
-        if self.open.len() >= self.line.limits.max_in_flight {
+        if self.open.len() >= self.core.limits.max_in_flight {
             return Err(Misuse::TooManyInFlight);
         }
         let id = RequestId(self.next);
@@ -209,7 +209,7 @@ impl Client {
             _ => None,
         };
         self.open.push_back(Open { command: request.command(), channel_name, sent: now });
-        self.line.outbox.write(|out| request.encode(out));
+        self.core.outbox.write(|out| request.encode(out));
         self.settle(now);
         Ok(id)
     }
@@ -223,9 +223,9 @@ impl Client {
     /// Decodes what has come, `input` last.
     fn pump(&mut self, now: Time, mut input: &[u8]) {
         self.unframed = self.unframed.saturating_add(input.len());
-        while !self.ended
+        while self.core.phase().decodes()
             && !self.is_satisfied()
-            && let Some(item) = self.line.next_item(&mut input)
+            && let Some(item) = self.core.next_item(&mut input)
         {
             let read = match item {
                 Item::Frame(frame) => read(&frame, self.open.front().map(|open| open.command)),
@@ -236,7 +236,7 @@ impl Client {
             match read {
                 Ok(Incoming::Push(message)) => match self.check_push(&message) {
                     Ok(()) => self.events.push_back(ClientEvent::Push(message)),
-                    Err(breach) => self.give_up(breach),
+                    Err(breach) => self.give_up(breach, now),
                 },
                 Ok(Incoming::Notice(error)) => self.events.push_back(ClientEvent::Notice(error)),
                 Ok(Incoming::Answer(response)) => {
@@ -249,13 +249,13 @@ impl Client {
                     }
                     self.events.push_back(ClientEvent::Answer { id, response });
                 }
-                Err(breach) => self.give_up(breach),
+                Err(breach) => self.give_up(breach, now),
             }
         }
-        self.line.input(input);
-        let limit = self.line.limits.max_payload.saturating_add(MAX_PADDING);
-        if self.unframed > limit && !self.ended {
-            self.give_up(Breach::NoFrame { bytes: limit });
+        self.core.buffer(input);
+        let limit = self.core.limits.max_payload.saturating_add(MAX_PADDING);
+        if self.unframed > limit && self.core.phase().decodes() {
+            self.give_up(Breach::NoFrame { bytes: limit }, now);
         }
         self.settle(now);
     }
@@ -286,33 +286,35 @@ impl Client {
 
     /// Whether it is closing and there is nothing to wait for but the server's end of stream.
     fn is_satisfied(&self) -> bool {
-        self.stopping && self.open.is_empty() && self.line.outbox.is_empty()
+        let is_stopping = !matches!(self.core.phase(), Phase::Open { .. });
+        is_stopping && self.open.is_empty() && self.core.outbox.is_empty()
     }
 
-    fn give_up(&mut self, breach: Breach) {
-        if !self.ended {
+    fn give_up(&mut self, breach: Breach, now: Time) {
+        if !self.core.phase().is_over() {
             self.events.push_back(ClientEvent::Broken(breach));
         }
-        self.end();
-        self.line.abandon();
+        self.change(PhaseEvent::Abandon, now);
     }
 
-    fn end(&mut self) {
-        if !self.ended {
-            self.ended = true;
-            self.events.push_back(ClientEvent::Ended { unanswered: self.open.len() as u64 });
-        }
-        self.line.stop_listening();
+    /// Goes to the phase that follows from an event. Tells that nothing more will come when that is so.
+    fn change(&mut self, event: PhaseEvent, now: Time) {
+        self.watch(|client| client.core.change(event, now));
     }
 
     fn settle(&mut self, now: Time) {
-        if self.line.is_deaf() {
-            self.end();
-        }
-        let owed = !self.ended && !self.open.is_empty();
-        self.line.settle(now, self.stopping || self.ended, owed);
-        if self.is_satisfied() && self.line.link() == Link::FinishWriting {
-            self.end();
+        self.watch(|client| {
+            let is_done = !matches!(client.core.phase(), Phase::Open { .. });
+            client.core.settle(now, is_done, !client.open.is_empty());
+        });
+    }
+
+    /// Does something, and tells that nothing more will come if that follows from it.
+    fn watch(&mut self, work: impl FnOnce(&mut Self)) {
+        let was_over = self.core.phase().is_over();
+        work(self);
+        if !was_over && self.core.phase().is_over() {
+            self.events.push_back(ClientEvent::Ended { unanswered: self.open.len() as u64 });
         }
     }
 }
@@ -347,37 +349,35 @@ impl Endpoint for Client {
     }
 
     fn handle_eof(&mut self, now: Time) {
-        self.line.input_ended();
+        self.core.finish_input();
         self.pump(now, &[]);
-        self.end();
-        self.line.abandon();
+        self.change(PhaseEvent::Abandon, now);
     }
 
     fn handle_written(&mut self, now: Time, count: usize) {
-        self.line.written(count);
+        self.core.written(count);
         self.settle(now);
     }
 
     fn handle_timeout(&mut self, now: Time) {
-        if let Some(fault) = self.line.expire(now) {
-            self.give_up(Breach::Fault(fault));
+        let mut fault = None;
+        self.watch(|client| fault = client.core.expire(now));
+        if let Some(fault) = fault {
+            self.give_up(Breach::Fault(fault), now);
         }
         if self.poll_timeout().is_some_and(|deadline| deadline.timer == Timer::Answer && deadline.at <= now) {
-            self.give_up(Breach::NoAnswer { seconds: self.line.limits.answer_timeout.as_secs() });
-        }
-        if self.line.link() >= Link::Close {
-            self.end();
+            self.give_up(Breach::NoAnswer { seconds: self.core.limits.answer_timeout.as_secs() }, now);
         }
         self.settle(now);
     }
 
     fn shutdown(&mut self, now: Time) {
-        self.stopping = true;
+        self.change(PhaseEvent::Shutdown, now);
         self.settle(now);
     }
 
     fn transmit<'a>(&'a self, out: &mut [&'a [u8]]) -> usize {
-        self.line.outbox.slices(out)
+        self.core.outbox.slices(out)
     }
 
     fn poll_event(&mut self) -> Option<ClientEvent> {
@@ -385,23 +385,23 @@ impl Endpoint for Client {
     }
 
     fn poll_timeout(&self) -> Option<Deadline> {
-        if self.line.link() >= Link::Close {
+        if self.link() >= Link::Close {
             return None;
         }
         // While a frame arrives, its own deadline holds.
         let answer = self
             .open
             .front()
-            .filter(|_| !self.line.is_frame_arriving())
-            .map(|open| Deadline { at: open.sent.after(self.line.limits.answer_timeout), timer: Timer::Answer });
-        [self.line.deadline(), answer].into_iter().flatten().min_by_key(|deadline| deadline.at)
+            .filter(|_| !self.core.is_frame_arriving())
+            .map(|open| Deadline { at: open.sent.after(self.core.limits.answer_timeout), timer: Timer::Answer });
+        [self.core.deadline(), answer].into_iter().flatten().min_by_key(|deadline| deadline.at)
     }
 
     fn wants_read(&self) -> bool {
-        self.line.can_read()
+        self.core.phase().awaits_input()
     }
 
     fn link(&self) -> Link {
-        self.line.link()
+        self.core.phase().link()
     }
 }

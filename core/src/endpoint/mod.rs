@@ -10,9 +10,10 @@
 )]
 
 mod client;
-mod line;
+mod connection;
 mod listing;
 mod outbox;
+mod phase;
 mod pipeline;
 mod pushes;
 mod server;

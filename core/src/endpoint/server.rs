@@ -4,7 +4,8 @@ use alloc::{collections::VecDeque, format, sync::Arc};
 
 use super::{
     ConnectionId, Deadline, Endpoint, Link, Listing, Misuse,
-    line::Line,
+    connection::ConnectionCore,
+    phase::{Phase, PhaseEvent},
     pipeline::{Pipeline, Reply, Ticket},
     pushes::Pushes,
 };
@@ -75,26 +76,11 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct Server {
-    line: Line<Command>,
+    core: ConnectionCore<Command>,
     pipeline: Pipeline,
     events: VecDeque<ServerEvent>,
-    stopping: bool,
-    joins: Joins,
     /// A replayed page was handed over and is not yet written far enough for the next.
     replaying: bool,
-}
-
-/// What an end of stream waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Joins {
-    /// Nothing was ever joined.
-    None,
-    /// Pushes may come after the last answer.
-    Some,
-    /// The peer has ended its stream and all is answered: the application was told, and has not finished.
-    Ending,
-    /// Everything that was promised is there.
-    Finished,
 }
 
 /// The next page is asked for when no more of the last one than this waits.
@@ -157,11 +143,9 @@ impl Server {
     #[must_use]
     pub fn new(id: ConnectionId, limits: Limits) -> Self {
         Self {
-            line: Line::new(limits),
+            core: ConnectionCore::new(limits),
             pipeline: Pipeline::new(id),
             events: VecDeque::new(),
-            stopping: false,
-            joins: Joins::None,
             replaying: false,
         }
     }
@@ -192,9 +176,9 @@ impl Server {
     pub fn respond(&mut self, now: Time, ticket: Ticket, reply: impl Into<Reply>) -> Result<(), Misuse> {
         let reply = reply.into();
         let joins = matches!(reply, Reply::Response(Response::Joined { .. }));
-        self.pipeline.answer(ticket, reply, &mut self.line.outbox)?;
-        if joins && self.joins == Joins::None {
-            self.joins = Joins::Some;
+        self.pipeline.answer(ticket, reply, &mut self.core.outbox)?;
+        if joins {
+            self.core.change(PhaseEvent::Joined, now);
         }
         self.pump(now);
         Ok(())
@@ -228,14 +212,14 @@ impl Server {
     /// Sends messages as they come. A reader that leaves more of them unread than the limit is told that it is too
     /// slow, and the connection closes.
     pub fn push(&mut self, now: Time, pushes: Arc<Pushes>) {
-        if self.is_closing() {
+        if !self.core.phase().takes_pushes() {
             return;
         }
-        let before = self.line.outbox.live();
-        self.line.outbox.push(pushes, true);
-        let limit = self.line.limits.max_pushed;
+        let before = self.core.outbox.live();
+        self.core.outbox.push(pushes, true);
+        let limit = self.core.limits.max_pushed;
         // Who has read all that came before is not slow, however much comes at once.
-        if before > 0 && self.line.outbox.live() > limit {
+        if before > 0 && self.core.outbox.live() > limit {
             let details = format!("More than {limit} bytes are waiting to be read");
             self.close_slow(now, ErrorResponse::server("Slow consumer", details));
         } else {
@@ -245,8 +229,8 @@ impl Server {
 
     /// Sends a page of stored messages. The next one is due at [`ServerEvent::Drained`].
     pub fn replay(&mut self, now: Time, pushes: Arc<Pushes>) {
-        if !self.is_closing() {
-            self.line.outbox.push(pushes, false);
+        if self.core.phase().takes_pushes() {
+            self.core.outbox.push(pushes, false);
             self.replaying = true;
             self.pump(now);
         }
@@ -254,7 +238,7 @@ impl Server {
 
     /// Drops the pushes that are not begun, says why, and closes.
     pub fn close_slow(&mut self, now: Time, error: ErrorResponse) {
-        self.line.outbox.drop_pushes();
+        self.core.outbox.drop_pushes();
         self.close(now, error);
         // What closes already may have had nothing else to write.
         self.pump(now);
@@ -262,22 +246,16 @@ impl Server {
 
     /// Sends what waits, an error that answers no request, and closes.
     pub fn close(&mut self, now: Time, error: ErrorResponse) {
-        if !self.is_closing() {
-            self.answer_fault(error, true);
-            self.line.stop_listening();
+        if self.core.phase().takes_pushes() {
+            self.refuse(error, true, now);
             self.pump(now);
         }
     }
 
     /// Everything that was promised to a peer that has [ended](ServerEvent::Ended) is pushed: nothing more will come.
     pub fn finish(&mut self, now: Time) {
-        self.joins = Joins::Finished;
+        self.core.change(PhaseEvent::Close, now);
         self.pump(now);
-    }
-
-    /// Whether nothing but what is owed will be sent.
-    fn is_closing(&self) -> bool {
-        self.joins == Joins::Finished || self.line.link() != Link::Open
     }
 
     /// Requests whose answers have not left.
@@ -287,10 +265,10 @@ impl Server {
     }
 
     fn has_room(&self) -> bool {
-        let limits = &self.line.limits;
+        let limits = &self.core.limits;
         self.pipeline.len() < limits.max_in_flight
             && self.pipeline.bytes() < limits.max_in_flight_bytes
-            && self.line.outbox.answers() < limits.max_unsent
+            && self.core.outbox.answers() < limits.max_unsent
     }
 
     fn pump(&mut self, now: Time) {
@@ -301,8 +279,8 @@ impl Server {
     fn pump_input(&mut self, now: Time, mut input: &[u8]) {
         let mut caught_up = false;
         // Once it closes, what is held back is thrown away undecoded.
-        while !caught_up && self.joins != Joins::Finished && self.has_room() {
-            match self.line.next_item(&mut input) {
+        while !caught_up && self.core.phase().decodes() && self.has_room() {
+            match self.core.next_item(&mut input) {
                 Some(Item::Frame(frame)) => {
                     let bytes = weight(frame.head, frame.payload);
                     match Request::decode(frame.head, frame.payload) {
@@ -310,40 +288,42 @@ impl Server {
                             let ticket = self.pipeline.open(bytes);
                             self.events.push_back(ServerEvent::Request { ticket, request });
                         }
-                        Err(fault) => self.answer_fault(fault.reply(), false),
+                        Err(fault) => self.refuse(fault.reply(), false, now),
                     }
                 }
-                Some(Item::Fault(fault)) => self.answer_fault(fault.reply(), !fault.is_recoverable()),
+                Some(Item::Fault(fault)) => self.refuse(fault.reply(), !fault.is_recoverable(), now),
                 Some(Item::Skipped(..)) => {}
                 None => caught_up = true,
             }
         }
-        self.line.input(input);
-        if caught_up && self.stopping {
-            self.line.stop_listening();
+        self.core.buffer(input);
+        if caught_up {
+            self.core.change(PhaseEvent::Decoded, now);
         }
-        if self.replaying && self.line.outbox.replayed() <= REPLAY_AHEAD {
+        if self.replaying && self.core.outbox.replayed() <= REPLAY_AHEAD {
             self.replaying = false;
             self.events.push_back(ServerEvent::Drained);
         }
-        let over = self.line.is_deaf() && self.pipeline.is_empty();
-        if over && self.joins == Joins::Some && !self.stopping {
-            self.joins = Joins::Ending;
-            self.events.push_back(ServerEvent::Ended);
+        let is_answered = self.core.is_input_closed() && self.pipeline.is_empty();
+        if is_answered && matches!(self.core.phase(), Phase::PeerEnded { .. }) {
+            self.core.change(PhaseEvent::Answered, now);
+            if self.core.phase() == Phase::Promised {
+                self.events.push_back(ServerEvent::Ended);
+            }
         }
-        if self.line.outbox.take_withdrawn() {
-            self.line.reset();
+        if self.core.outbox.take_withdrawn() {
+            self.core.change(PhaseEvent::Reset, now);
             self.events.push_back(ServerEvent::Withdrawn);
         }
-        let promised = self.joins == Joins::Ending && !self.stopping;
-        self.line.reads = self.has_room();
-        self.line.settle(now, over && !promised, false);
+        self.core.reads = self.has_room();
+        self.core.settle(now, is_answered, false);
     }
 
-    fn answer_fault(&mut self, error: ErrorResponse, closes: bool) {
-        self.pipeline.answer_next(error.clone().into(), &mut self.line.outbox);
+    /// Answers a request that the peer did wrong, or tells it why the connection closes.
+    fn refuse(&mut self, error: ErrorResponse, closes: bool, now: Time) {
+        self.pipeline.answer_next(error.clone().into(), &mut self.core.outbox);
         if closes {
-            self.joins = Joins::Finished;
+            self.core.change(PhaseEvent::Close, now);
         }
         self.events.push_back(ServerEvent::Refused { error, closes });
     }
@@ -362,33 +342,35 @@ impl Endpoint for Server {
     type Event = ServerEvent;
 
     fn handle_input(&mut self, now: Time, bytes: &[u8]) {
-        self.pump_input(now, if self.stopping { &[] } else { bytes });
+        let is_stopping = matches!(self.core.phase(), Phase::Stopping { .. });
+        self.pump_input(now, if is_stopping { &[] } else { bytes });
     }
 
     fn handle_eof(&mut self, now: Time) {
-        self.line.input_ended();
+        self.core.finish_input();
+        self.core.change(PhaseEvent::PeerEnded, now);
         self.pump(now);
     }
 
     fn handle_written(&mut self, now: Time, count: usize) {
-        self.line.written(count);
+        self.core.written(count);
         self.pump(now);
     }
 
     fn handle_timeout(&mut self, now: Time) {
-        if let Some(fault) = self.line.expire(now) {
-            self.answer_fault(fault.reply(), true);
+        if let Some(fault) = self.core.expire(now) {
+            self.refuse(fault.reply(), true, now);
         }
         self.pump(now);
     }
 
     fn shutdown(&mut self, now: Time) {
-        self.stopping = true;
+        self.core.change(PhaseEvent::Shutdown, now);
         self.pump(now);
     }
 
     fn transmit<'a>(&'a self, out: &mut [&'a [u8]]) -> usize {
-        self.line.outbox.slices(out)
+        self.core.outbox.slices(out)
     }
 
     fn poll_event(&mut self) -> Option<ServerEvent> {
@@ -401,16 +383,21 @@ impl Endpoint for Server {
     }
 
     fn poll_timeout(&self) -> Option<Deadline> {
-        self.line.deadline()
+        self.core.deadline()
     }
 
     fn wants_read(&self) -> bool {
-        // What a closing connection reads is thrown away, so it costs nothing.
-        let discards = self.line.is_deaf();
-        self.line.can_read() && (discards || !self.stopping && self.line.unread() == 0 && self.has_room())
+        let phase = self.core.phase();
+        phase.awaits_input()
+            && match phase {
+                Phase::Open { .. } => self.core.unread() == 0 && self.has_room(),
+                Phase::Stopping { .. } => false,
+                // What a closing connection reads is thrown away, so it costs nothing.
+                _ => true,
+            }
     }
 
     fn link(&self) -> Link {
-        self.line.link()
+        self.core.phase().link()
     }
 }

@@ -1,0 +1,186 @@
+//! The connection core: what both roles share. Bytes in, bytes out, their deadlines, and the way to the end.
+
+use super::{
+    Deadline, Timer,
+    outbox::Outbox,
+    phase::{Phase, PhaseEvent},
+};
+use crate::{
+    Limits, Time,
+    wire::{Decoder, Fault, Head, Item},
+};
+
+/// State shared by both roles of a connection.
+#[derive(Debug)]
+pub(crate) struct ConnectionCore<H> {
+    decoder: Decoder<H>,
+    pub(crate) outbox: Outbox,
+    pub(crate) limits: Limits,
+    phase: Phase,
+    frame: Option<Arriving>,
+    /// Whether more of it is read now.
+    pub(crate) reads: bool,
+    /// The time since which the peer has taken nothing of what waits for it.
+    stalled: Option<Time>,
+}
+
+/// The frame that is arriving.
+#[derive(Clone, Copy, Debug)]
+struct Arriving {
+    /// Where it starts.
+    start: u64,
+    clock: FrameClock,
+}
+
+/// How long a frame takes. An idle connection has room for one of these, so it is small.
+#[derive(Clone, Copy, Debug)]
+enum FrameClock {
+    /// Since its first byte came, or later by as long as nothing was read.
+    Runs(Time),
+    /// Nothing is read, so that whether the rest of it has come cannot be known. Before, it took so many milliseconds.
+    Rests(u64),
+}
+
+impl FrameClock {
+    /// How it stands now, when more of the frame is read, or is not.
+    const fn settled(self, now: Time, reads: bool) -> Self {
+        let now = now.as_millis();
+        match self {
+            Self::Runs(since) if !reads => Self::Rests(now.saturating_sub(since.as_millis())),
+            Self::Rests(spent) if reads => Self::Runs(Time::from_millis(now.saturating_sub(spent))),
+            same => same,
+        }
+    }
+}
+
+impl Arriving {
+    const fn runs_since(self) -> Option<Time> {
+        match self.clock {
+            FrameClock::Runs(since) => Some(since),
+            FrameClock::Rests(_) => None,
+        }
+    }
+}
+
+impl<H: Head> ConnectionCore<H> {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            decoder: Decoder::new(limits.max_payload),
+            outbox: Outbox::new(limits.list_ahead),
+            limits,
+            phase: Phase::START,
+            frame: None,
+            reads: true,
+            stalled: None,
+        }
+    }
+
+    pub(crate) const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Goes to the phase that follows from an event.
+    pub(crate) const fn change(&mut self, event: PhaseEvent, now: Time) {
+        self.phase = self.phase.after(event, now);
+    }
+
+    /// Keeps input to decode it later, if it is to be decoded.
+    pub(crate) fn buffer(&mut self, input: &[u8]) {
+        if self.phase.decodes() {
+            self.decoder.feed(input);
+        }
+    }
+
+    /// Ends the stream that is decoded.
+    pub(crate) fn finish_input(&mut self) {
+        if self.phase.decodes() {
+            self.decoder.finish();
+        }
+    }
+
+    /// Decodes the next item of what was buffered and of `input`, which comes now. `None` means that all of it is
+    /// decoded; what is left of `input` otherwise is to be [buffered](Self::buffer).
+    pub(crate) fn next_item<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Option<Item<'s, H>> {
+        self.decoder.next_item_of(input)
+    }
+
+    /// Whether no item can come any more.
+    pub(crate) const fn is_input_closed(&self) -> bool {
+        !self.phase.decodes() || self.decoder.is_closed()
+    }
+
+    /// Bytes that are buffered and not decoded.
+    pub(crate) fn unread(&self) -> usize {
+        self.decoder.unread()
+    }
+
+    /// Whether a frame has begun and not ended.
+    pub(crate) const fn is_frame_arriving(&self) -> bool {
+        self.frame.is_some()
+    }
+
+    /// Sets the clocks by what stands now. Every call that changes anything ends with it.
+    ///
+    /// `is_done` says that all output is queued, `is_owed` that the peer still owes answers.
+    pub(crate) fn settle(&mut self, now: Time, is_done: bool, is_owed: bool) {
+        let partial = if self.is_input_closed() || self.unread() > 0 { None } else { self.decoder.partial() };
+        self.frame = partial.map(|partial| {
+            let start = partial.span.start;
+            let before = self.frame.filter(|frame| frame.start == start);
+            let clock = before.map_or(FrameClock::Runs(now), |frame| frame.clock);
+            Arriving { start, clock: clock.settled(now, self.reads) }
+        });
+        if self.outbox.is_empty() {
+            self.stalled = None;
+            if is_done {
+                self.change(PhaseEvent::OutputDone { is_owed }, now);
+            }
+        } else if self.stalled.is_none() {
+            self.stalled = Some(now);
+        }
+    }
+
+    pub(crate) fn written(&mut self, count: usize) {
+        self.outbox.advance(count);
+        if count > 0 {
+            self.stalled = None;
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Deadline> {
+        let linger = match self.phase {
+            Phase::Closed | Phase::Reset => return None,
+            Phase::Lingering { since } => Some(since),
+            _ => None,
+        };
+        let frame = self
+            .frame
+            .and_then(Arriving::runs_since)
+            .map(|since| Deadline { at: since.after(self.limits.frame_timeout), timer: Timer::Frame });
+        let write =
+            self.stalled.map(|since| Deadline { at: since.after(self.limits.write_timeout), timer: Timer::Write });
+        let linger = linger.map(|since| Deadline { at: since.after(self.limits.linger), timer: Timer::Linger });
+        [frame, write, linger].into_iter().flatten().min_by_key(|deadline| deadline.at)
+    }
+
+    /// Does what the deadlines that have come demand. Returns the fault of a frame that took too long.
+    pub(crate) fn expire(&mut self, now: Time) -> Option<Fault> {
+        let due = |since: Option<Time>, after| since.is_some_and(|since| since.after(after) <= now);
+        match self.phase {
+            Phase::Closed | Phase::Reset => return None,
+            _ if due(self.stalled, self.limits.write_timeout) => {
+                self.change(PhaseEvent::Reset, now);
+                return None;
+            }
+            Phase::Lingering { since } if due(Some(since), self.limits.linger) => {
+                self.change(PhaseEvent::Abandon, now);
+            }
+            _ => {}
+        }
+        if due(self.frame.and_then(Arriving::runs_since), self.limits.frame_timeout) {
+            self.frame = None;
+            return self.decoder.time_out(self.limits.frame_timeout.as_secs());
+        }
+        None
+    }
+}
