@@ -1,4 +1,4 @@
-//! The names whose directory entry a commit changes, and who waits for what becomes of them.
+//! The names whose directory entry a commit changes, and the connections that wait for them.
 
 use alloc::{
     collections::{BTreeMap, VecDeque},
@@ -10,7 +10,7 @@ use super::ConnectionId;
 /// Changes that are with the store, or in the commit that is being put together.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    /// Each with whether it is not listed yet.
+    /// The names, each with whether it is not listed yet.
     names: BTreeMap<String, bool>,
     new: usize,
     /// Connections whose next request is decided by what becomes of a name, first come first.
@@ -22,7 +22,7 @@ impl Changes {
         self.names.contains_key(channel_name)
     }
 
-    /// How many of them are not listed yet.
+    /// Returns the number of names that are not listed yet.
     pub(super) const fn new_names(&self) -> usize {
         self.new
     }
@@ -33,7 +33,7 @@ impl Changes {
         }
     }
 
-    /// It is known what became of it.
+    /// Ends a change whose outcome is known.
     pub(super) fn end(&mut self, channel_name: &str) {
         if let Some(is_new) = self.names.remove(channel_name) {
             self.new -= usize::from(is_new);
@@ -44,12 +44,12 @@ impl Changes {
         !self.waiting.is_empty()
     }
 
-    /// A connection's next request waits for a name.
+    /// Has a connection's next request wait for a name.
     pub(super) fn wait(&mut self, channel_name: String, id: ConnectionId) {
         self.waiting.entry(channel_name).or_default().push_back(id);
     }
 
-    /// The connection that has waited longest for a name, if it no longer changes.
+    /// Takes the connection that has waited longest for a name, if that no longer changes.
     pub(super) fn next_waiting(&mut self, channel_name: &str) -> Option<ConnectionId> {
         if self.contains(channel_name) {
             return None;
@@ -62,7 +62,7 @@ impl Changes {
         id
     }
 
-    /// Takes all that wait.
+    /// Takes all waiting connections.
     pub(super) fn take_waiting(&mut self) -> impl Iterator<Item = ConnectionId> + use<> {
         core::mem::take(&mut self.waiting).into_values().flatten()
     }

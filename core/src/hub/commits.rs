@@ -1,4 +1,4 @@
-//! What waits, stored together; and what follows from it.
+//! Commits: pending writes that are stored together, and what follows from their outcome.
 
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -25,23 +25,23 @@ use crate::{
 /// the first of them does not wait long for the last.
 pub(super) const MAX_COMMIT: usize = 4096;
 
-/// And the most text, in bytes, with what a push adds to it: everybody who has joined hears a commit at once, and it
-/// must not alone be more than a reader may leave unread.
+/// The most text of a commit, in bytes, with what a push adds to it: subscribers are pushed a commit at once, and it
+/// must not alone be more than they may leave unread.
 const MAX_COMMIT_BYTES: usize = 128 * 1024;
 pub(super) const WRITE_OVERHEAD: usize = 100;
 
-/// The most channels that one commit takes off the list because their lease has ended: whoever comes while many end
-/// does not wait long.
+/// The most channels that one commit takes off the list because their lease has ended: a request that comes while many
+/// end does not wait long.
 const MAX_ENDED: usize = 512;
 
-/// When ended leases are looked at again after their channels could not be taken off the list.
+/// The time after which ended leases are looked at again whose channels could not be taken off the list.
 const LEASE_RETRY: Duration = Duration::from_secs(5);
 
-/// What is with the store.
+/// The commit that is with the store.
 #[derive(Debug)]
 pub(super) struct Commit {
     writes: Arc<Vec<Write>>,
-    /// One for each write, in order.
+    /// The cause of each write, in order.
     causes: Vec<Cause>,
 }
 
@@ -50,16 +50,16 @@ pub(super) struct Commit {
 struct Draft {
     writes: Vec<Write>,
     causes: Vec<Cause>,
-    /// How far the messages of each channel go with it.
+    /// The log of each channel with its messages.
     logs: BTreeMap<String, Log>,
-    /// Of the messages, as [`MAX_COMMIT_BYTES`] counts.
+    /// The bytes of its messages, as [`MAX_COMMIT_BYTES`] counts.
     bytes: usize,
     /// The last ended lease that was looked at, and how many there were.
     ended: Option<(Time, String)>,
     ended_count: usize,
 }
 
-/// Why something is stored, and what is answered when it is.
+/// The request that has something stored, and its answer.
 #[derive(Debug)]
 struct Cause {
     asker: Option<(ConnectionId, Ticket)>,
@@ -68,7 +68,7 @@ struct Cause {
 }
 
 impl Hub {
-    /// What became of the last [`Effect::Store`].
+    /// Handles the outcome of the last [`Effect::Store`].
     ///
     /// # Errors
     ///
@@ -115,14 +115,14 @@ impl Hub {
         Ok(())
     }
 
-    /// Answers those who wait for a commit that is not known to be stored.
+    /// Answers the requests of a commit that is not known to be stored.
     fn not_committed(&mut self, commit: Commit, now: Time) {
         self.end_changes(&commit.writes);
         commit.causes.into_iter().for_each(|cause| self.answer_not_stored(cause.asker, now));
         self.wake_all(&commit.writes);
     }
 
-    /// Answers who asked for a write that is not known to be stored.
+    /// Answers the asker of a write that is not known to be stored.
     fn answer_not_stored(&mut self, asker: Option<(ConnectionId, Ticket)>, now: Time) {
         match asker {
             Some((id, ticket)) => self.answer_stored(id, ticket, refusal::not_stored().into()),
@@ -130,7 +130,7 @@ impl Hub {
         }
     }
 
-    /// Nothing can be stored, and it is not known what is: whoever waits for that is told so.
+    /// Gives up all pending writes, because it is not known what is stored and cannot be read.
     fn give_up_all(&mut self, now: Time) {
         let waiting: Vec<ConnectionId> = self.changes.take_waiting().collect();
         for writer in self.turns.take_all() {
@@ -249,7 +249,7 @@ impl Hub {
         draft.push(Write::Append(stored), asker, at, Response::Delivered { timestamp });
     }
 
-    /// Whether a channel has had as many messages as it may.
+    /// Returns whether a channel has had as many messages as it may.
     fn is_full(&self, channel_name: &str, draft: &Draft) -> bool {
         let log = draft.logs.get(channel_name).copied().unwrap_or_else(|| self.log(channel_name));
         log.last_id >= self.limits.max_id
@@ -261,7 +261,7 @@ impl Hub {
     }
 
     /// Takes the next channel whose lease has ended off the list, frees the next one that was kept for its host, or
-    /// forgets the next name.
+    /// drops the next name.
     fn take_ended_lease(&mut self, had: Had, draft: &mut Draft) {
         self.leases.has_turn = false;
         let Some((end, channel_name)) = self.directory.next_ended(draft.ended.as_ref(), self.leases.by) else { return };
@@ -281,7 +281,7 @@ impl Hub {
         }
     }
 
-    /// What is to be stored because the time of this name has come.
+    /// Returns the write that ends a lease, or that frees or drops a name.
     fn end(&mut self, channel_name: &str) -> Option<Write> {
         if let Some(entry) = self.directory.get(channel_name) {
             let grace = entry.lease.map_or(GRACE.0, |lease| lease.seconds.clamp(GRACE.0, GRACE.1));
@@ -310,7 +310,7 @@ impl Hub {
         self.storage = Storage::Loading(names);
     }
 
-    /// This is what the store holds of these names.
+    /// Takes what the store holds of these names.
     fn loaded(&mut self, names: &[String], stored: Snapshot, now: Time) {
         let released = stored.released.iter().map(|released| &released.record);
         let stored_names = stored.channels.iter().chain(released).map(|record| &record.channel.channel_name);
@@ -430,7 +430,7 @@ impl Hub {
         }
     }
 
-    /// It is known what became of these changes: whoever waits for that goes on.
+    /// Wakes the connections that waited for the outcome of these changes.
     fn wake_all(&mut self, writes: &[Write]) {
         for channel_name in writes.iter().filter_map(changed) {
             self.wake(Some(channel_name));
@@ -445,7 +445,7 @@ impl Draft {
     }
 }
 
-/// The name whose directory entry a write changes.
+/// Returns the name whose directory entry a write changes.
 const fn changed(write: &Write) -> Option<&String> {
     match write {
         Write::Append(_) => None,

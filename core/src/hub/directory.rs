@@ -14,7 +14,7 @@ use crate::{
     wire::{Address, Channel, Location},
 };
 
-/// The channels in order of creation. What stands in it is durable, or fixed by the operator for this run.
+/// The channels in order of creation. An entry is durable, or fixed by the operator for this run.
 #[derive(Debug)]
 pub(super) struct Directory {
     entries: BTreeMap<u64, Entry>,
@@ -22,13 +22,14 @@ pub(super) struct Directory {
     next_position: u64,
     /// Channels that are not listed, and kept for their hosts.
     released: BTreeMap<String, Released>,
-    /// When leases end and whose, until when channels are kept for their hosts, and when names are to be forgotten.
+    /// The ends of leases, the times until which channels are kept for their hosts, and those at which names are
+    /// dropped.
     ends: BTreeSet<(Time, String)>,
     listeners: Vec<Listener>,
     /// The locations of all listeners, each with the number of listeners that have it.
     local: BTreeMap<Location, usize>,
-    /// The locations of all channels, with their positions. A channel does not note where it lives: local addresses
-    /// change at a cost that does not depend on how much is listed.
+    /// The locations of all channels, with their positions. A channel does not note whether it is local, so a change of
+    /// local addresses costs the same however many channels are listed.
     located: BTreeSet<(Location, u64)>,
     /// Those of the operator's channels.
     located_fixed: BTreeSet<(Location, u64)>,
@@ -41,7 +42,7 @@ pub(super) struct Directory {
 pub(super) struct Entry {
     pub(super) channel: Channel,
     owner: Owner,
-    /// When the last HOST of its host was received: what a lease is counted from, also one that comes later.
+    /// The time of the last HOST of its host. A lease is counted from it, also one that comes later.
     hosted: Time,
     pub(super) lease: Option<Lease>,
 }
@@ -50,23 +51,23 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Released {
     record: ChannelRecord,
-    /// Until then nobody but its last host may host it.
+    /// The time until which only its last host may host it.
     pub(super) until: Time,
 }
 
-/// For how long a channel stays on the list.
+/// The time for which a channel stays on the list.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lease {
     pub(super) seconds: u32,
     ends: Time,
 }
 
-/// Who may move a channel.
+/// The rights to move a channel.
 #[derive(Clone, Copy, Debug)]
 enum Owner {
     /// The operator fixed it on the command line: no client may.
     Operator,
-    /// Whoever sends from the registered address, or from where the HOST came. The operator's came from nowhere.
+    /// A client at the registered address, or at the address that the HOST came from; `None` for the operator's.
     Client(Option<IpAddr>),
 }
 
@@ -89,7 +90,7 @@ pub(super) enum Meant {
 }
 
 impl Entry {
-    /// Whether this peer has the rights of the channel's host.
+    /// Returns whether this peer has the rights of the channel's host.
     pub(super) fn is_hosted_by(&self, peer: Peer) -> bool {
         match (peer, self.owner) {
             (Peer::Address(_), Owner::Operator) => false,
@@ -98,7 +99,7 @@ impl Entry {
         }
     }
 
-    /// Where the HOST came from that registered it.
+    /// Returns the address that its HOST came from.
     pub(super) const fn registered_from(&self) -> Option<IpAddr> {
         match self.owner {
             Owner::Operator => None,
@@ -112,13 +113,14 @@ impl Entry {
 }
 
 impl Released {
-    /// Whether this peer was the channel's host.
+    /// Returns whether this peer was the channel's host.
     pub(super) fn was_hosted_by(&self, peer: Peer) -> bool {
         is_host(peer, self.record.registered_from, &self.record.channel.address)
     }
 }
 
-/// Whether this peer has the rights of the host of what was registered from there at this address.
+/// Returns whether this peer has the rights of the host of a channel at `address` whose HOST came from
+/// `registered_from`.
 fn is_host(peer: Peer, registered_from: Option<IpAddr>, address: &Address) -> bool {
     match peer {
         Peer::Operator => true,
@@ -127,7 +129,7 @@ fn is_host(peer: Peer, registered_from: Option<IpAddr>, address: &Address) -> bo
 }
 
 impl Directory {
-    /// A directory without channels, whose past lists may hold so many bytes.
+    /// Makes a directory without channels, whose past lists may hold so many bytes.
     pub(super) fn new(max_past_lists: usize) -> Self {
         Self {
             entries: BTreeMap::new(),
@@ -181,7 +183,8 @@ impl Directory {
         self.insert(position, channel, Owner::Operator, Time::default(), None);
     }
 
-    /// Lists a channel as it is stored, by a HOST that was received at `now`. A fixed one of its name comes first.
+    /// Lists a channel as it is stored, by a HOST that was received at `now`. A fixed channel of its name has
+    /// precedence.
     pub(super) fn put(&mut self, record: ChannelRecord, now: Time) {
         let ChannelRecord { channel, registered_from, position, lease } = record;
         let before = self.get(&channel.channel_name);
@@ -217,17 +220,17 @@ impl Directory {
         self.released.insert(name, Released { record, until });
     }
 
-    /// The channel of this name that is kept for its host.
+    /// Returns the channel of this name that is kept for its host.
     pub(super) fn released(&self, channel_name: &str) -> Option<&Released> {
         self.released.get(channel_name)
     }
 
-    /// Whether a channel of this name is listed, or kept for its host.
+    /// Returns whether a channel of this name is listed, or kept for its host.
     pub(super) fn has(&self, channel_name: &str) -> bool {
         self.positions.contains_key(channel_name) || self.released.contains_key(channel_name)
     }
 
-    /// A name is to be looked at then: it may be forgotten.
+    /// Adds the time at which a name may be dropped.
     pub(super) fn add_end(&mut self, channel_name: &str, at: Time) {
         self.ends.insert((at, channel_name.into()));
     }
@@ -271,7 +274,7 @@ impl Directory {
         }
     }
 
-    /// Its host's HOST was received at `now`: a channel's lease counts from then on.
+    /// Counts a channel's lease from `now`, at which its host's HOST was received.
     pub(super) fn renew(&mut self, channel_name: &str, now: Time) {
         let Some(entry) = self.get_mut(channel_name) else { return };
         entry.hosted = entry.hosted.max(now);
@@ -289,12 +292,12 @@ impl Directory {
         }
     }
 
-    /// When the next lease ends, or the next channel or name has been kept long enough, if any.
+    /// Returns the time at which the next lease ends, or the next channel or name has been kept long enough.
     pub(super) fn next_end(&self) -> Option<Time> {
         self.ends.first().map(|(ends, _)| *ends)
     }
 
-    /// What ends next after this, or first of all, if it has ended: see [`next_end`](Self::next_end).
+    /// Returns what ends next after `after`, or first of all, if it has ended: see [`next_end`](Self::next_end).
     pub(super) fn next_ended(&self, after: Option<&(Time, String)>, now: Time) -> Option<(Time, String)> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.ends.range((from, Bound::Unbounded)).next().filter(|(end, _)| *end <= now).cloned()
@@ -312,8 +315,8 @@ impl Directory {
         self.entries.len()
     }
 
-    /// The place in the order of creation of the channel of this name. A new channel's is kept for it: a place that
-    /// comes to nothing is never taken again.
+    /// Returns the position in the order of creation of the channel of this name. A new channel takes the next one,
+    /// which is never given again.
     pub(super) fn position_for(&mut self, channel_name: &str) -> u64 {
         let kept = || self.released.get(channel_name).map(|released| released.record.position);
         self.positions.get(channel_name).copied().or_else(kept).unwrap_or_else(|| {
@@ -322,7 +325,7 @@ impl Directory {
         })
     }
 
-    /// Whether this is a local address of any listener.
+    /// Returns whether this is a local address of any listener.
     pub(super) fn is_local(&self, address: &Address) -> bool {
         address.locations().any(|location| self.local.contains_key(&location))
     }
@@ -357,7 +360,7 @@ impl Directory {
         self.listeners.iter_mut().for_each(|listener| listener.meant = None);
     }
 
-    /// The address by which this listener is named.
+    /// Returns the address by which this listener is named.
     pub(super) fn name_of(&self, listener: ListenerId) -> Option<&Address> {
         self.listeners.get(listener.0)?.name.as_ref()
     }
@@ -367,7 +370,7 @@ impl Directory {
         self.listed.current(&self.entries, |entry| &entry.channel)
     }
 
-    /// The answer to LIST, if it has not been given by this since it changed.
+    /// Returns the answer to LIST, if this has not returned it since it changed.
     pub(super) fn unpublished_list(&mut self) -> Option<Listing> {
         self.listed.unpublished(&self.entries, |entry| &entry.channel)
     }
@@ -398,7 +401,7 @@ impl Lease {
     }
 }
 
-/// The positions of the channels at a location.
+/// Returns the positions of the channels at a location.
 fn positions_at<'a>(
     located: &'a BTreeSet<(Location, u64)>,
     location: &Location,

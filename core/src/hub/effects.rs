@@ -1,4 +1,4 @@
-//! Effects: what a hub wants done.
+//! Effects: the actions that a hub wants to be carried out.
 
 use alloc::{
     collections::VecDeque,
@@ -37,7 +37,7 @@ pub(super) struct Effects(VecDeque<Queued>);
 #[derive(Debug)]
 enum Queued {
     One(Effect),
-    /// The same pushes to each of these.
+    /// The same pushes for each of these connections.
     Pushes(IntoIter<ConnectionId>, Arc<Pushes>),
 }
 

@@ -109,12 +109,12 @@ impl Joins {
         self.readers.get(&id).is_some_and(|reader| reader.channels.contains(channel_name))
     }
 
-    /// Whether a channel has subscriptions.
+    /// Returns whether a channel has subscriptions.
     pub(super) fn has(&self, channel_name: &str) -> bool {
         self.channels.contains_key(channel_name)
     }
 
-    /// How many channels a connection has joined.
+    /// Returns the number of channels that a connection has joined.
     pub(super) fn count(&self, id: ConnectionId) -> usize {
         self.readers.get(&id).map_or(0, |reader| reader.channels.len())
     }
@@ -221,7 +221,7 @@ impl Joins {
         }
     }
 
-    /// Whether [`clean_up_some`](Self::clean_up_some) has something to do.
+    /// Returns whether [`clean_up_some`](Self::clean_up_some) has nothing to do.
     pub(super) fn is_clean(&self) -> bool {
         self.departed.is_empty()
     }
@@ -237,7 +237,7 @@ impl Joins {
         subscription
     }
 
-    /// The subscriptions of a channel, but for those of connections that left.
+    /// Returns the subscriptions of a channel, but for those of connections that left.
     fn subscriptions(&mut self, channel_name: &str) -> impl Iterator<Item = (ConnectionId, &mut Subscription)> {
         let subscriptions =
             self.channels.get_mut(channel_name).into_iter().flat_map(|joined| &mut joined.subscriptions);
@@ -245,7 +245,7 @@ impl Joins {
         subscriptions.map(|(id, subscription)| (*id, subscription)).filter(|(id, _)| !departed.contains_key(id))
     }
 
-    /// These messages of a channel, in order, are durable now.
+    /// Pushes messages of a channel that are durable now, in order.
     pub(super) fn publish(&mut self, channel_name: &str, messages: &[&StoredMessage], effects: &mut Effects) {
         let Some(last) = messages.last() else { return };
         let mut to = Vec::new();
@@ -258,7 +258,7 @@ impl Joins {
         }
     }
 
-    /// The page that is to be read next for a connection: its channel, and the id that it begins after.
+    /// Returns the page that is to be read next for a connection: its channel, and the id that it begins after.
     pub(super) fn next_page(&mut self, id: ConnectionId) -> Option<(String, u64)> {
         let reader = self.readers.get_mut(&id).filter(|reader| reader.page == Page::None)?;
         let (_, channel_name) = reader.replaying.first_key_value()?;
@@ -267,7 +267,7 @@ impl Joins {
         Some((channel_name.clone(), subscription.next - 1))
     }
 
-    /// The page after `after` that was asked for is here: messages and none beyond `last_id`, the channel's last; or
+    /// Takes the page after `after` that was asked for: messages, none of them beyond `last_id`, the channel's last; or
     /// `None` if they cannot be read.
     pub(super) fn page(
         &mut self,
@@ -317,7 +317,7 @@ impl Joins {
         self.finish_if_done(id, effects);
     }
 
-    /// The connection has read its page.
+    /// Notes that a connection has read its page.
     pub(super) fn drained(&mut self, id: ConnectionId) {
         if let Some(reader) = self.readers.get_mut(&id)
             && reader.page == Page::Handed
@@ -327,7 +327,7 @@ impl Joins {
         self.drop_if_done(id);
     }
 
-    /// The peer has ended its stream: it is to have what was promised, and then to be closed.
+    /// Finishes a connection whose peer has ended its stream, as soon as it has what was promised.
     pub(super) fn end(&mut self, id: ConnectionId, effects: &mut Effects) {
         self.readers.entry(id).or_default().ending = true;
         self.finish_if_done(id, effects);
@@ -340,8 +340,8 @@ impl Joins {
         }
     }
 
-    /// A channel goes to `last_id`, by a commit that was not known to be stored: those who are live and have not heard of
-    /// that read it from the store. The connections are to be fed.
+    /// Replays the messages up to `last_id`, of a commit that was not known to be stored, to live subscriptions.
+    /// Returns their connections, which are to be given a page.
     pub(super) fn catch_up(&mut self, channel_name: &str, last_id: u64) -> Vec<ConnectionId> {
         let behind = self.subscriptions(channel_name);
         let behind = behind.filter(|(_, subscription)| subscription.is_live() && subscription.next <= last_id);
@@ -355,7 +355,8 @@ impl Joins {
         behind
     }
 
-    /// The channel was removed; `last_id` is its last message. Those who have it all are closed, the others then.
+    /// Closes the subscribers of a channel that was removed, each when it has the messages up to `last_id`, the
+    /// channel's last.
     pub(super) fn remove(&mut self, channel_name: &str, last_id: u64, effects: &mut Effects) {
         let mut done = Vec::new();
         for (id, subscription) in self.subscriptions(channel_name) {
@@ -374,7 +375,7 @@ impl Joins {
         effects.send(id, ServerCommand::Close(refusal::removed(channel_name)));
     }
 
-    /// How many joins there are.
+    /// Returns the number of joins.
     pub(super) const fn len(&self) -> usize {
         self.count
     }

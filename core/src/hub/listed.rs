@@ -35,9 +35,9 @@ pub(super) struct Listed {
     changed: BTreeSet<u64>,
     current: Kept,
     past: Vec<Kept>,
-    /// How many bytes past versions may hold that the current one does not.
+    /// The bytes that past versions may hold and the current one does not.
     max_past: usize,
-    /// How many past versions there are when they are looked through next.
+    /// The number of past versions at which they are looked through next.
     look_at: usize,
     is_published: bool,
     account: Arc<Account>,
@@ -72,13 +72,12 @@ impl Listed {
         }
     }
 
-    /// A channel was put or removed at this position.
+    /// Notes that a channel was put or removed at this position.
     pub(super) fn change(&mut self, position: u64) {
         self.changed.insert(position);
     }
 
-    /// The list of these channels. All that is not as it was when this was last asked for has been
-    /// [told](Self::change).
+    /// Returns the list of these channels. Every change since the last call has been [noted](Self::change).
     pub(super) fn current<T>(&mut self, entries: &BTreeMap<u64, T>, channel: impl Fn(&T) -> &Channel) -> Listing {
         if !self.changed.is_empty() {
             self.encode(entries, channel);
@@ -90,7 +89,7 @@ impl Listed {
         self.current.listing.clone()
     }
 
-    /// The list of these channels, if it was not given by this before.
+    /// Returns the list of these channels, if this has not returned it before.
     pub(super) fn unpublished<T>(
         &mut self,
         entries: &BTreeMap<u64, T>,
@@ -104,19 +103,19 @@ impl Listed {
         Some(current)
     }
 
-    /// How many bytes the current version holds, and how many more the past ones do.
+    /// Returns the number of bytes that the current version holds, and of those that only past ones do.
     pub(super) fn held(&self) -> (usize, usize) {
         let current = self.current.version.weight;
         (current, self.account.held().saturating_sub(current))
     }
 
-    /// How many LISTs were answered, by whomever.
+    /// Returns the number of LISTs that were answered, by the hub or by endpoints.
     pub(super) fn answers(&self) -> usize {
         self.account.answers()
     }
 
     /// Drops past versions that nobody reads. If those that are read hold too much, it drops those whose readers have
-    /// not got on for the longest time, but for the one before the current: until that is published, somebody may be
+    /// not got on for the longest time, but for the one before the current: until that is published, an endpoint may be
     /// about to answer with it.
     fn drop_past(&mut self) {
         let holds = |listed: &Self, most: usize| listed.held().1 > most;

@@ -1,8 +1,8 @@
 //! All connections' requests as one single-writer state machine: directory, channels, ids, delivery.
 //!
-//! Nothing here does anything. What must be stored or read leaves as a [`StoreCommand`] or a [`Query`] and comes back
-//! as a [`StoreOutcome`] or a [`Page`]; what must be sent leaves as an [`Effect`] for a connection. So "delivered means
-//! durable" is logic that runs the same over a database, in a browser tab and under a simulator.
+//! The hub does no I/O. Writes and reads leave as a [`StoreCommand`] or a [`Query`] and come back as a [`StoreOutcome`]
+//! or a [`Page`]; commands for a connection leave as an [`Effect`]. So "delivered means durable" is logic that runs the
+//! same over a database, in a browser tab and under a simulator.
 
 #![expect(
     clippy::exhaustive_enums,
@@ -56,16 +56,16 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ListenerId(usize);
 
-/// Whose connection it is, as far as rights go.
+/// The rights of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// A client at this address. It has the rights of the host of each channel that is registered at or from there.
     Address(IpAddr),
-    /// Whoever runs the server. It may move and remove every channel.
+    /// The operator, who may move and remove every channel.
     Operator,
 }
 
-/// When something happens.
+/// A moment, in both kinds of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
     /// Monotonic time: leases are counted in it.
@@ -74,7 +74,7 @@ pub struct Moment {
     pub wall: Timestamp,
 }
 
-/// What a hub may cost.
+/// Limits of what a hub may cost.
 ///
 /// | limit | default | precedent |
 /// |---|---|---|
@@ -93,18 +93,18 @@ pub struct HubLimits {
     pub max_names: usize,
     /// The greatest id of a message.
     pub max_id: u64,
-    /// How long a name is known that is neither listed nor keeps a message.
+    /// The time after which a name is dropped that is neither listed nor keeps a message.
     pub forget_after: Duration,
     /// The most channels that one connection may join.
     pub max_joins: usize,
-    /// How many bytes the answers to LIST that are still being sent may hold which show what is no longer listed. Beyond
-    /// it, those whose readers have taken nothing for the longest time are withdrawn, and these connections reset.
+    /// The bytes that answers to LIST which are still being sent may hold beyond the current list. Beyond this limit,
+    /// those whose readers have taken nothing for the longest time are withdrawn, and these connections reset.
     pub max_past_lists: usize,
 }
 
 impl Default for HubLimits {
-    /// The protocol's: 100,000 channels, 1,000,000 names, which are forgotten after 30 days, 1,000 joins a connection, 16
-    /// MiB of past lists.
+    /// Returns the protocol's limits: 100,000 channels, 1,000,000 names, which are dropped after 30 days, 1,000 joins a
+    /// connection, 16 MiB of past lists.
     fn default() -> Self {
         Self {
             max_channels: 100_000,
@@ -119,7 +119,7 @@ impl Default for HubLimits {
 
 /// The server's whole domain.
 ///
-/// What it does not do it answers, and the connection goes on:
+/// A request that is not carried out is answered, and the connection goes on:
 ///
 /// | the client | is answered |
 /// |---|---|
@@ -172,17 +172,17 @@ pub struct Hub {
     logs: BTreeMap<String, Log>,
     /// Names of which something that is stored is damaged. None of them is known.
     damaged: BTreeSet<String>,
-    /// When it started.
+    /// The moment of the start.
     origin: Moment,
     connections: BTreeMap<ConnectionId, Connection>,
     joins: Joins,
-    /// Who has something to be stored.
+    /// The writers that have something to be stored.
     turns: Turns,
-    /// What the commit that is with the store changes, and who waits for that.
+    /// The names that the current commit changes, and the connections that wait for them.
     changes: Changes,
-    /// Connections of which requests may be answered without storing anything.
+    /// Connections whose next request may be answered without storing anything.
     runnable: VecDeque<ConnectionId>,
-    /// How many requests of those were looked at since the store was last given something.
+    /// The number of their requests that were looked at since the store was last given something.
     looked_at: usize,
     leases: EndedLeases,
     /// Locations that are local no more, and whose joined channels are to be closed: not while the store has something,
@@ -195,14 +195,14 @@ pub struct Hub {
     is_stopped: bool,
 }
 
-/// How far the messages of a name go.
+/// The ids and the last time of a name's messages.
 #[derive(Clone, Copy, Debug)]
 struct Log {
     last_id: u64,
     /// The oldest message that is kept.
     first_id: u64,
     last_timestamp: Timestamp,
-    /// When it is forgotten, if it is neither listed nor keeps a message.
+    /// The time at which it is dropped, if it is neither listed nor keeps a message.
     forgotten_at: Option<Time>,
 }
 
@@ -215,28 +215,29 @@ impl Default for Log {
 #[derive(Debug)]
 struct Connection {
     peer: Peer,
-    /// None for a connection that no listener of the protocol accepted, such as the operator's.
+    /// The listener that accepted it; `None` for the operator's.
     listener: Option<ListenerId>,
     /// Requests that are with the store, or wait to be.
     storing: usize,
-    /// Whether all of those are MESSAGEs.
+    /// Whether all of them are MESSAGEs.
     only_messages: bool,
     /// Requests that are not decided.
     undecided: VecDeque<Asked>,
-    /// How many of those are answered that the store has failed.
+    /// The number of pending requests that are answered that the store has failed.
     given_up: usize,
     place: Place,
     had: Had,
-    /// The name that it has waited for. Whoever waits for it next does so until this one's request is decided.
+    /// The name that it has waited for. The next connection that waits for it does so until this one's request is
+    /// decided.
     awaited: Option<String>,
-    /// Nobody hears its answers any more.
+    /// It is closed, and its answers are dropped.
     gone: bool,
 }
 
-/// Where a connection waits whose next request is not decided.
+/// The queue in which a connection waits whose next request is not decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// Nowhere: it has none, or those before it are not answered.
+    /// None: there is no pending request, or those before it are not answered.
     None,
     /// In [`Hub::runnable`].
     Runnable,
@@ -247,12 +248,12 @@ enum Place {
 /// Leases that have ended. Their channels are taken off the list a few at a time.
 #[derive(Debug, Default)]
 struct EndedLeases {
-    /// Those that had ended by then.
+    /// The time up to which they are taken.
     by: Time,
-    /// They have a place among the turns.
+    /// They are one of the [writers](Turns).
     has_turn: bool,
     had: Had,
-    /// After a failure they are left alone until then.
+    /// The time until which they are left alone after a failure.
     not_before: Time,
 }
 
@@ -260,15 +261,15 @@ struct EndedLeases {
 enum Storage {
     Idle,
     Committing(Commit),
-    /// Of these names it is not known what is stored.
+    /// It is not known what is stored of these names.
     Stale(Vec<String>),
-    /// That is being read back.
+    /// What is stored of these names is being read back.
     Loading(Vec<String>),
 }
 
 impl Hub {
-    /// A hub over a store that holds this. Leases count from `now`; wall time is taken to go on from there as monotonic
-    /// time does, so that a leap of the clock ends nothing early.
+    /// Makes a hub over a store that holds `stored`. Leases count from `now`; wall time is taken to go on from there as
+    /// monotonic time does, so that a leap of the clock ends nothing early.
     #[must_use]
     pub fn new(limits: HubLimits, stored: Snapshot, now: Moment) -> Self {
         let mut hub = Self {
@@ -314,7 +315,7 @@ impl Hub {
         self.know(&channel_name);
     }
 
-    /// A connection was accepted, by this listener if it was one of the protocol's.
+    /// Adds a connection that was accepted, by this listener if it was one of the protocol's.
     ///
     /// # Errors
     ///
@@ -340,8 +341,8 @@ impl Hub {
         Ok(())
     }
 
-    /// A connection is closed. What it asked for is still carried out; its answers are dropped. [`Effect::Disconnected`] says
-    /// when that is done.
+    /// Removes a connection that is closed. Its requests are still carried out, and their answers dropped.
+    /// [`Effect::Disconnected`] follows when that is done.
     pub fn disconnect(&mut self, id: ConnectionId) {
         self.joins.remove_reader(id);
         if let Some(connection) = self.connections.get_mut(&id) {
@@ -365,7 +366,7 @@ impl Hub {
         Ok(())
     }
 
-    /// A connection asks.
+    /// Takes a request of a connection.
     ///
     /// # Errors
     ///
@@ -390,21 +391,20 @@ impl Hub {
         Ok(())
     }
 
-    /// A connection has read its page: [`ServerEvent::Drained`](crate::endpoint::ServerEvent::Drained).
+    /// Handles [`ServerEvent::Drained`]: a connection has read its page.
     pub fn handle_drained(&mut self, id: ConnectionId) {
         self.joins.drained(id);
         self.feed(id);
     }
 
-    /// A connection's peer has ended its stream, and all its requests are answered:
-    /// [`ServerEvent::Ended`](crate::endpoint::ServerEvent::Ended).
+    /// Handles [`ServerEvent::Ended`]: a connection's peer has ended its stream, and all its requests are answered.
     pub fn handle_ended(&mut self, id: ConnectionId) {
         if self.connections.get(&id).is_some_and(|connection| !connection.gone) {
             self.joins.end(id, &mut self.effects);
         }
     }
 
-    /// Retention has dropped a channel's messages below `first_id`.
+    /// Notes that retention has dropped a channel's messages below `first_id`.
     pub fn handle_trimmed(&mut self, channel_name: &str, first_id: u64, now: Time) {
         if let Some(log) = self.logs.get_mut(channel_name)
             && log.last_id > 0
@@ -415,7 +415,8 @@ impl Hub {
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has something to do next. Ask after every effect is taken.
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) has something to do next. Ask when every
+    /// effect is taken.
     #[must_use = "`handle_timeout` is to be called then"]
     pub fn poll_timeout(&self) -> Option<Time> {
         if !self.joins.is_clean() {
@@ -466,8 +467,7 @@ impl Hub {
         }
     }
 
-    /// The next thing to do. Take all of them, unless there is so much that what has come meanwhile should be told
-    /// first.
+    /// Takes the next effect. Take all of them, unless there are so many that inputs should be handled first.
     #[must_use = "an effect that is dropped is never given again"]
     pub fn poll_effect(&mut self) -> Option<Effect> {
         while self.effects.is_empty() && self.work() {}
@@ -478,7 +478,7 @@ impl Hub {
         self.effects.pop()
     }
 
-    /// Does a bounded part of what is to be done. `false` if there is nothing.
+    /// Does a bounded part of the work. Returns `false` if there is none.
     fn work(&mut self) -> bool {
         self.start_reads();
         if !self.effects.is_empty() {
@@ -503,38 +503,38 @@ impl Hub {
         true
     }
 
-    /// Connections that the hub knows: those that are open, and those whose requests are not carried out yet.
+    /// Returns the number of connections that are open, or whose requests are not carried out yet.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.len()
     }
 
-    /// How many joins there are, over all connections.
+    /// Returns the number of joins, over all connections.
     #[must_use]
     pub fn joins(&self) -> usize {
         self.joins.len()
     }
 
-    /// How many LISTs were answered, by the hub or [at once](crate::endpoint::Server::list_at_once).
+    /// Returns the number of LISTs that were answered, by the hub or [at once](crate::endpoint::Server::list_at_once).
     #[must_use]
     pub fn lists_answered(&self) -> usize {
         self.directory.listed.answers()
     }
 
-    /// How many bytes the encoded list holds, and how many more its past versions do.
+    /// Returns the number of bytes that the encoded list holds, and of those that only its past versions do.
     #[must_use]
     pub fn list_memory(&self) -> (usize, usize) {
         self.directory.listed.held()
     }
 
-    /// Whether nothing waits for the store.
+    /// Returns whether nothing waits for the store.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let resting = matches!(self.storage, Storage::Idle | Storage::Stale(_));
         resting && !self.has_undecided() && self.reads.is_empty()
     }
 
-    /// The connection may be given another page.
+    /// Reads the next page for a connection, if one is due.
     fn feed(&mut self, id: ConnectionId) {
         if let Some((channel_name, after)) = self.joins.next_page(id) {
             self.reads.replay(id, channel_name, after);
@@ -590,7 +590,7 @@ impl Hub {
         }
     }
 
-    /// Whether a request waits that can be decided when the store has done what it was given.
+    /// Returns whether a request waits that can be decided when the store has done what it was given.
     fn has_undecided(&self) -> bool {
         !self.turns.is_empty() || !self.runnable.is_empty() || self.changes.is_awaited()
     }

@@ -1,37 +1,38 @@
-//! The names that are known: for how long they are kept for a host, and when they are forgotten.
+//! The names that are known: how long they are kept for a host, and when they are dropped.
 
 use core::time::Duration;
 
 use super::{Hub, Moment};
 use crate::{Time, wire::Timestamp};
 
-/// For how many seconds a channel whose lease has ended is kept for its host: as many as the lease had, within these.
+/// The least and the most seconds for which a channel whose lease has ended is kept for its host. Between them, it is
+/// the lease's length.
 pub(super) const GRACE: (u32, u32) = (60, 3600);
 
-/// When a name is looked at again that cannot be forgotten yet.
+/// The time after which a name is looked at again that cannot be dropped yet.
 pub(super) const FORGET_RETRY: Duration = Duration::from_secs(60);
 
-/// The time of a moment of wall time, as the clock went on from the moment of the start: leaps since do not count.
+/// Returns the time of a moment of wall time, as the clock went on from the start: later leaps do not count.
 pub(super) fn time_at(origin: Moment, wall: Timestamp) -> Time {
     let seconds = wall.as_unix().saturating_sub(origin.wall.as_unix()).max(0);
     origin.time.after(Duration::from_secs(seconds.unsigned_abs()))
 }
 
 impl Hub {
-    /// The wall time of a moment, rounded up: see [`time_at`].
+    /// Returns the wall time of a time, rounded up: see [`time_at`].
     pub(super) fn wall_at(&self, time: Time) -> Timestamp {
         let seconds = time.since(self.origin.time).as_millis().div_ceil(1000);
         Timestamp::from_unix(self.origin.wall.as_unix().saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX)))
     }
 
-    /// How many names are known: those that are listed, kept for a host, or that ever had a message and are not
-    /// forgotten.
+    /// Returns the number of known names: those that are listed, kept for a host, or that ever had a message and are
+    /// not dropped.
     #[must_use]
     pub fn names(&self) -> usize {
         self.logs.len()
     }
 
-    /// A name is listed now.
+    /// Knows a name, which is listed now.
     pub(super) fn know(&mut self, channel_name: &str) {
         match self.logs.get_mut(channel_name) {
             Some(log) => {
@@ -43,14 +44,14 @@ impl Hub {
         }
     }
 
-    /// A name is not known any more.
+    /// Drops a name.
     pub(super) fn forget(&mut self, channel_name: &str) {
         if let Some(at) = self.logs.remove(channel_name).and_then(|log| log.forgotten_at) {
             self.directory.remove_end(channel_name, at);
         }
     }
 
-    /// A name may be neither listed nor keep a message from now on. One that never had any is forgotten at once.
+    /// Has a name dropped later if it is neither listed nor keeps a message; at once if it never had any.
     pub(super) fn idle(&mut self, channel_name: &str, now: Time) {
         let Some(log) = self.logs.get(channel_name) else { return };
         if self.directory.has(channel_name) || log.first_id <= log.last_id {
@@ -63,7 +64,7 @@ impl Hub {
         }
     }
 
-    /// Forgets a name then.
+    /// Has a name dropped at this time.
     pub(super) fn keep_idle(&mut self, channel_name: &str, until: Time) {
         let Some(log) = self.logs.get_mut(channel_name) else { return };
         if let Some(at) = log.forgotten_at.replace(until) {

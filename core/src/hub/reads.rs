@@ -1,4 +1,4 @@
-//! What is being read from the store, and for whom.
+//! Reads of the store, and the connections that they are for.
 
 use alloc::{
     collections::{BTreeMap, VecDeque},
@@ -17,11 +17,11 @@ use crate::{
 const REPLAY_MESSAGES: usize = 400;
 const REPLAY_BYTES: usize = 48 * 1024;
 
-/// How many reads are with the store at one time: enough that it need not wait for the hub. All others wait here, where
-/// those of connections that have gone are dropped.
+/// The most reads that are with the store at one time: enough that it need not wait for the hub. The others wait here,
+/// where those of closed connections are dropped.
 const AT_ONCE: usize = 16;
 
-/// Tells one read from another.
+/// The number of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReadId(u64);
 
@@ -34,7 +34,7 @@ pub(super) struct Reads {
     open: BTreeMap<ReadId, Purpose>,
     histories: VecDeque<Purpose>,
     replays: VecDeque<Purpose>,
-    /// Whose turn it is.
+    /// Whether it is the turn of the HISTORYs.
     histories_next: bool,
     next: u64,
 }
@@ -58,12 +58,12 @@ impl Reads {
         self.open.is_empty() && self.histories.is_empty() && self.replays.is_empty()
     }
 
-    /// Reads what a connection is to be pushed next.
+    /// Adds the read of a page that a connection is pushed next.
     pub(super) fn replay(&mut self, connection: ConnectionId, channel_name: String, after: u64) {
         self.replays.push_back(Purpose::Replay { connection, channel_name, after });
     }
 
-    /// Reads what a connection asks for.
+    /// Adds the read of a HISTORY.
     pub(super) fn history(
         &mut self,
         connection: ConnectionId,
@@ -81,7 +81,7 @@ impl Reads {
         self.histories.drain(..).map(|purpose| purpose.connection()).collect()
     }
 
-    /// What is read next, if the store is to have more.
+    /// Takes the next read, if the store is to have more.
     fn take(&mut self) -> Option<Purpose> {
         if self.open.len() >= AT_ONCE {
             return None;
@@ -103,7 +103,7 @@ impl Reads {
 }
 
 impl Hub {
-    /// What an [`Effect::Read`] has found.
+    /// Handles the page of an [`Effect::Read`].
     ///
     /// # Errors
     ///
@@ -135,7 +135,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Gives the store what is to be read next.
+    /// Gives the store its next reads.
     pub(super) fn start_reads(&mut self) {
         while let Some(purpose) = self.reads.take() {
             let connection = self.connections.get(&purpose.connection());

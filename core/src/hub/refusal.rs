@@ -1,4 +1,4 @@
-//! What a hub answers when it does not do what was asked.
+//! The answers of a hub to requests that it does not carry out.
 
 use alloc::format;
 use core::fmt::Display;
@@ -46,7 +46,7 @@ pub(super) fn no_more_ids(channel_name: &str, limit: u64) -> ErrorResponse {
     ErrorResponse::request("Limit reached", format!("The channel '{channel_name}' has had {limit} messages"))
 }
 
-/// Of a commit it means "not known to be stored".
+/// Returns the answer to a write that is not known to be stored.
 pub(super) fn not_stored() -> ErrorResponse {
     ErrorResponse::server("Database connection failed", "Unable to store message in channel database")
 }
@@ -82,18 +82,19 @@ pub(super) fn beyond_end(last_id: u64) -> ErrorResponse {
     PayloadFault { at: None, kind: PayloadFaultKind::BeyondEnd { field: "after", last_id } }.reply()
 }
 
-/// Answers no request.
+/// Returns the reason for closing a connection whose channel was removed. It answers no request.
 pub(super) fn removed(channel_name: &str) -> ErrorResponse {
     ErrorResponse::server("Channel removed", format!("The channel '{channel_name}' is no longer hosted here"))
 }
 
-/// Answers no request: what was to be pushed next is kept no more.
+/// Returns the reason for closing a connection whose next page is not kept any more. It answers no request.
 pub(super) fn replay_overtaken(channel_name: &str) -> ErrorResponse {
     let details = format!("Messages of '{channel_name}' that were not read yet are no longer kept");
     ErrorResponse::server("Slow consumer", details)
 }
 
-/// Answers no request. What a slow consumer does is right here too: it comes back with `after`.
+/// Returns the reason for closing a connection whose next page cannot be read. It answers no request. As after any
+/// `Slow consumer`, the client comes back with `after`.
 pub(super) fn replay_failed(channel_name: &str) -> ErrorResponse {
     let details = format!("The stored messages of '{channel_name}' cannot be read at the moment");
     ErrorResponse::server("Slow consumer", details)

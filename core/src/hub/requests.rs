@@ -1,4 +1,4 @@
-//! What becomes of a request, decided by what is durable.
+//! Decisions on requests, by what is durable.
 
 use alloc::{collections::BTreeMap, string::String};
 use core::net::IpAddr;
@@ -17,7 +17,7 @@ use crate::{
     wire::{Address, Channel, ErrorResponse, Host, JoinFrom, Message, Request, Response},
 };
 
-/// How many requests of a connection are looked at before another connection's are.
+/// The most requests of a connection that are looked at before another connection's.
 const AT_ONCE: usize = 64;
 
 /// A request that is not decided.
@@ -28,15 +28,15 @@ pub(super) struct Asked {
     pub(super) at: Moment,
 }
 
-/// What becomes of a write by what is known now.
+/// A decision on a write, by what is known now.
 pub(super) enum Verdict {
     Answer(Reply),
     Store(Change),
-    /// It depends on what becomes of this name.
+    /// It depends on the change of this name that is with the store.
     Wait(String),
 }
 
-/// What is to be stored.
+/// A change that is to be stored.
 pub(super) enum Change {
     Put {
         channel: Channel,
@@ -55,12 +55,12 @@ impl From<ErrorResponse> for Verdict {
 }
 
 impl Asked {
-    /// Whether something may have to be stored for it.
+    /// Returns whether something may have to be stored for it.
     const fn is_write(&self) -> bool {
         matches!(self.request, Request::Host(_) | Request::Unhost { .. } | Request::Message(_))
     }
 
-    /// How many bytes it is to a commit, if it is stored.
+    /// Returns its size in a commit, in bytes.
     pub(super) fn bytes(&self) -> usize {
         WRITE_OVERHEAD
             + match &self.request {
@@ -101,7 +101,7 @@ impl Hub {
         self.runnable.push_back(id);
     }
 
-    /// Finds a connection whose first request was just taken its next place, if that is known without looking closely.
+    /// Queues a connection whose first request was just taken, by the kind of its next one.
     pub(super) fn go_on(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         match connection.undecided.front() {
@@ -115,7 +115,7 @@ impl Hub {
         }
     }
 
-    /// A connection's next request is to be decided by a commit.
+    /// Queues a connection for a commit, which decides its next request.
     fn add_turn(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.place = Place::ToBeStored;
@@ -124,7 +124,7 @@ impl Hub {
         }
     }
 
-    /// A connection's next request is decided by what becomes of a name.
+    /// Queues a connection for a name whose change decides its next request.
     pub(super) fn wait(&mut self, id: ConnectionId, channel_name: String) {
         self.set_place(id, Place::ToBeStored);
         let awaited = self.connections.get_mut(&id).and_then(|connection| connection.awaited.take());
@@ -132,8 +132,8 @@ impl Hub {
         self.wake(awaited.as_deref());
     }
 
-    /// If a name no longer changes, the turn of the first that waits for it has come. The others follow one after the
-    /// other: they would only be put back if that one changes it again.
+    /// Queues the first connection that waits for a name for a commit, if the name no longer changes. The others follow
+    /// one after the other: they would only wait again if that one changes it.
     pub(super) fn wake(&mut self, channel_name: Option<&str>) {
         if let Some(channel_name) = channel_name
             && let Some(id) = self.changes.next_waiting(channel_name)
@@ -200,7 +200,7 @@ impl Hub {
         self.feed(id);
     }
 
-    /// Says what becomes of a connection's first request, which is a write, by what is known now.
+    /// Decides a connection's first request, which is a write, by what is known now.
     pub(super) fn weigh(&mut self, id: ConnectionId) -> Option<Verdict> {
         let connection = self.connections.get(&id)?;
         let Asked { request, at, .. } = connection.undecided.front()?;
@@ -282,23 +282,23 @@ impl Hub {
 }
 
 impl super::Connection {
-    /// Whether all that was asked before a request is answered, but for MESSAGEs that follow each other.
+    /// Returns whether all earlier requests are answered, but for MESSAGEs that follow each other.
     fn is_in_turn(&self, asked: &Asked) -> bool {
         self.storing == 0 || self.only_messages && matches!(asked.request, Request::Message(_))
     }
 }
 
-/// What a HOST of a new name is decided by.
+/// The facts by which a HOST of a new name is decided.
 struct Known<'a> {
     limits: &'a HubLimits,
     names: &'a BTreeMap<String, Log>,
     changes: &'a Changes,
-    /// The request may have come long before.
+    /// The time of the decision. The request may have come long before.
     now: Time,
 }
 
 impl Known<'_> {
-    /// Why there is no room for this name, which is not listed, if there is none.
+    /// Returns the answer if there is no room for this name, which is not listed.
     fn refuse(&self, listed: usize, channel_name: &str) -> Option<ErrorResponse> {
         let HubLimits { max_channels, max_names, .. } = *self.limits;
         let new = self.changes.new_names();
@@ -374,7 +374,7 @@ fn local_address<'a>(directory: &'a Directory, channel_name: &str) -> Result<&'a
     }
 }
 
-/// The name of the channel that a message goes to.
+/// Returns the name of the channel that a message goes to.
 fn route(directory: &mut Directory, listener: Option<ListenerId>, message: &Message) -> Result<String, ErrorResponse> {
     if let Some(name) = &message.channel_name {
         return local_address(directory, name).map(|_| name.clone());

@@ -1,4 +1,4 @@
-//! What a hub asks of a store, and what it hears back.
+//! Commands and queries of a hub to its store, and their outcomes.
 
 use alloc::{string::String, sync::Arc, vec::Vec};
 use core::net::IpAddr;
@@ -8,7 +8,7 @@ use crate::{
     wire::{Channel, HistoryRange, MAX_HISTORY, StoredMessage, Timestamp, encode_history},
 };
 
-/// What the store must do next. A hub waits for its [`StoreOutcome`] before it gives the next command.
+/// A command to the store. A hub waits for its [`StoreOutcome`] before it gives the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreCommand {
     /// Make all of these durable, in this order, or none of them.
@@ -28,10 +28,10 @@ pub enum Write {
     ReleaseChannel {
         /// The channel's name.
         channel_name: String,
-        /// Until then, in wall time.
+        /// The wall time until which it is kept.
         until: Timestamp,
     },
-    /// Forget the name, which is neither listed nor released and of which no message is kept. Its ids begin anew.
+    /// Drop the name, which is neither listed nor released and of which no message is kept. Its ids begin anew.
     ForgetName(String),
     /// Append this message to its channel. Its id is the channel's last plus one.
     Append(StoredMessage),
@@ -56,15 +56,15 @@ impl Write {
 pub struct ChannelRecord {
     /// The channel, as it is listed.
     pub channel: Channel,
-    /// Where the HOST came from that registered it at this address; `None` for the operator's.
+    /// The address that the HOST came from which registered it; `None` for the operator's.
     pub registered_from: Option<IpAddr>,
-    /// Its place in the order of creation: a channel created later has a greater one.
+    /// Its position in the order of creation: a channel created later has a greater one.
     pub position: u64,
-    /// How many seconds it stays without another HOST; `None` for until UNHOST.
+    /// The seconds for which it stays without another HOST; `None` for until UNHOST.
     pub lease: Option<u32>,
 }
 
-/// How far a channel's messages go. It outlives the messages and the directory entry.
+/// The ids of a channel's messages. They outlive the messages and the directory entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelLog {
     /// The channel's name.
@@ -75,7 +75,7 @@ pub struct ChannelLog {
     pub first_id: u64,
     /// The last message's time.
     pub last_timestamp: Timestamp,
-    /// When the name was last taken off the list, or a message of it dropped, in wall time.
+    /// The wall time at which the name was last taken off the list, or a message of it dropped.
     pub since: Timestamp,
 }
 
@@ -84,11 +84,11 @@ pub struct ChannelLog {
 pub struct ReleasedChannel {
     /// The entry, as it was listed.
     pub record: ChannelRecord,
-    /// Until when it is kept, in wall time.
+    /// The wall time until which it is kept.
     pub until: Timestamp,
 }
 
-/// What a hub must know of a store: everything when it starts, and of some names when it asks for them.
+/// The state of a store: all of it when a hub starts, and that of some names when it asks for them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The directory.
@@ -111,7 +111,7 @@ pub struct DamagedName {
     pub position: Option<u64>,
 }
 
-/// What became of a [`StoreCommand`].
+/// The outcome of a [`StoreCommand`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreOutcome {
     /// Everything in the commit is on stable storage.
@@ -127,23 +127,23 @@ pub enum StoreOutcome {
     Refused,
 }
 
-/// Which messages are to be read. Reading never waits for a commit, and shows what is committed when it happens.
+/// A query for messages. Reading never waits for a commit, and shows what is committed when it happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     /// The channel.
     pub channel_name: String,
-    /// Where in it.
+    /// The place in it.
     pub range: HistoryRange,
-    /// How many messages at most.
+    /// The most messages.
     pub limit: usize,
     /// Reading may stop when the texts of what was read have this many bytes together; it never stops before one
     /// message.
     pub max_bytes: usize,
-    /// What they are read for.
+    /// The purpose of reading them.
     pub purpose: Purpose,
 }
 
-/// What messages are read for.
+/// A purpose of reading messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// To answer a HISTORY, which shows nothing beyond this id: whether that is stored is not known yet.
@@ -155,7 +155,7 @@ pub enum Purpose {
     Replay,
 }
 
-/// What a [`Query`] gave, encoded where it was read; or `None` if it cannot be read.
+/// The result of a [`Query`], encoded where it was read; or `None` if it cannot be read.
 pub type Page = Option<Found>;
 
 /// Messages that were read, as they are sent.

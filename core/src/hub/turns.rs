@@ -1,26 +1,26 @@
-//! Whose write the next commit takes.
+//! The order in which commits take writes.
 
 use alloc::collections::BTreeMap;
 
 use super::ConnectionId;
 
-/// Those that have something to be stored, in the order in which commits take from them: fair queueing by bytes. It
-/// divides commits as deficit round robin does, but no turn costs more than the logarithm of how many wait, and a small
-/// write goes before large ones.
+/// The writers that have something to be stored, in the order in which commits take from them: fair queueing by bytes.
+/// It divides commits as deficit round robin does, but no turn costs more than the logarithm of how many wait, and a
+/// small write goes before large ones.
 ///
-/// Each turn has an end, in bytes that a writer had: where its last one ended, plus the size of the write. The turn that
-/// ends first comes first. Whoever was away begins anew where those that wait are by now: it waits for nobody's backlog,
-/// and saves up nothing.
+/// Each turn has an end, in bytes that a writer had: where its last one ended, plus the size of the write. The turn
+/// that ends first comes first. A writer that was away begins anew where those that wait are by now: it waits for
+/// nobody's backlog, and saves up nothing.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
-    /// By where each turn ends; of those that end together the earlier comes first. With the size of each.
+    /// The turns by their ends; of those that end together the earlier comes first. Each with its size.
     queue: BTreeMap<(u64, u64), (Writer, usize)>,
-    /// How many bytes everybody who waited all the time has had.
+    /// The bytes that a writer which waited all the time has had.
     now: u64,
     arrivals: u64,
 }
 
-/// Who has something to be stored.
+/// A writer that has something to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Writer {
     /// A connection, the first of whose undecided requests is a write.
@@ -29,7 +29,7 @@ pub(super) enum Writer {
     EndedLeases,
 }
 
-/// How many bytes of turns a writer has had.
+/// The bytes of turns that a writer has had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Had(u64);
 
@@ -45,7 +45,7 @@ impl Turns {
         self.arrivals += 1;
     }
 
-    /// Takes the next turn, and says what its writer has had if it uses it.
+    /// Takes the next turn. Returns what its writer has had if it uses it.
     pub(super) fn take(&mut self) -> Option<(Writer, Had)> {
         let waiting = self.queue.len();
         let ((end, _), (writer, bytes)) = self.queue.pop_first()?;
@@ -53,7 +53,7 @@ impl Turns {
         Some((writer, Had(end)))
     }
 
-    /// Takes everybody out, in order.
+    /// Takes all writers, in order.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = Writer> + use<> {
         core::mem::take(&mut self.queue).into_values().map(|(writer, _)| writer)
     }
