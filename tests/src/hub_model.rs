@@ -184,7 +184,7 @@ impl Model {
                     self.stored.retain(|record| !is_it(record));
                     self.released.extend(record.map(|record| (record, until)));
                 }
-                Write::ForgetName(name) => {
+                Write::DropName(name) => {
                     self.logs.remove(name);
                     self.idle_since.remove(name);
                 }
@@ -234,7 +234,7 @@ impl Model {
         let (first_id, last_id) = self.log(name);
         let since = self.idle_since.get(name).copied().unwrap_or_default();
         let is_idle = self.find(name).is_none() && self.kept_until(name).is_none() && first_id > last_id;
-        is_idle && self.now.since(since) >= self.limits.forget_after
+        is_idle && self.now.since(since) >= self.limits.drop_names_after
     }
 
     /// Whether a channel is kept for somebody else than this peer.

@@ -131,7 +131,7 @@ impl Setup {
     fn limits(&self) -> HubLimits {
         let mut limits = HubLimits::default();
         (limits.max_channels, limits.max_joins, limits.max_names) = (self.limit, self.joins, self.names);
-        (limits.max_id, limits.forget_after) = (self.max_id, Duration::from_secs(self.forget));
+        (limits.max_id, limits.drop_names_after) = (self.max_id, Duration::from_secs(self.forget));
         limits
     }
 }

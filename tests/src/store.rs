@@ -93,7 +93,7 @@ impl Disk {
                 self.released.insert(channel_name.clone(), ReleasedChannel { record, until: *until });
                 self.since.insert(channel_name.clone(), self.wall);
             }
-            Write::ForgetName(name) => {
+            Write::DropName(name) => {
                 let listed = self.channels.contains_key(name) || self.released.contains_key(name);
                 assert!(!listed, "'{name}' is forgotten, and listed or kept for its host");
                 assert!(self.first_id(name) > self.last_id(name), "'{name}' is forgotten, and keeps messages");

@@ -11,9 +11,9 @@ use core::{mem, time::Duration};
 use super::{
     ChannelLog, ChannelRecord, ConnectionId, DamagedName, Effect, Had, Hub, Log, Moment, Place, ReleasedChannel,
     Snapshot, Storage, StoreCommand, StoreOutcome, Write, Writer,
-    names::{FORGET_RETRY, GRACE, time_at},
+    names::{DROP_RETRY, GRACE, time_at},
     refusal,
-    requests::{Asked, Change, Verdict},
+    requests::{Change, PendingRequest, Verdict},
 };
 use crate::{
     Time,
@@ -149,7 +149,7 @@ impl Hub {
 
     fn give_up_on(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(&id) {
-            connection.given_up = connection.undecided.len();
+            connection.given_up = connection.pending.len();
             connection.awaited = None;
             connection.place = Place::Runnable;
             self.runnable.push_back(id);
@@ -185,7 +185,7 @@ impl Hub {
     /// Decides the first request of a connection.
     fn take_turn(&mut self, id: ConnectionId, had: Had, draft: &mut Draft) {
         self.set_place(id, Place::None);
-        let change = match self.weigh(id) {
+        let change = match self.decide(id) {
             Some(Verdict::Wait(channel_name)) => return self.wait(id, channel_name),
             Some(Verdict::Answer(reply)) => {
                 self.answer_first(id, reply);
@@ -199,10 +199,10 @@ impl Hub {
             None => return,
         };
         if let Some(change) = change
-            && let Some(asked) = self.take_first(id)
+            && let Some(first) = self.take_first(id)
         {
-            let bytes = asked.bytes();
-            let Asked { ticket, request, at } = asked;
+            let bytes = first.bytes();
+            let PendingRequest { ticket, request, at } = first;
             self.wait_for_store(id, matches!(change, Change::Append(_)));
             let asker = Some((id, ticket));
             match (change, request) {
@@ -293,10 +293,10 @@ impl Hub {
         }
         // Whoever is still to have something of it has it under this name.
         if self.joins.has(channel_name) {
-            self.keep_idle(channel_name, self.leases.by.after(FORGET_RETRY));
+            self.keep_idle(channel_name, self.leases.by.after(DROP_RETRY));
             return None;
         }
-        Some(Write::ForgetName(channel_name.into()))
+        Some(Write::DropName(channel_name.into()))
     }
 
     pub(super) fn add_ended_leases(&mut self) {
@@ -320,7 +320,7 @@ impl Hub {
         }
         let logged: BTreeSet<&String> = stored.logs.iter().map(|log| &log.channel_name).collect();
         for name in names.iter().filter(|name| !logged.contains(name)) {
-            self.forget(name);
+            self.drop_name(name);
         }
         for name in names {
             self.damaged.remove(name);
@@ -358,19 +358,19 @@ impl Hub {
             self.directory.keep(record, until);
             self.know(&name);
         }
-        let forget_after = self.limits.forget_after;
-        let seconds = i64::try_from(forget_after.as_secs()).unwrap_or(i64::MAX);
+        let drop_names_after = self.limits.drop_names_after;
+        let seconds = i64::try_from(drop_names_after.as_secs()).unwrap_or(i64::MAX);
         for ChannelLog { channel_name, last_id, first_id, last_timestamp, since } in stored.logs {
             let known = self.log(&channel_name);
             // What retention has dropped since the store was read is not there again.
             let first_id = known.first_id.max(first_id);
-            let log = Log { last_id, first_id, last_timestamp, forgotten_at: known.forgotten_at };
+            let log = Log { last_id, first_id, last_timestamp, drop_at: known.drop_at };
             self.logs.insert(channel_name.clone(), log);
             if self.directory.has(&channel_name) || first_id <= last_id {
                 self.know(&channel_name);
-            } else if known.forgotten_at.is_none() {
+            } else if known.drop_at.is_none() {
                 let due = time_at(self.origin, Timestamp::from_unix(since.as_unix().saturating_add(seconds)));
-                self.keep_idle(&channel_name, due.clamp(now, now.after(forget_after)));
+                self.keep_idle(&channel_name, due.clamp(now, now.after(drop_names_after)));
             }
         }
     }
@@ -400,7 +400,7 @@ impl Hub {
                     self.directory.release(channel_name, time_at(self.origin, *until));
                     moved.push_back(channel_name);
                 }
-                Write::ForgetName(channel_name) => self.forget(channel_name),
+                Write::DropName(channel_name) => self.drop_name(channel_name),
                 Write::Append(message) => match self.logs.get_mut(&message.channel_name) {
                     Some(log) => (log.last_id, log.last_timestamp) = (message.id, message.timestamp),
                     None => {

@@ -255,7 +255,7 @@ impl Directory {
                 self.located_fixed.remove(&located);
             }
         }
-        self.forget_meant();
+        self.reset_meant();
         self.listed.change(position);
     }
 
@@ -356,7 +356,7 @@ impl Directory {
     }
 
     /// Notes that another channel may be meant by a message without a name.
-    fn forget_meant(&mut self) {
+    fn reset_meant(&mut self) {
         self.listeners.iter_mut().for_each(|listener| listener.meant = None);
     }
 
@@ -388,7 +388,7 @@ impl Directory {
             }
             self.located.insert((location, position));
         }
-        self.forget_meant();
+        self.reset_meant();
         self.positions.insert(name, position);
         self.entries.insert(position, Entry { channel, owner, hosted, lease });
         self.listed.change(position);

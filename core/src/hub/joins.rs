@@ -33,10 +33,10 @@ pub(super) struct Joins {
     channels: BTreeMap<String, Joined>,
     /// The joined channels at each location.
     located: BTreeSet<(Location, String)>,
-    readers: BTreeMap<ConnectionId, Reader>,
+    subscribers: BTreeMap<ConnectionId, Subscriber>,
     /// Connections that left, with the channels that still have subscriptions of theirs. Nothing is pushed by them.
-    departed: BTreeMap<ConnectionId, Reader>,
-    /// The joins of `readers`.
+    departed: BTreeMap<ConnectionId, Subscriber>,
+    /// The joins of `subscribers`.
     count: usize,
 }
 
@@ -53,7 +53,7 @@ struct Subscription {
     next: u64,
     /// The last id that an end of stream waits for: what the answer to JOIN said.
     promised: u64,
-    /// Its turn in [`Reader::replaying`]; `None` once it is live.
+    /// Its turn in [`Subscriber::replaying`]; `None` once it is live.
     turn: Option<u64>,
     /// The channel was removed: when this id was pushed, the connection is closed.
     until: Option<u64>,
@@ -71,7 +71,7 @@ impl Subscription {
 }
 
 #[derive(Debug, Default)]
-struct Reader {
+struct Subscriber {
     channels: BTreeSet<String>,
     /// The channels that are replayed, by their turns.
     replaying: BTreeMap<u64, String>,
@@ -83,7 +83,7 @@ struct Reader {
     ending: bool,
 }
 
-impl Reader {
+impl Subscriber {
     /// Gives a channel the last turn.
     fn add_turn(&mut self, channel_name: &str) -> u64 {
         let turn = self.next_turn;
@@ -99,14 +99,14 @@ enum Page {
     #[default]
     None,
     /// The store was asked for it.
-    Asked,
+    Requested,
     /// The connection has not read it yet.
     Handed,
 }
 
 impl Joins {
     pub(super) fn is_joined(&self, id: ConnectionId, channel_name: &str) -> bool {
-        self.readers.get(&id).is_some_and(|reader| reader.channels.contains(channel_name))
+        self.subscribers.get(&id).is_some_and(|subscriber| subscriber.channels.contains(channel_name))
     }
 
     /// Returns whether a channel has subscriptions.
@@ -116,7 +116,7 @@ impl Joins {
 
     /// Returns the number of channels that a connection has joined.
     pub(super) fn count(&self, id: ConnectionId) -> usize {
-        self.readers.get(&id).map_or(0, |reader| reader.channels.len())
+        self.subscribers.get(&id).map_or(0, |subscriber| subscriber.channels.len())
     }
 
     /// Returns the joined channels at a location.
@@ -131,11 +131,11 @@ impl Joins {
     pub(super) fn join(&mut self, id: ConnectionId, channel_name: &str, address: &Address, next: u64, last_id: u64) {
         // It was closed, and what it asked before that is still carried out.
         self.clean_up(id);
-        let reader = self.readers.entry(id).or_default();
-        let turn = (next <= last_id).then(|| reader.add_turn(channel_name));
+        let subscriber = self.subscribers.entry(id).or_default();
+        let turn = (next <= last_id).then(|| subscriber.add_turn(channel_name));
         let subscription = Subscription { next, promised: last_id, turn, until: None };
-        reader.channels.insert(channel_name.into());
-        reader.owed += usize::from(subscription.is_owed());
+        subscriber.channels.insert(channel_name.into());
+        subscriber.owed += usize::from(subscription.is_owed());
         self.count += 1;
         if !self.channels.contains_key(channel_name) {
             let joined = Joined { address: address.clone(), subscriptions: BTreeMap::new() };
@@ -170,10 +170,10 @@ impl Joins {
 
     pub(super) fn leave(&mut self, id: ConnectionId, channel_name: &str) {
         let subscription = self.unsubscribe(id, channel_name);
-        if let (Some(reader), Some(subscription)) = (self.readers.get_mut(&id), subscription) {
-            reader.channels.remove(channel_name);
-            reader.owed -= usize::from(subscription.is_owed());
-            subscription.turn.map(|turn| reader.replaying.remove(&turn));
+        if let (Some(subscriber), Some(subscription)) = (self.subscribers.get_mut(&id), subscription) {
+            subscriber.channels.remove(channel_name);
+            subscriber.owed -= usize::from(subscription.is_owed());
+            subscription.turn.map(|turn| subscriber.replaying.remove(&turn));
             self.count -= 1;
         }
         self.drop_if_done(id);
@@ -182,18 +182,20 @@ impl Joins {
     /// Drops a reader that has nothing to read any more.
     fn drop_if_done(&mut self, id: ConnectionId) {
         // A page that was asked for, or that is not read, is still on its way.
-        let done = |reader: &Reader| reader.channels.is_empty() && reader.page == Page::None && !reader.ending;
-        if self.readers.get(&id).is_some_and(done) {
-            self.readers.remove(&id);
+        let done = |subscriber: &Subscriber| {
+            subscriber.channels.is_empty() && subscriber.page == Page::None && !subscriber.ending
+        };
+        if self.subscribers.get(&id).is_some_and(done) {
+            self.subscribers.remove(&id);
         }
     }
 
     /// Pushes nothing to the connection any more.
-    pub(super) fn remove_reader(&mut self, id: ConnectionId) {
-        let Some(reader) = self.readers.remove(&id) else { return };
-        self.count -= reader.channels.len();
-        let is_few = reader.channels.len() <= FEW;
-        self.departed.insert(id, reader);
+    pub(super) fn remove_subscriber(&mut self, id: ConnectionId) {
+        let Some(subscriber) = self.subscribers.remove(&id) else { return };
+        self.count -= subscriber.channels.len();
+        let is_few = subscriber.channels.len() <= FEW;
+        self.departed.insert(id, subscriber);
         if is_few {
             self.clean_up(id);
         }
@@ -260,10 +262,10 @@ impl Joins {
 
     /// Returns the page that is to be read next for a connection: its channel, and the id that it begins after.
     pub(super) fn next_page(&mut self, id: ConnectionId) -> Option<(String, u64)> {
-        let reader = self.readers.get_mut(&id).filter(|reader| reader.page == Page::None)?;
-        let (_, channel_name) = reader.replaying.first_key_value()?;
+        let subscriber = self.subscribers.get_mut(&id).filter(|subscriber| subscriber.page == Page::None)?;
+        let (_, channel_name) = subscriber.replaying.first_key_value()?;
         let subscription = self.channels.get(channel_name)?.subscriptions.get(&id)?;
-        reader.page = Page::Asked;
+        subscriber.page = Page::Requested;
         Some((channel_name.clone(), subscription.next - 1))
     }
 
@@ -278,8 +280,8 @@ impl Joins {
         last_id: u64,
         effects: &mut Effects,
     ) {
-        let Some(reader) = self.readers.get_mut(&id) else { return };
-        reader.page = Page::None;
+        let Some(subscriber) = self.subscribers.get_mut(&id) else { return };
+        subscriber.page = Page::None;
         let joined = self.channels.get_mut(channel_name);
         let subscription = joined.and_then(|joined| joined.subscriptions.get_mut(&id));
         // It may have left the channel meanwhile, and even joined it again.
@@ -294,22 +296,22 @@ impl Joins {
         let pushes = match pushes {
             Ok(pushes) => pushes,
             Err(error) => {
-                self.remove_reader(id);
+                self.remove_subscriber(id);
                 effects.send(id, ServerCommand::CloseSlow(error));
                 return;
             }
         };
         let was_owed = subscription.is_owed();
         subscription.next += pushes.len() as u64;
-        reader.owed -= usize::from(was_owed && !subscription.is_owed());
-        reader.page = Page::Handed;
+        subscriber.owed -= usize::from(was_owed && !subscription.is_owed());
+        subscriber.page = Page::Handed;
         effects.send(id, ServerCommand::Replay(Arc::new(pushes)));
         if let Some(turn) = subscription.turn.take() {
-            reader.replaying.remove(&turn);
+            subscriber.replaying.remove(&turn);
         }
         if subscription.next <= last_id {
             // The others have their turn first.
-            subscription.turn = Some(reader.add_turn(channel_name));
+            subscription.turn = Some(subscriber.add_turn(channel_name));
         } else if subscription.until.is_some() {
             self.close_removed(id, channel_name, effects);
             return;
@@ -319,23 +321,23 @@ impl Joins {
 
     /// Notes that a connection has read its page.
     pub(super) fn drained(&mut self, id: ConnectionId) {
-        if let Some(reader) = self.readers.get_mut(&id)
-            && reader.page == Page::Handed
+        if let Some(subscriber) = self.subscribers.get_mut(&id)
+            && subscriber.page == Page::Handed
         {
-            reader.page = Page::None;
+            subscriber.page = Page::None;
         }
         self.drop_if_done(id);
     }
 
     /// Finishes a connection whose peer has ended its stream, as soon as it has what was promised.
     pub(super) fn end(&mut self, id: ConnectionId, effects: &mut Effects) {
-        self.readers.entry(id).or_default().ending = true;
+        self.subscribers.entry(id).or_default().ending = true;
         self.finish_if_done(id, effects);
     }
 
     fn finish_if_done(&mut self, id: ConnectionId, effects: &mut Effects) {
-        if self.readers.get(&id).is_some_and(|reader| reader.ending && reader.owed == 0) {
-            self.remove_reader(id);
+        if self.subscribers.get(&id).is_some_and(|subscriber| subscriber.ending && subscriber.owed == 0) {
+            self.remove_subscriber(id);
             effects.send(id, ServerCommand::Finish);
         }
     }
@@ -348,8 +350,8 @@ impl Joins {
         let behind: Vec<ConnectionId> = behind.map(|(id, _)| id).collect();
         for id in &behind {
             let subscription = self.channels.get_mut(channel_name).and_then(|joined| joined.subscriptions.get_mut(id));
-            if let (Some(subscription), Some(reader)) = (subscription, self.readers.get_mut(id)) {
-                subscription.turn = Some(reader.add_turn(channel_name));
+            if let (Some(subscription), Some(subscriber)) = (subscription, self.subscribers.get_mut(id)) {
+                subscription.turn = Some(subscriber.add_turn(channel_name));
             }
         }
         behind
@@ -371,7 +373,7 @@ impl Joins {
     }
 
     fn close_removed(&mut self, id: ConnectionId, channel_name: &str, effects: &mut Effects) {
-        self.remove_reader(id);
+        self.remove_subscriber(id);
         effects.send(id, ServerCommand::Close(refusal::removed(channel_name)));
     }
 

@@ -39,7 +39,7 @@ use effects::Effects;
 use joins::Joins;
 pub use reads::ReadId;
 use reads::Reads;
-use requests::Asked;
+use requests::PendingRequest;
 pub use storage::{
     ChannelLog, ChannelRecord, DamagedName, Found, Page, Purpose, Query, ReleasedChannel, Replay, Snapshot,
     StoreCommand, StoreOutcome, Write,
@@ -81,7 +81,7 @@ pub struct Moment {
 /// | `max_channels` | 100,000 | the protocol; large IRC networks list some tens of thousands |
 /// | `max_names` | 1,000,000 | ten times what is listed; each takes about 200 bytes of memory |
 /// | `max_id` | 2^38 - 1 | what the server's store can number: a million messages an hour for 30 years |
-/// | `forget_after` | 30 days | a channel that nobody hosted for so long is over |
+/// | `drop_names_after` | 30 days | a channel that nobody hosted for so long is over |
 /// | `max_joins` | 1,000 | the protocol; IRC networks allow a client 10 to 250 |
 /// | `max_past_lists` | 16 MiB | the protocol; two lists of 100,000 usual channels |
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ pub struct HubLimits {
     /// The greatest id of a message.
     pub max_id: u64,
     /// The time after which a name is dropped that is neither listed nor keeps a message.
-    pub forget_after: Duration,
+    pub drop_names_after: Duration,
     /// The most channels that one connection may join.
     pub max_joins: usize,
     /// The bytes that answers to LIST which are still being sent may hold beyond the current list. Beyond this limit,
@@ -110,7 +110,7 @@ impl Default for HubLimits {
             max_channels: 100_000,
             max_names: 1_000_000,
             max_id: (1 << 38) - 1,
-            forget_after: Duration::from_secs(30 * 86_400),
+            drop_names_after: Duration::from_secs(30 * 86_400),
             max_joins: 1000,
             max_past_lists: 16 * 1024 * 1024,
         }
@@ -203,12 +203,12 @@ struct Log {
     first_id: u64,
     last_timestamp: Timestamp,
     /// The time at which it is dropped, if it is neither listed nor keeps a message.
-    forgotten_at: Option<Time>,
+    drop_at: Option<Time>,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { last_id: 0, first_id: 1, last_timestamp: Timestamp::default(), forgotten_at: None }
+        Self { last_id: 0, first_id: 1, last_timestamp: Timestamp::default(), drop_at: None }
     }
 }
 
@@ -222,7 +222,7 @@ struct Connection {
     /// Whether all of them are MESSAGEs.
     only_messages: bool,
     /// Requests that are not decided.
-    undecided: VecDeque<Asked>,
+    pending: VecDeque<PendingRequest>,
     /// The number of pending requests that are answered that the store has failed.
     given_up: usize,
     place: Place,
@@ -231,7 +231,7 @@ struct Connection {
     /// decided.
     awaited: Option<String>,
     /// It is closed, and its answers are dropped.
-    gone: bool,
+    closed: bool,
 }
 
 /// The queue in which a connection waits whose next request is not decided.
@@ -331,12 +331,12 @@ impl Hub {
             listener,
             storing: 0,
             only_messages: true,
-            undecided: VecDeque::new(),
+            pending: VecDeque::new(),
             given_up: 0,
             place: Place::None,
             had: Had::default(),
             awaited: None,
-            gone: false,
+            closed: false,
         });
         Ok(())
     }
@@ -344,10 +344,10 @@ impl Hub {
     /// Removes a connection that is closed. Its requests are still carried out, and their answers dropped.
     /// [`Effect::Disconnected`] follows when that is done.
     pub fn disconnect(&mut self, id: ConnectionId) {
-        self.joins.remove_reader(id);
+        self.joins.remove_subscriber(id);
         if let Some(connection) = self.connections.get_mut(&id) {
-            connection.gone = true;
-            self.forget_if_done(id);
+            connection.closed = true;
+            self.remove_if_done(id);
         }
     }
 
@@ -378,13 +378,13 @@ impl Hub {
         request: Request,
         at: Moment,
     ) -> Result<(), Misuse> {
-        let connection = self.connections.get_mut(&id).filter(|connection| !connection.gone);
+        let connection = self.connections.get_mut(&id).filter(|connection| !connection.closed);
         let connection = connection.ok_or(Misuse::UnknownConnection)?;
         if self.is_stopped {
             return Ok(());
         }
-        let first = connection.undecided.is_empty();
-        connection.undecided.push_back(Asked { ticket, request, at });
+        let first = connection.pending.is_empty();
+        connection.pending.push_back(PendingRequest { ticket, request, at });
         if first {
             self.advance(id);
         }
@@ -399,7 +399,7 @@ impl Hub {
 
     /// Handles [`ServerEvent::Ended`]: a connection's peer has ended its stream, and all its requests are answered.
     pub fn handle_ended(&mut self, id: ConnectionId) {
-        if self.connections.get(&id).is_some_and(|connection| !connection.gone) {
+        if self.connections.get(&id).is_some_and(|connection| !connection.closed) {
             self.joins.end(id, &mut self.effects);
         }
     }
@@ -460,10 +460,10 @@ impl Hub {
         let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
         for id in ids {
             if let Some(connection) = self.connections.get_mut(&id) {
-                connection.undecided.clear();
+                connection.pending.clear();
                 (connection.given_up, connection.place, connection.awaited) = (0, Place::None, None);
             }
-            self.forget_if_done(id);
+            self.remove_if_done(id);
         }
     }
 
@@ -531,7 +531,7 @@ impl Hub {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let resting = matches!(self.storage, Storage::Idle | Storage::Stale(_));
-        resting && !self.has_undecided() && self.reads.is_empty()
+        resting && !self.has_pending() && self.reads.is_empty()
     }
 
     /// Reads the next page for a connection, if one is due.
@@ -565,7 +565,7 @@ impl Hub {
     }
 
     fn answer(&mut self, connection: ConnectionId, ticket: Ticket, reply: Reply) {
-        if self.connections.get(&connection).is_some_and(|connection| !connection.gone) {
+        if self.connections.get(&connection).is_some_and(|connection| !connection.closed) {
             self.effects.send(connection, ServerCommand::Respond { ticket, reply });
         }
     }
@@ -577,11 +577,11 @@ impl Hub {
         }
         self.answer(id, ticket, reply);
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        if connection.storing == 0 && connection.place == Place::None && !connection.undecided.is_empty() {
+        if connection.storing == 0 && connection.place == Place::None && !connection.pending.is_empty() {
             connection.place = Place::Runnable;
             self.runnable.push_back(id);
         }
-        self.forget_if_done(id);
+        self.remove_if_done(id);
     }
 
     fn set_place(&mut self, id: ConnectionId, place: Place) {
@@ -591,13 +591,13 @@ impl Hub {
     }
 
     /// Returns whether a request waits that can be decided when the store has done what it was given.
-    fn has_undecided(&self) -> bool {
+    fn has_pending(&self) -> bool {
         !self.turns.is_empty() || !self.runnable.is_empty() || self.changes.is_awaited()
     }
 
-    fn forget_if_done(&mut self, id: ConnectionId) {
+    fn remove_if_done(&mut self, id: ConnectionId) {
         let done =
-            |connection: &Connection| connection.gone && connection.storing == 0 && connection.undecided.is_empty();
+            |connection: &Connection| connection.closed && connection.storing == 0 && connection.pending.is_empty();
         if self.connections.get(&id).is_some_and(done) {
             self.connections.remove(&id);
             self.effects.add(Effect::Disconnected(id));

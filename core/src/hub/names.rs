@@ -10,7 +10,7 @@ use crate::{Time, wire::Timestamp};
 pub(super) const GRACE: (u32, u32) = (60, 3600);
 
 /// The time after which a name is looked at again that cannot be dropped yet.
-pub(super) const FORGET_RETRY: Duration = Duration::from_secs(60);
+pub(super) const DROP_RETRY: Duration = Duration::from_secs(60);
 
 /// Returns the time of a moment of wall time, as the clock went on from the start: later leaps do not count.
 pub(super) fn time_at(origin: Moment, wall: Timestamp) -> Time {
@@ -36,7 +36,7 @@ impl Hub {
     pub(super) fn know(&mut self, channel_name: &str) {
         match self.logs.get_mut(channel_name) {
             Some(log) => {
-                if let Some(at) = log.forgotten_at.take() {
+                if let Some(at) = log.drop_at.take() {
                     self.directory.remove_end(channel_name, at);
                 }
             }
@@ -45,8 +45,8 @@ impl Hub {
     }
 
     /// Drops a name.
-    pub(super) fn forget(&mut self, channel_name: &str) {
-        if let Some(at) = self.logs.remove(channel_name).and_then(|log| log.forgotten_at) {
+    pub(super) fn drop_name(&mut self, channel_name: &str) {
+        if let Some(at) = self.logs.remove(channel_name).and_then(|log| log.drop_at) {
             self.directory.remove_end(channel_name, at);
         }
     }
@@ -60,14 +60,14 @@ impl Hub {
         if log.last_id == 0 {
             self.logs.remove(channel_name);
         } else {
-            self.keep_idle(channel_name, now.after(self.limits.forget_after));
+            self.keep_idle(channel_name, now.after(self.limits.drop_names_after));
         }
     }
 
     /// Has a name dropped at this time.
     pub(super) fn keep_idle(&mut self, channel_name: &str, until: Time) {
         let Some(log) = self.logs.get_mut(channel_name) else { return };
-        if let Some(at) = log.forgotten_at.replace(until) {
+        if let Some(at) = log.drop_at.replace(until) {
             self.directory.remove_end(channel_name, at);
         }
         self.directory.add_end(channel_name, until);

@@ -139,7 +139,7 @@ impl Hub {
     pub(super) fn start_reads(&mut self) {
         while let Some(purpose) = self.reads.take() {
             let connection = self.connections.get(&purpose.connection());
-            if connection.is_some_and(|connection| !connection.gone) {
+            if connection.is_some_and(|connection| !connection.closed) {
                 let query = self.query(&purpose);
                 let read = self.reads.open(purpose);
                 self.effects.add(Effect::Read(read, query));

@@ -22,7 +22,7 @@ const AT_ONCE: usize = 64;
 
 /// A request that is not decided.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct PendingRequest {
     pub(super) ticket: Ticket,
     pub(super) request: Request,
     pub(super) at: Moment,
@@ -54,7 +54,7 @@ impl From<ErrorResponse> for Verdict {
     }
 }
 
-impl Asked {
+impl PendingRequest {
     /// Returns whether something may have to be stored for it.
     const fn is_write(&self) -> bool {
         matches!(self.request, Request::Host(_) | Request::Unhost { .. } | Request::Message(_))
@@ -78,18 +78,18 @@ impl Hub {
     pub(super) fn advance(&mut self, id: ConnectionId) {
         for _ in 0..AT_ONCE {
             let Some(connection) = self.connections.get(&id) else { return };
-            let Some(asked) = connection.undecided.front() else { return self.forget_if_done(id) };
+            let Some(first) = connection.pending.front() else { return self.remove_if_done(id) };
             if connection.given_up > 0 {
                 self.give_up(id);
-            } else if !connection.is_in_turn(asked) {
+            } else if !connection.is_in_turn(first) {
                 // It is looked at again when those before it are answered.
                 return;
-            } else if !asked.is_write() {
+            } else if !first.is_write() {
                 self.respond(id);
             } else {
                 // What the store may hold otherwise decides nothing.
                 let in_doubt = matches!(self.storage, Storage::Stale(_) | Storage::Loading(_));
-                match if in_doubt { None } else { self.weigh(id) } {
+                match if in_doubt { None } else { self.decide(id) } {
                     Some(Verdict::Answer(reply)) => self.answer_first(id, reply),
                     Some(Verdict::Wait(channel_name)) => return self.wait(id, channel_name),
                     Some(Verdict::Store(_)) | None => return self.add_turn(id),
@@ -104,10 +104,10 @@ impl Hub {
     /// Queues a connection whose first request was just taken, by the kind of its next one.
     pub(super) fn go_on(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        match connection.undecided.front() {
-            None => self.forget_if_done(id),
-            Some(asked) if !connection.is_in_turn(asked) => {}
-            Some(asked) if asked.is_write() => self.add_turn(id),
+        match connection.pending.front() {
+            None => self.remove_if_done(id),
+            Some(first) if !connection.is_in_turn(first) => {}
+            Some(first) if first.is_write() => self.add_turn(id),
             Some(_) => {
                 connection.place = Place::Runnable;
                 self.runnable.push_back(id);
@@ -119,7 +119,7 @@ impl Hub {
     fn add_turn(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.place = Place::ToBeStored;
-            let bytes = connection.undecided.front().map_or(0, Asked::bytes);
+            let bytes = connection.pending.front().map_or(0, PendingRequest::bytes);
             self.turns.add(Writer::Connection(id), connection.had, bytes);
         }
     }
@@ -146,13 +146,13 @@ impl Hub {
     }
 
     /// Takes a connection's first request, which is decided.
-    pub(super) fn take_first(&mut self, id: ConnectionId) -> Option<Asked> {
-        self.connections.get_mut(&id)?.undecided.pop_front()
+    pub(super) fn take_first(&mut self, id: ConnectionId) -> Option<PendingRequest> {
+        self.connections.get_mut(&id)?.pending.pop_front()
     }
 
     pub(super) fn answer_first(&mut self, id: ConnectionId, reply: Reply) {
-        if let Some(asked) = self.take_first(id) {
-            self.answer(id, asked.ticket, reply);
+        if let Some(first) = self.take_first(id) {
+            self.answer(id, first.ticket, reply);
         }
     }
 
@@ -160,7 +160,7 @@ impl Hub {
     fn give_up(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.given_up -= 1;
-        let Some(Asked { ticket, request, .. }) = connection.undecided.pop_front() else { return };
+        let Some(PendingRequest { ticket, request, .. }) = connection.pending.pop_front() else { return };
         let reply = match request {
             Request::List => self.directory.list().into(),
             Request::History { .. } | Request::Join { .. } => refusal::not_read().into(),
@@ -173,9 +173,9 @@ impl Hub {
     /// Answers a connection's first request, for which nothing is stored.
     fn respond(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let is_gone = connection.gone;
-        let Some(Asked { ticket, request, .. }) = connection.undecided.pop_front() else { return };
-        if is_gone {
+        let is_closed = connection.closed;
+        let Some(PendingRequest { ticket, request, .. }) = connection.pending.pop_front() else { return };
+        if is_closed {
             return;
         }
         let reply = match request {
@@ -201,9 +201,9 @@ impl Hub {
     }
 
     /// Decides a connection's first request, which is a write, by what is known now.
-    pub(super) fn weigh(&mut self, id: ConnectionId) -> Option<Verdict> {
+    pub(super) fn decide(&mut self, id: ConnectionId) -> Option<Verdict> {
         let connection = self.connections.get(&id)?;
-        let Asked { request, at, .. } = connection.undecided.front()?;
+        let PendingRequest { request, at, .. } = connection.pending.front()?;
         let (directory, changes) = (&mut self.directory, &self.changes);
         Some(match request {
             Request::Message(Message { channel_name: Some(channel_name), .. })
@@ -283,8 +283,8 @@ impl Hub {
 
 impl super::Connection {
     /// Returns whether all earlier requests are answered, but for MESSAGEs that follow each other.
-    fn is_in_turn(&self, asked: &Asked) -> bool {
-        self.storing == 0 || self.only_messages && matches!(asked.request, Request::Message(_))
+    fn is_in_turn(&self, first: &PendingRequest) -> bool {
+        self.storing == 0 || self.only_messages && matches!(first.request, Request::Message(_))
     }
 }
 

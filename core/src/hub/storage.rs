@@ -32,7 +32,7 @@ pub enum Write {
         until: Timestamp,
     },
     /// Drop the name, which is neither listed nor released and of which no message is kept. Its ids begin anew.
-    ForgetName(String),
+    DropName(String),
     /// Append this message to its channel. Its id is the channel's last plus one.
     Append(StoredMessage),
 }
@@ -45,7 +45,7 @@ impl Write {
             Self::PutChannel(record) => &record.channel.channel_name,
             Self::RemoveChannel(channel_name)
             | Self::ReleaseChannel { channel_name, .. }
-            | Self::ForgetName(channel_name) => channel_name,
+            | Self::DropName(channel_name) => channel_name,
             Self::Append(message) => &message.channel_name,
         }
     }

@@ -23,7 +23,7 @@ pub(super) struct Turns {
 /// A writer that has something to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Writer {
-    /// A connection, the first of whose undecided requests is a write.
+    /// A connection, the first of whose pending requests is a write.
     Connection(ConnectionId),
     /// Leases that have ended.
     EndedLeases,

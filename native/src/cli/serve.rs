@@ -195,7 +195,7 @@ impl Serve {
         hub_limits.max_joins = count(self.max_joins);
         hub_limits.max_channels = count(self.max_channels);
         hub_limits.max_names = count(self.max_names);
-        hub_limits.forget_after = self.forget_names;
+        hub_limits.drop_names_after = self.forget_names;
         hub_limits.max_id = store::MAX_ID;
         Ok(Config {
             listen: self.listen,

@@ -84,7 +84,7 @@ impl Stored {
                     self.channels.remove(channel_name).map(|record| ReleasedChannel { record, until: *until });
                 self.released.extend(released.map(|released| (channel_name.clone(), released)));
             }
-            Write::ForgetName(name) => drop(self.messages.remove(name)),
+            Write::DropName(name) => drop(self.messages.remove(name)),
             Write::Append(message) => {
                 self.messages.entry(message.channel_name.clone()).or_default().push(message.clone());
             }

@@ -429,7 +429,7 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNum
                 }
                 unlisted(transaction, channel_name, &mut tails)?;
             }
-            Write::ForgetName(channel_name) => match LogRow::find(transaction, channel_name)? {
+            Write::DropName(channel_name) => match LogRow::find(transaction, channel_name)? {
                 Some(log) if log.first_id > log.last_id => {
                     transaction.prepare_cached("DELETE FROM logs WHERE log = ?1")?.execute([log.log])?;
                     forgotten.push((channel_name.as_str(), log.last_id));

@@ -324,7 +324,7 @@ impl Trial {
                     let grace = std::time::Duration::from_secs(lease.clamp(60, 3600).into());
                     assert_eq!(*until, super::wall(self.now.after(grace)), "how long '{name}' is kept");
                 }
-                Write::ForgetName(name) => {
+                Write::DropName(name) => {
                     assert!(names.insert(name), "'{name}' is changed twice in one commit");
                     assert!(self.model.may_forget(name), "'{name}' is forgotten too early");
                     let heard = |client: &Client| !client.gone && client.hearing.joined.contains_key(name);

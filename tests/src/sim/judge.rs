@@ -183,7 +183,7 @@ impl Judge {
                     self.hosted.remove(name);
                     changed.insert(name);
                 }
-                Write::ForgetName(name) => panic!("'{name}' is forgotten, and nothing of it was dropped"),
+                Write::DropName(name) => panic!("'{name}' is forgotten, and nothing of it was dropped"),
                 Write::Append(message) => {
                     let name = &message.channel_name;
                     let lives = self.versions.last().lives_here(name) && !changed.contains(&**name);

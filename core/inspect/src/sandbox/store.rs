@@ -179,7 +179,7 @@ impl Store {
                 self.released.extend(released.map(|released| (channel_name.clone(), released)));
                 None
             }
-            Write::ForgetName(name) => {
+            Write::DropName(name) => {
                 self.logs.remove(name);
                 None
             }

@@ -215,7 +215,7 @@ fn what_is_forgotten_is_not_missed() {
         std::thread::yield_now();
     }
     handle.close();
-    store.commit(&[Write::ForgetName("a".into())]).unwrap();
+    store.commit(&[Write::DropName("a".into())]).unwrap();
     copy(&data, &crashed);
     assert_eq!(SqliteStore::open(&crashed).unwrap().load().unwrap().logs, []);
     append(&mut store, 1..=2);

@@ -164,7 +164,7 @@ fn no_single_bit_of_the_directory_or_of_a_log_changes_unnoticed_and_its_channel_
                     put(name, 1),
                     Write::RemoveChannel(name.into()),
                     Write::ReleaseChannel { channel_name: name.into(), until },
-                    Write::ForgetName(name.into()),
+                    Write::DropName(name.into()),
                 ];
                 writes.extend((table == "logs").then(|| append(name, 6)));
                 for write in writes {

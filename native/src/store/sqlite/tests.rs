@@ -604,12 +604,12 @@ fn a_channel_that_is_released_is_kept_until_it_is_put_or_removed_and_a_name_is_f
     assert_eq!((&loaded.channels[..], &loaded.released[..]), (&records[..1], &[][..]));
 
     // What keeps messages is not forgotten.
-    store.commit(&[Write::RemoveChannel("a".into()), Write::ForgetName("a".into())]).unwrap();
+    store.commit(&[Write::RemoveChannel("a".into()), Write::DropName("a".into())]).unwrap();
     assert_eq!(timeless(store.load().unwrap()).logs, [end("a", 3)]);
     let trimmed = "DELETE FROM messages; UPDATE logs SET first_id = 4, bytes = 0";
     store.connection.execute_batch(trimmed).unwrap();
     seal(&store.connection);
-    store.commit(&[append("b", 1), Write::ForgetName("a".into()), append("c", 1)]).unwrap();
+    store.commit(&[append("b", 1), Write::DropName("a".into()), append("c", 1)]).unwrap();
     store.commit(&[append("a", 1)]).unwrap();
     assert_eq!(store.load().unwrap().logs, [end("b", 1), end("c", 1), end("a", 1)]);
 }
