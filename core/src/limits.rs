@@ -1,4 +1,4 @@
-//! What one connection may cost.
+//! Limits of what one connection may cost.
 
 use core::time::Duration;
 
@@ -21,31 +21,31 @@ use core::time::Duration;
 pub struct Limits {
     /// The largest payload that is read, in bytes from its first bracket to its last.
     pub max_payload: usize,
-    /// How long a frame may take from its first byte to its last.
+    /// The time that a frame may take from its first byte to its last.
     pub frame_timeout: Duration,
-    /// How long bytes may wait for a peer that takes none of them.
+    /// The time for which bytes may wait for a peer that takes none of them.
     pub write_timeout: Duration,
-    /// How long a closing connection reads on, so that no reset destroys answers on their way.
+    /// The time for which a closing connection reads on, so that no reset destroys answers on their way.
     pub linger: Duration,
-    /// How long a client waits for the oldest answer that it is owed.
+    /// The time for which a client waits for the oldest answer that it is owed.
     pub answer_timeout: Duration,
-    /// How many requests may be unanswered before reading stops.
+    /// The number of requests that may be unanswered before reading stops.
     pub max_in_flight: usize,
-    /// How many payload bytes of unanswered requests may be held before reading stops. LIST and HISTORY count 256 KiB,
+    /// The payload bytes of unanswered requests that may be held before reading stops. LIST and HISTORY count 256 KiB,
     /// since their answers can be large.
     pub max_in_flight_bytes: usize,
-    /// How many bytes of answers may be unsent before reading stops. The answers to what is in flight then may come on
+    /// The bytes of answers that may be unsent before reading stops. The answers to what is in flight then may come on
     /// top of it.
     pub max_unsent: usize,
-    /// How many bytes of a list are held in memory ahead of what is written. It is all that a peer which stops reading
+    /// The bytes of a list that are held in memory ahead of what is written. It is all that a peer which stops reading
     /// keeps of a list that has changed since.
     pub list_ahead: usize,
-    /// How many bytes of live pushes may be unsent before the reader is too slow.
+    /// The bytes of live pushes that may be unsent before the reader is too slow.
     pub max_pushed: usize,
 }
 
 impl Limits {
-    /// The protocol's defaults for a server's connection.
+    /// Returns the protocol's defaults for a server's connection.
     #[must_use]
     pub const fn server() -> Self {
         Self {
@@ -62,7 +62,7 @@ impl Limits {
         }
     }
 
-    /// The protocol's defaults for a client's connection: as a server's, but answers may be 64 MiB.
+    /// Returns the protocol's defaults for a client's connection: as a server's, but answers may be 64 MiB.
     #[must_use]
     pub const fn client() -> Self {
         Self { max_payload: 64 * 1024 * 1024, ..Self::server() }

@@ -1,4 +1,4 @@
-//! Where something stands in a byte stream.
+//! Spans of a byte stream.
 
 /// A range of absolute positions in one direction of a connection, in bytes from the first byte ever sent.
 ///
@@ -15,19 +15,19 @@ pub struct Span {
 }
 
 impl Span {
-    /// The span from `start` up to and without `end`.
+    /// Makes the span from `start` up to and without `end`.
     #[must_use]
     pub const fn new(start: u64, end: u64) -> Self {
         Self { start, end }
     }
 
-    /// The number of bytes.
+    /// Returns the number of bytes.
     #[must_use]
     pub const fn len(self) -> u64 {
         self.end.saturating_sub(self.start)
     }
 
-    /// Whether there is no byte in it.
+    /// Returns whether there is no byte in it.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.len() == 0

@@ -10,19 +10,19 @@ use core::time::Duration;
 pub struct Time(u64);
 
 impl Time {
-    /// The moment `millis` milliseconds after the origin.
+    /// Makes the moment `millis` milliseconds after the origin.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// Milliseconds since the origin.
+    /// Returns the milliseconds since the origin.
     #[must_use]
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// The moment `after` this one; the end of time if there is none.
+    /// Returns the moment `after` this one; the end of time if there is none.
     #[must_use]
     pub const fn after(self, after: Duration) -> Self {
         let millis = after.as_millis();
@@ -30,7 +30,7 @@ impl Time {
         Self(self.0.saturating_add(millis))
     }
 
-    /// How long after `earlier` this moment is; zero if it is not later.
+    /// Returns the time from `earlier` to this moment; zero if it is not later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

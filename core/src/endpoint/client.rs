@@ -16,12 +16,12 @@ use crate::{
     wire::{Command, ErrorResponse, Fault, Frame, Item, PayloadFault, Request, Response, Status, StoredMessage},
 };
 
-/// Which request of a connection an answer is to. The first is 0, and each next one is greater by one.
+/// The number of a request of a connection. The first is 0, and each next one is greater by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(u64);
 
 impl RequestId {
-    /// The number of the request, from 0.
+    /// Returns the number of the request, from 0.
     #[must_use]
     pub const fn number(self) -> u64 {
         self.0
@@ -38,7 +38,7 @@ impl RequestId {
 ///                                                              └─► Broken: the server broke the protocol
 /// ```
 ///
-/// What becomes of it; in brackets what [`link`](Endpoint::link) says:
+/// Its phases, each with its [`link`](Endpoint::link) in brackets:
 ///
 /// ```text
 ///           shutdown               all is written                     all is answered: Ended
@@ -95,34 +95,35 @@ struct Open {
     sent: Time,
 }
 
-/// What a client's application is told.
+/// Events that a client endpoint reports to the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientEvent {
     /// The answer to a request.
     Answer {
         /// The request.
         id: RequestId,
-        /// What was answered, an error too.
+        /// The response, which may be an error.
         response: Response,
     },
     /// A message of a channel that this connection joined.
     Push(StoredMessage),
-    /// The server says why it closes. It answers no request.
+    /// The server's reason for closing. It answers no request.
     Notice(ErrorResponse),
     /// The server broke the protocol. The connection is of no more use and closes.
     Broken(Breach),
     /// Nothing more will come.
     Ended {
-        /// How many requests are unanswered, the last ones sent: whether they were carried out is not known.
+        /// The number of unanswered requests, the last ones sent: whether they were carried out is not known.
         unanswered: u64,
     },
 }
 
-/// How a server broke the protocol. The client is told [`ClientEvent::Broken`], sends nothing of it, and closes.
+/// A violation of the protocol by a server. The application is told [`ClientEvent::Broken`], sends nothing of it, and
+/// closes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Breach {
-    /// It sent what is no frame, or not the whole of one in time.
+    /// It sent bytes that are no frame, or not the whole of one in time.
     Fault(Fault),
     /// It sent a frame whose payload is wrong.
     Payload(Status, PayloadFault),
@@ -175,7 +176,7 @@ impl fmt::Display for Breach {
 impl core::error::Error for Breach {}
 
 impl Client {
-    /// A connection that was just opened.
+    /// Makes the endpoint of a connection that was just opened.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
@@ -188,8 +189,7 @@ impl Client {
         }
     }
 
-    /// Sends a request. Whether its strings are what they must be is the server's to say, see
-    /// [`Request::validate`].
+    /// Sends a request. The server refuses what [`Request::validate`] finds wrong.
     ///
     /// # Errors
     ///
@@ -214,13 +214,13 @@ impl Client {
         Ok(id)
     }
 
-    /// Requests that are not answered yet.
+    /// Returns the number of requests that are not answered yet.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.open.len()
     }
 
-    /// Decodes what has come, `input` last.
+    /// Decodes what was buffered, and then `input`.
     fn pump(&mut self, now: Time, mut input: &[u8]) {
         self.unframed = self.unframed.saturating_add(input.len());
         while self.core.phase().decodes()
@@ -284,7 +284,7 @@ impl Client {
         }
     }
 
-    /// Whether it is closing and there is nothing to wait for but the server's end of stream.
+    /// Returns whether the connection is closing and nothing but the server's end of stream is awaited.
     fn is_satisfied(&self) -> bool {
         let is_stopping = !matches!(self.core.phase(), Phase::Open { .. });
         is_stopping && self.open.is_empty() && self.core.outbox.is_empty()
@@ -297,7 +297,7 @@ impl Client {
         self.change(PhaseEvent::Abandon, now);
     }
 
-    /// Goes to the phase that follows from an event. Tells that nothing more will come when that is so.
+    /// Goes to the phase that follows from an event, and reports the end if it is one.
     fn change(&mut self, event: PhaseEvent, now: Time) {
         self.watch(|client| client.core.change(event, now));
     }
@@ -309,7 +309,7 @@ impl Client {
         });
     }
 
-    /// Does something, and tells that nothing more will come if that follows from it.
+    /// Does some work, and reports the end if that follows from it.
     fn watch(&mut self, work: impl FnOnce(&mut Self)) {
         let was_over = self.core.phase().is_over();
         work(self);

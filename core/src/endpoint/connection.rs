@@ -18,7 +18,7 @@ pub(crate) struct ConnectionCore<H> {
     pub(crate) limits: Limits,
     phase: Phase,
     frame: Option<Arriving>,
-    /// Whether more of it is read now.
+    /// Whether more of the frame is read now.
     pub(crate) reads: bool,
     /// The time since which the peer has taken nothing of what waits for it.
     stalled: Option<Time>,
@@ -27,22 +27,22 @@ pub(crate) struct ConnectionCore<H> {
 /// The frame that is arriving.
 #[derive(Clone, Copy, Debug)]
 struct Arriving {
-    /// Where it starts.
+    /// The position of its first byte.
     start: u64,
     clock: FrameClock,
 }
 
-/// How long a frame takes. An idle connection has room for one of these, so it is small.
+/// The time that a frame takes. An idle connection has room for one of these, so it is small.
 #[derive(Clone, Copy, Debug)]
 enum FrameClock {
-    /// Since its first byte came, or later by as long as nothing was read.
+    /// Runs since its first byte came, or later by as long as nothing was read.
     Runs(Time),
-    /// Nothing is read, so that whether the rest of it has come cannot be known. Before, it took so many milliseconds.
+    /// Rests while nothing is read, because the rest of the frame may have come. It took so many milliseconds before.
     Rests(u64),
 }
 
 impl FrameClock {
-    /// How it stands now, when more of the frame is read, or is not.
+    /// Returns the clock as it runs or rests from now on.
     const fn settled(self, now: Time, reads: bool) -> Self {
         let now = now.as_millis();
         match self {
@@ -104,17 +104,17 @@ impl<H: Head> ConnectionCore<H> {
         self.decoder.next_item_of(input)
     }
 
-    /// Whether no item can come any more.
+    /// Returns whether no item can come any more.
     pub(crate) const fn is_input_closed(&self) -> bool {
         !self.phase.decodes() || self.decoder.is_closed()
     }
 
-    /// Bytes that are buffered and not decoded.
+    /// Returns the number of bytes that are buffered and not decoded.
     pub(crate) fn unread(&self) -> usize {
         self.decoder.unread()
     }
 
-    /// Whether a frame has begun and not ended.
+    /// Returns whether a frame has begun and not ended.
     pub(crate) const fn is_frame_arriving(&self) -> bool {
         self.frame.is_some()
     }
@@ -163,7 +163,7 @@ impl<H: Head> ConnectionCore<H> {
         [frame, write, linger].into_iter().flatten().min_by_key(|deadline| deadline.at)
     }
 
-    /// Does what the deadlines that have come demand. Returns the fault of a frame that took too long.
+    /// Carries out the deadlines that have come. Returns the fault of a frame that took too long.
     pub(crate) fn expire(&mut self, now: Time) -> Option<Fault> {
         let due = |since: Option<Time>, after| since.is_some_and(|since| since.after(after) <= now);
         match self.phase {

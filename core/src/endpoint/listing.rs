@@ -36,14 +36,14 @@ struct Handle {
     account: Arc<Account>,
 }
 
-/// What the versions of one list have in common.
+/// The account that the versions of one list share.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
     /// Bytes that all versions hold together, each shared one counted once.
     held: AtomicUsize,
     /// The number of the latest version.
     latest: AtomicUsize,
-    /// How many answers were given to connections.
+    /// The number of answers that were given to connections.
     answers: AtomicUsize,
 }
 
@@ -112,7 +112,7 @@ impl Group {
         Arc::new(Self { pieces, len, weight, _held: Held::new(account, own) })
     }
 
-    /// A position not above that of its first channel.
+    /// Returns a position not above that of its first channel.
     pub(crate) fn start(&self) -> u64 {
         self.pieces.first().map_or(0, |piece| piece.start)
     }
@@ -156,7 +156,7 @@ impl Version {
         (version, Listing(Arc::new(handle)))
     }
 
-    /// Its pieces in order.
+    /// Returns its pieces, in order.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &Arc<Piece>> {
         self.groups.iter().flat_map(|group| &group.pieces)
     }
@@ -170,13 +170,13 @@ impl Version {
 }
 
 impl Listing {
-    /// The size of the answer in bytes.
+    /// Returns the size of the answer in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.0.len
     }
 
-    /// The whole answer; `None` if it was withdrawn.
+    /// Returns the whole answer; `None` if it was withdrawn.
     #[must_use]
     pub fn to_vec(&self) -> Option<Vec<u8>> {
         let mut out = Vec::with_capacity(self.size());
@@ -195,12 +195,12 @@ impl Listing {
         true
     }
 
-    /// Whether nobody but the caller has this version any more. Nobody can get it then.
+    /// Returns whether only the caller has this version. Nobody else can get it then.
     pub(crate) fn is_unused(&self) -> bool {
         Arc::strong_count(&self.0) == 1
     }
 
-    /// How recently a reader of it got on: the number of the version that was the latest then.
+    /// Returns the number of the version that was the latest when a reader of this one last got on.
     pub(crate) fn progress(&self) -> usize {
         self.0.progress.load(Ordering::Relaxed)
     }
@@ -211,7 +211,7 @@ impl Listing {
     }
 }
 
-/// How many bytes of a piece are not written: before the first channel there is no separator.
+/// Returns the number of bytes of a piece that are not written: before the first channel there is no separator.
 const fn skipped(is_first: bool) -> usize {
     if is_first { LIST_SEPARATOR.len() } else { 0 }
 }
@@ -244,8 +244,8 @@ impl Unread {
         Self { listing, group: 0, piece: 0 }
     }
 
-    /// Gives `take` the next pieces, each with how many bytes of it are to be skipped, until that says to stop. Whether
-    /// there are more; `None` if the version was withdrawn.
+    /// Gives `take` the next pieces, each with how many bytes of it are to be skipped, until that says to stop. Returns
+    /// whether there are more; `None` if the version was withdrawn.
     pub(crate) fn take(&mut self, mut take: impl FnMut(&Arc<[u8]>, usize) -> bool) -> Option<bool> {
         let version = self.listing.0.version.upgrade()?;
         let handle = &self.listing.0;

@@ -35,7 +35,7 @@ use crate::Time;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
 
-/// What every driver of a connection does, whichever end it drives.
+/// The interface between an endpoint and its driver, for both roles.
 ///
 /// After any call that takes `&mut self`, ask again: [`poll_event`](Self::poll_event) until it is `None`, then
 /// [`transmit`](Self::transmit), [`link`](Self::link), [`wants_read`](Self::wants_read) and
@@ -43,47 +43,48 @@ pub struct ConnectionId(pub u64);
 ///
 /// `now` must never be less than in an earlier call.
 pub trait Endpoint {
-    /// What the application is told.
+    /// The events for the application.
     type Event;
 
-    /// The peer sent these bytes. Never fails: a peer that does wrong becomes an event and an answer.
+    /// Takes bytes that the peer sent. Never fails: a fault of the peer becomes an event and an answer.
     fn handle_input(&mut self, now: Time, bytes: &[u8]);
 
-    /// The peer has shut down its sending half.
+    /// Notes that the peer has shut down its sending half.
     fn handle_eof(&mut self, now: Time);
 
-    /// The next `count` of the bytes that [`transmit`](Self::transmit) gives were written.
+    /// Notes that the next `count` of the bytes that [`transmit`](Self::transmit) gives were written.
     fn handle_written(&mut self, now: Time, count: usize);
 
-    /// A deadline may have come. Early or needless calls do nothing.
+    /// Carries out the deadlines that have come. Early or needless calls do nothing.
     fn handle_timeout(&mut self, now: Time);
 
     /// Takes nothing new, finishes what is owed, then closes.
     fn shutdown(&mut self, now: Time);
 
-    /// Fills `out` with the slices to write next, for one vectored write, and says how many there are; 0 when there
-    /// is nothing to write.
+    /// Fills `out` with the slices to write next, for one vectored write, and returns their number; 0 when there is
+    /// nothing to write.
     #[must_use = "the slices are to be written, and `handle_written` told"]
     fn transmit<'a>(&'a self, out: &mut [&'a [u8]]) -> usize;
 
-    /// The next event, in order.
+    /// Returns the next event, in order.
     #[must_use = "an event that is dropped is never reported again"]
     fn poll_event(&mut self) -> Option<Self::Event>;
 
-    /// The next deadline, if any.
+    /// Returns the next deadline, if any.
     #[must_use = "`handle_timeout` is to be called then"]
     fn poll_timeout(&self) -> Option<Deadline>;
 
-    /// Whether to read. While it is false, do not: what is in flight or unsent has reached its bound.
+    /// Returns whether to read. While it is false, do not: requests in flight or unsent answers have reached their
+    /// bound.
     #[must_use]
     fn wants_read(&self) -> bool;
 
-    /// What to do with the connection itself, once nothing waits to be written.
+    /// Returns the action to take on the transport, once nothing waits to be written.
     #[must_use = "the transport is to be treated so"]
     fn link(&self) -> Link;
 }
 
-/// What to do with the connection itself. It only ever moves down this list.
+/// An action on the transport of a connection. It only ever moves down this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Link {
     /// Carry on.
@@ -99,13 +100,13 @@ pub enum Link {
 /// A moment at which [`Endpoint::handle_timeout`] has something to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline {
-    /// When.
+    /// The time.
     pub at: Time,
-    /// Why.
+    /// The reason.
     pub timer: Timer,
 }
 
-/// Why there is a deadline.
+/// A reason for a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
     /// The frame that is arriving must be complete.

@@ -1,4 +1,4 @@
-//! What waits to be written.
+//! The output that waits to be written.
 
 use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 use core::mem;
@@ -23,7 +23,7 @@ pub(crate) struct Outbox {
     chunks: VecDeque<Chunk>,
     /// Bytes of the first chunk that were written.
     written: usize,
-    /// How many chunks are lists whose pieces are not all held.
+    /// The number of chunks that are lists whose pieces are not all held.
     unfilled: usize,
     /// The rest of a list was withdrawn, and nothing can be sent any more.
     withdrawn: bool,
@@ -42,7 +42,7 @@ enum Chunk {
         bytes: Arc<[u8]>,
         start: usize,
     },
-    /// Stands where the pieces of a list that are not held yet will stand.
+    /// The place of the pieces of a list that are not held yet.
     List(Unread),
     /// Frames of pushes up to `end`.
     Pushes {
@@ -78,17 +78,17 @@ impl Outbox {
         }
     }
 
-    /// How many bytes of answers wait. Pushes do not count.
+    /// Returns the number of bytes of answers that wait. Pushes do not count.
     pub(crate) const fn answers(&self) -> usize {
         self.answers
     }
 
-    /// How many bytes of replayed pushes wait.
+    /// Returns the number of bytes of replayed pushes that wait.
     pub(crate) const fn replayed(&self) -> usize {
         self.replayed
     }
 
-    /// How many bytes of live pushes wait.
+    /// Returns the number of bytes of live pushes that wait.
     pub(crate) const fn live(&self) -> usize {
         self.live
     }
@@ -133,7 +133,7 @@ impl Outbox {
         self.fill();
     }
 
-    /// Whether the rest of a list was withdrawn since this was last asked.
+    /// Returns whether the rest of a list was withdrawn since the last call.
     pub(crate) const fn take_withdrawn(&mut self) -> bool {
         mem::replace(&mut self.withdrawn, false)
     }
@@ -206,7 +206,7 @@ impl Outbox {
         self.fill();
     }
 
-    /// Fills `out` with the next slices to write and says how many there are.
+    /// Fills `out` with the next slices to write and returns their number.
     pub(crate) fn slices<'a>(&'a self, out: &mut [&'a [u8]]) -> usize {
         let mut skip = self.written;
         let mut filled = 0;
@@ -219,7 +219,7 @@ impl Outbox {
         filled
     }
 
-    /// The next `count` bytes were written.
+    /// Notes that the next `count` bytes were written.
     pub(crate) fn advance(&mut self, count: usize) {
         self.remove(count);
         self.fill();

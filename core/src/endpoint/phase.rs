@@ -3,7 +3,7 @@
 use super::Link;
 use crate::Time;
 
-/// Where a connection stands between its start and its end.
+/// The phase of a connection, from its start to its end.
 ///
 /// ```text
 ///   Open ──► PeerEnded ──► Promised
@@ -23,31 +23,31 @@ pub(crate) enum Phase {
         /// Pushes may come after the last answer.
         joined: bool,
     },
-    /// The peer has ended its stream. What came before is decoded and answered.
+    /// The peer has ended its stream. Earlier input is decoded and answered.
     PeerEnded {
         /// Pushes may come after the last answer.
         joined: bool,
     },
-    /// The peer has ended its stream and all is answered. What was promised to it is to be pushed.
+    /// The peer has ended its stream and all is answered. The messages that were promised to it are to be pushed.
     Promised,
-    /// The application has asked to shut down. What came before is decoded and answered.
+    /// The application has asked to shut down. Earlier input is decoded and answered.
     Stopping {
         /// The peer has ended its stream.
         peer_ended: bool,
     },
-    /// Input is closed. What is owed is queued and written, and pushes until then.
+    /// Input is closed. The answers that are owed are queued and written, and pushes until then.
     Owing {
         /// The peer has ended its stream.
         peer_ended: bool,
     },
-    /// Input is closed, and pushes are dropped. What is owed is queued and written.
+    /// Input is closed, and pushes are dropped. The answers that are owed are queued and written.
     Closing {
         /// The peer has ended its stream.
         peer_ended: bool,
     },
     /// All output is written. Answers are still decoded.
     HalfClosed,
-    /// All output is written. What comes is discarded until the peer ends its stream.
+    /// All output is written. Input is discarded until the peer ends its stream.
     Lingering {
         /// The start of the linger timeout.
         since: Time,
@@ -58,7 +58,7 @@ pub(crate) enum Phase {
     Reset,
 }
 
-/// Something that may lead to another phase.
+/// An event that may lead to another phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PhaseEvent {
     /// A channel was joined.
@@ -80,7 +80,7 @@ pub(crate) enum PhaseEvent {
     },
     /// The connection is of no more use.
     Abandon,
-    /// The peer takes nothing of what waits for it, or the rest of that cannot be had.
+    /// The peer takes no output, or the rest of a list cannot be had.
     Reset,
 }
 
@@ -141,7 +141,7 @@ impl Phase {
         if peer_ended { Self::Closed } else { Self::Lingering { since: now } }
     }
 
-    /// Whether what came and what comes is decoded.
+    /// Returns whether input is decoded.
     pub(crate) const fn decodes(self) -> bool {
         match self {
             Self::Open { .. } | Self::PeerEnded { .. } | Self::Stopping { .. } | Self::HalfClosed => true,
@@ -154,7 +154,7 @@ impl Phase {
         }
     }
 
-    /// Whether the peer's end of stream is still to come, and the connection is to live until then.
+    /// Returns whether input is awaited: the peer's end of stream, if nothing else.
     pub(crate) const fn awaits_input(self) -> bool {
         match self {
             Self::Open { .. } | Self::HalfClosed | Self::Lingering { .. } => true,
@@ -163,7 +163,7 @@ impl Phase {
         }
     }
 
-    /// Whether pushes are sent.
+    /// Returns whether pushes are sent.
     pub(crate) const fn takes_pushes(self) -> bool {
         match self {
             Self::Open { .. }
@@ -175,7 +175,7 @@ impl Phase {
         }
     }
 
-    /// Whether nothing more comes of the connection.
+    /// Returns whether nothing more comes of the connection.
     pub(crate) const fn is_over(self) -> bool {
         matches!(self, Self::Lingering { .. } | Self::Closed | Self::Reset)
     }

@@ -20,7 +20,7 @@ pub struct Ticket {
 pub enum Reply {
     /// To be encoded for this connection.
     Response(Response),
-    /// A whole encoded frame, shared with whoever else is sent it.
+    /// A whole encoded frame, shared with all connections that are sent it.
     Encoded(Arc<[u8]>),
     /// The list of channels.
     Listed(Listing),
@@ -57,14 +57,15 @@ impl From<ErrorResponse> for Reply {
     }
 }
 
-/// Answers may be given in any order; they leave in the order of the requests.
+/// The requests of a connection and their answers, which may be given in any order and leave in the order of the
+/// requests.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
     connection: ConnectionId,
     slots: VecDeque<Slot>,
     /// The number of the first slot.
     first: u64,
-    /// Payload bytes of the requests that are not answered.
+    /// The payload bytes of the requests that are not answered.
     bytes: usize,
 }
 
@@ -83,22 +84,22 @@ impl Pipeline {
         self.slots.is_empty()
     }
 
-    /// Requests whose answers have not left.
+    /// Returns the number of requests whose answers have not left.
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// Payload bytes of the requests that are not answered.
+    /// Returns the payload bytes of the requests that are not answered.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether every request before that of this ticket is answered, and this one is not.
+    /// Returns whether every request before that of this ticket is answered, and this one is not.
     pub(crate) fn is_next(&self, ticket: &Ticket) -> bool {
         ticket.connection == self.connection && ticket.number == self.first
     }
 
-    /// A request of `bytes` payload bytes takes the next slot.
+    /// Gives the next slot to a request of `bytes` payload bytes.
     pub(crate) fn open(&mut self, bytes: usize) -> Ticket {
         let number = self.first + self.slots.len() as u64;
         self.bytes += bytes;
@@ -106,7 +107,7 @@ impl Pipeline {
         Ticket { connection: self.connection, number }
     }
 
-    /// An answer that nobody is asked for takes the next slot.
+    /// Gives the next slot to an answer that the endpoint gives by itself.
     pub(crate) fn answer_next(&mut self, reply: Reply, outbox: &mut Outbox) {
         self.slots.push_back(Slot::Answered(reply));
         self.leave(outbox);

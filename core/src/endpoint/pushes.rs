@@ -1,17 +1,17 @@
-//! Messages on their way to those who joined their channel.
+//! Messages on their way to the subscribers of their channel.
 
 use alloc::{sync::Arc, vec::Vec};
 
 use crate::wire::StoredMessage;
 
-/// So many bytes of unused capacity are not worth a copy.
+/// The bytes of unused capacity that are not worth a copy.
 const SPARE: usize = 4096;
 
-/// Pushes of one channel, in order: encoded once, and shared by all who hear them.
+/// Pushes of one channel, in order: encoded once, and shared by all subscribers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pushes {
     bytes: Vec<u8>,
-    /// Where each frame ends.
+    /// The end of each frame.
     ends: Vec<usize>,
 }
 
@@ -40,32 +40,32 @@ impl Pushes {
         self.give_back();
     }
 
-    /// A page waits for as long as its reader likes, so what it was given to grow goes back.
+    /// Returns unused capacity: a page waits for as long as its reader likes.
     fn give_back(&mut self) {
         if self.bytes.capacity() - self.bytes.len() > SPARE {
             self.bytes.shrink_to_fit();
         }
     }
 
-    /// The frames, one after the other.
+    /// Returns the frames, one after the other.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// How many there are.
+    /// Returns the number of frames.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there is no frame.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// Where the frame ends that the byte before `position` is in.
+    /// Returns the end of the frame that the byte before `position` is in.
     pub(crate) fn end_of_frame_at(&self, position: usize) -> usize {
         let frame = self.ends.partition_point(|end| *end < position);
         self.ends.get(frame).copied().unwrap_or(self.bytes.len())

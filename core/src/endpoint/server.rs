@@ -23,7 +23,7 @@ use crate::{
 ///                            └── a fault is answered here, in its own slot ────┘
 /// ```
 ///
-/// What becomes of it; in brackets what [`link`](Endpoint::link) says:
+/// Its phases, each with its [`link`](Endpoint::link) in brackets:
 ///
 /// ```text
 ///             as much is in flight or unsent as the limits allow
@@ -86,24 +86,24 @@ pub struct Server {
 /// The next page is asked for when no more of the last one than this waits.
 const REPLAY_AHEAD: usize = 32 * 1024;
 
-/// What a server's application is told.
+/// Events that a server endpoint reports to the application.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ServerEvent {
     /// A request that it must answer with this ticket.
     Request {
-        /// What [`Server::respond`] takes.
+        /// The ticket for [`Server::respond`].
         ticket: Ticket,
-        /// What is asked.
+        /// The request.
         request: Request,
     },
-    /// The peer did wrong and has been answered. For the log.
+    /// A fault of the peer, which has been answered. For the log.
     Refused {
         /// The answer.
         error: ErrorResponse,
         /// Whether the connection closes after it.
         closes: bool,
     },
-    /// The last [replayed](Server::replay) page is as good as written: give the next.
+    /// The last [replayed](Server::replay) page is almost written: give the next.
     Drained,
     /// The peer, which has joined something, has ended its stream and all its requests are answered: push what was
     /// promised to it, then [finish](Server::finish).
@@ -112,7 +112,7 @@ pub enum ServerEvent {
     Withdrawn,
 }
 
-/// An instruction to the endpoint of one connection, from the hub or whoever runs the server.
+/// A command to the endpoint of one connection, from the hub or the server's driver.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub enum ServerCommand {
@@ -184,8 +184,8 @@ impl Server {
         Ok(())
     }
 
-    /// Answers a LIST at once from what the hub has [published](crate::hub::Effect::Publish), if every earlier request of
-    /// this connection is answered. Gives back what is for the hub.
+    /// Answers a LIST at once from the list that the hub has [published](crate::hub::Effect::Publish), if every earlier
+    /// request of this connection is answered. Gives back any event that is for the hub.
     ///
     /// So a LIST needs no turn of the hub's. It shows all that was acknowledged before, to whomever, since the hub
     /// publishes a list before it acknowledges what is in it.
@@ -252,13 +252,14 @@ impl Server {
         }
     }
 
-    /// Everything that was promised to a peer that has [ended](ServerEvent::Ended) is pushed: nothing more will come.
+    /// Finishes a connection whose peer has [ended](ServerEvent::Ended) its stream, and to which everything promised is
+    /// pushed.
     pub fn finish(&mut self, now: Time) {
         self.core.change(PhaseEvent::Close, now);
         self.pump(now);
     }
 
-    /// Requests whose answers have not left.
+    /// Returns the number of requests whose answers have not left.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.pipeline.len()
@@ -275,7 +276,7 @@ impl Server {
         self.pump_input(now, &[]);
     }
 
-    /// Decodes what has come, `input` last, as far as there is room for what comes out.
+    /// Decodes what was buffered, and then `input`, as far as there is room for requests and answers.
     fn pump_input(&mut self, now: Time, mut input: &[u8]) {
         let mut caught_up = false;
         // Once it closes, what is held back is thrown away undecoded.
@@ -319,7 +320,7 @@ impl Server {
         self.core.settle(now, is_answered, false);
     }
 
-    /// Answers a request that the peer did wrong, or tells it why the connection closes.
+    /// Answers a fault of the peer, or gives the reason for closing.
     fn refuse(&mut self, error: ErrorResponse, closes: bool, now: Time) {
         self.pipeline.answer_next(error.clone().into(), &mut self.core.outbox);
         if closes {
@@ -329,7 +330,7 @@ impl Server {
     }
 }
 
-/// What a request counts in flight: what it holds, or what its answer may, which can be large whatever the request is.
+/// Returns the weight of a request in flight: the bytes that it holds, or that its answer may.
 const fn weight(command: Command, payload: &[u8]) -> usize {
     match command {
         // A list can be larger, and counts as much as it has once it is given.

@@ -33,7 +33,7 @@ pub(super) struct Directory {
     located: BTreeSet<(Location, u64)>,
     /// Those of the operator's channels.
     located_fixed: BTreeSet<(Location, u64)>,
-    /// The answer to LIST.
+    /// The encoded list.
     pub(super) listed: Listed,
 }
 
@@ -365,7 +365,7 @@ impl Directory {
         self.listeners.get(listener.0)?.name.as_ref()
     }
 
-    /// The answer to LIST.
+    /// Returns the answer to LIST.
     pub(super) fn list(&mut self) -> Listing {
         self.listed.current(&self.entries, |entry| &entry.channel)
     }

@@ -64,7 +64,7 @@ impl Subscription {
         self.turn.is_none()
     }
 
-    /// Whether something is to be pushed before an end of stream.
+    /// Returns whether something is to be pushed before an end of stream.
     const fn is_owed(&self) -> bool {
         self.next <= self.promised
     }

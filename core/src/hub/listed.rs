@@ -31,7 +31,7 @@ const MANY: usize = 16;
 #[derive(Debug)]
 pub(super) struct Listed {
     groups: Vec<Arc<Group>>,
-    /// Where channels were put or removed since these were encoded.
+    /// The positions of channels that were put or removed since these were encoded.
     changed: BTreeSet<u64>,
     current: Kept,
     past: Vec<Kept>,

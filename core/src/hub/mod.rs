@@ -263,7 +263,7 @@ enum Storage {
     Committing(Commit),
     /// It is not known what is stored of these names.
     Stale(Vec<String>),
-    /// What is stored of these names is being read back.
+    /// The state of these names is being read back.
     Loading(Vec<String>),
 }
 

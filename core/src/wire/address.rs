@@ -1,4 +1,4 @@
-//! Where a peer server is reached.
+//! The addresses of peer servers.
 
 use alloc::{boxed::Box, string::String};
 use core::{
@@ -7,7 +7,7 @@ use core::{
     str::FromStr,
 };
 
-/// A host and a port, as somebody registered them.
+/// A host and a port, as they were registered.
 ///
 /// It is listed as it was spelled and compared by what it means: a mapped IPv6 address is its IPv4 address, names
 /// ignore case, and `localhost` is 127.0.0.1 and ::1. Nothing is ever looked up. Equality (`==`) is of the spelling;
@@ -20,7 +20,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// The address of `host`, an IPv4 or IPv6 address or an RFC 1123 host name, at `port`.
+    /// Makes the address of `host`, an IPv4 or IPv6 address or an RFC 1123 host name, at `port`.
     ///
     /// `None` if the host is something else, or unspecified, multicast or zoned, or if the port is 0. A name whose
     /// last label is a number is no name but a misspelled address.
@@ -38,25 +38,25 @@ impl Address {
         usable.then_some(Self { spelled, ip, port })
     }
 
-    /// The address of an IP and a port. `None` if it is unspecified or multicast, or the port is 0.
+    /// Makes the address of an IP and a port. `None` if it is unspecified or multicast, or the port is 0.
     #[must_use]
     pub fn from_ip(ip: IpAddr, port: u16) -> Option<Self> {
         Self::new(alloc::format!("{ip}"), port)
     }
 
-    /// The host, as it was spelled.
+    /// Returns the host, as it was spelled.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.spelled
     }
 
-    /// The port, never 0.
+    /// Returns the port, never 0.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Whether the host is this IP address. A name never is, but for `localhost`.
+    /// Returns whether the host is this IP address. A name never is, but for `localhost`.
     #[must_use]
     pub fn is_at(&self, ip: IpAddr) -> bool {
         let ip = canonical(ip);
@@ -66,7 +66,7 @@ impl Address {
         }
     }
 
-    /// Whether both mean one place.
+    /// Returns whether both mean one place.
     #[must_use]
     pub fn same_place(&self, other: &Self) -> bool {
         self.port == other.port
@@ -77,7 +77,7 @@ impl Address {
             }
     }
 
-    /// Returns what it means, for an index: two addresses are of the [same place](Self::same_place) if and only if they
+    /// Returns its locations, for an index: two addresses are of the [same place](Self::same_place) if and only if they
     /// have a location in common.
     pub(crate) fn locations(&self) -> impl Iterator<Item = Location> + use<> {
         let host = match self.ip {
@@ -117,7 +117,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// An IPv4 address that wears an IPv6 one is itself.
+/// Returns the IPv4 address that an IPv6 address maps, or the address itself.
 #[must_use]
 pub fn canonical(ip: IpAddr) -> IpAddr {
     ip.to_canonical()

@@ -1,19 +1,19 @@
-//! Where a JSON object or array ends, found without parsing it.
+//! Finds the end of a JSON object or array without parsing it.
 
 use core::{iter, ops::ControlFlow};
 
 use memchr::memchr2;
 
-/// How many bytes are looked at together.
+/// The number of bytes that are scanned together.
 const BLOCK: usize = 64;
 
-/// How deep a payload may nest.
+/// The deepest nesting of a payload.
 pub const MAX_DEPTH: u32 = 64;
 
-/// Follows the brackets and strings of one object or array across any number of slices.
+/// A scanner of the brackets and strings of one object or array, across any number of slices.
 ///
-/// It remembers where it was, so every byte is looked at once however the stream is cut. What stands between the
-/// brackets is not checked: that is the payload reader's work, once the end is known.
+/// It remembers where it was, so every byte is looked at once however the stream is cut. The text between the brackets
+/// is not checked: that is the payload reader's work, once the end is known.
 #[derive(Clone, Debug)]
 pub(crate) struct Brackets {
     /// Bit `i` says that level `i` is an array.
@@ -30,7 +30,7 @@ enum Text {
     Escape,
 }
 
-/// What a slice held. Indices count from the slice's start.
+/// The result of scanning a slice. Indices count from the slice's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scan {
     /// The slice ran out first.
@@ -48,7 +48,7 @@ impl Brackets {
         Self { arrays: 0, depth: 0, text: Text::Outside }
     }
 
-    /// Whether the bracket that is open is an array's, so that `]` closes it.
+    /// Returns whether the bracket that is open is an array's, so that `]` closes it.
     pub(crate) fn in_array(&self) -> bool {
         let level = self.depth.saturating_sub(1);
         self.arrays >> level & 1 == 1
@@ -92,8 +92,8 @@ impl Brackets {
         ControlFlow::Continue(())
     }
 
-    /// Looks at a block, which starts at the index `at`, all bytes at once, and says whether anything but plain text
-    /// stands in it. Bit `i` of a mask is the block's byte `i`.
+    /// Looks at a block, which starts at the index `at`, all bytes at once. Returns whether it has anything but plain
+    /// text. Bit `i` of a mask is the block's byte `i`.
     fn block(&mut self, block: &[u8; BLOCK], at: usize) -> ControlFlow<Scan, bool> {
         let marks = mask(block, is_mark);
         let mut escaped = u64::from(self.text == Text::Escape);
@@ -158,13 +158,13 @@ impl Brackets {
     }
 }
 
-/// Whether it is a bracket, a brace or a backslash; or `|`, which one comparison cannot tell from them.
+/// Returns whether it is a bracket, a brace or a backslash; or `|`, which one comparison cannot tell from them.
 const fn is_mark(byte: u8) -> bool {
     // In ASCII each bracket is 0x20 below its brace, and the backslash and the bar stand between them.
     matches!(byte | 0x20, b'{'..=b'}')
 }
 
-/// The indices of the bits that are set, lowest first.
+/// Returns the indices of the bits that are set, lowest first.
 fn ones(mut mask: u64) -> impl Iterator<Item = usize> {
     iter::from_fn(move || {
         let index = mask.trailing_zeros() as usize;
@@ -173,7 +173,7 @@ fn ones(mut mask: u64) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Which bytes of a block are such: bit `i` is byte `i`.
+/// Returns the bytes of a block that are such, as a mask: bit `i` is byte `i`.
 fn mask(block: &[u8; BLOCK], is_such: impl Fn(u8) -> bool) -> u64 {
     // Written so that the compiler compares many bytes at once: one byte of 0 or 1 for each, then eight of them
     // gathered into eight bits by one multiplication.
@@ -204,7 +204,7 @@ mod tests {
         }
     }
 
-    /// Streams of what matters to the scan, thick and thin, the same in every run.
+    /// Returns streams of the bytes that matter to the scan, thick and thin, the same in every run.
     fn streams() -> impl Iterator<Item = Vec<u8>> {
         let mut state = 1_u64;
         let mut next = move |bound: u64| {

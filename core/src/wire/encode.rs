@@ -5,7 +5,7 @@ use core::fmt::{Display, Write as _};
 
 use super::{head::Head, json::plain};
 
-/// Writes one payload: `{"key": value, "key": value}`.
+/// A writer of one payload: `{"key": value, "key": value}`.
 ///
 /// It cannot fail and cannot write anything but well-formed JSON, since nothing is ever pasted into it.
 pub(crate) struct Object<'a> {
@@ -27,14 +27,14 @@ pub(crate) fn object(out: &mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>)) {
 }
 
 impl Object<'_> {
-    /// A member that is a string.
+    /// Writes a member that is a string.
     pub(crate) fn text(&mut self, key: &str, value: &str) -> &mut Self {
         self.key(key);
         quoted(self.out, value);
         self
     }
 
-    /// A member that is a string, if there is one.
+    /// Writes a member that is a string, if there is one.
     pub(crate) fn optional_text(&mut self, key: &str, value: Option<&str>) -> &mut Self {
         if let Some(value) = value {
             self.text(key, value);
@@ -42,7 +42,7 @@ impl Object<'_> {
         self
     }
 
-    /// A member that is a string whose display form needs no escape.
+    /// Writes a member that is a string whose display form needs no escape.
     pub(crate) fn display(&mut self, key: &str, value: impl Display) -> &mut Self {
         self.key(key);
         self.out.push(b'"');
@@ -51,14 +51,14 @@ impl Object<'_> {
         self
     }
 
-    /// A member that is an integer.
+    /// Writes a member that is an integer.
     pub(crate) fn integer(&mut self, key: &str, value: u64) -> &mut Self {
         self.key(key);
         display(self.out, value);
         self
     }
 
-    /// A member that is an integer, if there is one.
+    /// Writes a member that is an integer, if there is one.
     pub(crate) fn optional_integer(&mut self, key: &str, value: Option<u64>) -> &mut Self {
         if let Some(value) = value {
             self.integer(key, value);
@@ -66,7 +66,7 @@ impl Object<'_> {
         self
     }
 
-    /// A member that is an array of objects, each filled from one item.
+    /// Writes a member that is an array of objects, each filled from one item.
     pub(crate) fn objects<T>(
         &mut self,
         key: &str,

@@ -1,4 +1,4 @@
-//! What a peer can do wrong with the bytes of a frame, and what it is told.
+//! Faults of a peer in the bytes of a frame, and their answers.
 
 use alloc::{borrow::Cow, format, string::String};
 use core::fmt::{self, Write as _};
@@ -6,7 +6,7 @@ use core::fmt::{self, Write as _};
 use super::{Command, ErrorResponse, Head, Status, head::MAX_HEAD};
 use crate::Span;
 
-/// Something wrong in the stream. Always the peer's doing: it knows its own reply.
+/// A fault in the stream, always the peer's. It knows its own reply.
 ///
 /// A fault is recoverable if and only if the end of the faulty frame is still known, but for two that close by
 /// decision: what does not look like the protocol is not searched for an end.
@@ -34,13 +34,13 @@ pub struct Fault {
     pub at: Option<u64>,
     /// The first word of the frame as far as it was read; empty where none was.
     pub head: String,
-    /// What is wrong.
+    /// The kind of fault.
     pub kind: FaultKind,
-    /// What a first word is called in this direction: "command" or "status".
+    /// The name of a first word in this direction: "command" or "status".
     pub(crate) noun: &'static str,
 }
 
-/// What is wrong. Offsets count from the payload's first byte, or the command's, from 0.
+/// A kind of fault. Offsets count from the payload's first byte, or the command's, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultKind {
@@ -94,7 +94,7 @@ pub enum FaultKind {
     },
 }
 
-/// Which part of a frame is being read.
+/// A part of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Place {
@@ -120,7 +120,7 @@ impl fmt::Display for Place {
 }
 
 impl Fault {
-    /// Whether the connection goes on after it: the one table of it.
+    /// Returns whether the connection goes on after it. This is the only such table.
     #[must_use]
     pub const fn is_recoverable(&self) -> bool {
         match self.kind {
@@ -139,7 +139,7 @@ impl Fault {
         }
     }
 
-    /// The protocol's name of the error.
+    /// Returns the protocol's name of the error.
     #[must_use]
     pub const fn error(&self) -> &'static str {
         match self.kind {
@@ -159,7 +159,7 @@ impl Fault {
         }
     }
 
-    /// What happened and where, in words.
+    /// Returns a description of the fault and its place.
     #[must_use]
     pub fn details(&self) -> String {
         let noun = self.noun;
@@ -195,7 +195,7 @@ impl Fault {
         }
     }
 
-    /// The known first word that differs from this one in case alone.
+    /// Returns the known first word that differs from this one in case alone.
     fn in_capitals(&self) -> Option<&'static str> {
         fn known<H: Head>(word: &str) -> Option<&'static str> {
             H::parse(word.as_bytes()).map(H::name)
@@ -204,7 +204,7 @@ impl Fault {
         if self.noun == Command::NOUN { known::<Command>(&word) } else { known::<Status>(&word) }
     }
 
-    /// The answer that the protocol gives to it.
+    /// Returns the answer that the protocol gives to it.
     #[must_use]
     pub fn reply(&self) -> ErrorResponse {
         ErrorResponse::request(Cow::Borrowed(self.error()), self.details())

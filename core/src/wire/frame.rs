@@ -1,4 +1,4 @@
-//! Cuts bytes into frames: where each begins and ends, and nothing of what its payload says.
+//! Cuts bytes into frames, without reading their payloads.
 
 use alloc::{string::String, vec::Vec};
 use core::mem;
@@ -17,7 +17,7 @@ use crate::Span;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a value that is compared as a whole")]
 pub struct Partial<H> {
-    /// From its first byte to the last one that was looked at.
+    /// Its bytes, from the first to the last that was looked at.
     pub span: Span,
     /// Its first word, once that is complete and if there is one.
     pub head: Option<H>,
@@ -25,7 +25,7 @@ pub struct Partial<H> {
     pub place: Place,
 }
 
-/// Cuts one direction of a connection into frames.
+/// A decoder of one direction of a connection, which cuts it into frames.
 ///
 /// Bytes go in by [`feed`](Self::feed) in any pieces, the end of the stream by [`finish`](Self::finish); after
 /// either, take items by [`next_item`](Self::next_item) until there is none. Whoever has a read at hand gives it to
@@ -52,7 +52,7 @@ pub struct Partial<H> {
 /// ```
 #[derive(Debug)]
 pub struct Decoder<H> {
-    /// What is kept of the stream, from position `base` on.
+    /// The bytes that are kept of the stream, from position `base` on.
     buffer: Vec<u8>,
     base: u64,
     /// The position of the next byte to look at; at most `base + buffer.len()`.
@@ -67,7 +67,7 @@ pub struct Decoder<H> {
     work: usize,
 }
 
-/// Where a decoder stands that has told all it can: see [`Decoder::rest`].
+/// The position to go on decoding from: see [`Decoder::rest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a caller restores it by its fields")]
 pub struct Rest {
@@ -91,7 +91,7 @@ enum State<H> {
     Skip { start: u64, owned: bool, brackets: Brackets },
     /// After a fault that ends the connection.
     Closed { since: u64 },
-    /// After the end of the stream, everything told.
+    /// After the end of the stream, when every item was given.
     Finished,
 }
 
@@ -106,7 +106,7 @@ struct Opening<H> {
 const CRLF: usize = 2;
 
 impl<H> Opening<H> {
-    /// Of a first word of this length that starts at `start`.
+    /// Makes the opening of a first word of this length that starts at `start`.
     const fn at(start: u64, head: H, length: usize) -> Self
     where
         H: Copy,
@@ -129,7 +129,7 @@ enum Found<'i, H> {
 const BUFFER_STEP: usize = 4096;
 
 impl<H: Head> Decoder<H> {
-    /// A decoder at the start of a stream that reads payloads of at most `max_payload` bytes.
+    /// Makes a decoder at the start of a stream. It reads payloads of at most `max_payload` bytes.
     #[must_use]
     pub fn new(max_payload: usize) -> Self {
         Self {
@@ -153,16 +153,16 @@ impl<H: Head> Decoder<H> {
         Self { keeps: false, ..self }
     }
 
-    /// A decoder that goes on where another has told all that it was fed: see [`rest`](Self::rest). Positions count from
-    /// there.
+    /// Makes a decoder that goes on where another has given all its items: see [`rest`](Self::rest). Positions count
+    /// from there.
     #[must_use]
     pub fn after(max_payload: usize, rest: Rest) -> Self {
         let state = State::Between { space: 0, skippable: rest.owns_next };
         Self { state, ..Self::new(max_payload) }
     }
 
-    /// What another decoder needs to go on with the bytes that no item was told of. `None` where that is not all: in
-    /// what is skipped, and once nothing but discarded bytes can come.
+    /// Returns the state from which another decoder goes on with the bytes that are in no item yet. `None` while an
+    /// object is skipped, and once only discarded bytes can come.
     #[must_use]
     pub const fn rest(&self) -> Option<Rest> {
         match self.state {
@@ -194,19 +194,19 @@ impl<H: Head> Decoder<H> {
         self.count(bytes.len());
     }
 
-    /// The stream has ended.
+    /// Ends the stream.
     pub fn finish(&mut self) {
         self.ended = true;
     }
 
-    /// The next item, if the bytes so far complete one.
+    /// Decodes the next item, if the bytes so far complete one.
     #[must_use = "an item that is dropped is never given again"]
     pub fn next_item(&mut self) -> Option<Item<'_, H>> {
         self.next_item_of(&mut &[][..])
     }
 
-    /// The next item of what was fed, and then of `input`, from which it takes what it looks at. `None` means that all
-    /// of it is taken; [`feed`](Self::feed) what is left if no further item is wanted now.
+    /// Decodes the next item of the bytes that were fed, and then of `input`, from which it takes those that it looks
+    /// at. `None` means that all of it is taken; [`feed`](Self::feed) what is left if no further item is wanted now.
     #[must_use = "an item that is dropped is never given again"]
     pub fn next_item_of<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Option<Item<'s, H>> {
         if self.ended {
@@ -226,7 +226,7 @@ impl<H: Head> Decoder<H> {
         })
     }
 
-    /// The frame that is still arriving. Says something only once [`next_item`](Self::next_item) gave `None`.
+    /// Returns the frame that is still arriving. It is right only once [`next_item`](Self::next_item) gave `None`.
     #[must_use]
     pub fn partial(&self) -> Option<Partial<H>> {
         let (start, head, place) = match &self.state {
@@ -246,19 +246,19 @@ impl<H: Head> Decoder<H> {
         Some(self.fault(partial.span, None, kind))
     }
 
-    /// Whether nothing can come any more but discarded bytes.
+    /// Returns whether nothing can come any more but discarded bytes.
     #[must_use]
     pub const fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed { .. } | State::Finished)
     }
 
-    /// How many bytes are kept.
+    /// Returns the number of bytes that are kept.
     #[must_use]
     pub const fn kept(&self) -> usize {
         self.buffer.len()
     }
 
-    /// Bytes that were fed and are not yet looked at.
+    /// Returns the number of bytes that were fed and are not yet looked at.
     #[must_use]
     pub fn unread(&self) -> usize {
         usize::try_from(self.received() - self.cursor).unwrap_or(usize::MAX)
@@ -268,14 +268,14 @@ impl<H: Head> Decoder<H> {
         self.base + self.buffer.len() as u64
     }
 
-    /// The bytes of a span, if all of them are kept.
+    /// Returns the bytes of a span, if all of them are kept.
     fn bytes(&self, span: Span) -> &[u8] {
         let index = |position: u64| position.checked_sub(self.base).and_then(|index| usize::try_from(index).ok());
         let (Some(start), Some(end)) = (index(span.start), index(span.end)) else { return &[] };
         self.buffer.get(start..end).unwrap_or_default()
     }
 
-    /// Forgets the bytes that no state needs any more.
+    /// Drops the bytes that no state needs any more.
     fn release(&mut self) {
         let needed = match &self.state {
             State::Head { start } | State::HeadCr { start } => *start,
@@ -295,7 +295,7 @@ impl<H: Head> Decoder<H> {
         }
     }
 
-    /// Whether there is no room before the next read for anything but the frame that is arriving.
+    /// Returns whether there is no room before the next read for anything but the frame that is arriving.
     fn holds_all_it_may(&self) -> bool {
         self.unread() == 0 && self.buffer.len() > self.max_payload
     }
@@ -311,8 +311,8 @@ impl<H: Head> Decoder<H> {
 
     /// Looks at the start of `input`, when all that was fed is looked at.
     ///
-    /// This is the fast path: a payload is looked at where it stands, and copied only if it goes on in the next read. Of
-    /// anything else, what must be kept is fed.
+    /// This is the fast path: a payload is looked at where it stands, and copied only if it goes on in the next read.
+    /// Bytes of anything else are fed.
     #[inline]
     fn look<'i>(&mut self, input: &mut &'i [u8]) -> Option<Found<'i, H>> {
         let (opening, start, mut brackets) = match &self.state {
@@ -370,8 +370,8 @@ impl<H: Head> Decoder<H> {
         }
     }
 
-    /// A frame whose start line and the first byte of whose payload are the first of these bytes, which are at the
-    /// cursor.
+    /// Returns the opening of a frame whose start line, and the first byte of whose payload, are the first of these
+    /// bytes, which are at the cursor.
     #[inline]
     fn whole_start(&self, bytes: &[u8]) -> Option<Opening<H>> {
         let longest = bytes.get(..MAX_HEAD).unwrap_or(bytes);
@@ -437,13 +437,13 @@ impl<H: Head> Decoder<H> {
         }
     }
 
-    /// The bytes that were fed and not looked at.
+    /// Returns the bytes that were fed and not looked at.
     fn unread_bytes(&self) -> &[u8] {
         let looked_at = usize::try_from(self.cursor - self.base).unwrap_or(usize::MAX);
         self.buffer.get(looked_at..).unwrap_or_default()
     }
 
-    /// Passes over white space, and gives the first byte after it, which stays unread.
+    /// Passes over white space. Returns the first byte after it, which stays unread.
     fn pass_space(&mut self) -> Option<u8> {
         let unread = self.unread_bytes();
         let run = unread.iter().take_while(|byte| is_space(**byte)).count();
@@ -604,7 +604,7 @@ impl<H: Head> Decoder<H> {
         Advance::Wrong(self.wrong(frame_start, at, kind))
     }
 
-    /// The fault of a frame that starts at `start` and was decided at the byte `at`, the last one looked at.
+    /// Makes the fault of a frame that starts at `start` and was decided at the byte `at`, the last one looked at.
     fn wrong(&mut self, start: u64, at: u64, kind: FaultKind) -> Found<'static, H> {
         Found::Fault(self.fault(Span::new(start, at + 1), Some(at), kind))
     }
@@ -636,12 +636,12 @@ impl<H: Head> Decoder<H> {
         fault
     }
 
-    /// The letters of a first word.
+    /// Returns the letters of a first word.
     fn word(&self, span: Span) -> String {
         self.bytes(span).iter().map(|byte| char::from(*byte)).collect()
     }
 
-    /// What the end of the stream means where it stands.
+    /// Returns the last item, if the end of the stream completes one.
     fn end(&mut self) -> Option<Found<'static, H>> {
         match &self.state {
             State::Between { space, .. } => {
@@ -669,7 +669,7 @@ enum Advance<H> {
     Wrong(Found<'static, H>),
 }
 
-/// How many bytes may still be looked at of an object that starts at `start`.
+/// Returns the number of bytes that may still be looked at of an object that starts at `start`.
 fn room(max_payload: usize, start: u64, cursor: u64) -> usize {
     let looked_at = usize::try_from(cursor - start).unwrap_or(usize::MAX);
     max_payload.saturating_sub(looked_at)

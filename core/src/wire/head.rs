@@ -11,20 +11,20 @@ pub(crate) const MAX_HEAD: usize = 32;
 /// The first word of a frame, in one direction. [`Command`] and [`Status`] are the two there are, so that one
 /// decoder serves both roles.
 pub trait Head: Copy + Debug + Eq + 'static {
-    /// What such a word is called in an error's details.
+    /// The name of such a word in an error's details.
     const NOUN: &'static str;
 
-    /// The word that these bytes spell, if it is known. Case matters.
+    /// Returns the word that these bytes spell, if it is known. Case matters.
     fn parse(word: &[u8]) -> Option<Self>;
 
-    /// The word as it stands on the wire.
+    /// Returns the word as it stands on the wire.
     fn name(self) -> &'static str;
 
-    /// Whether a payload follows. If it does, it is never optional.
+    /// Returns whether a payload follows. If it does, it is never optional.
     fn takes_payload(self) -> bool;
 }
 
-/// What a client asks for.
+/// A command: the first word of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Command {
@@ -83,7 +83,7 @@ impl Head for Command {
     }
 }
 
-/// How a frame from the server begins.
+/// A status: the first word of a frame from the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(clippy::exhaustive_enums, reason = "the protocol has no further statuses")]
 pub enum Status {

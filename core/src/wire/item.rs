@@ -1,4 +1,4 @@
-//! What a stream is cut into.
+//! The items that a stream is cut into.
 
 #![expect(clippy::exhaustive_enums, clippy::exhaustive_structs, reason = "a reader of a stream handles every item")]
 
@@ -10,38 +10,38 @@ use crate::Span;
 pub struct Frame<'a, H> {
     /// The first word.
     pub head: H,
-    /// Where the first word stands. The frame starts where it does.
+    /// The span of the first word, which starts the frame.
     pub head_span: Span,
-    /// Where the CRLF after it stands.
+    /// The span of the CRLF after it.
     pub separator: Span,
-    /// Where the payload stands: empty, and right after the separator, for a head that takes none. White space may
-    /// stand between separator and payload.
+    /// The span of the payload: empty, and right after the separator, where none is taken. White space may stand
+    /// between separator and payload.
     pub payload_span: Span,
     /// The payload, from its `{` to the `}` that closes it. Its brackets match; nothing else is known of it.
     pub payload: &'a [u8],
 }
 
 impl<H> Frame<'_, H> {
-    /// The whole frame, from its first byte to its last.
+    /// Returns the whole frame, from its first byte to its last.
     #[must_use]
     pub const fn span(&self) -> Span {
         Span::new(self.head_span.start, self.payload_span.end)
     }
 }
 
-/// One stretch of the stream. Items tile it: each byte belongs to exactly one.
+/// A stretch of the stream. Items tile it: each byte belongs to exactly one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item<'a, H> {
     /// A complete frame.
     Frame(Frame<'a, H>),
-    /// Something wrong. If it is not recoverable, only [`Skipped::Discarded`] can follow.
+    /// A fault. If it is not recoverable, only [`Skipped::Discarded`] can follow.
     Fault(Fault),
     /// Bytes that mean nothing.
     Skipped(Span, Skipped),
 }
 
 impl<H> Item<'_, H> {
-    /// The bytes that the item covers.
+    /// Returns the bytes that the item covers.
     #[must_use]
     pub const fn span(&self) -> Span {
         match self {
@@ -52,13 +52,13 @@ impl<H> Item<'_, H> {
     }
 }
 
-/// Why bytes mean nothing.
+/// A reason for skipping bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Skipped {
     /// White space between frames, the whole run of it.
     WhiteSpace,
     /// The object or array that belongs to a command which takes no payload, is unknown or was refused.
     Object,
-    /// What came after a fault that ends the connection.
+    /// Bytes after a fault that ends the connection.
     Discarded,
 }

@@ -1,4 +1,4 @@
-//! A strict reader of JSON that knows where each value stands.
+//! A strict reader of JSON that knows the place of each value.
 //!
 //! A general parser gives values; this protocol owes its users the byte at which a payload goes wrong, the span of
 //! each field, and the refusal of lone surrogates even in fields that nobody reads. So it reads tokens, without
@@ -16,7 +16,7 @@ use super::MAX_DEPTH;
 /// One token, with offsets into the text that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token<'a> {
-    /// What it is.
+    /// Its kind.
     pub kind: TokenKind<'a>,
     /// Offset of its first byte.
     pub start: usize,
@@ -24,7 +24,7 @@ pub struct Token<'a> {
     pub end: usize,
 }
 
-/// What a token is.
+/// A kind of token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenKind<'a> {
     /// `{`
@@ -47,7 +47,7 @@ pub enum TokenKind<'a> {
     Null,
 }
 
-/// What stands between the quotes of a string: well-formed, escapes still in it.
+/// The text between the quotes of a string: well-formed, escapes still in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text<'a> {
     raw: &'a str,
@@ -55,13 +55,13 @@ pub struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// As it is spelled, without its quotes.
+    /// Returns the text as it is spelled, without its quotes.
     #[must_use]
     pub const fn raw(self) -> &'a str {
         self.raw
     }
 
-    /// What it means: borrowed where nothing is escaped.
+    /// Returns what it means: borrowed where nothing is escaped.
     #[must_use]
     #[inline]
     pub fn decode(self) -> Cow<'a, str> {
@@ -75,7 +75,7 @@ impl<'a> Text<'a> {
 pub struct JsonError {
     /// Offset of the byte; the text's length if it ends too early.
     pub at: usize,
-    /// What is wrong, or what was expected there.
+    /// The problem there, or what was expected.
     pub problem: &'static str,
 }
 
@@ -87,7 +87,7 @@ impl fmt::Display for JsonError {
 
 impl core::error::Error for JsonError {}
 
-/// Reads the tokens of one JSON text, nested at most 64 deep, and checks it to its last byte.
+/// A reader of the tokens of one JSON text, nested at most 64 deep. It checks the text to its last byte.
 ///
 /// ```
 /// use chanwire_core::wire::json::{Reader, TokenKind};
@@ -114,7 +114,7 @@ pub struct Reader<'a> {
     expect: Expect,
 }
 
-/// What may come next.
+/// The tokens that may come next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expect {
     Value,
@@ -127,20 +127,20 @@ enum Expect {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads this text from its start.
+    /// Makes a reader at the start of this text.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
         // Once for the whole text costs less than once for each string.
         Self { bytes, utf_8: utf_8(bytes), at: 0, arrays: 0, depth: 0, expect: Expect::Value }
     }
 
-    /// How many objects and arrays are open.
+    /// Returns the number of objects and arrays that are open.
     #[must_use]
     pub const fn depth(&self) -> u32 {
         self.depth
     }
 
-    /// The next token; `None` after the last, when nothing but white space follows.
+    /// Reads the next token; `None` after the last, when nothing but white space follows.
     ///
     /// # Errors
     ///
@@ -291,7 +291,7 @@ impl<'a> Reader<'a> {
         if digits == 0 { self.fail("expected a digit") } else { Ok(()) }
     }
 
-    /// A string, from its opening quote to after its closing one.
+    /// Reads a string, from its opening quote to after its closing one.
     #[cfg_attr(not(target_family = "wasm"), inline(always))]
     fn text(&mut self) -> Result<Text<'a>, JsonError> {
         self.at += 1;
@@ -324,7 +324,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The length of the escape that starts here, a surrogate pair being one; or the offset of what is wrong in it.
+    /// Returns the length of the escape that starts here, a surrogate pair being one; or the offset of what is wrong in
+    /// it.
     #[cfg_attr(not(target_family = "wasm"), inline(always))]
     fn escape(&self) -> Result<usize, (usize, &'static str)> {
         let rest = self.rest();
@@ -343,7 +344,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The length of the `\u` escape that starts here, or of the two of a surrogate pair; or the offset of what is wrong.
+/// Returns the length of the `\u` escape that starts here, or of the two of a surrogate pair; or the offset of what is
+/// wrong.
 fn unicode_escape(rest: &[u8]) -> Result<usize, (usize, &'static str)> {
     match hex(rest, 2)? {
         0xdc00..=0xdfff => Err((0, "a lone surrogate in an escape")),
@@ -359,7 +361,7 @@ fn unicode_escape(rest: &[u8]) -> Result<usize, (usize, &'static str)> {
     }
 }
 
-/// The longest start that is UTF-8.
+/// Returns the longest start that is UTF-8.
 const fn utf_8(bytes: &[u8]) -> &str {
     match core::str::from_utf8(bytes) {
         Ok(text) => text,
@@ -370,13 +372,13 @@ const fn utf_8(bytes: &[u8]) -> &str {
     }
 }
 
-/// How many bytes between two escapes are copied as one piece of a known length.
+/// The number of bytes between two escapes that are copied as one piece of a known length.
 const PIECE: usize = 32;
 
-/// From here on a text is taken for a long one, which many bytes at once get through faster.
+/// The length from which a text is scanned many bytes at once.
 const LONG: usize = 32;
 
-/// How many bytes from the start are neither quote, backslash nor control character.
+/// Returns the number of bytes from the start that are neither quote, backslash nor control character.
 #[inline(always)]
 pub(super) fn plain(bytes: &[u8]) -> usize {
     // Most texts are names, and end within three words.
@@ -413,7 +415,7 @@ fn plain_by_words(bytes: &[u8]) -> usize {
     by_words(bytes, |word| below(word) & !word, is_special)
 }
 
-/// How many bytes from the start are no backslash.
+/// Returns the number of bytes from the start that are no backslash.
 fn up_to_backslash(bytes: &[u8]) -> usize {
     let (short, long) = bytes.split_at_checked(LONG).unwrap_or((bytes, &[]));
     let is_backslash = |word: u64| {
@@ -426,8 +428,8 @@ fn up_to_backslash(bytes: &[u8]) -> usize {
     }
 }
 
-/// How many bytes from the start are not such: `marks` sets the high bit of the first byte of a word that is, and may
-/// set those of others after it.
+/// Returns the number of bytes from the start that are not such: `marks` sets the high bit of the first byte of a word
+/// that is, and may set those of others after it.
 #[inline(always)]
 fn by_words(bytes: &[u8], marks: impl Fn(u64) -> u64, is_such: impl Fn(u8) -> bool) -> usize {
     const HIGHS: u64 = 0x8080_8080_8080_8080;
@@ -445,7 +447,7 @@ const fn is_special(byte: u8) -> bool {
     matches!(byte, b'"' | b'\\' | 0..=0x1f)
 }
 
-/// The four hexadecimal digits at `offset`.
+/// Reads the four hexadecimal digits at `offset`.
 fn hex(bytes: &[u8], offset: usize) -> Result<u32, (usize, &'static str)> {
     (offset..offset + 4).try_fold(0, |value, at| {
         let digit = bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
@@ -497,7 +499,7 @@ fn unescape(raw: &str) -> String {
     String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// What the `\u` escape that starts here means, and its length.
+/// Returns the character of the `\u` escape that starts here, and its length.
 fn unicode(escape: &[u8]) -> (char, usize) {
     let (scalar, length) = match (hex(escape, 2), hex(escape, 8)) {
         (Ok(high @ 0xd800..=0xdbff), Ok(low @ 0xdc00..=0xdfff)) => {

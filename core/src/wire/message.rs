@@ -1,4 +1,4 @@
-//! What requests, responses and pushes say.
+//! Requests, responses and pushes, as they are read and written.
 
 #![expect(
     clippy::exhaustive_enums,
@@ -13,7 +13,7 @@ use super::{
     payload::{Field, FieldKind, Members, PayloadFault},
 };
 
-/// What a client asks for.
+/// A request of a client.
 ///
 /// Any value can be encoded; a server accepts it if its strings are what the fields must be, which
 /// [`validate`](Self::validate) tells.
@@ -21,7 +21,7 @@ use super::{
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Request {
-    /// Which channels are there?
+    /// List the channels.
     List,
     /// Put a channel on the list.
     Host(Host),
@@ -36,7 +36,7 @@ pub enum Request {
     Join {
         /// The channel's name.
         channel_name: String,
-        /// Which message is pushed first.
+        /// The message that is pushed first.
         from: JoinFrom,
     },
     /// Stop pushing a channel's messages.
@@ -48,14 +48,14 @@ pub enum Request {
     History {
         /// The channel's name.
         channel_name: String,
-        /// Which of them.
+        /// The range of messages.
         range: HistoryRange,
-        /// How many at most: 1 to 1000, [`HISTORY_LIMIT`] where nothing is said.
+        /// The number of at most: 1 to 1000, [`HISTORY_LIMIT`] where nothing is said.
         limit: u16,
     },
 }
 
-/// How many messages HISTORY gives where the request does not say.
+/// The most messages that HISTORY gives where the request does not say.
 pub const HISTORY_LIMIT: u16 = 100;
 
 /// A channel to be put on the list.
@@ -64,21 +64,21 @@ pub const HISTORY_LIMIT: u16 = 100;
 pub struct Host {
     /// The channel.
     pub channel: Channel,
-    /// How many seconds it stays on the list without another HOST: 10 to 86400; without one, until UNHOST.
+    /// The seconds for which it stays on the list without another HOST: 10 to 86400; `None` for until UNHOST.
     pub lease: Option<u32>,
 }
 
-/// Where pushes begin.
+/// The start of pushes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum JoinFrom {
     /// With the first message whose id is greater.
     After(u64),
-    /// With as many of the last messages: 0 to 1000. 0 is what is meant where nothing is said.
+    /// With as many of the last messages: 0 to 1000, and 0 where the request does not say.
     Last(u16),
 }
 
-/// Which stored messages.
+/// A range of stored messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum HistoryRange {
@@ -96,7 +96,7 @@ pub enum HistoryRange {
 pub struct Channel {
     /// Its name.
     pub channel_name: String,
-    /// Where its peer server listens.
+    /// The address of its peer server.
     pub address: Address,
 }
 
@@ -104,9 +104,9 @@ pub struct Channel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Message {
-    /// Who says it.
+    /// The user who sends it.
     pub username: String,
-    /// What is said.
+    /// The text.
     pub message_content: String,
     /// The channel it is for; without one, the one channel of the address it is sent to.
     pub channel_name: Option<String>,
@@ -120,15 +120,15 @@ pub struct StoredMessage {
     pub channel_name: String,
     /// Its number in the channel: 1 for the first, then without a gap, below 2^53.
     pub id: u64,
-    /// Who said it.
+    /// The user who sent it.
     pub username: String,
-    /// What was said.
+    /// The text.
     pub message_content: String,
-    /// When the server took it. Never below that of the message before.
+    /// The time at which the server took it. Never below that of the message before.
     pub timestamp: Timestamp,
 }
 
-/// What a server answers.
+/// A response of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -179,15 +179,15 @@ pub enum Response {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ErrorResponse {
-    /// Whose doing it was.
+    /// The side that is to blame.
     pub blame: Blame,
     /// The protocol's name of the error.
     pub error: Cow<'static, str>,
-    /// What happened and where, in words.
+    /// A description.
     pub details: String,
 }
 
-/// Whose doing an error was.
+/// The side that is to blame for an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Blame {
@@ -267,7 +267,7 @@ static DELIVERED: [Field; 1] = [Field::required(TIMESTAMP, FieldKind::Timestamp)
 static FAILED: [Field; 2] = [Field::required(ERROR, FieldKind::Text), Field::required(DETAILS, FieldKind::Text)];
 
 impl Command {
-    /// The fields of its payload, in the order in which they are checked and written.
+    /// Returns the fields of its payload, in the order in which they are checked and written.
     #[must_use]
     pub fn fields(self) -> &'static [Field] {
         match self {
@@ -282,7 +282,7 @@ impl Command {
 }
 
 impl Request {
-    /// The command that asks for it.
+    /// Returns the command that asks for it.
     #[must_use]
     pub const fn command(&self) -> Command {
         match self {
@@ -382,11 +382,11 @@ impl Request {
         }
     }
 
-    /// Whether a server would accept it: what it would say of the canonical bytes.
+    /// Returns whether a server would accept it: what it would say of the canonical bytes.
     ///
     /// # Errors
     ///
-    /// What a server would find wrong.
+    /// The fault that a server would find.
     pub fn validate(&self) -> Result<(), PayloadFault> {
         let mut frame = Vec::new();
         self.encode(&mut frame);
@@ -493,7 +493,7 @@ impl Response {
         }
     }
 
-    /// The status that it begins with.
+    /// Returns the status that it begins with.
     #[must_use]
     pub const fn status(&self) -> Status {
         match self {
@@ -538,8 +538,8 @@ fn encode_status(out: &mut Vec<u8>, status: &str, channel_name: &str) {
 /// The most bytes of the payload that answers a HISTORY.
 pub(crate) const MAX_HISTORY: usize = 262_144;
 
-/// The whole answer to HISTORY in canonical bytes, cut so that its payload has at most `max_bytes`, but for one message
-/// if there is any. Of `messages`, oldest first, those next to the start are kept, or the newest.
+/// Encodes the whole answer to HISTORY in canonical bytes, cut so that its payload has at most `max_bytes`, but for one
+/// message if there is any. Of `messages`, oldest first, those next to the start are kept, or the newest.
 pub(crate) fn encode_history(
     channel_name: &str,
     messages: &[StoredMessage],
@@ -593,7 +593,7 @@ pub(crate) fn encode_channel(channel: &Channel, out: &mut Vec<u8>) {
     encode::object(out, |object| channel.write(object));
 }
 
-/// Appends the answer to LIST, from channels that nobody need gather first.
+/// Appends the answer to LIST in canonical bytes.
 pub fn encode_channels<'a>(channels: impl IntoIterator<Item = &'a Channel>, out: &mut Vec<u8>) {
     encode::head(out, Status::Ok);
     encode::object(out, |object| {
@@ -602,19 +602,19 @@ pub fn encode_channels<'a>(channels: impl IntoIterator<Item = &'a Channel>, out:
 }
 
 impl ErrorResponse {
-    /// A REQUEST_ERROR.
+    /// Makes a REQUEST_ERROR.
     #[must_use]
     pub fn request(error: impl Into<Cow<'static, str>>, details: impl Into<String>) -> Self {
         Self { blame: Blame::Request, error: error.into(), details: details.into() }
     }
 
-    /// A SERVER_ERROR.
+    /// Makes a SERVER_ERROR.
     #[must_use]
     pub fn server(error: impl Into<Cow<'static, str>>, details: impl Into<String>) -> Self {
         Self { blame: Blame::Server, error: error.into(), details: details.into() }
     }
 
-    /// The status that it begins with.
+    /// Returns the status that it begins with.
     #[must_use]
     pub const fn status(&self) -> Status {
         match self.blame {
@@ -623,7 +623,7 @@ impl ErrorResponse {
         }
     }
 
-    /// Whether it answers no request, but tells why the server closes the connection. Requests that are open then have
+    /// Returns whether it answers no request, but is the server's reason for closing. Requests that are open then have
     /// an unknown outcome.
     #[must_use]
     pub fn is_notice(&self) -> bool {

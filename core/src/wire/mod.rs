@@ -1,4 +1,4 @@
-//! What stands on the wire: where a frame ends, what it says, its canonical bytes and their positions.
+//! The wire format: the ends of frames, their content, their canonical bytes and positions.
 //!
 //! [`Decoder`] cuts a stream into frames and knows nothing of payloads; [`Request::decode`], [`Response::decode`]
 //! and [`StoredMessage::decode`] read one payload and know nothing of streams. So a payload that is wrong inside

@@ -14,7 +14,7 @@ use super::{
 pub struct Field {
     /// Its name.
     pub name: &'static str,
-    /// What it must be.
+    /// The kind of its values.
     pub kind: FieldKind,
     /// Whether it must be there. An optional field that is `null` is absent.
     pub required: bool,
@@ -33,13 +33,13 @@ impl Field {
 /// The greatest id: what a number holds exactly in every language.
 const MAX_ID: u64 = (1 << 53) - 1;
 
-/// What a field must be.
+/// A kind of field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FieldKind {
     /// A channel's or a user's name.
     Name,
-    /// What a message says.
+    /// The text of a message.
     Content,
     /// An IP address or a host name.
     Host,
@@ -49,11 +49,11 @@ pub enum FieldKind {
     Id,
     /// A message's number, or 0 for the place before the first.
     IdOrZero,
-    /// How long a channel stays on the list without another HOST, in seconds.
+    /// The seconds for which a channel stays on the list without another HOST.
     Lease,
-    /// How many messages, or none.
+    /// The number of messages, or none.
     Count,
-    /// How many messages at most.
+    /// The number of messages at most.
     Limit,
     /// A moment.
     Timestamp,
@@ -64,7 +64,7 @@ pub enum FieldKind {
 }
 
 impl FieldKind {
-    /// What such a field must be, in words that complete "Field 'x' must be …".
+    /// Returns the rule for its values, which completes "Field 'x' must be …".
     #[must_use]
     pub const fn rule(self) -> &'static str {
         match self {
@@ -85,13 +85,13 @@ impl FieldKind {
         }
     }
 
-    /// Whether its values are integers; otherwise they are strings, or objects in an array.
+    /// Returns whether its values are integers; otherwise they are strings, or objects in an array.
     #[must_use]
     pub const fn is_integer(self) -> bool {
         self.range().is_some()
     }
 
-    /// The least and the greatest integer that it may be.
+    /// Returns the least and the greatest integer that it may be.
     const fn range(self) -> Option<(u64, u64)> {
         Some(match self {
             Self::Port => (1, 65_535),
@@ -105,18 +105,18 @@ impl FieldKind {
     }
 }
 
-/// What is wrong inside a payload whose end is known: the peer sent a whole frame that does not say what its command
-/// needs. It is told REQUEST_ERROR `Invalid payload`, with the first wrong thing, and its connection goes on.
+/// A fault inside a payload whose end is known. The peer is answered REQUEST_ERROR `Invalid payload`, with its first
+/// fault, and its connection goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PayloadFault {
     /// The offset in the payload of the byte, or of the value, that is wrong. A field that is missing has none.
     pub at: Option<usize>,
-    /// What is wrong.
+    /// The kind of fault.
     pub kind: PayloadFaultKind,
 }
 
-/// What is wrong inside a payload.
+/// A kind of fault inside a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PayloadFaultKind {
@@ -156,7 +156,7 @@ impl PayloadFault {
     /// The protocol's name of the error.
     pub const ERROR: &'static str = "Invalid payload";
 
-    /// The answer that the protocol gives to it.
+    /// Returns the answer that the protocol gives to it.
     #[must_use]
     pub fn reply(&self) -> ErrorResponse {
         ErrorResponse::request(Self::ERROR, format!("{}", self.kind))
@@ -188,7 +188,7 @@ pub(crate) struct Members<'a> {
     duplicate: Option<PayloadFault>,
 }
 
-/// A value: its first token, and where it starts.
+/// A value: its first token, and its start.
 #[derive(Clone, Copy)]
 pub(crate) struct Value<'a> {
     kind: TokenKind<'a>,
@@ -234,7 +234,7 @@ impl<'a> Members<'a> {
         fault.map_or(Ok((members, items)), Err)
     }
 
-    /// `array` may read on from where a known field's array opens to where it closes.
+    /// Reads a whole payload. `array` may read on from the opening of a known field's array to its end.
     fn read_whole(
         payload: &'a [u8],
         table: &'static [Field],
@@ -300,7 +300,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// The value of a field as `read` understands it: `None` where an optional field is absent.
+    /// Reads the value of a field by `read`: `None` where an optional field is absent.
     fn optional<T>(
         &self,
         name: &'static str,
@@ -395,7 +395,7 @@ impl Value<'_> {
     }
 }
 
-/// Whether this can be a channel's or a user's name.
+/// Returns whether this can be a channel's or a user's name.
 fn is_name(text: &str) -> bool {
     if text.is_ascii() {
         let bytes = text.as_bytes();

@@ -4,7 +4,7 @@ use core::{fmt, str::FromStr};
 
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
-/// A moment of wall time in whole seconds, from year 0 to year 9999: what 20 bytes of RFC 3339 can say.
+/// A moment of wall time in whole seconds, from year 0 to year 9999, the range of RFC 3339 in 20 bytes.
 ///
 /// ```
 /// use chanwire_core::wire::Timestamp;
@@ -20,13 +20,14 @@ pub struct Timestamp(i64);
 const YEARS: (i64, i64) = (-62_167_219_200, 253_402_300_799);
 
 impl Timestamp {
-    /// Seconds since 1970, UTC; moments outside of the years 0 to 9999 become the nearest one inside.
+    /// Makes the moment so many seconds after 1970, UTC. Moments outside of the years 0 to 9999 become the nearest one
+    /// inside.
     #[must_use]
     pub fn from_unix(seconds: i64) -> Self {
         Self(seconds.clamp(YEARS.0, YEARS.1))
     }
 
-    /// Seconds since 1970, UTC.
+    /// Returns the seconds since 1970, UTC.
     #[must_use]
     pub const fn as_unix(self) -> i64 {
         self.0

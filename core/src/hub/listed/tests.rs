@@ -22,7 +22,7 @@ struct Trial {
     listed: Listed,
 }
 
-/// A channel whose entry is of about this size.
+/// Makes a channel whose entry is of about this size.
 fn channel(name: &str, size: u64, port: u16) -> Channel {
     let size = usize::try_from(size).unwrap().min(200);
     let host: Vec<String> = (0..=size / 60).map(|_| "h".repeat(1 + size.min(59))).collect();
@@ -63,12 +63,12 @@ impl Trial {
         out
     }
 
-    /// The pieces of the current version.
+    /// Returns the pieces of the current version.
     fn pieces(&self) -> Vec<Arc<Piece>> {
         self.listed.current.version.pieces().cloned().collect()
     }
 
-    /// How many pieces of the current version are not among these.
+    /// Returns the number of pieces of the current version that are not among these.
     fn new_pieces(&self, before: &[Arc<Piece>]) -> usize {
         let is_new = |piece: &&Arc<Piece>| !before.iter().any(|other| Arc::ptr_eq(piece, other));
         self.pieces().iter().filter(is_new).count()

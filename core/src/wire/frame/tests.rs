@@ -2,7 +2,7 @@ use super::*;
 use crate::wire::Command;
 use alloc::vec;
 
-/// Two frames of about this size, full of what needs care, with white space and a skipped object between them.
+/// Returns two frames of about this size, full of what needs care, with white space and a skipped object between them.
 fn stream(size: usize) -> Vec<u8> {
     let elements = br#"{"a\n": "}"}, "#.repeat(size / 15);
     let frame = [b"MESSAGE\r\n{\"x\": [", &elements[..], b"0]}"].concat();
