@@ -3,8 +3,8 @@
 use crate::{
     Limits, Span, Time,
     endpoint::{
-        Breach, Client, ClientEvent, Deadline, Link, Listing, Misuse, Pushes, Reply, RequestId, Server, ServerCommand,
-        ServerEvent, Ticket, Timer,
+        Client, ClientEvent, ConnectionAction, Deadline, Listing, Misuse, ProtocolViolation, Pushes, Reply, RequestId,
+        Server, ServerCommand, ServerEvent, Ticket, Timer,
     },
     hub::{
         ChannelLog, ChannelRecord, ConnectionId, Effect, Found, Hub, HubLimits, ListenerId, Moment, Peer, Purpose,
@@ -13,8 +13,8 @@ use crate::{
     wire::{
         Address, Blame, Channel, Command, Decoder, ErrorResponse, Fault, FaultKind, Field, FieldKind, Frame,
         HistoryRange, Host, Item, JoinFrom, Message, NotATimestamp, NotAnAddress, Partial, PayloadFault,
-        PayloadFaultKind, Place, Request, Response, Rest, Skipped, Status, StoredMessage, Timestamp, UnknownCommand,
-        UnknownStatus,
+        PayloadFaultKind, Place, Request, Response, ResumeState, Skipped, Status, StoredMessage, Timestamp,
+        UnknownCommand, UnknownStatus,
         json::{JsonError, Reader, Text, Token, TokenKind},
     },
 };
@@ -30,7 +30,18 @@ macro_rules! assert_send_and_sync {
 }
 
 assert_send_and_sync!(Limits, Span, Time);
-assert_send_and_sync!(Breach, Client, ClientEvent, Deadline, Link, Listing, Misuse, Pushes, Reply, RequestId);
+assert_send_and_sync!(
+    ProtocolViolation,
+    Client,
+    ClientEvent,
+    Deadline,
+    ConnectionAction,
+    Listing,
+    Misuse,
+    Pushes,
+    Reply,
+    RequestId
+);
 assert_send_and_sync!(Server, ServerCommand, ServerEvent, Ticket, Timer);
 assert_send_and_sync!(ChannelLog, ChannelRecord, ConnectionId, Effect, Found, Hub, HubLimits, ListenerId);
 assert_send_and_sync!(Moment, Peer, Purpose, Query, ReadId, ReleasedChannel, Replay, Snapshot, StoreCommand);
@@ -38,5 +49,5 @@ assert_send_and_sync!(StoreOutcome, Write);
 assert_send_and_sync!(Address, Blame, Channel, Command, Decoder<Command>, Decoder<Status>, ErrorResponse, Fault);
 assert_send_and_sync!(FaultKind, Field, FieldKind, Frame<'_, Command>, HistoryRange, Host, Item<'_, Status>, JoinFrom);
 assert_send_and_sync!(Message, NotATimestamp, NotAnAddress, Partial<Command>, PayloadFault, PayloadFaultKind, Place);
-assert_send_and_sync!(Request, Response, Rest, Skipped, StoredMessage, Timestamp, UnknownCommand, UnknownStatus);
+assert_send_and_sync!(Request, Response, ResumeState, Skipped, StoredMessage, Timestamp, UnknownCommand, UnknownStatus);
 assert_send_and_sync!(JsonError, Reader<'_>, Text<'_>, Token<'_>, TokenKind<'_>);

@@ -32,7 +32,7 @@
 //!    to send, [`Endpoint::shutdown`], [`Hub::connect`], [`Hub::disconnect`], and the hub's changes of listeners and
 //!    fixed channels. They take `&mut self` and never block.
 //! 2. **What comes of it**, taken once each: [`Decoder::next_item`], [`Endpoint::poll_event`], [`Hub::poll_effect`].
-//! 3. **What is so now**, asked as often as one likes: [`Endpoint::transmit`], [`Endpoint::link`],
+//! 3. **What is so now**, asked as often as one likes: [`Endpoint::transmit`], [`Endpoint::action`],
 //!    [`Endpoint::wants_read`], [`Endpoint::poll_timeout`]. Their answers change by calls of the first kind and at no
 //!    other time.
 //! 4. **Values**: requests, responses and addresses are made, read, written and compared without any state.
@@ -40,7 +40,7 @@
 //! # In which order
 //!
 //! After any call of the first kind to an endpoint, take its events until there is none. Then ask: write what
-//! `transmit` gives and tell `handle_written` how much of it went; obey `link` once nothing is left to write; read only
+//! `transmit` gives and tell `handle_written` how much of it went; obey `action` once nothing is left to write; read only
 //! while `wants_read`; call `handle_timeout` at `poll_timeout`, or earlier, which does no harm.
 //!
 //! Tell the hub all that is at hand, then take its effects until there is none. The last of them may be a store
@@ -70,7 +70,7 @@
 //! | [`Fault`] | the peer's: bytes that are no frame | it knows its answer, and whether its connection can go on |
 //! | [`PayloadFault`] | the peer's: a whole frame that is wrong inside | it knows its answer; the connection goes on |
 //! | [`ErrorResponse`] | as its [`Blame`] says | an answer like any other |
-//! | [`Breach`] | the server's, seen by a client | the connection is of no more use |
+//! | [`ProtocolViolation`] | the server's, seen by a client | the connection is of no more use |
 //! | [`StoreOutcome::Failed`] | the store's | the hub answers SERVER_ERROR and reads its state back |
 //! | [`StoreOutcome::Refused`] | the store's | the hub answers SERVER_ERROR; its state is as it was |
 //! | [`Misuse`] | the caller's | all is as it was before the call, but a ticket that was given is spent |
@@ -172,10 +172,10 @@
 //! ```
 //!
 //! [`Blame`]: wire::Blame
-//! [`Breach`]: endpoint::Breach
+//! [`ProtocolViolation`]: endpoint::ProtocolViolation
 //! [`Client::send`]: endpoint::Client::send
 //! [`Decoder::next_item`]: wire::Decoder::next_item
-//! [`Endpoint::link`]: endpoint::Endpoint::link
+//! [`Endpoint::action`]: endpoint::Endpoint::action
 //! [`Endpoint::poll_event`]: endpoint::Endpoint::poll_event
 //! [`Endpoint::poll_timeout`]: endpoint::Endpoint::poll_timeout
 //! [`Endpoint::shutdown`]: endpoint::Endpoint::shutdown

@@ -57,7 +57,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use chanwire_core::endpoint::{Endpoint, Link};
+use chanwire_core::endpoint::{ConnectionAction, Endpoint};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 use crate::clock::Clock;
@@ -121,17 +121,17 @@ where
             application.on_event(endpoint, clock, event);
         }
         application.on_drained();
-        match endpoint.link() {
-            Link::Open => {}
-            Link::FinishWriting if finished => {}
-            Link::FinishWriting => {
+        match endpoint.action() {
+            ConnectionAction::Open => {}
+            ConnectionAction::FinishWriting if finished => {}
+            ConnectionAction::FinishWriting => {
                 finished = true;
                 if let Err(error) = stream.shutdown().await {
                     return Ending::Failed(error);
                 }
             }
-            Link::Close => return Ending::Closed,
-            Link::Reset => return Ending::Reset,
+            ConnectionAction::Close => return Ending::Closed,
+            ConnectionAction::Reset => return Ending::Reset,
         }
         let deadline = endpoint.poll_timeout().map(|deadline| clock.instant(deadline.at));
         let timeout = async {

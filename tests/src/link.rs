@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use chanwire_core::{
     Time,
-    endpoint::{Endpoint, Link},
+    endpoint::{ConnectionAction, Endpoint},
 };
 
 /// One end of a connection, and the bytes that are on their way to it.
@@ -19,14 +19,14 @@ pub struct End<E> {
     /// The peer has shut down its sending half: nothing comes behind the inbox.
     ending: bool,
     told: bool,
-    last: Link,
+    last: ConnectionAction,
 }
 
 impl<E: Endpoint> End<E> {
     /// An end of a new connection.
     pub const fn new(endpoint: E) -> Self {
         let inbox = VecDeque::new();
-        Self { endpoint, written: Vec::new(), inbox, ending: false, told: false, last: Link::Open }
+        Self { endpoint, written: Vec::new(), inbox, ending: false, told: false, last: ConnectionAction::Open }
     }
 
     /// The peer sent this.
@@ -42,7 +42,7 @@ impl<E: Endpoint> End<E> {
     /// One read of at most `most` bytes, if it wants to read and something is there. What it read, empty at the end
     /// of the stream.
     pub fn read(&mut self, now: Time, most: usize) -> Option<Vec<u8>> {
-        if !self.endpoint.wants_read() || self.endpoint.link() >= Link::Close || self.told {
+        if !self.endpoint.wants_read() || self.endpoint.action() >= ConnectionAction::Close || self.told {
             return None;
         }
         if self.inbox.is_empty() {
@@ -60,7 +60,7 @@ impl<E: Endpoint> End<E> {
 
     /// One write of at most `most` bytes, and what was written.
     pub fn write(&mut self, now: Time, most: usize) -> Vec<u8> {
-        if self.endpoint.link() >= Link::Close {
+        if self.endpoint.action() >= ConnectionAction::Close {
             return Vec::new();
         }
         let mut slices = [&[][..]; 3];
@@ -86,8 +86,8 @@ impl<E: Endpoint> End<E> {
     /// # Panics
     ///
     /// If it moves back.
-    pub fn link(&mut self) -> Link {
-        let link = self.endpoint.link();
+    pub fn action(&mut self) -> ConnectionAction {
+        let link = self.endpoint.action();
         assert!(link >= self.last, "the connection goes from {:?} back to {link:?}", self.last);
         self.last = link;
         link
@@ -95,7 +95,8 @@ impl<E: Endpoint> End<E> {
 
     /// Whether the sending half is shut down.
     pub fn has_finished(&mut self) -> bool {
-        self.link() >= Link::Close || self.link() >= Link::FinishWriting && self.unsent() == 0
+        self.action() >= ConnectionAction::Close
+            || self.action() >= ConnectionAction::FinishWriting && self.unsent() == 0
     }
 }
 

@@ -21,8 +21,8 @@ use std::{collections::VecDeque, sync::Arc};
 use chanwire_core::{
     Limits, Time,
     endpoint::{
-        Breach, Client, ClientEvent, ConnectionId, Deadline, Endpoint, Link, Misuse, Reply, Server, ServerEvent,
-        Ticket, Timer,
+        Client, ClientEvent, ConnectionAction, ConnectionId, Deadline, Endpoint, Misuse, ProtocolViolation, Reply,
+        Server, ServerEvent, Ticket, Timer,
     },
     wire::{ErrorResponse, HistoryRange, JoinFrom, Message, Request, Response, StoredMessage, Timestamp},
 };

@@ -13,7 +13,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use chanwire_core::{
     Limits, Time,
-    endpoint::{Client, Endpoint as _, Link, Misuse},
+    endpoint::{Client, ConnectionAction, Endpoint as _, Misuse},
     wire::{ErrorResponse, Request, Response, Timestamp},
 };
 use chanwire_tests::{

@@ -10,7 +10,7 @@ use std::{
 
 use chanwire_core::{
     Limits, Time,
-    endpoint::{Endpoint as _, Link, Misuse, Server, ServerEvent},
+    endpoint::{ConnectionAction, Endpoint as _, Misuse, Server, ServerEvent},
     hub::{
         ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Peer as Rights, Snapshot, StoreCommand, StoreOutcome,
     },
@@ -277,7 +277,7 @@ impl World {
             Step::Closed(who) => {
                 let peer = self.quiet_peer(*who)?;
                 peer.said_closed = true;
-                if peer.server.link() == Link::Open {
+                if peer.server.action() == ConnectionAction::Open {
                     return Err(format!("the connection of {who} goes on"));
                 }
             }
@@ -357,7 +357,7 @@ impl World {
         let all: Vec<IpAddr> = self.peers.keys().copied().collect();
         for who in all {
             let peer = self.quiet_peer(who)?;
-            if peer.server.link() != Link::Open && !peer.said_closed {
+            if peer.server.action() != ConnectionAction::Open && !peer.said_closed {
                 return Err(format!("the connection of {who} has closed, and the page does not say so"));
             }
         }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use chanwire_core::{
     Limits, Time,
-    endpoint::{Endpoint as _, Link, Pushes, Server, ServerCommand},
+    endpoint::{ConnectionAction, Endpoint as _, Pushes, Server, ServerCommand},
     hub::{ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Peer, Snapshot, StoreCommand},
     wire::{Channel, Decoder, Item, Request, Response, Status, StoredMessage, Timestamp},
 };

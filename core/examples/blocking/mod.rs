@@ -8,7 +8,7 @@ use std::{
 
 use chanwire_core::{
     Time,
-    endpoint::{Endpoint, Link},
+    endpoint::{ConnectionAction, Endpoint},
 };
 
 /// A connection's clock: its origin is the moment at which it was made.
@@ -33,10 +33,10 @@ pub(crate) fn turn(endpoint: &mut impl Endpoint, stream: &mut TcpStream, clock: 
     // A deadline bounds the one call that may block. A timeout of zero would mean none.
     let patience = endpoint.poll_timeout().map(|due| due.at.since(clock.now()).max(Duration::from_millis(1)));
     let mut slices = [&[][..]; 16];
-    let done = match (endpoint.link(), endpoint.transmit(&mut slices)) {
-        (Link::Close | Link::Reset, _) => return Ok(false),
+    let done = match (endpoint.action(), endpoint.transmit(&mut slices)) {
+        (ConnectionAction::Close | ConnectionAction::Reset, _) => return Ok(false),
         (link, 0) => {
-            if link == Link::FinishWriting {
+            if link == ConnectionAction::FinishWriting {
                 stream.shutdown(Shutdown::Write)?;
             }
             stream.set_read_timeout(patience)?;

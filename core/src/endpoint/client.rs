@@ -7,7 +7,7 @@ use alloc::{
 use core::fmt;
 
 use super::{
-    Deadline, Endpoint, Link, Misuse, Timer,
+    ConnectionAction, Deadline, Endpoint, Misuse, Timer,
     connection::ConnectionCore,
     phase::{Phase, PhaseEvent},
 };
@@ -38,7 +38,7 @@ impl RequestId {
 ///                                                              └─► Broken: the server broke the protocol
 /// ```
 ///
-/// Its phases, each with its [`link`](Endpoint::link) in brackets:
+/// Its phases, each with its [`action`](Endpoint::action) in brackets:
 ///
 /// ```text
 ///           shutdown               all is written                     all is answered: Ended
@@ -110,7 +110,7 @@ pub enum ClientEvent {
     /// The server's reason for closing. It answers no request.
     Notice(ErrorResponse),
     /// The server broke the protocol. The connection is of no more use and closes.
-    Broken(Breach),
+    Broken(ProtocolViolation),
     /// Nothing more will come.
     Ended {
         /// The number of unanswered requests, the last ones sent: whether they were carried out is not known.
@@ -122,7 +122,7 @@ pub enum ClientEvent {
 /// closes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Breach {
+pub enum ProtocolViolation {
     /// It sent bytes that are no frame, or not the whole of one in time.
     Fault(Fault),
     /// It sent a frame whose payload is wrong.
@@ -153,7 +153,7 @@ pub enum Breach {
     },
 }
 
-impl fmt::Display for Breach {
+impl fmt::Display for ProtocolViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fault(fault) => write!(f, "the server sent what is no frame of the protocol ({})", fault.details()),
@@ -173,7 +173,7 @@ impl fmt::Display for Breach {
     }
 }
 
-impl core::error::Error for Breach {}
+impl core::error::Error for ProtocolViolation {}
 
 impl Client {
     /// Makes the endpoint of a connection that was just opened.
@@ -229,14 +229,14 @@ impl Client {
         {
             let read = match item {
                 Item::Frame(frame) => read(&frame, self.open.front().map(|open| open.command)),
-                Item::Fault(fault) => Err(Breach::Fault(fault)),
+                Item::Fault(fault) => Err(ProtocolViolation::Fault(fault)),
                 Item::Skipped(..) => continue,
             };
             self.unframed = input.len();
             match read {
                 Ok(Incoming::Push(message)) => match self.check_push(&message) {
                     Ok(()) => self.events.push_back(ClientEvent::Push(message)),
-                    Err(breach) => self.give_up(breach, now),
+                    Err(violation) => self.give_up(violation, now),
                 },
                 Ok(Incoming::Notice(error)) => self.events.push_back(ClientEvent::Notice(error)),
                 Ok(Incoming::Answer(response)) => {
@@ -249,13 +249,13 @@ impl Client {
                     }
                     self.events.push_back(ClientEvent::Answer { id, response });
                 }
-                Err(breach) => self.give_up(breach, now),
+                Err(violation) => self.give_up(violation, now),
             }
         }
         self.core.buffer(input);
         let limit = self.core.limits.max_payload.saturating_add(MAX_PADDING);
         if self.unframed > limit && self.core.phase().decodes() {
-            self.give_up(Breach::NoFrame { bytes: limit }, now);
+            self.give_up(ProtocolViolation::NoFrame { bytes: limit }, now);
         }
         self.settle(now);
     }
@@ -272,11 +272,11 @@ impl Client {
     }
 
     /// Checks that a message was asked for, and is neither repeated nor out of order.
-    fn check_push(&mut self, message: &StoredMessage) -> Result<(), Breach> {
+    fn check_push(&mut self, message: &StoredMessage) -> Result<(), ProtocolViolation> {
         let StoredMessage { channel_name, id, .. } = message;
         match self.joined.get_mut(channel_name) {
-            None => Err(Breach::ForeignPush { channel_name: channel_name.clone() }),
-            Some(last) if id <= last => Err(Breach::PushOutOfOrder { id: *id, last: *last }),
+            None => Err(ProtocolViolation::ForeignPush { channel_name: channel_name.clone() }),
+            Some(last) if id <= last => Err(ProtocolViolation::PushOutOfOrder { id: *id, last: *last }),
             Some(last) => {
                 *last = *id;
                 Ok(())
@@ -290,9 +290,9 @@ impl Client {
         is_stopping && self.open.is_empty() && self.core.outbox.is_empty()
     }
 
-    fn give_up(&mut self, breach: Breach, now: Time) {
+    fn give_up(&mut self, violation: ProtocolViolation, now: Time) {
         if !self.core.phase().is_over() {
-            self.events.push_back(ClientEvent::Broken(breach));
+            self.events.push_back(ClientEvent::Broken(violation));
         }
         self.change(PhaseEvent::Abandon, now);
     }
@@ -325,9 +325,9 @@ enum Incoming {
     Notice(ErrorResponse),
 }
 
-fn read(frame: &Frame<'_, Status>, asked: Option<Command>) -> Result<Incoming, Breach> {
+fn read(frame: &Frame<'_, Status>, asked: Option<Command>) -> Result<Incoming, ProtocolViolation> {
     let status = frame.head;
-    let wrong = |fault| Breach::Payload(status, fault);
+    let wrong = |fault| ProtocolViolation::Payload(status, fault);
     if status == Status::Push {
         return StoredMessage::decode(frame.payload).map(Incoming::Push).map_err(wrong);
     }
@@ -335,7 +335,7 @@ fn read(frame: &Frame<'_, Status>, asked: Option<Command>) -> Result<Incoming, B
     let response = Response::decode(asked.unwrap_or(Command::List), status, frame.payload);
     match (response, asked) {
         (Ok(Response::Error(error)), _) if error.is_notice() => Ok(Incoming::Notice(error)),
-        (_, None) => Err(Breach::Unasked(status)),
+        (_, None) => Err(ProtocolViolation::Unasked(status)),
         (Ok(response), Some(_)) => Ok(Incoming::Answer(response)),
         (Err(fault), Some(_)) => Err(wrong(fault)),
     }
@@ -363,10 +363,10 @@ impl Endpoint for Client {
         let mut fault = None;
         self.watch(|client| fault = client.core.expire(now));
         if let Some(fault) = fault {
-            self.give_up(Breach::Fault(fault), now);
+            self.give_up(ProtocolViolation::Fault(fault), now);
         }
         if self.poll_timeout().is_some_and(|deadline| deadline.timer == Timer::Answer && deadline.at <= now) {
-            self.give_up(Breach::NoAnswer { seconds: self.core.limits.answer_timeout.as_secs() }, now);
+            self.give_up(ProtocolViolation::NoAnswer { seconds: self.core.limits.answer_timeout.as_secs() }, now);
         }
         self.settle(now);
     }
@@ -385,7 +385,7 @@ impl Endpoint for Client {
     }
 
     fn poll_timeout(&self) -> Option<Deadline> {
-        if self.link() >= Link::Close {
+        if self.action() >= ConnectionAction::Close {
             return None;
         }
         // While a frame arrives, its own deadline holds.
@@ -401,7 +401,7 @@ impl Endpoint for Client {
         self.core.phase().awaits_input()
     }
 
-    fn link(&self) -> Link {
-        self.core.phase().link()
+    fn action(&self) -> ConnectionAction {
+        self.core.phase().action()
     }
 }

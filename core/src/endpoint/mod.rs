@@ -20,7 +20,7 @@ mod server;
 
 use core::fmt;
 
-pub use client::{Breach, Client, ClientEvent, RequestId};
+pub use client::{Client, ClientEvent, ProtocolViolation, RequestId};
 pub use listing::Listing;
 #[cfg(test)]
 pub(crate) use listing::Unread;
@@ -38,7 +38,7 @@ pub struct ConnectionId(pub u64);
 /// The interface between an endpoint and its driver, for both roles.
 ///
 /// After any call that takes `&mut self`, ask again: [`poll_event`](Self::poll_event) until it is `None`, then
-/// [`transmit`](Self::transmit), [`link`](Self::link), [`wants_read`](Self::wants_read) and
+/// [`transmit`](Self::transmit), [`action`](Self::action), [`wants_read`](Self::wants_read) and
 /// [`poll_timeout`](Self::poll_timeout). Their answers change at no other time.
 ///
 /// `now` must never be less than in an earlier call.
@@ -81,12 +81,12 @@ pub trait Endpoint {
 
     /// Returns the action to take on the transport, once nothing waits to be written.
     #[must_use = "the transport is to be treated so"]
-    fn link(&self) -> Link;
+    fn action(&self) -> ConnectionAction;
 }
 
 /// An action on the transport of a connection. It only ever moves down this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Link {
+pub enum ConnectionAction {
     /// Carry on.
     Open,
     /// Everything is written: shut down the sending half, and read on.

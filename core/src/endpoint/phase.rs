@@ -1,6 +1,6 @@
 //! The phases of a connection, and the events that lead from one to the next.
 
-use super::Link;
+use super::ConnectionAction;
 use crate::Time;
 
 /// The phase of a connection, from its start to its end.
@@ -181,17 +181,17 @@ impl Phase {
     }
 
     /// Returns what is to be done with the transport.
-    pub(crate) const fn link(self) -> Link {
+    pub(crate) const fn action(self) -> ConnectionAction {
         match self {
             Self::Open { .. }
             | Self::PeerEnded { .. }
             | Self::Promised
             | Self::Stopping { .. }
             | Self::Owing { .. }
-            | Self::Closing { .. } => Link::Open,
-            Self::HalfClosed | Self::Lingering { .. } => Link::FinishWriting,
-            Self::Closed => Link::Close,
-            Self::Reset => Link::Reset,
+            | Self::Closing { .. } => ConnectionAction::Open,
+            Self::HalfClosed | Self::Lingering { .. } => ConnectionAction::FinishWriting,
+            Self::Closed => ConnectionAction::Close,
+            Self::Reset => ConnectionAction::Reset,
         }
     }
 }
@@ -233,7 +233,7 @@ mod tests {
     fn no_event_leads_back() {
         for (phase, event) in phases().flat_map(|phase| EVENTS.map(|event| (phase, event))) {
             let next = phase.after(event, NOW);
-            assert!(next.link() >= phase.link(), "{phase:?} {event:?} {next:?}");
+            assert!(next.action() >= phase.action(), "{phase:?} {event:?} {next:?}");
             assert!(phase.decodes() || !next.decodes(), "{phase:?} {event:?} {next:?}");
             assert!(phase.awaits_input() || !next.awaits_input(), "{phase:?} {event:?} {next:?}");
             assert!(phase.takes_pushes() || !next.takes_pushes(), "{phase:?} {event:?} {next:?}");
@@ -246,7 +246,7 @@ mod tests {
         for phase in phases() {
             let close = [PhaseEvent::Close, PhaseEvent::OutputDone { is_owed: false }, PhaseEvent::PeerEnded];
             let end = close.into_iter().fold(phase, |phase, event| phase.after(event, NOW));
-            assert!(end.link() >= Link::Close, "{phase:?} {end:?}");
+            assert!(end.action() >= ConnectionAction::Close, "{phase:?} {end:?}");
         }
     }
 }

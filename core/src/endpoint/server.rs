@@ -3,7 +3,7 @@
 use alloc::{collections::VecDeque, format, sync::Arc};
 
 use super::{
-    ConnectionId, Deadline, Endpoint, Link, Listing, Misuse,
+    ConnectionAction, ConnectionId, Deadline, Endpoint, Listing, Misuse,
     connection::ConnectionCore,
     phase::{Phase, PhaseEvent},
     pipeline::{Pipeline, Reply, Ticket},
@@ -23,7 +23,7 @@ use crate::{
 ///                            └── a fault is answered here, in its own slot ────┘
 /// ```
 ///
-/// Its phases, each with its [`link`](Endpoint::link) in brackets:
+/// Its phases, each with its [`action`](Endpoint::action) in brackets:
 ///
 /// ```text
 ///             as much is in flight or unsent as the limits allow
@@ -54,7 +54,7 @@ use crate::{
 /// ```
 /// use chanwire_core::{
 ///     Limits, Time,
-///     endpoint::{ConnectionId, Endpoint, Link, Server, ServerEvent},
+///     endpoint::{ConnectionId, Endpoint, ConnectionAction, Server, ServerEvent},
 ///     wire::{Request, Response},
 /// };
 ///
@@ -71,7 +71,7 @@ use crate::{
 /// let count = server.transmit(&mut slices);
 /// assert_eq!(slices[..count].concat(), b"OK\r\n{\"channels\": []}");
 /// server.handle_written(now, 20);
-/// assert_eq!(server.link(), Link::Close);
+/// assert_eq!(server.action(), ConnectionAction::Close);
 /// # Ok::<(), chanwire_core::endpoint::Misuse>(())
 /// ```
 #[derive(Debug)]
@@ -398,7 +398,7 @@ impl Endpoint for Server {
             }
     }
 
-    fn link(&self) -> Link {
-        self.core.phase().link()
+    fn action(&self) -> ConnectionAction {
+        self.core.phase().action()
     }
 }

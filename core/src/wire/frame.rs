@@ -67,10 +67,10 @@ pub struct Decoder<H> {
     work: usize,
 }
 
-/// The position to go on decoding from: see [`Decoder::rest`].
+/// The position to go on decoding from: see [`Decoder::resume`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a caller restores it by its fields")]
-pub struct Rest {
+pub struct ResumeState {
     /// An object or array that comes next belongs to what came before, and is skipped with it.
     pub owns_next: bool,
 }
@@ -153,23 +153,23 @@ impl<H: Head> Decoder<H> {
         Self { keeps: false, ..self }
     }
 
-    /// Makes a decoder that goes on where another has given all its items: see [`rest`](Self::rest). Positions count
-    /// from there.
+    /// Makes a decoder that goes on where another has given all its items: see [`resume_state`](Self::resume_state).
+    /// Positions count from there.
     #[must_use]
-    pub fn after(max_payload: usize, rest: Rest) -> Self {
-        let state = State::Between { space: 0, skippable: rest.owns_next };
+    pub fn resume(max_payload: usize, state: ResumeState) -> Self {
+        let state = State::Between { space: 0, skippable: state.owns_next };
         Self { state, ..Self::new(max_payload) }
     }
 
     /// Returns the state from which another decoder goes on with the bytes that are in no item yet. `None` while an
     /// object is skipped, and once only discarded bytes can come.
     #[must_use]
-    pub const fn rest(&self) -> Option<Rest> {
+    pub const fn resume_state(&self) -> Option<ResumeState> {
         match self.state {
-            State::Between { skippable, .. } => Some(Rest { owns_next: skippable }),
+            State::Between { skippable, .. } => Some(ResumeState { owns_next: skippable }),
             // From its first byte on a frame is read the same whatever came before.
             State::Head { .. } | State::HeadCr { .. } | State::BeforePayload(_) | State::Payload { .. } => {
-                Some(Rest { owns_next: false })
+                Some(ResumeState { owns_next: false })
             }
             State::Skip { .. } | State::Closed { .. } | State::Finished => None,
         }

@@ -22,7 +22,7 @@ pub(crate) use address::Location;
 pub use address::{Address, NotAnAddress, canonical};
 pub use brackets::MAX_DEPTH;
 pub use fault::{Fault, FaultKind, Place};
-pub use frame::{Decoder, Partial, Rest};
+pub use frame::{Decoder, Partial, ResumeState};
 pub use head::{Command, Head, Status, UnknownCommand, UnknownStatus};
 pub use item::{Frame, Item, Skipped};
 pub use message::{

@@ -8,7 +8,7 @@ use std::{
 
 use chanwire_core::{
     Limits,
-    endpoint::{Breach, Client, ClientEvent, Endpoint as _},
+    endpoint::{Client, ClientEvent, Endpoint as _, ProtocolViolation},
     wire::{FaultKind, Request},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -84,8 +84,8 @@ impl<S> Carrier<'_, S> {
 }
 
 /// Whether the violation is that the stream ended inside a frame.
-pub(crate) const fn is_cut(violation: &Breach) -> bool {
-    matches!(violation, Breach::Fault(fault) if matches!(fault.kind, FaultKind::Incomplete(_)))
+pub(crate) const fn is_cut(violation: &ProtocolViolation) -> bool {
+    matches!(violation, ProtocolViolation::Fault(fault) if matches!(fault.kind, FaultKind::Incomplete(_)))
 }
 
 impl<S: Session> Application<Client> for Carrier<'_, S> {

@@ -3,7 +3,7 @@
 use std::{fmt, io, sync::Arc, time::Duration};
 
 use chanwire_core::{
-    endpoint::Breach,
+    endpoint::ProtocolViolation,
     wire::{Blame, ErrorResponse},
 };
 
@@ -37,7 +37,7 @@ pub enum ErrorKind {
     Notice(ErrorResponse),
     /// The server broke the protocol. A request that was open has an unknown outcome.
     #[error("{0}")]
-    Violation(Breach),
+    Violation(ProtocolViolation),
     /// The connection broke. A request that was open has an unknown outcome.
     #[error("the connection broke: {0}")]
     Broken(Arc<io::Error>),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chanwire_core::{
     Limits, Time,
-    endpoint::{Breach, Client, ClientEvent, Deadline, Endpoint as _, Link, Misuse},
+    endpoint::{Client, ClientEvent, ConnectionAction, Deadline, Endpoint as _, Misuse, ProtocolViolation},
     wire::{
         Address, Channel, Command, Decoder, HistoryRange, Host, Item, JoinFrom, Message, Request, Response, Status,
         StoredMessage,
@@ -184,7 +184,7 @@ impl<'a> Session<'a> {
         let open = self.end.endpoint.in_flight();
         assert!(open <= self.limit && open as u64 == self.requests - self.answered, "{open} are open");
         assert!(self.sent.starts_with(&self.end.written), "{}", show::bytes(&self.end.written));
-        let closed = self.end.link() >= Link::Close;
+        let closed = self.end.action() >= ConnectionAction::Close;
         assert!(!closed || self.ended, "it closed and did not say so");
         assert!(!closed || !self.end.endpoint.wants_read(), "it reads although it is closed");
         assert!(!closed || self.deadline().is_none(), "it waits although it is closed");
@@ -195,7 +195,7 @@ impl<'a> Session<'a> {
     fn compare(&mut self, other: &mut Self, op: &Op) {
         assert_eq!(self.told, other.told, "{op:?}");
         assert_eq!(self.end.written, other.end.written, "{op:?}");
-        let state = |session: &mut Self| (session.end.link(), session.end.endpoint.wants_read(), session.deadline());
+        let state = |session: &mut Self| (session.end.action(), session.end.endpoint.wants_read(), session.deadline());
         assert_eq!(state(self), state(other), "{op:?}");
     }
 
@@ -207,7 +207,7 @@ impl<'a> Session<'a> {
             self.take(Op::Write(usize::MAX), usize::MAX);
             self.take(Op::Wait(200_000), usize::MAX);
         }
-        assert!(self.ended && self.end.link() >= Link::Close, "it stays: {:?}", self.end);
+        assert!(self.ended && self.end.action() >= ConnectionAction::Close, "it stays: {:?}", self.end);
     }
 }
 
@@ -234,14 +234,14 @@ pub fn told(stream: &[u8], requests: &[Request]) -> Vec<String> {
     let (mut told, mut answered) = (Vec::new(), 0);
     let mut joined: Vec<(String, u64)> = Vec::new();
     while let Some(item) = decoder.next_item() {
-        let breach = match item {
+        let violation = match item {
             Item::Skipped(..) => None,
-            Item::Fault(fault) => Some(Breach::Fault(fault)),
+            Item::Fault(fault) => Some(ProtocolViolation::Fault(fault)),
             Item::Frame(frame) if frame.head == Status::Push => match StoredMessage::decode(frame.payload) {
                 Ok(message) => match joined.iter_mut().find(|(channel, _)| *channel == message.channel_name) {
-                    None => Some(Breach::ForeignPush { channel_name: message.channel_name }),
+                    None => Some(ProtocolViolation::ForeignPush { channel_name: message.channel_name }),
                     Some((_, last)) if message.id <= *last => {
-                        Some(Breach::PushOutOfOrder { id: message.id, last: *last })
+                        Some(ProtocolViolation::PushOutOfOrder { id: message.id, last: *last })
                     }
                     Some((_, last)) => {
                         *last = message.id;
@@ -249,7 +249,7 @@ pub fn told(stream: &[u8], requests: &[Request]) -> Vec<String> {
                         None
                     }
                 },
-                Err(fault) => Some(Breach::Payload(frame.head, fault)),
+                Err(fault) => Some(ProtocolViolation::Payload(frame.head, fault)),
             },
             Item::Frame(frame) => {
                 let asked = requests.get(answered);
@@ -259,7 +259,7 @@ pub fn told(stream: &[u8], requests: &[Request]) -> Vec<String> {
                         told.push(format!("notice {error:?}"));
                         None
                     }
-                    _ if asked.is_none() => Some(Breach::Unasked(frame.head)),
+                    _ if asked.is_none() => Some(ProtocolViolation::Unasked(frame.head)),
                     Ok(response) => {
                         told.push(format!("{answered}: {response:?}"));
                         if let Some(Request::Join { channel_name, .. } | Request::Leave { channel_name }) = asked {
@@ -275,12 +275,12 @@ pub fn told(stream: &[u8], requests: &[Request]) -> Vec<String> {
                         answered += 1;
                         None
                     }
-                    Err(fault) => Some(Breach::Payload(frame.head, fault)),
+                    Err(fault) => Some(ProtocolViolation::Payload(frame.head, fault)),
                 }
             }
         };
-        if let Some(breach) = breach {
-            told.push(format!("broken {breach:?}"));
+        if let Some(violation) = violation {
+            told.push(format!("broken {violation:?}"));
             break;
         }
     }
@@ -298,7 +298,7 @@ pub fn tell(event: ClientEvent) -> String {
         ClientEvent::Answer { id, response } => format!("{}: {response:?}", id.number()),
         ClientEvent::Push(message) => format!("push {message:?}"),
         ClientEvent::Notice(error) => format!("notice {error:?}"),
-        ClientEvent::Broken(breach) => format!("broken {breach:?}"),
+        ClientEvent::Broken(violation) => format!("broken {violation:?}"),
         ClientEvent::Ended { unanswered } => format!("ended {unanswered}"),
     }
 }

@@ -2,7 +2,7 @@
 
 use chanwire_core::{
     Limits, Time,
-    endpoint::{Endpoint as _, Link, Timer},
+    endpoint::{ConnectionAction, Endpoint as _, Timer},
     wire::{Command, ErrorResponse, FaultKind},
 };
 
@@ -54,7 +54,7 @@ struct Clock {
     stalled: Option<u64>,
     lingering: Option<u64>,
     /// How it ended, once it has.
-    ended: Option<Link>,
+    ended: Option<ConnectionAction>,
 }
 
 /// The frame that is arriving: how long it took until its clock last rested, and since when that runs.
@@ -174,7 +174,7 @@ impl Clock {
         if self.is_closing() && bench.open.is_empty() && unsent == 0 {
             self.lingering = self.lingering.or(Some(now));
             if self.eof {
-                self.ended = self.ended.or(Some(Link::Close));
+                self.ended = self.ended.or(Some(ConnectionAction::Close));
             }
         }
     }
@@ -183,11 +183,11 @@ impl Clock {
     fn expire(&mut self, now: u64) {
         let Some((_, timers)) = self.deadline().filter(|(at, _)| *at <= now) else { return };
         if timers.contains(&Timer::Write) {
-            self.ended = Some(Link::Reset);
+            self.ended = Some(ConnectionAction::Reset);
             return;
         }
         if timers.contains(&Timer::Linger) {
-            self.ended = Some(Link::Close);
+            self.ended = Some(ConnectionAction::Close);
         }
         if timers.contains(&Timer::Frame) {
             self.stopped = Some(Stop::TimedOut);
@@ -206,11 +206,14 @@ impl Clock {
         if let (Some((_, timer)), Some((_, timers))) = (deadline, &expected) {
             assert!(timers.contains(&timer), "{timer:?} and not {timers:?}");
         }
-        let open = if self.lingering.is_some() { Link::FinishWriting } else { Link::Open };
-        assert_eq!(bench.end.link(), self.ended.unwrap_or(open));
+        let open = if self.lingering.is_some() { ConnectionAction::FinishWriting } else { ConnectionAction::Open };
+        assert_eq!(bench.end.action(), self.ended.unwrap_or(open));
         let listens = self.deaf || self.stopped.is_none() && room;
         assert_eq!(bench.end.endpoint.wants_read(), self.ended.is_none() && !self.eof && listens);
-        assert!(self.ended != Some(Link::Close) || bench.end.written == answers(&turns), "an answer was cut off");
+        assert!(
+            self.ended != Some(ConnectionAction::Close) || bench.end.written == answers(&turns),
+            "an answer was cut off"
+        );
     }
 }
 

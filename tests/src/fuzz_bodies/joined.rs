@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chanwire_core::{
     Limits, Time,
-    endpoint::{Link, Pushes, Reply},
+    endpoint::{ConnectionAction, Pushes, Reply},
     wire::{ErrorResponse, Request, Response, StoredMessage, Timestamp},
 };
 
@@ -175,7 +175,7 @@ pub fn check_joined(stream: &[u8], limits: &Limits, ops: &[JoinedOp]) {
     let rest = [JoinedOp::Read(usize::MAX), JoinedOp::Respond(0), JoinedOp::Write(usize::MAX), JoinedOp::Finish];
     let rounds = 4 * (stream.len() + all_turns.len() + ops.len() + 400);
     for op in ops.iter().chain(rest.iter().cycle().take(rounds)) {
-        let closed = model.closed || bench.end.link() != Link::Open;
+        let closed = model.closed || bench.end.action() != ConnectionAction::Open;
         let written = bench.end.written.len();
         match *op {
             JoinedOp::Read(most) => drop(bench.end.read(now, most)),
@@ -223,11 +223,11 @@ pub fn check_joined(stream: &[u8], limits: &Limits, ops: &[JoinedOp]) {
         let has_joined = bench.seen.iter().any(|turn| matches!(turn, Turn::Request(Request::Join { .. })));
         assert!(!bench.ended || has_joined && all_answered, "it ends before its time");
         model.note(&mut bench);
-        if bench.end.link() == Link::Close {
+        if bench.end.action() == ConnectionAction::Close {
             break;
         }
     }
-    assert_eq!((bench.end.link(), bench.end.unsent()), (Link::Close, 0));
+    assert_eq!((bench.end.action(), bench.end.unsent()), (ConnectionAction::Close, 0));
     let refused = bench.seen.iter().position(|turn| matches!(turn, Turn::Refused(_, true)));
     let own = all_turns.iter().position(|turn| matches!(turn, Turn::Refused(_, true)));
     assert!(refused.is_some() || bench.seen == all_turns, "something was not answered");

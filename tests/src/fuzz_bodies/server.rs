@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chanwire_core::{
     Limits, Time,
-    endpoint::{ConnectionId, Endpoint as _, Link, Reply, Server, ServerEvent, Ticket},
+    endpoint::{ConnectionAction, ConnectionId, Endpoint as _, Reply, Server, ServerEvent, Ticket},
     wire::{Command, Decoder, ErrorResponse, Item, Request, Response},
 };
 
@@ -220,11 +220,11 @@ pub fn check_answers(stream: &[u8], limits: &Limits, ops: &[Op]) {
         }
         bench.take_events();
         check_bounds(&mut bench, limits, &expected, eof);
-        if bench.end.link() == Link::Close {
+        if bench.end.action() == ConnectionAction::Close {
             break;
         }
     }
-    assert_eq!(bench.end.link(), Link::Close);
+    assert_eq!(bench.end.action(), ConnectionAction::Close);
     assert_eq!(bench.seen, turns);
     assert_eq!((bench.drained, bench.ended), (0, false), "nobody has joined");
     assert_eq!(show::bytes(&bench.end.written), show::bytes(&expected));
@@ -242,7 +242,7 @@ fn check_bounds(bench: &mut Bench, limits: &Limits, expected: &[u8], eof: bool) 
     let idle = in_flight == 0 && unsent == 0 && !eof && !bench.is_closing();
     assert!(bench.end.endpoint.wants_read() || !idle, "it does not read although there is nothing else to do");
     assert!(expected.starts_with(&bench.end.written), "{}", show::bytes(&bench.end.written));
-    let link = bench.end.link();
+    let link = bench.end.action();
     let finished = unsent == 0 && bench.open.is_empty() && in_flight == 0 && (eof || bench.is_closing());
-    assert_eq!(link >= Link::FinishWriting, finished, "{link:?}");
+    assert_eq!(link >= ConnectionAction::FinishWriting, finished, "{link:?}");
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use chanwire_core::{
-    endpoint::{Breach, Client, ClientEvent, Endpoint as _},
+    endpoint::{Client, ClientEvent, Endpoint as _, ProtocolViolation},
     wire::{FaultKind, Host, JoinFrom, Request},
 };
 use fastrand::Rng;
@@ -237,14 +237,14 @@ impl World {
                     self.judge.ledger(id).answered(request.number(), &response);
                 }
                 ClientEvent::Notice(error) => self.judge.ledger(id).noticed(&error),
-                ClientEvent::Broken(Breach::NoAnswer { .. }) => broken = true,
+                ClientEvent::Broken(ProtocolViolation::NoAnswer { .. }) => broken = true,
                 // A server that died in the middle of an answer.
-                ClientEvent::Broken(Breach::Fault(fault))
+                ClientEvent::Broken(ProtocolViolation::Fault(fault))
                     if !link.clean && matches!(fault.kind, FaultKind::Incomplete(_)) =>
                 {
                     broken = true;
                 }
-                ClientEvent::Broken(breach) => panic!("connection {id}: {breach}"),
+                ClientEvent::Broken(violation) => panic!("connection {id}: {violation}"),
                 ClientEvent::Push(message) => {
                     self.judge.heard(id, &message, &self.storage.disk);
                     if let Some(actor) = self.actors.get_mut(link.actor) {

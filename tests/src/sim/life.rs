@@ -1,7 +1,7 @@
 //! The server's life in a run: it starts, tells its hub, stops and dies; and what goes wrong around it.
 
 use chanwire_core::{
-    endpoint::{Endpoint as _, Link, Server, ServerCommand},
+    endpoint::{ConnectionAction, Endpoint as _, Server, ServerCommand},
     hub::Moment,
     wire::Timestamp,
 };
@@ -210,7 +210,7 @@ impl World {
 
 /// Notes what an endpoint is given.
 fn note(server: &Server, index: Option<usize>, command: &ServerCommand, ledger: &mut Ledger) {
-    let is_open = server.link() == Link::Open;
+    let is_open = server.action() == ConnectionAction::Open;
     match (command, index) {
         (ServerCommand::Respond { reply, .. }, Some(index)) => ledger.reply(index, encode(reply)),
         (ServerCommand::Push(pushes), _) => ledger.pushed(pushes, true, is_open),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chanwire_core::{
     Time,
-    endpoint::{Deadline, Endpoint, Link, Timer},
+    endpoint::{ConnectionAction, Deadline, Endpoint, Timer},
 };
 use fastrand::Rng;
 
@@ -56,7 +56,7 @@ const ODDITIES: [Oddity; 14] = [
 ];
 
 impl Rogue {
-    /// A rogue on connection `link`, and in the judge's ledger what the server must make of it.
+    /// A rogue on connection `action`, and in the judge's ledger what the server must make of it.
     pub(super) fn new(now: Time, link: u64, plan: &Plan, judge: &mut Judge, rng: &mut Rng) -> Self {
         let mut stream = Vec::new();
         let mut expected = Vec::new();
@@ -180,7 +180,7 @@ impl Endpoint for Rogue {
     }
 
     fn poll_timeout(&self) -> Option<Deadline> {
-        if self.link() >= Link::Close {
+        if self.action() >= ConnectionAction::Close {
             return None;
         }
         let at = if self.steps.is_empty() { self.gives_up } else { self.next.min(self.gives_up) };
@@ -191,15 +191,15 @@ impl Endpoint for Rogue {
         self.reads && !self.heard_end
     }
 
-    fn link(&self) -> Link {
+    fn action(&self) -> ConnectionAction {
         if self.gave_up {
-            return Link::Reset;
+            return ConnectionAction::Reset;
         }
         let sent = self.steps.is_empty() && self.out.is_empty();
         match self.finale {
-            Finale::HalfClose if sent && self.heard_end => Link::Close,
-            Finale::HalfClose if sent => Link::FinishWriting,
-            _ => Link::Open,
+            Finale::HalfClose if sent && self.heard_end => ConnectionAction::Close,
+            Finale::HalfClose if sent => ConnectionAction::FinishWriting,
+            _ => ConnectionAction::Open,
         }
     }
 }

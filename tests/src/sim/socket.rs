@@ -2,7 +2,7 @@
 
 use chanwire_core::{
     Time,
-    endpoint::{Endpoint, Link},
+    endpoint::{ConnectionAction, Endpoint},
 };
 use fastrand::Rng;
 
@@ -59,7 +59,7 @@ pub(super) struct Moved {
     /// How many bytes were written.
     pub(super) bytes: usize,
     /// What is to be done with the connection.
-    pub(super) link: Link,
+    pub(super) link: ConnectionAction,
 }
 
 impl<E: Endpoint> Socket<E> {
@@ -71,7 +71,7 @@ impl<E: Endpoint> Socket<E> {
     /// What it is about, in short.
     pub(super) fn state(&self) -> String {
         let endpoint = &self.end.endpoint;
-        let (link, deadline, wants) = (endpoint.link(), endpoint.poll_timeout(), endpoint.wants_read());
+        let (link, deadline, wants) = (endpoint.action(), endpoint.poll_timeout(), endpoint.wants_read());
         format!("{link:?}, {deadline:?}, wants to read: {wants}, to write: {}", self.has_output())
     }
 
@@ -108,12 +108,12 @@ impl<E: Endpoint> Socket<E> {
             self.flowed = now;
         }
         self.before_output(now);
-        if self.finished.is_none() && self.end.link() == Link::FinishWriting && self.end.has_finished() {
+        if self.finished.is_none() && self.end.action() == ConnectionAction::FinishWriting && self.end.has_finished() {
             outgoing.finish(self.pace.arrival(now, rng));
             self.finished = Some(now);
             wrote = true;
         }
-        if self.end.endpoint.wants_read() && self.end.link() < Link::Close && now >= self.next_read {
+        if self.end.endpoint.wants_read() && self.end.action() < ConnectionAction::Close && now >= self.next_read {
             let bytes = incoming.take(now, rng.usize(1..=self.pace.read));
             if !bytes.is_empty() {
                 self.end.arrive(&bytes);
@@ -124,17 +124,18 @@ impl<E: Endpoint> Socket<E> {
                 read = self.end.read(now, 1).is_some();
             }
         }
-        Moved { read, wrote, bytes: count, link: self.end.link() }
+        Moved { read, wrote, bytes: count, link: self.end.action() }
     }
 
     /// When there will be something to do, as things stand.
     pub(super) fn next_step(&self, now: Time, incoming: &Pipe, outgoing: &Pipe) -> Option<Time> {
-        if self.end.endpoint.link() >= Link::Close {
+        if self.end.endpoint.action() >= ConnectionAction::Close {
             return Some(now);
         }
         let deadline = self.end.endpoint.poll_timeout().map(|deadline| deadline.at);
         let write = (self.has_output() && outgoing.room() > 0).then_some(self.next_write);
-        let finish = (self.finished.is_none() && self.end.endpoint.link() == Link::FinishWriting).then_some(now);
+        let finish =
+            (self.finished.is_none() && self.end.endpoint.action() == ConnectionAction::FinishWriting).then_some(now);
         let ready = incoming.ready_at().filter(|_| self.end.endpoint.wants_read());
         let read = ready.map(|ready| ready.max(self.next_read));
         [deadline, write, finish, read].into_iter().flatten().min().map(|at| at.max(now))

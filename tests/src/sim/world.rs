@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chanwire_core::{
     Limits, Time,
-    endpoint::{Client, ConnectionId, Link as Wanted, Server},
+    endpoint::{Client, ConnectionAction, ConnectionId, Server},
     hub::{Moment, Page, Query, ReadId},
     wire::ErrorResponse,
 };
@@ -378,7 +378,7 @@ impl World {
 
     /// An end has moved: the other one may have to, and it itself again.
     fn moved(&mut self, id: u64, side: Side, moved: Moved) {
-        if moved.link >= Wanted::Close {
+        if moved.link >= ConnectionAction::Close {
             self.close(id, side, moved.link);
             return;
         }
@@ -415,7 +415,7 @@ impl World {
     }
 
     /// An end closes. What it has not read makes the system send a reset, as it does when the end wants one.
-    fn close(&mut self, id: u64, side: Side, wanted: Wanted) {
+    fn close(&mut self, id: u64, side: Side, wanted: ConnectionAction) {
         let Some(link) = self.links.get_mut(&id) else { return };
         if side == Side::Far {
             check_closing(self.now, id, link, wanted, &self.plan.server, &mut self.judge);
@@ -424,7 +424,7 @@ impl World {
             Side::Near => (&mut link.down, &mut link.up, Side::Far),
             Side::Far => (&mut link.up, &mut link.down, Side::Near),
         };
-        let resets = wanted == Wanted::Reset || incoming.unread() > 0;
+        let resets = wanted == ConnectionAction::Reset || incoming.unread() > 0;
         incoming.destroy();
         incoming.reader_gone = true;
         let at = later(self.now, self.rng.u64(0..=20));
@@ -485,12 +485,12 @@ impl World {
 
 /// The server may close when nothing is owed, and must not destroy by a reset what it has just written: it hears its
 /// peer out, or waits for a while.
-fn check_closing(now: Time, id: u64, link: &Link, wanted: Wanted, limits: &Limits, judge: &mut Judge) {
+fn check_closing(now: Time, id: u64, link: &Link, wanted: ConnectionAction, limits: &Limits, judge: &mut Judge) {
     let Some(far) = &link.far else { return };
-    if wanted == Wanted::Reset && judge.ledger(id).withdrawn {
+    if wanted == ConnectionAction::Reset && judge.ledger(id).withdrawn {
         return;
     }
-    if wanted == Wanted::Reset {
+    if wanted == ConnectionAction::Reset {
         let stuck = now.since(far.flowed);
         assert!(stuck >= limits.write_timeout, "connection {id} is reset, and could write {stuck:?} ago");
         judge.tally.write_timeouts += 1;

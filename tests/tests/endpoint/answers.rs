@@ -45,7 +45,7 @@ fn a_fault_is_answered_in_its_turn() {
     let expected = ["OK", "Unknown command", "Invalid payload", "Malformed command"];
     let places: Vec<_> = expected.iter().map(|word| text.find(word)).collect();
     assert!(places.is_sorted() && places.iter().all(Option::is_some), "{text}");
-    assert_eq!((text.matches("_ERROR").count(), end.link()), (3, Link::Open));
+    assert_eq!((text.matches("_ERROR").count(), end.action()), (3, ConnectionAction::Open));
     respond(&mut end, at(0), tickets.remove(0), hosted("last"));
     assert_eq!(written(&mut end, at(0)).into_bytes(), bytes(&hosted("last")));
 }
@@ -95,14 +95,14 @@ fn at_end_of_stream_everything_read_is_answered_and_then_the_connection_closes()
     let mut end = server();
     feed(&mut end, at(0), b"LIST\r\nLIST\r\n \r\n");
     end.endpoint.handle_eof(at(0));
-    assert_eq!((end.link(), end.endpoint.wants_read()), (Link::Open, false));
+    assert_eq!((end.action(), end.endpoint.wants_read()), (ConnectionAction::Open, false));
     for ticket in tickets(&mut end) {
-        assert_eq!(end.link(), Link::Open);
+        assert_eq!(end.action(), ConnectionAction::Open);
         respond(&mut end, at(1), ticket, hosted("x"));
     }
-    assert_eq!(end.link(), Link::Open);
+    assert_eq!(end.action(), ConnectionAction::Open);
     assert_eq!(written(&mut end, at(2)).into_bytes(), bytes(&hosted("x")).repeat(2));
-    assert_eq!((end.link(), due(&end.endpoint)), (Link::Close, None));
+    assert_eq!((end.action(), due(&end.endpoint)), (ConnectionAction::Close, None));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn an_end_of_stream_inside_a_frame_is_answered() {
         let text = written(&mut end, at(0));
         let last = text.rfind("REQUEST_ERROR").and_then(|start| text.get(start..)).unwrap_or_default();
         assert!(last.starts_with(&error("Incomplete request")), "{beginning:?}: {text}");
-        assert_eq!(end.link(), Link::Close);
+        assert_eq!(end.action(), ConnectionAction::Close);
     }
 }
 
@@ -126,7 +126,10 @@ fn an_end_of_stream_inside_a_frame_is_answered() {
 fn an_end_of_stream_at_once_closes_at_once() {
     let mut end = server();
     end.endpoint.handle_eof(at(0));
-    assert_eq!((end.link(), written(&mut end, at(0)), end.endpoint.poll_event()), (Link::Close, String::new(), None));
+    assert_eq!(
+        (end.action(), written(&mut end, at(0)), end.endpoint.poll_event()),
+        (ConnectionAction::Close, String::new(), None)
+    );
 }
 
 #[test]

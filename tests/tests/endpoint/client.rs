@@ -16,7 +16,7 @@ fn told(end: &mut End<Client>) -> Vec<String> {
         ClientEvent::Answer { id, response } => format!("{}: {:?}", id.number(), response.status()),
         ClientEvent::Push(message) => format!("push {}", message.id),
         ClientEvent::Notice(error) => error.error.to_string(),
-        ClientEvent::Broken(breach) => format!("broken: {breach}"),
+        ClientEvent::Broken(violation) => format!("broken: {violation}"),
         ClientEvent::Ended { unanswered } => format!("ended {unanswered}"),
     };
     events(end).into_iter().map(word).collect()
@@ -69,7 +69,7 @@ fn a_push_that_was_not_asked_for_or_is_out_of_order_breaks_the_protocol() {
         ids.iter().for_each(|id| feed(&mut end, at(0), &push(*id)));
         let pushed = right.iter().map(|id| format!("push {id}"));
         assert_eq!(told(&mut end), pushed.chain([order(*wrong, last), "ended 0".into()]).collect::<Vec<_>>());
-        assert_eq!(end.link(), Link::Close);
+        assert_eq!(end.action(), ConnectionAction::Close);
     }
     // Nothing comes after the answer to LEAVE; joined again, the channel begins where that says.
     for again in [false, true] {
@@ -171,7 +171,7 @@ fn a_notice_answers_no_request() {
         feed(&mut end, at(0), format!("{status}\r\n{{\"error\": \"{error}\", \"details\": \"\"}}").as_bytes());
         assert_eq!((told(&mut end), end.endpoint.in_flight()), (vec![error.to_owned()], 1));
         end.endpoint.handle_eof(at(0));
-        assert_eq!((told(&mut end), end.link()), (vec!["ended 1".to_owned()], Link::Close));
+        assert_eq!((told(&mut end), end.action()), (vec!["ended 1".to_owned()], ConnectionAction::Close));
     }
 }
 
@@ -194,7 +194,10 @@ fn a_server_that_breaks_the_protocol_is_left() {
         end.endpoint.send(at(0), &Request::List).unwrap();
         feed(&mut end, at(0), stream);
         assert_eq!(told(&mut end), [said, "ended 2"]);
-        assert_eq!((end.link(), end.endpoint.wants_read(), due(&end.endpoint)), (Link::Close, false, None));
+        assert_eq!(
+            (end.action(), end.endpoint.wants_read(), due(&end.endpoint)),
+            (ConnectionAction::Close, false, None)
+        );
         assert_eq!(end.endpoint.send(at(0), &Request::List), Err(Misuse::Closing));
     }
 }
@@ -217,10 +220,10 @@ fn white_space_without_end_breaks_the_protocol() {
                 feed(&mut end, at(0), &vec![b' '; count]);
                 left -= count;
             }
-            assert_eq!((told(&mut end), end.link()), (vec![], Link::Open), "{before} {piece}");
+            assert_eq!((told(&mut end), end.action()), (vec![], ConnectionAction::Open), "{before} {piece}");
             feed(&mut end, at(0), b" ");
             assert_eq!(told(&mut end), [said.to_owned(), format!("ended {}", 1 - answers)], "{before} {piece}");
-            assert_eq!(end.link(), Link::Close);
+            assert_eq!(end.action(), ConnectionAction::Close);
         }
     }
     // What stands between frames is counted anew after each.
@@ -237,7 +240,9 @@ fn an_answer_that_nobody_asked_for_breaks_the_protocol() {
     for stream in [examples::LISTED, examples::CHANNEL_NOT_FOUND] {
         let mut end = client();
         feed(&mut end, at(0), stream);
-        let [ClientEvent::Broken(Breach::Unasked(_)), ClientEvent::Ended { unanswered: 0 }] = &*events(&mut end) else {
+        let [ClientEvent::Broken(ProtocolViolation::Unasked(_)), ClientEvent::Ended { unanswered: 0 }] =
+            &*events(&mut end)
+        else {
             panic!("it was taken")
         };
     }
@@ -269,7 +274,7 @@ fn the_end_of_the_stream_tells_how_many_requests_are_unanswered() {
     }
     feed(&mut end, at(0), b"OK\r\n{\"channels\": []}");
     end.endpoint.handle_eof(at(0));
-    assert_eq!((told(&mut end), end.link()), (vec!["0: Ok".to_owned(), "ended 2".into()], Link::Close));
+    assert_eq!((told(&mut end), end.action()), (vec!["0: Ok".to_owned(), "ended 2".into()], ConnectionAction::Close));
 }
 
 #[test]
@@ -311,7 +316,7 @@ fn an_answer_is_waited_for_30_seconds() {
     assert_eq!(told(&mut end), ["push 1", "1: Ok"]);
     end.endpoint.handle_timeout(at(55_000));
     assert_eq!(told(&mut end), ["broken: the server gave no answer for 30 seconds", "ended 1"]);
-    assert_eq!((end.link(), due(&end.endpoint)), (Link::Close, None));
+    assert_eq!((end.action(), due(&end.endpoint)), (ConnectionAction::Close, None));
 }
 
 #[test]
@@ -335,7 +340,7 @@ fn a_server_that_takes_nothing_is_reset() {
     end.endpoint.send(at(0), &Request::List).unwrap();
     assert_eq!(due(&end.endpoint), Some((10_000, Timer::Write)));
     end.endpoint.handle_timeout(at(10_000));
-    assert_eq!((end.link(), told(&mut end)), (Link::Reset, vec!["ended 1".to_owned()]));
+    assert_eq!((end.action(), told(&mut end)), (ConnectionAction::Reset, vec!["ended 1".to_owned()]));
 }
 
 #[test]
@@ -345,20 +350,20 @@ fn after_a_half_close_the_answers_still_come() {
     end.endpoint.send(at(0), &Request::List).unwrap();
     end.endpoint.shutdown(at(0));
     assert_eq!(end.endpoint.send(at(0), &Request::List), Err(Misuse::Closing));
-    assert_eq!(end.link(), Link::Open);
+    assert_eq!(end.action(), ConnectionAction::Open);
     written(&mut end, at(0));
-    assert_eq!((end.link(), end.endpoint.wants_read()), (Link::FinishWriting, true));
+    assert_eq!((end.action(), end.endpoint.wants_read()), (ConnectionAction::FinishWriting, true));
     // No linger cuts what is owed: only the answer's own deadline holds.
     assert_eq!(due(&end.endpoint), Some((30_000, Timer::Answer)));
     end.endpoint.handle_timeout(at(20_000));
     feed(&mut end, at(20_000), b"OK\r\n{\"channels\": []}");
     end.endpoint.handle_timeout(at(40_000));
-    assert_eq!((told(&mut end), end.link()), (vec!["0: Ok".to_owned()], Link::FinishWriting));
+    assert_eq!((told(&mut end), end.action()), (vec!["0: Ok".to_owned()], ConnectionAction::FinishWriting));
     feed(&mut end, at(49_000), b"OK\r\n{\"channels\": []}");
     assert_eq!(told(&mut end), ["1: Ok", "ended 0"]);
     assert_eq!(due(&end.endpoint), Some((51_000, Timer::Linger)));
     end.endpoint.handle_timeout(at(51_000));
-    assert_eq!((end.link(), told(&mut end)), (Link::Close, vec![]));
+    assert_eq!((end.action(), told(&mut end)), (ConnectionAction::Close, vec![]));
 }
 
 #[test]
@@ -369,10 +374,10 @@ fn a_client_and_a_server_talk_until_both_are_closed() {
     assert!(carry(&mut client, &mut server, at(0), ALL));
     while server.read(at(0), ALL).is_some() {}
     let ticket = one_ticket(&mut server);
-    assert_eq!(server.link(), Link::Open);
+    assert_eq!(server.action(), ConnectionAction::Open);
     respond(&mut server, at(0), ticket, Response::Channels(Vec::new()));
     while carry(&mut server, &mut client, at(0), 5) {}
     while client.read(at(0), 3).is_some() {}
     assert_eq!(told(&mut client), ["0: Ok", "ended 0"]);
-    assert_eq!((client.link(), server.link()), (Link::Close, Link::Close));
+    assert_eq!((client.action(), server.action()), (ConnectionAction::Close, ConnectionAction::Close));
 }

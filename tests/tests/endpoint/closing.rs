@@ -16,7 +16,7 @@ fn nothing_is_decoded_after_a_fault_that_closes() {
         assert_eq!(tickets(&mut end).len(), 0, "{answer}");
         let text = written(&mut end, at(0));
         assert!(text.starts_with(&error(answer)) && text.matches("_ERROR").count() == 1, "{text}");
-        assert_eq!((end.link(), due(&end.endpoint)), (Link::FinishWriting, Some((2_000, Timer::Linger))));
+        assert_eq!((end.action(), due(&end.endpoint)), (ConnectionAction::FinishWriting, Some((2_000, Timer::Linger))));
     }
 }
 
@@ -26,19 +26,22 @@ fn a_closing_connection_throws_away_what_comes_until_the_end_of_the_stream() {
     feed(&mut end, at(0), b"LIST\r\n!");
     let ticket = one_ticket(&mut end);
     // The answer to LIST is still owed: nothing is shut down, and what comes is taken.
-    assert_eq!((end.link(), end.endpoint.wants_read()), (Link::Open, true));
+    assert_eq!((end.action(), end.endpoint.wants_read()), (ConnectionAction::Open, true));
     feed(&mut end, at(5_000), &[b'{'; 100_000]);
     respond(&mut end, at(6_000), ticket, hosted("x"));
-    assert_eq!(end.link(), Link::Open);
+    assert_eq!(end.action(), ConnectionAction::Open);
     let text = written(&mut end, at(7_000));
     assert!(text.starts_with("OK") && text.ends_with("at byte 0\"}"), "{text}");
-    assert_eq!((end.link(), due(&end.endpoint)), (Link::FinishWriting, Some((9_000, Timer::Linger))));
+    assert_eq!((end.action(), due(&end.endpoint)), (ConnectionAction::FinishWriting, Some((9_000, Timer::Linger))));
     feed(&mut end, at(8_000), b"LIST\r\n");
     assert_eq!((end.endpoint.poll_event(), end.endpoint.wants_read()), (None, true));
     // What comes does not put the end off.
     assert_eq!(due(&end.endpoint), Some((9_000, Timer::Linger)));
     end.endpoint.handle_eof(at(8_500));
-    assert_eq!((end.link(), due(&end.endpoint), written(&mut end, at(8_500))), (Link::Close, None, String::new()));
+    assert_eq!(
+        (end.action(), due(&end.endpoint), written(&mut end, at(8_500))),
+        (ConnectionAction::Close, None, String::new())
+    );
 }
 
 #[test]
@@ -48,10 +51,10 @@ fn a_peer_that_does_not_end_its_stream_is_waited_for_two_seconds() {
     written(&mut end, at(100));
     for early in [100, 1_000, 2_099] {
         end.endpoint.handle_timeout(at(early));
-        assert_eq!(end.link(), Link::FinishWriting);
+        assert_eq!(end.action(), ConnectionAction::FinishWriting);
     }
     end.endpoint.handle_timeout(at(2_100));
-    assert_eq!((end.link(), due(&end.endpoint), end.endpoint.wants_read()), (Link::Close, None, false));
+    assert_eq!((end.action(), due(&end.endpoint), end.endpoint.wants_read()), (ConnectionAction::Close, None, false));
 }
 
 #[test]
@@ -60,10 +63,10 @@ fn the_sending_half_stays_open_until_the_last_byte_is_written() {
     feed(&mut end, at(0), b"!");
     while end.unsent() > 1 {
         end.write(at(0), 1);
-        assert_eq!(end.link(), Link::Open);
+        assert_eq!(end.action(), ConnectionAction::Open);
     }
     end.write(at(0), 1);
-    assert_eq!(end.link(), Link::FinishWriting);
+    assert_eq!(end.action(), ConnectionAction::FinishWriting);
 }
 
 #[test]
@@ -75,7 +78,7 @@ fn a_connection_that_cannot_be_served_is_told_why() {
     assert_eq!(end.endpoint.poll_event(), Some(ServerEvent::Refused { error: busy.clone(), closes: true }));
     assert_eq!(end.endpoint.poll_event(), None);
     assert_eq!(written(&mut end, at(0)).into_bytes(), bytes(&Response::Error(busy)));
-    assert_eq!(end.link(), Link::FinishWriting);
+    assert_eq!(end.action(), ConnectionAction::FinishWriting);
 }
 
 #[test]
@@ -85,15 +88,15 @@ fn a_shutdown_answers_what_was_read_and_decodes_nothing_new() {
     let tickets = tickets(&mut end);
     end.endpoint.shutdown(at(0));
     feed(&mut end, at(0), b"T\r\n{}LIST\r\n");
-    assert_eq!((end.endpoint.poll_event(), end.link()), (None, Link::Open));
+    assert_eq!((end.endpoint.poll_event(), end.action()), (None, ConnectionAction::Open));
     for ticket in tickets {
         respond(&mut end, at(0), ticket, hosted("x"));
     }
     assert_eq!(written(&mut end, at(0)).into_bytes(), bytes(&hosted("x")).repeat(2));
-    assert_eq!((end.link(), due(&end.endpoint)), (Link::FinishWriting, Some((2_000, Timer::Linger))));
+    assert_eq!((end.action(), due(&end.endpoint)), (ConnectionAction::FinishWriting, Some((2_000, Timer::Linger))));
     assert!(end.endpoint.wants_read());
     end.endpoint.handle_eof(at(1));
-    assert_eq!(end.link(), Link::Close);
+    assert_eq!(end.action(), ConnectionAction::Close);
 }
 
 #[test]
@@ -103,12 +106,12 @@ fn a_shutdown_answers_also_what_was_read_and_not_yet_looked_at() {
     end.endpoint.shutdown(at(0));
     assert!(!end.endpoint.wants_read());
     for _ in 0..3 {
-        assert_eq!(end.link(), Link::Open);
+        assert_eq!(end.action(), ConnectionAction::Open);
         let ticket = one_ticket(&mut end);
         respond(&mut end, at(0), ticket, hosted("x"));
     }
     assert_eq!(written(&mut end, at(0)).into_bytes(), bytes(&hosted("x")).repeat(3));
-    assert_eq!(end.link(), Link::FinishWriting);
+    assert_eq!(end.action(), ConnectionAction::FinishWriting);
 }
 
 #[test]
@@ -116,7 +119,7 @@ fn a_shutdown_of_an_idle_connection_finishes_at_once() {
     let mut end = server();
     feed(&mut end, at(0), b" \r\n");
     end.endpoint.shutdown(at(7));
-    assert_eq!((end.link(), due(&end.endpoint)), (Link::FinishWriting, Some((2_007, Timer::Linger))));
+    assert_eq!((end.action(), due(&end.endpoint)), (ConnectionAction::FinishWriting, Some((2_007, Timer::Linger))));
     // A second one puts nothing off.
     end.endpoint.shutdown(at(1_000));
     assert_eq!(due(&end.endpoint), Some((2_007, Timer::Linger)));

@@ -19,7 +19,10 @@ fn a_frame_has_120_seconds_from_its_first_byte() {
             text,
             error("Request timed out") + "\"details\": \"The request was not complete after 120 seconds\"}"
         );
-        assert_eq!((end.link(), due(&end.endpoint)), (Link::FinishWriting, Some((123_000, Timer::Linger))));
+        assert_eq!(
+            (end.action(), due(&end.endpoint)),
+            (ConnectionAction::FinishWriting, Some((123_000, Timer::Linger)))
+        );
     }
 }
 
@@ -49,7 +52,7 @@ fn white_space_between_frames_starts_no_deadline() {
     feed(&mut end, at(2), b"\r\n\t");
     assert_eq!(due(&end.endpoint), None);
     end.endpoint.handle_timeout(at(10_000_000));
-    assert_eq!((end.link(), end.unsent()), (Link::Open, 0));
+    assert_eq!((end.action(), end.unsent()), (ConnectionAction::Open, 0));
     feed(&mut end, at(10_000_000), b"L");
     assert_eq!(due(&end.endpoint), Some((10_120_000, Timer::Frame)));
 }
@@ -76,14 +79,14 @@ fn a_timeout_is_answered_after_what_is_owed() {
     feed(&mut end, at(0), b"LIST\r\nHOST\r\n{");
     let ticket = one_ticket(&mut end);
     end.endpoint.handle_timeout(at(120_000));
-    assert_eq!((written(&mut end, at(120_000)), end.link()), (String::new(), Link::Open));
+    assert_eq!((written(&mut end, at(120_000)), end.action()), (String::new(), ConnectionAction::Open));
     feed(&mut end, at(120_001), b"}LIST\r\n");
     assert_eq!(tickets(&mut end).len(), 0);
     respond(&mut end, at(125_000), ticket, hosted("x"));
     let text = written(&mut end, at(125_000));
     let first = String::from_utf8(bytes(&hosted("x"))).unwrap();
     assert!(text.starts_with(&(first + &error("Request timed out"))), "{text}");
-    assert_eq!((end.link(), due(&end.endpoint)), (Link::FinishWriting, Some((127_000, Timer::Linger))));
+    assert_eq!((end.action(), due(&end.endpoint)), (ConnectionAction::FinishWriting, Some((127_000, Timer::Linger))));
 }
 
 #[test]
@@ -99,9 +102,9 @@ fn a_peer_that_takes_no_byte_for_ten_seconds_is_reset() {
     feed(&mut end, at(60_000), b"PING\r\n");
     assert_eq!(due(&end.endpoint), Some((69_000, Timer::Write)));
     end.endpoint.handle_timeout(at(68_999));
-    assert_eq!(end.link(), Link::Open);
+    assert_eq!(end.action(), ConnectionAction::Open);
     end.endpoint.handle_timeout(at(69_000));
-    assert_eq!((end.link(), due(&end.endpoint), end.endpoint.wants_read()), (Link::Reset, None, false));
+    assert_eq!((end.action(), due(&end.endpoint), end.endpoint.wants_read()), (ConnectionAction::Reset, None, false));
 }
 
 #[test]
@@ -119,9 +122,9 @@ fn a_closing_peer_that_takes_nothing_is_reset_too() {
     let mut end = server();
     feed(&mut end, at(0), b"!");
     end.endpoint.handle_eof(at(1));
-    assert_eq!((end.link(), due(&end.endpoint)), (Link::Open, Some((10_000, Timer::Write))));
+    assert_eq!((end.action(), due(&end.endpoint)), (ConnectionAction::Open, Some((10_000, Timer::Write))));
     end.endpoint.handle_timeout(at(10_000));
-    assert_eq!(end.link(), Link::Reset);
+    assert_eq!(end.action(), ConnectionAction::Reset);
 }
 
 #[test]
@@ -129,11 +132,11 @@ fn after_a_reset_no_timeout_does_anything() {
     let mut end = server();
     feed(&mut end, at(0), b"PING\r\nHOS");
     end.endpoint.handle_timeout(at(10_000));
-    assert_eq!((end.link(), due(&end.endpoint)), (Link::Reset, None));
+    assert_eq!((end.action(), due(&end.endpoint)), (ConnectionAction::Reset, None));
     while end.endpoint.poll_event().is_some() {}
     let unsent = end.unsent();
     end.endpoint.handle_timeout(at(120_000));
-    assert_eq!((end.endpoint.poll_event(), end.unsent(), end.link()), (None, unsent, Link::Reset));
+    assert_eq!((end.endpoint.poll_event(), end.unsent(), end.action()), (None, unsent, ConnectionAction::Reset));
 }
 
 #[test]
@@ -151,11 +154,12 @@ fn a_timeout_call_when_nothing_is_due_does_nothing() {
             _ => feed(&mut end, at(0), b"!"),
         }
         let before =
-            (end.link(), due(&end.endpoint), end.unsent(), end.endpoint.in_flight(), end.endpoint.wants_read());
+            (end.action(), due(&end.endpoint), end.unsent(), end.endpoint.in_flight(), end.endpoint.wants_read());
         for _ in 0..3 {
             end.endpoint.handle_timeout(at(1));
         }
-        let after = (end.link(), due(&end.endpoint), end.unsent(), end.endpoint.in_flight(), end.endpoint.wants_read());
+        let after =
+            (end.action(), due(&end.endpoint), end.unsent(), end.endpoint.in_flight(), end.endpoint.wants_read());
         assert_eq!(before, after, "stage {stage}");
     }
 }

@@ -161,9 +161,9 @@ fn a_list_that_is_withdrawn_is_never_continued_with_another() {
         }
         lister.host(0..4000, 7);
         lister.host(0..4000, 8);
-        assert_eq!((end.endpoint.poll_event(), end.endpoint.link()), (None, Link::Open));
+        assert_eq!((end.endpoint.poll_event(), end.endpoint.action()), (None, ConnectionAction::Open));
         while !end.write(at(0), 10_000).is_empty() {}
-        assert_eq!(end.endpoint.link(), Link::Reset);
+        assert_eq!(end.endpoint.action(), ConnectionAction::Reset);
         assert_eq!(end.endpoint.poll_event(), Some(ServerEvent::Withdrawn));
         assert!(list.starts_with(&end.written), "something else is written behind the list's first bytes");
         assert!(end.written.len() < list.len() && end.written.len() >= taken);
@@ -200,9 +200,9 @@ fn readers_that_stand_still_hold_little_however_the_list_changes() {
     // Those who came last can still have what they asked for; the first were withdrawn.
     let (mut first, mut last) = (readers.remove(0), readers.pop().unwrap());
     while !first.write(at(0), ALL).is_empty() {}
-    assert_eq!(first.endpoint.link(), Link::Reset);
-    while last.endpoint.link() == Link::Open && last.written.len() < size {
+    assert_eq!(first.endpoint.action(), ConnectionAction::Reset);
+    while last.endpoint.action() == ConnectionAction::Open && last.written.len() < size {
         assert!(!last.write(at(0), ALL).is_empty());
     }
-    assert!(last.written.len() >= size - 20_000 && last.endpoint.link() == Link::Open);
+    assert!(last.written.len() >= size - 20_000 && last.endpoint.action() == ConnectionAction::Open);
 }

@@ -106,11 +106,11 @@ fn a_reader_may_leave_as_much_unread_as_the_limit_and_not_a_byte_more() {
         let got = written(&mut end, at(0)).into_bytes();
         if slow {
             assert_eq!(got, bytes(&too_slow(limit)));
-            assert_eq!(end.link(), Link::FinishWriting);
+            assert_eq!(end.action(), ConnectionAction::FinishWriting);
             assert!(matches!(&events[..], [ServerEvent::Refused { closes: true, .. }]), "{events:?}");
         } else {
             assert_eq!(got, [frame(1, 100), frame(2, 100), frame(3, 100)].concat());
-            assert_eq!((end.link(), events), (Link::Open, vec![]));
+            assert_eq!((end.action(), events), (ConnectionAction::Open, vec![]));
             // What was read makes room.
             end.endpoint.push(at(0), pushes(4, &[100]));
             assert_eq!(written(&mut end, at(0)).into_bytes(), frame(4, 100));
@@ -128,7 +128,7 @@ fn who_has_read_all_is_not_slow_however_much_comes_at_once() {
         end.write(at(0), 1);
     }
     end.endpoint.push(at(0), pushes(6, &[1]));
-    assert_eq!(end.link(), Link::Open);
+    assert_eq!(end.action(), ConnectionAction::Open);
     end.endpoint.push(at(0), pushes(7, &[900]));
     assert!(
         written(&mut end, at(0)).into_bytes() == [&expected[expected.len() - 1..], &bytes(&too_slow(1_000))].concat()
@@ -161,7 +161,7 @@ fn after_it_was_too_slow_nothing_is_pushed_and_nothing_is_decoded() {
     feed(&mut end, at(0), b"LIST\r\n");
     assert_eq!(end.endpoint.poll_event(), None);
     assert_eq!(written(&mut end, at(0)).into_bytes(), bytes(&too_slow(10)));
-    assert_eq!((end.link(), due(&end.endpoint)), (Link::FinishWriting, Some((2_000, Timer::Linger))));
+    assert_eq!((end.action(), due(&end.endpoint)), (ConnectionAction::FinishWriting, Some((2_000, Timer::Linger))));
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn a_reader_that_takes_nothing_is_reset_also_when_it_was_too_slow() {
         // More that waits puts nothing off.
         end.endpoint.push(at(9_000), pushes(2, &[100]));
         end.endpoint.handle_timeout(at(10_000));
-        assert_eq!(end.link(), Link::Reset);
+        assert_eq!(end.action(), ConnectionAction::Reset);
     }
 }
 
@@ -203,7 +203,7 @@ fn a_replayed_page_makes_nobody_slow() {
     let mut end = joined_server(|limits| limits.max_pushed = 1_000);
     end.endpoint.replay(at(0), pushes(1, &[100_000; 5]));
     end.endpoint.push(at(0), pushes(6, &[100]));
-    assert_eq!(end.link(), Link::Open);
+    assert_eq!(end.action(), ConnectionAction::Open);
     let expected = [(1..=5).flat_map(|id| frame(id, 100_000)).collect(), frame(6, 100)].concat();
     assert!(written(&mut end, at(0)).into_bytes() == expected);
 }
@@ -217,7 +217,7 @@ fn closing_sends_what_waits_and_then_why() {
     let tickets = tickets(&mut end);
     end.endpoint.close(at(0), gone());
     end.endpoint.push(at(0), pushes(3, &[100]));
-    assert_eq!(end.link(), Link::Open);
+    assert_eq!(end.action(), ConnectionAction::Open);
     // What was asked is answered before.
     for ticket in tickets {
         respond(&mut end, at(0), ticket, hosted("x"));
@@ -225,9 +225,9 @@ fn closing_sends_what_waits_and_then_why() {
     let answers = bytes(&hosted("x")).repeat(2);
     let expected = [frame(1, 100), frame(2, 100), answers, bytes(&Response::Error(gone()))].concat();
     assert_eq!(written(&mut end, at(0)).into_bytes(), expected);
-    assert_eq!(end.link(), Link::FinishWriting);
+    assert_eq!(end.action(), ConnectionAction::FinishWriting);
     end.endpoint.handle_eof(at(1));
-    assert_eq!(end.link(), Link::Close);
+    assert_eq!(end.action(), ConnectionAction::Close);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn at_the_end_of_the_stream_a_peer_that_joined_is_waited_for() {
     respond(&mut end, at(0), ticket, hosted("x"));
     assert_eq!(end.endpoint.poll_event(), Some(ServerEvent::Ended));
     written(&mut end, at(0));
-    assert_eq!((end.link(), due(&end.endpoint)), (Link::Open, None));
+    assert_eq!((end.action(), due(&end.endpoint)), (ConnectionAction::Open, None));
     end.endpoint.replay(at(0), pushes(1, &[100]));
     assert_eq!(end.endpoint.poll_event(), Some(ServerEvent::Drained));
     let mut got = written(&mut end, at(0)).into_bytes();
@@ -249,9 +249,9 @@ fn at_the_end_of_the_stream_a_peer_that_joined_is_waited_for() {
     end.endpoint.finish(at(100_000));
     // Nothing more will come.
     end.endpoint.push(at(100_000), pushes(3, &[100]));
-    assert_eq!((end.link(), end.endpoint.poll_event()), (Link::Open, None));
+    assert_eq!((end.action(), end.endpoint.poll_event()), (ConnectionAction::Open, None));
     got.extend(written(&mut end, at(100_000)).into_bytes());
-    assert_eq!((got, end.link()), ([frame(1, 100), frame(2, 100)].concat(), Link::Close));
+    assert_eq!((got, end.action()), ([frame(1, 100), frame(2, 100)].concat(), ConnectionAction::Close));
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn nobody_is_waited_for_who_did_not_join() {
         respond(&mut end, at(0), ticket, answer);
         assert_eq!(end.endpoint.poll_event(), ended);
         written(&mut end, at(0));
-        assert_eq!(end.link() == Link::Close, ended.is_none());
+        assert_eq!(end.action() == ConnectionAction::Close, ended.is_none());
     }
 }
 
@@ -276,12 +276,12 @@ fn a_fault_and_a_shutdown_wait_for_no_pushes() {
     feed(&mut end, at(0), b"LIS");
     end.endpoint.handle_eof(at(0));
     assert!(written(&mut end, at(0)).starts_with(&error("Incomplete request")));
-    assert_eq!(end.link(), Link::Close);
+    assert_eq!(end.action(), ConnectionAction::Close);
     let mut end = joined_server(|_| {});
     end.endpoint.push(at(0), pushes(1, &[100]));
     end.endpoint.shutdown(at(0));
-    assert_eq!(end.link(), Link::Open);
-    assert_eq!((written(&mut end, at(0)).into_bytes(), end.link()), (frame(1, 100), Link::FinishWriting));
+    assert_eq!(end.action(), ConnectionAction::Open);
+    assert_eq!((written(&mut end, at(0)).into_bytes(), end.action()), (frame(1, 100), ConnectionAction::FinishWriting));
     assert_eq!(end.endpoint.poll_event(), None);
 }
 
@@ -372,7 +372,7 @@ proptest! {
         written(&mut end, at(0));
         let expected: Vec<u8> = frames.into_iter().flat_map(|(bytes, ..)| bytes).collect();
         prop_assert_eq!(String::from_utf8_lossy(&end.written), String::from_utf8_lossy(&expected));
-        prop_assert_eq!(end.link(), if slow { Link::FinishWriting } else { Link::Open });
+        prop_assert_eq!(end.action(), if slow { ConnectionAction::FinishWriting } else { ConnectionAction::Open });
     }
 }
 
@@ -382,8 +382,8 @@ fn a_connection_that_closes_already_is_not_kept_open_by_a_page_that_is_dropped()
     end.endpoint.replay(at(0), pushes(1, &[10]));
     end.endpoint.handle_eof(at(0));
     end.endpoint.finish(at(0));
-    assert_eq!((end.unsent() > 0, end.link()), (true, Link::Open));
+    assert_eq!((end.unsent() > 0, end.action()), (true, ConnectionAction::Open));
     end.endpoint.close_slow(at(0), gone());
     // It must not wait until the peer is taken for one that reads nothing.
-    assert_eq!((end.unsent(), end.link()), (0, Link::Close));
+    assert_eq!((end.unsent(), end.action()), (0, ConnectionAction::Close));
 }

@@ -72,7 +72,7 @@ proptest! {
         client.handle_eof(now);
         seen.extend(std::iter::from_fn(|| client.poll_event()).map(tell));
         prop_assert_eq!(seen, told(&stream, &requests));
-        prop_assert_eq!((client.link(), client.wants_read(), client.poll_timeout()), (Link::Close, false, None));
+        prop_assert_eq!((client.action(), client.wants_read(), client.poll_timeout()), (ConnectionAction::Close, false, None));
         prop_assert_eq!(client.send(now, &Request::List), Err(Misuse::Closing));
     }
 }

@@ -80,11 +80,11 @@ impl Pair {
                 self.take(&Step::HalfClose);
             }
             steps.iter().for_each(|step| self.take(step));
-            if self.client.link() == Link::Close && self.server.end.link() == Link::Close {
+            if self.client.action() == ConnectionAction::Close && self.server.end.action() == ConnectionAction::Close {
                 return;
             }
         }
-        panic!("the client is {:?} and the server {:?}", self.client.link(), self.server.end.link());
+        panic!("the client is {:?} and the server {:?}", self.client.action(), self.server.end.action());
     }
 }
 

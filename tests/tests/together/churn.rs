@@ -30,7 +30,7 @@ fn two_hundred_thousand_joins_and_leaves_leave_no_live_object() {
                     world.take(*id, 100);
                     world.end(*id);
                     world.take(*id, usize::MAX);
-                    assert_eq!(world.server(*id).link(), Link::Close);
+                    assert_eq!(world.server(*id).action(), ConnectionAction::Close);
                 }
             }
             world.disconnect(*id);

@@ -62,7 +62,7 @@ fn a_peer_that_ends_its_stream_after_join_gets_all_that_was_promised() {
             let got = world.got(reader);
             assert!(got.starts_with(&expected), "{count} {from:?}: {} of {}", got.len(), expected.len());
             assert!(got.len() <= expected.len() + 1);
-            assert_eq!(world.server(reader).link(), Link::Close, "{count} {from:?}");
+            assert_eq!(world.server(reader).action(), ConnectionAction::Close, "{count} {from:?}");
             world.disconnect(reader);
             world.disconnect(sender);
             assert_eq!((world.hub.joins(), world.hub.connections(), world.hub.is_idle()), (0, 0, true));
@@ -108,7 +108,7 @@ fn a_reader_that_stops_is_told_and_comes_back_and_misses_nothing_and_the_others_
     take_all(&mut world, *stuck);
     let got = world.got(*stuck);
     assert_eq!(got, [answer("OK"), answer("Slow consumer")]);
-    assert_eq!(world.server(*stuck).link(), Link::FinishWriting);
+    assert_eq!(world.server(*stuck).action(), ConnectionAction::FinishWriting);
     for id in others {
         assert_eq!(world.got(*id), [vec![answer("OK")], pushes(1..=200)].concat());
     }

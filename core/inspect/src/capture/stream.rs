@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use chanwire_core::{
     Span,
-    wire::{self, Command, Decoder, Frame, Head, Item, Place, Rest, Status},
+    wire::{self, Command, Decoder, Frame, Head, Item, Place, ResumeState, Status},
 };
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
@@ -138,8 +138,8 @@ impl Stream {
         let owns_next = match &self.side {
             _ if self.waiting() > MOST_CARRIED => return None,
             _ if self.ended => false,
-            Side::Out(decoder) => decoder.rest()?.owns_next,
-            Side::In(decoder) => decoder.rest()?.owns_next,
+            Side::Out(decoder) => decoder.resume_state()?.owns_next,
+            Side::In(decoder) => decoder.resume_state()?.owns_next,
             Side::Seeking(_) => return None,
         };
         let Self { max_payload, cut, received, ended, .. } = *self;
@@ -150,7 +150,7 @@ impl Stream {
     /// Goes on from the state of another capture.
     pub(super) fn resume(&mut self, carried: Carried) {
         let Carried { max_payload: _, cut, received, waiting, reads, owns_next, ended } = carried;
-        let rest = Rest { owns_next };
+        let rest = ResumeState { owns_next };
         match &mut self.side {
             Side::Out(decoder) => *decoder = resumed(self.max_payload, rest, &waiting),
             Side::In(decoder) => *decoder = resumed(self.max_payload, rest, &waiting),
@@ -335,8 +335,8 @@ impl Stream {
 }
 
 /// Returns a decoder that has read the waiting bytes, which complete no item.
-fn resumed<H: Head>(max_payload: usize, rest: Rest, waiting: &[u8]) -> Decoder<H> {
-    let mut decoder = Decoder::after(max_payload, rest).boundaries_only();
+fn resumed<H: Head>(max_payload: usize, rest: ResumeState, waiting: &[u8]) -> Decoder<H> {
+    let mut decoder = Decoder::resume(max_payload, rest).boundaries_only();
     let mut input = waiting;
     while decoder.next_item_of(&mut input).is_some() {}
     decoder

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use chanwire_core::{
     Time,
-    endpoint::{ConnectionId, Deadline, Endpoint as _, Link, Server},
+    endpoint::{ConnectionAction, ConnectionId, Deadline, Endpoint as _, Server},
     wire::ErrorResponse,
 };
 use fastrand::Rng;
@@ -275,19 +275,19 @@ impl Connection {
             self.down.push(around.arrival(), bytes);
             moved = true;
         }
-        match server.link() {
-            Link::Open => {}
-            Link::FinishWriting if self.down.is_finished() => {}
-            Link::FinishWriting => {
+        match server.action() {
+            ConnectionAction::Open => {}
+            ConnectionAction::FinishWriting if self.down.is_finished() => {}
+            ConnectionAction::FinishWriting => {
                 self.down.finish(around.arrival());
                 moved = true;
             }
-            Link::Close => {
+            ConnectionAction::Close => {
                 self.down.finish(around.arrival());
                 self.server = None;
                 moved = true;
             }
-            Link::Reset => {
+            ConnectionAction::Reset => {
                 self.end(around, SERVER_RESET, true);
                 moved = true;
             }
