@@ -44,6 +44,7 @@ mod supervisor;
 mod tap;
 mod threads;
 mod tracker;
+mod traffic;
 
 use std::{panic, process::ExitCode};
 

@@ -30,14 +30,10 @@ use self::carry::carry;
 use self::control::{FromPage, ToPage};
 use self::end::End;
 use self::socket::{Event, PageSocket};
-use super::pool::Place;
-use super::{Shared, Tap, Target, host, stopped};
+use super::access::same_origin;
+use super::connections::Place;
+use super::shared::{Shared, Tap, Target, stopped};
 use crate::socket as tcp_socket;
-
-/// How many WebSockets may be open that have not shown the token.
-pub(super) const WAITING: u32 = 64;
-/// How many WebSockets may be open that have.
-pub(super) const CONNECTIONS: u32 = 16;
 
 /// The largest message and the largest frame from a page, in bytes.
 const MESSAGE_SIZE: usize = 1 << 20;
@@ -64,7 +60,7 @@ pub(super) async fn upgrade(
         )
             .into_response();
     }
-    if !host::same_origin(&headers) {
+    if !same_origin(&headers) {
         return (
             StatusCode::FORBIDDEN,
             "The bridge is open only to this server's own page: Origin must be http:// or https:// and then what \

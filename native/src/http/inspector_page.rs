@@ -10,7 +10,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use super::{HttpConfig, Token, serve};
+use super::{access::Token, serve::serve, shared::HttpConfig};
 use crate::{
     file_limit::Files,
     own::reachable,

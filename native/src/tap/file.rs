@@ -11,11 +11,10 @@ use chanwire_inspect::{Capture, Filter, JsonLinesWriter, PcapNg, Time, visible};
 use rustix::fs::{OFlags, fcntl_setfl};
 use tokio::sync::watch;
 
-use super::{
-    record::{Record, What},
-    watchers::Watcher,
+use crate::{
+    files,
+    traffic::{Record, Watcher, What},
 };
-use crate::files;
 
 /// How many bytes may wait to be written.
 pub(super) const QUEUE: usize = 64 << 20;

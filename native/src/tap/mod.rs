@@ -1,15 +1,9 @@
 //! A recording proxy: clients connect to it as to the server, and whoever watches sees what they say.
 
-mod backlog;
-mod cutter;
 mod file;
-#[cfg(test)]
-mod gaps;
-mod record;
 mod relay;
 #[cfg(test)]
 mod tests;
-mod watchers;
 
 use std::{io, net::SocketAddr, panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration};
 
@@ -22,9 +16,9 @@ use tokio::{
     task::JoinSet,
 };
 
+pub(crate) use self::file::Form;
 #[cfg(test)]
 pub(crate) use self::relay::relay;
-pub(crate) use self::{backlog::Earlier, file::Form, watchers::Watchers};
 use crate::{
     accept::Incoming,
     banner, file_limit,
@@ -35,6 +29,7 @@ use crate::{
     signals::StopSignals,
     socket::{Families, listen},
     supervisor::{Part, Supervisor},
+    traffic::Watchers,
 };
 
 /// How many clients are carried at one time; more wait to be accepted.

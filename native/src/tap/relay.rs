@@ -16,8 +16,11 @@ use tokio::{
     net::{TcpStream, lookup_host},
 };
 
-use super::{cutter::Cutter, watchers::Watchers};
-use crate::{server_address::ServerAddress, socket};
+use crate::{
+    server_address::ServerAddress,
+    socket,
+    traffic::{Cutter, Watchers},
+};
 
 /// How many bytes one read takes at most.
 const READ: usize = 64 << 10;

@@ -15,12 +15,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    cutter::Cutter,
-    record::{Record, What},
-    relay::{failed, relay},
-    watchers::{Watcher, Watchers},
-};
+use super::relay::{failed, relay};
+use crate::traffic::{Cutter, Record, Watcher, Watchers, What};
 
 /// Far more than anything here takes. No test passes because of it.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -456,7 +452,7 @@ fn whoever_comes_late_is_told_what_the_backlog_has_as_if_it_had_been_there() {
     let early = watchers.watch(16 << 20);
     traffic(&watchers, 50, 100);
     let late = watchers.watch(1 << 10);
-    assert_eq!(late.earlier, crate::tap::Earlier::default());
+    assert_eq!(late.earlier, crate::traffic::Earlier::default());
     let (early, late) = (everything(&early), everything(&late));
     assert!(early.len() > 1000 && early == late, "{} records, and {}", early.len(), late.len());
 }

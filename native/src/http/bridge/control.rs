@@ -7,7 +7,7 @@ use axum::extract::ws::Message;
 use serde::{Deserialize, Serialize};
 
 use super::end::End;
-use crate::http::{Tap, Target};
+use crate::http::shared::{Tap, Target};
 
 /// What the page says. An unknown `type` and an unknown field are both refused: a page that expects something to
 /// happen must not wait for it in vain.

@@ -14,7 +14,7 @@ use super::control::{FromPage, ToPage};
 use super::credit::{Credit, TooMuch};
 use super::end::End;
 use super::socket::{Event, PageSocket};
-use crate::tap::{Earlier, Watchers};
+use crate::traffic::{Earlier, Watchers};
 
 /// How many bytes may wait for one page.
 const QUEUE: usize = 8 << 20;

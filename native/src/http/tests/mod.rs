@@ -27,7 +27,11 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
-use super::{HttpConfig, Limits, Target, Token, serve_within};
+use super::{
+    access::Token,
+    serve::serve_within,
+    shared::{HttpConfig, Limits, Target},
+};
 use crate::file_limit::Files;
 
 /// Ends a test that would hang; no test passes because of it.

@@ -195,7 +195,7 @@ async fn a_configuration_that_cannot_work_is_refused_at_the_start() {
         };
         let (_stop, shutdown) = watch::channel(false);
         let error =
-            within(super::super::serve(listener, config, Token::generate().unwrap(), &Files::plenty(), shutdown))
+            within(crate::http::serve::serve(listener, config, Token::generate().unwrap(), &Files::plenty(), shutdown))
                 .await
                 .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);

@@ -7,8 +7,11 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{Page, Server, echo, patient, peer, within};
-use crate::http::{HttpConfig, Tap, Token, serve_within};
-use crate::tap::{Watchers, relay};
+use crate::http::access::Token;
+use crate::http::serve::serve_within;
+use crate::http::shared::{HttpConfig, Tap};
+use crate::tap::relay;
+use crate::traffic::Watchers;
 
 /// A tap's page, the tap, and a server behind it that sends back what it gets.
 struct Bench {

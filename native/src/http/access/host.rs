@@ -66,7 +66,7 @@ fn parse_port(text: &str) -> Option<u16> {
 
 /// The names that a request may be addressed to.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(in crate::http) struct Names {
     port: u16,
     more: Vec<Authority>,
 }
@@ -74,13 +74,13 @@ pub(super) struct Names {
 impl Names {
     /// 127.0.0.1, `[::1]` and localhost at `port`, and `more`. A name in `more` without a port stands for the name at
     /// `port` and for the name alone, as a proxy on a default port passes it on.
-    pub(super) fn new(port: u16, more: Vec<Authority>) -> Self {
+    pub(in crate::http) fn new(port: u16, more: Vec<Authority>) -> Self {
         Self { port, more }
     }
 
     /// Whether a request with this target and these headers is addressed to one of the names: by exactly one `Host`
     /// header and, where the target is an absolute URL, by that as well.
-    pub(super) fn include(&self, target: &Uri, headers: &HeaderMap) -> bool {
+    pub(in crate::http) fn include(&self, target: &Uri, headers: &HeaderMap) -> bool {
         let Some(host) = only(headers, HOST).and_then(|host| parse(host.to_str().ok()?)) else {
             return false;
         };
@@ -112,7 +112,7 @@ impl Names {
 
 /// Whether the request comes from a page of this very server: one `Origin`, and it is `http://` or `https://` with the
 /// request's own `Host`. Browsers do not keep a page elsewhere from opening a WebSocket here; this does.
-pub(super) fn same_origin(headers: &HeaderMap) -> bool {
+pub(in crate::http) fn same_origin(headers: &HeaderMap) -> bool {
     let (Some(origin), Some(host)) = (only(headers, ORIGIN), only(headers, HOST)) else {
         return false;
     };

@@ -22,14 +22,14 @@ use crate::socket;
 
 /// A stream whose activity counts in a pool.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(in crate::http) struct Watched {
     stream: TcpStream,
     watch: Arc<Watch>,
 }
 
 /// What is known of a stream that others use.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(in crate::http) struct Watch {
     activity: Activity,
     /// Since when the peer has taken nothing of what is to be written.
     blocked: Mutex<Option<Instant>>,
@@ -37,7 +37,7 @@ pub(super) struct Watch {
 }
 
 impl Watched {
-    pub(super) fn new(stream: TcpStream, activity: Activity) -> (Self, Arc<Watch>) {
+    pub(in crate::http) fn new(stream: TcpStream, activity: Activity) -> (Self, Arc<Watch>) {
         let watch = Arc::new(Watch { activity, blocked: Mutex::new(None), reset: AtomicBool::new(false) });
         (Self { stream, watch: Arc::clone(&watch) }, watch)
     }
@@ -56,7 +56,7 @@ impl Watched {
 
 impl Watch {
     /// Returns when the peer has taken nothing for so long, or up to twice as long.
-    pub(super) async fn stalled(&self, write_timeout: Duration) {
+    pub(in crate::http) async fn stalled(&self, write_timeout: Duration) {
         loop {
             let blocked = *self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
             match blocked {
@@ -68,7 +68,7 @@ impl Watch {
     }
 
     /// Makes the stream's end a reset, so that the kernel keeps nothing for a peer that takes nothing.
-    pub(super) fn reset(&self) {
+    pub(in crate::http) fn reset(&self) {
         self.reset.store(true, Ordering::Relaxed);
     }
 }

@@ -26,7 +26,7 @@ impl Token {
     }
 
     /// Whether `given` is this token, in a time that does not depend on where the two differ.
-    pub(super) fn matches(&self, given: &str) -> bool {
+    pub(in crate::http) fn matches(&self, given: &str) -> bool {
         self.0.as_slice().ct_eq(given.as_bytes()).into()
     }
 }

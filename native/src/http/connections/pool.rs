@@ -15,7 +15,7 @@ use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
 
 /// The places of one kind of connection.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(in crate::http) struct Pool {
     places: Arc<Semaphore>,
     members: Mutex<Members>,
     /// Counts what the connections do. No two do something at one time, as they would by a clock.
@@ -38,7 +38,7 @@ struct Member {
 
 /// A place in a pool. It is free again once this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(in crate::http) struct Place {
     pool: Arc<Pool>,
     number: u64,
     member: Arc<Member>,
@@ -46,7 +46,7 @@ pub(super) struct Place {
 }
 
 impl Pool {
-    pub(super) fn new(places: usize) -> Arc<Self> {
+    pub(in crate::http) fn new(places: usize) -> Arc<Self> {
         Arc::new(Self {
             places: Arc::new(Semaphore::new(places)),
             members: Mutex::default(),
@@ -59,7 +59,7 @@ impl Pool {
     /// # Errors
     ///
     /// None: the semaphore is never closed.
-    pub(super) async fn enter(self: &Arc<Self>) -> Result<Place, AcquireError> {
+    pub(in crate::http) async fn enter(self: &Arc<Self>) -> Result<Place, AcquireError> {
         let permit = match Arc::clone(&self.places).try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
@@ -99,26 +99,26 @@ impl Pool {
 
 /// How the pool learns that a connection is active. Holds no place.
 #[derive(Clone, Debug)]
-pub(super) struct Activity {
+pub(in crate::http) struct Activity {
     pool: Arc<Pool>,
     member: Arc<Member>,
 }
 
 impl Activity {
     /// The connection has moved a byte.
-    pub(super) fn touch(&self) {
+    pub(in crate::http) fn touch(&self) {
         self.member.active.store(self.pool.now(), Ordering::Relaxed);
     }
 }
 
 impl Place {
     /// The activity of the connection that has this place.
-    pub(super) fn activity(&self) -> Activity {
+    pub(in crate::http) fn activity(&self) -> Activity {
         Activity { pool: Arc::clone(&self.pool), member: Arc::clone(&self.member) }
     }
 
     /// Returns when another needs the place.
-    pub(super) async fn displaced(&self) {
+    pub(in crate::http) async fn displaced(&self) {
         self.member.displaced.notified().await;
     }
 }

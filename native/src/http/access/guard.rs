@@ -10,17 +10,17 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use super::Shared;
+use crate::http::shared::Shared;
 
 /// Nothing from any other origin, no inline script or style, no frame around the page, and no string that becomes
 /// markup or code but through the page's named Trusted Types policies. It stands on every response because a worker's
 /// script brings its own policy.
-pub(super) const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+pub(in crate::http) const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
      img-src 'self' data:; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types chanwire";
 
 /// Refuses a request for a name that is not ours, with 421, and puts the security headers on whatever is answered.
-pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+pub(in crate::http) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let mut response = if shared.names.include(request.uri(), request.headers()) {
         next.run(request).await
     } else {

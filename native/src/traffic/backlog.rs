@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, VecDeque};
 use axum::body::Bytes;
 use chanwire_inspect::{Direction, Time};
 
-use super::{cutter::Cut, watchers::Live};
+use super::{
+    cutter::Cut,
+    open_connection::{OpenConnection, Piece},
+};
 
 /// Recent events of all connections, in order.
 #[derive(Debug, Default)]
@@ -17,7 +20,7 @@ pub(super) struct Backlog {
     events: VecDeque<Event>,
     weight: usize,
     /// Connections that were open when the oldest event that is kept happened, as they were then.
-    before: BTreeMap<u32, Live>,
+    before: BTreeMap<u32, OpenConnection>,
     dropped: Earlier,
 }
 
@@ -32,22 +35,10 @@ pub(super) struct Event {
 
 #[derive(Debug)]
 pub(super) enum Happened {
-    Open(Box<Live>),
+    Open(Box<OpenConnection>),
     Bytes(Piece),
     End(Direction),
     Close { reason: String, bad: bool },
-}
-
-/// Bytes that passed in one direction, and where frames end in them.
-#[derive(Clone, Debug)]
-pub(super) struct Piece {
-    pub(super) direction: Direction,
-    pub(super) bytes: Bytes,
-    /// Whether they begin between two frames.
-    pub(super) begins_between: bool,
-    /// Whether they end between two frames.
-    pub(super) ends_between: bool,
-    pub(super) cuts: Vec<Cut>,
 }
 
 /// Traffic that passed before everything that a watcher is told.
@@ -112,7 +103,7 @@ impl Backlog {
     }
 
     /// The connections that were open before the first event.
-    pub(super) fn before(&self) -> impl Iterator<Item = (u32, &Live)> {
+    pub(super) fn before(&self) -> impl Iterator<Item = (u32, &OpenConnection)> {
         self.before.iter().map(|(connection, live)| (*connection, live))
     }
 

@@ -9,29 +9,29 @@ use chanwire_inspect::Direction;
 /// Finds the ends of the frames of one direction. It keeps nothing of them: every connection has two, and a frame may
 /// have 64 MiB.
 #[derive(Debug)]
-pub(super) enum Cutter {
+pub(crate) enum Cutter {
     Out(Box<Side<Command>>),
     In(Box<Side<Status>>),
 }
 
 #[derive(Debug)]
-pub(super) struct Side<H> {
+pub(crate) struct Side<H> {
     decoder: Decoder<H>,
     position: u64,
 }
 
 /// The end of something, in bytes from the start of the piece that it ends in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cut {
-    pub(super) at: usize,
+pub(crate) struct Cut {
+    pub(crate) at: usize,
     /// A frame, or what should have been one.
-    pub(super) is_frame: bool,
+    pub(crate) is_frame: bool,
     /// A request that is answered, or an answer.
-    pub(super) is_paired: bool,
+    pub(crate) is_paired: bool,
 }
 
 impl Cutter {
-    pub(super) fn new(direction: Direction) -> Self {
+    pub(crate) fn new(direction: Direction) -> Self {
         let (requests, answers) = (Limits::server().max_payload, Limits::client().max_payload);
         match direction {
             Direction::Out => {
@@ -42,7 +42,7 @@ impl Cutter {
     }
 
     /// Whether the stream is between two frames.
-    pub(super) fn is_between(&self) -> bool {
+    pub(crate) fn is_between(&self) -> bool {
         match self {
             Self::Out(side) => side.decoder.partial().is_none(),
             Self::In(side) => side.decoder.partial().is_none(),
@@ -50,7 +50,7 @@ impl Cutter {
     }
 
     /// Takes the next bytes of the stream; tells of the ends in them, in order.
-    pub(super) fn take(&mut self, bytes: &[u8], cuts: &mut Vec<Cut>) {
+    pub(crate) fn take(&mut self, bytes: &[u8], cuts: &mut Vec<Cut>) {
         match self {
             Self::Out(side) => side.take(bytes, cuts, |_| true),
             Self::In(side) => side.take(bytes, cuts, |status| status != Status::Push),

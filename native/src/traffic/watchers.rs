@@ -1,4 +1,4 @@
-//! Who watches, and what each of them gets.
+//! The watchers of passing traffic, and the queue of each.
 //!
 //! Telling a watcher never waits. Each has a queue of bounded size; when that is full, whole frames are left out for
 //! this watcher alone, counted, and a gap says so where the stream goes on. A frame that has begun is told to its end,
@@ -15,8 +15,9 @@ use chanwire_inspect::{Direction, Gap, Time};
 use tokio::sync::Notify;
 
 use super::{
-    backlog::{Backlog, Earlier, Event, Happened, Piece},
+    backlog::{Backlog, Earlier, Event, Happened},
     cutter::Cut,
+    open_connection::{Both, DIRECTIONS, OpenConnection, Passed, Piece},
     record::{Record, What},
 };
 
@@ -33,82 +34,10 @@ pub(crate) struct Watchers {
 struct State {
     next_connection: u32,
     next_watcher: u64,
-    connections: BTreeMap<u32, Live>,
+    connections: BTreeMap<u32, OpenConnection>,
     watchers: BTreeMap<u64, Queue>,
     backlog: Backlog,
 }
-
-/// A connection that is open.
-#[derive(Clone, Debug)]
-pub(super) struct Live {
-    client: String,
-    server: String,
-    passed: Both<Passed>,
-    ended: Both<bool>,
-    /// Whether the direction is between two frames.
-    between: Both<bool>,
-    /// Requests that are not answered yet.
-    open: i64,
-}
-
-/// How much has passed in one direction.
-#[derive(Clone, Copy, Debug, Default)]
-struct Passed {
-    bytes: u64,
-    frames: u64,
-}
-
-impl Live {
-    fn new(client: String, server: String) -> Self {
-        let between = Both { out: true, back: true };
-        Self { client, server, passed: Both::default(), ended: Both::default(), between, open: 0 }
-    }
-
-    /// Bytes have passed.
-    pub(super) fn pass(&mut self, piece: &Piece) {
-        let passed = self.passed.of_mut(piece.direction);
-        passed.bytes += piece.bytes.len() as u64;
-        passed.frames += piece.cuts.iter().filter(|cut| cut.is_frame).count() as u64;
-        *self.between.of_mut(piece.direction) = piece.ends_between;
-        let paired = piece.cuts.iter().filter(|cut| cut.is_paired).count() as i64;
-        self.open += if piece.direction == Direction::Out { paired } else { -paired };
-    }
-
-    /// One direction has ended.
-    pub(super) const fn end(&mut self, direction: Direction) {
-        *self.ended.of_mut(direction) = true;
-    }
-
-    /// How much memory its names take.
-    pub(super) const fn weight(&self) -> usize {
-        self.client.len() + self.server.len()
-    }
-}
-
-/// One of something for each direction.
-#[derive(Clone, Copy, Debug, Default)]
-struct Both<T> {
-    out: T,
-    back: T,
-}
-
-impl<T> Both<T> {
-    const fn of(&self, direction: Direction) -> &T {
-        match direction {
-            Direction::Out => &self.out,
-            Direction::In => &self.back,
-        }
-    }
-
-    const fn of_mut(&mut self, direction: Direction) -> &mut T {
-        match direction {
-            Direction::Out => &mut self.out,
-            Direction::In => &mut self.back,
-        }
-    }
-}
-
-const DIRECTIONS: [Direction; 2] = [Direction::Out, Direction::In];
 
 /// What waits for one watcher.
 #[derive(Debug)]
@@ -193,12 +122,12 @@ impl Watchers {
     }
 
     /// A connection was accepted; gives its number.
-    pub(super) fn open(&self, client: String, server: String) -> u32 {
+    pub(crate) fn open(&self, client: String, server: String) -> u32 {
         let time = self.now();
         let mut state = self.lock();
         state.next_connection += 1;
         let connection = state.next_connection;
-        let live = Live::new(client, server);
+        let live = OpenConnection::new(client, server);
         state.connections.insert(connection, live.clone());
         state.tell(Event { connection, time, what: Happened::Open(Box::new(live)) });
         connection
@@ -206,7 +135,7 @@ impl Watchers {
 
     /// Bytes pass. `between` says whether they begin and whether they end between two frames, `cuts` where frames end
     /// in them.
-    pub(super) fn bytes(
+    pub(crate) fn bytes(
         &self,
         connection: u32,
         direction: Direction,
@@ -229,7 +158,7 @@ impl Watchers {
     }
 
     /// One direction has ended.
-    pub(super) fn end(&self, connection: u32, direction: Direction) {
+    pub(crate) fn end(&self, connection: u32, direction: Direction) {
         let time = self.now();
         let mut state = self.lock();
         if let Some(live) = state.connections.get_mut(&connection) {
@@ -239,7 +168,7 @@ impl Watchers {
     }
 
     /// A connection is over.
-    pub(super) fn close(&self, connection: u32, reason: &str, bad: bool) {
+    pub(crate) fn close(&self, connection: u32, reason: &str, bad: bool) {
         let time = self.now();
         let mut state = self.lock();
         state.connections.remove(&connection);
@@ -352,7 +281,7 @@ impl Queue {
     }
 
     /// The watcher hears of a connection for the first time.
-    fn meet(&mut self, connection: u32, time: Time, live: &Live) {
+    fn meet(&mut self, connection: u32, time: Time, live: &OpenConnection) {
         let what = What::Open { client: live.client.clone(), server: live.server.clone() };
         self.push(Record { connection, time, what });
         if self.unseen > 0 {
@@ -430,7 +359,7 @@ impl Queue {
     }
 
     /// There is room again: says what was missed where the stream is between two frames anyway.
-    fn settle(&mut self, time: Time, connections: &BTreeMap<u32, Live>) {
+    fn settle(&mut self, time: Time, connections: &BTreeMap<u32, OpenConnection>) {
         let is_missing = |flow: &Flow| matches!(flow, Flow::Missing { why, .. } if *why != LATE);
         let mut missing = Vec::new();
         for (connection, flows) in &self.known {

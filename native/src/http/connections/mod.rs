@@ -1,0 +1,10 @@
+//! TCP connections at the HTTP stage: a bounded number, of which the least active makes room for a new one, and none of
+//! which waits for ever for a peer that takes nothing.
+
+mod pool;
+mod watched;
+
+pub(super) use self::{
+    pool::{Place, Pool},
+    watched::Watched,
+};
