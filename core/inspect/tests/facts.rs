@@ -4,13 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use chanwire_core::wire::{Command, Request};
+use chanwire_core::wire::{Command, Head as _, Request};
 use chanwire_inspect::{
     Capture,
     Direction::{self, In, Out},
     Field, FieldKind, Listing, MAX_FIELDS, MAX_OPEN_REQUESTS, MAX_SUMMARY, MAX_TEXT, Problem, Row, RowKind, check,
     commands, compose,
 };
+use serde_json::Value;
 
 const HOST: &str =
     "HOST\r\n{\"channel_name\": \"general\", \"peer_server_ip\": \"192.168.1.5\", \"peer_server_port\": 22240}";
@@ -104,6 +105,91 @@ fn a_summary_says_what_a_frame_is_about() {
     ] {
         assert_eq!(one(direction, bytes).summary, summary, "{bytes}");
     }
+}
+
+/// Returns the payload with one of its texts replaced, for each of them.
+fn with_each_text(payload: &Value, text: &str) -> Vec<Value> {
+    match payload {
+        Value::String(_) => vec![Value::from(text)],
+        Value::Array(values) => (0..values.len())
+            .flat_map(|at| with_each_text(&values[at], text).into_iter().map(move |value| (at, value)))
+            .map(|(at, value)| {
+                let mut values = values.clone();
+                values[at] = value;
+                Value::Array(values)
+            })
+            .collect(),
+        Value::Object(members) => members
+            .iter()
+            .flat_map(|(name, member)| with_each_text(member, text).into_iter().map(move |value| (name, value)))
+            .map(|(name, value)| {
+                let mut members = members.clone();
+                members.insert(name.clone(), value);
+                Value::Object(members)
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn a_hostile_text_in_any_field_is_harmless_in_every_part_of_a_row() {
+    // No name has controls; of other characters it may have any.
+    let (name, text) = ("a\u{202e}b\u{2066}\u{200b}c", "a\u{202e}b\u{1b}[2Jc");
+    let acts = |text: &str| text.chars().any(|char| char.is_control() || name.contains(char) && !char.is_ascii());
+    let channel = "{\"channel_name\": \"a\", \"peer_server_ip\": \"b\", \"peer_server_port\": 1}";
+    let (mut frames, mut shown) = (0, 0);
+    for (direction, frame) in [
+        (Out, HOST),
+        (Out, MESSAGE),
+        (Out, "MESSAGE\r\n{\"username\": \"a\", \"message_content\": \"b\", \"channel_name\": \"c\"}"),
+        (Out, "UNHOST\r\n{\"channel_name\": \"general\"}"),
+        (Out, "JOIN\r\n{\"channel_name\": \"general\", \"history\": 5}"),
+        (Out, "LEAVE\r\n{\"channel_name\": \"general\"}"),
+        (Out, "HISTORY\r\n{\"channel_name\": \"general\", \"after\": 7}"),
+        (Out, "HOST\r\n{\"channel_name\": 5, \"other\": \"x\"}"),
+        (In, &format!("OK\r\n{{\"channels\": [{channel}]}}")),
+        (In, "OK\r\n{\"status\": \"success\", \"channel_name\": \"general\"}"),
+        (In, "OK\r\n{\"status\": \"joined\", \"channel_name\": \"c\", \"first_id\": 1, \"last_id\": 2}"),
+        (In, "OK\r\n{\"status\": \"left\", \"channel_name\": \"c\"}"),
+        (In, "OK\r\n{\"status\": \"removed\", \"channel_name\": \"c\"}"),
+        (In, &format!("OK\r\n{{\"channel_name\": \"c\", \"messages\": [{}]}}", &PUSH["MESSAGE\r\n".len()..])),
+        (In, "OK\r\n{\"new\": \"x\"}"),
+        (In, DELIVERED),
+        (In, REFUSED),
+        (In, PUSH),
+    ] {
+        let (line, payload) = frame.split_once("\r\n").unwrap();
+        let payload = serde_json::from_str(payload).unwrap();
+        for payload in [name, text].iter().flat_map(|hostile| with_each_text(&payload, hostile)) {
+            let bytes = format!("{line}\r\n{payload}");
+            // An answer may belong to any command, or to none that is known.
+            let mut rows = list(direction, &bytes);
+            for command in Command::ALL {
+                let mut capture = Capture::new(1 << 20);
+                capture.open(1, "");
+                if direction == In {
+                    capture.bytes(1, Out, 0.0, format!("{}\r\n{{}}", command.name()).as_bytes());
+                }
+                let from = capture.end_number();
+                capture.bytes(1, direction, 0.0, bytes.as_bytes());
+                for entry in capture.entries(from, capture.end_number()) {
+                    rows.push(capture.describe(entry.number()).unwrap());
+                    let error = entry.error().unwrap_or_default();
+                    assert!(![entry.head(), &entry.summary(), &error].into_iter().any(acts), "{bytes:?}");
+                }
+            }
+            for row in rows {
+                frames += 1;
+                shown += usize::from(row.summary.contains("\\u{202e}"));
+                let fault = row.fault.iter().flat_map(|fault| [&fault.error, &fault.details]);
+                let mut texts = fault.chain([&row.head, &row.summary]).chain(row.error.as_ref());
+                assert!(!texts.any(|text| acts(text)), "{bytes:?}: {row:?}");
+            }
+        }
+    }
+    // Most are no mistakes, and their summaries show the text.
+    assert!(shown > 20 && frames >= 2 * 50, "{shown} of {frames}");
 }
 
 #[test]
