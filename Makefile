@@ -6,6 +6,9 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 CARGO ?= cargo
+# The oldest compiler that builds this. Its warnings are errors in `make check`; a newer one's are only shown, because
+# lints that this code was never checked with must not break a user's build.
+RUST_VERSION := $(shell sed -n 's/^rust-version = "\(.*\)"$$/\1/p' Cargo.toml)
 BINARY := target/release/chanwire
 WASM := target/wasm32-unknown-unknown/wasm
 BINDINGS := web/src/wasm/chanwire_wasm_bg.wasm web/src/wasm/chanwire_compose_bg.wasm web/src/wasm/chanwire_sandbox_bg.wasm
@@ -25,6 +28,7 @@ help: ## Show this
 	@echo 'make build    build the whole release binary, page embedded, and print its path'
 	@echo 'make test     set up, check and run every test'
 	@echo 'make check    formats, lints and documentation, without tests'
+	@echo 'make msrv     make check with Rust $(RUST_VERSION), whose warnings are errors'
 	@echo 'make deny     licences and sources of what it is built with'
 	@echo 'make bench    measure: core against serde_json, the server against Redis and NATS'
 	@echo 'make bench-web  measure: the inspector in a browser, against plain JavaScript'
@@ -58,9 +62,10 @@ install: $(BINARY)
 
 .PHONY: needs-rust needs-node
 needs-rust:
-	@$(CARGO) --version >/dev/null 2>&1 || { echo 'Rust is missing: install it with rustup (1.95 or newer), then run this again' >&2; exit 1; }
+	@$(CARGO) --version >/dev/null 2>&1 || { echo 'Rust is missing: install it with rustup ($(RUST_VERSION) or newer), then run this again' >&2; exit 1; }
 	@cc --version >/dev/null 2>&1 || { echo "A C compiler is missing: run 'apt-get install build-essential' as root, then this again" >&2; exit 1; }
-	@rustc --version | awk '{ split($$2, v, "."); exit !(v[1] > 1 || v[2] >= 95) }' || { echo "Rust 1.95 or newer is needed, found $$(rustc --version): run 'rustup update stable'" >&2; exit 1; }
+	@rustc --version | awk -v wanted=$(RUST_VERSION) '{ split($$2, v, "."); split(wanted, w, "."); exit !(v[1] > w[1] || v[1] == w[1] && v[2] >= w[2]) }' \
+		|| { echo "Rust $(RUST_VERSION) or newer is needed, found $$(rustc --version): run 'rustup update stable'" >&2; exit 1; }
 
 needs-node:
 	@node -e 'process.exit((([a, b]) => a > 20 || a == 20 && b >= 19 ? 0 : 1)(process.versions.node.split(".")))' 2>/dev/null || { echo "Node.js 20.19 or newer is missing: install it from your system's packages or by nvm, then run this again" >&2; exit 1; }
@@ -166,7 +171,7 @@ bench-web: system-packages $(BINARY) $(E2E_PACKAGES)
 
 FUZZ_SECONDS ?= 600
 FUZZ_TARGETS ?= decoder oracle request server deadlines joined client filter import inspect
-# What is longer than a gulp of the decoder's goes another way through it.
+# Inputs longer than the decoder's BUFFER_STEP take another path through it.
 fuzz-length = $$(case $(1) in decoder|oracle) echo 6000;; *) echo 512;; esac)
 .PHONY: fuzz
 fuzz: | needs-rust
@@ -189,12 +194,23 @@ simulate: | needs-rust
 test-long: system-packages $(BINARY) | needs-rust
 	CHANWIRE_CRASH_ROUNDS=300 CHANWIRE_READERS=1000 CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) test --locked -p chanwire-tests --features binary
 
+# The flags that make warnings errors, for the one compiler of which all warnings are known.
+deny-warnings = $$(case "$$($(CARGO) --version)" in "cargo $(RUST_VERSION)."*) echo '-D warnings';; esac)
+
 .PHONY: check
 check: | needs-rust
 	@cargo clippy --version >/dev/null 2>&1 && cargo fmt --version >/dev/null 2>&1 || rustup component add clippy rustfmt
+	@test -n "$(deny-warnings)" || echo "$$($(CARGO) --version) is not $(RUST_VERSION): its warnings are shown and are no errors; see 'make msrv'"
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets --features chanwire-tests/binary -- -D warnings
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
+	$(CARGO) clippy --locked --workspace --all-targets --features chanwire-tests/binary -- $(deny-warnings)
+	RUSTDOCFLAGS="$(deny-warnings)" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+# The same with the oldest compiler, whichever is the default one.
+.PHONY: msrv
+msrv:
+	@rustup run $(RUST_VERSION).0 rustc --version >/dev/null 2>&1 \
+		|| rustup toolchain install $(RUST_VERSION).0 --profile minimal --no-self-update
+	RUSTUP_TOOLCHAIN=$(RUST_VERSION).0 $(MAKE) check
 
 # Advisories have to be fetched: `make deny DENY='advisories bans licenses sources'` looks at them too.
 DENY ?= licenses bans sources
