@@ -74,7 +74,7 @@ Exit codes:
 
 /// The forms of captures that are read, for `--help`.
 const FORMS: &str = "\
-Forms that are read, told by the content alone:
+Forms that are read, detected from the content alone:
   packets      pcap and pcapng, on Ethernet, loopback, Linux cooked (any), raw
                IP, PPP, PPPoE, MPLS and Cisco HDLC; through VLAN, MPLS, PPPoE,
                IP in IP, GRE, ERSPAN, EtherIP, VXLAN, Geneve and GTP-U
@@ -102,7 +102,7 @@ fn help() -> String {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Which {
-    /// As the first bytes tell; requests if they do not
+    /// Detect it from the first bytes; requests if that fails
     Auto,
     /// The stream of a client
     Requests,
@@ -125,7 +125,7 @@ impl Decode {
         let decoded = self.decode(&mut input, filter.as_ref(), &mut out);
         match decoded.and_then(|outcome| out.flush().map_err(Trouble::Write).map(|()| outcome)) {
             Ok(outcome) => Ok(outcome),
-            // Somebody who stops reading has seen enough.
+            // A reader that closes standard output has seen enough.
             Err(Trouble::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Done),
             Err(Trouble::Write(error)) => Err(format!("cannot print the frames: {error}").into()),
             Err(Trouble::Read(error)) => Err(format!("cannot read {}: {error}", self.source()).into()),
@@ -141,7 +141,7 @@ impl Decode {
     fn decode(&self, input: &mut dyn Read, filter: Option<&Filter>, out: &mut dyn Write) -> Result<Outcome, Trouble> {
         let mut bytes = vec![0; READ];
         let mut count = 0;
-        // A pipe may give less than is needed to tell what it is.
+        // A pipe may give less than is needed to detect the form.
         while count < READ && !is_clear(bytes.get(..count).unwrap_or_default()) {
             match fill(input, bytes.get_mut(count..).unwrap_or_default())? {
                 0 => break,
@@ -160,7 +160,7 @@ impl Decode {
             return capture::decode(input, bytes, count, options, filter, self.json, out);
         }
         if let Some(path) = self.file.as_deref().filter(|_| self.direction == Which::Auto && !seen.recognised) {
-            // Somebody may have taken another file than they wanted.
+            // It may be another file than the user wanted.
             let path = path.display();
             if first.is_empty() {
                 logging::say(&format!("{path} is empty"));
@@ -180,7 +180,7 @@ impl Decode {
         self.max_payload.and_then(|bytes| usize::try_from(bytes).ok())
     }
 
-    /// An option that would change nothing is a mistake, and whoever made it is told.
+    /// Refuses options that would change nothing.
     fn refuse_what_does_not_apply(&self, format: Format) -> Result<(), Trouble> {
         let has_packets = matches!(format, Format::Pcap | Format::PcapNg | Format::Hex);
         let has_one_direction = matches!(format, Format::Raw | Format::Hex);

@@ -107,13 +107,13 @@ fn failed(error: &Error, after: Option<u64>, json: bool) -> Result<Outcome, Fail
 /// Returns when the reader of standard output has closed it, also while there is nothing to print. Never returns where
 /// the system cannot know, as with a file.
 async fn reader_left() {
-    let (tell, told) = oneshot::channel();
+    let (closed, is_closed) = oneshot::channel();
     let watch = move || {
         let out = io::stdout();
         loop {
             match poll(&mut [PollFd::new(&out, PollFlags::empty())], None) {
                 Ok(_) => {
-                    let _ = tell.send(());
+                    let _ = closed.send(());
                     return;
                 }
                 Err(Errno::INTR) => {}
@@ -121,8 +121,8 @@ async fn reader_left() {
             }
         }
     };
-    // Without the thread the next line that cannot be printed tells it.
-    if threads::spawn("reader", watch).is_err() || told.await.is_err() {
+    // Without the thread, the next line that cannot be printed ends the command.
+    if threads::spawn("reader", watch).is_err() || is_closed.await.is_err() {
         pending::<()>().await;
     }
 }

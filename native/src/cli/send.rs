@@ -70,8 +70,8 @@ async fn send_lines(message: Message, ask: Ask) -> Result<Outcome, Failure> {
     let words = |error: Error| error.to_string();
     let mut server = ask.server;
     let mut connection = Connection::open(&server).await.map_err(words)?;
-    let (tell, lines) = mpsc::channel(WINDOW);
-    threads::spawn("input", move || read_lines(&tell))?;
+    let (read, lines) = mpsc::channel(WINDOW);
+    threads::spawn("input", move || read_lines(&read))?;
     let mut feed = Feed {
         lines,
         seeks: message.channel_name.is_some(),
@@ -110,7 +110,7 @@ struct Unsent {
 }
 
 /// Reads standard input to its end.
-fn read_lines(tell: &mpsc::Sender<Line>) {
+fn read_lines(lines: &mpsc::Sender<Line>) {
     let mut input = io::stdin().lock();
     loop {
         let mut line = Vec::new();
@@ -124,7 +124,7 @@ fn read_lines(tell: &mpsc::Sender<Line>) {
             Err(error) => Err(Unsent { why: format!("cannot read standard input: {error}"), last: true }),
         };
         let last = matches!(line, Err(Unsent { last: true, .. }));
-        if tell.blocking_send(line).is_err() || last {
+        if lines.blocking_send(line).is_err() || last {
             return;
         }
     }
@@ -147,7 +147,7 @@ struct Feed {
     stopped: Option<(String, u8)>,
     /// Nothing more is to be sent.
     over: bool,
-    /// Nobody reads what is printed. Messages are sent all the same.
+    /// Standard output is closed. Messages are sent all the same.
     mute: bool,
 }
 
@@ -284,7 +284,7 @@ impl Feed {
         }
         let shown = match (self.json, response) {
             (true, _) => text::print(&text::as_json(response)),
-            // It was told already.
+            // It was reported already.
             (false, Response::Error(_)) => Ok(true),
             (false, _) => text::print(&text::as_text(response)),
         };

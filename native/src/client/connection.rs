@@ -137,7 +137,7 @@ impl Connection {
         tokio::spawn(async move {
             let kind = carry(stream, gate, &mut requests, Clock::start()).await.kind;
             requests.fail(&kind);
-            // Nobody may wait for it.
+            // Its caller may have gone.
             let _ = end.send(Some(kind));
         });
         Self { server, calls, room: Arc::new(Semaphore::new(MAX_OPEN)), ended }
@@ -205,7 +205,7 @@ impl<F> Requests<F> {
         while let Ok(call) = self.calls.try_recv() {
             if let Call::Request(_, reply) = call {
                 let error = Error::new(self.server.clone(), kind.clone());
-                // Nobody may wait for it.
+                // Its caller may have gone.
                 let _ = reply.to.send(Err(Unanswered { error, sent: false }));
             }
         }
@@ -238,7 +238,7 @@ impl<F: FnMut(StoredMessage)> Session for Requests<F> {
         match event {
             ClientEvent::Answer { response, .. } => {
                 if let Some(reply) = self.open.pop_front() {
-                    // Nobody may wait for it.
+                    // Its caller may have gone.
                     let _ = reply.to.send(Ok(response));
                 }
             }

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Bytes held at which reading stops. One more read may come on top of them.
 const MAX_HELD: usize = 128 * 1024;
 
-/// A count of the bytes that connections brought and nobody has taken.
+/// A count of the bytes that connections brought and that are not taken yet.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     held: AtomicUsize,

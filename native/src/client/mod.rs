@@ -49,8 +49,8 @@ const MAX_KNOWN: usize = 256;
 /// do not wait for each other's answers. Clones share them too. A [`Subscription`] has a connection of its own.
 ///
 /// A request that was lost with its connection is sent again if it was certainly not received, or if carrying it out
-/// twice does no harm (LIST, HISTORY, HOST). Of a message whose answer was lost nobody knows whether it was delivered:
-/// [`send`](Self::send) fails then, and [`history`](Self::history) tells.
+/// twice does no harm (LIST, HISTORY, HOST). A message whose answer was lost may have been
+/// delivered or not: [`send`](Self::send) fails then, and [`history`](Self::history) shows whether it was.
 ///
 /// An answer is waited for 30 seconds. All methods are cancel safe: a request whose future is dropped may or may not be
 /// carried out. They must be called in a tokio runtime.

@@ -360,7 +360,7 @@ impl Tail<'_> {
         let Follower { output, after, .. } = &mut *self.follower;
         let before = first_id.saturating_sub(1);
         match output.joined.take() {
-            // Nobody may wait for it any more, and then the subscription is over.
+            // The caller may have gone, and then the subscription is over.
             Some(joined) => drop(joined.send(Ok(after.unwrap_or(before).min(before)))),
             None => output.event(SubscriptionEvent::Resumed),
         }

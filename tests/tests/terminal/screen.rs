@@ -44,7 +44,7 @@ fn what_comes_stands_above_the_line_that_is_being_typed() {
     send(address, "\u{1b}[2J\u{1b}[1;1H\u{1b}]0;mine\u{7}\u{202e}back");
     let screen = tmux.shows(&["202e}back", "> a line not sent yet"]);
     let expected = r"* times are UTC
-* on general at SERVER as ann; /help tells what can be typed
+* on general at SERVER as ann; /help shows the commands
 * DAY
 HH:MM bob: before
 HH:MM ann: hello bob

@@ -180,7 +180,7 @@ impl Shell {
                 }
                 Output::Send { link, request } => {
                     if let Some(sender) = self.links.get(&link) {
-                        // If it is gone, that is told soon.
+                        // If it has ended, that is reported soon.
                         let _ = sender.send(request);
                     }
                 }

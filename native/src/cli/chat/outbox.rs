@@ -1,5 +1,5 @@
-//! What this client has sent to a channel and not yet seen there: what was delivered, what must be sent again, and what
-//! nobody can know.
+//! Messages that this client has sent to a channel and not yet seen there: which were delivered, which must be sent
+//! again, and which may have been stored.
 
 mod heard;
 #[cfg(test)]
@@ -20,21 +20,21 @@ pub(super) struct OwnId(u64);
 
 /// The user's own messages that are not settled, in the order typed.
 ///
-/// An answer tells no id. So what is known is this: a message that was acknowledged explains one push of its words, and a
-/// push that none explains may be any of those that were not answered. When the connection is lost and the channel is read
-/// again, what no push can be is not stored, and is sent again.
+/// An answer carries no id. An acknowledged message therefore explains one push of its words, and a push that no
+/// acknowledged message explains may be any of the unanswered ones. When the connection is lost and the channel is read
+/// again, a message that matches no push is not stored, and is sent again.
 ///
-/// What a push can be it is, as long as nothing has come under the user's name that this client did not say. But a name
-/// belongs to nobody: once something has, such as by the same person at another terminal, the user is asked about
-/// everything that a push may be. Two who are called the same and say the same for the first time while the connection is
-/// lost cannot be told from one.
+/// A message that matches a push is taken for it, as long as nothing has come under the user's name that this client did
+/// not send. But names are not owned: once something has, for example from the same person at another terminal, the user
+/// is asked about every message that matches a push. Two users of one name who send the same words for the first time
+/// while the connection is lost cannot be distinguished.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Outbox {
     own: VecDeque<Own>,
     next: u64,
     heard: Heard,
-    /// Somebody else says something under the user's name.
+    /// Another client sends messages under the user's name.
     is_shared: bool,
 }
 
@@ -50,17 +50,17 @@ struct Own {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Not sent, or surely not stored: to be sent.
+    /// Not sent, or certainly not stored: to be sent.
     Queued,
     /// Sent on this connection, and not answered.
     Sent,
-    /// The connection was lost before the answer. `gone` says that nothing more can come of it.
-    Lost { gone: bool },
-    /// Nobody knows.
+    /// The connection was lost before the answer. If the server ended it, it stores nothing more.
+    Lost { ended_by_server: bool },
+    /// Maybe stored.
     Maybe,
 }
 
-/// A message of which nobody knows whether it is stored.
+/// A message that may be stored or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Maybe<'a> {
     pub(super) id: OwnId,
@@ -93,20 +93,20 @@ impl Outbox {
         {
             self.heard.explain(text, after, timestamp);
         }
-        self.tidy();
+        self.retain_open();
     }
 
     /// It was refused: it is not stored. Gives its words.
     pub(super) fn refused(&mut self, id: OwnId) -> Option<String> {
         let own = self.take(id);
-        self.tidy();
+        self.retain_open();
         own.map(|own| own.text)
     }
 
     /// The server does not know whether it is stored.
     pub(super) fn failed(&mut self, id: OwnId) {
         self.set(id, State::Maybe);
-        self.tidy();
+        self.retain_open();
     }
 
     /// A message of the user's name was pushed. `is_new` says that it was stored since this client is there: what was
@@ -122,15 +122,15 @@ impl Outbox {
             return None;
         }
         self.heard.note(*id, text, *timestamp);
-        self.tidy();
+        self.retain_open();
         let maybe = self.own.iter().find(|own| own.state == State::Maybe && own.may_be(*id, text));
         maybe.map(|own| own.id)
     }
 
-    /// The connection was lost. `gone` says that the server can have nothing of it that it has not carried out.
-    pub(super) fn lost(&mut self, gone: bool) {
+    /// Handles the loss of the connection. If the server ended it, it carries out nothing more of what it was sent.
+    pub(super) fn lost(&mut self, ended_by_server: bool) {
         for own in self.own.iter_mut().filter(|own| own.state == State::Sent) {
-            own.state = State::Lost { gone };
+            own.state = State::Lost { ended_by_server };
         }
     }
 
@@ -152,14 +152,14 @@ impl Outbox {
             let may_be = self.heard.unexplained(&own.text).find(|id| *id > own.after && !taken.contains(id));
             taken.extend(may_be);
             own.state = match own.state {
-                State::Lost { gone: true } if complete && may_be.is_none() => State::Queued,
+                State::Lost { ended_by_server: true } if complete && may_be.is_none() => State::Queued,
                 _ => State::Maybe,
             };
         }
-        self.tidy();
+        self.retain_open();
     }
 
-    /// The first of which nobody knows.
+    /// Returns the first message that may be stored or not.
     pub(super) fn first_maybe(&self) -> Option<Maybe<'_>> {
         let Own { id, text, after, .. } = self.own.iter().find(|own| own.state == State::Maybe)?;
         let has_come = self.heard.unexplained(text).any(|id| id > *after);
@@ -174,13 +174,13 @@ impl Outbox {
     /// Sends it again.
     pub(super) fn resend(&mut self, id: OwnId) {
         self.set(id, State::Queued);
-        self.tidy();
+        self.retain_open();
     }
 
-    /// Thinks of it no more.
-    pub(super) fn forget(&mut self, id: OwnId) {
+    /// Drops it.
+    pub(super) fn discard(&mut self, id: OwnId) {
         self.take(id);
-        self.tidy();
+        self.retain_open();
     }
 
     /// Counts the messages that wait for the connection or for an answer.
@@ -197,8 +197,8 @@ impl Outbox {
         (with(true), with(false))
     }
 
-    /// Settles what has become known, and keeps of what came only what may still be one of those that were not answered.
-    fn tidy(&mut self) {
+    /// Settles the messages that have become known, and retains only pushes that may be one of the unanswered ones.
+    fn retain_open(&mut self) {
         if !self.is_shared {
             self.settle();
         }
@@ -206,8 +206,8 @@ impl Outbox {
         self.heard.retain(|id, text| own.iter().any(|own| own.may_be(id, text)));
     }
 
-    /// Where nobody else says anything under this name, a push of a message's words is that message, unless an answer to
-    /// another of the same words may still explain it.
+    /// Settles the messages whose words were pushed: while no other client uses this name, the push is that message,
+    /// unless an answer to another of the same words may still explain it.
     fn settle(&mut self) {
         let mut maybe: Vec<(u64, OwnId)> = Vec::new();
         for own in self.own.iter().filter(|own| own.state == State::Maybe) {
@@ -216,7 +216,7 @@ impl Outbox {
                 maybe.push((own.after, own.id));
             }
         }
-        // What was sent last has the fewest to choose from.
+        // The last one sent has the fewest pushes to choose from.
         maybe.sort_by_key(|(after, _)| Reverse(*after));
         for (after, id) in maybe {
             let Some(index) = self.own.iter().position(|own| own.id == id) else { continue };

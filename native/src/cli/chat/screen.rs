@@ -34,8 +34,8 @@ impl Screen {
     pub(super) fn open() -> Result<Self, String> {
         let steerable = env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
         if !(steerable && io::stdin().is_terminal() && io::stdout().is_terminal()) {
-            let (tell, lines) = mpsc::channel(16);
-            threads::spawn("input", move || read_lines(&tell))?;
+            let (typed, lines) = mpsc::channel(16);
+            threads::spawn("input", move || read_lines(&typed))?;
             return Ok(Self::Plain { lines });
         }
         let terminal = Terminal::open().map_err(|error| format!("cannot use the terminal: {error}"))?;
@@ -64,7 +64,7 @@ impl Screen {
     pub(super) fn show(&mut self, lines: &str, aside: bool) -> io::Result<()> {
         match self {
             Self::Plain { .. } if aside => {
-                // There is nobody left to tell if this cannot be written.
+                // Nothing is left to do if this cannot be written.
                 let _ = io::stderr().write_all(lines.as_bytes());
                 Ok(())
             }
@@ -107,7 +107,7 @@ impl Screen {
     }
 }
 
-fn read_lines(tell: &mpsc::Sender<Typed>) {
+fn read_lines(lines: &mpsc::Sender<Typed>) {
     let mut input = io::stdin().lock();
     loop {
         let mut line = Vec::new();
@@ -120,12 +120,12 @@ fn read_lines(tell: &mpsc::Sender<Typed>) {
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => {
-                let _ = tell.blocking_send(Typed::Unreadable(format!("cannot read standard input: {error}")));
+                let _ = lines.blocking_send(Typed::Unreadable(format!("cannot read standard input: {error}")));
                 Typed::End
             }
         };
         let last = matches!(typed, Typed::End);
-        if tell.blocking_send(typed).is_err() || last {
+        if lines.blocking_send(typed).is_err() || last {
             return;
         }
     }

@@ -132,7 +132,7 @@ struct Room {
     oldest: Option<u64>,
     outbox: Outbox,
     /// The reason why it is not joined, as it was shown last.
-    told: Option<String>,
+    shown_reason: Option<String>,
 }
 
 /// A position in a channel's messages.
@@ -412,7 +412,7 @@ impl Session {
         room.oldest.get_or_insert(message.id);
         self.outputs.push_back(Output::Show(Shown::Message(message)));
         if maybe.is_some_and(|id| self.asking == Some(Question::Again(id))) {
-            // The same words under the same name may be somebody else's, so the question stays.
+            // The same words under the same name may be another user's, so the question stays.
             self.note("this may be the one");
         }
     }
@@ -481,7 +481,7 @@ impl Session {
             let words = format!("maybe sent: {text} ({why}; it is not sent again)");
             self.outputs.push_back(Output::Show(Shown::Trouble(words)));
             self.unsettled = true;
-            room.outbox.forget(id);
+            room.outbox.discard(id);
         }
         self.ask_about_a_paste();
     }
@@ -501,7 +501,7 @@ impl Session {
         for line in lines.chain(maybe.into_iter().map(|text| format!("maybe sent: {text}"))) {
             self.outputs.push_back(Output::Show(Shown::Trouble(line)));
         }
-        room.host.is_some().then(|| Room { outbox: Outbox::default(), told: None, ..room })
+        room.host.is_some().then(|| Room { outbox: Outbox::default(), shown_reason: None, ..room })
     }
 
     fn quit(&mut self) {

@@ -43,7 +43,7 @@ pub(super) fn decode(
     };
     out.flush().map_err(Trouble::Write)?;
     let summary = read.map_err(|error| Trouble::Import(error.to_string()))?;
-    // A script gets lines alone, but is told as well what they lack.
+    // A script gets lines alone, and notes on what they lack.
     if !json || summary.lacks() {
         let all = if summary.passed_over > 0 && !options.everything { " (--all shows them)" } else { "" };
         logging::say(&format!("{summary}{all}"));

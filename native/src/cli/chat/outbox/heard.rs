@@ -1,11 +1,11 @@
-//! Which of the pushes under the user's name are explained by what was acknowledged.
+//! Matches pushes under the user's name with acknowledged messages.
 
 use std::collections::VecDeque;
 
 use chanwire_core::wire::Timestamp;
 
-/// The most that is remembered of either kind, the newest: many more than can be on their way at one time, so that
-/// among the pushes there are always some left that none of those explains.
+/// Entries of either kind that are retained, the newest: many more than can be unanswered at one time, so that some
+/// pushes are always left that none of those explains.
 const KEPT: usize = 1024;
 
 /// Messages that were acknowledged and have not come, and that have come and were not acknowledged.
@@ -43,7 +43,8 @@ impl Acknowledged {
 }
 
 impl Heard {
-    /// A message of these words that was sent after this id is stored with this time: it explains one push.
+    /// Handles the acknowledgement of a message of these words, sent after this id and stored with this time: it explains
+    /// one push.
     pub(super) fn explain(&mut self, text: String, after: u64, timestamp: Timestamp) {
         let acknowledged = Acknowledged { text, after, timestamp };
         let can_be = |push: &Push| acknowledged.can_be(push.id, &push.text, push.timestamp);

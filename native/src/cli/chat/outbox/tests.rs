@@ -39,7 +39,7 @@ fn maybe(outbox: &mut Outbox) -> Vec<(String, bool)> {
     std::iter::from_fn(|| {
         let Maybe { id, text, has_come } = outbox.first_maybe()?;
         let told = (text.to_owned(), has_come);
-        outbox.forget(id);
+        outbox.discard(id);
         Some(told)
     })
     .collect()
@@ -127,7 +127,7 @@ fn what_cannot_be_decided_is_asked_and_never_sent_by_itself() {
         assert_eq!(outbox.first_maybe(), Some(Maybe { id: ids[0], text: "a", has_come: false }));
         outbox.resend(ids[0]);
         assert_eq!(outbox.first_maybe(), Some(Maybe { id: ids[1], text: "b", has_come: false }));
-        outbox.forget(ids[1]);
+        outbox.discard(ids[1]);
         assert_eq!(sent_again(&mut outbox), ["a"]);
     }
 }

@@ -48,7 +48,7 @@ impl Session {
             ("history", number) => self.history(number),
             ("help", "") => HELP.into_iter().for_each(|line| self.note(line)),
             ("quit", "") => self.handle_end(now),
-            _ => self.trouble(format!("not sent: {line} (/help tells the commands; //TEXT says /TEXT)")),
+            _ => self.trouble(format!("not sent: {line} (/help shows the commands; //TEXT says /TEXT)")),
         }
     }
 
@@ -61,7 +61,7 @@ impl Session {
                 true
             }
             (Some(Question::Again(id)), Some(room), "n" | "no") => {
-                room.outbox.forget(id);
+                room.outbox.discard(id);
                 true
             }
             (Some(Question::Paste), _, answer) => self.answer_about_a_paste(answer),

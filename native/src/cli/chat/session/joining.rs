@@ -17,7 +17,7 @@ impl Session {
     /// Goes to this channel, and to no other.
     pub(super) fn enter(&mut self, name: String) {
         let outbox = Outbox::default();
-        self.room = Some(Room { name, host: None, known: None, oldest: None, outbox, told: None });
+        self.room = Some(Room { name, host: None, known: None, oldest: None, outbox, shown_reason: None });
         self.look();
     }
 
@@ -125,11 +125,11 @@ impl Session {
         let id = anchor.as_ref().map_or(first_id - 1, |anchor| anchor.id).max(shown);
         room.known = Some(Known { id, message: anchor.clone() });
         room.host = Some(line.to.clone());
-        room.told = None;
+        room.shown_reason = None;
         let welcome = if again {
             "connected again".into()
         } else {
-            let help = if self.interactive { "; /help tells what can be typed" } else { "" };
+            let help = if self.interactive { "; /help shows the commands" } else { "" };
             format!("on {} at {} as {}{help}", room.name, line.to, self.user)
         };
         let done = last_id < first_id;
@@ -204,9 +204,9 @@ impl Session {
         let Some(room) = &mut self.room else { return };
         if room.host.is_some() {
             self.phase = Phase::Waiting { until: now.after(self.backoff.next_wait()) };
-            // The same trouble at every try need not be told at every try.
-            if room.told.as_ref() != Some(&why) {
-                room.told = Some(why.clone());
+            // The same reason need not be shown at every try.
+            if room.shown_reason.as_ref() != Some(&why) {
+                room.shown_reason = Some(why.clone());
                 self.trouble(format!("{why} (trying again)"));
             }
             return;

@@ -31,7 +31,7 @@ impl Pastes {
 }
 
 impl Session {
-    /// Somebody pasted several lines. They are text, whatever they begin with.
+    /// Handles a paste of several lines. They are text, also where they begin with a slash.
     pub(in crate::cli::chat) fn handle_paste(&mut self, now: Time, text: String) {
         if self.over || self.leaving.is_some() {
             return;

@@ -134,7 +134,7 @@ fn a_loopback_address_of_a_remote_tracker_is_the_trackers_host() {
     trial.session.handle_connected(Link(2));
     assert_eq!(trial.wants(), ["join 2 last 20"]);
     trial.joined(2, 1, 0);
-    assert_eq!(trial.wants(), ["* on general at 192.0.2.1:22240 as ann; /help tells what can be typed"]);
+    assert_eq!(trial.wants(), ["* on general at 192.0.2.1:22240 as ann; /help shows the commands"]);
     trial.line("/list");
     assert_eq!(trial.wants(), [format!("connect 3 {TRACKER}")]);
     trial.session.handle_connected(Link(3));
@@ -407,7 +407,7 @@ fn another_channel_is_another_room_and_what_was_open_is_told() {
     trial.answer(2, Response::Channels(vec![other]));
     assert_eq!(trial.wants(), ["list 2", "join 2 last 20"]);
     trial.joined(2, 1, 0);
-    assert_eq!(trial.wants(), [format!("* on other at {TRACKER} as ann; /help tells what can be typed")]);
+    assert_eq!(trial.wants(), [format!("* on other at {TRACKER} as ann; /help shows the commands")]);
     trial.line("/leave");
     trial.line("b");
     trial.line("/join general");

@@ -77,8 +77,8 @@ pub(super) struct Terminal {
 impl Terminal {
     pub(super) fn open() -> io::Result<Self> {
         let modes = Modes::enter()?;
-        let (tell, input) = mpsc::channel(4);
-        threads::spawn("keys", move || read_keys(&tell)).map_err(io::Error::other)?;
+        let (keys, input) = mpsc::channel(4);
+        threads::spawn("keys", move || read_keys(&keys)).map_err(io::Error::other)?;
         Ok(Self {
             modes,
             input,
@@ -300,7 +300,7 @@ fn too_long(length: usize) -> Typed {
     Typed::Unreadable(format!("a line of {length} bytes; a message has at most {MAX_LINE}"))
 }
 
-fn read_keys(tell: &mpsc::Sender<Vec<u8>>) {
+fn read_keys(keys: &mpsc::Sender<Vec<u8>>) {
     let mut input = io::stdin().lock();
     let mut bytes = vec![0; READ];
     loop {
@@ -308,7 +308,7 @@ fn read_keys(tell: &mpsc::Sender<Vec<u8>>) {
             Ok(0) => return,
             Ok(count) => {
                 let read = bytes.get(..count).unwrap_or_default().to_vec();
-                if tell.blocking_send(read).is_err() {
+                if keys.blocking_send(read).is_err() {
                     return;
                 }
             }
@@ -329,12 +329,12 @@ struct Output {
 impl Output {
     fn start() -> io::Result<Self> {
         let (pieces, to_write) = blocking::channel::<String>();
-        let (tell, results) = mpsc::unbounded_channel();
+        let (report, results) = mpsc::unbounded_channel();
         let write = move || {
             for piece in to_write {
                 let mut out = io::stdout().lock();
                 let written = out.write_all(piece.as_bytes()).and_then(|()| out.flush());
-                if tell.send(written).is_err() {
+                if report.send(written).is_err() {
                     return;
                 }
             }
