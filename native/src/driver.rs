@@ -35,7 +35,7 @@
 //! // Any stream will do: TCP, TLS, a pipe.
 //! let (mut near, mut far) = tokio::io::duplex(1024);
 //! far.write_all(b"OK\r\n{\"channels\": []}").await?;
-//! drop(far);
+//! far.shutdown().await?;
 //!
 //! let (clock, mut client, mut one) = (Clock::start(), Client::new(Limits::client()), One::default());
 //! client.send(clock.now(), &Request::List)?;
