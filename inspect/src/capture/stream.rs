@@ -389,7 +389,7 @@ struct Cutter<'s, 'f, S> {
     waiting: &'s mut Vec<u8>,
     reads: &'s mut VecDeque<(u64, f64)>,
     fresh: Fresh<'f>,
-    /// The number of of the fresh bytes were added to the waiting ones.
+    /// The number of fresh bytes that were added to the waiting ones.
     joined: usize,
     time: f64,
     sink: &'s mut S,

@@ -15,7 +15,7 @@ pub struct JsonLinesWriter {
 }
 
 impl JsonLinesWriter {
-    /// Returns a file that is to begin.
+    /// Returns a writer that has written nothing.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -17,9 +17,9 @@ const CLOSED: &str = "the server closed the connection";
 const SERVER_RESET: &str = "the server reset the connection";
 const CLIENT_RESET: &str = "reset by the client";
 
-/// How many steps may wait for one client.
+/// The most steps that may wait for one client.
 const MOST_STEPS: usize = 131_072;
-/// How many bytes may wait with them.
+/// The most bytes in them.
 const MOST_BYTES: usize = 64 << 20;
 
 /// The longest that bytes are on their way, in milliseconds.
@@ -36,7 +36,7 @@ pub(super) struct Connection {
     finished: bool,
     /// The client has closed the connection: what comes is thrown away, and nobody hears of anything.
     gone: bool,
-    /// Whether the client reads what comes.
+    /// Whether the client reads.
     reading: bool,
     next_read: Time,
     /// The client has read the end of the stream.
@@ -45,14 +45,14 @@ pub(super) struct Connection {
     down: Pipe,
     /// Until the server has closed its end.
     server: Option<Box<Server>>,
-    /// Whether the hub knows of it: a connection that is one too many is answered without it.
+    /// Whether the hub serves it: a connection over the limit is answered without it.
     pub(super) is_served: bool,
     server_next_read: Time,
     /// There is nothing left of it.
     pub(super) is_over: bool,
 }
 
-/// What all parts of a connection need to know, and where they say what happened.
+/// The surroundings of a connection's parts: time, chance, and the list of events.
 pub(super) struct Surroundings<'a> {
     pub(super) now: Time,
     pub(super) settings: &'a Settings,
@@ -61,12 +61,12 @@ pub(super) struct Surroundings<'a> {
 }
 
 impl Surroundings<'_> {
-    /// When what leaves now arrives.
+    /// Returns the time at which bytes that leave now arrive.
     fn arrival(&mut self) -> Time {
         self.now.after(Duration::from_millis(self.rng.u64(1..=DELAY)))
     }
 
-    /// How many of the bytes that have arrived the next read takes, and when there can be another.
+    /// Returns the number of arrived bytes that the next read takes, and the time of the read after it.
     fn cut(&mut self, arrived: usize) -> (usize, Time) {
         if arrived > 1 && self.settings.cut_reads && self.rng.bool() {
             (self.rng.usize(1..arrived), self.now.after(Duration::from_millis(1)))
@@ -104,7 +104,7 @@ impl Connection {
         self.reading
     }
 
-    /// Whether the server's end is open.
+    /// Returns whether the server's end is open.
     pub(super) const fn is_open(&self) -> bool {
         self.server.is_some()
     }
@@ -113,7 +113,7 @@ impl Connection {
         self.server.as_deref_mut()
     }
 
-    /// The server has no room for it, and says so.
+    /// Refuses the connection, because the server has no room for it.
     pub(super) fn refuse(&mut self, now: Time, error: ErrorResponse) {
         self.is_served = false;
         if let Some(server) = self.server() {
@@ -121,7 +121,7 @@ impl Connection {
         }
     }
 
-    /// Why so many steps more, with so many bytes in them, cannot be pushed.
+    /// Returns the reason why so many more steps, with so many bytes, cannot be pushed.
     pub(super) fn refusal(&self, steps: usize, bytes: usize) -> Option<String> {
         if self.finished || matches!(self.steps.back(), Some(Step::End | Step::Reset)) {
             return Some("Nothing of this was sent: the client's sending half is shut down.".into());
@@ -136,8 +136,8 @@ impl Connection {
         ))
     }
 
-    /// The client is to do this when all before it is done. False if too much waits already, or nothing can be done
-    /// any more.
+    /// Queues a step of the client, to be done after all before it. False if too much waits already, or nothing can be
+    /// done any more.
     pub(super) fn push(&mut self, step: Step) -> bool {
         let bytes = if let Step::Bytes(bytes) = &step { bytes.len() } else { 0 };
         let can_be = self.refusal(1, bytes).is_none();
@@ -148,12 +148,12 @@ impl Connection {
         can_be
     }
 
-    /// The client reads from now on, or does not.
+    /// Makes the client read or stop reading.
     pub(super) fn set_reading(&mut self, reading: bool) {
         self.reading = reading;
     }
 
-    /// The client closes the connection. What it has sent is read all the same.
+    /// Closes the connection from the client's end. Bytes sent before are read all the same.
     pub(super) fn close(&mut self, now: Time) {
         self.steps.clear();
         self.finished = true;
@@ -162,7 +162,7 @@ impl Connection {
         self.is_over = self.server.is_none();
     }
 
-    /// When there will be something to do, if it is known.
+    /// Returns the time of the next work, if it is known.
     pub(super) fn next(&self) -> Option<Time> {
         let step = self
             .steps
@@ -190,7 +190,7 @@ impl Connection {
         sent || served || read
     }
 
-    /// The client's steps.
+    /// Does the client's steps.
     fn send(&mut self, around: &mut Surroundings) -> bool {
         let mut moved = false;
         while self.ready <= around.now
@@ -235,7 +235,7 @@ impl Connection {
         moved
     }
 
-    /// The server's end reads, and notices that time passes.
+    /// Lets the server's end read, and advances its time.
     fn serve(&mut self, around: &mut Surroundings) -> bool {
         let Some(server) = &mut self.server else { return false };
         let mut moved = false;
@@ -259,7 +259,7 @@ impl Connection {
         self.write(around) || moved
     }
 
-    /// The server's end writes what the network takes, and does with the connection what is to be done.
+    /// Lets the server's end write as much as the network takes, and carries out its actions on the connection.
     pub(super) fn write(&mut self, around: &mut Surroundings) -> bool {
         let Some(server) = &mut self.server else { return false };
         let mut moved = false;
@@ -295,7 +295,7 @@ impl Connection {
         moved
     }
 
-    /// The client reads.
+    /// Lets the client read.
     fn read(&mut self, around: &mut Surroundings) -> bool {
         if !(self.reading || self.gone) || self.is_over || self.next_read > around.now {
             return false;
@@ -326,7 +326,7 @@ impl Connection {
         ended
     }
 
-    /// The connection is over.
+    /// Ends the connection.
     fn end(&mut self, around: &mut Surroundings, reason: &'static str, bad: bool) {
         self.is_over = true;
         self.steps.clear();

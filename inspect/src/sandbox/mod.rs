@@ -50,7 +50,7 @@ use store::{Done, Store};
 use self::connection::{Connection, Surroundings};
 use crate::{Direction, plan::Step};
 
-/// Where the server of every sandbox listens: at the port of the protocol's examples.
+/// The address at which the server of every sandbox listens, with the port of the protocol's examples.
 pub const ADDRESS: &str = "127.0.0.1:22236";
 
 /// The longest that the store takes for a job, in milliseconds.
@@ -84,11 +84,11 @@ pub struct Event {
     pub time: u64,
     /// Which connection's client.
     pub connection: u32,
-    /// What.
+    /// The event.
     pub event: Happening,
 }
 
-/// What a client did or saw.
+/// An event of a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Happening {
@@ -103,7 +103,7 @@ pub enum Happening {
     Bytes {
         /// Which.
         direction: Direction,
-        /// What was written or read.
+        /// The bytes written or read.
         #[serde(serialize_with = "byte_array")]
         bytes: Vec<u8>,
     },
@@ -121,7 +121,7 @@ pub enum Happening {
     },
 }
 
-/// What stands still until time passes.
+/// An event that only time brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Due {
     /// When, in milliseconds.
@@ -129,11 +129,11 @@ pub struct Due {
     /// Whose it is, if it is one connection's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<u32>,
-    /// What it is, in words that complete "… is due".
+    /// A description that completes "… is due".
     pub what: &'static str,
 }
 
-/// What a sandbox looks like from outside.
+/// The state of a sandbox, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct State {
     /// The time, in milliseconds.
@@ -141,20 +141,20 @@ pub struct State {
     /// The next deadline, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due: Option<Due>,
-    /// How the store behaves.
+    /// The behaviour of the store.
     pub store: StoreMode,
-    /// How many commits and reads wait for it.
+    /// The number of commits and reads that wait for it.
     pub waiting: usize,
-    /// How many channels are stored.
+    /// The number of channels that are stored.
     pub channels: usize,
-    /// How many messages are stored.
+    /// The number of messages that are stored.
     pub messages: usize,
     /// The connections whose clients do not read.
     pub deaf: Vec<u32>,
 }
 
 impl Sandbox {
-    /// A server with an empty store, at time 0.
+    /// Returns a server with an empty store, at time 0.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let at = Moment { time: Time::default(), wall: Timestamp::from_unix(settings.wall) };
@@ -175,12 +175,12 @@ impl Sandbox {
         }
     }
 
-    /// A client connects from this address. `None` if so many are connected that no more can be.
+    /// Connects a client from this address. `None` if so many are connected that no more can be.
     pub fn connect(&mut self, from: IpAddr) -> Option<u32> {
         self.admit(Peer::Address(from))
     }
 
-    /// Whoever runs the server connects, as through the socket in its data directory. `None` if so many are connected
+    /// Connects the server's operator, as through the socket in its data directory. `None` if so many are connected
     /// that no more can be.
     pub fn connect_operator(&mut self) -> Option<u32> {
         self.admit(Peer::Operator)
@@ -215,14 +215,14 @@ impl Sandbox {
         Some(id)
     }
 
-    /// A client does this when it has done all before. False if it cannot: the connection is over or its sending half
-    /// is shut down, or too much waits already.
+    /// Queues a step of a client, to be done after all before it. False if it cannot: the connection is over or its
+    /// sending half is shut down, or too much waits already.
     pub fn push(&mut self, connection: u32, step: Step) -> bool {
         self.connections.get_mut(&connection).is_some_and(|connection| connection.push(step))
     }
 
-    /// Why a client cannot be told to do so many steps more, with so many bytes to write in them, if it cannot: in words
-    /// for who told it. While there is none, each of them can be [pushed](Self::push).
+    /// Returns the reason why a client cannot take so many more steps with so many bytes, if it cannot, in words for
+    /// the person. While there is none, each of them can be [pushed](Self::push).
     #[must_use]
     pub fn refusal(&self, connection: u32, steps: usize, bytes: usize) -> Option<String> {
         match self.connections.get(&connection) {
@@ -231,7 +231,7 @@ impl Sandbox {
         }
     }
 
-    /// A client closes its connection, and nothing more is told of it. What it has sent is read all the same.
+    /// Closes a client's connection, of which nothing more is reported. Bytes sent before are read all the same.
     pub fn close(&mut self, connection: u32) {
         let now = self.now;
         if let Some(connection) = self.connections.get_mut(&connection) {
@@ -239,14 +239,14 @@ impl Sandbox {
         }
     }
 
-    /// A client reads from now on, or does not.
+    /// Makes a client read or stop reading.
     pub fn set_reading(&mut self, connection: u32, reading: bool) {
         if let Some(connection) = self.connections.get_mut(&connection) {
             connection.set_reading(reading);
         }
     }
 
-    /// The store behaves in this way from now on.
+    /// Sets the behaviour of the store.
     pub fn set_store(&mut self, mode: StoreMode) {
         self.store.set_mode(self.now, mode);
     }
@@ -263,24 +263,24 @@ impl Sandbox {
         self.now = until.max(self.now);
     }
 
-    /// When something will happen if nobody does anything, in milliseconds.
+    /// Returns the time of the next event if nobody does anything, in milliseconds.
     #[must_use]
     pub fn next(&self) -> Option<u64> {
         self.next_time().map(Time::as_millis)
     }
 
-    /// The time, in milliseconds.
+    /// Returns the time, in milliseconds.
     #[must_use]
     pub const fn now(&self) -> u64 {
         self.now.as_millis()
     }
 
-    /// What has happened since this was last asked.
+    /// Returns the events since the last call.
     pub fn take_events(&mut self) -> Vec<Event> {
         mem::take(&mut self.events)
     }
 
-    /// What it looks like now.
+    /// Returns the state of the sandbox.
     #[must_use]
     pub fn state(&self) -> State {
         State {

@@ -16,7 +16,7 @@ pub(super) struct Pipe {
     end: End,
 }
 
-/// How far the end of the stream is.
+/// The progress of the end of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Open,
@@ -29,24 +29,24 @@ impl Pipe {
         Self { chunks: VecDeque::new(), held: 0, capacity, last: Time::from_millis(0), end: End::Open }
     }
 
-    /// How many bytes can be written now.
+    /// Returns the number of bytes that can be written now.
     pub(super) const fn room(&self) -> usize {
         self.capacity.saturating_sub(self.held)
     }
 
-    /// Whether the end of the stream was written.
+    /// Returns whether the end of the stream was written.
     pub(super) fn is_finished(&self) -> bool {
         self.end != End::Open
     }
 
-    /// These arrive at `at`, or when all before them has.
+    /// Queues bytes that arrive at `at`, or when all before them has.
     pub(super) fn push(&mut self, at: Time, bytes: Vec<u8>) {
         self.last = self.last.max(at);
         self.held += bytes.len();
         self.chunks.push_back((self.last, bytes));
     }
 
-    /// The end of the stream arrives at `at`, or when all before it has.
+    /// Queues the end of the stream, which arrives at `at`, or when all before it has.
     pub(super) fn finish(&mut self, at: Time) {
         if self.end == End::Open {
             self.last = self.last.max(at);
@@ -54,7 +54,7 @@ impl Pipe {
         }
     }
 
-    /// When there is something to read, if it is known: bytes, or the end.
+    /// Returns the time at which bytes or the end can be read, if it is known.
     pub(super) fn ready_at(&self) -> Option<Time> {
         match (self.chunks.front(), self.end) {
             (Some((at, _)), _) => Some(*at),
@@ -63,7 +63,7 @@ impl Pipe {
         }
     }
 
-    /// How many bytes have arrived.
+    /// Returns the number of bytes that have arrived.
     pub(super) fn arrived(&self, now: Time) -> usize {
         self.chunks.iter().take_while(|(at, _)| *at <= now).map(|(_, bytes)| bytes.len()).sum()
     }

@@ -10,9 +10,9 @@ use crate::plan::Step;
 /// A play: a sandbox of its own, and what its clients do.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Scenario {
-    /// What it shows: for an error, its name.
+    /// The name of what it shows: for an error, the error's.
     pub name: &'static str,
-    /// What happens, in a sentence.
+    /// A description in one sentence.
     pub about: &'static str,
     /// Whether the name is an error's.
     pub is_error: bool,
@@ -29,7 +29,7 @@ enum Act {
     Send(u32, &'static str),
     /// The same so many times, each time on its own.
     Often(u32, usize, &'static str),
-    /// What is sent, in pieces that stand this many milliseconds apart.
+    /// Writes in pieces, this many milliseconds apart.
     Drip(u32, u64, &'static [&'static str]),
     End(u32),
     Reads(u32, bool),
@@ -269,20 +269,20 @@ const fn error(
     Scenario { name, about, is_error: true, settings, acts }
 }
 
-/// All that there are.
+/// Returns all scenarios.
 #[must_use]
 pub const fn scenarios() -> &'static [Scenario] {
     SCENARIOS
 }
 
 impl Scenario {
-    /// The play of this name.
+    /// Returns the scenario of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         SCENARIOS.iter().find(|scenario| scenario.name == name).copied()
     }
 
-    /// The settings of its sandbox, as they would be typed, beside the seed.
+    /// Returns the settings of its sandbox, as they would be typed, beside the seed.
     #[must_use]
     pub fn typed(&self) -> BTreeMap<String, String> {
         self.settings.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect()

@@ -1,4 +1,4 @@
-//! What a sandbox is like.
+//! The settings of a sandbox.
 
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{Problem, typed::Form};
 
-/// What a sandbox is like, from its start to its end.
+/// The settings of a sandbox, from its start to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Everything that is left to chance comes from it: delays, and where reads are cut.
@@ -18,19 +18,19 @@ pub struct Settings {
     pub cut_reads: bool,
     /// The largest payload, in bytes.
     pub max_payload: usize,
-    /// How long a frame may take, in seconds.
+    /// The longest time of a frame, in seconds.
     pub frame_timeout: u64,
-    /// How long a client may take nothing, in seconds.
+    /// The longest time without reads by a client, in seconds.
     pub write_timeout: u64,
-    /// How many bytes of pushes a reader may leave unread.
+    /// The most bytes of pushes that a subscriber may leave unread.
     pub max_pushed: usize,
-    /// How many channels are listed.
+    /// The most channels that are listed.
     pub max_channels: usize,
-    /// How many channels a connection may join.
+    /// The most channels that a connection may join.
     pub max_joins: usize,
-    /// How many connections are served.
+    /// The most connections that are served.
     pub max_connections: usize,
-    /// How many bytes the network holds in each direction of a connection.
+    /// The most bytes that the network holds in each direction of a connection.
     pub network: usize,
 }
 
@@ -39,13 +39,13 @@ pub struct Settings {
 pub struct Setting {
     /// Its field.
     pub name: &'static str,
-    /// What it is, in words.
+    /// A description in words.
     pub about: &'static str,
     /// The least that it can be.
     pub least: u64,
     /// The most that it can be.
     pub most: u64,
-    /// What it is where nothing is typed.
+    /// The value where nothing is typed.
     pub default: u64,
 }
 
@@ -100,7 +100,7 @@ fn size(number: u64) -> usize {
 }
 
 impl Default for Settings {
-    /// The protocol's limits.
+    /// Returns the protocol's limits.
     fn default() -> Self {
         let mut settings = Self {
             seed: 0,
@@ -123,13 +123,13 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// All numbers that there are.
+    /// Returns all settings that are numbers.
     #[must_use]
     pub fn all() -> Vec<Setting> {
         SETTINGS.map(|(setting, _)| setting).into()
     }
 
-    /// The settings as they were typed; what is empty is as it is by default.
+    /// Reads settings as they were typed; an empty field keeps its default.
     ///
     /// # Errors
     ///

@@ -11,11 +11,11 @@ use chanwire_core::{
 };
 use serde::Serialize;
 
-/// What a channel keeps at most; older messages go first.
+/// The most messages that a channel keeps; older ones are dropped first.
 const MOST_MESSAGES: usize = 10_000;
 const MOST_BYTES: usize = 4 << 20;
 
-/// How the store behaves from now on.
+/// The behaviour of the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StoreMode {
@@ -36,7 +36,7 @@ impl StoreMode {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Works, Self::FailsOnce, Self::FailsOnceButKeeps, Self::Fails, Self::Stalls];
 
-    /// What it is called, here and in its serialised form.
+    /// Returns its name, here and in its serialized form.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ impl StoreMode {
     }
 }
 
-/// What is stored, and what is being done.
+/// The stored data, and the jobs in progress.
 #[derive(Debug, Default)]
 pub(super) struct Store {
     mode: StoreMode,
@@ -65,7 +65,7 @@ enum Job {
     Read(ReadId, Query),
 }
 
-/// What came of a job.
+/// The outcome of a job.
 #[derive(Debug)]
 pub(super) enum Done {
     Outcome(StoreOutcome),
@@ -88,7 +88,7 @@ impl Store {
         self.mode
     }
 
-    /// Behaves in this way from now on. What waited is done at once, or fails, if it no longer stalls.
+    /// Sets the behaviour. If it no longer stalls, waiting jobs are done at once, or fail.
     pub(super) fn set_mode(&mut self, now: Time, mode: StoreMode) {
         if self.mode == StoreMode::Stalls {
             self.jobs.iter_mut().for_each(|(at, _)| *at = now.max(*at));
@@ -96,7 +96,7 @@ impl Store {
         self.mode = mode;
     }
 
-    /// How many jobs wait.
+    /// Returns the number of jobs that wait.
     pub(super) fn waiting(&self) -> usize {
         self.jobs.len()
     }
@@ -119,7 +119,7 @@ impl Store {
         self.jobs.push_back((at, Job::Read(read, query)));
     }
 
-    /// When the next job will be done, if one will.
+    /// Returns the time at which the next job will be done, if one will.
     pub(super) fn next_done(&self) -> Option<Time> {
         if self.mode == StoreMode::Stalls { None } else { self.jobs.iter().map(|(at, _)| *at).min() }
     }
@@ -192,7 +192,7 @@ impl Store {
         }
     }
 
-    /// What is stored of these names.
+    /// Returns the stored data of these names.
     fn snapshot(&self, names: &[String]) -> Snapshot {
         let log = |name: &String| {
             let log = self.logs.get(name)?;
