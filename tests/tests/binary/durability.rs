@@ -223,3 +223,43 @@ fn a_backup_is_synced_before_it_has_its_name_and_the_name_before_it_is_said_to_b
     assert!(directory_synced.end < said.begin, "{directory_synced:?}\n{said:?}");
     server.stop();
 }
+
+#[test]
+fn a_restored_database_is_synced_before_it_takes_its_place_and_that_before_it_is_said_to_be_restored() {
+    let (data, backups, traces) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
+    let server = Launch::serve(data.path()).args(["--advertise", "192.0.2.9:22236"]).start();
+    let mut peer = server.connect();
+    assert!(peer.ask(host_at("general", "192.0.2.9", 22236)).is_ok());
+    assert!(peer.ask(message_to("general", "u", "kept")).is_ok());
+    server.stop();
+    let backup = backups.path().join("some.db");
+    let copied = Launch::new(["backup", "--data-dir"]).arg(data.path()).arg(&backup).run();
+    assert_eq!(copied.code, Some(0), "{copied:?}");
+
+    let trace = traces.path().join("trace");
+    let directory = data.path().canonicalize().unwrap();
+    let (database, part) = (directory.join("chanwire.db"), directory.join("chanwire.db.part"));
+    let strace = program("strace");
+    let wrapper = [strace.to_str().unwrap(), "-f", "-yy", "-s", "256", "-o", trace.to_str().unwrap()];
+    let launch = Launch::new(["restore", "--data-dir"]).arg(data.path()).arg(&backup);
+    let traced = format!("-etrace={WRITES},unlink,unlinkat");
+    let finished = launch.under(wrapper.into_iter().chain([traced.as_str()])).run();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let calls = calls(&std::fs::read_to_string(&trace).unwrap());
+    let synced_between = |file: &Path, from: usize, to: usize| {
+        calls.iter().any(|call| call.begin > from && call.end < to && call.is_sync_of(file))
+    };
+    let written = calls.iter().rfind(|call| call.is_write_to(&part)).unwrap();
+    // The database that was there has one more name, before its own is the other's. A mark was durable by then.
+    let kept = calls.iter().find(|call| call.name.starts_with("link") && call.result == 0).unwrap();
+    let named = calls.iter().find(|call| call.name.starts_with("rename") && call.names(&database)).unwrap();
+    assert!(synced_between(&part, written.end, kept.begin), "not synced before others were touched: {calls:?}");
+    assert!(synced_between(&directory, written.end, kept.begin), "the mark was not durable: {calls:?}");
+    assert!(synced_between(&directory, kept.end, named.begin), "what was there could be lost: {calls:?}");
+    let quoted = format!("\"{}\"", directory.join("chanwire.restoring").display());
+    let unmarked =
+        calls.iter().find(|call| call.name.starts_with("unlink") && call.arguments.contains(&quoted)).unwrap();
+    assert!(synced_between(&directory, named.end, unmarked.begin), "the mark went too early: {calls:?}");
+    let said = calls.iter().find(|call| call.name == "write" && call.arguments.contains("restored")).unwrap();
+    assert!(synced_between(&directory, unmarked.end, said.begin), "{said:?}");
+}
