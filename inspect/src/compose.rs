@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chanwire_core::wire::{self, Command, Head as _, PayloadFault, PayloadFaultKind, Request};
+use chanwire_core::wire::{self, Command, PayloadFault, PayloadFaultKind, Request, StartLine as _};
 use serde::Serialize;
 use serde_json::{Map, Value};
 

@@ -2,7 +2,7 @@
 
 use chanwire_core::{
     Limits,
-    wire::{Command, Decoder, FaultKind, Head as _, Item, Request, Status, StoredMessage},
+    wire::{Command, Decoder, FaultKind, Item, Request, StartLine as _, Status, StoredMessage},
 };
 
 use crate::Direction;
@@ -26,18 +26,18 @@ pub fn guess_direction(bytes: &[u8]) -> Option<Direction> {
     decoder.feed(bytes);
     while let Some(item) = decoder.next_item() {
         let guess = match item {
-            Item::Frame(frame) if frame.head == Command::Message => by_payload(frame.payload),
+            Item::Frame(frame) if frame.start_line == Command::Message => by_payload(frame.payload),
             Item::Frame(_) => Some(Direction::Out),
             // A word that was not followed by what ends it may be anything.
-            Item::Fault(fault) if matches!(fault.kind, FaultKind::BadByte { .. } | FaultKind::LongHead) => None,
-            Item::Fault(fault) => by_word(fault.head.as_bytes()),
+            Item::Fault(fault) if matches!(fault.kind, FaultKind::BadByte { .. } | FaultKind::LongStartLine) => None,
+            Item::Fault(fault) => by_word(fault.start_line.as_bytes()),
             Item::Skipped(..) => None,
         };
         if guess.is_some() {
             return guess;
         }
     }
-    by_word(decoder.partial()?.head?.name().as_bytes())
+    by_word(decoder.partial()?.start_line?.name().as_bytes())
 }
 
 fn by_word(word: &[u8]) -> Option<Direction> {

@@ -3,8 +3,8 @@
 use chanwire_core::{
     Limits, Span,
     wire::{
-        self, Command, Decoder, Frame, Head, Item, PayloadFault, PayloadFaultKind, Request, Response, Skipped, Status,
-        StoredMessage,
+        self, Command, Decoder, Frame, Item, PayloadFault, PayloadFaultKind, Request, Response, Skipped, StartLine,
+        Status, StoredMessage,
     },
 };
 
@@ -79,7 +79,7 @@ impl Listing {
                 Item::Skipped(span, why) => skipped_row(Direction::Out, span, why),
             },
             Side::In(decoder) => match decoder.next_item()? {
-                Item::Frame(frame) if frame.head == Status::Push => add_fields(push_row(&frame), &frame, fields),
+                Item::Frame(frame) if frame.start_line == Status::Push => add_fields(push_row(&frame), &frame, fields),
                 Item::Frame(frame) => add_fields(answer_row(&frame, asked), &frame, fields),
                 Item::Fault(fault) => fault_row(Direction::In, &fault),
                 Item::Skipped(span, why) => skipped_row(Direction::In, span, why),
@@ -89,7 +89,7 @@ impl Listing {
 }
 
 fn request_row(frame: &Frame<'_, Command>) -> Row {
-    match Request::decode(frame.head, frame.payload) {
+    match Request::decode(frame.start_line, frame.payload) {
         Ok(request) => frame_row(Direction::Out, frame, summary::of_request(&request), None),
         Err(fault) => faulty_row(Direction::Out, frame, &fault),
     }
@@ -112,7 +112,7 @@ fn answer_row(frame: &Frame<'_, Status>, asked: Option<Command>) -> Row {
         Ok(None) => (frame_row(Direction::In, frame, summary::of_json(frame.payload), None), None),
         Err(fault) => (faulty_row(Direction::In, frame, &fault), None),
     };
-    Row { status: Some(frame.head.name()), error: error.as_ref().map(summary::of_error), ..row }
+    Row { status: Some(frame.start_line.name()), error: error.as_ref().map(summary::of_error), ..row }
 }
 
 /// Returns the answer, decoded for the command asked or for any command that it fits; `None` if it is JSON but fits
@@ -122,35 +122,35 @@ pub(crate) fn decode_answer(
     asked: Option<Command>,
 ) -> Result<Option<Response>, PayloadFault> {
     if let Some(command) = asked {
-        return Response::decode(command, frame.head, frame.payload).map(Some);
+        return Response::decode(command, frame.start_line, frame.payload).map(Some);
     }
     let mut wrong = None;
     for command in Command::ALL {
-        match Response::decode(*command, frame.head, frame.payload) {
+        match Response::decode(*command, frame.start_line, frame.payload) {
             Ok(response) => return Ok(Some(response)),
             Err(fault) => wrong = Some(fault),
         }
     }
     // An error's fields are the same whatever was asked, and so is what makes it no JSON.
     match wrong {
-        Some(fault) if frame.head != Status::Ok || matches!(fault.kind, PayloadFaultKind::Json(_)) => Err(fault),
+        Some(fault) if frame.start_line != Status::Ok || matches!(fault.kind, PayloadFaultKind::Json(_)) => Err(fault),
         _ => Ok(None),
     }
 }
 
-fn faulty_row<H: Head>(direction: Direction, frame: &Frame<'_, H>, fault: &PayloadFault) -> Row {
+fn faulty_row<H: StartLine>(direction: Direction, frame: &Frame<'_, H>, fault: &PayloadFault) -> Row {
     let fault = Fault::of_payload(fault, frame.payload_span.start);
     frame_row(direction, frame, summary::of_fault(&fault), Some(fault))
 }
 
-fn frame_row<H: Head>(direction: Direction, frame: &Frame<'_, H>, summary: String, fault: Option<Fault>) -> Row {
-    let payload = frame.head.takes_payload().then_some(frame.payload_span);
+fn frame_row<H: StartLine>(direction: Direction, frame: &Frame<'_, H>, summary: String, fault: Option<Fault>) -> Row {
+    let payload = frame.start_line.takes_payload().then_some(frame.payload_span);
     Row {
-        command: Some(frame.head_span),
+        command: Some(frame.start_line_span),
         separator: Some(frame.separator),
         payload,
         fault,
-        ..plain_row(RowKind::Frame, direction, frame.span(), frame.head.name().into(), summary)
+        ..plain_row(RowKind::Frame, direction, frame.span(), frame.start_line.name().into(), summary)
     }
 }
 
@@ -164,7 +164,7 @@ fn add_fields<H>(row: Row, frame: &Frame<'_, H>, wanted: bool) -> Row {
 
 fn fault_row(direction: Direction, fault: &wire::Fault) -> Row {
     let shown = Fault::of_frame(fault);
-    let row = plain_row(RowKind::Fault, direction, fault.span, fault.head.clone(), summary::of_fault(&shown));
+    let row = plain_row(RowKind::Fault, direction, fault.span, fault.start_line.clone(), summary::of_fault(&shown));
     Row { fault: Some(shown), ..row }
 }
 

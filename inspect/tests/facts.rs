@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use chanwire_core::wire::{Command, Head as _, Request};
+use chanwire_core::wire::{Command, Request, StartLine as _};
 use chanwire_inspect::{
     Capture,
     Direction::{self, In, Out},

@@ -245,7 +245,7 @@ proptest! {
                 decoder.feed(&bytes);
                 let Some(Item::Frame(frame)) = decoder.next_item() else { panic!("a frame") };
                 let mut again = Vec::new();
-                Request::decode(frame.head, frame.payload).unwrap().encode(&mut again);
+                Request::decode(frame.start_line, frame.payload).unwrap().encode(&mut again);
                 prop_assert_eq!(&again, &bytes, "the bytes are canonical");
                 let filled = fill(&bytes).unwrap();
                 prop_assert_eq!(filled.command, form.command);

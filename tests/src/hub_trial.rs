@@ -532,7 +532,7 @@ impl Trial {
         while let Some(item) = decoder.next_item() {
             let Item::Frame(frame) = item else { panic!("no frame: {item:?}") };
             let asked = client.asked.get(count).expect("an answer to a request");
-            let response = Response::decode(asked.request.command(), frame.head, frame.payload);
+            let response = Response::decode(asked.request.command(), frame.start_line, frame.payload);
             answers.push(response.expect("an answer to this request"));
             count += 1;
         }

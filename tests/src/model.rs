@@ -3,14 +3,14 @@
 
 use chanwire_core::{
     Span,
-    wire::{FaultKind, Head, MAX_DEPTH, Place, Skipped},
+    wire::{FaultKind, MAX_DEPTH, Place, Skipped, StartLine},
 };
 
 use crate::stream::Seen;
 
 /// The items of a stream that has ended.
 #[must_use]
-pub fn items<H: Head>(stream: &[u8], limit: usize) -> Vec<Seen<H>> {
+pub fn items<H: StartLine>(stream: &[u8], limit: usize) -> Vec<Seen<H>> {
     let mut model = Model { stream, limit, at: 0, items: Vec::new() };
     while model.at < stream.len() && model.step() {}
     if model.at < stream.len() {
@@ -33,7 +33,7 @@ enum Extent {
     Cut,
 }
 
-impl<H: Head> Model<'_, H> {
+impl<H: StartLine> Model<'_, H> {
     fn byte(&self, at: usize) -> Option<u8> {
         self.stream.get(at).copied()
     }
@@ -59,7 +59,7 @@ impl<H: Head> Model<'_, H> {
             kind,
             FaultKind::BareLf
                 | FaultKind::BareCr
-                | FaultKind::UnknownHead
+                | FaultKind::UnknownStartLine
                 | FaultKind::Stray
                 | FaultKind::PayloadIsArray
         )
@@ -85,7 +85,7 @@ impl<H: Head> Model<'_, H> {
         match before {
             Some(Seen::Frame { head, .. }) => !head.takes_payload(),
             Some(Seen::Fault { kind, .. }) => {
-                matches!(kind, FaultKind::BareLf | FaultKind::BareCr | FaultKind::UnknownHead)
+                matches!(kind, FaultKind::BareLf | FaultKind::BareCr | FaultKind::UnknownStartLine)
             }
             _ => false,
         }
@@ -112,19 +112,19 @@ impl<H: Head> Model<'_, H> {
         let word = self.stream.get(start..end.min(start + 32)).unwrap_or_default();
         let word = String::from_utf8_lossy(word).into_owned();
         if letters > 32 {
-            return self.fault(start, start + 33, Some(start + 32), &word, FaultKind::LongHead);
+            return self.fault(start, start + 33, Some(start + 32), &word, FaultKind::LongStartLine);
         }
         match (self.byte(end), self.byte(end + 1)) {
             (Some(b'\r'), Some(b'\n')) if letters > 0 => match H::parse(word.as_bytes()) {
-                None => self.fault(start, end + 2, None, &word, FaultKind::UnknownHead),
+                None => self.fault(start, end + 2, None, &word, FaultKind::UnknownStartLine),
                 Some(head) => self.frame(start, end, head),
             },
             (None, _) | (Some(b'\r'), None) => {
-                self.fault(start, self.stream.len(), None, &word, FaultKind::Incomplete(Place::Head))
+                self.fault(start, self.stream.len(), None, &word, FaultKind::Incomplete(Place::StartLine))
             }
             (Some(b'\r'), _) if letters > 0 => self.fault(start, end + 1, Some(end), &word, FaultKind::BareCr),
             (Some(b'\n'), _) if letters > 0 => self.fault(start, end + 1, Some(end), &word, FaultKind::BareLf),
-            _ if letters == 32 => self.fault(start, end + 1, Some(end), &word, FaultKind::LongHead),
+            _ if letters == 32 => self.fault(start, end + 1, Some(end), &word, FaultKind::LongStartLine),
             (Some(byte), _) => {
                 let kind = FaultKind::BadByte { byte, offset: letters as u64 };
                 self.fault(start, end + 1, Some(end), &word, kind)
@@ -162,7 +162,7 @@ impl<H: Head> Model<'_, H> {
         };
         self.items.push(Seen::Frame {
             head,
-            head_span: self.span(start, word_end),
+            start_line_span: self.span(start, word_end),
             separator: self.span(word_end, separator_end),
             payload_span: self.span(payload, end),
             payload: self.stream.get(payload..end).unwrap_or_default().to_vec(),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use chanwire_core::{
     Span,
-    wire::{Command, Decoder, Fault, Head, Item, PayloadFault, Request, Response, Skipped, Status, StoredMessage},
+    wire::{Command, Decoder, Fault, Item, PayloadFault, Request, Response, Skipped, StartLine, Status, StoredMessage},
 };
 
 /// Bytes as a Rust byte string shows them; a long run of one byte is shown as `‹a×1000›`.
@@ -28,7 +28,7 @@ fn span(span: Span) -> String {
 }
 
 /// A head whose frames have a meaning that a table shows.
-pub trait Meaning: Head {
+pub trait Meaning: StartLine {
     /// What the payload means, or what is wrong in it.
     fn meaning(self, payload: &[u8]) -> String;
 }
@@ -110,11 +110,11 @@ pub fn items<H: Meaning>(decoder: &mut Decoder<H>, when: &str, out: &mut String)
         let what = match &item {
             Item::Frame(frame) => format!(
                 "frame {} {}, CRLF {}, payload {}: {}",
-                frame.head.name(),
-                span(frame.head_span),
+                frame.start_line.name(),
+                span(frame.start_line_span),
                 span(frame.separator),
                 span(frame.payload_span),
-                frame.head.meaning(frame.payload),
+                frame.start_line.meaning(frame.payload),
             ),
             Item::Fault(fault) => fault_line(fault),
             Item::Skipped(_, Skipped::WhiteSpace) => "white space".into(),
@@ -134,6 +134,6 @@ pub fn fault_line(fault: &Fault) -> String {
         "{}: {} [head '{}', {at}, {next}]",
         fault.error(),
         bytes(fault.details().as_bytes()),
-        bytes(fault.head.as_bytes())
+        bytes(fault.start_line.as_bytes())
     )
 }

@@ -2,7 +2,7 @@
 
 use chanwire_core::{
     Span,
-    wire::{Decoder, Fault, FaultKind, Head, Item, Skipped},
+    wire::{Decoder, Fault, FaultKind, Item, Skipped, StartLine},
 };
 
 /// An item that owns its bytes, so that runs can be compared.
@@ -13,7 +13,7 @@ pub enum Seen<H> {
         /// Its first word.
         head: H,
         /// Where the first word stands.
-        head_span: Span,
+        start_line_span: Span,
         /// Where the CRLF stands.
         separator: Span,
         /// Where the payload stands.
@@ -36,23 +36,23 @@ pub enum Seen<H> {
     Skipped(Span, Skipped),
 }
 
-impl<H: Head> Seen<H> {
+impl<H: StartLine> Seen<H> {
     /// The bytes that it covers.
     #[must_use]
     pub const fn span(&self) -> Span {
         match self {
-            Self::Frame { head_span, payload_span, .. } => Span::new(head_span.start, payload_span.end),
+            Self::Frame { start_line_span, payload_span, .. } => Span::new(start_line_span.start, payload_span.end),
             Self::Fault { span, .. } | Self::Skipped(span, _) => *span,
         }
     }
 }
 
-impl<H: Head> From<Item<'_, H>> for Seen<H> {
+impl<H: StartLine> From<Item<'_, H>> for Seen<H> {
     fn from(item: Item<'_, H>) -> Self {
         match item {
             Item::Frame(frame) => Self::Frame {
-                head: frame.head,
-                head_span: frame.head_span,
+                head: frame.start_line,
+                start_line_span: frame.start_line_span,
                 separator: frame.separator,
                 payload_span: frame.payload_span,
                 payload: frame.payload.to_vec(),
@@ -65,7 +65,7 @@ impl<H: Head> From<Item<'_, H>> for Seen<H> {
 
 impl<H> From<Fault> for Seen<H> {
     fn from(fault: Fault) -> Self {
-        Self::Fault { span: fault.span, at: fault.at, head: fault.head, kind: fault.kind }
+        Self::Fault { span: fault.span, at: fault.at, head: fault.start_line, kind: fault.kind }
     }
 }
 
@@ -78,7 +78,7 @@ pub struct Run<H> {
     pub after: Vec<Seen<H>>,
 }
 
-impl<H: Head> Run<H> {
+impl<H: StartLine> Run<H> {
     /// All items.
     pub fn all(&self) -> impl Iterator<Item = &Seen<H>> {
         self.before.iter().chain(&self.after)
@@ -86,7 +86,7 @@ impl<H: Head> Run<H> {
 }
 
 /// Every item that the bytes so far complete.
-pub fn drain<H: Head>(decoder: &mut Decoder<H>) -> Vec<Seen<H>> {
+pub fn drain<H: StartLine>(decoder: &mut Decoder<H>) -> Vec<Seen<H>> {
     std::iter::from_fn(|| decoder.next_item().map(Seen::from)).collect()
 }
 
@@ -102,7 +102,7 @@ enum Way {
 }
 
 impl Way {
-    fn give<H: Head>(self, decoder: &mut Decoder<H>, mut piece: &[u8]) -> Vec<Seen<H>> {
+    fn give<H: StartLine>(self, decoder: &mut Decoder<H>, mut piece: &[u8]) -> Vec<Seen<H>> {
         let mut items = Vec::new();
         while self != Self::Fed
             && let Some(item) = decoder.next_item_of(&mut piece)
@@ -124,7 +124,7 @@ impl Way {
 ///
 /// If the items depend on how the pieces are given, or if what the decoder says of the frame that is still arriving does
 /// not fit the items.
-pub fn run<'a, H: Head>(pieces: impl IntoIterator<Item = &'a [u8]>, limit: usize) -> Run<H> {
+pub fn run<'a, H: StartLine>(pieces: impl IntoIterator<Item = &'a [u8]>, limit: usize) -> Run<H> {
     let mut decoders = [Way::Fed, Way::AtHand, Way::FedAfterOne].map(|way| (way, Decoder::new(limit)));
     let (mut before, mut fed) = (Vec::new(), Vec::new());
     for piece in pieces {
@@ -147,7 +147,7 @@ pub fn run<'a, H: Head>(pieces: impl IntoIterator<Item = &'a [u8]>, limit: usize
 }
 
 /// The bytes after the last item are the partial frame, or white space, or come after the end of the conversation.
-fn check_rest<H: Head>(decoder: &Decoder<H>, told: u64, fed: &[u8]) {
+fn check_rest<H: StartLine>(decoder: &Decoder<H>, told: u64, fed: &[u8]) {
     assert_eq!(decoder.unread(), 0, "bytes are left unread although no item came");
     match decoder.partial() {
         Some(partial) => assert_eq!(
@@ -188,7 +188,7 @@ pub fn cut<'a>(stream: &'a [u8], at: &[usize]) -> Vec<&'a [u8]> {
 /// # Panics
 ///
 /// If they do not.
-pub fn check_tiling<H: Head>(run: &Run<H>, length: usize) {
+pub fn check_tiling<H: StartLine>(run: &Run<H>, length: usize) {
     let mut at = 0;
     for item in run.all() {
         let span = item.span();
@@ -205,7 +205,7 @@ pub fn check_tiling<H: Head>(run: &Run<H>, length: usize) {
 /// # Panics
 ///
 /// If they do not agree, or do not tile.
-pub fn check_every_cut<H: Head>(stream: &[u8], limit: usize) -> Run<H> {
+pub fn check_every_cut<H: StartLine>(stream: &[u8], limit: usize) -> Run<H> {
     let whole = run::<H>([stream], limit);
     check_tiling(&whole, stream.len());
     assert_eq!(run(stream.chunks(1), limit), whole, "byte by byte");

@@ -11,8 +11,11 @@ fn example_requests_read_and_write_back_byte_for_byte() {
         let mut decoder = Decoder::<Command>::new(LIMIT);
         decoder.feed(bytes);
         let Some(Item::Frame(frame)) = decoder.next_item() else { panic!("no frame: {}", show::bytes(bytes)) };
-        assert_eq!((frame.head, frame.span().start, frame.span().end), (request.command(), 0, bytes.len() as u64));
-        assert_eq!(Request::decode(frame.head, frame.payload), Ok(request.clone()));
+        assert_eq!(
+            (frame.start_line, frame.span().start, frame.span().end),
+            (request.command(), 0, bytes.len() as u64)
+        );
+        assert_eq!(Request::decode(frame.start_line, frame.payload), Ok(request.clone()));
         assert_eq!(decoder.next_item(), None);
         let mut out = Vec::new();
         request.encode(&mut out);
@@ -27,8 +30,11 @@ fn example_responses_read_and_write_back_byte_for_byte() {
         let mut decoder = Decoder::<Status>::new(LIMIT);
         decoder.feed(bytes);
         let Some(Item::Frame(frame)) = decoder.next_item() else { panic!("no frame: {}", show::bytes(bytes)) };
-        assert_eq!((frame.head, frame.span().start, frame.span().end), (response.status(), 0, bytes.len() as u64));
-        assert_eq!(Response::decode(command, frame.head, frame.payload), Ok(response.clone()));
+        assert_eq!(
+            (frame.start_line, frame.span().start, frame.span().end),
+            (response.status(), 0, bytes.len() as u64)
+        );
+        assert_eq!(Response::decode(command, frame.start_line, frame.payload), Ok(response.clone()));
         assert_eq!(decoder.next_item(), None);
         let mut out = Vec::new();
         response.encode(&mut out);

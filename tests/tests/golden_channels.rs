@@ -5,8 +5,8 @@
 use chanwire_core::{
     endpoint::Pushes,
     wire::{
-        Address, Channel, Command, Decoder, HISTORY_LIMIT, Head, HistoryRange, Host, Item, JoinFrom, Request, Response,
-        Status, StoredMessage, Timestamp,
+        Address, Channel, Command, Decoder, HISTORY_LIMIT, HistoryRange, Host, Item, JoinFrom, Request, Response,
+        StartLine, Status, StoredMessage, Timestamp,
     },
 };
 use chanwire_tests::{show, stream::check_every_cut};
@@ -94,13 +94,13 @@ fn responses() -> Vec<(&'static str, Command, Response)> {
 const PUSH: &str = "MESSAGE\r\n{\"channel_name\": \"general\", \"id\": 7, \"username\": \"user1\", \"message_content\": \"\\\"hi\\\"\", \"timestamp\": \"2023-11-02T15:04:32Z\"}";
 
 /// The one frame that these bytes are, however they are cut.
-fn frame<H: Head>(bytes: &str) -> (H, Vec<u8>) {
+fn frame<H: StartLine>(bytes: &str) -> (H, Vec<u8>) {
     check_every_cut::<H>(bytes.as_bytes(), LIMIT);
     let mut decoder = Decoder::<H>::new(LIMIT);
     decoder.feed(bytes.as_bytes());
     let Some(Item::Frame(frame)) = decoder.next_item() else { panic!("no frame: {bytes}") };
     assert_eq!(frame.span().end, bytes.len() as u64, "{bytes}");
-    (frame.head, frame.payload.to_vec())
+    (frame.start_line, frame.payload.to_vec())
 }
 
 fn encoded(encode: impl FnOnce(&mut Vec<u8>)) -> String {

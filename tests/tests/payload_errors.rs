@@ -6,7 +6,7 @@ mod channels;
 use std::fmt::Write as _;
 
 use chanwire_core::wire::{
-    Command, Head as _, PayloadFault, PayloadFaultKind, Request, Response, Status, StoredMessage,
+    Command, PayloadFault, PayloadFaultKind, Request, Response, StartLine as _, Status, StoredMessage,
 };
 use chanwire_tests::{
     generate::{self, times},

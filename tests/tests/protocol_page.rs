@@ -373,10 +373,10 @@ fn error_of(bytes: &[u8]) -> Result<Option<String>, String> {
     if frame.span().end != bytes.len() as u64 {
         return Err("more than one frame on a line".into());
     }
-    if matches!(frame.head, Status::Ok | Status::Push) {
+    if matches!(frame.start_line, Status::Ok | Status::Push) {
         return Ok(None);
     }
-    match Response::decode(Command::List, frame.head, frame.payload) {
+    match Response::decode(Command::List, frame.start_line, frame.payload) {
         Ok(Response::Error(error)) => Ok(Some(error.error.into_owned())),
         other => Err(format!("no error's payload: {other:?}")),
     }

@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
 use chanwire_core::wire::{
-    Channel, Command, Decoder, ErrorResponse, HISTORY_LIMIT, Head as _, HistoryRange, Item, JoinFrom, Message, Request,
-    Response, Status, StoredMessage, json::Reader,
+    Channel, Command, Decoder, ErrorResponse, HISTORY_LIMIT, HistoryRange, Item, JoinFrom, Message, Request, Response,
+    StartLine as _, Status, StoredMessage, json::Reader,
 };
 use chanwire_tests::{
     generate::{self, times},
@@ -15,11 +15,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 /// The one frame that these bytes are: its head and its payload.
-fn frame<H: chanwire_core::wire::Head>(bytes: &[u8]) -> (H, Vec<u8>) {
+fn frame<H: chanwire_core::wire::StartLine>(bytes: &[u8]) -> (H, Vec<u8>) {
     let mut decoder = Decoder::<H>::new(usize::MAX);
     decoder.feed(bytes);
     let Some(Item::Frame(frame)) = decoder.next_item() else { panic!("no frame: {}", show::bytes(bytes)) };
-    let (head, payload) = (frame.head, frame.payload.to_vec());
+    let (head, payload) = (frame.start_line, frame.payload.to_vec());
     assert_eq!(frame.span().end, bytes.len() as u64, "{}", show::bytes(bytes));
     (head, payload)
 }
@@ -239,7 +239,7 @@ proptest! {
         while let Some(item) = decoder.next_item() {
             let reply = match &item {
                 Item::Fault(fault) => fault.reply(),
-                Item::Frame(frame) => match Request::decode(frame.head, frame.payload) {
+                Item::Frame(frame) => match Request::decode(frame.start_line, frame.payload) {
                     Err(fault) => fault.reply(),
                     Ok(_) => continue,
                 },

@@ -145,7 +145,7 @@ impl World {
         let mut got = Vec::new();
         while let Some(item) = decoder.next_item() {
             let Item::Frame(frame) = item else { panic!("no frame: {item:?}") };
-            got.push(match frame.head {
+            got.push(match frame.start_line {
                 Status::Push => Got::Push(StoredMessage::decode(frame.payload).unwrap().id),
                 Status::Ok => Got::Answer("OK".into()),
                 status => {

@@ -326,7 +326,7 @@ enum Incoming {
 }
 
 fn read(frame: &Frame<'_, Status>, asked: Option<Command>) -> Result<Incoming, ProtocolViolation> {
-    let status = frame.head;
+    let status = frame.start_line;
     let wrong = |fault| ProtocolViolation::Payload(status, fault);
     if status == Status::Push {
         return StoredMessage::decode(frame.payload).map(Incoming::Push).map_err(wrong);

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Limits, Time,
-    wire::{Decoder, Fault, Head, Item},
+    wire::{Decoder, Fault, Item, StartLine},
 };
 
 /// State shared by both roles of a connection.
@@ -62,7 +62,7 @@ impl Arriving {
     }
 }
 
-impl<H: Head> ConnectionCore<H> {
+impl<H: StartLine> ConnectionCore<H> {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             decoder: Decoder::new(limits.max_payload),

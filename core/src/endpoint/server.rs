@@ -283,8 +283,8 @@ impl Server {
         while !caught_up && self.core.phase().decodes() && self.has_room() {
             match self.core.next_item(&mut input) {
                 Some(Item::Frame(frame)) => {
-                    let bytes = weight(frame.head, frame.payload);
-                    match Request::decode(frame.head, frame.payload) {
+                    let bytes = weight(frame.start_line, frame.payload);
+                    match Request::decode(frame.start_line, frame.payload) {
                         Ok(request) => {
                             let ticket = self.pipeline.open(bytes);
                             self.events.push_back(ServerEvent::Request { ticket, request });

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt::{Display, Write as _};
 
-use super::{head::Head, json::plain};
+use super::{json::plain, start_line::StartLine};
 
 /// A writer of one payload: `{"key": value, "key": value}`.
 ///
@@ -13,9 +13,9 @@ pub(crate) struct Object<'a> {
     empty: bool,
 }
 
-/// Writes a head and its CRLF.
-pub(crate) fn head<H: Head>(out: &mut Vec<u8>, head: H) {
-    out.extend_from_slice(head.name().as_bytes());
+/// Writes a start line and its CRLF.
+pub(crate) fn start_line<H: StartLine>(out: &mut Vec<u8>, start_line: H) {
+    out.extend_from_slice(start_line.name().as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 

@@ -3,7 +3,7 @@
 use alloc::{borrow::Cow, format, string::String};
 use core::fmt::{self, Write as _};
 
-use super::{Command, ErrorResponse, Head, Status, head::MAX_HEAD};
+use super::{Command, ErrorResponse, StartLine, Status, start_line::MAX_START_LINE};
 use crate::Span;
 
 /// A fault in the stream, always the peer's. It knows its own reply.
@@ -15,9 +15,9 @@ use crate::Span;
 /// |---|---|---|---|
 /// | `BareLf` | ended a command by `\n` alone | `Malformed command` | goes on |
 /// | `BareCr` | ended a command by a `\r` with no `\n` after it | `Malformed command` | goes on |
-/// | `UnknownHead` | sent a command that is not known | `Unknown command` | goes on |
+/// | `UnknownStartLine` | sent a command that is not known | `Unknown command` | goes on |
 /// | `BadByte` | sent a byte that no command has | `Malformed command` | closes |
-/// | `LongHead` | sent a command of more than 32 bytes | `Malformed command` | closes |
+/// | `LongStartLine` | sent a command of more than 32 bytes | `Malformed command` | closes |
 /// | `Stray` | sent an object or array that no command precedes | `Malformed command` | goes on |
 /// | `PayloadIsArray` | sent an array for a payload | `Invalid payload` | goes on |
 /// | `PayloadNotObject` | began a payload with anything else | `Invalid payload` | closes |
@@ -32,11 +32,11 @@ pub struct Fault {
     pub span: Span,
     /// The position of the byte at which it was decided, if it was one byte.
     pub at: Option<u64>,
-    /// The first word of the frame as far as it was read; empty where none was.
-    pub head: String,
+    /// The start line of the frame as far as it was read; empty where none was.
+    pub start_line: String,
     /// The kind of fault.
     pub kind: FaultKind,
-    /// The name of a first word in this direction: "command" or "status".
+    /// The name of a start line in this direction: "command" or "status".
     pub(crate) noun: &'static str,
 }
 
@@ -48,18 +48,18 @@ pub enum FaultKind {
     BareLf,
     /// A line ended by a `\r` with no `\n` after it.
     BareCr,
-    /// A well-formed first word that is not known.
-    UnknownHead,
-    /// A byte that no first word has.
+    /// A well-formed start line that is not known.
+    UnknownStartLine,
+    /// A byte that no start line has.
     BadByte {
         /// The byte.
         byte: u8,
         /// Its offset in the word.
         offset: u64,
     },
-    /// A first word of more than 32 bytes.
-    LongHead,
-    /// An object or array where a first word should stand.
+    /// A start line of more than 32 bytes.
+    LongStartLine,
+    /// An object or array where a start line should stand.
     Stray,
     /// A payload that is an array.
     PayloadIsArray,
@@ -98,8 +98,8 @@ pub enum FaultKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Place {
-    /// The first word, up to and with its CRLF.
-    Head,
+    /// The start line, up to and with its CRLF.
+    StartLine,
     /// Between the CRLF and the payload's first byte.
     BeforePayload,
     /// The payload.
@@ -111,7 +111,7 @@ pub enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Head => "inside a first word",
+            Self::StartLine => "inside a first word",
             Self::BeforePayload => "before the payload",
             Self::Payload => "inside a payload",
             Self::Skipped => "inside a skipped object",
@@ -126,11 +126,11 @@ impl Fault {
         match self.kind {
             FaultKind::BareLf
             | FaultKind::BareCr
-            | FaultKind::UnknownHead
+            | FaultKind::UnknownStartLine
             | FaultKind::Stray
             | FaultKind::PayloadIsArray => true,
             // By decision, although an end could be searched for.
-            FaultKind::BadByte { .. } | FaultKind::LongHead | FaultKind::PayloadNotObject { .. } => false,
+            FaultKind::BadByte { .. } | FaultKind::LongStartLine | FaultKind::PayloadNotObject { .. } => false,
             FaultKind::Mismatch { .. }
             | FaultKind::TooDeep { .. }
             | FaultKind::TooLarge { .. }
@@ -146,9 +146,9 @@ impl Fault {
             FaultKind::BareLf
             | FaultKind::BareCr
             | FaultKind::BadByte { .. }
-            | FaultKind::LongHead
+            | FaultKind::LongStartLine
             | FaultKind::Stray => "Malformed command",
-            FaultKind::UnknownHead => "Unknown command",
+            FaultKind::UnknownStartLine => "Unknown command",
             FaultKind::PayloadIsArray
             | FaultKind::PayloadNotObject { .. }
             | FaultKind::Mismatch { .. }
@@ -166,15 +166,17 @@ impl Fault {
         match self.kind {
             FaultKind::BareLf => format!(r"A {noun} must end with \r\n, found a bare \n (with nc: nc -C)"),
             FaultKind::BareCr => format!(r"A {noun} must end with \r\n, found a bare \r (with nc: nc -C)"),
-            FaultKind::UnknownHead => match self.in_capitals() {
-                Some(name) => format!("Unknown {noun} '{}' (case matters: {name})", self.head),
-                None => format!("Unknown {noun} '{}'", self.head),
+            FaultKind::UnknownStartLine => match self.in_capitals() {
+                Some(name) => format!("Unknown {noun} '{}' (case matters: {name})", self.start_line),
+                None => format!("Unknown {noun} '{}'", self.start_line),
             },
             FaultKind::BadByte { byte, offset } => format!(
-                "A {noun} is 1 to {MAX_HEAD} letters or underscores and then \\r\\n, found {} at byte {offset}",
+                "A {noun} is 1 to {MAX_START_LINE} letters or underscores and then \\r\\n, found {} at byte {offset}",
                 Byte(byte)
             ),
-            FaultKind::LongHead => format!("A {noun} has at most {MAX_HEAD} bytes, found one more at byte {MAX_HEAD}"),
+            FaultKind::LongStartLine => {
+                format!("A {noun} has at most {MAX_START_LINE} bytes, found one more at byte {MAX_START_LINE}")
+            }
             FaultKind::Stray => {
                 format!("A {noun} must come first, found an object or array that no {noun} precedes")
             }
@@ -189,18 +191,18 @@ impl Fault {
                 format!("Malformed JSON at byte {offset}: nested deeper than {} levels", super::MAX_DEPTH)
             }
             FaultKind::TooLarge { limit } => format!("The payload exceeds the limit of {limit} bytes"),
-            FaultKind::Incomplete(Place::Head) => format!("The connection ended inside a {noun}"),
+            FaultKind::Incomplete(Place::StartLine) => format!("The connection ended inside a {noun}"),
             FaultKind::Incomplete(place) => format!("The connection ended {place}"),
             FaultKind::TimedOut { seconds } => format!("The request was not complete after {seconds} seconds"),
         }
     }
 
-    /// Returns the known first word that differs from this one in case alone.
+    /// Returns the known start line that differs from this one in case alone.
     fn in_capitals(&self) -> Option<&'static str> {
-        fn known<H: Head>(word: &str) -> Option<&'static str> {
+        fn known<H: StartLine>(word: &str) -> Option<&'static str> {
             H::parse(word.as_bytes()).map(H::name)
         }
-        let word = self.head.to_ascii_uppercase();
+        let word = self.start_line.to_ascii_uppercase();
         if self.noun == Command::NOUN { known::<Command>(&word) } else { known::<Status>(&word) }
     }
 
@@ -248,9 +250,9 @@ mod tests {
         let kinds = [
             FaultKind::BareLf,
             FaultKind::BareCr,
-            FaultKind::UnknownHead,
+            FaultKind::UnknownStartLine,
             FaultKind::BadByte { byte: b'!', offset: 0 },
-            FaultKind::LongHead,
+            FaultKind::LongStartLine,
             FaultKind::Stray,
             FaultKind::PayloadIsArray,
             FaultKind::PayloadNotObject { byte: b'x' },
@@ -263,7 +265,7 @@ mod tests {
         let rows: Vec<&str> = include_str!("fault.rs").lines().filter(|line| line.starts_with("/// | `")).collect();
         assert_eq!(rows.len(), kinds.len());
         for (row, kind) in rows.into_iter().zip(kinds) {
-            let fault = Fault { span: Span::new(0, 1), at: None, head: String::new(), kind, noun: "command" };
+            let fault = Fault { span: Span::new(0, 1), at: None, start_line: String::new(), kind, noun: "command" };
             let name = format!("{kind:?}");
             let name = name.split([' ', '(']).next().unwrap_or_default();
             let then = if fault.is_recoverable() { "goes on" } else { "closes" };

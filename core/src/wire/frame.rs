@@ -8,8 +8,8 @@ use memchr::memrchr;
 use super::{
     brackets::{Brackets, Scan},
     fault::{Fault, FaultKind, Place},
-    head::{Head, MAX_HEAD},
     item::{Frame, Item, Skipped},
+    start_line::{MAX_START_LINE, StartLine},
 };
 use crate::Span;
 
@@ -19,8 +19,8 @@ use crate::Span;
 pub struct Partial<H> {
     /// Its bytes, from the first to the last that was looked at.
     pub span: Span,
-    /// Its first word, once that is complete and if there is one.
-    pub head: Option<H>,
+    /// Its start line, once that is complete and if there is one.
+    pub start_line: Option<H>,
     /// The part of it that is being read.
     pub place: Place,
 }
@@ -79,10 +79,10 @@ pub struct ResumeState {
 enum State<H> {
     /// Between frames; white space since `space`.
     Between { space: u64, skippable: bool },
-    /// In a first word.
-    Head { start: u64 },
-    /// In a first word, after its CR.
-    HeadCr { start: u64 },
+    /// In a start line.
+    StartLine { start: u64 },
+    /// In a start line, after its CR.
+    StartLineCr { start: u64 },
     /// Between the CRLF and the payload.
     BeforePayload(Opening<H>),
     /// In the payload.
@@ -95,24 +95,28 @@ enum State<H> {
     Finished,
 }
 
-/// A frame whose first word is complete.
+/// A frame whose start line is complete.
 #[derive(Clone, Copy, Debug)]
 struct Opening<H> {
-    head: H,
-    head_span: Span,
+    start_line: H,
+    start_line_span: Span,
     separator: Span,
 }
 
 const CRLF: usize = 2;
 
 impl<H> Opening<H> {
-    /// Makes the opening of a first word of this length that starts at `start`.
-    const fn at(start: u64, head: H, length: usize) -> Self
+    /// Makes the opening of a start line of this length that starts at `start`.
+    const fn at(start: u64, start_line: H, length: usize) -> Self
     where
         H: Copy,
     {
-        let head_span = Span::new(start, start + length as u64);
-        Self { head, head_span, separator: Span::new(head_span.end, head_span.end + CRLF as u64) }
+        let start_line_span = Span::new(start, start + length as u64);
+        Self {
+            start_line,
+            start_line_span,
+            separator: Span::new(start_line_span.end, start_line_span.end + CRLF as u64),
+        }
     }
 }
 
@@ -128,7 +132,7 @@ enum Found<'i, H> {
 /// Bytes buffered per step.
 const BUFFER_STEP: usize = 4096;
 
-impl<H: Head> Decoder<H> {
+impl<H: StartLine> Decoder<H> {
     /// Makes a decoder at the start of a stream. It reads payloads of at most `max_payload` bytes.
     #[must_use]
     pub fn new(max_payload: usize) -> Self {
@@ -168,7 +172,7 @@ impl<H: Head> Decoder<H> {
         match self.state {
             State::Between { skippable, .. } => Some(ResumeState { owns_next: skippable }),
             // From its first byte on a frame is read the same whatever came before.
-            State::Head { .. } | State::HeadCr { .. } | State::BeforePayload(_) | State::Payload { .. } => {
+            State::StartLine { .. } | State::StartLineCr { .. } | State::BeforePayload(_) | State::Payload { .. } => {
                 Some(ResumeState { owns_next: false })
             }
             State::Skip { .. } | State::Closed { .. } | State::Finished => None,
@@ -214,12 +218,12 @@ impl<H: Head> Decoder<H> {
         }
         let found = self.find(input)?;
         Some(match found {
-            Found::Frame(Opening { head, head_span, separator }, payload_span) => {
+            Found::Frame(Opening { start_line, start_line_span, separator }, payload_span) => {
                 let payload = self.bytes(payload_span);
-                Item::Frame(Frame { head, head_span, separator, payload_span, payload })
+                Item::Frame(Frame { start_line, start_line_span, separator, payload_span, payload })
             }
-            Found::Whole(Opening { head, head_span, separator }, payload_span, payload) => {
-                Item::Frame(Frame { head, head_span, separator, payload_span, payload })
+            Found::Whole(Opening { start_line, start_line_span, separator }, payload_span, payload) => {
+                Item::Frame(Frame { start_line, start_line_span, separator, payload_span, payload })
             }
             Found::Fault(fault) => Item::Fault(fault),
             Found::Skipped(span, why) => Item::Skipped(span, why),
@@ -229,14 +233,16 @@ impl<H: Head> Decoder<H> {
     /// Returns the frame that is still arriving. It is right only once [`next_item`](Self::next_item) gave `None`.
     #[must_use]
     pub fn partial(&self) -> Option<Partial<H>> {
-        let (start, head, place) = match &self.state {
-            State::Head { start } | State::HeadCr { start } => (*start, None, Place::Head),
-            State::BeforePayload(opening) => (opening.head_span.start, Some(opening.head), Place::BeforePayload),
-            State::Payload { opening, .. } => (opening.head_span.start, Some(opening.head), Place::Payload),
+        let (start, start_line, place) = match &self.state {
+            State::StartLine { start } | State::StartLineCr { start } => (*start, None, Place::StartLine),
+            State::BeforePayload(opening) => {
+                (opening.start_line_span.start, Some(opening.start_line), Place::BeforePayload)
+            }
+            State::Payload { opening, .. } => (opening.start_line_span.start, Some(opening.start_line), Place::Payload),
             State::Skip { start, .. } => (*start, None, Place::Skipped),
             State::Between { .. } | State::Closed { .. } | State::Finished => return None,
         };
-        Some(Partial { span: Span::new(start, self.cursor), head, place })
+        Some(Partial { span: Span::new(start, self.cursor), start_line, place })
     }
 
     /// Gives up the frame that is still arriving, because it took longer than `seconds`. `None` between frames.
@@ -278,7 +284,7 @@ impl<H: Head> Decoder<H> {
     /// Drops the bytes that no state needs any more.
     fn release(&mut self) {
         let needed = match &self.state {
-            State::Head { start } | State::HeadCr { start } => *start,
+            State::StartLine { start } | State::StartLineCr { start } => *start,
             State::Payload { start, .. } if self.keeps => *start,
             _ => self.cursor,
         };
@@ -374,10 +380,10 @@ impl<H: Head> Decoder<H> {
     /// bytes, which are at the cursor.
     #[inline]
     fn whole_start(&self, bytes: &[u8]) -> Option<Opening<H>> {
-        let longest = bytes.get(..MAX_HEAD).unwrap_or(bytes);
+        let longest = bytes.get(..MAX_START_LINE).unwrap_or(bytes);
         let (word, rest) = bytes.split_at_checked(longest.iter().position(|byte| *byte == b'\r')?)?;
-        let head = H::parse(word).filter(|head| head.takes_payload())?;
-        rest.starts_with(b"\r\n{").then(|| Opening::at(self.cursor, head, word.len()))
+        let start_line = H::parse(word).filter(|start_line| start_line.takes_payload())?;
+        rest.starts_with(b"\r\n{").then(|| Opening::at(self.cursor, start_line, word.len()))
     }
 
     /// Feeds the start of `input`, up to the end of a line, where most likely a payload begins.
@@ -425,8 +431,8 @@ impl<H: Head> Decoder<H> {
     fn step(&mut self) -> Option<Found<'static, H>> {
         match &self.state {
             State::Between { space, skippable } => self.between(*space, *skippable),
-            State::Head { start } => self.start_line(*start),
-            State::HeadCr { start } => self.start_line_end(*start),
+            State::StartLine { start } => self.start_line(*start),
+            State::StartLineCr { start } => self.start_line_end(*start),
             State::BeforePayload(opening) => self.before_payload(*opening),
             State::Payload { opening, start, array, .. } => self.payload(*opening, *start, *array),
             State::Skip { start, owned, .. } => self.skip(*start, *owned),
@@ -465,7 +471,7 @@ impl<H: Head> Decoder<H> {
         let start = self.cursor;
         self.state = match first {
             b'{' | b'[' => State::Skip { start, owned, brackets: Brackets::new() },
-            _ => State::Head { start },
+            _ => State::StartLine { start },
         };
         let space = Span::new(space, start);
         (!space.is_empty()).then_some(Found::Skipped(space, Skipped::WhiteSpace))
@@ -476,10 +482,10 @@ impl<H: Head> Decoder<H> {
         let letters = unread.iter().take_while(|byte| is_letter(**byte)).count();
         let next = unread.get(letters).copied();
         let length = self.cursor - start + letters as u64;
-        if length > MAX_HEAD as u64 {
-            let at = start + MAX_HEAD as u64;
+        if length > MAX_START_LINE as u64 {
+            let at = start + MAX_START_LINE as u64;
             self.cursor = at + 1;
-            return Some(self.wrong(start, at, FaultKind::LongHead));
+            return Some(self.wrong(start, at, FaultKind::LongStartLine));
         }
         self.cursor = start + length;
         let byte = next?;
@@ -487,11 +493,11 @@ impl<H: Head> Decoder<H> {
         self.cursor += 1;
         let kind = match byte {
             b'\r' if length > 0 => {
-                self.state = State::HeadCr { start };
+                self.state = State::StartLineCr { start };
                 return None;
             }
             b'\n' if length > 0 => FaultKind::BareLf,
-            _ if length == MAX_HEAD as u64 => FaultKind::LongHead,
+            _ if length == MAX_START_LINE as u64 => FaultKind::LongStartLine,
             _ => FaultKind::BadByte { byte, offset: length },
         };
         Some(self.wrong(start, at, kind))
@@ -503,13 +509,13 @@ impl<H: Head> Decoder<H> {
             return Some(self.wrong(start, carriage_return, FaultKind::BareCr));
         }
         self.cursor += 1;
-        let head_span = Span::new(start, carriage_return);
+        let start_line_span = Span::new(start, carriage_return);
         let separator = Span::new(carriage_return, self.cursor);
-        let Some(head) = H::parse(self.bytes(head_span)) else {
-            return Some(Found::Fault(self.fault(Span::new(start, self.cursor), None, FaultKind::UnknownHead)));
+        let Some(start_line) = H::parse(self.bytes(start_line_span)) else {
+            return Some(Found::Fault(self.fault(Span::new(start, self.cursor), None, FaultKind::UnknownStartLine)));
         };
-        let opening = Opening { head, head_span, separator };
-        if head.takes_payload() {
+        let opening = Opening { start_line, start_line_span, separator };
+        if start_line.takes_payload() {
             self.state = State::BeforePayload(opening);
             return None;
         }
@@ -525,11 +531,11 @@ impl<H: Head> Decoder<H> {
             return None;
         }
         self.cursor += 1;
-        Some(self.wrong(opening.head_span.start, start, FaultKind::PayloadNotObject { byte }))
+        Some(self.wrong(opening.start_line_span.start, start, FaultKind::PayloadNotObject { byte }))
     }
 
     fn payload(&mut self, opening: Opening<H>, start: u64, array: bool) -> Option<Found<'static, H>> {
-        let frame_start = opening.head_span.start;
+        let frame_start = opening.start_line_span.start;
         let end = match self.scan(start, frame_start) {
             Advance::More => return None,
             Advance::Wrong(fault) => return Some(fault),
@@ -612,20 +618,20 @@ impl<H: Head> Decoder<H> {
     /// Makes the fault and goes to where it leads.
     #[cold]
     fn fault(&mut self, span: Span, at: Option<u64>, kind: FaultKind) -> Fault {
-        let head = match &self.state {
-            State::Head { start } => self.word(Span::new(*start, at.unwrap_or(self.cursor))),
-            State::HeadCr { start } => {
+        let start_line = match &self.state {
+            State::StartLine { start } => self.word(Span::new(*start, at.unwrap_or(self.cursor))),
+            State::StartLineCr { start } => {
                 let letters = self.bytes(Span::new(*start, self.cursor));
                 let length = letters.iter().take_while(|byte| is_letter(**byte)).count();
                 self.word(Span::new(*start, start + length as u64))
             }
-            State::BeforePayload(opening) | State::Payload { opening, .. } => opening.head.name().into(),
+            State::BeforePayload(opening) | State::Payload { opening, .. } => opening.start_line.name().into(),
             _ => String::new(),
         };
-        let fault = Fault { span, at, head, kind, noun: H::NOUN };
+        let fault = Fault { span, at, start_line, kind, noun: H::NOUN };
         if fault.is_recoverable() {
             // An object right after a refused line still belongs to it.
-            let skippable = matches!(kind, FaultKind::BareLf | FaultKind::BareCr | FaultKind::UnknownHead);
+            let skippable = matches!(kind, FaultKind::BareLf | FaultKind::BareCr | FaultKind::UnknownStartLine);
             self.state = State::Between { space: self.cursor, skippable };
         } else {
             self.state = State::Closed { since: span.end };
@@ -636,7 +642,7 @@ impl<H: Head> Decoder<H> {
         fault
     }
 
-    /// Returns the letters of a first word.
+    /// Returns the letters of a start line.
     fn word(&self, span: Span) -> String {
         self.bytes(span).iter().map(|byte| char::from(*byte)).collect()
     }

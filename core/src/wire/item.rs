@@ -8,10 +8,10 @@ use crate::Span;
 /// One complete frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a, H> {
-    /// The first word.
-    pub head: H,
-    /// The span of the first word, which starts the frame.
-    pub head_span: Span,
+    /// The start line.
+    pub start_line: H,
+    /// The span of the start line, which starts the frame.
+    pub start_line_span: Span,
     /// The span of the CRLF after it.
     pub separator: Span,
     /// The span of the payload: empty, and right after the separator, where none is taken. White space may stand
@@ -25,7 +25,7 @@ impl<H> Frame<'_, H> {
     /// Returns the whole frame, from its first byte to its last.
     #[must_use]
     pub const fn span(&self) -> Span {
-        Span::new(self.head_span.start, self.payload_span.end)
+        Span::new(self.start_line_span.start, self.payload_span.end)
     }
 }
 

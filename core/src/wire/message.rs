@@ -9,7 +9,7 @@
 use alloc::{borrow::Cow, string::String, vec::Vec};
 
 use super::{
-    Address, Command, Head as _, Status, Timestamp, encode,
+    Address, Command, StartLine as _, Status, Timestamp, encode,
     payload::{Field, FieldKind, Members, PayloadFault},
 };
 
@@ -344,7 +344,7 @@ impl Request {
 
     /// Appends the frame in canonical bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        encode::head(out, self.command());
+        encode::start_line(out, self.command());
         match self {
             Self::List => {}
             Self::Host(host) => encode::object(out, |object| {
@@ -435,7 +435,7 @@ impl StoredMessage {
 impl StoredMessage {
     /// Appends the frame by which it is pushed, in canonical bytes.
     pub fn encode_push(&self, out: &mut Vec<u8>) {
-        encode::head(out, Status::Push);
+        encode::start_line(out, Status::Push);
         encode::object(out, |object| self.write(object));
     }
 
@@ -510,13 +510,13 @@ impl Response {
             Self::Removed { channel_name } => encode_status(out, "removed", channel_name),
             Self::Left { channel_name } => encode_status(out, "left", channel_name),
             Self::Delivered { timestamp } => {
-                encode::head(out, Status::Ok);
+                encode::start_line(out, Status::Ok);
                 encode::object(out, |object| {
                     object.text(STATUS, "delivered").display(TIMESTAMP, timestamp);
                 });
             }
             Self::Joined { channel_name, first_id, last_id } => {
-                encode::head(out, Status::Ok);
+                encode::start_line(out, Status::Ok);
                 encode::object(out, |object| {
                     object.text(STATUS, "joined").text(CHANNEL_NAME, channel_name);
                     object.integer(FIRST_ID, *first_id).integer(LAST_ID, *last_id);
@@ -529,7 +529,7 @@ impl Response {
 }
 
 fn encode_status(out: &mut Vec<u8>, status: &str, channel_name: &str) {
-    encode::head(out, Status::Ok);
+    encode::start_line(out, Status::Ok);
     encode::object(out, |object| {
         object.text(STATUS, status).text(CHANNEL_NAME, channel_name);
     });
@@ -576,7 +576,7 @@ pub(crate) fn encode_history(
 }
 
 fn write_history<'a>(out: &mut Vec<u8>, channel_name: &str, messages: impl IntoIterator<Item = &'a StoredMessage>) {
-    encode::head(out, Status::Ok);
+    encode::start_line(out, Status::Ok);
     encode::object(out, |object| {
         object.text(CHANNEL_NAME, channel_name);
         object.objects(MESSAGES, messages, |object, message| message.write(object));
@@ -595,7 +595,7 @@ pub(crate) fn encode_channel(channel: &Channel, out: &mut Vec<u8>) {
 
 /// Appends the answer to LIST in canonical bytes.
 pub fn encode_channels<'a>(channels: impl IntoIterator<Item = &'a Channel>, out: &mut Vec<u8>) {
-    encode::head(out, Status::Ok);
+    encode::start_line(out, Status::Ok);
     encode::object(out, |object| {
         object.objects(CHANNELS, channels, |object, channel| channel.write(object));
     });
@@ -637,7 +637,7 @@ impl ErrorResponse {
 
     /// Appends the frame in canonical bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        encode::head(out, self.status());
+        encode::start_line(out, self.status());
         encode::object(out, |object| {
             object.text(ERROR, &self.error).text(DETAILS, &self.details);
         });

@@ -9,13 +9,13 @@ mod brackets;
 mod encode;
 mod fault;
 mod frame;
-mod head;
 mod item;
 pub mod json;
 mod message;
 mod payload;
 #[cfg(feature = "serde")]
 mod serde_text;
+mod start_line;
 mod timestamp;
 
 pub(crate) use address::Location;
@@ -23,7 +23,6 @@ pub use address::{Address, NotAnAddress, canonical};
 pub use brackets::MAX_DEPTH;
 pub use fault::{Fault, FaultKind, Place};
 pub use frame::{Decoder, Partial, ResumeState};
-pub use head::{Command, Head, Status, UnknownCommand, UnknownStatus};
 pub use item::{Frame, Item, Skipped};
 pub use message::{
     Blame, Channel, ErrorResponse, HISTORY_LIMIT, HistoryRange, Host, JoinFrom, Message, Request, Response,
@@ -31,4 +30,5 @@ pub use message::{
 };
 pub(crate) use message::{LIST_END, LIST_SEPARATOR, LIST_START, MAX_HISTORY, encode_channel, encode_history};
 pub use payload::{Field, FieldKind, PayloadFault, PayloadFaultKind};
+pub use start_line::{Command, StartLine, Status, UnknownCommand, UnknownStatus};
 pub use timestamp::{NotATimestamp, Timestamp};

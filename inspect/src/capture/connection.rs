@@ -260,7 +260,7 @@ impl Sink<'_> {
         let name;
         let verdict = match kind {
             PieceKind::Request(frame) => self.request(&frame),
-            PieceKind::Answer(frame) if frame.head == Status::Push => self.push(&frame),
+            PieceKind::Answer(frame) if frame.start_line == Status::Push => self.push(&frame),
             PieceKind::Answer(frame) => {
                 let verdict;
                 (verdict, name) = self.answer(&frame);
@@ -299,9 +299,9 @@ impl Sink<'_> {
     }
 
     fn request(&mut self, frame: &Frame<'_, Command>) -> Verdict<'static> {
-        let wrong = Request::decode(frame.head, frame.payload).is_err();
-        self.ask(Some(frame.head), wrong);
-        self.frame(Word::Command(frame.head), Kind::Request(frame.head), wrong)
+        let wrong = Request::decode(frame.start_line, frame.payload).is_err();
+        self.ask(Some(frame.start_line), wrong);
+        self.frame(Word::Command(frame.start_line), Kind::Request(frame.start_line), wrong)
     }
 
     fn ask(&mut self, command: Option<Command>, wrong: bool) {
@@ -322,8 +322,8 @@ impl Sink<'_> {
     fn answer(&mut self, frame: &Frame<'_, Status>) -> (Verdict<'static>, Option<String>) {
         let asked = self.pairing.asked();
         let read = read_answer(frame, asked);
-        let mut verdict = self.frame(Word::Status(frame.head), Kind::Answer(frame.head), read.is_err());
-        if frame.head != Status::Ok {
+        let mut verdict = self.frame(Word::Status(frame.start_line), Kind::Answer(frame.start_line), read.is_err());
+        if frame.start_line != Status::Ok {
             verdict.flags = verdict.flags.with_bad(true);
         }
         let error = read.ok().flatten();
@@ -336,8 +336,8 @@ impl Sink<'_> {
             let rtt = self.known_time().zip(asked.time).map(|(answered, asked)| (answered - asked).max(0.0));
             verdict.answers = Some((asked.number, rtt));
             if let Some(command) = asked.command {
-                let spoilt = frame.head != Status::Ok && !asked.wrong;
-                self.store.statistics_mut().answered(command, frame.head, rtt, spoilt);
+                let spoilt = frame.start_line != Status::Ok && !asked.wrong;
+                self.store.statistics_mut().answered(command, frame.start_line, rtt, spoilt);
             }
         }
         let error = match error {
@@ -356,7 +356,7 @@ impl Sink<'_> {
         let shown = Fault::of_frame(&fault);
         // Counted from the row's own first byte. Its decoder began perhaps later than its stream did.
         let at = fault.at.map(|at| at - fault.span.start);
-        let extra = Extra::Fault { fault: Fault { at, ..shown }, head: fault.head };
+        let extra = Extra::Fault { fault: Fault { at, ..shown }, head: fault.start_line };
         let verdict = self.verdict(RowKind::Fault, Word::Other, Kind::Fault);
         Verdict { flags: verdict.flags.with_bad(true), error: Some(error), extra: Some(extra), ..verdict }
     }
@@ -381,7 +381,7 @@ pub(super) fn read_answer(
     frame: &Frame<'_, Status>,
     asked: Option<Command>,
 ) -> Result<Option<wire::ErrorResponse>, ()> {
-    let command = match (asked, frame.head) {
+    let command = match (asked, frame.start_line) {
         (Some(command), _) => command,
         // An error's fields are the same whatever was asked.
         (None, Status::RequestError | Status::ServerError) => Command::List,
@@ -392,7 +392,7 @@ pub(super) fn read_answer(
             return Ok(None);
         }
     };
-    match Response::decode(command, frame.head, frame.payload) {
+    match Response::decode(command, frame.start_line, frame.payload) {
         Ok(Response::Error(error)) => Ok(Some(error)),
         Ok(_) => Ok(None),
         Err(_) => Err(()),

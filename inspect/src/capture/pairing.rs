@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use chanwire_core::wire::{Command, Head as _};
+use chanwire_core::wire::{Command, StartLine as _};
 use serde::{Deserialize, Serialize};
 
 /// The most unanswered requests of a connection that are kept one by one. Requests sent while as many are open are only

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use chanwire_core::wire::{Command, Decoder, Frame, Head, Item, Request, Status, StoredMessage};
+use chanwire_core::wire::{Command, Decoder, Frame, Item, Request, StartLine, Status, StoredMessage};
 
 use super::{
     Capture,
@@ -123,19 +123,19 @@ fn judge(row: &Restored<'_>) -> Result<Judged, String> {
     let plain = |word, counted| Judged { word, counted, bad: false, push: false, error: None, extra: None };
     match (row.kind, row.direction) {
         (RowKind::Frame, Direction::Out) => one_frame(&row.bytes, |frame: &Frame<'_, Command>| {
-            let wrong = Request::decode(frame.head, frame.payload).is_err();
-            wrong_if(wrong, plain(Word::Command(frame.head), Kind::Request(frame.head)))
+            let wrong = Request::decode(frame.start_line, frame.payload).is_err();
+            wrong_if(wrong, plain(Word::Command(frame.start_line), Kind::Request(frame.start_line)))
         }),
         (RowKind::Frame, Direction::In) => one_frame(&row.bytes, |frame: &Frame<'_, Status>| {
-            if frame.head == Status::Push {
+            if frame.start_line == Status::Push {
                 let wrong = StoredMessage::decode(frame.payload).is_err();
                 let pushed = wrong_if(wrong, plain(Word::Status(Status::Push), Kind::Push));
                 return Judged { push: true, ..pushed };
             }
             let read = read_answer(frame, row.asked);
-            let judged = wrong_if(read.is_err(), plain(Word::Status(frame.head), Kind::Answer(frame.head)));
+            let judged = wrong_if(read.is_err(), plain(Word::Status(frame.start_line), Kind::Answer(frame.start_line)));
             let error = read.ok().flatten().map(|error| Cow::Owned(summary::of_error(&error)));
-            Judged { bad: judged.bad || frame.head != Status::Ok, error: error.or(judged.error), ..judged }
+            Judged { bad: judged.bad || frame.start_line != Status::Ok, error: error.or(judged.error), ..judged }
         }),
         (RowKind::Fault, _) => {
             let Some(fault) = row.fault.clone().filter(|_| !row.bytes.is_empty()) else {
@@ -170,7 +170,7 @@ fn wrong_if(wrong: bool, judged: Judged) -> Judged {
 }
 
 /// Judges bytes that must be one whole frame.
-fn one_frame<H: Head>(bytes: &[u8], judge: impl FnOnce(&Frame<'_, H>) -> Judged) -> Result<Judged, String> {
+fn one_frame<H: StartLine>(bytes: &[u8], judge: impl FnOnce(&Frame<'_, H>) -> Judged) -> Result<Judged, String> {
     let mut decoder = Decoder::<H>::new(usize::MAX);
     decoder.feed(bytes);
     match decoder.next_item() {

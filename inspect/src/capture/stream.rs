@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use chanwire_core::{
     Span,
-    wire::{self, Command, Decoder, Frame, Head, Item, Place, ResumeState, Status},
+    wire::{self, Command, Decoder, Frame, Item, Place, ResumeState, StartLine, Status},
 };
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ pub(super) enum PieceKind<'a> {
 }
 
 /// A command or a status.
-trait Sided: Head {
+trait Sided: StartLine {
     fn kind(frame: Frame<'_, Self>) -> PieceKind<'_>;
 }
 
@@ -335,7 +335,7 @@ impl Stream {
 }
 
 /// Returns a decoder that has read the waiting bytes, which complete no item.
-fn resumed<H: Head>(max_payload: usize, rest: ResumeState, waiting: &[u8]) -> Decoder<H> {
+fn resumed<H: StartLine>(max_payload: usize, rest: ResumeState, waiting: &[u8]) -> Decoder<H> {
     let mut decoder = Decoder::resume(max_payload, rest).boundaries_only();
     let mut input = waiting;
     while decoder.next_item_of(&mut input).is_some() {}
@@ -343,7 +343,7 @@ fn resumed<H: Head>(max_payload: usize, rest: ResumeState, waiting: &[u8]) -> De
 }
 
 /// Returns the reason for which a decoder's waiting bytes would be skipped, and whether it is closed.
-fn leftover<H: Head>(decoder: &Decoder<H>) -> (SkipReason, bool) {
+fn leftover<H: StartLine>(decoder: &Decoder<H>) -> (SkipReason, bool) {
     match decoder.partial() {
         _ if decoder.is_closed() => (SkipReason::Discarded, true),
         None => (SkipReason::WhiteSpace, false),
@@ -351,13 +351,13 @@ fn leftover<H: Head>(decoder: &Decoder<H>) -> (SkipReason, bool) {
     }
 }
 
-fn partial<H: Head>(decoder: &Decoder<H>) -> Option<(Span, &'static str, String)> {
+fn partial<H: StartLine>(decoder: &Decoder<H>) -> Option<(Span, &'static str, String)> {
     let partial = decoder.partial()?;
     let state = match partial.place {
-        Place::Head => format!("inside a {}", H::NOUN),
+        Place::StartLine => format!("inside a {}", H::NOUN),
         place => place.to_string(),
     };
-    Some((partial.span, partial.head.map(H::name).unwrap_or_default(), state))
+    Some((partial.span, partial.start_line.map(H::name).unwrap_or_default(), state))
 }
 
 /// Returns the position of the first known command or status before a CRLF. No payload has a CRLF after a word: in a
@@ -401,11 +401,11 @@ impl<S: FnMut(Piece<'_>)> Cutter<'_, '_, S> {
         while let Some(item) = decoder.next_item_of(&mut input) {
             let end = item.span().end + base;
             match item {
-                Item::Frame(Frame { head, head_span, separator, payload_span, .. }) => {
-                    let before = usize::try_from(payload_span.start - head_span.start).unwrap_or(usize::MAX);
+                Item::Frame(Frame { start_line, start_line_span, separator, payload_span, .. }) => {
+                    let before = usize::try_from(payload_span.start - start_line_span.start).unwrap_or(usize::MAX);
                     self.give(end, |bytes| {
                         let payload = bytes.get(before..).unwrap_or_default();
-                        H::kind(Frame { head, head_span, separator, payload_span, payload })
+                        H::kind(Frame { start_line, start_line_span, separator, payload_span, payload })
                     });
                 }
                 Item::Fault(fault) => self.give(end, |_| PieceKind::Fault(fault)),

@@ -1,6 +1,6 @@
 //! The start lines of rows in one byte each, so that a row need not hold a text.
 
-use chanwire_core::wire::{Command, Head as _, Status};
+use chanwire_core::wire::{Command, StartLine as _, Status};
 
 /// The reason why bytes mean nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

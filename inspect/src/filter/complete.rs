@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chanwire_core::wire::{Command, Head as _, Status};
+use chanwire_core::wire::{Command, StartLine as _, Status};
 use serde::Serialize;
 
 use super::{

@@ -1,6 +1,6 @@
 //! Evaluation of an expression for a row.
 
-use chanwire_core::wire::Head as _;
+use chanwire_core::wire::StartLine as _;
 
 use super::{
     expr::{Expr, Field, Needle, Operator, Test, Value},

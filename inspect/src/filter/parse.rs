@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use chanwire_core::wire::{Command, Head as _, Status};
+use chanwire_core::wire::{Command, StartLine as _, Status};
 
 use super::{
     MAX_LENGTH, Mistake,

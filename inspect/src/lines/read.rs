@@ -4,7 +4,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use chanwire_core::wire::{Command, Head as _};
+use chanwire_core::wire::{Command, StartLine as _};
 use serde::de::IgnoredAny;
 
 use super::{ConnectionLine, RowLine, started};

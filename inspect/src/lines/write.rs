@@ -1,7 +1,7 @@
 use std::{borrow::Cow, collections::BTreeSet};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use chanwire_core::wire::Head as _;
+use chanwire_core::wire::StartLine as _;
 
 use super::{ConnectionLine, RowLine, started};
 use crate::{Capture, Entry, RowKind, Time};

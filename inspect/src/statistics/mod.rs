@@ -4,7 +4,7 @@ mod histogram;
 mod timeline;
 mod trips;
 
-use chanwire_core::wire::{Command, Head as _, Status};
+use chanwire_core::wire::{Command, StartLine as _, Status};
 use serde::Serialize;
 
 pub use timeline::Timeline;

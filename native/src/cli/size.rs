@@ -2,7 +2,7 @@
 
 use chanwire_core::{
     Limits,
-    wire::{Head as _, Request},
+    wire::{Request, StartLine as _},
 };
 
 /// Checks that the payload of a request is within the protocol's limit: a server closes the connection for a larger one.

@@ -5,7 +5,7 @@ use std::{
     io::{self, Write as _},
 };
 
-use chanwire_core::wire::{Channel, Head as _, Response, Status, StoredMessage};
+use chanwire_core::wire::{Channel, Response, StartLine as _, Status, StoredMessage};
 use chanwire_inspect::{readable, visible};
 use unicode_width::UnicodeWidthStr as _;
 

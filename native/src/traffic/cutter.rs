@@ -2,7 +2,7 @@
 
 use chanwire_core::{
     Limits,
-    wire::{Command, Decoder, Head, Item, Status},
+    wire::{Command, Decoder, Item, StartLine, Status},
 };
 use chanwire_inspect::Direction;
 
@@ -58,14 +58,14 @@ impl Cutter {
     }
 }
 
-impl<H: Head> Side<H> {
+impl<H: StartLine> Side<H> {
     fn take(&mut self, bytes: &[u8], cuts: &mut Vec<Cut>, is_paired: impl Fn(H) -> bool) {
         let start = self.position;
         self.position += bytes.len() as u64;
         let mut rest = bytes;
         while let Some(item) = self.decoder.next_item_of(&mut rest) {
             let (is_frame, is_paired) = match &item {
-                Item::Frame(frame) => (true, is_paired(frame.head)),
+                Item::Frame(frame) => (true, is_paired(frame.start_line)),
                 Item::Fault(_) => (true, true),
                 Item::Skipped(..) => (false, false),
             };

@@ -4,7 +4,7 @@ mod service;
 
 use std::hint::black_box;
 
-use chanwire_core::wire::{Address, Channel, Command, Decoder, Head, Item, Request, Response, Status};
+use chanwire_core::wire::{Address, Channel, Command, Decoder, Item, Request, Response, StartLine, Status};
 use serde::{Deserialize, de::IgnoredAny};
 pub(crate) use service::Service;
 
@@ -101,13 +101,13 @@ pub(crate) struct PlainChannel {
 }
 
 /// Gives the stream one read at a time, and each frame of it to `take`.
-fn frames<H: Head>(stream: &[u8], mut take: impl FnMut(H, &[u8])) -> usize {
+fn frames<H: StartLine>(stream: &[u8], mut take: impl FnMut(H, &[u8])) -> usize {
     let mut decoder = Decoder::<H>::new(64 * 1024 * 1024);
     let mut count = 0;
     for mut read in stream.chunks(READ) {
         while let Some(item) = decoder.next_item_of(&mut read) {
             let Item::Frame(frame) = item else { panic!("{item:?}") };
-            take(frame.head, frame.payload);
+            take(frame.start_line, frame.payload);
             count += 1;
         }
     }

@@ -237,7 +237,7 @@ pub fn told(stream: &[u8], requests: &[Request]) -> Vec<String> {
         let violation = match item {
             Item::Skipped(..) => None,
             Item::Fault(fault) => Some(ProtocolViolation::Fault(fault)),
-            Item::Frame(frame) if frame.head == Status::Push => match StoredMessage::decode(frame.payload) {
+            Item::Frame(frame) if frame.start_line == Status::Push => match StoredMessage::decode(frame.payload) {
                 Ok(message) => match joined.iter_mut().find(|(channel, _)| *channel == message.channel_name) {
                     None => Some(ProtocolViolation::ForeignPush { channel_name: message.channel_name }),
                     Some((_, last)) if message.id <= *last => {
@@ -249,17 +249,17 @@ pub fn told(stream: &[u8], requests: &[Request]) -> Vec<String> {
                         None
                     }
                 },
-                Err(fault) => Some(ProtocolViolation::Payload(frame.head, fault)),
+                Err(fault) => Some(ProtocolViolation::Payload(frame.start_line, fault)),
             },
             Item::Frame(frame) => {
                 let asked = requests.get(answered);
                 let command = asked.map_or(Command::Host, Request::command);
-                match Response::decode(command, frame.head, frame.payload) {
+                match Response::decode(command, frame.start_line, frame.payload) {
                     Ok(Response::Error(error)) if NOTICES.contains(&&*error.error) => {
                         told.push(format!("notice {error:?}"));
                         None
                     }
-                    _ if asked.is_none() => Some(ProtocolViolation::Unasked(frame.head)),
+                    _ if asked.is_none() => Some(ProtocolViolation::Unasked(frame.start_line)),
                     Ok(response) => {
                         told.push(format!("{answered}: {response:?}"));
                         if let Some(Request::Join { channel_name, .. } | Request::Leave { channel_name }) = asked {
@@ -275,7 +275,7 @@ pub fn told(stream: &[u8], requests: &[Request]) -> Vec<String> {
                         answered += 1;
                         None
                     }
-                    Err(fault) => Some(ProtocolViolation::Payload(frame.head, fault)),
+                    Err(fault) => Some(ProtocolViolation::Payload(frame.start_line, fault)),
                 }
             }
         };

@@ -1,6 +1,6 @@
 //! The frame decoder: invariance, tiling, the naive decoder, and what is kept.
 
-use chanwire_core::wire::{Command, Decoder, Head, Place, Status};
+use chanwire_core::wire::{Command, Decoder, Place, StartLine, Status};
 
 use super::Input;
 use crate::{
@@ -26,7 +26,7 @@ pub fn decoder(data: &[u8], grown: impl Fn(&mut dyn FnMut()) -> i64) {
     check_kept(&pieces, limit, grown);
 }
 
-fn check<H: Head>(stream: &[u8], pieces: &[&[u8]], limit: usize) {
+fn check<H: StartLine>(stream: &[u8], pieces: &[&[u8]], limit: usize) {
     let whole = run::<H>([stream], limit);
     check_tiling(&whole, stream.len());
     assert_eq!(run::<H>(pieces.iter().copied(), limit), whole, "{pieces:?}");
@@ -49,7 +49,7 @@ fn check_kept(pieces: &[&[u8]], limit: usize, grown: impl Fn(&mut dyn FnMut()) -
         });
         largest = largest.max(needed + piece.len());
         needed = match decoder.partial().map(|partial| (partial.place, partial.span.len())) {
-            Some((Place::Head, length)) => usize::try_from(length).unwrap(),
+            Some((Place::StartLine, length)) => usize::try_from(length).unwrap(),
             Some((Place::Payload, length)) => usize::try_from(length).unwrap().min(limit),
             _ => {
                 assert_eq!(kept, 0, "white space, skipped objects and idleness cost nothing: {pieces:?}");

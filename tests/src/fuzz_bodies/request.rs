@@ -1,7 +1,7 @@
 //! Payloads: what can be read comes back, and what cannot is wrong somewhere in it.
 
 use chanwire_core::wire::{
-    Command, Decoder, Head, Item, PayloadFault, PayloadFaultKind, Request, Response, Status, StoredMessage,
+    Command, Decoder, Item, PayloadFault, PayloadFaultKind, Request, Response, StartLine, Status, StoredMessage,
 };
 
 use super::Input;
@@ -57,7 +57,7 @@ fn check_response(command: Command, status: Status, payload: &[u8]) {
     assert_eq!(encoded(|out| decoded.encode(out)), canonical);
 }
 
-fn check_place<H: Head>(head: H, payload: &[u8], fault: &PayloadFault) {
+fn check_place<H: StartLine>(head: H, payload: &[u8], fault: &PayloadFault) {
     let shown = show::bytes(payload);
     let bytes = [head.name().as_bytes(), b"\r\n", payload].concat();
     let mut decoder = Decoder::<H>::new(usize::MAX);
@@ -90,11 +90,11 @@ fn encoded(encode: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 }
 
 /// The one frame that these bytes are: its head and its payload.
-fn frame<H: Head>(bytes: &[u8]) -> (H, Vec<u8>) {
+fn frame<H: StartLine>(bytes: &[u8]) -> (H, Vec<u8>) {
     let mut decoder = Decoder::<H>::new(usize::MAX);
     decoder.feed(bytes);
     let Some(Item::Frame(frame)) = decoder.next_item() else { panic!("no frame: {}", show::bytes(bytes)) };
-    let (head, payload) = (frame.head, frame.payload.to_vec());
+    let (head, payload) = (frame.start_line, frame.payload.to_vec());
     assert_eq!(frame.span().end, bytes.len() as u64, "{}", show::bytes(bytes));
     (head, payload)
 }

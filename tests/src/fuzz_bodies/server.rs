@@ -73,7 +73,7 @@ pub fn turns(stream: &[u8], limit: usize, ended: bool) -> Vec<Turn> {
     let mut turns = Vec::new();
     while let Some(item) = decoder.next_item() {
         match item {
-            Item::Frame(frame) => turns.push(match Request::decode(frame.head, frame.payload) {
+            Item::Frame(frame) => turns.push(match Request::decode(frame.start_line, frame.payload) {
                 Ok(request) => Turn::Request(request),
                 Err(fault) => Turn::Refused(fault.reply(), false),
             }),

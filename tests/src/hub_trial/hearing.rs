@@ -174,7 +174,7 @@ fn decode(pushes: &Pushes) -> Vec<StoredMessage> {
     let mut messages = Vec::new();
     while let Some(item) = decoder.next_item() {
         let Item::Frame(frame) = item else { panic!("no frame: {item:?}") };
-        assert_eq!(frame.head, Status::Push);
+        assert_eq!(frame.start_line, Status::Push);
         let message = StoredMessage::decode(frame.payload).expect("a push's payload");
         let mut bytes = Vec::new();
         message.encode_push(&mut bytes);

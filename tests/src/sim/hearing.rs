@@ -114,7 +114,7 @@ pub(super) fn messages(pushes: &Pushes) -> Vec<StoredMessage> {
     let mut messages = Vec::new();
     while let Some(item) = decoder.next_item() {
         match item {
-            Item::Frame(frame) if frame.head == Status::Push => match StoredMessage::decode(frame.payload) {
+            Item::Frame(frame) if frame.start_line == Status::Push => match StoredMessage::decode(frame.payload) {
                 Ok(message) => messages.push(message),
                 Err(fault) => panic!("a push has a wrong payload: {fault:?}"),
             },

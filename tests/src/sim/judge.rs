@@ -431,7 +431,7 @@ impl Judge {
         decoder.feed(bytes);
         let Some(Item::Frame(frame)) = decoder.next_item() else { panic!("no frame: '{}'", bytes.escape_ascii()) };
         let Ok(Response::History { channel_name, messages }) =
-            Response::decode(Command::History, frame.head, frame.payload)
+            Response::decode(Command::History, frame.start_line, frame.payload)
         else {
             panic!("no answer to HISTORY: '{}'", bytes.escape_ascii())
         };

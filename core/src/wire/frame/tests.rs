@@ -47,8 +47,8 @@ fn what_is_kept_is_never_more_than_the_limit_and_one_read() {
             let (mut decoder, mut frames) = (Decoder::<Command>::new(limit), 0);
             for piece in stream.chunks(read) {
                 decoder.feed(piece);
-                // A first word is kept too, and may be longer than a small limit.
-                let most = limit.max(MAX_HEAD + 2) + read;
+                // A start line is kept too, and may be longer than a small limit.
+                let most = limit.max(MAX_START_LINE + 2) + read;
                 assert!(decoder.buffer.len() <= most, "{} of {limit} and {read}", decoder.buffer.len());
                 fullest = fullest.max(decoder.buffer.len() * 100 / most);
                 while let Some(item) = decoder.next_item() {
@@ -84,8 +84,8 @@ fn a_boundaries_only_decoder_keeps_nothing_and_reports_the_same_spans() {
                 last = Some(matches!(item, Item::Fault(_)));
             }
             assert_eq!(keeping.partial(), cutting.partial());
-            // At most a first word that is not complete.
-            assert!(cutting.kept() <= MAX_HEAD + CRLF, "{} bytes in pieces of {step}", cutting.kept());
+            // At most a start line that is not complete.
+            assert!(cutting.kept() <= MAX_START_LINE + CRLF, "{} bytes in pieces of {step}", cutting.kept());
         }
         // The last payload is too large, and that is found without it.
         assert_eq!(last, Some(true));
@@ -106,7 +106,7 @@ fn of_a_read_at_hand_only_the_frame_that_is_cut_is_kept() {
             kept = kept.max(decoder.buffer.len());
         }
         assert_eq!(frames, 1000);
-        // A first word that was cut is understood with what comes up to the next one's end.
+        // A start line that was cut is understood with what comes up to the next one's end.
         assert!(kept <= BUFFER_STEP + frame.len(), "{kept} bytes of reads of {read}");
         assert!(decoder.work < stream.len() * 5 / 2, "{} for {} bytes", decoder.work, stream.len());
     }

@@ -1,16 +1,16 @@
-//! The first word of a frame: a command, or a status.
+//! The start line of a frame: a command, or a status.
 
 use core::{
     fmt::{self, Debug},
     str::FromStr,
 };
 
-/// The longest first word that is read, in bytes.
-pub(crate) const MAX_HEAD: usize = 32;
+/// The longest start line that is read, in bytes.
+pub(crate) const MAX_START_LINE: usize = 32;
 
-/// The first word of a frame, in one direction. [`Command`] and [`Status`] are the two there are, so that one
+/// The start line of a frame, in one direction. [`Command`] and [`Status`] are the two there are, so that one
 /// decoder serves both roles.
-pub trait Head: Copy + Debug + Eq + 'static {
+pub trait StartLine: Copy + Debug + Eq + 'static {
     /// The name of such a word in an error's details.
     const NOUN: &'static str;
 
@@ -24,7 +24,7 @@ pub trait Head: Copy + Debug + Eq + 'static {
     fn takes_payload(self) -> bool;
 }
 
-/// A command: the first word of a request.
+/// A command: the start line of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Command {
@@ -50,7 +50,7 @@ impl Command {
         &[Self::List, Self::Host, Self::Message, Self::Unhost, Self::Join, Self::Leave, Self::History];
 }
 
-impl Head for Command {
+impl StartLine for Command {
     const NOUN: &'static str = "command";
 
     fn parse(word: &[u8]) -> Option<Self> {
@@ -83,7 +83,7 @@ impl Head for Command {
     }
 }
 
-/// A status: the first word of a frame from the server.
+/// A status: the start line of a frame from the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(clippy::exhaustive_enums, reason = "the protocol has no further statuses")]
 pub enum Status {
@@ -97,7 +97,7 @@ pub enum Status {
     Push,
 }
 
-impl Head for Status {
+impl StartLine for Status {
     const NOUN: &'static str = "status";
 
     fn parse(word: &[u8]) -> Option<Self> {
@@ -136,16 +136,16 @@ pub struct UnknownStatus;
 
 /// Gives one direction's start lines the traits of text, so that what is displayed parses to the same value.
 macro_rules! text {
-    ($head:ty, $error:ident, $example:literal) => {
+    ($start_line:ty, $error:ident, $example:literal) => {
         /// Writes the word as it stands on the wire.
-        impl fmt::Display for $head {
+        impl fmt::Display for $start_line {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.pad(self.name())
             }
         }
 
         /// Reads a word as it stands on the wire. Case matters.
-        impl FromStr for $head {
+        impl FromStr for $start_line {
             type Err = $error;
 
             fn from_str(word: &str) -> Result<Self, $error> {
@@ -155,7 +155,7 @@ macro_rules! text {
 
         impl fmt::Display for $error {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "expected a {} in capitals, such as {}", <$head>::NOUN, $example)
+                write!(f, "expected a {} in capitals, such as {}", <$start_line>::NOUN, $example)
             }
         }
 
