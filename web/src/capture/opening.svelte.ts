@@ -30,7 +30,7 @@ export class Opening {
     return this.progress !== undefined;
   }
 
-  /** Ask what to open. */
+  /** Asks what to open. */
   ask(): void {
     if (this.reading) return;
     this.capture = undefined;
@@ -44,7 +44,7 @@ export class Opening {
     this.asking = false;
   }
 
-  /** Look at what was chosen. */
+  /** Looks at the chosen file. */
   async choose(capture: Blob, name: string): Promise<void> {
     if (this.reading) return;
     this.ask();

@@ -45,7 +45,7 @@ export class Draft {
     this.#decoder = decoder;
   }
 
-  /** The values of the chosen command's fields. */
+  /** Returns the values of the chosen command's fields. */
   get values(): Readonly<Record<string, string>> {
     return this.#values[this.command] ?? {};
   }
@@ -54,7 +54,7 @@ export class Draft {
     this.#values[this.command] = { ...this.values, [field]: text };
   }
 
-  /** Whether something is to go wrong. */
+  /** Returns whether something is to go wrong. */
   get isFaulty(): boolean {
     return Object.values(this.faults).some((typed) => typed.trim() !== "");
   }
@@ -63,7 +63,7 @@ export class Draft {
     this.faults = { ...this.faults, [field]: text };
   }
 
-  /** Work out what would be sent. Reads the state, so that an effect runs again when it changes. */
+  /** Evaluates the draft. Reads the state, so that an effect runs again when it changes. */
   async evaluate(): Promise<void> {
     this.#asked += 1;
     const asked = this.#asked;
@@ -78,12 +78,12 @@ export class Draft {
     if (asked === this.#asked) this.outcome = outcome;
   }
 
-  /** Go on with the example of a command, in its form. */
+  /** Goes on with the example of a command, in its form. */
   loadExample(example: string): Promise<void> {
     return this.load(encoder.encode(example));
   }
 
-  /** Go on with these bytes: in a form where they are one whole request that it makes, otherwise raw. */
+  /** Goes on with these bytes: in a form where they are one whole request that it makes, otherwise raw. */
   async load(bytes: Uint8Array): Promise<void> {
     const copy = Uint8Array.from(bytes);
     const filled = await this.#decoder.ask("fill", { bytes: copy });
@@ -96,7 +96,7 @@ export class Draft {
     }
   }
 
-  /** Go on with what was sent before, and as it was sent. */
+  /** Goes on with a request that was sent before, with its faults. */
   async loadSent({ text, faults }: Sent): Promise<void> {
     const parsed = parseEscapes(text);
     if ("error" in parsed) return;
@@ -104,13 +104,13 @@ export class Draft {
     await this.load(parsed.bytes);
   }
 
-  /** Go on with these bytes in Raw. */
+  /** Goes on with these bytes in Raw. */
   editRaw(bytes: Uint8Array): void {
     this.raw = this.notation === "hex" ? formatHex(bytes) : formatLines(bytes);
     this.mode = "raw";
   }
 
-  /** Write the same bytes in another notation; what is no bytes yet stays as it is. */
+  /** Writes the same bytes in another notation; a text that is no bytes yet stays as it is. */
   write(notation: Notation): void {
     const parsed = parse(this.raw, this.notation);
     this.notation = notation;
@@ -152,7 +152,7 @@ function parse(text: string, notation: Notation): Parsed {
   return notation === "hex" ? parseHex(text) : parseEscapes(text);
 }
 
-/** All the bytes that the steps write. */
+/** Returns all the bytes that the steps write. */
 export function joined(steps: readonly Step[]): Uint8Array<ArrayBuffer> {
   const pieces = steps.flatMap((step) => ("bytes" in step ? [step.bytes] : []));
   const all = new Uint8Array(pieces.reduce((total, { length }) => total + length, 0));

@@ -36,7 +36,7 @@ function parseSent(value: unknown): Sent[] {
 export class History {
   entries: readonly Sent[] = $state.raw(parseHistory(stored(KEY)));
 
-  /** The same bytes with the same faults are kept once. */
+  /** Adds a request; the same bytes with the same faults are kept once. */
   add(bytes: Uint8Array, faults: Typed): void {
     const text = formatEscapes(bytes);
     if (text.length > LONGEST) return;

@@ -132,7 +132,7 @@ export class Engine {
     this.#schedule(FLUSH_MS);
   }
 
-  /** Tell what has changed, and go on with what is not done. */
+  /** Reports changes, and goes on with unfinished work. */
   flush(): void {
     // A filter that works through what is held must not keep messages waiting.
     const until = this.#around.now() + SLICE_MS;
@@ -227,7 +227,7 @@ export class Engine {
     return status;
   }
 
-  /** Post the rows that are looked at, if they have changed or are asked for. */
+  /** Posts the rows that are looked at, if they have changed or are asked for. */
   #postWindow(asked: boolean, status?: Status): void {
     const { count, follow } = this.#look;
     const { epoch, begin, end } = status ?? this.#status();
@@ -270,7 +270,7 @@ export class Engine {
     return told;
   }
 
-  /** A structured value travels as one text: making objects of it twice takes longer than the rest. */
+  /** Answers with a frame as one text: making objects of it twice takes longer than the rest. */
   #answerFrame(id: number, { number }: Questions["frame"]["ask"]): void {
     const json = this.#viewer.frame(number);
     const bytes = this.#viewer.bytesOf(number) as Uint8Array<ArrayBuffer>;

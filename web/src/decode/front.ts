@@ -123,7 +123,7 @@ export class Front {
   }
 }
 
-/** Whether a message is about something that the engine must be there for; the others wait for one that is. */
+/** Returns whether a message is about something that the engine must be there for; the others wait for one that is. */
 function wakes(message: ToWorker): boolean {
   switch (message.type) {
     case "clear":

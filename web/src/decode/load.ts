@@ -6,7 +6,7 @@ import { Compiled } from "./compiled";
 
 const compiled = new Compiled(address);
 
-/** Fetch it, so that the engine can be loaded when the server is gone. */
+/** Fetches it, so that the engine can be loaded when the server is gone. */
 export function prefetch(): void {
   compiled.prefetch();
 }

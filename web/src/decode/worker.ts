@@ -16,7 +16,10 @@ self.onmessage = ({ data }: MessageEvent<ToWorker | "prefetch">) => {
   else front.handle(data);
 };
 
-/** The server may be gone by the time that the engine is needed; where this fails, loading it will tell. */
+/**
+ * Prefetches the engine, because the server may be gone by the time that it is needed. A failure is reported when it
+ * is loaded.
+ */
 async function prefetch(): Promise<void> {
   try {
     (await import("./load")).prefetch();

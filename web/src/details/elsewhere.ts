@@ -12,7 +12,7 @@ export interface Reach {
 /** The decoder cuts what is longer. */
 const LONGEST = 4096;
 
-/** By the path of its field: the command lines of the channels that a frame tells of and that live elsewhere. */
+/** Returns the command line of each channel in a frame that lives elsewhere, by the path of its field. */
 export function elsewhere({ row, detail }: Frame, reach: Reach): ReadonlyMap<string, string> {
   const found = new Map<string, string>();
   const fields = detail?.fields ?? [];

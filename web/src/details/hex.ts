@@ -15,7 +15,7 @@ export const WIDEST = 16;
 export interface HexEvents {
   hovered(offset: number | undefined): void;
   chosen(offset: number): void;
-  /** So many bytes stand in a line now. */
+  /** Notes the number of bytes in a line. */
   measured(columns: number): void;
 }
 
@@ -68,7 +68,7 @@ export class HexView {
     return this.#columns;
   }
 
-  /** Whole lines that fit. */
+  /** Returns the number of whole lines that fit. */
   get page(): number {
     return this.#rows.model.page;
   }

@@ -1,6 +1,6 @@
 /** Which class a byte belongs to, from the decoder's ascending triples of start, end and class. */
 
-/** The class of the byte at `offset`, 0 where it has none. */
+/** Returns the class of the byte at `offset`, 0 where it has none. */
 export function tokenAt(tokens: Float64Array, offset: number): number {
   let low = 0;
   let high = tokens.length / 3 - 1;

@@ -154,14 +154,14 @@ function fieldNodes(
   return nodes;
 }
 
-/** A payload that is no JSON has no fields, and one that is has none only where nothing stands between its brackets. */
+/** Describes a payload without fields: it is no JSON, or empty. */
 function payloadText(detail: Detail, { start, end }: Range, bytes: Uint8Array): string {
   const fields = detail.fields.length + detail.omitted;
   const blank = bytes.subarray(start + 1, end - 1).every((byte) => WHITE_SPACE.has(byte));
   return fields > 0 || blank ? plural(fields, "field") : `${count(end - start)} B that are not valid JSON`;
 }
 
-/** A string keeps its quotes: `"32000"` is another value than `32000`. */
+/** Returns the text of a value. A string keeps its quotes: `"32000"` is another value than `32000`. */
 function valueText({ kind, text }: FieldDetail): string {
   return kind === "string" ? `"${text}"` : text;
 }
@@ -206,7 +206,7 @@ function readsNode({ row, reads }: Frame): TreeNode {
   };
 }
 
-/** The most exact node that stands for the byte. */
+/** Returns the innermost node of the byte. */
 export function nodeAt(nodes: readonly TreeNode[], offset: number): TreeNode | undefined {
   let found: TreeNode | undefined;
   for (const node of nodes) {

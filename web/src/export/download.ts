@@ -13,7 +13,7 @@ export interface Exported {
   readonly file: Blob;
 }
 
-/** Ask for all parts; `progress` is told the bytes so far, and an aborted signal ends it. */
+/** Asks for all parts; reports the bytes so far to `progress`; an aborted signal ends it. */
 export async function gather(
   decoder: Pick<DecoderClient, "ask">,
   ask: ExportAsk,
@@ -37,7 +37,7 @@ export async function gather(
   }
 }
 
-/** Hand a file to the browser's downloads. */
+/** Hands a file to the browser's downloads. */
 export function save({ name, file }: Exported): void {
   const address = URL.createObjectURL(file);
   const link = document.createElement("a");

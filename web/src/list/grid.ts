@@ -10,11 +10,11 @@ export const ROW_HEIGHT = 22;
 export interface GridEvents {
   selected(number: number): void;
   jump(number: number): void;
-  /** The person moved the list. */
+  /** Handles a scroll by the person. */
   scrolled(): void;
-  /** Other rows are needed. */
+  /** Asks for other rows. */
   look(look: Look): void;
-  /** The document shows other rows than before. */
+  /** Notes that the document shows other rows than before. */
   painted(): void;
 }
 
@@ -60,18 +60,18 @@ export class FrameGrid {
     model.measured();
   }
 
-  /** Whole rows that fit. */
+  /** Returns the number of whole rows that fit. */
   get page(): number {
     return this.#model.scroll.page;
   }
 
-  /** Show the model as it stands now. */
+  /** Shows the model as it stands now. */
   draw(picked: Picked): void {
     this.#picked = picked;
     this.#rows.draw();
   }
 
-  /** The row is in the document. */
+  /** Returns whether the row is in the document. */
   shows(number: number): boolean {
     return document.getElementById(rowId(number)) !== null;
   }
@@ -181,7 +181,7 @@ function setClass(element: HTMLElement, name: string): void {
   if (element.className !== name) element.className = name;
 }
 
-/** A line that stands for no row. */
+/** Paints a line that stands for no row. */
 function paintEmpty(element: HTMLElement, name: string, text: string): void {
   element.removeAttribute("id");
   delete element.dataset["number"];

@@ -56,22 +56,22 @@ export class ListModel {
     return this.#extent.end - this.#extent.begin + this.markers;
   }
 
-  /** The anchor whose place in the new view is to be found, with `place`. */
+  /** Returns the anchor whose place in the new view is to be set by `place`. */
   get lost(): Place | undefined {
     return this.#lost ? this.#anchor : undefined;
   }
 
-  /** The row at a line, if it is held. */
+  /** Returns the row at a line, if it is held. */
   at(index: number): ListRow | undefined {
     return this.#window.epoch === this.#extent.epoch ? this.#window.at(this.positionAt(index)) : undefined;
   }
 
-  /** The newest row, while the list follows and knows it. */
+  /** Returns the newest row, while the list follows and knows it. */
   get newest(): ListRow | undefined {
     return this.#follow && this.#newestKnown ? this.#window.rows.at(-1) : undefined;
   }
 
-  /** The row with this number, if it is held. */
+  /** Returns the row with this number, if it is held. */
   row(number: number): ListRow | undefined {
     const position = this.positionOf(number);
     return position === undefined ? undefined : this.#window.at(position);
@@ -89,7 +89,7 @@ export class ListModel {
     return position - this.#extent.begin + this.markers;
   }
 
-  /** The room for rows has changed. */
+  /** Handles a change of the room for rows. */
   measured(): void {
     this.#settle(this.scroll.position);
   }
@@ -113,14 +113,14 @@ export class ListModel {
     this.#settle(0);
   }
 
-  /** The position after the last row that can be seen whole. */
+  /** Returns the position after the last row that can be seen whole. */
   get endInSight(): number {
     const { position, viewport, rowHeight } = this.scroll;
     const end = this.positionAt(Math.floor((position + viewport) / rowHeight));
     return Math.min(Math.max(this.#extent.begin, end), this.#extent.end);
   }
 
-  /** The person moved the list; whether it follows now. */
+  /** Handles a scroll by the person; returns whether the list follows now. */
   scrolled(): boolean {
     this.#anchor = undefined;
     this.#lost = false;
@@ -145,7 +145,7 @@ export class ListModel {
     this.#settle(this.scroll.position - gone * this.scroll.rowHeight);
   }
 
-  /** The worker sent rows. */
+  /** Takes rows from the worker. */
   setWindow(window: RowWindow): void {
     // A window of a view that has been replaced since tells nothing.
     if (window.epoch < this.#extent.epoch) return;
@@ -153,7 +153,7 @@ export class ListModel {
     if (this.#follow) this.#settle(this.scroll.position);
   }
 
-  /** Keep this row where it is now when the view is made anew. */
+  /** Keeps this row in place when the view is made anew. */
   anchor(number: number): void {
     const position = this.positionOf(number);
     if (position === undefined) return;
@@ -163,8 +163,8 @@ export class ListModel {
   }
 
   /**
-   * The anchor's place, or that of the row that stands for it, is this position. `whole` if the view has all its rows:
-   * until then a row that is not the anchor itself is only a guess, and rows to fill the picture below may be missing.
+   * Sets the position of the anchor, or of the row that stands for it. `whole` if the view has all its rows: until
+   * then a row that is not the anchor itself is only a guess, and rows to fill the picture below may be missing.
    */
   place(position: number, exact: boolean, whole: boolean): void {
     if (this.#anchor === undefined) return;
@@ -173,14 +173,14 @@ export class ListModel {
     this.#lost = !whole && !(exact && this.scroll.position === wanted);
   }
 
-  /** Scroll as little as is needed to show the row at a position. */
+  /** Scrolls as little as is needed to show the row at a position. */
   reveal(position: number): void {
     this.#anchor = undefined;
     this.#lost = false;
     this.scroll.reveal(this.indexOf(position));
   }
 
-  /** The rows for the lines that can be seen are there. */
+  /** Returns whether the rows for the lines in sight are there. */
   get complete(): boolean {
     if (this.#lost) return false;
     const { start, end } = this.#visiblePositions();
@@ -209,7 +209,7 @@ export class ListModel {
     return wanted;
   }
 
-  /** The topmost row will do where no other was chosen. */
+  /** Returns the chosen anchor, or else the topmost row. */
   #anchorAnywhere(): Place | undefined {
     if (this.#anchor !== undefined) return this.#anchor;
     const { start, end } = this.scroll.visible();
@@ -233,7 +233,10 @@ export class ListModel {
     return { start: Math.max(this.#extent.begin, this.positionAt(start)), end: this.positionAt(end) };
   }
 
-  /** The last line. While the list follows, it is that of the last row that has come, so that a picture can be made. */
+  /**
+   * Sets the number of lines and the scroll position. While the list follows, the last row that has come is the last
+   * line, so that a picture can be made.
+   */
   #settle(position: number): void {
     const { begin } = this.#extent;
     const known = this.#follow && this.#newestKnown;

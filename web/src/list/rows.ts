@@ -3,9 +3,9 @@
 import { ScrollModel } from "./scroll";
 
 export interface RowPainter {
-  /** Make an empty row. */
+  /** Makes an empty row. */
   create(): HTMLElement;
-  /** Fill it for the row at `index`. */
+  /** Fills it for the row at `index`. */
   paint(element: HTMLElement, index: number): void;
   /** Returns whether the rows to paint are there. While they are on their way the picture stays as it was. */
   ready?(): boolean;
@@ -54,7 +54,7 @@ export class VirtualRows {
     this.#measure();
   }
 
-  /** Show the model as it stands now. */
+  /** Shows the model as it stands now. */
   draw(): void {
     const { model } = this;
     this.#bar.style.height = `${model.barHeight}px`;

@@ -31,17 +31,17 @@ export class ScrollModel {
     return this.#position;
   }
 
-  /** The scroll bar's position for this one. */
+  /** Returns the scroll bar's position for this one. */
   get bar(): number {
     return this.#bar;
   }
 
-  /** Height of the element that the scroll bar scrolls. */
+  /** Returns the height of the element that the scroll bar scrolls. */
   get barHeight(): number {
     return Math.min(this.#height, this.#longest);
   }
 
-  /** The scroll bar cannot show every pixel of the list. */
+  /** Returns whether the scroll bar cannot show every pixel of the list. */
   get scaled(): boolean {
     return this.#height > this.#longest;
   }
@@ -86,8 +86,8 @@ export class ScrollModel {
   }
 
   /**
-   * The scroll bar was moved. A short way is a turn of the wheel or a finger and moves the list by as many of its own
-   * pixels; a long way is a drag of the thumb and moves it in proportion.
+   * Handles a move of the scroll bar. A short way is a turn of the wheel or a finger and moves the list by as many of
+   * its own pixels; a long way is a drag of the thumb and moves it in proportion.
    */
   barMovedTo(bar: number): void {
     const by = bar - this.#bar;
@@ -100,7 +100,7 @@ export class ScrollModel {
     this.#bar = bar;
   }
 
-  /** Move as little as is needed to show the whole row. */
+  /** Moves as little as is needed to show the whole row. */
   reveal(index: number): void {
     const top = index * this.rowHeight;
     if (top < this.#position) this.moveTo(top);
@@ -122,7 +122,7 @@ export class ScrollModel {
     return index * this.rowHeight - this.#position;
   }
 
-  /** Whole rows that fit. */
+  /** Returns the number of whole rows that fit. */
   get page(): number {
     return Math.max(1, Math.floor(this.#viewport / this.rowHeight));
   }

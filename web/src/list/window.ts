@@ -26,7 +26,7 @@ export class RowWindow {
     return start >= end || (start >= this.position && end <= this.end);
   }
 
-  /** Position of the row with this number, if it is here. Numbers ascend. */
+  /** Returns the position of the row with this number, if it is here. Numbers ascend. */
   positionOf(number: number): number | undefined {
     let low = 0;
     let high = this.rows.length - 1;

@@ -8,9 +8,9 @@ import { perSecond, span } from "../text/format";
 import { rateOf } from "./rates";
 
 export interface ChartEvents {
-  /** The pointer stands on a bucket, or on none. */
+  /** Notes the bucket at the pointer, if there is one. */
   pointed(bucket: number | undefined): void;
-  /** A range was drawn; undefined where a click took it away. */
+  /** Takes a range that was drawn; undefined where a click removed it. */
   ranged(range: TimeRange | undefined): void;
 }
 
@@ -50,7 +50,7 @@ export class TimelineChart {
     this.mark(this.#range);
   }
 
-  /** Show which range the list is held to. */
+  /** Shows the range that the list is restricted to. */
   mark(range: TimeRange | undefined): void {
     this.#range = range;
     const plot = this.#plot;
@@ -64,7 +64,7 @@ export class TimelineChart {
     plot.setSelect({ left, top: 0, width: Math.max(1, right - left), height }, false);
   }
 
-  /** Stand on a bucket as the pointer would. */
+  /** Moves to a bucket as the pointer would. */
   point(bucket: number): void {
     const plot = this.#plot;
     const [times] = plot.data;

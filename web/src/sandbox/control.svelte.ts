@@ -62,7 +62,7 @@ export class SandboxControl {
     );
   }
 
-  /** It is looked at: it runs from the first time on, and its time is shown. */
+  /** Shows the sandbox: it runs from the first time on, and its time is shown. */
   show(): () => void {
     if (!this.#started) this.start();
     this.#ticking ??= setInterval(() => this.#tick(), TICK_MS);
@@ -72,7 +72,7 @@ export class SandboxControl {
     };
   }
 
-  /** An empty server; the connections to the last one are over. */
+  /** Starts an empty server; the connections to the last one are over. */
   start(): void {
     this.#begin(undefined);
     this.source.start(this.typed);
@@ -89,7 +89,7 @@ export class SandboxControl {
     this.source.play(scenario.name, seed);
   }
 
-  /** The seed that is typed, or the usual one where none is; undefined where it is none. */
+  /** Returns the typed seed, or the usual one where none is; undefined where it is no seed. */
   get seed(): number | undefined {
     const { least, most, default: usual } = this.#seedSetting ?? { least: 0, most: 0xffff_ffff, default: 1 };
     const text = this.typed["seed"]?.trim() ?? "";
@@ -115,12 +115,12 @@ export class SandboxControl {
     this.source.control({ type: "reading", connection, on });
   }
 
-  /** Time jumps so far ahead. */
+  /** Advances time by so much. */
   skip(ms: number): void {
     this.source.control({ type: "skip", ms });
   }
 
-  /** Time jumps to what is due next. */
+  /** Advances time to the next event. */
   skipToDue(): void {
     const due = this.state?.due;
     // The worker's clock may be a little ahead of what is known here; a little late is due as well.

@@ -13,7 +13,7 @@ export class LazyWorker implements SandboxWorker {
     this.#start = start;
   }
 
-  /** Start it now. */
+  /** Starts it now. */
   load(): void {
     this.#running();
   }

@@ -12,7 +12,7 @@ export interface Clock {
   now(): number;
   /** Seconds since 1970. */
   wall(): number;
-  /** Run it once, after so many milliseconds; the answer takes it back. */
+  /** Runs it once, after so many milliseconds; returns a function that cancels it. */
   later(run: () => void, ms: number): () => void;
 }
 
@@ -103,7 +103,7 @@ export class SandboxRunner {
     }
   }
 
-  /** All of it is sent or nothing. */
+  /** Sends all of it or nothing. */
   #send(sandbox: Wasm.Sandbox, connection: number, steps: readonly Step[]): void {
     const bytes = steps.reduce((sum, step) => sum + ("bytes" in step ? step.bytes.length : 0), 0);
     const message = sandbox.refusal(connection, steps.length, bytes);

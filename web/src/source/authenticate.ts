@@ -13,7 +13,7 @@ const TRIES = 3;
 export interface Outcome<T> {
   resolve(answer: T): void;
   reject(error: Error): void;
-  /** The bridge closed the WebSocket with this code, which is in these words. */
+  /** Handles a close of the WebSocket by the bridge with this code, in these words. */
   closed(code: number, words: string): void;
 }
 
@@ -38,7 +38,7 @@ export function authenticate<T>(
   });
 }
 
-/** Whether a close code says that the token is wrong. */
+/** Returns whether a close code says that the token is wrong. */
 export function isRefusal(code: number): boolean {
   return code === TOKEN_REFUSED;
 }

@@ -18,7 +18,7 @@ export interface SocketLike {
 /** Credit is given back in steps of this size: a quarter of what the bridge starts with. */
 const CREDIT_STEP = 256 * 1024;
 
-/** In words, what a WebSocket's close code says. */
+/** Describes a WebSocket's close code in words. */
 export function closeReason(code: number, reason: string): string {
   if (reason !== "") return reason;
   if (code === 1006) return "the bridge is gone (is chanwire serve still running?)";
@@ -156,9 +156,8 @@ class BridgeLink implements Link {
   }
 
   /**
-   * The bridge counts from when the connection was made. That was its own time after the page asked, and the way there
-   * is short: so nothing is told later than it happened, and what lies between two events is exactly as it was, however
-   * busy the page is.
+   * Converts a time of the bridge, which counts from when the connection was made. That was shortly after the page
+   * asked: so no event is reported later than it happened, and intervals are exact, however busy the page is.
    */
   #pageTime(at: number): number {
     return this.#opened + at;

@@ -21,7 +21,7 @@ export interface CaptureOptions {
 
 type Asker = Pick<DecoderClient, "ask">;
 
-/** Tell what a capture seems to be, by its first bytes. */
+/** Returns the form of a capture, by its first bytes. */
 export async function previewCapture(decoder: Asker, capture: Blob): Promise<CapturePreview> {
   if (capture.size > LARGEST) throw new Error("it is larger than 4 GiB: cut it, with editcap for example");
   const bytes = new Uint8Array(await capture.slice(0, PREVIEW).arrayBuffer());
@@ -29,8 +29,8 @@ export async function previewCapture(decoder: Asker, capture: Blob): Promise<Cap
 }
 
 /**
- * Read a capture. `progress` is told the part that is done. An aborted signal ends it, an error too: what was read
- * until then stays. Gives in words what was read.
+ * Reads a capture. Reports the part that is done to `progress`. An aborted signal or an error ends it: rows read
+ * until then stay. Returns a summary in words.
  */
 export async function readCapture(
   decoder: Asker,

@@ -60,7 +60,7 @@ function tap(value: unknown): TapInfo | undefined {
   return text(listen) && text(to) ? { listen, to } : undefined;
 }
 
-/** The message, or undefined if it is none that this page understands. */
+/** Returns the message, or undefined if it is none that this page understands. */
 export function parseControl(data: string): FromBridge | undefined {
   let value: unknown;
   try {

@@ -35,7 +35,7 @@ export class Outgoing {
     this.#give = give;
   }
 
-  /** Take these steps after those before; gives why none of them is taken, if so much waits already. */
+  /** Takes these steps after those before; returns the reason why none of them is taken, if too much waits already. */
   take(steps: readonly Step[]): string | undefined {
     const parts = steps.flatMap(inParts);
     const size = parts.reduce((sum, part) => sum + sizeOf(part), 0);
@@ -50,7 +50,7 @@ export class Outgoing {
     return undefined;
   }
 
-  /** So many bytes have left as one write; gives them. */
+  /** Notes that so many bytes have left as one write; returns them. */
   wrote(count: number): Uint8Array<ArrayBuffer>[] {
     const left: Uint8Array<ArrayBuffer>[] = [];
     while (count > 0 && this.#given.length > 0) {
@@ -71,7 +71,7 @@ export class Outgoing {
     return left;
   }
 
-  /** A wait is over. */
+  /** Notes that a wait is over. */
   waited(): void {
     if (this.#given.length > 0 && "wait" in this.#given[0]) this.#given.shift();
     this.#handOn();

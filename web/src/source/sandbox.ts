@@ -30,7 +30,7 @@ export interface SandboxListener {
   ready(scenarios: readonly Scenario[], settings: readonly Setting[]): void;
   state(state: SandboxState): void;
   judged(problems: Extract<FromSandbox, { type: "judged" }>["problems"]): void;
-  /** A client could not connect. */
+  /** Reports that a client could not connect. */
   refused(message: string): void;
   failed(message: string): void;
 }
@@ -95,12 +95,12 @@ export class SandboxSource implements Source {
     return this.#link(client);
   }
 
-  /** An empty server with these settings; the connections to the last one are over. */
+  /** Starts an empty server with these settings; the connections to the last one are over. */
   start(values: Readonly<Record<string, string>>): void {
     this.#worker.postMessage({ type: "start", life: this.#begin(), values });
   }
 
-  /** A server of its own in which this scenario is played. */
+  /** Starts a server in which this scenario is played. */
   play(name: string, seed: number): void {
     this.#worker.postMessage({ type: "play", life: this.#begin(), name, seed });
   }
@@ -110,13 +110,13 @@ export class SandboxSource implements Source {
     this.#worker.postMessage(message);
   }
 
-  /** The sandbox's number of the connection whose client is at this address and port. */
+  /** Returns the sandbox's number of the connection whose client is at this address and port. */
   connectionOf(local: string): number | undefined {
     for (const [connection, of] of this.#locals) if (of === local) return connection;
     return undefined;
   }
 
-  /** The address and port of a connection's client. */
+  /** Returns the address and port of a connection's client. */
   localOf(connection: number): string | undefined {
     return this.#locals.get(connection);
   }
@@ -208,7 +208,7 @@ export class SandboxSource implements Source {
     }
   }
 
-  /** A scenario has a client of its own. */
+  /** Returns the client of an accepted connection; a scenario brings its own. */
   #accepted(connection: number, local: string): Client | undefined {
     if (this.#accept === undefined) return undefined;
     const address = local.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");

@@ -12,7 +12,7 @@ export type Step =
   | { readonly end: true }
   | { readonly reset: true };
 
-/** Nothing can be sent after these. */
+/** Returns whether nothing can be sent after these. */
 export function holdsEnd(steps: readonly Step[]): boolean {
   return steps.some((step) => "end" in step || "reset" in step);
 }
@@ -24,15 +24,15 @@ export interface Link {
   /** It is somebody else's connection, and can only be watched. */
   readonly watched?: boolean;
   /**
-   * Carry out these steps after those that were given before, all of them or, where too much waits already, none, which
-   * is told as `refused`; ignored when the link is not writable.
+   * Carries out these steps after those given before: all of them or, where too much waits already, none, which is
+   * reported as `refused`. Ignored when the link is not writable.
    */
   send(steps: readonly Step[]): void;
-  /** Shut down the sending half, after what was sent before. */
+  /** Shuts down the sending half, after what was sent before. */
   end(): void;
-  /** Close the connection. */
+  /** Closes the connection. */
   close(): void;
-  /** The store has taken and decoded so many received bytes: as many more may come. */
+  /** Notes that so many received bytes were decoded: as many more may come. */
   taken(bytes: number): void;
 }
 
@@ -45,7 +45,7 @@ export interface LinkEvents {
   /** Bytes as one read or one write; those that go out, when they have left. */
   bytes(direction: Direction, bytes: Uint8Array<ArrayBuffer>, time?: number): void;
   ended(direction: Direction, time?: number): void;
-  /** Nothing of what was given last will be sent, and why. */
+  /** Reports that nothing of the last steps will be sent, and why. */
   refused(why: string): void;
   /** Traffic is missing here: whole frames, of which so many are requests that are answered, or answers. */
   gap?(
@@ -53,7 +53,7 @@ export interface LinkEvents {
     gap: { readonly bytes: number; readonly frames: number; readonly paired: number; readonly text: string },
     time?: number,
   ): void;
-  /** The last event. `bad` when it was not meant to end so. */
+  /** Reports the last event. `bad` when it was not meant to end so. */
   closed(reason: string, bad: boolean, time?: number): void;
 }
 

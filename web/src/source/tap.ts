@@ -73,7 +73,7 @@ export class TapSource implements Source {
     this.#accept = accept;
   }
 
-  /** Begin to watch. A tap connects nothing by itself, so there are no targets. */
+  /** Begins to watch. A tap connects nothing by itself, so there are no targets. */
   targets(): Promise<readonly Target[]> {
     return authenticate((outcome) => this.#watch(outcome), this.#refused);
   }
@@ -116,7 +116,7 @@ export class TapSource implements Source {
     throw new Error("a tap is watched, not connected to");
   }
 
-  /** Stop watching. */
+  /** Stops watching. */
   stop(): void {
     this.#socket?.close(1000);
   }
@@ -171,7 +171,7 @@ export class TapSource implements Source {
     }
   }
 
-  /** Received bytes were decoded, and all that came before them with them: as much may come again. */
+  /** Gives credit back for decoded bytes, and for everything that came before them. */
   #took(bytes: number): void {
     let left = bytes;
     while (this.#costs.length > 0) {

@@ -2,7 +2,7 @@
 
 const KEY = "chanwire.token";
 
-/** The token in what somebody typed or pasted: the token alone or a whole address that carries it. */
+/** Returns the token in what somebody typed or pasted: the token alone or a whole address that carries it. */
 export function tokenIn(text: string): string | undefined {
   const found = /(?:^|[#&]token=)([0-9a-fA-F]{32})(?:&|$)/.exec(text.trim());
   return found?.[1].toLowerCase();
@@ -13,7 +13,7 @@ export interface Place {
   readonly history: Pick<History, "replaceState" | "state">;
 }
 
-/** Take the token out of the address, if it is there. */
+/** Takes the token out of the address, if it is there. */
 export function takeFromAddress(place: Place): string | undefined {
   const token = tokenIn(place.location.hash);
   if (token !== undefined) {

@@ -6,7 +6,7 @@ import { TapSource } from "../source/tap";
 import { forget, recall, remember, takeFromAddress } from "../source/token";
 import type { Inspector } from "./inspector.svelte";
 
-/** The browser may refuse storage altogether; then the token lasts as long as the page. */
+/** Returns the session's storage. The browser may refuse it; then the token lasts as long as the page. */
 function storage(): Storage | undefined {
   try {
     return globalThis.sessionStorage;
@@ -38,7 +38,7 @@ export class Access {
     else this.use(token);
   }
 
-  /** An address with another token was opened in the same tab. */
+  /** Handles an address with another token in the same tab. */
   fromAddress(): void {
     const token = takeFromAddress(globalThis);
     if (token !== undefined) this.use(token);
@@ -57,7 +57,7 @@ export class Access {
     else this.use(this.#token);
   }
 
-  /** Keep the token and fetch the targets with it. Nothing is connected by this. */
+  /** Keeps the token and fetches the targets with it. Nothing is connected by this. */
   use(token: string): void {
     this.#token = token;
     this.asking = false;

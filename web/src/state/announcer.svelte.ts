@@ -21,7 +21,7 @@ export class Announcer {
     this.#errors += errors;
   }
 
-  /** Call from time to time with the time in milliseconds. */
+  /** Announces what is due. Call from time to time with the time in milliseconds. */
   tick(now: number): void {
     if (this.#errors > 0 && now - this.#lastErrors >= ERRORS_EVERY) {
       this.text = `${plural(this.#errors, "row")} with errors`;

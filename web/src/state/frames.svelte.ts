@@ -11,9 +11,9 @@ export type Stop = Questions["step"]["ask"]["to"];
 
 /** The ways to tell the person something. */
 export interface Voice {
-  /** To who does not see that it happened. */
+  /** Announces it to screen readers. */
   say(text: string): void;
-  /** To everybody: it is otherwise than was wanted. */
+  /** Tells everybody that something is not as it was wanted. */
   tell(text: string): void;
 }
 
@@ -76,8 +76,8 @@ export class Frames {
   }
 
   /**
-   * The selected row with everything in it, also where the selection was moved a moment ago and what it is on has not
-   * come yet. Actions on the selected row go by this: `frame` may still be the one before.
+   * Returns the selected row with everything in it, also where the selection was moved a moment ago and its row has
+   * not come yet. Actions on the selected row go by this: `frame` may still be the one before.
    */
   async chosen(): Promise<Frame | undefined> {
     const number = await this.#turn;
@@ -86,7 +86,7 @@ export class Frames {
     return this.#decoder.ask("frame", { number });
   }
 
-  /** The request or the answer of the selected frame. */
+  /** Returns the request or the answer of the selected frame. */
   get pair(): number | undefined {
     const { selected, frame } = this;
     if (selected === undefined) return undefined;
@@ -147,7 +147,7 @@ export class Frames {
     this.#draw();
   }
 
-  /** The person moved the list. */
+  /** Handles a scroll by the person. */
   scrolled(): void {
     const follow = this.model.scrolled();
     if (this.follow && !follow) this.seen = this.status.end;
@@ -178,7 +178,7 @@ export class Frames {
     this.setFollow(true);
   }
 
-  /** Forget everything, and number rows from 1 again: from a live source, or from a file, which begins at its top. */
+  /** Drops everything, and numbers rows from 1 again: from a live source, or from a file, which begins at its top. */
   async reset(live: boolean): Promise<void> {
     await this.#decoder.ask("reset", undefined);
     this.#forgetSelection();
@@ -206,7 +206,7 @@ export class Frames {
     this.#turn = Promise.resolve(undefined);
   }
 
-  /** Select a row and leave the list where it is, but for bringing the row into view. */
+  /** Selects a row and leaves the list where it is, but for bringing the row into view. */
   async select(number: number, follow = false): Promise<void> {
     this.#forgetAwaited();
     this.#turn = Promise.resolve(number);
@@ -231,7 +231,7 @@ export class Frames {
     if (frame === undefined) this.#voice.tell(`Frame ${count(number)} is no longer held`);
   }
 
-  /** Select the row that stands so many rows below the selected one. */
+  /** Selects the row that stands so many rows below the selected one. */
   async selectBy(rows: number): Promise<void> {
     const { begin, end } = this.status;
     if (end === begin) return;
@@ -247,7 +247,7 @@ export class Frames {
     void this.#selectAt(this.status.begin);
   }
 
-  /** To the newest row, and follow from there. */
+  /** Selects the newest row, and follows from there. */
   toEnd(): void {
     if (this.status.end === this.status.begin) return;
     const last = this.#at(this.status.end - 1);
@@ -258,7 +258,7 @@ export class Frames {
     }
   }
 
-  /** To the request or the answer of the selected frame. */
+  /** Selects the request or the answer of the selected frame. */
   async toPair(): Promise<void> {
     const frame = await this.chosen();
     if (frame === undefined) return;
@@ -268,7 +268,7 @@ export class Frames {
     else void this.select(pair);
   }
 
-  /** To the next row of a kind, either way and round at the end; whether there is one. */
+  /** Selects the next row of a kind, either way and round at the end; returns whether there is one. */
   async step(to: Stop, by: 1 | -1, text?: string): Promise<boolean> {
     const from = this.selected;
     const found = this.#find(to, by, text);
@@ -364,7 +364,7 @@ export class Frames {
     return found?.epoch === this.status.epoch ? found : undefined;
   }
 
-  /** In a view that is new, bring the anchor to where it stood in the old one. */
+  /** Brings the anchor to its old place in a new view. */
   async #keepPlace(): Promise<void> {
     const { lost } = this.model;
     if (lost === undefined || this.#locating) return;

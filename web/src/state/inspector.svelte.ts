@@ -108,7 +108,7 @@ export class Inspector implements Voice {
     return this.#source !== undefined;
   }
 
-  /** The connection that Compose sends on, while it can take bytes. */
+  /** Returns the connection that Compose sends on, while it can take bytes. */
   get writable(): ConnectionInfo | undefined {
     return this.connections.find((entry) => entry.number === this.current && isWritable(entry));
   }
@@ -142,7 +142,7 @@ export class Inspector implements Voice {
     }
   }
 
-  /** A capture takes the place of everything: sources end, and all that was recorded is forgotten. */
+  /** Begins a capture in place of everything: sources end, and all rows are dropped. */
   async beginCapture(): Promise<void> {
     this.#recorder.reset();
     this.#source?.stop?.();
@@ -156,7 +156,7 @@ export class Inspector implements Voice {
     await this.frames.reset(false);
   }
 
-  /** Everything of a capture was read: its connections stand where a source's do. */
+  /** Ends a capture: its connections are shown as a source's are. */
   async endCapture(): Promise<void> {
     const connections = await this.decoder.ask("connections", undefined);
     this.captured = connections.length;
@@ -180,7 +180,7 @@ export class Inspector implements Voice {
     this.#recorder.close(connection);
   }
 
-  /** Send the selected frame's bytes once more, as they were: on its own connection, or else on Compose's. */
+  /** Sends the selected frame's bytes once more, as they were: on its own connection, or else on Compose's. */
   async resend(): Promise<void> {
     const frame = await this.frames.chosen();
     if (frame === undefined) {
@@ -204,7 +204,7 @@ export class Inspector implements Voice {
     this.announcer.say(text);
   }
 
-  /** Say it where everybody notices, for some seconds. */
+  /** Shows it where everybody notices, for some seconds. */
   tell(text: string): void {
     this.told = text;
     this.announcer.say(text);
@@ -212,7 +212,7 @@ export class Inspector implements Voice {
     this.#telling = setTimeout(() => (this.told = ""), TOLD_MS);
   }
 
-  /** Look at what a link says. Nothing is connected, sent or read by this. */
+  /** Applies a link. Nothing is connected, sent or read by this. */
   follow(link: Linked): void {
     if (link.filter !== undefined) this.filter.set(link.filter);
     if (link.highlight !== undefined) this.highlight.set(link.highlight);

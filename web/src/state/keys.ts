@@ -5,7 +5,7 @@ import type { Inspector } from "./inspector.svelte";
 /** The actions of keys that are not the inspector's own. */
 export interface PageKeys {
   help(): void;
-  /** Show these bytes in Compose. */
+  /** Shows these bytes in Compose. */
   edit(bytes: Uint8Array): void;
 }
 
@@ -26,7 +26,7 @@ function isIn(target: EventTarget | null, selector: string): boolean {
   return target instanceof Element && target.closest(selector) !== null;
 }
 
-/** Carry out a key; whether it was one. */
+/** Carries out a key; returns whether it was one. */
 export function globalKey(event: KeyboardEvent, inspector: Inspector, page: PageKeys): boolean {
   if (event.defaultPrevented || event.altKey || event.metaKey) return false;
   const { frames } = inspector;

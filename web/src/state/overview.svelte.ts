@@ -47,7 +47,7 @@ export class Overview {
     this.#shown = "";
   }
 
-  /** Ask for what is shown, if it may have changed. Call from time to time. */
+  /** Asks for the shown figures, if they may have changed. Call from time to time. */
   async refresh({ epoch, first, captured }: Pick<Status, "epoch" | "first" | "captured">): Promise<void> {
     const { mode } = this;
     const wanted = `${mode} ${epoch} ${first} ${captured}`;

@@ -28,7 +28,7 @@ export class Query {
     this.#changed = changed;
   }
 
-  /** Something was typed. */
+  /** Takes the typed text. */
   typed(text: string): void {
     this.text = text;
     clearTimeout(this.#timer);
@@ -40,7 +40,7 @@ export class Query {
     void this.apply();
   }
 
-  /** Put the text in force. A wrong one leaves the last in force. */
+  /** Puts the text in force. A wrong one leaves the last in force. */
   async apply(): Promise<void> {
     clearTimeout(this.#timer);
     const { text } = this;

@@ -50,9 +50,9 @@ interface Entry {
 export interface RecorderEvents {
   /** Connections came, went or changed. */
   connections(all: readonly ConnectionInfo[]): void;
-  /** Worth an announcement. */
+  /** Announces it. */
   said(text: string): void;
-  /** Something is not sent that was to be. */
+  /** Reports that something is not sent that was to be. */
   refused(why: string): void;
 }
 
@@ -77,7 +77,7 @@ export class Recorder {
     this.#epoch = epoch;
   }
 
-  /** Begin a connection; returns its number. */
+  /** Begins a connection; returns its number. */
   connect(source: Source, target: Target): number {
     const { number, entry, events } = this.#open(target, "page", false);
     entry.link = source.connect(target, events);
@@ -85,7 +85,7 @@ export class Recorder {
     return number;
   }
 
-  /** Take a connection that the source began. */
+  /** Takes a connection that the source began. */
   accept(target: Target, link: Link): { number: number; events: LinkEvents } {
     const { number, entry, events } = this.#open(target, "client", link.watched === true);
     entry.link = link;
@@ -102,7 +102,7 @@ export class Recorder {
     this.#tell();
   }
 
-  /** These connections were read from a file; what is opened next is numbered after them. */
+  /** Takes the connections of a file; the next ones are numbered after them. */
   captured(connections: readonly CapturedConnection[]): void {
     this.#next = Math.max(this.#next, (connections.at(-1)?.number ?? 0) + 1);
     for (const { number, label } of connections.slice(0, MOST_CAPTURED)) {
@@ -195,7 +195,7 @@ export class Recorder {
     this.#events.connections([...this.#entries.values()].map((entry) => entry.info));
   }
 
-  /** A source may have thousands of connections in a day; of those that are closed the last ones are kept. */
+  /** Drops closed connections but the last ones: a source may have thousands in a day. */
   #forget(): void {
     const closed = [...this.#entries.values()].filter(({ info }) => info.state === "closed");
     for (const { info } of closed.slice(0, -MOST_CLOSED)) this.#entries.delete(info.number);

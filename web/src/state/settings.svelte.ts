@@ -62,7 +62,7 @@ export class Settings {
     store(KEY, this.kept);
   }
 
-  /** Put a profile under its name; one that had it before is replaced. */
+  /** Puts a profile under its name; replaces one that had it before. */
   keepProfile(profile: Profile): void {
     const others = this.kept.profiles.filter(({ name }) => name !== profile.name);
     const profiles = [...others, profile].sort((a, b) => a.name.localeCompare(b.name));

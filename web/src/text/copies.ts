@@ -7,7 +7,7 @@ import { isVisible } from "./visible";
 
 const LINE = 16;
 
-/** Offsets, bytes and their letters, as `hexdump -C` prints them. */
+/** Returns offsets, bytes and their letters, as `hexdump -C` prints them. */
 export function asHex(bytes: Uint8Array): string {
   const lines: string[] = [];
   for (let at = 0; at < bytes.length; at += LINE) {
@@ -21,12 +21,12 @@ export function asHex(bytes: Uint8Array): string {
   return lines.join("\n");
 }
 
-/** With escapes that Compose reads back. */
+/** Returns them with escapes that Compose reads back. */
 export function asText(bytes: Uint8Array): string {
   return formatEscapes(bytes);
 }
 
-/** The payload as it stood on the wire, but that what cannot be seen is escaped; undefined where there is none. */
+/** Returns the payload as on the wire, with invisible characters escaped; undefined where there is none. */
 export function asJson({ bytes, detail }: Frame): string | undefined {
   if (detail?.payload === undefined) return undefined;
   const text = new TextDecoder().decode(bytes.subarray(detail.payload.start, detail.payload.end));
@@ -46,7 +46,7 @@ function escaped(character: string): string {
   ).join("");
 }
 
-/** A line for a POSIX shell that says the same bytes to a server, or shows what a server said. */
+/** Returns a line for a POSIX shell that says the same bytes to a server, or shows what a server said. */
 export function asCommandLine({ row, bytes }: Frame, address: string): string {
   let format = "";
   for (const byte of bytes) {

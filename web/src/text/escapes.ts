@@ -13,8 +13,8 @@ const SHORT: Readonly<Record<string, number>> = { r: 0x0d, n: 0x0a, t: 0x09, "\\
 const encoder = new TextEncoder();
 
 /**
- * The bytes that the text stands for. Line breaks of the text itself are layout and give no bytes: which of LF and
- * CR LF is meant matters too much here to be guessed.
+ * Returns the bytes of the text. Line breaks of the text itself are layout and give no bytes: which of LF and CR LF
+ * is meant matters too much here to be guessed.
  */
 export function parseEscapes(text: string): Parsed {
   const out: number[] = [];
@@ -46,7 +46,7 @@ export function parseEscapes(text: string): Parsed {
   return { bytes: Uint8Array.from(out) };
 }
 
-/** Text that `parseEscapes` turns into exactly these bytes. */
+/** Returns the text that `parseEscapes` turns into exactly these bytes. */
 export function formatEscapes(bytes: Uint8Array): string {
   let text = "";
   for (let at = 0; at < bytes.length;) {
@@ -66,7 +66,7 @@ export function formatEscapes(bytes: Uint8Array): string {
   return text;
 }
 
-/** The same with a line break of the text after each CR LF, to be read by a person. */
+/** Returns the same text with a line break after each CR LF, to be read by a person. */
 export function formatLines(bytes: Uint8Array): string {
   return formatEscapes(bytes).replaceAll("\\r\\n", "\\r\\n\n").replace(/\n$/, "");
 }

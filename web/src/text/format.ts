@@ -6,7 +6,7 @@ export function count(value: number): string {
   return grouped.format(value);
 }
 
-/** `1 frame`, `2 frames`. */
+/** Formats a count with its noun: `1 frame`, `2 frames`. */
 export function plural(value: number, noun: string): string {
   return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
 }
@@ -21,7 +21,7 @@ export function delta(ms: number): string {
   return ms < 0 ? `−${seconds(-ms)}` : `+${seconds(ms)}`;
 }
 
-/** Three digits that count, and no finer than a microsecond. */
+/** Formats a round trip with three significant digits, and no finer than a microsecond. */
 export function roundTrip(ms: number): string {
   if (ms < 0.9995) return `${ms.toFixed(3)} ms`;
   if (ms < 9.995) return `${ms.toFixed(2)} ms`;
@@ -46,7 +46,7 @@ export function perSecond(rate: number): string {
   return rate < 10_000 ? `${count(Math.round(rate))}/s` : `${(rate / 1000).toFixed(1)}k/s`;
 }
 
-/** A byte as two hexadecimal digits. */
+/** Returns a byte as two hexadecimal digits. */
 export function hexByte(value: number): string {
   return value.toString(16).padStart(2, "0");
 }

@@ -3,7 +3,7 @@
 import type { Parsed } from "./escapes";
 import { hexByte } from "./format";
 
-/** White space and commas between the bytes are layout; `0x` may stand before one. */
+/** Parses bytes. White space and commas between them are layout; `0x` may stand before one. */
 export function parseHex(text: string): Parsed {
   const out: number[] = [];
   const pattern = /[\s,]+|0x(?=[0-9a-fA-F]{2})|([0-9a-fA-F]{2})/y;
@@ -22,7 +22,7 @@ export function parseHex(text: string): Parsed {
   return { bytes: Uint8Array.from(out) };
 }
 
-/** Text that `parseHex` turns into exactly these bytes: 16 in a line. */
+/** Returns the text that `parseHex` turns into exactly these bytes: 16 in a line. */
 export function formatHex(bytes: Uint8Array): string {
   let text = "";
   bytes.forEach((byte, at) => {

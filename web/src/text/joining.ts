@@ -39,8 +39,8 @@ function joinsEmoji(before: string, after: string): boolean {
 }
 
 /**
- * Whether a hidden character between these texts is text: a joiner between letters of a script that needs it, after a
- * virama, or inside an emoji sequence; a selector that belongs to an emoji; the tags of a flag.
+ * Returns whether a hidden character between these texts is text: a joiner between letters of a script that needs it,
+ * after a virama, or inside an emoji sequence; a selector that belongs to an emoji; the tags of a flag.
  */
 export function isJoining(before: string, code: number, following: () => string): boolean {
   if (code === 0x200c) return joinsLetters(before, following());

@@ -35,7 +35,7 @@ export function takeLink({ location, history }: Place): Linked | undefined {
   return linked;
 }
 
-/** The fragment that says it, with its `#`. */
+/** Returns the fragment of a link, with its `#`. */
 export function formatLink({ filter, highlight, frame }: Linked): string {
   const known = new URLSearchParams();
   if (filter) known.set("filter", filter);

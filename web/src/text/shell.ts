@@ -4,7 +4,7 @@ import { isVisible } from "./visible";
 
 const PLAIN = /^[\w.,:@%+=/][\w.,:@%+=/-]*$/;
 
-/** One word as a shell reads it back, without anything in it that a terminal would take for a key or that is not seen. */
+/** Quotes one word for a shell, without anything in it that a terminal would take for a key or that is not seen. */
 export function shellWord(text: string): string {
   if (PLAIN.test(text)) return text;
   const characters = Array.from(text);
@@ -22,13 +22,13 @@ function escaped(character: string): string {
   return `\\U${code.toString(16).padStart(8, "0")}`;
 }
 
-/** The command line that prints a channel's messages, from the server that hosts it. */
+/** Returns the command line that prints a channel's messages, from the server that hosts it. */
 export function joinCommand(channel: string, address: string): string {
   const dashes = channel.startsWith("-") ? "-- " : "";
   return `chanwire join --server ${shellWord(address)} ${dashes}${shellWord(channel)}`;
 }
 
-/** A host and its port, as one address. */
+/** Returns a host and its port, as one address. */
 export function addressOf(host: string, port: string): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

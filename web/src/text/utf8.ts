@@ -1,6 +1,6 @@
 /** UTF-8, one character at a time, with the positions that `TextDecoder` does not tell. */
 
-/** The character at `at`, or undefined where the byte there begins none (RFC 3629). */
+/** Returns the character at `at`, or undefined where the byte there begins none (RFC 3629). */
 export function characterAt(
   bytes: Uint8Array,
   at: number,

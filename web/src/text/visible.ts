@@ -32,7 +32,7 @@ const SHORT: ReadonlyMap<number, string> = new Map([
   [0x0d, "\\r"],
 ]);
 
-/** The sign for a character that is not visible itself, as the decoder's own summaries write it. */
+/** Returns the sign for a character that is not visible itself, as the decoder's own summaries write it. */
 function markOf(code: number): string {
   return SHORT.get(code) ?? `\\u{${code.toString(16)}}`;
 }
@@ -40,7 +40,7 @@ function markOf(code: number): string {
 /** As many characters as decide whether a joiner is text: a flag and its tags. */
 const CONTEXT = 8;
 
-/** The characters from `at` on. */
+/** Returns the characters from `at` on. */
 function charactersAt(bytes: Uint8Array, at: number): string {
   let text = "";
   for (let count = 0; count < CONTEXT && at < bytes.length; count += 1) {
@@ -90,12 +90,12 @@ export function visible(bytes: Uint8Array): Piece[] {
 
 const encoder = new TextEncoder();
 
-/** The same for text that is a string already. */
+/** Does the same for text that is a string already. */
 export function visibleString(text: string): Piece[] {
   return visible(encoder.encode(text));
 }
 
-/** As plain text, for places that hold nothing else, such as a note in the list. */
+/** Returns it as plain text, for places that hold nothing else, such as a note in the list. */
 export function visibleText(text: string): string {
   return visibleString(text)
     .map((piece) => piece.text)
