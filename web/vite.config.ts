@@ -13,5 +13,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     environment: "node",
+    // No test waits for a time; this only ends one that hangs, on a busy machine too.
+    testTimeout: 60_000,
   },
 });
