@@ -19,7 +19,7 @@ E2E_PACKAGES := tests/e2e/node_modules/.package-lock.json
 PREFIX ?= /usr/local
 ARGS ?=
 
-RUST_SOURCES := $(shell find core inspect native wasm -name '*.rs' -o -name '*.d.ts' -o -name Cargo.toml -o -name '*.html') Cargo.toml Cargo.lock
+RUST_SOURCES := $(shell find core native wasm -name '*.rs' -o -name '*.d.ts' -o -name Cargo.toml -o -name '*.html') Cargo.toml Cargo.lock
 WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path 'web/dist/*' -not -path 'web/src/wasm/*')
 
 .PHONY: help

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// Every manifest of the repository but the fuzz targets', which CONTRIBUTING.md names in a sentence.
 const CRATES: [&str; 8] =
-    ["core", "inspect", "native", "tests", "wasm", "wasm/bindgen", "wasm/compose", "wasm/sandbox"];
+    ["core", "core/inspect", "native", "tests", "wasm", "wasm/bindgen", "wasm/compose", "wasm/sandbox"];
 const PACKAGES: [&str; 2] = ["web", "tests/e2e"];
 
 fn read(path: &str) -> String {

@@ -4,7 +4,7 @@ import { formatEscapes, formatLines, parseEscapes } from "../src/text/escapes";
 import { delta, perSecond, roundTrip, seconds, span } from "../src/text/format";
 import { characterAt } from "../src/text/utf8";
 import { visible, visibleString, visibleText } from "../src/text/visible";
-import vectors from "../../inspect/src/visible/vectors.json?raw";
+import vectors from "../../core/inspect/src/visible/vectors.json?raw";
 import { ascii, random } from "./fakes";
 
 const encoder = new TextEncoder();

@@ -198,7 +198,7 @@ fn joiners_are_shown_alike_in_the_terminal_and_by_decode() {
     let server = general(data.path());
     let address = server.address(0);
     let vectors: Vec<serde_json::Value> =
-        serde_json::from_str(include_str!("../../../inspect/src/visible/vectors.json")).unwrap();
+        serde_json::from_str(include_str!("../../../core/inspect/src/visible/vectors.json")).unwrap();
     for (id, vector) in (1..).zip(&vectors) {
         let (text, shown) = (vector["text"].as_str().unwrap(), vector["shown"].as_str().unwrap());
         let sent = command(address, &["send", text]).run();

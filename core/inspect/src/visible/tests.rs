@@ -69,8 +69,10 @@ fn hidden_characters_are_written_out_and_others_stay() {
 
 /// Returns what stands between these in the page's source.
 fn of_the_page(begin: &str, end: &str) -> &'static str {
-    let source =
-        concat!(include_str!("../../../web/src/text/visible.ts"), include_str!("../../../web/src/text/joining.ts"));
+    let source = concat!(
+        include_str!("../../../../web/src/text/visible.ts"),
+        include_str!("../../../../web/src/text/joining.ts")
+    );
     source.split_once(begin).and_then(|(_, rest)| rest.split_once(end)).unwrap().0
 }
 

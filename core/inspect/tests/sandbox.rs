@@ -74,7 +74,7 @@ fn played(scenario: &Scenario, seed: u64) -> Vec<Event> {
 
 /// Returns the statuses and names in the protocol's table of errors.
 fn errors() -> BTreeSet<(String, String)> {
-    let page = include_str!("../../core/PROTOCOL.md");
+    let page = include_str!("../../PROTOCOL.md");
     let table = page.split("\n## ").find(|section| section.starts_with("Errors\n")).unwrap();
     let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
     let cells = rows.map(|row| row.split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect::<Vec<_>>());
