@@ -43,7 +43,7 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// A channel that is to be hosted at two places, which cannot be.
+    /// Returns a channel that is hosted twice, if there is one.
     pub(crate) fn hosted_twice(&self) -> Option<&str> {
         let mut names = HashSet::new();
         let mut all = self.hosted.iter().map(|hosted| hosted.channel.channel_name.as_str());
@@ -112,7 +112,7 @@ impl FromStr for Advertised {
 }
 
 impl Advertised {
-    /// The address that this adds to a listener's own. `forwarded` says that no listener has its port.
+    /// Returns the address that this adds to a listener's own. `forwarded` says that no listener has its port.
     fn of(&self, bound: SocketAddr, for_all_channels: bool, forwarded: bool) -> Option<Address> {
         match self {
             Self::Host(host) => Address::new(host.as_str(), bound.port()),
@@ -124,7 +124,7 @@ impl Advertised {
     }
 }
 
-/// What each listener can be reached at beside the address that it is bound to.
+/// Returns the addresses at which each listener can be reached, beside the one that it is bound to.
 pub(crate) fn given_addresses(
     bound: &[(SocketAddr, Vec<Channel>)],
     listen: usize,
@@ -141,7 +141,7 @@ pub(crate) fn given_addresses(
     bound.iter().enumerate().map(|(index, listener)| of(index, listener)).collect()
 }
 
-/// A number with one of these units.
+/// Parses a number with one of these units.
 fn with_unit(text: &str, units: &[(&str, u64)]) -> Result<u64, String> {
     let wrong = || {
         let units: Vec<&str> = units.iter().map(|(unit, _)| *unit).filter(|unit| !unit.is_empty()).collect();
@@ -155,12 +155,12 @@ fn with_unit(text: &str, units: &[(&str, u64)]) -> Result<u64, String> {
     product.filter(|product| (1..=i64::MAX.unsigned_abs()).contains(product)).ok_or_else(wrong)
 }
 
-/// A time such as `90s`, `30m`, `12h` or `30d`.
+/// Parses a time such as `90s`, `30m`, `12h` or `30d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     with_unit(text, &[("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)]).map(Duration::from_secs)
 }
 
-/// A size such as `65536`, `512K`, `100M` or `2G`: a K is 1024 bytes. `unlimited` is none.
+/// Parses a size such as `65536`, `512K`, `100M` or `2G`: a K is 1024 bytes. `unlimited` is none.
 pub(crate) fn bytes(text: &str) -> Result<Size, String> {
     if text == "unlimited" {
         return Ok(Size(None));
@@ -169,7 +169,7 @@ pub(crate) fn bytes(text: &str) -> Result<Size, String> {
     sized.map(|bytes| Size(Some(bytes))).map_err(|why| format!("{why}, or none of them, or `unlimited`"))
 }
 
-/// A size that a store can work with.
+/// Parses a size that a store can work with.
 pub(crate) fn store_max(text: &str) -> Result<Size, String> {
     let size = bytes(text)?;
     match size.0 {
@@ -182,7 +182,7 @@ pub(crate) fn store_max(text: &str) -> Result<Size, String> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) Option<u64>);
 
-/// The data directory where none is named: the XDG base directory rule.
+/// Returns the default data directory, by the XDG base directory rule.
 pub(crate) fn default_data_dir() -> Option<PathBuf> {
     let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")))?;

@@ -66,7 +66,7 @@ use crate::clock::Clock;
 /// connection keeps a thread from the others.
 const READ: usize = 16 * 1024;
 
-/// How many slices one write gives at most.
+/// Slices of one write at most.
 const SLICES: usize = 64;
 
 thread_local! {
@@ -169,7 +169,7 @@ enum Turn {
     Tell,
 }
 
-/// How much a connection got on.
+/// The progress of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Moved {
     /// Something was written, read or told.
@@ -213,7 +213,7 @@ where
     Poll::Pending
 }
 
-/// One read. Pending when the endpoint wants none.
+/// Reads once. Pending when the endpoint wants no input.
 fn poll_read<E: Endpoint, S: AsyncRead + Unpin>(
     endpoint: &mut E,
     stream: &mut S,
@@ -234,7 +234,7 @@ fn poll_read<E: Endpoint, S: AsyncRead + Unpin>(
     })
 }
 
-/// One write. Pending when there is nothing to write.
+/// Writes once. Pending when there is nothing to write.
 fn poll_write<E: Endpoint, S: AsyncWrite + Unpin>(
     endpoint: &E,
     stream: &mut S,

@@ -197,20 +197,20 @@ impl Server {
         Ok(Self { running, address })
     }
 
-    /// The first of its [addresses](Self::addresses).
+    /// Returns the first of its [addresses](Self::addresses).
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The addresses that it listens at: those of [`ServerConfig::listen`] in their order, then those of the hosted
+    /// Returns the addresses that it listens at: those of [`ServerConfig::listen`] in their order, then those of the hosted
     /// channels. A port that was 0 is the one that was chosen.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         self.running.addresses()
     }
 
-    /// The address that opens the inspector's page, if it is served. It contains a secret token: whoever has it may use
+    /// Returns the address that opens the inspector's page, if it is served. It contains a secret token: whoever has it may use
     /// the server as this machine may.
     #[must_use]
     pub fn inspector_url(&self) -> Option<&str> {

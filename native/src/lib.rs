@@ -49,6 +49,7 @@ mod traffic;
 use std::{panic, process::ExitCode};
 
 pub use chanwire_core as protocol;
+#[doc(inline)]
 pub use chanwire_core::wire::{Address, Channel, HistoryRange, JoinFrom, Message, StoredMessage, Timestamp};
 
 pub use self::{

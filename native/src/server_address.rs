@@ -33,19 +33,19 @@ pub struct ServerAddress {
 }
 
 impl ServerAddress {
-    /// The host, in the ASCII form for which the resolver is asked.
+    /// Returns the host, in the ASCII form for which the resolver is asked.
     #[must_use]
     pub fn host(&self) -> &str {
         self.ascii.as_deref().unwrap_or(&self.given)
     }
 
-    /// The port, never 0.
+    /// Returns the port, never 0.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Whether both mean one place, as far as that is known without a look-up.
+    /// Returns whether both mean one place, as far as that is known without a look-up.
     #[must_use]
     pub fn same_place(&self, other: &Self) -> bool {
         let address = |one: &Self| Address::new(one.host(), one.port);
@@ -56,7 +56,7 @@ impl ServerAddress {
         }
     }
 
-    /// The same host at another port.
+    /// Returns the same host at another port.
     pub(crate) fn at_port(&self, port: u16) -> Self {
         Self { port, ..self.clone() }
     }
@@ -130,7 +130,7 @@ impl FromStr for ServerAddress {
     }
 }
 
-/// Whether it is an IPv6 address with a zone.
+/// Returns whether it is an IPv6 address with a zone.
 fn is_zoned(host: &str) -> bool {
     let usable = |ip: Ipv6Addr| !ip.is_unspecified() && !ip.is_multicast();
     host.split_once('%').is_some_and(|(ip, zone)| {
@@ -139,7 +139,7 @@ fn is_zoned(host: &str) -> bool {
     })
 }
 
-/// Whether a resolver may know such a name in ASCII. The resolver decides.
+/// Returns whether a resolver may know such a name in ASCII. The resolver decides.
 fn is_resolvable(name: &str) -> bool {
     // A dot may mark the end of a name that is complete.
     let name = name.strip_suffix('.').unwrap_or(name);

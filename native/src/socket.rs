@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 
 use crate::server_address::ServerAddress;
 
-/// How many connections may wait to be accepted, if the system allows as many.
+/// Connections that may wait to be accepted, if the system allows as many.
 const BACKLOG: u32 = 4096;
 
 /// Seconds after which an idle connection is probed, unless the environment says otherwise.
@@ -39,11 +39,11 @@ pub(crate) fn set_keep_alive(seconds: u16) {
 /// When a silent or unreachable peer is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Liveness {
-    /// How long a connection is idle before it is probed.
+    /// Idle time before a connection is probed.
     idle: Duration,
     /// The time from one probe to the next.
     interval: Duration,
-    /// How long sent bytes may be unacknowledged. With it set, the kernel also ends the probes by it instead of by
+    /// Time for which sent bytes may be unacknowledged. With it set, the kernel also ends the probes by it instead of by
     /// their number.
     unacknowledged: Duration,
 }

@@ -30,7 +30,7 @@ pub(crate) fn spawn<T: Send + 'static>(
 
 const ADVICE: &str = "raise the limit on this user's processes (ulimit -u) or the service's tasks (TasksMax)";
 
-/// A runtime with a worker for each processor, or with fewer where the system does not give as many threads.
+/// Starts a runtime with a worker for each processor, or with fewer where the system does not give as many threads.
 ///
 /// # Errors
 ///
@@ -55,7 +55,7 @@ pub(crate) fn runtime() -> Result<Runtime, String> {
     built.map_err(|cause| format!("cannot start threads: {cause}; {ADVICE}"))
 }
 
-/// A runtime on this thread alone.
+/// Starts a runtime on this thread alone.
 ///
 /// # Errors
 ///
@@ -64,7 +64,7 @@ pub(crate) fn runtime_here() -> Result<Runtime, String> {
     Builder::new_current_thread().enable_all().build().map_err(|error| format!("cannot start: {error}"))
 }
 
-/// Whether there is a thread to look up a name on.
+/// Checks that there is a thread to look up a name on.
 ///
 /// # Errors
 ///
@@ -74,7 +74,7 @@ pub(crate) fn check() -> Result<(), String> {
     spawn("names", || ()).map(|thread| drop(thread.join()))
 }
 
-/// How many threads can be started now, up to so many, and why not more. They end before it returns.
+/// Counts the threads that can be started now, up to so many; returns also why not more. They end before it returns.
 fn available(wanted: usize) -> (usize, Option<io::Error>) {
     let mut threads = Vec::new();
     let mut refusal = None;

@@ -228,7 +228,7 @@ enum Trouble {
     Usage(String),
 }
 
-/// One read; 0 at the end.
+/// Reads once; returns 0 at the end.
 fn fill(input: &mut dyn Read, bytes: &mut [u8]) -> Result<usize, Trouble> {
     loop {
         match input.read(bytes) {

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_help_shows_are_filters() {
+    fn filters_in_help_are_valid() {
         for example in [
             "rtt > 50ms",
             "dir == in",

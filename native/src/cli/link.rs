@@ -58,7 +58,7 @@ impl Target {
     }
 }
 
-/// The runtime of a command that talks to one server.
+/// Starts the runtime of a command that talks to one server.
 pub(super) fn runtime() -> Result<Runtime, String> {
     threads::runtime_here()
 }

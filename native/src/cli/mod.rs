@@ -94,7 +94,7 @@ struct Failure {
 }
 
 impl Failure {
-    /// A command line that cannot be meant.
+    /// Returns the failure of a command line that cannot be meant.
     fn usage(words: impl Into<String>) -> Self {
         Self { words: words.into(), code: 2 }
     }

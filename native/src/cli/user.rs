@@ -16,7 +16,7 @@ pub(super) struct User {
 }
 
 impl User {
-    /// The name that was given, or else the one that the system knows its user by.
+    /// Returns the name that was given, or else the system's name of its user.
     pub(super) fn name(self) -> Result<String, Failure> {
         let Some(name) = self.user.or_else(|| ["USER", "LOGNAME"].into_iter().find_map(set)).or_else(of_system) else {
             return Err(Failure::usage("the system knows no name of its user; say one with --user NAME"));
@@ -33,7 +33,7 @@ fn set(variable: &str) -> Option<String> {
     env::var(variable).ok().filter(|name| !name.is_empty())
 }
 
-/// The name of this process's user in the system's own list.
+/// Looks up this process's user in the system's own list.
 fn of_system() -> Option<String> {
     name_in(&fs::read_to_string("/etc/passwd").ok()?, getuid().as_raw())
 }

@@ -34,7 +34,7 @@ impl Backoff {
         self.tries = 0;
     }
 
-    /// SplitMix64: a sequence that is as random as jitter needs.
+    /// Returns the next number of SplitMix64, which is as random as jitter needs.
     const fn next_random(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.random ^ (self.random >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -83,7 +83,7 @@ impl<S> Carrier<'_, S> {
     }
 }
 
-/// Whether the violation is that the stream ended inside a frame.
+/// Returns whether the violation is that the stream ended inside a frame.
 pub(crate) const fn is_cut(violation: &ProtocolViolation) -> bool {
     matches!(violation, ProtocolViolation::Fault(fault) if matches!(fault.kind, FaultKind::Incomplete(_)))
 }

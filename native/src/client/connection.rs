@@ -159,7 +159,7 @@ impl Connection {
         self.submit(request).await?.await
     }
 
-    /// Whether it has ended.
+    /// Returns whether it has ended.
     pub(crate) fn is_closed(&self) -> bool {
         self.calls.is_closed() || self.end().is_some()
     }

@@ -57,19 +57,19 @@ impl Error {
         Self { server: server.into(), kind }
     }
 
-    /// The server that the call was about, as `HOST:PORT`.
+    /// Returns the server that the call was about, as `HOST:PORT`.
     #[must_use]
     pub fn server(&self) -> &str {
         &self.server
     }
 
-    /// The reason.
+    /// Returns the reason.
     #[must_use]
     pub const fn kind(&self) -> &ErrorKind {
         &self.kind
     }
 
-    /// The error that the server answered with, if it did.
+    /// Returns the error that the server answered with, if it did.
     #[must_use]
     pub const fn refusal(&self) -> Option<&ErrorResponse> {
         match &self.kind {
@@ -78,7 +78,7 @@ impl Error {
         }
     }
 
-    /// Whether the same call may succeed later although nothing about it is changed: the connection could not be made
+    /// Returns whether the same call may succeed later although nothing about it is changed: the connection could not be made
     /// or was lost, or the server failed.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {

@@ -98,7 +98,7 @@ struct Shared {
 type Place = tokio::sync::Mutex<Option<Connection>>;
 
 impl Client {
-    /// A client of this server, to which it connects at the first request.
+    /// Creates a client of this server, to which it connects at the first request.
     #[must_use]
     pub fn new(server: ServerAddress) -> Self {
         let (connections, hosts) = (Mutex::default(), Mutex::default());
@@ -116,7 +116,7 @@ impl Client {
         Ok(client)
     }
 
-    /// The server that is asked first.
+    /// Returns the server that is asked first.
     #[must_use]
     pub fn server(&self) -> &ServerAddress {
         &self.shared.server
@@ -279,12 +279,12 @@ impl Client {
     }
 }
 
-/// Whether this refuses something because a peer hosts the channel.
+/// Returns whether this refuses something because a peer hosts the channel.
 pub(crate) fn is_elsewhere(error: &ErrorResponse) -> bool {
     error.error == ELSEWHERE
 }
 
-/// Whether the server that was asked does not host the channel, or is no longer there.
+/// Returns whether the server that was asked does not host the channel, or is no longer there.
 fn is_not_there(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::Refused(refusal) => is_elsewhere(refusal) || refusal.error == NOT_FOUND,
@@ -293,12 +293,12 @@ fn is_not_there(error: &Error) -> bool {
     }
 }
 
-/// Whether the connection was lost.
+/// Returns whether the connection was lost.
 fn is_lost(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Broken(_) | ErrorKind::Closed | ErrorKind::ClientClosed)
 }
 
-/// A panic elsewhere leaves a map as good as it was.
+/// Locks a map, which a panic elsewhere leaves as good as it was.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

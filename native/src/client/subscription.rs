@@ -106,7 +106,7 @@ impl Subscription {
         }
     }
 
-    /// The next event; `None` after an error, which is the last one.
+    /// Waits for the next event; returns `None` after an error, which is the last one. It is cancel safe.
     ///
     /// # Errors
     ///
@@ -115,7 +115,7 @@ impl Subscription {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// The next message, whatever else happens before it; `None` after an error.
+    /// Waits for the next message and skips other events; returns `None` after an error. It is cancel safe.
     ///
     /// # Errors
     ///
@@ -130,7 +130,7 @@ impl Subscription {
         }
     }
 
-    /// The id to go on after: of the last message that was returned, or else of the one before the first to come.
+    /// Returns the id to go on after: of the last message that was returned, or else of the one before the first to come.
     #[must_use]
     pub const fn last_id(&self) -> u64 {
         self.last_id
@@ -212,7 +212,7 @@ impl Output {
     }
 }
 
-/// The memory of a message that is held.
+/// Estimates the memory of a message that is held.
 pub(crate) fn size(message: &StoredMessage) -> usize {
     let StoredMessage { channel_name, username, message_content, .. } = message;
     size_of::<StoredMessage>() + channel_name.len() + username.len() + message_content.len()

@@ -70,13 +70,13 @@ pub(super) struct Maybe<'a> {
 }
 
 impl Outbox {
-    /// One more to be sent.
+    /// Adds a message to be sent.
     pub(super) fn push(&mut self, text: String) {
         self.own.push_back(Own { id: OwnId(self.next), text, state: State::Queued, after: 0 });
         self.next += 1;
     }
 
-    /// The next to be sent now, if there is room: it counts as sent. `known` is the last message that has come.
+    /// Returns the next message to send now, if there is room; it counts as sent. `known` is the last message that has come.
     pub(super) fn send_next(&mut self, known: u64) -> Option<(OwnId, String)> {
         if self.own.iter().filter(|own| own.state == State::Sent).count() >= WINDOW {
             return None;
@@ -86,7 +86,7 @@ impl Outbox {
         Some((own.id, own.text.clone()))
     }
 
-    /// It was acknowledged, and is stored with this time.
+    /// Handles the acknowledgement of a message, which is stored with this time.
     pub(super) fn delivered(&mut self, id: OwnId, timestamp: Timestamp) {
         if self.state(id) == Some(State::Sent)
             && let Some(Own { text, after, .. }) = self.take(id)
@@ -96,14 +96,14 @@ impl Outbox {
         self.retain_open();
     }
 
-    /// It was refused: it is not stored. Gives its words.
+    /// Handles the refusal of a message, which is not stored. Returns its words.
     pub(super) fn refused(&mut self, id: OwnId) -> Option<String> {
         let own = self.take(id);
         self.retain_open();
         own.map(|own| own.text)
     }
 
-    /// The server does not know whether it is stored.
+    /// Handles a failure of the server, which does not know whether the message is stored.
     pub(super) fn failed(&mut self, id: OwnId) {
         self.set(id, State::Maybe);
         self.retain_open();

@@ -34,12 +34,12 @@ impl Painter {
         Self { colours, breaks, zone, day: None }
     }
 
-    /// The name of the time zone that times are shown in.
+    /// Returns the name of the time zone of the times.
     pub(super) fn zone(&self) -> &str {
         self.zone.iana_name().unwrap_or("local time")
     }
 
-    /// The day of a message as a line, before the first one and where it is another than that of the one before.
+    /// Returns the day of a message as a line, before the first message and where the day changes.
     pub(super) fn day(&mut self, shown: &Shown) -> Option<String> {
         let Shown::Message(message) = shown else { return None };
         let day = self.when(message.timestamp).0?;
@@ -47,7 +47,7 @@ impl Painter {
         is_new.then(|| self.aside(DIM, &day.to_string()))
     }
 
-    /// One line or more, each with its end.
+    /// Formats output as one line or more, each with its end.
     pub(super) fn lines(&self, shown: &Shown) -> String {
         match shown {
             Shown::Message(message) => self.message(message),
@@ -74,7 +74,7 @@ impl Painter {
         format!("{} {}: {text}\n", self.in_colour(DIM, &time), self.in_colour(&colour_of(&name), &name))
     }
 
-    /// The day and the time, where the time zone's rules know them.
+    /// Returns the day and the time, where the time zone's rules know them.
     fn when(&self, timestamp: Timestamp) -> (Option<Date>, String) {
         let at = jiff::Timestamp::from_second(timestamp.as_unix()).ok();
         let Some(at) = at.map(|at| at.to_zoned(self.zone.clone())) else { return (None, timestamp.to_string()) };
@@ -91,7 +91,7 @@ impl Painter {
     }
 }
 
-/// The same name has the same colour for everybody who runs this version.
+/// Returns the colour of a name, which is the same for all users of this version.
 fn colour_of(name: &str) -> String {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);

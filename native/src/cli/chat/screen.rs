@@ -30,7 +30,7 @@ pub(super) enum Screen {
 }
 
 impl Screen {
-    /// A terminal, if both standard input and standard output are one that can be steered; else plain streams.
+    /// Opens a terminal, if both standard input and standard output are one with control sequences; else plain streams.
     pub(super) fn open() -> Result<Self, String> {
         let steerable = env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
         if !(steerable && io::stdin().is_terminal() && io::stdout().is_terminal()) {

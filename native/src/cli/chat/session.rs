@@ -215,7 +215,7 @@ enum Skipping {
 }
 
 impl Session {
-    /// A chat on this channel. The seed is for jitter alone.
+    /// Starts a chat on this channel. The seed is for jitter alone.
     pub(super) fn new(tracker: ServerAddress, user: String, channel: String, interactive: bool, seed: u64) -> Self {
         let mut session = Self {
             tracker,
@@ -557,7 +557,7 @@ impl Line {
     }
 }
 
-/// `1 message`, `2 messages`.
+/// Formats a count: `1 message`, `2 messages`.
 fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

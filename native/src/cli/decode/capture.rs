@@ -86,7 +86,7 @@ impl Rows<'_> {
     }
 }
 
-/// A row for people: number, time in seconds, connection, direction, what is wrong, head, round trip, length and what
+/// Formats a row for people: number, time in seconds, connection, direction, what is wrong, head, round trip, length and what
 /// it says. A fault has its place on a second line.
 fn line(capture: &Capture, entry: &Entry<'_>, out: &mut Vec<u8>) {
     let way = match (entry.kind(), entry.direction()) {

@@ -65,7 +65,7 @@ impl Heard {
         keep(&mut self.unexplained, Push { id, text: text.into(), timestamp });
     }
 
-    /// The pushes of these words that are not explained, the newest first.
+    /// Returns the pushes of these words that are not explained, the newest first.
     pub(super) fn unexplained(&self, text: &str) -> impl Iterator<Item = u64> {
         self.unexplained.iter().rev().filter(move |push| push.text == text).map(|push| push.id)
     }
@@ -81,7 +81,7 @@ impl Heard {
         self.unexplained.retain(|push| such(push.id, &push.text));
     }
 
-    /// Nothing that was acknowledged is still to come.
+    /// Drops the acknowledged messages: none of their pushes is still to come.
     pub(super) fn forget_explained(&mut self) {
         self.acknowledged.clear();
     }

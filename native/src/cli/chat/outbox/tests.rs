@@ -16,14 +16,14 @@ fn push(id: u64, text: &str, seconds: i64) -> StoredMessage {
     }
 }
 
-/// An outbox of a user whose name somebody else has, too.
+/// Returns an outbox of a user whose name another client has, too.
 fn shared() -> Outbox {
     let mut outbox = Outbox::default();
     assert_eq!(outbox.came(&push(KNOWN, "something else", 0), true), None);
     outbox
 }
 
-/// These were sent.
+/// Sends these messages.
 fn sent(mut outbox: Outbox, texts: &[&str]) -> (Outbox, Vec<OwnId>) {
     texts.iter().for_each(|text| outbox.push((*text).into()));
     let ids = std::iter::from_fn(|| outbox.send_next(KNOWN).map(|(id, _)| id)).collect();
@@ -34,7 +34,7 @@ fn sent_again(outbox: &mut Outbox) -> Vec<String> {
     std::iter::from_fn(|| outbox.send_next(KNOWN + 20).map(|(_, text)| text)).collect()
 }
 
-/// The words of all of which nobody knows, and whether each may have come.
+/// Returns the words of all that may be stored, and whether each may have come.
 fn maybe(outbox: &mut Outbox) -> Vec<(String, bool)> {
     std::iter::from_fn(|| {
         let Maybe { id, text, has_come } = outbox.first_maybe()?;
@@ -46,7 +46,7 @@ fn maybe(outbox: &mut Outbox) -> Vec<(String, bool)> {
 }
 
 #[test]
-fn what_is_missing_is_sent_again_in_order_and_what_has_come_is_asked_about_where_it_may_be_anothers() {
+fn missing_messages_are_sent_again_in_order_and_ambiguous_ones_are_asked_about() {
     for (outbox, asked) in [(Outbox::default(), vec![]), (shared(), vec![("d".into(), true)])] {
         let (mut outbox, ids) = sent(outbox, &["a", "b", "c", "d", "e"]);
         outbox.delivered(ids[0], at(0));
@@ -118,7 +118,7 @@ fn of_several_of_the_same_words_as_many_are_asked_about_as_may_have_come() {
 }
 
 #[test]
-fn what_cannot_be_decided_is_asked_and_never_sent_by_itself() {
+fn an_unknown_outcome_is_asked_about_and_never_sent_by_itself() {
     for (gone, complete) in [(false, true), (true, false), (false, false)] {
         let (mut outbox, ids) = sent(Outbox::default(), &["a", "b"]);
         outbox.lost(gone);
@@ -163,9 +163,9 @@ fn a_window_bounds_what_is_on_its_way() {
     assert_eq!(outbox.waiting(), WINDOW - 1);
 }
 
-/// What one says who floods the channel under this name is not remembered for ever, and hides nothing.
+/// Checks that a flood of messages under this name is not retained for ever, and hides nothing.
 #[test]
-fn what_is_remembered_is_bounded() {
+fn retained_messages_are_bounded() {
     let (mut outbox, ids) = sent(shared(), &["hi", "hi"]);
     for id in 0..10_000 {
         outbox.came(&push(KNOWN + 1 + id, "hi", 0), true);
@@ -218,7 +218,7 @@ mod interleavings {
             self.lost.is_none() || self.again
         }
 
-        /// Nothing is on its way.
+        /// Returns whether no request or answer is on its way.
         fn is_quiet(&self) -> bool {
             let nothing = self.requests.is_empty() && self.answers.is_empty() && self.heard == self.log.len();
             self.is_live() && nothing && self.lost.as_ref().is_none_or(Vec::is_empty)
@@ -236,7 +236,7 @@ mod interleavings {
             self.outbox.came(&push(self.heard as u64, "ok", seconds), true);
         }
 
-        /// Every world that can follow.
+        /// Returns every world that can follow.
         fn next(&self) -> Vec<Self> {
             let mut worlds = Vec::new();
             let mut may = |can: bool, what: &'static str, happen: &dyn Fn(&mut Self)| {

@@ -61,7 +61,7 @@ impl Session {
         }
     }
 
-    /// The tracker cannot be asked. A host that is known may still be there.
+    /// Handles a tracker that cannot be asked. A host that is known may still be there.
     pub(super) fn not_found(&mut self, now: Time, why: String) {
         let host = self.room.as_ref().and_then(|room| room.host.clone());
         match host.filter(|host| !host.same_place(&self.tracker)) {
@@ -90,7 +90,7 @@ impl Session {
         line.ask(&mut self.outputs, Asked::Join { since, skips }, request);
     }
 
-    /// The host has answered.
+    /// Handles the host's answer to JOIN.
     pub(super) fn joined(&mut self, now: Time, since: Option<u64>, skips: bool, response: Response) {
         let Phase::Joining(line) = mem::replace(&mut self.phase, Phase::Out) else { return };
         let Some(room) = &mut self.room else { return };

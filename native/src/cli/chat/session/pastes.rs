@@ -112,7 +112,7 @@ impl Session {
     }
 }
 
-/// The lines that can be messages.
+/// Returns the lines that can be messages.
 fn lines_of(text: &str) -> impl Iterator<Item = &str> {
     text.split('\n').filter(|line| !line.is_empty())
 }

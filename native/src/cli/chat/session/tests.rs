@@ -57,7 +57,7 @@ impl Trial {
         Self { session, client: Client::new(Limits::client()), now: Time::default() }
     }
 
-    /// On the channel, hosted by the tracker itself, with these messages shown.
+    /// Returns a session on the channel, hosted by the tracker itself, with these messages shown.
     fn live(interactive: bool, messages: &[StoredMessage]) -> Self {
         let mut trial = Self::new(interactive);
         assert_eq!(trial.wants(), [format!("connect 1 {TRACKER}")]);
@@ -151,7 +151,7 @@ fn a_loopback_address_of_a_remote_tracker_is_the_trackers_host() {
 }
 
 #[test]
-fn what_fails_before_the_first_join_ends_the_chat_with_its_exit_code() {
+fn a_failure_before_the_first_join_ends_the_chat_with_its_exit_code() {
     let mut trial = Trial::new(true);
     trial.lose(1, true);
     assert_eq!(trial.wants()[1..], ["quit 1"]);
@@ -214,7 +214,7 @@ fn after_a_loss_it_comes_back_where_it_was_and_sends_again_only_what_is_missing(
 }
 
 #[test]
-fn what_another_of_the_same_name_may_have_said_is_asked_about() {
+fn a_message_that_may_be_of_another_user_of_the_name_is_asked_about() {
     let before = [message(6, "ann", "of an earlier day"), message(7, "bob", "hello")];
     let mut trial = Trial::live(true, &before);
     // Another ann says this.
@@ -259,7 +259,7 @@ fn maybe(gone: bool, back: impl FnOnce(&mut Trial)) -> (Trial, Vec<String>) {
 const QUESTION: &str = "! maybe sent: a (whether it was stored is not known) - send it again? y/n";
 
 #[test]
-fn what_cannot_be_decided_is_asked() {
+fn an_unknown_outcome_is_asked_about() {
     let same = |trial: &mut Trial| {
         trial.joined(2, 7, 7);
         trial.push(2, &message(7, "bob", "hello"));
@@ -417,7 +417,7 @@ fn another_channel_is_another_room_and_what_was_open_is_told() {
 }
 
 #[test]
-fn who_goes_to_a_channel_that_is_not_there_comes_back_and_has_missed_nothing() {
+fn going_to_a_missing_channel_returns_and_misses_nothing() {
     let mut trial = Trial::live(true, &[message(7, "bob", "hello")]);
     trial.line("/join other");
     trial.line("/join another");

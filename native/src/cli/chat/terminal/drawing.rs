@@ -18,7 +18,7 @@ impl Drawn {
         self.widths.is_empty()
     }
 
-    /// Control sequences that erase it on a terminal that has so many columns now.
+    /// Returns control sequences that erase it on a terminal of this many columns.
     ///
     /// A terminal that has become narrower has broken rows that no longer fit.
     pub(super) fn erase(&mut self, columns: usize) -> String {
@@ -37,7 +37,7 @@ impl Drawn {
         out + "\u{1b}[J"
     }
 
-    /// Text and control sequences that draw it at the cursor, which is at the start of an empty row.
+    /// Returns text and control sequences that draw it at the cursor, which is at the start of an empty row.
     pub(super) fn draw(&mut self, layout: &Layout) -> String {
         let mut out = String::new();
         for (index, row) in layout.rows.iter().enumerate() {

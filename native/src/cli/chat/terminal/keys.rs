@@ -192,7 +192,7 @@ impl Keys {
     }
 }
 
-/// The key of a sequence that ends in a letter; with a modifier, arrows move by words.
+/// Decodes a sequence that ends in a letter; with a modifier, arrows move by words.
 const fn letter(byte: u8, modified: bool) -> Option<Key> {
     Some(match (byte, modified) {
         (b'A', _) => Key::Up,

@@ -118,7 +118,7 @@ impl Layout {
 mod tests {
     use super::*;
 
-    /// The rows, with `|` where the cursor is.
+    /// Returns the rows, with `|` for the cursor.
     fn rows(prompt: &str, text: &str, cursor: usize, columns: usize) -> Vec<String> {
         let layout = Layout::new(prompt, text, cursor, columns);
         let mut rows: Vec<String> = layout.rows.into_iter().map(|row| row.text).collect();

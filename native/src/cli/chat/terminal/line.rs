@@ -23,7 +23,7 @@ impl Line {
         &self.text
     }
 
-    /// The byte position of the cursor.
+    /// Returns the byte position of the cursor.
     pub(super) const fn cursor(&self) -> usize {
         self.cursor
     }
@@ -87,12 +87,12 @@ impl Line {
         self.snap();
     }
 
-    /// To the start of the row.
+    /// Moves to the start of the row.
     pub(super) fn home(&mut self) {
         self.cursor = self.row_start();
     }
 
-    /// To the end of the row.
+    /// Moves to the end of the row.
     pub(super) fn end(&mut self) {
         self.cursor = self.row_end();
     }
@@ -159,7 +159,7 @@ impl Line {
         }
     }
 
-    /// Whether the cursor is between two clusters.
+    /// Returns whether the cursor is between two clusters.
     fn is_between(&self) -> bool {
         GraphemeCursor::new(self.cursor, self.text.len(), true).is_boundary(&self.text, 0).unwrap_or(true)
     }
