@@ -82,29 +82,31 @@ impl DumpImport {
     pub(super) fn feed(&mut self, text: &[u8], sink: &mut dyn Sink) -> Result<(), Wrong> {
         let Self { reader, blocks } = self;
         let mut taken = Ok(());
-        reader.feed(text, &mut |part| {
+        let read = reader.feed(text, &mut |part| {
             if taken.is_ok() {
                 taken = blocks.take(part, sink);
             }
-        })?;
-        taken
+        });
+        let read = taken.and(read);
+        if read.is_err() {
+            blocks.end_block(sink);
+        }
+        read
     }
 
     /// Ends the dump.
     pub(super) fn finish(self, sink: &mut dyn Sink, summary: &mut Summary) -> Result<(), Wrong> {
         let Self { reader, mut blocks } = self;
         let mut taken = Ok(());
-        reader.finish(&mut |part| {
+        let read = reader.finish(&mut |part| {
             if taken.is_ok() {
                 taken = blocks.take(part, sink);
             }
-        })?;
-        taken?;
+        });
+        blocks.end_block(sink);
+        taken.and(read)?;
         match blocks {
-            Blocks::Packets(mut blocks) => {
-                blocks.end_packet(sink);
-                blocks.packets.finish(sink, summary)
-            }
+            Blocks::Packets(mut blocks) => blocks.packets.finish(sink, summary),
             Blocks::Stream(mut blocks) => {
                 blocks.finish(sink);
                 Ok(())
@@ -114,12 +116,20 @@ impl DumpImport {
 }
 
 impl Blocks {
+    /// Records the part of the last block that came.
+    fn end_block(&mut self, sink: &mut dyn Sink) {
+        match self {
+            Self::Packets(blocks) => blocks.end_packet(sink),
+            Self::Stream(blocks) => blocks.flush(1, sink),
+        }
+    }
+
     fn take(&mut self, part: Part<'_>, sink: &mut dyn Sink) -> Result<(), Wrong> {
+        if let Part::Block { .. } = part {
+            self.end_block(sink);
+        }
         match (self, part) {
-            (Self::Packets(blocks), Part::Block { time, .. }) => {
-                blocks.end_packet(sink);
-                blocks.time = time;
-            }
+            (Self::Packets(blocks), Part::Block { time, .. }) => blocks.time = time,
             (Self::Packets(blocks), Part::Bytes(bytes)) => {
                 blocks.packet.extend_from_slice(bytes);
                 if blocks.packet.len() > MAX_PACKET {
@@ -127,7 +137,6 @@ impl Blocks {
                 }
             }
             (Self::Stream(blocks), Part::Block { indented, .. }) => {
-                blocks.flush(1, sink);
                 blocks.direction = match (blocks.first, indented == blocks.first_indented) {
                     (first, true) => first,
                     (Direction::Out, false) => Direction::In,
@@ -173,7 +182,6 @@ impl StreamBlocks {
     }
 
     fn finish(&mut self, sink: &mut dyn Sink) {
-        self.flush(1, sink);
         for (direction, seen) in [Direction::Out, Direction::In].into_iter().zip(self.seen) {
             if seen {
                 sink.end(1, direction, Time::UNKNOWN);

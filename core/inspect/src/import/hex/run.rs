@@ -61,16 +61,17 @@ impl Run {
     /// Reads the next part of the text; appends its bytes to `out`.
     pub(super) fn feed(&mut self, text: &[u8], out: &mut Vec<u8>) -> Result<(), Wrong> {
         let start = out.len();
-        for char in text {
+        let read = text.iter().try_for_each(|char| {
             self.char(*char, out).map_err(|wrong| wrong.at(self.position))?;
             self.position += 1;
-        }
+            Ok(())
+        });
         if let Kind::Words(size) = self.kind {
             self.held.extend(out.drain(start..));
             let words = self.held.len() / size;
             self.release(words.saturating_sub(2) * size, size, out);
         }
-        Ok(())
+        read
     }
 
     /// Ends the text; appends its last bytes to `out`.
