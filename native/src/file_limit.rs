@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// Files that nobody asks for from outside: the database and its log, listeners, the runtime, standard streams.
 const OTHERS: u32 = 64;
 
-/// How many files each part of the program may have open, so that none takes another's.
+/// The files that each part of the program may have open, so that none takes another's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Files {
     /// Of the connections that the program is for.
@@ -17,7 +17,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// The share of a part that would like as many. At least one, since without any it could not work.
+    /// Returns the share of a part that would like as many. At least one, since without any it could not work.
     pub(crate) fn part(&self, wanted: u32) -> u32 {
         let (have, want) = self.beside;
         let share = u64::from(wanted) * u64::from(have) / u64::from(want.max(1));
@@ -57,8 +57,8 @@ pub(crate) fn raise(wanted: u32, beside: u32) -> io::Result<Files> {
     Ok(files)
 }
 
-/// Makes a write beyond the limit on the size of files an error like any other, instead of the process's end. It must be
-/// called in a runtime. There is nothing to wait for.
+/// Makes a write beyond the limit on the size of files an error like any other, instead of the process's end. It must
+/// be called in a runtime. There is nothing to wait for.
 ///
 /// # Errors
 ///

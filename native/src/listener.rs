@@ -29,16 +29,16 @@ use crate::{
     socket::{prepare, reset_on_close},
 };
 
-/// How many connections at most are told at one time that there is no room for them. Beyond these they are reset.
+/// The most connections that are refused with an answer at one time. Beyond these they are reset.
 const MAX_REFUSALS: u32 = 64;
 
-/// How many connections the operator may have, and how many at most are told at one time that there is no room.
+/// The most connections of the operator, and the most that are refused with an answer at one time.
 const MAX_OPERATORS: u32 = 16;
 
 /// The files that those may have open who are not served as connections of the protocol's listeners.
 pub(crate) const FILES: u32 = MAX_REFUSALS + 2 * MAX_OPERATORS;
 
-/// What all listeners share.
+/// The state that all listeners share.
 pub(crate) struct Acceptor {
     limits: Limits,
     hub: HubSender,
@@ -137,14 +137,15 @@ impl Acceptor {
             let accepted = Accepted { id: self.next_id(), peer: Some(peer), listener: Some(listener) };
             tokio::spawn(self.clone().serve(stream, accepted, permit));
         } else if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
-            tracing::warn!(%peer, limit = self.files.connections, "refused: no room for another connection");
+            tracing::warn!(%peer, limit = self.files.connections, "connection limit reached: refused a connection");
             tokio::spawn(self.clone().refuse(stream, permit));
         } else {
             reset_on_close(&stream);
         }
     }
 
-    /// Not an `async fn`, which keeps its arguments twice: ten thousand idle connections are ten thousand of these.
+    /// Serves one connection. Not an `async fn`, which keeps its arguments twice: ten thousand idle connections are ten
+    /// thousand of these.
     fn serve(
         self: Arc<Self>,
         mut stream: TcpStream,
@@ -168,10 +169,13 @@ impl Acceptor {
     }
 
     async fn refuse_operator(self: Arc<Self>, mut stream: UnixStream, _permit: OwnedSemaphorePermit) {
-        tracing::warn!(limit = self.files.part(MAX_OPERATORS), "refused: no room for another operator");
+        tracing::warn!(
+            limit = self.files.part(MAX_OPERATORS),
+            "operator connection limit reached: refused a connection"
+        );
         let ending =
             connection::refuse(&mut stream, busy(self.files.part(MAX_OPERATORS)), &self.limits, self.clock).await;
-        tracing::debug!(?ending, "the operator was told that there is no room");
+        tracing::debug!(?ending, "the refused operator's connection has ended");
     }
 }
 

@@ -45,8 +45,8 @@ pub(crate) const OPERATOR_SOCKET: &str = "operator.sock";
 /// The drain timeout: requests that are not decided by then are dropped. What is left of ten seconds is the store's.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// How long the store may take for its last commit.
-const LAST_COMMIT: Duration = Duration::from_secs(3);
+/// The timeout of the store's last commit.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Runs the server until a signal ends it.
 pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
@@ -70,11 +70,11 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
 
 /// A server with all its parts.
 pub(crate) struct Running {
-    /// Where everything is.
+    /// The lines that say where everything is.
     banner: String,
     stop: watch::Sender<bool>,
     tell_hub: HubSender,
-    /// What the hub gives back when it ends.
+    /// The store, which the hub gives back when it ends.
     hub_ended: oneshot::Receiver<Box<dyn RunningEngine>>,
     /// Ends the hub task whatever it waits for.
     abandon: Arc<Notify>,
@@ -222,7 +222,7 @@ impl Running {
             // The hub would wait for what a dead thread had in hand.
             self.abandon.notify_one();
         }
-        match timeout(LAST_COMMIT, self.hub_ended).await {
+        match timeout(COMMIT_TIMEOUT, self.hub_ended).await {
             Ok(Ok(store)) => close(store),
             Ok(Err(_)) => result = result.and(Err(ServeError::Died(Part::Hub))),
             Err(_) => result = result.and(Err(ServeError::Unfinished)),
@@ -275,7 +275,8 @@ async fn run_hub(
     store
 }
 
-/// Where the operator connects, with rights that no address gives. The directory's permissions guard it, and its own.
+/// Binds the socket of the operator, who has rights that no address gives. The directory's permissions guard it, and
+/// its own.
 fn operator_socket(data_dir: &Path) -> Option<UnixListener> {
     let path = data_dir.join(OPERATOR_SOCKET);
     let bind = || {
@@ -339,7 +340,7 @@ fn bind(config: &Config) -> Result<Vec<Listener>, ServeError> {
     Ok(parts.map(listener).collect())
 }
 
-/// Which clients a listener has beside these others: one at `[::]` leaves those of IPv4 to one at 0.0.0.0.
+/// Returns the clients that a listener has beside these others: one at `[::]` leaves those of IPv4 to one at 0.0.0.0.
 fn families(address: SocketAddr, all: &[SocketAddr]) -> Result<Families, ServeError> {
     let wildcard = address.is_ipv6() && address.ip().is_unspecified() && address.port() != 0;
     let mut beside = all.iter().filter(|other| wildcard && other.is_ipv4() && other.port() == address.port());
@@ -362,7 +363,7 @@ fn bind_page(config: &Config, listeners: &[Listener], files: Files) -> Result<Op
     InspectorPage::bind(address, http, files).map(Some)
 }
 
-/// How many bytes the store may take, and that in words.
+/// Returns the most bytes that the store may take, and that in words.
 fn store_max(config: &Config) -> (Option<u64>, String) {
     let size = |bytes: u64| match bytes {
         0..1_073_741_824 => format!("{} MiB", bytes >> 20),
@@ -381,7 +382,7 @@ fn store_max(config: &Config) -> (Option<u64>, String) {
     }
 }
 
-/// Where everything is.
+/// The lines that say where everything is.
 fn banner(config: &Config, listeners: &[Listener], storing: &str, inspector_url: Option<&str>) -> String {
     let mut text = format!("chanwire {}\n", env!("CARGO_PKG_VERSION"));
     for listener in listeners {

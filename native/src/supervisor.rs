@@ -54,7 +54,7 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// One for parts that may end when `stopping` turns true. The receiver gets the vital parts that end.
+    /// Creates one for parts that may end when `stopping` turns true. The receiver gets the vital parts that end.
     pub(crate) fn new(stopping: watch::Receiver<bool>) -> (Self, mpsc::UnboundedReceiver<Part>) {
         let (deaths, told) = mpsc::unbounded_channel();
         let supervisor = Self {
@@ -95,7 +95,7 @@ impl Supervisor {
         let _ = AssertUnwindSafe(running).catch_unwind().await;
     }
 
-    /// Something for a part that cannot be started again to hold: the server ends when it is dropped.
+    /// Returns a guard for a part that cannot be started again: the server ends when it is dropped.
     pub(crate) fn vital(&self, part: Part) -> Vital {
         Vital {
             part,
@@ -115,7 +115,7 @@ pub(crate) struct Vital {
 }
 
 impl Vital {
-    /// The part is alive. Tests end it here.
+    /// Notes that the part is alive. Tests end it here.
     pub(crate) fn beat(&self) {
         #[cfg(test)]
         self.doomed.panic_if(self.part);

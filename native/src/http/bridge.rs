@@ -37,13 +37,13 @@ use crate::socket as tcp_socket;
 
 /// The largest message and the largest frame from a page, in bytes.
 const MESSAGE_SIZE: usize = 1 << 20;
-/// What is read from a WebSocket at a time; every open one holds as much, so it is small.
+/// The bytes read from a WebSocket at a time; every open one holds as much, so it is small.
 const READ_BUFFER: usize = 8 << 10;
-/// What may wait to be written to a WebSocket: the one message on its way, and answers to pings.
+/// The bytes that may wait to be written to a WebSocket: the one message on its way, and answers to pings.
 const WRITE_BUFFER: usize = 256 << 10;
-/// How long closing may take, from our close frame to the page's.
+/// The timeout from our close frame to the page's.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
-/// How long a target may take to accept the connection.
+/// The timeout of connecting to a target.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 
 /// Answers a request for `/bridge`.
@@ -120,7 +120,7 @@ async fn bridge(socket: WebSocket, shared: Arc<Shared>, waiting: Place) {
     drop(connection);
 }
 
-/// The whole conversation with a page that has shown the token. `Ok` when the TCP connection is over and the page knows
+/// Converses with a page that has shown the token. `Ok` when the TCP connection is over and the page knows
 /// why.
 async fn converse(page: &mut PageSocket, shared: &Shared) -> Result<(), End> {
     let tap = shared.tap.as_ref();
@@ -164,11 +164,11 @@ async fn admit(page: &mut PageSocket, shared: &Shared) -> Result<OwnedSemaphoreP
     connections.try_acquire_owned().map_err(|_| End::TOO_MANY)
 }
 
-/// What a page wants.
+/// A page's choice.
 enum Choice<'a> {
     /// A connection to a target, and whether it wants reports.
     Target(&'a Target, bool),
-    /// What passes through the tap.
+    /// The traffic that passes through the tap.
     Tap(&'a Tap),
 }
 
@@ -187,7 +187,7 @@ async fn choose<'a>(page: &mut PageSocket, shared: &'a Shared) -> Result<Choice<
     }
 }
 
-/// A time as the page is told it.
+/// Converts a time to the page's unit.
 fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }

@@ -24,13 +24,13 @@ use crate::accept::Incoming;
 use crate::file_limit::Files;
 use crate::socket;
 
-/// How long a request's head may take to arrive.
+/// The timeout of a request's head.
 pub(super) const HEAD_WAIT: Duration = Duration::from_secs(10);
-/// How large a request's head may be, in bytes.
+/// The largest head of a request, in bytes.
 const HEAD_SIZE: usize = 16 << 10;
-/// How long a request that is being answered may go on once the server stops.
+/// The time for which a request that is being answered may go on once the server stops.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
-/// How long [`serve`] waits for everything of its own to end.
+/// The time for which [`serve`] waits for its connections to end.
 const LAST_BRIDGE: Duration = Duration::from_secs(2);
 
 /// Serves the page and the bridge on `listener` until `shutdown` turns true or its sender is dropped. Then it stops

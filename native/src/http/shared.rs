@@ -13,17 +13,17 @@ use super::connections::Pool;
 use crate::file_limit::Files;
 use crate::traffic::Watchers;
 
-/// How many TCP connections may be at the HTTP stage. One more takes the place of the least active.
+/// The most TCP connections at the HTTP stage. One more takes the place of the least active.
 const HTTP_CONNECTIONS: u32 = 256;
-/// How many WebSockets may be open that have not shown the token.
+/// The most open WebSockets that have not shown the token.
 const WAITING: u32 = 64;
-/// How many WebSockets may be open that have.
+/// The most open WebSockets that have.
 const CONNECTIONS: u32 = 16;
-/// How many files the page and its bridge may have open: connections at the HTTP stage, WebSockets that have not shown
+/// The files that the page and its bridge may have open: connections at the HTTP stage, WebSockets that have not shown
 /// the token, and those that have, each with a connection to a server.
 pub(crate) const FILES: u32 = HTTP_CONNECTIONS + WAITING + 2 * CONNECTIONS;
 
-/// What the HTTP side serves.
+/// Settings of the HTTP side.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HttpConfig {
     /// Names beside 127.0.0.1, `[::1]` and localhost that requests may be addressed to: `NAME`, `NAME:PORT`, and IPv6
@@ -38,7 +38,7 @@ pub(crate) struct HttpConfig {
 /// A tap, as its page is told of it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Tap {
-    /// Where clients connect.
+    /// The address at which clients connect.
     pub(crate) listen: SocketAddr,
     /// The server that they reach.
     pub(crate) to: String,
@@ -50,9 +50,9 @@ pub(crate) struct Tap {
 /// A TCP address that a page may have the bridge connect to.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Target {
-    /// What the page calls it by; unlike any other target's.
+    /// The page's name for it; unlike any other target's.
     pub(crate) id: String,
-    /// Where the bridge connects.
+    /// The address to which the bridge connects.
     pub(crate) address: SocketAddr,
     /// The channel whose listener it is; `None` for a listener that serves them all.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,23 +62,23 @@ pub(crate) struct Target {
 /// The bounds that tests need to move; the others are constants.
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
-    /// How long a WebSocket has for its token.
+    /// The timeout of a WebSocket's token.
     pub(super) token_wait: Duration,
-    /// How often a bridge pings its page. While it does not read from the page, a ping that cannot be written is the
+    /// The time between two pings of a page. While it does not read from the page, a ping that cannot be written is the
     /// one sign that the page has gone.
     pub(super) ping: Duration,
-    /// How long a response may wait for a peer that takes none of it.
+    /// The write timeout: the time for which a response may wait for a peer that takes none of it.
     pub(super) write_timeout: Duration,
-    /// How many TCP connections may be at the HTTP stage.
+    /// The most TCP connections at the HTTP stage.
     pub(super) http: usize,
-    /// How many WebSockets may wait for their token.
+    /// The most WebSockets that wait for their token.
     pub(super) waiting: usize,
-    /// How many WebSockets may be open that have shown it.
+    /// The most WebSockets that have shown it.
     pub(super) bridges: usize,
 }
 
 impl Limits {
-    /// The usual bounds, as far as there are files for them.
+    /// Returns the usual bounds, as far as there are files for them.
     pub(super) fn of(files: &Files) -> Self {
         let places = |most| usize::try_from(files.part(most)).unwrap_or(usize::MAX);
         Self {
@@ -92,7 +92,7 @@ impl Limits {
     }
 }
 
-/// What all connections of one server have in common.
+/// The state that all connections of one server share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) names: Names,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-/// How far ahead of the clock a message's time may be without being taken for wrong.
+/// The most by which a message's time may be ahead of the clock before it is taken for wrong.
 const AHEAD: i64 = 60;
 
 /// A clock for retention. It follows the wall clock, but goes forward at most an eighth faster than the time that has
@@ -11,7 +11,7 @@ const AHEAD: i64 = 60;
 pub(super) struct AgeClock {
     /// Milliseconds since 1970.
     now: i64,
-    /// When it was set, on a clock that never leaps.
+    /// The time at which it was set, on a clock that never leaps.
     at: Duration,
     is_behind: bool,
 }
@@ -30,7 +30,7 @@ impl AgeClock {
         clock
     }
 
-    /// The seconds since 1970 by which messages age, when the wall clock says this.
+    /// Returns the seconds since 1970 by which messages age, when the wall clock says this.
     pub(super) fn look(&mut self, wall: i64, at: Duration) -> i64 {
         let passed = i64::try_from(at.saturating_sub(self.at).as_millis()).unwrap_or(i64::MAX);
         let furthest = self.now.saturating_add(passed).saturating_add(passed / 8);
@@ -59,14 +59,14 @@ pub(super) const fn is_ahead(timestamp: i64, now: i64) -> bool {
     timestamp > now.saturating_add(AHEAD)
 }
 
-/// For logs whose oldest message is ahead of the clock: up to which message something has waited for how long. A message
-/// goes when it has waited as long as it may be old.
+/// For logs whose oldest message is ahead of the clock: up to which message something has waited for how long. A
+/// message goes when it has waited as long as it may be old.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
     logs: BTreeMap<i64, Vec<(u64, Duration)>>,
 }
 
-/// How many messages of a log are known by their waits at most.
+/// The most messages of a log that are known by their waits.
 const MARKS: u32 = 16;
 
 impl Waits {
@@ -89,12 +89,12 @@ impl Waits {
         new
     }
 
-    /// The logs that wait.
+    /// Returns the logs that wait.
     pub(super) fn logs(&self) -> impl Iterator<Item = i64> {
         self.logs.keys().copied()
     }
 
-    /// The newest message of a log that has waited long enough; 0 if none has.
+    /// Returns the newest message of a log that has waited long enough; 0 if none has.
     pub(super) fn over(&self, log: i64, age: Duration) -> u64 {
         let marks = self.logs.get(&log).map(Vec::as_slice).unwrap_or_default();
         marks.iter().filter(|(_, waited)| *waited >= age).map(|(id, _)| *id).max().unwrap_or(0)

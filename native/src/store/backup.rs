@@ -23,10 +23,10 @@ use super::{
     schema,
 };
 
-/// How many pages are copied between two looks at the progress: 4 MiB.
+/// Pages copied between two looks at the progress: 4 MiB.
 const STEP: i32 = 1024;
 
-/// How long to wait for somebody who has the database locked.
+/// The wait between two tries while another program has the database locked.
 const RETRY: Duration = Duration::from_millis(50);
 
 /// Copies the database of a data directory into a new file, as it is at one moment, and syncs it. `progress` is told
@@ -47,7 +47,7 @@ pub(crate) fn back_up(directory: &Path, file: &Path, progress: impl FnMut(u32, u
     }
 }
 
-/// An absolute path, so that none begins with `file:`, which SQLite would take for a URI.
+/// Returns an absolute path, so that none begins with `file:`, which SQLite would take for a URI.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
     std::path::absolute(path).map_err(StoreError::file("find", path))
 }

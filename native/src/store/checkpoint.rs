@@ -1,6 +1,6 @@
-//! Moving what the write-ahead log holds into the database, off the way of the commits, so that the log stays short.
+//! Checkpoints: WAL pages are moved into the database beside the commits, so that the WAL stays short.
 //!
-//! A commit only ever appends to the log, and SQLite starts the log over when a commit finds all of it moved. A thread
+//! A commit only ever appends to the WAL, and SQLite starts the WAL over when a commit finds all of it moved. A thread
 //! with its own connection moves frames while the writer goes on committing; but a writer that never rests has
 //! always appended some more by then. So when the thread has moved nearly everything, the writer moves the few
 //! frames that are left, between two commits. Should the thread fall behind, the writer waits for it.
@@ -23,19 +23,19 @@ use super::{
     watch::Watch,
 };
 
-/// When a log is long enough to be moved, in frames. A frame is one page, 4 KiB, so this is 16 MiB. Each move syncs the
-/// database, and the commits meanwhile share the disk with it; SQLite's own habit, 4 MiB, means 20 moves a second under
-/// load.
+/// The length of a WAL at which it is checkpointed, in frames. A frame is one page, 4 KiB, so this is 16 MiB. Each move
+/// syncs the database, and the commits meanwhile share the disk with it; SQLite's own habit, 4 MiB, means 20 moves a
+/// second under load.
 pub(super) const LONG: u32 = 4096;
 /// A WAL this many times as long makes commits wait. So it is never longer than this and one commit.
 pub(super) const TOO_LONG: u32 = 4;
-/// At how many frames another writer than the store's moves the WAL itself. The thread is asked before, if the store
-/// commits at all.
+/// Returns the frames at which another writer than the store's checkpoints the WAL itself. The thread is asked before,
+/// if the store commits at all.
 pub(super) const fn left_alone(long: u32) -> u32 {
     long + long / 4
 }
 
-/// How few frames the thread leaves to the writer without another pass.
+/// The most frames that the thread leaves to the writer without another pass.
 const FEW: u32 = 64;
 
 const THREAD: &str = "checkpoints";
@@ -44,9 +44,9 @@ const THREAD: &str = "checkpoints";
 pub(super) struct Checkpointer {
     file: PathBuf,
     watch: Arc<Watch>,
-    /// How many frames the log had after the last commit.
+    /// The frames of the WAL after the last commit.
     frames: Arc<AtomicU32>,
-    /// When the WAL is long, in frames.
+    /// The length at which the WAL is checkpointed, in frames.
     long: u32,
     /// At how many frames the thread is asked next.
     due: u32,
@@ -58,7 +58,7 @@ pub(super) struct Checkpointer {
     health: Health,
 }
 
-/// How many frames, from the log's first, are in the database now.
+/// The count of frames, from the WAL's first, that are in the database now.
 type Pass = Result<u32, Failure>;
 
 impl Checkpointer {
@@ -76,7 +76,7 @@ impl Checkpointer {
             counted.store(u32::try_from(length).unwrap_or_default(), Relaxed);
             Ok(())
         };
-        writer.wal_hook(Some(hook)).map_err(StoreError::sqlite("watch the log of", &file))?;
+        writer.wal_hook(Some(hook)).map_err(StoreError::sqlite("watch the WAL of", &file))?;
         let (requests, asked) = channel();
         let (done, answers) = channel();
         let mover =
@@ -85,11 +85,11 @@ impl Checkpointer {
             .name(THREAD.into())
             .spawn(move || answer(&asked, &done, || mover.run()))
             .map_err(|cause| StoreError::Thread { name: THREAD, cause })?;
-        let health = Health::new("moving the log into the database");
+        let health = Health::new("checkpoint");
         Ok(Self { file, watch, frames, long, due: long, asked: false, requests, answers, thread, health })
     }
 
-    /// Moves what is left of the log if the thread has moved the most.
+    /// Checkpoints the rest of the WAL if the thread has moved the most.
     pub(super) fn before_commit(&mut self, writer: &Connection) {
         if !self.asked {
             return;
@@ -102,10 +102,10 @@ impl Checkpointer {
         };
         let pass = match answer {
             Err(TryRecvError::Empty) => return,
-            Ok(Ok(moved)) if moved < frames => help(writer, &self.file, &self.watch).map_err(Failure::from),
+            Ok(Ok(moved)) if moved < frames => passive(writer, &self.file, &self.watch).map_err(Failure::from),
             Ok(pass) => pass,
             // The thread is gone: it costs commits some time, and nothing else.
-            Err(TryRecvError::Disconnected) => help(writer, &self.file, &self.watch).map_err(Failure::from),
+            Err(TryRecvError::Disconnected) => passive(writer, &self.file, &self.watch).map_err(Failure::from),
         };
         self.asked = false;
         self.health.observe(&pass);
@@ -113,7 +113,7 @@ impl Checkpointer {
         self.due = if pass.is_ok_and(|moved| moved >= frames) { self.long } else { frames.saturating_add(self.long) };
     }
 
-    /// Asks the thread if the log has become long.
+    /// Asks the thread for a checkpoint if the WAL has become long.
     pub(super) fn after_commit(&mut self) {
         let frames = self.frames.load(Relaxed);
         if frames < self.long {
@@ -126,18 +126,18 @@ impl Checkpointer {
         }
     }
 
-    /// How many frames the log had after the last commit.
+    /// The frames of the WAL after the last commit.
     pub(super) fn frames(&self) -> u32 {
         self.frames.load(Relaxed)
     }
 
-    /// Ends the thread and moves the whole log.
+    /// Ends the thread and checkpoints the whole WAL.
     pub(super) fn close(self, writer: &Connection) -> Result<(), StoreError> {
         drop(self.requests);
         // A panic in it was printed; the log is moved all the same.
         let _ = self.thread.join();
         self.watch.check(writer)?;
-        empty(writer, &self.file)
+        truncate(writer, &self.file)
     }
 }
 
@@ -155,11 +155,11 @@ struct Mover {
 }
 
 impl Mover {
-    /// Passes over the log until few frames are left, or until passes do not help any more.
+    /// Passes over the WAL until few frames are left, or until passes do not help any more.
     fn run(&self) -> Result<u32, StoreError> {
         let mut before = u32::MAX;
         loop {
-            let moved = help(&self.connection, &self.file, &self.watch)?;
+            let moved = passive(&self.connection, &self.file, &self.watch)?;
             let left = self.frames.load(Relaxed).saturating_sub(moved);
             if left <= FEW || left > before / 2 {
                 return Ok(moved);
@@ -169,18 +169,18 @@ impl Mover {
     }
 }
 
-/// Moves as much of the log as can be done without waiting for anybody.
-pub(super) fn help(connection: &Connection, file: &Path, watch: &Watch) -> Result<u32, StoreError> {
+/// Checkpoints as much of the WAL as is possible without waiting for another connection.
+pub(super) fn passive(connection: &Connection, file: &Path, watch: &Watch) -> Result<u32, StoreError> {
     watch.checkpoint(connection, || checkpoint(connection, Mode::Passive, file))
 }
 
-/// Moves all of the log.
-pub(super) fn empty(connection: &Connection, file: &Path) -> Result<(), StoreError> {
+/// Checkpoints all of the WAL, and makes its file empty.
+pub(super) fn truncate(connection: &Connection, file: &Path) -> Result<(), StoreError> {
     checkpoint(connection, Mode::Truncate, file).map(|_| ())
 }
 
 enum Mode {
-    /// As much as can be done without waiting for anybody.
+    /// As much as is possible without waiting for another connection.
     Passive,
     /// All of it; then the log's file is made empty.
     Truncate,
@@ -193,7 +193,7 @@ fn checkpoint(connection: &Connection, mode: Mode, file: &Path) -> Result<u32, S
     };
     let moved: rusqlite::Result<i64> =
         connection.prepare_cached(sql).and_then(|mut statement| statement.query_row([], |row| row.get(2)));
-    let moved = moved.map_err(StoreError::sqlite("move the log of", file))?;
+    let moved = moved.map_err(StoreError::sqlite("checkpoint the WAL of", file))?;
     Ok(u32::try_from(moved).unwrap_or_default())
 }
 

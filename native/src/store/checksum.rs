@@ -26,7 +26,7 @@ impl Checksum {
         number.map_or_else(|| self.bytes(&[0]), |number| self.number(number))
     }
 
-    /// What a row keeps: signed, so that SQLite needs four bytes for it.
+    /// Returns the number that a row keeps: signed, so that SQLite needs four bytes for it.
     pub(super) const fn finish(self) -> i64 {
         self.0.cast_signed() as i64
     }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{StoreError, rows::DamagedRow};
 
-/// What is known to be damaged. Every connection of a store shares it.
+/// Known damage. Every connection of a store shares it.
 #[derive(Debug)]
 pub(super) struct DamageLog {
     file: PathBuf,
@@ -16,7 +16,7 @@ pub(super) struct DamageLog {
 }
 
 impl DamageLog {
-    /// How much is remembered; more is not logged.
+    /// The most that is remembered; more is not logged.
     const BOUND: usize = 1000;
 
     pub(super) fn new(file: &Path) -> Self {

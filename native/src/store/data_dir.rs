@@ -34,7 +34,7 @@ impl DataDir {
         Ok(directory)
     }
 
-    /// Where a file of this name stands in it.
+    /// Returns the path of a file of this name in it.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }

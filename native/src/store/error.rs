@@ -7,17 +7,17 @@ use rusqlite::ErrorCode;
 
 use super::place::{MAX_ID, MAX_LOG};
 
-/// Why a store could not be opened, read or written.
+/// A failure to open, read or write a store.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
     /// The operating system refused something on a file or directory.
     #[error("cannot {action} {}: {cause}; correct that, or choose another directory with --data-dir", path.display())]
     File {
-        /// What was tried, as a verb with its object's kind.
+        /// The action that was tried, as a verb with its object's kind.
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// What the system said.
+        /// The system's words.
         cause: io::Error,
     },
 
@@ -31,7 +31,7 @@ pub(crate) enum StoreError {
     InUse {
         /// The data directory.
         directory: PathBuf,
-        /// Who has it, if it has said so.
+        /// The process that has it, if it has said so.
         holder: Option<u32>,
     },
 
@@ -67,7 +67,7 @@ pub(crate) enum StoreError {
     OtherApplication {
         /// The file.
         file: PathBuf,
-        /// What the application calls itself.
+        /// The application's name for itself.
         application_id: u32,
     },
 
@@ -122,9 +122,9 @@ pub(crate) enum StoreError {
     Incomplete {
         /// The database.
         file: PathBuf,
-        /// What is missing.
+        /// The missing part.
         what: String,
-        /// Where it is noted what was stored.
+        /// The note of what was stored.
         note: PathBuf,
     },
 
@@ -152,18 +152,18 @@ pub(crate) enum StoreError {
     /// A backup would take the place of something.
     #[error("{} is there already, and was left as it is; name another file for the backup, or remove it", file.display())]
     BackupExists {
-        /// What is there.
+        /// The thing that is there.
         file: PathBuf,
     },
 
     /// The operating system refused something on a backup's file.
     #[error("cannot {action} {}: {cause}; correct that, or name another file for the backup", file.display())]
     BackupFile {
-        /// What was tried, as a verb.
+        /// The action that was tried, as a verb.
         action: &'static str,
         /// The backup's file.
         file: PathBuf,
-        /// What the system said.
+        /// The system's words.
         cause: io::Error,
     },
 
@@ -191,18 +191,18 @@ pub(crate) enum StoreError {
         from: PathBuf,
         /// The copy, which was removed.
         to: PathBuf,
-        /// What SQLite said.
+        /// SQLite's words.
         cause: rusqlite::Error,
     },
 
     /// SQLite failed.
     #[error("cannot {action} {}: {}; {}", file.display(), shown(cause), advice(cause))]
     Sqlite {
-        /// What was tried, as a verb.
+        /// The action that was tried, as a verb.
         action: &'static str,
         /// The database.
         file: PathBuf,
-        /// What SQLite said.
+        /// SQLite's words.
         cause: rusqlite::Error,
     },
 
@@ -267,7 +267,7 @@ pub(crate) enum StoreError {
     Damaged {
         /// The database.
         file: PathBuf,
-        /// What is there.
+        /// The thing that is there.
         what: String,
     },
 
@@ -303,7 +303,7 @@ pub(crate) enum StoreError {
     Lost {
         /// The file.
         file: PathBuf,
-        /// What happened to it.
+        /// The change that was found.
         what: String,
     },
 
@@ -312,19 +312,19 @@ pub(crate) enum StoreError {
     Thread {
         /// The thread.
         name: &'static str,
-        /// What the system said.
+        /// The system's words.
         cause: io::Error,
     },
 }
 
-/// Why not all of a commit is stored.
+/// A failure to store all of a commit.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommitError {
     /// Writes of these names cannot be stored, and nothing of the commit that is about them is. The others' writes are
     /// durable.
     #[error("{}", refusals.values().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Without {
-        /// Why, for each name.
+        /// The cause, for each name.
         refusals: BTreeMap<String, StoreError>,
     },
 
@@ -352,7 +352,7 @@ impl StoreError {
     }
 }
 
-/// What SQLite says, on one line: it quotes what it cannot read.
+/// Returns SQLite's words on one line: it quotes what it cannot read.
 fn shown(cause: &rusqlite::Error) -> String {
     match cause {
         // The whole statement is of no use to an operator.

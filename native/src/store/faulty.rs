@@ -14,7 +14,7 @@ use chanwire_core::{
 
 use super::{CommitError, SqliteStore, Store, StoreError, StoreHandle, start};
 
-/// What is to go wrong with a command.
+/// A fault of one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     None,
@@ -102,7 +102,7 @@ impl World {
         }
     }
 
-    /// Each connection sends so many messages, and everything that follows from that happens.
+    /// Sends so many messages on each connection, and carries out everything that follows from that.
     fn send(&mut self, count: usize) {
         for (id, server) in &mut self.senders {
             for _ in 0..count {

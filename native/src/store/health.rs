@@ -7,7 +7,7 @@ use std::{
 
 use super::StoreError;
 
-/// Why something could not be done.
+/// A failure of work that is tried over and over.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error(transparent)]
@@ -35,7 +35,7 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// Of something that works so far.
+    /// Begins with something that works so far.
     pub(super) const fn new(what: &'static str) -> Self {
         Self { what, failures: 0 }
     }

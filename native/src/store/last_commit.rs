@@ -36,7 +36,7 @@ pub(super) const NAME: &str = "chanwire.last-commit";
 const MAGIC: [u8; 8] = *b"chwrlast";
 const LENGTH: usize = 48;
 
-/// What a note claims.
+/// The claims of a note.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct LastCommit {
     wal: Option<Wal>,
@@ -45,7 +45,7 @@ pub(super) struct LastCommit {
     last: (i64, u64),
 }
 
-/// What is there at a start.
+/// The state that is found at a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Found {
     wal: Option<Wal>,
@@ -64,7 +64,7 @@ impl LastCommit {
         bytes
     }
 
-    /// `None` if it is torn, or nothing that this program wrote.
+    /// Decodes a note; `None` if it is torn, or nothing that this program wrote.
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (content, sum) = bytes.first_chunk::<LENGTH>()?.split_last_chunk()?;
         if crc32c::crc32c(content) != u32::from_be_bytes(*sum) {
@@ -144,8 +144,8 @@ impl Noter {
         self.observe(written);
     }
 
-    /// Claims nothing any more of names with these last ids, before the commit that forgets them: whatever is lost then,
-    /// the note claims no more than the database has.
+    /// Claims nothing any more of names with these last ids, before the commit that forgets them: whatever is lost
+    /// then, the note claims no more than the database has.
     pub(super) fn forget(&mut self, names: &[(&str, u64)]) {
         for (name, last_id) in names {
             self.note.messages = self.note.messages.saturating_sub(*last_id);
@@ -172,7 +172,7 @@ impl Noter {
     }
 }
 
-/// What the last run noted, read before SQLite opens the database.
+/// The note of the last run, read before SQLite opens the database.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Noted {
     note: Option<LastCommit>,
@@ -224,7 +224,7 @@ impl Noted {
     }
 }
 
-/// What a database has of that which a note claims.
+/// The state of a database, as a note claims it.
 #[derive(Default)]
 struct Counted {
     /// Messages ever stored, without those of damaged rows.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::supervisor::Supervisor;
 
-/// What is stored, which outlives the engine.
+/// The stored state, which outlives the engine.
 #[derive(Clone, Default)]
 pub(crate) struct Memory(Arc<Mutex<Stored>>);
 

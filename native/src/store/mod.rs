@@ -30,9 +30,10 @@ mod space;
 mod sqlite;
 mod sqlite_engine;
 mod thread;
-mod turns;
+
 mod wal;
 mod watch;
+mod write_coordinator;
 
 use chanwire_core::hub::{Snapshot, Write};
 
@@ -71,11 +72,11 @@ trait Store: Send + 'static {
     /// Reads what is stored of these names, as [`load`](Self::load) does.
     fn load_names(&mut self, names: &[String]) -> Result<Snapshot, StoreError>;
 
-    /// Makes these durable, in this order: all of them, or all but those of names that [`CommitError::Without`] gives, or
-    /// none.
+    /// Makes these durable, in this order: all of them, or all but those of names that [`CommitError::Without`] gives,
+    /// or none.
     ///
-    /// When it returns `Ok`, they survive the loss of power. [`CommitError::Failed`] means "not known to be stored", and
-    /// the next [`load_names`](Self::load_names) tells what is; but after a [refusal](StoreError::is_refusal) nothing is
-    /// stored.
+    /// When it returns `Ok`, they survive the loss of power. [`CommitError::Failed`] means "not known to be stored",
+    /// and the next [`load_names`](Self::load_names) tells what is; but after a [refusal](StoreError::is_refusal)
+    /// nothing is stored.
     fn commit(&mut self, writes: &[Write]) -> Result<(), CommitError>;
 }

@@ -16,17 +16,17 @@ pub(crate) const MAX_ID: u64 = (1 << ID_BITS) - 1;
 /// The highest number of a log: 33 million names that ever had a message.
 pub(super) const MAX_LOG: i64 = i64::MAX >> ID_BITS;
 
-/// The place of a log's message. The log is at most [`MAX_LOG`], and the id at most [`MAX_ID`].
+/// Returns the place of a log's message. The log is at most [`MAX_LOG`], and the id at most [`MAX_ID`].
 pub(super) fn place(log: i64, id: u64) -> i64 {
     log << ID_BITS | (id & MAX_ID).cast_signed()
 }
 
-/// The id of the message at a place.
+/// Returns the id of the message at a place.
 pub(super) fn id_at(place: i64) -> u64 {
     place.cast_unsigned() & MAX_ID
 }
 
-/// The places of these ids in a log; none if there can be none.
+/// Returns the places of these ids in a log; none if there can be none.
 pub(super) fn places(log: i64, ids: RangeInclusive<u64>) -> RangeInclusive<i64> {
     let (first, last) = ids.into_inner();
     if first > last.min(MAX_ID) {
@@ -35,7 +35,7 @@ pub(super) fn places(log: i64, ids: RangeInclusive<u64>) -> RangeInclusive<i64> 
     place(log, first)..=place(log, last.min(MAX_ID))
 }
 
-/// SQL for the place of the oldest message of a row of `logs`; NULL if none is kept.
+/// Returns SQL for the place of the oldest message of a row of `logs`; NULL if none is kept.
 pub(super) fn oldest() -> String {
     format!("(SELECT MIN(place) FROM messages WHERE place BETWEEN log << {ID_BITS} AND (log << {ID_BITS}) + {MAX_ID})")
 }

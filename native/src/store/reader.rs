@@ -49,7 +49,7 @@ impl SqliteReader {
         Ok(Self { connection, file: file.to_owned(), watch, damage })
     }
 
-    /// The messages that a query asks for, in order of their ids.
+    /// Reads the messages that a query asks for, in order of their ids.
     pub(crate) fn read(&self, query: &Query) -> Result<Vec<StoredMessage>, StoreError> {
         self.watch.check_database(&self.connection)?;
         self.select(query).map_err(RowError::at("read", &self.file))

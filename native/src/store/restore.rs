@@ -13,16 +13,16 @@ use super::{
     last_commit, schema,
 };
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Debug)]
 pub(crate) struct Restored {
-    /// How many channels are listed.
+    /// The count of listed channels.
     pub(crate) channels: u64,
-    /// How many of them have a lease.
+    /// The count of those with a lease.
     pub(crate) leased: u64,
-    /// How many messages are kept.
+    /// The count of messages.
     pub(crate) messages: u64,
-    /// Where the database is that was there before.
+    /// The path of the database that was there before.
     pub(crate) replaced: Option<PathBuf>,
 }
 
@@ -31,8 +31,8 @@ const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// Puts a copy of a backup in the place of the directory's database, which keeps its content under another name.
 ///
-/// Nothing is changed before the copy is whole, checked and synced. No server may use the directory meanwhile. From then
-/// on until the end a file marks the directory, so that no server starts on half of it.
+/// Nothing is changed before the copy is whole, checked and synced. No server may use the directory meanwhile. From
+/// then on until the end a file marks the directory, so that no server starts on half of it.
 pub(crate) fn restore(file: &Path, directory: &Path, progress: impl FnMut(u32, u32)) -> Result<Restored, StoreError> {
     let file = absolute(file)?;
     schema::check_file(&file)?;

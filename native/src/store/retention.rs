@@ -24,51 +24,51 @@ use super::{
     place::{MAX_ID, id_at, oldest, places},
     room::Room,
     rows::{LogRow, RowError, id, integer},
-    turns::Turns,
     watch::Watch,
+    write_coordinator::WriteCoordinator,
 };
 use crate::clock::{since_boot, wall_time};
 
 const THREAD: &str = "store-retention";
 
-/// What a message counts beside its texts: about what its id, its time and its place in the database take.
+/// The bytes that a message counts beside its texts: about those of its id, its time and its place in the database.
 const OVERHEAD: u64 = 24;
 
-/// How much one transaction drops at most: a commit that comes meanwhile waits for all of it.
+/// The most that one transaction drops: a commit that comes meanwhile waits for all of it.
 const BATCH_MESSAGES: u32 = 256;
 const BATCH_BYTES: u64 = 512 * 1024;
-/// When commits need room, they wait for it anyway.
+/// The most that one transaction drops when commits need room, for which they wait anyway.
 const ROOM_MESSAGES: u32 = 2048;
 const ROOM_BYTES: u64 = 2 << 20;
 
-/// How many of the largest logs are looked up at one time.
+/// The count of the largest logs that are looked up at one time.
 const LARGEST: usize = 64;
 
-/// How long growing channels are left alone, so that what they gain meanwhile is dropped together.
+/// The time for which growing channels are left alone, so that their excess is dropped together.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// How often every channel is looked at: at least so often, so that what failed is tried again, and for ages at most
-/// so often.
+/// The time between two looks at every channel: at least so often, so that what failed is tried again, and for ages at
+/// most so often.
 const SCAN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(60));
 
-/// How much is kept of each channel. A message goes when one of these says so; its channel's last id stays.
+/// The limits of each channel. A message goes when one of these says so; its channel's last id stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Retention {
-    /// How many messages.
+    /// The count of messages.
     pub(crate) count: Option<u64>,
-    /// How old a message becomes.
+    /// The age of messages.
     pub(crate) age: Option<Duration>,
-    /// How many bytes, counted by [`size`].
+    /// The bytes of messages, counted by [`size`].
     pub(crate) bytes: Option<u64>,
 }
 
-/// What a message counts, in bytes.
+/// Returns the bytes that a message counts.
 pub(super) fn size(username: &str, message_content: &str) -> u64 {
     [username, message_content].iter().fold(OVERHEAD, |sum, text| sum.saturating_add(text.len() as u64))
 }
 
 impl Retention {
-    /// What is older than this goes.
+    /// Returns the time before which messages are too old.
     fn oldest(&self, now: Timestamp) -> i64 {
         let age = self.age.map(|age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
         age.map_or(i64::MIN, |age| now.as_unix().saturating_sub(age))
@@ -84,25 +84,25 @@ pub(crate) struct Trimmer {
     connection: Connection,
     file: PathBuf,
     retention: Retention,
-    turns: Arc<Turns>,
+    coordinator: Arc<WriteCoordinator>,
     room: Arc<Room>,
     watch: Arc<Watch>,
     damage: Arc<DamageLog>,
     ages: Option<Ages>,
-    /// How many frames the write-ahead log had after this connection's last transaction.
+    /// The frames of the WAL after this connection's last transaction.
     frames: Arc<AtomicU32>,
 }
 
-/// What retention by age knows.
+/// The state of retention by age.
 struct Ages {
     age: Duration,
     clock: AgeClock,
     waits: Waits,
-    /// When the waits were looked at last.
+    /// The time of the last look at the waits.
     at: Duration,
 }
 
-/// Why messages are dropped.
+/// A reason to drop messages.
 #[derive(Clone, Copy)]
 enum Reason {
     /// The channel has more than it may, at this time.
@@ -111,7 +111,7 @@ enum Reason {
     Room,
 }
 
-/// What one transaction has dropped, or is to drop.
+/// The messages that one transaction has dropped, or is to drop.
 #[derive(Debug, PartialEq, Eq)]
 struct Cut {
     channel_name: String,
@@ -124,7 +124,7 @@ impl Trimmer {
     pub(super) fn open(
         file: &Path,
         retention: Retention,
-        turns: Arc<Turns>,
+        coordinator: Arc<WriteCoordinator>,
         room: Arc<Room>,
         watch: Arc<Watch>,
         damage: Arc<DamageLog>,
@@ -143,7 +143,7 @@ impl Trimmer {
         connection.wal_hook(Some(hook)).map_err(failed)?;
         room.prepare(&connection).map_err(failed)?;
         let (file, ages) = (file.to_owned(), None);
-        let mut trimmer = Self { connection, file, retention, turns, room, watch, damage, ages, frames };
+        let mut trimmer = Self { connection, file, retention, coordinator, room, watch, damage, ages, frames };
         trimmer.ages = trimmer.ages(wall_time()).map_err(failed)?;
         Ok(trimmer)
     }
@@ -157,7 +157,7 @@ impl Trimmer {
         Ok(Some(Ages { age, clock, waits: Waits::default(), at }))
     }
 
-    /// The time by which messages are old now. It looks after those whose own time is ahead of it.
+    /// Returns the time by which messages are old now, and looks after those whose own time is ahead of it.
     fn look(&mut self, wall: Timestamp, at: Duration) -> Result<Timestamp, StoreError> {
         let Some(mut ages) = self.ages.take() else { return Ok(wall) };
         let now = ages.clock.look(wall.as_unix(), at);
@@ -196,12 +196,12 @@ impl Trimmer {
         Ok(())
     }
 
-    /// The newest message of a log that is too old though its own time is ahead of the clock.
+    /// Returns the newest message of a log that is too old though its own time is ahead of the clock.
     fn waited(&self, log: i64) -> u64 {
         self.ages.as_ref().map_or(0, |ages| ages.waits.over(log, ages.age))
     }
 
-    /// The logs that have more than they may.
+    /// Finds the logs that have more than they may.
     fn due(&self, now: Timestamp) -> Result<BTreeSet<i64>, StoreError> {
         self.select_due(now).map_err(StoreError::sqlite("read", &self.file))
     }
@@ -220,8 +220,8 @@ impl Trimmer {
         Ok(due)
     }
 
-    /// What is to be dropped next of a log, if anything is: as much as one transaction may drop. Only this connection
-    /// drops, so what is too much stays too much.
+    /// Finds what is to be dropped next of a log, if anything is: as much as one transaction may drop. Only this
+    /// connection drops, so what is too much stays too much.
     fn cut(&self, log: i64, reason: Reason) -> Result<Option<Cut>, RowError> {
         let reading = Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred)?;
         let Some(LogRow { name: channel_name, last_id, bytes: all, .. }) = LogRow::get(&reading, log)? else {
@@ -266,7 +266,7 @@ impl Trimmer {
 
     /// Drops what is to go. `false` if the log's row is damaged.
     fn drop_below(&self, log: i64, cut: &Cut, now: Timestamp) -> Result<bool, StoreError> {
-        let _turn = self.turns.take();
+        let _lock = self.coordinator.lock();
         self.watch.check(&self.connection)?;
         let dropped = self.if_sound(self.delete(log, cut, now));
         self.watch.wrote(matches!(dropped, Ok(Some(()))).then(|| self.frames.load(Relaxed)));
@@ -308,7 +308,7 @@ impl Trimmer {
             return Ok(None);
         }
         if self.frames.load(Relaxed) >= checkpoint::left_alone(self.room.long()) {
-            checkpoint::help(&self.connection, &self.file, &self.watch)?;
+            checkpoint::passive(&self.connection, &self.file, &self.watch)?;
             self.frames.store(0, Relaxed);
         }
         Ok(Some(cut))
@@ -322,7 +322,7 @@ impl Trimmer {
             while let Some(cut) = self.trim(log, now)? {
                 tell(cut.channel_name, cut.first_id);
                 self.make_room(now, tell)?;
-                if !self.turns.pause(began.elapsed()) {
+                if !self.coordinator.pause(began.elapsed()) {
                     return Ok(());
                 }
                 began = Instant::now();
@@ -351,7 +351,7 @@ impl Trimmer {
                 dropped += cut.bytes;
                 largest.push((bytes.saturating_sub(cut.bytes), log));
                 tell(cut.channel_name, cut.first_id);
-                if !self.turns.pause(Duration::ZERO) {
+                if !self.coordinator.pause(Duration::ZERO) {
                     return Ok(());
                 }
             }
@@ -375,7 +375,7 @@ impl Trimmer {
         let mut health = Health::new("retention");
         let mut next_scan = Instant::now();
         let mut now = wall_time();
-        while let Some(grown) = self.turns.grown_by(next_scan) {
+        while let Some(grown) = self.coordinator.wait_for_growth(next_scan) {
             let is_scan = Instant::now() >= next_scan;
             if is_scan {
                 next_scan = Instant::now() + self.retention.scan_every();
@@ -390,7 +390,7 @@ impl Trimmer {
                 };
                 self.trim_all(logs, now, tell)
             });
-            if !self.turns.pause(PAUSE) {
+            if !self.coordinator.pause(PAUSE) {
                 return;
             }
         }
@@ -400,7 +400,7 @@ impl Trimmer {
 /// A trimmer on its own thread.
 #[must_use = "the trimmer is closed in order only by `close`"]
 pub(crate) struct TrimmerHandle {
-    turns: Arc<Turns>,
+    coordinator: Arc<WriteCoordinator>,
     thread: JoinHandle<()>,
 }
 
@@ -414,16 +414,16 @@ pub(crate) fn start_trimmer(
     trimmer: Trimmer,
     trimmed: impl Fn(String, u64) + Send + 'static,
 ) -> Result<TrimmerHandle, StoreError> {
-    let turns = Arc::clone(&trimmer.turns);
+    let coordinator = Arc::clone(&trimmer.coordinator);
     let thread = Builder::new().name(THREAD.into()).spawn(move || trimmer.run(&trimmed));
     let thread = thread.map_err(|cause| StoreError::Thread { name: THREAD, cause })?;
-    Ok(TrimmerHandle { turns, thread })
+    Ok(TrimmerHandle { coordinator, thread })
 }
 
 impl TrimmerHandle {
     /// Lets the trimmer finish the transaction that it is in, and waits for that.
     pub(crate) fn close(self) {
-        self.turns.close();
+        self.coordinator.close();
         if self.thread.join().is_err() {
             tracing::error!("retention had ended before it was told to");
         }

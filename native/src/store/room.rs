@@ -22,13 +22,13 @@ const FRAME: u64 = PAGE + 24;
 /// The frames of retention's transactions, which commits do not count.
 const RETENTION_FRAMES: u32 = 64;
 
-/// How long a commit waits for retention to make room before it is refused.
+/// The time for which a commit waits for retention to make room before it is refused.
 const WAIT: Duration = Duration::from_secs(2);
 
 /// The least that a store may be limited to.
 pub(crate) const LEAST: u64 = 16 << 20;
 
-/// What the store's writers share about the space that they may use.
+/// The space that the store's writers may use.
 #[derive(Debug)]
 pub(super) struct Room {
     file: PathBuf,
@@ -40,7 +40,7 @@ pub(super) struct Room {
     freed: Condvar,
     /// Whether the file system has too little free space to store anything.
     is_stopped: AtomicBool,
-    /// How many commits were refused for one of the two reasons.
+    /// The commits that were refused for one of the two reasons.
     refused: AtomicU64,
 }
 
@@ -54,18 +54,18 @@ impl Room {
         &self.file
     }
 
-    /// When the WAL is long enough to be moved, in frames: a sixteenth of the limit, or [`LONG`].
+    /// Returns the length at which the WAL is checkpointed, in frames: a sixteenth of the limit, or [`LONG`].
     pub(super) fn long(&self) -> u32 {
         let part = self.max.map_or(u64::MAX, |max| max / 16 / PAGE);
         u32::try_from(part).map_or(LONG, |part| part.min(LONG))
     }
 
-    /// The bytes that the WAL's file keeps when it is begun anew. Commits wait before it is longer.
+    /// Returns the bytes that the WAL's file keeps when it is begun anew. Commits wait before it is longer.
     pub(super) fn wal_bound(&self) -> u64 {
         u64::from(TOO_LONG * self.long()) * FRAME
     }
 
-    /// The bytes that the WAL may take, but for what one commit adds.
+    /// Returns the bytes that the WAL may take, without those that one commit adds.
     fn wal_room(&self) -> u64 {
         self.wal_bound() + u64::from(RETENTION_FRAMES) * FRAME
     }
@@ -76,12 +76,12 @@ impl Room {
         connection.pragma_update_and_check(None, "journal_size_limit", bound, |_| Ok(()))
     }
 
-    /// How many pages may be in use.
+    /// Returns the most pages that may be in use.
     fn limit(&self) -> Option<u64> {
         self.max.map(|max| max.saturating_sub(self.wal_room()) / PAGE)
     }
 
-    /// How many pages are kept free by dropping messages before they are needed.
+    /// Returns the pages that are kept free by dropping messages before they are needed.
     fn margin(&self) -> u64 {
         self.limit().map_or(0, |limit| (limit / 16).clamp(64, (64 << 20) / PAGE))
     }

@@ -14,7 +14,7 @@ use super::{
     place::{id_at, places},
 };
 
-/// Why a row cannot be used.
+/// A reason why a row cannot be used.
 #[derive(Debug)]
 pub(super) enum RowError {
     /// SQLite failed.
@@ -33,7 +33,7 @@ pub(super) struct DamagedRow {
     pub(super) id: i64,
     /// The name in it, which may be what is damaged.
     pub(super) channel_name: Option<String>,
-    /// What is wrong with it.
+    /// The fault.
     what: String,
 }
 
@@ -43,7 +43,7 @@ impl DamagedRow {
         Self { table, id, channel_name, what: what.into() }
     }
 
-    /// One whose checksum is not that of its columns.
+    /// Describes a row whose checksum is not that of its columns.
     fn unsound(table: &'static str, row: &Row<'_>, name: usize) -> Self {
         Self::new(table, row, name, "does not match its checksum")
     }
@@ -58,8 +58,8 @@ impl fmt::Display for DamagedRow {
 }
 
 impl DamagedRow {
-    /// The position that no other channel may have, if it is a channel's. One near the end of the numbers is what is
-    /// damaged.
+    /// Returns the position that no other channel may have, if it is a channel's. One near the end of the numbers is
+    /// what is damaged.
     fn position(&self) -> Option<u64> {
         let position = u64::try_from(self.id).ok().filter(|position| *position < 1 << 62);
         position.filter(|_| self.table == CHANNELS)
@@ -90,12 +90,12 @@ impl RowError {
     }
 }
 
-/// A count as SQLite keeps it.
+/// Converts a count to an integer of SQLite.
 pub(super) fn integer(number: u64) -> rusqlite::Result<i64> {
     i64::try_from(number).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
-/// A count, from a column.
+/// Reads a count from a column.
 pub(super) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let number = row.get(column)?;
     u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
@@ -111,9 +111,9 @@ pub(super) struct LogRow {
     /// The oldest message that is kept; one more than the last if none is.
     pub(super) first_id: u64,
     pub(super) last_timestamp: i64,
-    /// What retention counts.
+    /// The bytes of its messages, as retention counts them.
     pub(super) bytes: u64,
-    /// When the name was last taken off the list, or a message of it dropped.
+    /// The time when the name was last taken off the list, or a message of it dropped.
     pub(super) since: i64,
 }
 
@@ -125,12 +125,12 @@ impl LogRow {
         format!("SELECT {} FROM logs {which}", Self::COLUMNS)
     }
 
-    /// The log of a name that has no message.
+    /// Creates the log of a name that has no message.
     pub(super) fn new(log: i64, name: &str) -> Self {
         Self { log, name: name.into(), last_id: 0, first_id: 1, last_timestamp: 0, bytes: 0, since: 0 }
     }
 
-    /// The log of this name.
+    /// Finds the log of this name.
     pub(super) fn find(connection: &Connection, name: &str) -> Result<Option<Self>, RowError> {
         // The name is found in the index, and may be another in the row: without the inner SELECT, SQLite would return
         // the one in the index.
@@ -145,7 +145,7 @@ impl LogRow {
         Ok(select.query_row([name], |row| Ok(read(row))).optional()?.transpose()?)
     }
 
-    /// The log of this number.
+    /// Finds the log of this number.
     pub(super) fn get(connection: &Connection, log: i64) -> Result<Option<Self>, RowError> {
         let sql = Self::select("WHERE log = ?1");
         Ok(connection.prepare_cached(&sql)?.query_row([log], |row| Ok(Self::read(row))).optional()?.transpose()?)
@@ -215,7 +215,7 @@ impl From<LogRow> for ChannelLog {
     }
 }
 
-/// The checksum of a row of `messages`, but for its channel's name, which comes first.
+/// Computes the checksum of a row of `messages`, after that of its channel's name.
 pub(super) fn message_checksum(of_name: Checksum, place: i64, timestamp: i64, username: &str, content: &str) -> i64 {
     // One call for a short message: the sum of 100 bytes costs little more than that of 8.
     let mut buffer = [0; 512];
@@ -262,7 +262,7 @@ pub(super) fn message(row: &Row<'_>, channel_name: &str, of_name: Checksum) -> R
     })
 }
 
-/// A message that a log should have, and has not.
+/// Describes a message that a log should have, and has not.
 pub(super) fn missing(channel_name: &str, id: u64) -> RowError {
     RowError::Damaged(format!("message {id} of channel {channel_name:?} is missing"))
 }
@@ -301,7 +301,7 @@ impl ChannelRow {
         Ok(sum.optional(self.lease.map(Into::into)).optional(self.released).finish())
     }
 
-    /// What it says, or what is wrong with it although it matches its checksum.
+    /// Converts it to a record, or says what is wrong with it although it matches its checksum.
     fn record(self) -> Result<ChannelRecord, String> {
         let Self { position, name: channel_name, host, port, registered_from, lease, .. } = self;
         let registered_from = match registered_from.as_str() {

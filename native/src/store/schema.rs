@@ -19,13 +19,13 @@ use super::{
 use crate::files;
 
 pub(super) const DATABASE: &str = "chanwire.db";
-/// Where a new database grows until it is whole.
+/// The name of a new database until it is whole.
 const NASCENT: &str = "chanwire.db.new";
 
 /// Marks a directory whose database is being replaced by a backup.
 pub(super) const RESTORING: &str = "chanwire.restoring";
 
-/// What the database's header says: this is chanwire's.
+/// The application's id in the header of its databases.
 const APPLICATION_ID: u32 = u32::from_be_bytes(*b"chwr");
 
 /// Element n makes version n + 1 from version n. Those that were ever released never change.
@@ -137,8 +137,8 @@ pub(super) fn find(directory: &DataDir) -> Result<PathBuf, StoreError> {
     Ok(file)
 }
 
-/// Refuses a WAL beside a database that is not in WAL mode, as backups are not: SQLite would move the one into the other.
-/// It enters the mode before it creates a WAL, and removes the WAL before it leaves the mode.
+/// Refuses a WAL beside a database that is not in WAL mode, as backups are not: SQLite would move the one into the
+/// other. It enters the mode before it creates a WAL, and removes the WAL before it leaves the mode.
 fn check_wal(file: &Path, header: &[u8]) -> Result<(), StoreError> {
     const LEGACY: u8 = 1;
     if header.get(18) != Some(&LEGACY) {
@@ -165,7 +165,7 @@ pub(super) fn check_file(file: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// The first bytes of a file, as many of a header's 100 as there are; `None` if there is no such file.
+/// Reads the first bytes of a file, as many of a header's 100 as there are; `None` if there is no such file.
 fn header(file: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut header = Vec::new();
     match files::open_regular(File::options().read(true), file) {
@@ -278,8 +278,8 @@ pub(super) fn connect_immutable(file: &Path) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(format!("file:{path}?immutable=1"), flags)
 }
 
-/// Brings a database that nothing else uses to this version's tables, and says how many channels are listed, how many of
-/// them have a lease, and how many messages are kept.
+/// Brings a database that nothing else uses to this version's tables, and says how many channels are listed, how many
+/// of them have a lease, and how many messages are kept.
 pub(super) fn bring_up_to_date(file: &Path) -> rusqlite::Result<(u64, u64, u64)> {
     let mut connection = connect(file)?;
     migrate(&mut connection)?;
@@ -344,7 +344,7 @@ fn columns_of(version: i32) -> rusqlite::Result<Vec<Column>> {
     columns(&connection)
 }
 
-/// How large a database may be, in pages, whose every page is looked at when it is opened: 64 MiB, which takes about
+/// The most pages of a database whose every page is looked at when it is opened: 64 MiB, which takes about
 /// 0.15 seconds. Of a larger one only the tables are looked at that the server takes into memory, 0.05 seconds for
 /// 100,000 channels; a damaged page of messages is found when it is read, and by a backup. One of an older version is
 /// looked at whole, whatever its size: what is copied to the tables of this one is found damaged now or never.
@@ -367,8 +367,8 @@ pub(super) fn check_pages(connection: &Connection, file: &Path) -> Result<(), St
     Ok(())
 }
 
-/// Says how many messages are not there though their channels' logs count them: an older database beside a newer WAL can
-/// look sound to SQLite. A damaged log counts nothing.
+/// Says how many messages are not there though their channels' logs count them: an older database beside a newer WAL
+/// can look sound to SQLite. A damaged log counts nothing.
 fn say_missing(connection: &Connection, file: &Path) -> rusqlite::Result<()> {
     let sql = "SELECT total(last_id - first_id + 1), (SELECT count(*) FROM messages) FROM logs
         WHERE checksum = row_checksum(log, name, last_id, first_id, last_timestamp, bytes, since)";
@@ -385,7 +385,7 @@ fn say_missing(connection: &Connection, file: &Path) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// What is wrong first with the pages of a table, or of all, if anything is.
+/// Finds the first fault in the pages of a table, or of all.
 pub(super) fn fault(connection: &Connection, table: Option<&str>) -> rusqlite::Result<Option<String>> {
     let sql = table.map_or_else(|| "PRAGMA quick_check(1)".into(), |table| format!("PRAGMA quick_check({table})"));
     let what: String = connection.query_row(&sql, [], |row| row.get(0))?;

@@ -21,17 +21,17 @@ use super::{
 
 const THREAD: &str = "store-space";
 
-/// How often it looks. As fast as one client writes, the space that is left is not used up meanwhile.
+/// The time between two looks. As fast as one client writes, the space that is left is not used up meanwhile.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// The bytes that this user may still write on a directory's file system.
+/// Returns the bytes that this user may still write on a directory's file system.
 pub(crate) fn free(directory: &Path) -> io::Result<u64> {
     let found = statvfs(directory)?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-/// How many bytes a store in this directory may take where nobody has said: half of what is free or its own already, but
-/// never less than it has.
+/// Returns the bytes that a store in this directory may take unless the operator says: half of what is free or its own
+/// already, but never less than it has.
 pub(crate) fn default_max(directory: &Path) -> io::Result<u64> {
     let size = |name| directory.join(name).metadata().map_or(0, |file| file.len());
     let own = size("chanwire.db") + size("chanwire.db-wal");
@@ -40,7 +40,7 @@ pub(crate) fn default_max(directory: &Path) -> io::Result<u64> {
     Ok((free(existing)?.saturating_add(own) / 2).max(own).max(LEAST))
 }
 
-/// What a look has found. Between the marks it stays as it was.
+/// The result of a look. Between the marks it stays as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Space {
     Enough,
@@ -84,8 +84,8 @@ pub(crate) struct SpaceHandle {
     thread: JoinHandle<()>,
 }
 
-/// Stops what the store writes while less than `least` bytes are free, and lets it go on by itself. `free` says how many
-/// are; the first look is taken before this returns.
+/// Stops what the store writes while less than `least` bytes are free, and lets it go on by itself. `free` says how
+/// many are; the first look is taken before this returns.
 pub(super) fn watch(
     room: Arc<Room>,
     least: u64,

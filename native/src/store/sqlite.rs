@@ -29,8 +29,8 @@ use super::{
     rows::{self, DamagedRow, LogRow, RowError, message_checksum},
     schema,
     space::{self, SpaceHandle},
-    turns::Turns,
     watch::Watch,
+    write_coordinator::WriteCoordinator,
 };
 use crate::clock::wall_time;
 
@@ -40,7 +40,7 @@ pub(crate) struct SqliteStore {
     file: PathBuf,
     /// `None` only while it is being dropped.
     checkpointer: Option<Checkpointer>,
-    turns: Arc<Turns>,
+    coordinator: Arc<WriteCoordinator>,
     room: Arc<Room>,
     pub(super) watch: Arc<Watch>,
     damage: Arc<DamageLog>,
@@ -84,7 +84,7 @@ impl SqliteStore {
         configure(&connection).map_err(failed)?;
         if schema::migrate(&mut connection).map_err(failed)? {
             // No commit is to wait for what that has written.
-            checkpoint::empty(&connection, &file)?;
+            checkpoint::truncate(&connection, &file)?;
         }
         let room = Arc::new(Room::new(file.clone(), max));
         room.prepare(&connection).and_then(|()| room.measure(&connection)).map_err(failed)?;
@@ -94,12 +94,12 @@ impl SqliteStore {
         let checkpointer = Checkpointer::start(beside, &mut connection, file.clone(), Arc::clone(&watch), long)?;
         let noter = Noter::start(&directory, &file, note)?;
         let damage = Arc::new(DamageLog::new(&file));
-        let (checkpointer, turns, log_numbers) = (Some(checkpointer), Arc::default(), LogNumbers::new());
+        let (checkpointer, coordinator, log_numbers) = (Some(checkpointer), Arc::default(), LogNumbers::new());
         Ok(Self {
             connection,
             file,
             checkpointer,
-            turns,
+            coordinator,
             room,
             watch,
             damage,
@@ -116,8 +116,9 @@ impl SqliteStore {
 
     /// Drops what this store need not keep, on a connection of its own.
     pub(crate) fn trimmer(&self, retention: Retention) -> Result<Trimmer, StoreError> {
-        let (turns, room, watch) = (Arc::clone(&self.turns), Arc::clone(&self.room), Arc::clone(&self.watch));
-        Trimmer::open(&self.file, retention, turns, room, watch, Arc::clone(&self.damage))
+        let (coordinator, room, watch) =
+            (Arc::clone(&self.coordinator), Arc::clone(&self.room), Arc::clone(&self.watch));
+        Trimmer::open(&self.file, retention, coordinator, room, watch, Arc::clone(&self.damage))
     }
 
     /// Stops storing while less than so many bytes are free on the file system, and lets it go on by itself.
@@ -150,9 +151,9 @@ impl SqliteStore {
             self.noter.forget(&forgotten);
         }
         transaction.commit().map_err(failed)?;
-        self.turns.note(grown);
+        self.coordinator.note_growth(grown);
         if self.room.is_short() {
-            self.turns.want_room();
+            self.coordinator.request_room();
         }
         Ok(refused)
     }
@@ -193,8 +194,8 @@ impl Store for SqliteStore {
         let frames = self.checkpointer.as_ref().map_or(0, Checkpointer::frames);
         // Before its turn: retention makes room meanwhile.
         let admitted = added(writes).map_or(Ok(()), |bytes| self.room.admit(bytes, frames));
-        let turns = Arc::clone(&self.turns);
-        let turn = turns.take();
+        let coordinator = Arc::clone(&self.coordinator);
+        let lock = coordinator.lock();
         if let Some(checkpointer) = &mut self.checkpointer {
             checkpointer.before_commit(&self.connection);
         }
@@ -208,12 +209,12 @@ impl Store for SqliteStore {
             }
             checkpointer.after_commit();
         }
-        drop(turn);
+        drop(lock);
         self.refuse(written?)
     }
 }
 
-/// What is in the log goes into the database's file, which then is all there is.
+/// Moves the WAL into the database, which then is one file.
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         let closed = self.checkpointer.take().map(|checkpointer| checkpointer.close(&self.connection));
@@ -233,7 +234,7 @@ fn begin(connection: &Connection, behavior: TransactionBehavior) -> rusqlite::Re
     Transaction::new_unchecked(connection, behavior)
 }
 
-/// About how many bytes these writes add; `None` if they only remove.
+/// Estimates the bytes that these writes add; `None` if they only remove.
 fn added(writes: &[Write]) -> Option<u64> {
     writes.iter().fold(None, |sum, write| {
         let bytes = match write {
@@ -245,9 +246,9 @@ fn added(writes: &[Write]) -> Option<u64> {
     })
 }
 
-/// Why the writes of a name cannot be stored.
+/// A reason why the writes of a name cannot be stored.
 enum Refusal {
-    /// What is stored of it is damaged.
+    /// A stored row of it is damaged.
     Row(DamagedRow),
     IdGap {
         found: u64,
@@ -257,10 +258,10 @@ enum Refusal {
     NoId,
 }
 
-/// Why the writes of some names are not stored. Those of the others are.
+/// The names whose writes are not stored, with the reasons. Those of the others are.
 type Refusals<'w> = BTreeMap<&'w str, Refusal>;
 
-/// Where a channel's messages end.
+/// The end of a channel's messages.
 struct Tail {
     log: LogRow,
     /// The checksum of the channel's name.
@@ -268,7 +269,7 @@ struct Tail {
 }
 
 impl Tail {
-    /// Where this channel's messages end; a log is begun for a channel that never had one.
+    /// Finds the end of a channel's messages, and begins a log for a channel that never had one.
     fn of(
         transaction: &Connection,
         channel_name: &str,
@@ -319,8 +320,8 @@ fn unlisted(transaction: &Connection, channel_name: &str, tails: &mut BTreeMap<&
     Ok(())
 }
 
-/// Gives numbers to logs. They are used again only when there is none above, because messages are appended fastest at the
-/// end of their table.
+/// Gives numbers to logs. They are used again only when there is none above, because messages are appended fastest at
+/// the end of their table.
 struct LogNumbers {
     /// The number that was given last, if any was since the start.
     last: Cell<Option<i64>>,
@@ -376,7 +377,7 @@ struct Line<'w> {
     message: &'w StoredMessage,
 }
 
-/// What became of a commit's writes.
+/// The result of a commit's writes.
 struct Written<'w> {
     /// The logs that have more messages now.
     grown: Vec<i64>,
@@ -461,7 +462,7 @@ fn damaged(transaction: &Connection, name: &str) -> Result<Option<DamagedRow>, R
     }
 }
 
-/// How many rows a statement inserts: as many as possible. A statement costs as much as a row, and looks for the end
+/// The rows that one statement inserts: as many as possible. A statement costs as much as a row, and looks for the end
 /// of the table anew.
 const INSERTS: [usize; 3] = [64, 8, 1];
 

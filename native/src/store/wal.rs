@@ -129,7 +129,7 @@ mod tests {
 
     use super::*;
 
-    /// What SQLite finds in a WAL is what is read here, wherever it is cut and whichever byte is changed.
+    /// A WAL is read here as SQLite reads it, wherever it is cut and whichever byte is changed.
     #[test]
     fn a_wal_goes_as_far_as_sqlite_recovers_it() {
         let directory = tempfile::tempdir().unwrap();

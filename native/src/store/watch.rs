@@ -24,11 +24,11 @@ pub(super) struct Watch {
     database: PathBuf,
     wal: PathBuf,
     known: Mutex<Known>,
-    /// What was found first; then nothing is written or read any more.
+    /// The first change that was found; then nothing is written or read any more.
     lost: OnceLock<Lost>,
 }
 
-/// What has happened to which file.
+/// A file, and what has happened to it.
 #[derive(Clone)]
 struct Lost {
     file: PathBuf,
@@ -44,7 +44,7 @@ struct Seen {
     modified: (i64, i64),
 }
 
-/// How many frames the WAL has, and how many of them were moved.
+/// The frames of the WAL, and those of them that were moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Frames {
     wal: i64,
@@ -55,7 +55,7 @@ struct Known {
     database: Seen,
     wal: Seen,
     frames: Frames,
-    /// How many checkpoints of this process write the database now.
+    /// The checkpoints of this process that write the database now.
     checkpoints: u32,
 }
 
@@ -174,8 +174,8 @@ impl Watch {
     }
 }
 
-/// A checkpoint that counts until it ends, also by a panic: while one counts, any growth of the database is taken for its
-/// work.
+/// A checkpoint that counts until it ends, also by a panic: while one counts, any growth of the database is taken for
+/// its work.
 struct Checkpoint<'w> {
     watch: &'w Watch,
 }
@@ -229,7 +229,7 @@ fn gone(seen: &io::Result<Seen>) -> String {
     }
 }
 
-/// What SQLite counts in the memory that all its connections share. It reads no file and moves nothing.
+/// Reads SQLite's counts in the memory that all its connections share. It reads no file and moves nothing.
 fn frames(connection: &Connection) -> rusqlite::Result<Frames> {
     let mut count = connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
     count.query_row([], |row| Ok(Frames { wal: row.get(1)?, moved: row.get(2)? }))

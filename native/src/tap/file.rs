@@ -16,16 +16,16 @@ use crate::{
     traffic::{Record, Watcher, What},
 };
 
-/// How many bytes may wait to be written.
+/// The most bytes that may wait to be written.
 pub(super) const QUEUE: usize = 64 << 20;
 
-/// How many bytes are written at a time.
+/// The bytes written at a time.
 const BATCH: usize = 1 << 20;
 
-/// What is held of frames that arrive. What is written is not needed any more.
+/// The most bytes held of frames that arrive. Written ones are not needed any more.
 const HELD: usize = 64 << 20;
 
-/// What the file is written as.
+/// The format of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     JsonLines,
@@ -33,7 +33,7 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// The form that a file's name asks for.
+    /// Returns the format that a file's name asks for.
     ///
     /// # Errors
     /// When its ending is neither.

@@ -32,13 +32,13 @@ use crate::{
     traffic::Watchers,
 };
 
-/// How many clients are carried at one time; more wait to be accepted.
+/// The most clients that are carried at one time; more wait to be accepted.
 const CONNECTIONS: u32 = 8192;
 
-/// How long the last rows may take to be written once the tap stops.
+/// The timeout of the last rows' writing once the tap stops.
 const LAST_ROWS: Duration = Duration::from_secs(5);
 
-/// What a tap is told.
+/// Settings of a tap.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
@@ -46,15 +46,15 @@ pub(crate) struct Config {
     pub(crate) http: Option<SocketAddr>,
     pub(crate) http_hosts: Vec<String>,
     pub(crate) write: Option<(PathBuf, Form)>,
-    /// How many bytes of what passed last are kept for a page that is opened later.
+    /// The bytes of recent traffic that are kept for a page that is opened later.
     pub(crate) backlog: usize,
     /// A file that has something in it may be replaced.
     pub(crate) overwrite: bool,
-    /// What is written, and what the page shows at first, with how it was typed.
+    /// The filter of the file, and of the page at first, with its text as it was typed.
     pub(crate) filter: Option<(Filter, String)>,
 }
 
-/// Why a tap does not run, in words for whoever started it.
+/// A reason why a tap does not run, in words for its user.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TapError {
     #[error(transparent)]
@@ -69,7 +69,7 @@ pub(crate) enum TapError {
     Recording { path: PathBuf, cause: io::Error },
 }
 
-/// What can be done where a file cannot be begun.
+/// Returns advice for a file that cannot be begun.
 fn advice(cause: &io::Error) -> &'static str {
     match cause.kind() {
         io::ErrorKind::AlreadyExists => "; name another file, or add --overwrite",

@@ -22,7 +22,7 @@ use crate::{
     traffic::{Cutter, Watchers},
 };
 
-/// How many bytes one read takes at most.
+/// The most bytes that one read takes.
 const READ: usize = 64 << 10;
 
 thread_local! {
@@ -30,7 +30,7 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
 }
 
-/// Why a connection is over before both ends have ended it.
+/// The failure that ended a connection before both ends did.
 #[derive(Debug)]
 struct Broken {
     by: Direction,
@@ -107,7 +107,7 @@ async fn carry(client: &TcpStream, server: &TcpStream, connection: u32, watchers
     })
 }
 
-/// How a direction ended.
+/// The end of a direction.
 #[derive(Debug)]
 enum Pumped {
     /// Its sender shut it down.
@@ -183,7 +183,7 @@ async fn failure(stream: &TcpStream) -> io::Error {
     }
 }
 
-/// Why the connection has failed; while it has not, that there is nothing to be told yet.
+/// Returns why the connection has failed; `WouldBlock` while it has not.
 pub(super) fn failed(stream: &TcpStream) -> io::Result<io::Error> {
     if let Some(error) = stream.take_error()? {
         return Ok(error);

@@ -53,12 +53,12 @@ pub(crate) struct Earlier {
 }
 
 impl Backlog {
-    /// An empty backlog that keeps at most so many bytes.
+    /// Creates an empty backlog that keeps at most so many bytes.
     pub(super) fn new(limit: usize) -> Self {
         Self { limit, ..Self::default() }
     }
 
-    /// How many bytes it may keep.
+    /// Returns the most bytes that it keeps.
     pub(super) const fn limit(&self) -> usize {
         self.limit
     }
@@ -102,24 +102,24 @@ impl Backlog {
         }
     }
 
-    /// The connections that were open before the first event.
+    /// Returns the connections that were open before the first event.
     pub(super) fn before(&self) -> impl Iterator<Item = (u32, &OpenConnection)> {
         self.before.iter().map(|(connection, live)| (*connection, live))
     }
 
-    /// What is kept, the oldest first.
+    /// Returns the kept events, the oldest first.
     pub(super) fn events(&self) -> impl Iterator<Item = &Event> {
         self.events.iter()
     }
 
-    /// How much is not kept.
+    /// Returns the count of what is not kept.
     pub(super) const fn dropped(&self) -> Earlier {
         self.dropped
     }
 }
 
 impl Event {
-    /// How much memory it takes, about.
+    /// Estimates the memory that it takes.
     fn weight(&self) -> usize {
         128 + match &self.what {
             Happened::Open(live) => live.weight(),

@@ -30,7 +30,7 @@ pub(crate) enum What {
 }
 
 impl Record {
-    /// How much room it takes in a queue.
+    /// Returns the room that it takes in a queue.
     pub(super) fn weight(&self) -> usize {
         64 + match &self.what {
             What::Open { client, server } => client.len() + server.len(),

@@ -39,13 +39,13 @@ struct State {
     backlog: Backlog,
 }
 
-/// What waits for one watcher.
+/// The records that wait for one watcher.
 #[derive(Debug)]
 struct Queue {
     limit: usize,
     records: VecDeque<Record>,
     weight: usize,
-    /// What it knows of each connection; none of one whose beginning found no room.
+    /// The flows that it knows of each connection; none of one whose beginning found no room.
     known: BTreeMap<u32, Both<Flow>>,
     /// Connections that came and went without a word to this watcher.
     unseen: u64,
@@ -63,7 +63,7 @@ enum Flow {
     Missing { bytes: u64, frames: u64, paired: u64, why: &'static str },
 }
 
-/// How many times its limit a queue may take for the ends of frames whose beginnings it has.
+/// The multiple of its limit that a queue may take for the ends of frames whose beginnings it has.
 const SLACK: usize = 2;
 
 const QUEUE_FULL: &str = "queue full";
@@ -80,7 +80,7 @@ pub(crate) struct Watcher {
 }
 
 impl Watchers {
-    /// Nobody watches yet. Of what passes, the last `backlog` bytes are kept for those who come late.
+    /// Begins without a watcher. Of what passes, the last `backlog` bytes are kept for those who come late.
     pub(crate) fn new(backlog: usize) -> Self {
         let epoch = nanoseconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         let state = State { backlog: Backlog::new(backlog), ..State::default() };
@@ -121,7 +121,7 @@ impl Watchers {
         Watcher { number, earlier: state.backlog.dropped(), all: self.clone(), notify }
     }
 
-    /// A connection was accepted; gives its number.
+    /// Adds an accepted connection, and returns its number.
     pub(crate) fn open(&self, client: String, server: String) -> u32 {
         let time = self.now();
         let mut state = self.lock();
@@ -133,8 +133,8 @@ impl Watchers {
         connection
     }
 
-    /// Bytes pass. `between` says whether they begin and whether they end between two frames, `cuts` where frames end
-    /// in them.
+    /// Passes bytes on to the watchers. `between` says whether they begin and whether they end between two frames,
+    /// `cuts` where frames end in them.
     pub(crate) fn bytes(
         &self,
         connection: u32,
@@ -157,7 +157,7 @@ impl Watchers {
         state.tell(Event { connection, time, what: Happened::Bytes(piece) });
     }
 
-    /// One direction has ended.
+    /// Ends one direction.
     pub(crate) fn end(&self, connection: u32, direction: Direction) {
         let time = self.now();
         let mut state = self.lock();
@@ -167,7 +167,7 @@ impl Watchers {
         state.tell(Event { connection, time, what: Happened::End(direction) });
     }
 
-    /// A connection is over.
+    /// Removes a connection that is over.
     pub(crate) fn close(&self, connection: u32, reason: &str, bad: bool) {
         let time = self.now();
         let mut state = self.lock();
@@ -201,7 +201,7 @@ impl Watcher {
         self.notify.notified().await;
     }
 
-    /// How much waits, in bytes.
+    /// Returns the bytes that wait.
     pub(crate) fn waiting(&self) -> usize {
         self.all.lock().watchers.get(&self.number).map_or(0, |queue| queue.weight)
     }
@@ -240,7 +240,7 @@ impl Queue {
         self.weight + bytes < self.limit
     }
 
-    /// Only then does it go on after it was full, so that there is one gap and not hundreds.
+    /// Says whether there is enough room to go on after it was full, so that there is one gap and not hundreds.
     fn is_low(&self) -> bool {
         self.weight <= self.limit / 2
     }
@@ -251,7 +251,7 @@ impl Queue {
         self.notify.notify_one();
     }
 
-    /// Something happened to a connection.
+    /// Takes an event of a connection.
     fn take(&mut self, &Event { connection, time, ref what }: &Event) {
         match what {
             Happened::Open(live) => {
@@ -280,7 +280,7 @@ impl Queue {
         }
     }
 
-    /// The watcher hears of a connection for the first time.
+    /// Introduces a connection to the watcher.
     fn meet(&mut self, connection: u32, time: Time, live: &OpenConnection) {
         let what = What::Open { client: live.client.clone(), server: live.server.clone() };
         self.push(Record { connection, time, what });
@@ -358,7 +358,7 @@ impl Queue {
         self.push(Record { connection, time, what: What::Gap(direction, gap, text) });
     }
 
-    /// There is room again: says what was missed where the stream is between two frames anyway.
+    /// Says, when there is room again, what was missed where the stream is between two frames anyway.
     fn settle(&mut self, time: Time, connections: &BTreeMap<u32, OpenConnection>) {
         let is_missing = |flow: &Flow| matches!(flow, Flow::Missing { why, .. } if *why != LATE);
         let mut missing = Vec::new();

@@ -72,8 +72,8 @@ pub(in crate::http) struct Names {
 }
 
 impl Names {
-    /// 127.0.0.1, `[::1]` and localhost at `port`, and `more`. A name in `more` without a port stands for the name at
-    /// `port` and for the name alone, as a proxy on a default port passes it on.
+    /// Allows 127.0.0.1, `[::1]` and localhost at `port`, and `more`. A name in `more` without a port stands for the
+    /// name at `port` and for the name alone, as a proxy on a default port passes it on.
     pub(in crate::http) fn new(port: u16, more: Vec<Authority>) -> Self {
         Self { port, more }
     }
@@ -121,7 +121,7 @@ pub(in crate::http) fn same_origin(headers: &HeaderMap) -> bool {
     authority == Some(host.as_bytes())
 }
 
-/// The value of a header that stands exactly once.
+/// Returns the value of a header that stands exactly once.
 fn only(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;

@@ -25,10 +25,10 @@ const CLOSED: &str = "the server closed the connection";
 /// The reason for an end that the page asked for.
 const RESET: &str = "reset by the page";
 
-/// How long TCP may take for what a page sent before it left.
+/// The time for TCP to take what a page sent before it left.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
-/// How many reports may wait for a page that does not take them. Nothing more is written until it does.
+/// The most reports that may wait for a page that does not take them. Nothing more is written until it does.
 const MOST_REPORTS: usize = 256;
 
 /// One bridge between `opened` and `closed`.
@@ -50,7 +50,8 @@ struct Carrier {
     untold: VecDeque<Message>,
     page_done: bool,
     peer_done: bool,
-    /// Why TCP takes nothing any more. What the peer sent before can still be read, and is, since it often says why.
+    /// The error after which TCP takes nothing any more. Bytes that the peer sent before are still read, since they
+    /// often say why.
     write_error: Option<io::Error>,
 }
 
@@ -236,7 +237,7 @@ impl Carrier {
     }
 }
 
-/// What TCP had.
+/// The result of a read from TCP.
 enum Read {
     Bytes(Bytes),
     /// Bytes for which there is no credit.
@@ -253,7 +254,7 @@ async fn until(end: Option<Instant>) {
     }
 }
 
-/// Why a TCP connection is over, in words.
+/// Says in words why a TCP connection is over.
 fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionReset => "connection reset".to_owned(),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::end::End;
 use crate::http::shared::{Tap, Target};
 
-/// What the page says. An unknown `type` and an unknown field are both refused: a page that expects something to
+/// A message from the page. An unknown `type` and an unknown field are both refused: a page that expects something to
 /// happen must not wait for it in vain.
 #[derive(Debug, Deserialize, PartialEq, Eq)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
@@ -30,7 +30,7 @@ pub(super) enum FromPage {
     },
     /// Asks for what passes through the tap, instead of a TCP connection.
     Watch {},
-    /// What comes after it is done this much later than what came before.
+    /// A pause between the steps before and after it.
     Wait {
         /// Milliseconds.
         ms: u64,
@@ -41,7 +41,7 @@ pub(super) enum FromPage {
     Reset {},
     /// The page has taken bytes, or is ready to.
     Credit {
-        /// How many more may be sent.
+        /// The bytes that may be sent beyond those granted before.
         bytes: u64,
     },
 }
@@ -53,7 +53,7 @@ impl FromPage {
     }
 }
 
-/// What the bridge says.
+/// A message to the page.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(super) enum ToPage<'a> {
@@ -61,7 +61,7 @@ pub(super) enum ToPage<'a> {
     Welcome {
         /// The server's version.
         version: &'a str,
-        /// Where the bridge can connect.
+        /// The targets of the bridge.
         targets: &'a [Target],
         /// The tap that this page is of, if it is one's.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,36 +84,36 @@ pub(super) enum ToPage<'a> {
         local: SocketAddr,
         /// The server's end.
         remote: SocketAddr,
-        /// How long it took, in milliseconds since [`FromPage::Connect`] was read.
+        /// The time that it took, in milliseconds since [`FromPage::Connect`] was read.
         after: f64,
     },
     /// What follows, bytes or [`Self::Eof`], was read from TCP.
     Read {
-        /// When, in milliseconds since [`Self::Opened`].
+        /// The time, in milliseconds since [`Self::Opened`].
         at: f64,
     },
     /// So many of the page's bytes were given to TCP in one write.
     Wrote {
-        /// How many.
+        /// Their count.
         bytes: usize,
-        /// When, in milliseconds since [`Self::Opened`].
+        /// The time, in milliseconds since [`Self::Opened`].
         at: f64,
     },
     /// A wait of the page's is over.
     Waited {
-        /// When, in milliseconds since [`Self::Opened`].
+        /// The time, in milliseconds since [`Self::Opened`].
         at: f64,
     },
     /// The page's end of stream was given to TCP.
     Ended {
-        /// When, in milliseconds since [`Self::Opened`].
+        /// The time, in milliseconds since [`Self::Opened`].
         at: f64,
     },
     /// The server will send no more bytes.
     Eof {},
     /// The TCP connection is over.
     Closed {
-        /// Why, for a person to read.
+        /// The reason, for a person to read.
         reason: &'a str,
     },
 }

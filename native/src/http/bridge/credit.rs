@@ -1,11 +1,11 @@
 //! How many bytes the page is ready to take.
 
-/// What the bridge may read from TCP for one page. A page cannot hold its WebSocket's messages back, so without this
-/// a fast server would fill the browser's memory.
+/// The bytes that the bridge may read from TCP for one page. A page cannot hold its WebSocket's messages back, so
+/// without this a fast server would fill the browser's memory.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Credit {
     left: u64,
-    /// What was sent beyond it; the next grants pay for it first.
+    /// The bytes sent beyond it; the next grants pay for them first.
     owed: u64,
 }
 
@@ -14,11 +14,11 @@ pub(super) struct Credit {
 pub(super) struct TooMuch;
 
 impl Credit {
-    /// What a connection begins with, in bytes.
+    /// The credit of a new connection, in bytes.
     pub(super) const INITIAL: u64 = 1 << 20;
-    /// What may be granted and unused at any time, in bytes.
+    /// The most that may be granted and unused at any time, in bytes.
     pub(super) const MAX: u64 = 16 << 20;
-    /// What one read takes at most, in bytes.
+    /// The most that one read takes, in bytes.
     pub(super) const READ: u64 = 64 << 10;
 
     pub(super) fn new() -> Self {
@@ -38,7 +38,7 @@ impl Credit {
         }
     }
 
-    /// How many bytes the next read may take; 0 while the page has to grant some first.
+    /// Returns the bytes that the next read may take; 0 while the page has to grant some first.
     pub(super) fn next_read(&self) -> usize {
         // At most 64 Ki, which every `usize` holds.
         self.left.min(Self::READ) as usize

@@ -3,7 +3,7 @@
 use axum::extract::ws::CloseFrame;
 use tokio_tungstenite::tungstenite;
 
-/// Why a bridge is over.
+/// A reason for the end of a bridge.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// The page closed the WebSocket, or is gone.
@@ -45,7 +45,7 @@ impl End {
         Self::Close { code, reason }
     }
 
-    /// What an error of reading from the WebSocket means for it.
+    /// Maps an error of reading from the WebSocket to an end.
     pub(super) fn of_error(error: axum::Error) -> Self {
         use tungstenite::Error;
         match error.into_inner().downcast_ref() {
@@ -56,7 +56,7 @@ impl End {
         }
     }
 
-    /// The close frame to send, if the page is still there to read it.
+    /// Returns the close frame to send, if the page is still there to read it.
     pub(super) fn frame(&self) -> Option<CloseFrame> {
         match *self {
             Self::PageLeft => None,

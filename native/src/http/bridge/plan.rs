@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use super::end::End;
 
-/// How many steps may wait. A page that has given more is not read until some are done.
+/// The most steps that may wait. A page that has given more is not read until some are done.
 const MOST_STEPS: usize = 4096;
-/// How many bytes may wait with them, beside the last message. Twice what the page gives before it hears that some
+/// The most bytes that may wait with them, beside the last message. Twice what the page gives before it hears that some
 /// have left (`source/outgoing.ts`): a page that keeps to that is always read.
 const MOST_BYTES: usize = 2 << 20;
 /// The longest wait: well above the two minutes that the protocol gives a frame.
@@ -46,7 +46,7 @@ pub(super) struct Plan {
     bytes: usize,
     /// A step was given after which there can be no other.
     is_complete: bool,
-    /// What is to be written has nowhere to go.
+    /// TCP takes no more bytes: those to be written are dropped.
     is_deaf: bool,
 }
 
@@ -73,13 +73,14 @@ impl Plan {
         Ok(())
     }
 
-    /// Whether the page may be read. It is, as far as there is room, whatever the step that stands first waits for: only
-    /// in what the page sends stand its credit and its leave, and a peer that is owed credit takes no bytes either.
+    /// Whether the page may be read. It is, as far as there is room, whatever the step that stands first waits for:
+    /// only in what the page sends stand its credit and its leave, and a peer that is owed credit takes no bytes
+    /// either.
     pub(super) fn has_room(&self) -> bool {
         self.steps.len() < MOST_STEPS && self.bytes < MOST_BYTES
     }
 
-    /// What is to be written now.
+    /// Returns the bytes to be written now.
     pub(super) fn to_write(&self) -> Option<&Bytes> {
         match self.steps.front() {
             Some(Step::Write(bytes)) => Some(bytes),
@@ -87,7 +88,7 @@ impl Plan {
         }
     }
 
-    /// So many of the bytes to be written are with TCP.
+    /// Removes bytes that TCP has taken.
     pub(super) fn wrote(&mut self, count: usize) {
         if let Some(Step::Write(bytes)) = self.steps.front_mut() {
             let count = count.min(bytes.len());
@@ -99,14 +100,14 @@ impl Plan {
         }
     }
 
-    /// TCP takes nothing any more.
+    /// Drops all that is to be written, after TCP takes nothing any more.
     pub(super) fn stop_writing(&mut self) {
         self.is_deaf = true;
         self.bytes = 0;
         self.steps.retain(|step| matches!(step, Step::Finish | Step::Reset));
     }
 
-    /// When the wait ends that stands first, if one does. It begins now if it has not begun.
+    /// Returns the end of the wait that stands first, if one does. It begins now if it has not begun.
     pub(super) fn wait(&mut self) -> Option<Instant> {
         let Some(Step::Wait(until)) = self.steps.front_mut() else { return None };
         match *until {
@@ -119,7 +120,7 @@ impl Plan {
         }
     }
 
-    /// The wait that stands first is over.
+    /// Removes the wait that stands first.
     pub(super) fn waited(&mut self) {
         if let Some(Step::Wait(_)) = self.steps.front() {
             self.steps.pop_front();

@@ -20,7 +20,7 @@ pub(super) struct PageSocket {
     sending: bool,
 }
 
-/// What can happen on a WebSocket. Pings are answered by the library and not seen here.
+/// An event of a WebSocket. Pings are answered by the library and not seen here.
 #[derive(Debug)]
 pub(super) enum Event {
     /// The message that was posted is with the kernel.
@@ -46,7 +46,7 @@ impl PageSocket {
         self.sending = true;
     }
 
-    /// The next thing to happen. Messages are read only if `read`. Nothing is lost when the future is dropped.
+    /// Waits for the next event. Messages are read only if `read`. Nothing is lost when the future is dropped.
     pub(super) async fn event(&mut self, read: bool) -> Result<Event, End> {
         poll_fn(|context| self.poll_event(context, read)).await
     }

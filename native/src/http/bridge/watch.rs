@@ -16,11 +16,11 @@ use super::end::End;
 use super::socket::{Event, PageSocket};
 use crate::traffic::{Earlier, Watchers};
 
-/// How many bytes may wait for one page.
+/// The most bytes that may wait for one page.
 const QUEUE: usize = 8 << 20;
 /// So much is worth a message of its own.
 const BATCH: usize = 64 << 10;
-/// How long the first record of a message waits for others.
+/// The time for which the first record of a message waits for others.
 const FLUSH: Duration = Duration::from_millis(16);
 
 /// Sends what passes until the page has seen enough.

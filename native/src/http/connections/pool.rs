@@ -97,7 +97,7 @@ impl Pool {
     }
 }
 
-/// How the pool learns that a connection is active. Holds no place.
+/// A handle by which a connection tells its pool that it is active. It holds no place.
 #[derive(Clone, Debug)]
 pub(in crate::http) struct Activity {
     pool: Arc<Pool>,
@@ -105,14 +105,14 @@ pub(in crate::http) struct Activity {
 }
 
 impl Activity {
-    /// The connection has moved a byte.
+    /// Notes that the connection has moved a byte.
     pub(in crate::http) fn touch(&self) {
         self.member.active.store(self.pool.now(), Ordering::Relaxed);
     }
 }
 
 impl Place {
-    /// The activity of the connection that has this place.
+    /// Returns the activity of the connection that has this place.
     pub(in crate::http) fn activity(&self) -> Activity {
         Activity { pool: Arc::clone(&self.pool), member: Arc::clone(&self.member) }
     }

@@ -27,7 +27,7 @@ pub(in crate::http) struct Watched {
     watch: Arc<Watch>,
 }
 
-/// What is known of a stream that others use.
+/// The state of a stream that others use.
 #[derive(Debug)]
 pub(in crate::http) struct Watch {
     activity: Activity,

@@ -1,4 +1,4 @@
-//! What the two writers of a store, the commits and retention, have to do with each other.
+//! Coordinates the store's two writers: commits and retention.
 
 use std::{
     collections::BTreeSet,
@@ -7,15 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Who writes next, and what has grown since retention looked.
+/// The write lock, and the channel logs that have grown since retention looked.
 ///
 /// SQLite has one writer at a time too, but there the second one sleeps in steps of milliseconds until the first is
 /// done; here it goes on at once.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
-    turn: Mutex<()>,
+pub(super) struct WriteCoordinator {
+    write_lock: Mutex<()>,
     grown: Mutex<Grown>,
-    /// Told when the first log has grown. Two of them, so that a commit wakes nobody who pauses.
+    /// Notified when the first log has grown. Not the one of a pause, which no commit is to end.
     grew: Condvar,
     closed: Condvar,
 }
@@ -28,15 +28,15 @@ struct Grown {
     closed: bool,
 }
 
-impl Turns {
-    /// Waits for the turn to write, and has it until the guard goes.
-    pub(super) fn take(&self) -> MutexGuard<'_, ()> {
-        // Whoever panicked with it has left a transaction that is rolled back.
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+impl WriteCoordinator {
+    /// Waits for the write lock, and holds it until the guard is dropped.
+    pub(super) fn lock(&self) -> MutexGuard<'_, ()> {
+        // A thread that panicked with it has left a transaction that is rolled back.
+        self.write_lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// These logs have more messages now.
-    pub(super) fn note(&self, logs: Vec<i64>) {
+    /// Notes logs that have more messages now.
+    pub(super) fn note_growth(&self, logs: Vec<i64>) {
         let mut grown = self.grown();
         let first = grown.logs.is_empty();
         grown.logs.extend(logs);
@@ -45,8 +45,8 @@ impl Turns {
         }
     }
 
-    /// Commits need room: retention is not to wait any longer.
-    pub(super) fn want_room(&self) {
+    /// Ends retention's waiting, because commits need room.
+    pub(super) fn request_room(&self) {
         let mut grown = self.grown();
         if !grown.room {
             grown.room = true;
@@ -55,9 +55,9 @@ impl Turns {
         }
     }
 
-    /// The logs that have grown since it was asked last. It waits until there are some or room is wanted, but not beyond
-    /// `end`; `None` once it is closed.
-    pub(super) fn grown_by(&self, end: Instant) -> Option<BTreeSet<i64>> {
+    /// Takes the logs that have grown since the last call. It waits until there are some or room is wanted, but not
+    /// beyond `end`; `None` once it is closed.
+    pub(super) fn wait_for_growth(&self, end: Instant) -> Option<BTreeSet<i64>> {
         let grown = self.wait(&self.grew, end, |grown| !grown.closed && !grown.room && grown.logs.is_empty());
         (!grown.closed).then_some(grown).map(|mut grown| {
             grown.room = false;
@@ -65,7 +65,7 @@ impl Turns {
         })
     }
 
-    /// Waits for a time, or until room is wanted or it is closed. Whether it is not closed.
+    /// Waits for a time, or until room is wanted or it is closed. Returns whether it is not closed.
     pub(super) fn pause(&self, pause: Duration) -> bool {
         !self.wait(&self.closed, Instant::now() + pause, |grown| !grown.closed && !grown.room).closed
     }
@@ -83,7 +83,7 @@ impl Turns {
     }
 
     fn grown(&self) -> MutexGuard<'_, Grown> {
-        // A set and a flag are whole whenever somebody panics.
+        // A set and two flags are whole whenever a thread panics.
         self.grown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
