@@ -19,8 +19,9 @@ use super::{
 const PAGE: u64 = 4096;
 /// A page in the WAL, with its header.
 const FRAME: u64 = PAGE + 24;
-/// The frames of retention's transactions, which commits do not count.
-const RETENTION_FRAMES: u32 = 64;
+/// The most frames of retention's transactions that commits do not count: those that come after the last commit, and one
+/// between a commit's admission and its write lock.
+const RETENTION_FRAMES: u32 = 256;
 
 /// The time for which a commit waits for retention to make room before it is refused.
 const WAIT: Duration = Duration::from_secs(2);
