@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
 use chanwire_core::wire::{
-    Channel, Command, Decoder, ErrorResponse, HISTORY_LIMIT, HistoryRange, Item, JoinFrom, Message, Request, Response,
-    StartLine as _, Status, StoredMessage, json::Reader,
+    Address, Channel, Command, Decoder, ErrorResponse, HISTORY_LIMIT, HistoryRange, Host, Item, JoinFrom, Message,
+    Request, Response, StartLine as _, Status, StoredMessage, json::Reader,
 };
 use chanwire_tests::{
     generate::{self, times},
@@ -228,7 +228,34 @@ proptest! {
             "channel_name": message.channel_name,
         });
         prop_assert_eq!(serde_json::from_slice::<Value>(&payload).unwrap(), expected);
-        prop_assert_eq!(request.validate(), Request::decode(Command::Message, &payload).map(|_| ()));
+        let decoded = Request::decode(Command::Message, &payload);
+        prop_assert_eq!(request.validate().map_err(|fault| fault.kind), decoded.map(|_| ()).map_err(|fault| fault.kind));
+    }
+
+    #[test]
+    fn validation_finds_what_a_server_finds(
+        name in prop_oneof![generate::name(), generate::text(0..3)],
+        id in prop_oneof![0..3_u64, any::<u64>(), (1_u64 << 53) - 2..(1 << 53) + 2],
+        count in prop_oneof![0..3_u16, 998..1003_u16],
+        lease in prop_oneof![8..12_u32, 86_398..86_403_u32],
+    ) {
+        let channel_name = || name.clone();
+        let channel = Channel { channel_name: channel_name(), address: Address::new("::1", 1).unwrap() };
+        let requests = [
+            Request::Host(Host { channel, lease: Some(lease) }),
+            Request::Unhost { channel_name: channel_name() },
+            Request::Leave { channel_name: channel_name() },
+            Request::Join { channel_name: channel_name(), from: JoinFrom::After(id) },
+            Request::Join { channel_name: channel_name(), from: JoinFrom::Last(count) },
+            Request::History { channel_name: channel_name(), range: HistoryRange::After(id), limit: count },
+            Request::History { channel_name: channel_name(), range: HistoryRange::Before(id), limit: count },
+            Request::History { channel_name: channel_name(), range: HistoryRange::Last, limit: count },
+        ];
+        for request in requests {
+            let (_, payload) = frame::<Command>(&encoded(|out| request.encode(out)));
+            let decoded = Request::decode(request.command(), &payload).map(|_| ()).map_err(|fault| fault.kind);
+            prop_assert_eq!(request.validate().map_err(|fault| fault.kind), decoded, "{:?}", request);
+        }
     }
 
     #[test]

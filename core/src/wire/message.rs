@@ -10,7 +10,7 @@ use alloc::{borrow::Cow, string::String, vec::Vec};
 
 use super::{
     Address, Command, StartLine as _, Status, Timestamp, encode,
-    payload::{Field, FieldKind, Members, PayloadFault},
+    payload::{Field, FieldKind, Members, PayloadFault, PayloadFaultKind},
 };
 
 /// A request of a client.
@@ -382,16 +382,66 @@ impl Request {
         }
     }
 
-    /// Returns whether a server would accept it: what it would say of the canonical bytes.
+    /// Checks its fields as a server does: texts that may not be, and numbers out of their range.
     ///
     /// # Errors
     ///
-    /// The fault that a server would find.
+    /// The fault that a server would find first, without a place in the payload.
     pub fn validate(&self) -> Result<(), PayloadFault> {
-        let mut frame = Vec::new();
-        self.encode(&mut frame);
-        let payload = frame.get(self.command().name().len() + 2..).unwrap_or_default();
-        Self::decode(self.command(), payload).map(|_| ())
+        let table = self.command().fields();
+        match self {
+            Self::List => Ok(()),
+            Self::Host(Host { channel, lease }) => {
+                check_text(table, CHANNEL_NAME, &channel.channel_name)?;
+                check_integer(table, LEASE, lease.map(Into::into))
+            }
+            Self::Message(Message { username, message_content, channel_name }) => {
+                check_text(table, USERNAME, username)?;
+                check_text(table, MESSAGE_CONTENT, message_content)?;
+                channel_name.as_ref().map_or(Ok(()), |name| check_text(table, CHANNEL_NAME, name))
+            }
+            Self::Unhost { channel_name } | Self::Leave { channel_name } => {
+                check_text(table, CHANNEL_NAME, channel_name)
+            }
+            Self::Join { channel_name, from } => {
+                check_text(table, CHANNEL_NAME, channel_name)?;
+                match *from {
+                    JoinFrom::After(id) => check_integer(table, AFTER, Some(id)),
+                    JoinFrom::Last(count) => check_integer(table, HISTORY, Some(count.into())),
+                }
+            }
+            Self::History { channel_name, range, limit } => {
+                check_text(table, CHANNEL_NAME, channel_name)?;
+                match *range {
+                    HistoryRange::Last => {}
+                    HistoryRange::After(id) => check_integer(table, AFTER, Some(id))?,
+                    HistoryRange::Before(id) => check_integer(table, BEFORE, Some(id))?,
+                }
+                check_integer(table, LIMIT, Some((*limit).into()))
+            }
+        }
+    }
+}
+
+fn check_text(table: &'static [Field], name: &'static str, text: &str) -> Result<(), PayloadFault> {
+    check(table, name, |kind| kind.allows_text(text))
+}
+
+fn check_integer(table: &'static [Field], name: &'static str, value: Option<u64>) -> Result<(), PayloadFault> {
+    check(table, name, |kind| value.is_none_or(|value| kind.allows_integer(value)))
+}
+
+/// Checks that the values of a field's kind include one.
+fn check(
+    table: &'static [Field],
+    name: &'static str,
+    is_allowed: impl FnOnce(FieldKind) -> bool,
+) -> Result<(), PayloadFault> {
+    let fault = |kind| Err(PayloadFault { at: None, kind });
+    match table.iter().find(|field| field.name == name) {
+        None => fault(PayloadFaultKind::Missing(name)),
+        Some(field) if is_allowed(field.kind) => Ok(()),
+        Some(field) => fault(PayloadFaultKind::Wrong(*field)),
     }
 }
 

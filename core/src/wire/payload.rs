@@ -91,6 +91,29 @@ impl FieldKind {
         self.range().is_some()
     }
 
+    /// Returns whether a field of this kind may be this text.
+    pub(super) fn allows_text(self, text: &str) -> bool {
+        match self {
+            Self::Name => is_name(text),
+            Self::Content => !text.is_empty(),
+            Self::Text => true,
+            Self::Host
+            | Self::Port
+            | Self::Id
+            | Self::IdOrZero
+            | Self::Lease
+            | Self::Count
+            | Self::Limit
+            | Self::Timestamp
+            | Self::Array => false,
+        }
+    }
+
+    /// Returns whether a field of this kind may be this integer.
+    pub(super) fn allows_integer(self, value: u64) -> bool {
+        self.range().is_some_and(|(least, most)| (least..=most).contains(&value))
+    }
+
     /// Returns the least and the greatest integer that it may be.
     const fn range(self) -> Option<(u64, u64)> {
         Some(match self {
@@ -325,15 +348,15 @@ impl<'a> Members<'a> {
     }
 
     pub(crate) fn name(&self, name: &'static str) -> Result<String, PayloadFault> {
-        self.required(name, |value| value.text(is_name))
+        self.required(name, |value| value.text(|text| FieldKind::Name.allows_text(text)))
     }
 
     pub(crate) fn optional_name(&self, name: &'static str) -> Result<Option<String>, PayloadFault> {
-        self.optional(name, |value| value.text(is_name))
+        self.optional(name, |value| value.text(|text| FieldKind::Name.allows_text(text)))
     }
 
     pub(crate) fn content(&self, name: &'static str) -> Result<String, PayloadFault> {
-        self.required(name, |value| value.text(|text| !text.is_empty()))
+        self.required(name, |value| value.text(|text| FieldKind::Content.allows_text(text)))
     }
 
     pub(crate) fn text(&self, name: &'static str) -> Result<String, PayloadFault> {
