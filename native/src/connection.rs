@@ -1,5 +1,6 @@
 //! One accepted connection: a server endpoint between its stream and the hub.
 
+mod outline;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +22,9 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::OwnedSemaphorePermit,
 };
+use tracing::{Level, Span};
 
+use self::outline::Outline;
 use crate::{
     clock::Clock,
     driver::{self, Application, Ending},
@@ -29,7 +32,10 @@ use crate::{
     mailbox::Mailbox,
 };
 
-/// Who connected, and where.
+/// The error for a command that the protocol does not have.
+const UNKNOWN_COMMAND: &str = "Unknown command";
+
+/// An accepted connection and its peer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Accepted {
     pub(crate) id: ConnectionId,
@@ -38,9 +44,15 @@ pub(crate) struct Accepted {
     pub(crate) listener: Option<ListenerId>,
 }
 
-/// A peer as the log names it.
-pub(crate) fn name(peer: Option<SocketAddr>) -> String {
-    peer.map_or_else(|| "the operator".into(), |peer| peer.to_string())
+impl Accepted {
+    /// Returns the span of events about this connection. Callers make it where they log: a span that lived as long as its
+    /// connection would cost every idle one an entry in the subscriber's registry.
+    pub(crate) fn span(&self) -> Span {
+        match self.peer {
+            Some(peer) => tracing::error_span!("connection", id = self.id.0, %peer),
+            None => tracing::error_span!("connection", id = self.id.0, peer = "operator"),
+        }
+    }
 }
 
 /// Serves one connection to its end. Its place is free when, beyond that, all its requests are carried out.
@@ -57,7 +69,7 @@ pub(crate) fn serve<'a, S: AsyncRead + AsyncWrite + Unpin>(
     let Accepted { id, peer, listener } = accepted;
     let rights = peer.map_or(Peer::Operator, |peer| Peer::Address(peer.ip()));
     let _ = hub.send(Input::Connect { id, peer: rights, listener, mailbox: mailbox.clone() });
-    let mut session = Session { id, peer, hub, published, mailbox, commands: VecDeque::new(), events: Vec::new() };
+    let mut session = Session { accepted, hub, published, mailbox, commands: VecDeque::new(), events: Vec::new() };
     let mut server = Server::new(id, limits.clone());
     async move { driver::drive(&mut server, stream, &mut session, clock).await }
 }
@@ -77,8 +89,7 @@ pub(crate) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// What stands between one endpoint and the hub.
 struct Session<'a> {
-    id: ConnectionId,
-    peer: Option<SocketAddr>,
+    accepted: Accepted,
     hub: &'a HubSender,
     published: &'a PublishedList,
     mailbox: Arc<Mailbox>,
@@ -90,34 +101,35 @@ struct Session<'a> {
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        let _ = self.hub.send(Input::Disconnect(self.id));
+        let _ = self.hub.send(Input::Disconnect(self.accepted.id));
     }
 }
 
 impl Application<Server> for Session<'_> {
     fn on_event(&mut self, server: &mut Server, clock: Clock, event: ServerEvent) {
-        if let ServerEvent::Request { request, .. } = &event {
-            tracing::trace!(peer = name(self.peer), ?request, "asked");
+        if tracing::enabled!(Level::TRACE)
+            && let ServerEvent::Request { request, .. } = &event
+        {
+            self.accepted.span().in_scope(|| tracing::trace!(request = ?Outline(request), "request"));
         }
         let Some(event) = server.list_at_once(clock.now(), event, || self.published.get()) else { return };
         match event {
             ServerEvent::Refused { error, closes } => {
                 let ErrorResponse { error, details, .. } = error;
-                tracing::debug!(peer = name(self.peer), %error, ?details, closes, "refused");
+                // The details of this error, and of no other, repeat what the peer has sent.
+                let details = (error != UNKNOWN_COMMAND).then_some(&*details);
+                self.accepted.span().in_scope(|| tracing::debug!(%error, details, closes, "refused"));
             }
-            ServerEvent::Withdrawn => {
-                tracing::info!(
-                    peer = name(self.peer),
-                    "past list withdrawn: it is read too slowly while the list changes"
-                );
-            }
+            ServerEvent::Withdrawn => self.accepted.span().in_scope(|| {
+                tracing::info!("past list withdrawn: it is read too slowly while the list changes");
+            }),
             event => self.events.push(event),
         }
     }
 
     fn on_drained(&mut self) {
         if !self.events.is_empty() {
-            let _ = self.hub.send(Input::Events(self.id, mem::take(&mut self.events)));
+            let _ = self.hub.send(Input::Events(self.accepted.id, mem::take(&mut self.events)));
         }
     }
 
@@ -133,7 +145,8 @@ impl Application<Server> for Session<'_> {
         while let Some(command) = self.commands.pop_front() {
             let is_push = matches!(command, ServerCommand::Push(_));
             if let Err(misuse) = server.handle_command(now, command) {
-                tracing::error!(peer = name(self.peer), %misuse, "invalid command of the hub (a bug, please report)");
+                let span = self.accepted.span();
+                span.in_scope(|| tracing::error!(%misuse, "invalid command of the hub (a bug, please report)"));
             }
             if is_push {
                 // It is written before the next one comes, if the peer takes it: a task that was late is no reason to

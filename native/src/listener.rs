@@ -117,7 +117,7 @@ impl Acceptor {
     async fn serve_operator(self: Arc<Self>, mut stream: UnixStream, accepted: Accepted, place: OwnedSemaphorePermit) {
         let (hub, published) = (&self.hub, &self.published);
         let ending = connection::serve(&mut stream, accepted, place, &self.limits, hub, published, self.clock).await;
-        tracing::debug!(?ending, "the operator's connection has ended");
+        accepted.span().in_scope(|| tracing::debug!(?ending, "closed"));
     }
 
     fn next_id(&self) -> ConnectionId {
@@ -152,12 +152,12 @@ impl Acceptor {
         accepted: Accepted,
         place: OwnedSemaphorePermit,
     ) -> impl Future<Output = ()> {
-        tracing::debug!(peer = connection::name(accepted.peer), "connected");
+        accepted.span().in_scope(|| tracing::debug!("connected"));
         async move {
             let (hub, published) = (&self.hub, &self.published);
             let ending =
                 connection::serve(&mut stream, accepted, place, &self.limits, hub, published, self.clock).await;
-            end(&stream, accepted.peer, &ending);
+            accepted.span().in_scope(|| end(&stream, &ending));
         }
     }
 
@@ -183,14 +183,13 @@ fn busy(limit: impl Display) -> ErrorResponse {
     ErrorResponse::server("Server busy", format!("The server has reached its limit of {limit} connections"))
 }
 
-fn end(stream: &TcpStream, peer: Option<SocketAddr>, ending: &Ending) {
-    let peer = connection::name(peer);
+fn end(stream: &TcpStream, ending: &Ending) {
     match ending {
-        Ending::Closed => tracing::debug!(peer, "closed"),
+        Ending::Closed => tracing::debug!("closed"),
         Ending::Reset => {
-            tracing::info!(peer, "reset: it took nothing, or too little, of what waited for it");
+            tracing::info!("reset: it took nothing, or too little, of what waited for it");
             reset_on_close(stream);
         }
-        Ending::Failed(error) => tracing::debug!(peer, %error, "lost"),
+        Ending::Failed(error) => tracing::debug!(%error, "lost"),
     }
 }

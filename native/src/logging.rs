@@ -15,6 +15,7 @@ use std::{
 
 use chanwire_inspect::visible;
 use rustix::event::{PollFd, PollFlags, poll};
+use tracing::subscriber::set_global_default;
 use tracing_subscriber::{
     EnvFilter,
     filter::LevelFilter,
@@ -54,6 +55,8 @@ pub(crate) enum LogError {
     Filter(String),
     /// The system refuses the thread that writes.
     Thread(String),
+    /// Something else in this process logs already.
+    Started(String),
 }
 
 /// Sends everything that is logged to standard error from now on, panics among it.
@@ -67,10 +70,12 @@ pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
     threads::spawn(THREAD, write).map_err(LogError::Thread)?;
     let _ = STARTED.set(());
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Lines).with_target(false);
-    match format {
-        LogFormat::Text => logs.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init(),
-        LogFormat::Json => logs.json().init(),
-    }
+    // The events of `tracing` alone: records of the `log` crate would show, at trace, whole messages of a WebSocket.
+    let started = match format {
+        LogFormat::Text => set_global_default(logs.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).finish()),
+        LogFormat::Json => set_global_default(logs.json().finish()),
+    };
+    started.map_err(|error| LogError::Started(error.to_string()))?;
     // The usual hook writes to standard error itself, and so may block.
     panic::set_hook(Box::new(|panic| {
         let message = panic.payload_as_str().unwrap_or("without a message");

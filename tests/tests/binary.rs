@@ -25,6 +25,8 @@ mod leases;
 mod limits;
 #[path = "binary/log_lines.rs"]
 mod log_lines;
+#[path = "binary/log_privacy.rs"]
+mod log_privacy;
 #[path = "binary/page.rs"]
 mod page;
 #[path = "binary/readers.rs"]

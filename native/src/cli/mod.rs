@@ -104,7 +104,7 @@ impl From<LogError> for Failure {
     fn from(error: LogError) -> Self {
         match error {
             LogError::Filter(words) => Self::usage(words),
-            LogError::Thread(words) => words.into(),
+            LogError::Thread(words) | LogError::Started(words) => words.into(),
         }
     }
 }

@@ -109,18 +109,3 @@ fn f12_one_byte_too_many_closes() {
 fn f14_fields_that_are_not_known_are_ignored() {
     goes_on(b"MESSAGE\r\n{\"username\": \"u\", \"message_content\": \"c\", \"x\": [{}]}", &["Channel not found"]);
 }
-
-#[test]
-fn what_a_peer_sends_is_never_written_raw_into_the_log() {
-    let data = tempdir().unwrap();
-    let server = Launch::serve(data.path()).args(["--log", "trace"]).start();
-    let mut stream = b"HOST\r\n{\"channel_name\": \"\xe2\x80\xaeevil\", \"peer_server_ip\": \"\\u001b[2J\", ".to_vec();
-    stream.extend(b"\"peer_server_port\": 1}MESSAGE\r\n{\"username\": \"\xe2\x80\xaeu\", \"message_content\": \"\\u001b[2J\\nfake line\"}");
-    stream.extend(b"PING\r\n{\x1b[2J}LIST\x1b[2J\r\n");
-    assert_eq!(chanwire_tests::process::answers(&server.ask(&stream)).len(), 4);
-    server.wait_for_log("fake line");
-    let log = server.log();
-    assert!(!log.contains(|char: char| char.is_control() && char != '\n' || char == '\u{202e}'), "{log:?}");
-    assert!(!log.contains("\nfake line"), "{log}");
-    server.stop();
-}
