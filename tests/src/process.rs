@@ -12,6 +12,7 @@ use std::{
     fmt, fs,
     io::{BufRead as _, BufReader, Read, Write as _},
     net::SocketAddr,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
@@ -24,6 +25,7 @@ use std::{
 };
 
 pub use peer::{Answer, Peer, answers, without_times};
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 pub use rustix::process::Signal;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, setrlimit};
 
@@ -143,6 +145,19 @@ impl<T> Drop for Background<T> {
             let _ = thread.join();
         }
     }
+}
+
+/// An address of loopback at which nobody listens, and nobody else can, for as long as the socket is kept.
+///
+/// # Panics
+///
+/// If the system gives none.
+#[must_use]
+pub fn refusing_address() -> (OwnedFd, SocketAddr) {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+    let address = getsockname(&socket).expect("its address").try_into().expect("an address of IPv4");
+    (socket, address)
 }
 
 /// Lets this process open as many files as the system allows it.
@@ -404,6 +419,22 @@ impl Drop for Process {
     }
 }
 
+/// Describes a process and its descendants for a test that failed: one line each, with its state as the kernel gives it,
+/// such as `Z (zombie)`.
+#[must_use]
+pub fn process_states(id: u32) -> String {
+    let own = i32::try_from(id).ok().and_then(Pid::from_raw);
+    let line = |id: Pid| {
+        let id = id.as_raw_nonzero();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+        let field =
+            |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map_or("", str::trim).to_owned();
+        let state = if status.is_empty() { "no such process".into() } else { field("State:") };
+        format!("process {id} {}: {state}\n", field("Name:"))
+    };
+    own.into_iter().chain(descendants(id)).map(line).collect()
+}
+
 /// The processes that this one has started, and those that they have.
 fn descendants(id: u32) -> Vec<Pid> {
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
@@ -555,12 +586,21 @@ impl Server {
     pub fn stop(mut self) {
         self.signal(Signal::TERM);
         let status = self.wait(DEADLINE);
-        assert!(status.success(), "{status}: {}", self.log());
+        assert!(status.success(), "{status}");
     }
 
     /// Ends it as a crash does.
     pub fn kill(mut self) {
         self.signal(Signal::KILL);
         let _ = self.wait(DEADLINE);
+    }
+}
+
+impl Drop for Server {
+    /// Prints the server's state and log where the test has failed.
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("the server:\n{}{}", process_states(self.id()), self.log());
+        }
     }
 }

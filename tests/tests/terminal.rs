@@ -1,5 +1,5 @@
 //! The terminal client on the real binary: `CHANWIRE_BIN`, else what `make build` makes.
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
 #[path = "terminal/chat.rs"]
 mod chat;

@@ -3,7 +3,7 @@
 use std::{fs, io::Write as _, path::Path, process::Stdio, thread};
 
 use chanwire_inspect::{Direction, PcapNg};
-use chanwire_tests::process::{Finished, Launch, binary};
+use chanwire_tests::process::{Finished, Launch, binary, check, wait_for};
 use tempfile::tempdir;
 
 /// A client that speaks the protocol and one that does not, in packets.
@@ -52,9 +52,10 @@ fn what_comes_in_pieces_through_a_pipe_is_decoded_like_the_file() {
                 scope.spawn(|| {
                     input.write_all(first.as_bytes()).unwrap();
                     // It has read the first piece once the pipe is empty: then it waits for more.
-                    while rustix::io::ioctl_fionread(&input).unwrap() > 0 {
-                        thread::yield_now();
-                    }
+                    wait_for("the end of the first piece", || {
+                        let unread = rustix::io::ioctl_fionread(&input).unwrap();
+                        check(unread == 0, unread)
+                    });
                     input.write_all(rest.as_bytes()).unwrap();
                     drop(input);
                 });

@@ -1,8 +1,8 @@
 //! `chanwire chat` through pipes.
 
-use std::{collections::BTreeSet, net::TcpListener};
+use std::collections::BTreeSet;
 
-use chanwire_tests::process::{Launch, Server};
+use chanwire_tests::process::{Launch, Server, refusing_address};
 use tempfile::tempdir;
 
 use crate::running::{Running, again, general};
@@ -137,9 +137,8 @@ fn what_cannot_begin_says_why() {
     assert_eq!(nowhere.refusal(3), expected);
     let nobody = chat(&["general", "--user", " "], &address);
     assert!(nobody.refusal(2).contains("'username'"), "{nobody:?}");
-    // A port that nobody listens at: its listener is closed.
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let closed = chat(&["general"], &free);
+    let (_socket, refusing) = refusing_address();
+    let closed = chat(&["general"], &refusing.to_string());
     assert!(closed.refusal(1).ends_with("is a server running there?"), "{closed:?}");
     server.stop();
 }

@@ -23,12 +23,6 @@ fn rows(screen: &str) -> Vec<String> {
     untimed.filter(|row| !row.is_empty()).map(Into::into).collect()
 }
 
-fn exit(tmux: &Tmux) -> String {
-    let ended = || Some(tmux.ask(&["display-message", "-p", "#{pane_dead} #{pane_dead_status}"]));
-    // Its terminal is seen closed before its status is known.
-    wait_for("its end", || ended().filter(|status| status.trim().len() > 1 && status.starts_with('1')))
-}
-
 fn world() -> (tempfile::TempDir, Server) {
     let data = tempdir().unwrap();
     let server = general(data.path());
@@ -41,7 +35,6 @@ fn a_sent_line_that_wraps_leaves_nothing_behind() {
     let tmux = chat(data.path(), server.address(0), "60");
     for (letter, length) in [("q", 130), ("x", 58), ("z", 57), ("w", 59), ("j", 600)] {
         tmux.keys(&["C-l"]);
-        tmux.shows(&["\n"]);
         tmux.text(&letter.repeat(length));
         wait_for("the typed line", || (tmux.screen().matches(letter).count() == length).then_some(()));
         tmux.keys(&["Enter"]);
@@ -72,7 +65,7 @@ fn wide_and_composed_characters_are_edited_where_they_are_seen() {
 }
 
 #[test]
-fn any_size_of_the_terminal_is_survived() {
+fn chat_survives_any_terminal_size() {
     let (data, server) = world();
     let tmux = chat(data.path(), server.address(0), "60");
     let tty = tmux.ask(&["display-message", "-p", "#{pane_tty}"]);
@@ -119,7 +112,7 @@ fn the_first_interrupt_clears_and_the_next_leaves() {
     let screen = tmux.shows(&["ann: whole"]);
     assert!(!screen.contains("half"), "{screen}");
     tmux.keys(&["C-c"]);
-    assert_eq!(exit(&tmux), "1 0\n");
+    assert_eq!(tmux.exit_code(), 0);
     server.stop();
 }
 
@@ -139,9 +132,7 @@ fn a_chat_is_suspended_and_goes_on() {
         if round == "key" {
             tmux.keys(&["C-z"]);
         } else {
-            let chat = tmux.ask(&["display-message", "-p", "#{pane_pid}"]);
-            let status = std::process::Command::new("pkill").args(["-TSTP", "-P", chat.trim()]).status().unwrap();
-            assert!(status.success());
+            tmux.stop_foreground();
         }
         tmux.shows(&["Stopped"]);
         // The shell has its terminal as it was: it echoes, and lines end at Enter.

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use chanwire_tests::process::{binary, wait_for};
+use chanwire_tests::process::{binary, process_states, wait_for};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 /// A server on whose one channel so much is said that the connection is always full.
@@ -120,6 +120,8 @@ fn push(id: u64) -> String {
 struct Chat {
     child: Child,
     terminal: File,
+    /// All that the terminal was shown.
+    text: String,
 }
 
 impl Chat {
@@ -138,7 +140,7 @@ impl Chat {
             .stderr(open())
             .spawn()
             .unwrap();
-        Self { child, terminal: terminal.into() }
+        Self { child, terminal: terminal.into(), text: String::new() }
     }
 
     /// The most memory that it ever had, in bytes.
@@ -151,6 +153,11 @@ impl Chat {
 
 impl Drop for Chat {
     fn drop(&mut self) {
+        if thread::panicking() {
+            let states = process_states(self.child.id());
+            let tail: String = self.text.lines().rev().take(24).map(|line| format!("{line:?}\n")).collect();
+            eprintln!("the chat:\n{states}its last lines, the newest first:\n{tail}");
+        }
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -168,18 +175,17 @@ fn a_flooded_channel_is_skipped_while_the_terminal_does_not_keep_up() {
     assert!(settled < 1_000_000, "{settled}");
     assert!(chat.peak() < 64 << 20, "{} bytes after {settled} messages", chat.peak());
     // The terminal takes everything again: what was skipped is said, and the newest messages follow.
-    let mut text = String::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let count = chat.terminal.read(&mut buffer).unwrap();
-        text += &String::from_utf8_lossy(&buffer[..count]);
-        let said = text.split_once(" skipped: the terminal does not keep up");
+        chat.text += &String::from_utf8_lossy(&buffer[..count]);
+        let said = chat.text.split_once(" skipped: the terminal does not keep up");
         if said.is_some_and(|(_, after)| after.contains("number ") && after.contains("\n> ")) {
             break;
         }
-        assert!(text.len() < 4 << 20, "nothing was skipped");
+        assert!(chat.text.len() < 4 << 20, "nothing was skipped");
     }
-    let (before, after) = text.split_once(" skipped: the terminal").unwrap();
+    let (before, after) = chat.text.split_once(" skipped: the terminal").unwrap();
     let number_of = |text: &str| text.split(' ').next().unwrap().parse::<u64>().unwrap();
     let count = number_of(before.rsplit_once("* ").unwrap().1);
     let last_shown = number_of(before.rsplit_once("number ").unwrap().1);

@@ -20,9 +20,9 @@ const LONG: Duration = Duration::from_millis(1500);
 /// One frame, white space around it, and nothing wrong.
 const REQUESTS: &[u8] = b"LIST\r\n\n\n";
 
-/// A shell in a terminal that runs a command whose standard output goes elsewhere, and then says so.
+/// Runs a command in a terminal, with its standard output elsewhere.
 fn run(folder: &std::path::Path, command: &str) -> Tmux {
-    let script = format!("{} {command} >/dev/null; echo code $?; cat", binary().display());
+    let script = format!("exec {} {command} >/dev/null", binary().display());
     Tmux::run_in(folder, ("80", "24"), &["sh", "-c", &script])
 }
 
@@ -39,7 +39,8 @@ fn decode_shows_how_much_it_has_read() {
         check(screen.contains("read ") && screen.contains(" MB"), screen)
     });
     drop(input);
-    let screen = tmux.shows(&["code 0"]);
+    assert_eq!(tmux.exit_code(), 0);
+    let screen = tmux.screen();
     assert!(!screen.contains(" MB"), "the line is left: {screen}");
 }
 
@@ -52,7 +53,8 @@ fn history_shows_for_how_long_it_waits() {
     client.expect("HISTORY\r\n");
     tmux.shows(&[&format!("waiting for {}, ", server.address())]);
     client.answer("OK\r\n{\"channel_name\": \"g\", \"messages\": []}");
-    let screen = tmux.shows(&["code 0"]);
+    assert_eq!(tmux.exit_code(), 0);
+    let screen = tmux.screen();
     assert!(!screen.contains("waiting"), "the line is left: {screen}");
 }
 

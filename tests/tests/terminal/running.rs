@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use chanwire_tests::process::{Launch, Server, binary, check, wait_for};
+use chanwire_tests::process::{Launch, Server, binary, check, process_states, wait_for};
 
 /// A server that hosts `general` at the address it listens at.
 pub(crate) fn general(data_dir: &Path) -> Server {
@@ -25,7 +25,8 @@ pub(crate) fn again(data_dir: &Path, address: SocketAddr) -> Server {
     Launch::new(["serve", "--http", "off", "--listen", &address.to_string(), "--data-dir"]).arg(data_dir).start()
 }
 
-/// A command with pipes for a terminal. It is killed when it goes out of scope.
+/// A command with pipes for a terminal. It is killed when it goes out of scope, and its state and output are printed where
+/// the test has failed.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
@@ -34,7 +35,7 @@ pub(crate) struct Running {
     pub(crate) error: Lines,
 }
 
-/// The whole lines that came so far.
+/// The whole lines read so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 
@@ -121,6 +122,10 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if thread::panicking() {
+            let (states, out, error) = (process_states(self.id()), self.out.all(), self.error.all());
+            eprintln!("the command:\n{states}standard output: {out:#?}\nstandard error: {error:#?}");
+        }
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
