@@ -5,6 +5,7 @@
 #![expect(clippy::panic, clippy::expect_used, reason = "a panic is how a test fails")]
 
 mod peer;
+mod pour;
 
 use std::{
     env,
@@ -25,6 +26,7 @@ use std::{
 };
 
 pub use peer::{Answer, Peer, answers, without_times};
+pub use pour::pour;
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 pub use rustix::process::Signal;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, setrlimit};

@@ -6,12 +6,11 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    thread::{self, JoinHandle},
 };
 
 use chanwire_tests::{
     chance::{Chance, crash_rounds},
-    process::{Launch, Peer, answers, check, wait_for},
+    process::{Launch, answers, check, pour, wait_for},
 };
 use tempfile::tempdir;
 
@@ -53,29 +52,9 @@ impl Asked {
     }
 }
 
-/// Asks without waiting for answers until the server is gone; says how many were answered with OK.
-fn pour(mut peer: Peer, round: usize, connection: usize, acknowledged: Arc<AtomicUsize>) -> JoinHandle<usize> {
-    let mut writer = peer.another();
-    thread::spawn(move || {
-        for batch in 0.. {
-            let stream: String = (batch * 50..(batch + 1) * 50)
-                .map(|number| asked(round, connection, number).encode(connection))
-                .collect();
-            if writer.try_send(stream).is_err() {
-                return;
-            }
-        }
-    });
-    thread::spawn(move || {
-        let mut count = 0;
-        // Every error is the server's end.
-        while let Ok(answer) = peer.try_answer() {
-            assert!(answer.is_ok(), "{}", answer.raw);
-            count += 1;
-            acknowledged.fetch_add(1, Relaxed);
-        }
-        count
-    })
+/// The requests of one batch of a connection.
+fn batch(round: usize, connection: usize, batch: usize) -> String {
+    (batch * 50..(batch + 1) * 50).map(|number| asked(round, connection, number).encode(connection)).collect()
 }
 
 /// The messages of one connection in one channel, as they were stored.
@@ -122,7 +101,10 @@ fn a_killed_server_has_everything_that_it_acknowledged() {
         let enough = 100 + chance.below(6_000);
         let acknowledged = Arc::new(AtomicUsize::new(0));
         let pouring: Vec<_> = (0..CONNECTIONS)
-            .map(|connection| pour(server.connect(), round, connection, Arc::clone(&acknowledged)))
+            .map(|connection| {
+                let requests = move |number| batch(round, connection, number);
+                pour(server.connect(), requests, Arc::clone(&acknowledged))
+            })
             .collect();
         wait_for("enough answers", || check(acknowledged.load(Relaxed) >= enough, acknowledged.load(Relaxed)));
         server.kill();

@@ -11,7 +11,7 @@ use std::{
 
 use chanwire_tests::{
     chance::{Chance, crash_rounds},
-    process::{Answer, Peer, check, wait_for},
+    process::{Answer, Peer, check, pour, wait_for},
 };
 use tempfile::tempdir;
 
@@ -24,26 +24,9 @@ fn content(round: usize, number: usize) -> String {
     format!("{round:04}-{number:08}")
 }
 
-/// Sends without waiting for answers until the server is gone, and says how many were delivered.
-fn pour(mut peer: Peer, round: usize, sender: usize, delivered: Arc<AtomicUsize>) -> JoinHandle<usize> {
-    let mut writer = peer.another();
-    thread::spawn(move || {
-        for batch in (0..).step_by(20) {
-            let batch = (batch..batch + 20).map(|number| message(&format!("u{sender}"), &content(round, number)));
-            if writer.try_send(batch.collect::<String>()).is_err() {
-                return;
-            }
-        }
-    });
-    thread::spawn(move || {
-        let mut count = 0;
-        while let Ok(answer) = peer.try_answer() {
-            assert!(answer.is_ok(), "{}", answer.raw);
-            count += 1;
-            delivered.fetch_add(1, Relaxed);
-        }
-        count
-    })
+/// The requests of one batch of a sender.
+fn batch(round: usize, sender: usize, batch: usize) -> String {
+    (batch * 20..(batch + 1) * 20).map(|number| message(&format!("u{sender}"), &content(round, number))).collect()
 }
 
 fn said(push: &Answer) -> stored::Said {
@@ -80,8 +63,12 @@ fn readers_of_a_server_that_is_killed_again_and_again_hear_what_is_stored_once_a
         let delivered = Arc::new(AtomicUsize::new(0));
         let listening: Vec<_> =
             heard.iter().map(|heard| listen(server.connect(), heard.last().map_or(0, |(id, ..)| *id))).collect();
-        let pouring: Vec<_> =
-            (0..SENDERS).map(|sender| pour(server.connect(), round, sender, Arc::clone(&delivered))).collect();
+        let pouring: Vec<_> = (0..SENDERS)
+            .map(|sender| {
+                let requests = move |number| batch(round, sender, number);
+                pour(server.connect(), requests, Arc::clone(&delivered))
+            })
+            .collect();
         let enough = 50 + chance.below(4_000);
         wait_for("enough answers", || check(delivered.load(Relaxed) >= enough, delivered.load(Relaxed)));
         server.kill();
