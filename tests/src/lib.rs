@@ -4,6 +4,7 @@
 
 pub mod chance;
 pub mod examples;
+pub mod fault_table;
 pub mod fuzz_bodies;
 pub mod generate;
 pub mod hub_model;

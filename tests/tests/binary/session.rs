@@ -150,27 +150,3 @@ fn a_stream_that_ends_between_frames_is_answered_and_closed() {
     }
     server.stop();
 }
-
-#[test]
-fn a_stream_that_ends_inside_a_frame_is_told_so() {
-    let data = tempdir().unwrap();
-    let server = Launch::serve(data.path()).start();
-    for (bytes, answered) in [
-        ("LIS", 0),
-        ("LIST\r", 0),
-        ("LIST\r\nHOST\r\n", 1),
-        ("LIST\r\nHOST\r\n \n", 1),
-        ("MESSAGE\r\n{\"username\": \"u\"", 0),
-        ("MESSAGE\r\n[", 0),
-        ("PING\r\n{\"a\": [", 1),
-        ("LIST\r\n{", 1),
-        ("{\"stray\": ", 0),
-    ] {
-        let got = half_closed(server.connect(), bytes);
-        let (last, before) = answers(&got).split_last().map(|(last, rest)| (last.clone(), rest.len())).unwrap();
-        assert_eq!((last.status.as_str(), last.error()), ("REQUEST_ERROR", "Incomplete request"), "{bytes:?}: {got}");
-        assert!(last.details().starts_with("The connection ended "), "{got}");
-        assert_eq!(before, answered, "{bytes:?}: {got}");
-    }
-    server.stop();
-}
