@@ -1,5 +1,6 @@
 //! `chanwire chat`: talk on a channel.
 
+mod input;
 mod link;
 mod outbox;
 mod paint;
@@ -29,9 +30,10 @@ use tokio::{
 
 use super::{Failure, Outcome, link::runtime, user::User};
 use crate::{clock::Clock, server_address::ServerAddress};
+use input::UserInput;
 use link::{Events, LinkEvent};
 use paint::Painter;
-use screen::{Screen, Typed};
+use screen::Screen;
 use session::{Link, Output, Session, Shown, Verdict};
 
 /// Time for which the screen may be behind before messages are skipped.
@@ -136,12 +138,12 @@ impl Shell {
             let takes = !self.screen.is_behind() || session.is_skipping();
             tokio::select! {
                 Some((link, event)) = self.received.recv(), if takes => self.handle(session, link, event),
-                typed = self.screen.typed(), if wants_input || self.screen.is_interactive() => match typed? {
-                    Typed::Line(line) => session.handle_line(self.clock.now(), &line),
-                    Typed::Paste(text) => session.handle_paste(self.clock.now(), text),
-                    Typed::Drawn => {}
-                    Typed::Unreadable(why) => session.handle_unreadable(&why),
-                    Typed::End => session.handle_end(self.clock.now()),
+                typed = self.screen.next_input(), if wants_input || self.screen.is_interactive() => match typed? {
+                    UserInput::Line(line) => session.handle_line(self.clock.now(), &line),
+                    UserInput::Paste(text) => session.handle_paste(self.clock.now(), text),
+                    UserInput::Drawn => {}
+                    UserInput::Unreadable(why) => session.handle_unreadable(&why),
+                    UserInput::End => session.handle_end(self.clock.now()),
                 },
                 () = async { sleep_until(wait.unwrap_or_else(tokio::time::Instant::now)).await }, if wait.is_some() => {
                     session.handle_timeout(self.clock.now());

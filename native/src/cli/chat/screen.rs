@@ -7,26 +7,13 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::terminal::Terminal;
+use super::{input::UserInput, terminal::Terminal};
 use crate::threads;
-
-/// An action of the user.
-pub(super) enum Typed {
-    Line(String),
-    /// Lines that were pasted at once.
-    Paste(String),
-    /// Nothing, but something was shown that the screen had been behind with.
-    Drawn,
-    /// A line that is no text.
-    Unreadable(String),
-    /// Nothing more comes.
-    End,
-}
 
 /// Input and output of a chat.
 pub(super) enum Screen {
     Terminal(Box<Terminal>),
-    Plain { lines: mpsc::Receiver<Typed> },
+    Plain { lines: mpsc::Receiver<UserInput> },
 }
 
 impl Screen {
@@ -47,15 +34,15 @@ impl Screen {
         matches!(self, Self::Terminal(_))
     }
 
-    /// Waits for the next action; cancel safe. After [`Typed::End`] it waits for ever.
-    pub(super) async fn typed(&mut self) -> Result<Typed, String> {
+    /// Waits for the next action; cancel safe. After [`UserInput::End`] it waits for ever.
+    pub(super) async fn next_input(&mut self) -> Result<UserInput, String> {
         match self {
             Self::Plain { lines } => match lines.recv().await {
                 Some(typed) => Ok(typed),
                 None => std::future::pending().await,
             },
             Self::Terminal(terminal) => {
-                terminal.typed().await.map_err(|error| format!("cannot use the terminal: {error}"))
+                terminal.next_input().await.map_err(|error| format!("cannot use the terminal: {error}"))
             }
         }
     }
@@ -107,24 +94,24 @@ impl Screen {
     }
 }
 
-fn read_lines(lines: &mpsc::Sender<Typed>) {
+fn read_lines(lines: &mpsc::Sender<UserInput>) {
     let mut input = io::stdin().lock();
     loop {
         let mut line = Vec::new();
         let typed = match input.read_until(b'\n', &mut line) {
-            Ok(0) => Typed::End,
+            Ok(0) => UserInput::End,
             Ok(_) => {
                 let end = line.strip_suffix(b"\r\n").or_else(|| line.strip_suffix(b"\n")).unwrap_or(&line);
                 let text = String::from_utf8(end.into());
-                text.map_or_else(|_| Typed::Unreadable("a line that is not UTF-8".into()), Typed::Line)
+                text.map_or_else(|_| UserInput::Unreadable("a line that is not UTF-8".into()), UserInput::Line)
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => {
-                let _ = lines.blocking_send(Typed::Unreadable(format!("cannot read standard input: {error}")));
-                Typed::End
+                let _ = lines.blocking_send(UserInput::Unreadable(format!("cannot read standard input: {error}")));
+                UserInput::End
             }
         };
-        let last = matches!(typed, Typed::End);
+        let last = matches!(typed, UserInput::End);
         if lines.blocking_send(typed).is_err() || last {
             return;
         }

@@ -26,7 +26,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::screen::Typed;
+use super::input::UserInput;
 use crate::threads;
 use drawing::Drawn;
 use keys::{Key, Keys, MAX_PASTE};
@@ -101,7 +101,7 @@ impl Terminal {
     }
 
     /// Waits for the next action; cancel safe.
-    pub(super) async fn typed(&mut self) -> io::Result<Typed> {
+    pub(super) async fn next_input(&mut self) -> io::Result<UserInput> {
         loop {
             while let Some(key) = self.pressed.pop_front() {
                 self.changed = true;
@@ -110,7 +110,7 @@ impl Terminal {
                 }
             }
             if self.draw() {
-                return Ok(Typed::Drawn);
+                return Ok(UserInput::Drawn);
             }
             tokio::select! {
                 bytes = self.input.recv(), if !self.input_ended => match bytes {
@@ -120,7 +120,7 @@ impl Terminal {
                     }
                     None => {
                         self.input_ended = true;
-                        return Ok(Typed::End);
+                        return Ok(UserInput::End);
                     }
                 },
                 written = self.output.written() => {
@@ -128,7 +128,7 @@ impl Terminal {
                     self.stop_if_suspending()?;
                     if self.behind && self.has_caught_up() {
                         self.behind = false;
-                        return Ok(Typed::Drawn);
+                        return Ok(UserInput::Drawn);
                     }
                 }
                 _ = self.resized.recv() => self.changed = true,
@@ -186,7 +186,7 @@ impl Terminal {
         .await;
     }
 
-    fn press(&mut self, key: Key) -> Option<Typed> {
+    fn press(&mut self, key: Key) -> Option<UserInput> {
         let line = &mut self.line;
         match key {
             Key::Char(char) => {
@@ -201,19 +201,21 @@ impl Terminal {
             }
             Key::Paste(text) => return self.paste(text),
             Key::PasteTooLong(length) => {
-                return Some(Typed::Unreadable(format!("a paste of {length} bytes; at most {MAX_PASTE} are taken")));
+                return Some(UserInput::Unreadable(format!(
+                    "a paste of {length} bytes; at most {MAX_PASTE} are taken"
+                )));
             }
             Key::Enter => {
                 let text = line.take();
                 if self.set_aside.is_none() {
                     self.history.add(&text);
                 }
-                return Some(Typed::Line(text));
+                return Some(UserInput::Line(text));
             }
             Key::Interrupt if !line.is_empty() => drop(line.take()),
-            Key::Interrupt if self.set_aside.is_some() => return Some(Typed::Line("n".into())),
+            Key::Interrupt if self.set_aside.is_some() => return Some(UserInput::Line("n".into())),
             Key::EndOfInput if !line.is_empty() => line.delete(),
-            Key::Interrupt | Key::EndOfInput => return Some(Typed::End),
+            Key::Interrupt | Key::EndOfInput => return Some(UserInput::End),
             Key::Suspend => modes::request_stop(),
             Key::Redraw => {
                 self.above += "\u{1b}[H\u{1b}[2J";
@@ -238,11 +240,11 @@ impl Terminal {
 
     /// A paste of one line goes into the line that is being typed. It is text: where it would begin a command, it gets
     /// the slash that makes it none. It answers no question.
-    fn paste(&mut self, text: String) -> Option<Typed> {
+    fn paste(&mut self, text: String) -> Option<UserInput> {
         let text = match text.trim_end_matches('\n') {
             "" => return None,
             one if !one.contains('\n') => one,
-            _ => return Some(Typed::Paste(text)),
+            _ => return Some(UserInput::Paste(text)),
         };
         let line = self.set_aside.as_mut().unwrap_or(&mut self.line);
         let slash = if line.cursor() == 0 && text.starts_with('/') { "/" } else { "" };
@@ -296,8 +298,8 @@ impl Terminal {
     }
 }
 
-fn too_long(length: usize) -> Typed {
-    Typed::Unreadable(format!("a line of {length} bytes; a message has at most {MAX_LINE}"))
+fn too_long(length: usize) -> UserInput {
+    UserInput::Unreadable(format!("a line of {length} bytes; a message has at most {MAX_LINE}"))
 }
 
 fn read_keys(keys: &mpsc::Sender<Vec<u8>>) {

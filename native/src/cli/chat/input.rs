@@ -1,0 +1,14 @@
+//! Input of a chat's user.
+
+/// One action of the user.
+pub(super) enum UserInput {
+    Line(String),
+    /// Lines that were pasted together.
+    Paste(String),
+    /// Delayed output was drawn; the user did nothing.
+    Drawn,
+    /// A line or paste that cannot be used, with the reason.
+    Unreadable(String),
+    /// End of input.
+    End,
+}
