@@ -216,6 +216,9 @@ impl<H: StartLine> Decoder<H> {
         if self.ended {
             *input = &[];
         }
+        if let Some(frame) = self.whole_frame(input) {
+            return Some(Item::Frame(frame));
+        }
         let found = self.find(input)?;
         Some(match found {
             Found::Frame(Opening { start_line, start_line_span, separator }, payload_span) => {
@@ -315,23 +318,58 @@ impl<H: StartLine> Decoder<H> {
     #[cfg(not(test))]
     const fn count(&mut self, _: usize) {}
 
-    /// Looks at the start of `input`, when all that was fed is looked at.
-    ///
-    /// This is the fast path: a payload is looked at where it stands, and copied only if it goes on in the next read.
-    /// Bytes of anything else are fed.
-    #[inline]
+    /// Decodes a frame that stands whole at the start of `input`, as most frames do, if nothing is before it: this is the
+    /// fast path.
+    #[inline(always)]
+    fn whole_frame<'i>(&mut self, input: &mut &'i [u8]) -> Option<Frame<'i, H>> {
+        let State::Between { space, .. } = self.state else { return None };
+        if space != self.cursor || space != self.received() {
+            return None;
+        }
+        let opening = self.whole_start(input)?;
+        let start = opening.separator.end;
+        let length = usize::try_from(start - space).unwrap_or(usize::MAX);
+        let payload = input.get(length..).unwrap_or_default();
+        let mut brackets = Brackets::new();
+        let scan = brackets.scan(payload.get(..self.max_payload).unwrap_or(payload));
+        if let Scan::End(length) = scan {
+            let (payload, rest) = payload.split_at(length);
+            *input = rest;
+            self.count(length);
+            let payload_span = Span::new(start, start + length as u64);
+            self.skip_to(payload_span.end);
+            self.state = State::Between { space: payload_span.end, skippable: false };
+            let Opening { start_line, start_line_span, separator } = opening;
+            return Some(Frame { start_line, start_line_span, separator, payload_span, payload });
+        }
+        self.skip_to(start);
+        *input = payload;
+        if scan == Scan::More && payload.len() <= self.max_payload {
+            self.keep_payload(input, opening, start, brackets);
+        } else {
+            // It is wrong, as looking at it again tells.
+            self.state = State::Payload { opening, start, array: false, brackets: Brackets::new() };
+        }
+        None
+    }
+
+    /// Keeps all of `input`, which was looked at and is of a payload that goes on.
+    fn keep_payload(&mut self, input: &mut &[u8], opening: Opening<H>, start: u64, brackets: Brackets) {
+        self.count(input.len());
+        self.state = State::Payload { opening, start, array: false, brackets };
+        let piece = mem::take(input);
+        if self.keeps {
+            self.keep(piece);
+            self.cursor = self.received();
+        } else {
+            self.skip_to(self.cursor + piece.len() as u64);
+        }
+    }
+
+    /// Looks at the start of `input`, when all that was fed is looked at. A payload is looked at where it stands, and
+    /// copied only if it came in part before or goes on in the next read. Bytes of anything else are fed.
     fn look<'i>(&mut self, input: &mut &'i [u8]) -> Option<Found<'i, H>> {
         let (opening, start, mut brackets) = match &self.state {
-            State::Between { space, .. } if *space == self.cursor => match self.whole_start(input) {
-                Some(opening) => {
-                    let start = opening.separator.end;
-                    let length = usize::try_from(start - self.cursor).unwrap_or(usize::MAX);
-                    *input = input.get(length..).unwrap_or_default();
-                    self.skip_to(start);
-                    (opening, start, Brackets::new())
-                }
-                None => return self.buffer_step(input),
-            },
             State::BeforePayload(opening) if input.first() == Some(&b'{') => (*opening, self.cursor, Brackets::new()),
             State::Payload { opening, start, array: false, brackets } => (*opening, *start, brackets.clone()),
             _ => return self.buffer_step(input),
@@ -354,15 +392,7 @@ impl<H: StartLine> Decoder<H> {
                 Some(if is_whole { Found::Whole(opening, span, end) } else { Found::Frame(opening, span) })
             }
             Scan::More if input.len() <= room => {
-                self.count(input.len());
-                self.state = State::Payload { opening, start, array: false, brackets };
-                let piece = mem::take(input);
-                if self.keeps {
-                    self.keep(piece);
-                    self.cursor = self.received();
-                } else {
-                    self.skip_to(self.cursor + piece.len() as u64);
-                }
+                self.keep_payload(input, opening, start, brackets);
                 None
             }
             _ => {
@@ -378,7 +408,7 @@ impl<H: StartLine> Decoder<H> {
 
     /// Returns the opening of a frame whose start line, and the first byte of whose payload, are the first of these
     /// bytes, which are at the cursor.
-    #[inline]
+    #[inline(always)]
     fn whole_start(&self, bytes: &[u8]) -> Option<Opening<H>> {
         let longest = bytes.get(..MAX_START_LINE).unwrap_or(bytes);
         let (word, rest) = bytes.split_at_checked(longest.iter().position(|byte| *byte == b'\r')?)?;
