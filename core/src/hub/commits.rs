@@ -14,6 +14,7 @@ use super::{
     names::{DROP_RETRY, GRACE, time_at},
     refusal,
     requests::{Change, PendingRequest, Verdict},
+    turns::WRITE_OVERHEAD,
 };
 use crate::{
     Time,
@@ -28,7 +29,6 @@ pub(super) const MAX_COMMIT: usize = 4096;
 /// The most text of a commit, in bytes, with what a push adds to it: subscribers are pushed a commit at once, and it
 /// must not alone be more than they may leave unread.
 const MAX_COMMIT_BYTES: usize = 128 * 1024;
-pub(super) const WRITE_OVERHEAD: usize = 100;
 
 /// The most channels that one commit takes off the list because their lease has ended: a request that comes while many
 /// end does not wait long.

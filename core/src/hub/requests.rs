@@ -6,9 +6,9 @@ use core::net::IpAddr;
 use super::{
     ConnectionId, Hub, HubLimits, Log, Moment, Peer, Place, Storage, Writer,
     changes::Changes,
-    commits::WRITE_OVERHEAD,
     directory::{Directory, Meant},
     refusal,
+    turns::WRITE_OVERHEAD,
 };
 use crate::{
     Time,

@@ -4,6 +4,9 @@ use alloc::collections::BTreeMap;
 
 use super::ConnectionId;
 
+/// Bytes that a write counts beside its text, for its share of a commit's cost and for what a push adds.
+pub(super) const WRITE_OVERHEAD: usize = 100;
+
 /// The writers that have something to be stored, in the order in which commits take from them: fair queueing by bytes.
 /// It divides commits as deficit round robin does, but no turn costs more than the logarithm of how many wait, and a
 /// small write goes before large ones.
