@@ -54,7 +54,7 @@ impl Drop for Chance {
     }
 }
 
-/// How often a test kills the server; a long run does it far more often.
+/// Returns the number of times that a test kills the server. A long run sets far more.
 ///
 /// # Panics
 ///

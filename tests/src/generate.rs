@@ -200,7 +200,7 @@ pub fn json_text() -> impl Strategy<Value = Vec<u8>> {
     (json(), choices()).prop_map(|(json, choices)| json.spell(&choices).into_bytes())
 }
 
-/// What a [`Json`] is spelled by.
+/// The spelling of a [`Json`].
 pub fn choices() -> impl Strategy<Value = Vec<u8>> {
     vec(any::<u8>(), 0..64)
 }

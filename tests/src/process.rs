@@ -31,7 +31,7 @@ use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 pub use rustix::process::Signal;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, setrlimit};
 
-/// How long anything may take that a test waits for. Far more than it takes.
+/// The timeout of every wait in a test. Far more than anything takes.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The binary under test: the one that `CHANWIRE_BIN` names, else the one that `make build` makes.
@@ -63,7 +63,7 @@ pub fn program(name: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("{name} is missing: run `apt-get install {name}` as root"))
 }
 
-/// What a look at something that a test waits for gives: what was waited for, or what was seen instead.
+/// The outcome of one look at a condition: the value waited for, or the state seen instead.
 pub trait Look<T> {
     /// The one or the other. What was seen is `None` where nothing can be shown.
     ///
@@ -228,7 +228,7 @@ impl Launch {
         self
     }
 
-    /// What it finds on its standard input.
+    /// Sets its standard input.
     #[must_use]
     pub fn input(mut self, bytes: &[u8]) -> Self {
         self.input = bytes.into();
@@ -350,12 +350,12 @@ impl Launch {
     }
 }
 
-/// How a command ended and what it said.
+/// The exit status and output of a command.
 #[derive(Clone, Debug)]
 pub struct Finished {
     /// Its exit code, if no signal ended it.
     pub code: Option<i32>,
-    /// How it ended.
+    /// Its exit status.
     pub status: ExitStatus,
     /// Its standard output.
     pub stdout: String,
@@ -364,7 +364,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// What it said on standard error, when it failed with one line and this exit code.
+    /// Returns its line on standard error, if it failed with one line and this exit code.
     ///
     /// # Panics
     ///
@@ -447,7 +447,7 @@ fn descendants(id: u32) -> Vec<Pid> {
     all.filter_map(|id| i32::try_from(id).ok().and_then(Pid::from_raw)).collect()
 }
 
-/// What a process has said on standard error so far.
+/// The standard error of a process so far.
 #[derive(Clone, Debug, Default)]
 struct Log {
     bytes: Arc<Mutex<Vec<u8>>>,
@@ -495,7 +495,7 @@ impl Server {
         &self.banner
     }
 
-    /// Where its listener of this number listens, in the order of its banner.
+    /// Returns the address of its listener of this number, in the order of its banner.
     ///
     /// # Panics
     ///
@@ -517,7 +517,7 @@ impl Server {
         Peer::connect(self.address(0))
     }
 
-    /// What its first listener answers to this on a connection of its own, up to the end of the stream.
+    /// Sends this on a new connection to its first listener, and returns all answers up to the end of the stream.
     #[must_use]
     pub fn ask(&self, bytes: impl AsRef<[u8]>) -> String {
         let mut peer = self.connect();
@@ -526,7 +526,7 @@ impl Server {
         peer.rest()
     }
 
-    /// What it has said on standard error so far.
+    /// Returns its log so far.
     #[must_use]
     pub fn log(&self) -> String {
         self.log.text()
@@ -562,7 +562,7 @@ impl Server {
         kill_process(id, signal).expect("a running process");
     }
 
-    /// How it has ended, if it has.
+    /// Returns its exit status, if it has ended.
     ///
     /// # Panics
     ///

@@ -51,7 +51,7 @@ impl Meaning for Status {
 
 /// A value that a table shows by what it says, not by how it is held.
 pub trait Shown {
-    /// What it says.
+    /// Its meaning.
     fn shown(&self) -> String;
 }
 
@@ -78,7 +78,7 @@ impl Shown for StoredMessage {
     }
 }
 
-/// What reading a payload gave.
+/// The result of decoding a payload.
 pub fn decoded<T: Shown>(result: &Result<T, PayloadFault>) -> String {
     match result {
         Ok(value) => format!("means {}", value.shown()),

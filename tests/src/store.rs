@@ -8,7 +8,7 @@ use chanwire_core::{
     wire::{HistoryRange, StoredMessage, Timestamp},
 };
 
-/// What a store holds.
+/// The content of a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Disk {
     /// The directory, by name and not by age: the order of creation must not depend on the order of a snapshot.
@@ -21,15 +21,15 @@ pub struct Disk {
     forgotten: Vec<StoredMessage>,
     /// When a name was last taken off the list, or a message of it dropped.
     since: BTreeMap<String, Timestamp>,
-    /// What it takes for the wall time.
+    /// The wall time as the store sees it.
     pub wall: Timestamp,
     /// What retention has left, where it has dropped anything.
     first_ids: BTreeMap<String, u64>,
-    /// How many commits it has kept.
+    /// The number of commits that it has kept.
     pub commits: usize,
 }
 
-/// What becomes of a command.
+/// The outcome of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It is carried out.

@@ -12,11 +12,11 @@ pub enum Seen<H> {
     Frame {
         /// Its first word.
         head: H,
-        /// Where the first word stands.
+        /// The span of the start line's word.
         start_line_span: Span,
-        /// Where the CRLF stands.
+        /// The span of the CRLF.
         separator: Span,
-        /// Where the payload stands.
+        /// The span of the payload.
         payload_span: Span,
         /// The payload.
         payload: Vec<u8>,
@@ -29,7 +29,7 @@ pub enum Seen<H> {
         at: Option<u64>,
         /// The first word of the frame.
         head: String,
-        /// What is wrong.
+        /// The kind of fault.
         kind: FaultKind,
     },
     /// Bytes that mean nothing.
@@ -69,7 +69,7 @@ impl<H> From<Fault> for Seen<H> {
     }
 }
 
-/// What a decoder says of a stream.
+/// The items of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run<H> {
     /// The items before the end of the stream was told.
@@ -90,7 +90,7 @@ pub fn drain<H: StartLine>(decoder: &mut Decoder<H>) -> Vec<Seen<H>> {
     std::iter::from_fn(|| decoder.next_item().map(Seen::from)).collect()
 }
 
-/// How the bytes of a piece reach a decoder.
+/// The way in which the bytes of a piece reach a decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     /// All of them are fed.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 ///
 /// # Errors
 ///
-/// Where and why the text is not JSON.
+/// If the text is not JSON: the place and the reason.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! What the fields may be: names, hosts, ports, identifiers and moments.
+//! Values of the fields: names, hosts, ports, identifiers and timestamps.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

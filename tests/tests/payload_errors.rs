@@ -1,4 +1,4 @@
-//! What is wrong inside a payload, in the order in which the protocol looks for it, with the byte and the words.
+//! Faults inside a payload, in the order in which the protocol looks for them, with the byte and the words.
 
 #[path = "payload_errors/channels.rs"]
 mod channels;

@@ -48,7 +48,7 @@ enum Step {
     Stop,
 }
 
-/// How the server of an example is started.
+/// The start of an example's server.
 #[derive(Debug, PartialEq)]
 enum Start {
     Host(Channel),

@@ -310,7 +310,7 @@ fn every_scalar_value_is_read_from_its_escapes() {
     }
 }
 
-/// What stands between the quotes for this character.
+/// Returns the spelling of this character between quotes.
 fn escape(char: char) -> String {
     let content = Request::Message(Message { username: "u".into(), message_content: char.into(), channel_name: None });
     let bytes = encoded(|out| content.encode(out));

@@ -21,7 +21,7 @@ use chanwire_tests::{examples, process::program};
 
 const PUSH: &[u8] = b"MESSAGE\r\n{\"channel_name\": \"general\", \"id\": 7, \"username\": \"user1\", \"message_content\": \"na\\u00efve \\ud83d\\ude00\", \"timestamp\": \"2023-11-02T15:04:32Z\"}";
 
-/// What a frame is asked for.
+/// The fields that tshark prints of a frame.
 const FIELDS: [&str; 8] = [
     "chanwire.command",
     "chanwire.status",
@@ -37,7 +37,7 @@ fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/wireshark/chanwire.lua")
 }
 
-/// What tshark prints with the dissector.
+/// Runs tshark with the dissector, and returns its output.
 fn tshark(arguments: &[&str]) -> String {
     let mut command = Command::new(program("tshark"));
     command.arg("-X").arg(format!("lua_script:{}", script().display())).args(arguments);

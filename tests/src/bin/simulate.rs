@@ -21,10 +21,10 @@ use chanwire_tests::sim::{Tally, run};
 
 const USAGE: &str = "usage: simulate [--seeds N] [--from SEED] [--jobs N]\n       simulate --seed SEED [--verbose]";
 
-/// How often progress is shown.
+/// The interval between lines of progress.
 const PROGRESS: Duration = Duration::from_secs(1);
 
-/// What the command line asks for.
+/// The command line's arguments.
 #[derive(Debug)]
 struct Options {
     seeds: u64,
@@ -58,7 +58,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
     Ok(options)
 }
 
-/// What all threads share.
+/// State shared by all threads.
 #[derive(Debug, Default)]
 struct Shared {
     begun: AtomicU64,

@@ -179,7 +179,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// What holds after every step.
+    /// Checks the laws that hold after every step.
     fn check(&mut self) {
         let open = self.end.endpoint.in_flight();
         assert!(open <= self.limit && open as u64 == self.requests - self.answered, "{open} are open");

@@ -40,14 +40,14 @@ fn op(kind: u8, argument: u8) -> Op {
 /// Deadlines and the way to the end, told from everything that has happened so far.
 struct Clock {
     limits: Limits,
-    /// What was read.
+    /// The bytes read.
     read: Vec<u8>,
     /// Why nothing more is decoded.
     stopped: Option<Stop>,
     /// Whether what comes is thrown away.
     deaf: bool,
     eof: bool,
-    /// How many turns have come.
+    /// The number of turns so far.
     seen: usize,
     frame: Option<Arriving>,
     /// When the last byte was taken, or began to wait.

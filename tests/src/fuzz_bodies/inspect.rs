@@ -1,4 +1,4 @@
-//! What the inspector shows of any two streams.
+//! Laws of the inspector for any two streams.
 
 use chanwire_core::{Limits, Span};
 use chanwire_inspect::{Capture, Direction, Field, MAX_SUMMARY, MAX_TEXT, Row, RowKind, visible};

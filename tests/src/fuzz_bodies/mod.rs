@@ -81,7 +81,7 @@ impl<'a> Input<'a> {
         (stream, cut(stream, &cuts))
     }
 
-    /// What is left: the stream.
+    /// Returns the remaining bytes: the stream.
     const fn rest(self) -> &'a [u8] {
         self.0
     }

@@ -22,7 +22,7 @@ pub fn oracle(data: &[u8]) {
     }
 }
 
-/// What another parser says of the first value in these bytes.
+/// Parses the first value in these bytes with another parser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     /// It ends before this byte.

@@ -36,7 +36,7 @@ fn op(kind: u8, argument: u8) -> Op {
     }
 }
 
-/// What happens to one end of a connection.
+/// An event at one end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub enum Op {
     /// It reads at most so many bytes.
@@ -53,7 +53,7 @@ pub enum Op {
     Shutdown,
 }
 
-/// What a server has to answer.
+/// A request or fault that a server must answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Turn {
     /// A request, which the application answers.
@@ -124,11 +124,11 @@ pub fn answers(turns: &[Turn]) -> Vec<u8> {
 pub struct Bench {
     /// The server.
     pub end: End<Server>,
-    /// What came out of it.
+    /// The bytes that it has written.
     pub seen: Vec<Turn>,
     /// What the application has not answered, with the number of its turn.
     pub open: Vec<(usize, Ticket)>,
-    /// How many pages it has read.
+    /// The number of pages that it has read.
     pub drained: usize,
     /// Its peer, which had joined, has ended its stream.
     pub ended: bool,

@@ -14,7 +14,7 @@ use super::DEADLINE;
 #[derive(Debug)]
 pub struct Peer {
     stream: TcpStream,
-    /// What was read and not given out.
+    /// The bytes read and not yet returned.
     unread: Vec<u8>,
 }
 
@@ -36,7 +36,7 @@ impl Answer {
         self.text("error")
     }
 
-    /// What happened, empty if it is no error.
+    /// The protocol's name of the error, empty if it is none.
     #[must_use]
     pub fn details(&self) -> &str {
         self.text("details")
@@ -54,7 +54,7 @@ impl Answer {
         self.payload.get("id").and_then(Value::as_u64).unwrap_or_default()
     }
 
-    /// What a push says, empty if it is none.
+    /// The content of a push, empty if it is none.
     #[must_use]
     pub fn content(&self) -> &str {
         self.text("message_content")

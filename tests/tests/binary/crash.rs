@@ -24,7 +24,7 @@ const CONNECTIONS: usize = 8;
 /// One in so many requests is a HOST.
 const HOST_EVERY: usize = 40;
 
-/// What one connection asks, by its number.
+/// A request of one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Asked {
     Channel(String),

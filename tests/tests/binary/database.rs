@@ -1,4 +1,4 @@
-//! What is really in the data directory, read without the server.
+//! The data directory's content, read without the server.
 
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -54,7 +54,7 @@ pub(crate) fn messages(data_dir: &Path) -> BTreeMap<String, Vec<Stored>> {
     all
 }
 
-/// What was said in a channel, in order.
+/// Returns a channel's messages, in order.
 pub(crate) fn said(data_dir: &Path, channel: &str) -> Vec<String> {
     let messages = messages(data_dir).remove(channel).unwrap_or_default();
     messages.into_iter().map(|message| message.content).collect()

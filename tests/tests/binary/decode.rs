@@ -1,4 +1,4 @@
-//! What `decode` makes of files and pipes, how it ends, and which options it refuses.
+//! The command `decode` on files and pipes: its output, exit codes and refused options.
 
 use std::{fs, io::Write as _, path::Path, process::Stdio, thread};
 
@@ -35,7 +35,7 @@ fn decode(file: &Path, arguments: &[&str]) -> Finished {
 }
 
 #[test]
-fn what_comes_in_pieces_through_a_pipe_is_decoded_like_the_file() {
+fn a_pipe_in_pieces_is_decoded_like_the_file() {
     let data = tempdir().unwrap();
     let file = data.path().join("dump");
     let array = "unsigned char said[] = {\n  0x4c, 0x49, 0x53, 0x54, 0x0d, 0x0a\n};\nunsigned int said_len = 6;\n";

@@ -18,9 +18,9 @@ struct Acknowledged {
     /// A word that is in what must be stored, and nowhere else; empty where something is removed and nothing else is
     /// stored meanwhile.
     word: String,
-    /// Where its last byte stands in what the connection sent.
+    /// The position of its last byte in the bytes that the connection sent.
     last_sent: usize,
-    /// Where the first byte of its answer stands in what the connection received.
+    /// The position of its answer's first byte in the bytes that the connection received.
     first_received: usize,
 }
 

@@ -210,7 +210,7 @@ fn the_operator_hosts_and_removes_by_the_data_directory_whosever_the_channel_is(
 
 /// A LIST is answered by its own connection's task, from what the hub has published before it acknowledged anything.
 #[test]
-fn what_was_acknowledged_to_one_is_listed_for_everybody_at_once() {
+fn an_acknowledged_channel_is_listed_for_everybody_at_once() {
     const CHANNELS: u16 = 300;
     let data = tempdir().unwrap();
     let server = Launch::serve(data.path()).start();

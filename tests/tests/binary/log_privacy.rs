@@ -45,7 +45,7 @@ fn is_private(server: &Server, logged: &str, secrets: &[&str]) {
     }
 }
 
-/// Where the inspector is, and its token.
+/// Returns the inspector's address and its token.
 fn page(server: &Server) -> (String, String) {
     let url = server.banner().last().unwrap().strip_prefix("inspector at http://").unwrap();
     let (address, token) = url.split_once("/#token=").unwrap();

@@ -11,7 +11,7 @@ use std::{
 use chanwire_tests::process::{DEADLINE, Launch};
 use tempfile::tempdir;
 
-/// What every answer carries. A worker's script and a module bring their own policy: it must be on each of them.
+/// Headers of every answer. A worker's script and a module bring their own policy: it must be on each of them.
 const HEADERS: [(&str, &str); 5] = [
     (
         "content-security-policy",

@@ -12,7 +12,7 @@ use tempfile::tempdir;
 
 use crate::requests::{LIST, history, host, hosted, join, listed, message};
 
-/// Where a server or a tap has its page.
+/// Returns the address of the page of a server or a tap.
 fn page(server: &Server) -> SocketAddr {
     let url = server.banner().iter().find_map(|line| line.strip_prefix("inspector at http://")).unwrap();
     url.split('/').next().unwrap().parse().unwrap()
@@ -212,7 +212,7 @@ fn one_port_may_be_listened_at_for_each_kind_of_address() {
 }
 
 #[test]
-fn where_files_are_few_neither_the_page_nor_the_protocol_starves_the_other() {
+fn a_low_file_limit_starves_neither_the_page_nor_the_protocol() {
     let data = tempdir().unwrap();
     let launch = Launch::new(["serve", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--data-dir"]);
     let server = launch.arg(data.path()).after("ulimit -n 64").start();

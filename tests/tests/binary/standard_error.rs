@@ -24,7 +24,7 @@ use crate::{
 /// Longer than any stop may take.
 const STOP: Duration = Duration::from_secs(10);
 
-/// What is wrong with standard error.
+/// A fault of standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Broken {
     Full,
@@ -215,7 +215,7 @@ fn a_command_whose_output_cannot_be_written_says_so_and_one_that_nobody_reads_is
 }
 
 #[test]
-fn what_cannot_be_said_changes_no_exit_code() {
+fn a_closed_standard_error_changes_no_exit_code() {
     let base = tempdir().unwrap();
     let strange = base.path().join("strange.bin");
     fs::write(&strange, "\u{1}\u{2}").unwrap();

@@ -1,4 +1,4 @@
-//! How a server starts, stops, and starts again.
+//! Starts, stops and restarts of a server.
 
 use std::{path::Path, time::Duration};
 

@@ -26,7 +26,7 @@ fn rows(stdout: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_a_tap_writes_is_decoded_as_what_was_said() {
+fn a_file_written_by_a_tap_decodes_to_the_same_frames() {
     let data = tempdir().unwrap();
     let server = Launch::serve(&data.path().join("data")).start();
     let files = ["tapped.jsonl", "tapped.pcapng", "faults.jsonl"].map(|name| data.path().join(name));

@@ -1,4 +1,4 @@
-//! What `strace -f -yy` writes, read back.
+//! A reader for the output of `strace -f -yy`.
 
 use std::{collections::HashMap, path::Path};
 

@@ -7,7 +7,7 @@ use tempfile::tempdir;
 
 use crate::peer;
 
-/// What a server lists, in its order: `name at port`.
+/// Returns the list of a server, in its order: `name at port`.
 fn listed(server: &Server) -> Vec<String> {
     let answer = server.connect().ask("LIST\r\n");
     let channels = answer.payload["channels"].as_array().unwrap_or_else(|| panic!("{}", answer.raw));

@@ -44,14 +44,14 @@ fn start(data_dir: &Path) -> Vec<String> {
     start.stderr.lines().map(str::to_owned).collect()
 }
 
-/// How many channels, logs and messages there are.
+/// Returns the numbers of channels, channel logs and messages.
 fn counts(data_dir: &Path) -> rusqlite::Result<(i64, i64, i64)> {
     let database = Connection::open(data_dir.join("chanwire.db"))?;
     let count = |table| database.query_row(&format!("SELECT count(*) FROM {table} NOT INDEXED"), [], |row| row.get(0));
     Ok((count("channels")?, count("logs")?, count("messages")?))
 }
 
-/// What a server makes of a database.
+/// The outcome of a start on a database.
 #[derive(Debug, PartialEq, Eq)]
 enum Start {
     /// It is refused with one line, and is as it was.

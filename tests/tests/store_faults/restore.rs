@@ -54,7 +54,7 @@ fn a_backup_is_put_back_while_no_server_runs_and_what_was_there_is_kept() {
 }
 
 #[test]
-fn what_is_no_backup_is_refused_and_the_database_goes_on() {
+fn restore_refuses_a_file_that_is_no_backup_and_keeps_the_database() {
     let parent = tempdir().unwrap();
     let (data, file) = (parent.path().join("data"), parent.path().join("file"));
     let server = serve(&data).start();

@@ -1,4 +1,4 @@
-//! What is dropped is seen by whoever asks, and nothing else changes.
+//! Retention: every client sees which messages are dropped, and nothing else changes.
 
 use chanwire_tests::process::{Peer, Server, check, wait_for};
 use tempfile::tempdir;

@@ -1,4 +1,4 @@
-//! What is really in a database, read without the server.
+//! A database's content, read without the server.
 
 use std::{fs, path::Path};
 

@@ -7,12 +7,12 @@ use tempfile::tempdir;
 
 use crate::running::{Running, again, general};
 
-/// What was said on the channel, without the times.
+/// Returns the messages that a chat has shown, without their times.
 fn said(chat: &Running) -> Vec<String> {
     chat.out.all().iter().map(|line| line.split_once(' ').unwrap().1.into()).collect()
 }
 
-/// What the channel's store has of it.
+/// Returns the messages in the channel's history.
 fn stored(server: &Server) -> Vec<String> {
     let history = Launch::new(["history", "general", "--after", "0", "--limit", "1000", "--server"])
         .arg(server.address(0).to_string())
@@ -109,7 +109,7 @@ fn a_server_that_is_killed_and_comes_back_loses_nothing_and_doubles_nothing() {
 }
 
 #[test]
-fn what_others_send_is_shown_harmless() {
+fn chat_escapes_control_characters_of_others() {
     let data = tempdir().unwrap();
     let server = general(data.path());
     let chat = Running::chat(server.address(0), "ann");
@@ -125,7 +125,7 @@ fn what_others_send_is_shown_harmless() {
 }
 
 #[test]
-fn what_cannot_begin_says_why() {
+fn a_chat_that_cannot_begin_reports_the_reason() {
     let data = tempdir().unwrap();
     let server = general(data.path());
     let chat = |arguments: &[&str], address: &str| {

@@ -109,7 +109,7 @@ fn the_systems_user_talks_unless_another_is_named() {
     server.stop();
 }
 
-/// What a peer may say in any of its texts, and how it is printed.
+/// Hostile text of a peer, and its harmless form when printed.
 const HOSTILE: &str = "\u{1b}[2J\u{202e}x\u{9b}1A";
 const HARMLESS: &str = r"\u{1b}[2J\u{202e}x\u{9b}1A";
 
@@ -236,7 +236,7 @@ fn history_is_given_by_pages() {
 }
 
 #[test]
-fn a_tail_prints_a_line_for_each_message_until_it_ends() {
+fn join_prints_one_line_per_message() {
     let data = tempdir().unwrap();
     let server = general(data.path());
     let address = server.address(0);
@@ -254,7 +254,7 @@ fn a_tail_prints_a_line_for_each_message_until_it_ends() {
 }
 
 #[test]
-fn a_tail_comes_back_after_every_loss_and_misses_nothing() {
+fn join_reconnects_after_every_loss_and_misses_nothing() {
     let data = tempdir().unwrap();
     let mut server = general(data.path());
     let address = server.address(0);
@@ -311,7 +311,7 @@ fn a_tail_comes_back_after_every_loss_and_misses_nothing() {
 }
 
 #[test]
-fn a_tail_tells_why_it_cannot_join_and_why_it_is_sent_away() {
+fn join_reports_why_it_cannot_join_and_why_it_was_ended() {
     let data = tempdir().unwrap();
     let server = general(data.path());
     let address = server.address(0);
@@ -332,7 +332,7 @@ fn a_tail_tells_why_it_cannot_join_and_why_it_is_sent_away() {
 }
 
 #[test]
-fn a_reader_that_goes_ends_the_tail() {
+fn join_ends_when_its_output_is_closed() {
     let data = tempdir().unwrap();
     let server = general(data.path());
     let address = server.address(0);

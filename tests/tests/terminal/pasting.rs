@@ -15,7 +15,7 @@ fn chat(folder: &Path, server: SocketAddr) -> Tmux {
     tmux
 }
 
-/// What is stored, once it is so many messages.
+/// Waits until so many messages are stored, and returns them.
 fn stored(server: SocketAddr, count: usize) -> Vec<String> {
     wait_for(&format!("{count} messages"), || {
         let mut messages: Vec<String> = Vec::new();

@@ -12,7 +12,7 @@ use tempfile::tempdir;
 
 use crate::running::Running;
 
-/// Where the server is.
+/// The server's address.
 const SERVER: &str = "10.0.0.2:22236";
 
 /// A client's machine and a server's, and a cable between them.
@@ -101,7 +101,7 @@ impl Drop for Network {
 }
 
 #[test]
-fn a_server_that_vanished_is_noticed_and_nothing_is_missed_when_it_is_back() {
+fn clients_notice_a_vanished_server_and_miss_nothing_after_it_returns() {
     let Some(network) = Network::new() else { return };
     let data = tempdir().unwrap();
     let mut server = network.serve(data.path());
@@ -141,7 +141,7 @@ fn a_server_that_vanished_is_noticed_and_nothing_is_missed_when_it_is_back() {
 }
 
 #[test]
-fn lines_that_were_on_their_way_to_a_server_that_vanished_are_told() {
+fn lines_in_flight_to_a_vanished_server_are_reported() {
     let Some(network) = Network::new() else { return };
     let data = tempdir().unwrap();
     let server = network.serve(data.path());

@@ -5,7 +5,7 @@ use crate::{
     running::Running,
 };
 
-/// What is pushed after message 5, and what is said of it.
+/// Pushes after message 5, each with the violation that is shown.
 const VIOLATIONS: [(&str, u64, &str); 3] = [
     ("g", 5, "the server pushed message 5, repeated or out of order: the next is above 5"),
     ("g", 4, "the server pushed message 4, repeated or out of order: the next is above 5"),
