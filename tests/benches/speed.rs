@@ -1,4 +1,4 @@
-//! Each piece of work by itself, as criterion measures it. How the pieces compare is what `targets` measures.
+//! Each piece of work by itself, as criterion measures it. `targets` compares the pieces.
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a run that goes wrong must stop")]
 
 mod workload;

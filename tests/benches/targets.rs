@@ -1,16 +1,16 @@
 //! The aims for speed, each measured as a ratio in one run.
 //!
 //! Both sides of a ratio take turns within a few milliseconds, by the processor time of this thread, so that what else
-//! the machine does meanwhile weighs on both alike. How the compiler lays out either side still moves a ratio by a fifth
+//! the machine does meanwhile weighs on both alike. The compiler's layout of either side still moves a ratio by a fifth
 //! from one build to the next: `instructions.sh` counts instructions, which do not depend on that. `targets NAME COUNT`
 //! does one side's work COUNT times and nothing else, for a profiler.
 //!
-//! What bounds each, by what callgrind counts:
+//! The bounds of each, by what callgrind counts:
 //!
 //! - **Frame ends, plain text**: nothing is copied where frames stand whole in a read, so it runs as fast as `memchr2`
 //!   finds a quote. Copying each read into the decoder first, as `feed` does, costs half of that speed.
-//! - **Frame ends, the others**: half of the instructions gather comparisons of 64 bytes into masks. The instruction that
-//!   does it at once, `pmovmskb`, cannot be reached without `unsafe`. A frame larger than a read is copied together.
+//! - **Frame ends, the others**: half of the instructions gather comparisons of 64 bytes into masks. The instruction
+//!   that does it at once, `pmovmskb`, cannot be reached without `unsafe`. A frame larger than a read is copied whole.
 //! - **Decode, escapes**: a text is walked twice, once to check it and once to unescape it: that a known field is the
 //!   first of its name, and well-formed to the payload's end, is known only after the first walk.
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a run that goes wrong must stop")]
@@ -22,10 +22,10 @@ use std::process::ExitCode;
 use rustix::time::{ClockId, clock_gettime};
 use workload::{Drip, Service, Shape};
 
-/// How often both sides take turns. What is reported is the median.
+/// The number of turns of each side. The median is reported.
 const ROUNDS: usize = 41;
 
-/// How long one turn takes at least.
+/// The shortest length of one turn, in seconds.
 const TURN: f64 = 2e-3;
 
 fn main() -> ExitCode {
@@ -59,8 +59,8 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// One byte per feed against whole feeds. What a frame costs by itself weighs on a small one's bytes, most of all where
-/// there is nothing else: so the ratio of the small ones is below that of the large ones, where it stays.
+/// Compares one byte per feed with whole feeds. The fixed cost of a frame weighs on a small one's bytes, most of all
+/// where there is nothing else: so the ratio of the small ones is below that of the large ones, where it stays.
 fn drips() {
     println!("{:<34} {:>14} {:>14} {:>8} {:>10}", "bytes a frame, one a feed", "one byte", "whole", "ratio", "aim");
     let mut large = None;

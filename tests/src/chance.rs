@@ -1,4 +1,4 @@
-//! Chance in the tests of the real program. What one run found another can repeat.
+//! Chance in the tests of the real program. A run that fails can be repeated from its seed.
 #![expect(clippy::panic, reason = "a panic is how a test fails")]
 
 use std::{

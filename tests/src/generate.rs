@@ -10,13 +10,13 @@ use proptest::{collection::vec, prelude::*, sample::select, test_runner::Config}
 
 use crate::respell::Json;
 
-/// Runs a property so many times. What a run finds becomes a test of its own, so no file of seeds is kept.
+/// Runs a property so many times. A failing case becomes a test of its own, so no file of seeds is kept.
 #[must_use]
 pub fn times(cases: u32) -> Config {
     Config { cases: fewer(cases), failure_persistence: None, ..Config::default() }
 }
 
-/// How much of so much a run does: all of it, or, on a slow machine, one part in as many as `CHANWIRE_FEWER` says.
+/// Returns the share of so many cases to run: all, or, on a slow machine, one in as many as `CHANWIRE_FEWER` says.
 ///
 /// # Panics
 ///
@@ -273,7 +273,8 @@ pub fn stream() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![4 => stream(), 1 => mutated(stream())]
 }
 
-/// A limit on payloads: the protocol's, or one that a short stream passes. None is 0: then not even the first bracket could be a fault's byte.
+/// A limit on payloads: the protocol's, or one that a short stream passes. None is 0: then not even the first bracket
+/// could be a fault's byte.
 pub fn limit() -> impl Strategy<Value = usize> {
     prop_oneof![3 => Just(65_536_usize), 1 => 1..4_usize, 2 => 4..120_usize]
 }

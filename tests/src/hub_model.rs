@@ -1,4 +1,4 @@
-//! What the protocol says of channels, written down as plainly as it is said there: nothing is indexed, cached or
+//! A model of the protocol's rules for channels, as plain as the page that states them: nothing is indexed, cached or
 //! remembered, every question is answered from the whole list.
 
 use std::{collections::BTreeMap, net::IpAddr};
@@ -14,7 +14,7 @@ use chanwire_core::{
 pub struct Model {
     /// The own addresses of each listener.
     pub own: Vec<Vec<Address>>,
-    /// What the server may cost.
+    /// The server's resource limits.
     pub limits: HubLimits,
     fixed: Vec<Channel>,
     stored: Vec<ChannelRecord>,
@@ -22,7 +22,7 @@ pub struct Model {
     released: Vec<(ChannelRecord, Time)>,
     /// When a name was last taken off the list, or a message of it dropped.
     idle_since: BTreeMap<String, Time>,
-    /// What the clock says.
+    /// The current time.
     pub now: Time,
     /// Every name that is listed or hidden by a fixed one, in order of creation.
     order: Vec<String>,
@@ -32,7 +32,7 @@ pub struct Model {
     since: BTreeMap<String, Time>,
 }
 
-/// What is right to do with a request.
+/// The correct outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Answer it at once, with this.
@@ -95,8 +95,8 @@ impl Model {
         }
     }
 
-    /// This is all that a store holds of these names. A lease that is the same goes on, and what retention has dropped is
-    /// not there again.
+    /// This is all that a store holds of these names. A lease that is the same goes on, and what retention has dropped
+    /// is not there again.
     pub fn restore(&mut self, names: &[String], stored: Snapshot, now: Time) {
         let is_meant = |record: &ChannelRecord| names.contains(&record.channel.channel_name);
         let (before, rest) = std::mem::take(&mut self.stored).into_iter().partition::<Vec<_>, _>(is_meant);
@@ -272,7 +272,7 @@ impl Model {
         fixed.or_else(|| stored.map(|record| (&record.channel, Some(record))))
     }
 
-    /// What LIST shows.
+    /// Returns the channels that LIST shows.
     #[must_use]
     pub fn listed(&self) -> Vec<Channel> {
         self.order.iter().filter_map(|name| self.find(name)).map(|(channel, _)| channel.clone()).collect()
@@ -289,7 +289,7 @@ impl Model {
         self.find(name).is_some_and(lives)
     }
 
-    /// What is right to do with a request of this peer at this listener; at none if it is the operator's.
+    /// Returns the correct decision for a request of this peer at this listener; at none if it is the operator's.
     #[must_use]
     pub fn decide(&self, peer: Peer, listener: Option<usize>, request: &Request) -> Decision {
         match request {
@@ -311,7 +311,8 @@ impl Model {
         }
     }
 
-    /// What JOIN is answered by somebody who has joined these channels, each of which counts toward this limit.
+    /// Returns the correct answer to JOIN of a client that has joined these channels, each of which counts toward the
+    /// limit.
     #[must_use]
     pub fn join(&self, name: &str, from: JoinFrom, joined: &[String], limit: usize) -> Decision {
         let (first_kept, last_id) = self.log(name);
@@ -372,7 +373,8 @@ impl Model {
         stored.is_some_and(same) && self.is_host(peer, name)
     }
 
-    /// What is stored when this HOST is: it registers anew, or it sets the lease of what stays as it was registered.
+    /// Returns the record that this HOST stores: a new registration, or a new lease for one that stays as it was
+    /// registered.
     #[must_use]
     pub fn record(&self, peer: Peer, host: &Host) -> (Channel, Option<IpAddr>, Option<u32>) {
         let stored = self.find(&host.channel.channel_name).and_then(|(_, record)| record);
@@ -431,7 +433,7 @@ fn error(error: &'static str, details: String) -> Decision {
     Decision::Answer(Response::Error(ErrorResponse::request(error, details)))
 }
 
-/// What is answered when something cannot be stored.
+/// Returns the answer when something cannot be stored.
 #[must_use]
 pub fn not_stored() -> Response {
     let (error, details) = ("Database connection failed", "Unable to store message in channel database");

@@ -28,7 +28,7 @@ use crate::{
 use hearing::Hearing;
 use judge::{Asked, Carried, Finished};
 
-/// A hub, its store and its connections. Whatever is done with it, the laws are checked:
+/// A hub, its store and its connections. Every step checks the laws:
 ///
 /// - each request has exactly one answer, and none after its connection is gone;
 /// - a request is answered when all before it on its connection are, but for MESSAGEs that follow each other;
@@ -50,11 +50,11 @@ pub struct Trial {
     pub hub: Hub,
     /// The store.
     pub disk: Disk,
-    /// What is right.
+    /// The model of correct behaviour.
     pub model: Model,
-    /// What the store was asked for and has not answered.
+    /// The store command that has no outcome yet.
     pub command: Option<StoreCommand>,
-    /// What the store was asked to read and has not given.
+    /// Reads that the store was asked for and has not delivered.
     reads: VecDeque<Reading>,
     setup: Setup,
     listeners: Vec<ListenerId>,
@@ -62,14 +62,14 @@ pub struct Trial {
     next_client: u64,
     /// Connections that were closed and for which nothing is left to carry out.
     pub forgotten: BTreeSet<u64>,
-    /// How many times messages were pushed, to however many connections at once.
+    /// The number of times messages were pushed, each to any number of connections.
     pub pushes: usize,
     last_pushes: Option<Arc<Pushes>>,
-    /// What the clock says.
+    /// The current time.
     pub now: Time,
     /// The model is known to be what is stored.
     trusted: bool,
-    /// What the store was asked for carries.
+    /// The contents of the store command without an outcome.
     carried: Carried,
     finished: Option<Finished>,
     /// The page that was just told.
@@ -80,14 +80,14 @@ pub struct Trial {
     published: Option<Listing>,
 }
 
-/// What the store was asked to read.
+/// A read that the store was asked for.
 #[derive(Debug)]
 struct Reading {
     id: ReadId,
     query: Query,
     /// The channel's last id, as it was known then.
     known: u64,
-    /// What was found, once it was read, and the channel's first id at that time.
+    /// The page that was read, and the channel's first id at that time.
     found: Option<(Page, u64)>,
 }
 
@@ -108,7 +108,7 @@ impl Reading {
     }
 }
 
-/// How a server is started.
+/// The configuration a server starts with.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The own addresses of each listener.
@@ -136,7 +136,7 @@ impl Setup {
     }
 }
 
-/// What wall time a machine shows at this time. (What requests are stamped with is another's.)
+/// Returns the machine's wall time at this time. (Requests are stamped with another clock's time.)
 fn wall(now: Time) -> Timestamp {
     Timestamp::from_unix(i64::try_from(now.as_millis() / 1000).unwrap_or(i64::MAX))
 }
@@ -151,7 +151,7 @@ struct Client {
     /// All that its server wrote, and how many bytes and answers of it the test has taken.
     written: Vec<u8>,
     taken: (usize, usize),
-    /// How many bytes and answers were compared with what was to be written.
+    /// The number of bytes and answers compared with the expected ones.
     compared: (usize, usize),
     hearing: Hearing,
 }
@@ -196,7 +196,7 @@ impl Trial {
         }
     }
 
-    /// The server dies and starts again. What the store was doing then meets this fate; what it was told is lost.
+    /// Kills and restarts the server. The store's running command meets this fate; undelivered inputs are lost.
     #[must_use]
     pub fn crash(mut self, fate: Fate) -> Self {
         if let Some(command) = self.command.take() {
@@ -274,7 +274,7 @@ impl Trial {
 
     /// Retention drops a channel's messages below this id; the hub hears of it at once or not at all.
     pub fn trim(&mut self, name: &str, first_id: u64, tell: bool) {
-        // What is wanted is taken before the hub is told more.
+        // Drained first, so that earlier outputs precede this input.
         self.drain();
         self.disk.trim(name, first_id);
         if tell {
@@ -363,7 +363,7 @@ impl Trial {
         true
     }
 
-    /// How many pages the store was asked for and has not given.
+    /// Returns the number of pages that the store was asked for and has not delivered.
     #[must_use]
     pub fn reads(&self) -> usize {
         self.reads.len()
@@ -581,7 +581,7 @@ impl Trial {
                 self.trusted = true;
                 self.clients.values_mut().flat_map(|client| &mut client.asked).for_each(|asked| asked.routes.clear());
             }
-            // What is stored is what it was.
+            // A refused commit leaves the stored state as it was.
             (StoreCommand::Commit(_), StoreOutcome::Refused) => {}
             _ => self.trusted = false,
         }

@@ -1,5 +1,5 @@
-//! What the tests of the whole project share: the protocol's examples, ways to run and show streams, naive models
-//! to compare with, and generators.
+//! Helpers shared by the tests of the whole project: the protocol's examples, ways to run and show streams, naive
+//! models to compare with, and generators.
 #![forbid(unsafe_code)]
 
 pub mod chance;

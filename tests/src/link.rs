@@ -39,8 +39,8 @@ impl<E: Endpoint> End<E> {
         self.ending = true;
     }
 
-    /// One read of at most `most` bytes, if it wants to read and something is there. What it read, empty at the end
-    /// of the stream.
+    /// Reads at most `most` bytes, if the endpoint wants to read and some are there. Returns them; none at the end of
+    /// the stream.
     pub fn read(&mut self, now: Time, most: usize) -> Option<Vec<u8>> {
         if !self.endpoint.wants_read() || self.endpoint.action() >= ConnectionAction::Close || self.told {
             return None;
@@ -81,7 +81,7 @@ impl<E: Endpoint> End<E> {
         slices.iter().take(count).map(|slice| slice.len()).sum()
     }
 
-    /// What the driver does with the connection itself.
+    /// Returns what the driver does with the connection itself.
     ///
     /// # Panics
     ///

@@ -1,5 +1,5 @@
-//! A naive decoder: it has the whole stream, looks at it as often as it likes, and follows the protocol's fault table
-//! row by row. What the real one does incrementally must come to the same.
+//! A naive decoder: it has the whole stream, reads it as often as it likes, and follows the protocol's fault table row
+//! by row. The incremental decoder must give the same result.
 
 use chanwire_core::{
     Span,
@@ -26,7 +26,7 @@ struct Model<'a, H> {
     items: Vec<Seen<H>>,
 }
 
-/// Where an object or array ends, or why that is not known: the fault, its byte, and the first byte not looked at.
+/// The end of an object or array, or why it is not known: the fault, its byte, and the first byte not looked at.
 enum Extent {
     End(usize),
     Fault(FaultKind, usize, usize),

@@ -65,7 +65,7 @@ pub fn program(name: &str) -> PathBuf {
 
 /// The outcome of one look at a condition: the value waited for, or the state seen instead.
 pub trait Look<T> {
-    /// The one or the other. What was seen is `None` where nothing can be shown.
+    /// The one or the other. The text is `None` where nothing can be shown.
     ///
     /// # Errors
     ///
@@ -111,8 +111,8 @@ pub fn check<S>(holds: bool, seen: S) -> Result<(), S> {
     if holds { Ok(()) } else { Err(seen) }
 }
 
-/// A thread of a test that works until it is told to stop. It is told so, and waited for, when the test ends, also where
-/// an assertion fails.
+/// A thread of a test that works until it is told to stop. It is told so, and waited for, when the test ends, also
+/// where an assertion fails.
 #[derive(Debug)]
 pub struct Background<T> {
     stop: Arc<AtomicBool>,
@@ -190,7 +190,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Any command of it. What the tests' own environment says to it does not count.
+    /// Any command of it. The variables of the tests' own environment are not passed on.
     pub fn new(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         let unset = |name: &str| (name.into(), None);
         Self {
@@ -380,7 +380,7 @@ impl Finished {
 fn collect(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        // What came before an error is what there is.
+        // Bytes read before an error are kept.
         let _ = from.read_to_end(&mut bytes);
         bytes
     })
@@ -421,8 +421,8 @@ impl Drop for Process {
     }
 }
 
-/// Describes a process and its descendants for a test that failed: one line each, with its state as the kernel gives it,
-/// such as `Z (zombie)`.
+/// Describes a process and its descendants for a test that failed: one line each, with its state as the kernel gives
+/// it, such as `Z (zombie)`.
 #[must_use]
 pub fn process_states(id: u32) -> String {
     let own = i32::try_from(id).ok().and_then(Pid::from_raw);

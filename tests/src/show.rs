@@ -29,7 +29,7 @@ fn span(span: Span) -> String {
 
 /// A head whose frames have a meaning that a table shows.
 pub trait Meaning: StartLine {
-    /// What the payload means, or what is wrong in it.
+    /// Describes the payload's meaning, or the fault in it.
     fn meaning(self, payload: &[u8]) -> String;
 }
 
@@ -40,7 +40,7 @@ impl Meaning for Command {
 }
 
 impl Meaning for Status {
-    /// What an answer means depends on its request, which no table of one direction knows.
+    /// Shows only the text: an answer's meaning depends on its request, which no table of one direction knows.
     fn meaning(self, payload: &[u8]) -> String {
         match self {
             Self::Push => decoded(&StoredMessage::decode(payload)),
@@ -90,8 +90,8 @@ pub fn decoded<T: Shown>(result: &Result<T, PayloadFault>) -> String {
     }
 }
 
-/// What a decoder says of a stream: each item with its span, the number of bytes after which it is known, and what it
-/// is; then what the end of the stream adds.
+/// Describes what a decoder reports of a stream: each item with its span, the number of bytes after which it is known,
+/// and its meaning; then what the end of the stream adds.
 pub fn stream<H: Meaning>(stream: &[u8], limit: usize) -> String {
     let mut out = format!("    {}\n", bytes(stream));
     let mut decoder = Decoder::<H>::new(limit);

@@ -23,7 +23,7 @@ pub struct Disk {
     since: BTreeMap<String, Timestamp>,
     /// The wall time as the store sees it.
     pub wall: Timestamp,
-    /// What retention has left, where it has dropped anything.
+    /// The first id that retention has left, for each channel from which it has dropped messages.
     first_ids: BTreeMap<String, u64>,
     /// The number of commits that it has kept.
     pub commits: usize,
@@ -110,7 +110,7 @@ impl Disk {
         }
     }
 
-    /// What a hub that starts over this store is given.
+    /// Returns the snapshot that a hub starts from over this store.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let log = |(name, messages): (&String, &Vec<StoredMessage>)| {
@@ -183,7 +183,7 @@ impl Disk {
         self.first_ids.insert(name.into(), first_id);
     }
 
-    /// What reading gives, with as few messages as it may stop after.
+    /// Reads as few messages as a read may stop after.
     #[must_use]
     pub fn read(&self, query: &Query) -> Vec<StoredMessage> {
         let first = self.first_id(&query.channel_name);

@@ -83,7 +83,7 @@ fn bytes(response: &Response) -> Vec<u8> {
     out
 }
 
-/// What is written next, as text.
+/// Returns the next output as text.
 fn written<E: Endpoint>(end: &mut End<E>, now: Time) -> String {
     let mut all = Vec::new();
     loop {

@@ -1,5 +1,5 @@
-//! What holds for every connection: random streams in random pieces, answers at random moments and in any order,
-//! writes as short as can be, and a clock that runs as it likes.
+//! Laws of every connection: random streams in random pieces, answers at random moments and in any order, writes as
+//! short as can be, and a clock that runs as it likes.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
 #[path = "endpoint_properties/client.rs"]

@@ -37,7 +37,7 @@ const NAMES: [&str; 5] = ["a", "b", "c", "d", "fixed"];
 enum Op {
     /// One connection asks all of these at once.
     Ask(Index, Vec<(Asked, i64)>),
-    /// What is wanted so far is taken.
+    /// Takes all outputs so far.
     Drain,
     Store(Fate),
     /// The store works, and so many pages are read and told before the hub hears of it.
@@ -187,7 +187,7 @@ fn live(ops: &[Op], fixed: bool, limit: usize) {
                 let id = *who.get(&open);
                 for (asked, at) in what {
                     number += 1;
-                    // Whoever has ended asks no more.
+                    // A client that has ended its stream sends no requests.
                     if !trial.has_ended(id) {
                         trial.ask(id, &request(asked, number), *at);
                     }
@@ -225,7 +225,7 @@ fn live(ops: &[Op], fixed: bool, limit: usize) {
             Op::Pass(seconds) => trial.pass(*seconds),
             Op::Connect(peer, listener) => drop(trial.connect(ip(peer), *listener)),
             Op::Disconnect(who) => {
-                // What is wanted is taken before the hub is told more.
+                // Drained first, so that earlier outputs precede this input.
                 if let Some(id) = one_of(&mut trial, *who) {
                     trial.disconnect(id);
                 }
@@ -243,7 +243,7 @@ fn live(ops: &[Op], fixed: bool, limit: usize) {
     }
     trial.drain();
     trial.settle();
-    // What is known and what is stored are the same in the end.
+    // The known and the stored state are the same in the end.
     let mut again = trial.crash(Fate::Done);
     let id = again.connect(ip("203.0.113.1"), 0);
     again.ask(id, &Request::List, 0);

@@ -1,4 +1,4 @@
-//! What a registry or a user of `cargo install` needs to know of each package is in its manifest.
+//! Each package's manifest has everything that a registry or a user of `cargo install` needs.
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 

@@ -366,7 +366,7 @@ fn pushes_are_read_as_strictly() {
     insta::assert_snapshot!(texts(ids.iter().chain(&others), StoredMessage::decode));
 }
 
-/// What one field of a generated payload is.
+/// The content of one field of a generated payload.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Is {
     Absent,
@@ -402,7 +402,7 @@ const TABLES: [(Command, [Field; 3]); 4] = [
         [
             ("channel_name", "\"a\"", "\"\"", true),
             ("after", "0", "-1", false),
-            // What is right alone is in conflict with the one before it.
+            // A value that is valid alone conflicts with the one before it.
             ("history", "1000", "1001", false),
         ],
     ),

@@ -90,7 +90,7 @@ fn examples(page: &str) -> Result<Vec<Example>, String> {
     Ok(examples)
 }
 
-/// What a line of an example says: `Some(None)` for a remark, `None` if it is not understood.
+/// Parses a line of an example: `Some(None)` for a remark, `None` if it is not understood.
 fn step(text: &str) -> Option<Option<Step>> {
     if text.starts_with('#') {
         return Some(None);
@@ -170,7 +170,7 @@ impl Store {
 struct Peer {
     id: ConnectionId,
     server: Server,
-    /// What the server has sent and the example has not said yet.
+    /// The bytes that the server has sent and the example has not shown yet.
     received: Vec<u8>,
     ended: bool,
     said_closed: bool,

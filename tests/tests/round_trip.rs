@@ -206,7 +206,7 @@ proptest! {
         command in proptest::sample::select(Command::ALL.iter().copied().filter(|command| *command != Command::List).collect::<Vec<_>>()),
         payload in generate::mutated(generate::request().prop_map(|request| encoded(|out| request.encode(out)))),
     ) {
-        // Whatever is accepted at all has canonical bytes, and these are stable.
+        // Every accepted payload has canonical bytes, and these are stable.
         let payload = &payload[payload.iter().position(|byte| *byte == b'{').unwrap_or(0)..];
         if let Ok(request) = Request::decode(command, payload) {
             let bytes = encoded(|out| request.encode(out));
@@ -272,7 +272,7 @@ proptest! {
                 },
                 Item::Skipped(..) => continue,
             };
-            // What a peer sent never reaches a terminal raw.
+            // Text that a peer sent never reaches a terminal raw.
             prop_assert!(!reply.details.chars().any(char::is_control), "{reply:?}");
             let (status, payload) = frame::<Status>(&encoded(|out| reply.encode(out)));
             prop_assert_eq!(status, Status::RequestError);

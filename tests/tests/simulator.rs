@@ -8,7 +8,7 @@ use chanwire_tests::{
     sim::{Run, Tally, run},
 };
 
-/// How many worlds are tried; `make simulate SEEDS=…` tries as many as asked.
+/// The number of worlds tried; `make simulate SEEDS=…` tries as many as asked.
 const SEEDS: u32 = 2000;
 
 fn clean(seed: u64) -> Run {

@@ -30,11 +30,11 @@ struct World {
     next: u64,
     limits: Limits,
     command: Option<StoreCommand>,
-    /// Whatever was pushed to more than none, as long as somebody keeps it.
+    /// The pushes that went to at least one connection, as long as any keeps them.
     pushes: Vec<std::sync::Weak<Pushes>>,
 }
 
-/// What a connection was sent.
+/// An item that a connection received.
 #[derive(Clone, Debug, PartialEq)]
 enum Got {
     Push(u64),

@@ -1,5 +1,5 @@
-//! What holds for every stream: the decoder against a naive one, against itself in other pieces, and against another
-//! parser's idea of where an object ends.
+//! Laws of every stream: the decoder agrees with a naive one, with itself in other pieces, and with another parser
+//! about the end of an object.
 
 use chanwire_core::wire::{Command, Decoder, FaultKind, Skipped, Status};
 use chanwire_tests::{

@@ -86,7 +86,7 @@ fn open(packets: &mut PcapNg, connection: u32) {
     packets.open(connection, 0.0, None, Some("127.0.0.1:22236".parse().unwrap()));
 }
 
-/// What each of a connection's packets adds to, all together: a field's values in order.
+/// Merges what each of a connection's packets adds: a field's values in order.
 fn joined(said: &[Vec<String>]) -> Vec<String> {
     (0..FIELDS.len())
         .map(|field| {
@@ -126,7 +126,7 @@ fn every_example_says_the_same_wherever_it_is_cut() {
     }
 }
 
-/// What the fields are to say of a frame: read by the project's own decoder.
+/// Returns the expected field values of a frame, from the project's own decoder.
 fn say(direction: Direction, bytes: &[u8]) -> Vec<String> {
     let mut capture = Capture::new(1 << 20);
     capture.open(1, "");
@@ -251,7 +251,7 @@ fn conversation() -> Vec<(Direction, Vec<u8>)> {
     said
 }
 
-/// What `decode` makes of packets: the heads of the frames of each direction of each connection, by the client's port.
+/// Decodes packets into the start lines of each connection's two directions, by the client's port.
 fn decoded(packets: &[u8]) -> BTreeMap<u16, [Vec<String>; 2]> {
     let mut capture = Capture::new(64 << 20);
     let mut import = CaptureImport::new(ImportOptions { everything: true, ..ImportOptions::default() }, 0);

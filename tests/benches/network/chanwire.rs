@@ -38,7 +38,7 @@ impl Chanwire {
         let mut stream = self.connect_one();
         let join = format!("JOIN\r\n{{\"channel_name\": \"general\", \"after\": {id}}}");
         stream.write_all(join.as_bytes()).expect("a server that reads");
-        // Whoever has ended is sent what the answer promises, and then is closed.
+        // A subscriber that ends its stream is sent what the answer promises, and then is closed.
         stream.shutdown(Shutdown::Write).expect("an open connection");
         let mut text = String::new();
         stream.read_to_string(&mut text).expect("an end of the stream");

@@ -12,7 +12,7 @@ use crate::{
 const CONNECTIONS: usize = 50;
 const DEPTHS: [usize; 3] = [1, 16, 64];
 
-/// How many times as many messages a second as Redis it should be.
+/// The lowest ratio of its messages a second to those of Redis.
 const TARGET: f64 = 1.0;
 
 pub(crate) fn measure(report: &mut Report, rounds: usize) {

@@ -20,7 +20,7 @@ const LISTENING: usize = 1000;
 const PACED: usize = 60;
 const INTERVAL: Duration = Duration::from_millis(30);
 
-/// How many times as many bytes a second as NATS it should be.
+/// The lowest ratio of its bytes a second to those of NATS.
 const TARGET: f64 = 1.0;
 
 pub(crate) fn measure(report: &mut Report, rounds: usize) {

@@ -8,11 +8,11 @@ use crate::{
     system::{PATIENCE, System},
 };
 
-/// How many bytes may be on their way to the slowest subscriber. It keeps every system's queues short enough that none
-/// has to drop anything.
+/// The highest number of bytes on their way to the slowest subscriber. It keeps every system's queues short enough that
+/// none has to drop anything.
 const WINDOW: u64 = 400_000;
 
-/// What is sent: a message of usual length.
+/// The content to send: a message of usual length.
 pub(crate) const CONTENT: &str =
     "The quick brown fox jumps over the lazy dog, and nobody here has asked what he was paid to do it all";
 
@@ -22,19 +22,19 @@ pub(crate) struct Group<'a> {
     sender: Sender,
     subscribers: Vec<Subscriber>,
     content: String,
-    /// How many messages were sent.
+    /// The number of messages sent.
     sent: u64,
-    /// How many bytes a subscriber has heard when it has heard them all.
+    /// The number of bytes that a subscriber has received when it has received them all.
     due: u64,
 }
 
-/// What a group did in some time.
+/// The work that a group did in some time.
 pub(crate) struct Burst {
     /// Messages that all have heard, and the bytes that each subscriber heard.
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
     pub(crate) elapsed: Duration,
-    /// What the server's threads have run meanwhile.
+    /// The CPU time of the server's threads meanwhile.
     pub(crate) cpu: Duration,
 }
 
@@ -104,7 +104,7 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// How many bytes the slowest subscriber has not heard.
+    /// Returns the number of bytes that the slowest subscriber has not received.
     pub(crate) fn unheard(&self) -> u64 {
         self.due - self.subscribers.iter().map(|subscriber| subscriber.heard).min().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! What a connection costs that does nothing.
+//! Measures the cost of an idle connection.
 
 use std::{io::Write as _, net::TcpStream};
 
@@ -21,7 +21,7 @@ const FIRST: usize = 50;
 /// After so many equal looks a server's memory is taken to be at rest.
 const AT_REST: usize = 50;
 
-/// How many bytes a connection of this server may cost.
+/// The highest number of bytes that a connection of this server may cost.
 const TARGET: f64 = 2000.0;
 
 pub(crate) fn measure(report: &mut Report, _: usize) {
@@ -61,7 +61,7 @@ fn connect(system: &dyn System, count: usize) -> Vec<TcpStream> {
         let open = open_files(system.id());
         check(open > count, open)
     });
-    // Whoever is answered now came after all of them.
+    // A connection that is answered now came after all of them.
     for mut last in system.connect(1) {
         last.write_all(&system.publish("hello").request).expect("a server that reads");
         read(&mut last, 1);

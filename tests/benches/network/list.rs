@@ -13,10 +13,10 @@ use crate::{
 const CONNECTIONS: usize = 50;
 const DEPTHS: [usize; 3] = [1, 16, 64];
 
-/// How many channels are listed.
+/// The numbers of channels that are listed.
 const CHANNELS: [usize; 3] = [5, 50, 500];
 
-/// How many times as many answers a second as Redis it should give.
+/// The lowest ratio of its answers a second to those of Redis.
 const TARGET: f64 = 1.0;
 
 /// The longest list, how often it is asked for in a round, and how many times as long it may take after a change.
@@ -103,7 +103,7 @@ fn after_a_change(rounds: usize) -> Table {
         for _ in 0..LISTS {
             if *changes {
                 moves += 1;
-                // Whoever registered a channel may move it.
+                // The client that registered a channel may move it.
                 let number = 1 + moves * 7919 % (LONG - 1);
                 ask(&mut stream, &host_request(number, 30_000 + moves % 10_000), &hosted(number));
             }

@@ -15,7 +15,7 @@ use rustix::net::{RecvFlags, recv};
 
 use crate::system::{Exchange, Replies, size};
 
-/// How many bytes one read takes at most.
+/// The highest number of bytes in one read.
 const READ: usize = 1024 * 1024;
 
 /// Requests stand side by side in a block of about this many bytes, so that one write takes many.
@@ -25,7 +25,7 @@ const BLOCK: usize = 64 * 1024;
 pub(crate) struct Poller {
     poll: Poll,
     events: Events,
-    /// Where every read goes.
+    /// The buffer of every read.
     pub(crate) scratch: Vec<u8>,
 }
 
@@ -87,7 +87,7 @@ impl Sender {
         streams.into_iter().enumerate().map(sender).collect()
     }
 
-    /// How many requests are not answered.
+    /// Returns the number of unanswered requests.
     pub(crate) fn open(&self) -> usize {
         self.open.len()
     }
@@ -123,7 +123,7 @@ impl Sender {
                 answered(asked, now);
             }
             total += count;
-            // What comes after this read wakes the poll again.
+            // Bytes that arrive after this read wake the poll again.
             if read < scratch.len() {
                 return total;
             }
@@ -166,7 +166,7 @@ impl Subscriber {
     }
 }
 
-/// How much was read, if the connection lives.
+/// Returns the number of bytes read, if the connection lives.
 fn taken(read: io::Result<usize>) -> usize {
     match read {
         Ok(0) => panic!("the server has closed a connection"),

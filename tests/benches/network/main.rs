@@ -40,7 +40,7 @@ const PARTS: [(&str, Part); 5] = [
     ("idle", idle::measure),
 ];
 
-/// How many rounds are measured unless something else is asked for.
+/// The number of rounds measured by default.
 const ROUNDS: usize = 3;
 
 fn main() {

@@ -1,4 +1,4 @@
-//! What was measured, for people and for programs.
+//! The measurements, for people and for programs.
 
 use std::{
     fmt, thread,
@@ -190,7 +190,7 @@ impl<S> Rounds<S> {
         self.samples.iter()
     }
 
-    /// How many times one system's value is the other's: the middle of all rounds.
+    /// Returns the ratio of one system's value to the other's: the median of all rounds.
     pub(crate) fn ratio(&self, one: usize, other: usize, value: impl Fn(&S) -> f64) -> f64 {
         self.compare(one, other, |one, other| value(one) / value(other))
     }

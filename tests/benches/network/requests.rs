@@ -1,4 +1,4 @@
-//! How fast requests of one kind are answered.
+//! Measures how fast requests of one kind are answered.
 
 use std::time::{Duration, Instant};
 

@@ -66,7 +66,7 @@ pub(crate) fn resident(id: u32) -> u64 {
     pages * u64::try_from(rustix::param::page_size()).expect("a small number")
 }
 
-/// How long all threads of a process have run.
+/// Returns the CPU time of all threads of a process.
 pub(crate) fn cpu_time(id: u32) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{id}/task")).expect("a running process");
     let of_task = |task: std::io::Result<fs::DirEntry>| {
@@ -77,7 +77,7 @@ pub(crate) fn cpu_time(id: u32) -> Duration {
     Duration::from_nanos(tasks.filter_map(of_task).sum())
 }
 
-/// How many files a process has open.
+/// Returns the number of files that a process has open.
 pub(crate) fn open_files(id: u32) -> usize {
     fs::read_dir(format!("/proc/{id}/fd")).expect("a running process").count()
 }

@@ -18,10 +18,10 @@ use crate::{
 
 const SUBSCRIBERS: usize = 1000;
 
-/// How many messages the sender leaves unanswered.
+/// The number of messages that the sender leaves unanswered.
 const DEPTH: usize = 16;
 
-/// How many messages are sent, and their size: far more than the kernel's buffers and the server's bound for one reader
+/// The number of messages, and their size: far more than the kernel's buffers and the server's bound for one reader
 /// hold.
 const MESSAGES: u64 = 4500;
 const SIZE: usize = 1000;
@@ -30,10 +30,10 @@ const SIZE: usize = 1000;
 const BOUND: u64 = 1024 * 1024;
 const SLACK: u64 = 10_000_000;
 
-/// How many times the sender's 99th percentile without anybody stuck it may be.
+/// The highest ratio of the sender's 99th percentile to the one without a stuck subscriber.
 const TARGET: f64 = 1.5;
 
-/// How often the memory is looked at.
+/// The interval at which the memory is sampled.
 const LOOK: Duration = Duration::from_millis(10);
 
 #[derive(Clone, Copy)]
@@ -128,7 +128,7 @@ fn ids(heard: &str) -> Vec<u64> {
     heard.split("\"id\": ").skip(1).filter_map(id).collect()
 }
 
-/// What comes up to the end of the stream, and how that was.
+/// Reads to the end of the stream, and returns the text with the last read's result.
 fn read_all(mut stream: TcpStream) -> (String, io::Result<()>) {
     let mut bytes = Vec::new();
     let end = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.read_to_end(&mut bytes).map(drop));

@@ -1,4 +1,4 @@
-//! What the load needs to know of a system, and nothing more.
+//! The interface of a system under load.
 
 use std::{
     io::{Read as _, Write as _},
@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-/// How long anything may take that a measurement waits for.
+/// The timeout for anything that a measurement waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running server of one of the systems.
@@ -29,7 +29,7 @@ pub(crate) trait System {
     /// To send this to all that subscribed, with an acknowledgement.
     fn publish(&self, content: &str) -> Exchange;
 
-    /// How many bytes a subscriber is sent for the message of this number, counted from 1 since the server started.
+    /// Returns the number of bytes pushed for the message of this number, counted from 1 since the server started.
     fn push_size(&self, number: u64, content: &str) -> u64;
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn size(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
-/// What an answer looks like that says yes. Any other ends the measurement.
+/// The form of an answer that says yes. Any other ends the measurement.
 #[derive(Clone, Copy)]
 pub(crate) enum Reply {
     /// So many bytes, of which this is the first.
@@ -68,7 +68,7 @@ impl Replies {
         Self { reply, begun: 0, at_start: true }
     }
 
-    /// How many answers these bytes complete.
+    /// Counts the answers that these bytes complete.
     pub(crate) fn count(&mut self, bytes: &[u8]) -> usize {
         let Some(last) = bytes.last() else { return 0 };
         let (Reply::Sized(first, _) | Reply::Lines(first, _)) = self.reply;

@@ -1,4 +1,4 @@
-//! What is measured, and against what: the same work done by this crate and by `serde_json`.
+//! The measured work, and its reference: the same work done by this crate and by `serde_json`.
 
 mod service;
 
@@ -8,7 +8,7 @@ use chanwire_core::wire::{Address, Channel, Command, Decoder, Item, Request, Res
 use serde::{Deserialize, de::IgnoredAny};
 pub(crate) use service::Service;
 
-/// What one read brings, in bytes: what the server reads at a time.
+/// The size of one read, in bytes: the server's.
 pub(crate) const READ: usize = 64 * 1024;
 
 /// A kind of payload, and a stream of frames with it that fills one read, or a single frame that needs many.
@@ -114,7 +114,7 @@ fn frames<H: StartLine>(stream: &[u8], mut take: impl FnMut(H, &[u8])) -> usize 
     count
 }
 
-/// Where the frames of this shape end, by this crate.
+/// Finds the ends of this shape's frames with this crate.
 pub(crate) fn ends(shape: &Shape) {
     let mut last = 0;
     let count = if shape.listing {
@@ -126,7 +126,7 @@ pub(crate) fn ends(shape: &Shape) {
     assert_eq!(count, shape.frames);
 }
 
-/// Where the payloads of this shape end, by `serde_json`, which builds nothing.
+/// Finds the ends of this shape's payloads with `serde_json`, which builds nothing.
 pub(crate) fn serde_ends(shape: &Shape) {
     let mut values = serde_json::Deserializer::from_slice(&shape.payloads).into_iter::<IgnoredAny>();
     let mut count = 0;

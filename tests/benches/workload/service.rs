@@ -29,7 +29,7 @@ impl Service {
         Self { server: Server::new(CONNECTION, Limits::server()), hub, at }
     }
 
-    /// Answers all that one read brought, from the endpoint alone. How many there were.
+    /// Answers all requests of one read from the endpoint alone, and returns their number.
     pub(crate) fn answer(&mut self, read: &[u8]) -> usize {
         self.server.handle_input(self.at.time, read);
         let mut count = 0;
@@ -51,7 +51,7 @@ impl Service {
         }
     }
 
-    /// Answers all that one read brought, from the hub, when the store has it. How many there were.
+    /// Answers all requests of one read from the hub once the store has them, and returns their number.
     pub(crate) fn serve(&mut self, read: &[u8]) -> usize {
         self.server.handle_input(self.at.time, read);
         let mut count = 0;

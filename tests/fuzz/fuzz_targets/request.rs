@@ -1,4 +1,4 @@
-//! What can be read comes back; what cannot is wrong somewhere in it.
+//! Decodes any payload: a valid one round-trips, and an invalid one has its fault within it.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| chanwire_tests::fuzz_bodies::request(data));

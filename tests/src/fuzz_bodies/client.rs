@@ -18,8 +18,8 @@ use crate::{link::End, show};
 ///
 /// # Panics
 ///
-/// If what happens depends on the pieces that are read, if answers are not given to the oldest open request, if anything
-/// is told after the end, or if the end does not come.
+/// If what happens depends on the pieces that are read, if answers are not given to the oldest open request, if
+/// anything is told after the end, or if the end does not come.
 pub fn client(data: &[u8]) {
     let mut input = Input::new(data);
     let limit = input.limit(1024, 1);
@@ -107,7 +107,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Does one thing. What is read is handed over in pieces of at most this length.
+    /// Does one step. Bytes that are read are handed over in pieces of at most this length.
     fn take(&mut self, op: Op, piece: usize) {
         match op {
             Op::Send(which) => self.send(&some_request(which)),
@@ -199,7 +199,7 @@ impl<'a> Session<'a> {
         assert_eq!(state(self), state(other), "{op:?}");
     }
 
-    /// Whatever the server does, a client that wants to close is closed in the end.
+    /// Closes the client, which must end, whatever the server does.
     fn finish(&mut self) {
         self.take(Op::Shutdown, usize::MAX);
         // An answer may be missing; then the peer's end of stream; each has its deadline.
@@ -225,7 +225,7 @@ fn check_all_asked_before(stream: &[u8]) {
     assert_eq!(seen, told(stream, &requests));
 }
 
-/// What a client is to tell of a whole stream that answers these requests.
+/// Returns the events that a client must report of a whole stream that answers these requests.
 #[must_use]
 pub fn told(stream: &[u8], requests: &[Request]) -> Vec<String> {
     let mut decoder = Decoder::<Status>::new(Limits::client().max_payload);

@@ -53,7 +53,7 @@ struct Clock {
     /// When the last byte was taken, or began to wait.
     stalled: Option<u64>,
     lingering: Option<u64>,
-    /// How it ended, once it has.
+    /// The action it ended with, once it has.
     ended: Option<ConnectionAction>,
 }
 
@@ -119,7 +119,7 @@ impl Clock {
             && unsent < self.limits.max_unsent
     }
 
-    /// Where the frame begins that is arriving.
+    /// Returns the start of the frame that is arriving.
     fn frame_start(&self) -> Option<u64> {
         match self.items().last() {
             _ if self.stopped.is_some() => None,
@@ -179,7 +179,7 @@ impl Clock {
         }
     }
 
-    /// What the deadlines demand that have come by this moment.
+    /// Does what the deadlines demand that have come by this moment.
     fn expire(&mut self, now: u64) {
         let Some((_, timers)) = self.deadline().filter(|(at, _)| *at <= now) else { return };
         if timers.contains(&Timer::Write) {
@@ -217,7 +217,7 @@ impl Clock {
     }
 }
 
-/// What a request counts in flight; nothing for what was refused.
+/// Returns a request's weight in flight; none for a refused one.
 fn weight(item: &Seen<Command>) -> Option<usize> {
     match item {
         Seen::Frame { head: Command::List | Command::History, .. } => Some(262_144),
@@ -232,8 +232,8 @@ fn weight(item: &Seen<Command>) -> Option<usize> {
 ///
 /// # Panics
 ///
-/// If there is a deadline too many or too few, if one comes early or late, or if the connection closes otherwise than it
-/// must.
+/// If there is a deadline too many or too few, if one comes early or late, or if the connection closes otherwise than
+/// it must.
 pub fn check_deadlines(stream: &[u8], limits: &Limits, ops: &[Op], start: u64) {
     let mut bench = Bench::new(limits.clone(), reply);
     let (mut now, mut fed) = (start, 0_usize);

@@ -42,7 +42,7 @@ fn check(text: &str, capture: &Capture) {
     };
     let printed = filter.to_string();
     let Ok(again) = Filter::parse(&printed) else {
-        // What is printed in full may be too long to be read.
+        // A filter that is printed in full may be too long to be parsed.
         assert!(printed.len() > chanwire_inspect::MAX_FILTER, "{printed}");
         return;
     };

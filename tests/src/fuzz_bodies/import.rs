@@ -7,7 +7,7 @@ use chanwire_inspect::{
 
 use super::Input;
 
-/// What a capture may take of memory here, in bytes.
+/// The memory limit of a capture here, in bytes.
 const LIMIT: usize = 2 << 20;
 
 /// Any bytes as a capture, whole and in pieces.
@@ -52,7 +52,7 @@ pub fn import(data: &[u8]) {
         packets.row(&recorded, &entry, recorded.origin().unwrap_or_default(), false);
         assert!(entry.length() > 0 || matches!(entry.kind(), RowKind::Note | RowKind::Gap), "{entry:?}");
     }
-    // Whatever was recorded can be exported, and what is exported can be read.
+    // Every recorded capture can be exported, and every export can be imported.
     let mut again = CaptureImport::new(ImportOptions::default(), 0);
     let mut capture_again = Capture::new(LIMIT);
     let read = again.feed(&packets.take(), &mut capture_again).and_then(|()| again.finish(&mut capture_again));
@@ -75,7 +75,7 @@ fn told(pieces: &[&[u8]], options: ImportOptions) -> (Told, Result<Summary, Impo
     (told, summary)
 }
 
-/// What was told, in order; bytes that follow each other are one.
+/// The reported events, in order; adjacent runs of bytes are merged.
 #[derive(Debug, Default, PartialEq)]
 struct Told(Vec<Event>);
 

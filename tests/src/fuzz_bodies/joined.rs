@@ -43,7 +43,7 @@ fn op(kind: u8, argument: u8) -> JoinedOp {
     }
 }
 
-/// What happens to a server whose peer may have joined.
+/// A step of a server whose peer may have joined.
 #[derive(Clone, Copy, Debug)]
 pub enum JoinedOp {
     /// It reads at most so many bytes.
@@ -64,7 +64,7 @@ pub enum JoinedOp {
     Finish,
 }
 
-/// What the application answers to the request that is the turn of this number: JOIN is joined.
+/// Returns the application's answer to the request that is the turn of this number: JOIN is joined.
 fn answer(turn: usize, request: &Request) -> Reply {
     match request {
         Request::Join { .. } => {
@@ -85,7 +85,7 @@ enum Kind {
 #[derive(Default)]
 struct Model {
     frames: Vec<(Kind, Vec<u8>)>,
-    /// How many turns' answers stand among them.
+    /// The number of turns whose answers are among the frames.
     left: usize,
     next_id: u64,
     /// A page was given, and is not written far enough for the next.

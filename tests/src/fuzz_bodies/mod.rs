@@ -1,4 +1,4 @@
-//! What must hold for any bytes at all. Each body takes what a fuzzer made up and panics where a law is broken.
+//! Laws that hold for any bytes at all. Each body takes a fuzzer's input and panics where a law is broken.
 //!
 //! The bodies serve twice: `tests/fuzz` hunts with them, guided by coverage, and the test `fuzz_corpus` replays what
 //! was found on every run. The properties draw their inputs from generators instead and check by the same functions.
@@ -31,7 +31,7 @@ pub use server::{Bench, Op, Turn, answers, check_answers, reply, server, turns};
 
 use crate::stream::cut;
 
-/// The bytes of a fuzzer, taken from the front. Where there are none left, all is 0.
+/// The bytes of a fuzzer, taken from the front. When none are left, all is 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a>(&'a [u8]);
 

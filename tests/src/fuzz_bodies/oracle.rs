@@ -111,7 +111,7 @@ pub fn check_json(text: &[u8]) {
     }
 }
 
-/// What stands before the byte can be completed to JSON; with the byte it cannot.
+/// Checks that the text before the byte can be completed to JSON, and that with the byte it cannot.
 fn check_offset(text: &[u8], error: JsonError) {
     let shown = show::bytes(text);
     let (before, from) = text.split_at(error.at);

@@ -62,7 +62,7 @@ fn check_place<H: StartLine>(head: H, payload: &[u8], fault: &PayloadFault) {
     let bytes = [head.name().as_bytes(), b"\r\n", payload].concat();
     let mut decoder = Decoder::<H>::new(usize::MAX);
     decoder.feed(&bytes);
-    // What is a frame's payload has its closing bracket, so nothing in it can end too early.
+    // A frame's payload has its closing bracket, so nothing in it can end too early.
     let framed = matches!(decoder.next_item(), Some(Item::Frame(frame)) if frame.payload == payload);
     let end = if framed { payload.len() } else { payload.len() + 1 };
     match (fault.kind, fault.at) {

@@ -11,8 +11,8 @@ use chanwire_core::{
 use super::{Input, amount};
 use crate::{link::End, show};
 
-/// Any stream, and any order of reads, answers and writes, with limits so small that they are met. What time does is
-/// another body's concern: see [`deadlines`](super::deadlines()).
+/// Any stream, and any order of reads, answers and writes, with limits so small that they are met. Time is left
+/// to another body, [`deadlines`](super::deadlines()).
 ///
 /// # Panics
 ///
@@ -62,7 +62,7 @@ pub enum Turn {
     Refused(ErrorResponse, bool),
 }
 
-/// What there is to answer in a stream that is read as a whole.
+/// Returns the turns to answer in a stream that is decoded as a whole.
 #[must_use]
 pub fn turns(stream: &[u8], limit: usize, ended: bool) -> Vec<Turn> {
     let mut decoder = Decoder::<Command>::new(limit);
@@ -84,7 +84,7 @@ pub fn turns(stream: &[u8], limit: usize, ended: bool) -> Vec<Turn> {
     turns
 }
 
-/// What the application answers to the request that is the turn of this number, encoded before or not.
+/// Returns the application's answer to the request that is the turn of this number, encoded before or not.
 #[must_use]
 pub fn reply(turn: usize, _: &Request) -> Reply {
     let length = if turn % 5 == 4 { 700 } else { 1 };
@@ -126,13 +126,13 @@ pub struct Bench {
     pub end: End<Server>,
     /// The bytes that it has written.
     pub seen: Vec<Turn>,
-    /// What the application has not answered, with the number of its turn.
+    /// The requests that the application has not answered, with the numbers of their turns.
     pub open: Vec<(usize, Ticket)>,
     /// The number of pages that it has read.
     pub drained: usize,
     /// Its peer, which had joined, has ended its stream.
     pub ended: bool,
-    /// What it answers to the request that is the turn of this number.
+    /// The answer to the request that is the turn of this number.
     reply: fn(usize, &Request) -> Reply,
 }
 
@@ -230,11 +230,11 @@ pub fn check_answers(stream: &[u8], limits: &Limits, ops: &[Op]) {
     assert_eq!(show::bytes(&bench.end.written), show::bytes(&expected));
 }
 
-/// What holds after every step, whatever the limits are.
+/// Checks the laws that hold after every step, whatever the limits are.
 fn check_bounds(bench: &mut Bench, limits: &Limits, expected: &[u8], eof: bool) {
     let (in_flight, unsent) = (bench.end.endpoint.in_flight(), bench.end.unsent());
     assert!(in_flight <= limits.max_in_flight, "{in_flight} requests in flight");
-    // Whatever waited behind one answer may leave with it.
+    // Everything that waited behind one answer may leave with it.
     let slack = LARGEST.saturating_mul(limits.max_in_flight.min(200)) + LARGEST;
     assert!(unsent <= limits.max_unsent.saturating_add(slack), "{unsent} bytes unsent");
     let full = bench.open.len() >= limits.max_in_flight || unsent >= limits.max_unsent;

@@ -1,4 +1,4 @@
-//! What those who joined a channel are pushed, and when they are closed.
+//! Checks what subscribers are pushed, and when they are closed.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use chanwire_core::{
 
 use super::{Told, Trial};
 
-/// What a connection hears.
+/// The pushes that one connection expects and has received.
 #[derive(Debug, Default)]
 pub(super) struct Hearing {
     /// The channels that it joined.
@@ -28,7 +28,7 @@ pub(super) struct Hearing {
     pub(super) closed: Option<ErrorResponse>,
 }
 
-/// How far a channel was pushed.
+/// The position up to which a channel was pushed.
 #[derive(Debug)]
 pub(super) struct Join {
     /// The id that is due next.
@@ -142,7 +142,7 @@ impl Trial {
         }
     }
 
-    /// What holds when nothing is with the store, nothing is read, and nobody has a page to read.
+    /// Checks the pushes while the store is idle, nothing is being read, and no page is left to read.
     pub(super) fn check_heard(&self) {
         let mut joins = 0;
         for (id, client) in self.clients.iter().filter(|(_, client)| !client.gone) {

@@ -15,7 +15,7 @@ use crate::{
     store::Disk,
 };
 
-/// What was asked, and what became of it.
+/// A request and its outcome.
 #[derive(Debug)]
 pub(super) struct Asked {
     ticket: String,
@@ -28,12 +28,12 @@ pub(super) struct Asked {
     pub(super) routes: BTreeSet<String>,
 }
 
-/// What a command for the store carries, and who may have asked for it.
+/// The contents of a store command, and the connections that may have asked for them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Carried {
     hosts: BTreeMap<String, Askers>,
     unhosts: BTreeMap<String, Askers>,
-    /// What the messages say.
+    /// The contents of the messages.
     messages: BTreeSet<String>,
 }
 
@@ -79,7 +79,7 @@ pub(super) struct Finished {
     outcome: StoreOutcome,
     /// The store's state was asked for.
     was_read: bool,
-    /// What was with the store and is not answered yet.
+    /// The writes that were with the store and are not answered yet.
     unanswered: Carried,
 }
 
@@ -370,7 +370,7 @@ impl Trial {
         true
     }
 
-    /// What must hold when the hub wants nothing more for now.
+    /// Checks the laws that hold when the hub has no output left.
     pub(super) fn check_rest(&mut self) {
         let open = self.open();
         match &self.command {
@@ -457,7 +457,7 @@ fn find_message<'a>(clients: &'a mut BTreeMap<u64, Client>, content: &str) -> &'
     asked
 }
 
-/// What is acknowledged is in the store.
+/// Checks that an acknowledged change is in the store.
 fn check_durable(disk: &Disk, model: &Model, request: &Request, bytes: &[u8]) {
     if !bytes.starts_with(b"OK") {
         return;
@@ -527,7 +527,7 @@ fn is_full(bytes: &[u8], disk: &Disk, channel_name: &str, id: u64) -> bool {
     payload > 262_144 && !text(bytes).ends_with("\"messages\": []}")
 }
 
-/// What is answered when the messages cannot be read.
+/// Returns the answer when messages cannot be read.
 fn history_failed() -> ErrorResponse {
     ErrorResponse::server("Database connection failed", "Unable to read messages from channel database")
 }
@@ -537,7 +537,7 @@ fn check_error(bytes: &[u8], error: &str) {
     assert!(bytes.starts_with(start.as_bytes()), "{} where '{error}' is due", text(bytes));
 }
 
-/// What an answer means that is no error.
+/// Decodes an answer that is no error.
 fn decode(command: Command, bytes: &[u8]) -> Option<Response> {
     let payload = bytes.strip_prefix(b"OK\r\n")?;
     Some(Response::decode(command, Status::Ok, payload).expect("an answer to this request"))

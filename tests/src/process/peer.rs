@@ -112,7 +112,7 @@ impl Peer {
     }
 
     fn new(stream: TcpStream) -> Self {
-        // What a test writes in one piece leaves in one piece, and what it writes in two leaves in two.
+        // One write leaves as one segment, and two writes as two.
         stream.set_nodelay(true).expect("a TCP socket");
         stream.set_read_timeout(Some(DEADLINE)).expect("a TCP socket");
         stream.set_write_timeout(Some(DEADLINE)).expect("a TCP socket");

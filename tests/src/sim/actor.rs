@@ -20,7 +20,7 @@ use super::{
 /// LIST, HOST, MESSAGE, JOIN, HISTORY, LIST: what every client asks when nothing goes wrong any more.
 const LAST_ROUND: usize = 6;
 
-/// How often a client looks whether it has heard all, in milliseconds.
+/// The interval at which a client checks whether it has received everything, in milliseconds.
 const LISTEN: u64 = 300;
 
 /// The longest pause before somebody connects again, in milliseconds; or longer, if the plan has longer ones.
@@ -32,13 +32,13 @@ pub(super) struct Actor {
     pub(super) peer: IpAddr,
     pub(super) listener: usize,
     is_rogue: bool,
-    /// How many requests, or scripts, it will still begin before the faults stop.
+    /// The number of requests, or scripts, that it will still begin before the faults stop.
     left: usize,
     /// Its connection.
     link: Option<u64>,
     /// It will be asked what to do next.
     is_due: bool,
-    /// How many requests of the last round it has sent on this connection.
+    /// The number of requests of the last round that it has sent on this connection.
     asked_last: usize,
     /// It has made its last change: HOST and MESSAGE are not asked for again on another connection.
     has_changed: bool,

@@ -1,4 +1,4 @@
-//! What one connection has joined, and how far it has heard it: as the hub gives it, or as a client takes it.
+//! The channels that one connection has joined, and its position in each: as the hub delivers, or as a client receives.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ impl Hearing {
         self.0.contains_key(channel_name)
     }
 
-    /// How many channels are joined.
+    /// Returns the number of joined channels.
     pub(super) fn count(&self) -> usize {
         self.0.len()
     }

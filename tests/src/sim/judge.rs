@@ -71,9 +71,9 @@ pub(super) struct Judge {
     pub(super) failed_pages: Vec<String>,
     /// The last message of a connection in a channel.
     order: BTreeMap<(u64, String), usize>,
-    /// How many channels a connection may join.
+    /// The number of channels that a connection may join.
     pub(super) max_joins: usize,
-    /// How often a hub was told that the store failed.
+    /// The number of store failures that hubs were told of.
     failures: u64,
 }
 
@@ -87,14 +87,14 @@ struct Kept {
 }
 
 impl Kept {
-    /// It is kept no more. What happens to it after a restart depends on how the clock was set meanwhile.
+    /// A message that is kept no more. Its fate after a restart depends on how the clock was set meanwhile.
     fn check_end(&self, now: Time, started: Time) {
         let early = started <= self.since && now < self.until;
         assert!(!early, "{:?} is not kept for its host until {:?}", self.record, self.until);
     }
 }
 
-/// What is known of one message.
+/// The known facts of one message.
 #[derive(Debug)]
 struct Fact {
     link: u64,
@@ -388,7 +388,7 @@ impl Judge {
         self.ledger(link).reply(index, encode(&reply));
     }
 
-    /// What anybody was shown is published: a LIST that is answered at once shows it.
+    /// Checks that everything a client was shown is published: a LIST that is answered at once shows it.
     pub(super) fn check_published(&self, listed: Option<&[u8]>) {
         let Some(listed) = listed else { panic!("something is answered, and nothing is published") };
         self.find(self.floor, &"what is published", |version| version.listed == listed);
@@ -439,7 +439,7 @@ impl Judge {
         messages.iter().for_each(|message| hearing::check_durable(message, disk));
         let ids: Vec<u64> = messages.iter().map(|message| message.id).collect();
         let limit = u64::from(limit);
-        // What is known of its end when it is read lies between what was shown and what is stored.
+        // The known end of the channel at the time of the read lies between the ids shown and the ids stored.
         let fits = |end: u64| {
             let (first, last) = match range {
                 HistoryRange::After(id) => (id + 1, end.min(id + limit)),
@@ -564,7 +564,7 @@ impl Judge {
             (Request::Join { channel_name, .. }, "Already joined") if given.has_joined(channel_name) => from,
             (Request::Leave { channel_name }, "Not joined") if !given.has_joined(channel_name) => from,
             (Request::Join { .. }, "Limit reached") if given.count() >= self.max_joins => from,
-            // How far the channel goes is told, and it goes at least as far as anybody was shown.
+            // The answer names the channel's end, which is at least the last id that any client was shown.
             (Request::Join { channel_name, from: JoinFrom::After(after) }, "Invalid payload") => {
                 let end = error.details.rsplit(' ').next().and_then(|end| end.parse::<u64>().ok());
                 let Some(end) = end else { panic!("{request:?} is answered {error}") };

@@ -13,7 +13,7 @@ use super::hearing::{self, Hearing};
 /// The accounts of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// What the server must make of the bytes that the peer sends, in order.
+    /// The items that the server must decode from the peer's bytes, in order.
     pub(super) expected: Vec<Expected>,
     /// The peer sends what it likes from here on.
     pub(super) anything: bool,
@@ -21,7 +21,7 @@ pub(super) struct Ledger {
     pub(super) broken_off: bool,
     /// The listener that accepted it.
     pub(super) listener: usize,
-    /// Where it comes from, once it was accepted.
+    /// The address of the peer, once it was accepted.
     pub(super) peer: Option<IpAddr>,
     /// When it was accepted.
     pub(super) accepted: Time,
@@ -34,26 +34,26 @@ pub(super) struct Ledger {
     /// The list that it was being sent was withdrawn.
     pub(super) withdrawn: bool,
     slots: Vec<Slot>,
-    /// What the hub gives it of the channels that it joined.
+    /// The pushes that the hub has delivered of the joined channels.
     pub(super) given: Hearing,
-    /// What the client has taken of them.
+    /// The pushes that the client has received of them.
     pub(super) heard: Hearing,
     /// The hub was told that the peer has ended its stream.
     pub(super) ended: bool,
-    /// What the hub closes it with.
+    /// The error that the hub closes it with.
     pub(super) told_to_close: Option<ErrorResponse>,
     /// The server's endpoint takes no push any more.
     pub(super) sends_no_push: bool,
-    /// How many bytes of live pushes had not left when the endpoint was given the last ones.
+    /// The number of bytes of live pushes that were unsent when the endpoint was given the last ones.
     unread: Option<usize>,
     /// The frames that the server owes, as far as they can leave by now.
     due: VecDeque<Due>,
-    /// How many bytes of the first of them have left.
+    /// The number of bytes of the first due frame that have left.
     begun: usize,
     /// The answers to how many requests can leave or have left.
     ready: usize,
     compared: usize,
-    /// How many answers and notices the client took.
+    /// The number of answers and notices that the client received.
     taken: usize,
 }
 
@@ -73,7 +73,7 @@ enum Kind {
     Live,
 }
 
-/// What the server must make of one thing that the peer sends.
+/// The item that the server must decode from one thing that the peer sends.
 #[derive(Clone, Debug)]
 pub(super) enum Expected {
     /// This request.
@@ -91,7 +91,7 @@ pub(super) struct Slot {
     pub(super) at: Time,
     /// The latest version of the directory that anybody was shown by then.
     pub(super) floor: usize,
-    /// How often the store had failed by then.
+    /// The number of times the store had failed by then.
     pub(super) failures: u64,
     /// The last id of its channel that anybody was shown by then.
     pub(super) known: u64,
@@ -219,7 +219,8 @@ impl Ledger {
         assert_eq!(number, self.taken as u64, "an answer is not to the oldest open request");
         match response {
             Response::Joined { channel_name, first_id, last_id } => {
-                // Who is about to be closed is told so after the answers to all that is open: it may have joined anew.
+                // The notice of closing follows the answers to all pending requests, and one of these may have joined
+                // anew.
                 if self.told_to_close.is_some() && self.heard.has_joined(channel_name) {
                     self.heard.leave(channel_name);
                 }
@@ -247,7 +248,7 @@ impl Ledger {
 
     /// The client has seen the server's end of stream, and nothing has cut the connection.
     pub(super) fn check_complete(&self) {
-        // Who has had all its answers and leaves does not wait for a notice.
+        // A client that leaves after all its answers does not wait for a notice.
         let owed = self.slots.iter().skip(self.taken).find(|slot| slot.request.is_some());
         assert!(owed.is_none(), "an answer that did not come although the connection ended well: {owed:?}");
     }
@@ -273,7 +274,7 @@ impl Ledger {
         assert!(!is_slow, "{live} bytes are unread, and the reader is not told that it is too slow");
     }
 
-    /// How many bytes of live pushes have not left.
+    /// Returns the number of bytes of live pushes that have not left.
     fn live(&self) -> usize {
         let live = self.due.iter().filter(|due| due.kind == Kind::Live);
         let begun = self.due.front().filter(|due| due.kind == Kind::Live).map_or(0, |_| self.begun);

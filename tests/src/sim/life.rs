@@ -17,7 +17,7 @@ use super::{
     world::{Event, Near, Side, World},
 };
 
-/// How long a server that was asked to stop may take, in milliseconds.
+/// The drain timeout of a server that was asked to stop, in milliseconds.
 const STOP: u64 = 30_000;
 
 /// The wall time at which every run begins, in seconds since 1970.

@@ -12,7 +12,8 @@
 //! is one thread, one virtual clock, and nothing whose order is not the seed's, so a run repeats exactly.
 //!
 //! For a while faults happen. Then nothing goes wrong any more, every client asks a last round of requests, and all
-//! must be answered and gone within a bounded time. The laws stand on the judge's doc and in the ledgers of connections.
+//! must be answered and gone within a bounded time. The laws stand on the judge's doc and in the ledgers of
+//! connections.
 #![expect(clippy::panic, reason = "a panic is how a law's breach is told")]
 
 mod actor;
@@ -42,10 +43,10 @@ use std::{
 use chanwire_core::Time;
 pub use tally::Tally;
 
-/// How a run went.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// What it came across.
+    /// Counters of the events it met.
     pub tally: Tally,
     /// A hash of all that happened, in order: two runs of one seed have the same.
     pub hash: u64,

@@ -33,12 +33,12 @@ impl Pipe {
         }
     }
 
-    /// How many bytes can be written now.
+    /// Returns the number of bytes that can be written now.
     pub(super) fn room(&self) -> usize {
         if self.end.is_some() { 0 } else { self.capacity.saturating_sub(self.held) }
     }
 
-    /// How many bytes were written and not read.
+    /// Returns the number of bytes that were written and not read.
     pub(super) const fn unread(&self) -> usize {
         self.held
     }

@@ -1,4 +1,4 @@
-//! What a seed decides before anything happens: how large a world is, and what may go wrong in it.
+//! The parameters that a seed decides beforehand: how large a world is, and what may go wrong in it.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -10,7 +10,7 @@ use fastrand::Rng;
 
 use super::{socket::Pace, storage::StoreFaults};
 
-/// How many listeners the server has.
+/// The number of listeners of the server.
 pub(super) const LISTENERS: usize = 2;
 
 const OWN: [&[(&str, u16)]; LISTENERS] =
@@ -44,7 +44,7 @@ pub(super) enum Disturbance {
     ClockJump,
 }
 
-/// What may happen in one run, and how often.
+/// The events that may happen in one run, and their frequencies.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) server: Limits,
@@ -55,30 +55,30 @@ pub(super) struct Plan {
     pub(super) faults: StoreFaults,
     pub(super) clients: usize,
     pub(super) rogues: usize,
-    /// How many requests each client makes before the faults stop.
+    /// The number of requests that each client makes before the faults stop.
     pub(super) requests: usize,
-    /// How many bytes past lists may hold.
+    /// The number of bytes that past lists may hold.
     pub(super) max_past_lists: usize,
     /// A LIST is answered from what the hub has published, where it may be.
     pub(super) lists_at_once: bool,
-    /// How many requests at once, at most.
+    /// The highest number of requests at once.
     pub(super) burst: usize,
     /// The longest pause of a client, in milliseconds.
     pub(super) think: u64,
     /// When the faults stop.
     pub(super) calm: u64,
-    /// What goes wrong, and the longest pause between two of it.
+    /// The kinds of disturbance, and the longest pause between two of them.
     pub(super) disturbances: Vec<Disturbance>,
     pub(super) disturbance_gap: u64,
-    /// How many names are used.
+    /// The number of names that are used.
     pub(super) names: usize,
     /// The longest filler of a message.
     pub(super) filler: usize,
-    /// How many requests are such as only a client makes that joins channels, in a hundred.
+    /// The share of requests that only a client makes that joins channels, in a hundred.
     pub(super) living: u8,
-    /// How many channels are hosted with a lease, in a hundred.
+    /// The share of channels that are hosted with a lease, in a hundred.
     pub(super) leased: u8,
-    /// How often an end of a connection is slow, in a hundred.
+    /// The share of connection ends that are slow, in a hundred.
     pub(super) slow_ends: u8,
 }
 
@@ -149,7 +149,7 @@ impl Plan {
         self.think = 5;
     }
 
-    /// How one end of a connection reads and writes.
+    /// Draws the pace at which one end of a connection reads and writes.
     pub(super) fn pace(&self, rng: &mut Rng) -> Pace {
         if rng.u8(0..100) >= self.slow_ends {
             let most = pick(rng, &[40, 1000, 65_536], 1000);
@@ -164,7 +164,7 @@ impl Plan {
         }
     }
 
-    /// How many bytes are between the two ends, at most.
+    /// Draws the highest number of bytes between the two ends.
     pub(super) fn capacity(&self, rng: &mut Rng) -> usize {
         pick(rng, &[50, 400, 65_536, 65_536], 65_536)
     }
@@ -193,7 +193,7 @@ impl Plan {
     }
 }
 
-/// Where a client connects from.
+/// Draws the address that a client connects from.
 pub(super) fn peer(rng: &mut Rng) -> IpAddr {
     match pick(rng, &PEERS, "127.0.0.1").parse() {
         Ok(ip) => ip,

@@ -1,4 +1,5 @@
-//! The server's process but for its sockets: the hub, what it is to be told, and the answers on their way to connections.
+//! The server's process but for its sockets: the hub, what it is to be told, and the answers on their way to
+//! connections.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::store::Disk;
 
-/// What the hub is told.
+/// An input of the hub.
 #[derive(Debug)]
 pub(super) enum Input {
     /// A connection was accepted.
@@ -55,7 +56,7 @@ pub(super) struct Process {
     open: BTreeMap<u64, Open>,
     /// Connections that have a place: those that are open, and those that the hub has something to carry out for.
     places: BTreeSet<u64>,
-    /// What the hub has published last, and its bytes.
+    /// The listing that the hub published last, and its bytes.
     published: Option<(Listing, Vec<u8>)>,
     lists_at_once: bool,
     /// It was asked to stop.
@@ -70,17 +71,17 @@ struct Open {
     peer: IpAddr,
     /// The tickets that are with the hub, and of which requests they are.
     tickets: Vec<(String, usize)>,
-    /// What its endpoint was not given yet.
+    /// The outputs that its endpoint was not given yet.
     sent: Vec<Sent>,
 }
 
-/// What came of telling the hub.
+/// The outputs of one hub pass.
 #[derive(Debug, Default)]
 pub(super) struct Passed {
     /// Connections that commands are on their way to.
     pub(super) sent: Vec<u64>,
     pub(super) command: Option<StoreCommand>,
-    /// What is to be read.
+    /// The reads that the hub asks for.
     pub(super) reads: Vec<(ReadId, Query)>,
     /// When the hub is to be asked next whether time has brought anything, if that is new.
     pub(super) timer: Option<Time>,
@@ -188,7 +189,7 @@ impl Process {
                     self.hub.handle_event(ConnectionId(link), event, at)
                 }
                 Input::Disconnect(link) => {
-                    // What was decided before it left may still be answered in this pass.
+                    // Decisions made before it disconnected may still be answered in this pass.
                     gone.push(link);
                     self.hub.disconnect(ConnectionId(link));
                     Ok(())
@@ -269,8 +270,8 @@ impl Process {
         None
     }
 
-    /// Takes the commands for a connection's endpoint. Answers that stand together come in any order: it is the endpoint
-    /// that keeps theirs.
+    /// Takes the commands for a connection's endpoint. Answers that stand together come in any order: it is the
+    /// endpoint that keeps theirs.
     pub(super) fn take_sent(&mut self, link: u64, rng: &mut Rng) -> Vec<Sent> {
         let mut sent = self.open.get_mut(&link).map(|open| mem::take(&mut open.sent)).unwrap_or_default();
         for run in sent.chunk_by_mut(|one, next| one.index.is_some() && next.index.is_some()) {

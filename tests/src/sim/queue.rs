@@ -1,10 +1,10 @@
-//! What is still to happen, by virtual time.
+//! Scheduled events, by virtual time.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 use chanwire_core::Time;
 
-/// Things to happen, each at its moment. What is due in the same millisecond happens in an order that the seed picks.
+/// Events, each at its time. The seed picks the order of those in the same millisecond.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     heap: BinaryHeap<Reverse<Entry<T>>>,
@@ -48,7 +48,7 @@ impl<T> Queue<T> {
         self.heap.push(Reverse(Entry { key: (at, lot, self.pushed), what }));
     }
 
-    /// What happens next, and when.
+    /// Removes the next event and returns it with its time.
     pub(super) fn pop(&mut self) -> Option<(Time, T)> {
         self.heap.pop().map(|Reverse(entry)| (entry.key.0, entry.what))
     }

@@ -13,7 +13,7 @@ use super::{judge::Judge, later, ledger::Expected, plan::Plan, workload};
 /// A peer that follows a script. It is driven like any end of a connection.
 #[derive(Debug)]
 pub(super) struct Rogue {
-    /// What it sends, each after a pause, last first.
+    /// The chunks it sends, each after a pause, last first.
     steps: Vec<(u64, Vec<u8>)>,
     next: Time,
     out: Vec<u8>,
@@ -25,7 +25,7 @@ pub(super) struct Rogue {
     heard_end: bool,
 }
 
-/// What a rogue does when all is sent.
+/// The last act of a rogue when all is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Finale {
     /// It ends its stream and hears the server out.
@@ -34,8 +34,8 @@ enum Finale {
     Linger,
 }
 
-/// What somebody sends who follows the protocol nearly, what the server must say, whether an object after it would be
-/// taken for its own, and whether the connection goes on.
+/// Input that follows the protocol nearly, the server's expected answer, whether an object after it would be taken for
+/// its payload, and whether the connection goes on.
 struct Oddity(&'static str, &'static str, bool, bool);
 
 const ODDITIES: [Oddity; 14] = [

@@ -1,4 +1,4 @@
-//! What a driver does for one end of a connection, one system call at a time.
+//! A driver of one end of a connection, one system call at a time.
 
 use chanwire_core::{
     Time,
@@ -9,7 +9,7 @@ use fastrand::Rng;
 use super::{later, pipe::Pipe};
 use crate::link::End;
 
-/// How an end reads and writes, and how far away its peer is. Gaps and delays are in milliseconds.
+/// The pace at which an end reads and writes, and the distance of its peer. Gaps and delays are in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     /// The most bytes that one read takes.
@@ -49,16 +49,16 @@ pub(super) struct Socket<E> {
     pub(super) flowed: Time,
 }
 
-/// What one step has done.
+/// The effects of one step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moved {
     /// Bytes were read, or the end of the stream.
     pub(super) read: bool,
     /// Bytes were written, or the end of the stream.
     pub(super) wrote: bool,
-    /// How many bytes were written.
+    /// The number of bytes that were written.
     pub(super) bytes: usize,
-    /// What is to be done with the connection.
+    /// The endpoint's wish for its connection.
     pub(super) link: ConnectionAction,
 }
 
@@ -68,7 +68,7 @@ impl<E: Endpoint> Socket<E> {
         Self { end, pace, wake: None, next_read: now, next_write: now, finished: None, flowed: now }
     }
 
-    /// What it is about, in short.
+    /// Describes its state in short.
     pub(super) fn state(&self) -> String {
         let endpoint = &self.end.endpoint;
         let (link, deadline, wants) = (endpoint.action(), endpoint.poll_timeout(), endpoint.wants_read());

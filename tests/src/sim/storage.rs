@@ -9,16 +9,16 @@ use fastrand::Rng;
 use super::{later, tally::Tally};
 use crate::store::{Disk, Fate};
 
-/// How a store misbehaves. Chances are in a hundred, times in milliseconds.
+/// The misbehaviour of a store. Chances are in a hundred, times in milliseconds.
 #[derive(Clone, Debug)]
 pub(super) struct StoreFaults {
-    /// How often a command fails.
+    /// The chance that a command fails.
     pub(super) fail: u8,
-    /// How often a commit that fails is kept all the same.
+    /// The chance that a failed commit is kept all the same.
     pub(super) keep: u8,
-    /// How often a command takes long.
+    /// The chance that a command stalls.
     pub(super) stall: u8,
-    /// How long it takes otherwise, at most.
+    /// The longest time that it takes otherwise.
     pub(super) slow: u64,
 }
 
@@ -30,7 +30,7 @@ impl StoreFaults {
 /// The longest that a command takes: less than a client waits for an answer.
 const STALL: u64 = 20_000;
 
-/// What is durable, and what is being done about it.
+/// The durable state, and the command that is running on it.
 #[derive(Debug)]
 pub(super) struct Storage {
     pub(super) disk: Disk,
@@ -106,7 +106,7 @@ impl Storage {
         (done, told, works)
     }
 
-    /// How long something takes, in milliseconds.
+    /// Draws how long a command takes, in milliseconds.
     fn span(&self, rng: &mut Rng, tally: &mut Tally) -> u64 {
         if rng.u8(0..100) < self.faults.stall {
             tally.stalls += 1;
@@ -128,12 +128,12 @@ impl Storage {
         }
     }
 
-    /// What became of it.
+    /// Returns the outcome of the command of this number, unless the machine died meanwhile.
     pub(super) fn finish(&mut self, number: u64) -> Option<StoreOutcome> {
         self.job.take_if(|job| job.number == number).and_then(|job| job.outcome)
     }
 
-    /// The machine dies. What was being done is done or not; the seed knows. Says what became durable by it.
+    /// Kills the machine: the seed decides whether the running command is done. Returns what became durable by it.
     pub(super) fn crash(&mut self, rng: &mut Rng) -> Vec<Write> {
         let number = self.job.as_ref().map_or(0, |job| job.number);
         let writes = if rng.bool() { self.carry_out(number) } else { Vec::new() };

@@ -1,10 +1,10 @@
-//! What runs came across: a simulator that never meets a fault proves nothing.
+//! Counters of the events in runs: a simulator that never meets a fault proves nothing.
 
 use std::{fmt, ops::AddAssign};
 
 macro_rules! tally {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// How often each thing happened.
+        /// The number of times each event happened.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct Tally {
             $($(#[$doc])* pub $name: u64,)*

@@ -1,4 +1,4 @@
-//! What has happened: a hash by which two runs are compared, and lines for a person who looks into one.
+//! A trace of events: a hash by which two runs are compared, and lines for a person who looks into one.
 
 use std::{
     fmt::Display,

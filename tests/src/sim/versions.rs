@@ -79,7 +79,7 @@ impl Version {
         self.record(name).is_some_and(|record| record.channel.address.same_place(address))
     }
 
-    /// How many channels are registered at an own address of this listener.
+    /// Returns the number of channels registered at a local address of this listener.
     pub(super) fn living_at(&self, listener: usize) -> usize {
         self.records.iter().filter(|record| plan::lives_at(listener, &record.channel)).count()
     }

@@ -1,4 +1,4 @@
-//! What clients ask for.
+//! The requests that clients make.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub(super) fn request(
     }
 }
 
-/// What only a client asks that knows more than LIST, HOST and MESSAGE.
+/// Returns a request of a client that knows more than LIST, HOST and MESSAGE.
 fn living(plan: &Plan, seen: &BTreeMap<String, u64>, rng: &mut Rng) -> Request {
     let channel_name = plan.name(rng);
     match rng.u8(0..10) {

@@ -95,7 +95,7 @@ pub(super) enum Near {
 }
 
 impl Link {
-    /// What it is about, in short.
+    /// Describes its state in short.
     fn state(&self) -> String {
         let near = match &self.near {
             Some(Near::Honest(socket)) => format!("a client, {}", socket.state()),
@@ -124,10 +124,10 @@ pub(super) struct World {
     queue: Queue<Event>,
     next_link: u64,
     pub(super) process: Option<Process>,
-    /// How often a server has started.
+    /// The number of times a server has started.
     pub(super) life: u64,
     pub(super) storage: Storage,
-    /// What wall time is ahead of its beginning and virtual time, in seconds.
+    /// The offset of wall time from its beginning plus virtual time, in seconds.
     pub(super) wall_skew: i64,
 }
 
@@ -198,7 +198,7 @@ impl World {
             && self.process.as_ref().is_some_and(Process::is_finished)
     }
 
-    /// What the run waits for, in short.
+    /// Lists in short the things that the run waits for.
     fn unfinished(&self) -> Vec<String> {
         let link = |(id, link): (&u64, &Link)| format!("connection {id}: {}", link.state());
         let actor = |(number, actor): (usize, &Actor)| (!actor.done).then(|| format!("client {number}: {actor:?}"));
@@ -414,7 +414,7 @@ impl World {
         }
     }
 
-    /// An end closes. What it has not read makes the system send a reset, as it does when the end wants one.
+    /// Closes an end. Unread bytes make the system send a reset, as it does when the end wants one.
     fn close(&mut self, id: u64, side: Side, wanted: ConnectionAction) {
         let Some(link) = self.links.get_mut(&id) else { return };
         if side == Side::Far {

@@ -43,7 +43,7 @@ fn reading_stops_while_too_much_is_unsent() {
     assert!(end.endpoint.wants_read());
     respond(&mut end, at(0), tickets.remove(0), hosted(&"x".repeat(1_000)));
     assert!(!end.endpoint.wants_read());
-    // What comes all the same is not looked at, so that its answers need no room.
+    // Bytes that arrive all the same are not decoded, so that their answers need no room.
     feed(&mut end, at(0), &b"PING\r\n".repeat(100));
     let unsent = end.unsent();
     assert!(unsent < 1_200, "{unsent}");
@@ -68,8 +68,8 @@ fn a_hundred_thousand_faults_in_one_read_do_not_become_a_hundred_thousand_answer
     assert_eq!(answers, 100_000);
 }
 
-/// What one connection makes the server hold, however it asks: reading stops at 256 KiB of answers, and the one that
-/// passes this is a HISTORY's at most.
+/// The memory that one connection makes the server hold is bounded, however it asks: reading stops at 256 KiB of
+/// answers, and the one that passes this is a HISTORY's at most.
 #[test]
 fn what_is_held_for_a_peer_that_reads_slowly_is_bounded_whatever_it_asks_for() {
     const HISTORY: usize = 262_144;
@@ -86,7 +86,7 @@ fn what_is_held_for_a_peer_that_reads_slowly_is_bounded_whatever_it_asks_for() {
             let ServerEvent::Request { ticket, request } = event else { panic!("{event:?}") };
             open.push_back((ticket, request));
         }
-        // Whatever it was given, it answers at once.
+        // All delivered requests are answered at once.
         while let Some((ticket, request)) = open.pop_front() {
             answered += 1;
             let is_long = matches!(request, Request::History { .. });

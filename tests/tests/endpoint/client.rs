@@ -226,7 +226,7 @@ fn white_space_without_end_breaks_the_protocol() {
             assert_eq!(end.action(), ConnectionAction::Close);
         }
     }
-    // What stands between frames is counted anew after each.
+    // Bytes between frames are counted anew after each frame.
     let mut end = joined_within(limits, 1);
     for id in 1..=5 {
         feed(&mut end, at(0), &vec![b'\n'; 60_000]);

@@ -35,7 +35,7 @@ fn a_closing_connection_throws_away_what_comes_until_the_end_of_the_stream() {
     assert_eq!((end.action(), due(&end.endpoint)), (ConnectionAction::FinishWriting, Some((9_000, Timer::Linger))));
     feed(&mut end, at(8_000), b"LIST\r\n");
     assert_eq!((end.endpoint.poll_event(), end.endpoint.wants_read()), (None, true));
-    // What comes does not put the end off.
+    // Arriving bytes do not put the end off.
     assert_eq!(due(&end.endpoint), Some((9_000, Timer::Linger)));
     end.endpoint.handle_eof(at(8_500));
     assert_eq!(

@@ -186,7 +186,7 @@ fn a_frames_deadline_rests_while_the_server_does_not_read() {
         end.write(at(now), 1);
         assert!(end.endpoint.wants_read());
         written(&mut end, at(now));
-        // What it had before is not given twice.
+        // Time that it had before is not given twice.
         assert_eq!(due(&end.endpoint), Some((now + 120_000 - stops, Timer::Frame)));
         feed(&mut end, at(now), b"name\": \"ann\", \"message_content\": \"hi\"}");
         assert_eq!((tickets(&mut end).len(), due(&end.endpoint)), (1, None));

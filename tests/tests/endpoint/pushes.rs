@@ -111,7 +111,7 @@ fn a_reader_may_leave_as_much_unread_as_the_limit_and_not_a_byte_more() {
         } else {
             assert_eq!(got, [frame(1, 100), frame(2, 100), frame(3, 100)].concat());
             assert_eq!((end.action(), events), (ConnectionAction::Open, vec![]));
-            // What was read makes room.
+            // Bytes that were read make room.
             end.endpoint.push(at(0), pushes(4, &[100]));
             assert_eq!(written(&mut end, at(0)).into_bytes(), frame(4, 100));
         }
@@ -218,7 +218,7 @@ fn closing_sends_what_waits_and_then_why() {
     end.endpoint.close(at(0), gone());
     end.endpoint.push(at(0), pushes(3, &[100]));
     assert_eq!(end.action(), ConnectionAction::Open);
-    // What was asked is answered before.
+    // Pending requests are answered before.
     for ticket in tickets {
         respond(&mut end, at(0), ticket, hosted("x"));
     }
@@ -285,7 +285,7 @@ fn a_fault_and_a_shutdown_wait_for_no_pushes() {
     assert_eq!(end.endpoint.poll_event(), None);
 }
 
-/// What is given to a server, and what it takes of that.
+/// An input of a server endpoint, or a read of its output.
 #[derive(Clone, Debug)]
 enum Op {
     Push(Vec<usize>),
@@ -306,7 +306,7 @@ fn op() -> impl Strategy<Value = Op> {
 /// A frame, whether it is a push, and whether a live one.
 type Frame = (Vec<u8>, bool, bool);
 
-/// How many bytes of live pushes are not written, of these frames of which so many bytes are.
+/// Returns the number of bytes of live pushes that are unwritten when so many bytes of these frames are written.
 fn unread(frames: &[Frame], taken: usize) -> usize {
     let mut end = 0;
     let of = |(bytes, _, live): &Frame| {

@@ -1,4 +1,4 @@
-//! What a client tells of any stream.
+//! The events that a client reports of any stream.
 
 use chanwire_core::wire::JoinFrom;
 

@@ -95,7 +95,7 @@ fn answer_to(number: usize, request: &Request) -> Response {
         Request::Host(host) => Response::Hosted { channel_name: host.channel.channel_name.clone() },
         Request::Unhost { channel_name } => Response::Removed { channel_name: channel_name.clone() },
         Request::Leave { channel_name } => Response::Left { channel_name: channel_name.clone() },
-        // Whoever was told that it joined is kept until all is pushed: that has tests of its own.
+        // A joined client is kept until everything is pushed: that has tests of its own.
         Request::Join { .. } => Response::Error(ErrorResponse::request("Channel not found", number.to_string())),
         Request::History { channel_name, .. } => {
             Response::History { channel_name: channel_name.clone(), messages: Vec::new() }

@@ -119,7 +119,7 @@ fn a_tracker_that_says_nothing_keeps_a_peer_from_stopping_for_two_seconds_at_mos
     assert!(peer.log().contains("the channels leave its list when their lease ends"), "{}", peer.log());
 }
 
-/// How many bytes of these, over and over, a connection takes until it is closed.
+/// Sends these bytes over and over until the connection is closed, and returns the number of bytes it took.
 fn flood(mut tracker: Accepted, bytes: &[u8]) -> usize {
     let stream = tracker.0.get_mut();
     stream.set_write_timeout(Some(DEADLINE)).unwrap();
@@ -149,7 +149,7 @@ fn a_tracker_that_never_stops_talking_is_left_for_ever_longer() {
         tracker.expect(HOST);
         tracker.answer(first);
         let taken = flood(tracker, then.repeat(10_000).as_bytes());
-        // What was read at once, and what the kernel holds for a while.
+        // The bytes that were read at once, and those that the kernel holds for a while.
         assert!(taken < 40 << 20, "{then:?}: {taken}");
         let since = Instant::now();
         let again = Accepted::from(&listener);

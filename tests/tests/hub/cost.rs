@@ -1,4 +1,4 @@
-//! What a call costs does not grow with what is stored or with how many wait.
+//! The cost of a call does not grow with the stored data or with the number of pending requests.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,8 @@ use chanwire_core::{
 
 use super::*;
 
-/// One size and another that is 32 times as large. What is linear takes 32 times as long, what is a tree's at most a
-/// few times.
+/// One size and another that is 32 times as large. Linear work takes 32 times as long, and a tree's at most a few
+/// times.
 const SIZES: [usize; 2] = [1000, 32_000];
 const AT_MOST: u32 = 8;
 

@@ -146,7 +146,7 @@ fn a_refused_commit_is_not_read_back() {
     trial.store(Fate::Refused);
     assert_eq!((trial.answers(ada), trial.answers(bob)), (vec![not_stored()], vec![not_stored()]));
     assert_eq!(trial.command, None);
-    // What is known is what it was, so that this changes nothing and is stored nowhere.
+    // The known state is unchanged, so this request changes nothing and stores nothing.
     assert_eq!(ask(&mut trial, bob, &host("there", BOB, 22240)), [hosted("there")]);
     assert_eq!(ask(&mut trial, ada, &say("next", None)), [delivered(0)]);
     assert_eq!(trial.disk.find("next").map(|message| message.id), Some(1));

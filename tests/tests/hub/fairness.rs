@@ -17,7 +17,7 @@ struct Flood {
     listener: ListenerId,
     now: Moment,
     command: Option<StoreCommand>,
-    /// How many requests of each connection went well, and how many were answered otherwise.
+    /// The number of each connection's requests that succeeded, and of those that did not.
     done: BTreeMap<u64, usize>,
     refused: BTreeMap<u64, usize>,
 }
@@ -73,7 +73,7 @@ impl Flood {
         }
     }
 
-    /// The store does what it was asked for. How many things that were, if any.
+    /// Runs the store's command, if any, and returns the number of changes in it.
     fn commit(&mut self) -> Option<usize> {
         self.drain();
         let command = self.command.take()?;

@@ -29,7 +29,7 @@ fn the_answer_tells_what_is_pushed_first_and_what_is_stored() {
         (5, 0, After(0), 1),
         (5, 0, After(4), 5),
         (5, 0, After(5), 6),
-        // Where retention has dropped messages, the gap is seen.
+        // A gap that retention has left is reported.
         (5, 3, After(0), 3),
         (5, 3, After(1), 3),
         (5, 3, After(2), 3),

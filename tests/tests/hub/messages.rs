@@ -1,4 +1,4 @@
-//! Where messages go, and what becomes of them there.
+//! The routing and storing of messages.
 
 use super::*;
 

@@ -67,7 +67,7 @@ fn of_length(length: usize, number: u64) -> Request {
 }
 
 const LIMIT: usize = 262_144;
-/// What stands around the messages.
+/// The text around the messages.
 const FRAME: usize = "{\"channel_name\": \"here\", \"messages\": []}".len();
 
 #[test]

@@ -56,7 +56,7 @@ fn the_operator_may_move_and_remove_every_channel() {
     assert_eq!(ask(&mut trial, operator, &unhost("here")), [removed("here")]);
     assert_eq!(ask(&mut trial, operator, &unhost("there")), [removed("there")]);
     assert_eq!(listed(&mut trial), []);
-    // What the operator registers elsewhere is no client's.
+    // A channel that the operator registers elsewhere belongs to no client.
     assert_eq!(ask(&mut trial, operator, &host("x", "peer.example", 1)), [hosted("x")]);
     let trial = &mut trial.crash(Fate::Done);
     let (ada_again, operator) = (trial.connect(ip(ADA), 0), trial.connect_operator());
@@ -150,7 +150,7 @@ fn when_a_channel_goes_those_who_joined_get_what_is_stored_and_are_closed() {
         trial.ask(ada, &say("with the last commit", Some("here")), 0);
         goes(&mut trial, ada);
         while trial.store(Fate::Done) {}
-        // Whoever is live has everything, and whoever is not gets it first.
+        // A live subscriber has everything, and one that is behind gets it first.
         assert_eq!(trial.closed(live), Some(&gone("here")));
         assert_eq!((trial.closed(replaying), trial.closed(other)), (None, None));
         trial.settle();
@@ -207,7 +207,7 @@ fn a_message_waits_for_no_other_channel_and_not_for_its_own_if_that_stays() {
     trial.ask(bob, &say("here", Some("here")), 0);
     trial.store(Fate::Lost);
     trial.settle();
-    // What failed has changed nothing.
+    // The failed removal has changed nothing.
     assert_eq!(trial.answers(ada), [not_stored()]);
     assert_eq!((trial.answers(bob), trial.answers(carl)), (vec![delivered(0)], vec![delivered(0)]));
 }

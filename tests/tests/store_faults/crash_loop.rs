@@ -85,12 +85,12 @@ fn readers_of_a_server_that_is_killed_again_and_again_hear_what_is_stored_once_a
             let mut own = own.map(|(_, _, text)| text.clone());
             assert!((0..*count).all(|number| own.next() == Some(content(*round, number))), "round {round}, {name}");
         }
-        // What anybody heard is stored: a push follows stable storage too.
+        // Every message that a subscriber received is stored: a push follows stable storage too.
         for heard in &heard {
             assert!(heard.len() <= stored.len() && heard[..] == stored[..heard.len()], "round {round}");
         }
     }
-    // Whoever comes back in the end has everything.
+    // A subscriber that comes back in the end has everything.
     let server = launch.start();
     let stored = stored::general(data.path());
     for mut heard in heard {

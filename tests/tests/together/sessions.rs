@@ -49,7 +49,7 @@ fn a_peer_that_ends_its_stream_after_join_gets_all_that_was_promised() {
             let reader = world.connect();
             world.send(reader, &join(from));
             world.end(reader);
-            // What comes afterwards was not promised.
+            // Later messages were not promised.
             world.say(sender, "more");
             world.store();
             take_all(&mut world, reader);
