@@ -292,7 +292,7 @@ impl Hub {
             return Some(Write::RemoveChannel(channel_name.into()));
         }
         // Whoever is still to have something of it has it under this name.
-        if self.joins.has(channel_name) {
+        if self.joins.has_subscriptions(channel_name) {
             self.keep_idle(channel_name, self.leases.by.after(DROP_RETRY));
             return None;
         }

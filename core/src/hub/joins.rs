@@ -1,4 +1,4 @@
-//! The joins of all connections: who subscribes to which channel, and how far each has read.
+//! The subscriptions of all connections, and how far each has been delivered.
 
 use alloc::{
     collections::{BTreeMap, BTreeSet},
@@ -14,49 +14,48 @@ use crate::{
     wire::{Address, Location, StoredMessage},
 };
 
-/// A connection that joined no more channels than this is taken out of them at once when it leaves.
-const FEW: usize = 8;
+/// The most joins of a connection that are removed at once when it disconnects; more are removed in steps.
+const IMMEDIATE_CLEAN_UP: usize = 8;
 
-/// Channels that connections which left are taken out of by one call.
-const STEP: usize = 1024;
+/// Joins of disconnected connections that one call removes.
+const CLEAN_UP_STEP: usize = 1024;
 
 /// Every join of every connection.
 ///
-/// A subscription is *live* once everything stored was handed over: from then on it is pushed each commit. Before, it
-/// is *replaying*: it is given pages of stored messages, one at a time for each connection, as fast as they are read.
-/// The next id is known in either state, so that the passage from one to the other leaves no gap and gives nothing
-/// twice.
+/// A subscription is first *replaying*: it gets pages of stored messages, one at a time for each connection, as fast as
+/// the connection reads them. Once it has every stored message it is *live* and gets each commit. Both states keep the
+/// next id, so the change from one to the other neither skips nor repeats a message.
 ///
-/// No call costs more because more is joined, but for what is sent, and for what one connection joined.
+/// The cost of a call does not depend on the number of joins, except for those of the connection or channel concerned.
 #[derive(Debug, Default)]
 pub(super) struct Joins {
-    channels: BTreeMap<String, Joined>,
+    channels: BTreeMap<String, JoinedChannel>,
     /// The joined channels at each location.
     located: BTreeSet<(Location, String)>,
     subscribers: BTreeMap<ConnectionId, Subscriber>,
-    /// Connections that left, with the channels that still have subscriptions of theirs. Nothing is pushed by them.
+    /// Disconnected connections, with the channels from which their subscriptions are not removed yet. They get no pushes.
     departed: BTreeMap<ConnectionId, Subscriber>,
-    /// The joins of `subscribers`.
+    /// The number of joins of `subscribers`.
     count: usize,
 }
 
-/// A channel that is joined.
+/// A channel with at least one subscription.
 #[derive(Debug)]
-struct Joined {
+struct JoinedChannel {
     address: Address,
     subscriptions: BTreeMap<ConnectionId, Subscription>,
 }
 
 #[derive(Debug)]
 struct Subscription {
-    /// The id of the message that is pushed next.
+    /// The id of the next message to push.
     next: u64,
-    /// The last id that an end of stream waits for: what the answer to JOIN said.
+    /// The channel's last id in the answer to JOIN. After an end of stream, messages are pushed up to it.
     promised: u64,
-    /// Its turn in [`Subscriber::replaying`]; `None` once it is live.
+    /// The key in [`Subscriber::replaying`]; `None` once it is live.
     turn: Option<u64>,
-    /// The channel was removed: when this id was pushed, the connection is closed.
-    until: Option<u64>,
+    /// The last id of a removed channel: the connection is closed once it is pushed.
+    close_after: Option<u64>,
 }
 
 impl Subscription {
@@ -64,7 +63,7 @@ impl Subscription {
         self.turn.is_none()
     }
 
-    /// Returns whether something is to be pushed before an end of stream.
+    /// Returns whether messages are still to be pushed after an end of stream.
     const fn is_owed(&self) -> bool {
         self.next <= self.promised
     }
@@ -73,18 +72,18 @@ impl Subscription {
 #[derive(Debug, Default)]
 struct Subscriber {
     channels: BTreeSet<String>,
-    /// The channels that are replayed, by their turns.
+    /// The replaying channels in round-robin order.
     replaying: BTreeMap<u64, String>,
     next_turn: u64,
     page: Page,
-    /// Subscriptions of which something is [owed](Subscription::is_owed).
+    /// The number of [owed](Subscription::is_owed) subscriptions.
     owed: usize,
-    /// The peer has ended its stream: it is owed what was promised and no more.
+    /// The peer has ended its stream: the connection is finished once nothing is owed.
     ending: bool,
 }
 
 impl Subscriber {
-    /// Gives a channel the last turn.
+    /// Appends a channel to the round-robin order.
     fn add_turn(&mut self, channel_name: &str) -> u64 {
         let turn = self.next_turn;
         self.next_turn += 1;
@@ -93,24 +92,25 @@ impl Subscriber {
     }
 }
 
-/// The one page that a connection may have at a time.
+/// The state of a connection's page. A connection has at most one page at a time.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Page {
     #[default]
     None,
-    /// The store was asked for it.
+    /// Requested from the store.
     Requested,
-    /// The connection has not read it yet.
-    Handed,
+    /// Sent to the connection, and not drained yet.
+    Sent,
 }
 
 impl Joins {
+    /// Returns whether a connection has joined a channel.
     pub(super) fn is_joined(&self, id: ConnectionId, channel_name: &str) -> bool {
         self.subscribers.get(&id).is_some_and(|subscriber| subscriber.channels.contains(channel_name))
     }
 
     /// Returns whether a channel has subscriptions.
-    pub(super) fn has(&self, channel_name: &str) -> bool {
+    pub(super) fn has_subscriptions(&self, channel_name: &str) -> bool {
         self.channels.contains_key(channel_name)
     }
 
@@ -120,25 +120,24 @@ impl Joins {
     }
 
     /// Returns the joined channels at a location.
-    pub(super) fn at(&self, location: Location) -> impl Iterator<Item = String> {
+    pub(super) fn channels_at(&self, location: Location) -> impl Iterator<Item = String> {
         let from = (location.clone(), String::new());
         let at = move |(other, _): &&(Location, String)| *other == location;
         self.located.range(from..).take_while(at).map(|(_, name)| name.clone())
     }
 
-    /// Joins a channel at this address: pushes go to this connection from the id `next` on; `last_id` is the channel's
-    /// last.
+    /// Subscribes a connection to the channel at this address, from the id `next` on. `last_id` is the channel's last id.
     pub(super) fn join(&mut self, id: ConnectionId, channel_name: &str, address: &Address, next: u64, last_id: u64) {
-        // It was closed, and what it asked before that is still carried out.
+        // A request that was read before the connection closed is still carried out.
         self.clean_up(id);
         let subscriber = self.subscribers.entry(id).or_default();
         let turn = (next <= last_id).then(|| subscriber.add_turn(channel_name));
-        let subscription = Subscription { next, promised: last_id, turn, until: None };
+        let subscription = Subscription { next, promised: last_id, turn, close_after: None };
         subscriber.channels.insert(channel_name.into());
         subscriber.owed += usize::from(subscription.is_owed());
         self.count += 1;
         if !self.channels.contains_key(channel_name) {
-            let joined = Joined { address: address.clone(), subscriptions: BTreeMap::new() };
+            let joined = JoinedChannel { address: address.clone(), subscriptions: BTreeMap::new() };
             self.channels.insert(channel_name.into(), joined);
             self.locate(channel_name, address);
         }
@@ -147,7 +146,7 @@ impl Joins {
         }
     }
 
-    /// Notes that a channel is at this address now.
+    /// Sets a channel's address.
     pub(super) fn relocate(&mut self, channel_name: &str, address: &Address) {
         if let Some(joined) = self.channels.get_mut(channel_name)
             && joined.address != *address
@@ -168,6 +167,7 @@ impl Joins {
         }
     }
 
+    /// Ends a connection's subscription to a channel.
     pub(super) fn leave(&mut self, id: ConnectionId, channel_name: &str) {
         let subscription = self.unsubscribe(id, channel_name);
         if let (Some(subscriber), Some(subscription)) = (self.subscribers.get_mut(&id), subscription) {
@@ -179,9 +179,9 @@ impl Joins {
         self.drop_if_done(id);
     }
 
-    /// Drops a reader that has nothing to read any more.
+    /// Drops a subscriber without channels and without a page.
     fn drop_if_done(&mut self, id: ConnectionId) {
-        // A page that was asked for, or that is not read, is still on its way.
+        // A requested or undrained page is still to be reported on.
         let done = |subscriber: &Subscriber| {
             subscriber.channels.is_empty() && subscriber.page == Page::None && !subscriber.ending
         };
@@ -190,27 +190,27 @@ impl Joins {
         }
     }
 
-    /// Pushes nothing to the connection any more.
+    /// Removes a connection: nothing is pushed to it any more.
     pub(super) fn remove_subscriber(&mut self, id: ConnectionId) {
         let Some(subscriber) = self.subscribers.remove(&id) else { return };
         self.count -= subscriber.channels.len();
-        let is_few = subscriber.channels.len() <= FEW;
+        let is_few = subscriber.channels.len() <= IMMEDIATE_CLEAN_UP;
         self.departed.insert(id, subscriber);
         if is_few {
             self.clean_up(id);
         }
     }
 
-    /// Takes a connection that left out of the channels that it joined.
+    /// Removes all subscriptions of a disconnected connection.
     fn clean_up(&mut self, id: ConnectionId) {
         for channel_name in self.departed.remove(&id).into_iter().flat_map(|subscriber| subscriber.channels) {
             self.unsubscribe(id, &channel_name);
         }
     }
 
-    /// Takes some of the connections that left out of their channels.
+    /// Removes some subscriptions of disconnected connections.
     pub(super) fn clean_up_some(&mut self) {
-        for _ in 0..STEP {
+        for _ in 0..CLEAN_UP_STEP {
             let Some(mut first) = self.departed.first_entry() else { return };
             first.get_mut().replaying.pop_first();
             match first.get_mut().channels.pop_first() {
@@ -228,6 +228,7 @@ impl Joins {
         self.departed.is_empty()
     }
 
+    /// Removes a subscription from its channel, and the channel with its last one.
     fn unsubscribe(&mut self, id: ConnectionId, channel_name: &str) -> Option<Subscription> {
         let joined = self.channels.get_mut(channel_name)?;
         let subscription = joined.subscriptions.remove(&id);
@@ -239,7 +240,7 @@ impl Joins {
         subscription
     }
 
-    /// Returns the subscriptions of a channel, but for those of connections that left.
+    /// Returns the subscriptions of a channel, without those of disconnected connections.
     fn subscriptions(&mut self, channel_name: &str) -> impl Iterator<Item = (ConnectionId, &mut Subscription)> {
         let subscriptions =
             self.channels.get_mut(channel_name).into_iter().flat_map(|joined| &mut joined.subscriptions);
@@ -247,7 +248,7 @@ impl Joins {
         subscriptions.map(|(id, subscription)| (*id, subscription)).filter(|(id, _)| !departed.contains_key(id))
     }
 
-    /// Pushes messages of a channel that are durable now, in order.
+    /// Pushes newly committed messages of a channel to its live subscriptions, in order.
     pub(super) fn publish(&mut self, channel_name: &str, messages: &[&StoredMessage], effects: &mut Effects) {
         let Some(last) = messages.last() else { return };
         let mut to = Vec::new();
@@ -260,7 +261,8 @@ impl Joins {
         }
     }
 
-    /// Returns the page that is to be read next for a connection: its channel, and the id that it begins after.
+    /// Requests the next page for a connection, if it may have one: returns the channel and the id that the page begins
+    /// after.
     pub(super) fn next_page(&mut self, id: ConnectionId) -> Option<(String, u64)> {
         let subscriber = self.subscribers.get_mut(&id).filter(|subscriber| subscriber.page == Page::None)?;
         let (_, channel_name) = subscriber.replaying.first_key_value()?;
@@ -269,9 +271,9 @@ impl Joins {
         Some((channel_name.clone(), subscription.next - 1))
     }
 
-    /// Takes the page after `after` that was asked for: messages, none of them beyond `last_id`, the channel's last; or
-    /// `None` if they cannot be read.
-    pub(super) fn page(
+    /// Sends a connection the requested page after the id `after`, or closes the connection if the page is `None` because
+    /// the read failed. No message of it is beyond `last_id`, the channel's last.
+    pub(super) fn send_page(
         &mut self,
         id: ConnectionId,
         channel_name: &str,
@@ -284,7 +286,7 @@ impl Joins {
         subscriber.page = Page::None;
         let joined = self.channels.get_mut(channel_name);
         let subscription = joined.and_then(|joined| joined.subscriptions.get_mut(&id));
-        // It may have left the channel meanwhile, and even joined it again.
+        // The connection may have left the channel since the request, and even joined it again.
         let Some(subscription) = subscription.filter(|subscription| subscription.next == after + 1) else {
             return self.drop_if_done(id);
         };
@@ -304,33 +306,33 @@ impl Joins {
         let was_owed = subscription.is_owed();
         subscription.next += pushes.len() as u64;
         subscriber.owed -= usize::from(was_owed && !subscription.is_owed());
-        subscriber.page = Page::Handed;
+        subscriber.page = Page::Sent;
         effects.send(id, ServerCommand::Replay(Arc::new(pushes)));
         if let Some(turn) = subscription.turn.take() {
             subscriber.replaying.remove(&turn);
         }
         if subscription.next <= last_id {
-            // The others have their turn first.
+            // Round robin: the other channels come first.
             subscription.turn = Some(subscriber.add_turn(channel_name));
-        } else if subscription.until.is_some() {
+        } else if subscription.close_after.is_some() {
             self.close_removed(id, channel_name, effects);
             return;
         }
         self.finish_if_done(id, effects);
     }
 
-    /// Notes that a connection has read its page.
+    /// Records that a connection's output is drained, so that it may have its next page.
     pub(super) fn drained(&mut self, id: ConnectionId) {
         if let Some(subscriber) = self.subscribers.get_mut(&id)
-            && subscriber.page == Page::Handed
+            && subscriber.page == Page::Sent
         {
             subscriber.page = Page::None;
         }
         self.drop_if_done(id);
     }
 
-    /// Finishes a connection whose peer has ended its stream, as soon as it has what was promised.
-    pub(super) fn end(&mut self, id: ConnectionId, effects: &mut Effects) {
+    /// Finishes a connection whose peer has ended its stream, once nothing is owed to it.
+    pub(super) fn peer_ended(&mut self, id: ConnectionId, effects: &mut Effects) {
         self.subscribers.entry(id).or_default().ending = true;
         self.finish_if_done(id, effects);
     }
@@ -342,8 +344,8 @@ impl Joins {
         }
     }
 
-    /// Replays the messages up to `last_id`, of a commit that was not known to be stored, to live subscriptions.
-    /// Returns their connections, which are to be given a page.
+    /// Turns the live subscriptions that lack messages up to `last_id` back to replaying, after a commit whose outcome
+    /// was unknown turned out to be stored. Returns their connections, which need a page.
     pub(super) fn catch_up(&mut self, channel_name: &str, last_id: u64) -> Vec<ConnectionId> {
         let behind = self.subscriptions(channel_name);
         let behind = behind.filter(|(_, subscription)| subscription.is_live() && subscription.next <= last_id);
@@ -357,12 +359,12 @@ impl Joins {
         behind
     }
 
-    /// Closes the subscribers of a channel that was removed, each when it has the messages up to `last_id`, the
-    /// channel's last.
-    pub(super) fn remove(&mut self, channel_name: &str, last_id: u64, effects: &mut Effects) {
+    /// Closes the subscribers of a removed channel, each once the messages up to `last_id`, the channel's last, are pushed
+    /// to it.
+    pub(super) fn remove_channel(&mut self, channel_name: &str, last_id: u64, effects: &mut Effects) {
         let mut done = Vec::new();
         for (id, subscription) in self.subscriptions(channel_name) {
-            subscription.until = Some(last_id);
+            subscription.close_after = Some(last_id);
             if subscription.is_live() {
                 done.push(id);
             }

@@ -400,7 +400,7 @@ impl Hub {
     /// Handles [`ServerEvent::Ended`]: a connection's peer has ended its stream, and all its requests are answered.
     pub fn handle_ended(&mut self, id: ConnectionId) {
         if self.connections.get(&id).is_some_and(|connection| !connection.closed) {
-            self.joins.end(id, &mut self.effects);
+            self.joins.peer_ended(id, &mut self.effects);
         }
     }
 
@@ -544,7 +544,7 @@ impl Hub {
     /// Closes the joins of channels at locations that are local no more.
     fn close_lost(&mut self) {
         for location in mem::take(&mut self.lost) {
-            let names: Vec<String> = self.joins.at(location).collect();
+            let names: Vec<String> = self.joins.channels_at(location).collect();
             names.iter().for_each(|name| self.settle_joins(name));
         }
     }
@@ -555,7 +555,7 @@ impl Hub {
             Some(address) if self.directory.is_local(address) => self.joins.relocate(channel_name, address),
             _ => {
                 let last_id = self.log(channel_name).last_id;
-                self.joins.remove(channel_name, last_id, &mut self.effects);
+                self.joins.remove_channel(channel_name, last_id, &mut self.effects);
             }
         }
     }

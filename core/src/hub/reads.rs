@@ -128,7 +128,7 @@ impl Hub {
                     }
                     Some(Found::History(_)) | None => None,
                 };
-                self.joins.page(connection, &channel_name, after, replay, last_id, &mut self.effects);
+                self.joins.send_page(connection, &channel_name, after, replay, last_id, &mut self.effects);
                 self.feed(connection);
             }
         }
