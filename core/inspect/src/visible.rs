@@ -1,4 +1,4 @@
-//! Text of a peer, made safe to show.
+//! Escaping of untrusted text for display.
 
 mod joining;
 mod tables;
@@ -7,14 +7,14 @@ mod tests;
 
 use std::{borrow::Cow, fmt};
 
-/// Returns a text in which nothing is hidden and nothing acts: controls, line and paragraph separators, and characters
-/// that reorder or hide what stands around them are written out, `\n` `\r` `\t` and else `\u{202e}`.
+/// Escapes control characters, line and paragraph separators, and characters that hide or reorder the text around
+/// them: as `\n`, `\r` and `\t`, and all others like `\u{202e}`.
 ///
-/// The zero-width joiners stay where they are text: between letters of scripts that need them, after a virama, and
-/// inside emoji sequences, as do the selectors and tags of emoji.
+/// Zero-width joiners are kept where they are part of the text: between letters of scripts that need them, after a
+/// virama, and inside emoji sequences. So are the selectors and tags of emoji.
 ///
-/// So it stays on its line, cannot steer a terminal, and reads the way it is stored. It is for eyes: a backslash that
-/// the peer wrote stays one, and the text cannot be taken back from it.
+/// The result stays on one line, has no terminal escape sequences, and shows characters in the order in which they are
+/// stored. It is for display only and cannot be reversed, because backslashes are not escaped.
 ///
 /// ```
 /// use chanwire_inspect::visible;
@@ -25,10 +25,10 @@ use std::{borrow::Cow, fmt};
 /// ```
 #[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {
-    written_out(text, |_| false)
+    escape(text, |_| false)
 }
 
-/// Does as [`visible`] for messages of people: tabs and all blanks that end no line stay.
+/// Escapes a text like [`visible`], but keeps tabs and all blanks except line breaks. For chat messages.
 ///
 /// ```
 /// use chanwire_inspect::readable;
@@ -38,10 +38,10 @@ pub fn visible(text: &str) -> Cow<'_, str> {
 /// ```
 #[must_use]
 pub fn readable(text: &str) -> Cow<'_, str> {
-    written_out(text, is_blank)
+    escape(text, is_blank)
 }
 
-/// Returns whether [`visible`] leaves the character at this byte position of the text as it is.
+/// Returns whether [`visible`] keeps the character at this byte position.
 #[must_use]
 pub fn is_shown(text: &str, at: usize) -> bool {
     let Some((before, char, after)) = text.split_at_checked(at).and_then(|(before, rest)| {
@@ -53,42 +53,43 @@ pub fn is_shown(text: &str, at: usize) -> bool {
     !is_hidden(char) || joining::is_text(before, char, after)
 }
 
-/// Returns the text with its hidden characters written out, but for those that stay.
-fn written_out(text: &str, stays: fn(char) -> bool) -> Cow<'_, str> {
+/// Escapes the hidden characters of a text, except those for which `keep` is true.
+fn escape(text: &str, keep: fn(char) -> bool) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }
-    let mut line = Line { stays, ..Line::new(usize::MAX) };
-    // Without a limit a line takes everything.
-    let _ = fmt::Write::write_str(&mut line, text);
-    Cow::Owned(line.finish())
+    let mut escaper = Escaper { keep, ..Escaper::new(usize::MAX) };
+    // Without a limit this cannot fail.
+    let _ = fmt::Write::write_str(&mut escaper, text);
+    Cow::Owned(escaper.finish())
 }
 
-/// Formats a text, makes it visible and cuts it after about `limit` characters. The rest is never looked at.
+/// Formats a text, escapes it and truncates it after `limit` characters, without formatting the rest.
 pub(crate) fn one_line(limit: usize, shown: fmt::Arguments<'_>) -> String {
-    let mut line = Line::new(limit);
-    // The one error there is says that the line is full.
-    let _ = fmt::Write::write_fmt(&mut line, shown);
-    line.finish()
+    let mut escaper = Escaper::new(limit);
+    // An error only means that the limit was reached.
+    let _ = fmt::Write::write_fmt(&mut escaper, shown);
+    escaper.finish()
 }
 
-/// A line that is being written.
-struct Line {
+/// A writer that escapes hidden characters, up to a limit of characters.
+struct Escaper {
     text: String,
-    /// Which hidden characters stay as they are wherever they stand.
-    stays: fn(char) -> bool,
-    room: usize,
-    full: bool,
+    /// The hidden characters that are kept everywhere.
+    keep: fn(char) -> bool,
+    /// Characters that may still be written.
+    remaining: usize,
+    truncated: bool,
 }
 
-impl Line {
-    fn new(room: usize) -> Self {
-        Self { text: String::new(), stays: |_| false, room, full: false }
+impl Escaper {
+    fn new(limit: usize) -> Self {
+        Self { text: String::new(), keep: |_| false, remaining: limit, truncated: false }
     }
 
     fn finish(mut self) -> String {
-        if self.full {
-            // A joiner or selector at the end belonged to a character that is cut off.
+        if self.truncated {
+            // A joiner or selector at the end belongs to a character that was truncated.
             let kept = self.text.trim_end_matches(is_hidden).len();
             self.text.truncate(kept);
             self.text.push('…');
@@ -97,14 +98,14 @@ impl Line {
     }
 }
 
-impl fmt::Write for Line {
+impl fmt::Write for Escaper {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for (at, char) in text.char_indices() {
-            if self.room == 0 {
-                self.full = true;
+            if self.remaining == 0 {
+                self.truncated = true;
                 return Err(fmt::Error);
             }
-            self.room -= 1;
+            self.remaining -= 1;
             if !is_hidden(char) {
                 self.text.push(char);
                 continue;
@@ -112,7 +113,7 @@ impl fmt::Write for Line {
             let (before, rest) = text.split_at(at);
             let after = rest.get(char.len_utf8()..).unwrap_or_default();
             match char {
-                shown if (self.stays)(shown) || joining::is_text(before, shown, after) => self.text.push(shown),
+                shown if (self.keep)(shown) || joining::is_text(before, shown, after) => self.text.push(shown),
                 '\n' => self.text.push_str(r"\n"),
                 '\r' => self.text.push_str(r"\r"),
                 '\t' => self.text.push_str(r"\t"),
@@ -123,20 +124,20 @@ impl fmt::Write for Line {
     }
 }
 
-/// Returns whether a character is not seen, reads as another, or changes how others are read: controls, separators and
-/// every blank but the space, private characters, and default ignorable ones, which are the marks of direction,
-/// joiners, selectors and fillers. The page's own list is the same one; a test compares them.
+/// Returns whether a character is invisible, ambiguous, or affects the display of others: controls, separators, blanks
+/// other than the space, private-use characters, and default ignorable ones (direction marks, joiners, variation
+/// selectors, fillers). The page has the same list; a test compares them.
 pub(crate) fn is_hidden(char: char) -> bool {
-    // Most texts are nothing else.
+    // Fast path for ASCII.
     if matches!(char, ' '..='~') {
         return false;
     }
     let code = u32::from(char);
-    let place = HIDDEN.partition_point(|&(_, last)| last < code);
-    HIDDEN.get(place).is_some_and(|&(first, _)| first <= code)
+    let index = HIDDEN.partition_point(|&(_, last)| last < code);
+    HIDDEN.get(index).is_some_and(|&(first, _)| first <= code)
 }
 
-/// First and last of each run, ascending, by Unicode 17.
+/// The ranges of hidden characters by Unicode 17, ascending, each with its first and last code point.
 const HIDDEN: [(u32, u32); 26] = [
     (0x0, 0x1f),
     (0x7f, 0xa0),
@@ -166,7 +167,7 @@ const HIDDEN: [(u32, u32); 26] = [
     (0x10_0000, 0x10_fffd),
 ];
 
-/// Returns whether it is a tab, or a blank that ends no line.
+/// Returns whether a character is a tab, or a blank that is no line break.
 fn is_blank(char: char) -> bool {
     char == '\t' || char.is_whitespace() && !char.is_control() && !matches!(char, '\u{2028}' | '\u{2029}')
 }

@@ -1,11 +1,15 @@
-//! Packets that are made up around bytes that are real.
+//! Synthetic TCP/IP packets around recorded bytes.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use etherparse::{IpHeaders, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, PacketBuilder, TcpHeader};
 
-/// Returns the two ends of a connection, of one family.
-pub(super) fn ends(
+/// The server's port in packets of connections whose address is unknown: the protocol's default port.
+const DEFAULT_PORT: u16 = 22_236;
+
+/// Returns the client's and the server's address for a connection's packets, both of one address family. An unknown
+/// client has a port that depends on the connection's number.
+pub(super) fn endpoints(
     connection: u32,
     client: Option<SocketAddr>,
     server: Option<SocketAddr>,
@@ -17,12 +21,12 @@ pub(super) fn ends(
         (Some(client), Some(server)) if client.is_ipv4() == server.is_ipv4() => (client, server),
         (Some(client), Some(server)) => (mapped(client), mapped(server)),
         (None, Some(server)) => (SocketAddr::new(server.ip(), port), server),
-        (Some(client), None) => (client, SocketAddr::new(client.ip(), 22_236)),
-        (None, None) => (local(port), local(22_236)),
+        (Some(client), None) => (client, SocketAddr::new(client.ip(), DEFAULT_PORT)),
+        (None, None) => (local(port), local(DEFAULT_PORT)),
     }
 }
 
-/// Returns an IPv6 address: of an IPv4 address, the mapped one.
+/// Returns the IPv4-mapped IPv6 address of an IPv4 address, and an IPv6 address unchanged.
 fn mapped(address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
@@ -30,7 +34,7 @@ fn mapped(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Returns a whole packet, with checksums.
+/// Returns a complete packet with checksums; `None` if the addresses are of two families or the bytes are too many.
 pub(super) fn packet(source: SocketAddr, destination: SocketAddr, tcp: TcpHeader, bytes: &[u8]) -> Option<Vec<u8>> {
     let ip = match (source.ip(), destination.ip()) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use etherparse::TcpHeader;
 
-use super::packet::{ends, packet};
+use super::packet::{endpoints, packet};
 use crate::{Capture, Direction, Entry, RowKind, Time, capture::HALF_CLOSED};
 
 /// Packets begin with their IP header.
@@ -140,7 +140,7 @@ impl PcapNg {
         server: Option<SocketAddr>,
     ) {
         let time = time.into();
-        let (client, server) = ends(connection, client, server);
+        let (client, server) = endpoints(connection, client, server);
         // Each connection starts somewhere else, as real ones do.
         let start = 1_000_u32.wrapping_mul(connection.wrapping_add(1));
         let way = |next| Way { next, ..Way::default() };

@@ -5,25 +5,25 @@ use super::{
     container::Container,
     hex::{self, Dump},
     lines, link,
-    unpack::Wrapping,
+    unpack::Encoding,
 };
 use crate::{Direction, guess_direction};
 
 /// Returns whether these first bytes tell the form of a capture, whatever follows.
 #[must_use]
 pub fn is_clear(bytes: &[u8]) -> bool {
-    if let Some(wrapping) = wrapping(bytes) {
-        return is_clear(&wrapping.unwrap_first(bytes));
+    if let Some(encoding) = encoding(bytes) {
+        return is_clear(&encoding.decode_first(bytes));
     }
     Container::detect(bytes).is_some() || lines::detect(bytes) || guess_direction(bytes).is_some()
 }
 
-/// Returns the wrapping of a capture that begins with these bytes.
-pub(super) fn wrapping(first: &[u8]) -> Option<Wrapping> {
-    Wrapping::announced(first).filter(|wrapping| {
+/// Returns the encoding of a capture that begins with these bytes.
+pub(super) fn encoding(first: &[u8]) -> Option<Encoding> {
+    Encoding::detect(first).filter(|encoding| {
         // A client's bytes in such an encoding are wrong and shown as they are: only dumps and JSON are decoded.
-        *wrapping == Wrapping::Gzip
-            || matches!(detect(&wrapping.unwrap_first(first)).0, Format::JsonLines | Format::Hex)
+        *encoding == Encoding::Gzip
+            || matches!(detect(&encoding.decode_first(first)).0, Format::JsonLines | Format::Hex)
     })
 }
 

@@ -1,4 +1,4 @@
-//! The import of a dump: its blocks are packets, or the two sides of one connection.
+//! The import of a hex dump whose blocks are packets, or the two directions of one connection.
 
 use super::{
     ImportOptions, Sink, Summary, Wrong,
@@ -11,54 +11,56 @@ use super::{
 };
 use crate::{Direction, Time};
 
-/// Bytes of a stream are recorded in pieces of this size.
-const PIECE: usize = 64 << 10;
+/// The largest piece of a stream that is recorded at once, in bytes.
+const MAX_PIECE: usize = 64 << 10;
 
-/// The longest packet that is read from a dump, in bytes.
+/// The largest packet in bytes.
 const MAX_PACKET: usize = 1 << 20;
 
-/// A dump that is imported as its text comes.
+/// An incremental import of a dump.
 #[derive(Debug)]
 pub(super) struct DumpImport {
     reader: Reader,
     blocks: Blocks,
 }
 
+/// The meaning of the blocks, with the state of their import.
 #[derive(Debug)]
 enum Blocks {
     Packets(Box<PacketBlocks>),
     Stream(StreamBlocks),
 }
 
-/// Blocks that are packets.
+/// The import of blocks that are packets.
 #[derive(Debug)]
 struct PacketBlocks {
     packets: Packets,
-    /// The kind of link of a packet that does not tell its own.
-    link: i32,
+    /// The link type of packets whose own cannot be guessed.
+    link_type: i32,
     packet: Vec<u8>,
     time: Time,
 }
 
-/// Blocks that are what the two ends of a connection sent.
+/// The import of blocks that are the two directions of a connection.
 #[derive(Debug)]
 struct StreamBlocks {
-    /// The direction of blocks with the indentation of the first one.
+    /// The direction of the blocks that are indented like the first one.
     first: Direction,
     first_indented: bool,
     direction: Direction,
-    waiting: Vec<u8>,
-    /// Whether anything was sent: requests, and answers.
+    /// Bytes in `direction` that are not recorded yet.
+    buffer: Vec<u8>,
+    /// Whether there were bytes from the client and from the server.
     seen: [bool; 2],
 }
 
 impl DumpImport {
-    /// Begins the dump whose first part, or all of it, is `first`.
-    pub(super) fn begin(first: &Dump, options: ImportOptions, sink: &mut dyn Sink) -> Self {
+    /// Creates the import of a dump whose beginning, already parsed, is `first`.
+    pub(super) fn new(first: &Dump, options: ImportOptions, sink: &mut dyn Sink) -> Self {
         let reader = Reader::new(first.syntax);
-        if let Some(link) = packets_of(first).and_then(|links| links.first().copied()) {
+        if let Some(link_type) = packets_of(first).and_then(|link_types| link_types.first().copied()) {
             let packets = Packets::new(Container::Pcap, options);
-            let blocks = PacketBlocks { packets, link, packet: Vec::new(), time: Time::UNKNOWN };
+            let blocks = PacketBlocks { packets, link_type, packet: Vec::new(), time: Time::UNKNOWN };
             return Self { reader, blocks: Blocks::Packets(Box::new(blocks)) };
         }
         let direction = options.direction.or(stream_of(first).1).unwrap_or(Direction::Out);
@@ -67,13 +69,13 @@ impl DumpImport {
             first: direction,
             first_indented: first.blocks.first().is_some_and(|block| block.indented),
             direction,
-            waiting: Vec::new(),
+            buffer: Vec::new(),
             seen: [false; 2],
         };
         Self { reader, blocks: Blocks::Stream(blocks) }
     }
 
-    /// Returns the number of bytes of text that were fed and are not read yet.
+    /// Returns the number of bytes of text that were fed and not parsed so far.
     pub(super) fn waiting(&self) -> usize {
         self.reader.waiting()
     }
@@ -116,7 +118,7 @@ impl DumpImport {
 }
 
 impl Blocks {
-    /// Records the part of the last block that came.
+    /// Records the rest of the current block.
     fn end_block(&mut self, sink: &mut dyn Sink) {
         match self {
             Self::Packets(blocks) => blocks.end_packet(sink),
@@ -124,6 +126,7 @@ impl Blocks {
         }
     }
 
+    /// Handles the start of a block, or bytes of it.
     fn take(&mut self, part: Part<'_>, sink: &mut dyn Sink) -> Result<(), Wrong> {
         if let Part::Block { .. } = part {
             self.end_block(sink);
@@ -144,8 +147,8 @@ impl Blocks {
                 };
             }
             (Self::Stream(blocks), Part::Bytes(bytes)) => {
-                blocks.waiting.extend_from_slice(bytes);
-                blocks.flush(PIECE, sink);
+                blocks.buffer.extend_from_slice(bytes);
+                blocks.flush(MAX_PIECE, sink);
             }
         }
         Ok(())
@@ -157,27 +160,26 @@ impl PacketBlocks {
         if self.packet.is_empty() {
             return;
         }
-        // After the first packet, one that tells no link of its own may be any packet.
-        let link = link::guess(&self.packet).unwrap_or(self.link);
-        self.packets.take(&Packet { time: self.time, ..Packet::new(link, &self.packet) }, sink);
+        let link_type = link::guess(&self.packet).unwrap_or(self.link_type);
+        self.packets.take(&Packet { time: self.time, ..Packet::new(link_type, &self.packet) }, sink);
         self.packet.clear();
     }
 }
 
 impl StreamBlocks {
-    /// Records bytes that wait, in pieces of at most [`PIECE`], while there are so many.
+    /// Records the buffer in pieces of at most [`MAX_PIECE`] bytes, while it has at least `least` bytes.
     fn flush(&mut self, least: usize, sink: &mut dyn Sink) {
         let mut start = 0;
-        while self.waiting.len() - start >= least {
-            let rest = self.waiting.get(start..).unwrap_or_default();
-            let piece = rest.get(..PIECE).unwrap_or(rest);
+        while self.buffer.len() - start >= least {
+            let rest = self.buffer.get(start..).unwrap_or_default();
+            let piece = rest.get(..MAX_PIECE).unwrap_or(rest);
             sink.bytes(1, self.direction, Time::UNKNOWN, piece);
             start += piece.len();
         }
         if start > 0 {
             let [out, r#in] = &mut self.seen;
             *(if self.direction == Direction::Out { out } else { r#in }) = true;
-            self.waiting.drain(..start);
+            self.buffer.drain(..start);
         }
     }
 

@@ -24,11 +24,11 @@ use std::fmt;
 
 use self::{
     container::Container,
-    detect::{detect, dump_of, wrapping},
+    detect::{detect, dump_of, encoding},
     dump::DumpImport,
     lines::{Lines, ends_inside},
     packets::Packets,
-    unpack::{Ending, Unwrapper, Wrapping},
+    unpack::{Encoding, EncodingDecoder, Ending},
 };
 pub use self::{
     detect::is_clear,
@@ -159,14 +159,14 @@ enum Reader {
     Lines(Lines),
     Dump(Box<DumpImport>),
     Raw(Direction),
-    Wrapped(Box<Wrapped>),
+    Encoded(Box<Encoded>),
 }
 
-/// A capture inside a wrapping.
+/// An encoded capture.
 #[derive(Debug)]
-struct Wrapped {
-    wrapping: Wrapping,
-    unwrapper: Unwrapper,
+struct Encoded {
+    encoding: Encoding,
+    decoder: EncodingDecoder,
     inner: Import,
 }
 
@@ -185,7 +185,7 @@ impl Import {
         if matches!(self.reader, Reader::Unknown) {
             self.rest.extend_from_slice(bytes);
             let is_clear =
-                Container::detect(&self.rest).is_some() || Wrapping::announced(&self.rest) == Some(Wrapping::Gzip);
+                Container::detect(&self.rest).is_some() || Encoding::detect(&self.rest) == Some(Encoding::Gzip);
             if is_clear || self.rest.len() >= PREVIEW {
                 self.begin(sink)?;
             }
@@ -229,7 +229,7 @@ impl Import {
             }
             Reader::Unknown => summary.connections = 0,
             Reader::Dump(_) => return self.finish_dump(summary, sink),
-            Reader::Wrapped(_) => return self.finish_wrapped(sink),
+            Reader::Encoded(_) => return self.finish_encoded(sink),
         }
         Ok(summary)
     }
@@ -239,7 +239,7 @@ impl Import {
     pub fn waiting(&self) -> usize {
         match &self.reader {
             // Of what is compressed it is not known how much of the file it was.
-            Reader::Wrapped(wrapped) if wrapped.wrapping != Wrapping::Gzip => wrapped.inner.waiting(),
+            Reader::Encoded(encoded) if encoded.encoding != Encoding::Gzip => encoded.inner.waiting(),
             Reader::Dump(dump) => self.rest.len() + dump.waiting(),
             _ => self.rest.len(),
         }
@@ -255,7 +255,7 @@ impl Import {
             Reader::Lines(_) => Some(Format::JsonLines),
             Reader::Dump(_) => Some(Format::Hex),
             Reader::Raw(_) => Some(Format::Raw),
-            Reader::Wrapped(wrapped) => wrapped.inner.format(),
+            Reader::Encoded(encoded) => encoded.inner.format(),
         }
     }
 
@@ -263,12 +263,12 @@ impl Import {
     fn begin(&mut self, sink: &mut dyn Sink) -> Result<(), ImportError> {
         // A fixed number of bytes decides, so that it does not matter how they come.
         let first = self.rest.get(..PREVIEW).unwrap_or(&self.rest);
-        if let Some(words) = unpack::foreign(first) {
+        if let Some(words) = unpack::unsupported(first) {
             return Err(self.error(&format!("this is {words}").into()));
         }
-        if let Some(wrapping) = wrapping(first) {
-            let (unwrapper, inner) = (wrapping.unwrapper(), Self::new(self.options));
-            self.reader = Reader::Wrapped(Box::new(Wrapped { wrapping, unwrapper, inner }));
+        if let Some(encoding) = encoding(first) {
+            let (decoder, inner) = (encoding.decoder(), Self::new(self.options));
+            self.reader = Reader::Encoded(Box::new(Encoded { encoding, decoder, inner }));
             return self.read_rest(sink);
         }
         let (format, direction) = detect(first);
@@ -279,7 +279,7 @@ impl Import {
             },
             Format::JsonLines => Reader::Lines(Lines::default()),
             Format::Hex => match dump_of(first) {
-                Some(Ok(dump)) => Reader::Dump(Box::new(DumpImport::begin(&dump, self.options, sink))),
+                Some(Ok(dump)) => Reader::Dump(Box::new(DumpImport::new(&dump, self.options, sink))),
                 Some(Err(wrong)) => return Err(self.error(&wrong)),
                 None => Reader::Unknown,
             },
@@ -321,11 +321,11 @@ impl Import {
                 }
                 bytes.len()
             }
-            Reader::Wrapped(wrapped) => {
-                let Wrapped { wrapping, unwrapper, inner } = &mut **wrapped;
+            Reader::Encoded(encoded) => {
+                let Encoded { encoding, decoder, inner } = &mut **encoded;
                 let end = self.at + bytes.len() as u64;
-                let fed = unwrapper.feed::<Failed>(bytes, |bytes| Ok(inner.feed(bytes, sink)?));
-                fed.map_err(|failed| failed.outside(*wrapping, end))?;
+                let fed = decoder.feed::<Failed>(bytes, |bytes| Ok(inner.feed(bytes, sink)?));
+                fed.map_err(|failed| failed.outside(*encoding, end))?;
                 bytes.len()
             }
             Reader::Unknown => 0,
@@ -334,17 +334,17 @@ impl Import {
         Ok(used)
     }
 
-    fn finish_wrapped(self, sink: &mut dyn Sink) -> Result<Summary, ImportError> {
+    fn finish_encoded(self, sink: &mut dyn Sink) -> Result<Summary, ImportError> {
         let end = self.at;
-        let Reader::Wrapped(wrapped) = self.reader else { return Ok(Summary::new(Format::Raw, false)) };
-        let Wrapped { wrapping, unwrapper, mut inner } = *wrapped;
-        let finished = unwrapper.finish::<Failed>(|bytes| Ok(inner.feed(bytes, sink)?));
-        let ending = finished.map_err(|failed| failed.outside(wrapping, end))?;
-        let summary = inner.finish(sink).map_err(|error| Failed::from(error).outside(wrapping, end))?;
+        let Reader::Encoded(encoded) = self.reader else { return Ok(Summary::new(Format::Raw, false)) };
+        let Encoded { encoding, decoder, mut inner } = *encoded;
+        let finished = decoder.finish::<Failed>(|bytes| Ok(inner.feed(bytes, sink)?));
+        let ending = finished.map_err(|failed| failed.outside(encoding, end))?;
+        let summary = inner.finish(sink).map_err(|error| Failed::from(error).outside(encoding, end))?;
         Ok(Summary {
-            cut: summary.cut || ending == Ending::Cut,
-            unproven: ending == Ending::Unproven,
-            compressed: wrapping == Wrapping::Gzip,
+            cut: summary.cut || ending == Ending::Truncated,
+            unproven: ending == Ending::Unverified,
+            compressed: encoding == Encoding::Gzip,
             ..summary
         })
     }
@@ -366,7 +366,7 @@ fn in_dump(wrong: Wrong, here: u64) -> ImportError {
     ImportError { at: wrong.at.unwrap_or(here), message: wrong.message }
 }
 
-/// An error in a wrapped capture: of its wrapping, or of itself.
+/// An error of a capture's encoding, or of the decoded capture.
 enum Failed {
     Around(Wrong),
     Inside(ImportError),
@@ -386,14 +386,14 @@ impl From<ImportError> for Failed {
 
 impl Failed {
     /// Returns the error with its position in the file, of which `end` bytes were fed.
-    fn outside(self, wrapping: Wrapping, end: u64) -> ImportError {
-        match (self, wrapping) {
+    fn outside(self, encoding: Encoding, end: u64) -> ImportError {
+        match (self, encoding) {
             (Self::Around(wrong), _) => ImportError { at: end, message: wrong.message },
-            (Self::Inside(error), Wrapping::Gzip) => {
+            (Self::Inside(error), Encoding::Gzip) => {
                 let message = format!("at byte {} of what is compressed: {}", error.at, error.message);
                 ImportError { at: end, message }
             }
-            (Self::Inside(error), _) => ImportError { at: wrapping.place(error.at).min(end), ..error },
+            (Self::Inside(error), _) => ImportError { at: encoding.file_position(error.at).min(end), ..error },
         }
     }
 }

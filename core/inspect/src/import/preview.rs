@@ -2,8 +2,8 @@
 
 use super::{
     Format, PREVIEW,
-    detect::{detect, dump_of, packets_of, stream_of, wrapping},
-    unpack::{self, Wrapping},
+    detect::{detect, dump_of, encoding, packets_of, stream_of},
+    unpack::{self, Encoding},
 };
 use crate::Direction;
 
@@ -30,11 +30,11 @@ pub struct Preview {
 #[must_use]
 pub fn preview(bytes: &[u8]) -> Preview {
     let first = bytes.get(..PREVIEW).unwrap_or(bytes);
-    if let Some(wrapping) = wrapping(first) {
-        let inner = preview(&wrapping.unwrap_first(first));
-        let compressed = inner.compressed || wrapping == Wrapping::Gzip;
+    if let Some(encoding) = encoding(first) {
+        let inner = preview(&encoding.decode_first(first));
+        let compressed = inner.compressed || encoding == Encoding::Gzip;
         let words =
-            if wrapping == Wrapping::Gzip { format!("{}, compressed by gzip", inner.words) } else { inner.words };
+            if encoding == Encoding::Gzip { format!("{}, compressed by gzip", inner.words) } else { inner.words };
         return Preview { compressed, words, ..inner };
     }
     let (format, direction) = detect(first);
@@ -47,7 +47,7 @@ pub fn preview(bytes: &[u8]) -> Preview {
         compressed: false,
         refusal: None,
     };
-    if let Some(words) = unpack::foreign(first) {
+    if let Some(words) = unpack::unsupported(first) {
         let refusal = Some(format!("it is {words}"));
         return Preview { refusal, ..plain(false, capital(words.into()), Vec::new()) };
     }

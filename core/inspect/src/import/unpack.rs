@@ -1,4 +1,4 @@
-//! Wrappings of a capture: compression by gzip, and encodings of text.
+//! Decoding of encoded captures: gzip, and texts in UTF-8 with a byte order mark or in UTF-16.
 
 use std::io::{ErrorKind, Write as _};
 
@@ -6,53 +6,54 @@ use flate2::write::MultiGzDecoder;
 
 use super::{PREVIEW, Wrong};
 
-/// The wrapping of a capture.
+/// The encoding of a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wrapping {
+pub(super) enum Encoding {
     Gzip,
-    /// UTF-8 with a byte order mark, which is no part of a text.
-    Mark,
+    /// UTF-8 with a byte order mark.
+    Utf8Bom,
     Utf16 {
         big_endian: bool,
-        mark: bool,
+        bom: bool,
     },
 }
 
-/// Takes the wrapping off as the bytes come.
+/// An incremental decoder of an encoded capture.
 #[derive(Debug)]
-pub(super) enum Unwrapper {
+pub(super) enum EncodingDecoder {
     Gzip(Box<MultiGzDecoder<Vec<u8>>>),
-    Text(Text),
+    Text(TextDecoder),
 }
 
-/// Makes UTF-8 of a text in another encoding.
+/// An incremental decoder from a text's encoding to UTF-8.
 #[derive(Debug)]
-pub(super) struct Text {
-    wrapping: Wrapping,
-    /// The number of bytes of the mark that are still to come.
-    mark: usize,
-    /// Half a unit, and half a pair of units.
-    byte: Option<u8>,
-    high: Option<u16>,
+pub(super) struct TextDecoder {
+    encoding: Encoding,
+    /// Bytes of the byte order mark that are still to be skipped.
+    bom: usize,
+    /// The first byte of an incomplete UTF-16 unit.
+    first_byte: Option<u8>,
+    /// A high surrogate whose low surrogate is still to come.
+    high_surrogate: Option<u16>,
 }
 
-/// The end of an unwrapped capture.
+/// The result of decoding a whole capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    Whole,
-    Cut,
-    /// The checksum is wrong or not there.
-    Unproven,
+    Complete,
+    Truncated,
+    /// The checksum is wrong or missing.
+    Unverified,
 }
 
-/// A mark, and what it tells.
-const UTF_8: [u8; 3] = [0xef, 0xbb, 0xbf];
+/// The byte order mark of UTF-8.
+const UTF8_BOM: [u8; 3] = [0xef, 0xbb, 0xbf];
 
-/// So many bytes tell UTF-16 where there is no mark.
-const TELLING: usize = 16;
+/// The bytes examined to detect UTF-16 without a byte order mark.
+const UTF16_SAMPLE: usize = 16;
 
-/// Captures and archives that are not read, by their first bytes, and what can be done.
-const FOREIGN: [(&[u8], &str); 9] = [
+/// Unsupported formats by their magic numbers, with advice.
+const UNSUPPORTED: [(&[u8], &str); 9] = [
     (b"BZh", "compressed by bzip2; decompress it first (bunzip2)"),
     (b"\xfd7zXZ\0", "compressed by xz; decompress it first (unxz)"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd; decompress it first (unzstd)"),
@@ -64,21 +65,21 @@ const FOREIGN: [(&[u8], &str); 9] = [
     (b"MSFT", "an event trace of Windows; convert it (etl2pcapng FILE NEW.pcapng)"),
 ];
 
-/// Returns the name of a form that is not read, and how to convert it.
-pub(super) fn foreign(first: &[u8]) -> Option<&'static str> {
-    FOREIGN.iter().find(|(magic, _)| first.starts_with(magic)).map(|(_, words)| *words)
+/// Returns the name of an unsupported format and advice, if these are its first bytes.
+pub(super) fn unsupported(first: &[u8]) -> Option<&'static str> {
+    UNSUPPORTED.iter().find(|(magic, _)| first.starts_with(magic)).map(|(_, words)| *words)
 }
 
-impl Wrapping {
-    /// Returns the wrapping that the first bytes announce; an encoding of text may be no wrapping.
-    pub(super) fn announced(first: &[u8]) -> Option<Self> {
+impl Encoding {
+    /// Detects an encoding by the first bytes. A text encoding is a guess, to be confirmed by the decoded text.
+    pub(super) fn detect(first: &[u8]) -> Option<Self> {
         if first.starts_with(&[0x1f, 0x8b, 8]) {
             return Some(Self::Gzip);
         }
-        if first.starts_with(&UTF_8) {
-            return Some(Self::Mark);
+        if first.starts_with(&UTF8_BOM) {
+            return Some(Self::Utf8Bom);
         }
-        let units = first.get(..first.len().min(TELLING) & !1).unwrap_or_default().chunks_exact(2);
+        let units = first.get(..first.len().min(UTF16_SAMPLE) & !1).unwrap_or_default().chunks_exact(2);
         let is_text = |big_endian: bool| {
             let is_ascii = |unit: &[u8]| match unit {
                 [a, b] => (1..0x80).contains(&Self::unit(big_endian, [*a, *b])),
@@ -87,53 +88,55 @@ impl Wrapping {
             units.len() > 1 && units.clone().all(is_ascii)
         };
         Some(match first.get(..2)? {
-            [0xff, 0xfe] => Self::Utf16 { big_endian: false, mark: true },
-            [0xfe, 0xff] => Self::Utf16 { big_endian: true, mark: true },
-            _ if is_text(false) => Self::Utf16 { big_endian: false, mark: false },
-            _ if is_text(true) => Self::Utf16 { big_endian: true, mark: false },
+            [0xff, 0xfe] => Self::Utf16 { big_endian: false, bom: true },
+            [0xfe, 0xff] => Self::Utf16 { big_endian: true, bom: true },
+            _ if is_text(false) => Self::Utf16 { big_endian: false, bom: false },
+            _ if is_text(true) => Self::Utf16 { big_endian: true, bom: false },
             _ => return None,
         })
     }
 
+    /// Returns a UTF-16 unit.
     const fn unit(big_endian: bool, pair: [u8; 2]) -> u16 {
         if big_endian { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) }
     }
 
-    pub(super) fn unwrapper(self) -> Unwrapper {
-        let mark = match self {
-            Self::Gzip => return Unwrapper::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
-            Self::Mark => UTF_8.len(),
-            Self::Utf16 { mark, .. } => 2 * usize::from(mark),
+    /// Creates a decoder.
+    pub(super) fn decoder(self) -> EncodingDecoder {
+        let bom = match self {
+            Self::Gzip => return EncodingDecoder::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
+            Self::Utf8Bom => UTF8_BOM.len(),
+            Self::Utf16 { bom, .. } => 2 * usize::from(bom),
         };
-        Unwrapper::Text(Text { wrapping: self, mark, byte: None, high: None })
+        EncodingDecoder::Text(TextDecoder { encoding: self, bom, first_byte: None, high_surrogate: None })
     }
 
-    /// Returns the beginning of the unwrapped capture.
-    pub(super) fn unwrap_first(self, first: &[u8]) -> Vec<u8> {
-        let (mut unwrapper, mut out) = (self.unwrapper(), Vec::new());
-        // An error further on is reported when it is read.
+    /// Returns the first decoded bytes, at most [`PREVIEW`].
+    pub(super) fn decode_first(self, first: &[u8]) -> Vec<u8> {
+        let (mut decoder, mut out) = (self.decoder(), Vec::new());
+        // The error stops decoding early; a real one is reported when the capture is read.
         let mut take = |bytes: &[u8]| {
             out.extend_from_slice(bytes);
             if out.len() < PREVIEW { Ok(()) } else { Err(Wrong::from("enough")) }
         };
-        let _: Result<Ending, Wrong> = unwrapper.feed(first, &mut take).and_then(|()| unwrapper.finish(&mut take));
+        let _: Result<Ending, Wrong> = decoder.feed(first, &mut take).and_then(|()| decoder.finish(&mut take));
         out.truncate(PREVIEW);
         out
     }
 
-    /// Returns the position in the file of a position in the unwrapped capture.
-    pub(super) fn place(self, at: u64) -> u64 {
+    /// Maps a position in the decoded capture to one in the file; 0 if that is unknown.
+    pub(super) fn file_position(self, at: u64) -> u64 {
         match self {
             Self::Gzip => 0,
-            Self::Mark => at + UTF_8.len() as u64,
-            // Nearly everything that a dump or a line is written in takes two bytes.
-            Self::Utf16 { mark, .. } => 2 * (at + u64::from(mark)),
+            Self::Utf8Bom => at + UTF8_BOM.len() as u64,
+            // Exact for ASCII, of which dumps and JSON Lines nearly always consist.
+            Self::Utf16 { bom, .. } => 2 * (at + u64::from(bom)),
         }
     }
 }
 
-impl Unwrapper {
-    /// Takes the next bytes; gives them unwrapped.
+impl EncodingDecoder {
+    /// Decodes the next bytes and passes the output to `give`.
     pub(super) fn feed<E: From<Wrong>>(
         &mut self,
         mut bytes: &[u8],
@@ -142,7 +145,7 @@ impl Unwrapper {
         match self {
             Self::Gzip(decoder) => {
                 while !bytes.is_empty() {
-                    // It takes as much as it can give at a time, so that little is held however well it is compressed.
+                    // Each write decodes a bounded amount, so a high compression ratio does not fill the memory.
                     let used = decoder.write(bytes).map_err(|error| damaged(&error))?;
                     bytes = bytes.get(used..).unwrap_or_default();
                     let out = std::mem::take(decoder.get_mut());
@@ -162,7 +165,7 @@ impl Unwrapper {
         }
     }
 
-    /// Ends the capture: gives the bytes that are left; returns how it ends.
+    /// Ends the capture and passes the remaining output to `give`.
     pub(super) fn finish<E: From<Wrong>>(self, mut give: impl FnMut(&[u8]) -> Result<(), E>) -> Result<Ending, E> {
         match self {
             Self::Gzip(mut decoder) => {
@@ -172,13 +175,13 @@ impl Unwrapper {
                     give(&out)?;
                 }
                 match finished {
-                    Ok(()) => Ok(Ending::Whole),
-                    Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(Ending::Cut),
-                    Err(_) => Ok(Ending::Unproven),
+                    Ok(()) => Ok(Ending::Complete),
+                    Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(Ending::Truncated),
+                    Err(_) => Ok(Ending::Unverified),
                 }
             }
-            Self::Text(text) if text.byte.is_some() || text.high.is_some() => Ok(Ending::Cut),
-            Self::Text(_) => Ok(Ending::Whole),
+            Self::Text(text) if text.first_byte.is_some() || text.high_surrogate.is_some() => Ok(Ending::Truncated),
+            Self::Text(_) => Ok(Ending::Complete),
         }
     }
 }
@@ -187,21 +190,21 @@ fn damaged(error: &std::io::Error) -> Wrong {
     format!("what is compressed by gzip is damaged: {error}").into()
 }
 
-impl Text {
+impl TextDecoder {
     fn feed(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mark = self.mark.min(bytes.len());
-        self.mark -= mark;
-        let bytes = bytes.get(mark..).unwrap_or_default();
-        let Wrapping::Utf16 { big_endian, .. } = self.wrapping else { return bytes.to_vec() };
+        let bom = self.bom.min(bytes.len());
+        self.bom -= bom;
+        let bytes = bytes.get(bom..).unwrap_or_default();
+        let Encoding::Utf16 { big_endian, .. } = self.encoding else { return bytes.to_vec() };
         let mut text = String::with_capacity(bytes.len() / 2);
         for byte in bytes {
-            let Some(first) = self.byte.take() else {
-                self.byte = Some(*byte);
+            let Some(first) = self.first_byte.take() else {
+                self.first_byte = Some(*byte);
                 continue;
             };
-            let unit = Wrapping::unit(big_endian, [first, *byte]);
-            match self.high.take() {
-                None if (0xd800..0xdc00).contains(&unit) => self.high = Some(unit),
+            let unit = Encoding::unit(big_endian, [first, *byte]);
+            match self.high_surrogate.take() {
+                None if (0xd800..0xdc00).contains(&unit) => self.high_surrogate = Some(unit),
                 high => {
                     let units = high.into_iter().chain([unit]);
                     text.extend(char::decode_utf16(units).map(|char| char.unwrap_or(char::REPLACEMENT_CHARACTER)));
