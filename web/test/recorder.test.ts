@@ -17,7 +17,7 @@ test("recorded events have dates, whether the source gives times or not", () => 
   };
   const recorder = new Recorder(
     { send: (message: ToWorker) => sent.push(message) },
-    { connections: nothing, said: nothing, refused: nothing },
+    { connections: nothing, announced: nothing, refused: nothing },
     () => 50,
     1_700_000_000_000,
   );
@@ -47,7 +47,7 @@ test("after a reset events of old connections are not recorded, and the next one
   };
   const recorder = new Recorder(
     { send: (message: ToWorker) => sent.push(message) },
-    { connections: (all) => (known = all), said: nothing, refused: nothing },
+    { connections: (all) => (known = all), announced: nothing, refused: nothing },
   );
   const connect = (id: string) => recorder.connect(source as Source, { id, address: id });
   connect("a");

@@ -73,7 +73,7 @@ export class Inspector implements Voice {
         this.forms = forms;
       },
       status: (status) => {
-        this.#recorder.took(status);
+        this.#recorder.returnCredit(status);
         this.frames.tookStatus(status);
         this.announcer.count(status.added, status.addedBad);
       },
@@ -91,7 +91,7 @@ export class Inspector implements Voice {
       connections: (all) => {
         this.connections = all;
       },
-      said: (text) => this.say(text),
+      announced: (text) => this.say(text),
       refused: (why) => this.tell(why),
     });
     const { filter, highlight, ring } = this.settings.kept;

@@ -1,16 +1,17 @@
-/** Joins a source to the decoder: numbers connections, hands their bytes over, gives credit back. */
+/** Connects a source to the decoder: numbers the connections, passes their bytes on and returns credit. */
 
 import type { DecoderClient } from "../decode/client";
 import type { CapturedConnection, Status } from "../decode/messages";
 import type { Link, LinkEvents, Source, Step, Target } from "../source/source";
 import { visibleText } from "../text/visible";
 
-const MOST_CLOSED = 64;
+/** The most closed connections that stay in the list of connections. */
+const MAX_CLOSED = 64;
 
-/** Of a file, the first connections are named; all of them are in the list of rows. */
-const MOST_CAPTURED = 64;
+/** The most connections of a file in the list of connections. All of them have rows. */
+const MAX_CAPTURED = 64;
 
-/** `captured`: it was read from a file. */
+/** The state of a connection. `captured`: read from a file. */
 export type ConnectionState = "connecting" | "open" | "closed" | "captured";
 
 export interface ConnectionInfo {
@@ -19,21 +20,21 @@ export interface ConnectionInfo {
   readonly state: ConnectionState;
   readonly remote: string;
   readonly local: string;
-  /** It is somebody else's: nothing can be sent on it, nor can it be closed. */
+  /** Whether it belongs to another program: the page can neither send on it nor close it. */
   readonly watched: boolean;
-  /** Our sending half is shut down. */
+  /** Whether the client's sending half is shut down. */
   readonly ended: boolean;
-  /** The peer's sending half is shut down. */
+  /** Whether the server's sending half is shut down. */
   readonly peerEnded: boolean;
   readonly reason: string;
 }
 
-/** Bytes can be sent on it. */
+/** Returns whether the page can send on a connection. */
 export function isWritable({ state, ended, watched }: ConnectionInfo): boolean {
   return state === "open" && !ended && !watched;
 }
 
-/** The state in which a connection begins. */
+/** The initial properties of a connection. */
 const OPENING = {
   state: "connecting",
   local: "",
@@ -48,11 +49,11 @@ interface Entry {
 }
 
 export interface RecorderEvents {
-  /** Connections came, went or changed. */
+  /** Handles a change of the list of connections. */
   connections(all: readonly ConnectionInfo[]): void;
-  /** Announces it. */
-  said(text: string): void;
-  /** Reports that something is not sent that was to be. */
+  /** Announces a change to screen readers. */
+  announced(text: string): void;
+  /** Reports that the source refused to send. */
   refused(why: string): void;
 }
 
@@ -64,7 +65,7 @@ export class Recorder {
   #entries = new Map<number, Entry>();
   #next = 1;
 
-  /** Sources tell times by the page's clock, which is `now`; what is recorded has dates: they count from `epoch`. */
+  /** Creates a recorder. Sources give times of the page's clock `now`; records have dates, which are `epoch` plus the time. */
   constructor(
     decoder: Pick<DecoderClient, "send">,
     events: RecorderEvents,
@@ -77,35 +78,35 @@ export class Recorder {
     this.#epoch = epoch;
   }
 
-  /** Begins a connection; returns its number. */
+  /** Opens a connection and returns its number. */
   connect(source: Source, target: Target): number {
     const { number, entry, events } = this.#open(target, "page", false);
     entry.link = source.connect(target, events);
-    this.#tell();
+    this.#update();
     return number;
   }
 
-  /** Takes a connection that the source began. */
+  /** Adds a connection that the source opened. */
   accept(target: Target, link: Link): { number: number; events: LinkEvents } {
     const { number, entry, events } = this.#open(target, "client", link.watched === true);
     entry.link = link;
-    this.#tell();
+    this.#update();
     return { number, events };
   }
 
-  /** Closes and drops every connection, and numbers the next one 1. Later events of the old ones are not recorded. */
+  /** Closes and removes every connection, and numbers the next one 1. Later events of the removed ones are ignored. */
   reset(): void {
     const open = [...this.#entries.values()].filter(({ info }) => info.state !== "closed");
     this.#entries.clear();
     this.#next = 1;
     for (const { link } of open) link?.close();
-    this.#tell();
+    this.#update();
   }
 
-  /** Takes the connections of a file; the next ones are numbered after them. */
+  /** Adds the connections of a file; later connections are numbered after them. */
   captured(connections: readonly CapturedConnection[]): void {
     this.#next = Math.max(this.#next, (connections.at(-1)?.number ?? 0) + 1);
-    for (const { number, label } of connections.slice(0, MOST_CAPTURED)) {
+    for (const { number, label } of connections.slice(0, MAX_CAPTURED)) {
       const target = { id: String(number), address: label };
       const info: ConnectionInfo = {
         ...OPENING,
@@ -117,7 +118,7 @@ export class Recorder {
       };
       this.#entries.set(number, { info, link: undefined });
     }
-    this.#tell();
+    this.#update();
   }
 
   send(connection: number, steps: readonly Step[]): void {
@@ -132,8 +133,8 @@ export class Recorder {
     this.#entries.get(connection)?.link?.close();
   }
 
-  /** Gives credit back for decoded bytes. */
-  took({ taken }: Pick<Status, "taken">): void {
+  /** Returns credit to the sources for decoded bytes. */
+  returnCredit({ taken }: Pick<Status, "taken">): void {
     for (const [connection, bytes] of taken) this.#entries.get(connection)?.link?.taken(bytes);
   }
 
@@ -148,16 +149,16 @@ export class Recorder {
   }
 
   #listen(number: number, entry: Entry, who: string): LinkEvents {
-    // A connection that was forgotten may still tell how it ends.
-    const known = () => this.#entries.get(number) === entry;
+    // A removed connection may still have events.
+    const isListed = () => this.#entries.get(number) === entry;
     const record: DecoderClient["send"] = (message) => {
-      if (known()) this.#decoder.send(message);
+      if (isListed()) this.#decoder.send(message);
     };
     const change = (part: Partial<ConnectionInfo>, words?: string) => {
-      if (!known()) return;
+      if (!isListed()) return;
       entry.info = { ...entry.info, ...part };
-      this.#tell();
-      if (words !== undefined) this.#events.said(words);
+      this.#update();
+      if (words !== undefined) this.#events.announced(words);
     };
     const at = (time: number) => this.#epoch + time;
     const note = (time: number, head: string, text: string, bad: boolean) => {
@@ -190,14 +191,15 @@ export class Recorder {
     };
   }
 
-  #tell(): void {
-    this.#forget();
+  /** Reports the list of connections. */
+  #update(): void {
+    this.#dropClosed();
     this.#events.connections([...this.#entries.values()].map((entry) => entry.info));
   }
 
-  /** Drops closed connections but the last ones: a source may have thousands in a day. */
-  #forget(): void {
+  /** Removes the oldest closed connections beyond the limit. */
+  #dropClosed(): void {
     const closed = [...this.#entries.values()].filter(({ info }) => info.state === "closed");
-    for (const { info } of closed.slice(0, -MOST_CLOSED)) this.#entries.delete(info.number);
+    for (const { info } of closed.slice(0, -MAX_CLOSED)) this.#entries.delete(info.number);
   }
 }
