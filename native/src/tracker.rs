@@ -1,6 +1,6 @@
-//! Keeps the channels that are hosted here on the list of another server, its tracker, for as long as this one runs.
+//! Registers the locally hosted channels at another server, the tracker, while this server runs.
 //!
-//! [`Registration`] decides when what is asked; [`keep`] connects, waits and obeys.
+//! [`Registration`] decides which requests are due; [`keep`] connects, waits and sends them.
 
 mod registration;
 
@@ -32,20 +32,20 @@ use crate::{
     socket, threads,
 };
 
-/// How long taking the channels off the list may take when the server stops.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// Timeout for unregistering the channels when the server stops.
+const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a tracker may take to accept a connection, or to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Timeout for connecting to a tracker, and for an answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The largest answer that is read from a tracker.
+/// The largest payload accepted from a tracker, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// How many characters of a tracker's own words are logged.
-const MAX_WORDS: usize = 200;
+/// The most characters of a tracker's text that are logged.
+const MAX_LOGGED: usize = 200;
 
-/// Keeps these channels listed by this tracker, for `lease` seconds after it last heard of them, until the server
-/// stops; then takes them off its list, if that is possible soon.
+/// Keeps these channels registered at a tracker until the server stops, with a lease of `lease` seconds; then
+/// unregisters them within [`UNREGISTER_TIMEOUT`].
 pub(crate) async fn keep(
     tracker: ServerAddress,
     channels: Vec<Channel>,
@@ -56,7 +56,7 @@ pub(crate) async fn keep(
     let mut registration = Registration::new(channels, lease, random);
     let overtime = async {
         stopped(stopping.clone()).await;
-        sleep(LAST_WORDS).await;
+        sleep(UNREGISTER_TIMEOUT).await;
     };
     tokio::select! {
         () = register(&tracker, &mut registration, stopping.clone(), clock) => {}
@@ -66,30 +66,30 @@ pub(crate) async fn keep(
     }
 }
 
-/// Connects again and again until the server stops and the channels are off the list.
+/// Connects and reconnects until the server stops and the channels are unregistered.
 async fn register(
     tracker: &ServerAddress,
     registration: &mut Registration,
     stopping: watch::Receiver<bool>,
     clock: Clock,
 ) {
-    while !registration.is_over() {
+    while !registration.is_done() {
         let connected = tokio::select! {
-            connected = connect(tracker, PATIENCE.min(registration.third())) => connected,
+            connected = connect(tracker, TIMEOUT.min(registration.interval())) => connected,
             () = stopped(stopping.clone()), if !registration.is_stopping() => {
                 registration.stop();
                 continue;
             }
         };
         let why = match connected {
-            Ok(mut stream) => talk(tracker, &mut stream, registration, stopping.clone(), clock).await,
+            Ok(mut stream) => serve(tracker, &mut stream, registration, stopping.clone(), clock).await,
             Err(why) => why,
         };
         if let Some(notice) = registration.handle_lost(clock.now(), why) {
             log(tracker, &notice);
         }
         let again = registration.poll_timeout().map(|at| clock.instant(at));
-        if let Some(again) = again.filter(|_| !registration.is_over()) {
+        if let Some(again) = again.filter(|_| !registration.is_done()) {
             tokio::select! {
                 () = sleep_until(again) => {}
                 () = stopped(stopping.clone()), if !registration.is_stopping() => registration.stop(),
@@ -98,16 +98,16 @@ async fn register(
     }
 }
 
-async fn connect(tracker: &ServerAddress, patience: Duration) -> Result<TcpStream, String> {
+async fn connect(tracker: &ServerAddress, limit: Duration) -> Result<TcpStream, String> {
     threads::check()?;
-    match timeout(patience, socket::connect_to(tracker)).await {
+    match timeout(limit, socket::connect_to(tracker)).await {
         Ok(connected) => connected.map_err(|error| format!("cannot connect: {error}")),
-        Err(_) => Err(format!("no connection within {} seconds", patience.as_secs())),
+        Err(_) => Err(format!("no connection within {} seconds", limit.as_secs())),
     }
 }
 
-/// Uses one connection to its end, and says why it ended.
-async fn talk(
+/// Serves one connection to its end, and returns the reason of the end.
+async fn serve(
     tracker: &ServerAddress,
     stream: &mut TcpStream,
     registration: &mut Registration,
@@ -116,65 +116,65 @@ async fn talk(
 ) -> String {
     registration.handle_connected(clock.now());
     let mut limits = Limits::client();
-    limits.answer_timeout = PATIENCE.min(registration.third());
-    limits.frame_timeout = PATIENCE;
+    limits.answer_timeout = TIMEOUT.min(registration.interval());
+    limits.frame_timeout = TIMEOUT;
     limits.max_payload = MAX_ANSWER;
-    let mut talk = Talk {
+    let mut session = Session {
         tracker,
         registration,
-        room: limits.max_in_flight,
+        max_in_flight: limits.max_in_flight,
         stopped: Box::pin(stopped(stopping)),
         alarm: Box::pin(sleep(Duration::ZERO)),
-        ending: false,
+        shutting_down: false,
         why: None,
-        useless: Arc::new(Notify::new()),
+        unusable: Arc::new(Notify::new()),
     };
-    let useless = Arc::clone(&talk.useless);
+    let unusable = Arc::clone(&session.unusable);
     let mut client = Client::new(limits);
     let ending = tokio::select! {
-        ending = driver::drive(&mut client, stream, &mut talk, clock) => ending,
-        () = useless.notified() => Ending::Closed,
+        ending = driver::drive(&mut client, stream, &mut session, clock) => ending,
+        () = unusable.notified() => Ending::Closed,
     };
-    talk.why.unwrap_or_else(|| match ending {
+    session.why.unwrap_or_else(|| match ending {
         Ending::Failed(error) => format!("the connection broke: {error}"),
         Ending::Closed | Ending::Reset => "it closed the connection".into(),
     })
 }
 
 async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // Without its sender the server is as good as stopped.
+    // A dropped sender counts as a stop.
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
-/// Without a source of randomness every server waits equally long, and registers all the same.
+/// Returns a random number, or 0 without a source of randomness: then there is no jitter.
 fn random() -> u32 {
     getrandom::u32().unwrap_or_default()
 }
 
 /// Carries requests and answers between a registration and a connection.
-struct Talk<'a> {
+struct Session<'a> {
     tracker: &'a ServerAddress,
     registration: &'a mut Registration,
-    /// How many requests may be unanswered.
-    room: usize,
+    /// The most requests in flight.
+    max_in_flight: usize,
     stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
     alarm: Pin<Box<Sleep>>,
-    /// Everything is said, and the connection told to close.
-    ending: bool,
+    /// Whether the client was told to shut down.
+    shutting_down: bool,
     why: Option<String>,
-    /// Told when the connection can serve no more.
-    useless: Arc<Notify>,
+    /// Notified when the connection cannot be used any more.
+    unusable: Arc<Notify>,
 }
 
-impl Talk<'_> {
-    /// Leaves the connection without listening on: whoever breaks the rules may do it for ever.
-    fn leave(&mut self, why: String) {
+impl Session<'_> {
+    /// Drops the connection at once: a tracker that violates the protocol is not read any further.
+    fn abandon(&mut self, why: String) {
         self.why.get_or_insert(why);
-        self.useless.notify_one();
+        self.unusable.notify_one();
     }
 }
 
-impl Application<Client> for Talk<'_> {
+impl Application<Client> for Session<'_> {
     fn on_event(&mut self, _: &mut Client, clock: Clock, event: ClientEvent) {
         match event {
             ClientEvent::Answer { response, .. } => {
@@ -182,9 +182,9 @@ impl Application<Client> for Talk<'_> {
                     log(self.tracker, &notice);
                 }
             }
-            ClientEvent::Notice(ErrorResponse { error, details, .. }) => self.leave(format!("{error}: {details}")),
-            ClientEvent::Broken(breach) => self.leave(breach.to_string()),
-            ClientEvent::Push(_) => self.leave("the server sent a message although nothing was joined".into()),
+            ClientEvent::Notice(ErrorResponse { error, details, .. }) => self.abandon(format!("{error}: {details}")),
+            ClientEvent::Broken(breach) => self.abandon(breach.to_string()),
+            ClientEvent::Push(_) => self.abandon("the server sent a message although nothing was joined".into()),
             ClientEvent::Ended { .. } => {}
         }
     }
@@ -194,23 +194,23 @@ impl Application<Client> for Talk<'_> {
             self.registration.stop();
         }
         let now = clock.now();
-        let mut told = false;
-        while client.in_flight() < self.room
+        let mut called = false;
+        while client.in_flight() < self.max_in_flight
             && let Some(request) = self.registration.poll_request(now)
         {
-            // A connection that is closing takes none, and its end is told soon.
+            // A closing connection refuses requests; its end is reported soon.
             if client.send(now, &request).is_err() {
                 break;
             }
-            told = true;
+            called = true;
         }
-        if self.registration.is_over() && !self.ending {
-            self.ending = true;
+        if self.registration.is_done() && !self.shutting_down {
+            self.shutting_down = true;
             client.shutdown(now);
-            told = true;
+            called = true;
         }
         match self.registration.poll_timeout() {
-            _ if told => Poll::Ready(()),
+            _ if called => Poll::Ready(()),
             Some(at) => {
                 self.alarm.as_mut().reset(clock.instant(at));
                 self.alarm.as_mut().poll(cx)
@@ -220,9 +220,9 @@ impl Application<Client> for Talk<'_> {
     }
 }
 
-/// What a tracker said, made harmless and cut: it may have said megabytes.
-fn words(why: &str) -> String {
-    let mut end = why.char_indices().map(|(at, _)| at).skip(MAX_WORDS);
+/// Returns the start of a tracker's text, made safe to log: the text may have megabytes.
+fn excerpt(why: &str) -> String {
+    let mut end = why.char_indices().map(|(at, _)| at).skip(MAX_LOGGED);
     match end.next().and_then(|end| why.get(..end)) {
         Some(start) => format!("{}… ({} bytes)", visible(start), why.len()),
         None => visible(why).into_owned(),
@@ -236,11 +236,11 @@ fn log(tracker: &ServerAddress, notice: &Notice) {
             tracing::info!(%tracker, channel = %visible(name), "the channel is off the tracker's list");
         }
         Notice::Refused { channel_name, why } => {
-            let (channel, why) = (visible(channel_name), words(why));
+            let (channel, why) = (visible(channel_name), excerpt(why));
             tracing::warn!(%tracker, %channel, %why, "the tracker does not list the channel; asking again and again");
         }
         Notice::Lost(why) => {
-            tracing::warn!(%tracker, why = %words(why), "no connection to the tracker; trying again and again");
+            tracing::warn!(%tracker, why = %excerpt(why), "no connection to the tracker; trying again and again");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! When a tracker is asked for what. It knows no clock and no socket.
+//! The schedule of a tracker registration, without I/O: callers pass the time and carry out the requests.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -7,97 +7,97 @@ use chanwire_core::{
     wire::{Blame, Channel, Host, Request, Response},
 };
 
-/// The first wait before another try, and the longest.
+/// The first and the longest wait between attempts.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// The registration of some channels with one tracker.
 ///
-/// While it is connected it asks in rounds: a HOST for each channel, at once and then whenever about a third of the
-/// lease has passed, so that two may fail. When it is to stop, the last round is an UNHOST for each.
+/// While connected it sends rounds of HOST requests, one for each channel: the first at once, the next ones after about
+/// a third of the lease each, so that two rounds may fail before the lease ends. Stopping sends a round of UNHOST.
 #[derive(Debug)]
 pub(super) struct Registration {
     entries: Vec<Entry>,
     lease: u32,
     random: fn() -> u32,
-    /// Entries that are to be asked for in this round.
-    to_ask: VecDeque<usize>,
-    /// Entries whose answers have not come, in the order asked.
-    asked: VecDeque<(usize, Asked)>,
+    /// Entries whose request in this round is not sent yet.
+    queued: VecDeque<usize>,
+    /// Requests without an answer so far, in the order sent.
+    pending: VecDeque<(usize, RequestKind)>,
     connected: bool,
-    /// When the next round begins, or the next connection is tried.
+    /// The time of the next round or of the next attempt to connect.
     next: Option<Time>,
-    /// The tracker could not serve all of this round.
-    unable: bool,
-    /// Tries that failed since a connection served for more than one round.
+    /// Whether the tracker reported a failure of its own in this round.
+    round_failed: bool,
+    /// Failed attempts since a connection last completed two rounds.
     failures: u32,
-    /// Rounds that went well on this connection.
+    /// Rounds completed on this connection.
     rounds: u32,
-    /// That the tracker is out of reach was told.
-    lost: bool,
+    /// Whether the loss of the connection was reported since the last completed round.
+    loss_reported: bool,
     stopping: bool,
 }
 
 #[derive(Debug)]
 struct Entry {
     channel: Channel,
-    standing: Standing,
-    /// Whether the tracker may list it because of this registration.
+    status: Status,
+    /// Whether the tracker may list the channel on behalf of this registration.
     may_be_listed: bool,
 }
 
-/// What was last told of a channel.
+/// The last reported status of a channel.
 #[derive(Debug, PartialEq, Eq)]
-enum Standing {
+enum Status {
     Unknown,
     Listed,
     Refused(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
+enum RequestKind {
     Host,
     Unhost,
 }
 
-/// Something that has changed, told once.
+/// A change of status, reported once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Notice {
-    /// The channel of this name is on the tracker's list.
+    /// The tracker lists the channel of this name.
     Listed(String),
-    /// The channel of this name is no longer on it.
+    /// The tracker no longer lists the channel of this name.
     Removed(String),
-    /// The tracker does not do as it was asked.
+    /// The tracker answered with an error.
     Refused { channel_name: String, why: String },
-    /// There is no connection, for this reason.
+    /// The connection failed, for this reason.
     Lost(String),
 }
 
 impl Registration {
-    /// A registration of these channels, each with a lease of so many seconds. `random` gives any number.
+    /// Creates a registration of these channels, with a lease in seconds. `random` returns a uniformly distributed number.
     pub(super) fn new(channels: Vec<Channel>, lease: u32, random: fn() -> u32) -> Self {
-        let entry = |channel| Entry { channel, standing: Standing::Unknown, may_be_listed: false };
+        let entry = |channel| Entry { channel, status: Status::Unknown, may_be_listed: false };
         Self {
             entries: channels.into_iter().map(entry).collect(),
             lease,
             random,
-            to_ask: VecDeque::new(),
-            asked: VecDeque::new(),
+            queued: VecDeque::new(),
+            pending: VecDeque::new(),
             connected: false,
             next: None,
-            unable: false,
+            round_failed: false,
             failures: 0,
             rounds: 0,
-            lost: false,
+            loss_reported: false,
             stopping: false,
         }
     }
 
-    /// A third of the lease.
-    pub(super) fn third(&self) -> Duration {
+    /// Returns the interval between rounds: a third of the lease.
+    pub(super) fn interval(&self) -> Duration {
         Duration::from_secs(self.lease.into()) / 3
     }
 
-    /// There is a connection, and nothing was asked on it.
+    /// Starts a round on a new connection.
     pub(super) fn handle_connected(&mut self, now: Time) {
         self.connected = true;
         self.rounds = 0;
@@ -106,123 +106,125 @@ impl Registration {
         }
     }
 
-    /// There is none any more, or none came about.
+    /// Schedules the next attempt after a connection failed or was lost. Returns a notice unless the loss was reported before.
     pub(super) fn handle_lost(&mut self, now: Time, why: String) -> Option<Notice> {
         self.connected = false;
-        self.asked.clear();
-        self.to_ask.clear();
+        self.pending.clear();
+        self.queued.clear();
         if self.stopping {
             return None;
         }
         for entry in &mut self.entries {
-            entry.standing = Standing::Unknown;
+            entry.status = Status::Unknown;
         }
         self.fail(now);
-        let told = std::mem::replace(&mut self.lost, true);
-        (!told).then_some(Notice::Lost(why))
+        let was_reported = std::mem::replace(&mut self.loss_reported, true);
+        (!was_reported).then_some(Notice::Lost(why))
     }
 
-    /// What the tracker is asked next, if it is time.
+    /// Returns the next request to send, if one is due.
     pub(super) fn poll_request(&mut self, now: Time) -> Option<Request> {
         if !self.connected {
             return None;
         }
         if !self.stopping && self.next.is_some_and(|next| next <= now) {
             self.next = None;
-            self.unable = false;
-            self.to_ask = (0..self.entries.len()).collect();
+            self.round_failed = false;
+            self.queued = (0..self.entries.len()).collect();
         }
-        let index = self.to_ask.pop_front()?;
+        let index = self.queued.pop_front()?;
         let entry = self.entries.get_mut(index)?;
-        let (asked, request) = if self.stopping {
-            (Asked::Unhost, Request::Unhost { channel_name: entry.channel.channel_name.clone() })
+        let (kind, request) = if self.stopping {
+            (RequestKind::Unhost, Request::Unhost { channel_name: entry.channel.channel_name.clone() })
         } else {
             entry.may_be_listed = true;
-            (Asked::Host, Request::Host(Host { channel: entry.channel.clone(), lease: Some(self.lease) }))
+            (RequestKind::Host, Request::Host(Host { channel: entry.channel.clone(), lease: Some(self.lease) }))
         };
-        self.asked.push_back((index, asked));
+        self.pending.push_back((index, kind));
         Some(request)
     }
 
-    /// The answer to the oldest request that has none.
+    /// Handles the answer to the oldest pending request.
     pub(super) fn handle_answer(&mut self, now: Time, response: &Response) -> Option<Notice> {
-        let (index, asked) = self.asked.pop_front()?;
+        let (index, kind) = self.pending.pop_front()?;
         let entry = self.entries.get_mut(index)?;
         let channel_name = entry.channel.channel_name.clone();
-        let standing = match response {
+        let status = match response {
             Response::Error(error) => {
                 entry.may_be_listed &= error.blame == Blame::Server;
-                self.unable |= error.blame == Blame::Server;
-                Standing::Refused(format!("{}: {}", error.error, error.details))
+                self.round_failed |= error.blame == Blame::Server;
+                Status::Refused(format!("{}: {}", error.error, error.details))
             }
             _ => {
-                entry.may_be_listed = asked == Asked::Host;
-                if asked == Asked::Host { Standing::Listed } else { Standing::Unknown }
+                entry.may_be_listed = kind == RequestKind::Host;
+                if kind == RequestKind::Host { Status::Listed } else { Status::Unknown }
             }
         };
-        // An UNHOST that fails leaves what the lease ends soon, or what another has by now.
-        let is_news = entry.standing != standing && !(asked == Asked::Unhost && standing != Standing::Unknown);
-        let notice = is_news.then(|| match &standing {
-            Standing::Listed => Notice::Listed(channel_name),
-            Standing::Unknown => Notice::Removed(channel_name),
-            Standing::Refused(why) => Notice::Refused { channel_name, why: why.clone() },
+        // A failed UNHOST is not reported: the lease ends the entry soon, or the name belongs to another server by now.
+        let is_news = entry.status != status && !(kind == RequestKind::Unhost && status != Status::Unknown);
+        let notice = is_news.then(|| match &status {
+            Status::Listed => Notice::Listed(channel_name),
+            Status::Unknown => Notice::Removed(channel_name),
+            Status::Refused(why) => Notice::Refused { channel_name, why: why.clone() },
         });
-        entry.standing = standing;
-        if !self.stopping && self.to_ask.is_empty() && self.asked.is_empty() {
+        entry.status = status;
+        if !self.stopping && self.queued.is_empty() && self.pending.is_empty() {
             self.end_round(now);
         }
         notice
     }
 
+    /// Schedules the next round.
     fn end_round(&mut self, now: Time) {
-        self.lost = false;
-        if self.unable {
+        self.loss_reported = false;
+        if self.round_failed {
             self.fail(now);
         } else {
             self.rounds = self.rounds.saturating_add(1);
-            // A tracker that answers once and then breaks the connection is asked ever more seldom.
+            // Two rounds, so that a tracker that answers once and then disconnects still meets growing waits.
             if self.rounds > 1 {
                 self.failures = 0;
             }
-            // All servers that a tracker's restart has made register at one time spread out again.
-            self.next = Some(now.after(self.up_to_a_part_less(self.third(), 5)));
+            // Jitter spreads out the servers that registered at the same time after a tracker's restart.
+            self.next = Some(now.after(self.shortened(self.interval(), 5)));
         }
     }
 
+    /// Schedules the next attempt with exponential backoff.
     fn fail(&mut self, now: Time) {
         let doubled = BACK_OFF.0.saturating_mul(1 << self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
-        let wait = doubled.min(BACK_OFF.1).min(self.third());
-        self.next = Some(now.after(self.up_to_a_part_less(wait, 2)));
+        let wait = doubled.min(BACK_OFF.1).min(self.interval());
+        self.next = Some(now.after(self.shortened(wait, 2)));
     }
 
-    /// A time that is at random up to the `part`th part shorter than this one.
-    fn up_to_a_part_less(&self, time: Duration, part: u32) -> Duration {
+    /// Returns `time` shortened at random by up to one `part`th.
+    fn shortened(&self, time: Duration, part: u32) -> Duration {
         let share = f64::from((self.random)()) / f64::from(u32::MAX);
         time - (time / part).mul_f64(share)
     }
 
-    /// Takes the channels off the list, if they may be on it.
+    /// Stops the rounds and queues an UNHOST for each channel that may be listed.
     pub(super) fn stop(&mut self) {
         if !self.stopping {
             self.stopping = true;
             self.next = None;
             let listed = self.entries.iter().enumerate().filter(|(_, entry)| entry.may_be_listed);
-            self.to_ask = listed.map(|(index, _)| index).collect();
+            self.queued = listed.map(|(index, _)| index).collect();
         }
     }
 
-    /// Whether it was told to stop.
+    /// Returns whether [`stop`](Self::stop) was called.
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping
     }
 
-    /// Whether there is nothing more to ask and nothing to wait for.
-    pub(super) fn is_over(&self) -> bool {
-        self.stopping && self.to_ask.is_empty() && self.asked.is_empty()
+    /// Returns whether it is stopped and every request is answered.
+    pub(super) fn is_done(&self) -> bool {
+        self.stopping && self.queued.is_empty() && self.pending.is_empty()
     }
 
-    /// When something is to be asked, or a connection is to be tried.
+    /// Returns the time of the next round or of the next attempt to connect.
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         self.next
     }

@@ -14,8 +14,8 @@ fn at(seconds: u64) -> Time {
     Time::from_millis(seconds * 1000)
 }
 
-/// What is asked now, as `+` for HOST and `-` for UNHOST with the channel's name.
-fn asked(registration: &mut Registration, now: Time) -> Vec<String> {
+/// Returns the requests due now, as `+` for HOST and `-` for UNHOST with the channel's name.
+fn requests(registration: &mut Registration, now: Time) -> Vec<String> {
     let text = |request| match request {
         Request::Host(Host { channel, lease: Some(LEASE) }) => format!("+{}", channel.channel_name),
         Request::Unhost { channel_name } => format!("-{channel_name}"),
@@ -36,27 +36,27 @@ fn refused(registration: &mut Registration, now: Time, error: ErrorResponse) -> 
     registration.handle_answer(now, &Response::Error(error))
 }
 
-/// A registration whose first round went well at this time.
+/// Returns a registration whose first round succeeded at this time.
 fn registered(random: fn() -> u32, now: Time) -> Registration {
     let mut registration = registration(random);
     registration.handle_connected(now);
-    assert_eq!(asked(&mut registration, now), ["+a", "+b"]);
+    assert_eq!(requests(&mut registration, now), ["+a", "+b"]);
     assert_eq!(listed(&mut registration, now), Some(Notice::Listed("a".into())));
     assert_eq!(listed(&mut registration, now), Some(Notice::Listed("b".into())));
     registration
 }
 
 #[test]
-fn it_asks_at_once_and_again_at_about_a_third_of_the_lease() {
+fn rounds_begin_at_once_and_repeat_after_about_a_third_of_the_lease() {
     let cases: [(fn() -> u32, u64); 2] = [(|| 0, 100), (|| u32::MAX, 80)];
     for (random, third) in cases {
         let mut registration = registered(random, at(5));
         for round in 1..4 {
             let due = at(5 + round * third);
             assert_eq!(registration.poll_timeout(), Some(due));
-            assert_eq!(asked(&mut registration, Time::from_millis(due.as_millis() - 1)), [""; 0]);
-            assert_eq!(asked(&mut registration, due), ["+a", "+b"]);
-            // While a round is under way there is no next one.
+            assert_eq!(requests(&mut registration, Time::from_millis(due.as_millis() - 1)), [""; 0]);
+            assert_eq!(requests(&mut registration, due), ["+a", "+b"]);
+            // No next round is scheduled while one is pending.
             assert_eq!((listed(&mut registration, due), registration.poll_timeout()), (None, None));
             assert_eq!(listed(&mut registration, due), None);
         }
@@ -64,27 +64,27 @@ fn it_asks_at_once_and_again_at_about_a_third_of_the_lease() {
 }
 
 #[test]
-fn a_lost_connection_is_told_once_and_tried_again_with_growing_waits() {
+fn a_lost_connection_is_reported_once_and_retried_with_backoff() {
     let mut registration = registered(|| 0, at(0));
     let mut now = at(10);
     assert_eq!(registration.handle_lost(now, "gone".into()), Some(Notice::Lost("gone".into())));
     let mut waits = Vec::new();
     for _ in 0..9 {
-        assert_eq!(asked(&mut registration, at(1000)), [""; 0], "there is no connection");
+        assert_eq!(requests(&mut registration, at(1000)), [""; 0], "there is no connection");
         let next = registration.poll_timeout().unwrap();
         waits.push(next.since(now).as_millis());
         now = next;
         assert_eq!(registration.handle_lost(now, "still".into()), None);
     }
     assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
-    // A connection alone is no success.
+    // A connection alone does not reset the backoff.
     registration.handle_connected(now);
-    assert_eq!(asked(&mut registration, now), ["+a", "+b"]);
+    assert_eq!(requests(&mut registration, now), ["+a", "+b"]);
     assert_eq!(registration.handle_lost(now, "busy".into()), None);
     assert_eq!(registration.poll_timeout().unwrap().since(now), Duration::from_secs(30));
-    // What is listed again is told again, and then a loss is.
+    // Listing is reported again, and so is the next loss.
     registration.handle_connected(now);
-    assert_eq!(asked(&mut registration, now), ["+a", "+b"]);
+    assert_eq!(requests(&mut registration, now), ["+a", "+b"]);
     assert_eq!(listed(&mut registration, now), Some(Notice::Listed("a".into())));
     assert_eq!(listed(&mut registration, now), Some(Notice::Listed("b".into())));
     assert_eq!(registration.handle_lost(now, "again".into()), Some(Notice::Lost("again".into())));
@@ -92,14 +92,14 @@ fn a_lost_connection_is_told_once_and_tried_again_with_growing_waits() {
 }
 
 #[test]
-fn waits_begin_anew_once_a_connection_has_served_for_two_rounds() {
+fn backoff_resets_after_two_rounds_on_one_connection() {
     let mut registration = registration(|| 0);
     let mut now = at(0);
     let mut waits_after = |rounds: u32| {
         registration.handle_connected(now);
         for _ in 0..rounds {
             now = registration.poll_timeout().unwrap();
-            assert_eq!(asked(&mut registration, now), ["+a", "+b"]);
+            assert_eq!(requests(&mut registration, now), ["+a", "+b"]);
             listed(&mut registration, now);
             listed(&mut registration, now);
         }
@@ -108,13 +108,13 @@ fn waits_begin_anew_once_a_connection_has_served_for_two_rounds() {
         now = registration.poll_timeout().unwrap();
         wait.as_millis()
     };
-    // A tracker that answers well and then misbehaves does not have a new connection at once each time.
+    // A tracker that serves one round and then disconnects meets growing waits.
     assert_eq!([1, 1, 0, 1, 1].map(&mut waits_after), [500, 1000, 2000, 4000, 8000]);
     assert_eq!([2, 1, 3].map(&mut waits_after), [500, 1000, 500]);
 }
 
 #[test]
-fn waits_differ_and_are_never_longer_than_a_third_of_the_lease() {
+fn waits_have_jitter_and_are_never_longer_than_a_third_of_the_lease() {
     let mut shorter = registration(|| u32::MAX);
     shorter.handle_lost(at(0), "gone".into());
     assert_eq!(shorter.poll_timeout(), Some(Time::from_millis(250)));
@@ -126,81 +126,81 @@ fn waits_differ_and_are_never_longer_than_a_third_of_the_lease() {
 }
 
 #[test]
-fn a_refusal_is_told_once_and_asked_for_again_with_the_others() {
+fn a_refusal_is_reported_once_and_requested_again_in_each_round() {
     let taken = || ErrorResponse::request("Channel already exists", "The channel 'a' is hosted at 192.0.2.8:1");
     let mut registration = registration(|| 0);
     registration.handle_connected(at(0));
-    assert_eq!(asked(&mut registration, at(0)), ["+a", "+b"]);
+    assert_eq!(requests(&mut registration, at(0)), ["+a", "+b"]);
     let why = "Channel already exists: The channel 'a' is hosted at 192.0.2.8:1".to_owned();
     let notice = Notice::Refused { channel_name: "a".into(), why };
     assert_eq!(refused(&mut registration, at(0), taken()), Some(notice));
     assert_eq!(listed(&mut registration, at(0)), Some(Notice::Listed("b".into())));
     assert_eq!(registration.poll_timeout(), Some(at(100)));
-    assert_eq!(asked(&mut registration, at(100)), ["+a", "+b"]);
+    assert_eq!(requests(&mut registration, at(100)), ["+a", "+b"]);
     assert_eq!(refused(&mut registration, at(100), taken()), None);
     assert_eq!(listed(&mut registration, at(100)), None);
-    // It is another's: it is not taken off the list.
+    // The name belongs to another server, so no UNHOST is sent for it.
     registration.stop();
-    assert_eq!(asked(&mut registration, at(101)), ["-b"]);
+    assert_eq!(requests(&mut registration, at(101)), ["-b"]);
 }
 
 #[test]
-fn a_tracker_that_cannot_store_is_asked_again_soon() {
+fn a_round_with_a_server_error_is_retried_with_backoff() {
     let unable = || ErrorResponse::server("Database connection failed", "Unable to store message in channel database");
     let mut registration = registration(|| 0);
     registration.handle_connected(at(0));
     for wait in [500, 1000, 2000] {
         let now = registration.poll_timeout().unwrap();
-        assert_eq!(asked(&mut registration, now), ["+a", "+b"]);
+        assert_eq!(requests(&mut registration, now), ["+a", "+b"]);
         listed(&mut registration, now);
         refused(&mut registration, now, unable());
         assert_eq!(registration.poll_timeout().unwrap().since(now), Duration::from_millis(wait));
     }
-    // Perhaps it was stored.
+    // The tracker may have stored it all the same.
     registration.stop();
-    assert_eq!(asked(&mut registration, at(60)), ["-a", "-b"]);
+    assert_eq!(requests(&mut registration, at(60)), ["-a", "-b"]);
 }
 
 #[test]
-fn stopping_takes_what_may_be_listed_off_the_list() {
+fn stopping_unhosts_every_channel_that_may_be_listed() {
     let mut registration = registered(|| 0, at(0));
-    assert_eq!(asked(&mut registration, at(100)), ["+a", "+b"]);
+    assert_eq!(requests(&mut registration, at(100)), ["+a", "+b"]);
     registration.stop();
-    assert!(!registration.is_over());
-    assert_eq!(asked(&mut registration, at(100)), ["-a", "-b"]);
-    // The answers to what was asked before come first.
+    assert!(!registration.is_done());
+    assert_eq!(requests(&mut registration, at(100)), ["-a", "-b"]);
+    // The answers to the earlier requests come first.
     assert_eq!((listed(&mut registration, at(100)), listed(&mut registration, at(100))), (None, None));
     assert_eq!(removed(&mut registration, at(100)), Some(Notice::Removed("a".into())));
-    assert!(!registration.is_over());
+    assert!(!registration.is_done());
     assert_eq!(removed(&mut registration, at(100)), Some(Notice::Removed("b".into())));
-    assert!(registration.is_over());
-    assert_eq!((asked(&mut registration, at(200)), registration.poll_timeout()), (vec![], None));
+    assert!(registration.is_done());
+    assert_eq!((requests(&mut registration, at(200)), registration.poll_timeout()), (vec![], None));
 }
 
 #[test]
-fn stopping_without_a_connection_tries_once_if_there_is_anything_to_take_off() {
+fn stopping_without_a_connection_tries_once_if_a_channel_may_be_listed() {
     let mut fresh = registration(|| 0);
     fresh.stop();
-    assert!(fresh.is_over());
+    assert!(fresh.is_done());
 
     let mut registration = registered(|| 0, at(0));
     registration.handle_lost(at(1), "gone".into());
     registration.stop();
-    assert!(!registration.is_over());
+    assert!(!registration.is_done());
     registration.handle_connected(at(1));
-    assert_eq!(asked(&mut registration, at(1)), ["-a", "-b"]);
+    assert_eq!(requests(&mut registration, at(1)), ["-a", "-b"]);
     assert_eq!(registration.handle_lost(at(1), "gone".into()), None);
-    assert!(registration.is_over());
+    assert!(registration.is_done());
 }
 
 #[test]
-fn what_cannot_be_taken_off_is_left_to_its_lease() {
+fn a_failed_unhost_is_left_to_the_lease() {
     let mut registration = registered(|| 0, at(0));
     registration.stop();
-    assert_eq!(asked(&mut registration, at(1)), ["-a", "-b"]);
+    assert_eq!(requests(&mut registration, at(1)), ["-a", "-b"]);
     let gone = ErrorResponse::request("Channel not found", "The requested channel 'a' does not exist");
     assert_eq!(refused(&mut registration, at(1), gone), None);
     let unable = ErrorResponse::server("Database connection failed", "Unable to store message in channel database");
     assert_eq!(refused(&mut registration, at(1), unable), None);
-    assert!(registration.is_over());
+    assert!(registration.is_done());
 }
