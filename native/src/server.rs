@@ -30,7 +30,7 @@ use crate::{
     http::{self, HttpConfig, InspectorPage, Target},
     hub_task::{self, HubSender, Input, PublishedList},
     listener::{self, Acceptor},
-    own::{self, Own, Registered, reachable},
+    local_addresses::{self, LocalAddress, Registered, reachable},
     serve_error::ServeError,
     signals::{self, StopSignals},
     socket::{Families, listen},
@@ -114,9 +114,9 @@ impl Running {
         let listeners = bind(&config)?;
         let mut registered = Vec::new();
         for listener in &listeners {
-            let addresses = listener.own.addresses();
+            let addresses = listener.local.addresses();
             let id = hub.add_listener(&addresses);
-            registered.push(Registered { id, own: listener.own.clone(), addresses });
+            registered.push(Registered { id, local: listener.local.clone(), addresses });
         }
         for hosted in &config.hosted {
             hub.fix_channel(hosted.channel.clone());
@@ -142,7 +142,7 @@ impl Running {
         let mut keep = |part, run: Restart| {
             parts.spawn(supervisor.clone().keep(part, run));
         };
-        let addresses = listeners.iter().map(|listener| listener.own.bound).collect();
+        let addresses = listeners.iter().map(|listener| listener.local.bound).collect();
         for (listener, Registered { id, .. }) in listeners.into_iter().zip(&registered) {
             let (acceptor, id, stopping, socket) = (acceptor.clone(), *id, stopping.clone(), Arc::new(listener.socket));
             let run = move || acceptor.clone().run(socket.clone(), id, stopping.clone()).boxed();
@@ -154,7 +154,7 @@ impl Running {
             keep(Part::Operator, Box::new(run));
         }
         let (hub, stopped) = (tell_hub.clone(), stopping.clone());
-        let run = move || own::watch(registered.clone(), hub.clone(), stopped.clone()).boxed();
+        let run = move || local_addresses::watch(registered.clone(), hub.clone(), stopped.clone()).boxed();
         keep(Part::Addresses, Box::new(run));
         let channels: Vec<Channel> = config.hosted.iter().map(|hosted| hosted.channel.clone()).collect();
         for tracker in config.trackers {
@@ -301,7 +301,7 @@ fn operator_socket(data_dir: &Path) -> Option<UnixListener> {
 /// A socket that listens, and what it is for.
 struct Listener {
     socket: TcpListener,
-    own: Own,
+    local: LocalAddress,
     /// The channels that `--host` gave it.
     channels: Vec<Channel>,
 }
@@ -334,7 +334,7 @@ fn bind(config: &Config) -> Result<Vec<Listener>, ServeError> {
     let parts = sockets.into_iter().zip(bound).zip(given);
     let listener = |(((socket, families), (bound, channels)), given)| Listener {
         socket,
-        own: Own { bound, families, given },
+        local: LocalAddress { bound, families, given },
         channels,
     };
     Ok(parts.map(listener).collect())
@@ -356,7 +356,7 @@ fn bind_page(config: &Config, listeners: &[Listener], files: Files) -> Result<Op
     let Some(address) = config.http else { return Ok(None) };
     let targets = listeners.iter().enumerate().map(|(index, listener)| Target {
         id: index.to_string(),
-        address: reachable(listener.own.bound),
+        address: reachable(listener.local.bound),
         channel: listener.channels.first().map(|channel| channel.channel_name.clone()),
     });
     let http = HttpConfig { hosts: config.http_hosts.clone(), targets: targets.collect(), tap: None };
@@ -386,10 +386,10 @@ fn store_max(config: &Config) -> (Option<u64>, String) {
 fn banner(config: &Config, listeners: &[Listener], storing: &str, inspector_url: Option<&str>) -> String {
     let mut text = format!("chanwire {}\n", env!("CARGO_PKG_VERSION"));
     for listener in listeners {
-        text += &format!("listening on {}\n", listener.own.bound);
+        text += &format!("listening on {}\n", listener.local.bound);
         for channel in &listener.channels {
             let name = chanwire_inspect::visible(&channel.channel_name);
-            text += &format!("hosting {name} at {} on {}\n", channel.address, listener.own.bound);
+            text += &format!("hosting {name} at {} on {}\n", channel.address, listener.local.bound);
         }
     }
     text += &format!("storing {storing}\n");

@@ -13,7 +13,7 @@ use tokio::{
 use super::{access::Token, serve::serve, shared::HttpConfig};
 use crate::{
     file_limit::Files,
-    own::reachable,
+    local_addresses::reachable,
     serve_error::ServeError,
     socket::{Families, listen},
 };

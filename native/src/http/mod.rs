@@ -19,6 +19,6 @@ mod tests;
 pub(crate) use self::{
     access::Authority,
     inspector_page::InspectorPage,
-    serve::is_own,
+    serve::leads_to_itself,
     shared::{FILES, HttpConfig, Tap, Target},
 };

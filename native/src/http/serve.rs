@@ -97,7 +97,7 @@ pub(super) async fn serve_within(
 
 fn check_targets(own: SocketAddr, targets: &[Target]) -> io::Result<()> {
     for (index, target) in targets.iter().enumerate() {
-        if is_own(own, target.address) {
+        if leads_to_itself(own, target.address) {
             let Target { id, address, .. } = target;
             return Err(invalid(format!(
                 "target {id} at {address} is the inspector's own address {own}: give the two different ports"
@@ -110,10 +110,10 @@ fn check_targets(own: SocketAddr, targets: &[Target]) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a connection to `target` could arrive at a listener at `own`, in whatever form the address is written.
-pub(crate) fn is_own(own: SocketAddr, target: SocketAddr) -> bool {
-    let (a, b) = (own.ip().to_canonical(), target.ip().to_canonical());
-    own.port() == target.port() && (a == b || a.is_unspecified() || b.is_unspecified())
+/// Returns whether a connection to `target` could arrive at the listener at `listen`, in any notation of the address.
+pub(crate) fn leads_to_itself(listen: SocketAddr, target: SocketAddr) -> bool {
+    let (a, b) = (listen.ip().to_canonical(), target.ip().to_canonical());
+    listen.port() == target.port() && (a == b || a.is_unspecified() || b.is_unspecified())
 }
 
 fn invalid(text: String) -> io::Error {

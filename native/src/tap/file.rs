@@ -1,4 +1,4 @@
-//! What passes, written to a file as it passes.
+//! Recording of passing traffic to a file.
 
 use std::{
     fs::{File, Permissions},
@@ -13,16 +13,16 @@ use tokio::sync::watch;
 
 use crate::{
     files,
-    traffic::{Record, Watcher, What},
+    traffic::{Record, RecordKind, Watcher},
 };
 
-/// The most bytes that may wait to be written.
+/// The watcher's queue limit in bytes.
 pub(super) const QUEUE: usize = 64 << 20;
 
 /// The bytes written at a time.
 const BATCH: usize = 1 << 20;
 
-/// The most bytes held of frames that arrive. Written ones are not needed any more.
+/// The capture's limit in bytes. It need only hold frames that are not complete; written ones may be dropped.
 const HELD: usize = 64 << 20;
 
 /// The format of the file.
@@ -33,10 +33,10 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// Returns the format that a file's name asks for.
+    /// Returns the format for a file name's extension.
     ///
     /// # Errors
-    /// When its ending is neither.
+    /// Another extension, or none.
     pub(crate) fn of(path: &Path) -> Result<Self, String> {
         match path.extension().and_then(|ending| ending.to_str()) {
             Some("jsonl" | "ndjson") => Ok(Self::JsonLines),
@@ -52,35 +52,35 @@ enum Output {
     PcapNg(PcapNg),
 }
 
-/// Makes rows of what passes, and writes those that pass the filter.
+/// A writer of the rows that match the filter.
 #[derive(Debug)]
 pub(super) struct Writer {
     file: File,
     output: Output,
     filter: Option<Filter>,
     capture: Capture,
-    /// The number of the next row to be written.
+    /// The number of the first row that is not written yet.
     next: u64,
-    /// The time of the first event, from which the capture counts.
+    /// The time of the first event; the capture's times count from it.
     origin: Option<Time>,
-    /// Connections that are over, and of which rows may still be to be written.
-    over: Vec<u32>,
+    /// Closed connections whose last rows are not written yet.
+    closed: Vec<u32>,
 }
 
-/// Writes until the watching is to end, and then what is left.
-pub(super) async fn write(watcher: Watcher, mut writer: Writer, mut end: watch::Receiver<bool>) -> io::Result<()> {
+/// Writes a watcher's records until `finish` is set, then the remaining ones.
+pub(super) async fn write(watcher: Watcher, mut writer: Writer, mut finish: watch::Receiver<bool>) -> io::Result<()> {
     loop {
         let last = tokio::select! {
             biased;
             () = watcher.wait() => false,
-            _ = end.wait_for(|end| *end) => true,
+            _ = finish.wait_for(|finish| *finish) => true,
         };
         loop {
             let records = watcher.take(BATCH);
             if records.is_empty() {
                 break;
             }
-            // A file may block, and then nothing else may wait for it.
+            // On a blocking thread, since writing to a file may block.
             writer = tokio::task::spawn_blocking(move || writer.take(&records).map(|()| writer))
                 .await
                 .map_err(io::Error::other)??;
@@ -92,8 +92,8 @@ pub(super) async fn write(watcher: Watcher, mut writer: Writer, mut end: watch::
 }
 
 impl Writer {
-    /// Begins a file that only this user may read. One that has something in it already is left alone, unless
-    /// `overwrite` is asked for. A link at its name is not followed.
+    /// Creates a file that only this user may read. A file that is not empty is an error unless `overwrite` is set. A
+    /// symbolic link is not followed.
     pub(super) fn create(path: &Path, form: Form, filter: Option<Filter>, overwrite: bool) -> io::Result<Self> {
         let file = files::open(File::options().write(true).create(true).truncate(false).mode(0o600), path)?;
         let found = file.metadata()?;
@@ -106,14 +106,14 @@ impl Writer {
             }
             file.set_len(0)?;
         }
-        // Whoever reads a pipe may be slow.
+        // Blocking, for a pipe whose reader is slow.
         fcntl_setfl(&file, OFlags::empty())?;
         let output = match form {
             Form::JsonLines => Output::JsonLines(JsonLinesWriter::new()),
             Form::PcapNg => Output::PcapNg(PcapNg::new()),
         };
         let mut writer =
-            Self { file, output, filter, capture: Capture::new(HELD), next: 1, origin: None, over: Vec::new() };
+            Self { file, output, filter, capture: Capture::new(HELD), next: 1, origin: None, closed: Vec::new() };
         writer.flush()?;
         Ok(writer)
     }
@@ -136,7 +136,7 @@ impl Writer {
     }
 
     fn record(&mut self, record: &Record) {
-        let Record { connection, time, what } = record;
+        let Record { connection, time, kind } = record;
         let (connection, time) = (*connection, *time);
         if self.origin.is_none() {
             self.origin = Some(time);
@@ -144,19 +144,19 @@ impl Writer {
                 lines.set_origin(time);
             }
         }
-        match what {
-            What::Open { client, server } => {
+        match kind {
+            RecordKind::Open { client, server } => {
                 let label = format!("{client} to {server}");
                 self.capture.open(connection, &label);
                 self.capture.note(connection, time, "connected", &visible(&label), false);
             }
-            What::Bytes(direction, bytes) => self.capture.bytes(connection, *direction, time, bytes),
-            What::Gap(direction, gap, text) => self.capture.gap(connection, Some(*direction), time, *gap, text),
-            What::End(direction) => self.capture.shut_down(connection, *direction, time),
-            What::Close { reason, bad } => {
+            RecordKind::Bytes(direction, bytes) => self.capture.bytes(connection, *direction, time, bytes),
+            RecordKind::Gap(direction, gap, text) => self.capture.gap(connection, Some(*direction), time, *gap, text),
+            RecordKind::End(direction) => self.capture.shut_down(connection, *direction, time),
+            RecordKind::Close { reason, bad } => {
                 self.capture.close(connection, time);
                 self.capture.note(connection, time, "closed", &visible(reason), *bad);
-                self.over.push(connection);
+                self.closed.push(connection);
             }
         }
     }
@@ -175,8 +175,8 @@ impl Writer {
             }
         }
         self.next = self.capture.end_number();
-        // Whether or not the row passed that says so.
-        for connection in self.over.drain(..) {
+        // Dropped even if the filter leaves their last row out.
+        for connection in self.closed.drain(..) {
             match &mut self.output {
                 Output::PcapNg(packets) => packets.drop_connection(connection),
                 Output::JsonLines(lines) => lines.drop_connection(connection),
@@ -200,18 +200,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_kept_of_connections_that_are_over_whatever_the_filter_lets_pass() {
+    fn closed_connections_are_dropped_whatever_the_filter_matches() {
         let folder = tempfile::tempdir().unwrap();
         for (name, form) in [("t.jsonl", Form::JsonLines), ("t.pcapng", Form::PcapNg)] {
             let filter = Filter::parse("cmd == LIST").unwrap();
             let mut writer = Writer::create(&folder.path().join(name), form, Some(filter), false).unwrap();
             let before = format!("{:?}", writer.output).len();
             for connection in 1..=1000 {
-                let record = |what| Record { connection, time: Time::from_parts(1_000_000_000, 0), what };
+                let record = |kind| Record { connection, time: Time::from_parts(1_000_000_000, 0), kind };
                 let bytes = Bytes::from_static(b"LIST\r\nHOST\r\n{}");
-                let open = What::Open { client: "127.0.0.1:5".into(), server: "127.0.0.1:6".into() };
-                let close = What::Close { reason: "closed".into(), bad: false };
-                writer.take(&[open, What::Bytes(Direction::Out, bytes), close].map(record)).unwrap();
+                let open = RecordKind::Open { client: "127.0.0.1:5".into(), server: "127.0.0.1:6".into() };
+                let close = RecordKind::Close { reason: "closed".into(), bad: false };
+                writer.take(&[open, RecordKind::Bytes(Direction::Out, bytes), close].map(record)).unwrap();
             }
             let after = format!("{:?}", writer.output).len();
             assert!(after < before + 100, "{name}: {after} after {before}");
@@ -219,7 +219,7 @@ mod tests {
         }
     }
 
-    /// A count of milliseconds in a float has no room for the nanoseconds of a date.
+    /// A floating-point count of milliseconds cannot represent a date's nanoseconds.
     #[test]
     fn a_recording_keeps_every_nanosecond() {
         let folder = tempfile::tempdir().unwrap();
@@ -227,13 +227,13 @@ mod tests {
         for (name, form) in [("t.jsonl", Form::JsonLines), ("t.pcapng", Form::PcapNg)] {
             let path = folder.path().join(name);
             let mut writer = Writer::create(&path, form, None, false).unwrap();
-            let open = What::Open { client: "127.0.0.1:5".into(), server: "127.0.0.1:6".into() };
-            let asked = What::Bytes(Direction::Out, Bytes::from_static(b"LIST\r\n"));
-            let answered = What::Bytes(Direction::In, Bytes::from_static(b"OK\r\n{\"channels\": []}"));
-            let records = times.into_iter().zip([open, asked, answered]).map(|(time, what)| Record {
+            let open = RecordKind::Open { client: "127.0.0.1:5".into(), server: "127.0.0.1:6".into() };
+            let asked = RecordKind::Bytes(Direction::Out, Bytes::from_static(b"LIST\r\n"));
+            let answered = RecordKind::Bytes(Direction::In, Bytes::from_static(b"OK\r\n{\"channels\": []}"));
+            let records = times.into_iter().zip([open, asked, answered]).map(|(time, kind)| Record {
                 connection: 1,
                 time: Time::from_nanoseconds(time),
-                what,
+                kind,
             });
             writer.take(&records.collect::<Vec<_>>()).unwrap();
             writer.finish().unwrap();

@@ -1,4 +1,4 @@
-//! A recording proxy: clients connect to it as to the server, and whoever watches sees what they say.
+//! A recording proxy between clients and a server: its watchers get all traffic.
 
 mod file;
 mod relay;
@@ -23,7 +23,7 @@ use crate::{
     accept::Incoming,
     banner, file_limit,
     http::{self, HttpConfig, InspectorPage, Tap, Target},
-    own::is_local,
+    local_addresses::is_local,
     serve_error::ServeError,
     server_address::ServerAddress,
     signals::StopSignals,
@@ -32,44 +32,45 @@ use crate::{
     traffic::Watchers,
 };
 
-/// The most clients that are carried at one time; more wait to be accepted.
+/// The most connections relayed at one time; further clients wait to be accepted.
 const CONNECTIONS: u32 = 8192;
 
-/// The timeout of the last rows' writing once the tap stops.
-const LAST_ROWS: Duration = Duration::from_secs(5);
+/// Timeout for writing the remaining rows when the tap stops.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Settings of a tap.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
+    /// The server that clients are relayed to.
     pub(crate) to: ServerAddress,
     pub(crate) http: Option<SocketAddr>,
     pub(crate) http_hosts: Vec<String>,
     pub(crate) write: Option<(PathBuf, Form)>,
-    /// The bytes of recent traffic that are kept for a page that is opened later.
+    /// The size of the backlog for a page that is opened later, in bytes.
     pub(crate) backlog: usize,
-    /// A file that has something in it may be replaced.
+    /// Whether `write` may replace a file that is not empty.
     pub(crate) overwrite: bool,
-    /// The filter of the file, and of the page at first, with its text as it was typed.
+    /// The filter of the file and the page's initial filter, with its text as typed.
     pub(crate) filter: Option<(Filter, String)>,
 }
 
-/// A reason why a tap does not run, in words for its user.
+/// An error that keeps a tap from running.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TapError {
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error("cannot find {to}: {cause}")]
     To { to: ServerAddress, cause: io::Error },
-    #[error("--to {to} is the tap's own address {own}: name the server's, and have clients connect to the tap")]
-    Loop { to: ServerAddress, own: SocketAddr },
+    #[error("--to {to} is the tap's own address {listen}: name the server's, and have clients connect to the tap")]
+    Loop { to: ServerAddress, listen: SocketAddr },
     #[error("cannot write {}: {cause}{}", path.display(), advice(cause))]
     Write { path: PathBuf, cause: io::Error },
     #[error("recording to {} stopped: {cause}; what it has up to there can be read", path.display())]
     Recording { path: PathBuf, cause: io::Error },
 }
 
-/// Returns advice for a file that cannot be begun.
+/// Returns advice for a file that cannot be created.
 fn advice(cause: &io::Error) -> &'static str {
     match cause.kind() {
         io::ErrorKind::AlreadyExists => "; name another file, or add --overwrite",
@@ -89,7 +90,7 @@ fn advice(cause: &io::Error) -> &'static str {
 pub(crate) async fn run(config: Config) -> Result<(), TapError> {
     const SIGNALS: &str = "wait for signals";
     let _file_size = file_limit::outlive_file_size().map_err(ServeError::system(SIGNALS))?;
-    // Each client needs two.
+    // A connection needs two files: one to the client and one to the server.
     let files =
         file_limit::raise(2 * CONNECTIONS, http::FILES).map_err(ServeError::system("raise the limit of open files"))?;
     let room = (files.connections / 2).max(1);
@@ -99,16 +100,16 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
         flag: "--listen",
         cause,
     })?;
-    let own = listener.local_addr().unwrap_or(config.listen);
+    let listen = listener.local_addr().unwrap_or(config.listen);
     let to = lookup_host((config.to.host(), config.to.port()))
         .await
         .map_err(|cause| TapError::To { to: config.to.clone(), cause })?;
     let to: Vec<SocketAddr> = to.collect();
-    if to.iter().any(|to| http::is_own(own, *to)) {
-        return Err(TapError::Loop { to: config.to, own });
+    if to.iter().any(|to| http::leads_to_itself(listen, *to)) {
+        return Err(TapError::Loop { to: config.to, listen });
     }
 
-    // Only a page comes late.
+    // Only pages attach late.
     let watchers = Watchers::new(if config.http.is_some() { config.backlog } else { 0 });
     let (stop, stopping) = watch::channel(false);
     let (supervisor, _) = Supervisor::new(stopping.clone());
@@ -118,7 +119,7 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
         None => None,
         Some(address) => {
             let target = |address: &SocketAddr| Target { id: "0".into(), address: *address, channel: None };
-            let tap = Tap { listen: own, to: config.to.to_string(), watchers: watchers.clone() };
+            let tap = Tap { listen, to: config.to.to_string(), watchers: watchers.clone() };
             let targets = to.first().map(target).into_iter().collect();
             let http = HttpConfig { hosts: config.http_hosts, targets, tap: Some(tap) };
             Some(Arc::new(InspectorPage::bind(address, http, files)?))
@@ -135,23 +136,23 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
             let file = file::Writer::create(&path, form, filter, config.overwrite)
                 .map_err(|cause| TapError::Write { path: path.clone(), cause })?;
             let watcher = watchers.watch(file::QUEUE);
-            let (end, ended) = watch::channel(false);
-            let said = path.clone();
+            let (finish, finishing) = watch::channel(false);
+            let log_path = path.clone();
             let task = tokio::spawn(async move {
-                let written = AssertUnwindSafe(file::write(watcher, file, ended)).catch_unwind().await;
+                let written = AssertUnwindSafe(file::write(watcher, file, finishing)).catch_unwind().await;
                 let written = written.unwrap_or_else(|_| Err(io::Error::other("the writer panicked")));
                 if let Err(error) = &written {
                     tracing::error!(
                         "cannot write {}: {error}; recording stops here, and clients go on",
-                        said.display()
+                        log_path.display()
                     );
                 }
                 written
             });
-            Some((path, end, task))
+            Some((path, finish, task))
         }
     };
-    // Nothing fails any more that would end the tap at once, and its page with it.
+    // The page is started last, after everything that can fail.
     if let Some(page) = page {
         let serve = move || {
             let (page, stopping, failed) = (page.clone(), stopping.clone(), failed.clone());
@@ -162,13 +163,13 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
     if to.iter().any(|to| is_local(to.ip())) {
         tracing::warn!(
             "the server is on this machine and sees this machine's address for every client of the tap: whoever \
-             reaches {own} may move and remove the channels that are hosted from here; let only those connect whom \
+             reaches {listen} may move and remove the channels that are hosted from here; let only those connect whom \
              you trust"
         );
     }
-    // Up to here a signal ends the process as it ends any other: a name that is looked up for long is no reason to wait.
+    // Signals are caught only from here on, so that they end the process at once during a slow name lookup.
     let mut signals = StopSignals::new().map_err(ServeError::system(SIGNALS))?;
-    banner::print(&banner(own, &config.to, writer.as_ref().map(|(path, ..)| path), url.as_deref()));
+    banner::print(&banner(listen, &config.to, writer.as_ref().map(|(path, ..)| path), url.as_deref()));
     let mut result = tokio::select! {
         name = signals.next() => {
             tracing::info!("{name}: stopping");
@@ -179,9 +180,9 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
     };
     signals.exit_at_next();
     let _ = stop.send(true);
-    if let Some((path, end, task)) = writer {
-        let _ = end.send(true);
-        match tokio::time::timeout(LAST_ROWS, task).await {
+    if let Some((path, finish, task)) = writer {
+        let _ = finish.send(true);
+        match tokio::time::timeout(FLUSH_TIMEOUT, task).await {
             Err(_) => {
                 let cause = io::ErrorKind::TimedOut.into();
                 result = result.and(Err(TapError::Recording { path, cause }));
@@ -200,7 +201,7 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
 async fn accept(listener: &TcpListener, to: &ServerAddress, watchers: &Watchers, room: u32) {
     let room = Arc::new(Semaphore::new(usize::try_from(room).unwrap_or(Semaphore::MAX_PERMITS)));
     let mut incoming = Incoming::new(listener, "tap");
-    // The semaphore is never closed, so this loop ends only with its task.
+    // The semaphore is never closed, so the loop runs until its task is dropped.
     while let Ok(permit) = room.clone().acquire_owned().await {
         let (client, peer) = incoming.next().await;
         let (to, watchers) = (to.to_owned(), watchers.clone());
@@ -211,10 +212,10 @@ async fn accept(listener: &TcpListener, to: &ServerAddress, watchers: &Watchers,
     }
 }
 
-/// Returns the lines that say where everything is.
-fn banner(own: SocketAddr, to: &ServerAddress, file: Option<&PathBuf>, page: Option<&str>) -> String {
+/// Returns the start-up message with the addresses and the file.
+fn banner(listen: SocketAddr, to: &ServerAddress, file: Option<&PathBuf>, page: Option<&str>) -> String {
     let mut text = format!("chanwire {}\n", env!("CARGO_PKG_VERSION"));
-    text += &format!("listening on {own}\npassing on to {to}\n");
+    text += &format!("listening on {listen}\npassing on to {to}\n");
     if let Some(file) = file {
         text += &format!("writing {}\n", file.display());
     }

@@ -1,4 +1,4 @@
-//! One connection through the tap: what a client says goes to the server and back, as if nobody were between them.
+//! Relaying of one connection between a client and the server.
 
 use std::{
     cell::RefCell,
@@ -19,7 +19,7 @@ use tokio::{
 use crate::{
     server_address::ServerAddress,
     socket,
-    traffic::{Cutter, Watchers},
+    traffic::{BoundaryFinder, Watchers},
 };
 
 /// The most bytes that one read takes.
@@ -37,17 +37,16 @@ struct Broken {
     error: io::Error,
 }
 
-/// Carries a client's connection to the server and back until it is over.
+/// Relays a client's connection to the server until both directions are closed.
 ///
-/// Nothing waits for a watcher. What one end does, the other end sees: bytes unchanged, an end as an end, a reset as a
-/// reset; and where the server cannot be reached the client is reset, which is as near to a refusal as an accepted
-/// connection can come.
+/// Watchers never delay it. Bytes pass unchanged, a half-close as a half-close, a reset as a reset. If the server cannot
+/// be reached, the client's connection is reset, which comes nearest to a refusal once it was accepted.
 pub(crate) async fn relay(client: TcpStream, peer: SocketAddr, server: &ServerAddress, watchers: &Watchers) {
     socket::prepare(&client);
     let open = |server: String| watchers.open(peer.to_string(), server);
     let unreachable = |connection, client: TcpStream, error: io::Error| {
         socket::reset_on_close(&client);
-        // First the client is told: it would not have waited for a watcher.
+        // The client's connection is closed before the watchers see it.
         drop(client);
         watchers.close(connection, &format!("the server cannot be reached: {error}"), true);
     };
@@ -55,7 +54,7 @@ pub(crate) async fn relay(client: TcpStream, peer: SocketAddr, server: &ServerAd
         Ok(addresses) => addresses.collect(),
         Err(error) => return unreachable(open(server.to_string()), client, error),
     };
-    // Where there is one address, a connection that takes long to be made is shown meanwhile.
+    // With a single address the connection is published at once, so that watchers see it while it is being made.
     let early = match &addresses[..] {
         [only] => Some(open(only.to_string())),
         _ => None,
@@ -80,7 +79,7 @@ pub(crate) async fn relay(client: TcpStream, peer: SocketAddr, server: &ServerAd
 
 async fn carry(client: &TcpStream, server: &TcpStream, connection: u32, watchers: &Watchers) -> Result<(), Broken> {
     use Direction::{In, Out};
-    // One end takes nothing any more: it is over, and what looks like the end of its stream is none.
+    // Set once a write has failed: an end of stream read after that is a reset.
     let not_taken = AtomicBool::new(false);
     let mut out = pin!(pump(client, server, Out, connection, watchers, &not_taken));
     let mut back = pin!(pump(server, client, In, connection, watchers, &not_taken));
@@ -88,14 +87,14 @@ async fn carry(client: &TcpStream, server: &TcpStream, connection: u32, watchers
     loop {
         match (&out_done, &back_done) {
             (Some(Pumped::Ended), Some(Pumped::Ended)) => return Ok(()),
-            // An end that takes nothing may still have said something, and that has passed now.
+            // A write failed, and the other direction has delivered what was sent before.
             (Some(Pumped::NotTaken(_)), Some(_)) | (Some(_), Some(Pumped::NotTaken(_))) => break,
             _ => {}
         }
         tokio::select! {
             pumped = &mut out, if out_done.is_none() => out_done = Some(pumped.map_err(|error| Broken { by: Out, error })?),
             pumped = &mut back, if back_done.is_none() => back_done = Some(pumped.map_err(|error| Broken { by: In, error })?),
-            // Nothing more is read from an end that has ended, and it can still be reset.
+            // An end that is no longer read can still be reset.
             error = failure(client), if out_done.is_some() => return Err(Broken { by: Out, error }),
             error = failure(server), if back_done.is_some() => return Err(Broken { by: In, error }),
         }
@@ -112,11 +111,14 @@ async fn carry(client: &TcpStream, server: &TcpStream, connection: u32, watchers
 enum Pumped {
     /// Its sender shut it down.
     Ended,
-    /// Its receiver takes nothing any more.
+    /// A write to its receiver failed.
     NotTaken(io::Error),
 }
 
-/// Carries one direction. The error is of reading.
+/// Relays one direction.
+///
+/// # Errors
+/// A failed read.
 async fn pump(
     from: &TcpStream,
     to: &TcpStream,
@@ -125,8 +127,8 @@ async fn pump(
     watchers: &Watchers,
     not_taken: &AtomicBool,
 ) -> io::Result<Pumped> {
-    let mut cutter = Cutter::new(direction);
-    let mut cuts = Vec::new();
+    let mut finder = BoundaryFinder::new(direction);
+    let mut boundaries = Vec::new();
     loop {
         from.readable().await?;
         let bytes = match SCRATCH.with_borrow_mut(|scratch| {
@@ -142,15 +144,15 @@ async fn pump(
         }
         if bytes.is_empty() {
             watchers.end(connection, direction);
-            // It fails only where the connection is over, and that is noticed elsewhere.
+            // It fails only if the connection has failed, which the other tasks notice.
             let _ = SockRef::from(to).shutdown(std::net::Shutdown::Write);
             return Ok(Pumped::Ended);
         }
-        // Told before it is passed on, so that no answer is told before its request.
-        let begins_between = cutter.is_between();
-        cuts.clear();
-        cutter.take(&bytes, &mut cuts);
-        watchers.bytes(connection, direction, &bytes, (begins_between, cutter.is_between()), &cuts);
+        // Published before it is written, so that no answer is published before its request.
+        let starts_at_boundary = finder.is_at_boundary();
+        boundaries.clear();
+        finder.feed(&bytes, &mut boundaries);
+        watchers.bytes(connection, direction, &bytes, (starts_at_boundary, finder.is_at_boundary()), &boundaries);
         if let Err(error) = write(to, &bytes).await {
             not_taken.store(true, Ordering::Relaxed);
             return Ok(Pumped::NotTaken(error));
@@ -172,7 +174,7 @@ async fn write(to: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
 /// Waits until the connection fails.
 async fn failure(stream: &TcpStream) -> io::Error {
     loop {
-        // It may come back with nothing at all.
+        // `ready` may return without an error on the socket.
         if let Err(error) = stream.ready(Interest::ERROR).await {
             return error;
         }
@@ -188,7 +190,7 @@ pub(super) fn failed(stream: &TcpStream) -> io::Result<io::Error> {
     if let Some(error) = stream.take_error()? {
         return Ok(error);
     }
-    // Whoever wrote may have been told already, and it is told only once. What is over has no peer any more.
+    // A failed write may have consumed the error, but a failed connection has no peer.
     match stream.peer_addr() {
         Ok(_) => Err(io::ErrorKind::WouldBlock.into()),
         Err(_) => Ok(io::ErrorKind::ConnectionReset.into()),

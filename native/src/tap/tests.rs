@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::relay::{failed, relay};
-use crate::traffic::{Cutter, Record, Watcher, Watchers, What};
+use crate::traffic::{BoundaryFinder, Record, RecordKind, Watcher, Watchers};
 
 /// Far more than anything here takes. No test passes because of it.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -96,14 +96,14 @@ async fn tap(to: String) -> (Watchers, SocketAddr, JoinHandle<()>) {
 
 /// Everything that a watcher is told until a connection is over.
 async fn until_closed(watcher: &Watcher) -> Vec<Record> {
-    let is_closed = |all: &[Record]| all.iter().any(|record| matches!(record.what, What::Close { .. }));
-    // What it waits for in vain is looked for once more, and then shown.
+    let is_closed = |all: &[Record]| all.iter().any(|record| matches!(record.kind, RecordKind::Close { .. }));
+    // On a timeout, one last check before the records are shown.
     told_until(watcher, is_closed, async || drop(timeout(DEADLINE, watcher.wait()).await)).await
 }
 
 fn stream(records: &[Record], direction: Direction) -> Vec<u8> {
-    let bytes = records.iter().filter_map(|record| match &record.what {
-        What::Bytes(way, bytes) if *way == direction => Some(bytes.to_vec()),
+    let bytes = records.iter().filter_map(|record| match &record.kind {
+        RecordKind::Bytes(way, bytes) if *way == direction => Some(bytes.to_vec()),
         _ => None,
     });
     bytes.flatten().collect()
@@ -135,8 +135,10 @@ async fn bytes_pass_unchanged_and_are_told_with_requests_before_answers() {
     }
     drop((client, server));
     let told = until_closed(&watcher).await;
-    let ways: Vec<Direction> =
-        told.iter().filter_map(|record| if let What::Bytes(way, _) = record.what { Some(way) } else { None }).collect();
+    let ways: Vec<Direction> = told
+        .iter()
+        .filter_map(|record| if let RecordKind::Bytes(way, _) = record.kind { Some(way) } else { None })
+        .collect();
     assert_eq!(ways, [Direction::Out, Direction::In, Direction::Out, Direction::In]);
     assert_eq!(stream(&told, Direction::Out), b"\0\xff{{]LIST\r\n");
     assert_eq!(stream(&told, Direction::In), b"\r\r\nOK\r\n{}");
@@ -158,9 +160,10 @@ async fn a_half_close_passes_and_the_other_half_goes_on() {
     within(client.read_to_end(&mut answered)).await.unwrap();
     assert_eq!(answered, b"OK\r\n{}");
     let told = until_closed(&watcher).await;
-    let ends: Vec<&What> = told.iter().map(|record| &record.what).filter(|what| matches!(what, What::End(_))).collect();
-    assert_eq!(ends, [&What::End(Direction::Out), &What::End(Direction::In)]);
-    assert_eq!(told.last().unwrap().what, What::Close { reason: "closed".into(), bad: false });
+    let ends: Vec<&RecordKind> =
+        told.iter().map(|record| &record.kind).filter(|kind| matches!(kind, RecordKind::End(_))).collect();
+    assert_eq!(ends, [&RecordKind::End(Direction::Out), &RecordKind::End(Direction::In)]);
+    assert_eq!(told.last().unwrap().kind, RecordKind::Close { reason: "closed".into(), bad: false });
 }
 
 #[tokio::test]
@@ -178,7 +181,7 @@ async fn a_reset_passes_either_way() {
         assert!(is_reset(&mut left).await, "by client: {by_client}");
         let told = until_closed(&watcher).await;
         let reason = if by_client { "reset by the client" } else { "reset by the server" };
-        assert_eq!(told.last().unwrap().what, What::Close { reason: reason.into(), bad: true });
+        assert_eq!(told.last().unwrap().kind, RecordKind::Close { reason: reason.into(), bad: true });
     }
 }
 
@@ -245,9 +248,9 @@ async fn where_the_server_refuses_the_client_is_reset_and_the_watcher_knows_why(
         assert!(is_reset(&mut client).await);
     }
     let told = until_closed(&watcher).await;
-    assert!(matches!(&told[0].what, What::Open { server, .. } if *server == closed.to_string()));
+    assert!(matches!(&told[0].kind, RecordKind::Open { server, .. } if *server == closed.to_string()));
     assert!(
-        matches!(&told[1].what, What::Close { reason, bad: true } if reason.contains("cannot be reached") && reason.contains("refused"))
+        matches!(&told[1].kind, RecordKind::Close { reason, bad: true } if reason.contains("cannot be reached") && reason.contains("refused"))
     );
 }
 
@@ -284,17 +287,17 @@ async fn a_watcher_that_is_stuck_loses_whole_frames_that_are_counted_and_slows_n
 
     let mut capture = Capture::new(64 << 20);
     let mut missing = [0; 2];
-    for Record { connection, time, what } in &told {
-        match what {
-            What::Open { client, .. } => capture.open(*connection, client),
-            What::Bytes(direction, bytes) => capture.bytes(*connection, *direction, *time, bytes),
-            What::Gap(direction, gap, text) => {
+    for Record { connection, time, kind } in &told {
+        match kind {
+            RecordKind::Open { client, .. } => capture.open(*connection, client),
+            RecordKind::Bytes(direction, bytes) => capture.bytes(*connection, *direction, *time, bytes),
+            RecordKind::Gap(direction, gap, text) => {
                 missing[usize::from(*direction == Direction::In)] += gap.frames.unwrap();
                 assert!(text.contains("dropped here by the tap"), "{text}");
                 capture.gap(*connection, Some(*direction), *time, *gap, text);
             }
-            What::End(direction) => capture.end(*connection, *direction, *time),
-            What::Close { .. } => capture.close(*connection, *time),
+            RecordKind::End(direction) => capture.end(*connection, *direction, *time),
+            RecordKind::Close { .. } => capture.close(*connection, *time),
         }
     }
     // Every frame was seen or counted, and none was seen in part.
@@ -320,13 +323,13 @@ fn watched(frame: &str, count: usize, read: usize, limit: usize, takes_every: us
     let watcher = watchers.watch(limit);
     let connection = watchers.open("client".into(), "server".into());
     let stream = frame.repeat(count).into_bytes();
-    let (mut cutter, mut cuts, mut told) = (Cutter::new(Direction::Out), Vec::new(), Vec::new());
+    let (mut finder, mut boundaries, mut told) = (BoundaryFinder::new(Direction::Out), Vec::new(), Vec::new());
     for (index, bytes) in stream.chunks(read).enumerate() {
-        let begins = cutter.is_between();
-        cuts.clear();
-        cutter.take(bytes, &mut cuts);
+        let begins = finder.is_at_boundary();
+        boundaries.clear();
+        finder.feed(bytes, &mut boundaries);
         let bytes = axum::body::Bytes::copy_from_slice(bytes);
-        watchers.bytes(connection, Direction::Out, &bytes, (begins, cutter.is_between()), &cuts);
+        watchers.bytes(connection, Direction::Out, &bytes, (begins, finder.is_at_boundary()), &boundaries);
         if index % takes_every == 0 {
             told.extend(watcher.take(limit));
         }
@@ -336,16 +339,16 @@ fn watched(frame: &str, count: usize, read: usize, limit: usize, takes_every: us
     watchers.close(connection, "closed", false);
     take_all(&watcher, &mut told);
     let (mut capture, mut missed) = (Capture::new(64 << 20), 0);
-    for Record { connection, time, what } in told {
-        match what {
-            What::Open { client, .. } => capture.open(connection, &client),
-            What::Bytes(direction, bytes) => capture.bytes(connection, direction, time, &bytes),
-            What::Gap(direction, gap, text) => {
+    for Record { connection, time, kind } in told {
+        match kind {
+            RecordKind::Open { client, .. } => capture.open(connection, &client),
+            RecordKind::Bytes(direction, bytes) => capture.bytes(connection, direction, time, &bytes),
+            RecordKind::Gap(direction, gap, text) => {
                 missed += gap.frames.unwrap();
                 capture.gap(connection, Some(direction), time, gap, &text);
             }
-            What::End(direction) => capture.end(connection, direction, time),
-            What::Close { .. } => capture.close(connection, time),
+            RecordKind::End(direction) => capture.end(connection, direction, time),
+            RecordKind::Close { .. } => capture.close(connection, time),
         }
     }
     (capture, missed)
@@ -385,7 +388,7 @@ async fn a_watcher_is_told_the_address_that_was_reached() {
     drop((client, within(bench.server.accept()).await.unwrap()));
     let told = until_closed(&watcher).await;
     let reached = bench.server.local_addr().unwrap().to_string();
-    assert!(matches!(&told[0].what, What::Open { server, .. } if *server == reached), "{:?}", told[0]);
+    assert!(matches!(&told[0].kind, RecordKind::Open { server, .. } if *server == reached), "{:?}", told[0]);
 }
 
 #[tokio::test]
@@ -402,9 +405,9 @@ async fn a_watcher_may_come_at_any_time_and_begins_at_a_frame() {
     within(client.read_exact(&mut asked[..12])).await.unwrap();
     drop((client, server));
     let told = until_closed(&watcher).await;
-    assert!(matches!(told[0].what, What::Open { .. }));
-    let gap = told.iter().find_map(|record| match &record.what {
-        What::Gap(Direction::Out, gap, _) => Some(*gap),
+    assert!(matches!(told[0].kind, RecordKind::Open { .. }));
+    let gap = told.iter().find_map(|record| match &record.kind {
+        RecordKind::Gap(Direction::Out, gap, _) => Some(*gap),
         _ => None,
     });
     // The LIST that waited for its answer, and the HOST that was half there.
@@ -419,7 +422,7 @@ fn traffic(watchers: &Watchers, read: usize, frames: usize) -> (u64, u64) {
     let frame =
         |at: usize| format!("MESSAGE\r\n{{\"username\": \"u\", \"message_content\": \"{}\"}}", "x".repeat(at % 90));
     let stream: Vec<u8> = (0..frames).flat_map(|at| frame(at).into_bytes()).collect();
-    let mut open: std::collections::VecDeque<(u32, Cutter)> = std::collections::VecDeque::new();
+    let mut open: std::collections::VecDeque<(u32, BoundaryFinder)> = std::collections::VecDeque::new();
     let (mut all, mut bytes_of_all) = (0, 0);
     for round in 0..9 {
         if open.len() == 3 {
@@ -427,15 +430,18 @@ fn traffic(watchers: &Watchers, read: usize, frames: usize) -> (u64, u64) {
             watchers.end(oldest, Direction::Out);
             watchers.close(oldest, "closed", false);
         }
-        open.push_back((watchers.open(format!("client {round}"), "server".into()), Cutter::new(Direction::Out)));
+        open.push_back((
+            watchers.open(format!("client {round}"), "server".into()),
+            BoundaryFinder::new(Direction::Out),
+        ));
         for bytes in stream.chunks(read) {
-            for (connection, cutter) in &mut open {
-                let (begins, mut cuts) = (cutter.is_between(), Vec::new());
-                cutter.take(bytes, &mut cuts);
-                all += cuts.iter().filter(|cut| cut.is_frame).count() as u64;
+            for (connection, finder) in &mut open {
+                let (begins, mut boundaries) = (finder.is_at_boundary(), Vec::new());
+                finder.feed(bytes, &mut boundaries);
+                all += boundaries.iter().filter(|boundary| boundary.is_frame).count() as u64;
                 bytes_of_all += bytes.len() as u64;
                 let bytes = axum::body::Bytes::copy_from_slice(bytes);
-                watchers.bytes(*connection, Direction::Out, &bytes, (begins, cutter.is_between()), &cuts);
+                watchers.bytes(*connection, Direction::Out, &bytes, (begins, finder.is_at_boundary()), &boundaries);
             }
         }
     }
@@ -452,7 +458,7 @@ fn whoever_comes_late_is_told_what_the_backlog_has_as_if_it_had_been_there() {
     let early = watchers.watch(16 << 20);
     traffic(&watchers, 50, 100);
     let late = watchers.watch(1 << 10);
-    assert_eq!(late.earlier, crate::traffic::Earlier::default());
+    assert_eq!(late.earlier, crate::traffic::EarlierTraffic::default());
     let (early, late) = (everything(&early), everything(&late));
     assert!(early.len() > 1000 && early == late, "{} records, and {}", early.len(), late.len());
 }
@@ -464,21 +470,21 @@ fn what_the_backlog_has_dropped_is_counted_and_no_frame_is_cut() {
         let watchers = Watchers::new(limit);
         let (frames, bytes) = traffic(&watchers, read, 100);
         let late = watchers.watch(1 << 20);
-        // What comes then is told as well.
+        // Later traffic is recorded as well.
         assert!(late.waiting() < limit + (1 << 10), "{} bytes: {context}", late.waiting());
         let told = everything(&late);
         let mut capture = Capture::new(64 << 20);
         let (mut missing, mut passed) = ((0, 0), 0);
-        for Record { connection, time, what } in told {
-            match what {
-                What::Open { client, .. } => capture.open(connection, &client),
-                What::Bytes(direction, bytes) => {
+        for Record { connection, time, kind } in told {
+            match kind {
+                RecordKind::Open { client, .. } => capture.open(connection, &client),
+                RecordKind::Bytes(direction, bytes) => {
                     passed += bytes.len() as u64;
                     capture.bytes(connection, direction, time, &bytes);
                 }
-                What::Gap(_, gap, _) => missing = (missing.0 + gap.frames.unwrap(), missing.1 + gap.bytes),
-                What::End(direction) => capture.end(connection, direction, time),
-                What::Close { .. } => capture.close(connection, time),
+                RecordKind::Gap(_, gap, _) => missing = (missing.0 + gap.frames.unwrap(), missing.1 + gap.bytes),
+                RecordKind::End(direction) => capture.end(connection, direction, time),
+                RecordKind::Close { .. } => capture.close(connection, time),
             }
         }
         let rows = || capture.entries(capture.first(), capture.end_number());
@@ -503,13 +509,13 @@ async fn connections_that_found_no_room_are_counted() {
         drop(pair);
     }
     // The tap has seen the end of all of them before it sees another.
-    let is_unseen = |record: &Record| matches!(&record.what, What::Gap(_, _, text) if text.contains("unseen"));
+    let is_unseen = |record: &Record| matches!(&record.kind, RecordKind::Gap(_, _, text) if text.contains("unseen"));
     let another = async || {
         drop(bench.pair().await);
         tokio::task::yield_now().await;
     };
     let told = told_until(&watcher, |told| told.iter().any(is_unseen), another).await;
-    let opened = told.iter().filter(|record| matches!(record.what, What::Open { .. })).count();
+    let opened = told.iter().filter(|record| matches!(record.kind, RecordKind::Open { .. })).count();
     assert!(opened < 40, "{opened}");
 }
 
@@ -537,6 +543,6 @@ async fn a_hundred_megabytes_pass_with_a_watcher_that_never_looks() {
     assert!(watcher.waiting() < 2 << 20);
     let told = until_closed(&watcher).await;
     let missed: u64 =
-        told.iter().map(|record| if let What::Gap(_, gap, _) = &record.what { gap.bytes } else { 0 }).sum();
+        told.iter().map(|record| if let RecordKind::Gap(_, gap, _) = &record.kind { gap.bytes } else { 0 }).sum();
     assert_eq!(missed + stream(&told, Direction::Out).len() as u64, 100 << 20);
 }

@@ -1,7 +1,7 @@
-//! The traffic that passed last, for watchers that come late.
+//! Recent traffic, replayed to watchers that attach later.
 //!
-//! It is bounded in bytes: the oldest events go first. What is dropped still counts: for each connection that goes on,
-//! how much of it is missing, so that a late watcher is told of a gap of that size.
+//! Bounded in bytes: the oldest events are evicted first. Evicted events are still counted, for each open connection,
+//! so that a late watcher's gap has the right size.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use chanwire_inspect::{Direction, Time};
 
 use super::{
-    cutter::Cut,
+    boundaries::Boundary,
     open_connection::{OpenConnection, Piece},
 };
 
@@ -19,9 +19,9 @@ pub(super) struct Backlog {
     limit: usize,
     events: VecDeque<Event>,
     weight: usize,
-    /// Connections that were open when the oldest event that is kept happened, as they were then.
-    before: BTreeMap<u32, OpenConnection>,
-    dropped: Earlier,
+    /// Connections open before the oldest event in `events`, in their state at that time.
+    initial: BTreeMap<u32, OpenConnection>,
+    evicted: EarlierTraffic,
 }
 
 /// One event of one connection.
@@ -30,45 +30,46 @@ pub(super) struct Event {
     pub(super) connection: u32,
     /// Since 1970.
     pub(super) time: Time,
-    pub(super) what: Happened,
+    pub(super) kind: EventKind,
 }
 
+/// The kind of an event, with its data.
 #[derive(Debug)]
-pub(super) enum Happened {
+pub(super) enum EventKind {
     Open(Box<OpenConnection>),
     Bytes(Piece),
     End(Direction),
     Close { reason: String, bad: bool },
 }
 
-/// Traffic that passed before everything that a watcher is told.
+/// Counts of the traffic before a watcher's first record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Earlier {
-    /// Connections that were over by then.
+pub(crate) struct EarlierTraffic {
+    /// Connections that closed before it.
     pub(crate) connections: u64,
-    /// Frames, of these and of all other connections.
+    /// Frames of all connections.
     pub(crate) frames: u64,
-    /// And their bytes.
+    /// Bytes of all connections.
     pub(crate) bytes: u64,
 }
 
 impl Backlog {
-    /// Creates an empty backlog that keeps at most so many bytes.
+    /// Creates an empty backlog of at most `limit` bytes.
     pub(super) fn new(limit: usize) -> Self {
         Self { limit, ..Self::default() }
     }
 
-    /// Returns the most bytes that it keeps.
+    /// Returns the limit in bytes.
     pub(super) const fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Keeps an event, and drops the oldest ones that there is no room for.
-    pub(super) fn keep(&mut self, mut event: Event) {
-        if let Happened::Bytes(piece) = &mut event.what
+    /// Appends an event and evicts the oldest ones beyond the limit.
+    pub(super) fn push(&mut self, mut event: Event) {
+        if let EventKind::Bytes(piece) = &mut event.kind
             && self.limit > 0
         {
-            // A short piece must not keep the whole buffer that it was read into.
+            // A copy, so that a short piece does not keep a whole read buffer alive.
             piece.bytes = Bytes::copy_from_slice(&piece.bytes);
         }
         self.weight += event.weight();
@@ -76,56 +77,56 @@ impl Backlog {
         while self.weight > self.limit {
             let Some(oldest) = self.events.pop_front() else { break };
             self.weight -= oldest.weight();
-            self.drop_event(oldest);
+            self.evict(oldest);
         }
     }
 
-    fn drop_event(&mut self, Event { connection, what, .. }: Event) {
-        match what {
-            Happened::Open(live) => drop(self.before.insert(connection, *live)),
-            Happened::Bytes(piece) => {
-                self.dropped.bytes += piece.bytes.len() as u64;
-                self.dropped.frames += piece.cuts.iter().filter(|cut| cut.is_frame).count() as u64;
-                if let Some(live) = self.before.get_mut(&connection) {
-                    live.pass(&piece);
+    fn evict(&mut self, Event { connection, kind, .. }: Event) {
+        match kind {
+            EventKind::Open(open) => drop(self.initial.insert(connection, *open)),
+            EventKind::Bytes(piece) => {
+                self.evicted.bytes += piece.bytes.len() as u64;
+                self.evicted.frames += piece.boundaries.iter().filter(|boundary| boundary.is_frame).count() as u64;
+                if let Some(open) = self.initial.get_mut(&connection) {
+                    open.count(&piece);
                 }
             }
-            Happened::End(direction) => {
-                if let Some(live) = self.before.get_mut(&connection) {
-                    live.end(direction);
+            EventKind::End(direction) => {
+                if let Some(open) = self.initial.get_mut(&connection) {
+                    open.end(direction);
                 }
             }
-            Happened::Close { .. } => {
-                self.before.remove(&connection);
-                self.dropped.connections += 1;
+            EventKind::Close { .. } => {
+                self.initial.remove(&connection);
+                self.evicted.connections += 1;
             }
         }
     }
 
-    /// Returns the connections that were open before the first event.
-    pub(super) fn before(&self) -> impl Iterator<Item = (u32, &OpenConnection)> {
-        self.before.iter().map(|(connection, live)| (*connection, live))
+    /// Returns the connections open before the first event, in their state at that time.
+    pub(super) fn initial(&self) -> impl Iterator<Item = (u32, &OpenConnection)> {
+        self.initial.iter().map(|(connection, open)| (*connection, open))
     }
 
-    /// Returns the kept events, the oldest first.
+    /// Returns the events, the oldest first.
     pub(super) fn events(&self) -> impl Iterator<Item = &Event> {
         self.events.iter()
     }
 
-    /// Returns the count of what is not kept.
-    pub(super) const fn dropped(&self) -> Earlier {
-        self.dropped
+    /// Returns the counts of evicted traffic.
+    pub(super) const fn evicted(&self) -> EarlierTraffic {
+        self.evicted
     }
 }
 
 impl Event {
-    /// Estimates the memory that it takes.
+    /// Estimates the event's memory in bytes.
     fn weight(&self) -> usize {
-        128 + match &self.what {
-            Happened::Open(live) => live.weight(),
-            Happened::Bytes(piece) => piece.bytes.len() + piece.cuts.len() * size_of::<Cut>(),
-            Happened::End(_) => 0,
-            Happened::Close { reason, .. } => reason.len(),
+        128 + match &self.kind {
+            EventKind::Open(open) => open.weight(),
+            EventKind::Bytes(piece) => piece.bytes.len() + piece.boundaries.len() * size_of::<Boundary>(),
+            EventKind::End(_) => 0,
+            EventKind::Close { reason, .. } => reason.len(),
         }
     }
 }

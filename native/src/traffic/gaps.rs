@@ -1,16 +1,16 @@
-//! What a watcher's gaps say: together with what it was told they are the stream, to the byte and to the answer.
+//! Tests that a watcher's gaps and records together account for every byte and every answer of the stream.
 
 use axum::body::Bytes;
 use chanwire_inspect::{Direction, Gap, Listing, Row, RowKind};
 
 use super::{
-    cutter::Cutter,
-    record::{Record, What},
+    boundaries::BoundaryFinder,
+    record::{Record, RecordKind},
     watchers::{Watcher, Watchers},
 };
 
-/// Something of everything: frames of all lengths, faults that are answered, objects and white space that are not, and
-/// of a server pushes, which answer nothing. Each says which one it is.
+/// Returns a stream with frames of many lengths, faults (which are answered), objects and white space (which are not)
+/// and, from a server, pushes. Each frame has its number.
 fn stream(direction: Direction, count: usize) -> Vec<u8> {
     let mut stream = Vec::new();
     for number in 0..count {
@@ -33,7 +33,7 @@ fn stream(direction: Direction, count: usize) -> Vec<u8> {
     stream
 }
 
-/// The rows of a stream.
+/// Returns the rows of a stream.
 fn rows(direction: Direction, bytes: &[u8]) -> Vec<Row> {
     let mut listing = Listing::new(direction, Some(usize::MAX));
     listing.feed(bytes);
@@ -48,24 +48,24 @@ fn paired(rows: &[Row]) -> u64 {
     rows.iter().filter(|row| row.kind == RowKind::Fault || row.kind == RowKind::Frame && !row.push).count() as u64
 }
 
-/// Passes a stream on in reads of this size.
+/// Publishes one direction of a connection.
 struct Passing<'a> {
     watchers: &'a Watchers,
     connection: u32,
     direction: Direction,
-    cutter: Cutter,
+    finder: BoundaryFinder,
 }
 
 impl<'a> Passing<'a> {
     fn new(watchers: &'a Watchers, connection: u32, direction: Direction) -> Self {
-        Self { watchers, connection, direction, cutter: Cutter::new(direction) }
+        Self { watchers, connection, direction, finder: BoundaryFinder::new(direction) }
     }
 
     fn pass(&mut self, bytes: &[u8]) {
-        let (mut cuts, begins) = (Vec::new(), self.cutter.is_between());
-        self.cutter.take(bytes, &mut cuts);
-        let between = (begins, self.cutter.is_between());
-        self.watchers.bytes(self.connection, self.direction, &Bytes::copy_from_slice(bytes), between, &cuts);
+        let (mut boundaries, begins) = (Vec::new(), self.finder.is_at_boundary());
+        self.finder.feed(bytes, &mut boundaries);
+        let between = (begins, self.finder.is_at_boundary());
+        self.watchers.bytes(self.connection, self.direction, &Bytes::copy_from_slice(bytes), between, &boundaries);
     }
 }
 
@@ -79,19 +79,19 @@ fn take_all(watcher: &Watcher, told: &mut Vec<Record>) {
     }
 }
 
-/// Compares what was told of a direction with the stream from `start` on; gives how many gaps there were.
+/// Compares a direction's records with the stream from `start` on; returns the number of gaps.
 fn check(direction: Direction, stream: &[u8], start: usize, told: &[Record], context: &str) -> usize {
     let mut at = start;
     let mut missed = Gap { bytes: 0, frames: Some(0), paired: Some(0) };
     let (mut seen, mut gaps) = (Vec::new(), 0);
     for record in told {
-        match &record.what {
-            What::Bytes(way, bytes) if *way == direction => {
+        match &record.kind {
+            RecordKind::Bytes(way, bytes) if *way == direction => {
                 assert_eq!(&stream[at..at + bytes.len()], &bytes[..], "{context}: other bytes at {at}");
                 seen.extend_from_slice(bytes);
                 at += bytes.len();
             }
-            What::Gap(way, gap, text) if *way == direction => {
+            RecordKind::Gap(way, gap, text) if *way == direction => {
                 let skipped = rows(direction, &stream[at..at + usize::try_from(gap.bytes).unwrap()]);
                 assert_eq!(gap.frames, Some(frames(&skipped)), "{context}: frames of the gap at {at}");
                 assert_eq!(gap.paired, Some(paired(&skipped)), "{context}: answers of the gap at {at}");
@@ -115,7 +115,7 @@ fn check(direction: Direction, stream: &[u8], start: usize, told: &[Record], con
 }
 
 #[test]
-fn gaps_and_what_was_told_are_the_stream_wherever_reads_and_queues_end() {
+fn records_and_gaps_account_for_the_whole_stream() {
     for direction in [Direction::Out, Direction::In] {
         let stream = stream(direction, 1500);
         let (mut cut_inside, mut all_gaps) = (0, 0);
@@ -138,8 +138,8 @@ fn gaps_and_what_was_told_are_the_stream_wherever_reads_and_queues_end() {
                 take_all(&watcher, &mut told);
                 let gaps = check(direction, &stream, 0, &told, &context);
                 all_gaps += gaps;
-                let lengths = told.iter().filter_map(|record| match &record.what {
-                    What::Bytes(_, bytes) => Some(bytes.len()),
+                let lengths = told.iter().filter_map(|record| match &record.kind {
+                    RecordKind::Bytes(_, bytes) => Some(bytes.len()),
                     _ => None,
                 });
                 cut_inside += lengths.filter(|length| length % read != 0).count();
@@ -149,9 +149,8 @@ fn gaps_and_what_was_told_are_the_stream_wherever_reads_and_queues_end() {
     }
 }
 
-/// Whoever comes while requests are open knows how many answers are not to what it saw.
 #[test]
-fn a_watcher_that_comes_late_misses_what_is_open_faults_included() {
+fn a_late_watcher_counts_unanswered_requests_as_missed() {
     let (requests, answers) = (stream(Direction::Out, 60), stream(Direction::In, 60));
     for asked in (11..requests.len()).step_by(11) {
         for answered in [0, 40, 500] {
@@ -167,20 +166,20 @@ fn a_watcher_that_comes_late_misses_what_is_open_faults_included() {
             watchers.close(connection, "closed", false);
             let mut told = Vec::new();
             take_all(&watcher, &mut told);
-            let gap = told.iter().find_map(|record| match &record.what {
-                What::Gap(Direction::Out, gap, _) => Some(*gap),
+            let gap = told.iter().find_map(|record| match &record.kind {
+                RecordKind::Gap(Direction::Out, gap, _) => Some(*gap),
                 _ => None,
             });
             let seen: Vec<u8> = told
                 .iter()
-                .filter_map(
-                    |record| if let What::Bytes(Direction::Out, bytes) = &record.what { Some(bytes) } else { None },
-                )
+                .filter_map(|record| {
+                    if let RecordKind::Bytes(Direction::Out, bytes) = &record.kind { Some(bytes) } else { None }
+                })
                 .flatten()
                 .copied()
                 .collect();
             assert!(requests.ends_with(&seen));
-            // Of the requests it did not see, those that were answered before it came are nothing to it.
+            // Requests answered before it attached do not count.
             let before = paired(&rows(Direction::Out, &requests[..asked]));
             let unseen = paired(&rows(Direction::Out, &requests)) - paired(&rows(Direction::Out, &seen));
             let open = before.saturating_sub(paired(&rows(Direction::In, &answers[..answered])));

@@ -1,7 +1,7 @@
-//! Traffic that passes between clients and a server, for those who watch it: the page, and the writer of a recording.
+//! Traffic between clients and a server, for its watchers: the page, and the writer of a recording.
 
 mod backlog;
-mod cutter;
+mod boundaries;
 #[cfg(test)]
 mod gaps;
 mod open_connection;
@@ -9,8 +9,8 @@ mod record;
 mod watchers;
 
 pub(crate) use self::{
-    backlog::Earlier,
-    cutter::Cutter,
-    record::{Record, What},
+    backlog::EarlierTraffic,
+    boundaries::BoundaryFinder,
+    record::{Record, RecordKind},
     watchers::{Watcher, Watchers},
 };

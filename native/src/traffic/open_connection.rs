@@ -3,22 +3,22 @@
 use axum::body::Bytes;
 use chanwire_inspect::Direction;
 
-use super::cutter::Cut;
+use super::boundaries::Boundary;
 
-/// An open connection, and what has passed through it.
+/// An open connection, with counts of its traffic.
 #[derive(Clone, Debug)]
 pub(super) struct OpenConnection {
     pub(super) client: String,
     pub(super) server: String,
     pub(super) passed: Both<Passed>,
     pub(super) ended: Both<bool>,
-    /// Whether the direction is between two frames.
-    pub(super) between: Both<bool>,
-    /// Requests that are not answered yet.
-    pub(super) open: i64,
+    /// Whether the direction is at a frame boundary.
+    pub(super) at_boundary: Both<bool>,
+    /// Requests without an answer so far.
+    pub(super) unanswered: i64,
 }
 
-/// Counts of what has passed in one direction.
+/// Counts of the traffic in one direction.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Passed {
     pub(super) bytes: u64,
@@ -27,18 +27,18 @@ pub(super) struct Passed {
 
 impl OpenConnection {
     pub(super) fn new(client: String, server: String) -> Self {
-        let between = Both { out: true, back: true };
-        Self { client, server, passed: Both::default(), ended: Both::default(), between, open: 0 }
+        let at_boundary = Both { out: true, back: true };
+        Self { client, server, passed: Both::default(), ended: Both::default(), at_boundary, unanswered: 0 }
     }
 
     /// Counts bytes that have passed.
-    pub(super) fn pass(&mut self, piece: &Piece) {
+    pub(super) fn count(&mut self, piece: &Piece) {
         let passed = self.passed.of_mut(piece.direction);
         passed.bytes += piece.bytes.len() as u64;
-        passed.frames += piece.cuts.iter().filter(|cut| cut.is_frame).count() as u64;
-        *self.between.of_mut(piece.direction) = piece.ends_between;
-        let paired = piece.cuts.iter().filter(|cut| cut.is_paired).count() as i64;
-        self.open += if piece.direction == Direction::Out { paired } else { -paired };
+        passed.frames += piece.boundaries.iter().filter(|boundary| boundary.is_frame).count() as u64;
+        *self.at_boundary.of_mut(piece.direction) = piece.ends_at_boundary;
+        let paired = piece.boundaries.iter().filter(|boundary| boundary.is_paired).count() as i64;
+        self.unanswered += if piece.direction == Direction::Out { paired } else { -paired };
     }
 
     /// Ends one direction.
@@ -46,13 +46,13 @@ impl OpenConnection {
         *self.ended.of_mut(direction) = true;
     }
 
-    /// Returns the memory that its names take.
+    /// Returns the memory of its names in bytes.
     pub(super) const fn weight(&self) -> usize {
         self.client.len() + self.server.len()
     }
 }
 
-/// One of something for each direction.
+/// A pair with a value for each direction.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Both<T> {
     pub(super) out: T,
@@ -77,14 +77,14 @@ impl<T> Both<T> {
 
 pub(super) const DIRECTIONS: [Direction; 2] = [Direction::Out, Direction::In];
 
-/// Bytes that passed in one direction, and where frames end in them.
+/// Bytes that passed in one direction, with the frame boundaries in them.
 #[derive(Clone, Debug)]
 pub(super) struct Piece {
     pub(super) direction: Direction,
     pub(super) bytes: Bytes,
-    /// Whether they begin between two frames.
-    pub(super) begins_between: bool,
-    /// Whether they end between two frames.
-    pub(super) ends_between: bool,
-    pub(super) cuts: Vec<Cut>,
+    /// Whether they begin at a frame boundary.
+    pub(super) starts_at_boundary: bool,
+    /// Whether they end at a frame boundary.
+    pub(super) ends_at_boundary: bool,
+    pub(super) boundaries: Vec<Boundary>,
 }

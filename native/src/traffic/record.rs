@@ -1,4 +1,4 @@
-//! What a watcher is told, and how it is written for the page.
+//! Records for watchers, and their encoding for the page.
 
 use axum::body::Bytes;
 use chanwire_inspect::{Direction, Gap, Time};
@@ -10,17 +10,18 @@ pub(crate) struct Record {
     pub(crate) connection: u32,
     /// Since 1970.
     pub(crate) time: Time,
-    pub(crate) what: What,
+    pub(crate) kind: RecordKind,
 }
 
+/// The kind of a record, with its data.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum What {
+pub(crate) enum RecordKind {
     Open {
         client: String,
         server: String,
     },
     Bytes(Direction, Bytes),
-    /// Traffic that this watcher did not get.
+    /// Traffic that was dropped for this watcher.
     Gap(Direction, Gap, String),
     End(Direction),
     Close {
@@ -30,41 +31,41 @@ pub(crate) enum What {
 }
 
 impl Record {
-    /// Returns the room that it takes in a queue.
+    /// Returns the bytes that it counts in a queue.
     pub(super) fn weight(&self) -> usize {
-        64 + match &self.what {
-            What::Open { client, server } => client.len() + server.len(),
-            What::Bytes(_, bytes) => bytes.len(),
-            What::Gap(_, _, text) => text.len(),
-            What::End(_) => 0,
-            What::Close { reason, .. } => reason.len(),
+        64 + match &self.kind {
+            RecordKind::Open { client, server } => client.len() + server.len(),
+            RecordKind::Bytes(_, bytes) => bytes.len(),
+            RecordKind::Gap(_, _, text) => text.len(),
+            RecordKind::End(_) => 0,
+            RecordKind::Close { reason, .. } => reason.len(),
         }
     }
 
-    /// Writes it for the page: a byte that says what it is, the connection, the time, the length of what follows, all
-    /// with the low byte first, and then the stream's bytes or JSON.
+    /// Encodes the record for the page: a tag byte, then the connection, the time and the body's length in little-endian
+    /// order, then the body, which is the stream's bytes or JSON.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let json;
-        let (kind, body): (u8, &[u8]) = match &self.what {
-            What::Open { client, server } => {
+        let (tag, body): (u8, &[u8]) = match &self.kind {
+            RecordKind::Open { client, server } => {
                 json = json!({"client": client, "server": server}).to_string();
                 (1, json.as_bytes())
             }
-            What::Bytes(Direction::Out, bytes) => (2, bytes),
-            What::Bytes(Direction::In, bytes) => (3, bytes),
-            What::End(Direction::Out) => (4, b""),
-            What::End(Direction::In) => (5, b""),
-            What::Close { reason, bad } => {
+            RecordKind::Bytes(Direction::Out, bytes) => (2, bytes),
+            RecordKind::Bytes(Direction::In, bytes) => (3, bytes),
+            RecordKind::End(Direction::Out) => (4, b""),
+            RecordKind::End(Direction::In) => (5, b""),
+            RecordKind::Close { reason, bad } => {
                 json = json!({"reason": reason, "bad": bad}).to_string();
                 (6, json.as_bytes())
             }
-            What::Gap(direction, gap, text) => {
+            RecordKind::Gap(direction, gap, text) => {
                 json =
                     json!({"bytes": gap.bytes, "frames": gap.frames, "paired": gap.paired, "text": text}).to_string();
                 (if *direction == Direction::Out { 7 } else { 8 }, json.as_bytes())
             }
         };
-        out.push(kind);
+        out.push(tag);
         out.extend(self.connection.to_le_bytes());
         out.extend(self.time.milliseconds().unwrap_or_default().to_le_bytes());
         out.extend(u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());

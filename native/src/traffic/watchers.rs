@@ -1,8 +1,8 @@
 //! The watchers of passing traffic, and the queue of each.
 //!
-//! Telling a watcher never waits. Each has a queue of bounded size; when that is full, whole frames are left out for
-//! this watcher alone, counted, and a gap says so where the stream goes on. A frame that has begun is told to its end,
-//! unless that takes as much again as the queue may hold.
+//! Publishing an event never blocks. Each watcher has a bounded queue. When it is full, whole frames are dropped for
+//! this watcher alone and counted, and a gap record precedes the next bytes. A frame that was partly queued is queued
+//! to its end, unless that takes as much again as the queue's limit.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -15,13 +15,13 @@ use chanwire_inspect::{Direction, Gap, Time};
 use tokio::sync::Notify;
 
 use super::{
-    backlog::{Backlog, Earlier, Event, Happened},
-    cutter::Cut,
+    backlog::{Backlog, EarlierTraffic, Event, EventKind},
+    boundaries::Boundary,
     open_connection::{Both, DIRECTIONS, OpenConnection, Passed, Piece},
-    record::{Record, What},
+    record::{Record, RecordKind},
 };
 
-/// The connections of a tap and everybody who watches them.
+/// The open connections of a tap and their watchers.
 #[derive(Clone, Debug)]
 pub(crate) struct Watchers {
     state: Arc<Mutex<State>>,
@@ -39,31 +39,32 @@ struct State {
     backlog: Backlog,
 }
 
-/// The records that wait for one watcher.
+/// The queued records of one watcher.
 #[derive(Debug)]
 struct Queue {
     limit: usize,
     records: VecDeque<Record>,
     weight: usize,
-    /// The flows that it knows of each connection; none of one whose beginning found no room.
-    known: BTreeMap<u32, Both<Flow>>,
-    /// Connections that came and went without a word to this watcher.
-    unseen: u64,
-    /// Some of it is missing and was not said yet.
-    is_behind: bool,
+    /// The flows of each connection that was announced to the watcher; a connection that found the queue full is not.
+    flows: BTreeMap<u32, Both<Flow>>,
+    /// Connections that opened and closed without being announced to the watcher.
+    unannounced: u64,
+    /// Whether some flow has a gap that is not queued yet.
+    has_open_gaps: bool,
     notify: Arc<Notify>,
 }
 
+/// One direction of a connection, as seen by one watcher.
 #[derive(Clone, Debug, Default, PartialEq)]
 enum Flow {
-    /// It gets everything.
+    /// Every byte is queued.
     #[default]
     Passing,
-    /// It has missed so much.
+    /// Bytes are dropped; the counts of the gap so far.
     Missing { bytes: u64, frames: u64, paired: u64, why: &'static str },
 }
 
-/// The multiple of its limit that a queue may take for the ends of frames whose beginnings it has.
+/// The multiple of its limit up to which a queue takes the ends of partly queued frames.
 const SLACK: usize = 2;
 
 const QUEUE_FULL: &str = "queue full";
@@ -73,14 +74,14 @@ const LATE: &str = "before the watcher came";
 #[derive(Debug)]
 pub(crate) struct Watcher {
     number: u64,
-    /// The traffic that it is told nothing of.
-    pub(crate) earlier: Earlier,
+    /// The traffic before its first record.
+    pub(crate) earlier: EarlierTraffic,
     all: Watchers,
     notify: Arc<Notify>,
 }
 
 impl Watchers {
-    /// Begins without a watcher. Of what passes, the last `backlog` bytes are kept for those who come late.
+    /// Creates the state without watchers, with a backlog of `backlog` bytes for watchers that attach later.
     pub(crate) fn new(backlog: usize) -> Self {
         let epoch = nanoseconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         let state = State { backlog: Backlog::new(backlog), ..State::default() };
@@ -92,8 +93,8 @@ impl Watchers {
         Time::from_nanoseconds(self.epoch.saturating_add(nanoseconds(self.started.elapsed())))
     }
 
-    /// Begins to watch: what the backlog has, and everything that passes from now on; each connection from its first
-    /// whole frame on. The queue has room for `limit` bytes beside the backlog.
+    /// Attaches a watcher. Its queue begins with the backlog, and each connection begins at a frame boundary. `limit`
+    /// bounds the queue in bytes, in addition to the backlog.
     pub(crate) fn watch(&self, limit: usize) -> Watcher {
         let time = self.now();
         let notify = Arc::new(Notify::new());
@@ -101,24 +102,24 @@ impl Watchers {
         let number = state.next_watcher;
         state.next_watcher += 1;
         let mut queue = Queue {
-            // With all of the backlog in it there is still room to go on after a gap.
+            // Twice the backlog, so that the queue counts as low with all of the backlog in it.
             limit: limit + 2 * state.backlog.limit(),
             records: VecDeque::new(),
             weight: 0,
-            known: BTreeMap::new(),
-            unseen: 0,
-            is_behind: false,
+            flows: BTreeMap::new(),
+            unannounced: 0,
+            has_open_gaps: false,
             notify: notify.clone(),
         };
         let begins = state.backlog.events().next().map_or(time, |event| event.time);
-        for (connection, live) in state.backlog.before() {
-            queue.meet(connection, begins, live);
+        for (connection, open) in state.backlog.initial() {
+            queue.announce(connection, begins, open);
         }
         for event in state.backlog.events() {
             queue.take(event);
         }
         state.watchers.insert(number, queue);
-        Watcher { number, earlier: state.backlog.dropped(), all: self.clone(), notify }
+        Watcher { number, earlier: state.backlog.evicted(), all: self.clone(), notify }
     }
 
     /// Adds an accepted connection, and returns its number.
@@ -127,44 +128,50 @@ impl Watchers {
         let mut state = self.lock();
         state.next_connection += 1;
         let connection = state.next_connection;
-        let live = OpenConnection::new(client, server);
-        state.connections.insert(connection, live.clone());
-        state.tell(Event { connection, time, what: Happened::Open(Box::new(live)) });
+        let open = OpenConnection::new(client, server);
+        state.connections.insert(connection, open.clone());
+        state.publish(Event { connection, time, kind: EventKind::Open(Box::new(open)) });
         connection
     }
 
-    /// Passes bytes on to the watchers. `between` says whether they begin and whether they end between two frames,
-    /// `cuts` where frames end in them.
+    /// Publishes bytes. The pair tells whether they begin and whether they end at a frame boundary; `boundaries` are the
+    /// boundaries in them.
     pub(crate) fn bytes(
         &self,
         connection: u32,
         direction: Direction,
         bytes: &Bytes,
-        (begins_between, ends_between): (bool, bool),
-        cuts: &[Cut],
+        (starts_at_boundary, ends_at_boundary): (bool, bool),
+        boundaries: &[Boundary],
     ) {
         let time = self.now();
-        let piece = Piece { direction, bytes: bytes.clone(), begins_between, ends_between, cuts: cuts.to_vec() };
+        let piece = Piece {
+            direction,
+            bytes: bytes.clone(),
+            starts_at_boundary,
+            ends_at_boundary,
+            boundaries: boundaries.to_vec(),
+        };
         let mut state = self.lock();
         let State { connections, watchers, .. } = &mut *state;
-        let Some(live) = connections.get_mut(&connection) else { return };
+        let Some(open) = connections.get_mut(&connection) else { return };
         for queue in watchers.values_mut() {
-            if !queue.known.contains_key(&connection) && queue.has_room(0) {
-                queue.meet(connection, time, live);
+            if !queue.flows.contains_key(&connection) && queue.has_room(0) {
+                queue.announce(connection, time, open);
             }
         }
-        live.pass(&piece);
-        state.tell(Event { connection, time, what: Happened::Bytes(piece) });
+        open.count(&piece);
+        state.publish(Event { connection, time, kind: EventKind::Bytes(piece) });
     }
 
     /// Ends one direction.
     pub(crate) fn end(&self, connection: u32, direction: Direction) {
         let time = self.now();
         let mut state = self.lock();
-        if let Some(live) = state.connections.get_mut(&connection) {
-            live.end(direction);
+        if let Some(open) = state.connections.get_mut(&connection) {
+            open.end(direction);
         }
-        state.tell(Event { connection, time, what: Happened::End(direction) });
+        state.publish(Event { connection, time, kind: EventKind::End(direction) });
     }
 
     /// Removes a connection that is over.
@@ -172,11 +179,11 @@ impl Watchers {
         let time = self.now();
         let mut state = self.lock();
         state.connections.remove(&connection);
-        state.tell(Event { connection, time, what: Happened::Close { reason: reason.into(), bad } });
+        state.publish(Event { connection, time, kind: EventKind::Close { reason: reason.into(), bad } });
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code that holds it can fail half-way.
+        // No holder can panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -186,27 +193,27 @@ fn nanoseconds(time: Duration) -> i64 {
 }
 
 impl State {
-    /// Tells everybody, and keeps it for those who come late.
-    fn tell(&mut self, event: Event) {
+    /// Queues an event for every watcher and appends it to the backlog.
+    fn publish(&mut self, event: Event) {
         for queue in self.watchers.values_mut() {
             queue.take(&event);
         }
-        self.backlog.keep(event);
+        self.backlog.push(event);
     }
 }
 
 impl Watcher {
-    /// Waits until there is something.
+    /// Waits for a record.
     pub(crate) async fn wait(&self) {
         self.notify.notified().await;
     }
 
-    /// Returns the bytes that wait.
+    /// Returns the number of queued bytes.
     pub(crate) fn waiting(&self) -> usize {
         self.all.lock().watchers.get(&self.number).map_or(0, |queue| queue.weight)
     }
 
-    /// Takes what waits, up to so many bytes or one record.
+    /// Takes queued records of at most `most` bytes, or one record.
     pub(crate) fn take(&self, most: usize) -> Vec<Record> {
         let time = self.all.now();
         let mut state = self.all.lock();
@@ -219,8 +226,8 @@ impl Watcher {
             queue.weight -= record.weight();
             taken.push(record);
         }
-        if queue.is_behind && queue.is_low() {
-            queue.settle(time, connections);
+        if queue.has_open_gaps && queue.is_low() {
+            queue.end_gaps(time, connections);
         }
         if !queue.records.is_empty() {
             self.notify.notify_one();
@@ -240,7 +247,7 @@ impl Queue {
         self.weight + bytes < self.limit
     }
 
-    /// Says whether there is enough room to go on after it was full, so that there is one gap and not hundreds.
+    /// Returns whether a flow may resume after a gap: only at half the limit, so that there is one gap and not hundreds.
     fn is_low(&self) -> bool {
         self.weight <= self.limit / 2
     }
@@ -251,138 +258,143 @@ impl Queue {
         self.notify.notify_one();
     }
 
-    /// Takes an event of a connection.
-    fn take(&mut self, &Event { connection, time, ref what }: &Event) {
-        match what {
-            Happened::Open(live) => {
+    /// Queues an event of a connection.
+    fn take(&mut self, &Event { connection, time, ref kind }: &Event) {
+        match kind {
+            EventKind::Open(open) => {
                 if self.has_room(0) {
-                    self.meet(connection, time, live);
+                    self.announce(connection, time, open);
                 }
             }
-            Happened::Bytes(piece) => self.bytes(connection, time, piece),
-            Happened::End(direction) => {
-                if self.known.contains_key(&connection) {
-                    self.catch_up(connection, *direction, time);
-                    self.push(Record { connection, time, what: What::End(*direction) });
+            EventKind::Bytes(piece) => self.bytes(connection, time, piece),
+            EventKind::End(direction) => {
+                if self.flows.contains_key(&connection) {
+                    self.end_gap(connection, *direction, time);
+                    self.push(Record { connection, time, kind: RecordKind::End(*direction) });
                 }
             }
-            Happened::Close { reason, bad } => {
+            EventKind::Close { reason, bad } => {
                 for direction in DIRECTIONS {
-                    self.catch_up(connection, direction, time);
+                    self.end_gap(connection, direction, time);
                 }
-                // There is always room for it: it came with the connection's beginning.
-                if self.known.remove(&connection).is_some() {
-                    self.push(Record { connection, time, what: What::Close { reason: reason.clone(), bad: *bad } });
+                // Queued even when the queue is full: there is one for each announced connection.
+                if self.flows.remove(&connection).is_some() {
+                    self.push(Record {
+                        connection,
+                        time,
+                        kind: RecordKind::Close { reason: reason.clone(), bad: *bad },
+                    });
                 } else {
-                    self.unseen += 1;
+                    self.unannounced += 1;
                 }
             }
         }
     }
 
-    /// Introduces a connection to the watcher.
-    fn meet(&mut self, connection: u32, time: Time, live: &OpenConnection) {
-        let what = What::Open { client: live.client.clone(), server: live.server.clone() };
-        self.push(Record { connection, time, what });
-        if self.unseen > 0 {
-            let text = format!("{} connections came and went before this one unseen ({QUEUE_FULL})", self.unseen);
+    /// Announces a connection to the watcher, with a gap for what passed before.
+    fn announce(&mut self, connection: u32, time: Time, open: &OpenConnection) {
+        let kind = RecordKind::Open { client: open.client.clone(), server: open.server.clone() };
+        self.push(Record { connection, time, kind });
+        if self.unannounced > 0 {
+            let text = format!("{} connections came and went before this one unseen ({QUEUE_FULL})", self.unannounced);
             let nothing = Gap { bytes: 0, frames: Some(0), paired: Some(0) };
-            self.push(Record { connection, time, what: What::Gap(Direction::Out, nothing, text) });
-            self.unseen = 0;
+            self.push(Record { connection, time, kind: RecordKind::Gap(Direction::Out, nothing, text) });
+            self.unannounced = 0;
         }
         let mut flows = Both::default();
-        if live.passed.out.bytes > 0 || live.passed.back.bytes > 0 {
-            // Answers to what it did not see will come.
-            let open = u64::try_from(live.open).unwrap_or_default();
+        if open.passed.out.bytes > 0 || open.passed.back.bytes > 0 {
+            // Answers to requests before the gap are still to come.
+            let unanswered = u64::try_from(open.unanswered).unwrap_or_default();
             let late = |Passed { bytes, frames }, paired| Flow::Missing { bytes, frames, paired, why: LATE };
-            flows = Both { out: late(live.passed.out, open), back: late(live.passed.back, 0) };
+            flows = Both { out: late(open.passed.out, unanswered), back: late(open.passed.back, 0) };
         }
-        for direction in DIRECTIONS.into_iter().filter(|direction| *live.ended.of(*direction)) {
-            self.push(Record { connection, time, what: What::End(direction) });
+        for direction in DIRECTIONS.into_iter().filter(|direction| *open.ended.of(*direction)) {
+            self.push(Record { connection, time, kind: RecordKind::End(direction) });
         }
-        self.known.insert(connection, flows);
+        self.flows.insert(connection, flows);
     }
 
     fn bytes(&mut self, connection: u32, time: Time, piece: &Piece) {
-        let Piece { direction, ref bytes, begins_between, ref cuts, .. } = *piece;
+        let Piece { direction, ref bytes, starts_at_boundary, ref boundaries, .. } = *piece;
         let (has_room, is_low) = (self.has_room(bytes.len()), self.is_low());
         let has_slack = self.weight + bytes.len() < SLACK * self.limit;
-        let Some(flow) = self.known.get_mut(&connection).map(|flows| flows.of_mut(direction)) else { return };
+        let Some(flow) = self.flows.get_mut(&connection).map(|flows| flows.of_mut(direction)) else { return };
         let mut passing = 0..bytes.len();
         match flow {
             Flow::Passing if has_room => {}
             Flow::Passing => {
-                // A frame that has begun is not cut in two, unless it is so large that it would never end.
-                let (at, passed) = match cuts.first() {
-                    _ if begins_between || !has_slack => (0, 0),
+                // A partly queued frame is completed, unless it exceeds the slack.
+                let (at, passed) = match boundaries.first() {
+                    _ if starts_at_boundary || !has_slack => (0, 0),
                     Some(first) => (first.at, 1),
                     None => (bytes.len(), 0),
                 };
                 passing = 0..at;
                 if at < bytes.len() {
                     *flow = Flow::Missing { bytes: 0, frames: 0, paired: 0, why: QUEUE_FULL };
-                    self.is_behind = true;
-                    flow.miss(bytes.len() - at, cuts.get(passed..).unwrap_or_default());
+                    self.has_open_gaps = true;
+                    flow.drop_bytes(bytes.len() - at, boundaries.get(passed..).unwrap_or_default());
                 }
             }
             Flow::Missing { .. } => {
-                let resume = match cuts.first() {
+                let resume = match boundaries.first() {
                     _ if !is_low || !has_room => None,
-                    _ if begins_between => Some((0, 0)),
+                    _ if starts_at_boundary => Some((0, 0)),
                     Some(first) => Some((first.at, 1)),
                     None => None,
                 };
-                let Some((at, passed)) = resume else { return flow.miss(bytes.len(), cuts) };
-                flow.miss(at, cuts.get(..passed).unwrap_or_default());
+                let Some((at, passed)) = resume else { return flow.drop_bytes(bytes.len(), boundaries) };
+                flow.drop_bytes(at, boundaries.get(..passed).unwrap_or_default());
                 passing = at.min(bytes.len())..bytes.len();
-                self.catch_up(connection, direction, time);
+                self.end_gap(connection, direction, time);
             }
         }
         if !passing.is_empty() {
-            self.push(Record { connection, time, what: What::Bytes(direction, bytes.slice(passing)) });
+            self.push(Record { connection, time, kind: RecordKind::Bytes(direction, bytes.slice(passing)) });
         }
     }
 
-    /// Says what was missed of a direction, if anything was: from here on it gets everything.
-    fn catch_up(&mut self, connection: u32, direction: Direction, time: Time) {
-        let flow = self.known.get_mut(&connection).map(|flows| flows.of_mut(direction));
+    /// Queues the gap of a direction, if it has one, and resumes the flow.
+    fn end_gap(&mut self, connection: u32, direction: Direction, time: Time) {
+        let flow = self.flows.get_mut(&connection).map(|flows| flows.of_mut(direction));
         let Some(Flow::Missing { bytes, frames, paired, why }) = flow.map(std::mem::take) else { return };
         if bytes == 0 && frames == 0 && paired == 0 {
-            // The other direction says it.
+            // The other direction has the gap.
             return;
         }
         let s = if frames == 1 { "" } else { "s" };
         let how = if why == LATE { "passed before the watcher came" } else { "dropped here by the tap (queue full)" };
         let text = format!("{frames} frame{s}, {bytes} bytes {how}");
         let gap = Gap { bytes, frames: Some(frames), paired: Some(paired) };
-        self.push(Record { connection, time, what: What::Gap(direction, gap, text) });
+        self.push(Record { connection, time, kind: RecordKind::Gap(direction, gap, text) });
     }
 
-    /// Says, when there is room again, what was missed where the stream is between two frames anyway.
-    fn settle(&mut self, time: Time, connections: &BTreeMap<u32, OpenConnection>) {
+    /// Ends the gaps of all directions that are at a frame boundary.
+    fn end_gaps(&mut self, time: Time, connections: &BTreeMap<u32, OpenConnection>) {
         let is_missing = |flow: &Flow| matches!(flow, Flow::Missing { why, .. } if *why != LATE);
         let mut missing = Vec::new();
-        for (connection, flows) in &self.known {
+        for (connection, flows) in &self.flows {
             let directions = DIRECTIONS.into_iter().filter(|direction| is_missing(flows.of(*direction)));
             missing.extend(directions.map(|direction| (*connection, direction)));
         }
-        self.is_behind = false;
+        self.has_open_gaps = false;
         for (connection, direction) in missing {
-            if connections.get(&connection).is_some_and(|live| *live.between.of(direction)) {
-                self.catch_up(connection, direction, time);
+            if connections.get(&connection).is_some_and(|open| *open.at_boundary.of(direction)) {
+                self.end_gap(connection, direction, time);
             } else {
-                self.is_behind = true;
+                self.has_open_gaps = true;
             }
         }
     }
 }
 
 impl Flow {
-    fn miss(&mut self, length: usize, cuts: &[Cut]) {
+    /// Adds dropped bytes to the gap.
+    fn drop_bytes(&mut self, length: usize, boundaries: &[Boundary]) {
         if let Self::Missing { bytes, frames, paired, .. } = self {
             *bytes += length as u64;
-            *frames += cuts.iter().filter(|cut| cut.is_frame).count() as u64;
-            *paired += cuts.iter().filter(|cut| cut.is_paired).count() as u64;
+            *frames += boundaries.iter().filter(|boundary| boundary.is_frame).count() as u64;
+            *paired += boundaries.iter().filter(|boundary| boundary.is_paired).count() as u64;
         }
     }
 }

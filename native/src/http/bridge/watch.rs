@@ -14,7 +14,7 @@ use super::control::{FromPage, ToPage};
 use super::credit::{Credit, TooMuch};
 use super::end::End;
 use super::socket::{Event, PageSocket};
-use crate::traffic::{Earlier, Watchers};
+use crate::traffic::{EarlierTraffic, Watchers};
 
 /// The most bytes that may wait for one page.
 const QUEUE: usize = 8 << 20;
@@ -26,7 +26,7 @@ const FLUSH: Duration = Duration::from_millis(16);
 /// Sends what passes until the page has seen enough.
 pub(super) async fn watch(page: &mut PageSocket, watchers: &Watchers, ping: Duration) -> Result<(), End> {
     let watcher = watchers.watch(QUEUE);
-    let Earlier { connections, frames, bytes } = watcher.earlier;
+    let EarlierTraffic { connections, frames, bytes } = watcher.earlier;
     page.post(ToPage::Watching { connections, frames, bytes }.message()?);
     let mut ping = interval_at(Instant::now() + ping, ping);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -14,19 +14,19 @@ use crate::{
     socket::Families,
 };
 
-/// How often a machine's interfaces are looked at: a laptop that changes its network is at home again by then.
+/// Interval between two looks at the machine's interfaces, for machines that change networks.
 const REFRESH: Duration = Duration::from_secs(30);
 
-/// A listener and the addresses that it was given beside the one that it is bound to.
+/// A listener's bound address, and the addresses that were configured for it.
 #[derive(Clone, Debug)]
-pub(crate) struct Own {
+pub(crate) struct LocalAddress {
     pub(crate) bound: SocketAddr,
     pub(crate) families: Families,
     pub(crate) given: Vec<Address>,
 }
 
-impl Own {
-    /// Every own address: the first names the listener. A wildcard is loopback and every interface.
+impl LocalAddress {
+    /// Returns every address of the listener; the first one names it. A wildcard stands for loopback and every interface.
     pub(crate) fn addresses(&self) -> Vec<Address> {
         if !self.is_wildcard() {
             return self.addresses_at(&[]);
@@ -37,7 +37,7 @@ impl Own {
         }))
     }
 
-    /// As [`addresses`](Self::addresses), on a machine whose interfaces have these.
+    /// Returns the [`addresses`](Self::addresses) on a machine whose interfaces have these.
     fn addresses_at(&self, interfaces: &[IpAddr]) -> Vec<Address> {
         let port = self.bound.port();
         let ips = match self.bound.ip() {
@@ -54,14 +54,14 @@ impl Own {
     }
 }
 
-/// Whether an address is this machine's own.
+/// Returns whether an address belongs to this machine.
 pub(crate) fn is_local(ip: IpAddr) -> bool {
     let ip = ip.to_canonical();
-    // Where the interfaces cannot be listed, only loopback is known.
-    ip.is_loopback() || ip.is_unspecified() || interfaces().is_ok_and(|own| own.contains(&ip))
+    // Only loopback is known if the interfaces cannot be listed.
+    ip.is_loopback() || ip.is_unspecified() || interfaces().is_ok_and(|interfaces| interfaces.contains(&ip))
 }
 
-/// Returns where this machine itself reaches a listener.
+/// Returns the address at which this machine itself reaches a listener.
 pub(crate) fn reachable(bound: SocketAddr) -> SocketAddr {
     let ip = match bound.ip() {
         ip if !ip.is_unspecified() => ip,
@@ -84,17 +84,17 @@ fn wildcard(interfaces: &[IpAddr], wanted: impl Fn(&IpAddr) -> bool) -> Vec<IpAd
     ips
 }
 
-/// A listener that the hub knows, and the own addresses that the hub was told.
+/// A listener that is registered with the hub, and its addresses there.
 #[derive(Clone)]
 pub(crate) struct Registered {
     pub(crate) id: ListenerId,
-    pub(crate) own: Own,
+    pub(crate) local: LocalAddress,
     pub(crate) addresses: Vec<Address>,
 }
 
-/// Tells the hub when the addresses of a wildcard listener change, until the server stops.
+/// Sends the hub the addresses of wildcard listeners whenever they change, until the server stops.
 pub(crate) async fn watch(listeners: Vec<Registered>, hub: HubSender, mut stopping: watch::Receiver<bool>) {
-    let mut wildcards: Vec<_> = listeners.into_iter().filter(|listener| listener.own.is_wildcard()).collect();
+    let mut wildcards: Vec<_> = listeners.into_iter().filter(|listener| listener.local.is_wildcard()).collect();
     loop {
         tokio::select! {
             () = tokio::time::sleep(REFRESH), if !wildcards.is_empty() => {
@@ -105,8 +105,8 @@ pub(crate) async fn watch(listeners: Vec<Registered>, hub: HubSender, mut stoppi
     }
 }
 
-/// Tells the hub of the listeners whose addresses are others now. What cannot be looked at has not changed: channels
-/// live at these addresses, and people have joined them.
+/// Sends the hub the listeners' addresses that changed. If the interfaces cannot be listed, the known addresses stay,
+/// since removing them would close the joins of their channels.
 fn refresh(wildcards: &mut [Registered], interfaces: io::Result<Vec<IpAddr>>, hub: &HubSender) {
     let interfaces = match interfaces {
         Ok(interfaces) => interfaces,
@@ -115,10 +115,10 @@ fn refresh(wildcards: &mut [Registered], interfaces: io::Result<Vec<IpAddr>>, hu
             return;
         }
     };
-    for Registered { id, own, addresses } in wildcards {
-        let now = own.addresses_at(&interfaces);
+    for Registered { id, local, addresses } in wildcards {
+        let now = local.addresses_at(&interfaces);
         if now != *addresses {
-            tracing::info!(listener = %own.bound, "this machine's addresses have changed");
+            tracing::info!(listener = %local.bound, "this machine's addresses have changed");
             addresses.clone_from(&now);
             let _ = hub.send(Input::LocalAddresses(*id, now));
         }
@@ -134,18 +134,18 @@ mod tests {
 
     #[test]
     fn a_machine_whose_addresses_cannot_be_listed_keeps_those_that_were_known() {
-        let own = Own {
+        let local = LocalAddress {
             bound: "0.0.0.0:22236".parse().unwrap(),
             families: Families::Both,
             given: vec!["chat.example:22236".parse().unwrap()],
         };
         let at = |ips: &[&str]| ips.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<IpAddr>>();
-        let addresses = own.addresses_at(&at(&["127.0.0.1", "10.0.0.1", "::1"]));
+        let addresses = local.addresses_at(&at(&["127.0.0.1", "10.0.0.1", "::1"]));
         let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["127.0.0.1:22236", "10.0.0.1:22236", "chat.example:22236"]);
         let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Moment::default());
         let id = hub.add_listener(&addresses);
-        let mut wildcards = [Registered { id, own, addresses: addresses.clone() }];
+        let mut wildcards = [Registered { id, local, addresses: addresses.clone() }];
         let (hub, mut told) = mpsc::unbounded_channel();
         let mut told_after = |interfaces| {
             refresh(&mut wildcards, interfaces, &hub);
