@@ -12,23 +12,23 @@ use chanwire_core::{
 /// The directory as far as it is known to be stored, and what the operator set.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// The own addresses of each listener.
+    /// The local addresses of each listener.
     pub own: Vec<Vec<Address>>,
     /// The server's resource limits.
     pub limits: HubLimits,
     fixed: Vec<Channel>,
     stored: Vec<ChannelRecord>,
-    /// The channels that are kept for their hosts, and until when.
+    /// The channels that are kept for their hosts, with the end of that time.
     released: Vec<(ChannelRecord, Time)>,
-    /// When a name was last taken off the list, or a message of it dropped.
+    /// The time when each name was last taken off the list, or had a message dropped.
     idle_since: BTreeMap<String, Time>,
     /// The current time.
     pub now: Time,
     /// Every name that is listed or hidden by a fixed one, in order of creation.
     order: Vec<String>,
-    /// The first id that is kept and the last that was given, where any was.
+    /// The first id that is kept and the last that was assigned, of each channel with messages.
     logs: BTreeMap<String, (u64, u64)>,
-    /// From when each lease is counted.
+    /// The time from which each lease is counted.
     since: BTreeMap<String, Time>,
 }
 
@@ -49,7 +49,7 @@ pub enum Decision {
     Here(String),
 }
 
-/// An IPv4 address in an IPv6 one's clothes is itself.
+/// Converts an IPv4-mapped IPv6 address to IPv4.
 #[must_use]
 pub const fn plain(ip: IpAddr) -> IpAddr {
     match ip {
@@ -61,7 +61,7 @@ pub const fn plain(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// Everything that the host of an address means.
+/// Returns every host that an address's host stands for.
 fn meanings(address: &Address) -> Vec<String> {
     let host = address.host().to_lowercase();
     match host.parse::<IpAddr>() {
@@ -71,14 +71,14 @@ fn meanings(address: &Address) -> Vec<String> {
     }
 }
 
-/// Whether two addresses mean one place.
+/// Returns whether two addresses mean the same endpoint.
 #[must_use]
 pub fn same_place(a: &Address, b: &Address) -> bool {
     a.port() == b.port() && meanings(a).iter().any(|meaning| meanings(b).contains(meaning))
 }
 
 impl Model {
-    /// A server with these own addresses for each listener that knows no channel.
+    /// Creates the model of a server with these local addresses for each listener, and no channel.
     #[must_use]
     pub fn new(own: Vec<Vec<Address>>, limits: HubLimits, now: Time) -> Self {
         Self {
@@ -95,8 +95,8 @@ impl Model {
         }
     }
 
-    /// This is all that a store holds of these names. A lease that is the same goes on, and what retention has dropped
-    /// is not there again.
+    /// Replaces these names by all that a store holds of them. An unchanged lease goes on, and messages that retention
+    /// dropped stay dropped.
     pub fn restore(&mut self, names: &[String], stored: Snapshot, now: Time) {
         let is_meant = |record: &ChannelRecord| names.contains(&record.channel.channel_name);
         let (before, rest) = std::mem::take(&mut self.stored).into_iter().partition::<Vec<_>, _>(is_meant);
@@ -147,7 +147,7 @@ impl Model {
         }
     }
 
-    /// A server starts over this store.
+    /// Starts from a snapshot.
     pub fn load(&mut self, stored: Snapshot, now: Time) {
         let released = stored.released.iter().map(|released| &released.record);
         let channels = stored.channels.iter().chain(released).map(|record| &record.channel.channel_name);
@@ -155,7 +155,7 @@ impl Model {
         self.restore(&names, stored, now);
     }
 
-    /// These writes are durable.
+    /// Applies durable writes.
     pub fn commit(&mut self, writes: &[Write]) {
         for write in writes {
             match write {
@@ -196,7 +196,7 @@ impl Model {
         }
     }
 
-    /// The operator lists a channel for this run.
+    /// Adds a channel that the operator fixes for this run.
     pub fn fix(&mut self, channel: Channel) {
         if !self.order.contains(&channel.channel_name) {
             self.order.push(channel.channel_name.clone());
@@ -205,7 +205,7 @@ impl Model {
         self.fixed.push(channel);
     }
 
-    /// It is known that retention has dropped the messages below this id.
+    /// Notes that retention has dropped the messages below this id.
     pub fn trim(&mut self, name: &str, first_id: u64) {
         if let Some(log) = self.logs.get_mut(name)
             && log.0 < first_id
@@ -215,42 +215,42 @@ impl Model {
         }
     }
 
-    /// Until when a channel is kept for its host, if it is.
+    /// Returns the time until which a channel is kept for its host, if it is.
     #[must_use]
     pub fn kept_until(&self, name: &str) -> Option<Time> {
         self.released.iter().find(|(record, _)| record.channel.channel_name == name).map(|(_, until)| *until)
     }
 
-    /// The names that are known.
+    /// Returns the known names.
     #[must_use]
     pub fn names(&self) -> std::collections::BTreeSet<&str> {
         let listed = self.order.iter().map(String::as_str);
         listed.chain(self.logs.keys().map(String::as_str)).collect()
     }
 
-    /// Whether a name may be forgotten: it has long been neither listed nor kept, and keeps no message.
+    /// Returns whether a name may be dropped: it has long been neither listed nor kept, and keeps no message.
     #[must_use]
-    pub fn may_forget(&self, name: &str) -> bool {
+    pub fn may_drop(&self, name: &str) -> bool {
         let (first_id, last_id) = self.log(name);
         let since = self.idle_since.get(name).copied().unwrap_or_default();
         let is_idle = self.find(name).is_none() && self.kept_until(name).is_none() && first_id > last_id;
         is_idle && self.now.since(since) >= self.limits.drop_names_after
     }
 
-    /// Whether a channel is kept for somebody else than this peer.
+    /// Returns whether a channel is kept for a host other than this peer.
     fn is_kept_from(&self, peer: Peer, name: &str) -> bool {
         let Peer::Address(ip) = peer else { return false };
         let kept = self.released.iter().find(|(record, _)| record.channel.channel_name == name);
         kept.is_some_and(|(record, until)| *until > self.now && !hosts(ip, record))
     }
 
-    /// A channel's lease is counted from here on.
+    /// Counts a channel's lease from this time on.
     pub fn renew(&mut self, name: &str, from: Time) {
         let since = self.since.entry(name.into()).or_insert(from);
         *since = from.max(*since);
     }
 
-    /// When the lease of a stored channel ends, if it has one.
+    /// Returns the end of a stored channel's lease, if it has one.
     #[must_use]
     pub fn lease_end(&self, name: &str) -> Option<Time> {
         let record = self.stored.iter().find(|record| record.channel.channel_name == name)?;
@@ -258,13 +258,13 @@ impl Model {
         Some(self.since.get(name)?.after(lease))
     }
 
-    /// The first id that is kept in a channel and the last that was given.
+    /// Returns the first id that is kept in a channel and the last that was assigned.
     #[must_use]
     pub fn log(&self, name: &str) -> (u64, u64) {
         self.logs.get(name).copied().unwrap_or((1, 0))
     }
 
-    /// The channel of this name, and how it is stored; not at all if the operator fixed it.
+    /// Returns the channel of this name with its stored record; it has none if the operator fixed it.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<(&Channel, Option<&ChannelRecord>)> {
         let fixed = self.fixed.iter().find(|channel| channel.channel_name == name).map(|channel| (channel, None));
@@ -282,7 +282,7 @@ impl Model {
         self.own.get(listener).is_some_and(|own| own.iter().any(|own| same_place(own, &channel.address)))
     }
 
-    /// Whether a channel of this name lives at this server.
+    /// Returns whether a channel of this name lives at this server.
     #[must_use]
     pub fn is_here(&self, name: &str) -> bool {
         let lives = |(channel, _): (&Channel, _)| (0..self.own.len()).any(|listener| self.lives_at(listener, channel));
@@ -332,7 +332,7 @@ impl Model {
         Decision::Answer(Response::Joined { channel_name: name.into(), first_id: wanted.max(first_kept), last_id })
     }
 
-    /// Whether this peer has the rights of the channel's host.
+    /// Returns whether this peer has the rights of the channel's host.
     fn is_host(&self, peer: Peer, name: &str) -> bool {
         let Peer::Address(ip) = peer else { return true };
         self.find(name).is_some_and(|(channel, record)| {
@@ -362,7 +362,7 @@ impl Model {
         Decision::Answer(Response::Hosted { channel_name: name.clone() })
     }
 
-    /// Whether this HOST makes its channel's lease count anew, and changes nothing else.
+    /// Returns whether this HOST renews its channel's lease and changes nothing else.
     #[must_use]
     pub fn renews(&self, peer: Peer, host: &Host) -> bool {
         let name = &host.channel.channel_name;
@@ -419,7 +419,7 @@ impl Model {
     }
 }
 
-/// Whether somebody at this address is the host of what is registered so.
+/// Returns whether a client at this address is the host of this record.
 fn hosts(ip: IpAddr, record: &ChannelRecord) -> bool {
     let ip = plain(ip);
     record.registered_from == Some(ip) || meanings(&record.channel.address).contains(&ip.to_string())

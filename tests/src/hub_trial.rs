@@ -1,8 +1,8 @@
 //! A hub on trial: its connections, its store, and a judge that checks every effect against the laws of the protocol.
 #![expect(clippy::panic, clippy::expect_used, reason = "a panic is how a test fails")]
 
-mod hearing;
 mod judge;
+mod subscriptions;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -25,16 +25,16 @@ use crate::{
     hub_model::Model,
     store::{Disk, Fate},
 };
-use hearing::Hearing;
-use judge::{Asked, Carried, Finished};
+use judge::{Carried, Exchange, Finished};
+use subscriptions::Subscriptions;
 
 /// A hub, its store and its connections. Every step checks the laws:
 ///
-/// - each request has exactly one answer, and none after its connection is gone;
+/// - each request has exactly one answer, and none after its connection has disconnected;
 /// - a request is answered when all before it on its connection are, but for MESSAGEs that follow each other;
-/// - what is answered is what [`Model`] says, by what is known to be stored;
-/// - what is acknowledged is in the store, and LIST shows nothing that is not;
-/// - what is published is the list at any time that anybody is told anything;
+/// - each answer is [`Model`]'s, by the state known to be stored;
+/// - each acknowledged write is in the store, and LIST shows nothing that is not;
+/// - the published list is up to date whenever a client is sent anything;
 /// - a message is stored in a channel that is known to live here then, so that those who joined hear it before they
 ///   hear that the channel has gone;
 /// - the store has one command at a time, after a failure it is read before it is written, and a HOST that changes
@@ -61,20 +61,20 @@ pub struct Trial {
     clients: BTreeMap<u64, Client>,
     next_client: u64,
     /// Connections that were closed and for which nothing is left to carry out.
-    pub forgotten: BTreeSet<u64>,
+    pub released: BTreeSet<u64>,
     /// The number of times messages were pushed, each to any number of connections.
     pub pushes: usize,
     last_pushes: Option<Arc<Pushes>>,
     /// The current time.
     pub now: Time,
-    /// The model is known to be what is stored.
+    /// Whether the model is known to equal the stored state.
     trusted: bool,
     /// The contents of the store command without an outcome.
     carried: Carried,
     finished: Option<Finished>,
-    /// The page that was just told.
-    told_page: Option<Told>,
-    /// Connections that were closed and are not told to have gone.
+    /// The page that was just delivered.
+    delivered_page: Option<DeliveredPage>,
+    /// Connections that the hub closed and does not yet know as disconnected.
     closed: BTreeSet<u64>,
     /// The list that was published last.
     published: Option<Listing>,
@@ -93,10 +93,10 @@ struct Reading {
 
 /// A page that was read.
 #[derive(Debug)]
-struct Told {
+struct DeliveredPage {
     query: Query,
     known: u64,
-    /// It could be read.
+    /// Whether it could be read.
     works: bool,
     first_id: u64,
 }
@@ -111,7 +111,7 @@ impl Reading {
 /// The configuration a server starts with.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The own addresses of each listener.
+    /// The local addresses of each listener.
     pub own: Vec<Vec<Address>>,
     /// The channels that the operator fixes.
     pub fixed: Vec<Channel>,
@@ -123,7 +123,7 @@ pub struct Setup {
     pub names: usize,
     /// The greatest id of a message.
     pub max_id: u64,
-    /// After how many seconds a name is forgotten.
+    /// The number of seconds after which a name is dropped.
     pub forget: u64,
 }
 
@@ -146,18 +146,18 @@ struct Client {
     peer: Peer,
     listener: Option<usize>,
     server: Server,
-    asked: Vec<Asked>,
-    gone: bool,
-    /// All that its server wrote, and how many bytes and answers of it the test has taken.
+    exchanges: Vec<Exchange>,
+    disconnected: bool,
+    /// All bytes that its server wrote, and the number of bytes and answers of them that the test has taken.
     written: Vec<u8>,
     taken: (usize, usize),
     /// The number of bytes and answers compared with the expected ones.
     compared: (usize, usize),
-    hearing: Hearing,
+    subscriptions: Subscriptions,
 }
 
 impl Trial {
-    /// A server that starts over this store.
+    /// Starts a server over this store.
     #[must_use]
     pub fn start(setup: Setup, disk: Disk) -> Self {
         Self::start_at(setup, disk, Time::default())
@@ -183,14 +183,14 @@ impl Trial {
             listeners,
             clients: BTreeMap::new(),
             next_client: 0,
-            forgotten: BTreeSet::new(),
+            released: BTreeSet::new(),
             pushes: 0,
             last_pushes: None,
             now,
             trusted: true,
             carried: Carried::default(),
             finished: None,
-            told_page: None,
+            delivered_page: None,
             closed: BTreeSet::new(),
             published: None,
         }
@@ -205,7 +205,7 @@ impl Trial {
         Self { next_client: self.next_client, ..Self::start_at(self.setup, self.disk, self.now) }
     }
 
-    /// A connection from this address to this listener.
+    /// Opens a connection from this address to this listener.
     ///
     /// # Panics
     ///
@@ -214,7 +214,7 @@ impl Trial {
         self.connect_as(Peer::Address(peer), Some(listener))
     }
 
-    /// A connection of the operator.
+    /// Opens a connection of the operator.
     ///
     /// # Panics
     ///
@@ -234,33 +234,33 @@ impl Trial {
             peer,
             listener,
             server: Server::new(ConnectionId(id), limits),
-            asked: Vec::new(),
-            gone: false,
+            exchanges: Vec::new(),
+            disconnected: false,
             written: Vec::new(),
             taken: (0, 0),
             compared: (0, 0),
-            hearing: Hearing::default(),
+            subscriptions: Subscriptions::default(),
         };
         self.clients.insert(id, client);
         id
     }
 
-    /// The numbers of the connections that are open.
+    /// Returns the numbers of the open connections.
     #[must_use]
     pub fn open(&self) -> Vec<u64> {
-        self.clients.iter().filter(|(_, client)| !client.gone).map(|(id, _)| *id).collect()
+        self.clients.iter().filter(|(_, client)| !client.disconnected).map(|(id, _)| *id).collect()
     }
 
-    /// A connection goes away, whatever it has asked.
+    /// Disconnects a connection, whatever it has pending.
     pub fn disconnect(&mut self, id: u64) {
         if let Some(client) = self.clients.get_mut(&id) {
-            client.gone = true;
+            client.disconnected = true;
         }
         self.hub.disconnect(ConnectionId(id));
         self.drain();
     }
 
-    /// The machine's interfaces have changed.
+    /// Changes the local addresses of a listener.
     pub fn set_local_addresses(&mut self, listener: usize, own: Vec<Address>) {
         self.drain();
         self.hub.set_local_addresses(self.listeners.get(listener).copied().expect("a listener"), &own);
@@ -268,11 +268,11 @@ impl Trial {
             *addresses = own;
         }
         self.note_routes();
-        self.note_gone();
+        self.note_removed();
         self.drain();
     }
 
-    /// Retention drops a channel's messages below this id; the hub hears of it at once or not at all.
+    /// Drops a channel's messages below this id, as retention does; the hub is told at once or not at all.
     pub fn trim(&mut self, name: &str, first_id: u64, tell: bool) {
         // Drained first, so that earlier outputs precede this input.
         self.drain();
@@ -284,7 +284,7 @@ impl Trial {
         }
     }
 
-    /// Time passes.
+    /// Lets time pass.
     pub fn pass(&mut self, seconds: u64) {
         self.now = self.now.after(Duration::from_secs(seconds));
         (self.model.now, self.disk.wall) = (self.now, wall(self.now));
@@ -292,13 +292,13 @@ impl Trial {
         self.drain();
     }
 
-    /// A connection asks, at this wall time, and nothing is taken from the hub yet.
+    /// Sends a request on a connection, at this wall time, without draining the hub.
     ///
     /// # Panics
     ///
     /// If the hub does not know the connection.
     pub fn ask(&mut self, id: u64, request: &Request, at: i64) {
-        let client = self.clients.get_mut(&id).filter(|client| !client.gone).expect("an open connection");
+        let client = self.clients.get_mut(&id).filter(|client| !client.disconnected).expect("an open connection");
         let mut bytes = Vec::new();
         request.encode(&mut bytes);
         client.server.handle_input(self.now, &bytes);
@@ -306,13 +306,13 @@ impl Trial {
             panic!("a server refuses {request:?}")
         };
         let at = Moment { time: self.now, wall: Timestamp::from_unix(at) };
-        let mut asked = Asked::new(&ticket, request.clone(), at);
-        asked.note_route(&self.model, client.peer, client.listener);
-        client.asked.push(asked);
+        let mut exchange = Exchange::new(&ticket, request.clone(), at);
+        exchange.note_route(&self.model, client.peer, client.listener);
+        client.exchanges.push(exchange);
         self.hub.handle_request(ConnectionId(id), ticket, request, at).expect("a connection that the hub knows");
     }
 
-    /// The store does, or does not, what it was asked for. `false` if it was asked for nothing.
+    /// Carries out the store's command, with this fate. Returns `false` if there is none.
     ///
     /// # Panics
     ///
@@ -321,7 +321,7 @@ impl Trial {
         self.store_and(fate, |_| {})
     }
 
-    /// As [`store`](Self::store), and this happens after the store has done it and before the hub is told.
+    /// Does as [`store`](Self::store), with a step after the store is done and before the hub is told.
     ///
     /// # Panics
     ///
@@ -336,7 +336,7 @@ impl Trial {
         true
     }
 
-    /// The store reads the next page that it was asked for, and does not give it yet; with `None` it cannot.
+    /// Reads the next page that was asked for, without delivering it; the read fails unless `can`.
     pub fn read(&mut self, can: bool) {
         self.drain();
         let disk = &self.disk;
@@ -345,7 +345,7 @@ impl Trial {
         }
     }
 
-    /// The hub is told the next page, which is read now if it was not. `false` if none was asked for.
+    /// Delivers the next page to the hub, and reads it now if it was not. Returns `false` if none was asked for.
     ///
     /// # Panics
     ///
@@ -356,10 +356,10 @@ impl Trial {
         reading.read(&self.disk, true);
         let Reading { id, query, known, found } = reading;
         let (page, first_id) = found.expect("it was just read");
-        self.told_page = Some(Told { query, known, works: page.is_some(), first_id });
+        self.delivered_page = Some(DeliveredPage { query, known, works: page.is_some(), first_id });
         self.hub.handle_page(id, page).expect("a page that was asked for");
         self.drain();
-        self.told_page = None;
+        self.delivered_page = None;
         true
     }
 
@@ -369,11 +369,11 @@ impl Trial {
         self.reads.len()
     }
 
-    /// A connection has read its page. `false` if it had none.
+    /// Marks a connection's page as read. Returns `false` if it had none.
     pub fn read_on(&mut self, id: u64) -> bool {
         self.drain();
-        let Some(client) = self.clients.get_mut(&id).filter(|client| !client.gone) else { return false };
-        if !mem::take(&mut client.hearing.has_page) {
+        let Some(client) = self.clients.get_mut(&id).filter(|client| !client.disconnected) else { return false };
+        if !mem::take(&mut client.subscriptions.has_page) {
             return false;
         }
         self.hub.handle_drained(ConnectionId(id));
@@ -381,24 +381,24 @@ impl Trial {
         true
     }
 
-    /// A connection's peer ends its stream. As its server does, it tells the hub when all is answered.
+    /// Ends the stream of a connection's peer. As with a real server, the hub is told once all is answered.
     ///
     /// # Panics
     ///
-    /// If the connection is gone.
+    /// If the connection is closed.
     pub fn end(&mut self, id: u64) {
-        let client = self.clients.get_mut(&id).filter(|client| !client.gone).expect("an open connection");
-        client.hearing.ending = true;
+        let client = self.clients.get_mut(&id).filter(|client| !client.disconnected).expect("an open connection");
+        client.subscriptions.ending = true;
         self.drain();
     }
 
-    /// Whether a connection's peer has ended its stream, or the connection is gone.
+    /// Returns whether a connection's peer has ended its stream, or the connection is closed.
     #[must_use]
     pub fn has_ended(&self, id: u64) -> bool {
-        self.clients.get(&id).is_none_or(|client| client.gone || client.hearing.ending)
+        self.clients.get(&id).is_none_or(|client| client.disconnected || client.subscriptions.ending)
     }
 
-    /// The store works, and everybody reads, until there is nothing to do.
+    /// Runs the store and reads on every connection until there is nothing to do.
     pub fn settle(&mut self) {
         loop {
             let mut moved = self.store(Fate::Done);
@@ -414,7 +414,7 @@ impl Trial {
         }
     }
 
-    /// Takes and judges all that the hub wants done.
+    /// Takes and judges all effects of the hub.
     ///
     /// # Panics
     ///
@@ -427,16 +427,16 @@ impl Trial {
             if let Some(finished) = self.finished.take() {
                 self.check_finished(finished);
             }
-            let moved = self.tell_ends() | self.tell_closed();
+            let moved = self.report_ends() | self.report_disconnects();
             if !moved {
                 break;
             }
         }
         self.check_published();
-        self.check_rest();
+        self.check_idle();
     }
 
-    /// Before anything is told of a change, the list is published that shows it.
+    /// Checks that a change is in the published list before anything is sent about it.
     fn check_published(&self) {
         let published = self.published.as_ref().and_then(Listing::to_vec).expect("a published list");
         let mut listed = Vec::new();
@@ -450,8 +450,8 @@ impl Trial {
             Effect::Send(ConnectionId(id), command) => self.sent(id, command),
             Effect::Disconnected(connection) => {
                 let client = self.clients.get(&connection.0).expect("a connection");
-                assert!(client.gone, "an open connection is disconnected");
-                assert!(self.forgotten.insert(connection.0), "a connection is disconnected twice");
+                assert!(client.disconnected, "an open connection is disconnected");
+                assert!(self.released.insert(connection.0), "a connection is disconnected twice");
             }
             Effect::Store(command) => self.commanded(command),
             Effect::Read(id, query) => {
@@ -477,27 +477,30 @@ impl Trial {
             ServerCommand::Replay(pushes) => {
                 self.pushed(id, &pushes, false);
                 let client = self.clients.get_mut(&id).expect("a page for a connection");
-                assert!(!mem::replace(&mut client.hearing.has_page, true), "a page before the last one was read");
+                assert!(!mem::replace(&mut client.subscriptions.has_page, true), "a page before the last one was read");
             }
             ServerCommand::Close(error) => self.removed(id, error),
             ServerCommand::CloseSlow(error) => self.slow(id, error),
-            ServerCommand::Finish => self.finished_hearing(id),
+            ServerCommand::Finish => self.finish_subscriber(id),
             ServerCommand::Shutdown => panic!("a hub shuts connection {id} down"),
         }
     }
 
-    /// Tells the hub of the connections whose peers have ended and have all their answers.
-    fn tell_ends(&mut self) -> bool {
-        let all_answered = |client: &Client| client.asked.iter().all(|asked| asked.reply.is_some());
+    /// Reports to the hub the connections whose peers have ended and have all their answers.
+    fn report_ends(&mut self) -> bool {
+        let all_answered = |client: &Client| client.exchanges.iter().all(|exchange| exchange.reply.is_some());
         let ready = |client: &&mut Client| {
-            !client.gone && client.hearing.ending && !client.hearing.told_end && all_answered(client)
+            !client.disconnected
+                && client.subscriptions.ending
+                && !client.subscriptions.reported_end
+                && all_answered(client)
         };
         let ids: Vec<u64> = self
             .clients
             .iter_mut()
             .filter_map(|(id, client)| {
                 ready(&client).then(|| {
-                    client.hearing.told_end = true;
+                    client.subscriptions.reported_end = true;
                     *id
                 })
             })
@@ -506,19 +509,19 @@ impl Trial {
         !ids.is_empty()
     }
 
-    /// Tells the hub that connections which it closed have gone.
-    fn tell_closed(&mut self) -> bool {
+    /// Reports to the hub that connections which it closed are disconnected.
+    fn report_disconnects(&mut self) -> bool {
         let closed = mem::take(&mut self.closed);
         for id in &closed {
             if let Some(client) = self.clients.get_mut(id) {
-                client.gone = true;
+                client.disconnected = true;
             }
             self.hub.disconnect(ConnectionId(*id));
         }
         !closed.is_empty()
     }
 
-    /// The answers that a connection has been given since they were last asked for, in the order in which they left.
+    /// Returns the answers that a connection was given since the last call, in the order in which they left.
     ///
     /// # Panics
     ///
@@ -531,8 +534,8 @@ impl Trial {
         let mut answers = Vec::new();
         while let Some(item) = decoder.next_item() {
             let Item::Frame(frame) = item else { panic!("no frame: {item:?}") };
-            let asked = client.asked.get(count).expect("an answer to a request");
-            let response = Response::decode(asked.request.command(), frame.start_line, frame.payload);
+            let exchange = client.exchanges.get(count).expect("an answer to a request");
+            let response = Response::decode(exchange.request.command(), frame.start_line, frame.payload);
             answers.push(response.expect("an answer to this request"));
             count += 1;
         }
@@ -540,33 +543,33 @@ impl Trial {
         answers
     }
 
-    /// The ids that a connection was pushed since they were last asked for, each with its channel.
+    /// Returns the ids that a connection was pushed since the last call, each with its channel.
     ///
     /// # Panics
     ///
     /// If there is no such connection.
-    pub fn heard(&mut self, id: u64) -> Vec<(String, u64)> {
-        mem::take(&mut self.clients.get_mut(&id).expect("a connection").hearing.heard)
+    pub fn received(&mut self, id: u64) -> Vec<(String, u64)> {
+        mem::take(&mut self.clients.get_mut(&id).expect("a connection").subscriptions.received)
     }
 
-    /// Why a connection was closed, if it was; finished hearing in order is no reason.
+    /// Returns the error that a connection was closed with, if any; an orderly end has none.
     ///
     /// # Panics
     ///
     /// If there is no such connection.
     #[must_use]
     pub fn closed(&self, id: u64) -> Option<&ErrorResponse> {
-        self.clients.get(&id).expect("a connection").hearing.closed.as_ref()
+        self.clients.get(&id).expect("a connection").subscriptions.closed.as_ref()
     }
 
-    /// Whether a connection whose peer has ended has had everything that was promised.
+    /// Returns whether a connection whose peer has ended was pushed everything that was promised.
     ///
     /// # Panics
     ///
     /// If there is no such connection.
     #[must_use]
     pub fn has_finished(&self, id: u64) -> bool {
-        self.clients.get(&id).expect("a connection").hearing.finished
+        self.clients.get(&id).expect("a connection").subscriptions.finished
     }
 
     fn finish_command(&mut self, command: &StoreCommand, outcome: StoreOutcome) {
@@ -579,25 +582,32 @@ impl Trial {
             (StoreCommand::Load(names), StoreOutcome::Loaded(stored)) => {
                 self.model.restore(names, stored.clone(), self.now);
                 self.trusted = true;
-                self.clients.values_mut().flat_map(|client| &mut client.asked).for_each(|asked| asked.routes.clear());
+                self.clients
+                    .values_mut()
+                    .flat_map(|client| &mut client.exchanges)
+                    .for_each(|exchange| exchange.routes.clear());
             }
             // A refused commit leaves the stored state as it was.
             (StoreCommand::Commit(_), StoreOutcome::Refused) => {}
             _ => self.trusted = false,
         }
-        self.clients.values_mut().flat_map(|client| &mut client.asked).for_each(|asked| asked.storing = false);
+        self.clients
+            .values_mut()
+            .flat_map(|client| &mut client.exchanges)
+            .for_each(|exchange| exchange.storing = false);
         self.note_routes();
-        self.note_gone();
+        self.note_removed();
         self.finished = Some(Finished::new(outcome.clone(), matches!(command, StoreCommand::Load(_)), carried));
         self.hub.handle_outcome(outcome, self.now).expect("the outcome of what was asked");
         self.drain();
     }
 
-    /// Notes, for each MESSAGE that waits, where it is right to store it now.
+    /// Notes, for each pending MESSAGE, the channel where it is right to store it now.
     fn note_routes(&mut self) {
         for client in self.clients.values_mut() {
-            for asked in client.asked.iter_mut().filter(|asked| asked.reply.is_none() && !asked.storing) {
-                asked.note_route(&self.model, client.peer, client.listener);
+            for exchange in client.exchanges.iter_mut().filter(|exchange| exchange.reply.is_none() && !exchange.storing)
+            {
+                exchange.note_route(&self.model, client.peer, client.listener);
             }
         }
     }

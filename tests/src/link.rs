@@ -1,4 +1,4 @@
-//! A connection without sockets: what a driver does for an endpoint, with every read and write as short as the test
+//! A connection without sockets: a driver of an endpoint, with every read and write as short as the test
 //! likes.
 
 use std::collections::VecDeque;
@@ -16,25 +16,25 @@ pub struct End<E> {
     /// Everything that it has written.
     pub written: Vec<u8>,
     inbox: VecDeque<u8>,
-    /// The peer has shut down its sending half: nothing comes behind the inbox.
+    /// Whether the peer has shut down its sending half: nothing comes behind the inbox.
     ending: bool,
-    told: bool,
+    eof_read: bool,
     last: ConnectionAction,
 }
 
 impl<E: Endpoint> End<E> {
-    /// An end of a new connection.
+    /// Creates an end of a new connection.
     pub const fn new(endpoint: E) -> Self {
         let inbox = VecDeque::new();
-        Self { endpoint, written: Vec::new(), inbox, ending: false, told: false, last: ConnectionAction::Open }
+        Self { endpoint, written: Vec::new(), inbox, ending: false, eof_read: false, last: ConnectionAction::Open }
     }
 
-    /// The peer sent this.
+    /// Adds bytes that the peer sent.
     pub fn arrive(&mut self, bytes: &[u8]) {
         self.inbox.extend(bytes);
     }
 
-    /// The peer has shut down its sending half.
+    /// Notes that the peer has shut down its sending half.
     pub fn end_arrives(&mut self) {
         self.ending = true;
     }
@@ -42,14 +42,14 @@ impl<E: Endpoint> End<E> {
     /// Reads at most `most` bytes, if the endpoint wants to read and some are there. Returns them; none at the end of
     /// the stream.
     pub fn read(&mut self, now: Time, most: usize) -> Option<Vec<u8>> {
-        if !self.endpoint.wants_read() || self.endpoint.action() >= ConnectionAction::Close || self.told {
+        if !self.endpoint.wants_read() || self.endpoint.action() >= ConnectionAction::Close || self.eof_read {
             return None;
         }
         if self.inbox.is_empty() {
             if !self.ending {
                 return None;
             }
-            self.told = true;
+            self.eof_read = true;
             self.endpoint.handle_eof(now);
             return Some(Vec::new());
         }
@@ -58,7 +58,7 @@ impl<E: Endpoint> End<E> {
         Some(bytes)
     }
 
-    /// One write of at most `most` bytes, and what was written.
+    /// Writes at most `most` bytes, and returns them.
     pub fn write(&mut self, now: Time, most: usize) -> Vec<u8> {
         if self.endpoint.action() >= ConnectionAction::Close {
             return Vec::new();
@@ -73,7 +73,7 @@ impl<E: Endpoint> End<E> {
         bytes
     }
 
-    /// Bytes that wait to be written, as far as one large vectored write sees them.
+    /// Returns the number of bytes that wait to be written, as far as one large vectored write sees them.
     #[must_use]
     pub fn unsent(&self) -> usize {
         let mut slices = [&[][..]; 256];
@@ -93,7 +93,7 @@ impl<E: Endpoint> End<E> {
         link
     }
 
-    /// Whether the sending half is shut down.
+    /// Returns whether the sending half is shut down.
     pub fn has_finished(&mut self) -> bool {
         self.action() >= ConnectionAction::Close
             || self.action() >= ConnectionAction::FinishWriting && self.unsent() == 0

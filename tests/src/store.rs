@@ -1,4 +1,4 @@
-//! A store in memory that fails as a store can: it loses a commit, keeps it and does not say so, or refuses it.
+//! A store in memory that fails as a store can: it loses a commit, keeps one that it reports as failed, or refuses it.
 #![expect(clippy::panic, reason = "a panic is how a test fails")]
 
 use std::collections::BTreeMap;
@@ -17,9 +17,9 @@ pub struct Disk {
     messages: BTreeMap<String, Vec<StoredMessage>>,
     /// The channels that are kept for their hosts.
     released: BTreeMap<String, ReleasedChannel>,
-    /// The messages of names that were forgotten, for the tests alone.
-    forgotten: Vec<StoredMessage>,
-    /// When a name was last taken off the list, or a message of it dropped.
+    /// The messages of dropped names, for the tests alone.
+    dropped: Vec<StoredMessage>,
+    /// The time when each name was last taken off the list, or had a message dropped.
     since: BTreeMap<String, Timestamp>,
     /// The wall time as the store sees it.
     pub wall: Timestamp,
@@ -36,9 +36,9 @@ pub enum Fate {
     Done,
     /// It fails, and nothing of it is kept.
     Lost,
-    /// It fails as far as anybody is told, and a commit is kept all the same.
+    /// It is reported as failed, and a commit is kept all the same.
     Denied,
-    /// A commit is refused before it begins; of what is to be read, it fails.
+    /// A commit is refused before it begins; a load fails.
     Refused,
 }
 
@@ -97,7 +97,7 @@ impl Disk {
                 let listed = self.channels.contains_key(name) || self.released.contains_key(name);
                 assert!(!listed, "'{name}' is forgotten, and listed or kept for its host");
                 assert!(self.first_id(name) > self.last_id(name), "'{name}' is forgotten, and keeps messages");
-                self.forgotten.extend(self.messages.remove(name).unwrap_or_default());
+                self.dropped.extend(self.messages.remove(name).unwrap_or_default());
                 self.first_ids.remove(name);
                 self.since.remove(name);
             }
@@ -131,50 +131,50 @@ impl Disk {
         }
     }
 
-    /// The channel of this name that is kept for its host.
+    /// Returns the channel of this name that is kept for its host.
     #[must_use]
     pub fn released(&self, name: &str) -> Option<&ReleasedChannel> {
         self.released.get(name)
     }
 
-    /// The directory's entry of this name.
+    /// Returns the directory's entry of this name.
     #[must_use]
     pub fn channel(&self, name: &str) -> Option<&ChannelRecord> {
         self.channels.get(name)
     }
 
-    /// The messages that were ever stored in a channel.
+    /// Returns the messages that were ever stored in a channel.
     #[must_use]
     pub fn messages(&self, name: &str) -> &[StoredMessage] {
         self.messages.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// The message that says this, in whichever channel it is.
+    /// Returns the message of this content, in any channel.
     #[must_use]
     pub fn find(&self, content: &str) -> Option<&StoredMessage> {
-        let stored = self.messages.values().flatten().chain(&self.forgotten);
+        let stored = self.messages.values().flatten().chain(&self.dropped);
         stored.into_iter().find(|message| message.message_content == content)
     }
 
-    /// The last id that was given in a channel; 0 if none was.
+    /// Returns the last id that was assigned in a channel; 0 if none was.
     #[must_use]
     pub fn last_id(&self, name: &str) -> u64 {
         self.messages(name).last().map_or(0, |message| message.id)
     }
 
-    /// The id of the oldest message that is kept; one more than the last if none is.
+    /// Returns the id of the oldest message that is kept; one more than the last if none is.
     #[must_use]
     pub fn first_id(&self, name: &str) -> u64 {
         self.first_ids.get(name).copied().unwrap_or(1)
     }
 
-    /// The time of the last message in a channel.
+    /// Returns the time of the last message in a channel.
     #[must_use]
     pub fn last_timestamp(&self, name: &str) -> Option<Timestamp> {
         self.messages(name).last().map(|message| message.timestamp)
     }
 
-    /// Retention drops the messages below this id.
+    /// Drops the messages below this id, as retention does.
     pub fn trim(&mut self, name: &str, first_id: u64) {
         let first_id = first_id.clamp(self.first_id(name), self.last_id(name) + 1);
         if first_id > self.first_id(name) {

@@ -45,7 +45,7 @@ struct Clock {
     /// Why nothing more is decoded.
     stopped: Option<Stop>,
     /// Whether what comes is thrown away.
-    deaf: bool,
+    input_closed: bool,
     eof: bool,
     /// The number of turns so far.
     seen: usize,
@@ -78,7 +78,7 @@ impl Clock {
             limits: limits.clone(),
             read: Vec::new(),
             stopped: None,
-            deaf: false,
+            input_closed: false,
             eof: false,
             seen: 0,
             frame: None,
@@ -164,7 +164,7 @@ impl Clock {
     fn note(&mut self, now: u64, bench: &Bench, took: bool) {
         let room = self.has_room(bench);
         self.note_frame(now, bench, room);
-        self.deaf |= bench.is_closing() || self.stopped.is_some() && room;
+        self.input_closed |= bench.is_closing() || self.stopped.is_some() && room;
         let unsent = bench.end.unsent();
         if unsent == 0 {
             self.stalled = None;
@@ -208,7 +208,7 @@ impl Clock {
         }
         let open = if self.lingering.is_some() { ConnectionAction::FinishWriting } else { ConnectionAction::Open };
         assert_eq!(bench.end.action(), self.ended.unwrap_or(open));
-        let listens = self.deaf || self.stopped.is_none() && room;
+        let listens = self.input_closed || self.stopped.is_none() && room;
         assert_eq!(bench.end.endpoint.wants_read(), self.ended.is_none() && !self.eof && listens);
         assert!(
             self.ended != Some(ConnectionAction::Close) || bench.end.written == answers(&turns),

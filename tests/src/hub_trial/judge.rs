@@ -1,4 +1,4 @@
-//! Whether what is stored and answered is right.
+//! Checks the hub's writes and answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use chanwire_core::{
     wire::{Command, ErrorResponse, HistoryRange, Host, Request, Response, Status},
 };
 
-use super::{Client, Told, Trial};
+use super::{Client, DeliveredPage, Trial};
 use crate::{
     hub_model::{Decision, Model, not_stored, same_place},
     store::Disk,
@@ -17,51 +17,52 @@ use crate::{
 
 /// A request and its outcome.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct Exchange {
     ticket: String,
     pub(super) request: Request,
     at: Moment,
     pub(super) reply: Option<Vec<u8>>,
-    /// It is in the commit that is with the store.
+    /// Whether it is in the commit that is with the store.
     pub(super) storing: bool,
-    /// The channels that it was ever right to append it to, by what was known while it waited.
+    /// The channels that it was right to append it to at some time while it was pending.
     pub(super) routes: BTreeSet<String>,
 }
 
 /// The contents of a store command, and the connections that may have asked for them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Carried {
-    hosts: BTreeMap<String, Askers>,
-    unhosts: BTreeMap<String, Askers>,
+    hosts: BTreeMap<String, Candidates>,
+    unhosts: BTreeMap<String, Candidates>,
     /// The contents of the messages.
     messages: BTreeSet<String>,
 }
 
-/// The requests of which one is carried out. They are several where connections ask for the same, and where it is not
-/// heard what became of those whose connection has gone.
+/// The requests of which one is carried out. They are several where connections send the same, and where the outcome
+/// of those whose connection was closed is unknown.
 #[derive(Clone, Debug, Default)]
-struct Askers {
+struct Candidates {
     /// The connections and their tickets.
     requests: Vec<(u64, String)>,
-    /// Nobody need have asked: a lease may have ended.
-    nobody: bool,
+    /// Whether no request may have caused it: a lease may have ended.
+    may_be_none: bool,
     /// The earliest that any of them was received.
     earliest: Option<Time>,
 }
 
-impl Askers {
+impl Candidates {
     fn are(clients: &BTreeMap<u64, Client>, such: impl Fn(&Client, &Request) -> bool) -> Self {
-        let mut askers = Self::default();
+        let mut candidates = Self::default();
         for (id, client) in clients {
-            let open = client.asked.iter().filter(|asked| asked.reply.is_none());
+            let open = client.exchanges.iter().filter(|exchange| exchange.reply.is_none());
             // Of a connection that is gone it is not known how far it is.
-            let in_turn = open.take(if client.gone { usize::MAX } else { 1 });
-            for asked in in_turn.filter(|asked| such(client, &asked.request)) {
-                askers.requests.push((*id, asked.ticket.clone()));
-                askers.earliest = Some(askers.earliest.map_or(asked.at.time, |other| other.min(asked.at.time)));
+            let in_turn = open.take(if client.disconnected { usize::MAX } else { 1 });
+            for exchange in in_turn.filter(|exchange| such(client, &exchange.request)) {
+                candidates.requests.push((*id, exchange.ticket.clone()));
+                candidates.earliest =
+                    Some(candidates.earliest.map_or(exchange.at.time, |other| other.min(exchange.at.time)));
             }
         }
-        askers
+        candidates
     }
 
     fn has(&self, id: u64, ticket: &str) -> bool {
@@ -69,15 +70,15 @@ impl Askers {
     }
 
     fn is_empty(&self) -> bool {
-        self.requests.is_empty() && !self.nobody
+        self.requests.is_empty() && !self.may_be_none
     }
 }
 
-/// A command whose outcome has just been told.
+/// A command whose outcome the hub has just received.
 #[derive(Debug)]
 pub(super) struct Finished {
     outcome: StoreOutcome,
-    /// The store's state was asked for.
+    /// Whether it was a load of the store's state.
     was_read: bool,
     /// The writes that were with the store and are not answered yet.
     unanswered: Carried,
@@ -88,24 +89,24 @@ impl Finished {
         Self { outcome, was_read, unanswered }
     }
 
-    /// If the request was with the store, or may have been: what it is answered if that went well.
-    fn take_part(&mut self, id: u64, asked: &Asked, reply: &[u8], disk: &Disk) -> Option<Response> {
+    /// Returns the answer to a request that was, or may have been, with the store, for the case that it succeeded.
+    fn take_write(&mut self, id: u64, exchange: &Exchange, reply: &[u8], disk: &Disk) -> Option<Response> {
         // Another request for the same channel may have waited, and is decided by what is stored now.
         let may_be = |response: &Response| [response, &not_stored()].iter().any(|such| encode(such) == reply);
         let Carried { hosts, unhosts, messages } = &mut self.unanswered;
-        match &asked.request {
+        match &exchange.request {
             Request::Message(message) => {
-                let timestamp = disk.find(&message.message_content).map_or(asked.at.wall, |stored| stored.timestamp);
+                let timestamp = disk.find(&message.message_content).map_or(exchange.at.wall, |stored| stored.timestamp);
                 messages.remove(&message.message_content).then_some(Response::Delivered { timestamp })
             }
             Request::Host(Host { channel, .. }) => {
                 let hosted = Response::Hosted { channel_name: channel.channel_name.clone() };
-                let its = may_be(&hosted) && hosts.get(&channel.channel_name)?.has(id, &asked.ticket);
+                let its = may_be(&hosted) && hosts.get(&channel.channel_name)?.has(id, &exchange.ticket);
                 its.then(|| hosts.remove(&channel.channel_name)).map(|_| hosted)
             }
             Request::Unhost { channel_name } => {
                 let removed = Response::Removed { channel_name: channel_name.clone() };
-                let its = may_be(&removed) && unhosts.get(channel_name)?.has(id, &asked.ticket);
+                let its = may_be(&removed) && unhosts.get(channel_name)?.has(id, &exchange.ticket);
                 its.then(|| unhosts.remove(channel_name)).map(|_| removed)
             }
             _ => None,
@@ -113,7 +114,7 @@ impl Finished {
     }
 }
 
-impl Asked {
+impl Exchange {
     pub(super) fn new(ticket: &Ticket, request: Request, at: Moment) -> Self {
         let (ticket, routes) = (format!("{ticket:?}"), BTreeSet::new());
         Self { ticket, request, at, reply: None, storing: false, routes }
@@ -127,10 +128,10 @@ impl Asked {
 }
 
 impl Trial {
-    /// The leases of these HOSTs, which are stored now, count from the earliest that it can be: whoever is gone is not
-    /// answered, and of the others it is known when they are.
+    /// Counts the leases of these stored HOSTs from the earliest possible time: those of closed connections are
+    /// not answered, and the answers to the others are seen.
     pub(super) fn count_leases(&mut self, carried: &Carried) {
-        for (name, Askers { earliest, .. }) in &carried.hosts {
+        for (name, Candidates { earliest, .. }) in &carried.hosts {
             if let Some(from) = earliest {
                 self.model.renew(name, *from);
             }
@@ -140,34 +141,36 @@ impl Trial {
     pub(super) fn answered(&mut self, id: u64, ticket: Ticket, reply: Reply) {
         let in_doubt = !self.trusted;
         let pending = self.pending_names();
-        let open = self.clients.values().flat_map(|client| &client.asked).filter(|asked| asked.reply.is_none());
-        let messages = open.filter(|asked| matches!(asked.request, Request::Message(_))).count() as u64;
+        let open =
+            self.clients.values().flat_map(|client| &client.exchanges).filter(|exchange| exchange.reply.is_none());
+        let messages = open.filter(|exchange| matches!(exchange.request, Request::Message(_))).count() as u64;
         let joins = self.setup.joins;
         let client = self.clients.get_mut(&id).expect("an answer to a connection");
-        assert!(!client.gone, "an answer to connection {id}, which is gone");
+        assert!(!client.disconnected, "an answer to connection {id}, which is gone");
         let shown = format!("{ticket:?}");
-        let index = client.asked.iter().position(|asked| asked.ticket == shown).expect("an answer to a request");
-        let (before, rest) = client.asked.split_at_mut(index);
-        let asked = rest.first_mut().expect("a request");
-        assert_eq!(asked.reply, None, "a second answer to {:?}", asked.request);
+        let index =
+            client.exchanges.iter().position(|exchange| exchange.ticket == shown).expect("an answer to a request");
+        let (before, rest) = client.exchanges.split_at_mut(index);
+        let exchange = rest.first_mut().expect("a request");
+        assert_eq!(exchange.reply, None, "a second answer to {:?}", exchange.request);
         let is_message = |request: &Request| matches!(request, Request::Message(_));
         assert!(
             before.iter().all(|earlier| {
-                earlier.reply.is_some() || is_message(&earlier.request) && is_message(&asked.request)
+                earlier.reply.is_some() || is_message(&earlier.request) && is_message(&exchange.request)
             }),
             "{:?} is answered before an earlier request is",
-            asked.request
+            exchange.request
         );
 
         let bytes = bytes(&reply);
         let is_failure = |outcome: &StoreOutcome| matches!(outcome, StoreOutcome::Failed | StoreOutcome::Refused);
         let failed = self.finished.as_ref().is_some_and(|finished| is_failure(&finished.outcome));
-        let part = self.finished.as_mut().and_then(|finished| finished.take_part(id, asked, &bytes, &self.disk));
-        let expected = match (&asked.request, part) {
+        let part = self.finished.as_mut().and_then(|finished| finished.take_write(id, exchange, &bytes, &self.disk));
+        let expected = match (&exchange.request, part) {
             (_, Some(_)) if failed => Decision::Answer(not_stored()),
             (request, Some(response)) => {
                 if let Request::Host(host) = request {
-                    self.model.renew(&host.channel.channel_name, asked.at.time);
+                    self.model.renew(&host.channel.channel_name, exchange.at.time);
                 }
                 Decision::Answer(response)
             }
@@ -175,22 +178,22 @@ impl Trial {
         };
         // A page answers one HISTORY; others that it lets go on are decided by what is known.
         let give_up = failed && self.finished.as_ref().is_some_and(|finished| finished.was_read);
-        match (&expected, &asked.request) {
+        match (&expected, &exchange.request) {
             // The store could not be read either.
             (_, Request::Host(_) | Request::Message(_) | Request::Unhost { .. })
                 if failed && bytes == encode(&not_stored()) => {}
             (_, Request::Join { .. } | Request::History { .. })
                 if give_up && bytes == encode(&Response::Error(history_failed())) => {}
             (_, Request::History { channel_name, range, limit })
-                if let Some(told) = self.told_page.take_if(|told| {
-                    told.query.channel_name == *channel_name && !bytes.starts_with(b"REQUEST_ERROR")
+                if let Some(page) = self.delivered_page.take_if(|page| {
+                    page.query.channel_name == *channel_name && !bytes.starts_with(b"REQUEST_ERROR")
                 }) =>
             {
                 let (_, known) = self.model.log(channel_name);
-                check_history(&bytes, &told, &self.disk, known, (channel_name, *range, *limit));
+                check_history(&bytes, &page, &self.disk, known, (channel_name, *range, *limit));
             }
             (Decision::Answer(Response::Hosted { .. }), _) if in_doubt => {
-                panic!("{:?} is acknowledged while it is not known what is stored", asked.request)
+                panic!("{:?} is acknowledged while it is not known what is stored", exchange.request)
             }
             (Decision::Answer(response), _) => assert_eq!(text(&bytes), text(&encode(response))),
             (Decision::Refuse(error), _) => check_error(&bytes, error),
@@ -209,12 +212,12 @@ impl Trial {
                 assert!(last_id + messages >= self.model.limits.max_id, "'{name}' may have more messages");
             }
             (Decision::Here(name), Request::Join { from, .. }) => {
-                let expected = self.model.join(name, *from, &client.hearing.names(), joins);
+                let expected = self.model.join(name, *from, &client.subscriptions.names(), joins);
                 let Decision::Answer(response) = expected else { unreachable!("JOIN is always answered at once") };
-                assert_eq!(text(&bytes), text(&encode(&response)), "{:?}", asked.request);
+                assert_eq!(text(&bytes), text(&encode(&response)), "{:?}", exchange.request);
             }
             (Decision::Here(name), Request::Leave { .. }) => {
-                let joined = client.hearing.joined.contains_key(name);
+                let joined = client.subscriptions.joined.contains_key(name);
                 let details = format!("This connection has not joined '{name}'");
                 let response = match joined {
                     true => Response::Left { channel_name: name.clone() },
@@ -226,28 +229,29 @@ impl Trial {
                 panic!("{request:?} is answered {} and not carried out", text(&bytes))
             }
         }
-        if let (Request::Host(host), true) = (&asked.request, bytes.starts_with(b"OK"))
+        if let (Request::Host(host), true) = (&exchange.request, bytes.starts_with(b"OK"))
             && self.model.renews(client.peer, host)
         {
-            self.model.renew(&host.channel.channel_name, asked.at.time);
+            self.model.renew(&host.channel.channel_name, exchange.at.time);
         }
-        check_durable(&self.disk, &self.model, &asked.request, &bytes);
-        if let Some(response) = decode(asked.request.command(), &bytes) {
-            client.hearing.answered(&response);
+        check_durable(&self.disk, &self.model, &exchange.request, &bytes);
+        if let Some(response) = decode(exchange.request.command(), &bytes) {
+            client.subscriptions.answered(&response);
         }
-        asked.reply = Some(bytes);
+        exchange.reply = Some(bytes);
         client.server.respond(self.now, ticket, reply).expect("a ticket of this connection");
         client.write(self.now);
     }
 
-    /// Names that a HOST which is not answered would add.
+    /// Returns the names that pending HOSTs would add.
     fn pending_names(&self) -> BTreeSet<String> {
-        let asked = self.clients.values().flat_map(|client| &client.asked).filter(|asked| asked.reply.is_none());
-        let name = |asked: &Asked| match &asked.request {
+        let open =
+            self.clients.values().flat_map(|client| &client.exchanges).filter(|exchange| exchange.reply.is_none());
+        let name = |exchange: &Exchange| match &exchange.request {
             Request::Host(host) => Some(host.channel.channel_name.clone()),
             _ => None,
         };
-        asked.filter_map(name).filter(|name| self.model.find(name).is_none()).collect()
+        open.filter_map(name).filter(|name| self.model.find(name).is_none()).collect()
     }
 
     pub(super) fn commanded(&mut self, command: StoreCommand) {
@@ -278,15 +282,17 @@ impl Trial {
                 Write::Append(message) => {
                     let name = &message.channel_name;
                     let log = logs.entry(name).or_insert((self.disk.last_id(name), self.disk.last_timestamp(name)));
-                    let asked = find_message(&mut self.clients, &message.message_content);
-                    assert!(asked.routes.contains(name), "{message:?} is stored in the wrong channel");
+                    let exchange = find_message(&mut self.clients, &message.message_content);
+                    assert!(exchange.routes.contains(name), "{message:?} is stored in the wrong channel");
                     let lives = self.model.is_here(name) && !names.contains(name);
                     assert!(lives, "{message:?} is stored, and it is not known whether '{name}' lives here then");
-                    let Request::Message(request) = &asked.request else { panic!("{:?} is stored", asked.request) };
+                    let Request::Message(request) = &exchange.request else {
+                        panic!("{:?} is stored", exchange.request)
+                    };
                     assert_eq!(message.username, request.username);
                     assert_eq!(message.id, log.0 + 1, "the id of {message:?}");
                     assert!(message.id <= self.model.limits.max_id, "'{name}' has had all its messages");
-                    let expected = log.1.map_or(asked.at.wall, |last| last.max(asked.at.wall));
+                    let expected = log.1.map_or(exchange.at.wall, |last| last.max(exchange.at.wall));
                     assert_eq!(message.timestamp, expected, "the time of {message:?}");
                     *log = (message.id, Some(message.timestamp));
                     carried.messages.insert(message.message_content.clone());
@@ -297,24 +303,24 @@ impl Trial {
                     new += usize::from(self.model.find(name).is_none());
                     new_names += usize::from(!self.model.names().contains(name.as_str()));
                     let stored = (record.channel.clone(), record.registered_from, record.lease);
-                    let askers = Askers::are(&self.clients, |client, request| {
+                    let candidates = Candidates::are(&self.clients, |client, request| {
                         let Request::Host(host) = request else { return false };
                         host.channel.channel_name == *name
                             && self.model.decide(client.peer, client.listener, request) == Decision::Put
                             && self.model.record(client.peer, host) == stored
                     });
-                    assert!(!askers.is_empty(), "nobody may have {record:?} stored now");
-                    carried.hosts.insert(name.clone(), askers);
+                    assert!(!candidates.is_empty(), "nobody may have {record:?} stored now");
+                    carried.hosts.insert(name.clone(), candidates);
                 }
                 Write::RemoveChannel(name) => {
                     assert!(names.insert(name), "'{name}' is changed twice in one commit");
-                    let mut askers = Askers::are(&self.clients, |client, request| {
+                    let mut candidates = Candidates::are(&self.clients, |client, request| {
                         *request == Request::Unhost { channel_name: name.clone() }
                             && self.model.decide(client.peer, client.listener, request) == Decision::Remove
                     });
-                    askers.nobody = self.model.kept_until(name).is_some_and(|end| end <= self.now);
-                    assert!(!askers.is_empty(), "'{name}' is removed, and nobody may do that");
-                    carried.unhosts.insert(name.clone(), askers);
+                    candidates.may_be_none = self.model.kept_until(name).is_some_and(|end| end <= self.now);
+                    assert!(!candidates.is_empty(), "'{name}' is removed, and nobody may do that");
+                    carried.unhosts.insert(name.clone(), candidates);
                 }
                 Write::ReleaseChannel { channel_name: name, until } => {
                     assert!(names.insert(name), "'{name}' is changed twice in one commit");
@@ -326,9 +332,10 @@ impl Trial {
                 }
                 Write::DropName(name) => {
                     assert!(names.insert(name), "'{name}' is changed twice in one commit");
-                    assert!(self.model.may_forget(name), "'{name}' is forgotten too early");
-                    let heard = |client: &Client| !client.gone && client.hearing.joined.contains_key(name);
-                    assert!(!self.clients.values().any(heard), "'{name}' is forgotten, and somebody hears it");
+                    assert!(self.model.may_drop(name), "'{name}' is forgotten too early");
+                    let received =
+                        |client: &Client| !client.disconnected && client.subscriptions.joined.contains_key(name);
+                    assert!(!self.clients.values().any(received), "'{name}' is forgotten, and somebody hears it");
                 }
             }
         }
@@ -339,14 +346,17 @@ impl Trial {
         carried
     }
 
-    /// Everything that was with the store is answered.
+    /// Checks that everything that was with the store is answered.
     pub(super) fn check_finished(&mut self, finished: Finished) {
         let Carried { hosts, unhosts, mut messages } = finished.unanswered;
-        for (name, askers) in hosts.iter().chain(&unhosts) {
-            assert!(self.forget_gone(askers) || askers.nobody, "what was stored of '{name}' is not answered");
+        for (name, candidates) in hosts.iter().chain(&unhosts) {
+            assert!(
+                self.drop_disconnected(candidates) || candidates.may_be_none,
+                "what was stored of '{name}' is not answered"
+            );
         }
-        for client in self.clients.values_mut().filter(|client| client.gone) {
-            client.asked.retain(|asked| match &asked.request {
+        for client in self.clients.values_mut().filter(|client| client.disconnected) {
+            client.exchanges.retain(|exchange| match &exchange.request {
                 Request::Message(message) => !messages.remove(&message.message_content),
                 _ => true,
             });
@@ -354,41 +364,41 @@ impl Trial {
         assert!(messages.is_empty(), "{messages:?} were with the store and are not answered");
     }
 
-    /// Whether one of these, of which none is answered, is of a connection that is gone. If it is only one, it is
-    /// forgotten, and all that the connection asked before it.
-    fn forget_gone(&mut self, Askers { requests, nobody, .. }: &Askers) -> bool {
-        let is_gone = |(id, _): &&(u64, String)| self.clients.get(id).is_some_and(|client| client.gone);
-        let mut gone = requests.iter().filter(is_gone);
-        let (Some((id, ticket)), another) = (gone.next(), gone.next()) else { return false };
-        if another.is_none() && !nobody {
-            let asked = self.clients.get_mut(id).map(|client| &mut client.asked).into_iter();
-            asked.for_each(|asked| {
-                let index = asked.iter().position(|asked| asked.ticket == *ticket);
-                asked.drain(..index.map_or(0, |index| index + 1));
+    /// Returns whether one of these unanswered requests is of a closed connection. If it is only one, it is
+    /// dropped, with all earlier requests of that connection.
+    fn drop_disconnected(&mut self, Candidates { requests, may_be_none, .. }: &Candidates) -> bool {
+        let is_disconnected = |(id, _): &&(u64, String)| self.clients.get(id).is_some_and(|client| client.disconnected);
+        let mut disconnected = requests.iter().filter(is_disconnected);
+        let (Some((id, ticket)), another) = (disconnected.next(), disconnected.next()) else { return false };
+        if another.is_none() && !may_be_none {
+            let exchanges = self.clients.get_mut(id).map(|client| &mut client.exchanges).into_iter();
+            exchanges.for_each(|exchanges| {
+                let index = exchanges.iter().position(|exchange| exchange.ticket == *ticket);
+                exchanges.drain(..index.map_or(0, |index| index + 1));
             });
         }
         true
     }
 
     /// Checks the laws that hold when the hub has no output left.
-    pub(super) fn check_rest(&mut self) {
+    pub(super) fn check_idle(&mut self) {
         let open = self.open();
         match &self.command {
             None if self.reads.is_empty() => {
-                for client in self.clients.values().filter(|client| !client.gone) {
-                    let open = client.asked.iter().find(|asked| asked.reply.is_none());
+                for client in self.clients.values().filter(|client| !client.disconnected) {
+                    let open = client.exchanges.iter().find(|exchange| exchange.reply.is_none());
                     assert!(open.is_none(), "nothing is with the store, and {open:?} is not answered");
                 }
-                if self.clients.values().all(|client| client.gone || !client.hearing.has_page) {
-                    self.check_heard();
+                if self.clients.values().all(|client| client.disconnected || !client.subscriptions.has_page) {
+                    self.check_pushes();
                 }
                 assert!(self.hub.is_idle());
                 assert_eq!(self.hub.connections(), open.len(), "connections that the hub knows");
-                let gone = self.clients.iter().filter(|(_, client)| client.gone).map(|(id, _)| id);
-                assert!(gone.eq(&self.forgotten), "connections that keep their places: {:?}", self.forgotten);
+                let disconnected = self.clients.iter().filter(|(_, client)| client.disconnected).map(|(id, _)| id);
+                assert!(disconnected.eq(&self.released), "connections that keep their places: {:?}", self.released);
             }
             Some(StoreCommand::Commit(_)) => {
-                for client in self.clients.values().filter(|client| !client.gone) {
+                for client in self.clients.values().filter(|client| !client.disconnected) {
                     let waits = client.next_is(|request| {
                         matches!(request, Request::List | Request::Join { .. } | Request::Leave { .. })
                     });
@@ -404,17 +414,17 @@ impl Trial {
 }
 
 impl Client {
-    /// Whether the first request that is not answered is such a one. Of a connection that is gone it is not known
+    /// Returns whether the first unanswered request is such a one. Of a closed connection it is not known
     /// which one that is.
     fn next_is(&self, such: impl Fn(&Request) -> bool) -> bool {
-        let mut open = self.asked.iter().filter(|asked| asked.reply.is_none());
-        if self.gone {
-            return open.any(|asked| such(&asked.request));
+        let mut open = self.exchanges.iter().filter(|exchange| exchange.reply.is_none());
+        if self.disconnected {
+            return open.any(|exchange| such(&exchange.request));
         }
-        open.next().is_some_and(|asked| such(&asked.request))
+        open.next().is_some_and(|exchange| such(&exchange.request))
     }
 
-    /// Writes what is to be written: the answers to the first requests, in order, and nothing else.
+    /// Writes the pending output: the answers to the first requests, in order, and nothing else.
     fn write(&mut self, now: Time) {
         use chanwire_core::endpoint::Endpoint as _;
         loop {
@@ -428,7 +438,7 @@ impl Client {
             self.written.extend(bytes);
         }
         let (mut start, mut count) = self.compared;
-        while let Some(reply) = self.asked.get(count).and_then(|asked| asked.reply.as_deref()) {
+        while let Some(reply) = self.exchanges.get(count).and_then(|exchange| exchange.reply.as_deref()) {
             let left = self.written.get(start..).unwrap_or_default();
             assert!(left.starts_with(reply), "{} left where {} is due", text(left), text(reply));
             (start, count) = (start + reply.len(), count + 1);
@@ -439,22 +449,24 @@ impl Client {
 }
 
 /// Finds the request for a message that is about to be stored, and marks it.
-fn find_message<'a>(clients: &'a mut BTreeMap<u64, Client>, content: &str) -> &'a mut Asked {
-    let says =
-        |asked: &Asked| matches!(&asked.request, Request::Message(message) if message.message_content == content);
+fn find_message<'a>(clients: &'a mut BTreeMap<u64, Client>, content: &str) -> &'a mut Exchange {
+    let carries = |exchange: &Exchange| match &exchange.request {
+        Request::Message(message) => message.message_content == content,
+        _ => false,
+    };
     let mut found = None;
     for client in clients.values_mut() {
-        if let Some(index) = client.asked.iter().position(says) {
-            let (before, rest) = client.asked.split_at_mut(index);
+        if let Some(index) = client.exchanges.iter().position(carries) {
+            let (before, rest) = client.exchanges.split_at_mut(index);
             let turn = before.iter().all(|earlier| earlier.reply.is_some() || earlier.storing);
-            assert!(turn || client.gone, "{content:?} is stored before an earlier request is decided");
+            assert!(turn || client.disconnected, "{content:?} is stored before an earlier request is decided");
             found = rest.first_mut();
         }
     }
-    let asked = found.unwrap_or_else(|| panic!("{content:?} is stored, and nobody sent it"));
-    assert!(asked.reply.is_none() && !asked.storing, "{content:?} is stored twice or was answered");
-    asked.storing = true;
-    asked
+    let exchange = found.unwrap_or_else(|| panic!("{content:?} is stored, and nobody sent it"));
+    assert!(exchange.reply.is_none() && !exchange.storing, "{content:?} is stored twice or was answered");
+    exchange.storing = true;
+    exchange
 }
 
 /// Checks that an acknowledged change is in the store.
@@ -480,12 +492,12 @@ fn check_durable(disk: &Disk, model: &Model, request: &Request, bytes: &[u8]) {
     }
 }
 
-/// The answer to HISTORY has the messages that were asked for: all that was known when it was decided, and nothing that
+/// Checks that an answer to HISTORY has the requested messages: all that were known when it was decided, and none that
 /// is not known now.
-fn check_history(bytes: &[u8], told: &Told, disk: &Disk, known: u64, asked: (&str, HistoryRange, u16)) {
-    let (channel_name, range, limit) = asked;
-    assert_eq!(told.query.channel_name, channel_name);
-    if !told.works {
+fn check_history(bytes: &[u8], page: &DeliveredPage, disk: &Disk, known: u64, request: (&str, HistoryRange, u16)) {
+    let (channel_name, range, limit) = request;
+    assert_eq!(page.query.channel_name, channel_name);
+    if !page.works {
         assert_eq!(text(bytes), text(&encode(&Response::Error(history_failed()))));
         return;
     }
@@ -498,18 +510,18 @@ fn check_history(bytes: &[u8], told: &Told, disk: &Disk, known: u64, asked: (&st
     assert!(messages.iter().eq(stored), "what is shown is what is stored: {ids:?}");
     let limit = u64::from(limit);
     assert!(ids.last().is_none_or(|last| *last <= known), "{ids:?} shows what is not known to be stored");
-    let (first, count) = (told.first_id, ids.len() as u64);
+    let (first, count) = (page.first_id, ids.len() as u64);
     match range {
         HistoryRange::After(id) => {
             let first = first.max(id + 1);
             assert!(ids.first().is_none_or(|shown| *shown == first), "{ids:?} begins after {id}, {first} is kept");
-            let due = limit.min((told.known + 1).saturating_sub(first));
+            let due = limit.min((page.known + 1).saturating_sub(first));
             assert!(count >= due || is_full(bytes, disk, channel_name, first + count), "{ids:?} is too short");
         }
         HistoryRange::Last | HistoryRange::Before(_) => {
             let before = if let HistoryRange::Before(id) = range { id - 1 } else { u64::MAX };
             assert!(ids.last().is_none_or(|last| *last <= before), "{ids:?} is not before {before}");
-            let last = ids.last().copied().unwrap_or_default().max(told.known.min(before));
+            let last = ids.last().copied().unwrap_or_default().max(page.known.min(before));
             let due = limit.min((last + 1).saturating_sub(first));
             let full = count < due && is_full(bytes, disk, channel_name, last - count);
             assert!(count == due || full, "{ids:?} of {first} to {last}");
@@ -518,7 +530,7 @@ fn check_history(bytes: &[u8], told: &Told, disk: &Disk, known: u64, asked: (&st
     assert!(count <= limit, "{ids:?} is more than {limit}");
 }
 
-/// Whether this answer to HISTORY has at least one message, and cannot have the one of this id too.
+/// Returns whether this answer to HISTORY has at least one message, and no room for the one of this id.
 fn is_full(bytes: &[u8], disk: &Disk, channel_name: &str, id: u64) -> bool {
     let next = disk.messages(channel_name).iter().find(|message| message.id == id).expect("a message");
     let mut one = Vec::new();

@@ -1,4 +1,4 @@
-//! Those who connect: what they do next, and what they make of what they hear.
+//! The actors that connect: their next steps, and their reactions to events.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -17,16 +17,16 @@ use super::{
     world::{Event, Near, Side, World},
 };
 
-/// LIST, HOST, MESSAGE, JOIN, HISTORY, LIST: what every client asks when nothing goes wrong any more.
+/// LIST, HOST, MESSAGE, JOIN, HISTORY, LIST: the requests of every client once the faults have stopped.
 const LAST_ROUND: usize = 6;
 
 /// The interval at which a client checks whether it has received everything, in milliseconds.
 const LISTEN: u64 = 300;
 
-/// The longest pause before somebody connects again, in milliseconds; or longer, if the plan has longer ones.
+/// The longest pause before an actor connects again, in milliseconds; or longer, if the plan has longer ones.
 const RECONNECT: u64 = 1000;
 
-/// Somebody who connects, again and again if need be.
+/// A client or rogue that connects, repeatedly if need be.
 #[derive(Debug)]
 pub(super) struct Actor {
     pub(super) peer: IpAddr,
@@ -36,17 +36,17 @@ pub(super) struct Actor {
     left: usize,
     /// Its connection.
     link: Option<u64>,
-    /// It will be asked what to do next.
+    /// Whether its next step is scheduled.
     is_due: bool,
     /// The number of requests of the last round that it has sent on this connection.
-    asked_last: usize,
-    /// It has made its last change: HOST and MESSAGE are not asked for again on another connection.
+    sent_last: usize,
+    /// Whether it has made its last change: HOST and MESSAGE are not repeated on another connection.
     has_changed: bool,
-    /// All of the last round was answered, and all that it joined was heard.
-    has_heard: bool,
+    /// Whether all of the last round was answered, and all messages of its joined channels were received.
+    is_complete: bool,
     /// The last id that it was pushed of each channel.
     seen: BTreeMap<String, u64>,
-    /// It has seen enough.
+    /// Whether it is finished.
     pub(super) done: bool,
 }
 
@@ -62,9 +62,9 @@ impl Actor {
             left,
             link: None,
             is_due: false,
-            asked_last: 0,
+            sent_last: 0,
             has_changed: false,
-            has_heard: false,
+            is_complete: false,
             seen: BTreeMap::new(),
             done: false,
         }
@@ -72,12 +72,12 @@ impl Actor {
 }
 
 impl World {
-    /// Somebody is to act in a while; who has lost a connection waits longer, so as not to knock at a closed door.
-    fn act_soon(&mut self, number: usize) {
+    /// Schedules an actor's next step, later for one that has lost its connection, so as not to reconnect too often.
+    fn schedule_act(&mut self, number: usize) {
         if let Some(actor) = self.actors.get_mut(number).filter(|actor| !actor.is_due) {
             actor.is_due = true;
             let pause = if actor.link.is_some() { self.plan.think } else { self.plan.think.max(RECONNECT) };
-            self.within(pause, Event::Act(number));
+            self.schedule_within(pause, Event::Act(number));
         }
     }
 
@@ -103,29 +103,29 @@ impl World {
                 };
                 self.connect(number, near);
                 if let Some(actor) = self.actors.get_mut(number) {
-                    (actor.link, actor.asked_last, actor.has_heard) = (Some(link), 0, false);
+                    (actor.link, actor.sent_last, actor.is_complete) = (Some(link), 0, false);
                     actor.left = actor.left.saturating_sub(usize::from(is_rogue));
                 }
                 if !is_rogue {
-                    self.act_soon(number);
+                    self.schedule_act(number);
                 }
             }
             Some(_) if is_rogue => {}
-            Some(link) if calm => self.ask_last(number, link),
-            Some(link) => self.ask_some(number, link),
+            Some(link) if calm => self.send_last_round(number, link),
+            Some(link) => self.send_some(number, link),
         }
     }
 
-    /// When nobody has anything to ask any more, there is nothing left to disturb.
+    /// Stops the faults soon when no actor has requests left: there is nothing left to disturb.
     fn calm_soon_if_idle(&mut self) {
         if !self.calm_is_due && self.actors.iter().all(|actor| actor.left == 0) {
             self.calm_is_due = true;
-            self.within(3000, Event::Calm);
+            self.schedule_within(3000, Event::Calm);
         }
     }
 
-    /// A burst of requests, or another way to spend one's time.
-    fn ask_some(&mut self, number: usize, link: u64) {
+    /// Sends a burst of requests, closes the connection, or resets it.
+    fn send_some(&mut self, number: usize, link: u64) {
         let Some(actor) = self.actors.get_mut(number) else { return };
         if actor.left == 0 {
             return self.calm_soon_if_idle();
@@ -138,26 +138,26 @@ impl World {
             // It dies.
             1 => {
                 self.reset(link, Side::Near);
-                self.within(20, Event::Reset(link, Side::Far));
+                self.schedule_within(20, Event::Reset(link, Side::Far));
             }
             _ => {
                 for _ in 0..count {
                     let Some(actor) = self.actors.get(number) else { return };
                     let request = workload::request(&self.plan, &mut self.judge, link, &actor.seen, &mut self.rng);
-                    self.ask(link, &request);
+                    self.send(link, &request);
                 }
             }
         }
-        self.act_soon(number);
+        self.schedule_act(number);
     }
 
-    /// The last round, of which every answer must come on one connection.
-    fn ask_last(&mut self, number: usize, link: u64) {
+    /// Sends the last round, whose answers must all come on one connection.
+    fn send_last_round(&mut self, number: usize, link: u64) {
         let Some(actor) = self.actors.get(number) else { return };
-        for asked in actor.asked_last..LAST_ROUND {
+        for step in actor.sent_last..LAST_ROUND {
             let name = self.plan.name(&mut self.rng);
             let Some(actor) = self.actors.get(number) else { return };
-            let request = match asked {
+            let request = match step {
                 1 if !actor.has_changed => Request::Host(Host {
                     channel: self.plan.channel(&mut self.rng),
                     lease: self.plan.lease(&mut self.rng),
@@ -170,48 +170,48 @@ impl World {
                 4 if self.plan.living > 0 => workload::history(name, &mut self.rng),
                 _ => Request::List,
             };
-            if !self.ask(link, &request) {
+            if !self.send(link, &request) {
                 // It has as many open as it may, or its connection is closing.
-                return self.act_soon(number);
+                return self.schedule_act(number);
             }
             if let Some(actor) = self.actors.get_mut(number) {
-                actor.asked_last = asked + 1;
-                actor.has_changed |= asked == 2;
+                actor.sent_last = step + 1;
+                actor.has_changed |= step == 2;
             }
         }
-        if !self.has_heard_all(link) {
+        if !self.has_received_all(link) {
             if let Some(actor) = self.actors.get_mut(number).filter(|actor| !actor.is_due) {
                 actor.is_due = true;
-                self.within(LISTEN, Event::Act(number));
+                self.schedule_within(LISTEN, Event::Act(number));
             }
             return;
         }
         if let Some(actor) = self.actors.get_mut(number) {
-            actor.has_heard = true;
+            actor.is_complete = true;
         }
         self.with_client(link, |client, now| client.shutdown(now));
     }
 
-    /// Whether everything is answered on a connection, and all is pushed that is known of the channels it joined.
-    fn has_heard_all(&mut self, link: u64) -> bool {
+    /// Returns whether all requests of a connection are answered, and all known messages of its joined channels pushed.
+    fn has_received_all(&mut self, link: u64) -> bool {
         let near = self.links.get(&link).and_then(|link| link.near.as_ref());
         let Some(Near::Honest(socket)) = near else { return false };
         let answered = socket.end.endpoint.in_flight() == 0;
         let known = self.judge.known.clone();
-        answered && self.judge.ledger(link).heard.has_all(&known)
+        answered && self.judge.ledger(link).received.has_all(&known)
     }
 
-    /// `false` if the client must not send now.
-    fn ask(&mut self, link: u64, request: &Request) -> bool {
+    /// Sends a request. Returns `false` if the client must not send now.
+    fn send(&mut self, link: u64, request: &Request) -> bool {
         let Some(Near::Honest(socket)) = self.links.get_mut(&link).and_then(|link| link.near.as_mut()) else {
             return false;
         };
         if socket.end.endpoint.send(self.now, request).is_err() {
             return false;
         }
-        self.trace.tell(self.now, link, "asks", || format!("{request:?}"));
+        self.trace.describe(self.now, link, "asks", || format!("{request:?}"));
         self.judge.ledger(link).expected.push(Expected::Request(request.clone()));
-        self.client_hears(link);
+        self.deliver_client_events(link);
         self.wake_when_due(link, Side::Near);
         true
     }
@@ -219,18 +219,18 @@ impl World {
     fn with_client(&mut self, link: u64, what: impl FnOnce(&mut Client, chanwire_core::Time)) {
         if let Some(Near::Honest(socket)) = self.links.get_mut(&link).and_then(|link| link.near.as_mut()) {
             what(&mut socket.end.endpoint, self.now);
-            self.client_hears(link);
+            self.deliver_client_events(link);
             self.wake_when_due(link, Side::Near);
         }
     }
 
-    /// A client is told what its endpoint has to tell.
-    pub(super) fn client_hears(&mut self, id: u64) {
+    /// Delivers the events of a client's endpoint.
+    pub(super) fn deliver_client_events(&mut self, id: u64) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let Some(Near::Honest(socket)) = &mut link.near else { return };
         let mut broken = false;
         while let Some(event) = socket.end.endpoint.poll_event() {
-            self.trace.tell(self.now, id, "hears", || format!("{event:?}"));
+            self.trace.describe(self.now, id, "hears", || format!("{event:?}"));
             match event {
                 ClientEvent::Answer { id: request, response } => {
                     self.judge.tally.answers += 1;
@@ -246,7 +246,7 @@ impl World {
                 }
                 ClientEvent::Broken(violation) => panic!("connection {id}: {violation}"),
                 ClientEvent::Push(message) => {
-                    self.judge.heard(id, &message, &self.storage.disk);
+                    self.judge.received(id, &message, &self.storage.disk);
                     if let Some(actor) = self.actors.get_mut(link.actor) {
                         actor.seen.insert(message.channel_name, message.id);
                     }
@@ -262,8 +262,8 @@ impl World {
         }
     }
 
-    /// Somebody has no connection any more.
-    pub(super) fn near_is_gone(&mut self, number: usize, near: Near) {
+    /// Notes that an actor has lost its connection.
+    pub(super) fn client_disconnected(&mut self, number: usize, near: Near) {
         let unanswered = match near {
             Near::Honest(socket) => socket.end.endpoint.in_flight(),
             Near::Rogue(_) => 0,
@@ -271,9 +271,9 @@ impl World {
         let calm = self.calm.is_some();
         if let Some(actor) = self.actors.get_mut(number) {
             actor.link = None;
-            actor.done |= calm && actor.has_heard && unanswered == 0;
+            actor.done |= calm && actor.is_complete && unanswered == 0;
             actor.done |= calm && actor.is_rogue;
         }
-        self.act_soon(number);
+        self.schedule_act(number);
     }
 }

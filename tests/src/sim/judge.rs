@@ -1,4 +1,4 @@
-//! The one checker of every run: it watches what is asked, stored and answered, and knows the laws.
+//! The one checker of every run: it watches requests, writes and answers, and knows the laws.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,8 +17,9 @@ use chanwire_core::{
 };
 
 use super::{
-    hearing, later,
+    later,
     ledger::{Ledger, Slot},
+    subscriptions,
     tally::Tally,
     versions::Versions,
 };
@@ -55,7 +56,7 @@ pub(super) struct Judge {
     messages: Vec<Fact>,
     /// The HOSTs that a hub was told of.
     hosts: Vec<(Host, IpAddr, Time)>,
-    /// When the last HOST was received that was acknowledged to the host of each channel that is listed.
+    /// The time of the last HOST that was acknowledged to the host of each listed channel.
     hosted: BTreeMap<String, Time>,
     /// The channels that are kept for their hosts.
     kept: BTreeMap<String, Kept>,
@@ -65,7 +66,7 @@ pub(super) struct Judge {
     pub(super) known: BTreeMap<String, u64>,
     /// The channels that left this server, the version of the directory by which they did, and what was known of them.
     left: Vec<(usize, String, u64)>,
-    /// When the server last started.
+    /// The time when the server last started.
     pub(super) started: Time,
     /// The channels of the pages that the hub was told cannot be read, since it was last told anything.
     pub(super) failed_pages: Vec<String>,
@@ -82,12 +83,12 @@ pub(super) struct Judge {
 struct Kept {
     record: ChannelRecord,
     since: Time,
-    /// Nobody but its host may host it before.
+    /// The time before which only its host may host it.
     until: Time,
 }
 
 impl Kept {
-    /// A message that is kept no more. Its fate after a restart depends on how the clock was set meanwhile.
+    /// Checks that its hold ends no earlier than due. After a restart that depends on how the clock was set meanwhile.
     fn check_end(&self, now: Time, started: Time) {
         let early = started <= self.since && now < self.until;
         assert!(!early, "{:?} is not kept for its host until {:?}", self.record, self.until);
@@ -106,12 +107,12 @@ struct Fact {
 }
 
 impl Judge {
-    /// Of a server on which a connection may join so many channels.
+    /// Returns a judge of a server on which a connection may join so many channels.
     pub(super) fn new(max_joins: usize) -> Self {
         Self { max_joins, ..Self::default() }
     }
 
-    /// A message that says something which no other says.
+    /// Composes a message whose content is unique.
     pub(super) fn compose(&mut self, link: u64, channel_name: Option<String>, filler: &str) -> Request {
         let message_content = format!("{} {filler}", self.messages.len());
         let message = Message { username: format!("user {link}"), message_content, channel_name };
@@ -124,8 +125,8 @@ impl Judge {
         self.ledgers.entry(link).or_default()
     }
 
-    /// The hub is told of a request.
-    pub(super) fn given(&mut self, link: u64, slot: usize, peer: IpAddr, at: Moment) {
+    /// Notes a request that reaches the hub.
+    pub(super) fn requested(&mut self, link: u64, slot: usize, peer: IpAddr, at: Moment) {
         let (floor, failures) = (self.floor, self.failures);
         self.tally.requests += 1;
         let request = self.ledger(link).slot(slot).request.clone();
@@ -142,20 +143,20 @@ impl Judge {
         }
     }
 
-    /// The hub is told what became of a command.
-    pub(super) fn told(&mut self, outcome: &StoreOutcome) {
+    /// Notes the outcome of a command that reaches the hub.
+    pub(super) fn store_answered(&mut self, outcome: &StoreOutcome) {
         self.failures += u64::from(matches!(outcome, StoreOutcome::Failed | StoreOutcome::Refused));
     }
 
-    /// The hub is told what was read.
-    pub(super) fn told_page(&mut self, query: &Query, works: bool) {
+    /// Notes a page that reaches the hub.
+    pub(super) fn page_delivered(&mut self, query: &Query, works: bool) {
         if !works {
             self.failures += 1;
             self.failed_pages.push(query.channel_name.clone());
         }
     }
 
-    /// These became durable just now.
+    /// Checks and notes writes that have just become durable.
     pub(super) fn became_durable(&mut self, now: Time, writes: &[Write], disk: &Disk) {
         let mut changed: BTreeSet<&str> = BTreeSet::new();
         for write in writes {
@@ -252,7 +253,7 @@ impl Judge {
         self.tally.ended_leases += 1;
     }
 
-    /// In the end no channel is listed whose lease has ended long ago.
+    /// Checks at the end that no channel is listed whose lease has long ended.
     pub(super) fn check_leases(&self, now: Time, calm: Option<Time>) {
         for record in self.versions.last().records() {
             let Some(lease) = record.lease else { continue };
@@ -269,7 +270,7 @@ impl Judge {
         self.known.get(name).copied().unwrap_or(0)
     }
 
-    /// Somebody is shown that a channel has messages up to this id.
+    /// Notes that a client is shown that a channel has messages up to this id.
     fn know(&mut self, name: &str, id: u64) {
         let known = self.known.entry(name.into()).or_default();
         *known = id.max(*known);
@@ -294,7 +295,7 @@ impl Judge {
         self.tally.stored += 1;
     }
 
-    /// The hub answers.
+    /// Checks the hub's answer to a request.
     pub(super) fn replied(&mut self, link: u64, index: usize, reply: &Reply, disk: &Disk) {
         let ledger = self.ledgers.entry(link).or_default();
         let slot = ledger.slot(index);
@@ -357,7 +358,7 @@ impl Judge {
             (Request::Leave { channel_name }, Reply::Response(Response::Left { channel_name: left })) => {
                 self.tally.leaves += 1;
                 assert_eq!(left, channel_name);
-                self.ledger(link).given.leave(left);
+                self.ledger(link).delivered.leave(left);
                 self.find(from, &request, |version| version.lives_here(left))
             }
             (Request::History { channel_name, range, limit }, Reply::Encoded(bytes)) => {
@@ -377,13 +378,13 @@ impl Judge {
         ledger.floor = ledger.floor.max(shown);
     }
 
-    /// A connection's own endpoint answers a LIST, with what the hub has published.
+    /// Checks an answer to LIST that a connection's endpoint gives itself, from the published list.
     pub(super) fn listed_at_once(&mut self, link: u64, index: usize, at: Moment, list: Option<&Listing>, disk: &Disk) {
         let Some(list) = list else { panic!("a LIST of connection {link} is answered, and nothing is published") };
         let Some(peer) = self.ledger(link).peer else { panic!("connection {link} was not accepted") };
         self.tally.lists_at_once += 1;
         let reply = Reply::from(list.clone());
-        self.given(link, index, peer, at);
+        self.requested(link, index, peer, at);
         self.replied(link, index, &reply, disk);
         self.ledger(link).reply(index, encode(&reply));
     }
@@ -394,7 +395,7 @@ impl Judge {
         self.find(self.floor, &"what is published", |version| version.listed == listed);
     }
 
-    /// The list that a connection was sending is kept no longer.
+    /// Notes that the list which a connection was sending was withdrawn.
     pub(super) fn withdrawn(&mut self, link: u64) {
         self.tally.withdrawn += 1;
         self.ledger(link).withdrawn = true;
@@ -422,7 +423,7 @@ impl Judge {
         };
         assert_eq!(first_id, first, "the first id of '{name}', which ends at {last_id}, from {from:?} on");
         self.know(name, last_id);
-        self.ledger(link).given.join(name, first_id, last_id, version);
+        self.ledger(link).delivered.join(name, first_id, last_id, version);
     }
 
     fn check_history(&mut self, name: &str, range: HistoryRange, limit: u16, bytes: &[u8], known: u64, disk: &Disk) {
@@ -436,7 +437,7 @@ impl Judge {
             panic!("no answer to HISTORY: '{}'", bytes.escape_ascii())
         };
         assert_eq!(channel_name, name);
-        messages.iter().for_each(|message| hearing::check_durable(message, disk));
+        messages.iter().for_each(|message| subscriptions::check_durable(message, disk));
         let ids: Vec<u64> = messages.iter().map(|message| message.id).collect();
         let limit = u64::from(limit);
         // The known end of the channel at the time of the read lies between the ids shown and the ids stored.
@@ -455,22 +456,22 @@ impl Judge {
         }
     }
 
-    /// The hub pushes to a connection. Returns how many messages.
+    /// Checks the hub's pushes to a connection. Returns the number of messages.
     pub(super) fn pushed(&mut self, link: u64, pushes: &Pushes, disk: &Disk) -> u64 {
-        let messages = hearing::messages(pushes);
+        let messages = subscriptions::messages(pushes);
         for message in &messages {
-            self.ledger(link).given.push(message, disk);
+            self.ledger(link).delivered.push(message, disk);
             self.know(&message.channel_name, message.id);
         }
         messages.len() as u64
     }
 
-    /// The hub closes a connection because a channel has gone.
+    /// Checks that the hub may close a connection because a channel was removed.
     pub(super) fn removed(&mut self, link: u64, error: &ErrorResponse) {
         self.tally.removed_readers += 1;
         assert_eq!(error.error, "Channel removed");
         let Some(name) = error.details.split('\'').nth(1) else { panic!("{error} names no channel") };
-        let joins = &mut self.ledgers.entry(link).or_default().given;
+        let joins = &mut self.ledgers.entry(link).or_default().delivered;
         let Some((next, version)) = joins.of(name) else { panic!("connection {link} has not joined '{name}'") };
         let left = self.left.iter().find(|(at, left, _)| *at > version && left == name);
         let Some((_, _, known)) = left else {
@@ -480,31 +481,31 @@ impl Judge {
         joins.clear();
     }
 
-    /// The hub closes a connection because it has nothing to push.
-    pub(super) fn gave_up(&mut self, link: u64, error: &ErrorResponse) {
+    /// Checks that the hub may close a connection because a page cannot be read.
+    pub(super) fn closed_slow(&mut self, link: u64, error: &ErrorResponse) {
         self.tally.unread_replays += 1;
         assert_eq!(error.error, "Slow consumer");
-        let joins = &mut self.ledgers.entry(link).or_default().given;
+        let joins = &mut self.ledgers.entry(link).or_default().delivered;
         let page = self.failed_pages.iter().position(|name| joins.has_joined(name));
         let Some(page) = page else { panic!("connection {link} is told '{error}', and nothing has failed") };
         self.failed_pages.remove(page);
         joins.clear();
     }
 
-    /// The hub has nothing more for a connection whose peer has ended.
+    /// Checks that nothing promised is left for a connection whose peer has ended.
     pub(super) fn finished(&mut self, link: u64) {
         let ledger = self.ledger(link);
         assert!(ledger.ended, "connection {link} is finished, and its peer has not ended");
-        ledger.given.check_promised();
-        let had_joined = ledger.given.count() > 0;
-        ledger.given.clear();
+        ledger.delivered.check_promised();
+        let had_joined = ledger.delivered.count() > 0;
+        ledger.delivered.clear();
         self.tally.finished_readers += u64::from(had_joined);
     }
 
-    /// A client takes a push.
-    pub(super) fn heard(&mut self, link: u64, message: &StoredMessage, disk: &Disk) {
-        self.tally.heard += 1;
-        self.ledger(link).heard.push(message, disk);
+    /// Checks a push that a client receives.
+    pub(super) fn received(&mut self, link: u64, message: &StoredMessage, disk: &Disk) {
+        self.tally.received += 1;
+        self.ledger(link).received.push(message, disk);
     }
 
     /// Returns the version of the directory that justifies the error.
@@ -526,7 +527,7 @@ impl Judge {
         }
         self.tally.refused += 1;
         let ledger = self.ledgers.entry(link).or_default();
-        let (listener, peer, given) = (ledger.listener, ledger.peer, &ledger.given);
+        let (listener, peer, delivered) = (ledger.listener, ledger.peer, &ledger.delivered);
         match (request, &*error.error) {
             (Request::Host(Host { channel, .. }), "Channel already exists")
                 if error.details.contains(" is kept for its last host for ") =>
@@ -561,9 +562,9 @@ impl Judge {
                 let listed = version.record(channel_name);
                 listed.is_some_and(|listed| peer.is_none_or(|peer| !is_host(listed, peer)))
             }),
-            (Request::Join { channel_name, .. }, "Already joined") if given.has_joined(channel_name) => from,
-            (Request::Leave { channel_name }, "Not joined") if !given.has_joined(channel_name) => from,
-            (Request::Join { .. }, "Limit reached") if given.count() >= self.max_joins => from,
+            (Request::Join { channel_name, .. }, "Already joined") if delivered.has_joined(channel_name) => from,
+            (Request::Leave { channel_name }, "Not joined") if !delivered.has_joined(channel_name) => from,
+            (Request::Join { .. }, "Limit reached") if delivered.count() >= self.max_joins => from,
             // The answer names the channel's end, which is at least the last id that any client was shown.
             (Request::Join { channel_name, from: JoinFrom::After(after) }, "Invalid payload") => {
                 let end = error.details.rsplit(' ').next().and_then(|end| end.parse::<u64>().ok());
@@ -581,14 +582,14 @@ impl Judge {
         }
     }
 
-    /// The first version of the directory, not below `from`, that is so.
+    /// Returns the first version of the directory, not below `from`, that meets the condition.
     fn find(&self, from: usize, what: &impl std::fmt::Debug, so: impl Fn(&super::versions::Version) -> bool) -> usize {
         self.versions.find(from, so).unwrap_or_else(|| {
             panic!("{what:?} fits no directory that was stored, from number {from} on: {:#?}", self.versions)
         })
     }
 
-    /// The number of a message, and what is known of it.
+    /// Returns the number of a message and its known facts.
     fn fact(&mut self, content: &str) -> (usize, &mut Fact) {
         let number = content.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(usize::MAX);
         match self.messages.get_mut(number) {
@@ -597,8 +598,8 @@ impl Judge {
         }
     }
 
-    /// All that was acknowledged is in the store, and all that is there became durable before our eyes.
-    pub(super) fn sweep(&self, disk: &Disk) {
+    /// Checks that every acknowledged message is in the store, and that every stored one was seen to become durable.
+    pub(super) fn check_stored(&self, disk: &Disk) {
         for fact in &self.messages {
             let kept = fact.stored.as_ref().and_then(|stored| {
                 let index = usize::try_from(stored.id).ok()?.checked_sub(1)?;
@@ -612,7 +613,7 @@ impl Judge {
     }
 }
 
-/// The channel that a request joins, leaves or reads.
+/// Returns the channel that a request joins, leaves or reads.
 const fn joined_name(request: &Request) -> Option<&String> {
     match request {
         Request::Join { channel_name, .. }
@@ -622,7 +623,7 @@ const fn joined_name(request: &Request) -> Option<&String> {
     }
 }
 
-/// Whether this peer is a channel's host.
+/// Returns whether this peer is a channel's host.
 fn is_host(record: &ChannelRecord, peer: IpAddr) -> bool {
     let peer = canonical(peer);
     record.registered_from == Some(peer) || record.channel.address.is_at(peer)

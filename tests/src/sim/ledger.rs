@@ -1,4 +1,4 @@
-//! One connection's accounts: what was sent, what the server made of it, what it owes and what has come.
+//! One connection's accounts: the bytes sent, the items decoded from them, the answers owed and the answers received.
 
 use std::{collections::VecDeque, net::IpAddr};
 
@@ -8,41 +8,41 @@ use chanwire_core::{
     wire::{ErrorResponse, Request, Response},
 };
 
-use super::hearing::{self, Hearing};
+use super::subscriptions::{self, Subscriptions};
 
 /// The accounts of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     /// The items that the server must decode from the peer's bytes, in order.
     pub(super) expected: Vec<Expected>,
-    /// The peer sends what it likes from here on.
+    /// Whether the peer sends arbitrary bytes from here on.
     pub(super) anything: bool,
-    /// The peer has broken off, or was broken off, so that frames may be cut.
+    /// Whether the connection was cut at the peer's end, so that frames may be cut.
     pub(super) broken_off: bool,
     /// The listener that accepted it.
     pub(super) listener: usize,
     /// The address of the peer, once it was accepted.
     pub(super) peer: Option<IpAddr>,
-    /// When it was accepted.
+    /// The time when it was accepted.
     pub(super) accepted: Time,
     /// The latest version of the directory that an answer to it showed.
     pub(super) floor: usize,
-    /// The server decodes nothing more: a frame took too long, or it was too busy from the start.
-    deaf: bool,
-    /// The server was asked to stop, and need not hear the peer out.
+    /// Whether the server decodes nothing more: a frame timed out, or the server was busy from the start.
+    input_closed: bool,
+    /// Whether the server was asked to stop, and need not read all that the peer sends.
     pub(super) stopped: bool,
-    /// The list that it was being sent was withdrawn.
+    /// Whether the list that it was being sent was withdrawn.
     pub(super) withdrawn: bool,
     slots: Vec<Slot>,
     /// The pushes that the hub has delivered of the joined channels.
-    pub(super) given: Hearing,
+    pub(super) delivered: Subscriptions,
     /// The pushes that the client has received of them.
-    pub(super) heard: Hearing,
-    /// The hub was told that the peer has ended its stream.
+    pub(super) received: Subscriptions,
+    /// Whether the hub knows that the peer has ended its stream.
     pub(super) ended: bool,
     /// The error that the hub closes it with.
-    pub(super) told_to_close: Option<ErrorResponse>,
-    /// The server's endpoint takes no push any more.
+    pub(super) close_error: Option<ErrorResponse>,
+    /// Whether the server's endpoint takes no more pushes.
     pub(super) sends_no_push: bool,
     /// The number of bytes of live pushes that were unsent when the endpoint was given the last ones.
     unread: Option<usize>,
@@ -50,7 +50,7 @@ pub(super) struct Ledger {
     due: VecDeque<Due>,
     /// The number of bytes of the first due frame that have left.
     begun: usize,
-    /// The answers to how many requests can leave or have left.
+    /// The number of requests whose answers can leave or have left.
     ready: usize,
     compared: usize,
     /// The number of answers and notices that the client received.
@@ -85,17 +85,17 @@ pub(super) enum Expected {
 /// One request, or one fault, in the order in which the server's endpoint told of them.
 #[derive(Debug)]
 pub(super) struct Slot {
-    /// `None` if the endpoint answered by itself.
+    /// The request; `None` if the endpoint answered by itself.
     pub(super) request: Option<Request>,
-    /// When the hub was told of it.
+    /// The time when it reached the hub.
     pub(super) at: Time,
-    /// The latest version of the directory that anybody was shown by then.
+    /// The latest version of the directory that any client was shown by then.
     pub(super) floor: usize,
     /// The number of times the store had failed by then.
     pub(super) failures: u64,
-    /// The last id of its channel that anybody was shown by then.
+    /// The last id of its channel that any client was shown by then.
     pub(super) known: u64,
-    /// The hub has answered.
+    /// Whether the hub has answered.
     pub(super) is_decided: bool,
     reply: Option<Vec<u8>>,
 }
@@ -107,7 +107,7 @@ impl Slot {
 }
 
 impl Ledger {
-    /// The slot of a request.
+    /// Returns the slot of a request.
     pub(super) fn slot(&mut self, index: usize) -> &mut Slot {
         match self.slots.get_mut(index) {
             Some(slot) => slot,
@@ -115,10 +115,10 @@ impl Ledger {
         }
     }
 
-    /// The server's endpoint gives out a request. Returns its number.
-    pub(super) fn asked(&mut self, request: &Request) -> usize {
+    /// Checks a request that the server's endpoint delivers. Returns its number.
+    pub(super) fn requested(&mut self, request: &Request) -> usize {
         let index = self.slots.len();
-        assert!(!self.deaf, "{request:?} comes although nothing more is to be decoded");
+        assert!(!self.input_closed, "{request:?} comes although nothing more is to be decoded");
         match self.expected.get(index) {
             Some(Expected::Request(sent)) => assert_eq!(request, sent, "the request is not what was sent"),
             Some(Expected::Refusal(error)) => panic!("{request:?} where '{error}' is due"),
@@ -128,22 +128,22 @@ impl Ledger {
         index
     }
 
-    /// The server's endpoint answers a fault.
+    /// Checks the server endpoint's answer to a fault.
     pub(super) fn refused(&mut self, now: Time, error: &ErrorResponse, limits: &Limits) {
         let frame_timeout = limits.frame_timeout;
         match (self.expected.get(self.slots.len()), &*error.error) {
-            _ if self.told_to_close.as_ref() == Some(error) => self.deaf = true,
+            _ if self.close_error.as_ref() == Some(error) => self.input_closed = true,
             (_, "Slow consumer") => {
                 let live = self.live();
                 let had_read = self.unread.is_none_or(|unread| unread == 0);
                 assert!(!had_read && live > limits.max_pushed, "{live} bytes are unread, and that is too slow");
-                self.deaf = true;
+                self.input_closed = true;
                 self.drop_pushes();
             }
             (_, "Request timed out") => {
                 let open = now.since(self.accepted);
                 assert!(open >= frame_timeout, "a frame took too long, and the connection is {open:?} old");
-                self.deaf = true;
+                self.input_closed = true;
             }
             (_, "Incomplete request") if self.broken_off => {}
             (Some(Expected::Refusal(name)), error) => assert_eq!(error, *name),
@@ -159,7 +159,7 @@ impl Ledger {
         self.make_ready();
     }
 
-    /// A request is decided when all before it on its connection are answered, but for MESSAGEs that follow each other.
+    /// Checks that all earlier requests of the connection are answered, but for MESSAGEs that follow each other.
     pub(super) fn check_turn(&self, index: usize, request: &Request) {
         let is_message = |request: &Request| matches!(request, Request::Message(_));
         let open = self.slots.iter().take(index).filter(|slot| !slot.is_decided);
@@ -168,7 +168,7 @@ impl Ledger {
         assert!(early.is_none(), "{request:?} is answered before {early:?}");
     }
 
-    /// A request is answered.
+    /// Notes the answer to a request.
     pub(super) fn reply(&mut self, index: usize, bytes: Vec<u8>) {
         let slot = self.slot(index);
         assert!(slot.reply.is_none(), "a second answer to {:?}", slot.request);
@@ -183,7 +183,7 @@ impl Ledger {
         }
     }
 
-    /// All that the server wrote, from the first byte on.
+    /// Checks all bytes that the server has written, from the first one on.
     pub(super) fn check_written(&mut self, written: &[u8]) {
         let mut new = written.get(self.compared..).unwrap_or_default();
         self.compared = written.len();
@@ -201,40 +201,40 @@ impl Ledger {
         }
     }
 
-    /// The server has closed in an orderly way: nothing is owed.
-    pub(super) fn check_paid(&self) {
+    /// Checks that nothing is owed when the server has closed in an orderly way.
+    pub(super) fn check_all_sent(&self) {
         assert_eq!(self.ready, self.slots.len(), "requests that are never answered: {:?}", self.slots.get(self.ready));
         assert!(self.due.is_empty(), "bytes that never left: {:?}", self.due);
     }
 
-    /// The server has read all that the peer sent, to the end of the stream.
-    pub(super) fn check_heard(&self) {
-        if !self.anything && !self.deaf && !self.stopped {
+    /// Checks that everything was decoded, once the server has read to the end of the peer's stream.
+    pub(super) fn check_all_decoded(&self) {
+        if !self.anything && !self.input_closed && !self.stopped {
             assert_eq!(self.slots.len(), self.expected.len(), "not all was heard that was sent: {:?}", self.expected);
         }
     }
 
-    /// The client was given an answer to the request of this number.
+    /// Checks the answer that a client receives to the request of this number.
     pub(super) fn answered(&mut self, number: u64, response: &Response) {
         assert_eq!(number, self.taken as u64, "an answer is not to the oldest open request");
         match response {
             Response::Joined { channel_name, first_id, last_id } => {
                 // The notice of closing follows the answers to all pending requests, and one of these may have joined
                 // anew.
-                if self.told_to_close.is_some() && self.heard.has_joined(channel_name) {
-                    self.heard.leave(channel_name);
+                if self.close_error.is_some() && self.received.has_joined(channel_name) {
+                    self.received.leave(channel_name);
                 }
-                self.heard.join(channel_name, *first_id, *last_id, 0);
+                self.received.join(channel_name, *first_id, *last_id, 0);
             }
-            Response::Left { channel_name } => self.heard.leave(channel_name),
+            Response::Left { channel_name } => self.received.leave(channel_name),
             _ => {}
         }
         self.took(response);
     }
 
-    /// The client was given what answers no request: the connection ends.
+    /// Checks a notice, which answers no request and ends the connection.
     pub(super) fn noticed(&mut self, error: &ErrorResponse) {
-        self.heard.clear();
+        self.received.clear();
         self.took(&Response::Error(error.clone()));
     }
 
@@ -246,19 +246,19 @@ impl Ledger {
         self.taken += 1;
     }
 
-    /// The client has seen the server's end of stream, and nothing has cut the connection.
+    /// Checks that no answer is missing, once a client has read to the end of an uncut stream.
     pub(super) fn check_complete(&self) {
         // A client that leaves after all its answers does not wait for a notice.
         let owed = self.slots.iter().skip(self.taken).find(|slot| slot.request.is_some());
         assert!(owed.is_none(), "an answer that did not come although the connection ended well: {owed:?}");
     }
 
-    /// The endpoint is given pushes; `open` says whether it has not closed by itself.
+    /// Notes pushes that an endpoint is given; `open` says whether it has not closed by itself.
     pub(super) fn pushed(&mut self, pushes: &Pushes, live: bool, open: bool) {
         if open && !self.sends_no_push {
             self.unread = live.then(|| self.live());
             let kind = if live { Kind::Live } else { Kind::Replayed };
-            for message in hearing::messages(pushes) {
+            for message in subscriptions::messages(pushes) {
                 let mut bytes = Vec::new();
                 message.encode_push(&mut bytes);
                 self.due.push_back(Due { kind, bytes });
@@ -266,7 +266,7 @@ impl Ledger {
         }
     }
 
-    /// A reader that leaves too much unread is closed: an endpoint that was given pushes has seen to it.
+    /// Checks that an endpoint given pushes has closed if its subscriber leaves too much unread.
     pub(super) fn check_slow(&mut self, max_pushed: usize) {
         let unread = self.unread.take().unwrap_or(0);
         let live = self.live();
@@ -281,7 +281,7 @@ impl Ledger {
         live.map(|due| due.bytes.len()).sum::<usize>() - begun
     }
 
-    /// The pushes that are not begun will not leave.
+    /// Drops the due pushes that are not begun.
     pub(super) fn drop_pushes(&mut self) {
         let begun = self.due.pop_front_if(|_| self.begun > 0);
         self.due.retain(|due| due.kind == Kind::Answer);

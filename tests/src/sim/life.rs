@@ -1,4 +1,4 @@
-//! The server's life in a run: it starts, tells its hub, stops and dies; and what goes wrong around it.
+//! The server's life in a run: it starts, passes inputs to its hub, stops and crashes; and the faults around it.
 
 use chanwire_core::{
     endpoint::{ConnectionAction, Endpoint as _, Server, ServerCommand},
@@ -24,7 +24,7 @@ const STOP: u64 = 30_000;
 const BEGINNING: i64 = 1_698_937_472;
 
 impl World {
-    /// Wall time, which may jump.
+    /// Returns wall time, which may jump.
     pub(super) fn wall_time(&self) -> Timestamp {
         let elapsed = i64::try_from(self.now.as_millis() / 1000).unwrap_or(i64::MAX);
         Timestamp::from_unix(BEGINNING.saturating_add(elapsed).saturating_add(self.wall_skew))
@@ -33,37 +33,37 @@ impl World {
     pub(super) fn start(&mut self) {
         self.life += 1;
         self.trace.note(self.now, self.life, "the server starts", &[]);
-        self.judge.sweep(&self.storage.disk);
+        self.judge.check_stored(&self.storage.disk);
         self.judge.started = self.now;
         let at = Moment { time: self.now, wall: self.wall_time() };
         self.process = Some(Process::start(&self.plan, &self.storage.disk, at));
         // Leases may be there to end.
-        self.at(0, Event::Pass(self.life));
+        self.schedule(0, Event::Pass(self.life));
     }
 
-    /// The hub is told what there is to tell, and what it wants is begun.
+    /// Passes the queued inputs to the hub, and begins the effects.
     pub(super) fn pass(&mut self) {
         let at = Moment { time: self.now, wall: self.wall_time() };
         let Some(process) = &mut self.process else { return };
         let passed = process.pass(&self.storage.disk, at, &mut self.judge);
         if let Some(at) = passed.timer {
-            self.at_time(at.max(self.now), Event::Pass(self.life));
+            self.schedule_at(at.max(self.now), Event::Pass(self.life));
         }
         for (id, query) in passed.reads {
-            let (done, told, works) = self.storage.begin_read(self.now, &mut self.rng, &mut self.judge.tally);
-            self.at_time(done, Event::Read(self.life, id, query, works, told));
+            let (done, reported, works) = self.storage.begin_read(self.now, &mut self.rng, &mut self.judge.tally);
+            self.schedule_at(done, Event::Read(self.life, id, query, works, reported));
         }
         for link in passed.sent {
-            self.within(2, Event::Sent(link));
+            self.schedule_within(2, Event::Sent(link));
         }
         if let Some(command) = passed.command {
-            self.trace.tell(self.now, self.life, "the hub wants", || format!("{command:?}"));
+            self.trace.describe(self.now, self.life, "the hub wants", || format!("{command:?}"));
             let begun = self.storage.begin(self.now, command, &mut self.rng, &mut self.judge.tally);
-            self.at_time(begun.done, Event::Done(begun.number, begun.told));
+            self.schedule_at(begun.done, Event::Done(begun.number, begun.reported));
         }
     }
 
-    /// A connection's endpoint is given its answers, in any order: it is the endpoint that keeps the order.
+    /// Hands a connection's endpoint its answers, in any order: it is the endpoint that keeps the order.
     pub(super) fn sent(&mut self, id: u64) {
         let at = Moment { time: self.now, wall: self.wall_time() };
         let Some(process) = &mut self.process else { return };
@@ -74,13 +74,13 @@ impl World {
         for Sent { index, command } in sent {
             note(server, index, &command, self.judge.ledger(id));
             assert_eq!(server.handle_command(self.now, command), Ok(()), "an endpoint refuses a command");
-            process.hear(id, server, at, &self.plan.server, &self.storage.disk, &mut self.judge);
+            process.take_events(id, server, at, &self.plan.server, &self.storage.disk, &mut self.judge);
             self.judge.ledger(id).check_slow(self.plan.server.max_pushed);
         }
         self.wake_when_due(id, Side::Far);
     }
 
-    /// The server dies, and with it what only it knew.
+    /// Kills the server, and with it all state that is not durable.
     pub(super) fn crash(&mut self) {
         if self.process.take().is_none() {
             return;
@@ -89,7 +89,7 @@ impl World {
         let writes = self.storage.crash(&mut self.rng);
         self.judge.tally.crashes_that_kept += u64::from(!writes.is_empty());
         self.judge.became_durable(self.now, &writes, &self.storage.disk);
-        self.trace.tell(self.now, self.life, "the server dies, and this is kept", || format!("{writes:?}"));
+        self.trace.describe(self.now, self.life, "the server dies, and this is kept", || format!("{writes:?}"));
         let ids: Vec<u64> = self.links.keys().copied().collect();
         for id in ids {
             let Some(link) = self.links.get_mut(&id) else { continue };
@@ -98,28 +98,28 @@ impl World {
             }
             link.clean = false;
             link.up.destroy();
-            link.up.reader_gone = true;
+            link.up.reader_closed = true;
             // A dead process's system ends its streams, or resets them; a dead machine does neither until it is back.
             if self.rng.bool() {
                 link.down.finish(later(self.now, 20));
                 let ready = link.down.ready_at().unwrap_or(self.now).max(self.now);
                 self.wake(id, Side::Near, ready);
             } else {
-                self.within(3000, Event::Reset(id, Side::Near));
+                self.schedule_within(3000, Event::Reset(id, Side::Near));
             }
-            self.forget_if_gone(id);
+            self.remove_if_closed(id);
         }
-        self.within(5000, Event::Start);
+        self.schedule_within(5000, Event::Start);
     }
 
-    /// A server that was asked to stop has stopped once nobody is connected and all is carried out.
+    /// Ends a stopping server once no client is connected and all work is done.
     pub(super) fn stop_if_done(&mut self) {
         let stopping = self.process.as_ref().is_some_and(|process| process.stopping && process.is_finished());
         if stopping && !self.storage.is_busy() && self.links.values().all(|link| link.far.is_none()) {
             self.trace.note(self.now, self.life, "the server has stopped", &[]);
             self.process = None;
             self.judge.tally.stops += 1;
-            self.within(2000, Event::Start);
+            self.schedule_within(2000, Event::Start);
         }
     }
 
@@ -134,17 +134,24 @@ impl World {
                 self.judge.ledger(*id).stopped = true;
                 socket.before_output(self.now);
                 socket.end.endpoint.shutdown(self.now);
-                process.hear(*id, &mut socket.end.endpoint, at, &self.plan.server, &self.storage.disk, &mut self.judge);
+                process.take_events(
+                    *id,
+                    &mut socket.end.endpoint,
+                    at,
+                    &self.plan.server,
+                    &self.storage.disk,
+                    &mut self.judge,
+                );
                 ids.push(*id);
             }
         }
         for id in ids {
             self.wake_when_due(id, Side::Far);
         }
-        self.at(STOP, Event::StopBound(self.life));
+        self.schedule(STOP, Event::StopBound(self.life));
     }
 
-    /// Something goes wrong.
+    /// Causes a random disturbance.
     pub(super) fn disturb(&mut self) {
         if self.calm.is_some() {
             return;
@@ -152,12 +159,12 @@ impl World {
         let ids: Vec<u64> = self.links.keys().copied().collect();
         let id = self.rng.choice(&ids).copied();
         let what = self.rng.choice(&self.plan.disturbances).copied();
-        self.trace.tell(self.now, id.unwrap_or_default(), "disturbance", || format!("{what:?}"));
+        self.trace.describe(self.now, id.unwrap_or_default(), "disturbance", || format!("{what:?}"));
         match (what, id) {
             (Some(Disturbance::Cut), Some(id)) => {
                 self.judge.tally.cuts += 1;
-                self.within(1000, Event::Reset(id, Side::Near));
-                self.within(1000, Event::Reset(id, Side::Far));
+                self.schedule_within(1000, Event::Reset(id, Side::Near));
+                self.schedule_within(1000, Event::Reset(id, Side::Far));
             }
             (Some(Disturbance::Freeze), Some(id)) => {
                 let until = later(self.now, self.rng.u64(100..=15_000));
@@ -178,10 +185,10 @@ impl World {
             }
             _ => {}
         }
-        self.within(self.plan.disturbance_gap, Event::Disturb);
+        self.schedule_within(self.plan.disturbance_gap, Event::Disturb);
     }
 
-    /// Nothing goes wrong any more: what is slow is fast now, and whoever misbehaves goes away soon.
+    /// Stops the faults: slow ends become fast, and rogues leave soon.
     pub(super) fn calm_down(&mut self) {
         self.trace.note(self.now, 0, "nothing goes wrong any more", &[]);
         self.calm = Some(self.now);
@@ -203,21 +210,21 @@ impl World {
             self.wake_when_due(id, Side::Near);
         }
         for actor in 0..self.actors.len() {
-            self.within(50, Event::Act(actor));
+            self.schedule_within(50, Event::Act(actor));
         }
     }
 }
 
-/// Notes what an endpoint is given.
+/// Notes a command that an endpoint is given.
 fn note(server: &Server, index: Option<usize>, command: &ServerCommand, ledger: &mut Ledger) {
     let is_open = server.action() == ConnectionAction::Open;
     match (command, index) {
         (ServerCommand::Respond { reply, .. }, Some(index)) => ledger.reply(index, encode(reply)),
         (ServerCommand::Push(pushes), _) => ledger.pushed(pushes, true, is_open),
         (ServerCommand::Replay(pushes), _) => ledger.pushed(pushes, false, is_open),
-        (ServerCommand::Close(error), _) => ledger.told_to_close = Some(error.clone()),
+        (ServerCommand::Close(error), _) => ledger.close_error = Some(error.clone()),
         (ServerCommand::CloseSlow(error), _) => {
-            ledger.told_to_close = Some(error.clone());
+            ledger.close_error = Some(error.clone());
             ledger.drop_pushes();
         }
         (ServerCommand::Finish, _) => ledger.sends_no_push = true,

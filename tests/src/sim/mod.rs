@@ -12,12 +12,11 @@
 //! is one thread, one virtual clock, and nothing whose order is not the seed's, so a run repeats exactly.
 //!
 //! For a while faults happen. Then nothing goes wrong any more, every client asks a last round of requests, and all
-//! must be answered and gone within a bounded time. The laws stand on the judge's doc and in the ledgers of
+//! must be answered and closed within a bounded time. The laws are in the judge's docs and in the ledgers of
 //! connections.
-#![expect(clippy::panic, reason = "a panic is how a law's breach is told")]
+#![expect(clippy::panic, reason = "a panic reports a broken law")]
 
 mod actor;
-mod hearing;
 mod judge;
 mod ledger;
 mod life;
@@ -28,6 +27,7 @@ mod queue;
 mod rogue;
 mod socket;
 mod storage;
+mod subscriptions;
 mod tally;
 mod trace;
 mod versions;
@@ -56,7 +56,7 @@ pub struct Run {
 ///
 /// # Errors
 ///
-/// Which law was broken, and how: what the panic said, whoever panicked.
+/// The message of the panic, which names the broken law.
 pub fn run(seed: u64, verbose: bool) -> Result<Run, String> {
     catch_unwind(AssertUnwindSafe(|| {
         let (tally, hash) = world::World::new(seed, verbose).run();
@@ -70,7 +70,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").into()
 }
 
-/// `millis` milliseconds after `now`.
+/// Returns the time `millis` milliseconds after `now`.
 const fn later(now: Time, millis: u64) -> Time {
     now.after(Duration::from_millis(millis))
 }

@@ -4,20 +4,20 @@ use std::collections::VecDeque;
 
 use chanwire_core::Time;
 
-/// Bytes on their way, in order. Holds so many and no more, as two socket buffers do: a writer waits for the reader.
+/// Bytes on their way, in order, and bounded as by two socket buffers: a writer waits for the reader.
 #[derive(Debug)]
 pub(super) struct Pipe {
-    /// Each with the moment at which it can be read.
+    /// The chunks, each with the time at which it can be read.
     chunks: VecDeque<(Time, Vec<u8>)>,
     /// Bytes of the first chunk that were read.
     taken: usize,
     held: usize,
     capacity: usize,
-    /// When the last byte arrives: nothing overtakes it.
+    /// The time when the last byte arrives: nothing overtakes it.
     last: Time,
     end: Option<Time>,
-    /// Nobody will read any more: who writes is told so by a reset.
-    pub(super) reader_gone: bool,
+    /// Whether the reading end is closed: a write is answered by a reset.
+    pub(super) reader_closed: bool,
 }
 
 impl Pipe {
@@ -29,7 +29,7 @@ impl Pipe {
             capacity,
             last: Time::default(),
             end: None,
-            reader_gone: false,
+            reader_closed: false,
         }
     }
 
@@ -43,14 +43,14 @@ impl Pipe {
         self.held
     }
 
-    /// These arrive at `at`, or when all before them has.
+    /// Queues bytes that arrive at `at`, or when all before them has.
     pub(super) fn push(&mut self, at: Time, bytes: Vec<u8>) {
         self.last = self.last.max(at);
         self.held += bytes.len();
         self.chunks.push_back((self.last, bytes));
     }
 
-    /// The end of the stream arrives at `at`, or when all before it has.
+    /// Queues the end of the stream, which arrives at `at`, or when all before it has.
     pub(super) fn finish(&mut self, at: Time) {
         if self.end.is_none() {
             self.last = self.last.max(at);
@@ -58,20 +58,20 @@ impl Pipe {
         }
     }
 
-    /// Of what has not arrived by `now`, nothing arrives before `until`.
+    /// Delays everything that has not arrived by `now` until `until`.
     pub(super) fn hold(&mut self, now: Time, until: Time) {
         let held = self.chunks.iter_mut().map(|(at, _)| at).chain(&mut self.end);
         held.filter(|at| **at > now).for_each(|at| *at = until.max(*at));
         self.last = self.last.max(until);
     }
 
-    /// All that is on its way is lost.
+    /// Loses everything on its way.
     pub(super) fn destroy(&mut self) {
         self.chunks.clear();
         (self.taken, self.held) = (0, 0);
     }
 
-    /// When there is something to read, if it is known.
+    /// Returns the time when there is something to read, if it is known.
     pub(super) fn ready_at(&self) -> Option<Time> {
         self.chunks.front().map(|(at, _)| *at).or(self.end)
     }
@@ -97,7 +97,7 @@ impl Pipe {
         taken
     }
 
-    /// Whether all was read and the end has arrived.
+    /// Returns whether everything was read and the end has arrived.
     pub(super) fn is_at_end(&self, now: Time) -> bool {
         self.chunks.is_empty() && self.end.is_some_and(|end| end <= now)
     }

@@ -34,7 +34,7 @@ pub(super) enum Disturbance {
     Cut,
     /// Nothing comes through on a connection for a while.
     Freeze,
-    /// The server dies.
+    /// The server is killed.
     Crash,
     /// The server is asked to stop.
     Stop,
@@ -65,7 +65,7 @@ pub(super) struct Plan {
     pub(super) burst: usize,
     /// The longest pause of a client, in milliseconds.
     pub(super) think: u64,
-    /// When the faults stop.
+    /// The time when the faults stop.
     pub(super) calm: u64,
     /// The kinds of disturbance, and the longest pause between two of them.
     pub(super) disturbances: Vec<Disturbance>,
@@ -141,7 +141,7 @@ impl Plan {
         }
     }
 
-    /// From now on nothing goes wrong.
+    /// Removes the faults from the plan.
     pub(super) fn calm_down(&mut self) {
         self.faults = StoreFaults::NONE;
         self.disturbances.clear();
@@ -202,16 +202,16 @@ pub(super) fn peer(rng: &mut Rng) -> IpAddr {
 }
 
 /// The own addresses of each listener.
-pub(super) fn own() -> Vec<Vec<Address>> {
+pub(super) fn local_addresses() -> Vec<Vec<Address>> {
     OWN.iter().map(|own| own.iter().map(|place| address(Some(place))).collect()).collect()
 }
 
-/// Whether a channel is registered at an own address of this server.
+/// Returns whether a channel is registered at a local address of this server.
 pub(super) fn lives_here(channel: &Channel) -> bool {
     (0..LISTENERS).any(|listener| lives_at(listener, channel))
 }
 
-/// Whether a channel is registered at an own address of this listener.
+/// Returns whether a channel is registered at a local address of this listener.
 pub(super) fn lives_at(listener: usize, channel: &Channel) -> bool {
     OWN.get(listener).is_some_and(|own| own.iter().any(|place| channel.address.same_place(&address(Some(place)))))
 }

@@ -51,25 +51,25 @@ pub(super) struct Process {
     hub: Hub,
     listeners: Vec<ListenerId>,
     inputs: Vec<Input>,
-    /// The hub will be told of the inputs.
+    /// Whether a pass over the inputs is scheduled.
     pub(super) pass_is_due: bool,
     open: BTreeMap<u64, Open>,
-    /// Connections that have a place: those that are open, and those that the hub has something to carry out for.
-    places: BTreeSet<u64>,
+    /// The connections that the hub must track: open ones, and those whose work it is still carrying out.
+    tracked: BTreeSet<u64>,
     /// The listing that the hub published last, and its bytes.
     published: Option<(Listing, Vec<u8>)>,
     lists_at_once: bool,
-    /// It was asked to stop.
+    /// Whether it was asked to stop.
     pub(super) stopping: bool,
-    /// When the hub will be asked whether time has brought anything.
+    /// The time of the scheduled call of the hub's timeout handler.
     timer: Option<Time>,
 }
 
-/// A connection that the hub was told of.
+/// A connection that the hub knows.
 #[derive(Debug)]
 struct Open {
     peer: IpAddr,
-    /// The tickets that are with the hub, and of which requests they are.
+    /// The tickets that are with the hub, with the numbers of their requests.
     tickets: Vec<(String, usize)>,
     /// The outputs that its endpoint was not given yet.
     sent: Vec<Sent>,
@@ -78,30 +78,30 @@ struct Open {
 /// The outputs of one hub pass.
 #[derive(Debug, Default)]
 pub(super) struct Passed {
-    /// Connections that commands are on their way to.
+    /// The connections with commands on their way.
     pub(super) sent: Vec<u64>,
     pub(super) command: Option<StoreCommand>,
     /// The reads that the hub asks for.
     pub(super) reads: Vec<(ReadId, Query)>,
-    /// When the hub is to be asked next whether time has brought anything, if that is new.
+    /// The next call of the hub's timeout handler, if it is new.
     pub(super) timer: Option<Time>,
 }
 
 impl Process {
-    /// A server that starts over what is durable.
+    /// Starts a server over the durable state.
     pub(super) fn start(plan: &Plan, disk: &Disk, now: Moment) -> Self {
         let mut limits = HubLimits::default();
         (limits.max_channels, limits.max_joins) = (plan.max_channels, plan.max_joins);
         limits.max_past_lists = plan.max_past_lists;
         let mut hub = Hub::new(limits, disk.snapshot(), now);
-        let listeners = plan::own().into_iter().map(|own| hub.add_listener(&own)).collect();
+        let listeners = plan::local_addresses().into_iter().map(|own| hub.add_listener(&own)).collect();
         Self {
             hub,
             listeners,
             inputs: Vec::new(),
             pass_is_due: false,
             open: BTreeMap::new(),
-            places: BTreeSet::new(),
+            tracked: BTreeSet::new(),
             published: None,
             lists_at_once: plan.lists_at_once,
             stopping: false,
@@ -109,17 +109,17 @@ impl Process {
         }
     }
 
-    pub(super) fn tell(&mut self, input: Input) {
+    pub(super) fn queue_input(&mut self, input: Input) {
         self.inputs.push(input);
     }
 
-    /// Whether there is something to tell the hub, and nothing was done about it.
+    /// Returns whether inputs are queued and no pass is scheduled.
     pub(super) const fn wants_pass(&self) -> bool {
         !self.pass_is_due && !self.inputs.is_empty()
     }
 
-    /// Takes what the endpoint of a connection has to tell, and answers what can be answered at once.
-    pub(super) fn hear(
+    /// Takes the events of a connection's endpoint, and answers LIST at once where possible.
+    pub(super) fn take_events(
         &mut self,
         link: u64,
         server: &mut Server,
@@ -131,7 +131,7 @@ impl Process {
         let now = at.time;
         while let Some(event) = server.poll_event() {
             let index = match &event {
-                ServerEvent::Request { request, .. } => judge.ledger(link).asked(request),
+                ServerEvent::Request { request, .. } => judge.ledger(link).requested(request),
                 _ => 0,
             };
             let published = self.published.as_ref().filter(|_| self.lists_at_once).map(|(listing, _)| listing);
@@ -154,7 +154,7 @@ impl Process {
         }
     }
 
-    /// Tells the hub all that is at hand, then takes its effects.
+    /// Passes all queued inputs to the hub, then takes its effects.
     ///
     /// # Panics
     ///
@@ -164,13 +164,13 @@ impl Process {
         self.timer = self.timer.filter(|timer| *timer > at.time);
         judge.failed_pages.clear();
         self.hub.handle_timeout(at.time);
-        let mut gone = Vec::new();
+        let mut disconnected = Vec::new();
         for input in mem::take(&mut self.inputs) {
-            let told = match input {
+            let accepted = match input {
                 Input::Connect(link, peer, listener) => {
                     let open = Open { peer, tickets: Vec::new(), sent: Vec::new() };
                     self.open.insert(link, open);
-                    self.places.insert(link);
+                    self.tracked.insert(link);
                     let Some(listener) = self.listeners.get(listener) else { panic!("no listener {listener}") };
                     self.hub.connect(ConnectionId(link), Peer::Address(peer), Some(*listener))
                 }
@@ -181,7 +181,7 @@ impl Process {
                                 panic!("a request of no connection: {request:?}")
                             };
                             open.tickets.push((format!("{ticket:?}"), index));
-                            judge.given(link, index, open.peer, at);
+                            judge.requested(link, index, open.peer, at);
                         }
                         ServerEvent::Ended => judge.ledger(link).ended = true,
                         _ => {}
@@ -190,20 +190,20 @@ impl Process {
                 }
                 Input::Disconnect(link) => {
                     // Decisions made before it disconnected may still be answered in this pass.
-                    gone.push(link);
+                    disconnected.push(link);
                     self.hub.disconnect(ConnectionId(link));
                     Ok(())
                 }
                 Input::Outcome(outcome) => {
-                    judge.told(&outcome);
+                    judge.store_answered(&outcome);
                     self.hub.handle_outcome(outcome, at.time)
                 }
                 Input::Page(id, query, page) => {
-                    judge.told_page(&query, page.is_some());
+                    judge.page_delivered(&query, page.is_some());
                     self.hub.handle_page(id, page)
                 }
             };
-            assert_eq!(told, Ok(()), "the hub refuses what it is told");
+            assert_eq!(accepted, Ok(()), "the hub refuses what it is told");
         }
         let mut passed = Passed::default();
         while let Some(effect) = self.hub.poll_effect() {
@@ -221,8 +221,8 @@ impl Process {
                     passed.sent.push(link);
                 }
                 Effect::Disconnected(connection) => {
-                    let is_gone = gone.contains(&connection.0) || !self.open.contains_key(&connection.0);
-                    assert!(is_gone && self.places.remove(&connection.0), "{connection:?} is disconnected: {is_gone}");
+                    let is_gone = disconnected.contains(&connection.0) || !self.open.contains_key(&connection.0);
+                    assert!(is_gone && self.tracked.remove(&connection.0), "{connection:?} is disconnected: {is_gone}");
                 }
                 Effect::Store(command) => {
                     assert!(passed.command.is_none(), "a second command for the store: {command:?}");
@@ -235,13 +235,13 @@ impl Process {
             self.timer = Some(due);
             passed.timer = Some(due);
         }
-        for link in gone {
+        for link in disconnected {
             self.open.remove(&link);
         }
         passed
     }
 
-    /// Judges what a connection is to be given. The number of the request that it answers, if it does.
+    /// Judges a command for a connection. Returns the number of the request that it answers, if any.
     fn judge(&mut self, link: u64, command: &ServerCommand, disk: &Disk, judge: &mut Judge) -> Option<usize> {
         match command {
             ServerCommand::Respond { ticket, reply } => {
@@ -263,7 +263,7 @@ impl Process {
                 judge.pushed(link, pushes, disk);
             }
             ServerCommand::Close(error) => judge.removed(link, error),
-            ServerCommand::CloseSlow(error) => judge.gave_up(link, error),
+            ServerCommand::CloseSlow(error) => judge.closed_slow(link, error),
             ServerCommand::Finish => judge.finished(link),
             ServerCommand::Shutdown => panic!("a hub shuts connection {link} down"),
         }
@@ -280,16 +280,16 @@ impl Process {
         sent
     }
 
-    /// Whether all is carried out, and nobody is connected.
+    /// Returns whether all work is done and no client is connected.
     ///
     /// # Panics
     ///
-    /// If the hub keeps what is gone.
+    /// If the hub keeps state of a closed connection.
     pub(super) fn is_finished(&self) -> bool {
         let finished = self.inputs.is_empty() && self.open.is_empty() && self.hub.is_idle();
         let kept = (self.hub.connections(), self.hub.joins());
         assert!(!finished || kept == (0, 0), "the hub keeps connections and joins: {kept:?}");
-        assert!(!finished || self.places.is_empty(), "places that are never free again: {:?}", self.places);
+        assert!(!finished || self.tracked.is_empty(), "places that are never free again: {:?}", self.tracked);
         finished
     }
 }

@@ -14,7 +14,7 @@ pub(super) struct Queue<T> {
 #[derive(Debug)]
 struct Entry<T> {
     key: (Time, u16, u64),
-    what: T,
+    event: T,
 }
 
 impl<T> PartialEq for Entry<T> {
@@ -43,13 +43,13 @@ impl<T> Queue<T> {
     }
 
     /// `what` happens at `at`; `lot` orders it among all that happens then.
-    pub(super) fn push(&mut self, at: Time, lot: u16, what: T) {
+    pub(super) fn push(&mut self, at: Time, lot: u16, event: T) {
         self.pushed += 1;
-        self.heap.push(Reverse(Entry { key: (at, lot, self.pushed), what }));
+        self.heap.push(Reverse(Entry { key: (at, lot, self.pushed), event }));
     }
 
     /// Removes the next event and returns it with its time.
     pub(super) fn pop(&mut self) -> Option<(Time, T)> {
-        self.heap.pop().map(|Reverse(entry)| (entry.key.0, entry.what))
+        self.heap.pop().map(|Reverse(entry)| (entry.key.0, entry.event))
     }
 }

@@ -1,4 +1,4 @@
-//! A peer that does as it likes: faults between requests, garbage, a slow drip, half a frame, no reading.
+//! A peer that violates the protocol: faults between requests, garbage, a slow drip, half a frame, no reading.
 
 use std::collections::BTreeMap;
 
@@ -19,16 +19,16 @@ pub(super) struct Rogue {
     out: Vec<u8>,
     finale: Finale,
     reads: bool,
-    /// When it resets the connection, whatever is going on.
+    /// The time at which it resets the connection, whatever is going on.
     gives_up: Time,
     gave_up: bool,
-    heard_end: bool,
+    saw_eof: bool,
 }
 
 /// The last act of a rogue when all is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Finale {
-    /// It ends its stream and hears the server out.
+    /// It ends its stream and reads to the end of the server's.
     HalfClose,
     /// It stays, and resets the connection in the end.
     Linger,
@@ -56,7 +56,7 @@ const ODDITIES: [Oddity; 14] = [
 ];
 
 impl Rogue {
-    /// A rogue on connection `action`, and in the judge's ledger what the server must make of it.
+    /// Creates a rogue on this connection, and enters the expected items in the judge's ledger.
     pub(super) fn new(now: Time, link: u64, plan: &Plan, judge: &mut Judge, rng: &mut Rng) -> Self {
         let mut stream = Vec::new();
         let mut expected = Vec::new();
@@ -127,10 +127,10 @@ impl Rogue {
         steps.reverse();
         let gives_up = later(now, rng.u64(1_000..=60_000));
         let reads = rng.u8(0..4) > 0;
-        Self { steps, next: now, out: Vec::new(), finale, reads, gives_up, gave_up: false, heard_end: false }
+        Self { steps, next: now, out: Vec::new(), finale, reads, gives_up, gave_up: false, saw_eof: false }
     }
 
-    /// It has not much time left.
+    /// Makes it reset by this time.
     pub(super) fn hurry(&mut self, until: Time) {
         self.gives_up = self.gives_up.min(until);
     }
@@ -142,7 +142,7 @@ impl Endpoint for Rogue {
     fn handle_input(&mut self, _: Time, _: &[u8]) {}
 
     fn handle_eof(&mut self, _: Time) {
-        self.heard_end = true;
+        self.saw_eof = true;
     }
 
     fn handle_written(&mut self, _: Time, count: usize) {
@@ -188,7 +188,7 @@ impl Endpoint for Rogue {
     }
 
     fn wants_read(&self) -> bool {
-        self.reads && !self.heard_end
+        self.reads && !self.saw_eof
     }
 
     fn action(&self) -> ConnectionAction {
@@ -197,7 +197,7 @@ impl Endpoint for Rogue {
         }
         let sent = self.steps.is_empty() && self.out.is_empty();
         match self.finale {
-            Finale::HalfClose if sent && self.heard_end => ConnectionAction::Close,
+            Finale::HalfClose if sent && self.saw_eof => ConnectionAction::Close,
             Finale::HalfClose if sent => ConnectionAction::FinishWriting,
             _ => ConnectionAction::Open,
         }

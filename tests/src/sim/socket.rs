@@ -28,7 +28,7 @@ impl Pace {
     /// As fast as it goes.
     pub(super) const PROMPT: Self = Self { read: 65_536, read_gap: 0, write: 65_536, write_gap: 0, delay: 3 };
 
-    /// When what leaves now arrives.
+    /// Draws the arrival time of bytes that leave now.
     pub(super) fn arrival(&self, now: Time, rng: &mut Rng) -> Time {
         later(now, rng.u64(0..=self.delay))
     }
@@ -39,22 +39,22 @@ impl Pace {
 pub(super) struct Socket<E> {
     pub(super) end: End<E>,
     pub(super) pace: Pace,
-    /// When it is to be driven next.
+    /// The time at which it is driven next.
     pub(super) wake: Option<Time>,
     next_read: Time,
     next_write: Time,
-    /// Since when the sending half is shut down.
+    /// The time when the sending half was shut down.
     pub(super) finished: Option<Time>,
-    /// When it last could write, or had nothing to write.
+    /// The last time it could write, or had nothing to write.
     pub(super) flowed: Time,
 }
 
 /// The effects of one step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moved {
-    /// Bytes were read, or the end of the stream.
+    /// Whether bytes were read, or the end of the stream.
     pub(super) read: bool,
-    /// Bytes were written, or the end of the stream.
+    /// Whether bytes were written, or the end of the stream.
     pub(super) wrote: bool,
     /// The number of bytes that were written.
     pub(super) bytes: usize,
@@ -75,7 +75,7 @@ impl<E: Endpoint> Socket<E> {
         format!("{link:?}, {deadline:?}, wants to read: {wants}, to write: {}", self.has_output())
     }
 
-    /// Something is about to be put out: from now on it waits, unless it did already.
+    /// Notes that output is about to be queued: it waits from now on, unless some already does.
     pub(super) fn before_output(&mut self, now: Time) {
         if !self.has_output() {
             self.flowed = now;
@@ -127,7 +127,7 @@ impl<E: Endpoint> Socket<E> {
         Moved { read, wrote, bytes: count, link: self.end.action() }
     }
 
-    /// When there will be something to do, as things stand.
+    /// Returns the time of the next step, as things stand.
     pub(super) fn next_step(&self, now: Time, incoming: &Pipe, outgoing: &Pipe) -> Option<Time> {
         if self.end.endpoint.action() >= ConnectionAction::Close {
             return Some(now);

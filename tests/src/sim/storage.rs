@@ -1,4 +1,4 @@
-//! The server's store under faults: it takes its time, it fails, and it says less than it knows.
+//! The server's store under faults: it stalls, it fails, and it denies commits that it has kept.
 
 use chanwire_core::{
     Time,
@@ -35,7 +35,7 @@ const STALL: u64 = 20_000;
 pub(super) struct Storage {
     pub(super) disk: Disk,
     pub(super) faults: StoreFaults,
-    /// Every command fails until then.
+    /// The time until which every command fails.
     pub(super) outage: Time,
     job: Option<Job>,
     jobs: u64,
@@ -49,12 +49,12 @@ struct Job {
     outcome: Option<StoreOutcome>,
 }
 
-/// A job that was begun: when it is done, and when that is told.
+/// A job that was begun: when it is done, and when that is reported.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Begun {
     pub(super) number: u64,
     pub(super) done: Time,
-    pub(super) told: Time,
+    pub(super) reported: Time,
 }
 
 impl Storage {
@@ -66,15 +66,15 @@ impl Storage {
         self.job.is_some()
     }
 
-    /// Begins what the hub wants done.
+    /// Begins a command of the hub.
     ///
     /// # Panics
     ///
-    /// If it has not heard what became of the command before.
+    /// If the command before has no outcome yet.
     pub(super) fn begin(&mut self, now: Time, command: StoreCommand, rng: &mut Rng, tally: &mut Tally) -> Begun {
         assert!(self.job.is_none(), "a second command for the store: {command:?}");
         let done = later(now, self.span(rng, tally));
-        let told = later(done, self.span(rng, tally));
+        let reported = later(done, self.span(rng, tally));
         let fate = if now < self.outage || rng.u8(0..100) < self.faults.fail {
             match rng.u8(0..100) {
                 chance if chance < self.faults.keep => Fate::Denied,
@@ -94,16 +94,16 @@ impl Storage {
         }
         self.jobs += 1;
         self.job = Some(Job { number: self.jobs, command, fate, outcome: None });
-        Begun { number: self.jobs, done, told }
+        Begun { number: self.jobs, done, reported }
     }
 
-    /// Begins to read. Says when it is done, when that is told, and whether it works.
+    /// Begins a read. Returns when it is done, when that is reported, and whether it works.
     pub(super) fn begin_read(&self, now: Time, rng: &mut Rng, tally: &mut Tally) -> (Time, Time, bool) {
         let done = later(now, self.span(rng, tally));
-        let told = later(done, self.span(rng, tally));
+        let reported = later(done, self.span(rng, tally));
         let works = now >= self.outage && rng.u8(0..100) >= self.faults.fail;
         tally.failed_reads += u64::from(!works);
-        (done, told, works)
+        (done, reported, works)
     }
 
     /// Draws how long a command takes, in milliseconds.
@@ -116,7 +116,7 @@ impl Storage {
         }
     }
 
-    /// Does it, and says what is durable now that was not.
+    /// Carries out the command of this number, and returns the writes that became durable.
     pub(super) fn carry_out(&mut self, number: u64) -> Vec<Write> {
         let Some(job) = self.job.as_mut().filter(|job| job.number == number && job.outcome.is_none()) else {
             return Vec::new();

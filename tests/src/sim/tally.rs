@@ -35,7 +35,7 @@ tally! {
     connections,
     /// Requests that a hub was told of.
     requests,
-    /// Answers that an honest client took.
+    /// Answers that an honest client received.
     answers,
     /// Requests of honest clients that were never answered because their connection ended.
     unknown,
@@ -49,13 +49,13 @@ tally! {
     hosted,
     /// Answers OK to LIST.
     lists,
-    /// Those of them that a connection's endpoint gave at once.
+    /// Answers OK to LIST that a connection's endpoint gave at once.
     lists_at_once,
     /// Lists that were withdrawn while they were sent.
     withdrawn,
     /// Answers OK to JOIN.
     joins,
-    /// Those of them that come back for what they have not seen.
+    /// Answers OK to JOIN of clients that continue after their last id.
     rejoins,
     /// Answers OK to LEAVE.
     leaves,
@@ -63,19 +63,19 @@ tally! {
     histories,
     /// Answers OK to UNHOST.
     unhosted,
-    /// Messages that a hub gave to those who joined, as they came.
+    /// Live messages that a hub pushed to subscribers.
     pushes,
-    /// Pages of stored messages that a hub gave to those who joined.
+    /// Pages of stored messages that a hub sent to subscribers.
     replays,
     /// Messages that an honest client was pushed.
-    heard,
+    received,
     /// Pages that could not be read.
     failed_reads,
-    /// Readers that left too much unread.
+    /// Subscribers that left too much unread.
     slow_readers,
-    /// Readers that were closed because their next page could not be read.
+    /// Subscribers that were closed because their next page could not be read.
     unread_replays,
-    /// Readers that were closed because their channel had gone.
+    /// Subscribers that were closed because their channel was removed.
     removed_readers,
     /// Peers that had joined, ended their stream, and were given all that was promised.
     finished_readers,
@@ -93,7 +93,7 @@ tally! {
     write_timeouts,
     /// Connections that were answered `Server busy`.
     busy,
-    /// Commits that went well.
+    /// Commits that succeeded.
     commits,
     /// Commits that failed and left nothing.
     lost_commits,
@@ -101,23 +101,23 @@ tally! {
     denied_commits,
     /// Commits that were refused before they began.
     refused_commits,
-    /// States that were read back.
+    /// States that were reloaded.
     loads,
-    /// States that could not be read back.
+    /// States that could not be reloaded.
     failed_loads,
-    /// Commands that took the store long.
+    /// Commands that stalled.
     stalls,
-    /// Times at which the server died.
+    /// Crashes of the server.
     crashes,
     /// Commits that the last crash before their outcome kept.
     crashes_that_kept,
-    /// Times at which the server was asked to stop, and did.
+    /// Orderly stops of the server.
     stops,
     /// Connections that the network cut.
     cuts,
     /// Connections on which nothing came through for a while.
     freezes,
-    /// Times at which wall time jumped.
+    /// Jumps of wall time.
     clock_jumps,
 }
 

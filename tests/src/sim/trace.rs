@@ -19,19 +19,25 @@ impl Trace {
         Self { hasher: DefaultHasher::new(), verbose }
     }
 
-    /// Something happened to connection, client or job number `who`, with these bytes.
-    pub(super) fn note(&mut self, now: Time, who: u64, what: &'static str, bytes: &[u8]) {
-        (now, who, what, bytes).hash(&mut self.hasher);
+    /// Notes an event of connection, client or job number `subject`, with these bytes.
+    pub(super) fn note(&mut self, now: Time, subject: u64, what: &'static str, bytes: &[u8]) {
+        (now, subject, what, bytes).hash(&mut self.hasher);
         if self.verbose {
-            self.show(now, format_args!("#{who} {what} {}", bytes.escape_ascii()));
+            self.show(now, format_args!("#{subject} {what} {}", bytes.escape_ascii()));
         }
     }
 
-    /// The same, told in words that are made only if somebody reads them.
-    pub(super) fn tell<D: Display>(&mut self, now: Time, who: u64, what: &'static str, words: impl FnOnce() -> D) {
-        (now, who, what).hash(&mut self.hasher);
+    /// Notes an event, described in words that are made only if the trace is shown.
+    pub(super) fn describe<D: Display>(
+        &mut self,
+        now: Time,
+        subject: u64,
+        what: &'static str,
+        words: impl FnOnce() -> D,
+    ) {
+        (now, subject, what).hash(&mut self.hasher);
         if self.verbose {
-            self.show(now, format_args!("#{who} {what} {}", words()));
+            self.show(now, format_args!("#{subject} {what} {}", words()));
         }
     }
 

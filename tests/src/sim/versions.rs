@@ -60,7 +60,7 @@ impl Version {
         self.records.iter().find(|record| record.channel.channel_name == name)
     }
 
-    /// Whether a channel of this name lives at this server.
+    /// Returns whether a channel of this name lives at this server.
     pub(super) fn lives_here(&self, name: &str) -> bool {
         self.record(name).is_some_and(|record| plan::lives_here(&record.channel))
     }
@@ -70,7 +70,7 @@ impl Version {
         self.records.iter().map(|record| &record.channel.channel_name)
     }
 
-    /// Its channels, as they are stored.
+    /// Returns its channels, as they are stored.
     pub(super) fn records(&self) -> &[ChannelRecord] {
         &self.records
     }

@@ -25,11 +25,11 @@ use super::{
     trace::Trace,
 };
 
-/// Within this time after the faults have stopped, all must be answered and all connections gone: the longest stall,
+/// Within this time after the faults have stopped, all must be answered and all connections closed: the longest stall,
 /// a client that waits 30 s for an answer, a server that is given 30 s to stop, and then a last round of requests.
 const BOUND: u64 = 150_000;
 
-/// Which end of a connection.
+/// One of the two ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     /// The one that connected.
@@ -38,36 +38,36 @@ pub(super) enum Side {
     Far,
 }
 
-/// Something that happens.
+/// A scheduled event.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A client has something to do.
+    /// An actor takes its next step.
     Act(usize),
     /// A connection reaches the server.
     Accept(u64),
-    /// An end of a connection may move.
+    /// An end of a connection is driven.
     Drive(u64, Side),
     /// A reset arrives at an end of a connection.
     Reset(u64, Side),
-    /// The hub, of the server's life of this number, is told what there is to tell.
+    /// The hub, of the server's life of this number, takes its queued inputs.
     Pass(u64),
     /// A connection's endpoint is given its commands.
     Sent(u64),
-    /// The store does what it was told, and says so at this time.
+    /// The store carries out its command, and reports that at this time.
     Done(u64, Time),
-    /// The store says what became of it.
-    Told(u64),
-    /// The store reads a page for the server of this life, which works or not, and says so at this time.
+    /// The store reports the outcome of its command.
+    Outcome(u64),
+    /// The store reads a page for the server of this life, which works or not, and reports it at this time.
     Read(u64, ReadId, Query, bool, Time),
-    /// The store says what it has read.
+    /// The store delivers a page.
     Page(u64, ReadId, Query, Page),
-    /// Something goes wrong.
+    /// A disturbance occurs.
     Disturb,
-    /// The server, if it still lives this life, has had time enough to stop.
+    /// The drain timeout of the server, if it still lives this life, has passed.
     StopBound(u64),
     /// The server starts.
     Start,
-    /// Nothing goes wrong any more.
+    /// The faults stop.
     Calm,
 }
 
@@ -79,9 +79,9 @@ pub(super) struct Link {
     pub(super) far: Option<Box<Socket<Server>>>,
     pub(super) up: Pipe,
     pub(super) down: Pipe,
-    /// It reached the server, or never will.
+    /// Whether it reached the server, or never will.
     arrived: bool,
-    /// An end of the server's stream means that the server closed in an orderly way.
+    /// Whether the end of the server's stream means that the server closed in an orderly way.
     pub(super) clean: bool,
 }
 
@@ -90,7 +90,7 @@ pub(super) struct Link {
 pub(super) enum Near {
     /// A client of the protocol.
     Honest(Box<Socket<Client>>),
-    /// One that does as it likes.
+    /// A peer that violates the protocol.
     Rogue(Box<Socket<Rogue>>),
 }
 
@@ -119,7 +119,7 @@ pub(super) struct World {
     pub(super) links: BTreeMap<u64, Link>,
     pub(super) actors: Vec<Actor>,
     pub(super) calm: Option<Time>,
-    /// The calm will come before its time.
+    /// Whether the end of the faults is scheduled early.
     pub(super) calm_is_due: bool,
     queue: Queue<Event>,
     next_link: u64,
@@ -132,12 +132,12 @@ pub(super) struct World {
 }
 
 impl World {
-    /// The world of a seed.
+    /// Builds the world of a seed.
     pub(super) fn new(seed: u64, verbose: bool) -> Self {
         let mut rng = Rng::with_seed(seed);
         let plan = Plan::new(&mut rng);
         let mut trace = Trace::new(verbose);
-        trace.tell(Time::default(), seed, "plan", || format!("{plan:#?}"));
+        trace.describe(Time::default(), seed, "plan", || format!("{plan:#?}"));
         let actors =
             (0..plan.clients + plan.rogues).map(|number| Actor::new(number >= plan.clients, &plan, &mut rng)).collect();
         Self {
@@ -159,20 +159,20 @@ impl World {
         }
     }
 
-    /// Lets all happen. Returns what was met, and a hash of all that happened.
+    /// Runs all events. Returns the tally, and a hash of all that happened.
     ///
     /// # Panics
     ///
     /// If a law is broken.
     pub(super) fn run(mut self) -> (Tally, u64) {
-        self.at(0, Event::Start);
+        self.schedule(0, Event::Start);
         for actor in 0..self.actors.len() {
-            self.within(50, Event::Act(actor));
+            self.schedule_within(50, Event::Act(actor));
         }
         if !self.plan.disturbances.is_empty() {
-            self.within(self.plan.disturbance_gap, Event::Disturb);
+            self.schedule_within(self.plan.disturbance_gap, Event::Disturb);
         }
-        self.at(self.plan.calm, Event::Calm);
+        self.schedule(self.plan.calm, Event::Calm);
         while !self.is_over() {
             let Some((at, event)) = self.queue.pop() else {
                 panic!("nothing will happen any more, and this is unfinished: {:#?}", self.unfinished());
@@ -181,10 +181,10 @@ impl World {
             let patient = self.calm.is_none_or(|calm| at <= later(calm, BOUND));
             assert!(patient, "the faults stopped {BOUND} ms ago, and this is unfinished: {:#?}", self.unfinished());
             self.judge.tally.steps += 1;
-            self.happen(event);
+            self.handle(event);
             self.stop_if_done();
         }
-        self.judge.sweep(&self.storage.disk);
+        self.judge.check_stored(&self.storage.disk);
         self.judge.check_leases(self.now, self.calm);
         self.judge.tally.seconds = self.now.as_millis() / 1000;
         (self.judge.tally, self.trace.hash())
@@ -212,22 +212,22 @@ impl World {
         waits
     }
 
-    pub(super) fn at(&mut self, millis: u64, event: Event) {
-        self.at_time(later(self.now, millis), event);
+    pub(super) fn schedule(&mut self, millis: u64, event: Event) {
+        self.schedule_at(later(self.now, millis), event);
     }
 
-    pub(super) fn at_time(&mut self, at: Time, event: Event) {
+    pub(super) fn schedule_at(&mut self, at: Time, event: Event) {
         let lot = self.rng.u16(..);
         self.queue.push(at, lot, event);
     }
 
-    /// It happens some time from now.
-    pub(super) fn within(&mut self, millis: u64, event: Event) {
+    /// Schedules an event at a random time within so many milliseconds.
+    pub(super) fn schedule_within(&mut self, millis: u64, event: Event) {
         let millis = self.rng.u64(0..=millis);
-        self.at(millis, event);
+        self.schedule(millis, event);
     }
 
-    fn happen(&mut self, event: Event) {
+    fn handle(&mut self, event: Event) {
         match event {
             Event::Act(actor) => self.act(actor),
             Event::Accept(link) => self.accept(link),
@@ -236,26 +236,26 @@ impl World {
             Event::Reset(link, side) => self.reset(link, side),
             Event::Pass(life) if life == self.life => self.pass(),
             Event::Sent(link) => self.sent(link),
-            Event::Done(job, told) => {
+            Event::Done(job, reported) => {
                 let writes = self.storage.carry_out(job);
-                self.trace.tell(self.now, job, "the store has done", || format!("{writes:?}"));
+                self.trace.describe(self.now, job, "the store has done", || format!("{writes:?}"));
                 self.judge.became_durable(self.now, &writes, &self.storage.disk);
-                self.at_time(told, Event::Told(job));
+                self.schedule_at(reported, Event::Outcome(job));
             }
-            Event::Told(job) => {
+            Event::Outcome(job) => {
                 if let (Some(outcome), Some(process)) = (self.storage.finish(job), &mut self.process) {
-                    self.trace.tell(self.now, job, "the store says", || format!("{outcome:?}"));
-                    process.tell(Input::Outcome(outcome));
+                    self.trace.describe(self.now, job, "the store says", || format!("{outcome:?}"));
+                    process.queue_input(Input::Outcome(outcome));
                 }
             }
-            Event::Read(life, id, query, works, told) => {
+            Event::Read(life, id, query, works, reported) => {
                 let page = works.then(|| query.found(self.storage.disk.read(&query)));
-                self.at_time(told, Event::Page(life, id, query, page));
+                self.schedule_at(reported, Event::Page(life, id, query, page));
             }
             Event::Page(life, id, query, page) => {
                 if let Some(process) = self.process.as_mut().filter(|_| life == self.life) {
-                    self.trace.tell(self.now, life, "the store has read", || format!("{query:?}: {page:?}"));
-                    process.tell(Input::Page(id, query, page));
+                    self.trace.describe(self.now, life, "the store has read", || format!("{query:?}: {page:?}"));
+                    process.queue_input(Input::Page(id, query, page));
                 }
             }
             Event::Disturb => self.disturb(),
@@ -266,18 +266,18 @@ impl World {
         }
         if let Some(process) = self.process.as_mut().filter(|process| process.wants_pass()) {
             process.pass_is_due = true;
-            self.within(2, Event::Pass(self.life));
+            self.schedule_within(2, Event::Pass(self.life));
         }
     }
 
     // Connections.
 
-    /// The connection of this number will be opened next.
+    /// Returns the number of the next connection.
     pub(super) const fn next_link(&self) -> u64 {
         self.next_link
     }
 
-    /// Somebody connects.
+    /// Connects an actor.
     pub(super) fn connect(&mut self, actor: usize, near: Near) -> u64 {
         let id = self.next_link;
         self.next_link += 1;
@@ -285,7 +285,7 @@ impl World {
         let (up, down) = (self.plan.capacity(&mut self.rng), self.plan.capacity(&mut self.rng));
         let (up, down) = (Pipe::new(up), Pipe::new(down));
         self.links.insert(id, Link { actor, near: Some(near), far: None, up, down, arrived: false, clean: true });
-        self.within(40, Event::Accept(id));
+        self.schedule_within(40, Event::Accept(id));
         self.wake(id, Side::Near, self.now);
         id
     }
@@ -295,11 +295,11 @@ impl World {
         let Some(link) = self.links.get_mut(&id) else { return };
         link.arrived = true;
         // It may have been cut on its way.
-        let reaches = link.near.is_some() && !link.up.reader_gone;
+        let reaches = link.near.is_some() && !link.up.reader_closed;
         let Some(process) = self.process.as_mut().filter(|process| !process.stopping && reaches) else {
-            link.up.reader_gone = true;
-            self.within(20, Event::Reset(id, Side::Near));
-            self.forget_if_gone(id);
+            link.up.reader_closed = true;
+            self.schedule_within(20, Event::Reset(id, Side::Near));
+            self.remove_if_closed(id);
             return;
         };
         let pace = self.plan.pace(&mut self.rng);
@@ -309,18 +309,18 @@ impl World {
         (ledger.accepted, ledger.listener, ledger.peer) = (self.now, *listener, Some(*peer));
         if served >= self.plan.max_connections {
             let error = ErrorResponse::server("Server busy", "The server has reached its limit of connections");
-            ledger.told_to_close = Some(error.clone());
+            ledger.close_error = Some(error.clone());
             far.end.endpoint.close(self.now, error);
             self.judge.tally.busy += 1;
         } else {
-            process.tell(Input::Connect(id, *peer, *listener));
+            process.queue_input(Input::Connect(id, *peer, *listener));
         }
         link.far = Some(far);
         self.trace.note(self.now, id, "is accepted", &[]);
         self.wake(id, Side::Far, self.now);
     }
 
-    /// An end is to be driven at this time, or earlier.
+    /// Schedules the driving of an end at this time, or earlier.
     pub(super) fn wake(&mut self, id: u64, side: Side, at: Time) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let wake = match (side, &mut link.near, &mut link.far) {
@@ -331,7 +331,7 @@ impl World {
         };
         if wake.is_none_or(|wake| at < wake) {
             *wake = Some(at);
-            self.at_time(at, Event::Drive(id, side));
+            self.schedule_at(at, Event::Drive(id, side));
         }
     }
 
@@ -342,7 +342,7 @@ impl World {
         let Some(process) = &mut self.process else { return };
         socket.wake = None;
         let moved = socket.step(self.now, &mut link.up, &mut link.down, &mut self.rng);
-        process.hear(id, &mut socket.end.endpoint, at, &self.plan.server, &self.storage.disk, &mut self.judge);
+        process.take_events(id, &mut socket.end.endpoint, at, &self.plan.server, &self.storage.disk, &mut self.judge);
         let in_flight = socket.end.endpoint.in_flight();
         // A frame that takes too long is answered in any case.
         assert!(in_flight <= self.plan.server.max_in_flight + 1, "{in_flight} requests are in flight");
@@ -361,7 +361,7 @@ impl World {
                 let moved = socket.step(now, &mut link.down, &mut link.up, rng);
                 let written = socket.end.written.len() - moved.bytes;
                 self.trace.note(now, id, "> ", socket.end.written.get(written..).unwrap_or_default());
-                self.client_hears(id);
+                self.deliver_client_events(id);
                 moved
             }
             Some(Near::Rogue(socket)) if socket.wake == Some(now) => {
@@ -376,7 +376,7 @@ impl World {
         self.moved(id, Side::Near, moved);
     }
 
-    /// An end has moved: the other one may have to, and it itself again.
+    /// Schedules what follows from a step of an end: steps of the other end, and of itself.
     fn moved(&mut self, id: u64, side: Side, moved: Moved) {
         if moved.link >= ConnectionAction::Close {
             self.close(id, side, moved.link);
@@ -388,8 +388,8 @@ impl World {
             Side::Far => (&link.down, Side::Near),
         };
         let ready = outgoing.ready_at().unwrap_or(self.now).max(self.now);
-        if outgoing.reader_gone && outgoing.unread() > 0 {
-            self.within(20, Event::Reset(id, side));
+        if outgoing.reader_closed && outgoing.unread() > 0 {
+            self.schedule_within(20, Event::Reset(id, side));
         }
         if moved.wrote {
             self.wake(id, other, ready);
@@ -400,7 +400,7 @@ impl World {
         self.wake_when_due(id, side);
     }
 
-    /// An end is driven when there is something to do for it.
+    /// Schedules the next step of an end, if there is one.
     pub(super) fn wake_when_due(&mut self, id: u64, side: Side) {
         let Some(link) = self.links.get(&id) else { return };
         let next = match (side, &link.near, &link.far) {
@@ -426,7 +426,7 @@ impl World {
         };
         let resets = wanted == ConnectionAction::Reset || incoming.unread() > 0;
         incoming.destroy();
-        incoming.reader_gone = true;
+        incoming.reader_closed = true;
         let at = later(self.now, self.rng.u64(0..=20));
         if resets {
             let lot = self.rng.u16(..);
@@ -440,7 +440,7 @@ impl World {
         self.drop_end(id, side);
     }
 
-    /// A reset arrives: nothing that was not read yet will be.
+    /// Resets an end: unread bytes are lost.
     pub(super) fn reset(&mut self, id: u64, side: Side) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let incoming = match side {
@@ -448,12 +448,12 @@ impl World {
             Side::Far => &mut link.up,
         };
         incoming.destroy();
-        incoming.reader_gone = true;
+        incoming.reader_closed = true;
         self.trace.note(self.now, id, "meets a reset", &[]);
         self.drop_end(id, side);
     }
 
-    /// An end is gone.
+    /// Drops a closed end.
     fn drop_end(&mut self, id: u64, side: Side) {
         let Some(link) = self.links.get_mut(&id) else { return };
         match side {
@@ -461,30 +461,30 @@ impl World {
                 self.judge.ledger(id).broken_off = true;
                 if let Some(near) = link.near.take() {
                     let actor = link.actor;
-                    self.near_is_gone(actor, near);
+                    self.client_disconnected(actor, near);
                 }
             }
             Side::Far => {
                 if let Some(far) = link.far.take() {
-                    check_patience(self.now, id, &far, &self.plan.server);
+                    check_timeouts(self.now, id, &far, &self.plan.server);
                     if let Some(process) = &mut self.process {
-                        process.tell(Input::Disconnect(id));
+                        process.queue_input(Input::Disconnect(id));
                     }
                 }
             }
         }
-        self.forget_if_gone(id);
+        self.remove_if_closed(id);
     }
 
-    pub(super) fn forget_if_gone(&mut self, id: u64) {
+    pub(super) fn remove_if_closed(&mut self, id: u64) {
         if self.links.get(&id).is_some_and(|link| link.arrived && link.near.is_none() && link.far.is_none()) {
             self.links.remove(&id);
         }
     }
 }
 
-/// The server may close when nothing is owed, and must not destroy by a reset what it has just written: it hears its
-/// peer out, or waits for a while.
+/// Checks that the server closes when nothing is owed, and destroys no written bytes by a reset: it reads to its
+/// peer's end, or lingers.
 fn check_closing(now: Time, id: u64, link: &Link, wanted: ConnectionAction, limits: &Limits, judge: &mut Judge) {
     let Some(far) = &link.far else { return };
     if wanted == ConnectionAction::Reset && judge.ledger(id).withdrawn {
@@ -497,7 +497,7 @@ fn check_closing(now: Time, id: u64, link: &Link, wanted: ConnectionAction, limi
         return;
     }
     let ledger = judge.ledger(id);
-    ledger.check_paid();
+    ledger.check_all_sent();
     let lingered = far.finished.is_some_and(|finished| now.since(finished) >= limits.linger);
     assert!(lingered || link.up.unread() == 0, "connection {id} closes at once, and has not read what was sent");
     assert!(lingered || link.up.is_at_end(now), "connection {id} closes at once, and its peer has not");
@@ -507,12 +507,12 @@ fn check_closing(now: Time, id: u64, link: &Link, wanted: ConnectionAction, limi
         None => false,
     };
     if peer_has_sent_all && link.up.is_at_end(now) {
-        ledger.check_heard();
+        ledger.check_all_decoded();
     }
 }
 
-/// However it ended: the server has waited for its peer no longer than it should.
-fn check_patience(now: Time, id: u64, far: &Socket<Server>, limits: &Limits) {
+/// Checks that the server has waited for its peer no longer than its timeouts allow.
+fn check_timeouts(now: Time, id: u64, far: &Socket<Server>, limits: &Limits) {
     if let Some(finished) = far.finished {
         let lingered = now.since(finished);
         assert!(lingered <= limits.linger, "connection {id} lingered for {lingered:?}");

@@ -118,7 +118,7 @@ fn what_retention_dropped_after_the_store_was_read_back_is_not_there_again() {
         trial.store_and(Fate::Done, |trial| trial.trim("here", 4, true));
         let last_id = trial.disk.last_id("here");
         assert_eq!(ask(&mut trial, bob, &join("here", JoinFrom::After(0))), [joined("here", 4, last_id)]);
-        assert_eq!(trial.heard(bob), here(4..=last_id));
+        assert_eq!(trial.received(bob), here(4..=last_id));
     }
 }
 

@@ -48,10 +48,10 @@ fn the_answer_tells_what_is_pushed_first_and_what_is_stored() {
             let carl = trial.connect(ip("10.0.0.3"), 0);
             let answer = ask(&mut trial, carl, &join("here", from));
             assert_eq!(answer, [joined("here", first_id, stored)], "{stored} {trimmed} {from:?}");
-            assert_eq!(trial.heard(carl), here(first_id..=stored));
+            assert_eq!(trial.received(carl), here(first_id..=stored));
             let ada = trial.connect(ip(ADA), 0);
             say_many(&mut trial, ada, 2);
-            assert_eq!(trial.heard(carl), here(stored + 1..=stored + 2));
+            assert_eq!(trial.received(carl), here(stored + 1..=stored + 2));
         }
     }
 }
@@ -73,14 +73,14 @@ fn joined_twice_left_twice_and_joined_again() {
     assert_eq!(ask(&mut trial, bob, &leave("here")), std::slice::from_ref(&not));
     assert_eq!(ask(&mut trial, bob, &listen("here")), [joined("here", 2, 1)]);
     assert_eq!(ask(&mut trial, bob, &join("here", After(0))), [already]);
-    assert_eq!(trial.heard(bob), []);
+    assert_eq!(trial.received(bob), []);
     assert_eq!(ask(&mut trial, bob, &leave("here")), [left("here")]);
     assert_eq!(ask(&mut trial, bob, &leave("here")), [not]);
     say_many(&mut trial, ada, 1);
-    assert_eq!(trial.heard(bob), []);
+    assert_eq!(trial.received(bob), []);
     assert_eq!(ask(&mut trial, bob, &join("here", After(1))), [joined("here", 2, 2)]);
     say_many(&mut trial, ada, 1);
-    assert_eq!(trial.heard(bob), here([2, 3]));
+    assert_eq!(trial.received(bob), here([2, 3]));
 }
 
 #[test]
@@ -102,8 +102,8 @@ fn as_many_channels_can_be_joined_as_the_limit_allows() {
     for (name, number) in [("b", 1), ("a", 2), ("c", 3)] {
         ask(&mut trial, bob, &say(&format!("{number}"), Some(name)));
     }
-    assert_eq!(trial.heard(ada), [("b".to_owned(), 1), ("c".to_owned(), 1)]);
-    assert_eq!(trial.heard(bob), [("c".to_owned(), 1)]);
+    assert_eq!(trial.received(ada), [("b".to_owned(), 1), ("c".to_owned(), 1)]);
+    assert_eq!(trial.received(bob), [("c".to_owned(), 1)]);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn everybody_who_joined_hears_one_push_the_sender_too_and_nobody_else() {
     }
     let before = trial.pushes;
     say_many(&mut trial, ada, 1);
-    assert_eq!((trial.heard(ada), trial.heard(bob), trial.heard(carl)), (here([1]), here([1]), vec![]));
+    assert_eq!((trial.received(ada), trial.received(bob), trial.received(carl)), (here([1]), here([1]), vec![]));
     assert_eq!(trial.pushes - before, 1, "encoded once");
 }
 
@@ -139,17 +139,17 @@ fn what_is_stored_while_a_replay_runs_comes_after_it_and_once() {
     trial.read(true);
     // One is stored after the page was read, and one while it is on its way to the peer.
     say_many(&mut trial, ada, 1);
-    assert_eq!(trial.heard(bob), []);
+    assert_eq!(trial.received(bob), []);
     trial.page();
-    assert_eq!(trial.heard(bob), here(1..=5));
+    assert_eq!(trial.received(bob), here(1..=5));
     say_many(&mut trial, ada, 1);
-    assert_eq!((trial.heard(bob), trial.reads()), (vec![], 0), "a replaying reader hears nothing live");
+    assert_eq!((trial.received(bob), trial.reads()), (vec![], 0), "a replaying reader hears nothing live");
     trial.read_on(bob);
     trial.page();
-    assert_eq!(trial.heard(bob), here([6, 7]));
+    assert_eq!(trial.received(bob), here([6, 7]));
     // It is live now, though it has not read its page.
     say_many(&mut trial, ada, 1);
-    assert_eq!(trial.heard(bob), here([8]));
+    assert_eq!(trial.received(bob), here([8]));
 }
 
 #[test]
@@ -160,10 +160,10 @@ fn a_page_that_is_read_between_a_commit_and_its_outcome_shows_nothing_too_early(
     trial.drain();
     trial.store_and(Fate::Done, |trial| {
         trial.page();
-        assert_eq!(trial.heard(bob), here([1, 2]));
+        assert_eq!(trial.received(bob), here([1, 2]));
     });
     trial.settle();
-    assert_eq!(trial.heard(bob), here([3]));
+    assert_eq!(trial.received(bob), here([3]));
 }
 
 #[test]
@@ -178,12 +178,12 @@ fn a_long_replay_comes_in_pages_each_when_the_last_one_was_read() {
     let mut pages = Vec::new();
     while trial.page() {
         assert_eq!(trial.reads(), 0, "one page at a time");
-        pages.push(trial.heard(bob).len());
+        pages.push(trial.received(bob).len());
         say_many(&mut trial, ada, 1);
         trial.read_on(bob);
     }
     assert!(pages.len() > 3 && pages.iter().all(|count| *count <= 10), "{pages:?}");
-    let live = trial.heard(bob);
+    let live = trial.received(bob);
     assert_eq!(live.last(), Some(&("here".to_owned(), trial.disk.last_id("here"))));
 }
 
@@ -200,7 +200,7 @@ fn two_replays_of_one_connection_take_turns() {
     trial.ask(bob, &join("here", After(0)), 0);
     trial.ask(bob, &join("other", After(0)), 0);
     trial.settle();
-    let mut turns: Vec<String> = trial.heard(bob).into_iter().map(|(name, _)| name).collect();
+    let mut turns: Vec<String> = trial.received(bob).into_iter().map(|(name, _)| name).collect();
     assert_eq!(turns.len(), 16);
     turns.dedup();
     assert!(turns.len() > 2, "{turns:?}");
@@ -221,17 +221,17 @@ fn who_leaves_during_a_replay_hears_no_more_and_may_join_again() {
             After(id) => id + 1,
             Last(count) => 6 - u64::from(count),
         };
-        assert_eq!(trial.heard(bob), here(first..=5), "{from:?}");
+        assert_eq!(trial.received(bob), here(first..=5), "{from:?}");
         assert_eq!(trial.answers(bob), [joined("here", 1, 5), left("here"), joined("here", first, 5)]);
         say_many(&mut trial, ada, 1);
-        assert_eq!(trial.heard(bob), here([6]));
+        assert_eq!(trial.received(bob), here([6]));
     }
     let (mut trial, ada, bob) = with_messages(5);
     trial.ask(bob, &join("here", After(0)), 0);
     trial.ask(bob, &leave("here"), 0);
     trial.settle();
     say_many(&mut trial, ada, 1);
-    assert_eq!((trial.heard(bob), trial.hub.joins()), (vec![], 0));
+    assert_eq!((trial.received(bob), trial.hub.joins()), (vec![], 0));
 }
 
 #[test]
@@ -240,10 +240,10 @@ fn a_commit_that_was_stored_in_truth_reaches_those_who_joined() {
     ask(&mut trial, bob, &listen("here"));
     trial.ask(ada, &say("denied", Some("here")), 0);
     trial.store(Fate::Denied);
-    assert_eq!(trial.heard(bob), []);
+    assert_eq!(trial.received(bob), []);
     trial.ask(ada, &say("next", Some("here")), 0);
     trial.settle();
-    assert_eq!(trial.heard(bob), here([2, 3]));
+    assert_eq!(trial.received(bob), here([2, 3]));
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn messages_that_cannot_be_read_close_the_reader_and_no_other() {
     let details = "The stored messages of 'here' cannot be read at the moment";
     assert_eq!(trial.closed(bob), Some(&ErrorResponse::server("Slow consumer", details)));
     say_many(&mut trial, ada, 1);
-    assert_eq!((trial.heard(carl), trial.hub.joins()), (here([4]), 1));
+    assert_eq!((trial.received(carl), trial.hub.joins()), (here([4]), 1));
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn after_the_end_of_its_stream_a_peer_gets_all_that_it_was_promised() {
         say_many(&mut trial, ada, 1);
         trial.settle();
         assert!(trial.has_finished(bob));
-        let heard = trial.heard(bob);
+        let heard = trial.received(bob);
         assert!(heard.starts_with(&here(promised..=5)), "{from:?}: {heard:?}");
         assert_eq!(trial.hub.joins(), 0);
     }
@@ -327,7 +327,7 @@ fn what_a_connection_asked_before_is_in_what_it_joins() {
         joined("here", 2, 3),
         delivered(7),
     ];
-    assert_eq!((trial.answers(ada), trial.heard(ada)), (expected.to_vec(), here([1, 2, 3, 4])));
+    assert_eq!((trial.answers(ada), trial.received(ada)), (expected.to_vec(), here([1, 2, 3, 4])));
 }
 
 #[test]
@@ -339,7 +339,7 @@ fn joining_waits_for_nobody_elses_commit() {
     trial.drain();
     assert_eq!(trial.answers(bob), [joined("here", 2, 1)]);
     trial.store(Fate::Done);
-    assert_eq!(trial.heard(bob), here([2]));
+    assert_eq!(trial.received(bob), here([2]));
 }
 
 #[test]

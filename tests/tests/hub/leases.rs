@@ -182,7 +182,7 @@ fn those_who_joined_are_closed_when_it_ends() {
     trial.pass(10);
     trial.settle();
     let error = ErrorResponse::server("Channel removed", "The channel 'here' is no longer hosted here");
-    assert_eq!((trial.heard(bob), trial.closed(bob)), (here([1]), Some(&error)));
+    assert_eq!((trial.received(bob), trial.closed(bob)), (here([1]), Some(&error)));
 }
 
 #[test]

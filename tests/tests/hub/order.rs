@@ -63,11 +63,11 @@ fn what_a_connection_that_left_asked_for_is_carried_out() {
     trial.disconnect(ada);
     // It keeps its place until all is done: the HOST is with the store, and then the MESSAGE.
     trial.store(Fate::Done);
-    assert!(trial.forgotten.is_empty());
+    assert!(trial.released.is_empty());
     trial.settle();
     assert_eq!(trial.disk.messages("x").len(), 1);
     assert_eq!(trial.hub.connections(), 0);
-    assert!(trial.forgotten.contains(&ada));
+    assert!(trial.released.contains(&ada));
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_connection_that_left_is_forgotten_when_its_request_is_decided_anew() {
     trial.store(Fate::Denied);
     trial.store(Fate::Done);
     assert_eq!(trial.hub.connections(), 1);
-    assert!(trial.forgotten.contains(&bob));
+    assert!(trial.released.contains(&bob));
 }
 
 #[test]

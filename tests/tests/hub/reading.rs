@@ -185,7 +185,7 @@ fn a_crowd_that_asks_for_history_does_not_keep_a_reader_from_its_next_page() {
     for _ in 0..20 {
         trial.page();
     }
-    assert_eq!(trial.heard(bob), here(1..=3));
+    assert_eq!(trial.received(bob), here(1..=3));
     trial.settle();
 }
 

@@ -74,7 +74,7 @@ fn the_operators_connection_is_at_no_listener() {
     assert_eq!(error.error, "Channel not found");
     assert_eq!(ask(&mut trial, operator, &say("named", Some("here"))), [delivered(0)]);
     assert_eq!(ask(&mut trial, operator, &join("here", JoinFrom::After(0))), [joined("here", 1, 1)]);
-    assert_eq!(trial.heard(operator), here([1]));
+    assert_eq!(trial.received(operator), here([1]));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_removal_that_fails_changes_nothing() {
     assert_eq!((trial.answers(ada), listed(&mut trial).len()), (vec![not_stored()], 2));
     assert_eq!(trial.closed(bob), None);
     say_many(&mut trial, ada, 1);
-    assert_eq!(trial.heard(bob), here([1]));
+    assert_eq!(trial.received(bob), here([1]));
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn the_ids_of_a_name_go_on_when_it_is_hosted_again_and_it_is_listed_last() {
     assert_eq!(ask(&mut trial, bob, &host("here", "localhost", 22236)), [hosted("here")]);
     assert_eq!(ask(&mut trial, bob, &join("here", JoinFrom::After(1))), [joined("here", 2, 3)]);
     say_many(&mut trial, ada, 1);
-    assert_eq!(trial.heard(bob), here([2, 3, 4]));
+    assert_eq!(trial.received(bob), here([2, 3, 4]));
     let names: Vec<_> = listed(&mut trial).into_iter().map(|channel| channel.channel_name).collect();
     assert_eq!(names, ["there", "here"]);
     // Now it is Bob's.
@@ -154,7 +154,7 @@ fn when_a_channel_goes_those_who_joined_get_what_is_stored_and_are_closed() {
         assert_eq!(trial.closed(live), Some(&gone("here")));
         assert_eq!((trial.closed(replaying), trial.closed(other)), (None, None));
         trial.settle();
-        assert_eq!((trial.heard(live), trial.heard(replaying)), (here([4]), here(1..=4)));
+        assert_eq!((trial.received(live), trial.received(replaying)), (here([4]), here(1..=4)));
         assert_eq!(trial.hub.joins(), 0);
     }
 }
@@ -190,7 +190,7 @@ fn a_message_to_a_channel_that_is_being_changed_is_decided_when_it_is_known_what
             let before = waits.then(|| delivered(0));
             assert_eq!(trial.answers(bob), before.into_iter().chain([named.clone()]).collect::<Vec<_>>());
             assert_eq!(trial.answers(two), [nowhere()]);
-            assert_eq!((trial.heard(one), trial.closed(one)), (here(1..=waits.into()), Some(&gone("here"))));
+            assert_eq!((trial.received(one), trial.closed(one)), (here(1..=waits.into()), Some(&gone("here"))));
         }
     }
 }
@@ -226,7 +226,7 @@ fn an_address_that_goes_takes_no_message_along_that_waits_or_is_being_stored() {
     assert_eq!(trial.closed(carl), None);
     trial.store(Fate::Done);
     assert_eq!(trial.answers(bob)[..1], [elsewhere]);
-    assert_eq!((trial.answers(ada), trial.heard(carl)), (vec![delivered(0)], here([1])));
+    assert_eq!((trial.answers(ada), trial.received(carl)), (vec![delivered(0)], here([1])));
     assert_eq!(trial.closed(carl), Some(&gone("here")));
 }
 

@@ -11,7 +11,7 @@ use crate::store::Disk;
 
 /// The joins of one connection.
 #[derive(Debug, Default)]
-pub(super) struct Hearing(BTreeMap<String, Join>);
+pub(super) struct Subscriptions(BTreeMap<String, Join>);
 
 /// One join.
 #[derive(Debug)]
@@ -24,8 +24,8 @@ struct Join {
     version: usize,
 }
 
-impl Hearing {
-    /// Pushes come from `first_id` on.
+impl Subscriptions {
+    /// Adds a channel whose pushes come from `first_id` on.
     ///
     /// # Panics
     ///
@@ -35,7 +35,7 @@ impl Hearing {
         assert!(before.is_none(), "'{channel_name}' is joined a second time");
     }
 
-    /// No more pushes come.
+    /// Removes a channel: no more pushes come.
     ///
     /// # Panics
     ///
@@ -57,12 +57,12 @@ impl Hearing {
         self.0.len()
     }
 
-    /// The id that comes next and the version of the directory by which the channel was joined.
+    /// Returns the id that comes next and the version of the directory by which the channel was joined.
     pub(super) fn of(&self, channel_name: &str) -> Option<(u64, usize)> {
         self.0.get(channel_name).map(|join| (join.next, join.version))
     }
 
-    /// A message is pushed.
+    /// Checks a pushed message and counts it.
     ///
     /// # Panics
     ///
@@ -76,7 +76,7 @@ impl Hearing {
         join.next += 1;
     }
 
-    /// Everything is heard that was promised.
+    /// Checks that every promised message was pushed.
     ///
     /// # Panics
     ///
@@ -86,13 +86,13 @@ impl Hearing {
         assert!(owed.is_none(), "a peer has ended, and this was promised to it: {owed:?}");
     }
 
-    /// Whether all is heard up to the ids that are known of the channels.
+    /// Returns whether every message was pushed up to the known ids of the channels.
     pub(super) fn has_all(&self, known: &BTreeMap<String, u64>) -> bool {
         self.0.iter().all(|(name, join)| known.get(name).is_none_or(|known| join.next > *known))
     }
 }
 
-/// A message that somebody is shown is in the store, as it is shown.
+/// Checks that a message that a client was shown is in the store, as it was shown.
 ///
 /// # Panics
 ///
@@ -103,7 +103,7 @@ pub(super) fn check_durable(message: &StoredMessage, disk: &Disk) {
     assert_eq!(stored, Some(message), "somebody is shown a message that is not so in the store");
 }
 
-/// The messages of pushes.
+/// Decodes the messages of pushes.
 ///
 /// # Panics
 ///

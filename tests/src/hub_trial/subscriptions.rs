@@ -8,23 +8,23 @@ use chanwire_core::{
     wire::{Decoder, ErrorResponse, Item, Response, Status, StoredMessage},
 };
 
-use super::{Told, Trial};
+use super::{DeliveredPage, Trial};
 
 /// The pushes that one connection expects and has received.
 #[derive(Debug, Default)]
-pub(super) struct Hearing {
+pub(super) struct Subscriptions {
     /// The channels that it joined.
     pub(super) joined: BTreeMap<String, Join>,
     /// Every message that it was pushed and the test has not taken.
-    pub(super) heard: Vec<(String, u64)>,
-    /// It was given a page and has not read it.
+    pub(super) received: Vec<(String, u64)>,
+    /// Whether it was given a page and has not read it.
     pub(super) has_page: bool,
-    /// Its peer has ended its stream; the hub was told so.
+    /// Whether its peer has ended its stream, and whether the hub was told so.
     pub(super) ending: bool,
-    pub(super) told_end: bool,
-    /// It has had everything that was promised after the end.
+    pub(super) reported_end: bool,
+    /// Whether it was pushed everything that was promised after the end.
     pub(super) finished: bool,
-    /// Why it was closed.
+    /// The error it was closed with.
     pub(super) closed: Option<ErrorResponse>,
 }
 
@@ -33,30 +33,30 @@ pub(super) struct Hearing {
 pub(super) struct Join {
     /// The id that is due next.
     next: u64,
-    /// The last id that the answer to JOIN told.
+    /// The last id in the answer to JOIN.
     promised: u64,
-    /// The channel has gone from here since.
-    gone: bool,
+    /// Whether the channel was removed from here since.
+    removed: bool,
 }
 
-impl Hearing {
-    /// The names of the channels that it joined.
+impl Subscriptions {
+    /// Returns the names of the channels that it joined.
     pub(super) fn names(&self) -> Vec<String> {
         self.joined.keys().cloned().collect()
     }
 
-    /// It is closed, for this reason, and hears nothing any more: what it still asked is answered as if it had joined
+    /// Closes it with this error. No pushes follow, and its pending requests are answered as if it had joined
     /// nothing.
     fn close(&mut self, error: ErrorResponse) {
         self.joined.clear();
         self.closed = Some(error);
     }
 
-    /// It was given this answer.
+    /// Notes an answer that it was given.
     pub(super) fn answered(&mut self, response: &Response) {
         match response {
             Response::Joined { channel_name, first_id, last_id } => {
-                self.joined.insert(channel_name.clone(), Join { next: *first_id, promised: *last_id, gone: false });
+                self.joined.insert(channel_name.clone(), Join { next: *first_id, promised: *last_id, removed: false });
             }
             Response::Left { channel_name } => drop(self.joined.remove(channel_name)),
             _ => {}
@@ -65,41 +65,41 @@ impl Hearing {
 }
 
 impl Trial {
-    /// A connection is pushed these messages.
+    /// Checks messages that a connection is pushed.
     pub(super) fn pushed(&mut self, id: u64, pushes: &Pushes, live: bool) {
         let client = self.clients.get_mut(&id).expect("pushes for a connection");
-        assert!(!client.gone, "pushes for connection {id}, which is gone");
-        if client.hearing.closed.is_some() {
+        assert!(!client.disconnected, "pushes for connection {id}, which is gone");
+        if client.subscriptions.closed.is_some() {
             // The hub is not told yet that it has gone; what it asked before may be carried out, and nobody hears it.
             return;
         }
-        assert!(!client.hearing.finished, "pushes for connection {id}, which has finished");
+        assert!(!client.subscriptions.finished, "pushes for connection {id}, which has finished");
         let messages = decode(pushes);
         assert!(!messages.is_empty(), "pushes of nothing");
         for message in messages {
             let name = &message.channel_name;
-            let join = client.hearing.joined.get_mut(name);
+            let join = client.subscriptions.joined.get_mut(name);
             let join = join.unwrap_or_else(|| panic!("a push of '{name}', which connection {id} has not joined"));
             assert_eq!(message.id, join.next, "the next id of '{name}' for connection {id}, live: {live}");
             let index = usize::try_from(message.id - 1).expect("a small number");
             assert_eq!(self.disk.messages(name).get(index), Some(&message), "what is pushed is what is stored");
             join.next += 1;
-            client.hearing.heard.push((message.channel_name, message.id));
+            client.subscriptions.received.push((message.channel_name, message.id));
         }
     }
 
-    /// A connection is closed because a channel that it joined has gone.
+    /// Checks that a connection is closed because a channel that it joined was removed.
     pub(super) fn removed(&mut self, id: u64, error: ErrorResponse) {
         let client = self.clients.get_mut(&id).expect("a connection to close");
-        assert!(!client.gone, "connection {id} is closed when it is gone");
-        if client.hearing.closed.is_some() {
+        assert!(!client.disconnected, "connection {id} is closed when it is gone");
+        if client.subscriptions.closed.is_some() {
             return;
         }
         let why =
             |(name, _): &(&String, &Join)| format!("The channel '{name}' is no longer hosted here") == error.details;
-        let (name, join) = client.hearing.joined.iter().find(why).expect("a channel that was joined");
+        let (name, join) = client.subscriptions.joined.iter().find(why).expect("a channel that was joined");
         assert_eq!(error, ErrorResponse::server("Channel removed", error.details.clone()));
-        assert!(join.gone, "'{name}' has not gone");
+        assert!(join.removed, "'{name}' has not gone");
         // Unless it is hosted here again, and the reader was behind: what is stored then is for those who join anew.
         let storing = self.command.as_ref().is_some_and(|command| appends_to(command, name));
         assert!(
@@ -107,49 +107,55 @@ impl Trial {
             "connection {id} is not to hear what is being stored of '{name}'"
         );
         assert_eq!(join.next, self.model.log(name).1 + 1, "what is stored of '{name}' was pushed to connection {id}");
-        client.hearing.close(error);
+        client.subscriptions.close(error);
         self.closed.insert(id);
     }
 
-    /// A connection is closed because what it is to be pushed cannot be read.
+    /// Checks that a connection is closed because its next page cannot be read.
     pub(super) fn slow(&mut self, id: u64, error: ErrorResponse) {
         let client = self.clients.get_mut(&id).expect("a connection to close");
-        assert!(!client.gone && client.hearing.closed.is_none(), "connection {id} is closed twice");
+        assert!(!client.disconnected && client.subscriptions.closed.is_none(), "connection {id} is closed twice");
         assert_eq!(error, ErrorResponse::server("Slow consumer", error.details.clone()));
-        let Told { query, works, .. } = self.told_page.as_ref().expect("a page that was read");
-        let join = client.hearing.joined.get(&query.channel_name).expect("the page of a channel that it joined");
+        let DeliveredPage { query, works, .. } = self.delivered_page.as_ref().expect("a page that was read");
+        let join = client.subscriptions.joined.get(&query.channel_name).expect("the page of a channel that it joined");
         let overtaken = self.disk.first_id(&query.channel_name) > join.next;
         assert!(!works || overtaken, "connection {id} could be given a page from {} on", join.next);
-        client.hearing.close(error);
+        client.subscriptions.close(error);
         self.closed.insert(id);
     }
 
-    /// A connection whose peer has ended has everything that it was promised.
-    pub(super) fn finished_hearing(&mut self, id: u64) {
+    /// Checks that a connection whose peer has ended was pushed everything that was promised.
+    pub(super) fn finish_subscriber(&mut self, id: u64) {
         let client = self.clients.get_mut(&id).expect("a connection to finish");
-        assert!(client.hearing.told_end && !client.hearing.finished, "connection {id} has not ended, or has finished");
-        for (name, join) in &client.hearing.joined {
+        assert!(
+            client.subscriptions.reported_end && !client.subscriptions.finished,
+            "connection {id} has not ended, or has finished"
+        );
+        for (name, join) in &client.subscriptions.joined {
             assert!(join.next > join.promised, "connection {id} was promised '{name}' up to {}", join.promised);
         }
-        client.hearing.finished = true;
-        client.hearing.joined.clear();
+        client.subscriptions.finished = true;
+        client.subscriptions.joined.clear();
     }
 
-    /// Notes which channels are no longer here.
-    pub(super) fn note_gone(&mut self) {
-        for (name, join) in self.clients.values_mut().flat_map(|client| &mut client.hearing.joined) {
-            join.gone |= !self.model.is_here(name);
+    /// Notes the joined channels that are no longer here.
+    pub(super) fn note_removed(&mut self) {
+        for (name, join) in self.clients.values_mut().flat_map(|client| &mut client.subscriptions.joined) {
+            join.removed |= !self.model.is_here(name);
         }
     }
 
     /// Checks the pushes while the store is idle, nothing is being read, and no page is left to read.
-    pub(super) fn check_heard(&self) {
+    pub(super) fn check_pushes(&self) {
         let mut joins = 0;
-        for (id, client) in self.clients.iter().filter(|(_, client)| !client.gone) {
-            joins += client.hearing.joined.len();
-            assert!(!client.hearing.told_end || client.hearing.finished, "connection {id} is not finished");
-            for (name, join) in &client.hearing.joined {
-                assert!(!join.gone, "connection {id} hears '{name}', which has gone");
+        for (id, client) in self.clients.iter().filter(|(_, client)| !client.disconnected) {
+            joins += client.subscriptions.joined.len();
+            assert!(
+                !client.subscriptions.reported_end || client.subscriptions.finished,
+                "connection {id} is not finished"
+            );
+            for (name, join) in &client.subscriptions.joined {
+                assert!(!join.removed, "connection {id} hears '{name}', which has gone");
                 if self.trusted {
                     assert_eq!(
                         join.next,
