@@ -64,7 +64,7 @@ use crate::clock::Clock;
 
 /// The most bytes that one read takes. What it asks for is decoded in one piece, so this also bounds how long a
 /// connection keeps a thread from the others.
-const READ: usize = 16 * 1024;
+const READ: usize = 32 * 1024;
 
 /// Slices of one write at most.
 const SLICES: usize = 64;
