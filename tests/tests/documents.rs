@@ -204,7 +204,7 @@ fn the_changelog_has_every_version_of_the_database() {
 }
 
 #[test]
-fn what_does_not_exist_is_noticed() {
+fn the_checks_detect_missing_paths_names_and_links() {
     assert_eq!(code("`a/b.rs` and `c`\n`d"), ["a/b.rs", "c", "d"]);
     for path in ["core/src/nothing.rs", "core/nothing", "nothing.rs", "NOTHING.md"] {
         assert!(is_path(path) && !root().join(path).exists(), "{path}");

@@ -91,7 +91,7 @@ proptest! {
     #![proptest_config(times(1000))]
 
     #[test]
-    fn pushes_and_pages_come_where_they_were_given_and_slow_readers_are_closed_in_time(
+    fn pushes_and_pages_keep_their_order_and_slow_subscribers_are_closed_in_time(
         stream in any_stream(), limits in small_limits(), pushed in prop_oneof![1..2000_usize, Just(1 << 20)],
         ops in vec(joined_op(), 0..60)
     ) {

@@ -68,7 +68,7 @@ fn the_server_answers_more_requests_in_one_write_than_may_be_in_flight() {
 }
 
 #[test]
-fn the_server_closes_after_a_fault_and_says_why() {
+fn the_server_closes_after_a_fault_with_the_reason() {
     let mut stream = TcpStream::connect(serve()).unwrap();
     stream.write_all(b"LIST\r\nPOST / HTTP/1.1\r\n\r\n").unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
@@ -81,7 +81,7 @@ fn the_server_closes_after_a_fault_and_says_why() {
 }
 
 #[test]
-fn the_client_says_what_a_server_did_wrong() {
+fn the_client_reports_a_servers_violation() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let wrong = std::thread::spawn(move || {

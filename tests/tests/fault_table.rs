@@ -52,12 +52,12 @@ fn f05_an_unknown_command_is_answered_at_its_line_end() {
 }
 
 #[test]
-fn f06_a_line_end_that_is_none() {
+fn f06_an_invalid_line_end_is_a_fault() {
     insta::assert_snapshot!(row(&fault_table::f06()));
 }
 
 #[test]
-fn f07_what_no_command_has_closes() {
+fn f07_a_byte_outside_any_command_closes() {
     insta::assert_snapshot!(row(&fault_table::f07()));
 }
 
@@ -67,12 +67,12 @@ fn f08_an_array_is_read_to_its_end() {
 }
 
 #[test]
-fn f09_what_is_no_object_closes() {
+fn f09_a_payload_that_is_no_object_closes() {
     insta::assert_snapshot!(row(&fault_table::f09()));
 }
 
 #[test]
-fn f10_a_payload_that_is_wrong_inside_goes_on() {
+fn f10_an_invalid_object_keeps_the_connection_open() {
     insta::assert_snapshot!(row(&fault_table::f10()));
 }
 

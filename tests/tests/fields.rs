@@ -156,7 +156,9 @@ proptest! {
     }
 
     #[test]
-    fn places_compare_parsed_and_both_ways(a in generate::host(), b in generate::host(), ip in any::<Ipv4Addr>()) {
+    fn addresses_compare_parsed_and_symmetrically(
+        a in generate::host(), b in generate::host(), ip in any::<Ipv4Addr>()
+    ) {
         let address = |host: &str| Address::new(host, 1).unwrap();
         let (one, other) = (address(&a), address(&b));
         prop_assert!(one.same_place(&one) && other.same_place(&other));

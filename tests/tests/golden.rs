@@ -86,7 +86,7 @@ fn all_example_responses_in_one_stream() {
 }
 
 #[test]
-fn a_push_is_told_from_the_answers_around_it() {
+fn a_push_is_distinguished_from_the_answers_around_it() {
     let push = b"MESSAGE\r\n{\"channel_name\": \"general\", \"id\": 7, \"username\": \"user1\", \"message_content\": \"hi\", \"timestamp\": \"2023-11-02T15:04:32Z\"}";
     let bytes = [examples::DELIVERED, push, examples::HOSTED].concat();
     check_every_cut::<Status>(&bytes, LIMIT);

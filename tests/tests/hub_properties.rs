@@ -36,7 +36,7 @@ const NAMES: [&str; 5] = ["a", "b", "c", "d", "fixed"];
 #[derive(Clone, Debug)]
 enum Op {
     /// One connection asks all of these at once.
-    Ask(Index, Vec<(Asked, i64)>),
+    Ask(Index, Vec<(Kind, i64)>),
     /// Takes all outputs so far.
     Drain,
     Store(Fate),
@@ -61,7 +61,7 @@ enum Op {
 }
 
 #[derive(Clone, Debug)]
-enum Asked {
+enum Kind {
     List,
     Host(&'static str, (&'static str, u16), Option<u32>),
     Message(Option<&'static str>),
@@ -71,7 +71,7 @@ enum Asked {
     History(&'static str, HistoryRange, u16),
 }
 
-fn asked() -> impl Strategy<Value = Asked> {
+fn kind() -> impl Strategy<Value = Kind> {
     let lease = prop_oneof![3 => Just(None), 1 => select(vec![Some(10), Some(30)])];
     let from = prop_oneof![(0..8_u64).prop_map(JoinFrom::After), (0..8_u16).prop_map(JoinFrom::Last)];
     let range = prop_oneof![
@@ -80,14 +80,14 @@ fn asked() -> impl Strategy<Value = Asked> {
         (1..9_u64).prop_map(HistoryRange::Before),
     ];
     prop_oneof![
-        2 => Just(Asked::List),
-        6 => (select(&NAMES[..]), select(&PLACES[..]), lease).prop_map(|(name, place, lease)| Asked::Host(name, place, lease)),
-        2 => Just(Asked::Message(None)),
-        5 => select(&NAMES[..]).prop_map(|name| Asked::Message(Some(name))),
-        1 => select(&NAMES[..]).prop_map(Asked::Unhost),
-        4 => (select(&NAMES[..]), from).prop_map(|(name, from)| Asked::Join(name, from)),
-        1 => select(&NAMES[..]).prop_map(Asked::Leave),
-        2 => (select(&NAMES[..]), range, 1..5_u16).prop_map(|(name, range, limit)| Asked::History(name, range, limit)),
+        2 => Just(Kind::List),
+        6 => (select(&NAMES[..]), select(&PLACES[..]), lease).prop_map(|(name, place, lease)| Kind::Host(name, place, lease)),
+        2 => Just(Kind::Message(None)),
+        5 => select(&NAMES[..]).prop_map(|name| Kind::Message(Some(name))),
+        1 => select(&NAMES[..]).prop_map(Kind::Unhost),
+        4 => (select(&NAMES[..]), from).prop_map(|(name, from)| Kind::Join(name, from)),
+        1 => select(&NAMES[..]).prop_map(Kind::Leave),
+        2 => (select(&NAMES[..]), range, 1..5_u16).prop_map(|(name, range, limit)| Kind::History(name, range, limit)),
     ]
 }
 
@@ -97,7 +97,7 @@ fn fate() -> impl Strategy<Value = Fate> {
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        20 => (any::<Index>(), vec((asked(), 0..100_i64), 1..5)).prop_map(|(who, what)| Op::Ask(who, what)),
+        20 => (any::<Index>(), vec((kind(), 0..100_i64), 1..5)).prop_map(|(who, what)| Op::Ask(who, what)),
         10 => Just(Op::Drain),
         16 => fate().prop_map(Op::Store),
         4 => (fate(), 0..4_usize).prop_map(|(fate, pages)| Op::StoreAndRead(fate, pages)),
@@ -119,22 +119,22 @@ fn address((host, port): (&str, u16)) -> Address {
     Address::new(host, port).unwrap()
 }
 
-fn request(asked: &Asked, number: usize) -> Request {
+fn request(kind: &Kind, number: usize) -> Request {
     let named = |name: &str| String::from(name);
-    match asked {
-        Asked::List => Request::List,
-        Asked::Host(name, place, lease) => {
+    match kind {
+        Kind::List => Request::List,
+        Kind::Host(name, place, lease) => {
             let channel = Channel { channel_name: named(name), address: address(*place) };
             Request::Host(Host { channel, lease: *lease })
         }
-        Asked::Unhost(name) => Request::Unhost { channel_name: named(name) },
-        Asked::Join(name, from) => Request::Join { channel_name: named(name), from: *from },
-        Asked::Leave(name) => Request::Leave { channel_name: named(name) },
-        Asked::History(name, range, limit) => {
+        Kind::Unhost(name) => Request::Unhost { channel_name: named(name) },
+        Kind::Join(name, from) => Request::Join { channel_name: named(name), from: *from },
+        Kind::Leave(name) => Request::Leave { channel_name: named(name) },
+        Kind::History(name, range, limit) => {
             Request::History { channel_name: named(name), range: *range, limit: *limit }
         }
         // Each says something else, so that it can be found again in the store.
-        Asked::Message(name) => Request::Message(Message {
+        Kind::Message(name) => Request::Message(Message {
             username: "user1".into(),
             message_content: format!("message {number}"),
             channel_name: name.map(String::from),
@@ -185,11 +185,11 @@ fn live(ops: &[Op], fixed: bool, limit: usize) {
                     continue;
                 }
                 let id = *who.get(&open);
-                for (asked, at) in what {
+                for (kind, at) in what {
                     number += 1;
                     // A client that has ended its stream sends no requests.
                     if !trial.has_ended(id) {
-                        trial.ask(id, &request(asked, number), *at);
+                        trial.ask(id, &request(kind, number), *at);
                     }
                 }
             }
@@ -255,7 +255,7 @@ proptest! {
     #![proptest_config(times(1500))]
 
     #[test]
-    fn the_laws_hold_whatever_happens(ops in vec(op(), 0..60), fixed in any::<bool>(), limit in 2..8_usize) {
+    fn the_laws_hold_for_any_history(ops in vec(op(), 0..60), fixed in any::<bool>(), limit in 2..8_usize) {
         live(&ops, fixed, limit);
     }
 }
@@ -266,17 +266,17 @@ proptest! {
     /// Few names and one place for all, so that requests get into each other's way.
     #[test]
     fn the_laws_hold_in_a_crowd(
-        asked in vec((any::<Index>(), asked(), 0..3_i64, fate(), 0..6_u8), 1..80)
+        requests in vec((any::<Index>(), kind(), 0..3_i64, fate(), 0..6_u8), 1..80)
     ) {
-        let ops: Vec<_> = asked.into_iter().flat_map(|(who, asked, at, fate, then)| {
-            let asked = match asked {
-                Asked::Host(name, place, lease) => Asked::Host(if name == "a" { "b" } else { "a" }, place, lease),
-                Asked::Message(Some(_)) => Asked::Message(Some("a")),
-                Asked::Join(_, from) => Asked::Join("a", from),
-                Asked::Leave(_) => Asked::Leave("a"),
+        let ops: Vec<_> = requests.into_iter().flat_map(|(who, kind, at, fate, then)| {
+            let kind = match kind {
+                Kind::Host(name, place, lease) => Kind::Host(if name == "a" { "b" } else { "a" }, place, lease),
+                Kind::Message(Some(_)) => Kind::Message(Some("a")),
+                Kind::Join(_, from) => Kind::Join("a", from),
+                Kind::Leave(_) => Kind::Leave("a"),
                 other => other,
             };
-            let mut ops = vec![Op::Ask(who, vec![(asked, at)])];
+            let mut ops = vec![Op::Ask(who, vec![(kind, at)])];
             match then {
                 0 => ops.push(Op::Store(fate)),
                 1 => ops.push(Op::Drain),

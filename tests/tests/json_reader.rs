@@ -12,12 +12,12 @@ proptest! {
     #![proptest_config(times(2500))]
 
     #[test]
-    fn right_texts_mean_the_same(text in generate::json_text()) {
+    fn valid_texts_have_the_same_values(text in generate::json_text()) {
         check_json(&text);
     }
 
     #[test]
-    fn wrong_texts_are_refused_where_they_go_wrong(text in generate::mutated(generate::json_text())) {
+    fn invalid_texts_are_refused_at_the_same_offset(text in generate::mutated(generate::json_text())) {
         check_json(&text);
     }
 
@@ -46,7 +46,7 @@ proptest! {
     }
 
     #[test]
-    fn a_text_that_only_ends_too_early_is_wrong_at_its_end(
+    fn a_truncated_text_is_invalid_at_its_end(
         text in generate::json_text(), at in any::<prop::sample::Index>()
     ) {
         let beginning = &text[..at.index(text.len() + 1)];

@@ -127,7 +127,7 @@ fn lone_surrogates_are_refused_wherever_they_stand() {
 }
 
 #[test]
-fn a_known_field_twice_comes_second() {
+fn a_repeated_field_is_reported_after_invalid_json() {
     insta::assert_snapshot!(table(
         &[
             br#"{"username": "a", "username": "a", "message_content": "c"}"#,
@@ -417,7 +417,7 @@ proptest! {
 
     /// The first wrong thing, told by the protocol's order from how the payload was made.
     #[test]
-    fn the_first_wrong_thing_is_told(
+    fn the_first_error_is_reported(
         table in 0..TABLES.len(),
         states in proptest::array::uniform3(proptest::sample::select(
             vec![Is::Absent, Is::Null, Is::Wrong, Is::Right, Is::Right, Is::Right, Is::Twice])),

@@ -462,7 +462,7 @@ fn the_table_of_limits_has_the_defaults() {
 }
 
 #[test]
-fn a_page_that_is_not_understood_or_not_true_is_told() {
+fn an_unparsable_or_untrue_page_is_reported() {
     let read = |body: &str| examples(&format!("```wire\n{body}\n```\n"));
     for body in ["LIST", "> LIST\\q", "! the moon falls", ">LIST", "1.2.3> a", "", "> a\n```text"] {
         assert!(read(body).is_err(), "{body}");

@@ -51,7 +51,7 @@ fn every_recorded_connection_is_still_read_as_it_was() {
 // A module has no temporary folder.
 #[cfg(unix)]
 #[test]
-fn what_the_inspector_exports_as_a_test_drops_into_the_folder_and_runs_there() {
+fn a_test_exported_by_the_inspector_runs_from_the_folder() {
     use std::fs;
 
     let copy = tempfile::tempdir().unwrap();
@@ -72,12 +72,12 @@ fn what_the_inspector_exports_as_a_test_drops_into_the_folder_and_runs_there() {
 
 #[test]
 #[should_panic(expected = "what the decoder says now, and what it said")]
-fn a_file_that_says_something_else_of_its_bytes_fails() {
+fn a_recording_with_other_rows_than_its_bytes_fails() {
     recorded::run(&exported().1.replacen("which channels are there?", "which channels were there?", 1));
 }
 
 #[test]
 #[should_panic(expected = "what the decoder says now, and what it said")]
-fn a_file_whose_bytes_are_other_ones_fails() {
+fn a_recording_with_changed_bytes_fails() {
     recorded::run(&exported().1.replacen("\"text\":\"LIST\\r\\n\"", "\"text\":\"LIST\\n\"", 1));
 }

@@ -202,7 +202,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_decoded_encodes_to_what_decodes_alike(
+    fn decoded_payloads_encode_to_equal_ones(
         command in proptest::sample::select(Command::ALL.iter().copied().filter(|command| *command != Command::List).collect::<Vec<_>>()),
         payload in generate::mutated(generate::request().prop_map(|request| encoded(|out| request.encode(out)))),
     ) {

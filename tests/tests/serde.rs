@@ -64,7 +64,7 @@ fn the_forms_of_requests_and_responses_are_fixed() {
 }
 
 #[test]
-fn a_text_that_is_no_value_is_refused_with_the_reason() {
+fn an_invalid_text_is_refused_with_the_reason() {
     let reason = |refused: Result<(), serde_json::Error>| refused.unwrap_err().to_string();
     let read = |text: Value| {
         [

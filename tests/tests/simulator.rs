@@ -17,7 +17,7 @@ fn clean(seed: u64) -> Run {
 }
 
 #[test]
-fn no_law_is_broken_in_any_of_these_worlds_and_all_that_can_fail_does() {
+fn no_law_is_broken_in_any_world_and_every_fault_occurs() {
     let seeds = fewer(SEEDS);
     let jobs = thread::available_parallelism().map_or(1, NonZero::get);
     let share = |first| {

@@ -70,19 +70,19 @@ impl World {
         let mut bytes = Vec::new();
         request.encode(&mut bytes);
         self.server(id).endpoint.handle_input(NOW, &bytes);
-        self.tell(id);
+        self.deliver_events(id);
     }
 
     /// A connection's peer ends its stream.
     fn end(&mut self, id: u64) {
         self.server(id).endpoint.handle_eof(NOW);
-        self.tell(id);
+        self.deliver_events(id);
     }
 
     /// A connection's peer takes at most so many bytes.
     fn take(&mut self, id: u64, most: usize) {
         self.server(id).write(NOW, most);
-        self.tell(id);
+        self.deliver_events(id);
     }
 
     /// A connection is closed and forgotten.
@@ -93,7 +93,7 @@ impl World {
     }
 
     /// Tells the hub what a server has to tell.
-    fn tell(&mut self, id: u64) {
+    fn deliver_events(&mut self, id: u64) {
         while let Some(event) = self.servers.get_mut(&id).and_then(|end| end.endpoint.poll_event()) {
             let at = Moment { time: NOW, wall: Timestamp::from_unix(0) };
             self.hub.handle_event(ConnectionId(id), event, at).unwrap();
@@ -111,7 +111,7 @@ impl World {
                         self.pushes.push(std::sync::Arc::downgrade(pushes));
                     }
                     self.server(id).endpoint.handle_command(NOW, command).unwrap();
-                    self.tell(id);
+                    self.deliver_events(id);
                 }
                 Effect::Store(command) => self.command = Some(command),
                 Effect::Read(read, query) => {

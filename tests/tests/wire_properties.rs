@@ -22,7 +22,7 @@ proptest! {
     }
 
     #[test]
-    fn the_other_direction_agrees_too(stream in generate::stream(), limit in generate::limit()) {
+    fn the_decoder_of_answers_agrees_with_the_naive_one(stream in generate::stream(), limit in generate::limit()) {
         let run = run::<Status>([&*stream], limit);
         let items: Vec<_> = run.all().cloned().collect();
         prop_assert_eq!(items, model::items(&stream, limit), "{}", show::bytes(&stream));
@@ -38,7 +38,9 @@ proptest! {
     }
 
     #[test]
-    fn items_may_be_taken_late(stream in generate::stream(), limit in generate::limit(), cuts in generate::cuts()) {
+    fn items_may_be_taken_after_all_input(
+        stream in generate::stream(), limit in generate::limit(), cuts in generate::cuts()
+    ) {
         let whole = run::<Command>([&*stream], limit);
         let whole: Vec<_> = whole.all().cloned().collect();
         // One item at most after each piece: the others wait in the buffer.

@@ -98,7 +98,7 @@ fn joined(said: &[Vec<String>]) -> Vec<String> {
 }
 
 #[test]
-fn every_example_says_the_same_wherever_it_is_cut() {
+fn every_example_has_the_same_fields_at_any_cut() {
     let frames = examples::requests().map(|(bytes, _)| (Out, bytes)).into_iter();
     let frames = frames.chain(examples::responses().map(|(bytes, ..)| (In, bytes))).chain([(In, PUSH)]);
     let mut packets = PcapNg::new();
@@ -153,7 +153,7 @@ fn say(direction: Direction, bytes: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn pipelined_frames_are_all_told_wherever_the_stream_is_cut() {
+fn pipelined_frames_are_all_shown_at_any_cut() {
     let stream = examples::requests().map(|(bytes, _)| bytes).concat();
     let mut packets = PcapNg::new();
     for cut in 0..stream.len() as u32 {
@@ -171,7 +171,7 @@ fn pipelined_frames_are_all_told_wherever_the_stream_is_cut() {
 }
 
 #[test]
-fn faults_are_told_and_what_is_recoverable_goes_on() {
+fn faults_are_shown_and_decoding_continues_after_recoverable_ones() {
     let cases: [(&[u8], &str, &str); 6] = [
         (b"LIST\nLIST\r\n", "LIST;LIST", "1"),
         (b"PING\r\n{}LIST\r\n", "PING;LIST", "1"),
@@ -353,7 +353,7 @@ fn an_answer_of_many_segments_costs_as_much_as_it_is_long() {
 }
 
 #[test]
-fn numbers_are_numbers() {
+fn numeric_fields_have_numeric_types() {
     let mut packets = PcapNg::new();
     open(&mut packets, 1);
     let hosted = |port: &str| format!("HOST\r\n{{\"channel_name\": \"c\", \"peer_server_port\": {port}}}").into_bytes();

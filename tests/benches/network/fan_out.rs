@@ -9,7 +9,7 @@ use crate::{
     redis::Redis,
     report::{Cell, Report, Rounds, Table, micros, quantile},
     running::resident,
-    system::{PATIENCE, System},
+    system::{System, TIMEOUT},
 };
 
 const SUBSCRIBERS: [usize; 2] = [100, 1000];
@@ -123,10 +123,10 @@ fn latency(group: &mut Group<'_>) -> Latency {
     let mut heard: Vec<(usize, Instant)> = Vec::with_capacity(PACED * group.len());
     let (mut answers, mut unheard) = (0, 0);
     while messages.len() < PACED || answers < PACED || unheard > 0 {
-        assert!(start.elapsed() < PATIENCE, "{}: messages were not heard", group.system().name());
+        assert!(start.elapsed() < TIMEOUT, "{}: messages were not heard", group.system().name());
         let at = start + INTERVAL * u32::try_from(messages.len()).unwrap_or(u32::MAX);
         let now = Instant::now();
-        let wait = if messages.len() == PACED { PATIENCE } else { at.saturating_duration_since(now) };
+        let wait = if messages.len() == PACED { TIMEOUT } else { at.saturating_duration_since(now) };
         if wait.is_zero() {
             messages.push(Times { due: group.send(1), sent: Instant::now(), acknowledged: None });
             continue;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::{
     load::{Poller, Sender, Subscriber},
     running::cpu_time,
-    system::{PATIENCE, System},
+    system::{System, TIMEOUT},
 };
 
 /// The highest number of bytes on their way to the slowest subscriber. It keeps every system's queues short enough that
@@ -53,12 +53,12 @@ impl<'a> Group<'a> {
     /// Everybody hears one message, and reads it: afterwards bytes are only counted.
     fn check(&mut self) {
         self.send(1);
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         let size = usize::try_from(self.due).unwrap_or_default();
         let mut heard = vec![Vec::new(); self.subscribers.len()];
         while self.sender.open() > 0 || heard.iter().any(|heard| heard.len() < size) {
             assert!(Instant::now() < end, "{}: the first message has not come", self.system.name());
-            self.poller.wait(PATIENCE);
+            self.poller.wait(TIMEOUT);
             self.sender.receive(&mut self.poller.scratch, |_, _| {});
             for (subscriber, heard) in self.subscribers.iter_mut().zip(&mut heard) {
                 heard.extend(subscriber.read(&mut self.poller.scratch));
@@ -137,10 +137,10 @@ impl<'a> Group<'a> {
                     if unheard == 0 && self.sender.open() == 0 {
                         break;
                     }
-                    assert!(end.elapsed() < PATIENCE, "{}: {unheard} bytes were not heard", self.system.name());
+                    assert!(end.elapsed() < TIMEOUT, "{}: {unheard} bytes were not heard", self.system.name());
                 }
             }
-            self.turn(PATIENCE, &mut answered, |_, _| {});
+            self.turn(TIMEOUT, &mut answered, |_, _| {});
         }
         Burst {
             messages: self.sent - sent,

@@ -7,7 +7,7 @@ use crate::{
     redis::Redis,
     report::{Cell, Report, Rounds, Table, micros, quantile},
     requests,
-    system::{Exchange, Reply, System, ask, tell},
+    system::{Exchange, Reply, System, ask, exchange},
 };
 
 const CONNECTIONS: usize = 50;
@@ -85,7 +85,7 @@ fn hosted(number: usize) -> String {
 
 /// Reads an answer to LIST to its end.
 fn list_size(stream: &mut TcpStream) -> usize {
-    let mut answer = tell(stream, LIST, 20);
+    let mut answer = exchange(stream, LIST, 20);
     while !answer.ends_with("]}") {
         answer += &crate::system::read(stream, 1);
     }
@@ -108,7 +108,7 @@ fn after_a_change(rounds: usize) -> Table {
                 ask(&mut stream, &host_request(number, 30_000 + moves % 10_000), &hosted(number));
             }
             let begin = Instant::now();
-            tell(&mut stream, LIST, size);
+            exchange(&mut stream, LIST, size);
             times.push(micros(begin.elapsed()));
         }
         quantile(&mut times, 0.5)

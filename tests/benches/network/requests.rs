@@ -6,7 +6,7 @@ use crate::{
     load::{Poller, Sender},
     report::{micros, quantile},
     running::cpu_time,
-    system::{Exchange, PATIENCE, System},
+    system::{Exchange, System, TIMEOUT},
 };
 
 const WARM_UP: Duration = Duration::from_millis(300);
@@ -33,9 +33,9 @@ pub(crate) fn sample(system: &dyn System, exchange: &Exchange, connections: usiz
     let mut cpu = None;
     senders.iter_mut().for_each(|sender| sender.ask(depth));
     while senders.iter().any(|sender| sender.open() > 0) {
-        poller.wait(PATIENCE);
+        poller.wait(TIMEOUT);
         let now = Instant::now();
-        assert!(now < end + PATIENCE, "{} does not answer", system.name());
+        assert!(now < end + TIMEOUT, "{} does not answer", system.name());
         if now >= begin && cpu.is_none() {
             cpu = Some((now, cpu_time(system.id())));
         }

@@ -13,7 +13,7 @@ use crate::{
     group::Group,
     report::{Cell, Report, Rounds, Table, micros, quantile},
     running::resident,
-    system::{PATIENCE, System as _},
+    system::{System as _, TIMEOUT},
 };
 
 const SUBSCRIBERS: usize = 1000;
@@ -131,6 +131,6 @@ fn ids(heard: &str) -> Vec<u64> {
 /// Reads to the end of the stream, and returns the text with the last read's result.
 fn read_all(mut stream: TcpStream) -> (String, io::Result<()>) {
     let mut bytes = Vec::new();
-    let end = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.read_to_end(&mut bytes).map(drop));
+    let end = stream.set_read_timeout(Some(TIMEOUT)).and_then(|()| stream.read_to_end(&mut bytes).map(drop));
     (String::from_utf8_lossy(&bytes).into_owned(), end)
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The timeout for anything that a measurement waits for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running server of one of the systems.
 pub(crate) trait System {
@@ -88,19 +88,19 @@ impl Replies {
 
 /// Sends this and reads as much as the expected answer has, which it must be.
 pub(crate) fn ask(stream: &mut TcpStream, request: &str, expected: &str) {
-    let answer = tell(stream, request, expected.len());
+    let answer = exchange(stream, request, expected.len());
     assert_eq!(answer, expected, "the answer to {request:?}");
 }
 
 /// Sends this and reads so many bytes of the answer.
-pub(crate) fn tell(stream: &mut TcpStream, request: &str, size: usize) -> String {
+pub(crate) fn exchange(stream: &mut TcpStream, request: &str, size: usize) -> String {
     stream.write_all(request.as_bytes()).expect("a server that reads");
     read(stream, size)
 }
 
 /// Reads so many bytes, with some patience.
 pub(crate) fn read(stream: &mut TcpStream, size: usize) -> String {
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     let mut answer = vec![0; size];
     if let Err(error) = stream.read_exact(&mut answer) {
         panic!("{size} bytes did not come ({error}), but: {}", String::from_utf8_lossy(&answer));

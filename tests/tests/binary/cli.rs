@@ -107,7 +107,7 @@ fn a_refused_request_exits_with_three() {
 }
 
 #[test]
-fn a_server_that_is_full_is_able_to_say_so_and_the_client_exits_with_four() {
+fn a_full_server_reports_it_and_the_client_exits_with_four() {
     let data = tempdir().unwrap();
     let server = Launch::serve(data.path()).args(["--max-connections", "1"]).start();
     let mut held = server.connect();
@@ -136,7 +136,7 @@ fn a_message_that_does_not_fit_on_the_disk_is_refused_and_the_server_goes_on() {
     let json = client(address, &["send", &"x".repeat(60_000), "--json"]);
     assert_eq!((json.code, json.stderr.as_str()), (Some(4), ""), "{json:?}");
     assert!(json.stdout.starts_with("{\"status\": \"SERVER_ERROR\", "), "{json:?}");
-    // What fits is stored, under the number that the other did not get.
+    // A message that fits is stored, with the id that the other did not get.
     printed(&client(address, &["send", "after"]));
     assert_eq!(printed(&client(address, &["list"])), format!("general  {address}\n"));
     server.stop();
@@ -199,7 +199,7 @@ fn a_command_line_that_is_wrong_exits_with_two() {
 }
 
 #[test]
-fn help_tells_the_exit_codes() {
+fn help_lists_the_exit_codes() {
     let help = Launch::new(["--help"]).run();
     assert!(printed(&help).contains("Exit codes:\n  0  done"), "{help:?}");
     let version = Launch::new(["--version"]).run();
@@ -207,7 +207,7 @@ fn help_tells_the_exit_codes() {
 }
 
 #[test]
-fn what_others_named_is_harmless_on_a_terminal() {
+fn names_from_others_are_harmless_on_a_terminal() {
     let data = tempdir().unwrap();
     let server = Launch::serve(data.path()).start();
     let hostile = "a\u{202e}b\u{2066}c\u{200b}d";
@@ -226,7 +226,7 @@ fn what_others_named_is_harmless_on_a_terminal() {
 }
 
 #[test]
-fn what_a_hostile_server_says_is_harmless_on_a_terminal() {
+fn text_from_a_hostile_server_is_harmless_on_a_terminal() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let answers = [
@@ -255,7 +255,7 @@ fn what_a_hostile_server_says_is_harmless_on_a_terminal() {
 const STREAM: &[u8] = b"LIST\r\nPING\r\n{}HOST\r\n{\"channel_name\": 5} LIST\nPOST /";
 
 #[test]
-fn decode_shows_each_frame_with_its_place_and_what_is_wrong_with_it() {
+fn decode_shows_each_frame_with_its_offset_and_its_fault() {
     let finished = Launch::new(["decode"]).input(STREAM).run();
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(3), ""), "{finished:?}");
     let lines: Vec<Vec<&str>> = finished.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -300,7 +300,7 @@ fn decode_gives_a_script_one_object_for_each_frame() {
 }
 
 #[test]
-fn decode_knows_the_direction_or_is_told() {
+fn decode_detects_the_direction_or_takes_it_from_a_flag() {
     let recorded = b"OK\r\n{\"channels\": []}SERVER_ERROR\r\n{\"error\": \"e\", \"details\": \"d\"}";
     let decode = |arguments: &[&str], input: &[u8]| Launch::new(["decode"]).args(arguments).input(input).run();
     let responses = decode(&["-"], recorded);

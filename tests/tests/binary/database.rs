@@ -75,7 +75,7 @@ fn files_and_open_ones(data_dir: &Path) -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
-fn every_file_of_the_data_directory_is_for_its_owner_alone_whatever_the_umask() {
+fn every_file_of_the_data_directory_is_private_under_any_umask() {
     let parent = tempdir().unwrap();
     let data = parent.path().join("data");
     let launch = Launch::serve(&data).args(["--advertise", "192.0.2.9:22236"]).after("umask 000");

@@ -68,7 +68,7 @@ fn a_pipe_in_pieces_is_decoded_like_the_file() {
 }
 
 #[test]
-fn a_file_that_ends_too_early_is_decoded_as_far_as_it_goes_and_said_to_be_cut() {
+fn a_truncated_file_is_decoded_as_far_as_it_goes_and_reported_as_cut() {
     let data = tempdir().unwrap();
     let packets = packets();
     for (name, bytes, said) in [
@@ -83,7 +83,7 @@ fn a_file_that_ends_too_early_is_decoded_as_far_as_it_goes_and_said_to_be_cut() 
             assert!(finished.stderr.trim_end().ends_with(said), "{finished:?}");
         }
     }
-    // What is whole is silent for a script.
+    // A whole file is silent for a script.
     let file = data.path().join("whole.jsonl");
     fs::write(&file, ROWS).unwrap();
     let whole = decode(&file, &["--json"]);
@@ -95,7 +95,7 @@ fn a_file_that_ends_too_early_is_decoded_as_far_as_it_goes_and_said_to_be_cut() 
 }
 
 #[test]
-fn any_fault_is_an_exit_code_of_three_and_an_error_answer_is_none() {
+fn a_fault_exits_with_three_and_an_error_answer_does_not() {
     let data = tempdir().unwrap();
     let row = |direction: &str, text: &str| {
         format!(
@@ -136,7 +136,7 @@ fn a_filter_hides_frames_of_raw_bytes_and_changes_nothing_else() {
 }
 
 #[test]
-fn the_largest_payload_that_is_given_holds_for_compressed_bytes() {
+fn the_payload_limit_applies_to_decompressed_bytes() {
     let data = tempdir().unwrap();
     let file = data.path().join("said.gz");
     // One block that is stored as it is: a HOST with a payload of 17 bytes.
@@ -173,13 +173,13 @@ fn an_option_that_would_change_nothing_is_refused() {
         let said = finished.refusal(2).replace(&format!("{}/", data.path().display()), "");
         assert!(said.contains(words), "{said}");
     }
-    // What fits is taken: also a dump has a direction.
+    // Options that apply are accepted: a dump has a direction too.
     assert_eq!(decode(&packets, &["--all"]).code, Some(3));
     assert!(decode(&dump, &["--direction", "responses"]).stdout.contains("<-"));
 }
 
 #[test]
-fn connections_that_are_passed_over_are_named_with_what_shows_them() {
+fn skipped_connections_are_named_with_the_flag_that_shows_them() {
     let data = tempdir().unwrap();
     let file = data.path().join("t.pcapng");
     // As if another program had written it.
@@ -204,7 +204,7 @@ fn connections_that_are_passed_over_are_named_with_what_shows_them() {
 }
 
 #[test]
-fn lines_made_of_packets_say_when_they_were() {
+fn lines_made_of_packets_have_their_times() {
     let data = tempdir().unwrap();
     let file = data.path().join("t.pcapng");
     let mut packets = PcapNg::new();

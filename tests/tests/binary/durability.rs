@@ -108,7 +108,7 @@ fn was_synced_before_its_answer(calls: &[Call], conversation: &Conversation, log
 }
 
 #[test]
-fn every_acknowledgement_follows_a_sync_of_what_it_acknowledges() {
+fn every_acknowledgement_follows_a_sync_of_its_write() {
     let (data, traces) = (tempdir().unwrap(), tempdir().unwrap());
     let trace = traces.path().join("trace");
     let traced = "read,recvfrom,readv,recvmsg,write,writev,sendto,sendmsg,pwrite64,fsync,fdatasync";
@@ -146,8 +146,8 @@ fn every_acknowledgement_follows_a_sync_of_what_it_acknowledges() {
     assert!(named.end < answer.begin, "{named:?}\n{answer:?}");
 }
 
-/// How often the log was begun anew. Each time, all that was moved from it into the database was synced before: the
-/// log's frames are gone with that, and acknowledged messages are then in the database's file alone.
+/// Counts the restarts of the WAL. Before each, all pages moved from it into the database were synced: the WAL's frames
+/// are overwritten then, and acknowledged messages are in the database's file alone.
 fn restarts_after_syncs(calls: &[Call], database: &Path, log: &Path) -> usize {
     let moved: Vec<&Call> = calls.iter().filter(|call| call.is_write_to(database)).collect();
     let begun: Vec<&Call> = calls.iter().filter(|call| call.is_write_at(log, 0)).collect();
@@ -168,7 +168,7 @@ fn restarts_after_syncs(calls: &[Call], database: &Path, log: &Path) -> usize {
 const WRITES: &str = "pwrite64,write,fsync,fdatasync,link,linkat,rename,renameat,renameat2";
 
 #[test]
-fn the_database_is_synced_before_the_log_is_begun_anew() {
+fn the_database_is_synced_before_the_wal_is_restarted() {
     let (data, traces) = (tempdir().unwrap(), tempdir().unwrap());
     let directory = data.path().canonicalize().unwrap();
     let (database, log) = (directory.join("chanwire.db"), directory.join("chanwire.db-wal"));
@@ -198,7 +198,7 @@ fn the_database_is_synced_before_the_log_is_begun_anew() {
 }
 
 #[test]
-fn a_backup_is_synced_before_it_has_its_name_and_the_name_before_it_is_said_to_be_made() {
+fn a_backup_is_synced_before_its_rename_and_the_rename_before_success_is_reported() {
     let (data, backups, traces) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
     let server = Launch::serve(data.path()).args(["--advertise", "192.0.2.9:22236"]).start();
     let mut peer = server.connect();
@@ -225,7 +225,7 @@ fn a_backup_is_synced_before_it_has_its_name_and_the_name_before_it_is_said_to_b
 }
 
 #[test]
-fn a_restored_database_is_synced_before_it_takes_its_place_and_that_before_it_is_said_to_be_restored() {
+fn a_restored_database_is_synced_before_its_rename_and_the_rename_before_success_is_reported() {
     let (data, backups, traces) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
     let server = Launch::serve(data.path()).args(["--advertise", "192.0.2.9:22236"]).start();
     let mut peer = server.connect();

@@ -26,7 +26,7 @@ fn tap(server: &Server, file: &Path) -> Launch {
 }
 
 #[test]
-fn everything_that_is_kept_is_for_this_user_alone_whatever_the_umask() {
+fn every_written_file_is_private_under_any_umask() {
     for umask in ["000", "022", "077", "117", "777"] {
         let base = tempdir().unwrap();
         let data = base.path().join("deep/data");
@@ -67,7 +67,7 @@ fn everything_that_is_kept_is_for_this_user_alone_whatever_the_umask() {
 }
 
 #[test]
-fn a_capture_that_replaces_one_that_others_could_read_is_for_this_user_alone() {
+fn a_capture_that_replaces_a_readable_file_is_private() {
     let base = tempdir().unwrap();
     let server = Launch::serve(&base.path().join("data")).start();
     let file = base.path().join("t.jsonl");
@@ -149,7 +149,7 @@ fn a_data_directory_that_others_may_write_is_mended_and_that_is_logged() {
 }
 
 #[test]
-fn a_backup_or_a_capture_never_takes_the_way_of_a_link() {
+fn a_backup_or_a_capture_never_follows_a_link() {
     let base = tempdir().unwrap();
     let server = Launch::serve(&base.path().join("data")).start();
     let target = base.path().join("target");
@@ -180,7 +180,7 @@ fn a_backup_or_a_capture_never_takes_the_way_of_a_link() {
 }
 
 #[test]
-fn a_capture_into_a_pipe_that_nobody_reads_is_refused_or_ends_when_it_is_told_to() {
+fn a_capture_into_an_unread_pipe_is_refused_or_stops_on_request() {
     let base = tempdir().unwrap();
     let server = Launch::serve(&base.path().join("data")).start();
     for name in ["t.jsonl", "t.pcapng"] {

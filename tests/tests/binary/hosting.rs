@@ -42,7 +42,7 @@ fn a_message_without_a_channel_goes_to_the_one_of_the_address_that_it_came_to() 
 }
 
 #[test]
-fn where_no_channel_lives_no_message_is_taken() {
+fn a_message_to_an_address_without_a_channel_is_refused() {
     let data = tempdir().unwrap();
     let server = Launch::serve(data.path()).start();
     let mut peer = server.connect();
@@ -121,7 +121,7 @@ fn a_channel_at_an_advertised_address_lives_here() {
 }
 
 #[test]
-fn at_a_wildcard_listener_every_address_of_the_machine_is_its_own() {
+fn a_wildcard_listener_has_every_local_address() {
     for wildcard in ["0.0.0.0:0", "[::]:0"] {
         let data = tempdir().unwrap();
         let server = Launch::serve(data.path()).args(["--listen", wildcard]).start();
@@ -153,7 +153,7 @@ fn only_a_channels_host_moves_it() {
     assert_eq!(told(&refused), ("Channel already exists", "The channel 'c' is hosted at 127.0.0.3:1"));
     assert_eq!(peer.ask(host_at("c", "127.0.0.3", 2)).raw, hosted("c"));
     assert_eq!(registrar.ask(LIST).raw, listed(&[("c", "127.0.0.3", 2)]));
-    // What was stored with it is whose it is, also after a restart.
+    // The stored owner of a channel is its owner after a restart too.
     let refused = stranger.ask(host_at("c", "127.0.0.4", 1));
     assert_eq!(told(&refused).0, "Channel already exists");
     server.stop();
@@ -187,7 +187,7 @@ fn delivered_messages_of_many_connections_keep_each_connections_order() {
 }
 
 #[test]
-fn the_operator_hosts_and_removes_by_the_data_directory_whosever_the_channel_is() {
+fn the_operator_hosts_and_removes_any_channel_by_the_data_directory() {
     let data = tempdir().unwrap();
     let server = Launch::serve(data.path()).start();
     let mut stranger = Peer::connect_from(IpAddr::from([127, 0, 0, 2]), server.address(0));

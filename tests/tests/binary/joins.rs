@@ -22,8 +22,8 @@ use tempfile::{TempDir, tempdir};
 use crate::{
     database::said,
     requests::{
-        DELIVERED, LIST, gone, history, host, host_at, hosted, join, join_after, joined, leave, left, message,
-        message_to, push, refused, removed, stored, unhost,
+        DELIVERED, LIST, channel_removed, history, host, host_at, hosted, join, join_after, joined, leave, left,
+        message, message_to, push, refused, removed, stored, unhost,
     },
 };
 
@@ -81,7 +81,7 @@ fn a_session_reads_and_writes_a_channel_to_the_byte() {
 }
 
 #[test]
-fn what_was_promised_is_sent_after_the_end_of_the_stream() {
+fn promised_messages_are_sent_after_the_end_of_the_stream() {
     let (server, _data) = general(&[]);
     let said: String = (1..=300).map(|number| message("u", &number.to_string())).collect();
     assert_eq!(without_times(&server.ask(said)), DELIVERED.repeat(300));
@@ -92,7 +92,7 @@ fn what_was_promised_is_sent_after_the_end_of_the_stream() {
 }
 
 #[test]
-fn two_that_joined_hear_each_other_and_a_third_hears_nothing() {
+fn two_subscribers_get_each_others_messages_and_a_third_client_gets_none() {
     let (server, data) = general(&[]);
     let (mut ann, mut bob, mut third) = (server.connect(), server.connect(), server.connect());
     for peer in [&mut ann, &mut bob] {
@@ -102,7 +102,7 @@ fn two_that_joined_hear_each_other_and_a_third_hears_nothing() {
         ann.send(message("ann", &format!("ann {round}")));
         bob.send(message("bob", &format!("bob {round}")));
         assert_eq!(without_times(&third.ask(message("third", "none")).raw), DELIVERED);
-        // Whatever order the three are stored in, everybody hears them in that order.
+        // All subscribers get the three in the order in which they are stored, whichever that is.
         let [to_ann, to_bob] = [&mut ann, &mut bob].map(|peer| {
             let got: Vec<_> = (0..4).map(|_| peer.answer()).collect();
             let pushes = got.into_iter().filter(|answer| answer.status == "MESSAGE");
@@ -128,7 +128,7 @@ fn pushed(got: &str, first: u64) -> (u64, Vec<String>) {
 }
 
 #[test]
-fn of_many_readers_one_stops_reading_and_the_others_get_everything() {
+fn one_stuck_subscriber_costs_the_others_nothing() {
     // A thousand of them read some gigabytes: a long run's.
     let others: u64 = env::var("CHANWIRE_READERS").map_or(100, |readers| readers.parse().unwrap()) - 1;
     raise_file_limit(others + 500);
@@ -140,7 +140,7 @@ fn of_many_readers_one_stops_reading_and_the_others_get_everything() {
     let count = 120;
     let length = push("general", 1, "u", &content).len() + 19;
     let one = move |id: u64| length + id.to_string().len() - 1;
-    // How many messages all readers have together.
+    // The number of messages that all subscribers have together.
     let read = Arc::new(AtomicU64::new(0));
     let mut readers: Vec<Peer> = (0..others).map(|_| server.connect()).collect();
     readers.iter_mut().for_each(|reader| reader.send(join("general")));
@@ -155,7 +155,7 @@ fn of_many_readers_one_stops_reading_and_the_others_get_everything() {
                 for id in 1..=count {
                     let push = reader.exactly(one(id));
                     hash.write(&push);
-                    // What a thousand readers got is more than a test should keep.
+                    // The bytes of a thousand subscribers are more than a test should keep.
                     if index == 0 {
                         bytes.extend(push);
                     }
@@ -191,7 +191,7 @@ fn of_many_readers_one_stops_reading_and_the_others_get_everything() {
 }
 
 #[test]
-fn after_a_crash_a_reader_comes_back_with_after_and_misses_nothing() {
+fn after_a_crash_a_subscriber_rejoins_with_after_and_misses_nothing() {
     let (server, data) = general(&[]);
     let mut reader = server.connect();
     assert!(reader.ask(join("general")).is_ok());
@@ -231,7 +231,7 @@ fn after_a_crash_a_reader_comes_back_with_after_and_misses_nothing() {
 }
 
 #[test]
-fn only_its_host_and_the_operator_remove_a_channel_and_those_who_joined_are_told() {
+fn only_the_host_and_the_operator_remove_a_channel_and_subscribers_are_notified() {
     let (server, data) = general(&[]);
     let mut reader = server.connect();
     assert!(reader.ask(join("general")).is_ok());
@@ -242,7 +242,7 @@ fn only_its_host_and_the_operator_remove_a_channel_and_those_who_joined_are_told
     assert_eq!(stranger.ask(host_at("general", "127.0.0.2", 5)).error(), "Channel already exists");
     assert!(stranger.ask(message_to("general", "u", "the last")).is_ok());
     assert_eq!(server.ask(unhost("general")), removed("general"));
-    assert_eq!(without_times(&reader.rest()), push("general", 1, "u", "the last") + &gone("general"));
+    assert_eq!(without_times(&reader.rest()), push("general", 1, "u", "the last") + &channel_removed("general"));
 
     // The operator's socket speaks the same protocol.
     assert_eq!(stranger.ask(host_at("general", ADVERTISED.0, ADVERTISED.1)).raw, hosted("general"));
@@ -263,7 +263,7 @@ fn only_its_host_and_the_operator_remove_a_channel_and_those_who_joined_are_told
 }
 
 #[test]
-fn two_thousand_connections_that_join_and_go_leave_none_behind() {
+fn two_thousand_connections_that_join_and_close_leave_none_behind() {
     let (mut server, _data) = general(&["--log", "debug"]);
     let open = || fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap().count();
     let before = open();

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use chanwire_tests::process::{Launch, without_times};
 use tempfile::tempdir;
 
-use crate::requests::{LIST, gone, host_at, hosted, join, leased, listed, message, push};
+use crate::requests::{LIST, channel_removed, host_at, hosted, join, leased, listed, message, push};
 
 /// The shortest lease there is.
 const SHORTEST: u32 = 10;
 
 #[test]
-fn a_channel_whose_lease_ends_leaves_the_list_and_those_who_joined_are_told() {
+fn a_channel_whose_lease_ends_leaves_the_list_and_subscribers_are_notified() {
     let data = tempdir().unwrap();
     let launch = Launch::serve(data.path()).args(["--advertise", "192.0.2.9:22236"]);
     let server = launch.start();
@@ -25,7 +25,7 @@ fn a_channel_whose_lease_ends_leaves_the_list_and_those_who_joined_are_told() {
     let heard = without_times(&reader.rest());
     assert!(begin.elapsed() >= Duration::from_secs(SHORTEST.into()), "after {:?}", begin.elapsed());
     let message = push("general", 1, "ann", "as long as it lives");
-    assert!(heard.ends_with(&(message + &gone("general"))), "{heard}");
+    assert!(heard.ends_with(&(message + &channel_removed("general"))), "{heard}");
     assert_eq!(server.ask(LIST), listed(&[("stays", "192.0.2.7", 1)]));
     server.kill();
     // That it left is stored.

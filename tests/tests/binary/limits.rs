@@ -57,7 +57,7 @@ fn is_told_that_there_is_no_room(server: &Server, limit: usize) {
 }
 
 #[test]
-fn a_connection_over_the_limit_is_told_and_closed_until_another_leaves() {
+fn a_connection_over_the_limit_gets_an_error_until_another_closes() {
     let data = tempdir().unwrap();
     let server = Launch::serve(data.path()).args(["--max-connections", "3"]).start();
     let mut held = hold(&server, 3);
@@ -72,7 +72,7 @@ fn a_connection_over_the_limit_is_told_and_closed_until_another_leaves() {
 }
 
 #[test]
-fn a_low_limit_of_open_files_lowers_the_limit_of_connections_and_says_so() {
+fn a_low_limit_of_open_files_lowers_the_connection_limit_with_a_warning() {
     let data = tempdir().unwrap();
     let server = Launch::serve(data.path()).after("ulimit -n 100").start();
     let log = server.log();
@@ -86,7 +86,7 @@ fn a_low_limit_of_open_files_lowers_the_limit_of_connections_and_says_so() {
     assert_eq!(held[0].ask(host("general", server.address(0))).raw, hosted("general"));
     assert!(held[1].ask(message("u", "served")).is_ok());
     for peer in &mut crowd {
-        // Where there are too many even to be told, a reset says it.
+        // Beyond the connections that can get an error, a connection is reset.
         if let Ok(answer) = peer.try_answer() {
             assert_eq!(answer.error(), "Server busy");
         }
@@ -97,7 +97,7 @@ fn a_low_limit_of_open_files_lowers_the_limit_of_connections_and_says_so() {
 }
 
 #[test]
-fn an_operator_over_the_limit_is_told_and_closed_until_another_leaves() {
+fn an_operator_over_the_limit_gets_an_error_until_another_closes() {
     let data = tempdir().unwrap();
     let server = Launch::serve(data.path()).start();
     let connect = || {
@@ -135,7 +135,7 @@ fn a_soft_limit_of_open_files_is_raised_to_the_hard_one() {
 }
 
 #[test]
-fn a_payload_may_have_as_many_bytes_as_the_limit_says() {
+fn a_payload_may_have_as_many_bytes_as_the_limit() {
     let data = tempdir().unwrap();
     let server = Launch::serve(data.path()).args(["--max-payload", "300"]).start();
     let request = |length: usize| {
@@ -205,7 +205,7 @@ fn no_more_channels_are_listed_than_the_limit_says() {
 }
 
 #[test]
-fn a_connection_that_is_gone_makes_room_however_it_went() {
+fn a_closed_connection_frees_its_slot_for_every_kind_of_close() {
     let data = tempdir().unwrap();
     let server = Launch::serve(data.path()).args(["--max-connections", "1"]).start();
     for bytes in ["", "LIST\r\n", "HOST\r\n{", "POST "] {

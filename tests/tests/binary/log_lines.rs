@@ -69,7 +69,7 @@ fn text_of_clients_never_breaks_a_log_line_nor_escapes_from_it() {
         }
         peer.ask(host.replace(&name, &text));
         peer.ask(say.replace(&name, &text));
-        // What is stored of it is damaged, and so it stands in the log.
+        // Its stored row is damaged, and that is how it gets into the log.
         let database = Connection::open(data.path().join("chanwire.db")).unwrap();
         database.busy_timeout(DEADLINE).unwrap();
         database.execute("UPDATE logs SET bytes = bytes + 1", []).unwrap();

@@ -24,7 +24,7 @@ fn long_list(channels: usize, arguments: &[&str]) -> (Server, TempDir, String) {
 }
 
 #[test]
-fn a_client_that_never_reads_is_reset_and_costs_nobody_anything() {
+fn a_client_that_never_reads_is_reset_and_delays_no_other() {
     let (server, _data, list) = long_list(400, &["--write-timeout", "1"]);
     let before = server.resident();
     let mut peer = server.connect();
@@ -49,14 +49,14 @@ fn a_client_that_never_reads_is_reset_and_costs_nobody_anything() {
     assert!(waited > Duration::from_millis(990), "reset after {waited:?}, which is too soon");
     assert!(waited < Duration::from_secs(8), "reset after {waited:?}, where one second is the limit");
     assert!(served > 0, "nobody else was served in {waited:?}");
-    // What it was owed in all is five gigabytes.
+    // Its answers are five gigabytes in all.
     assert!(most - before < 4 << 20, "it grew from {before} to {most} bytes");
     server.wait_for_log("reset: it took nothing, or too little, of what waited for it");
     server.stop();
 }
 
 #[test]
-fn a_client_that_reads_late_gets_all_it_is_owed_and_then_the_fault_and_no_reset() {
+fn a_late_reader_gets_all_answers_and_then_the_fault_without_a_reset() {
     let (server, _data, list) = long_list(100, &[]);
     let mut peer = server.connect();
     let mut writer = peer.another();
@@ -95,7 +95,7 @@ fn a_megabyte_of_answers_arrives_although_the_client_has_ended_its_half() {
 }
 
 #[test]
-fn a_closed_connection_is_let_go_though_its_client_goes_on_sending() {
+fn a_closed_connection_is_released_while_its_client_keeps_sending() {
     let data = tempdir().unwrap();
     let server = Launch::serve(data.path()).args(["--max-connections", "1"]).start();
     let mut peer = server.connect();
@@ -112,7 +112,7 @@ fn a_closed_connection_is_let_go_though_its_client_goes_on_sending() {
 /// Connects again and again until there is room.
 pub(crate) fn served_in_the_end(server: &Server) -> Peer {
     wait_for("room for a connection", || {
-        // Where there are too many even to be told that there is no room, it is reset.
+        // Beyond the connections that can get an error, a connection is reset.
         let mut peer = Peer::try_connect(server.address(0)).map_err(Err)?;
         match peer.try_send(LIST).and_then(|()| peer.try_answer()) {
             Ok(answer) if answer.is_ok() => Ok(peer),

@@ -59,7 +59,7 @@ fn an_address_that_is_not_this_machines_is_named() {
 }
 
 #[test]
-fn a_data_directory_that_cannot_be_is_named() {
+fn an_impossible_data_directory_is_named() {
     let base = tempdir().unwrap();
     let file = base.path().join("file");
     fs::write(&file, "precious").unwrap();

@@ -84,7 +84,7 @@ pub(crate) fn push(channel: &str, id: u64, username: &str, content: &str) -> Str
     format!("MESSAGE\r\n{}", stored(channel, id, username, content))
 }
 
-pub(crate) fn gone(name: &str) -> String {
+pub(crate) fn channel_removed(name: &str) -> String {
     format!(
         "SERVER_ERROR\r\n{{\"error\": \"Channel removed\", \"details\": \"The channel '{name}' is no longer hosted here\"}}"
     )

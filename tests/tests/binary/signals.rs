@@ -6,7 +6,7 @@ use tempfile::tempdir;
 use crate::requests::{LIST, host, hosted, listed, message};
 
 #[test]
-fn signals_for_which_there_is_nothing_to_do_are_logged_and_end_nothing() {
+fn signals_without_an_action_are_logged_and_end_nothing() {
     let data = tempdir().unwrap();
     let server = Launch::serve(data.path()).start();
     let mut peer = server.connect();

@@ -97,8 +97,8 @@ fn every_established_socket_has_a_keep_alive_timer() {
     tracker.stop();
 }
 
-/// What the kernel holds for the server's end of each connection to its first listener: bytes to be sent, and memory in
-/// bytes.
+/// Returns the kernel's buffers for the server's end of each connection to its first listener: bytes to be sent, and
+/// memory in bytes.
 fn kernel_memory(server: &Server) -> Vec<(u64, u64)> {
     let port = format!("sport = :{}", server.address(0).port());
     let ss = Command::new(program("ss")).args(["-tnmHO", "state", "established", &port]).output().unwrap();
@@ -135,7 +135,7 @@ fn a_client_that_reads_nothing_holds_little_memory_here_and_in_the_kernel() {
             let held = kernel_memory(&server);
             (held.len() == CLIENTS && held.iter().all(|(unsent, _)| *unsent > 0)).then_some(held)
         });
-        // What was asked for before this has been read from the store too.
+        // Every earlier request has been read from the store too.
         assert!(server.ask(&page).len() > 200_000);
         let kernel = held.iter().map(|(_, memory)| *memory).max().unwrap();
         assert!(kernel <= 160 << 10, "{kernel} bytes for one");
@@ -169,7 +169,7 @@ fn a_client_that_floods_a_server_that_does_not_read_it_holds_little_memory() {
 }
 
 #[test]
-fn readers_that_stop_are_told_that_they_are_slow() {
+fn subscribers_that_stop_reading_get_slow_consumer() {
     let data = tempdir().unwrap();
     let server = Launch::serve(data.path()).args(["--write-timeout", "60"]).start();
     assert_eq!(server.ask(host("general", server.address(0))), hosted("general"));

@@ -82,7 +82,7 @@ fn floods(peer: &mut Peer) {
 }
 
 #[test]
-fn a_server_that_cannot_log_serves_refuses_stores_and_stops_as_any_other() {
+fn a_server_that_cannot_log_serves_and_stops_as_any_other() {
     for broken in [Broken::Full, Broken::Closed, Broken::NeverRead] {
         let mut bench = Bench::new();
         let mut server = bench.start(broken, &["--log", "trace", "--max-connections", "2"]);
@@ -114,7 +114,7 @@ fn a_server_that_cannot_log_serves_refuses_stores_and_stops_as_any_other() {
 }
 
 #[test]
-fn a_store_that_fails_while_nothing_can_be_logged_goes_on_when_it_can_store_again() {
+fn a_store_recovers_from_a_failure_that_could_not_be_logged() {
     for broken in [Broken::Full, Broken::Closed] {
         let mut bench = Bench::new();
         let server = bench.start(broken, &[]);
@@ -142,7 +142,7 @@ fn a_store_that_fails_while_nothing_can_be_logged_goes_on_when_it_can_store_agai
 }
 
 #[test]
-fn lines_that_found_no_room_are_counted_and_the_count_is_logged_when_there_is_room() {
+fn dropped_log_lines_are_counted_and_the_count_is_logged_later() {
     for format in ["text", "json"] {
         let mut bench = Bench::new();
         let mut server = bench.start(Broken::NeverRead, &["--log", "trace", "--log-format", format]);
@@ -163,21 +163,21 @@ fn lines_that_found_no_room_are_counted_and_the_count_is_logged_when_there_is_ro
             let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
             assert!(line["fields"]["dropped"].as_u64().unwrap() > 0, "{line}");
         }
-        // What comes after it is logged as ever.
+        // Later events are logged as ever.
         server.signal(Signal::TERM);
         let stopped = wait_for("its end", || {
             let _ = read();
             server.try_wait().ok_or("it runs")
         });
         assert!(stopped.success());
-        // What it wrote last is still in the pipe.
+        // The last lines are still in the pipe.
         let _ = read();
         assert!(String::from_utf8_lossy(&log).contains("SIGTERM: answering what was read"));
     }
 }
 
 #[test]
-fn a_command_whose_output_cannot_be_written_says_so_and_one_that_nobody_reads_is_quiet() {
+fn a_command_reports_a_write_error_but_not_a_closed_pipe() {
     let base = tempdir().unwrap();
     let (data, pipe) = (base.path().join("data"), base.path().join("pipe"));
     self::pipe(&pipe);

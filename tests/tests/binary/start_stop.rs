@@ -14,7 +14,7 @@ use crate::{
 const STOP: Duration = Duration::from_secs(10);
 
 #[test]
-fn a_server_greets_with_where_everything_is() {
+fn the_banner_names_every_address_and_the_data_directory() {
     let data = tempdir().unwrap();
     let launch = Launch::new(["serve", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--data-dir"]);
     let launch = launch.arg(data.path()).args(["--host", "g\u{202e}=chat.example:22240@127.0.0.1:0"]);
@@ -34,7 +34,7 @@ fn a_server_greets_with_where_everything_is() {
 }
 
 #[test]
-fn data_is_kept_where_the_flag_or_the_environment_says() {
+fn the_data_directory_is_named_by_the_flag_or_the_environment() {
     let base = tempdir().unwrap();
     let at = |launch: Launch, folder: &Path| {
         let server = launch.args(["--http", "off", "--listen", "127.0.0.1:0"]).start();
@@ -101,18 +101,18 @@ fn stops_in_order(signal: Signal) {
     let status = server.wait(STOP);
     assert_eq!(status.code(), Some(0), "{}", server.log());
     sending.join().unwrap();
-    // What was stored was answered, and what was answered is stored.
+    // Every stored message was answered, and every answered message is stored.
     assert!(said(data.path(), "general").into_iter().eq((0..answered).map(|number: i32| number.to_string())));
     assert!(!data.path().join("chanwire.db-wal").exists(), "the log was not moved into the database");
 }
 
 #[test]
-fn sigterm_answers_what_was_read_and_exits() {
+fn sigterm_answers_the_requests_read_and_exits() {
     stops_in_order(Signal::TERM);
 }
 
 #[test]
-fn sigint_answers_what_was_read_and_exits() {
+fn sigint_answers_the_requests_read_and_exits() {
     stops_in_order(Signal::INT);
 }
 
@@ -139,7 +139,7 @@ fn a_peer_that_never_reads_does_not_keep_a_server_from_stopping() {
 }
 
 #[test]
-fn a_second_signal_exits_at_once_and_tells_that_it_did() {
+fn a_second_signal_exits_at_once_and_is_logged() {
     let data = tempdir().unwrap();
     let (mut server, peer) = with_a_peer_that_never_reads(data.path());
     server.signal(Signal::INT);

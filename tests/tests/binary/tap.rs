@@ -80,7 +80,7 @@ fn a_mistake_in_a_filter_is_shown_where_it_is() {
 }
 
 #[test]
-fn a_tap_that_cannot_be_says_why() {
+fn a_tap_that_cannot_start_reports_the_reason() {
     let data = tempdir().unwrap();
     let refused = |arguments: &[&str], code: i32, words: &str| {
         let finished = Launch::new(["tap"]).args(arguments).run();
@@ -104,7 +104,7 @@ fn a_tap_that_cannot_be_says_why() {
 }
 
 #[test]
-fn a_recording_that_fails_is_said_once_and_clients_go_on() {
+fn a_failed_recording_is_reported_once_and_clients_continue() {
     let data = tempdir().unwrap();
     let server = Launch::serve(&data.path().join("data")).start();
     for name in ["full.jsonl", "full.pcapng"] {
@@ -135,7 +135,7 @@ fn a_recording_that_fails_is_said_once_and_clients_go_on() {
 }
 
 #[test]
-fn a_recording_is_not_written_over_unless_that_is_asked_for() {
+fn a_recording_is_overwritten_only_on_request() {
     let data = tempdir().unwrap();
     let server = Launch::serve(&data.path().join("data")).start();
     let file = data.path().join("rows.jsonl");
@@ -152,7 +152,7 @@ fn a_recording_is_not_written_over_unless_that_is_asked_for() {
 }
 
 #[test]
-fn a_filter_is_what_the_page_begins_with() {
+fn the_page_begins_with_the_filter_of_the_command_line() {
     let data = tempdir().unwrap();
     let server = Launch::serve(&data.path().join("data")).start();
     let to = server.address(0).to_string();
@@ -192,7 +192,7 @@ fn a_half_close_is_recorded_when_it_was() {
 }
 
 #[test]
-fn an_address_or_a_level_that_is_none_is_explained() {
+fn an_invalid_address_or_level_is_explained() {
     let refused = |arguments: &[&str], words: &str| {
         let finished = Launch::new(arguments).run();
         assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""), "{finished:?}");
@@ -225,7 +225,7 @@ fn a_dump_from_standard_input_is_decoded() {
 }
 
 #[test]
-fn a_file_that_is_no_capture_is_told_from_one() {
+fn a_file_that_is_no_capture_is_refused() {
     let data = tempdir().unwrap();
     let stranger = "does not look like the protocol; it is read as what a client sent";
     for (name, bytes, said) in [
@@ -245,7 +245,7 @@ fn a_file_that_is_no_capture_is_told_from_one() {
 }
 
 #[test]
-fn a_tap_of_a_server_on_its_own_machine_warns_of_whom_it_lets_in() {
+fn a_tap_of_a_server_on_its_own_machine_logs_a_warning() {
     let warned = |to: &str| {
         let launch = Launch::new(["tap", "--listen", "127.0.0.1:0", "--to", to, "--http", "off"]);
         let mut tap = launch.start();

@@ -20,7 +20,7 @@ fn limited(launch: &Launch, program: &Path, threads: usize) -> Launch {
 }
 
 #[test]
-fn a_server_that_gets_too_few_threads_says_so_and_one_that_gets_enough_serves() {
+fn a_server_with_too_few_threads_reports_it_and_one_with_enough_serves() {
     let base = tempdir().unwrap();
     // Another user is to run it and make its data directory here.
     fs::set_permissions(base.path(), fs::Permissions::from_mode(0o777)).unwrap();
@@ -46,7 +46,7 @@ fn a_server_that_gets_too_few_threads_says_so_and_one_that_gets_enough_serves() 
 }
 
 #[test]
-fn a_command_that_gets_no_thread_says_so_or_needs_none() {
+fn a_command_without_a_thread_reports_it_or_needs_none() {
     let base = tempdir().unwrap();
     fs::set_permissions(base.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let program = base.path().join("chanwire");

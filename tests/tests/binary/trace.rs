@@ -4,8 +4,8 @@ use std::{collections::HashMap, path::Path};
 
 use chanwire_tests::process::{Server, wait_for};
 
-/// What a trace of a whole run needs of strace: `-D` makes the server the test's own child, and strace the one who looks
-/// on. The calls to trace follow.
+/// Returns the strace command for a whole run: `-D` makes the server the test's own child, and strace the observer. The
+/// calls to trace follow.
 pub(crate) fn strace(trace: &Path, text: usize, calls: &str) -> Vec<std::ffi::OsString> {
     let strace = chanwire_tests::process::program("strace").into_os_string();
     let (text, calls) = (text.to_string(), format!("-etrace={calls}"));
@@ -29,7 +29,7 @@ pub(crate) fn whole_trace(mut server: Server, trace: &Path) -> String {
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) name: String,
-    /// What the descriptor stands for: a path, or the two ends of a connection; empty if there is none.
+    /// The descriptor's target: a path, or the two ends of a connection; empty if there is none.
     pub(crate) on: String,
     /// All that is between its brackets.
     pub(crate) arguments: String,

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn the_examples_go_in_and_the_examples_come_out() {
+fn example_requests_get_the_example_answers() {
     let mut end = server();
     for (request, _) in examples::requests() {
         feed(&mut end, at(0), request);
@@ -51,16 +51,16 @@ fn a_fault_is_answered_in_its_turn() {
 }
 
 #[test]
-fn refusals_are_told_to_the_application() {
+fn refusals_are_reported_to_the_application() {
     let mut end = server();
     feed(&mut end, at(0), b"PING\r\nHOST\r\n7");
     let events: Vec<_> = std::iter::from_fn(|| end.endpoint.poll_event()).collect();
-    let told = |event: &ServerEvent| match event {
+    let refusal = |event: &ServerEvent| match event {
         ServerEvent::Refused { error, closes } => (error.error.to_string(), *closes),
         event => panic!("{event:?}"),
     };
-    let told: Vec<_> = events.iter().map(told).collect();
-    assert_eq!(told, [("Unknown command".into(), false), ("Invalid payload".into(), true)]);
+    let refusals: Vec<_> = events.iter().map(refusal).collect();
+    assert_eq!(refusals, [("Unknown command".into(), false), ("Invalid payload".into(), true)]);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn an_end_of_stream_at_once_closes_at_once() {
 }
 
 #[test]
-fn a_ticket_shows_the_same_whichever_connection_it_is_of() {
+fn the_debug_text_of_a_ticket_does_not_depend_on_its_connection() {
     let shown = || {
         let mut end = server();
         feed(&mut end, at(0), b"LIST\r\nLIST\r\n");

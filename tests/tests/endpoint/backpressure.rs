@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn reading_stops_while_as_many_requests_are_in_flight_as_the_limit_allows() {
+fn reading_stops_at_the_limit_of_requests_in_flight() {
     let mut end = limited(|limits| limits.max_in_flight = 3);
     end.arrive(&b"LIST\r\n".repeat(10));
     let mut answered = 0;
@@ -71,7 +71,7 @@ fn a_hundred_thousand_faults_in_one_read_do_not_become_a_hundred_thousand_answer
 /// The memory that one connection makes the server hold is bounded, however it asks: reading stops at 256 KiB of
 /// answers, and the one that passes this is a HISTORY's at most.
 #[test]
-fn what_is_held_for_a_peer_that_reads_slowly_is_bounded_whatever_it_asks_for() {
+fn memory_for_a_slow_peer_is_bounded_for_any_request() {
     const HISTORY: usize = 262_144;
     let history = Request::History { channel_name: "general".into(), range: HistoryRange::Last, limit: 1000 };
     let mut asked = Vec::new();

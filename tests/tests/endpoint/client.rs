@@ -11,7 +11,7 @@ fn events(end: &mut End<Client>) -> Vec<ClientEvent> {
 }
 
 /// Each event in a word or two.
-fn told(end: &mut End<Client>) -> Vec<String> {
+fn reported(end: &mut End<Client>) -> Vec<String> {
     let word = |event| match event {
         ClientEvent::Answer { id, response } => format!("{}: {:?}", id.number(), response.status()),
         ClientEvent::Push(message) => format!("push {}", message.id),
@@ -49,26 +49,26 @@ fn joined_within(limits: Limits, first_id: u64) -> End<Client> {
     end.endpoint.send(at(0), &Request::Join { channel_name: channel_name(), from: JoinFrom::Last(0) }).unwrap();
     written(&mut end, at(0));
     feed(&mut end, at(0), &bytes(&Response::Joined { channel_name: channel_name(), first_id, last_id: 0 }));
-    assert_eq!(told(&mut end), ["0: Ok"]);
+    assert_eq!(reported(&mut end), ["0: Ok"]);
     end
 }
 
 #[test]
-fn a_push_that_was_not_asked_for_or_is_out_of_order_breaks_the_protocol() {
+fn an_unrequested_or_out_of_order_push_is_a_violation() {
     let foreign = "broken: the server pushed a message of the channel 'general', which is not joined";
     let order = |id, last| {
         format!("broken: the server pushed message {id}, repeated or out of order: the next is above {last}")
     };
     let mut end = client();
     feed(&mut end, at(0), &push(1));
-    assert_eq!(told(&mut end), [foreign, "ended 0"]);
+    assert_eq!(reported(&mut end), [foreign, "ended 0"]);
     // Below the first id, repeated, backward; a leap forward is none.
     for (ids, last) in [(&[6][..], 6), (&[7, 7], 7), (&[7, 9, 8], 9), (&[7, 8, 7], 8)] {
         let mut end = joined(7);
         let (wrong, right) = ids.split_last().unwrap();
         ids.iter().for_each(|id| feed(&mut end, at(0), &push(*id)));
         let pushed = right.iter().map(|id| format!("push {id}"));
-        assert_eq!(told(&mut end), pushed.chain([order(*wrong, last), "ended 0".into()]).collect::<Vec<_>>());
+        assert_eq!(reported(&mut end), pushed.chain([order(*wrong, last), "ended 0".into()]).collect::<Vec<_>>());
         assert_eq!(end.action(), ConnectionAction::Close);
     }
     // Nothing comes after the answer to LEAVE; joined again, the channel begins where that says.
@@ -77,15 +77,15 @@ fn a_push_that_was_not_asked_for_or_is_out_of_order_breaks_the_protocol() {
         let channel_name = || String::from("general");
         end.endpoint.send(at(0), &Request::Leave { channel_name: channel_name() }).unwrap();
         feed(&mut end, at(0), &[push(7), bytes(&Response::Left { channel_name: channel_name() })].concat());
-        assert_eq!(told(&mut end), ["push 7", "1: Ok"]);
+        assert_eq!(reported(&mut end), ["push 7", "1: Ok"]);
         if again {
             let join = Request::Join { channel_name: channel_name(), from: JoinFrom::After(6) };
             end.endpoint.send(at(0), &join).unwrap();
             feed(&mut end, at(0), &bytes(&Response::Joined { channel_name: channel_name(), first_id: 7, last_id: 7 }));
-            assert_eq!(told(&mut end), ["2: Ok"]);
+            assert_eq!(reported(&mut end), ["2: Ok"]);
         }
         feed(&mut end, at(0), &push(7));
-        assert_eq!(told(&mut end), if again { vec!["push 7"] } else { vec![foreign, "ended 0"] });
+        assert_eq!(reported(&mut end), if again { vec!["push 7"] } else { vec![foreign, "ended 0"] });
     }
 }
 
@@ -115,11 +115,11 @@ fn pushes_may_stand_between_a_request_and_its_answer() {
     feed(&mut end, at(0), &push(1));
     end.endpoint.send(at(0), &Request::List).unwrap();
     feed(&mut end, at(0), &[push(2), b"OK\r\n{\"channels\": []}".to_vec(), push(3)].concat());
-    assert_eq!(told(&mut end), ["push 1", "push 2", "1: Ok", "push 3"]);
+    assert_eq!(reported(&mut end), ["push 1", "push 2", "1: Ok", "push 3"]);
 }
 
 #[test]
-fn each_answer_of_a_readable_channel_is_read_as_its_requests_whatever_is_pushed_between() {
+fn answers_are_decoded_by_their_requests_with_any_pushes_between() {
     let name = || String::from("general");
     let exchanges = [
         (
@@ -169,14 +169,14 @@ fn a_notice_answers_no_request() {
         let mut end = client();
         end.endpoint.send(at(0), &Request::List).unwrap();
         feed(&mut end, at(0), format!("{status}\r\n{{\"error\": \"{error}\", \"details\": \"\"}}").as_bytes());
-        assert_eq!((told(&mut end), end.endpoint.in_flight()), (vec![error.to_owned()], 1));
+        assert_eq!((reported(&mut end), end.endpoint.in_flight()), (vec![error.to_owned()], 1));
         end.endpoint.handle_eof(at(0));
-        assert_eq!((told(&mut end), end.action()), (vec!["ended 1".to_owned()], ConnectionAction::Close));
+        assert_eq!((reported(&mut end), end.action()), (vec!["ended 1".to_owned()], ConnectionAction::Close));
     }
 }
 
 #[test]
-fn a_server_that_breaks_the_protocol_is_left() {
+fn a_client_disconnects_on_a_violation() {
     for (stream, said) in [
         (&b"HELLO\r\n"[..], "broken: the server sent what is no frame of the protocol (Unknown status 'HELLO')"),
         (
@@ -193,7 +193,7 @@ fn a_server_that_breaks_the_protocol_is_left() {
         end.endpoint.send(at(0), &Request::List).unwrap();
         end.endpoint.send(at(0), &Request::List).unwrap();
         feed(&mut end, at(0), stream);
-        assert_eq!(told(&mut end), [said, "ended 2"]);
+        assert_eq!(reported(&mut end), [said, "ended 2"]);
         assert_eq!(
             (end.action(), end.endpoint.wants_read(), due(&end.endpoint)),
             (ConnectionAction::Close, false, None)
@@ -203,7 +203,7 @@ fn a_server_that_breaks_the_protocol_is_left() {
 }
 
 #[test]
-fn white_space_without_end_breaks_the_protocol() {
+fn endless_white_space_is_a_violation() {
     let mut limits = Limits::client();
     limits.max_payload = 1000;
     let said = "broken: the server sent more than 66536 bytes without a whole frame";
@@ -213,16 +213,16 @@ fn white_space_without_end_breaks_the_protocol() {
             let mut end = End::new(Client::new(limits.clone()));
             end.endpoint.send(at(0), &Request::List).unwrap();
             feed(&mut end, at(0), before.as_bytes());
-            let answers = told(&mut end).len();
+            let answers = reported(&mut end).len();
             let mut left = 66_536 - after;
             while left > 0 {
                 let count = piece.min(left);
                 feed(&mut end, at(0), &vec![b' '; count]);
                 left -= count;
             }
-            assert_eq!((told(&mut end), end.action()), (vec![], ConnectionAction::Open), "{before} {piece}");
+            assert_eq!((reported(&mut end), end.action()), (vec![], ConnectionAction::Open), "{before} {piece}");
             feed(&mut end, at(0), b" ");
-            assert_eq!(told(&mut end), [said.to_owned(), format!("ended {}", 1 - answers)], "{before} {piece}");
+            assert_eq!(reported(&mut end), [said.to_owned(), format!("ended {}", 1 - answers)], "{before} {piece}");
             assert_eq!(end.action(), ConnectionAction::Close);
         }
     }
@@ -232,11 +232,11 @@ fn white_space_without_end_breaks_the_protocol() {
         feed(&mut end, at(0), &vec![b'\n'; 60_000]);
         feed(&mut end, at(0), &push(id));
     }
-    assert_eq!(told(&mut end), ["push 1", "push 2", "push 3", "push 4", "push 5"]);
+    assert_eq!(reported(&mut end), ["push 1", "push 2", "push 3", "push 4", "push 5"]);
 }
 
 #[test]
-fn an_answer_that_nobody_asked_for_breaks_the_protocol() {
+fn an_answer_without_a_request_is_a_violation() {
     for stream in [examples::LISTED, examples::CHANNEL_NOT_FOUND] {
         let mut end = client();
         feed(&mut end, at(0), stream);
@@ -260,35 +260,38 @@ fn nothing_comes_after_ended() {
         end.endpoint.handle_eof(at(0));
         end.endpoint.handle_timeout(at(1_000_000));
         end.endpoint.shutdown(at(1_000_000));
-        let told = told(&mut end);
-        assert_eq!(told.last().map(String::as_str), Some("ended 1"), "{told:?}");
-        assert_eq!(told.len(), 2, "{told:?}");
+        let events = reported(&mut end);
+        assert_eq!(events.last().map(String::as_str), Some("ended 1"), "{events:?}");
+        assert_eq!(events.len(), 2, "{events:?}");
     }
 }
 
 #[test]
-fn the_end_of_the_stream_tells_how_many_requests_are_unanswered() {
+fn the_ended_event_has_the_number_of_unanswered_requests() {
     let mut end = client();
     for _ in 0..3 {
         end.endpoint.send(at(0), &Request::List).unwrap();
     }
     feed(&mut end, at(0), b"OK\r\n{\"channels\": []}");
     end.endpoint.handle_eof(at(0));
-    assert_eq!((told(&mut end), end.action()), (vec!["0: Ok".to_owned(), "ended 2".into()], ConnectionAction::Close));
+    assert_eq!(
+        (reported(&mut end), end.action()),
+        (vec!["0: Ok".to_owned(), "ended 2".into()], ConnectionAction::Close)
+    );
 }
 
 #[test]
-fn an_end_of_the_stream_inside_an_answer_breaks_the_protocol() {
+fn an_end_of_stream_inside_an_answer_is_a_violation() {
     let mut end = client();
     end.endpoint.send(at(0), &Request::List).unwrap();
     feed(&mut end, at(0), b"OK\r\n{\"channels\"");
     end.endpoint.handle_eof(at(0));
     let expected = "broken: the server sent what is no frame of the protocol (The connection ended inside a payload)";
-    assert_eq!(told(&mut end), [expected, "ended 1"]);
+    assert_eq!(reported(&mut end), [expected, "ended 1"]);
 }
 
 #[test]
-fn no_more_requests_are_open_than_the_limit_allows() {
+fn requests_in_flight_are_limited() {
     let mut limits = Limits::client();
     limits.max_in_flight = 2;
     let mut end = End::new(Client::new(limits));
@@ -300,7 +303,7 @@ fn no_more_requests_are_open_than_the_limit_allows() {
 }
 
 #[test]
-fn an_answer_is_waited_for_30_seconds() {
+fn an_answer_times_out_after_30_seconds() {
     let mut end = joined(1);
     end.endpoint.send(at(1_000), &Request::List).unwrap();
     written(&mut end, at(2_000));
@@ -313,34 +316,34 @@ fn an_answer_is_waited_for_30_seconds() {
     feed(&mut end, at(25_000), b"OK\r\n{\"channels\": []}");
     assert_eq!(due(&end.endpoint), Some((55_000, Timer::Answer)));
     end.endpoint.handle_timeout(at(54_999));
-    assert_eq!(told(&mut end), ["push 1", "1: Ok"]);
+    assert_eq!(reported(&mut end), ["push 1", "1: Ok"]);
     end.endpoint.handle_timeout(at(55_000));
-    assert_eq!(told(&mut end), ["broken: the server gave no answer for 30 seconds", "ended 1"]);
+    assert_eq!(reported(&mut end), ["broken: the server gave no answer for 30 seconds", "ended 1"]);
     assert_eq!((end.action(), due(&end.endpoint)), (ConnectionAction::Close, None));
 }
 
 #[test]
-fn an_answer_that_is_arriving_has_a_frames_time() {
+fn an_arriving_answer_has_the_frame_timeout() {
     let mut end = client();
     end.endpoint.send(at(0), &Request::List).unwrap();
     written(&mut end, at(0));
     feed(&mut end, at(29_000), b"O");
     assert_eq!(due(&end.endpoint), Some((149_000, Timer::Frame)));
     feed(&mut end, at(100_000), b"K\r\n{\"channels\": []}");
-    assert_eq!((told(&mut end), due(&end.endpoint)), (vec!["0: Ok".to_owned()], None));
+    assert_eq!((reported(&mut end), due(&end.endpoint)), (vec!["0: Ok".to_owned()], None));
     feed(&mut end, at(100_000), b"O");
     end.endpoint.handle_timeout(at(220_000));
-    let told = told(&mut end);
-    assert!(told.first().is_some_and(|word| word.starts_with("broken")) && told.len() == 2, "{told:?}");
+    let events = reported(&mut end);
+    assert!(events.first().is_some_and(|word| word.starts_with("broken")) && events.len() == 2, "{events:?}");
 }
 
 #[test]
-fn a_server_that_takes_nothing_is_reset() {
+fn a_server_that_reads_nothing_is_reset() {
     let mut end = client();
     end.endpoint.send(at(0), &Request::List).unwrap();
     assert_eq!(due(&end.endpoint), Some((10_000, Timer::Write)));
     end.endpoint.handle_timeout(at(10_000));
-    assert_eq!((end.action(), told(&mut end)), (ConnectionAction::Reset, vec!["ended 1".to_owned()]));
+    assert_eq!((end.action(), reported(&mut end)), (ConnectionAction::Reset, vec!["ended 1".to_owned()]));
 }
 
 #[test]
@@ -358,16 +361,16 @@ fn after_a_half_close_the_answers_still_come() {
     end.endpoint.handle_timeout(at(20_000));
     feed(&mut end, at(20_000), b"OK\r\n{\"channels\": []}");
     end.endpoint.handle_timeout(at(40_000));
-    assert_eq!((told(&mut end), end.action()), (vec!["0: Ok".to_owned()], ConnectionAction::FinishWriting));
+    assert_eq!((reported(&mut end), end.action()), (vec!["0: Ok".to_owned()], ConnectionAction::FinishWriting));
     feed(&mut end, at(49_000), b"OK\r\n{\"channels\": []}");
-    assert_eq!(told(&mut end), ["1: Ok", "ended 0"]);
+    assert_eq!(reported(&mut end), ["1: Ok", "ended 0"]);
     assert_eq!(due(&end.endpoint), Some((51_000, Timer::Linger)));
     end.endpoint.handle_timeout(at(51_000));
-    assert_eq!((end.action(), told(&mut end)), (ConnectionAction::Close, vec![]));
+    assert_eq!((end.action(), reported(&mut end)), (ConnectionAction::Close, vec![]));
 }
 
 #[test]
-fn a_client_and_a_server_talk_until_both_are_closed() {
+fn a_client_and_a_server_converse_until_both_are_closed() {
     let (mut client, mut server) = (client(), server());
     client.endpoint.send(at(0), &Request::List).unwrap();
     client.endpoint.shutdown(at(0));
@@ -378,6 +381,6 @@ fn a_client_and_a_server_talk_until_both_are_closed() {
     respond(&mut server, at(0), ticket, Response::Channels(Vec::new()));
     while carry(&mut server, &mut client, at(0), 5) {}
     while client.read(at(0), 3).is_some() {}
-    assert_eq!(told(&mut client), ["0: Ok", "ended 0"]);
+    assert_eq!(reported(&mut client), ["0: Ok", "ended 0"]);
     assert_eq!((client.action(), server.action()), (ConnectionAction::Close, ConnectionAction::Close));
 }

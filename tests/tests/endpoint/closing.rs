@@ -21,7 +21,7 @@ fn nothing_is_decoded_after_a_fault_that_closes() {
 }
 
 #[test]
-fn a_closing_connection_throws_away_what_comes_until_the_end_of_the_stream() {
+fn a_closing_connection_discards_input_until_the_end_of_the_stream() {
     let mut end = server();
     feed(&mut end, at(0), b"LIST\r\n!");
     let ticket = one_ticket(&mut end);
@@ -45,7 +45,7 @@ fn a_closing_connection_throws_away_what_comes_until_the_end_of_the_stream() {
 }
 
 #[test]
-fn a_peer_that_does_not_end_its_stream_is_waited_for_two_seconds() {
+fn a_closing_connection_lingers_for_two_seconds_without_an_end_of_stream() {
     let mut end = server();
     feed(&mut end, at(0), b"!");
     written(&mut end, at(100));
@@ -70,7 +70,7 @@ fn the_sending_half_stays_open_until_the_last_byte_is_written() {
 }
 
 #[test]
-fn a_connection_that_cannot_be_served_is_told_why() {
+fn a_refused_connection_gets_the_error() {
     let mut end = server();
     let busy = ErrorResponse::server("Server busy", "The server has reached its limit of 10000 connections");
     end.endpoint.close(at(0), busy.clone());
@@ -82,7 +82,7 @@ fn a_connection_that_cannot_be_served_is_told_why() {
 }
 
 #[test]
-fn a_shutdown_answers_what_was_read_and_decodes_nothing_new() {
+fn a_shutdown_answers_decoded_requests_and_decodes_no_more() {
     let mut end = server();
     feed(&mut end, at(0), b"LIST\r\nLIST\r\nHOS");
     let tickets = tickets(&mut end);
@@ -100,7 +100,7 @@ fn a_shutdown_answers_what_was_read_and_decodes_nothing_new() {
 }
 
 #[test]
-fn a_shutdown_answers_also_what_was_read_and_not_yet_looked_at() {
+fn a_shutdown_also_answers_buffered_requests() {
     let mut end = limited(|limits| limits.max_in_flight = 1);
     feed(&mut end, at(0), &b"LIST\r\n".repeat(3));
     end.endpoint.shutdown(at(0));

@@ -74,7 +74,7 @@ fn each_frame_has_a_deadline_of_its_own() {
 }
 
 #[test]
-fn a_timeout_is_answered_after_what_is_owed() {
+fn a_timeout_is_answered_after_pending_requests() {
     let mut end = server();
     feed(&mut end, at(0), b"LIST\r\nHOST\r\n{");
     let ticket = one_ticket(&mut end);
@@ -90,7 +90,7 @@ fn a_timeout_is_answered_after_what_is_owed() {
 }
 
 #[test]
-fn a_peer_that_takes_no_byte_for_ten_seconds_is_reset() {
+fn a_peer_that_reads_no_byte_for_ten_seconds_is_reset() {
     let mut end = server();
     feed(&mut end, at(0), b"LIST\r\n");
     let ticket = one_ticket(&mut end);
@@ -108,7 +108,7 @@ fn a_peer_that_takes_no_byte_for_ten_seconds_is_reset() {
 }
 
 #[test]
-fn a_peer_that_took_everything_may_rest() {
+fn a_peer_that_has_read_everything_has_no_write_timeout() {
     let mut end = server();
     feed(&mut end, at(0), b"PING\r\n");
     written(&mut end, at(9_999));
@@ -118,7 +118,7 @@ fn a_peer_that_took_everything_may_rest() {
 }
 
 #[test]
-fn a_closing_peer_that_takes_nothing_is_reset_too() {
+fn a_closing_peer_that_reads_nothing_is_reset_too() {
     let mut end = server();
     feed(&mut end, at(0), b"!");
     end.endpoint.handle_eof(at(1));
@@ -166,7 +166,7 @@ fn a_timeout_call_when_nothing_is_due_does_nothing() {
 
 /// The rest of a frame may have come long ago: only the server knows, which does not read.
 #[test]
-fn a_frames_deadline_rests_while_the_server_does_not_read() {
+fn a_frame_deadline_pauses_while_the_server_does_not_read() {
     for stops in [0, 7_000] {
         let mut end = server();
         feed(&mut end, at(0), b"LIST\r\nMESSAGE\r\n{\"user");
@@ -194,7 +194,7 @@ fn a_frames_deadline_rests_while_the_server_does_not_read() {
 }
 
 #[test]
-fn a_frames_deadline_rests_while_too_much_is_in_flight() {
+fn a_frame_deadline_pauses_while_too_much_is_in_flight() {
     let mut end = limited(|limits| limits.max_in_flight_bytes = 256 * 1024 + 1);
     feed(&mut end, at(0), b"LIST\r\nLI");
     let first = one_ticket(&mut end);

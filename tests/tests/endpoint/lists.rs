@@ -68,7 +68,7 @@ impl Lister {
 }
 
 #[test]
-fn a_list_leaves_as_it_is_however_it_is_taken_and_whatever_stands_beside_it() {
+fn a_list_is_written_unchanged_in_any_pieces_beside_any_output() {
     for channels in [0, 1, 5, 40, 3000] {
         let lister = Lister::new(channels, 0);
         for (ahead, step) in [(0, 1), (1, 100), (100, 7), (5000, 3001), (65_536, 65_536), (65_536, ALL)] {
@@ -172,7 +172,7 @@ fn a_list_that_is_withdrawn_is_never_continued_with_another() {
 
 /// Four hundred connections that read nothing ask for lists that have nothing in common.
 #[test]
-fn readers_that_stand_still_hold_little_however_the_list_changes() {
+fn peers_that_stop_reading_hold_little_memory_while_the_list_changes() {
     const CHANNELS: u32 = 12_000;
     const READERS: u32 = 400;
     let mut lister = Lister::new(CHANNELS, HubLimits::default().max_past_lists);

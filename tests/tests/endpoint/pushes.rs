@@ -45,7 +45,7 @@ fn too_slow(limit: usize) -> Response {
     Response::Error(ErrorResponse::server("Slow consumer", format!("More than {limit} bytes are waiting to be read")))
 }
 
-fn gone() -> ErrorResponse {
+fn channel_removed() -> ErrorResponse {
     ErrorResponse::server("Channel removed", "The channel 'general' is no longer hosted here")
 }
 
@@ -66,7 +66,7 @@ fn pushes_stand_between_a_request_and_its_answer_in_the_order_given() {
 }
 
 #[test]
-fn what_is_pushed_to_many_is_copied_for_none() {
+fn pushes_to_many_subscribers_are_not_copied() {
     let shared = pushes(1, &[1000]);
     for mut end in [joined_server(|_| {}), joined_server(|_| {})] {
         end.endpoint.push(at(0), shared.clone());
@@ -97,7 +97,7 @@ fn pushes_do_not_keep_requests_from_being_read() {
 }
 
 #[test]
-fn a_reader_may_leave_as_much_unread_as_the_limit_and_not_a_byte_more() {
+fn a_subscriber_may_leave_unread_bytes_up_to_the_limit() {
     let length = frame(1, 100).len();
     for (limit, slow) in [(3 * length, false), (3 * length - 1, true)] {
         let mut end = joined_server(|limits| limits.max_pushed = limit);
@@ -119,7 +119,7 @@ fn a_reader_may_leave_as_much_unread_as_the_limit_and_not_a_byte_more() {
 }
 
 #[test]
-fn who_has_read_all_is_not_slow_however_much_comes_at_once() {
+fn a_subscriber_with_nothing_unread_is_never_slow() {
     let mut end = joined_server(|limits| limits.max_pushed = 1_000);
     end.endpoint.push(at(0), pushes(1, &[900; 5]));
     let expected: Vec<u8> = (1..=5).flat_map(|id| frame(id, 900)).collect();
@@ -136,7 +136,7 @@ fn who_has_read_all_is_not_slow_however_much_comes_at_once() {
 }
 
 #[test]
-fn a_reader_of_one_mebibyte_is_what_the_protocol_allows() {
+fn the_default_limit_of_unread_bytes_is_one_mebibyte() {
     let mut end = joined_server(|_| {});
     let mut sent = 0;
     let page = pushes(1, &[60_000]);
@@ -150,14 +150,14 @@ fn a_reader_of_one_mebibyte_is_what_the_protocol_allows() {
 }
 
 #[test]
-fn after_it_was_too_slow_nothing_is_pushed_and_nothing_is_decoded() {
+fn after_a_slow_close_nothing_is_pushed_or_decoded() {
     let mut end = joined_server(|limits| limits.max_pushed = 10);
     end.endpoint.push(at(0), pushes(1, &[1]));
     end.endpoint.push(at(0), pushes(2, &[1]));
     while end.endpoint.poll_event().is_some() {}
     end.endpoint.push(at(0), pushes(3, &[1]));
     end.endpoint.replay(at(0), pushes(3, &[1]));
-    end.endpoint.close(at(0), gone());
+    end.endpoint.close(at(0), channel_removed());
     feed(&mut end, at(0), b"LIST\r\n");
     assert_eq!(end.endpoint.poll_event(), None);
     assert_eq!(written(&mut end, at(0)).into_bytes(), bytes(&too_slow(10)));
@@ -165,7 +165,7 @@ fn after_it_was_too_slow_nothing_is_pushed_and_nothing_is_decoded() {
 }
 
 #[test]
-fn a_reader_that_takes_nothing_is_reset_also_when_it_was_too_slow() {
+fn a_slow_subscriber_that_reads_nothing_is_reset() {
     for limit in [10, usize::MAX] {
         let mut end = joined_server(|limits| limits.max_pushed = limit);
         end.endpoint.push(at(0), pushes(1, &[100]));
@@ -182,15 +182,15 @@ fn the_next_page_is_due_when_32_kibibytes_of_the_last_one_are_left() {
     let mut end = joined_server(|_| {});
     end.endpoint.replay(at(0), pushes(1, &[50_000; 3]));
     assert_eq!(drained(&mut end), 0);
-    let mut told = 0;
+    let mut drained_count = 0;
     while end.unsent() > 0 {
         let before = end.unsent();
         end.write(at(0), 1_000);
         let now = drained(&mut end);
-        told += now;
+        drained_count += now;
         assert_eq!(now == 1, before > 32 * 1024 && end.unsent() <= 32 * 1024, "{before} {}", end.unsent());
     }
-    assert_eq!(told, 1);
+    assert_eq!(drained_count, 1);
     // A small page is as good as read at once, and each is told.
     for id in 4..7 {
         end.endpoint.replay(at(0), pushes(id, &[10]));
@@ -199,7 +199,7 @@ fn the_next_page_is_due_when_32_kibibytes_of_the_last_one_are_left() {
 }
 
 #[test]
-fn a_replayed_page_makes_nobody_slow() {
+fn a_replayed_page_makes_no_subscriber_slow() {
     let mut end = joined_server(|limits| limits.max_pushed = 1_000);
     end.endpoint.replay(at(0), pushes(1, &[100_000; 5]));
     end.endpoint.push(at(0), pushes(6, &[100]));
@@ -209,13 +209,13 @@ fn a_replayed_page_makes_nobody_slow() {
 }
 
 #[test]
-fn closing_sends_what_waits_and_then_why() {
+fn closing_sends_queued_output_and_then_the_error() {
     let mut end = joined_server(|_| {});
     end.endpoint.replay(at(0), pushes(1, &[100]));
     end.endpoint.push(at(0), pushes(2, &[100]));
     feed(&mut end, at(0), b"LIST\r\nLIST\r\n");
     let tickets = tickets(&mut end);
-    end.endpoint.close(at(0), gone());
+    end.endpoint.close(at(0), channel_removed());
     end.endpoint.push(at(0), pushes(3, &[100]));
     assert_eq!(end.action(), ConnectionAction::Open);
     // Pending requests are answered before.
@@ -223,7 +223,7 @@ fn closing_sends_what_waits_and_then_why() {
         respond(&mut end, at(0), ticket, hosted("x"));
     }
     let answers = bytes(&hosted("x")).repeat(2);
-    let expected = [frame(1, 100), frame(2, 100), answers, bytes(&Response::Error(gone()))].concat();
+    let expected = [frame(1, 100), frame(2, 100), answers, bytes(&Response::Error(channel_removed()))].concat();
     assert_eq!(written(&mut end, at(0)).into_bytes(), expected);
     assert_eq!(end.action(), ConnectionAction::FinishWriting);
     end.endpoint.handle_eof(at(1));
@@ -231,7 +231,7 @@ fn closing_sends_what_waits_and_then_why() {
 }
 
 #[test]
-fn at_the_end_of_the_stream_a_peer_that_joined_is_waited_for() {
+fn an_end_of_stream_waits_for_the_joined_pushes() {
     let mut end = joined_server(|_| {});
     feed(&mut end, at(0), b"LIST\r\n");
     let ticket = one_ticket(&mut end);
@@ -255,7 +255,7 @@ fn at_the_end_of_the_stream_a_peer_that_joined_is_waited_for() {
 }
 
 #[test]
-fn nobody_is_waited_for_who_did_not_join() {
+fn an_end_of_stream_without_a_join_waits_for_nothing() {
     let refused =
         Response::Error(ErrorResponse::request("Channel not found", "The requested channel 'general' does not exist"));
     for (answer, ended) in [(refused, None), (joined(), Some(ServerEvent::Ended))] {
@@ -322,7 +322,7 @@ proptest! {
     /// Nobody is ever sent half a frame, loses an answer, or gets what was pushed in another order; and the one who is
     /// too slow loses all that was not begun, and nothing else.
     #[test]
-    fn what_a_slow_reader_gets_is_what_was_begun_and_every_answer(
+    fn a_slow_subscriber_gets_the_begun_push_and_every_answer(
         ops in vec(op(), 1..40), limit in 200..3_000_usize,
     ) {
         let mut end = joined_server(|limits| limits.max_pushed = limit);
@@ -377,13 +377,13 @@ proptest! {
 }
 
 #[test]
-fn a_connection_that_closes_already_is_not_kept_open_by_a_page_that_is_dropped() {
+fn a_dropped_page_does_not_keep_a_closing_connection_open() {
     let mut end = joined_server(|_| {});
     end.endpoint.replay(at(0), pushes(1, &[10]));
     end.endpoint.handle_eof(at(0));
     end.endpoint.finish(at(0));
     assert_eq!((end.unsent() > 0, end.action()), (true, ConnectionAction::Open));
-    end.endpoint.close_slow(at(0), gone());
+    end.endpoint.close_slow(at(0), channel_removed());
     // It must not wait until the peer is taken for one that reads nothing.
     assert_eq!((end.unsent(), end.action()), (0, ConnectionAction::Close));
 }

@@ -52,7 +52,7 @@ proptest! {
     #![proptest_config(times(3500))]
 
     #[test]
-    fn a_client_tells_the_same_of_a_stream_however_it_is_cut(
+    fn a_client_reports_the_same_events_for_any_cut_of_a_stream(
         stream in server_stream(), cuts in generate::cuts(), lists in any::<bool>(),
         requests in vec(some_request(), 0..6), late in any::<bool>()
     ) {

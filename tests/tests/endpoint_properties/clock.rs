@@ -28,7 +28,7 @@ proptest! {
     #![proptest_config(times(3500))]
 
     #[test]
-    fn deadlines_and_closing_are_what_the_history_says(
+    fn deadlines_and_closing_follow_from_the_history(
         stream in any_stream(), limits in few_limits(), ops in vec(timed_op(), 1..50), start in 0..1_000_000_u64
     ) {
         check_deadlines(&stream, &limits, &ops, start);

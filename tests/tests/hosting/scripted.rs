@@ -78,7 +78,7 @@ fn a_channel_is_renewed_at_about_a_third_of_its_lease_on_one_connection() {
 }
 
 #[test]
-fn a_tracker_that_closes_or_breaks_the_protocol_is_asked_again_on_a_new_connection() {
+fn a_tracker_that_closes_or_violates_the_protocol_is_retried_on_a_new_connection() {
     let data = tempdir().unwrap();
     let (listener, address) = listener();
     let mut peer = peer(data.path(), "general", 40_001, address).start();
@@ -105,7 +105,7 @@ fn a_tracker_that_closes_or_breaks_the_protocol_is_asked_again_on_a_new_connecti
 }
 
 #[test]
-fn a_tracker_that_says_nothing_keeps_a_peer_from_stopping_for_two_seconds_at_most() {
+fn a_silent_tracker_delays_a_stop_for_two_seconds_at_most() {
     let data = tempdir().unwrap();
     let (listener, address) = listener();
     let mut peer = peer(data.path(), "general", 40_001, address).start();
@@ -136,7 +136,7 @@ fn flood(mut tracker: Accepted, bytes: &[u8]) -> usize {
 }
 
 #[test]
-fn a_tracker_that_never_stops_talking_is_left_for_ever_longer() {
+fn a_tracker_that_floods_is_retried_with_growing_backoff() {
     let push = "MESSAGE\r\n{\"channel_name\": \"general\", \"id\": 1, \"username\": \"u\", \"message_content\": \"x\", \
                 \"timestamp\": \"2023-11-02T15:04:32Z\"}";
     let notice = "SERVER_ERROR\r\n{\"error\": \"Server busy\", \"details\": \"\"}";
@@ -164,7 +164,7 @@ fn a_tracker_that_never_stops_talking_is_left_for_ever_longer() {
 }
 
 #[test]
-fn what_a_tracker_says_is_cut_in_the_log() {
+fn text_of_a_tracker_is_cut_in_the_log() {
     let data = tempdir().unwrap();
     let (listener, address) = listener();
     let mut peer = peer(data.path(), "general", 40_001, address).start();

@@ -94,7 +94,7 @@ fn a_killed_peer_that_comes_back_at_another_port_moves_its_channel_at_once() {
 }
 
 #[test]
-fn a_tracker_that_comes_back_lists_the_channel_again_whatever_it_has_kept() {
+fn a_restarted_tracker_lists_the_channel_again_with_or_without_its_data() {
     let data = [tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap()];
     let mut tracker = Launch::serve(data[0].path()).start();
     let again = [at(&tracker, data[0].path()), at(&tracker, data[1].path())];
@@ -136,7 +136,7 @@ fn a_peer_whose_tracker_is_not_there_yet_serves_and_registers_later() {
 }
 
 #[test]
-fn a_channel_that_is_anothers_stays_so_until_it_is_free() {
+fn a_channel_of_another_host_is_registered_once_it_is_free() {
     let data = [tempdir().unwrap(), tempdir().unwrap()];
     let tracker = Launch::serve(data[0].path()).start();
     let mut other = Peer::connect_from(IpAddr::from([127, 0, 0, 2]), tracker.address(0));

@@ -33,7 +33,7 @@ fn connect(hub: &mut Hub, listener: ListenerId, id: u64) {
     hub.connect(ConnectionId(id), Peer::Address(ip(ADA)), Some(listener)).unwrap();
 }
 
-fn tell(hub: &mut Hub, id: u64, request: Request) {
+fn send(hub: &mut Hub, id: u64, request: Request) {
     let ticket = ticket(&mut Server::new(ConnectionId(id), Limits::server()));
     hub.handle_request(ConnectionId(id), ticket, request, Moment::default()).unwrap();
 }
@@ -75,7 +75,7 @@ fn a_host_beyond_the_limit_is_refused_at_the_same_cost() {
         take(&mut hub).unwrap();
         (0..50)
             .map(|round| {
-                let ask = |hub: &mut Hub, number| tell(hub, 1, host(&format!("new {round} {number}"), ADA, 1));
+                let ask = |hub: &mut Hub, number| send(hub, 1, host(&format!("new {round} {number}"), ADA, 1));
                 timed(|| (0..20).for_each(|number| ask(&mut hub, number))).0
             })
             .collect()
@@ -83,7 +83,7 @@ fn a_host_beyond_the_limit_is_refused_at_the_same_cost() {
 }
 
 #[test]
-fn leases_that_end_together_are_looked_at_a_few_at_a_time() {
+fn leases_that_end_together_are_processed_in_small_batches() {
     compare("leases that end together", |size| {
         let runs = 0..5;
         let run = |_| {
@@ -102,12 +102,12 @@ fn leases_that_end_together_are_looked_at_a_few_at_a_time() {
 }
 
 #[test]
-fn a_failed_commit_is_read_back_at_the_cost_of_what_it_was_about() {
+fn reloading_after_a_failed_commit_costs_as_much_as_the_commit() {
     compare("reading back", |size| {
         let (mut hub, listener) = hub(size, 0);
         connect(&mut hub, listener, 1);
         let run = |_| {
-            tell(&mut hub, 1, say("m", Some("here")));
+            send(&mut hub, 1, say("m", Some("here")));
             take(&mut hub).unwrap();
             let (time, ()) = timed(|| {
                 hub.handle_outcome(StoreOutcome::Failed, Time::default()).unwrap();
@@ -123,14 +123,14 @@ fn a_failed_commit_is_read_back_at_the_cost_of_what_it_was_about() {
 }
 
 #[test]
-fn an_outcome_costs_the_same_however_many_wait() {
+fn an_outcome_costs_the_same_for_any_number_of_pending_requests() {
     compare("an outcome while many wait for one name", |size| {
         let (mut hub, listener) = hub(10, 1);
         let count = (size / 10) as u64;
         for id in 0..count {
             connect(&mut hub, listener, id);
             // The first is with the store, and the others wait for what becomes of it, and then for each other.
-            tell(&mut hub, id, host("there", ADA, 1 + u16::try_from(id).unwrap()));
+            send(&mut hub, id, host("there", ADA, 1 + u16::try_from(id).unwrap()));
         }
         let mut command = take(&mut hub);
         let run = |_| {
@@ -149,7 +149,7 @@ fn an_outcome_costs_the_same_however_many_wait() {
 /// Joins channels of these numbers from a connection, and takes its answers.
 fn join_all(hub: &mut Hub, id: u64, numbers: std::ops::Range<usize>) {
     for number in numbers {
-        tell(hub, id, join(&number.to_string(), JoinFrom::After(0)));
+        send(hub, id, join(&number.to_string(), JoinFrom::After(0)));
         assert_eq!(take(hub), None);
     }
 }
@@ -184,7 +184,7 @@ fn local(channels: usize) -> (Hub, [ListenerId; 2]) {
 }
 
 #[test]
-fn local_addresses_change_at_the_same_cost_however_much_is_joined() {
+fn changing_local_addresses_costs_the_same_for_any_number_of_joins() {
     compare("a change of local addresses", |size| {
         let (mut hub, [listener, other]) = local(size);
         connect(&mut hub, listener, 1);
@@ -205,14 +205,14 @@ fn local_addresses_change_at_the_same_cost_however_much_is_joined() {
 }
 
 #[test]
-fn a_channel_is_left_at_the_same_cost_however_many_are_joined() {
+fn leaving_a_channel_costs_the_same_for_any_number_of_joins() {
     compare("LEAVE", |size| {
         let (mut hub, [listener, _]) = local(size);
         connect(&mut hub, listener, 1);
         join_all(&mut hub, 1, 0..size);
         let run = |number: usize| {
             let (time, command) = timed(|| {
-                tell(&mut hub, 1, leave(&(size - 1 - number).to_string()));
+                send(&mut hub, 1, leave(&(size - 1 - number).to_string()));
                 take(&mut hub)
             });
             assert_eq!(command, None);
@@ -223,7 +223,7 @@ fn a_channel_is_left_at_the_same_cost_however_many_are_joined() {
 }
 
 #[test]
-fn connections_leave_at_the_same_cost_however_much_they_joined() {
+fn disconnecting_costs_the_same_for_any_number_of_joins() {
     compare("a disconnect, and a step of what follows", |size| {
         let (mut hub, [listener, _]) = local(size);
         let runs = (0..5).map(|id| {

@@ -44,7 +44,7 @@ impl Asking {
         answers
     }
 
-    fn tell(&mut self, outcome: StoreOutcome) -> Vec<Response> {
+    fn finish_command(&mut self, outcome: StoreOutcome) -> Vec<Response> {
         self.hub.handle_outcome(outcome, Time::default()).unwrap();
         self.answers()
     }
@@ -96,36 +96,36 @@ fn every_request_about_a_damaged_name_is_refused_and_nothing_of_it_reaches_the_s
     let Some(StoreCommand::Commit(writes)) = asking.commands.pop() else { panic!("nothing is stored") };
     let [Write::Append(message)] = &writes[..] else { panic!("{writes:?}") };
     assert_eq!((message.channel_name.as_str(), message.id), ("b", 6));
-    assert_eq!(asking.tell(StoreOutcome::Committed), [delivered(0)]);
+    assert_eq!(asking.finish_command(StoreOutcome::Committed), [delivered(0)]);
     let Some(StoreCommand::Commit(writes)) = asking.commands.pop() else { panic!("nothing is stored") };
     let [Write::PutChannel(record)] = &writes[..] else { panic!("{writes:?}") };
     assert_eq!(record.position, 8);
 }
 
 #[test]
-fn what_a_commit_is_without_is_refused_and_read_back_and_the_others_are_answered() {
+fn writes_missing_from_a_commit_are_refused_and_reloaded_and_the_others_are_answered() {
     let mut asking = Asking::start(stored(&[]));
     for request in [say("1", Some("a")), say("2", Some("b")), say("3", Some("a"))] {
         asking.ask(request);
     }
     asking.answers();
-    let answers = asking.tell(StoreOutcome::CommittedWithout(vec!["a".into()]));
+    let answers = asking.finish_command(StoreOutcome::CommittedWithout(vec!["a".into()]));
     assert_eq!(answers, [not_stored(), delivered(0), not_stored()]);
     assert_eq!(asking.commands.pop(), Some(StoreCommand::Load(vec!["a".into()])));
     // It is not damaged after all: its ids go on where they were.
     let found =
         Snapshot { channels: stored(&[]).channels[..1].to_vec(), logs: stored(&[]).logs[..1].to_vec(), ..stored(&[]) };
     asking.ask(say("4", Some("a")));
-    asking.tell(StoreOutcome::Loaded(Snapshot { damaged: Vec::new(), ..found }));
+    asking.finish_command(StoreOutcome::Loaded(Snapshot { damaged: Vec::new(), ..found }));
     let Some(StoreCommand::Commit(writes)) = asking.commands.pop() else { panic!("nothing is stored") };
     let [Write::Append(message)] = &writes[..] else { panic!("{writes:?}") };
     assert_eq!(message.id, 6);
     // Now it is.
-    asking.tell(StoreOutcome::CommittedWithout(vec!["a".into()]));
+    asking.finish_command(StoreOutcome::CommittedWithout(vec!["a".into()]));
     let apart = DamagedName { channel_name: "a".into(), position: Some(1) };
-    asking.tell(StoreOutcome::Loaded(Snapshot { damaged: vec![apart], ..Snapshot::default() }));
+    asking.finish_command(StoreOutcome::Loaded(Snapshot { damaged: vec![apart], ..Snapshot::default() }));
     asking.ask(say("5", Some("a")));
     asking.ask(say("6", Some("b")));
     assert_eq!(asking.answers(), [damaged("a")]);
-    assert_eq!(asking.tell(StoreOutcome::Committed), [delivered(0)]);
+    assert_eq!(asking.finish_command(StoreOutcome::Committed), [delivered(0)]);
 }

@@ -72,7 +72,7 @@ fn an_ipv6_address_stands_in_brackets_in_details() {
 }
 
 #[test]
-fn who_sends_from_the_registered_address_may_move_a_channel() {
+fn a_client_at_the_registered_address_may_move_a_channel() {
     let mut trial = trial();
     let (ada, bob) = (trial.connect(ip(ADA), 0), trial.connect(ip("::ffff:192.168.1.5"), 0));
     assert_eq!(ask(&mut trial, ada, &host("x", BOB, 1)), [hosted("x")]);
@@ -83,7 +83,7 @@ fn who_sends_from_the_registered_address_may_move_a_channel() {
 }
 
 #[test]
-fn where_a_channel_was_registered_from_outlives_a_restart() {
+fn the_address_a_channel_was_registered_from_survives_a_restart() {
     let mut trial = trial();
     let ada = trial.connect(ip("::ffff:10.0.0.9"), 0);
     ask(&mut trial, ada, &host("x", "peer.example", 1));
@@ -188,7 +188,7 @@ fn a_fixed_channel_hides_the_stored_one_of_its_name_for_this_run() {
 }
 
 #[test]
-fn a_channel_fixed_during_a_commit_keeps_its_place() {
+fn a_channel_fixed_during_a_commit_keeps_its_position_in_the_list() {
     let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Moment::default());
     let listener = hub.add_listener(&[at("127.0.0.1", 22236)]);
     hub.connect(ConnectionId(1), Peer::Address(ip(ADA)), Some(listener)).unwrap();

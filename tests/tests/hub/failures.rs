@@ -20,7 +20,7 @@ fn a_failed_commit_is_answered_in_the_protocols_words() {
 }
 
 #[test]
-fn the_next_message_takes_the_number_of_the_one_that_failed() {
+fn the_next_message_gets_the_id_of_the_one_that_failed() {
     let (mut trial, ada, bob) = two_channels();
     trial.ask(ada, &say("lost", None), 0);
     trial.store(Fate::Lost);
@@ -31,7 +31,7 @@ fn the_next_message_takes_the_number_of_the_one_that_failed() {
 }
 
 #[test]
-fn a_failed_commit_that_was_stored_in_truth_is_found_out() {
+fn a_commit_reported_as_failed_but_stored_is_detected_on_reload() {
     let (mut trial, ada, bob) = two_channels();
     trial.ask(ada, &say("denied", None), 70);
     trial.ask(bob, &host("new", BOB, 1), 0);
@@ -77,7 +77,7 @@ fn list_is_answered_while_the_store_is_down() {
 }
 
 #[test]
-fn what_waited_is_decided_anew_after_the_store_was_read() {
+fn pending_requests_are_decided_anew_after_a_reload() {
     let (mut trial, ada, bob) = two_channels();
     trial.ask(ada, &host("here", ADA, 1), 0);
     trial.drain();
@@ -90,7 +90,7 @@ fn what_waited_is_decided_anew_after_the_store_was_read() {
 }
 
 #[test]
-fn a_host_is_not_acknowledged_from_a_state_that_is_in_doubt() {
+fn a_host_is_not_acknowledged_before_the_state_is_reloaded() {
     for store_comes_back in [true, false] {
         let (mut trial, _, bob) = two_channels();
         trial.ask(bob, &host("there", BOB, 1), 0);
@@ -108,7 +108,7 @@ fn a_host_is_not_acknowledged_from_a_state_that_is_in_doubt() {
 }
 
 #[test]
-fn what_retention_dropped_after_the_store_was_read_back_is_not_there_again() {
+fn messages_dropped_after_a_reload_stay_dropped() {
     for fate in [Fate::Lost, Fate::Denied] {
         let (mut trial, ada, bob) = two_channels();
         say_many(&mut trial, ada, 5);
@@ -123,7 +123,7 @@ fn what_retention_dropped_after_the_store_was_read_back_is_not_there_again() {
 }
 
 #[test]
-fn a_failure_that_concerns_others_leaves_a_name_as_it_is_known() {
+fn a_failed_commit_of_other_names_leaves_a_name_unchanged() {
     let (mut trial, ada, bob) = two_channels();
     say_many(&mut trial, ada, 2);
     trial.ask(bob, &host("third", BOB, 3), 0);
@@ -176,7 +176,7 @@ fn stopping() -> (Hub, StoreCommand) {
         hub.connect(ConnectionId(id), Peer::Address(ip(ADA)), Some(listener)).unwrap();
     }
     let mut commands = Vec::new();
-    let mut tell = |hub: &mut Hub, id, request| {
+    let mut send = |hub: &mut Hub, id, request| {
         let ticket = ticket(&mut Server::new(ConnectionId(id), Limits::server()));
         hub.handle_request(ConnectionId(id), ticket, request, Moment::default()).unwrap();
         while let Some(effect) = hub.poll_effect() {
@@ -185,12 +185,12 @@ fn stopping() -> (Hub, StoreCommand) {
             }
         }
     };
-    tell(&mut hub, 0, host("0", ADA, 1));
+    send(&mut hub, 0, host("0", ADA, 1));
     for number in 1..1000_u16 {
-        tell(&mut hub, 0, host(&number.to_string(), ADA, number));
-        tell(&mut hub, 1, host("0", ADA, number));
-        tell(&mut hub, 1, history("here", HistoryRange::Last, 1));
-        tell(&mut hub, 2, say("m", Some("here")));
+        send(&mut hub, 0, host(&number.to_string(), ADA, number));
+        send(&mut hub, 1, host("0", ADA, number));
+        send(&mut hub, 1, history("here", HistoryRange::Last, 1));
+        send(&mut hub, 2, say("m", Some("here")));
     }
     hub.disconnect(ConnectionId(2));
     assert!(!hub.is_idle());
@@ -199,7 +199,7 @@ fn stopping() -> (Hub, StoreCommand) {
 }
 
 #[test]
-fn a_hub_that_stops_decides_nothing_more_than_the_store_has_in_hand() {
+fn a_stopping_hub_decides_only_the_writes_that_are_with_the_store() {
     for outcome in [StoreOutcome::Committed, StoreOutcome::Failed, StoreOutcome::Refused] {
         let (mut hub, command) = stopping();
         let StoreCommand::Commit(writes) = command else { panic!("{command:?}") };

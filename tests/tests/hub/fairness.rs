@@ -119,7 +119,7 @@ fn a_message_beside_a_flood_is_in_the_next_commit() {
 }
 
 #[test]
-fn whoever_sends_large_messages_has_no_more_bytes_than_others() {
+fn senders_of_large_messages_get_no_more_bytes_than_others() {
     let mut flood = Flood::over(0, 10);
     let sizes = [(1, 60_000), (2, 10), (3, 900)];
     for (id, _) in sizes {
@@ -205,7 +205,7 @@ fn leases_that_end_by_the_thousands_delay_no_message() {
 }
 
 #[test]
-fn of_many_that_wait_for_one_name_all_have_their_turn() {
+fn all_requests_waiting_for_one_name_have_their_turn() {
     let mut flood = Flood::over(0, 10);
     for id in 0..200 {
         flood.connect(id);

@@ -16,7 +16,7 @@ fn beyond(last_id: u64) -> Response {
 }
 
 #[test]
-fn the_answer_tells_what_is_pushed_first_and_what_is_stored() {
+fn the_answer_has_the_first_id_to_be_pushed_and_the_last_stored_id() {
     for (stored, trimmed, from, first_id) in [
         (0, 0, Last(0), 1),
         (0, 0, Last(1000), 1),
@@ -57,7 +57,7 @@ fn the_answer_tells_what_is_pushed_first_and_what_is_stored() {
 }
 
 #[test]
-fn beyond_the_end_is_refused() {
+fn a_join_beyond_the_end_is_refused() {
     for (stored, after) in [(0, 1), (3, 4), (3, (1 << 53) - 1)] {
         let (mut trial, _, bob) = with_messages(stored);
         assert_eq!(ask(&mut trial, bob, &join("here", After(after))), [beyond(stored)]);
@@ -120,7 +120,7 @@ fn a_channel_that_is_not_here_can_be_neither_joined_nor_left_nor_read() {
 }
 
 #[test]
-fn everybody_who_joined_hears_one_push_the_sender_too_and_nobody_else() {
+fn every_subscriber_gets_each_message_once_including_the_sender_and_no_one_else() {
     let (mut trial, ada, bob) = two_channels();
     let carl = trial.connect(ip("10.0.0.3"), 0);
     for id in [ada, bob] {
@@ -133,7 +133,7 @@ fn everybody_who_joined_hears_one_push_the_sender_too_and_nobody_else() {
 }
 
 #[test]
-fn what_is_stored_while_a_replay_runs_comes_after_it_and_once() {
+fn messages_stored_during_a_replay_follow_it_once() {
     let (mut trial, ada, bob) = with_messages(5);
     trial.ask(bob, &join("here", After(0)), 0);
     trial.read(true);
@@ -153,7 +153,7 @@ fn what_is_stored_while_a_replay_runs_comes_after_it_and_once() {
 }
 
 #[test]
-fn a_page_that_is_read_between_a_commit_and_its_outcome_shows_nothing_too_early() {
+fn a_page_read_between_a_commit_and_its_outcome_shows_no_unacknowledged_message() {
     let (mut trial, ada, bob) = with_messages(2);
     trial.ask(bob, &join("here", After(0)), 0);
     trial.ask(ada, &say("3", Some("here")), 0);
@@ -207,7 +207,7 @@ fn two_replays_of_one_connection_take_turns() {
 }
 
 #[test]
-fn who_leaves_during_a_replay_hears_no_more_and_may_join_again() {
+fn leaving_during_a_replay_ends_it_and_allows_a_new_join() {
     for from in [After(0), After(2), After(5), Last(0), Last(1)] {
         let (mut trial, ada, bob) = with_messages(5);
         trial.ask(bob, &join("here", After(0)), 0);
@@ -235,7 +235,7 @@ fn who_leaves_during_a_replay_hears_no_more_and_may_join_again() {
 }
 
 #[test]
-fn a_commit_that_was_stored_in_truth_reaches_those_who_joined() {
+fn a_commit_reported_as_failed_but_stored_reaches_subscribers() {
     let (mut trial, ada, bob) = with_messages(1);
     ask(&mut trial, bob, &listen("here"));
     trial.ask(ada, &say("denied", Some("here")), 0);
@@ -247,7 +247,7 @@ fn a_commit_that_was_stored_in_truth_reaches_those_who_joined() {
 }
 
 #[test]
-fn messages_that_cannot_be_read_close_the_reader_and_no_other() {
+fn unreadable_messages_close_only_the_subscriber_that_replays_them() {
     let (mut trial, ada, bob) = with_messages(3);
     let carl = trial.connect(ip("10.0.0.3"), 0);
     ask(&mut trial, carl, &listen("here"));
@@ -261,7 +261,7 @@ fn messages_that_cannot_be_read_close_the_reader_and_no_other() {
 }
 
 #[test]
-fn a_replay_that_retention_has_overtaken_closes_the_reader() {
+fn a_replay_overtaken_by_retention_closes_the_subscriber() {
     for at in [Some(3), None] {
         let (mut trial, _, bob) = with_messages(5);
         trial.ask(bob, &join("here", After(0)), 0);
@@ -275,7 +275,7 @@ fn a_replay_that_retention_has_overtaken_closes_the_reader() {
 }
 
 #[test]
-fn after_the_end_of_its_stream_a_peer_gets_all_that_it_was_promised() {
+fn after_the_end_of_its_stream_a_peer_gets_all_promised_messages() {
     for (from, promised) in [(After(0), 1), (Last(2), 4), (Last(0), 6)] {
         let (mut trial, ada, bob) = with_messages(5);
         trial.ask(bob, &join("here", from), 0);
@@ -291,7 +291,7 @@ fn after_the_end_of_its_stream_a_peer_gets_all_that_it_was_promised() {
 }
 
 #[test]
-fn whoever_has_left_everything_has_finished_at_once() {
+fn a_peer_that_has_left_every_channel_finishes_at_once() {
     let (mut trial, _, bob) = with_messages(5);
     trial.ask(bob, &join("here", After(0)), 0);
     trial.ask(bob, &leave("here"), 0);
@@ -301,7 +301,7 @@ fn whoever_has_left_everything_has_finished_at_once() {
 }
 
 #[test]
-fn what_a_connection_asked_before_is_in_what_it_joins() {
+fn messages_sent_before_a_join_are_included_in_it() {
     let mut trial = trial();
     let ada = trial.connect(ip(ADA), 0);
     for request in [
@@ -331,7 +331,7 @@ fn what_a_connection_asked_before_is_in_what_it_joins() {
 }
 
 #[test]
-fn joining_waits_for_nobody_elses_commit() {
+fn a_join_does_not_wait_for_commits_of_other_connections() {
     let (mut trial, ada, bob) = with_messages(1);
     trial.ask(ada, &say("2", Some("here")), 0);
     trial.drain();
@@ -343,7 +343,7 @@ fn joining_waits_for_nobody_elses_commit() {
 }
 
 #[test]
-fn who_has_gone_before_its_turn_does_not_join() {
+fn a_connection_closed_before_its_turn_does_not_join() {
     let (mut trial, ada, bob) = with_messages(1);
     trial.ask(bob, &say("2", Some("here")), 0);
     trial.ask(bob, &join("here", After(0)), 0);
@@ -355,7 +355,7 @@ fn who_has_gone_before_its_turn_does_not_join() {
 }
 
 #[test]
-fn nothing_is_left_of_those_who_have_gone() {
+fn closed_connections_leave_no_joins_behind() {
     let (mut trial, ada, bob) = with_messages(5);
     let others: Vec<u64> = (0..4).map(|_| trial.connect(ip(BOB), 0)).collect();
     // One live, one with a page that was asked for, one with a page that it has not read, one that has ended.

@@ -50,7 +50,7 @@ fn the_host_renews_its_lease_and_nothing_is_written_for_that() {
 }
 
 #[test]
-fn nobody_else_renews_or_sets_it() {
+fn only_the_host_renews_or_sets_its_lease() {
     let (mut trial, _) = with_lease();
     let (bob, commits) = (trial.connect(ip(BOB), 0), trial.disk.commits);
     for request in [leased("x", ADA, 1, 30), host("x", ADA, 1), leased("x", ADA, 1, 86_400)] {
@@ -103,7 +103,7 @@ fn setting_a_lease_changes_neither_how_it_is_listed_nor_whose_it_is() {
 }
 
 #[test]
-fn it_is_counted_from_the_start_after_a_restart() {
+fn after_a_restart_a_lease_counts_from_the_start() {
     let (trial, _) = with_lease();
     let mut trial = trial.crash(Fate::Done);
     assert_eq!(wake(&trial), Some(30));
@@ -113,7 +113,7 @@ fn it_is_counted_from_the_start_after_a_restart() {
 }
 
 #[test]
-fn a_store_that_fails_puts_it_off_and_it_is_tried_again() {
+fn a_failed_store_delays_the_end_of_a_lease_and_it_is_retried() {
     for fate in [Fate::Lost, Fate::Denied] {
         let (mut trial, _) = with_lease();
         trial.pass(10);
@@ -134,7 +134,7 @@ fn a_store_that_fails_puts_it_off_and_it_is_tried_again() {
 }
 
 #[test]
-fn a_lease_that_could_not_be_ended_ends_later_also_if_the_store_was_read_back_meanwhile() {
+fn a_lease_whose_end_failed_ends_later_also_after_a_reload() {
     for fate in [Fate::Lost, Fate::Denied] {
         let (mut trial, ada) = with_lease();
         ask(&mut trial, ada, &leased("y", ADA, 2, 40));
@@ -157,7 +157,7 @@ fn a_lease_that_could_not_be_ended_ends_later_also_if_the_store_was_read_back_me
 }
 
 #[test]
-fn a_lease_goes_on_when_its_channel_is_read_back() {
+fn a_lease_goes_on_when_its_channel_is_reloaded() {
     for fate in [Fate::Lost, Fate::Denied] {
         let mut trial = trial();
         let ada = trial.connect(ip(ADA), 0);
@@ -174,7 +174,7 @@ fn a_lease_goes_on_when_its_channel_is_read_back() {
 }
 
 #[test]
-fn those_who_joined_are_closed_when_it_ends() {
+fn subscribers_are_closed_when_a_lease_ends() {
     let (mut trial, ada, bob) = two_channels();
     ask(&mut trial, ada, &leased("here", "10.0.0.1", 22236, 10));
     ask(&mut trial, bob, &listen("here"));
@@ -197,7 +197,7 @@ fn a_host_that_comes_while_the_removal_is_stored_registers_anew() {
 }
 
 #[test]
-fn it_is_counted_from_the_last_host_received_though_one_before_it_sets_it() {
+fn a_lease_counts_from_the_last_host_received_though_an_earlier_one_sets_it() {
     let mut trial = trial();
     let (ada, again) = (trial.connect(ip(ADA), 0), trial.connect(ip(ADA), 0));
     // The lease waits behind another channel.
@@ -279,7 +279,7 @@ fn a_name_stays_its_last_hosts_for_a_while_after_its_lease() {
 }
 
 #[test]
-fn its_last_host_takes_it_back_with_its_place_and_so_may_the_operator() {
+fn the_last_host_or_the_operator_takes_a_kept_name_back_with_its_position() {
     for (who, address) in [(ADA, ADA), (ADA, "192.0.2.9"), ("operator", BOB)] {
         let (mut trial, _, _) = released();
         let again = if who == "operator" { trial.connect_operator() } else { trial.connect(ip(who), 0) };
@@ -290,7 +290,7 @@ fn its_last_host_takes_it_back_with_its_place_and_so_may_the_operator() {
 }
 
 #[test]
-fn it_is_kept_across_a_restart_and_no_longer_than_it_would_have_been() {
+fn a_name_is_kept_across_a_restart_and_no_longer_than_without_one() {
     let (mut trial, _, _) = released();
     for left in [55, 35, 15] {
         trial = trial.crash(Fate::Done);
@@ -317,7 +317,7 @@ fn a_name_is_kept_for_as_long_as_its_lease_was_but_a_minute_at_least_and_an_hour
 }
 
 #[test]
-fn a_channel_that_is_unhosted_is_kept_for_nobody() {
+fn an_unhosted_channel_is_not_kept() {
     let (mut trial, ada) = with_lease();
     let bob = trial.connect(ip(BOB), 0);
     assert_eq!(ask(&mut trial, ada, &unhost("x")), [removed("x")]);
@@ -325,7 +325,7 @@ fn a_channel_that_is_unhosted_is_kept_for_nobody() {
 }
 
 #[test]
-fn a_store_that_fails_frees_no_name_early() {
+fn a_failed_store_frees_no_name_early() {
     for fate in [Fate::Lost, Fate::Denied] {
         let (mut trial, _, bob) = released();
         trial.ask(bob, &host("z", BOB, 1), 0);
@@ -343,7 +343,7 @@ fn a_store_that_fails_frees_no_name_early() {
 }
 
 #[test]
-fn those_that_are_kept_count_as_names_and_not_as_listed() {
+fn kept_names_count_as_known_and_not_as_listed() {
     let mut trial = Trial::start(Setup { limit: 1, names: 2, ..setup() }, Disk::default());
     let ada = trial.connect(ip(ADA), 0);
     let full = refused("Limit reached", "A server knows at most 2 names");

@@ -19,7 +19,7 @@ fn a_message_without_a_name_goes_to_the_one_channel_of_the_address_it_was_sent_t
 }
 
 #[test]
-fn any_own_address_in_any_spelling_makes_a_channel_live_here() {
+fn a_channel_at_any_spelling_of_a_local_address_lives_here() {
     for address in ["127.0.0.1", "localhost", "LOCALHOST", "::1", "0:0::1", "10.0.0.1", "::ffff:10.0.0.1"] {
         let mut trial = trial();
         let ada = trial.connect(ip(ADA), 0);
@@ -41,7 +41,7 @@ fn another_port_or_another_machine_is_elsewhere() {
 }
 
 #[test]
-fn a_message_finds_no_channel() {
+fn a_message_without_a_matching_channel_is_refused() {
     let mut trial = trial();
     let ada = trial.connect(ip(ADA), 0);
     let unknown = refused("Channel not found", "The requested channel 'gaming' does not exist");
@@ -126,7 +126,7 @@ fn messages_that_follow_each_other_share_a_commit() {
 }
 
 #[test]
-fn what_comes_during_a_commit_shares_the_next_one() {
+fn messages_received_during_a_commit_share_the_next_one() {
     let (mut trial, ada, bob) = two_channels();
     let before = trial.disk.commits;
     trial.ask(ada, &say("first", None), 0);
@@ -161,7 +161,7 @@ fn more_messages_than_one_commit_carries_keep_their_order() {
 }
 
 #[test]
-fn nobody_takes_the_messages_without_a_name_from_the_operators_channel() {
+fn channels_of_clients_do_not_take_the_operators_messages_without_a_name() {
     let fixed = vec![channel("news", "127.0.0.1", 22236), channel("far", BOB, 22240)];
     let mut trial = Trial::start(Setup { fixed, ..setup() }, Disk::default());
     let (ada, bob, operator) = (trial.connect(ip(ADA), 0), trial.connect(ip(BOB), 0), trial.connect_operator());

@@ -12,7 +12,7 @@ fn with_name(forget: u64) -> (Trial, u64) {
 }
 
 #[test]
-fn only_so_many_names_are_known_and_those_that_are_known_may_go_on() {
+fn known_names_are_limited_and_stay_usable_at_the_limit() {
     let (mut trial, ada) = with_name(1000);
     let full = refused("Limit reached", "A server knows at most 3 names");
     assert_eq!(ask(&mut trial, ada, &unhost("here")), [removed("here")]);
@@ -32,7 +32,7 @@ fn only_so_many_names_are_known_and_those_that_are_known_may_go_on() {
 }
 
 #[test]
-fn a_new_name_too_many_is_refused_alone() {
+fn only_a_new_name_over_the_limit_is_refused() {
     let mut trial = Trial::start(Setup { names: 2, max_id: 2, ..setup() }, Disk::default());
     let clients = [ADA, BOB, "192.0.2.7"].map(|from| trial.connect(ip(from), 0));
     ask(&mut trial, clients[0], &host("here", "10.0.0.1", 22236));
@@ -53,7 +53,7 @@ fn a_new_name_too_many_is_refused_alone() {
 }
 
 #[test]
-fn a_name_that_is_neither_listed_nor_keeps_a_message_is_forgotten_and_begins_anew() {
+fn an_unlisted_name_without_messages_is_dropped_and_begins_anew() {
     let (mut trial, ada) = with_name(1000);
     trial.pass(5000);
     ask(&mut trial, ada, &unhost("here"));
@@ -87,7 +87,7 @@ fn a_name_that_is_neither_listed_nor_keeps_a_message_is_forgotten_and_begins_ane
 }
 
 #[test]
-fn the_time_until_it_is_forgotten_goes_on_across_a_restart() {
+fn the_time_until_a_name_is_dropped_continues_across_a_restart() {
     let (mut trial, ada) = with_name(1000);
     trial.trim("here", 4, true);
     ask(&mut trial, ada, &unhost("here"));
@@ -105,7 +105,7 @@ fn the_time_until_it_is_forgotten_goes_on_across_a_restart() {
 }
 
 #[test]
-fn what_retention_drops_unheard_is_forgotten_after_a_restart() {
+fn a_name_emptied_without_notice_to_the_hub_is_dropped_after_a_restart() {
     let (mut trial, ada) = with_name(1000);
     ask(&mut trial, ada, &unhost("here"));
     trial.pass(500);
@@ -119,7 +119,7 @@ fn what_retention_drops_unheard_is_forgotten_after_a_restart() {
 }
 
 #[test]
-fn a_store_that_fails_forgets_nothing_early_and_it_is_tried_again() {
+fn a_failed_store_drops_no_name_early_and_the_drop_is_retried() {
     for fate in [Fate::Lost, Fate::Denied] {
         let (mut trial, ada) = with_name(1000);
         trial.trim("here", 4, true);
@@ -136,7 +136,7 @@ fn a_store_that_fails_forgets_nothing_early_and_it_is_tried_again() {
 }
 
 #[test]
-fn what_the_operator_fixed_is_never_forgotten() {
+fn a_fixed_name_is_never_dropped() {
     let fixed = vec![channel("here", "127.0.0.1", 22236)];
     let mut trial = Trial::start(Setup { fixed, forget: 1000, ..setup() }, Disk::default());
     let ada = trial.connect(ip(ADA), 0);

@@ -27,7 +27,7 @@ fn a_message_after_host_in_one_write_finds_the_new_channel() {
 }
 
 #[test]
-fn nothing_that_follows_a_failed_host_takes_it_for_done() {
+fn requests_after_a_failed_host_do_not_see_its_channel() {
     let mut trial = trial();
     let ada = trial.connect(ip(ADA), 0);
     trial.ask(ada, &host("x", "localhost", 22236), 0);
@@ -40,7 +40,7 @@ fn nothing_that_follows_a_failed_host_takes_it_for_done() {
 }
 
 #[test]
-fn list_waits_for_the_messages_before_it_and_for_nobody_elses() {
+fn list_waits_only_for_its_connections_earlier_messages() {
     let (mut trial, ada, bob) = two_channels();
     trial.ask(ada, &say("m", None), 0);
     trial.ask(ada, &Request::List, 0);
@@ -54,7 +54,7 @@ fn list_waits_for_the_messages_before_it_and_for_nobody_elses() {
 }
 
 #[test]
-fn what_a_connection_that_left_asked_for_is_carried_out() {
+fn requests_of_a_closed_connection_are_carried_out() {
     let mut trial = trial();
     let ada = trial.connect(ip(ADA), 0);
     trial.ask(ada, &host("x", "localhost", 22236), 0);
@@ -71,7 +71,7 @@ fn what_a_connection_that_left_asked_for_is_carried_out() {
 }
 
 #[test]
-fn a_connection_that_left_is_forgotten_when_its_request_is_decided_anew() {
+fn a_closed_connection_is_released_when_its_request_is_decided_anew() {
     let (mut trial, ada, bob) = two_channels();
     trial.ask(ada, &host("here", ADA, 1), 0);
     trial.drain();
@@ -84,7 +84,7 @@ fn a_connection_that_left_is_forgotten_when_its_request_is_decided_anew() {
 }
 
 #[test]
-fn wrong_calls_are_told_and_change_nothing() {
+fn invalid_calls_are_errors_and_change_nothing() {
     let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Moment::default());
     let listener = hub.add_listener(&[at("127.0.0.1", 22236)]);
     let mut server = Server::new(ConnectionId(1), chanwire_core::Limits::server());

@@ -13,7 +13,7 @@ fn read(trial: &mut Trial, id: u64, range: HistoryRange, limit: u16) -> Vec<u64>
 }
 
 #[test]
-fn ranges_limits_and_what_retention_has_left() {
+fn history_respects_ranges_limits_and_retention() {
     let (mut trial, ada, bob) = two_channels();
     assert_eq!(read(&mut trial, bob, Last, 1), Vec::<u64>::new());
     say_many(&mut trial, ada, 9);
@@ -71,7 +71,7 @@ const LIMIT: usize = 262_144;
 const FRAME: usize = "{\"channel_name\": \"here\", \"messages\": []}".len();
 
 #[test]
-fn it_is_cut_at_262144_bytes_and_not_before() {
+fn a_page_is_cut_at_262144_bytes_and_not_before() {
     // Three messages: together exactly as much as fits, or one byte more.
     for (last, fit) in [(LIMIT - FRAME - 2 * 80_000 - 4, 3), (LIMIT - FRAME - 2 * 80_000 - 3, 2)] {
         for (range, expected) in [(After(0), [1, 2, 3]), (Last, [3, 2, 1]), (Before(4), [3, 2, 1])] {
@@ -98,7 +98,7 @@ fn one_message_is_given_however_large_it_is() {
 }
 
 #[test]
-fn what_is_read_between_a_commit_and_its_outcome_is_not_shown_too_early() {
+fn history_read_between_a_commit_and_its_outcome_shows_no_unacknowledged_message() {
     for (range, limit, expected) in
         [(Last, 1, vec![2]), (Last, 5, vec![1, 2]), (Before(9), 1, vec![2]), (After(2), 5, vec![])]
     {
@@ -116,7 +116,7 @@ fn what_is_read_between_a_commit_and_its_outcome_is_not_shown_too_early() {
 }
 
 #[test]
-fn it_waits_for_what_was_asked_before_it_and_what_follows_waits_for_it() {
+fn history_waits_for_earlier_requests_and_later_ones_wait_for_it() {
     let (mut trial, ada, bob) = two_channels();
     trial.ask(ada, &say("1", Some("here")), 0);
     trial.ask(ada, &history("here", Last, 1), 0);
@@ -145,7 +145,7 @@ fn listed_answer(trial: &Trial) -> Response {
 }
 
 #[test]
-fn messages_that_cannot_be_read_are_told_so() {
+fn unreadable_messages_are_answered_with_an_error() {
     let (mut trial, ada, bob) = two_channels();
     say_many(&mut trial, ada, 1);
     trial.ask(bob, &history("here", Last, 1), 0);
@@ -159,7 +159,7 @@ fn messages_that_cannot_be_read_are_told_so() {
 }
 
 #[test]
-fn of_a_connection_that_left_nothing_is_kept_when_its_page_has_come() {
+fn a_closed_connection_is_released_when_its_page_arrives() {
     let (mut trial, ada, bob) = two_channels();
     say_many(&mut trial, ada, 1);
     trial.ask(bob, &history("here", Last, 1), 0);
@@ -171,7 +171,7 @@ fn of_a_connection_that_left_nothing_is_kept_when_its_page_has_come() {
 }
 
 #[test]
-fn a_crowd_that_asks_for_history_does_not_keep_a_reader_from_its_next_page() {
+fn many_history_requests_do_not_delay_a_subscribers_next_page() {
     let (mut trial, ada, bob) = two_channels();
     say_many(&mut trial, ada, 3);
     for _ in 0..200 {
@@ -190,7 +190,7 @@ fn a_crowd_that_asks_for_history_does_not_keep_a_reader_from_its_next_page() {
 }
 
 #[test]
-fn nothing_is_read_for_those_who_have_gone_and_what_they_asked_after_it_is_done() {
+fn nothing_is_read_for_closed_connections_and_their_later_requests_are_carried_out() {
     let (mut trial, ada, bob) = two_channels();
     say_many(&mut trial, ada, 3);
     let crowd: Vec<u64> = (0..200).map(|_| trial.connect(ip("203.0.113.9"), 0)).collect();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn gone(name: &str) -> ErrorResponse {
+fn channel_removed(name: &str) -> ErrorResponse {
     ErrorResponse::server("Channel removed", format!("The channel '{name}' is no longer hosted here"))
 }
 
@@ -35,7 +35,7 @@ fn names_are_never_looked_up_to_find_a_host() {
 }
 
 #[test]
-fn what_is_not_there_or_is_fixed_cannot_be_removed() {
+fn unknown_and_fixed_channels_cannot_be_removed() {
     let fixed = vec![channel("general", "127.0.0.1", 22236)];
     let mut trial = Trial::start(Setup { fixed: fixed.clone(), ..setup() }, Disk::default());
     let local = trial.connect(ip("127.0.0.1"), 0);
@@ -103,13 +103,13 @@ fn a_removal_that_fails_changes_nothing() {
 }
 
 #[test]
-fn a_removal_that_was_stored_in_truth_closes_those_who_joined() {
+fn a_removal_reported_as_failed_but_stored_closes_subscribers() {
     let (mut trial, ada, bob) = two_channels();
     ask(&mut trial, bob, &listen("here"));
     trial.ask(ada, &unhost("here"), 0);
     trial.store(Fate::Denied);
     trial.settle();
-    assert_eq!((trial.answers(ada), trial.closed(bob)), (vec![not_stored()], Some(&gone("here"))));
+    assert_eq!((trial.answers(ada), trial.closed(bob)), (vec![not_stored()], Some(&channel_removed("here"))));
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn the_ids_of_a_name_go_on_when_it_is_hosted_again_and_it_is_listed_last() {
 }
 
 #[test]
-fn when_a_channel_goes_those_who_joined_get_what_is_stored_and_are_closed() {
+fn subscribers_of_a_removed_channel_get_its_stored_messages_and_are_closed() {
     type Goes = fn(&mut Trial, u64);
     let ways: [Goes; 3] = [
         |trial, ada| trial.ask(ada, &unhost("here"), 0),
@@ -151,7 +151,7 @@ fn when_a_channel_goes_those_who_joined_get_what_is_stored_and_are_closed() {
         goes(&mut trial, ada);
         while trial.store(Fate::Done) {}
         // A live subscriber has everything, and one that is behind gets it first.
-        assert_eq!(trial.closed(live), Some(&gone("here")));
+        assert_eq!(trial.closed(live), Some(&channel_removed("here")));
         assert_eq!((trial.closed(replaying), trial.closed(other)), (None, None));
         trial.settle();
         assert_eq!((trial.received(live), trial.received(replaying)), (here([4]), here(1..=4)));
@@ -160,7 +160,7 @@ fn when_a_channel_goes_those_who_joined_get_what_is_stored_and_are_closed() {
 }
 
 #[test]
-fn a_message_to_a_channel_that_is_being_changed_is_decided_when_it_is_known_what_became_of_it() {
+fn a_message_to_a_changing_channel_is_decided_after_the_change() {
     type Changes = fn(&mut Trial, u64);
     let unknown = || refused("Channel not found", "The requested channel 'here' does not exist");
     let moved = || refused("Channel hosted elsewhere", "The channel 'here' is hosted at 10.0.0.9:9");
@@ -190,13 +190,16 @@ fn a_message_to_a_channel_that_is_being_changed_is_decided_when_it_is_known_what
             let before = waits.then(|| delivered(0));
             assert_eq!(trial.answers(bob), before.into_iter().chain([named.clone()]).collect::<Vec<_>>());
             assert_eq!(trial.answers(two), [nowhere()]);
-            assert_eq!((trial.received(one), trial.closed(one)), (here(1..=waits.into()), Some(&gone("here"))));
+            assert_eq!(
+                (trial.received(one), trial.closed(one)),
+                (here(1..=waits.into()), Some(&channel_removed("here")))
+            );
         }
     }
 }
 
 #[test]
-fn a_message_waits_for_no_other_channel_and_not_for_its_own_if_that_stays() {
+fn a_message_waits_only_for_the_removal_of_its_own_channel() {
     let (mut trial, ada, bob) = two_channels();
     ask(&mut trial, ada, &host("another", "10.0.0.1", 22236));
     let carl = trial.connect(ip("203.0.113.9"), 0);
@@ -213,7 +216,7 @@ fn a_message_waits_for_no_other_channel_and_not_for_its_own_if_that_stays() {
 }
 
 #[test]
-fn an_address_that_goes_takes_no_message_along_that_waits_or_is_being_stored() {
+fn removing_a_local_address_loses_no_pending_message() {
     let (mut trial, ada, bob) = two_channels();
     let carl = trial.connect(ip("203.0.113.9"), 0);
     ask(&mut trial, carl, &listen("here"));
@@ -227,11 +230,11 @@ fn an_address_that_goes_takes_no_message_along_that_waits_or_is_being_stored() {
     trial.store(Fate::Done);
     assert_eq!(trial.answers(bob)[..1], [elsewhere]);
     assert_eq!((trial.answers(ada), trial.received(carl)), (vec![delivered(0)], here([1])));
-    assert_eq!(trial.closed(carl), Some(&gone("here")));
+    assert_eq!(trial.closed(carl), Some(&channel_removed("here")));
 }
 
 #[test]
-fn an_address_that_goes_closes_the_joined_also_if_the_store_is_of_no_use() {
+fn removing_a_local_address_closes_subscribers_also_while_the_store_fails() {
     let (mut trial, ada, bob) = two_channels();
     ask(&mut trial, bob, &listen("here"));
     trial.ask(ada, &say("with the store", Some("here")), 0);
@@ -240,5 +243,5 @@ fn an_address_that_goes_closes_the_joined_also_if_the_store_is_of_no_use() {
     trial.store(Fate::Lost);
     assert_eq!(trial.closed(bob), None);
     trial.store(Fate::Lost);
-    assert_eq!((trial.answers(ada), trial.closed(bob)), (vec![not_stored()], Some(&gone("here"))));
+    assert_eq!((trial.answers(ada), trial.closed(bob)), (vec![not_stored()], Some(&channel_removed("here"))));
 }

@@ -83,7 +83,7 @@ fn a_backup_without_a_server_has_what_a_crash_left_in_the_log() {
 }
 
 #[test]
-fn a_backup_beyond_the_limit_on_the_size_of_files_says_so_and_leaves_nothing() {
+fn a_backup_beyond_the_file_size_limit_fails_and_leaves_nothing() {
     let (data, restored) = (tempdir().unwrap(), tempdir().unwrap());
     let server = serve(data.path()).start();
     host_general(&server);

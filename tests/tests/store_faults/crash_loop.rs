@@ -49,7 +49,7 @@ fn listen(mut peer: Peer, after: i64) -> JoinHandle<Vec<stored::Said>> {
 }
 
 #[test]
-fn readers_of_a_server_that_is_killed_again_and_again_hear_what_is_stored_once_and_in_order() {
+fn subscribers_of_a_crashing_server_get_each_stored_message_once_and_in_order() {
     let data = tempdir().unwrap();
     let launch = serve(data.path());
     let server = launch.start();

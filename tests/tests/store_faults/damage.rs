@@ -34,8 +34,8 @@ fn database() -> Vec<u8> {
     fs::read(data.path().join("chanwire.db")).unwrap()
 }
 
-/// What a start on this directory says, line by line. It never serves: its address is taken, which is found out after the
-/// store is opened.
+/// Starts a server on this directory, and returns the lines of its log. It never serves: its address is in use, which
+/// is found out after the store is opened.
 fn start(data_dir: &Path) -> Vec<String> {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -243,7 +243,7 @@ fn a_channel_of_which_a_row_is_damaged_is_kept_apart_and_the_others_are_served()
 }
 
 #[test]
-fn a_log_that_is_cut_short_or_changed_loses_what_follows_and_nothing_before() {
+fn a_damaged_wal_loses_only_the_commits_after_the_damage() {
     let data = tempdir().unwrap();
     let server = serve(data.path()).start();
     host_general(&server);

@@ -49,7 +49,7 @@ fn until_refused(mut peer: Peer, sender: usize, first: usize) -> JoinHandle<(Vec
 }
 
 #[test]
-fn while_the_disk_is_full_nothing_is_acknowledged_and_then_all_goes_on_by_itself() {
+fn a_full_disk_acknowledges_nothing_and_the_server_recovers_by_itself() {
     let data = tempdir().unwrap();
     let server = serve(data.path()).start();
     host_general(&server);
@@ -65,7 +65,7 @@ fn while_the_disk_is_full_nothing_is_acknowledged_and_then_all_goes_on_by_itself
             delivered.extend(yes.into_iter().map(|number| content(sender, number)));
             refused.extend(no.into_iter().map(|number| content(sender, number)));
         }
-        // What can be read is served all the while.
+        // Reads are served all the while.
         let mut peer = server.connect();
         assert!(peer.ask("LIST\r\n").is_ok());
         assert!(peer.ask("HISTORY\r\n{\"channel_name\": \"general\", \"limit\": 3}").is_ok());
@@ -89,6 +89,6 @@ fn while_the_disk_is_full_nothing_is_acknowledged_and_then_all_goes_on_by_itself
     let texts: BTreeSet<String> = stored.iter().map(|(_, _, text)| text.clone()).collect();
     assert_eq!(texts.len(), stored.len(), "something is stored twice");
     assert!(delivered.is_subset(&texts), "something that was acknowledged is not stored");
-    // What was refused is "not known to be stored"; with a full disk none of it is.
+    // A refused message is "not known to be stored"; with a full disk none of them is.
     assert!(texts.is_disjoint(&refused), "something that was refused is stored");
 }

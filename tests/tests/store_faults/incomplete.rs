@@ -122,7 +122,7 @@ fn contents(directory: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn what_is_missing_at_a_start_is_refused_with_counts_and_a_backup_is_put_back() {
+fn a_start_with_missing_messages_is_refused_with_counts_until_a_backup_is_restored() {
     for (fault, says, make) in FAULTS {
         let crashed = Crashed::new();
         make(&crashed);
@@ -142,7 +142,7 @@ fn what_is_missing_at_a_start_is_refused_with_counts_and_a_backup_is_put_back() 
 }
 
 #[test]
-fn without_the_note_a_server_goes_on_with_what_is_left() {
+fn without_the_note_a_server_starts_with_the_remaining_messages() {
     let crashed = Crashed::new();
     fs::remove_file(crashed.wal()).unwrap();
     let refused = serve(&crashed.data).run();

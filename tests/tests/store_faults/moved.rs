@@ -28,7 +28,7 @@ const FAULTS: [(&str, Fault); 6] = [
 ];
 
 #[test]
-fn what_is_done_behind_the_servers_back_is_noticed_before_the_next_acknowledgement_and_said() {
+fn outside_changes_are_detected_and_logged_before_the_next_acknowledgement() {
     for (number, (what, fault)) in FAULTS.iter().enumerate() {
         let parent = tempdir().unwrap();
         let (data, backup) = (parent.path().join("data"), parent.path().join("some.db"));

@@ -12,7 +12,7 @@ fn command(name: &str, data_dir: &Path, file: &Path) -> Launch {
 }
 
 #[test]
-fn a_backup_is_put_back_while_no_server_runs_and_what_was_there_is_kept() {
+fn restore_needs_a_stopped_server_and_keeps_the_old_database() {
     let parent = tempdir().unwrap();
     let (data, backup) = (parent.path().join("data"), parent.path().join("some.db"));
     let server = serve(&data).start();

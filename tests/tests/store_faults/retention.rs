@@ -42,7 +42,7 @@ fn history(server: &Server, range: &str) -> Vec<i64> {
 }
 
 #[test]
-fn a_channel_keeps_so_many_messages_and_says_which() {
+fn a_channel_keeps_so_many_messages_and_reports_the_first() {
     let data = tempdir().unwrap();
     let launch = serve(data.path()).args(["--retain-count", "10"]);
     let server = launch.start();
@@ -67,7 +67,7 @@ fn a_channel_keeps_so_many_messages_and_says_which() {
 }
 
 #[test]
-fn old_messages_go_though_nothing_happens_and_the_ids_go_on() {
+fn old_messages_are_dropped_on_an_idle_server_and_ids_continue() {
     let data = tempdir().unwrap();
     let server = serve(data.path()).args(["--retain-age", "1s"]).start();
     host_general(&server);
@@ -84,7 +84,7 @@ fn old_messages_go_though_nothing_happens_and_the_ids_go_on() {
 }
 
 #[test]
-fn a_channel_keeps_so_many_bytes_and_readers_at_its_end_miss_nothing() {
+fn a_channel_keeps_so_many_bytes_and_live_subscribers_miss_nothing() {
     let data = tempdir().unwrap();
     let server = serve(data.path()).args(["--retain-bytes", "64K"]).start();
     host_general(&server);

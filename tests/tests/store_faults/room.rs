@@ -36,7 +36,7 @@ fn flood(mut peer: Peer, batches: usize) -> usize {
 }
 
 #[test]
-fn a_store_takes_no_more_than_it_may_however_much_is_sent() {
+fn a_store_never_exceeds_its_size_limit() {
     let data = tempdir().unwrap();
     let server = serve(data.path()).args(["--store-max", "16M"]).start();
     host_general(&server);
@@ -68,7 +68,7 @@ fn on_a_small_disk(data: &Path) -> (Server, PathBuf) {
 }
 
 #[test]
-fn while_little_space_is_free_nothing_is_stored_and_then_it_goes_on_by_itself() {
+fn nothing_is_stored_while_free_space_is_low_and_the_store_recovers_by_itself() {
     let data = tempdir().unwrap();
     let (server, inside) = on_a_small_disk(data.path());
     host_general(&server);
@@ -78,7 +78,7 @@ fn while_little_space_is_free_nothing_is_stored_and_then_it_goes_on_by_itself() 
         fs::write(inside.join("filler"), vec![1; 40 << 20]).unwrap();
         wait_for("a refusal", || (peer.ask(message("u", "filling")).raw == UNABLE).then_some(()));
         assert_eq!(peer.ask(message("u", "refused")).raw, UNABLE);
-        // What is there is read, and a channel can be removed.
+        // Stored messages are read, and a channel can be removed.
         assert!(
             peer.ask("HISTORY\r\n{\"channel_name\": \"general\", \"after\": 0, \"limit\": 1}").raw.contains("before")
         );

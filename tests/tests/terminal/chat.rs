@@ -22,7 +22,7 @@ fn stored(server: &Server) -> Vec<String> {
 }
 
 #[test]
-fn two_people_talk() {
+fn two_users_chat() {
     let data = tempdir().unwrap();
     let server = general(data.path());
     let (mut ann, mut bob) = (Running::chat(server.address(0), "ann"), Running::chat(server.address(0), "bob"));
@@ -35,7 +35,7 @@ fn two_people_talk() {
     assert_eq!(said(&ann), expected);
     ann.line("/list");
     ann.out.wait_with("general  ");
-    // Who comes later sees what was said.
+    // A user that joins later sees the earlier messages.
     let mut eve = Running::chat(server.address(0), "eve");
     eve.out.wait(3);
     assert_eq!(said(&eve), expected);
@@ -61,7 +61,7 @@ fn a_pipe_sends_its_lines_and_the_chat_ends_when_all_are_answered() {
 }
 
 #[test]
-fn a_server_that_is_killed_and_comes_back_loses_nothing_and_doubles_nothing() {
+fn a_chat_across_a_killed_server_loses_and_repeats_nothing() {
     const ROUNDS: usize = 6;
     const EACH: usize = 40;
     let data = tempdir().unwrap();

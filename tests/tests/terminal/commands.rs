@@ -37,7 +37,7 @@ fn each_line_of_standard_input_is_a_message() {
 }
 
 #[test]
-fn a_line_that_is_refused_is_named_and_the_others_are_sent() {
+fn a_refused_line_is_named_and_the_others_are_sent() {
     let data = tempdir().unwrap();
     let server = general(data.path());
     let address = server.address(0);
@@ -87,7 +87,7 @@ fn commands_follow_a_channel_to_its_peer() {
 }
 
 #[test]
-fn the_systems_user_talks_unless_another_is_named() {
+fn the_default_username_is_the_systems_user() {
     let data = tempdir().unwrap();
     let server = general(data.path());
     let address = server.address(0);
@@ -193,7 +193,7 @@ fn no_username_or_content_of_a_message_can_act_where_it_is_shown() {
 }
 
 #[test]
-fn joiners_are_shown_alike_in_the_terminal_and_by_decode() {
+fn zero_width_joiners_are_shown_alike_in_the_terminal_and_by_decode() {
     let data = tempdir().unwrap();
     let server = general(data.path());
     let address = server.address(0);
@@ -213,7 +213,7 @@ fn joiners_are_shown_alike_in_the_terminal_and_by_decode() {
 }
 
 #[test]
-fn history_is_given_by_pages() {
+fn history_is_read_in_pages() {
     let data = tempdir().unwrap();
     let server = general(data.path());
     let address = server.address(0);
@@ -247,7 +247,7 @@ fn join_prints_one_line_per_message() {
     people.out.wait_with(" 2 ann: b");
     program.out.wait_with("\"id\": 2, ");
     assert_eq!(people.out.all().len(), 2);
-    // Whoever types Ctrl-C has seen enough; every line is whole.
+    // Ctrl-C is no failure of the command, and every printed line is whole.
     kill_process(Pid::from_raw(people.id().try_into().unwrap()).unwrap(), Signal::INT).unwrap();
     assert!(people.wait().code().is_none_or(|code| code == 0));
     server.stop();
@@ -354,7 +354,7 @@ fn the_operator_removes_what_others_host() {
     assert_eq!(hosted.code, Some(0), "{hosted:?}");
     let operator = |name: &str| {
         let launch = Launch::new(["unhost", name, "--data-dir"]).arg(data.path());
-        // What clients are told to ask does not stand against it.
+        // The environment variable for clients does not conflict with it.
         launch.variable("CHANWIRE_SERVER", "192.0.2.1:1").run()
     };
     let removed = operator("other");

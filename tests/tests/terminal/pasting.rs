@@ -34,7 +34,7 @@ fn stored(server: SocketAddr, count: usize) -> Vec<String> {
 }
 
 #[test]
-fn a_paste_of_one_line_is_taken_whole_whatever_its_size() {
+fn a_paste_of_one_line_is_inserted_whole_at_any_size() {
     let data = tempdir().unwrap();
     let server = general(data.path());
     let address = server.address(0);

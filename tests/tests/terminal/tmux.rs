@@ -14,7 +14,7 @@ use rustix::process::{Pid, kill_process_group};
 /// of a process. It stays until the terminal is closed.
 const SCRIPT: &str = r#""$@"; printf '\n[exit code %s]\n' "$?"; exec cat"#;
 
-/// A terminal in which one command runs. Where the test fails it prints the screen and the processes in it.
+/// A terminal in which one command runs. If the test fails, it prints the screen and the processes in it.
 pub(crate) struct Tmux {
     program: PathBuf,
     socket: PathBuf,

@@ -42,7 +42,7 @@ fn pushes(ids: impl IntoIterator<Item = u64>) -> Vec<Got> {
 }
 
 #[test]
-fn a_peer_that_ends_its_stream_after_join_gets_all_that_was_promised() {
+fn a_peer_that_ends_its_stream_after_join_gets_all_promised_messages() {
     for (count, length) in [(0, 1), (3, 1), (2_500, 1), (40, 60_000)] {
         for from in [JoinFrom::After(0), JoinFrom::Last(1000), JoinFrom::Last(0)] {
             let (mut world, sender) = with_messages(count, length);
@@ -71,7 +71,7 @@ fn a_peer_that_ends_its_stream_after_join_gets_all_that_was_promised() {
 }
 
 #[test]
-fn who_never_sent_join_never_sees_a_push() {
+fn a_connection_without_a_join_never_gets_a_push() {
     let (mut world, sender) = with_messages(3, 10);
     let (reader, stranger) = (world.connect(), world.connect());
     world.send(reader, &join(JoinFrom::After(0)));
@@ -90,7 +90,7 @@ fn who_never_sent_join_never_sees_a_push() {
 }
 
 #[test]
-fn a_reader_that_stops_is_told_and_comes_back_and_misses_nothing_and_the_others_get_all() {
+fn a_slow_subscriber_rejoins_without_loss_and_the_others_get_everything() {
     let (mut world, sender) = with_messages(0, 0);
     let readers: Vec<u64> = (0..100).map(|_| world.connect()).collect();
     let (stuck, others) = readers.split_first().unwrap();
@@ -120,7 +120,7 @@ fn a_reader_that_stops_is_told_and_comes_back_and_misses_nothing_and_the_others_
 }
 
 #[test]
-fn the_bytes_that_wait_for_a_replaying_reader_are_bounded_however_much_is_stored() {
+fn bytes_queued_for_a_replaying_subscriber_are_bounded_for_any_channel_length() {
     let (mut world, sender) = with_messages(200, 60_000);
     let reader = world.connect();
     world.send(reader, &join(JoinFrom::After(0)));
@@ -142,7 +142,7 @@ proptest! {
 
     /// However the reader reads, and whatever is said meanwhile: no gap, and nothing twice.
     #[test]
-    fn a_replay_passes_into_live_without_a_seam(
+    fn a_replay_continues_into_live_pushes_without_gap_or_repetition(
         stored in 0..60_usize, length in prop_oneof![0..50_usize, 5_000..30_000_usize], after in any::<prop::sample::Index>(),
         steps in vec((0..3_usize, 0..200_000_usize, any::<bool>()), 0..60),
     ) {

@@ -15,7 +15,7 @@ use chanwire_tests::{
 
 use crate::script;
 
-/// Whether this user may capture on loopback. Where nobody may, as in some containers, there is nothing to be tested.
+/// Returns whether this user may capture on loopback. Some containers do not allow it; then there is nothing to test.
 fn may_capture() -> bool {
     let tried = Command::new(program("tshark")).args(["-i", "lo", "-a", "duration:1", "-c", "1"]).output().unwrap();
     tried.status.success()
