@@ -87,7 +87,7 @@ fn report(what: &str, shape: &Shape, ours: f64, theirs: f64, ratio: f64, aim: &s
     );
 }
 
-/// Seconds that one call of each takes: those of the round whose ratio is the median.
+/// Measures the seconds that one call of each takes: those of the round whose ratio is the median.
 fn compare(mut one: impl FnMut(), mut other: impl FnMut()) -> (f64, f64) {
     let calls = |once: f64| (TURN / once.max(1e-9)).ceil().max(1.0) as usize;
     let counts = (calls(seconds(1, &mut one)), calls(seconds(1, &mut other)));
@@ -97,7 +97,7 @@ fn compare(mut one: impl FnMut(), mut other: impl FnMut()) -> (f64, f64) {
     rounds[ROUNDS / 2]
 }
 
-/// The processor time that one of `count` calls takes.
+/// Measures the processor time that one of `count` calls takes.
 fn seconds(count: usize, work: &mut impl FnMut()) -> f64 {
     let start = processor_time();
     (0..count).for_each(|_| work());

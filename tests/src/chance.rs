@@ -18,7 +18,7 @@ pub struct Chance {
 }
 
 impl Chance {
-    /// From the seed that the environment names, or any.
+    /// Starts from the seed that the environment names, or a random one.
     ///
     /// # Panics
     ///
@@ -32,7 +32,7 @@ impl Chance {
         Self { seed, numbers: fastrand::Rng::with_seed(seed) }
     }
 
-    /// A number below this one.
+    /// Draws a number below this one.
     pub fn below(&mut self, bound: usize) -> usize {
         self.numbers.usize(..bound)
     }

@@ -26,7 +26,7 @@ pub const CHANNEL_NOT_FOUND: &[u8] =
 /// The answer when the store fails.
 pub const DATABASE_FAILED: &[u8] = b"SERVER_ERROR\r\n{\"error\": \"Database connection failed\", \"details\": \"Unable to store message in channel database\"}";
 
-/// The two channels of the examples.
+/// Returns the two channels of the examples.
 ///
 /// # Panics
 ///
@@ -41,7 +41,7 @@ pub fn channels() -> [Channel; 2] {
     [channel("test_channel", "127.0.0.1", 22236), channel("general", "192.168.1.5", 22240)]
 }
 
-/// Each example request, and what it means.
+/// Returns each example request, and what it means.
 #[must_use]
 pub fn requests() -> [(&'static [u8], Request); 3] {
     let [channel, _] = channels();
@@ -49,7 +49,7 @@ pub fn requests() -> [(&'static [u8], Request); 3] {
     [(LIST, Request::List), (HOST, Request::Host(Host { channel, lease: None })), (MESSAGE, Request::Message(message))]
 }
 
-/// Each example answer, the command that it answers, and what it means.
+/// Returns each example answer, the command that it answers, and what it means.
 #[must_use]
 pub fn responses() -> [(&'static [u8], Command, Response); 6] {
     let error = |blame, error: &'static str, details: &str| {

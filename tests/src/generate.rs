@@ -30,12 +30,12 @@ pub fn fewer(count: u32) -> u32 {
     }
 }
 
-/// Any string, with controls, quotes, backslashes and scalar values of every length.
+/// Generates any string, with controls, quotes, backslashes and scalar values of every length.
 pub fn text(length: std::ops::Range<usize>) -> impl Strategy<Value = String> {
     vec(any::<char>(), length).prop_map(|chars| chars.into_iter().collect())
 }
 
-/// A channel's or a user's name.
+/// Generates a channel's or a user's name.
 pub fn name() -> impl Strategy<Value = String> {
     let inner = any::<char>().prop_map(|char| if char.is_control() { 'é' } else { char });
     let outer = inner.clone().prop_map(|char| if char.is_whitespace() { 'x' } else { char });
@@ -50,12 +50,12 @@ pub fn name() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A label of a host name that is not a number, as `0x` is one.
+/// Generates a label of a host name that is not a number, as `0x` is one.
 fn label() -> impl Strategy<Value = String> {
     prop_oneof!["[a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?", "[0-9]{1,3}[a-wyz]", "[a-z]{63}"]
 }
 
-/// The spelling of a host that the protocol accepts.
+/// Generates the spelling of a host that the protocol accepts.
 pub fn host() -> impl Strategy<Value = String> {
     let names = vec(label(), 1..4).prop_map(|labels| labels.join("."));
     let v4 = (1_u8..224, any::<[u8; 3]>()).prop_map(|(a, [b, c, d])| std::net::Ipv4Addr::new(a, b, c, d));
@@ -73,32 +73,32 @@ pub fn host() -> impl Strategy<Value = String> {
     ]
 }
 
-/// An address.
+/// Generates an address.
 pub fn address() -> impl Strategy<Value = Address> {
     (host(), 1..=u16::MAX).prop_filter_map("an address", |(host, port)| Address::new(host, port))
 }
 
-/// A channel.
+/// Generates a channel.
 pub fn channel() -> impl Strategy<Value = Channel> {
     (name(), address()).prop_map(|(channel_name, address)| Channel { channel_name, address })
 }
 
-/// A moment that twenty bytes can say.
+/// Generates a moment that twenty bytes can say.
 pub fn timestamp() -> impl Strategy<Value = Timestamp> {
     prop_oneof![0_i64..4_102_444_800, any::<i64>()].prop_map(Timestamp::from_unix)
 }
 
-/// A message's number in its channel.
+/// Generates a message's number in its channel.
 pub fn id() -> impl Strategy<Value = u64> {
     prop_oneof![1..100_u64, Just((1 << 53) - 1), 1..1_u64 << 53]
 }
 
-/// A message's number, or 0.
+/// Generates a message's number, or 0.
 fn id_or_zero() -> impl Strategy<Value = u64> {
     prop_oneof![1 => Just(0), 4 => id()]
 }
 
-/// A request that a server accepts.
+/// Generates a request that a server accepts.
 pub fn request() -> impl Strategy<Value = Request> {
     let message = (name(), text(1..40), proptest::option::of(name()))
         .prop_map(|(username, message_content, channel_name)| Message { username, message_content, channel_name });
@@ -125,7 +125,7 @@ pub fn request() -> impl Strategy<Value = Request> {
     ]
 }
 
-/// A response.
+/// Generates a response.
 pub fn response() -> impl Strategy<Value = Response> {
     let error = (any::<bool>(), text(0..20), text(0..40)).prop_map(|(client, error, details)| {
         Response::Error(if client {
@@ -151,7 +151,7 @@ pub fn response() -> impl Strategy<Value = Response> {
     ]
 }
 
-/// A message as its channel keeps it.
+/// Generates a message as its channel keeps it.
 pub fn stored_message() -> impl Strategy<Value = StoredMessage> {
     (name(), id(), name(), text(1..40), timestamp()).prop_map(
         |(channel_name, id, username, message_content, timestamp)| StoredMessage {
@@ -164,7 +164,7 @@ pub fn stored_message() -> impl Strategy<Value = StoredMessage> {
     )
 }
 
-/// A JSON tree of any kind, members repeated and numbers in every form.
+/// Generates a JSON tree of any kind, members repeated and numbers in every form.
 pub fn json() -> impl Strategy<Value = Json> {
     let leaf = prop_oneof![
         2 => select(vec!["null", "true", "false", "0", "-0", "1e0", "1E400", "22236"]).prop_map(|raw| Json::Raw(raw.into())),
@@ -185,27 +185,27 @@ fn members(value: impl Strategy<Value = Json>) -> impl Strategy<Value = Vec<(Str
     vec((name, value), 0..4)
 }
 
-/// The text of a JSON object, in any spelling.
+/// Generates the text of a JSON object, in any spelling.
 pub fn object_text() -> impl Strategy<Value = Vec<u8>> {
     (members(json()), choices()).prop_map(|(members, choices)| Json::Object(members).spell(&choices).into_bytes())
 }
 
-/// The text of a JSON array, in any spelling.
+/// Generates the text of a JSON array, in any spelling.
 pub fn array_text() -> impl Strategy<Value = Vec<u8>> {
     (vec(json(), 0..4), choices()).prop_map(|(array, choices)| Json::Array(array).spell(&choices).into_bytes())
 }
 
-/// The text of any JSON value, in any spelling.
+/// Generates the text of any JSON value, in any spelling.
 pub fn json_text() -> impl Strategy<Value = Vec<u8>> {
     (json(), choices()).prop_map(|(json, choices)| json.spell(&choices).into_bytes())
 }
 
-/// The spelling of a [`Json`].
+/// Generates the spelling of a [`Json`].
 pub fn choices() -> impl Strategy<Value = Vec<u8>> {
     vec(any::<u8>(), 0..64)
 }
 
-/// A byte that is likely to matter in JSON.
+/// Generates a byte that is likely to matter in JSON.
 fn json_byte() -> impl Strategy<Value = u8> {
     prop_oneof![
         6 => select(b"\"\\{}[],:".to_vec()),
@@ -214,7 +214,7 @@ fn json_byte() -> impl Strategy<Value = u8> {
     ]
 }
 
-/// The same bytes with a few of them changed, removed, added or doubled.
+/// Generates the same bytes with a few of them changed, removed, added or doubled.
 pub fn mutated(bytes: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let edit = (any::<prop::sample::Index>(), 0_u8..6, json_byte());
     (bytes, vec(edit, 0..4)).prop_map(|(mut bytes, edits)| {
@@ -236,7 +236,7 @@ pub fn mutated(bytes: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = V
     })
 }
 
-/// A piece of a stream of requests, most often one after which the stream goes on.
+/// Generates a piece of a stream of requests, most often one after which the stream goes on.
 fn segment() -> impl Strategy<Value = Vec<u8>> {
     let frame = request().prop_map(|request| {
         let mut out = Vec::new();
@@ -267,19 +267,19 @@ fn segment() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A stream as a peer might send it: frames, nearly frames, white space and what is none of it.
+/// Generates a stream as a peer might send it: frames, nearly frames, white space and what is none of it.
 pub fn stream() -> impl Strategy<Value = Vec<u8>> {
     let stream = || vec(segment(), 0..8).prop_map(|segments| segments.concat());
     prop_oneof![4 => stream(), 1 => mutated(stream())]
 }
 
-/// A limit on payloads: the protocol's, or one that a short stream passes. None is 0: then not even the first bracket
-/// could be a fault's byte.
+/// Generates a limit on payloads: the protocol's, or one that a short stream passes. None is 0: then not even the first
+/// bracket could be a fault's byte.
 pub fn limit() -> impl Strategy<Value = usize> {
     prop_oneof![3 => Just(65_536_usize), 1 => 1..4_usize, 2 => 4..120_usize]
 }
 
-/// Positions to cut at; some repeat, so that some pieces are empty.
+/// Generates positions to cut at; some repeat, so that some pieces are empty.
 pub fn cuts() -> impl Strategy<Value = Vec<usize>> {
     (vec(0..600_usize, 0..8), any::<bool>()).prop_map(|(mut cuts, twice)| {
         if twice {

@@ -8,7 +8,7 @@ use chanwire_core::{
 
 use crate::stream::Seen;
 
-/// The items of a stream that has ended.
+/// Returns the items of a stream that has ended.
 #[must_use]
 pub fn items<H: StartLine>(stream: &[u8], limit: usize) -> Vec<Seen<H>> {
     let mut model = Model { stream, limit, at: 0, items: Vec::new() };
@@ -79,7 +79,7 @@ impl<H: StartLine> Model<'_, H> {
         }
     }
 
-    /// Whether an object here belongs to the line before it.
+    /// Returns whether an object here belongs to the line before it.
     fn owned(&self) -> bool {
         let before = self.items.iter().rev().find(|item| !matches!(item, Seen::Skipped(_, Skipped::WhiteSpace)));
         match before {

@@ -34,7 +34,7 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, setrlimit}
 /// The timeout of every wait in a test. Far more than anything takes.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The binary under test: the one that `CHANWIRE_BIN` names, else the one that `make build` makes.
+/// Returns the binary under test: the one that `CHANWIRE_BIN` names, else the one that `make build` makes.
 ///
 /// # Panics
 ///
@@ -51,7 +51,7 @@ pub fn binary() -> PathBuf {
     path
 }
 
-/// A program of the system that a test cannot do without.
+/// Returns a program of the system that a test cannot do without.
 ///
 /// # Panics
 ///
@@ -65,7 +65,7 @@ pub fn program(name: &str) -> PathBuf {
 
 /// The outcome of one look at a condition: the value waited for, or the state seen instead.
 pub trait Look<T> {
-    /// The one or the other. The text is `None` where nothing can be shown.
+    /// Returns the one or the other. The text is `None` where nothing can be shown.
     ///
     /// # Errors
     ///
@@ -85,7 +85,7 @@ impl<T> Look<T> for Option<T> {
     }
 }
 
-/// Looks again and again until it has found something.
+/// Polls until it has found something.
 ///
 /// # Panics
 ///
@@ -102,7 +102,7 @@ pub fn wait_for<T, L: Look<T>>(what: &str, mut look: impl FnMut() -> L) -> T {
     }
 }
 
-/// Nothing if it holds, else what was seen, for [`wait_for`].
+/// Returns nothing if it holds, else the state seen, for [`wait_for`].
 ///
 /// # Errors
 ///
@@ -149,7 +149,7 @@ impl<T> Drop for Background<T> {
     }
 }
 
-/// An address of loopback at which nobody listens, and nobody else can, for as long as the socket is kept.
+/// Returns a loopback address at which no socket listens, and none can, for as long as the socket is kept.
 ///
 /// # Panics
 ///
@@ -162,7 +162,7 @@ pub fn refusing_address() -> (OwnedFd, SocketAddr) {
     (socket, address)
 }
 
-/// Lets this process open as many files as the system allows it.
+/// Raises this process's limit of open files as far as the system allows.
 ///
 /// # Panics
 ///
@@ -190,7 +190,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Any command of it. The variables of the tests' own environment are not passed on.
+    /// Prepares any command of it. The variables of the tests' own environment are not passed on.
     pub fn new(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         let unset = |name: &str| (name.into(), None);
         Self {
@@ -202,26 +202,26 @@ impl Launch {
         }
     }
 
-    /// A server without a page that keeps its data there, and listens on a free port of loopback.
+    /// Returns a server without a page that keeps its data there, and listens on a free port of loopback.
     #[must_use]
     pub fn serve(data_dir: &Path) -> Self {
         Self::new(["serve", "--http", "off", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir)
     }
 
-    /// One more argument.
+    /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.arguments.push(argument.as_ref().into());
         self
     }
 
-    /// More arguments.
+    /// Adds arguments.
     #[must_use]
     pub fn args(self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         arguments.into_iter().fold(self, Self::arg)
     }
 
-    /// A variable of its environment.
+    /// Sets a variable of its environment.
     #[must_use]
     pub fn variable(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.variables.push((name.into(), Some(value.as_ref().into())));
@@ -235,20 +235,21 @@ impl Launch {
         self
     }
 
-    /// Another program that becomes it: the program's own arguments, and then the whole command line, follow.
+    /// Wraps it in another program that becomes it: the program's own arguments, and then the whole command line,
+    /// follow.
     #[must_use]
     pub fn under(mut self, wrapper: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         self.wrapper = wrapper.into_iter().map(|word| word.as_ref().into()).collect();
         self
     }
 
-    /// A shell that first does this, for example lowers a limit, and then becomes it.
+    /// Wraps it in a shell that first does this, for example lowers a limit, and then becomes it.
     #[must_use]
     pub fn after(self, script: &str) -> Self {
         self.under([program("sh").into_os_string(), "-c".into(), format!("{script} && exec \"$0\" \"$@\"").into()])
     }
 
-    /// Another copy of it.
+    /// Copies it.
     #[must_use]
     pub fn program(mut self, path: &Path) -> Self {
         path.clone_into(&mut self.program);
@@ -437,7 +438,7 @@ pub fn process_states(id: u32) -> String {
     own.into_iter().chain(descendants(id)).map(line).collect()
 }
 
-/// The processes that this one has started, and those that they have.
+/// Returns the processes that this one has started, and those that they have.
 fn descendants(id: u32) -> Vec<Pid> {
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
     let children: Vec<u32> = children.split_whitespace().filter_map(|child| child.parse().ok()).collect();
@@ -468,7 +469,7 @@ impl Log {
         });
     }
 
-    /// All of it, of a process that has ended.
+    /// Returns all output of a process that has ended.
     fn whole(&self) -> String {
         wait_for("the end of standard error", || check(self.ended.load(Ordering::Acquire), self.text()));
         self.text()
@@ -489,7 +490,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// The lines that it greeted with.
+    /// Returns the lines that it greeted with.
     #[must_use]
     pub fn banner(&self) -> &[String] {
         &self.banner
@@ -505,13 +506,13 @@ impl Server {
         *self.addresses.get(listener).expect("a listener")
     }
 
-    /// Its process's id.
+    /// Returns its process's id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.process.0.id()
     }
 
-    /// A connection to its first listener.
+    /// Connects to its first listener.
     #[must_use]
     pub fn connect(&self) -> Peer {
         Peer::connect(self.address(0))
@@ -523,7 +524,7 @@ impl Server {
         let mut peer = self.connect();
         peer.send(bytes);
         peer.finish();
-        peer.rest()
+        peer.read_to_end()
     }
 
     /// Returns its log so far.
@@ -540,7 +541,7 @@ impl Server {
         });
     }
 
-    /// The memory that it has in RAM, in bytes.
+    /// Returns the memory that it has in RAM, in bytes.
     ///
     /// # Panics
     ///

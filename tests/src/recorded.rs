@@ -58,7 +58,7 @@ pub fn run(file: &str) {
     }
 }
 
-/// Base64 as RFC 4648 has it, read without the library that wrote it.
+/// Decodes base64 by RFC 4648 without the library that wrote it.
 fn decoded(encoded: &str) -> Vec<u8> {
     let value = |char: u8| match char {
         b'A'..=b'Z' => Some(char - b'A'),

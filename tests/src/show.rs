@@ -7,7 +7,7 @@ use chanwire_core::{
     wire::{Command, Decoder, Fault, Item, PayloadFault, Request, Response, Skipped, StartLine, Status, StoredMessage},
 };
 
-/// Bytes as a Rust byte string shows them; a long run of one byte is shown as `‹a×1000›`.
+/// Shows bytes as a Rust byte string; a long run of one byte is shown as `‹a×1000›`.
 #[must_use]
 pub fn bytes(bytes: &[u8]) -> String {
     let mut out = String::new();
@@ -51,7 +51,7 @@ impl Meaning for Status {
 
 /// A value that a table shows by what it says, not by how it is held.
 pub trait Shown {
-    /// Its meaning.
+    /// Describes its meaning.
     fn shown(&self) -> String;
 }
 
@@ -78,7 +78,7 @@ impl Shown for StoredMessage {
     }
 }
 
-/// The result of decoding a payload.
+/// Returns the result of decoding a payload.
 pub fn decoded<T: Shown>(result: &Result<T, PayloadFault>) -> String {
     match result {
         Ok(value) => format!("means {}", value.shown()),
@@ -125,7 +125,7 @@ pub fn items<H: Meaning>(decoder: &mut Decoder<H>, when: &str, out: &mut String)
     }
 }
 
-/// A fault as a line: what its sender is told, where, and what follows.
+/// Returns a fault as a line: what its sender is told, where, and what follows.
 #[must_use]
 pub fn fault_line(fault: &Fault) -> String {
     let at = fault.at.map_or(String::from("no byte"), |at| format!("byte {at}"));

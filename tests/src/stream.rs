@@ -37,7 +37,7 @@ pub enum Seen<H> {
 }
 
 impl<H: StartLine> Seen<H> {
-    /// The bytes that it covers.
+    /// Returns the bytes that it covers.
     #[must_use]
     pub const fn span(&self) -> Span {
         match self {
@@ -79,13 +79,13 @@ pub struct Run<H> {
 }
 
 impl<H: StartLine> Run<H> {
-    /// All items.
+    /// Returns all items.
     pub fn all(&self) -> impl Iterator<Item = &Seen<H>> {
         self.before.iter().chain(&self.after)
     }
 }
 
-/// Every item that the bytes so far complete.
+/// Returns every item that the bytes so far complete.
 pub fn drain<H: StartLine>(decoder: &mut Decoder<H>) -> Vec<Seen<H>> {
     std::iter::from_fn(|| decoder.next_item().map(Seen::from)).collect()
 }
@@ -118,12 +118,12 @@ impl Way {
     }
 }
 
-/// Gives a decoder the pieces one by one, taking what is there after each, and then the end of the stream.
+/// Feeds a decoder the pieces one by one, taking the available items after each, and then the end of the stream.
 ///
 /// # Panics
 ///
-/// If the items depend on how the pieces are given, or if what the decoder says of the frame that is still arriving does
-/// not fit the items.
+/// If the items depend on how the pieces are given, or if what the decoder says of the frame that is still arriving
+/// does not fit the items.
 pub fn run<'a, H: StartLine>(pieces: impl IntoIterator<Item = &'a [u8]>, limit: usize) -> Run<H> {
     let mut decoders = [Way::Fed, Way::AtHand, Way::FedAfterOne].map(|way| (way, Decoder::new(limit)));
     let (mut before, mut fed) = (Vec::new(), Vec::new());
@@ -146,7 +146,8 @@ pub fn run<'a, H: StartLine>(pieces: impl IntoIterator<Item = &'a [u8]>, limit: 
     Run { before, after: first }
 }
 
-/// The bytes after the last item are the partial frame, or white space, or come after the end of the conversation.
+/// Checks that the bytes after the last item are the partial frame, or white space, or come after the end of the
+/// conversation.
 fn check_rest<H: StartLine>(decoder: &Decoder<H>, told: u64, fed: &[u8]) {
     assert_eq!(decoder.unread(), 0, "bytes are left unread although no item came");
     match decoder.partial() {
@@ -167,7 +168,7 @@ fn rest(bytes: &[u8], from: u64) -> &[u8] {
     usize::try_from(from).ok().and_then(|from| bytes.get(from..)).unwrap_or_default()
 }
 
-/// The stream in pieces that end at these positions, in any order; positions that repeat give empty pieces.
+/// Returns the stream in pieces that end at these positions, in any order; positions that repeat give empty pieces.
 #[must_use]
 pub fn cut<'a>(stream: &'a [u8], at: &[usize]) -> Vec<&'a [u8]> {
     let mut at: Vec<usize> = at.iter().map(|at| at % (stream.len() + 1)).collect();
@@ -183,7 +184,7 @@ pub fn cut<'a>(stream: &'a [u8], at: &[usize]) -> Vec<&'a [u8]> {
         .collect()
 }
 
-/// Items cover every byte of the stream in order, none twice and none empty.
+/// Checks that items cover every byte of the stream in order, none twice and none empty.
 ///
 /// # Panics
 ///

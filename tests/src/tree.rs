@@ -3,8 +3,8 @@
 use chanwire_core::wire::json::{JsonError, Reader, Token, TokenKind};
 use serde_json::{Map, Value};
 
-/// The value that a text means, and whether one of its numbers is too large for a double, which a general parser may
-/// refuse; such a number becomes null.
+/// Returns the value that a text means, and whether one of its numbers is too large for a double, which a general
+/// parser may refuse; such a number becomes null.
 ///
 /// # Errors
 ///

@@ -15,7 +15,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
 }
 
-/// The names in the tables of dependencies, without those that are of the workspace itself, and their versions.
+/// Returns the names in the tables of dependencies, without those that are of the workspace itself, and their versions.
 fn of_crates() -> BTreeMap<String, String> {
     let lock = read("Cargo.lock");
     let versions = |name: &str| -> Vec<String> {
@@ -64,7 +64,7 @@ fn of_packages() -> BTreeMap<String, String> {
     all
 }
 
-/// The names and versions of a section's table.
+/// Returns the names and versions of a section's table.
 fn listed(section: &str) -> BTreeMap<String, String> {
     let page = read("CONTRIBUTING.md");
     let (_, section) = page.split_once(section).unwrap();

@@ -26,17 +26,17 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| unreachable!("{path}: {error}"))
 }
 
-/// The text of a document outside of its fences.
+/// Returns the text of a document outside of its fences.
 fn prose(document: &str) -> String {
     document.split("```").step_by(2).collect()
 }
 
-/// The pieces of code in a line of text.
+/// Returns the pieces of code in a line of text.
 fn code(prose: &str) -> Vec<&str> {
     prose.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).collect()
 }
 
-/// Whether a piece of code can only be meant as a path of the repository.
+/// Returns whether a piece of code can only be meant as a path of the repository.
 fn is_path(code: &str) -> bool {
     let is_plain = code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"./_-".contains(&byte));
     let is_file =
@@ -45,7 +45,7 @@ fn is_path(code: &str) -> bool {
     is_plain && !is_outside && (code.contains('/') || is_file)
 }
 
-/// The path of a name, such as `Hub` or `Server::respond`, if a piece of code is one.
+/// Returns the path of a name, such as `Hub` or `Server::respond`, if a piece of code is one.
 fn name(code: &str) -> Option<Vec<&str>> {
     let segments: Vec<&str> = code.split("::").collect();
     let is_word = |word: &&str| word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -55,12 +55,12 @@ fn name(code: &str) -> Option<Vec<&str>> {
     (is_type && segments.iter().all(is_word)).then_some(segments)
 }
 
-/// The targets of the links in a text.
+/// Returns the targets of the links in a text.
 fn links(prose: &str) -> Vec<&str> {
     prose.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect()
 }
 
-/// The anchors of a page's headings, as GitHub makes them.
+/// Returns the anchors of a page's headings, as GitHub makes them.
 fn anchors(page: &str) -> BTreeSet<String> {
     let heading = |line: &str| {
         let title = line.trim_start_matches('#').trim().to_lowercase();
@@ -69,7 +69,7 @@ fn anchors(page: &str) -> BTreeSet<String> {
     prose(page).lines().filter(|line| line.starts_with('#')).map(heading).collect()
 }
 
-/// Whether a link leads to something in the repository, or out of it.
+/// Returns whether a link leads to something in the repository, or out of it.
 fn leads_somewhere(link: &str, from: &str) -> bool {
     if link.starts_with("https://") {
         return true;
@@ -79,7 +79,7 @@ fn leads_somewhere(link: &str, from: &str) -> bool {
     root().join(file).exists() && anchor.is_none_or(|anchor| anchors(&read(file)).contains(anchor))
 }
 
-/// The make targets that a document tells to run, in its fences or in backticks.
+/// Returns the make targets that a document tells to run, in its fences or in backticks.
 fn targets(document: &str) -> Vec<String> {
     let text = prose(document);
     let fenced = document.split("```").skip(1).step_by(2).flat_map(str::lines);
@@ -98,7 +98,7 @@ fn files_under(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The words of all sources, and of these the ones that a declaration gives a meaning.
+/// Returns the words of all sources, and of these the ones that a declaration gives a meaning.
 fn words() -> (BTreeSet<String>, BTreeSet<String>) {
     const KEYWORDS: [&str; 9] = ["struct", "enum", "trait", "type", "mod", "const", "static", "class", "interface"];
     let (mut all, mut declared) = (BTreeSet::new(), BTreeSet::new());

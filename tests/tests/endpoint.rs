@@ -34,7 +34,7 @@ use chanwire_tests::{
 const START: u64 = 1_000_000;
 const ALL: usize = usize::MAX;
 
-/// This many milliseconds after the start.
+/// Returns the time this many milliseconds after the start.
 const fn at(millis: u64) -> Time {
     Time::from_millis(START + millis)
 }
@@ -47,7 +47,7 @@ fn server() -> End<Server> {
     limited(|_| {})
 }
 
-/// A server with other limits; unless it is one of them, LISTs can be in flight together.
+/// Returns a server with other limits; unless it is one of them, LISTs can be in flight together.
 fn limited(change: impl FnOnce(&mut Limits)) -> End<Server> {
     let mut limits = Limits::server();
     limits.max_in_flight_bytes = usize::MAX;

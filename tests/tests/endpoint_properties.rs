@@ -17,14 +17,14 @@ use chanwire_core::{
     wire::{ErrorResponse, Request, Response, Timestamp},
 };
 use chanwire_tests::{
-    fuzz_bodies::{Bench, JoinedOp, Op, check_answers, check_deadlines, check_joined, tell, told},
+    fuzz_bodies::{Bench, JoinedOp, Op, check_answers, check_deadlines, check_joined, describe, expected_events},
     generate::{self, times},
     link::{End, carry},
     stream::cut,
 };
 use proptest::{collection::vec, prelude::*};
 
-/// A stream of many requests and few faults, so that what is in flight becomes much.
+/// Returns a stream of many requests and few faults, so that what is in flight becomes much.
 fn busy_stream() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         6 => generate::request().prop_map(|request| {
@@ -44,7 +44,7 @@ fn any_stream() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![generate::stream(), busy_stream()]
 }
 
-/// Reads, answers and writes; the rest belongs to the clock.
+/// Generates reads, answers and writes; the rest belongs to the clock.
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => prop_oneof![1..20_usize, Just(usize::MAX)].prop_map(Op::Read),

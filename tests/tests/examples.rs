@@ -16,7 +16,7 @@ mod client;
 #[path = "../../core/examples/server.rs"]
 mod server;
 
-/// The example server, at a port of its own. It serves until the tests end.
+/// Returns the example server, at a port of its own. It serves until the tests end.
 fn serve() -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();

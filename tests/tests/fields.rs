@@ -10,7 +10,7 @@ use chanwire_tests::generate::{self, times};
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, json};
 
-/// Whether a server takes this as a user's name, and, which must be the same, as a channel's.
+/// Returns whether a server takes this as a user's name, and, which must be the same, as a channel's.
 fn is_name(name: &str) -> bool {
     let user = Message { username: name.into(), message_content: "c".into(), channel_name: None };
     let channel = Message { username: "u".into(), message_content: "c".into(), channel_name: Some(name.into()) };
@@ -88,7 +88,8 @@ proptest! {
     }
 }
 
-/// Whether this is a host, by the protocol's words: an address, neither unspecified nor multicast, or an RFC 1123 name.
+/// Returns whether this is a host, by the protocol's words: an address, neither unspecified nor multicast, or an RFC
+/// 1123 name.
 fn is_host(text: &str) -> bool {
     if let Ok(v4) = text.parse::<Ipv4Addr>() {
         let [first, ..] = v4.octets();
@@ -120,7 +121,7 @@ fn check_host(text: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Hosts, and texts that differ little from them.
+/// Generates hosts, and texts that differ little from them.
 fn near_host() -> impl Strategy<Value = String> {
     prop_oneof![
         generate::host(),
@@ -191,7 +192,7 @@ fn localhost_is_both_loopback_addresses_and_a_mapped_one() {
     assert!(!Address::new("localhost.example", 1).unwrap().is_at("::1".parse().unwrap()));
 }
 
-/// Integers, and what is none: with a fraction, an exponent, or no number at all.
+/// Generates integers, and texts that are none: with a fraction, an exponent, or no number at all.
 fn number() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<i64>().prop_map(|number| number.to_string()),
@@ -204,7 +205,7 @@ fn number() -> impl Strategy<Value = String> {
     ]
 }
 
-/// The integer that a text spells without fraction and exponent.
+/// Returns the integer that a text spells without fraction and exponent.
 fn integer(spelled: &str) -> Option<u128> {
     spelled.bytes().all(|byte| byte.is_ascii_digit()).then(|| spelled.parse().ok()).flatten()
 }
@@ -265,7 +266,7 @@ proptest! {
     }
 }
 
-/// Whether a text is a moment of the Gregorian calendar in the protocol's form.
+/// Returns whether a text is a moment of the Gregorian calendar in the protocol's form.
 fn is_moment(text: &str) -> bool {
     let form = b"0000-00-00T00:00:00Z";
     let formed = text.len() == form.len()

@@ -93,7 +93,7 @@ fn responses() -> Vec<(&'static str, Command, Response)> {
 
 const PUSH: &str = "MESSAGE\r\n{\"channel_name\": \"general\", \"id\": 7, \"username\": \"user1\", \"message_content\": \"\\\"hi\\\"\", \"timestamp\": \"2023-11-02T15:04:32Z\"}";
 
-/// The one frame that these bytes are, however they are cut.
+/// Returns the one frame that these bytes are, however they are cut.
 fn frame<H: StartLine>(bytes: &str) -> (H, Vec<u8>) {
     check_every_cut::<H>(bytes.as_bytes(), LIMIT);
     let mut decoder = Decoder::<H>::new(LIMIT);

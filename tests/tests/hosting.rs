@@ -10,7 +10,8 @@ use std::{net::SocketAddr, path::Path};
 
 use chanwire_tests::process::Launch;
 
-/// A server whose channel of this name is listed at this port of 127.0.0.1, and that has it listed by a tracker.
+/// Returns a server whose channel of this name is listed at this port of 127.0.0.1, and that has it listed by a
+/// tracker.
 fn peer(data_dir: &Path, name: &str, port: u16, tracker: SocketAddr) -> Launch {
     let host = format!("{name}=127.0.0.1:{port}@127.0.0.1:0");
     Launch::serve(data_dir).args(["--host", &host, "--lease", "10", "--tracker", &tracker.to_string()])

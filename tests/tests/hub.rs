@@ -74,7 +74,7 @@ fn join(name: &str, from: JoinFrom) -> Request {
     Request::Join { channel_name: name.into(), from }
 }
 
-/// JOIN that wants what comes from now on.
+/// Returns a JOIN for messages from now on.
 fn listen(name: &str) -> Request {
     join(name, JoinFrom::Last(0))
 }
@@ -116,7 +116,7 @@ fn refused(error: &'static str, details: &str) -> Response {
     Response::Error(ErrorResponse::request(error, details))
 }
 
-/// A server that listens at port 22236 of every interface of a machine.
+/// Returns a server that listens at port 22236 of every interface of a machine.
 fn setup() -> Setup {
     let own = ["127.0.0.1", "::1", "10.0.0.1"].map(|host| at(host, 22236)).into();
     Setup {
@@ -134,7 +134,7 @@ fn trial() -> Trial {
     Trial::start(setup(), Disk::default())
 }
 
-/// A server that hosts `here`, and lists `there`, which Bob hosts at 192.168.1.5:22240.
+/// Returns a server that hosts `here`, and lists `there`, which Bob hosts at 192.168.1.5:22240.
 fn two_channels() -> (Trial, u64, u64) {
     let mut trial = trial();
     let (ada, bob) = (trial.connect(ip(ADA), 0), trial.connect(ip(BOB), 0));

@@ -161,7 +161,7 @@ fn connect_some(trial: &mut Trial) {
     trial.connect_operator();
 }
 
-/// One of the connections that are open, once what is wanted is taken.
+/// Returns one of the open connections, once all outputs are taken.
 fn one_of(trial: &mut Trial, who: Index) -> Option<u64> {
     trial.drain();
     let open = trial.open();

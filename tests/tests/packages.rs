@@ -10,7 +10,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// Every package of the workspace, as cargo understands its manifest.
+/// Returns every package of the workspace, as cargo understands its manifest.
 fn packages() -> Vec<Value> {
     let mut metadata = Command::new(env!("CARGO"));
     metadata.args(["metadata", "--format-version", "1", "--no-deps", "--offline"]).current_dir(root());

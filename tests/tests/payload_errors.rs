@@ -15,7 +15,7 @@ use chanwire_tests::{
 };
 use proptest::prelude::*;
 
-/// Each payload and what reading it gives.
+/// Shows each payload with its decoded value or error.
 fn table<T: show::Shown>(payloads: &[&[u8]], read: impl Fn(&[u8]) -> Result<T, PayloadFault>) -> String {
     let mut out = String::new();
     for payload in payloads {

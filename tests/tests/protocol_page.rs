@@ -237,7 +237,7 @@ impl World {
         self.peers.get_mut(&who).ok_or_else(|| format!("no connection of {who}"))
     }
 
-    /// The connection, if the example has said all that it received so far.
+    /// Returns the connection, if the example has said all that it received so far.
     fn quiet_peer(&mut self, who: IpAddr) -> Result<&mut Peer, String> {
         let peer = self.peer(who)?;
         match peer.received.as_slice() {
@@ -352,7 +352,7 @@ impl World {
         }
     }
 
-    /// The page has said all that happened.
+    /// Checks that the page has shown everything that happened.
     fn finish(&mut self) -> Result<(), String> {
         let all: Vec<IpAddr> = self.peers.keys().copied().collect();
         for who in all {
@@ -365,7 +365,7 @@ impl World {
     }
 }
 
-/// The name of the error that a line of an example receives, if it is one. The line must be one whole frame.
+/// Returns the name of the error that a line of an example receives, if it is one. The line must be one whole frame.
 fn error_of(bytes: &[u8]) -> Result<Option<String>, String> {
     let mut decoder = Decoder::<Status>::new(Limits::client().max_payload);
     decoder.feed(bytes);
@@ -400,7 +400,7 @@ fn page() -> Vec<Example> {
     }
 }
 
-/// The cells of the tables' rows.
+/// Returns the cells of the tables' rows.
 fn rows() -> impl Iterator<Item = Vec<&'static str>> {
     let cells = |row: &'static str| row.trim_matches('|').split('|').map(str::trim).collect();
     PAGE.lines().filter(|line| line.starts_with('|')).map(cells)

@@ -10,7 +10,7 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/recorded")
 }
 
-/// A session in which much goes right and some wrong, as the inspector would record it.
+/// Returns a session in which much goes right and some wrong, as the inspector would record it.
 fn recorded_session() -> Viewer {
     let mut viewer = Viewer::new(1 << 24);
     let capture = viewer.capture_mut();

@@ -14,7 +14,7 @@ use chanwire_tests::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// The one frame that these bytes are: its head and its payload.
+/// Returns the one frame that these bytes are: its head and its payload.
 fn frame<H: chanwire_core::wire::StartLine>(bytes: &[u8]) -> (H, Vec<u8>) {
     let mut decoder = Decoder::<H>::new(usize::MAX);
     decoder.feed(bytes);
@@ -30,12 +30,12 @@ fn encoded(encode: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     out
 }
 
-/// A string as another writer writes it. Its escapes are the protocol's.
+/// Returns a string as another writer writes it. Its escapes are the protocol's.
 fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap()
 }
 
-/// A channel, put together from another writer's strings.
+/// Returns a channel, put together from another writer's strings.
 fn channel_text(channel: &Channel) -> String {
     format!(
         "{{\"channel_name\": {}, \"peer_server_ip\": {}, \"peer_server_port\": {}}}",
@@ -45,7 +45,7 @@ fn channel_text(channel: &Channel) -> String {
     )
 }
 
-/// A message as its channel keeps it, put together likewise.
+/// Returns a message as its channel keeps it, put together likewise.
 fn message_text(message: &StoredMessage) -> String {
     let StoredMessage { channel_name, id, username, message_content, timestamp } = message;
     let [channel_name, username, content] = [channel_name, username, message_content].map(|text| quoted(text));
@@ -135,7 +135,7 @@ fn response_text(response: &Response) -> String {
     }
 }
 
-/// The command that a response answers.
+/// Returns the command that a response answers.
 fn answers(response: &Response) -> Command {
     match response {
         Response::Hosted { .. } => Command::Host,
@@ -148,7 +148,7 @@ fn answers(response: &Response) -> Command {
     }
 }
 
-/// The same payload with its members in another order, unknown ones between them, and spelled otherwise.
+/// Returns the same payload with its members in another order, unknown ones between them, and spelled otherwise.
 fn respelled(payload: &[u8], choices: &[u8]) -> String {
     let value: Value = serde_json::from_slice(payload).unwrap();
     let Json::Object(mut members) = Json::from(&value) else { panic!("{value} is no object") };

@@ -27,7 +27,7 @@ use std::path::Path;
 
 use chanwire_tests::process::{Answer, Launch, Server};
 
-/// A server at which the channels that are hosted at 192.0.2.9:22236 live, however often it is started.
+/// Returns a server at which the channels that are hosted at 192.0.2.9:22236 live, however often it is started.
 fn serve(data_dir: &Path) -> Launch {
     Launch::serve(data_dir).args(["--advertise", "192.0.2.9:22236"])
 }

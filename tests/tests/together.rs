@@ -42,7 +42,7 @@ enum Got {
 }
 
 impl World {
-    /// A server that hosts `here`.
+    /// Returns a server that hosts `here`.
     fn new() -> Self {
         let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Moment { time: NOW, ..Moment::default() });
         let own: chanwire_core::wire::Address = "127.0.0.1:22236".parse().unwrap();
@@ -65,7 +65,7 @@ impl World {
         self.servers.get_mut(&id).unwrap()
     }
 
-    /// A connection's peer sends this.
+    /// Sends a request from a connection's peer.
     fn send(&mut self, id: u64, request: &Request) {
         let mut bytes = Vec::new();
         request.encode(&mut bytes);
@@ -73,26 +73,26 @@ impl World {
         self.deliver_events(id);
     }
 
-    /// A connection's peer ends its stream.
+    /// Ends the stream of a connection's peer.
     fn end(&mut self, id: u64) {
         self.server(id).endpoint.handle_eof(NOW);
         self.deliver_events(id);
     }
 
-    /// A connection's peer takes at most so many bytes.
+    /// Reads at most so many bytes at a connection's peer.
     fn take(&mut self, id: u64, most: usize) {
         self.server(id).write(NOW, most);
         self.deliver_events(id);
     }
 
-    /// A connection is closed and forgotten.
+    /// Closes and drops a connection.
     fn disconnect(&mut self, id: u64) {
         self.servers.remove(&id);
         self.hub.disconnect(ConnectionId(id));
         self.carry();
     }
 
-    /// Tells the hub what a server has to tell.
+    /// Delivers the events of a server to the hub.
     fn deliver_events(&mut self, id: u64) {
         while let Some(event) = self.servers.get_mut(&id).and_then(|end| end.endpoint.poll_event()) {
             let at = Moment { time: NOW, wall: Timestamp::from_unix(0) };
@@ -101,7 +101,7 @@ impl World {
         self.carry();
     }
 
-    /// Does what the hub wants, but for what the store is to store.
+    /// Carries out the effects of the hub, but for its writes.
     fn carry(&mut self) {
         while let Some(effect) = self.hub.poll_effect() {
             match effect {
@@ -122,7 +122,7 @@ impl World {
         }
     }
 
-    /// The store does what it was asked for.
+    /// Carries out the command of the store.
     fn store(&mut self) {
         while let Some(command) = self.command.take() {
             let outcome = self.disk.carry_out(&command, Fate::Done);
@@ -131,14 +131,14 @@ impl World {
         }
     }
 
-    /// Somebody says this.
+    /// Sends a message.
     fn say(&mut self, id: u64, content: &str) {
         let (username, message_content) = ("user1".into(), content.into());
         let channel_name = Some("here".into());
         self.send(id, &Request::Message(chanwire_core::wire::Message { username, message_content, channel_name }));
     }
 
-    /// All that a connection's peer has taken, decoded.
+    /// Decodes everything that a connection's peer has read.
     fn got(&mut self, id: u64) -> Vec<Got> {
         let mut decoder = Decoder::<Status>::new(usize::MAX);
         decoder.feed(&self.server(id).written);

@@ -64,7 +64,7 @@ impl File {
         tshark(&[&["-r", path.to_str().unwrap()], arguments].concat())
     }
 
-    /// Of each TCP connection, what the fields say, in order.
+    /// Returns the field values of each TCP connection, in order.
     fn fields(&self) -> BTreeMap<usize, Vec<Vec<String>>> {
         let mut arguments =
             vec!["-Y", "chanwire", "-T", "fields", "-E", "occurrence=a", "-E", "aggregator=;", "-e", "tcp.stream"];
@@ -237,7 +237,7 @@ fn an_export_is_filtered_and_followed_and_shows_its_gap() {
     assert!(sides[1].ends_with(&hex(PUSH)), "{followed}");
 }
 
-/// A conversation, and the heads of the frames in each direction.
+/// Returns a conversation, and the heads of the frames in each direction.
 fn conversation() -> Vec<(Direction, Vec<u8>)> {
     let message =
         |text: &str| format!("MESSAGE\r\n{{\"username\": \"user1\", \"message_content\": \"{text}\"}}").into_bytes();

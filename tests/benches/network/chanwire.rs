@@ -33,7 +33,7 @@ impl Chanwire {
         started
     }
 
-    /// The ids of the messages that are stored after this one, as who joins with it is pushed them.
+    /// Returns the ids of the messages stored after this one, as pushed to a subscriber that joins with it.
     pub(crate) fn ids_after(&self, id: u64) -> Vec<u64> {
         let mut stream = self.connect_one();
         let join = format!("JOIN\r\n{{\"channel_name\": \"general\", \"after\": {id}}}");

@@ -39,7 +39,7 @@ pub(crate) struct Burst {
 }
 
 impl<'a> Group<'a> {
-    /// A group on a server that has sent nothing yet.
+    /// Returns a group on a server that has sent nothing yet.
     pub(crate) fn new(system: &'a dyn System, subscribers: usize, content: String) -> Self {
         let poller = Poller::new();
         let subscribers = Subscriber::all(&poller, system.subscribe(subscribers), 1);
@@ -50,7 +50,7 @@ impl<'a> Group<'a> {
         group
     }
 
-    /// Everybody hears one message, and reads it: afterwards bytes are only counted.
+    /// Delivers one message to every subscriber: afterwards bytes are only counted.
     fn check(&mut self) {
         self.send(1);
         let end = Instant::now() + TIMEOUT;

@@ -54,7 +54,7 @@ pub(crate) fn measure(report: &mut Report, _: usize) {
     report.add(table);
 }
 
-/// Connections that the server knows of: so many, and one more.
+/// Opens connections that the server knows of: so many, and one more.
 fn connect(system: &dyn System, count: usize) -> Vec<TcpStream> {
     let mut streams = system.connect(count);
     wait_for(&format!("{} accepts them all", system.name()), || {
@@ -70,7 +70,7 @@ fn connect(system: &dyn System, count: usize) -> Vec<TcpStream> {
     streams
 }
 
-/// The memory that a server has in RAM, in bytes, once it has come to rest.
+/// Returns the memory that a server has in RAM, in bytes, once it has come to rest.
 fn settled(system: &dyn System) -> f64 {
     let (mut last, mut equal) = (0, 0);
     let settled = wait_for(&format!("{} comes to rest", system.name()), || {

@@ -61,7 +61,7 @@ fn beside_redis(channels: usize, rounds: usize) -> Table {
     table
 }
 
-/// Lists so many channels. The size of the answer to LIST.
+/// Hosts so many channels, and returns the size of the answer to LIST.
 fn host(chanwire: &Chanwire, channels: usize) -> usize {
     const AT_ONCE: usize = 500;
     let mut stream = chanwire.connect(1).pop().expect("a connection");

@@ -50,7 +50,7 @@ impl Poller {
         }
     }
 
-    /// The numbers of the connections that something has happened to.
+    /// Returns the numbers of the connections that something has happened to.
     pub(crate) fn woken(&self) -> Vec<usize> {
         self.events.iter().map(|event| event.token().0).collect()
     }
@@ -71,7 +71,7 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    /// Senders on these connections, numbered from `first` on.
+    /// Returns senders on these connections, numbered from `first` on.
     pub(crate) fn all(poller: &Poller, streams: Vec<TcpStream>, first: usize, exchange: &Exchange) -> Vec<Self> {
         let size = exchange.request.len();
         let block: Rc<[u8]> = exchange.request.repeat((BLOCK / size).max(2)).into();
@@ -139,7 +139,7 @@ pub(crate) struct Subscriber {
 }
 
 impl Subscriber {
-    /// Subscribers on these connections, numbered from `first` on.
+    /// Returns subscribers on these connections, numbered from `first` on.
     pub(crate) fn all(poller: &Poller, streams: Vec<TcpStream>, first: usize) -> Vec<Self> {
         let subscriber =
             |(number, stream)| Self { stream: poller.add(stream, first + number, Interest::READABLE), heard: 0 };
@@ -158,7 +158,7 @@ impl Subscriber {
         }
     }
 
-    /// The next bytes as they are; empty when there is none now.
+    /// Returns the next bytes as they are; empty when there is none now.
     pub(crate) fn read(&mut self, scratch: &mut [u8]) -> Vec<u8> {
         let count = taken(self.stream.read(scratch));
         self.heard += size(count);

@@ -13,13 +13,13 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// With an append-only file that is synced before each acknowledgement. It is never rewritten meanwhile.
+    /// Starts it with an append-only file that is synced before each acknowledgement. It is never rewritten meanwhile.
     pub(crate) fn start_durable() -> Self {
         let durable = ["--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"];
         Self { running: start(&durable), durable: true }
     }
 
-    /// Without any file, and with no subscriber too slow for it.
+    /// Starts it without any file, and with no subscriber too slow for it.
     pub(crate) fn start_volatile() -> Self {
         let volatile = ["--appendonly", "no", "--client-output-buffer-limit", "pubsub 0 0 0"];
         Self { running: start(&volatile), durable: false }

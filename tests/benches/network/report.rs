@@ -171,7 +171,7 @@ impl<S> Rounds<S> {
         Self::run_mut(&mut systems, rounds, |system| sample(system))
     }
 
-    /// The same for systems that change.
+    /// Runs the rounds of systems that change.
     pub(crate) fn run_mut<T>(systems: &mut [T], rounds: usize, mut sample: impl FnMut(&mut T) -> S) -> Self {
         let mut samples: Vec<_> = systems.iter().map(|_| Samples(Vec::new())).collect();
         for round in 0..rounds {
@@ -195,7 +195,7 @@ impl<S> Rounds<S> {
         self.compare(one, other, |one, other| value(one) / value(other))
     }
 
-    /// By how much one system's value is more than the other's: the middle of all rounds.
+    /// Returns the difference of one system's value to the other's: the median of all rounds.
     pub(crate) fn difference(&self, one: usize, other: usize, value: impl Fn(&S) -> f64) -> f64 {
         self.compare(one, other, |one, other| value(one) - value(other))
     }
@@ -207,20 +207,20 @@ impl<S> Rounds<S> {
 }
 
 impl<S> Samples<S> {
-    /// The middle of all rounds, shown with so many digits after the point.
+    /// Returns the median of all rounds, shown with so many digits after the point.
     pub(crate) fn median(&self, digits: usize, value: impl Fn(&S) -> f64) -> Cell {
         Cell::Number(quantile(&mut self.0.iter().map(value).collect::<Vec<_>>(), 0.5), digits)
     }
 }
 
-/// The value that this part of all values does not exceed.
+/// Returns the value that this part of all values does not exceed.
 pub(crate) fn quantile(values: &mut [f64], part: f64) -> f64 {
     assert!(!values.is_empty(), "nothing was measured");
     let index = ((values.len() - 1) as f64 * part).round() as usize;
     *values.select_nth_unstable_by(index, f64::total_cmp).1
 }
 
-/// A time in microseconds.
+/// Returns a time in microseconds.
 pub(crate) fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }

@@ -18,7 +18,7 @@ pub(crate) struct Running {
     _folder: TempDir,
 }
 
-/// A folder where the build's other files are: on a disk, so that a sync is one.
+/// Returns a folder where the build's other files are: on a disk, so that a sync is one.
 pub(crate) fn folder() -> TempDir {
     TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder")
 }
@@ -59,7 +59,7 @@ impl Drop for Running {
     }
 }
 
-/// The memory that a process has in RAM, in bytes.
+/// Returns the memory that a process has in RAM, in bytes.
 pub(crate) fn resident(id: u32) -> u64 {
     let statm = fs::read_to_string(format!("/proc/{id}/statm")).expect("a running process");
     let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a count of pages");

@@ -122,7 +122,7 @@ fn phase(chanwire: &Chanwire, group: &mut Group<'_>, stuck: bool) -> Sample {
     Sample { p50: quantile(&mut times, 0.5), p99: quantile(&mut times, 0.99), peak: peak as f64 }
 }
 
-/// The ids of the messages in what a reader was sent.
+/// Returns the ids of the messages in what a reader was sent.
 fn ids(heard: &str) -> Vec<u64> {
     let id = |rest: &str| rest.split(',').next().and_then(|id| id.parse().ok());
     heard.split("\"id\": ").skip(1).filter_map(id).collect()

@@ -11,22 +11,22 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running server of one of the systems.
 pub(crate) trait System {
-    /// As the table names it.
+    /// Returns its name in the table.
     fn name(&self) -> &'static str;
 
-    /// Its process.
+    /// Returns its process.
     fn id(&self) -> u32;
 
-    /// Connections that can send requests, greeted as the protocol wants it.
+    /// Opens connections that can send requests, greeted as the protocol wants it.
     fn connect(&self, count: usize) -> Vec<TcpStream>;
 
-    /// Connections that hear everything that is [published](Self::publish) from now on, and nothing else.
+    /// Opens connections that receive everything that is [published](Self::publish) from now on, and nothing else.
     fn subscribe(&self, count: usize) -> Vec<TcpStream>;
 
-    /// To store this for good before it is acknowledged; `None` for a system that is not set up to.
+    /// Returns the request to store this durably before it is acknowledged; `None` for a system that is not set up to.
     fn store(&self, content: &str) -> Option<Exchange>;
 
-    /// To send this to all that subscribed, with an acknowledgement.
+    /// Returns the request to send this to all subscribers, with an acknowledgement.
     fn publish(&self, content: &str) -> Exchange;
 
     /// Returns the number of bytes pushed for the message of this number, counted from 1 since the server started.
@@ -40,7 +40,7 @@ pub(crate) struct Exchange {
     pub(crate) reply: Reply,
 }
 
-/// A size as it is added up.
+/// Returns a size as it is added up.
 pub(crate) fn size(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }

@@ -52,7 +52,7 @@ impl Shape {
     }
 }
 
-/// A message of 4096 bytes, its content cut from this.
+/// Returns a message of 4096 bytes, its content cut from this.
 fn message(content: &str) -> Vec<u8> {
     let (before, after) = (r#"{"username": "user1", "message_content": ""#, r#""}"#);
     let mut room = 4096 - before.len() - after.len();
@@ -63,7 +63,7 @@ fn message(content: &str) -> Vec<u8> {
     [before, &content[..room], after].concat().into_bytes()
 }
 
-/// A message of about 4096 bytes with as many members as fit, of every kind, most of them unknown.
+/// Returns a message of about 4096 bytes with as many members as fit, of every kind, most of them unknown.
 fn small_members() -> Vec<u8> {
     let mut payload = String::from(r#"{"username": "user1", "message_content": "hi""#);
     let values = ["1", "true", "\"x\"", "null", "[]", "-2.5", "{\"a\": 1}"];
@@ -100,7 +100,7 @@ pub(crate) struct PlainChannel {
     pub(crate) peer_server_port: u16,
 }
 
-/// Gives the stream one read at a time, and each frame of it to `take`.
+/// Feeds the stream one read at a time, and passes each frame of it to `take`.
 fn frames<H: StartLine>(stream: &[u8], mut take: impl FnMut(H, &[u8])) -> usize {
     let mut decoder = Decoder::<H>::new(64 * 1024 * 1024);
     let mut count = 0;
@@ -137,7 +137,7 @@ pub(crate) fn serde_ends(shape: &Shape) {
     assert_eq!((count, values.byte_offset()), (shape.frames, shape.payloads.len()));
 }
 
-/// Frames to typed values, by this crate.
+/// Decodes frames to typed values, by this crate.
 pub(crate) fn decode(shape: &Shape) {
     if shape.listing {
         frames(&shape.stream, |status, payload| {
@@ -150,7 +150,7 @@ pub(crate) fn decode(shape: &Shape) {
     }
 }
 
-/// Frames to typed values: the ends by this crate, the values by `serde_json`.
+/// Decodes frames to typed values: the ends by this crate, the values by `serde_json`.
 pub(crate) fn serde_decode(shape: &Shape) {
     if shape.listing {
         frames::<Status>(&shape.stream, |_, payload| {

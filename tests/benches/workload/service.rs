@@ -17,7 +17,7 @@ pub(crate) struct Service {
 const CONNECTION: ConnectionId = ConnectionId(1);
 
 impl Service {
-    /// A connection, and a hub with one channel at the listener's address.
+    /// Returns a connection, and a hub with one channel at the listener's address.
     pub(crate) fn new() -> Self {
         let here = Address::new("127.0.0.1", 22_236).expect("the loopback address");
         let at = Moment { time: Time::default(), wall: Timestamp::from_unix(1_698_937_472) };

@@ -14,7 +14,8 @@ use chanwire_core::{
 use super::{Input, amount};
 use crate::{link::End, show};
 
-/// Any bytes of a server, and any order of requests, reads, writes, waits, an end of the stream and a wish to close.
+/// Runs a client on any bytes of a server, and any order of requests, reads, writes, waits, an end of the stream and a
+/// wish to close.
 ///
 /// # Panics
 ///
@@ -86,7 +87,7 @@ struct Session<'a> {
     answered: u64,
     ended: bool,
     stopping: bool,
-    told: Vec<ClientEvent>,
+    events: Vec<ClientEvent>,
 }
 
 impl<'a> Session<'a> {
@@ -103,7 +104,7 @@ impl<'a> Session<'a> {
             answered: 0,
             ended: false,
             stopping: false,
-            told: Vec::new(),
+            events: Vec::new(),
         }
     }
 
@@ -175,7 +176,7 @@ impl<'a> Session<'a> {
                 }
                 ClientEvent::Push(_) | ClientEvent::Notice(_) | ClientEvent::Broken(_) => {}
             }
-            self.told.push(event);
+            self.events.push(event);
         }
     }
 
@@ -191,9 +192,9 @@ impl<'a> Session<'a> {
         assert!(closed || open == 0 || self.deadline().is_some(), "nothing ends the wait for an answer");
     }
 
-    /// That another session, which read the same in other pieces, stands where this one does.
+    /// Checks that another session, which read the same in other pieces, has the same state.
     fn compare(&mut self, other: &mut Self, op: &Op) {
-        assert_eq!(self.told, other.told, "{op:?}");
+        assert_eq!(self.events, other.events, "{op:?}");
         assert_eq!(self.end.written, other.end.written, "{op:?}");
         let state = |session: &mut Self| (session.end.action(), session.end.endpoint.wants_read(), session.deadline());
         assert_eq!(state(self), state(other), "{op:?}");
@@ -221,17 +222,17 @@ fn check_all_asked_before(stream: &[u8]) {
     }
     client.handle_input(now, stream);
     client.handle_eof(now);
-    let seen: Vec<_> = std::iter::from_fn(|| client.poll_event()).map(tell).collect();
-    assert_eq!(seen, told(stream, &requests));
+    let seen: Vec<_> = std::iter::from_fn(|| client.poll_event()).map(describe).collect();
+    assert_eq!(seen, expected_events(stream, &requests));
 }
 
 /// Returns the events that a client must report of a whole stream that answers these requests.
 #[must_use]
-pub fn told(stream: &[u8], requests: &[Request]) -> Vec<String> {
+pub fn expected_events(stream: &[u8], requests: &[Request]) -> Vec<String> {
     let mut decoder = Decoder::<Status>::new(Limits::client().max_payload);
     decoder.feed(stream);
     decoder.finish();
-    let (mut told, mut answered) = (Vec::new(), 0);
+    let (mut events, mut answered) = (Vec::new(), 0);
     let mut joined: Vec<(String, u64)> = Vec::new();
     while let Some(item) = decoder.next_item() {
         let violation = match item {
@@ -245,7 +246,7 @@ pub fn told(stream: &[u8], requests: &[Request]) -> Vec<String> {
                     }
                     Some((_, last)) => {
                         *last = message.id;
-                        told.push(format!("push {message:?}"));
+                        events.push(format!("push {message:?}"));
                         None
                     }
                 },
@@ -256,12 +257,12 @@ pub fn told(stream: &[u8], requests: &[Request]) -> Vec<String> {
                 let command = asked.map_or(Command::Host, Request::command);
                 match Response::decode(command, frame.start_line, frame.payload) {
                     Ok(Response::Error(error)) if NOTICES.contains(&&*error.error) => {
-                        told.push(format!("notice {error:?}"));
+                        events.push(format!("notice {error:?}"));
                         None
                     }
                     _ if asked.is_none() => Some(ProtocolViolation::Unasked(frame.start_line)),
                     Ok(response) => {
-                        told.push(format!("{answered}: {response:?}"));
+                        events.push(format!("{answered}: {response:?}"));
                         if let Some(Request::Join { channel_name, .. } | Request::Leave { channel_name }) = asked {
                             match response {
                                 Response::Joined { first_id, .. } => {
@@ -280,20 +281,20 @@ pub fn told(stream: &[u8], requests: &[Request]) -> Vec<String> {
             }
         };
         if let Some(violation) = violation {
-            told.push(format!("broken {violation:?}"));
+            events.push(format!("broken {violation:?}"));
             break;
         }
     }
-    told.push(format!("ended {}", requests.len() - answered));
-    told
+    events.push(format!("ended {}", requests.len() - answered));
+    events
 }
 
 /// The errors that answer no request, as the protocol names them.
 const NOTICES: [&str; 4] = ["Slow consumer", "Server busy", "Request timed out", "Channel removed"];
 
-/// An event in the words of [`told`].
+/// Describes an event in the words of [`expected_events`].
 #[must_use]
-pub fn tell(event: ClientEvent) -> String {
+pub fn describe(event: ClientEvent) -> String {
     match event {
         ClientEvent::Answer { id, response } => format!("{}: {response:?}", id.number()),
         ClientEvent::Push(message) => format!("push {message:?}"),

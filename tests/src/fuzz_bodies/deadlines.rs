@@ -9,8 +9,8 @@ use chanwire_core::{
 use super::{Bench, Input, Op, Turn, amount, answers, reply, turns};
 use crate::{model, stream::Seen};
 
-/// Any stream, and any order of reads, answers, writes and waits, an end of the stream and a wish to close, with limits
-/// so small that reading stops.
+/// Runs a server on any stream, and any order of reads, answers, writes and waits, an end of the stream and a wish to
+/// close, with limits so small that reading stops.
 ///
 /// # Panics
 ///
@@ -88,7 +88,7 @@ impl Clock {
         }
     }
 
-    /// All that there is to answer in what was read.
+    /// Returns all turns to answer in the bytes read.
     fn turns(&self) -> Vec<Turn> {
         let mut turns = turns(&self.read, self.limits.max_payload, self.stopped == Some(Stop::Eof));
         if self.stopped == Some(Stop::TimedOut) {
@@ -106,7 +106,7 @@ impl Clock {
         self.stopped.is_some() || matches!(self.turns().last(), Some(Turn::Refused(_, true)))
     }
 
-    /// Whether the server has room for one more request: so much is in flight, and so much is not taken.
+    /// Returns whether the server has room for one more request: so much is in flight, and so much is not taken.
     fn has_room(&self, bench: &Bench) -> bool {
         let left = bench.open.iter().map(|(number, _)| *number).min().unwrap_or(bench.seen.len());
         let in_flight = bench.seen.len() - left;
@@ -128,7 +128,7 @@ impl Clock {
         }
     }
 
-    /// Its clock begins when its first byte is looked at, and rests while there is no room for more.
+    /// Updates its clock, which begins when its first byte is decoded, and pauses while there is no room for more.
     fn note_frame(&mut self, now: u64, bench: &Bench, room: bool) {
         let decoded = bench.seen.len() > self.seen;
         self.seen = bench.seen.len();
@@ -194,7 +194,7 @@ impl Clock {
         }
     }
 
-    /// That the server stands where the history says.
+    /// Checks that the server has the state that the history demands.
     fn compare(&self, bench: &mut Bench) {
         let (turns, room) = (self.turns(), self.has_room(bench));
         let due = if room { turns.len() } else { bench.seen.len() };

@@ -8,7 +8,7 @@ use crate::{
     stream::{check_tiling, run},
 };
 
-/// Any stream in any pieces, read as either direction.
+/// Decodes any stream in any pieces, as either direction.
 ///
 /// `grown` runs a piece of work and tells by how many bytes the memory in use has grown since. It comes from the caller
 /// because only a program can choose what allocates for it.
@@ -34,8 +34,8 @@ fn check<H: StartLine>(stream: &[u8], pieces: &[&[u8]], limit: usize) {
     assert_eq!(items, model::items(stream, limit), "{}", show::bytes(stream));
 }
 
-/// Twice what is needed may be kept, since bytes are moved only when that frees more than it moves; and a growing buffer
-/// doubles.
+/// Twice what is needed may be kept, since bytes are moved only when that frees more than it moves; and a growing
+/// buffer doubles.
 const SLACK: usize = 4;
 
 fn check_kept(pieces: &[&[u8]], limit: usize, grown: impl Fn(&mut dyn FnMut()) -> i64) {

@@ -4,7 +4,7 @@ use chanwire_inspect::{Capture, Direction, Filter, View, complete};
 
 use super::Input;
 
-/// Any text as a filter over what any bytes are in both directions, by turns.
+/// Applies any text as a filter over any bytes in both directions, by turns.
 ///
 /// # Panics
 ///

@@ -10,7 +10,7 @@ use super::Input;
 /// The memory limit of a capture here, in bytes.
 const LIMIT: usize = 2 << 20;
 
-/// Any bytes as a capture, whole and in pieces.
+/// Imports any bytes as a capture, whole and in pieces.
 ///
 /// # Panics
 ///
@@ -29,8 +29,8 @@ pub fn import(data: &[u8]) {
     };
     let (capture, pieces) = input.pieces();
     let _ = preview(capture);
-    let whole = told(&[capture], options);
-    let cut = told(&pieces, options);
+    let whole = imported(&[capture], options);
+    let cut = imported(&pieces, options);
     assert_eq!(whole, cut);
     if let Err(error) = &whole.1 {
         assert!(error.at <= capture.len() as u64, "{error}");
@@ -63,21 +63,21 @@ pub fn import(data: &[u8]) {
     }
 }
 
-fn told(pieces: &[&[u8]], options: ImportOptions) -> (Told, Result<Summary, ImportError>) {
-    let mut told = Told::default();
+fn imported(pieces: &[&[u8]], options: ImportOptions) -> (Imported, Result<Summary, ImportError>) {
+    let mut imported = Imported::default();
     let mut import = Import::new(options);
     for piece in pieces {
-        if let Err(error) = import.feed(piece, &mut told) {
-            return (told, Err(error));
+        if let Err(error) = import.feed(piece, &mut imported) {
+            return (imported, Err(error));
         }
     }
-    let summary = import.finish(&mut told);
-    (told, summary)
+    let summary = import.finish(&mut imported);
+    (imported, summary)
 }
 
 /// The reported events, in order; adjacent runs of bytes are merged.
 #[derive(Debug, Default, PartialEq)]
-struct Told(Vec<Event>);
+struct Imported(Vec<Event>);
 
 #[derive(Debug, PartialEq)]
 enum Event {
@@ -85,7 +85,7 @@ enum Event {
     Other(String),
 }
 
-impl Sink for Told {
+impl Sink for Imported {
     fn open(&mut self, connection: u32, time: Time, client: &str, server: &str) {
         self.0.push(Event::Other(format!("open {connection} {time:?} {client} {server}")));
     }

@@ -5,7 +5,7 @@ use chanwire_inspect::{Capture, Direction, Field, MAX_SUMMARY, MAX_TEXT, Row, Ro
 
 use super::Input;
 
-/// Any bytes in both directions, by turns.
+/// Inspects any bytes in both directions, by turns.
 ///
 /// # Panics
 ///
@@ -75,7 +75,8 @@ impl Watch {
         assert_eq!(self.capture.arriving().next(), None);
     }
 
-    /// Each row, the number of what it answers or is answered by, and the time between them where it is an answer.
+    /// Returns each row, the number of what it answers or is answered by, and the time between them where it is an
+    /// answer.
     fn rows(&self) -> Vec<(Row, Option<u64>, Option<f64>)> {
         let rows = self.capture.entries(self.capture.first(), self.capture.end_number());
         rows.map(|entry| (self.capture.describe(entry.number()).unwrap(), entry.pair(), entry.rtt())).collect()
@@ -128,7 +129,7 @@ fn check_row(row: &Row, bytes: &[u8], limit: usize) {
     }
 }
 
-/// Fields stand one after the other, each within what contains it.
+/// Checks that fields stand one after the other, each within its parent.
 fn check_fields(fields: &[Field], bytes: &[u8], within: Span) {
     let mut at = within.start;
     for field in fields {

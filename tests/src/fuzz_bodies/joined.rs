@@ -14,8 +14,8 @@ use super::{Bench, Input, Turn, amount, reply, turns};
 /// The next page is due when no more of the last one than this waits.
 const AHEAD: usize = 32 * 1024;
 
-/// Any stream, and any order of reads, answers, writes, pushes, pages and closes, with limits so small that they are
-/// met.
+/// Runs a server on any stream, and any order of reads, answers, writes, pushes, pages and closes, with limits so small
+/// that they are met.
 ///
 /// # Panics
 ///
@@ -95,7 +95,7 @@ struct Model {
 }
 
 impl Model {
-    /// The frames, each with the place at which it begins.
+    /// Returns the frames, each with the place at which it begins.
     fn places(&self) -> impl Iterator<Item = (usize, &(Kind, Vec<u8>))> {
         self.frames.iter().scan(0, |at, frame| {
             let start = *at;
@@ -128,7 +128,7 @@ impl Model {
         Pushes::new(&messages)
     }
 
-    /// No push is written of which nothing is written yet.
+    /// Drops the pushes of which nothing is written yet.
     fn drop_pushes(&mut self, written: usize) {
         let kept = self.places().filter(|(start, (kind, _))| *kind == Kind::Answer || *start < written);
         self.frames = kept.map(|(_, frame)| frame.clone()).collect();

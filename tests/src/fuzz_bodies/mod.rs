@@ -18,7 +18,7 @@ mod oracle;
 mod request;
 mod server;
 
-pub use client::{client, tell, told};
+pub use client::{client, describe, expected_events};
 pub use deadlines::{check_deadlines, deadlines};
 pub use decoder::decoder;
 pub use filter::filter;
@@ -36,7 +36,7 @@ use crate::stream::cut;
 pub struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
-    /// All of them.
+    /// Returns all of them.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
@@ -48,7 +48,7 @@ impl<'a> Input<'a> {
         *first
     }
 
-    /// A limit: 0 stands for the one that is given, anything else for a small one.
+    /// Returns a limit: 0 stands for the one that is given, anything else for a small one.
     fn limit(&mut self, default: usize, step: usize) -> usize {
         match self.byte() {
             0 => default,
@@ -56,13 +56,13 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// A count, and as many pairs of bytes.
+    /// Returns a count, and as many pairs of bytes.
     fn pairs(&mut self, most: usize) -> Vec<(u8, u8)> {
         let count = usize::from(self.byte()).min(most).min(self.0.len() / 2);
         (0..count).map(|_| (self.byte(), self.byte())).collect()
     }
 
-    /// A count, as many lengths, and what is left in pieces of these lengths, over and over.
+    /// Returns a count, as many lengths, and what is left in pieces of these lengths, over and over.
     fn pieces(&mut self) -> (&'a [u8], Vec<&'a [u8]>) {
         let count = usize::from(self.byte()).min(16).min(self.0.len());
         let (lengths, stream) = self.0.split_at(count);
@@ -87,7 +87,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// A number that is given by a byte: the largest byte stands for no bound.
+/// Returns a number that is given by a byte: the largest byte stands for no bound.
 fn amount(byte: u8) -> usize {
     if byte == u8::MAX { usize::MAX } else { usize::from(byte).max(1) }
 }

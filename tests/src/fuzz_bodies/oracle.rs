@@ -10,7 +10,7 @@ use crate::{
     tree,
 };
 
-/// Any bytes, as a JSON text and as the beginning of a payload with something behind it.
+/// Compares any bytes, as a JSON text and as the beginning of a payload with something behind it.
 ///
 /// # Panics
 ///
@@ -43,8 +43,8 @@ fn verdict<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Verdict {
     }
 }
 
-/// Whether this may end inside an escape. serde_json looks at its four digits at once, so it calls incomplete what is
-/// wrong already in the first three.
+/// Returns whether this may end inside an escape. serde_json looks at its four digits at once, so it calls incomplete
+/// what is wrong already in the first three.
 fn wants_digits(bytes: &[u8]) -> bool {
     let wrong = |bytes: &[u8]| serde_json::from_slice::<IgnoredAny>(bytes).is_err_and(|error| !error.is_eof());
     let tail = &bytes[bytes.len().saturating_sub(5)..];

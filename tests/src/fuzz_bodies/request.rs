@@ -7,7 +7,7 @@ use chanwire_core::wire::{
 use super::Input;
 use crate::show;
 
-/// Any bytes, read as the payload of a request, an answer or a push.
+/// Decodes any bytes as the payload of a request, an answer or a push.
 ///
 /// # Panics
 ///
@@ -89,7 +89,7 @@ fn encoded(encode: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     out
 }
 
-/// The one frame that these bytes are: its head and its payload.
+/// Returns the one frame that these bytes are: its head and its payload.
 fn frame<H: StartLine>(bytes: &[u8]) -> (H, Vec<u8>) {
     let mut decoder = Decoder::<H>::new(usize::MAX);
     decoder.feed(bytes);

@@ -11,8 +11,8 @@ use chanwire_core::{
 use super::{Input, amount};
 use crate::{link::End, show};
 
-/// Any stream, and any order of reads, answers and writes, with limits so small that they are met. Time is left
-/// to another body, [`deadlines`](super::deadlines()).
+/// Runs a server on any stream, and any order of reads, answers and writes, with limits so small that they are met.
+/// Time is left to another body, [`deadlines`](super::deadlines()).
 ///
 /// # Panics
 ///
@@ -113,7 +113,7 @@ fn answer(number: usize, turn: &Turn) -> Vec<u8> {
     out
 }
 
-/// All that a server writes whose application gives [`reply`] to everything.
+/// Returns the whole output of a server whose application gives [`reply`] to everything.
 #[must_use]
 pub fn answers(turns: &[Turn]) -> Vec<u8> {
     turns.iter().enumerate().flat_map(|(number, turn)| answer(number, turn)).collect()
@@ -137,7 +137,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// A new connection.
+    /// Opens a new connection.
     #[must_use]
     pub fn new(limits: Limits, reply: fn(usize, &Request) -> Reply) -> Self {
         Self {
@@ -187,7 +187,7 @@ impl Bench {
         }
     }
 
-    /// Whether a fault has ended the conversation.
+    /// Returns whether a fault has ended the conversation.
     #[must_use]
     pub fn is_closing(&self) -> bool {
         matches!(self.seen.last(), Some(Turn::Refused(_, true)))

@@ -30,31 +30,31 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The protocol's name of the error, empty if it is none.
+    /// Returns the protocol's name of the error, empty if it is none.
     #[must_use]
     pub fn error(&self) -> &str {
         self.text("error")
     }
 
-    /// The protocol's name of the error, empty if it is none.
+    /// Returns the protocol's name of the error, empty if it is none.
     #[must_use]
     pub fn details(&self) -> &str {
         self.text("details")
     }
 
-    /// Whether the status is OK.
+    /// Returns whether the status is OK.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         self.status == "OK"
     }
 
-    /// The id of a push; 0 if it is none.
+    /// Returns the id of a push; 0 if it is none.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.payload.get("id").and_then(Value::as_u64).unwrap_or_default()
     }
 
-    /// The content of a push, empty if it is none.
+    /// Returns the content of a push, empty if it is none.
     #[must_use]
     pub fn content(&self) -> &str {
         self.text("message_content")
@@ -119,7 +119,7 @@ impl Peer {
         Self { stream, unread: Vec::new() }
     }
 
-    /// Its own end's address: by it the server's end is known.
+    /// Returns its own end's address, by which the server's end is known.
     ///
     /// # Panics
     ///
@@ -129,7 +129,7 @@ impl Peer {
         self.stream.local_addr().expect("a TCP socket")
     }
 
-    /// The same connection once more, so that one thread can write while another reads.
+    /// Returns the same connection once more, so that one thread can write while another reads.
     ///
     /// # Panics
     ///
@@ -166,7 +166,7 @@ impl Peer {
         self.stream.shutdown(Shutdown::Write).expect("a connection");
     }
 
-    /// The next answer.
+    /// Reads the next answer.
     ///
     /// # Panics
     ///
@@ -175,7 +175,7 @@ impl Peer {
         self.try_answer().unwrap_or_else(|error| panic!("no answer: {error}; so far {:?}", self.shown()))
     }
 
-    /// The next answer, if the connection brings one.
+    /// Reads the next answer, if the connection delivers one.
     ///
     /// # Errors
     ///
@@ -200,7 +200,7 @@ impl Peer {
         self.answer()
     }
 
-    /// As many bytes.
+    /// Reads as many bytes.
     ///
     /// # Panics
     ///
@@ -215,12 +215,12 @@ impl Peer {
         bytes
     }
 
-    /// All that comes up to the end of the stream.
+    /// Reads to the end of the stream.
     ///
     /// # Panics
     ///
     /// If the stream does not end, or not in order.
-    pub fn rest(&mut self) -> String {
+    pub fn read_to_end(&mut self) -> String {
         let end = self.stream.read_to_end(&mut self.unread);
         end.unwrap_or_else(|error| panic!("the stream did not end in order: {error}; so far {:?}", self.shown()));
         String::from_utf8(std::mem::take(&mut self.unread)).expect("UTF-8")
@@ -231,7 +231,7 @@ impl Peer {
     }
 }
 
-/// The answer that these bytes begin with, if it is all there.
+/// Returns the answer that these bytes begin with, if it is all there.
 fn first(bytes: &[u8]) -> Option<Answer> {
     let line = bytes.windows(2).position(|pair| pair == b"\r\n")?;
     let payload = bytes.get(line + 2..)?;
@@ -247,7 +247,7 @@ fn first(bytes: &[u8]) -> Option<Answer> {
     Some(Answer { raw, status, payload })
 }
 
-/// All of these answers.
+/// Decodes all of these answers.
 ///
 /// # Panics
 ///
@@ -264,7 +264,7 @@ pub fn answers(text: &str) -> Vec<Answer> {
     answers
 }
 
-/// The text with `T` for every timestamp that has the protocol's form.
+/// Returns the text with `T` for every timestamp that has the protocol's form.
 #[must_use]
 pub fn without_times(text: &str) -> String {
     const FORM: &str = "0000-00-00T00:00:00Z";

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::tempdir;
 
 use crate::{
-    database::said,
+    database::stored_contents,
     requests::{host, host_at, hosted},
 };
 
@@ -23,7 +23,7 @@ fn client(server: SocketAddr, arguments: &[&str]) -> Finished {
     launch.variable("USER", "nobody").run()
 }
 
-/// It went well and printed this.
+/// Checks that it succeeded, and returns its output.
 fn printed(finished: &Finished) -> &str {
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished:?}");
     &finished.stdout
@@ -43,7 +43,7 @@ fn a_person_hosts_sends_and_lists() {
     assert_eq!(without_times(&format!("\"timestamp\": \"{stamp}\"")), "\"timestamp\": \"T\"", "{sent:?}");
     assert!(client(address, &["send", "--user", "me", "--channel", "general", "-starts with a dash"]).code == Some(2));
     printed(&client(address, &["send", "-u", "me", "-c", "general", "--", "-starts with a dash"]));
-    assert_eq!(said(data.path(), "general"), ["Hello, World!", "-starts with a dash"]);
+    assert_eq!(stored_contents(data.path(), "general"), ["Hello, World!", "-starts with a dash"]);
     server.stop();
 }
 
@@ -140,7 +140,7 @@ fn a_message_that_does_not_fit_on_the_disk_is_refused_and_the_server_goes_on() {
     printed(&client(address, &["send", "after"]));
     assert_eq!(printed(&client(address, &["list"])), format!("general  {address}\n"));
     server.stop();
-    assert_eq!(said(data.path(), "general"), ["before", "after"]);
+    assert_eq!(stored_contents(data.path(), "general"), ["before", "after"]);
 }
 
 #[test]

@@ -52,12 +52,12 @@ impl Asked {
     }
 }
 
-/// The requests of one batch of a connection.
+/// Returns the requests of one batch of a connection.
 fn batch(round: usize, connection: usize, batch: usize) -> String {
     (batch * 50..(batch + 1) * 50).map(|number| asked(round, connection, number).encode(connection)).collect()
 }
 
-/// The messages of one connection in one channel, as they were stored.
+/// Returns the messages of one connection in one channel, as they were stored.
 fn of(stored: &[Stored], connection: usize) -> Vec<String> {
     let own = stored.iter().filter(|message| message.username == format!("u{connection}"));
     own.map(|message| message.content.clone()).collect()

@@ -18,8 +18,8 @@ pub(crate) struct Stored {
     pub(crate) content: String,
 }
 
-/// Every channel's messages by id, after a look at what must always hold: ids from 1 without a gap, timestamps that
-/// never fall, and an end that is kept apart and says the same.
+/// Returns every channel's messages by id, after a look at what must always hold: ids from 1 without a gap, timestamps
+/// that never fall, and an end that is kept apart and says the same.
 ///
 /// It reads a copy, so that a directory whose server crashed is left as the crash left it.
 pub(crate) fn messages(data_dir: &Path) -> BTreeMap<String, Vec<Stored>> {
@@ -55,12 +55,12 @@ pub(crate) fn messages(data_dir: &Path) -> BTreeMap<String, Vec<Stored>> {
 }
 
 /// Returns a channel's messages, in order.
-pub(crate) fn said(data_dir: &Path, channel: &str) -> Vec<String> {
+pub(crate) fn stored_contents(data_dir: &Path, channel: &str) -> Vec<String> {
     let messages = messages(data_dir).remove(channel).unwrap_or_default();
     messages.into_iter().map(|message| message.content).collect()
 }
 
-/// The files of a data directory, and those that others than its owner may use.
+/// Returns the files of a data directory, and those that others than its owner may use.
 fn files_and_open_ones(data_dir: &Path) -> (Vec<String>, Vec<String>) {
     let modes = fs::read_dir(data_dir).unwrap().map(|entry| {
         let entry = entry.unwrap();

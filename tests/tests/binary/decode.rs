@@ -6,14 +6,14 @@ use chanwire_inspect::{Direction, PcapNg};
 use chanwire_tests::process::{Finished, Launch, binary, check, wait_for};
 use tempfile::tempdir;
 
-/// A client that speaks the protocol and one that does not, in packets.
+/// Returns a client that speaks the protocol and one that does not, in packets.
 fn packets() -> Vec<u8> {
     let mut file = PcapNg::new();
-    for (connection, said, answered) in
+    for (connection, stored_contents, answered) in
         [(1, &b"LIST\r\n"[..], &b"OK\r\n{\"channels\": []}"[..]), (2, b"GET / HTTP/1.1\r\n\r\n", b"")]
     {
         file.open(connection, 1.0, None, None);
-        file.bytes(connection, Direction::Out, 2.0, said, None);
+        file.bytes(connection, Direction::Out, 2.0, stored_contents, None);
         file.bytes(connection, Direction::In, 3.0, answered, None);
         file.close(connection, 4.0, None, None);
     }

@@ -74,7 +74,7 @@ fn host_and_unhost(mut peer: Peer, rounds: usize) -> Conversation {
     conversation
 }
 
-/// The call, among these of one connection, that carried the byte of this number.
+/// Returns the call, among these of one connection, that carried the byte of this number.
 fn carrying<'c>(calls: &[&'c Call], byte: usize) -> &'c Call {
     let mut carried = 0;
     let mut calls = calls.iter().filter(|call| call.result > 0);

@@ -9,11 +9,11 @@ use chanwire_tests::process::{Answer, Launch, Peer, without_times};
 use tempfile::tempdir;
 
 use crate::{
-    database::{messages, said},
+    database::{messages, stored_contents},
     requests::{DELIVERED, LIST, host, host_at, hosted, listed, message, message_to},
 };
 
-fn told(answer: &Answer) -> (&str, &str) {
+fn error_and_details(answer: &Answer) -> (&str, &str) {
     assert_eq!(answer.status, "REQUEST_ERROR", "{}", answer.raw);
     (answer.error(), answer.details())
 }
@@ -30,13 +30,13 @@ fn a_message_without_a_channel_goes_to_the_one_of_the_address_that_it_came_to() 
     assert!(peers[0].ask(message("u", "to the first")).is_ok());
     assert!(peers[1].ask(message("u", "to the second")).is_ok());
     let several = peers[2].ask(message("u", "to whom?"));
-    assert_eq!(told(&several), ("Invalid payload", "Missing required field 'channel_name'"));
+    assert_eq!(error_and_details(&several), ("Invalid payload", "Missing required field 'channel_name'"));
     assert!(peers[0].ask(message_to("fourth", "u", "by its name")).is_ok());
     let unknown = peers[0].ask(message_to("gaming", "u", "c"));
-    assert_eq!(told(&unknown), ("Channel not found", "The requested channel 'gaming' does not exist"));
-    assert_eq!(said(data.path(), "first"), ["to the first"]);
-    assert_eq!(said(data.path(), "second"), ["to the second"]);
-    assert_eq!(said(data.path(), "fourth"), ["by its name"]);
+    assert_eq!(error_and_details(&unknown), ("Channel not found", "The requested channel 'gaming' does not exist"));
+    assert_eq!(stored_contents(data.path(), "first"), ["to the first"]);
+    assert_eq!(stored_contents(data.path(), "second"), ["to the second"]);
+    assert_eq!(stored_contents(data.path(), "fourth"), ["by its name"]);
     assert!(!messages(data.path()).contains_key("third"));
     server.stop();
 }
@@ -54,7 +54,7 @@ fn a_message_to_an_address_without_a_channel_is_refused() {
     ] {
         assert_eq!(peer.ask(host_at(name, ip, 22240)).raw, hosted(name));
         let elsewhere = peer.ask(message_to(name, "u", "c"));
-        let (error, details) = told(&elsewhere);
+        let (error, details) = error_and_details(&elsewhere);
         assert_eq!(error, "Channel hosted elsewhere");
         assert!(details.contains(&format!("'{name}'")) && details.contains(shown), "{details}");
     }
@@ -63,7 +63,7 @@ fn a_message_to_an_address_without_a_channel_is_refused() {
     server.stop();
 }
 
-/// A server with a channel of the name `fixed`, whose listener is its second.
+/// Returns a server with a channel of the name `fixed`, whose listener is its second.
 fn with_fixed_channel(data_dir: &Path) -> Launch {
     Launch::serve(data_dir).args(["--host", "fixed=192.0.2.7:22240@127.0.0.1:0"])
 }
@@ -85,7 +85,7 @@ fn a_channel_of_the_command_line_has_its_own_listener_and_cannot_be_moved() {
     assert_eq!(peer.ask(host_at("fixed", "192.0.2.7", 22240)).raw, hosted("fixed"));
     for (ip, port) in [("127.0.0.1", 22240), ("192.0.2.7", 22241)] {
         let moved = peer.ask(host_at("fixed", ip, port));
-        let (error, details) = told(&moved);
+        let (error, details) = error_and_details(&moved);
         assert_eq!(error, "Channel already exists");
         assert!(details.contains("192.0.2.7:22240"), "{details}");
     }
@@ -98,7 +98,7 @@ fn a_channel_of_the_command_line_has_its_own_listener_and_cannot_be_moved() {
     server.stop();
     let server = launch.start();
     assert!(Peer::connect(server.address(1)).ask(message("u", "3")).is_ok());
-    assert_eq!(said(data.path(), "fixed"), ["1", "2", "3"]);
+    assert_eq!(stored_contents(data.path(), "fixed"), ["1", "2", "3"]);
     server.stop();
 }
 
@@ -116,7 +116,7 @@ fn a_channel_at_an_advertised_address_lives_here() {
     // The same host at another port is another's.
     assert_eq!(peer.ask(host_at("other", "chat.example", port ^ 1)).raw, hosted("other"));
     assert_eq!(peer.ask(message_to("other", "u", "c")).error(), "Channel hosted elsewhere");
-    assert_eq!(said(data.path(), "named").len() + said(data.path(), "forwarded").len(), 2);
+    assert_eq!(stored_contents(data.path(), "named").len() + stored_contents(data.path(), "forwarded").len(), 2);
     server.stop();
 }
 
@@ -134,7 +134,7 @@ fn a_wildcard_listener_has_every_local_address() {
         // Registered from an address, so that address may move it: a mapped one is the same.
         assert_eq!(peer.ask(host_at("local", "127.0.0.1", port)).raw, hosted("local"));
         assert!(peer.ask(message("u", "2")).is_ok());
-        assert_eq!(said(data.path(), "local"), ["1", "2"], "{wildcard}");
+        assert_eq!(stored_contents(data.path(), "local"), ["1", "2"], "{wildcard}");
         assert_eq!(peer.ask(host_at("second", "127.0.0.1", port)).raw, hosted("second"));
         assert_eq!(peer.ask(message("u", "to whom?")).error(), "Invalid payload", "{wildcard}");
         server.stop();
@@ -150,12 +150,12 @@ fn only_a_channels_host_moves_it() {
     assert_eq!(registrar.ask(host_at("c", "127.0.0.3", 1)).raw, hosted("c"));
     assert_eq!(stranger.ask(host_at("c", "127.0.0.3", 1)).raw, hosted("c"));
     let refused = stranger.ask(host_at("c", "127.0.0.4", 1));
-    assert_eq!(told(&refused), ("Channel already exists", "The channel 'c' is hosted at 127.0.0.3:1"));
+    assert_eq!(error_and_details(&refused), ("Channel already exists", "The channel 'c' is hosted at 127.0.0.3:1"));
     assert_eq!(peer.ask(host_at("c", "127.0.0.3", 2)).raw, hosted("c"));
     assert_eq!(registrar.ask(LIST).raw, listed(&[("c", "127.0.0.3", 2)]));
     // The stored owner of a channel is its owner after a restart too.
     let refused = stranger.ask(host_at("c", "127.0.0.4", 1));
-    assert_eq!(told(&refused).0, "Channel already exists");
+    assert_eq!(error_and_details(&refused).0, "Channel already exists");
     server.stop();
     let server = Launch::serve(data.path()).start();
     let from = |last| Peer::connect_from(IpAddr::from([127, 0, 0, last]), server.address(0));
@@ -176,7 +176,7 @@ fn delivered_messages_of_many_connections_keep_each_connections_order() {
     }
     for peer in &mut peers {
         peer.finish();
-        assert_eq!(without_times(&peer.rest()), DELIVERED.repeat(100));
+        assert_eq!(without_times(&peer.read_to_end()), DELIVERED.repeat(100));
     }
     let stored = &messages(data.path())["general"];
     for user in 0..8 {

@@ -20,7 +20,7 @@ use chanwire_tests::process::{
 use tempfile::{TempDir, tempdir};
 
 use crate::{
-    database::said,
+    database::stored_contents,
     requests::{
         DELIVERED, LIST, channel_removed, history, host, host_at, hosted, join, join_after, joined, leave, left,
         message, message_to, push, refused, removed, stored, unhost,
@@ -34,7 +34,7 @@ fn launch(data_dir: &Path) -> Launch {
     Launch::serve(data_dir).args(["--advertise", "192.0.2.9:22236", "--write-timeout", "60"])
 }
 
-/// A server that hosts `general`.
+/// Returns a server that hosts `general`.
 fn general(arguments: &[&str]) -> (Server, TempDir) {
     let data = tempdir().unwrap();
     let server = launch(data.path()).args(arguments).start();
@@ -76,7 +76,7 @@ fn a_session_reads_and_writes_a_channel_to_the_byte() {
         assert_eq!(without_times(&got), *expected, "{request}");
     }
     peer.finish();
-    assert_eq!(peer.rest(), "");
+    assert_eq!(peer.read_to_end(), "");
     server.stop();
 }
 
@@ -112,12 +112,12 @@ fn two_subscribers_get_each_others_messages_and_a_third_client_gets_none() {
         assert!(to_ann.iter().map(|(id, _)| *id).eq(3 * round + 1..=3 * round + 3), "{to_ann:?}");
     }
     third.finish();
-    assert_eq!(third.rest(), "", "who never sent JOIN never sees a push");
-    assert_eq!(said(data.path(), "general").len(), 60);
+    assert_eq!(third.read_to_end(), "", "who never sent JOIN never sees a push");
+    assert_eq!(stored_contents(data.path(), "general").len(), 60);
     server.stop();
 }
 
-/// The ids of the pushes in what a reader got, which must be dense, and what comes after the last of them.
+/// Returns the ids of the pushes in what a reader got, which must be dense, and what comes after the last of them.
 fn pushed(got: &str, first: u64) -> (u64, Vec<String>) {
     let answers = answers(got);
     let pushes = answers.iter().take_while(|answer| answer.status == "MESSAGE");
@@ -162,7 +162,7 @@ fn one_stuck_subscriber_costs_the_others_nothing() {
                     read.fetch_add(1, Relaxed);
                 }
                 reader.finish();
-                (bytes, hash.finish(), reader.rest())
+                (bytes, hash.finish(), reader.read_to_end())
             })
         })
         .collect();
@@ -180,7 +180,7 @@ fn one_stuck_subscriber_costs_the_others_nothing() {
     assert!(all.all(|(_, other, rest)| other == hash && rest.is_empty()), "each of them got the same bytes");
 
     // The one that stopped gets whole messages, is told why, comes back and misses nothing.
-    let (last, rest) = pushed(&stuck.rest(), 1);
+    let (last, rest) = pushed(&stuck.read_to_end(), 1);
     let slow = "SERVER_ERROR\r\n{\"error\": \"Slow consumer\", \"details\": \"More than 1048576 bytes are waiting to be read\"}";
     assert_eq!(rest, [slow]);
     assert!(last < count);
@@ -224,7 +224,7 @@ fn after_a_crash_a_subscriber_rejoins_with_after_and_misses_nothing() {
     heard.extend(answers(&again).into_iter().skip(1));
     server.stop();
     let told: Vec<(u64, &str)> = heard.iter().map(|push| (push.id(), push.content())).collect();
-    let kept = said(data.path(), "general");
+    let kept = stored_contents(data.path(), "general");
     let kept: Vec<(u64, &str)> = (1..).zip(kept.iter().map(String::as_str)).collect();
     assert_eq!(told, kept);
     assert!(kept.len() >= acknowledged + 10, "{acknowledged} were acknowledged");
@@ -242,7 +242,7 @@ fn only_the_host_and_the_operator_remove_a_channel_and_subscribers_are_notified(
     assert_eq!(stranger.ask(host_at("general", "127.0.0.2", 5)).error(), "Channel already exists");
     assert!(stranger.ask(message_to("general", "u", "the last")).is_ok());
     assert_eq!(server.ask(unhost("general")), removed("general"));
-    assert_eq!(without_times(&reader.rest()), push("general", 1, "u", "the last") + &channel_removed("general"));
+    assert_eq!(without_times(&reader.read_to_end()), push("general", 1, "u", "the last") + &channel_removed("general"));
 
     // The operator's socket speaks the same protocol.
     assert_eq!(stranger.ask(host_at("general", ADVERTISED.0, ADVERTISED.1)).raw, hosted("general"));
@@ -259,7 +259,7 @@ fn only_the_host_and_the_operator_remove_a_channel_and_subscribers_are_notified(
     assert_eq!(server.ask(unhost("general")), not_its_host);
     drop(stranger);
     server.stop();
-    assert_eq!(said(data.path(), "general"), ["the last"]);
+    assert_eq!(stored_contents(data.path(), "general"), ["the last"]);
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn two_thousand_connections_that_join_and_close_leave_none_behind() {
                 _ => {
                     reader.send(leave("general"));
                     reader.finish();
-                    assert!(reader.rest().ends_with(&left("general")));
+                    assert!(reader.read_to_end().ends_with(&left("general")));
                 }
             }
         }

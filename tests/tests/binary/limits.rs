@@ -36,7 +36,7 @@ fn a_thousand_connections_at_once_are_all_answered() {
     server.stop();
 }
 
-/// So many connections that are served, and stay.
+/// Returns so many connections that are served, and stay.
 fn hold(server: &Server, count: usize) -> Vec<Peer> {
     let held = |_| {
         let mut peer = server.connect();
@@ -48,7 +48,7 @@ fn hold(server: &Server, count: usize) -> Vec<Peer> {
 
 fn is_told_that_there_is_no_room(server: &Server, limit: usize) {
     assert_eq!(
-        server.connect().rest(),
+        server.connect().read_to_end(),
         format!(
             "SERVER_ERROR\r\n{{\"error\": \"Server busy\", \"details\": \"The server has reached its limit of {limit} \
              connections\"}}"
@@ -149,7 +149,7 @@ fn a_payload_may_have_as_many_bytes_as_the_limit() {
         peer.ask(request(301)).raw,
         "REQUEST_ERROR\r\n{\"error\": \"Payload too large\", \"details\": \"The payload exceeds the limit of 300 bytes\"}"
     );
-    assert_eq!(peer.rest(), "");
+    assert_eq!(peer.read_to_end(), "");
     server.stop();
 }
 
@@ -171,7 +171,7 @@ fn a_request_that_drips_is_cut_off_and_an_idle_connection_is_not() {
             std::thread::sleep(Duration::from_millis(20));
         }
     });
-    let got = drip.rest();
+    let got = drip.read_to_end();
     let waited = begin.elapsed();
     assert_eq!(
         got,

@@ -1,4 +1,5 @@
-//! Text of clients in log lines: each event stays one line, and nothing in it moves a terminal's cursor or its direction.
+//! Text of clients in log lines: each event stays one line, and nothing in it moves a terminal's cursor or its
+//! direction.
 
 use std::{
     io::{Read as _, Write as _},
@@ -9,20 +10,20 @@ use chanwire_tests::process::{DEADLINE, Launch, Server, wait_for};
 use rusqlite::Connection;
 use tempfile::tempdir;
 
-/// A line break, a forged line, escape sequences in one and in two bytes, a bell, a backspace, bidi controls, other line
-/// ends, and a byte order mark.
+/// A line break, a forged line, escape sequences in one and in two bytes, a bell, a backspace, bidi controls, other
+/// line ends, and a byte order mark.
 const HOSTILE: &str = "a\nERROR forged\r\u{1b}[2J\u{9b}31m\u{7}\u{8}\u{7f}\u{202e}\u{2066}\u{2028}\u{85}\u{feff}z";
 
 /// The worst that a channel's name may be.
 const NAME: &str = "a\u{202e}\u{2066}\u{2028}\u{feff} ERROR forged\u{200f}z";
 
-/// Whether a terminal shows something else than the character.
+/// Returns whether a terminal shows something else than the character.
 fn is_control(character: char) -> bool {
     let is_bidi = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     character.is_control() || is_bidi || matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
-/// Each line begins with a time and a level, as a line of the server's own does.
+/// Checks that each line begins with a time and a level, as the server's own lines do.
 fn each_line_is_one_event(server: &Server, format: &str) {
     let log = server.log();
     for line in log.lines() {
@@ -83,7 +84,7 @@ fn text_of_clients_never_breaks_a_log_line_nor_escapes_from_it() {
             let mut peer = server.connect();
             peer.send(bytes);
             peer.finish();
-            peer.rest();
+            peer.read_to_end();
         }
         let url = server.banner().last().unwrap().strip_prefix("inspector at http://").unwrap();
         let page = url.split('/').next().unwrap();

@@ -13,7 +13,7 @@ use crate::requests::host_at;
 /// Letters only, so that it can be a start line too.
 const MARKER: &str = "markerofthistest";
 
-/// The marker in every text that a request can have, and outside of all requests.
+/// Returns the marker in every text that a request can have, and outside of all requests.
 fn requests() -> String {
     let named = format!("{{\"channel_name\": \"{MARKER}\"}}");
     [
@@ -34,7 +34,7 @@ fn requests() -> String {
     .concat()
 }
 
-/// Nothing of the marker is in the log, nor as hexadecimal digits, though the log has this.
+/// Checks that nothing of the marker is in the log, nor as hexadecimal digits, though the log has this.
 fn is_private(server: &Server, logged: &str, secrets: &[&str]) {
     server.wait_for_log(logged);
     let log = server.log();
@@ -52,7 +52,7 @@ fn page(server: &Server) -> (String, String) {
     (address.into(), token.into())
 }
 
-/// One frame of a WebSocket's client. Its mask is zero.
+/// Returns one frame of a WebSocket's client. Its mask is zero.
 fn websocket_frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let [high, low] = u16::try_from(payload.len()).unwrap().to_be_bytes();
     [&[0x80 | opcode, 0x80 | 126, high, low, 0, 0, 0, 0], payload].concat()
@@ -116,7 +116,7 @@ fn no_text_of_a_client_is_in_the_log_at_any_level() {
     let mut peer = Peer::connect(tap.address(0));
     peer.send(requests());
     peer.finish();
-    assert_eq!(answers(&peer.rest()).len(), 15);
+    assert_eq!(answers(&peer.read_to_end()).len(), 15);
     let (address, token) = page(&tap);
     send_by_bridge(&address, &token, "0");
     is_private(&tap, "a bridge ended", &[&token]);

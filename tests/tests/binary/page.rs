@@ -51,7 +51,7 @@ fn ask(address: SocketAddr, method: &str, path: &str, more: &str) -> Response {
     Response { status, headers, body }
 }
 
-/// The paths of the page's files.
+/// Collects the paths of the page's files.
 fn files(folder: &Path, prefix: &str, paths: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let path = format!("{prefix}/{}", entry.file_name().into_string().unwrap());

@@ -11,7 +11,7 @@ use tempfile::{TempDir, tempdir};
 
 use crate::requests::{LIST, host_at, message_to};
 
-/// A server whose list is long, and what it answers to LIST.
+/// Returns a server whose list is long, and what it answers to LIST.
 fn long_list(channels: usize, arguments: &[&str]) -> (Server, TempDir, String) {
     let data = tempdir().unwrap();
     let server = Launch::serve(data.path()).args(arguments).start();
@@ -73,7 +73,7 @@ fn a_late_reader_gets_all_answers_and_then_the_fault_without_a_reset() {
         assert_eq!(other.ask(message_to("none", "u", &number.to_string())).error(), "Channel not found");
     }
     assert!(server.resident().saturating_sub(begin) < 4 << 20);
-    let got = peer.rest();
+    let got = peer.read_to_end();
     let owed = list.repeat(count);
     assert_eq!(got.get(..owed.len()).map(|answers| answers == owed), Some(true), "of {count} answers some are missing");
     let fault = &got[owed.len()..];
@@ -90,7 +90,7 @@ fn a_megabyte_of_answers_arrives_although_the_client_has_ended_its_half() {
     let mut peer = server.connect();
     peer.send(LIST.repeat(count));
     peer.finish();
-    assert_eq!(peer.rest(), list.repeat(count));
+    assert_eq!(peer.read_to_end(), list.repeat(count));
     server.stop();
 }
 
@@ -100,7 +100,7 @@ fn a_closed_connection_is_released_while_its_client_keeps_sending() {
     let server = Launch::serve(data.path()).args(["--max-connections", "1"]).start();
     let mut peer = server.connect();
     assert_eq!(peer.ask("POST ").error(), "Malformed command");
-    assert_eq!(peer.rest(), "");
+    assert_eq!(peer.read_to_end(), "");
     // Nothing of it is read any more after two seconds.
     let begin = Instant::now();
     wait_for("a failing write", || peer.try_send("LIST\r\n").err().ok_or("it was taken"));

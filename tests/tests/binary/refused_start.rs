@@ -8,7 +8,7 @@ use tempfile::tempdir;
 
 use crate::requests::{LIST, host_at, hosted, listed};
 
-/// The bytes of each file in a directory, but the lock's. The operator's socket has none.
+/// Returns the bytes of each file in a directory, but the lock's. The operator's socket has none.
 fn contents(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = fs::read_dir(directory).unwrap().map(Result::unwrap);
     let files = files.filter(|file| file.file_type().unwrap().is_file());
@@ -72,7 +72,7 @@ fn an_impossible_data_directory_is_named() {
     assert_eq!(fs::read(&file).unwrap(), b"precious");
 }
 
-/// It is refused with one line that says this, and is left as it was.
+/// Checks that it is refused with one line that says this, and is left as it was.
 fn is_left_as_it_was(data_dir: &Path, says: &str) {
     let before = contents(data_dir);
     let finished = Launch::serve(data_dir).run();

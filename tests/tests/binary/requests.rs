@@ -33,7 +33,7 @@ pub(crate) fn leased(name: &str, ip: &str, port: u16, lease: u32) -> String {
     host_at(name, ip, port).replace('}', &format!(", \"lease\": {lease}}}"))
 }
 
-/// A request that names a channel, and this after it.
+/// Returns a request that names a channel, and this after it.
 fn named(command: &str, name: &str, rest: &str) -> String {
     format!("{command}\r\n{{\"channel_name\": \"{name}\"{rest}}}")
 }
@@ -72,14 +72,14 @@ pub(crate) fn removed(name: &str) -> String {
     format!("OK\r\n{{\"status\": \"removed\", \"channel_name\": \"{name}\"}}")
 }
 
-/// A message as its channel keeps it, with `T` for its timestamp.
+/// Returns a message as its channel keeps it, with `T` for its timestamp.
 pub(crate) fn stored(channel: &str, id: u64, username: &str, content: &str) -> String {
     format!(
         "{{\"channel_name\": \"{channel}\", \"id\": {id}, \"username\": \"{username}\", \"message_content\": \"{content}\", \"timestamp\": \"T\"}}"
     )
 }
 
-/// A push, with `T` for its timestamp.
+/// Returns a push, with `T` for its timestamp.
 pub(crate) fn push(channel: &str, id: u64, username: &str, content: &str) -> String {
     format!("MESSAGE\r\n{}", stored(channel, id, username, content))
 }

@@ -4,7 +4,7 @@ use chanwire_tests::process::{Launch, Peer, answers, without_times};
 use tempfile::tempdir;
 
 use crate::{
-    database::said,
+    database::stored_contents,
     requests::{DELIVERED, LIST, host, hosted, listed, message, message_to, refused},
 };
 
@@ -38,7 +38,7 @@ fn a_first_session_is_answered_byte_for_byte() {
         ]
         .concat()
     );
-    assert_eq!(said(data.path(), "test_channel"), ["Hello, World!"]);
+    assert_eq!(stored_contents(data.path(), "test_channel"), ["Hello, World!"]);
     server.stop();
 }
 
@@ -54,7 +54,7 @@ fn connections_that_ask_once_and_leave_are_all_answered() {
         let mut peer = server.connect();
         assert_eq!(peer.ask(LIST).raw, listed(&[("general", "127.0.0.1", address.port())]));
     }
-    assert!(said(data.path(), "general").into_iter().eq((0..200).map(|count| count.to_string())));
+    assert!(stored_contents(data.path(), "general").into_iter().eq((0..200).map(|count| count.to_string())));
     server.stop();
 }
 
@@ -79,7 +79,7 @@ fn many_requests_in_one_write_are_answered_in_their_order() {
     }
     assert_eq!(without_times(&server.ask(&stream)), expected);
     let contents = (0..100).flat_map(|count| (0..3).map(move |place| format!("{count}.{place}")));
-    assert!(said(data.path(), "c0").into_iter().eq(contents));
+    assert!(stored_contents(data.path(), "c0").into_iter().eq(contents));
     server.stop();
 }
 
@@ -104,7 +104,7 @@ fn one_byte_in_each_write_is_the_same_as_all_in_one() {
         peer.send([byte]);
     }
     peer.finish();
-    assert_eq!(without_times(&peer.rest()), without_times(&at_once));
+    assert_eq!(without_times(&peer.read_to_end()), without_times(&at_once));
     server.stop();
 }
 
@@ -130,7 +130,7 @@ fn a_frame_may_come_in_pieces_between_which_others_are_served() {
 fn half_closed(mut peer: Peer, bytes: &str) -> String {
     peer.send(bytes);
     peer.finish();
-    peer.rest()
+    peer.read_to_end()
 }
 
 #[test]

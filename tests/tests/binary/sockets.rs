@@ -18,7 +18,7 @@ fn page(server: &Server) -> SocketAddr {
     url.split('/').next().unwrap().parse().unwrap()
 }
 
-/// A connection that asks for the page and reads nothing of it.
+/// Returns a connection that asks for the page and reads nothing of it.
 fn ask_for_page(page: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(page).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -27,7 +27,7 @@ fn ask_for_page(page: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Whether the page can be loaded now.
+/// Returns whether the page can be loaded now.
 fn loads(page: SocketAddr) -> bool {
     let mut answer = Vec::new();
     ask_for_page(page).read_to_end(&mut answer).is_ok() && answer.starts_with(b"HTTP/1.1 200")
@@ -182,7 +182,7 @@ fn subscribers_that_stop_reading_get_slow_consumer() {
         assert!(server.ask(message("u", &content)).starts_with("OK"));
     }
     for reader in &mut readers {
-        let rest = reader.rest();
+        let rest = reader.read_to_end();
         assert!(rest.contains("\"Slow consumer\"") && rest.len() < count * content.len(), "{} bytes", rest.len());
     }
     server.stop();

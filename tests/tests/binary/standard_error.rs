@@ -16,7 +16,7 @@ use rustix::{
 use tempfile::{TempDir, tempdir};
 
 use crate::{
-    database::said,
+    database::stored_contents,
     readers::served_in_the_end,
     requests::{LIST, host, hosted, listed, message, message_to},
 };
@@ -32,12 +32,12 @@ enum Broken {
     NeverRead,
 }
 
-/// A pipe with a name.
+/// Makes a named pipe.
 fn pipe(path: &Path) {
     mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
 }
 
-/// The reader of a pipe with a name. It does not wait for a writer.
+/// Opens the reader of a named pipe. It does not wait for a writer.
 fn reader(path: &Path) -> File {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap();
     File::options().read(true).custom_flags(flags).open(path).unwrap()
@@ -95,7 +95,7 @@ fn a_server_that_cannot_log_serves_and_stops_as_any_other() {
         // A connection over the limit is logged, and costs no other.
         let other = served_in_the_end(&server);
         for _ in 0..3 {
-            assert!(server.connect().rest().contains("Server busy"), "{broken:?}");
+            assert!(server.connect().read_to_end().contains("Server busy"), "{broken:?}");
         }
         drop(other);
         drop(served_in_the_end(&server));
@@ -109,7 +109,11 @@ fn a_server_that_cannot_log_serves_and_stops_as_any_other() {
             answered += 1;
         }
         assert_eq!(server.wait(STOP).code(), Some(0), "{broken:?}");
-        assert!(said(&bench.data(), "general").into_iter().eq((0..answered).map(|number: i32| number.to_string())));
+        assert!(
+            stored_contents(&bench.data(), "general")
+                .into_iter()
+                .eq((0..answered).map(|number: i32| number.to_string()))
+        );
     }
 }
 
@@ -137,7 +141,7 @@ fn a_store_recovers_from_a_failure_that_could_not_be_logged() {
             });
         }
         server.stop();
-        assert_eq!(said(&bench.data(), "general"), ["stored 0", "stored 1", "stored 2"], "{broken:?}");
+        assert_eq!(stored_contents(&bench.data(), "general"), ["stored 0", "stored 1", "stored 2"], "{broken:?}");
     }
 }
 

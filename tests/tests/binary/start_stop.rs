@@ -6,7 +6,7 @@ use chanwire_tests::process::{DEADLINE, Launch, Peer, Server, Signal, answers, w
 use tempfile::tempdir;
 
 use crate::{
-    database::said,
+    database::stored_contents,
     requests::{DELIVERED, LIST, host, host_at, hosted, listed, message},
 };
 
@@ -69,7 +69,7 @@ fn channels_and_ids_go_on_after_a_restart() {
         assert_eq!(without_times(&server.ask(two.concat())), DELIVERED.repeat(2));
         server.stop();
     }
-    assert_eq!(said(data.path(), "general"), ["0.0", "0.1", "1.0", "1.1", "2.0", "2.1"]);
+    assert_eq!(stored_contents(data.path(), "general"), ["0.0", "0.1", "1.0", "1.1", "2.0", "2.1"]);
 }
 
 /// Peers of every kind that a server should not wait for, and one whose requests it has read.
@@ -96,13 +96,15 @@ fn stops_in_order(signal: Signal) {
         answered += 1;
     }
     for peer in [&mut idle, &mut fresh, &mut partial] {
-        assert_eq!(peer.rest(), "");
+        assert_eq!(peer.read_to_end(), "");
     }
     let status = server.wait(STOP);
     assert_eq!(status.code(), Some(0), "{}", server.log());
     sending.join().unwrap();
     // Every stored message was answered, and every answered message is stored.
-    assert!(said(data.path(), "general").into_iter().eq((0..answered).map(|number: i32| number.to_string())));
+    assert!(
+        stored_contents(data.path(), "general").into_iter().eq((0..answered).map(|number: i32| number.to_string()))
+    );
     assert!(!data.path().join("chanwire.db-wal").exists(), "the log was not moved into the database");
 }
 
@@ -116,7 +118,7 @@ fn sigint_answers_the_requests_read_and_exits() {
     stops_in_order(Signal::INT);
 }
 
-/// A server with a peer that is owed more than all buffers hold, and takes nothing of it.
+/// Returns a server with a peer that is owed more than all buffers hold, and takes nothing of it.
 fn with_a_peer_that_never_reads(data_dir: &Path) -> (Server, Peer) {
     let server = Launch::serve(data_dir).start();
     let hosts: String = (0..200).map(|number| host_at(&format!("{number:064}"), "192.0.2.7", 22240)).collect();

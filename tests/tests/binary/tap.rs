@@ -15,7 +15,7 @@ fn tap(to: &Server, file: &Path, more: &[&str]) -> Server {
     launch.args(more).start()
 }
 
-/// The lines of a listing, without times and round trips.
+/// Returns the lines of a listing, without times and round trips.
 fn rows(stdout: &str) -> Vec<String> {
     let rows = stdout.lines().filter(|line| line.contains(" -> ") || line.contains(" <- "));
     rows.map(|line| {
@@ -37,11 +37,11 @@ fn a_file_written_by_a_tap_decodes_to_the_same_frames() {
     ];
     let mut direct = server.connect();
     direct.send(SAID);
-    let direct = direct.rest();
+    let direct = direct.read_to_end();
     for tap in taps {
         let mut peer = Peer::connect(tap.address(0));
         peer.send(SAID);
-        assert_eq!(peer.rest(), direct);
+        assert_eq!(peer.read_to_end(), direct);
         tap.stop();
     }
     server.stop();
@@ -177,7 +177,7 @@ fn a_half_close_is_recorded_when_it_was() {
         let mut peer = Peer::connect(tap.address(0));
         peer.send(b"LIST\r\n");
         peer.finish();
-        peer.rest();
+        peer.read_to_end();
         tap.stop();
         let decoded = Launch::new(["decode"]).arg(file).run().stdout;
         let lines: Vec<&str> = decoded.lines().filter(|line| line.contains(" -- ")).collect();

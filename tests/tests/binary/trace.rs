@@ -48,13 +48,13 @@ impl Call {
         self.name == "pwrite64" && Path::new(&self.on) == file
     }
 
-    /// Whether it is a write to this place of a file.
+    /// Returns whether it is a write to this place of a file.
     pub(crate) fn is_write_at(&self, file: &Path, offset: u64) -> bool {
         let written = self.arguments.trim_end().strip_suffix(')').unwrap_or(&self.arguments);
         self.is_write_to(file) && written.rsplit(", ").next().is_some_and(|last| last.parse() == Ok(offset))
     }
 
-    /// Whether it gave a file this name.
+    /// Returns whether it gave a file this name.
     pub(crate) fn names(&self, file: &Path) -> bool {
         let quoted = format!("\"{}\"", file.display());
         let gives = matches!(self.name.as_str(), "link" | "linkat" | "rename" | "renameat" | "renameat2");
@@ -65,7 +65,7 @@ impl Call {
     }
 }
 
-/// Every call of a trace that ended, by its beginning.
+/// Returns every call of a trace that ended, by its beginning.
 pub(crate) fn calls(trace: &str) -> Vec<Call> {
     let mut begun: HashMap<&str, (usize, String)> = HashMap::new();
     let mut calls = Vec::new();

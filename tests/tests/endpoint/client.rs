@@ -10,7 +10,7 @@ fn events(end: &mut End<Client>) -> Vec<ClientEvent> {
     std::iter::from_fn(|| end.endpoint.poll_event()).collect()
 }
 
-/// Each event in a word or two.
+/// Describes each event in a word or two.
 fn reported(end: &mut End<Client>) -> Vec<String> {
     let word = |event| match event {
         ClientEvent::Answer { id, response } => format!("{}: {:?}", id.number(), response.status()),
@@ -38,7 +38,7 @@ fn push(id: u64) -> Vec<u8> {
     payload.into_bytes()
 }
 
-/// A client that has joined `general`, whose next message has this id.
+/// Returns a client that has joined `general`, whose next message has this id.
 fn joined(first_id: u64) -> End<Client> {
     joined_within(Limits::client(), first_id)
 }

@@ -31,7 +31,7 @@ fn joined() -> Response {
     Response::Joined { channel_name: "general".into(), first_id: 1, last_id: 0 }
 }
 
-/// A connection that has joined, and has read the answer to that.
+/// Returns a connection that has joined, and has read the answer to that.
 fn joined_server(change: impl FnOnce(&mut Limits)) -> End<Server> {
     let mut end = limited(change);
     feed(&mut end, at(0), b"JOIN\r\n{\"channel_name\": \"general\"}");

@@ -4,7 +4,7 @@ use chanwire_core::wire::JoinFrom;
 
 use super::*;
 
-/// A stream as a server might send it, and not only a good one.
+/// Returns a stream as a server might send it, and not only a good one.
 fn server_stream() -> impl Strategy<Value = Vec<u8>> {
     let encoded = |response: Response| {
         let mut out = Vec::new();
@@ -38,7 +38,7 @@ fn server_stream() -> impl Strategy<Value = Vec<u8>> {
     vec(piece, 0..8).prop_map(|pieces| pieces.concat())
 }
 
-/// Requests, and often those that join and leave the channel that the stream has messages of.
+/// Generates requests, and often those that join and leave the channel that the stream has messages of.
 fn some_request() -> impl Strategy<Value = Request> {
     let channel_name = || String::from("general");
     prop_oneof![
@@ -66,12 +66,12 @@ proptest! {
         for piece in cut(&stream, &cuts) {
             client.handle_input(now, piece);
             if !late {
-                seen.extend(std::iter::from_fn(|| client.poll_event()).map(tell));
+                seen.extend(std::iter::from_fn(|| client.poll_event()).map(describe));
             }
         }
         client.handle_eof(now);
-        seen.extend(std::iter::from_fn(|| client.poll_event()).map(tell));
-        prop_assert_eq!(seen, told(&stream, &requests));
+        seen.extend(std::iter::from_fn(|| client.poll_event()).map(describe));
+        prop_assert_eq!(seen, expected_events(&stream, &requests));
         prop_assert_eq!((client.action(), client.wants_read(), client.poll_timeout()), (ConnectionAction::Close, false, None));
         prop_assert_eq!(client.send(now, &Request::List), Err(Misuse::Closing));
     }

@@ -33,7 +33,7 @@ struct Pair {
     server: Bench,
     now: Time,
     to_send: VecDeque<Request>,
-    told: Vec<String>,
+    events: Vec<String>,
 }
 
 impl Pair {
@@ -59,8 +59,8 @@ impl Pair {
             }
         }
         self.server.take_events();
-        let events = std::iter::from_fn(|| self.client.endpoint.poll_event()).map(tell);
-        self.told.extend(events);
+        let events = std::iter::from_fn(|| self.client.endpoint.poll_event()).map(describe);
+        self.events.extend(events);
     }
 
     /// Does whatever is left to do until both ends are closed, without letting time pass.
@@ -128,7 +128,7 @@ proptest! {
             server: Bench::new(server_limits, |number, request| answer_to(number, request).into()),
             now: Time::from_millis(7),
             to_send: requests.iter().cloned().collect(),
-            told: Vec::new(),
+            events: Vec::new(),
         };
         for (index, step) in steps.iter().enumerate() {
             if stop == Some(index) {
@@ -150,6 +150,6 @@ proptest! {
         let mut expected: Vec<_> = requests.iter().take(answered).enumerate()
             .map(|(number, request)| format!("{number}: {:?}", answer_to(number, request))).collect();
         expected.push(format!("ended {}", sent - answered));
-        prop_assert_eq!(pair.told, expected);
+        prop_assert_eq!(pair.events, expected);
     }
 }

@@ -21,7 +21,7 @@ impl Accepted {
         Self(BufReader::new(stream))
     }
 
-    /// The next request comes, byte for byte.
+    /// Checks that the next request arrives, byte for byte.
     fn expect(&mut self, request: &str) {
         let mut bytes = vec![0; request.len()];
         self.0.read_exact(&mut bytes).unwrap();

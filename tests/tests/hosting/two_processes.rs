@@ -24,7 +24,7 @@ fn wait_until_listed(server: &Server, expected: &[&str]) {
     });
 }
 
-/// The same server again, at the address that it had.
+/// Starts the same server again, at the address that it had.
 fn at(server: &Server, data_dir: &std::path::Path) -> Launch {
     let address = server.address(0).to_string();
     Launch::new(["serve", "--http", "off", "--listen", &address, "--data-dir"]).arg(data_dir)

@@ -14,7 +14,7 @@ use super::*;
 const SIZES: [usize; 2] = [1000, 32_000];
 const AT_MOST: u32 = 8;
 
-/// A hub that lists `here` and so many channels with leases of 10 s, and may list this many more.
+/// Returns a hub that lists `here` and so many channels with leases of 10 s, and may list this many more.
 fn hub(channels: usize, room: usize) -> (Hub, ListenerId) {
     let record = |number: usize| {
         let (channel, position) = (channel(&number.to_string(), ADA, 1), number as u64);
@@ -49,8 +49,8 @@ fn take(hub: &mut Hub) -> Option<StoreCommand> {
     command
 }
 
-/// The least that a call takes, of many. It is compared, not measured: whatever else the machine does makes some of the
-/// calls slower, and not all.
+/// Returns the least that a call takes, of many. It is compared, not measured: whatever else the machine does makes
+/// some of the calls slower, and not all.
 #[track_caller]
 fn compare(what: &str, mut run: impl FnMut(usize) -> Vec<Duration>) {
     let [small, large] = SIZES.map(|size| run(size).into_iter().min().unwrap());
@@ -154,7 +154,7 @@ fn join_all(hub: &mut Hub, id: u64, numbers: std::ops::Range<usize>) {
     }
 }
 
-/// A hub that hosts so many channels, each with a message, at the address of its first listener.
+/// Returns a hub that hosts so many channels, each with a message, at the address of its first listener.
 fn local(channels: usize) -> (Hub, [ListenerId; 2]) {
     let name = |number: usize| number.to_string();
     let record = |number| ChannelRecord {

@@ -167,7 +167,7 @@ fn a_lease_whose_end_is_refused_ends_later() {
     assert_eq!(listed(&mut trial), []);
 }
 
-/// A hub with a commit at the store and requests that wait for it.
+/// Returns a hub with a commit at the store and requests that wait for it.
 fn stopping() -> (Hub, StoreCommand) {
     let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Moment::default());
     let listener = hub.add_listener(&[at("127.0.0.1", 22236)]);

@@ -23,7 +23,7 @@ struct Flood {
 }
 
 impl Flood {
-    /// A server that hosts `here` and lists so many channels more, whose leases end after 10 s.
+    /// Returns a server that hosts `here` and lists so many channels more, whose leases end after 10 s.
     fn over(leased: usize, limit: usize) -> Self {
         let record = |number: usize| {
             let (channel, position) = (channel(&number.to_string(), ADA, 1), number as u64);

@@ -4,7 +4,7 @@ use JoinFrom::{After, Last};
 
 use super::*;
 
-/// `here` with so many messages, Ada who has said them, and Bob.
+/// Returns `here` with so many messages, Ada who has sent them, and Bob.
 fn with_messages(count: u64) -> (Trial, u64, u64) {
     let (mut trial, ada, bob) = two_channels();
     say_many(&mut trial, ada, count);

@@ -15,7 +15,7 @@ fn with_lease() -> (Trial, u64) {
     (trial, ada)
 }
 
-/// After how many seconds the hub wants to be woken.
+/// Returns the number of seconds after which the hub wants to be woken.
 fn wake(trial: &Trial) -> Option<u64> {
     trial.hub.poll_timeout().map(|at| at.since(trial.now).as_secs())
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A server that knows three names at most, of which one has had a message.
+/// Returns a server that knows three names at most, of which one has had a message.
 fn with_name(forget: u64) -> (Trial, u64) {
     let mut trial = Trial::start(Setup { names: 3, forget, ..setup() }, Disk::default());
     let ada = trial.connect(ip(ADA), 0);

@@ -4,7 +4,7 @@ use HistoryRange::{After, Before, Last};
 
 use super::*;
 
-/// The ids that HISTORY gives.
+/// Returns the ids that HISTORY gives.
 fn read(trial: &mut Trial, id: u64, range: HistoryRange, limit: u16) -> Vec<u64> {
     let answers = ask(trial, id, &history("here", range, limit));
     let [Response::History { channel_name, messages }] = &answers[..] else { panic!("{answers:?}") };
@@ -51,7 +51,7 @@ fn the_messages_are_as_they_were_stored() {
     assert_eq!(ask(&mut trial, bob, &history("here", Last, 100)), [expected]);
 }
 
-/// A message that is this long as an element of the answer.
+/// Returns a message that is this long as an element of the answer.
 fn of_length(length: usize, number: u64) -> Request {
     let message = StoredMessage {
         channel_name: "here".into(),

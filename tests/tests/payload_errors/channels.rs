@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Each payload of these commands, whose fields are all optional but the first.
+/// Returns each payload of these commands, whose fields are all optional but the first.
 fn of(command: Command, payloads: &[&str]) -> String {
     let read = |payload: &[u8]| Request::decode(command, payload);
     let payloads: Vec<&[u8]> = payloads.iter().map(|payload| payload.as_bytes()).collect();

@@ -96,7 +96,8 @@ fn a_backup_beyond_the_file_size_limit_fails_and_leaves_nothing() {
     assert_eq!(fs::read_dir(restored.path()).unwrap().count(), 0);
 }
 
-/// The binary without the rights of root, to whom no directory is read-only, run as nobody who owns these files.
+/// Returns the binary without the rights of root, to whom no directory is read-only, run as nobody who owns these
+/// files.
 fn without_rights(launch: Launch, directory: &Path) -> Launch {
     if !rustix::process::geteuid().is_root() {
         return launch;

@@ -24,7 +24,7 @@ fn content(round: usize, number: usize) -> String {
     format!("{round:04}-{number:08}")
 }
 
-/// The requests of one batch of a sender.
+/// Returns the requests of one batch of a sender.
 fn batch(round: usize, sender: usize, batch: usize) -> String {
     (batch * 20..(batch + 1) * 20).map(|number| message(&format!("u{sender}"), &content(round, number))).collect()
 }

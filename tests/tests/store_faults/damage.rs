@@ -14,7 +14,7 @@ use crate::{host_general, message, serve, stored};
 const CHANNELS: i64 = 300;
 const MESSAGES: i64 = 1_000;
 
-/// A directory of a server that has ended in order: one file.
+/// Returns a directory of a server that has ended in order: one file.
 fn database() -> Vec<u8> {
     let data = tempdir().unwrap();
     let server = serve(data.path()).start();
@@ -139,7 +139,7 @@ fn a_database_with_changed_bytes_is_refused_or_whole_but_never_emptied() {
     }
 }
 
-/// The row that a query finds.
+/// Returns the row that a query finds.
 fn row(database: &Connection, sql: &str) -> Vec<String> {
     let mut select = database.prepare(sql).unwrap();
     let columns = select.column_count();

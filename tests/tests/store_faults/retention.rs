@@ -10,8 +10,8 @@ fn say(peer: &mut Peer, numbers: std::ops::RangeInclusive<i64>) {
     numbers.for_each(|_| assert!(peer.answer().is_ok()));
 }
 
-/// The first and last id that a JOIN with everything is told, and the ids that it is pushed; nothing if retention has
-/// dropped between the two what was to be pushed.
+/// Returns the first and last id that a JOIN with everything is told, and the ids that it is pushed; nothing if
+/// retention has dropped between the two what was to be pushed.
 fn joined(server: &Server) -> Option<(i64, i64, Vec<i64>)> {
     let mut peer = server.connect();
     let answer = peer.ask(join_after(0));

@@ -14,7 +14,7 @@ use crate::{host_general, message, serve};
 
 const UNABLE: &str = "SERVER_ERROR\r\n{\"error\": \"Database connection failed\", \"details\": \"Unable to store message in channel database\"}";
 
-/// The bytes that the files of a directory take on the disk.
+/// Returns the bytes that the files of a directory take on the disk.
 fn taken(data_dir: &Path) -> u64 {
     let files = fs::read_dir(data_dir).unwrap().map(|entry| entry.unwrap());
     files.filter_map(|entry| entry.metadata().ok()).map(|file| file.blocks() * 512).sum()
@@ -58,7 +58,7 @@ fn a_store_never_exceeds_its_size_limit() {
     server.stop();
 }
 
-/// A server whose data directory is a file system of its own, of 64 MiB, in a namespace that ends with it.
+/// Returns a server whose data directory is a file system of its own, of 64 MiB, in a namespace that ends with it.
 fn on_a_small_disk(data: &Path) -> (Server, PathBuf) {
     let mount = format!("mount -t tmpfs -o size=64M,mode=700 none {} && exec \"$0\" \"$@\"", data.display());
     let launch = serve(data).args(["--store-min-free", "32M"]).under(["unshare", "-rm", "sh", "-c", &mount]);

@@ -7,8 +7,8 @@ use rusqlite::Connection;
 /// A message: its id, who said it, and what.
 pub(crate) type Said = (i64, String, String);
 
-/// The messages of `general`, which are dense up to its last id, in a copy of this directory's database: so what a
-/// crash left stays as it is.
+/// Returns the messages of `general`, which are dense up to its last id, in a copy of this directory's database: so
+/// what a crash left stays as it is.
 pub(crate) fn general(data_dir: &Path) -> Vec<Said> {
     let copy = tempfile::tempdir().unwrap();
     for name in ["chanwire.db", "chanwire.db-wal"] {

@@ -12,7 +12,7 @@ fn command(server: SocketAddr, arguments: &[&str]) -> Launch {
     Launch::new(arguments).args(["--server", &server.to_string()]).variable("USER", "ann")
 }
 
-/// The lines, without the times that they begin with.
+/// Returns the lines, without the times that they begin with.
 fn untimed(finished: &Finished) -> Vec<String> {
     finished.stdout.lines().map(|line| line.split_once(' ').unwrap().1.into()).collect()
 }
@@ -113,7 +113,7 @@ fn the_default_username_is_the_systems_user() {
 const HOSTILE: &str = "\u{1b}[2J\u{202e}x\u{9b}1A";
 const HARMLESS: &str = r"\u{1b}[2J\u{202e}x\u{9b}1A";
 
-/// A server that answers every request with the same bytes, and then is silent.
+/// Returns a server that answers every request with the same bytes, and then is silent.
 fn answering(bytes: String) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

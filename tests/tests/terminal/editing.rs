@@ -7,7 +7,7 @@ use tempfile::tempdir;
 
 use crate::{running::general, tmux::Tmux};
 
-/// A chat of ann's on `general` in so many columns and 24 rows.
+/// Returns a chat of ann's on `general` in so many columns and 24 rows.
 fn chat(folder: &Path, server: SocketAddr, columns: &str) -> Tmux {
     let (binary, server) = (binary(), server.to_string());
     let chat = [binary.to_str().unwrap(), "chat", "general", "--user", "ann", "--server", &server];
@@ -16,7 +16,7 @@ fn chat(folder: &Path, server: SocketAddr, columns: &str) -> Tmux {
     tmux
 }
 
-/// The rows that are not notes, without their times.
+/// Returns the rows that are not notes, without their times.
 fn rows(screen: &str) -> Vec<String> {
     let rows = screen.lines().filter(|row| !row.starts_with("* ") && !row.starts_with("typed"));
     let untimed = rows.map(|row| if row.get(2..3) == Some(":") { row.get(6..).unwrap_or_default() } else { row });

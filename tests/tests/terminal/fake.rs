@@ -19,14 +19,14 @@ impl Fake {
         self.0.local_addr().unwrap()
     }
 
-    /// The next connection.
+    /// Accepts the next connection.
     pub(crate) fn accept(&self) -> Client {
         let (stream, _) = self.0.accept().unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         Client { stream, read: String::new() }
     }
 
-    /// The next connection of a client that asks for the channels and is told that `g` is here.
+    /// Accepts a client that asks for the channels, and answers that `g` is here.
     pub(crate) fn accept_and_list(&self) -> Client {
         let mut client = self.accept();
         client.expect("LIST\r\n");
@@ -71,14 +71,14 @@ impl Client {
     }
 }
 
-/// The answer to a JOIN of `g`.
+/// Returns the answer to a JOIN of `g`.
 pub(crate) fn joined(first_id: u64, last_id: u64) -> String {
     format!(
         "OK\r\n{{\"status\": \"joined\", \"channel_name\": \"g\", \"first_id\": {first_id}, \"last_id\": {last_id}}}"
     )
 }
 
-/// A message of a channel as an object.
+/// Returns a message of a channel as an object.
 pub(crate) fn stored(channel: &str, id: u64, timestamp: &str) -> String {
     format!(
         "{{\"channel_name\": \"{channel}\", \"id\": {id}, \"username\": \"bob\", \"message_content\": \"number {id}\", \
@@ -86,7 +86,7 @@ pub(crate) fn stored(channel: &str, id: u64, timestamp: &str) -> String {
     )
 }
 
-/// A pushed message.
+/// Returns a pushed message.
 pub(crate) fn push(channel: &str, id: u64) -> String {
     format!("MESSAGE\r\n{}", stored(channel, id, "2023-11-02T15:04:32Z"))
 }

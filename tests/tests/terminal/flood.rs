@@ -143,7 +143,7 @@ impl Chat {
         Self { child, terminal: terminal.into(), text: String::new() }
     }
 
-    /// The most memory that it ever had, in bytes.
+    /// Returns the most memory that it ever had, in bytes.
     fn peak(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

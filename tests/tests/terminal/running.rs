@@ -11,7 +11,7 @@ use std::{
 
 use chanwire_tests::process::{Launch, Server, binary, check, process_states, wait_for};
 
-/// A server that hosts `general` at the address it listens at.
+/// Starts a server that hosts `general` at the address it listens at.
 pub(crate) fn general(data_dir: &Path) -> Server {
     let server = Launch::serve(data_dir).start();
     let address = server.address(0);
@@ -20,13 +20,13 @@ pub(crate) fn general(data_dir: &Path) -> Server {
     server
 }
 
-/// A server on the same data and at the same address as one that is gone.
+/// Starts a server on the same data and at the same address as one that has ended.
 pub(crate) fn again(data_dir: &Path, address: SocketAddr) -> Server {
     Launch::new(["serve", "--http", "off", "--listen", &address.to_string(), "--data-dir"]).arg(data_dir).start()
 }
 
-/// A command with pipes for a terminal. It is killed when it goes out of scope, and its state and output are printed where
-/// the test has failed.
+/// A command with pipes for a terminal. It is killed when it goes out of scope, and its state and output are printed
+/// where the test has failed.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
@@ -80,7 +80,7 @@ impl Running {
         Self::spawn(Command::new(binary()).args(arguments).args(["--server", &server.to_string()]))
     }
 
-    /// Any command line, in UTC unless it names another time zone.
+    /// Runs any command line, in UTC unless it names another time zone.
     pub(crate) fn spawn(command: &mut Command) -> Self {
         if !command.get_envs().any(|(name, _)| name == "TZ") {
             command.env("TZ", "UTC");
@@ -93,7 +93,7 @@ impl Running {
         Self { input: child.stdin.take(), child, out, error }
     }
 
-    /// A chat on `general` that has joined it.
+    /// Starts a chat on `general` and waits until it has joined.
     pub(crate) fn chat(server: SocketAddr, user: &str) -> Self {
         let chat = Self::start(server, &["chat", "general", "--user", user]);
         chat.error.wait_with("on general at ");

@@ -10,7 +10,7 @@ use crate::{
     tmux::Tmux,
 };
 
-/// The screen with `HH:MM` for every time and `SERVER` for the address.
+/// Returns the screen with `HH:MM` for every time and `SERVER` for the address.
 fn without_times(screen: &str, server: SocketAddr) -> String {
     let line = |line: &str| match line.split_once(' ') {
         Some((time, rest)) if time.len() == 5 && time.as_bytes().get(2) == Some(&b':') => format!("HH:MM {rest}\n"),

@@ -27,7 +27,7 @@ fn ip(arguments: &str) {
 }
 
 impl Network {
-    /// `None`, with a word, for who may not make one.
+    /// Makes the machines; returns `None`, with a note, for a user who may not.
     fn new() -> Option<Self> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         if !rustix::process::geteuid().is_root() {
@@ -55,14 +55,14 @@ impl Network {
         }
     }
 
-    /// The server's machine loses its power: neither it nor its kernel says anything any more.
+    /// Cuts the power of the server's machine: neither it nor its kernel sends anything any more.
     fn lose_power(&self, server: Server) {
         self.pull();
         server.kill();
         ip(&format!("netns del {}", self.server));
     }
 
-    /// The cable is pulled.
+    /// Pulls the cable.
     fn pull(&self) {
         ip(&format!("-n {} link del client", self.client));
     }
@@ -76,13 +76,13 @@ impl Network {
         serve.under(Self::inside(&self.server)).start()
     }
 
-    /// A command on the server's machine, which it does well.
+    /// Runs a command on the server's machine, which must succeed.
     fn at_server(&self, arguments: &[&str]) {
         let done = Launch::new(arguments).args(["--server", SERVER]).under(Self::inside(&self.server)).run();
         assert_eq!(done.code, Some(0), "{done:?}");
     }
 
-    /// A command on the client's machine that probes what is idle every second.
+    /// Returns a command on the client's machine that probes idle connections every second.
     fn at_client(&self, arguments: &[&str]) -> Running {
         let [ip, rest @ ..] = Self::inside(&self.client);
         let mut command = Command::new(program(ip));

@@ -10,7 +10,7 @@ fn join(from: JoinFrom) -> Request {
     Request::Join { channel_name: "here".into(), from }
 }
 
-/// A world in which so many messages of this length were said.
+/// Returns a world with so many stored messages of this length.
 fn with_messages(count: usize, length: usize) -> (World, u64) {
     let mut world = World::new();
     let sender = world.connect();
@@ -22,7 +22,7 @@ fn with_messages(count: usize, length: usize) -> (World, u64) {
     (world, sender)
 }
 
-/// A connection's peer takes all that there is, and all that comes of that.
+/// Reads at a connection's peer until nothing more comes.
 fn take_all(world: &mut World, id: u64) {
     loop {
         let before = world.server(id).written.len();
