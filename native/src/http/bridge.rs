@@ -31,7 +31,7 @@ use self::control::{FromPage, ToPage};
 use self::end::End;
 use self::socket::{Event, PageSocket};
 use super::access::same_origin;
-use super::connections::Place;
+use super::connections::PoolPermit;
 use super::shared::{Shared, Tap, Target, stopped};
 use crate::socket as tcp_socket;
 
@@ -90,7 +90,7 @@ fn asks_for_websocket(headers: &HeaderMap) -> bool {
     headers.get(UPGRADE).is_some_and(is_websocket)
 }
 
-async fn bridge(socket: WebSocket, shared: Arc<Shared>, waiting: Place) {
+async fn bridge(socket: WebSocket, shared: Arc<Shared>, waiting: PoolPermit) {
     let mut shutdown = shared.shutdown.clone();
     let mut page = PageSocket::new(socket);
     let admitted = tokio::select! {

@@ -1,4 +1,4 @@
-//! The inspector's page as one part of a program: bound when it starts, served until it stops.
+//! The inspector's page as a part of a program, bound at its start and served until it stops.
 
 use std::{
     io,
@@ -18,7 +18,7 @@ use crate::{
     socket::{Families, listen},
 };
 
-/// The inspector's page and its bridge, at an address of their own.
+/// The inspector's page and its bridge, bound to an address.
 #[derive(Debug)]
 pub(crate) struct InspectorPage {
     socket: net::TcpListener,
@@ -29,13 +29,13 @@ pub(crate) struct InspectorPage {
 }
 
 impl InspectorPage {
-    /// Binds the page's address, and draws its token.
+    /// Binds the page's address and generates its token.
     pub(crate) fn bind(address: SocketAddr, mut config: HttpConfig, files: Files) -> Result<Self, ServeError> {
         let listener =
             listen(address, Families::Both).map_err(|cause| ServeError::Listen { address, flag: "--http", cause })?;
         let address = listener.local_addr().unwrap_or(address);
         if !address.ip().is_unspecified() {
-            // Whoever asked to listen there wants to be reached there.
+            // A specific address is also a valid Host header.
             config.hosts.push(address.to_string());
         }
         let token = Token::generate().map_err(|error| ServeError::Page(io::Error::other(error.to_string())))?;
@@ -43,15 +43,15 @@ impl InspectorPage {
         Ok(Self { socket, address, token, config, files })
     }
 
-    /// Returns the URL that opens it, with its token.
+    /// Returns the page's URL with its token.
     pub(crate) fn url(&self) -> String {
         format!("http://{}/#token={}", reachable(self.address), self.token)
     }
 
-    /// Serves the page until `stopping` turns true. It may be called again after a panic. An error is sent to `failed`,
-    /// and the program is to stop then.
+    /// Serves the page until `stopping` is true. May be called again after a panic. An error is sent to `failed`; the
+    /// program must then stop.
     pub(crate) async fn serve(&self, mut stopping: watch::Receiver<bool>, failed: mpsc::Sender<io::Error>) {
-        // A copy, so that the next one listens at the same address.
+        // A copy of the socket, so that a restart after a panic can use it again.
         let served = match self.socket.try_clone().and_then(TcpListener::from_std) {
             Ok(listener) => {
                 serve(listener, self.config.clone(), self.token.clone(), &self.files, stopping.clone()).await

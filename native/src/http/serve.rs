@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
 use super::access::{Authority, Names, Token, guard};
-use super::connections::{Place, Pool, Watched};
+use super::connections::{Pool, PoolPermit, Watched};
 use super::shared::{HttpConfig, Limits, Shared, Target, stopped};
 use super::{assets, bridge};
 use crate::accept::Incoming;
@@ -136,7 +136,7 @@ async fn connection(
     stream: TcpStream,
     router: Router,
     mut shutdown: watch::Receiver<bool>,
-    place: Place,
+    place: PoolPermit,
     write_timeout: Duration,
 ) {
     socket::prepare(&stream);

@@ -1,4 +1,4 @@
-//! What every request passes and every response carries.
+//! The host check of every request and the security headers of every response.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::http::shared::Shared;
 
-/// Nothing from any other origin, no inline script or style, no frame around the page, and no string that becomes
-/// markup or code but through the page's named Trusted Types policies. It stands on every response because a worker's
-/// script brings its own policy.
+/// The Content Security Policy: nothing from other origins, no inline script or style, no framing, and strings become
+/// markup or code only through the page's named Trusted Types policy. Sent with every response, because a worker takes
+/// its policy from its own script's response.
 pub(in crate::http) const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
      img-src 'self' data:; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types chanwire";
 
-/// Refuses a request for a name that is not ours, with 421, and puts the security headers on whatever is answered.
+/// Refuses a request for an unknown host name with 421, and adds the security headers to every response.
 pub(in crate::http) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let mut response = if shared.names.include(request.uri(), request.headers()) {
         next.run(request).await

@@ -1,4 +1,4 @@
-//! The control messages: what the page and the bridge tell each other beside the stream's bytes, as JSON in text
+//! The control messages between the page and the bridge, as JSON in text messages. The stream's bytes are binary
 //! messages.
 
 use std::net::SocketAddr;
@@ -9,37 +9,37 @@ use serde::{Deserialize, Serialize};
 use super::end::End;
 use crate::http::shared::{Tap, Target};
 
-/// A message from the page. An unknown `type` and an unknown field are both refused: a page that expects something to
-/// happen must not wait for it in vain.
+/// A message from the page. An unknown `type` or field is an error, so that a newer page does not wait in vain for an
+/// effect.
 #[derive(Debug, Deserialize, PartialEq, Eq)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub(super) enum FromPage {
-    /// Opens the conversation, within two seconds.
+    /// Authenticates the page. Must come first, within two seconds.
     Token {
         /// 32 hexadecimal digits.
         token: String,
     },
-    /// Asks for the TCP connection, once.
+    /// Opens the TCP connection; allowed once.
     Connect {
         /// The id of a configured target.
         target: String,
-        /// Whether the page is to be told when each read, each write and each wait was done, and its own end of stream.
-        /// Who is not told cannot know how much waits, and is not read while it is too much, credit neither.
+        /// Whether the bridge reports each read, each write, each wait and the page's end of stream. A page without
+        /// reports cannot know how much is queued, so nothing of it is read while the queue is full, not even credit.
         #[serde(default)]
         report: bool,
     },
-    /// Asks for what passes through the tap, instead of a TCP connection.
+    /// Starts watching the tap's traffic, instead of a TCP connection.
     Watch {},
     /// A pause between the steps before and after it.
     Wait {
         /// Milliseconds.
         ms: u64,
     },
-    /// No more bytes will come from the page.
+    /// The page's end of stream.
     Eof {},
-    /// The connection is to be reset, and what was not read of it is lost.
+    /// Resets the connection and drops unread bytes.
     Reset {},
-    /// The page has taken bytes, or is ready to.
+    /// Grants credit: the page has processed bytes, or is ready for more.
     Credit {
         /// The bytes that may be sent beyond those granted before.
         bytes: u64,
@@ -47,7 +47,7 @@ pub(super) enum FromPage {
 }
 
 impl FromPage {
-    /// Reads one text message.
+    /// Parses one text message.
     pub(super) fn parse(text: &str) -> Result<Self, End> {
         serde_json::from_str(text).map_err(|_| End::NOT_UNDERSTOOD)
     }
@@ -57,26 +57,27 @@ impl FromPage {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(super) enum ToPage<'a> {
-    /// The token is right.
+    /// The token is correct.
     Welcome {
         /// The server's version.
         version: &'a str,
         /// The targets of the bridge.
         targets: &'a [Target],
-        /// The tap that this page is of, if it is one's.
+        /// The tap, if the server is one.
         #[serde(skip_serializing_if = "Option::is_none")]
         tap: Option<&'a Tap>,
     },
-    /// What passed the tap last, as far as it is kept, and what passes from now on is told. This much passed before it.
+    /// The page now watches the tap: records of the backlog follow, then of new traffic. The counts are of the traffic
+    /// before them.
     Watching {
-        /// Connections that were over by then.
+        /// Connections that closed before.
         connections: u64,
         /// Frames of all connections.
         frames: u64,
-        /// And their bytes.
+        /// Bytes of all connections.
         bytes: u64,
     },
-    /// The TCP connection stands.
+    /// The TCP connection is established.
     Opened {
         /// The target's id.
         target: &'a str,
@@ -87,31 +88,31 @@ pub(super) enum ToPage<'a> {
         /// The time that it took, in milliseconds since [`FromPage::Connect`] was read.
         after: f64,
     },
-    /// What follows, bytes or [`Self::Eof`], was read from TCP.
+    /// Precedes bytes or [`Self::Eof`] that were read from TCP.
     Read {
         /// The time, in milliseconds since [`Self::Opened`].
         at: f64,
     },
-    /// So many of the page's bytes were given to TCP in one write.
+    /// One write of the page's bytes to TCP.
     Wrote {
-        /// Their count.
+        /// The number of bytes.
         bytes: usize,
         /// The time, in milliseconds since [`Self::Opened`].
         at: f64,
     },
-    /// A wait of the page's is over.
+    /// A wait has ended.
     Waited {
         /// The time, in milliseconds since [`Self::Opened`].
         at: f64,
     },
-    /// The page's end of stream was given to TCP.
+    /// The sending half of the TCP connection is shut down.
     Ended {
         /// The time, in milliseconds since [`Self::Opened`].
         at: f64,
     },
-    /// The server will send no more bytes.
+    /// The server's end of stream.
     Eof {},
-    /// The TCP connection is over.
+    /// The TCP connection is closed.
     Closed {
         /// The reason, for a person to read.
         reason: &'a str,
@@ -119,7 +120,7 @@ pub(super) enum ToPage<'a> {
 }
 
 impl ToPage<'_> {
-    /// Writes the text message.
+    /// Encodes the text message.
     pub(super) fn message(&self) -> Result<Message, End> {
         let text = serde_json::to_string(self).map_err(|_| End::INTERNAL)?;
         Ok(Message::text(text))

@@ -1,31 +1,31 @@
-//! How many bytes the page is ready to take.
+//! The page's credit: flow control from the bridge to the page.
 
 /// The bytes that the bridge may read from TCP for one page. A page cannot hold its WebSocket's messages back, so
 /// without this a fast server would fill the browser's memory.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Credit {
     left: u64,
-    /// The bytes sent beyond it; the next grants pay for them first.
+    /// Bytes sent beyond the credit, deducted from the next grants.
     owed: u64,
 }
 
-/// A page granted more than it may have granted at a time.
+/// An error for a grant beyond [`Credit::MAX`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooMuch;
 
 impl Credit {
     /// The credit of a new connection, in bytes.
     pub(super) const INITIAL: u64 = 1 << 20;
-    /// The most that may be granted and unused at any time, in bytes.
+    /// The most unused credit in bytes.
     pub(super) const MAX: u64 = 16 << 20;
-    /// The most that one read takes, in bytes.
+    /// The most bytes per read.
     pub(super) const READ: u64 = 64 << 10;
 
     pub(super) fn new() -> Self {
         Self { left: Self::INITIAL, owed: 0 }
     }
 
-    /// Adds what the page grants. Above [`Self::MAX`] nothing is added.
+    /// Adds a grant. Above [`Self::MAX`] nothing is added.
     pub(super) fn grant(&mut self, bytes: u64) -> Result<(), TooMuch> {
         let paid = bytes.min(self.owed);
         match self.left.checked_add(bytes - paid) {
@@ -44,19 +44,19 @@ impl Credit {
         self.left.min(Self::READ) as usize
     }
 
-    /// Whether nothing may be sent until the page grants more.
+    /// Returns whether nothing may be sent until the page grants more.
     pub(super) fn is_spent(&self) -> bool {
         self.left == 0
     }
 
-    /// Takes away what was sent, which may have been more than there was.
+    /// Deducts sent bytes, possibly more than the credit.
     pub(super) fn overdraw(&mut self, bytes: usize) {
         let bytes = bytes as u64;
         self.owed += bytes.saturating_sub(self.left);
         self.left = self.left.saturating_sub(bytes);
     }
 
-    /// Takes away what was read.
+    /// Deducts read bytes.
     pub(super) fn spend(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.next_read());
         self.left = self.left.saturating_sub(bytes as u64);

@@ -1,4 +1,4 @@
-//! How a bridge ends, and what its WebSocket's close frame says.
+//! The reasons for the end of a bridge, with the WebSocket's close codes.
 
 use axum::extract::ws::CloseFrame;
 use tokio_tungstenite::tungstenite;
@@ -6,7 +6,7 @@ use tokio_tungstenite::tungstenite;
 /// A reason for the end of a bridge.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// The page closed the WebSocket, or is gone.
+    /// The page closed the WebSocket or disconnected.
     PageLeft,
     /// The bridge closes the WebSocket.
     Close {

@@ -1,4 +1,4 @@
-//! What the page wants done to the TCP connection, in order, and when.
+//! The queue of the page's steps for the TCP connection: writes, waits, end of stream and reset.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,45 +9,45 @@ use tokio::time::Instant;
 
 use super::end::End;
 
-/// The most steps that may wait. A page that has given more is not read until some are done.
-const MOST_STEPS: usize = 4096;
-/// The most bytes that may wait with them, beside the last message. Twice what the page gives before it hears that some
-/// have left (`source/outgoing.ts`): a page that keeps to that is always read.
-const MOST_BYTES: usize = 2 << 20;
-/// The longest wait: well above the two minutes that the protocol gives a frame.
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
+/// The most queued steps. While there are more, the page is not read.
+const MAX_STEPS: usize = 4096;
+/// The most queued bytes, without the last message. Twice the page's own limit on unreported bytes
+/// (`source/outgoing.ts`), so that a page within its limit is always read.
+const MAX_BYTES: usize = 2 << 20;
+/// The longest wait, well above the protocol's frame timeout of two minutes.
+const MAX_WAIT: Duration = Duration::from_secs(600);
 
-/// One thing to do.
+/// One step.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Write these, apart from what stands before and after them.
+    /// Writes the bytes, not merged with other writes.
     Write(Bytes),
-    /// Do nothing until then.
+    /// Waits.
     Wait(Until),
-    /// Shut down the sending half.
+    /// Shuts down the sending half.
     Finish,
-    /// Reset the connection.
+    /// Resets the connection.
     Reset,
 }
 
-/// A wait counts from the moment at which the step before it was done.
+/// The end of a wait, which begins when the step before it is done.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Until {
-    /// It has not begun.
+    /// A wait that has not begun.
     After(Duration),
-    /// It runs.
+    /// A wait that has begun.
     At(Instant),
 }
 
-/// The steps that are not done.
+/// The steps that are not done yet.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     steps: VecDeque<Step>,
     bytes: usize,
-    /// A step was given after which there can be no other.
+    /// Whether the last step was `Finish` or `Reset`.
     is_complete: bool,
-    /// TCP takes no more bytes: those to be written are dropped.
-    is_deaf: bool,
+    /// Whether TCP accepts no more bytes, so that writes are dropped.
+    output_closed: bool,
 }
 
 impl Plan {
@@ -55,14 +55,14 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// A step after the last one, and a wait that is too long.
+    /// A step after `Finish` or `Reset`, or a wait that is too long.
     pub(super) fn push(&mut self, step: Step) -> Result<(), End> {
         if self.is_complete {
             return Err(End::AFTER_EOF);
         }
         match &step {
-            Step::Wait(Until::After(wait)) if *wait > LONGEST_WAIT => return Err(End::TOO_LONG),
-            Step::Write(_) | Step::Wait(_) if self.is_deaf => return Ok(()),
+            Step::Wait(Until::After(wait)) if *wait > MAX_WAIT => return Err(End::TOO_LONG),
+            Step::Write(_) | Step::Wait(_) if self.output_closed => return Ok(()),
             // An empty message writes nothing.
             Step::Write(bytes) if bytes.is_empty() => return Ok(()),
             Step::Write(bytes) => self.bytes += bytes.len(),
@@ -73,11 +73,10 @@ impl Plan {
         Ok(())
     }
 
-    /// Whether the page may be read. It is, as far as there is room, whatever the step that stands first waits for:
-    /// only in what the page sends stand its credit and its leave, and a peer that is owed credit takes no bytes
-    /// either.
+    /// Returns whether the page may be read. It may even while the first step waits: credit and the page's close arrive
+    /// by the same messages, and a peer that waits for credit may accept no bytes.
     pub(super) fn has_room(&self) -> bool {
-        self.steps.len() < MOST_STEPS && self.bytes < MOST_BYTES
+        self.steps.len() < MAX_STEPS && self.bytes < MAX_BYTES
     }
 
     /// Returns the bytes to be written now.
@@ -88,7 +87,7 @@ impl Plan {
         }
     }
 
-    /// Removes bytes that TCP has taken.
+    /// Removes written bytes.
     pub(super) fn wrote(&mut self, count: usize) {
         if let Some(Step::Write(bytes)) = self.steps.front_mut() {
             let count = count.min(bytes.len());
@@ -100,14 +99,14 @@ impl Plan {
         }
     }
 
-    /// Drops all that is to be written, after TCP takes nothing any more.
+    /// Drops all writes and waits, after TCP accepts no more bytes.
     pub(super) fn stop_writing(&mut self) {
-        self.is_deaf = true;
+        self.output_closed = true;
         self.bytes = 0;
         self.steps.retain(|step| matches!(step, Step::Finish | Step::Reset));
     }
 
-    /// Returns the end of the wait that stands first, if one does. It begins now if it has not begun.
+    /// Returns the end of the wait if the first step is one. Begins the wait if it has not begun.
     pub(super) fn wait(&mut self) -> Option<Instant> {
         let Some(Step::Wait(until)) = self.steps.front_mut() else { return None };
         match *until {
@@ -120,19 +119,19 @@ impl Plan {
         }
     }
 
-    /// Removes the wait that stands first.
+    /// Removes the wait if the first step is one.
     pub(super) fn waited(&mut self) {
         if let Some(Step::Wait(_)) = self.steps.front() {
             self.steps.pop_front();
         }
     }
 
-    /// Whether the sending half is to be shut down now. It is told once.
+    /// Returns whether the sending half must be shut down now, and removes that step.
     pub(super) fn take_finish(&mut self) -> bool {
         self.steps.pop_front_if(|step| *step == Step::Finish).is_some()
     }
 
-    /// Whether the connection is to be reset now.
+    /// Returns whether the connection must be reset now.
     pub(super) fn wants_reset(&self) -> bool {
         self.steps.front() == Some(&Step::Reset)
     }
@@ -175,9 +174,9 @@ mod tests {
         for first in [wait(1), write(b"x")] {
             let mut plan = Plan::default();
             plan.push(first).unwrap();
-            for step in 2..=MOST_STEPS {
+            for step in 2..=MAX_STEPS {
                 plan.push(wait(1)).unwrap();
-                assert_eq!(plan.has_room(), step < MOST_STEPS);
+                assert_eq!(plan.has_room(), step < MAX_STEPS);
             }
             plan.waited();
             plan.wrote(1);
@@ -190,7 +189,7 @@ mod tests {
         for first in [wait(1), write(b"x")] {
             let mut plan = Plan::default();
             plan.push(first).unwrap();
-            plan.push(Step::Write(vec![0; MOST_BYTES - 2].into())).unwrap();
+            plan.push(Step::Write(vec![0; MAX_BYTES - 2].into())).unwrap();
             assert!(plan.has_room());
             plan.push(write(b"yz")).unwrap();
             assert!(!plan.has_room());
@@ -216,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_not_waited_for() {
+    fn closed_output_drops_writes_and_waits() {
         let mut plan = Plan::default();
         for step in [write(b"a"), wait(1000), write(b"b"), Step::Finish] {
             plan.push(step).unwrap();

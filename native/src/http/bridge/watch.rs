@@ -1,8 +1,8 @@
-//! What passes through a tap, for a page that watches.
+//! A tap's traffic, sent to a watching page.
 //!
-//! Many records go in one message: a page takes hundreds of thousands of them a second, and few thousands of messages.
-//! The page grants credit as it takes them, since nothing else tells how far it is; what it does not take waits in the
-//! watcher's own queue, where whole frames are left out in the end.
+//! Records are batched, since a page can process hundreds of thousands of records a second but only a few thousand
+//! messages. The page grants credit as it processes them. Without credit, records stay in the watcher's queue, which
+//! drops whole frames when it is full.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use super::end::End;
 use super::socket::{Event, PageSocket};
 use crate::traffic::{EarlierTraffic, Watchers};
 
-/// The most bytes that may wait for one page.
+/// The watcher's queue limit in bytes.
 const QUEUE: usize = 8 << 20;
-/// So much is worth a message of its own.
+/// The size in bytes at which a message is sent at once.
 const BATCH: usize = 64 << 10;
-/// The time for which the first record of a message waits for others.
+/// The longest time that a record waits for others.
 const FLUSH: Duration = Duration::from_millis(16);
 
-/// Sends what passes until the page has seen enough.
+/// Sends the tap's traffic until the page closes the WebSocket.
 pub(super) async fn watch(page: &mut PageSocket, watchers: &Watchers, ping: Duration) -> Result<(), End> {
     let watcher = watchers.watch(QUEUE);
     let EarlierTraffic { connections, frames, bytes } = watcher.earlier;
@@ -31,7 +31,7 @@ pub(super) async fn watch(page: &mut PageSocket, watchers: &Watchers, ping: Dura
     let mut ping = interval_at(Instant::now() + ping, ping);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut credit = Credit::new();
-    // When what waits is sent at the latest.
+    // The time at which queued records are sent at the latest.
     let mut due = None;
     loop {
         let may_send = due.is_some() && !page.is_sending() && !credit.is_spent();
@@ -55,7 +55,7 @@ pub(super) async fn watch(page: &mut PageSocket, watchers: &Watchers, ping: Dura
                 },
                 Event::Binary(_) => return Err(End::WATCHING),
             },
-            // Also while a message is due already: it may be full now.
+            // Awaited even with a due time: the batch may be full now.
             () = watcher.wait() => {
                 due.get_or_insert_with(|| Instant::now() + FLUSH);
             }

@@ -5,6 +5,6 @@ mod pool;
 mod watched;
 
 pub(super) use self::{
-    pool::{Place, Pool},
+    pool::{Pool, PoolPermit},
     watched::Watched,
 };

@@ -1,7 +1,7 @@
-//! A bounded number of connections, of which the least active makes room for a new one.
+//! A bounded pool of connections that evicts the least active one for a new one.
 //!
-//! Whoever holds all places without using them keeps nobody out: a new connection takes the place of the one that has
-//! moved no byte for longest.
+//! Idle connections cannot exhaust the pool: when it is full, a new connection displaces the one that has transferred no
+//! byte for the longest time.
 
 use std::{
     collections::HashMap,
@@ -13,13 +13,13 @@ use std::{
 
 use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
 
-/// The places of one kind of connection.
+/// A bounded pool of connections of one kind.
 #[derive(Debug)]
 pub(in crate::http) struct Pool {
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     members: Mutex<Members>,
-    /// Counts what the connections do. No two do something at one time, as they would by a clock.
-    moments: AtomicU64,
+    /// A logical clock: each activity has its own tick.
+    ticks: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -30,15 +30,15 @@ struct Members {
 
 #[derive(Debug, Default)]
 struct Member {
-    /// The moment at which it last moved a byte.
+    /// The tick at which it last transferred a byte.
     active: AtomicU64,
-    /// Told when another needs its place.
+    /// Notified when it must make room for another.
     displaced: Notify,
 }
 
-/// A place in a pool. It is free again once this is dropped.
+/// A connection's permit in a pool, returned when dropped.
 #[derive(Debug)]
-pub(in crate::http) struct Place {
+pub(in crate::http) struct PoolPermit {
     pool: Arc<Pool>,
     number: u64,
     member: Arc<Member>,
@@ -46,37 +46,34 @@ pub(in crate::http) struct Place {
 }
 
 impl Pool {
-    pub(in crate::http) fn new(places: usize) -> Arc<Self> {
-        Arc::new(Self {
-            places: Arc::new(Semaphore::new(places)),
-            members: Mutex::default(),
-            moments: AtomicU64::new(0),
-        })
+    /// Creates a pool for `limit` connections.
+    pub(in crate::http) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { permits: Arc::new(Semaphore::new(limit)), members: Mutex::default(), ticks: AtomicU64::new(0) })
     }
 
-    /// Takes a place. Where none is free, the least active connection is told to give up its own, and is waited for.
+    /// Acquires a permit. In a full pool it displaces the least active connection and waits for its permit.
     ///
     /// # Errors
     ///
-    /// None: the semaphore is never closed.
-    pub(in crate::http) async fn enter(self: &Arc<Self>) -> Result<Place, AcquireError> {
-        let permit = match Arc::clone(&self.places).try_acquire_owned() {
+    /// Never, because the semaphore is never closed.
+    pub(in crate::http) async fn enter(self: &Arc<Self>) -> Result<PoolPermit, AcquireError> {
+        let permit = match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
                 self.displace();
-                Arc::clone(&self.places).acquire_owned().await?
+                Arc::clone(&self.permits).acquire_owned().await?
             }
         };
-        let member = Arc::new(Member { active: AtomicU64::new(self.now()), displaced: Notify::new() });
+        let member = Arc::new(Member { active: AtomicU64::new(self.tick()), displaced: Notify::new() });
         let mut members = self.lock();
         let number = members.next;
         members.next += 1;
         members.open.insert(number, Arc::clone(&member));
         drop(members);
-        Ok(Place { pool: Arc::clone(self), number, member, _permit: permit })
+        Ok(PoolPermit { pool: Arc::clone(self), number, member, _permit: permit })
     }
 
-    /// Tells the least active connection to go. It cannot be told twice, so that each that enters has one to wait for.
+    /// Displaces the least active connection. None is displaced twice, so that each entering connection has its own.
     fn displace(&self) {
         let mut members = self.lock();
         let active = |(number, member): &(&u64, &Arc<Member>)| (member.active.load(Ordering::Relaxed), **number);
@@ -86,18 +83,18 @@ impl Pool {
         }
     }
 
-    /// Returns the next moment.
-    fn now(&self) -> u64 {
-        self.moments.fetch_add(1, Ordering::Relaxed)
+    /// Returns the next tick.
+    fn tick(&self) -> u64 {
+        self.ticks.fetch_add(1, Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Members> {
-        // Nobody can panic while holding it; if somebody does, the members are whole all the same.
+        // No holder can panic half-way through a change.
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A handle by which a connection tells its pool that it is active. It holds no place.
+/// A handle to report a connection's activity to its pool, without a permit.
 #[derive(Clone, Debug)]
 pub(in crate::http) struct Activity {
     pool: Arc<Pool>,
@@ -105,25 +102,25 @@ pub(in crate::http) struct Activity {
 }
 
 impl Activity {
-    /// Notes that the connection has moved a byte.
+    /// Records that the connection has transferred a byte.
     pub(in crate::http) fn touch(&self) {
-        self.member.active.store(self.pool.now(), Ordering::Relaxed);
+        self.member.active.store(self.pool.tick(), Ordering::Relaxed);
     }
 }
 
-impl Place {
-    /// Returns the activity of the connection that has this place.
+impl PoolPermit {
+    /// Returns a handle to report the connection's activity.
     pub(in crate::http) fn activity(&self) -> Activity {
         Activity { pool: Arc::clone(&self.pool), member: Arc::clone(&self.member) }
     }
 
-    /// Returns when another needs the place.
+    /// Waits until the connection is displaced.
     pub(in crate::http) async fn displaced(&self) {
         self.member.displaced.notified().await;
     }
 }
 
-impl Drop for Place {
+impl Drop for PoolPermit {
     fn drop(&mut self) {
         self.pool.lock().open.remove(&self.number);
     }
@@ -142,7 +139,7 @@ mod tests {
         let [first, second, third] = [enter().await, enter().await, enter().await];
         first.activity().touch();
         let mut entering = Box::pin(enter());
-        assert!(entering.as_mut().now_or_never().is_none(), "a place is given only once it is free");
+        assert!(entering.as_mut().now_or_never().is_none(), "a permit is given only once it is free");
         assert!(second.displaced().now_or_never().is_some());
         assert!(first.displaced().now_or_never().is_none() && third.displaced().now_or_never().is_none());
         // Two that enter displace two.
@@ -154,7 +151,7 @@ mod tests {
         drop(third);
         let fifth = another.await;
         drop(first);
-        // Where a place is free nobody has to go.
+        // With a free permit nothing is displaced.
         let sixth = enter().await;
         for place in [&fourth, &fifth, &sixth] {
             assert!(place.displaced().now_or_never().is_none());

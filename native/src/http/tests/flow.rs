@@ -69,7 +69,7 @@ async fn credit_is_heard_while_requests_wait_for_tcp() {
     let mut page = server.admitted().await;
     page.say(json!({"type": "connect", "target": "0", "report": true})).await;
     assert_eq!(page.control().await["type"], "opened");
-    // What is with the bridge and not written, as a page counts it that keeps a mebibyte there.
+    // Bytes that the bridge has not written, as counted by a page that keeps a mebibyte there.
     let (mut asked, mut unwritten, mut answered, mut taken) = (0, 0, 0, 0);
     while answered < 4 * REQUEST * ROUNDS {
         while asked < ROUNDS && unwritten + REQUEST <= MIB {
@@ -204,7 +204,7 @@ async fn a_page_that_does_not_take_bytes_stops_the_reading_of_tcp() {
     const CREDIT: usize = 16 * MIB;
     let (listener, address) = small_peer().await;
     let server = Server::start(&[address]).await;
-    // What the page's side of the kernel takes must stay well below its credit.
+    // The receive buffer of the page's socket must be well below its credit.
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(64 << 10).unwrap();
     let stream = socket.connect(server.address).await.unwrap();

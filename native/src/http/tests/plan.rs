@@ -1,4 +1,4 @@
-//! What is sent in pieces, with waits between them, and when the page is told that it left.
+//! Writes in pieces with waits between them, and the reports of them to the page.
 
 use super::*;
 
@@ -14,7 +14,7 @@ async fn reporting(server: &Server, listener: &TcpListener) -> (Page, TcpStream)
     (page, stream)
 }
 
-/// What a report says, and when.
+/// Returns the next report and its time.
 async fn report(page: &mut Page) -> (Value, f64) {
     let mut report = page.control().await;
     let at = report.as_object_mut().unwrap().remove("at").unwrap().as_f64().unwrap();

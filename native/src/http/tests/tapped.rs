@@ -107,7 +107,7 @@ async fn without_credit_a_page_gets_no_more_and_with_it_the_rest_and_a_gap() {
     }
     let mut told = Vec::new();
     let mut got = 0;
-    // What is sent without more credit.
+    // Everything that is sent without further credit.
     while got < 1 << 20 {
         let message = binary(&mut page).await;
         got += message.len();
