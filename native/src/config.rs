@@ -1,4 +1,4 @@
-//! What the server is to do, from the words of its command line.
+//! The server's configuration and the parsers of its command-line values.
 
 use std::{collections::HashSet, env, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
@@ -13,29 +13,29 @@ use crate::{
     store::{self, Retention},
 };
 
-/// Everything that `chanwire serve` needs to know.
+/// The configuration of `chanwire serve`.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// Where to listen for every channel.
+    /// Addresses of the listeners for all channels.
     pub(crate) listen: Vec<SocketAddr>,
     /// Channels that exist while the process runs, each with its listener.
     pub(crate) hosted: Vec<Hosted>,
-    /// Under which other addresses the listeners can be reached.
+    /// Further addresses at which the listeners can be reached.
     pub(crate) advertised: Vec<Advertised>,
-    /// Where the page is served, if anywhere.
+    /// The address of the inspector's page, if it is served.
     pub(crate) http: Option<SocketAddr>,
-    /// Names, beside loopback's, by which the page may be asked for.
+    /// Host names of the page besides loopback's.
     pub(crate) http_hosts: Vec<String>,
     pub(crate) data_dir: PathBuf,
-    /// How much is kept of each channel.
+    /// The retention of each channel.
     pub(crate) retention: Retention,
-    /// How many bytes the store takes over all channels, if somebody has said.
+    /// The size limit of the store over all channels, if configured.
     pub(crate) store_max: Option<Size>,
-    /// Nothing is stored while fewer bytes are free on its file system.
+    /// The free bytes on the store's file system below which nothing is stored.
     pub(crate) store_min_free: u64,
-    /// Other servers on whose lists the hosted channels stand while the process runs.
+    /// Other servers at which the hosted channels are registered while the process runs.
     pub(crate) trackers: Vec<ServerAddress>,
-    /// For how many seconds such a server keeps a channel listed that it does not hear of.
+    /// The lease of those registrations in seconds.
     pub(crate) lease: u32,
     pub(crate) limits: Limits,
     pub(crate) hub_limits: HubLimits,
@@ -62,11 +62,11 @@ impl FromStr for Hosted {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // A name may hold any sign, an address none of these.
-        let (name, places) = text.rsplit_once('=').ok_or("expected NAME=ADDR or NAME=ADDR@BIND")?;
-        let (address, bind) = match places.split_once('@') {
+        // A channel name may contain `=` and `@`, an address neither.
+        let (name, addresses) = text.rsplit_once('=').ok_or("expected NAME=ADDR or NAME=ADDR@BIND")?;
+        let (address, bind) = match addresses.split_once('@') {
             Some((address, bind)) => (address, Some(bind)),
-            None => (places, None),
+            None => (addresses, None),
         };
         let address: Address = address.parse().map_err(|error| format!("{address:?} is no address: {error}"))?;
         let bind = match bind {
@@ -94,9 +94,9 @@ fn bind_of(address: &Address) -> Option<SocketAddr> {
 /// `HOST` or `HOST:PORT`: an address at which the server can be reached from elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Advertised {
-    /// The same port as each listener's.
+    /// A host, with each listener's port.
     Host(String),
-    /// Of the listeners with this port; of all for all channels if none has it, since then somebody forwards it.
+    /// An address of the listeners with this port. If none has it, the port is forwarded, to the listeners for all channels.
     Address(Address),
 }
 
@@ -112,7 +112,7 @@ impl FromStr for Advertised {
 }
 
 impl Advertised {
-    /// Returns the address that this adds to a listener's own. `forwarded` says that no listener has its port.
+    /// Returns the address to add to a listener's addresses. `forwarded`: no listener has its port.
     fn of(&self, bound: SocketAddr, for_all_channels: bool, forwarded: bool) -> Option<Address> {
         match self {
             Self::Host(host) => Address::new(host.as_str(), bound.port()),
@@ -124,7 +124,7 @@ impl Advertised {
     }
 }
 
-/// Returns the addresses at which each listener can be reached, beside the one that it is bound to.
+/// Returns the configured addresses of each listener, besides the one that it is bound to.
 pub(crate) fn given_addresses(
     bound: &[(SocketAddr, Vec<Channel>)],
     listen: usize,
@@ -151,7 +151,7 @@ fn with_unit(text: &str, units: &[(&str, u64)]) -> Result<u64, String> {
     let (number, unit) = text.split_at_checked(unit).ok_or_else(wrong)?;
     let (_, factor) = units.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
     let product = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*factor));
-    // SQLite counts this far.
+    // The maximum is that of an SQLite integer.
     product.filter(|product| (1..=i64::MAX.unsigned_abs()).contains(product)).ok_or_else(wrong)
 }
 
@@ -160,7 +160,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     with_unit(text, &[("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)]).map(Duration::from_secs)
 }
 
-/// Parses a size such as `65536`, `512K`, `100M` or `2G`: a K is 1024 bytes. `unlimited` is none.
+/// Parses a size such as `65536`, `512K`, `100M` or `2G`, where 1K is 1024 bytes, or `unlimited`.
 pub(crate) fn bytes(text: &str) -> Result<Size, String> {
     if text == "unlimited" {
         return Ok(Size(None));
@@ -169,7 +169,7 @@ pub(crate) fn bytes(text: &str) -> Result<Size, String> {
     sized.map(|bytes| Size(Some(bytes))).map_err(|why| format!("{why}, or none of them, or `unlimited`"))
 }
 
-/// Parses a size that a store can work with.
+/// Parses the size limit of a store, and checks it against the minimum.
 pub(crate) fn store_max(text: &str) -> Result<Size, String> {
     let size = bytes(text)?;
     match size.0 {
@@ -178,7 +178,7 @@ pub(crate) fn store_max(text: &str) -> Result<Size, String> {
     }
 }
 
-/// So many bytes, or as many as come.
+/// A size in bytes; `None` is unlimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) Option<u64>);
 
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_hosted_channel_is_said() {
+    fn an_invalid_hosted_channel_has_a_specific_error() {
         for (text, words) in [
             ("general", "expected NAME=ADDR"),
             ("general=1.2.3.4", "expected HOST:PORT"),

@@ -1,4 +1,4 @@
-//! One accepted connection: a server endpoint between its stream and the hub.
+//! One accepted connection: connects a server endpoint to its stream and the hub.
 
 mod outline;
 #[cfg(test)]
@@ -39,7 +39,7 @@ const UNKNOWN_COMMAND: &str = "Unknown command";
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Accepted {
     pub(crate) id: ConnectionId,
-    /// `None` for the operator, who comes through a socket in the data directory.
+    /// `None` for the operator, who connects through a socket in the data directory.
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) listener: Option<ListenerId>,
 }
@@ -55,17 +55,17 @@ impl Accepted {
     }
 }
 
-/// Serves one connection to its end. Its place is free when, beyond that, all its requests are carried out.
+/// Serves one connection to its end. The permit is returned once all its requests are carried out, too.
 pub(crate) fn serve<'a, S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     accepted: Accepted,
-    place: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
     limits: &Limits,
     hub: &'a HubSender,
     published: &'a PublishedList,
     clock: Clock,
 ) -> impl Future<Output = Ending> {
-    let mailbox = Arc::new(Mailbox::new(place));
+    let mailbox = Arc::new(Mailbox::new(permit));
     let Accepted { id, peer, listener } = accepted;
     let rights = peer.map_or(Peer::Operator, |peer| Peer::Address(peer.ip()));
     let _ = hub.send(Input::Connect { id, peer: rights, listener, mailbox: mailbox.clone() });
@@ -74,28 +74,28 @@ pub(crate) fn serve<'a, S: AsyncRead + AsyncWrite + Unpin>(
     async move { driver::drive(&mut server, stream, &mut session, clock).await }
 }
 
-/// Tells a connection why it cannot be served, and closes it as the protocol prescribes.
+/// Sends an error to a connection that is not served, and closes it as the protocol prescribes.
 pub(crate) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     error: ErrorResponse,
     limits: &Limits,
     clock: Clock,
 ) -> Ending {
-    // It gives out no ticket.
+    // The id is never used, since no request reaches the hub.
     let mut server = Server::new(ConnectionId(u64::MAX), limits.clone());
     server.close(clock.now(), error);
     driver::drive(&mut server, stream, &mut Refused, clock).await
 }
 
-/// What stands between one endpoint and the hub.
+/// Passes events and commands between one endpoint and the hub.
 struct Session<'a> {
     accepted: Accepted,
     hub: &'a HubSender,
     published: &'a PublishedList,
     mailbox: Arc<Mailbox>,
-    /// The commands that were taken from the mailbox and are not carried out.
+    /// Commands taken from the mailbox and not carried out yet.
     commands: VecDeque<ServerCommand>,
-    /// The events of one read, to be told in one piece.
+    /// The events of one read, sent to the hub together.
     events: Vec<ServerEvent>,
 }
 
@@ -149,8 +149,8 @@ impl Application<Server> for Session<'_> {
                 span.in_scope(|| tracing::error!(%misuse, "invalid command of the hub (a bug, please report)"));
             }
             if is_push {
-                // It is written before the next one comes, if the peer takes it: a task that was late is no reason to
-                // call the peer slow.
+                // Each push is written before the next one is queued, so that a delayed task does not make a fast peer look
+                // slow.
                 break;
             }
         }
@@ -158,7 +158,7 @@ impl Application<Server> for Session<'_> {
     }
 }
 
-/// A connection that is not served has nothing to say.
+/// The application of a refused connection, which ignores all events.
 struct Refused;
 
 impl Application<Server> for Refused {

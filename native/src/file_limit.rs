@@ -1,23 +1,23 @@
-//! What the operating system lets this process have: open files, and the size of those that it writes.
+//! The operating system's limits on open files and on the size of files.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Files that nobody asks for from outside: the database and its log, listeners, the runtime, standard streams.
-const OTHERS: u32 = 64;
+/// Open files besides connections: the database and its WAL, listeners, the runtime, standard streams.
+const RESERVED: u32 = 64;
 
-/// The files that each part of the program may have open, so that none takes another's.
+/// The shares of the program's parts in the open files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Files {
-    /// Of the connections that the program is for.
+    /// The share of the main connections.
     pub(crate) connections: u32,
-    /// Of all others together, and how many they would like.
+    /// The share of all other parts together, and the number that they want.
     beside: (u32, u32),
 }
 
 impl Files {
-    /// Returns the share of a part that would like as many. At least one, since without any it could not work.
+    /// Returns the share of a part that wants `wanted` files, at least one.
     pub(crate) fn part(&self, wanted: u32) -> u32 {
         let (have, want) = self.beside;
         let share = u64::from(wanted) * u64::from(have) / u64::from(want.max(1));
@@ -25,8 +25,8 @@ impl Files {
     }
 
     fn fitting(files: u32, wanted: u32, beside: u32) -> Self {
-        let spare = files - OTHERS.min(files / 2);
-        // Where there are few files, half of them are for the connections all the same.
+        let spare = files - RESERVED.min(files / 2);
+        // At least half of the files are for the connections.
         let others = beside.min(spare / 2);
         Self { connections: wanted.min(spare - others).max(1), beside: (others, beside) }
     }
@@ -37,12 +37,12 @@ impl Files {
     }
 }
 
-/// Raises the limit on open files to the hard one, and shares them out between `wanted` connections and as many others
-/// `beside` them.
+/// Raises the limit on open files to the hard limit, and divides the files between `wanted` connections and `beside`
+/// files of other parts.
 ///
 /// # Errors
 ///
-/// If the system does not tell its limits.
+/// If the limit cannot be read or raised.
 pub(crate) fn raise(wanted: u32, beside: u32) -> io::Result<Files> {
     let limit = rlimit::increase_nofile_limit(rlimit::INFINITY)?;
     let files = Files::fitting(u32::try_from(limit).unwrap_or(u32::MAX), wanted, beside);
@@ -51,19 +51,19 @@ pub(crate) fn raise(wanted: u32, beside: u32) -> io::Result<Files> {
             "the limit of open files is {limit}: serving at most {} connections instead of {wanted}; raise it with \
              `ulimit -Hn {}` or in the service's settings",
             files.connections,
-            wanted + OTHERS + beside
+            wanted + RESERVED + beside
         );
     }
     Ok(files)
 }
 
-/// Makes a write beyond the limit on the size of files an error like any other, instead of the process's end. It must
-/// be called in a runtime. There is nothing to wait for.
+/// Handles SIGXFSZ, so that a write beyond the file size limit fails with an error instead of ending the process. Must
+/// be called in a runtime; lasts until the result is dropped.
 ///
 /// # Errors
 ///
-/// If the system refuses to watch for the signal.
-pub(crate) fn outlive_file_size() -> io::Result<Signal> {
+/// If the signal cannot be handled.
+pub(crate) fn handle_file_size_signal() -> io::Result<Signal> {
     signal(SignalKind::from_raw(libc::SIGXFSZ))
 }
 
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_open_beside_the_connections_has_its_files() {
+    fn other_parts_get_their_share_of_files() {
         let fitting = |files| {
             let files = Files::fitting(files, 10_000, 400);
             (files.connections, files.part(256), files.part(1))
@@ -84,14 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn all_parts_together_have_no_more_than_there_is() {
+    fn all_shares_together_stay_within_the_limit() {
         for files in 64..5000 {
             for wanted in [1, 100, 10_000] {
                 let parts = [64, 16, 16, 256, 64, 16, 16];
                 let shared = Files::fitting(files, wanted, parts.iter().sum());
                 let all: u32 = shared.connections + parts.iter().map(|part| shared.part(*part)).sum::<u32>();
-                // A part that is too small for a file of its own has one all the same.
-                assert!(all + files.min(2 * OTHERS) / 2 <= files + 4, "{files} {wanted}: {all}");
+                // Each part has at least one file, however small its share.
+                assert!(all + files.min(2 * RESERVED) / 2 <= files + 4, "{files} {wanted}: {all}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The one task that owns the hub, on a thread of its own.
+//! The task that owns the hub, on a separate thread.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -18,33 +18,32 @@ use crate::{
     store::{Done, Storage},
 };
 
-/// How many inputs are taken at once, at most.
+/// The most inputs per batch.
 const BATCH: usize = 1024;
 
-/// How many events are told before effects are looked at, at most: most are requests that only join their connection's
-/// queue.
+/// The most events handled before effects are carried out. Most events only queue a request.
 const EVENTS: usize = 8192;
 
-/// How many effects are carried out before inputs and the store are looked at again, at most.
+/// The most effects carried out before inputs and the store's results are polled again.
 const EFFECTS: usize = 8192;
 
-/// What the hub is told.
+/// An input of the hub task.
 pub(crate) enum Input {
     /// A connection was accepted.
     Connect { id: ConnectionId, peer: Peer, listener: Option<ListenerId>, mailbox: Arc<Mailbox> },
-    /// The events of a connection's endpoint, all that one read gave.
+    /// The events of a connection's endpoint from one read.
     Events(ConnectionId, Vec<ServerEvent>),
     /// A connection is closed.
     Disconnect(ConnectionId),
     /// A listener has these local addresses now.
     LocalAddresses(ListenerId, Vec<Address>),
-    /// The server stops: connections are to finish what is owed, and close.
+    /// Closes all connections after their remaining output, because the server stops.
     StopConnections,
-    /// Connections had their time: finish what is with the store, and drop what is not decided.
+    /// Stops the hub after the drain timeout: requests at the store are finished, pending ones are dropped.
     Stop,
 }
 
-/// The list that the hub has published last, for the connections to answer LIST with.
+/// The channel list that the hub published last, from which connections answer LIST.
 #[derive(Clone, Default)]
 pub(crate) struct PublishedList(Arc<Mutex<Option<Listing>>>);
 
@@ -58,7 +57,7 @@ impl PublishedList {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Listing>> {
-        // Nobody can panic while holding it; if somebody does, the list is whole all the same.
+        // No holder can panic half-way through a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -66,8 +65,8 @@ impl PublishedList {
 /// Sends inputs to the hub task. Unbounded, because each connection's requests in flight are bounded.
 pub(crate) type HubSender = mpsc::UnboundedSender<Input>;
 
-/// Runs the hub until it is told to stop and nothing waits for the store. What the store has done is heard first, and
-/// work between two looks at it is bounded, however much is asked.
+/// Runs the hub until it is stopped and no request is at the store. The store's results come first, and the work
+/// between two polls of them is bounded.
 pub(crate) async fn run(
     mut hub: Hub,
     mut inputs: mpsc::UnboundedReceiver<Input>,
@@ -78,11 +77,11 @@ pub(crate) async fn run(
 ) {
     let mut mailboxes = Mailboxes::default();
     let mut batch = VecDeque::new();
-    // There is more to do than was done.
-    let mut goes_on = false;
+    // Whether inputs or effects are left over.
+    let mut has_more = false;
     let mut stopping = false;
-    while !(stopping && hub.is_idle() && !goes_on) {
-        if goes_on {
+    while !(stopping && hub.is_idle() && !has_more) {
+        if has_more {
             tokio::task::yield_now().await;
         }
         let lease_end = hub.poll_timeout().map(|at| clock.instant(at));
@@ -90,7 +89,7 @@ pub(crate) async fn run(
         tokio::select! {
             biased;
             Some(next) = done.recv() => finished = Some(next),
-            () = std::future::ready(()), if goes_on => {}
+            () = std::future::ready(()), if has_more => {}
             input = inputs.recv() => {
                 let Some(input) = input else { return };
                 batch.push_back(input);
@@ -116,19 +115,19 @@ pub(crate) async fn run(
             if let Input::Events(_, more) = &input {
                 events += more.len();
             }
-            misuses.extend(tell(&mut hub, &mut mailboxes, input, now).err());
+            misuses.extend(handle(&mut hub, &mut mailboxes, input, now).err());
         }
         for misuse in misuses {
             tracing::error!(%misuse, "invalid hub input (a bug, please report)");
         }
-        goes_on = carry_out(&mut hub, &mut mailboxes, storage, published) || !batch.is_empty();
+        has_more = carry_out(&mut hub, &mut mailboxes, storage, published) || !batch.is_empty();
         mailboxes.wake();
     }
     let (connections, joins) = (hub.connections(), hub.joins());
-    tracing::debug!(connections, joins, mailboxes = mailboxes.open.len(), "what the hub still knows of when it stops");
+    tracing::debug!(connections, joins, mailboxes = mailboxes.open.len(), "hub stopped");
 }
 
-/// Carries out what the hub wants done. Whether that is not all.
+/// Carries out the hub's effects, up to [`EFFECTS`]. Returns whether there may be more.
 fn carry_out(
     hub: &mut Hub,
     mailboxes: &mut Mailboxes,
@@ -138,7 +137,7 @@ fn carry_out(
     for _ in 0..EFFECTS {
         let Some(effect) = hub.poll_effect() else { return false };
         match effect {
-            // Nobody is told of a change before who asks for the list is shown it.
+            // Published before the answers to the change are sent, so that a later LIST shows it.
             Effect::Publish(list) => published.set(list),
             Effect::Store(command) => storage.store(command),
             Effect::Read(read, query) => storage.read(read, query),
@@ -156,7 +155,7 @@ async fn until(deadline: Option<tokio::time::Instant>) {
     }
 }
 
-fn tell(hub: &mut Hub, mailboxes: &mut Mailboxes, input: Input, now: Moment) -> Result<(), Misuse> {
+fn handle(hub: &mut Hub, mailboxes: &mut Mailboxes, input: Input, now: Moment) -> Result<(), Misuse> {
     match input {
         Input::Connect { id, peer, listener, mailbox } => {
             mailboxes.add(id, mailbox);
@@ -169,7 +168,7 @@ fn tell(hub: &mut Hub, mailboxes: &mut Mailboxes, input: Input, now: Moment) -> 
             mailboxes.disconnect(id);
             hub.disconnect(id);
         }
-        Input::LocalAddresses(listener, own) => hub.set_local_addresses(listener, &own),
+        Input::LocalAddresses(listener, addresses) => hub.set_local_addresses(listener, &addresses),
         Input::StopConnections => mailboxes.stop(),
         Input::Stop => hub.stop(),
     }
@@ -185,15 +184,13 @@ fn finish(hub: &mut Hub, done: Done, now: Moment) -> Result<(), Misuse> {
     Ok(())
 }
 
-/// Where each connection is reached.
+/// The mailboxes of all connections.
 #[derive(Default)]
 struct Mailboxes {
     open: HashMap<ConnectionId, Arc<Mailbox>>,
-    /// Of connections that are closed and whose requests are not carried out yet: each keeps its place among those that
-    /// the server has room for.
+    /// Mailboxes of closed connections with pending requests. They keep the connection's permit until those are done.
     disconnected: HashMap<ConnectionId, Arc<Mailbox>>,
-    /// Whose readers are to be woken: a commit answers many requests of one connection, and a reader that is woken by
-    /// the first of the answers writes it alone.
+    /// Mailboxes whose readers are woken at the end of the batch, so that all answers of one commit are written together.
     to_wake: Vec<Arc<Mailbox>>,
     stopping: bool,
 }

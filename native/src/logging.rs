@@ -29,8 +29,8 @@ use tracing_subscriber::{
 use self::queue::{Queue, Sink};
 use crate::threads;
 
-/// How long the end of the program waits for the last lines to be written.
-const FLUSH: Duration = Duration::from_secs(1);
+/// Timeout for writing the remaining lines when the program ends.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 const THREAD: &str = "log";
 
@@ -39,7 +39,7 @@ static QUEUE: Queue = Queue::new();
 /// Set once the queue has a writer.
 static STARTED: OnceLock<()> = OnceLock::new();
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LogFormat {
     /// For people.
@@ -49,23 +49,23 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Why nothing can be logged.
+/// A reason why logging cannot start.
 pub(crate) enum LogError {
-    /// The filter cannot be understood.
+    /// The filter is invalid.
     Filter(String),
-    /// The system refuses the thread that writes.
+    /// The system refused the writer thread.
     Thread(String),
     /// Something else in this process logs already.
     Started(String),
 }
 
-/// Sends everything that is logged to standard error from now on, panics among it.
+/// Starts logging to standard error. Panics are logged too.
 ///
 /// # Errors
 ///
-/// If the filter cannot be understood, or there is no thread that writes.
+/// If the filter is invalid, or the writer thread cannot be started.
 pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
-    let filter = understood(filter).map_err(LogError::Filter)?;
+    let filter = parse_filter(filter).map_err(LogError::Filter)?;
     let write = move || QUEUE.write(&mut StandardError, |count| notice(count, format));
     threads::spawn(THREAD, write).map_err(LogError::Thread)?;
     let _ = STARTED.set(());
@@ -76,7 +76,7 @@ pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
         LogFormat::Json => set_global_default(logs.json().finish()),
     };
     started.map_err(|error| LogError::Started(error.to_string()))?;
-    // The usual hook writes to standard error itself, and so may block.
+    // The default hook writes to standard error directly and so may block.
     panic::set_hook(Box::new(|panic| {
         let message = panic.payload_as_str().unwrap_or("without a message");
         let at = panic.location().map(ToString::to_string);
@@ -86,7 +86,7 @@ pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Writes a line to standard error, after everything that was logged. That nobody can be told is no error.
+/// Writes a line to standard error after everything logged so far. A failed write is ignored.
 pub(crate) fn say(line: &str) {
     let line = format!("{line}\n");
     if STARTED.get().is_some() {
@@ -96,14 +96,14 @@ pub(crate) fn say(line: &str) {
     }
 }
 
-/// Waits a moment for the last lines to be written.
+/// Waits for the remaining lines to be written, at most [`FLUSH_TIMEOUT`].
 pub(crate) fn flush() {
     if STARTED.get().is_some() {
-        QUEUE.flush(FLUSH);
+        QUEUE.flush(FLUSH_TIMEOUT);
     }
 }
 
-/// Gives each event to the queue.
+/// A writer that appends each event to the queue.
 struct Lines;
 
 impl<'a> MakeWriter<'a> for Lines {
@@ -115,7 +115,7 @@ impl<'a> MakeWriter<'a> for Lines {
 }
 
 impl Write for Lines {
-    /// An event comes in one piece.
+    /// Appends an event, which the caller passes in one piece.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         QUEUE.push(bytes);
         Ok(bytes.len())
@@ -132,7 +132,7 @@ impl Sink for StandardError {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match io::stderr().write(bytes) {
-                // Another program has made the terminal or pipe that it shares with this one non-blocking.
+                // Another program that shares the terminal or pipe has made it non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     poll(&mut [PollFd::new(&io::stderr(), PollFlags::OUT)], None)?;
                 }
@@ -142,10 +142,10 @@ impl Sink for StandardError {
     }
 }
 
-/// The line that tells how many were dropped, in the format of the others.
+/// Returns a log line with the number of dropped lines.
 fn notice(count: u64, format: LogFormat) -> String {
     let mut time = String::new();
-    // Without a time it says as much.
+    // If formatting fails, the line has no time.
     let _ = SystemTime.format_time(&mut Writer::new(&mut time));
     let s = if count == 1 { " was" } else { "s were" };
     let message = format!("{count} log line{s} dropped: standard error could not be written");
@@ -161,10 +161,10 @@ fn notice(count: u64, format: LogFormat) -> String {
     line
 }
 
-/// A level, or the levels of parts of the program, such as `info,hyper=debug`.
-fn understood(text: &str) -> Result<EnvFilter, String> {
+/// Parses a level, or levels of parts of the program, such as `info,hyper=debug`.
+fn parse_filter(text: &str) -> Result<EnvFilter, String> {
     let wrong = || format!("--log {text}: expected error, warn, info, debug, trace or off");
-    // A word alone would be the name of a part, of which everything is logged and nothing of the others.
+    // `EnvFilter` takes a lone word for a part's name and would log nothing of the others.
     let is_part = |part: &str| !part.is_empty() && (part.contains('=') || part.parse::<LevelFilter>().is_ok());
     if !text.split(',').map(str::trim).all(is_part) {
         return Err(wrong());
@@ -190,10 +190,10 @@ mod tests {
     #[test]
     fn a_level_that_is_none_is_refused() {
         for level in ["error", "warn", "info", "DEBUG", "trace", "off", "info,hyper=debug", "chanwire=debug,warn"] {
-            assert!(understood(level).is_ok(), "{level}");
+            assert!(parse_filter(level).is_ok(), "{level}");
         }
         for none in ["loud", "", "info,loud", "hyper", "info=loud", "infos"] {
-            let refused = understood(none).map(drop).unwrap_err();
+            let refused = parse_filter(none).map(drop).unwrap_err();
             assert!(refused.contains("expected error, warn, info"), "{none}: {refused}");
         }
     }

@@ -1,4 +1,4 @@
-//! The commands of the hub for one connection.
+//! The queue of the hub's commands for one connection.
 
 use std::{
     mem,
@@ -10,30 +10,28 @@ use chanwire_core::endpoint::ServerCommand;
 use futures_util::task::AtomicWaker;
 use tokio::sync::OwnedSemaphorePermit;
 
-/// A queue with one reader that costs nothing while it is empty; a channel would allocate its first block of places
-/// for every idle connection. It needs no bound: there is one answer for each request that the endpoint let through,
-/// and its reader takes everything in it between two reads of its stream, whatever the peer does, and finds out by the
-/// bytes of its endpoint that the peer is too slow.
+/// A queue with one reader that has no memory while it is empty, unlike a channel, which would allocate its first block
+/// for every idle connection. Unbounded, because requests in flight are bounded, and the reader moves pushes between two
+/// reads of its stream to the endpoint, which bounds its output.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     commands: Mutex<Vec<ServerCommand>>,
     reader: AtomicWaker,
-    /// The connection's place among those that the server has room for. It is free when both the connection and the hub
-    /// are done.
-    _place: OwnedSemaphorePermit,
+    /// The connection's permit under the connection limit, returned when both the connection and the hub are done.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Mailbox {
-    pub(crate) fn new(place: OwnedSemaphorePermit) -> Self {
-        Self { commands: Mutex::default(), reader: AtomicWaker::new(), _place: place }
+    pub(crate) fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self { commands: Mutex::default(), reader: AtomicWaker::new(), _permit: permit }
     }
 
-    /// Drops what nobody will take.
+    /// Drops all commands, after the reader has ended.
     pub(crate) fn clear(&self) {
         *self.lock() = Vec::new();
     }
 
-    /// Puts a command in without waking the reader. Returns whether it must be woken: there was nothing before.
+    /// Appends a command without waking the reader. Returns whether the mailbox was empty, so that the reader must be woken.
     #[must_use = "a reader that is never woken never looks"]
     pub(crate) fn put(&self, command: ServerCommand) -> bool {
         let mut all = self.lock();
@@ -41,21 +39,21 @@ impl Mailbox {
         all.len() == 1
     }
 
-    /// Wakes the reader, once everything that belongs together is in: it then writes all of it at once.
+    /// Wakes the reader. Called after a batch of commands, so that they are written together.
     pub(crate) fn wake(&self) {
         self.reader.wake();
     }
 
-    /// Takes everything that has come, in order; pending while there is nothing.
+    /// Takes all commands in order; pending while there are none.
     pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Vec<ServerCommand>> {
-        // Registered before it looks, so that nothing comes unnoticed between the two.
+        // Registered before the check, so that no wake-up is lost between the two.
         self.reader.register(cx.waker());
         let mut commands = self.lock();
         if commands.is_empty() { Poll::Pending } else { Poll::Ready(mem::take(&mut *commands)) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<ServerCommand>> {
-        // Nobody can panic while holding it; if somebody does, the queue is whole all the same.
+        // No holder can panic half-way through a change.
         self.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -51,7 +51,7 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Runs the server until a signal ends it.
 pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
     const SIGNALS: &str = "wait for signals";
-    let _file_size = file_limit::outlive_file_size().map_err(ServeError::system(SIGNALS))?;
+    let _file_size = file_limit::handle_file_size_signal().map_err(ServeError::system(SIGNALS))?;
     signals::ignore_others().map_err(ServeError::system(SIGNALS))?;
     let mut server = Running::start(config)?;
     // Up to here a signal ends the process as it ends any other: a database that takes long to open is no reason to wait.

@@ -100,7 +100,7 @@ pub(crate) enum Families {
 pub(crate) fn listen(address: SocketAddr, families: Families) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     if address.is_ipv6() {
-        // Whatever the system's own default is.
+        // Set explicitly, since the system's default varies.
         SockRef::from(&socket).set_only_v6(families == Families::V6)?;
     }
     // A restart need not wait for the old connections' last minutes.

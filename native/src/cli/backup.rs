@@ -84,7 +84,8 @@ fn copying<T>(copy: impl FnOnce(&mut dyn FnMut(u32, u32)) -> Result<T, store::St
     files::keep_private();
     let runtime = link::runtime()?;
     let _inside = runtime.enter();
-    let _file_size = file_limit::outlive_file_size().map_err(|error| format!("cannot wait for signals: {error}"))?;
+    let _file_size =
+        file_limit::handle_file_size_signal().map_err(|error| format!("cannot wait for signals: {error}"))?;
     let mut progress = Progress::new();
     let copied = copy(&mut |done, all| progress.copied(done, all));
     drop(progress);

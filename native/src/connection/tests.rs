@@ -21,11 +21,11 @@ use crate::{
     store::{Done, Storage},
 };
 
-/// How many pushes come between two reads, unless a test says otherwise, and how many bytes each has.
+/// The default number of pushes between two reads, and the bytes of each.
 const PUSHES: usize = 50;
 const CONTENT: usize = 10_000;
 
-/// After how many reads it ends.
+/// The number of reads after which it ends.
 const READS: usize = 100;
 
 /// A reader that never stops sending, and for whom something is pushed whenever it is read.
@@ -37,7 +37,7 @@ struct Flood {
     /// The most that it held, in pushes.
     most: usize,
     reads: usize,
-    /// How many pushes come between two reads.
+    /// The number of pushes between two reads.
     burst: usize,
     /// Whether it takes what it is sent.
     takes: bool,
@@ -122,7 +122,7 @@ async fn serve_some(takes: bool, burst: usize, reads: usize) -> Flood {
 #[tokio::test]
 async fn a_reader_that_never_stops_sending_holds_no_more_than_its_bound() {
     let flood = serve_flood(false).await;
-    // What may be unread, what comes between two reads, and the last one that was told.
+    // The limit on unread pushes, the pushes between two reads, and the last one.
     let bound = Limits::server().max_pushed / CONTENT + PUSHES + 1;
     assert!(flood.most <= bound, "{} pushes of {CONTENT} bytes", flood.most);
 }

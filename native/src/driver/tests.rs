@@ -9,14 +9,14 @@ use super::*;
 
 const SHORT: Duration = Duration::from_millis(20);
 
-/// How long the peer goes on, if nobody stops it.
+/// The time after which the peer gives up.
 const LONG: Duration = Duration::from_secs(20);
 
-/// A peer that always has something more to read, and takes what it is sent or does not.
+/// A peer that sends without end, and reads everything or nothing.
 struct Torrent {
-    /// What it says first.
+    /// The first bytes that it sends.
     first: &'static [u8],
-    /// And then, over and over.
+    /// The bytes that it then sends over and over.
     then: &'static [u8],
     since: Instant,
     takes: bool,
@@ -66,7 +66,7 @@ impl Application<Server> for Nobody {
     fn on_event(&mut self, _: &mut Server, _: Clock, _: ServerEvent) {}
 }
 
-/// How a server's connection to such a peer ends, whose deadlines are short.
+/// Runs a server's connection with short timeouts to such a peer, and returns its ending.
 async fn end(peer: &mut Torrent) -> Ending {
     let mut limits = Limits::server();
     (limits.frame_timeout, limits.write_timeout, limits.linger) = (SHORT, SHORT, SHORT);

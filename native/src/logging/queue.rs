@@ -1,7 +1,7 @@
-//! Lines on their way to standard error, which may be full, closed, or never read.
+//! A bounded queue of log lines in front of standard error, which may be full, closed, or never read.
 //!
-//! Whoever logs only appends to a bounded buffer and never waits. A thread of its own writes. Lines that find no room, or
-//! cannot be written, are dropped and counted, and the count is written once writing works again.
+//! Logging appends to the queue and never blocks; a separate thread writes. Lines beyond the bound and lines that cannot
+//! be written are dropped and counted, and the count is written once writing works again.
 
 use std::{
     io, mem,
@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
-/// The bytes that may wait to be written.
+/// The queue's limit in bytes.
 const CAPACITY: usize = 4 << 20;
 
-/// Where the lines go.
+/// A destination of lines.
 pub(super) trait Sink {
-    /// As [`io::Write::write`]; it may block.
+    /// Writes like [`io::Write::write`]; may block.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 }
 
@@ -28,13 +28,13 @@ pub(super) struct Queue {
 }
 
 struct State {
-    /// Whole lines.
+    /// Complete lines.
     waiting: Vec<u8>,
     /// Whether the writer has taken lines and not finished them.
     is_writing: bool,
-    /// Lines dropped since that was last written.
+    /// Lines dropped since the count was last written.
     dropped: u64,
-    /// Whether the last write failed: the count then waits for the next line.
+    /// Whether the last write failed. If so, the count is written with the next line.
     is_failing: bool,
 }
 
@@ -62,7 +62,7 @@ impl Queue {
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Writes for ever. `notice` makes the line that tells how many were dropped.
+    /// Writes lines for ever. `notice` formats the count of dropped lines.
     pub(super) fn write(&self, sink: &mut impl Sink, notice: impl Fn(u64) -> String) -> ! {
         // A write that failed may have written part of a line.
         let mut at_line_start = true;
@@ -75,19 +75,19 @@ impl Queue {
                 }
                 first += &notice(dropped);
             }
-            let own = first.len();
-            if own > 0 {
+            let notice_len = first.len();
+            if notice_len > 0 {
                 lines.splice(..0, first.into_bytes());
             }
             let written = write_all(sink, &lines, &mut at_line_start);
             let mut state = self.lock();
             state.is_writing = false;
             state.is_failing = written < lines.len();
-            if written < own {
+            if written < notice_len {
                 state.dropped += dropped;
             }
-            state.dropped += count(lines.get(written.max(own)..).unwrap_or_default());
-            // One large burst does not keep its memory.
+            state.dropped += count(lines.get(written.max(notice_len)..).unwrap_or_default());
+            // The buffer of a large burst is not kept.
             lines.clear();
             if state.waiting.is_empty() && lines.capacity() <= CAPACITY / 16 {
                 state.waiting = lines;
@@ -107,7 +107,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds it can panic half-way.
+        // No holder can panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -150,17 +150,17 @@ mod tests {
     /// Far more than anything here takes.
     const DEADLINE: Duration = Duration::from_secs(30);
 
-    /// Does with each write what it is told: takes so many bytes, or fails. Waits while it is told nothing.
-    struct Told {
+    /// A sink that accepts a number of bytes or fails, as ordered by the test for each write.
+    struct ScriptedSink {
         orders: Receiver<io::Result<usize>>,
         asked: Sender<()>,
         written: Sender<Vec<u8>>,
     }
 
-    impl Sink for Told {
+    impl Sink for ScriptedSink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let _ = self.asked.send(());
-            // When the test is over nobody tells it anything any more.
+            // The test is over once its sender is dropped.
             let order = self.orders.recv().unwrap_or_else(|_| {
                 loop {
                     thread::park();
@@ -182,8 +182,8 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             let queue: &'static Queue = Box::leak(Box::new(Queue::new()));
-            let ((orders, told), (asking, asked), (write, written)) = (channel(), channel(), channel());
-            let mut sink = Told { orders: told, asked: asking, written: write };
+            let ((orders, receiver), (asking, asked), (write, written)) = (channel(), channel(), channel());
+            let mut sink = ScriptedSink { orders: receiver, asked: asking, written: write };
             thread::spawn(move || queue.write(&mut sink, |count| format!("{count} dropped\n")));
             Self { queue, orders, asked, written }
         }
@@ -192,8 +192,8 @@ mod tests {
             io::ErrorKind::StorageFull.into()
         }
 
-        /// Waits until the writer wants to write.
-        fn asks(&self) {
+        /// Waits until the writer calls the sink.
+        fn await_write(&self) {
             self.asked.recv_timeout(DEADLINE).unwrap();
         }
 
@@ -204,10 +204,10 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_that_is_stuck_stops_nobody_and_what_finds_no_room_is_counted() {
+    fn a_blocked_writer_does_not_block_logging_and_lines_beyond_the_limit_are_counted() {
         let bench = Bench::new();
         bench.queue.push(b"first\n");
-        bench.asks();
+        bench.await_write();
         let line = [&[b'x'; 999][..], b"\n"].concat();
         let fit = CAPACITY / line.len();
         for _ in 0..fit + 7 {
@@ -216,7 +216,7 @@ mod tests {
         assert!(bench.queue.lock().waiting.len() <= CAPACITY);
         bench.orders.send(Ok(usize::MAX)).unwrap();
         bench.writes("first\n");
-        bench.asks();
+        bench.await_write();
         bench.orders.send(Ok(usize::MAX)).unwrap();
         let rest = String::from_utf8(bench.written.recv_timeout(DEADLINE).unwrap()).unwrap();
         assert!(rest.starts_with("7 dropped\nxxx"), "{}", &rest[..20]);
@@ -228,17 +228,17 @@ mod tests {
         let bench = Bench::new();
         for round in 1..=3 {
             bench.queue.push(b"lost\nlost too\n");
-            bench.asks();
+            bench.await_write();
             bench.orders.send(Err(Bench::full())).unwrap();
             bench.queue.flush(DEADLINE);
             assert_eq!(bench.queue.lock().dropped, 2 * round);
         }
         bench.queue.push(b"kept\n");
-        bench.asks();
+        bench.await_write();
         bench.orders.send(Ok(usize::MAX)).unwrap();
         bench.writes("6 dropped\nkept\n");
         bench.queue.push(b"kept\n");
-        bench.asks();
+        bench.await_write();
         bench.orders.send(Ok(usize::MAX)).unwrap();
         bench.writes("kept\n");
     }
@@ -247,14 +247,14 @@ mod tests {
     fn a_line_that_was_written_in_part_is_counted_and_ended_before_the_next_one() {
         let bench = Bench::new();
         bench.queue.push(b"one\ntwo\n");
-        bench.asks();
+        bench.await_write();
         bench.orders.send(Ok(6)).unwrap();
         bench.writes("one\ntw");
-        bench.asks();
+        bench.await_write();
         bench.orders.send(Err(Bench::full())).unwrap();
         bench.queue.flush(DEADLINE);
         bench.queue.push(b"three\n");
-        bench.asks();
+        bench.await_write();
         bench.orders.send(Ok(usize::MAX)).unwrap();
         bench.writes("\n1 dropped\nthree\n");
     }
@@ -263,8 +263,8 @@ mod tests {
     fn flushing_waits_for_the_last_line_and_not_for_ever() {
         let bench = Bench::new();
         bench.queue.push(b"last\n");
-        bench.asks();
-        // Nobody lets the writer go on.
+        bench.await_write();
+        // The sink has no order yet, so the writer is blocked.
         bench.queue.flush(Duration::from_millis(1));
         bench.orders.send(Ok(usize::MAX)).unwrap();
         bench.queue.flush(DEADLINE);

@@ -77,7 +77,7 @@ impl Bench {
         Self { server: Running::start(config).unwrap(), directory, tracker }
     }
 
-    /// What the listener of the channel `general` answers to this.
+    /// Returns the answer of the channel `general`'s listener to a request.
     fn ask(&self, request: &str) -> String {
         exchange(TcpStream::connect(self.server.addresses[1]).unwrap(), request)
     }

@@ -89,7 +89,7 @@ fn advice(cause: &io::Error) -> &'static str {
 /// Runs a tap until a signal ends it.
 pub(crate) async fn run(config: Config) -> Result<(), TapError> {
     const SIGNALS: &str = "wait for signals";
-    let _file_size = file_limit::outlive_file_size().map_err(ServeError::system(SIGNALS))?;
+    let _file_size = file_limit::handle_file_size_signal().map_err(ServeError::system(SIGNALS))?;
     // A connection needs two files: one to the client and one to the server.
     let files =
         file_limit::raise(2 * CONNECTIONS, http::FILES).map_err(ServeError::system("raise the limit of open files"))?;

@@ -294,5 +294,5 @@ fn two_thousand_connections_that_join_and_close_leave_none_behind() {
     assert!(server.wait(DEADLINE).success());
     // Sockets are one thing, and what the hub keeps of their connections is another.
     let log = server.log();
-    assert!(log.contains("what the hub still knows of when it stops connections=0 joins=0 mailboxes=0"), "{log}");
+    assert!(log.contains("hub stopped connections=0 joins=0 mailboxes=0"), "{log}");
 }

@@ -193,21 +193,21 @@ mod interleavings {
     struct World {
         outbox: Outbox,
         typed: usize,
-        /// How many messages I will still type.
+        /// Messages still to be typed.
         mine: usize,
-        /// How many messages another of this name will still say.
+        /// Messages still to be sent by another user of the same name.
         anothers: usize,
         seconds: i64,
-        /// What is stored: whose it is, and when. Its place is its id.
+        /// The stored messages by id, each with its author and time.
         log: Vec<(Option<OwnId>, i64)>,
-        /// What is on its way to the server, and what it was told of that.
+        /// Requests and answers in transit.
         requests: VecDeque<OwnId>,
         answers: VecDeque<(OwnId, Option<i64>)>,
-        /// How much of the log has come.
+        /// The number of stored messages received.
         heard: usize,
         acknowledged: usize,
         failed: usize,
-        /// It was lost; and, if so, whether the server may still carry out what it had.
+        /// After a disconnect, the requests that the server may still carry out.
         lost: Option<Vec<OwnId>>,
         again: bool,
         told: Vec<&'static str>,

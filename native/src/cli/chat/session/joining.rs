@@ -120,7 +120,7 @@ impl Session {
         // Of the last messages some may have been shown, unless it is another history.
         let shown = known.as_ref().filter(|known| skips && known.id <= last_id).map_or(0, |known| known.id);
         let anchor = known.and_then(|known| known.message).filter(|anchor| anchor.id == first_id);
-        // Where there is no message to know a history by, it is the same if its place is.
+        // Without a message to compare, a history is the same if its server is.
         let complete = since.is_some_and(|since| since + 1 == first_id) && (anchor.is_some() || same_place);
         let id = anchor.as_ref().map_or(first_id - 1, |anchor| anchor.id).max(shown);
         room.known = Some(Known { id, message: anchor.clone() });
@@ -134,7 +134,7 @@ impl Session {
         };
         let done = last_id < first_id;
         if skips && missed > 0 {
-            // What is before the last messages is what was skipped.
+            // The skipped messages precede the last ones.
             room.oldest = None;
         }
         let reading =

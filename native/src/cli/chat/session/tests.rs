@@ -484,7 +484,7 @@ fn a_paste_asks_once_and_is_never_a_command() {
     trial.wants();
     trial.line("n");
     assert_eq!(trial.wants(), ["asking false"]);
-    // What is open at the end is told.
+    // A question that is open at the end is reported.
     trial.session.handle_paste(trial.now, "e\nf".into());
     trial.wants();
     trial.line("/leave");
