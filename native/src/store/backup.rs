@@ -42,7 +42,7 @@ pub(crate) fn back_up(directory: &Path, file: &Path, progress: impl FnMut(u32, u
     let part = Part::create(&file)?;
     match copy(&source, &part, &file, progress)? {
         None => part.finish(&file),
-        // What was copied is what is there: the copy is as damaged as its source.
+        // The copy is exact, so its damage is the source's.
         Some(what) => Err(StoreError::Damaged { file: source, what }),
     }
 }
@@ -52,7 +52,7 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
     std::path::absolute(path).map_err(StoreError::file("find", path))
 }
 
-/// Copies a database, and says what is wrong with the copy, if anything is. `file` is the name that it will have.
+/// Copies a database. Returns a description of the copy's damage, if there is any. `file` is its final name.
 pub(super) fn copy(
     source: &Path,
     part: &Part,
@@ -63,7 +63,7 @@ pub(super) fn copy(
     let from = match open(source).map_err(failed)? {
         Some(from) => Some(from),
         None if wal_of(source).metadata().is_ok_and(|wal| wal.len() > 0) => None,
-        // Without a WAL the file is all there is, and nobody can write it.
+        // Without a WAL the file is complete, and no process can write it.
         None => Some(schema::connect_immutable(source).map_err(failed)?),
     };
     let to = match from {
@@ -114,7 +114,7 @@ fn copy_pages(from: &Connection, part: &Path, progress: impl FnMut(u32, u32)) ->
     let snapshot = from.unchecked_transaction()?;
     snapshot.query_row("SELECT count(*) FROM logs", [], |_| Ok(()))?;
     let mut to = schema::connect(part)?;
-    // It is synced once, when it is whole, and a copy that is not whole is of no use.
+    // Not synced before it is complete: an incomplete copy is of no use.
     to.pragma_update(None, "journal_mode", "OFF")?;
     to.pragma_update(None, "synchronous", "OFF")?;
     step_through(&Backup::new(&snapshot, &mut to)?, progress)?;
@@ -167,7 +167,7 @@ fn busy() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(code, None)
 }
 
-/// A backup that is not whole, removed unless it is finished.
+/// An incomplete backup, removed when dropped unless it is finished.
 pub(super) struct Part {
     pub(super) path: PathBuf,
     file: File,
@@ -206,7 +206,7 @@ impl Part {
             }
         };
         let size = self.file.sync_all().and_then(|()| self.file.metadata()).map_err(failed("sync"))?.len();
-        // A rename would silently replace what somebody has put there meanwhile.
+        // A rename would silently replace a file created there meanwhile.
         fs::hard_link(&self.path, file).map_err(failed("create"))?;
         let directory = file.parent().unwrap_or(Path::new("/"));
         File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("sync the directory of"))?;

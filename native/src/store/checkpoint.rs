@@ -1,4 +1,4 @@
-//! Checkpoints: WAL pages are moved into the database beside the commits, so that the WAL stays short.
+//! Checkpoints: moves WAL pages into the database concurrently with commits, so that the WAL stays short.
 //!
 //! A commit only ever appends to the WAL, and SQLite starts the WAL over when a commit finds all of it moved. A thread
 //! with its own connection moves frames while the writer goes on committing; but a writer that never rests has
@@ -40,7 +40,7 @@ const FEW: u32 = 64;
 
 const THREAD: &str = "checkpoints";
 
-/// The writer's side: it must be told before and after each commit.
+/// The writer's side. Must be called before and after each commit.
 pub(super) struct Checkpointer {
     file: PathBuf,
     watch: Arc<Watch>,
@@ -48,10 +48,10 @@ pub(super) struct Checkpointer {
     frames: Arc<AtomicU32>,
     /// The length at which the WAL is checkpointed, in frames.
     long: u32,
-    /// At how many frames the thread is asked next.
+    /// The length at which the next pass is requested from the thread, in frames.
     due: u32,
-    /// Whether the thread has been asked and has not answered.
-    asked: bool,
+    /// Whether a pass is requested and not done yet.
+    requested: bool,
     requests: Sender<()>,
     answers: Receiver<Pass>,
     thread: JoinHandle<()>,
@@ -86,12 +86,12 @@ impl Checkpointer {
             .spawn(move || answer(&asked, &done, || mover.run()))
             .map_err(|cause| StoreError::Thread { name: THREAD, cause })?;
         let health = Health::new("checkpoint");
-        Ok(Self { file, watch, frames, long, due: long, asked: false, requests, answers, thread, health })
+        Ok(Self { file, watch, frames, long, due: long, requested: false, requests, answers, thread, health })
     }
 
     /// Checkpoints the rest of the WAL if the thread has moved the most.
     pub(super) fn before_commit(&mut self, writer: &Connection) {
-        if !self.asked {
+        if !self.requested {
             return;
         }
         let frames = self.frames.load(Relaxed);
@@ -104,12 +104,12 @@ impl Checkpointer {
             Err(TryRecvError::Empty) => return,
             Ok(Ok(moved)) if moved < frames => passive(writer, &self.file, &self.watch).map_err(Failure::from),
             Ok(pass) => pass,
-            // The thread is gone: it costs commits some time, and nothing else.
+            // The thread has ended: commits only take longer.
             Err(TryRecvError::Disconnected) => passive(writer, &self.file, &self.watch).map_err(Failure::from),
         };
-        self.asked = false;
+        self.requested = false;
         self.health.observe(&pass);
-        // Where some reader holds the log, or the disk is full, another try is due when the log has grown again.
+        // After a pass that a reader or a full disk kept from completing, the next one is due when the WAL has grown again.
         self.due = if pass.is_ok_and(|moved| moved >= frames) { self.long } else { frames.saturating_add(self.long) };
     }
 
@@ -119,9 +119,9 @@ impl Checkpointer {
         if frames < self.long {
             self.due = self.long;
         }
-        if frames >= self.due && !self.asked {
-            self.asked = true;
-            // If the thread is gone, the next commit finds out.
+        if frames >= self.due && !self.requested {
+            self.requested = true;
+            // If the thread has ended, the next commit finds out.
             let _ = self.requests.send(());
         }
     }
@@ -155,7 +155,7 @@ struct Mover {
 }
 
 impl Mover {
-    /// Passes over the WAL until few frames are left, or until passes do not help any more.
+    /// Repeats checkpoints until few frames are left, or until a pass makes no progress.
     fn run(&self) -> Result<u32, StoreError> {
         let mut before = u32::MAX;
         loop {
@@ -174,7 +174,7 @@ pub(super) fn passive(connection: &Connection, file: &Path, watch: &Watch) -> Re
     watch.checkpoint(connection, || checkpoint(connection, Mode::Passive, file))
 }
 
-/// Checkpoints all of the WAL, and makes its file empty.
+/// Checkpoints all of the WAL and truncates its file.
 pub(super) fn truncate(connection: &Connection, file: &Path) -> Result<(), StoreError> {
     checkpoint(connection, Mode::Truncate, file).map(|_| ())
 }
@@ -182,7 +182,7 @@ pub(super) fn truncate(connection: &Connection, file: &Path) -> Result<(), Store
 enum Mode {
     /// As much as is possible without waiting for another connection.
     Passive,
-    /// All of it; then the log's file is made empty.
+    /// All of it; then the WAL file is truncated.
     Truncate,
 }
 
@@ -229,7 +229,7 @@ mod tests {
         commit(&writer, 10);
         checkpointer.after_commit();
         assert!((10..LONG).contains(&checkpointer.frames.load(Relaxed)));
-        assert!(!checkpointer.asked);
+        assert!(!checkpointer.requested);
     }
 
     #[test]
@@ -249,9 +249,9 @@ mod tests {
         });
         go.send(()).unwrap();
         checkpointer.before_commit(&writer);
-        assert!(!checkpointer.asked);
+        assert!(!checkpointer.requested);
         thread.join().unwrap();
-        // What the thread has not moved the writer has.
+        // The writer has moved the frames that the thread left.
         commit(&writer, 1);
         assert!(checkpointer.frames.load(Relaxed) < 10);
     }
@@ -283,11 +283,11 @@ mod tests {
         for _ in 0..3 {
             commit(&writer, LONG);
             checkpointer.after_commit();
-            assert!(checkpointer.asked && checkpointer.frames.load(Relaxed) >= LONG);
+            assert!(checkpointer.requested && checkpointer.frames.load(Relaxed) >= LONG);
             checkpointer.before_commit(&writer);
             commit(&writer, 1);
             checkpointer.after_commit();
-            assert!(!checkpointer.asked && checkpointer.frames.load(Relaxed) < 10);
+            assert!(!checkpointer.requested && checkpointer.frames.load(Relaxed) < 10);
         }
         checkpointer.close(&writer).unwrap();
         assert_eq!(std::fs::metadata(directory.path().join("some.db-wal")).unwrap().len(), 0);

@@ -13,19 +13,19 @@ use crate::supervisor::Supervisor;
 pub(crate) struct StoreConfig {
     /// The directory of its files.
     pub(crate) data_dir: PathBuf,
-    /// The bytes that they may take; as many as there are without a limit.
+    /// The size limit of its files in bytes; `None` for no limit.
     pub(crate) max: Option<u64>,
-    /// Nothing is stored while less than so many bytes are free.
+    /// The free bytes on the file system below which nothing is stored.
     pub(crate) min_free: u64,
     pub(crate) retention: Retention,
 }
 
 /// A store that is open and has not started.
 pub(crate) trait Engine {
-    /// Reads back everything that a hub must know.
+    /// Loads the state for a hub.
     fn load(&mut self) -> Result<Snapshot, StoreError>;
 
-    /// Returns the greatest id that it can give to a message.
+    /// Returns the highest id that a message can have.
     fn max_id(&self) -> u64;
 
     /// Starts the store's threads or tasks, each of them watched by the supervisor.
@@ -34,11 +34,11 @@ pub(crate) trait Engine {
 
 /// A store that works for a hub.
 pub(crate) trait RunningEngine: Storage + Send {
-    /// Finishes what it was given, and closes. It blocks for as long as the disk takes.
+    /// Finishes all queued work and closes. Blocks for as long as the disk takes.
     fn close(self: Box<Self>);
 }
 
-/// The hub's way to its store. It never blocks. What becomes of a command or a read comes back as [`Done::Outcome`] or
+/// The hub's interface to its store. Never blocks. Results of commands and reads come back as [`Done::Outcome`] and
 /// [`Done::Page`].
 pub(crate) trait Storage {
     fn store(&mut self, command: StoreCommand);

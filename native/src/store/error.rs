@@ -1,11 +1,11 @@
-//! What can go wrong in a store, in words for an operator: what happened, where, and what to do next.
+//! The errors of a store, in words for an operator: the failure, its file, and the remedy.
 
 use std::{collections::BTreeMap, io, path::PathBuf};
 
 use chanwire_inspect::visible;
 use rusqlite::ErrorCode;
 
-use super::place::{MAX_ID, MAX_LOG};
+use super::message_key::{MAX_ID, MAX_LOG};
 
 /// A failure to open, read or write a store.
 #[derive(Debug, thiserror::Error)]
@@ -339,13 +339,13 @@ impl StoreError {
         matches!(self, Self::Full { .. } | Self::LowSpace { .. })
     }
 
-    /// Makes an I/O error say where it happened.
+    /// Adds the action and the path to an I/O error.
     pub(super) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |cause| Self::File { action, path, cause }
     }
 
-    /// Makes SQLite's error say where it happened.
+    /// Adds the action and the database to an error of SQLite.
     pub(super) fn sqlite(action: &'static str, file: impl Into<PathBuf>) -> impl FnOnce(rusqlite::Error) -> Self {
         let file = file.into();
         move |cause| Self::Sqlite { action, file, cause }

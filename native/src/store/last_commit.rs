@@ -1,8 +1,8 @@
-//! How far the store went at its last commit, noted beside the database, so that the next start notices what is missing:
-//! a WAL that was cut, removed or is another database's, and an older copy of the database.
+//! A note of the last commit, in a file beside the database, by which the next start detects lost data: a WAL that was
+//! truncated, removed or belongs to another database, and an older copy of the database.
 //!
 //! The note is written after the commit is on stable storage and is not synced itself. So it never claims more than is
-//! durable, and a crash can only leave an older one, or a torn one that counts as none. It claims three things:
+//! durable, and a crash can only leave an older note, or a torn one, which is ignored. It makes three claims:
 //!
 //! - Messages stored over all channels, the sum of their last ids: no id is ever given back, but for those of a name that
 //!   is forgotten, which the note is rid of before, and synced.
@@ -83,7 +83,7 @@ impl LastCommit {
         })
     }
 
-    /// Says what is missing of what it claims, if anything is.
+    /// Describes what the database lacks of the note's claims, if anything.
     fn missing(&self, found: &Found) -> Option<String> {
         let mut what = Vec::new();
         if let Some((noted, wal)) = self.wal.zip(found.wal)
@@ -144,8 +144,8 @@ impl Noter {
         self.observe(written);
     }
 
-    /// Claims nothing any more of names with these last ids, before the commit that forgets them: whatever is lost
-    /// then, the note claims no more than the database has.
+    /// Removes the claims about names with these last ids, before the commit that drops them, so that the note never
+    /// claims more than the database has.
     pub(super) fn forget(&mut self, names: &[(&str, u64)]) {
         for (name, last_id) in names {
             self.note.messages = self.note.messages.saturating_sub(*last_id);
@@ -199,7 +199,7 @@ impl Noted {
         Ok(noted)
     }
 
-    /// Refuses a database that does not have what was noted. Returns the note that goes on from it.
+    /// Refuses a database that lacks something claimed. Returns the note to continue from.
     pub(super) fn check(
         &self,
         connection: &Connection,
@@ -209,7 +209,7 @@ impl Noted {
         let note = self.note.unwrap_or_default();
         let counted = count(connection, note.last.0).map_err(RowError::at("read", database))?;
         let Counted { messages, last_id, is_damaged } = counted;
-        // What a damaged row counted is not known; the store says that it is damaged.
+        // The count of a damaged row is unknown; the store reports the damage.
         let (found, last) = if is_damaged { ((u64::MAX, u64::MAX), (0, 0)) } else { ((messages, last_id), note.last) };
         self.compare(directory, database, found.0, found.1)?;
         Ok(LastCommit { wal: None, messages, last })

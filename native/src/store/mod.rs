@@ -1,8 +1,8 @@
 //! The durable store: a hub's state and messages, on stable storage.
 //!
-//! The server knows it by [`Engine`] alone: it [opens](open) one, loads it, starts it, sends it the hub's commands and
-//! reads, and closes it. The first engine is [`SqliteEngine`]: a database in one directory, whose commits run on
-//! a thread of their own.
+//! The server uses it through [`Engine`] only: it [opens](open) one, loads it, starts it, sends it the hub's commands
+//! and reads, and closes it. The first engine is [`SqliteEngine`]: a database in one directory, with a thread for
+//! commits.
 
 mod age;
 mod backup;
@@ -19,7 +19,7 @@ mod health;
 mod last_commit;
 #[cfg(test)]
 mod memory;
-mod place;
+mod message_key;
 mod reader;
 mod restore;
 mod retention;
@@ -44,7 +44,7 @@ pub(crate) use self::{
     backup::back_up,
     engine::{Done, Engine, RunningEngine, Storage, StoreConfig},
     error::{CommitError, StoreError},
-    place::MAX_ID,
+    message_key::MAX_ID,
     restore::{Restored, restore},
     retention::Retention,
     room::LEAST,

@@ -21,7 +21,7 @@ use super::{
     connection::connect_beside,
     damage::DamageLog,
     health::{Failure, Health, guard},
-    place::places,
+    message_key::key_range,
     rows::{self, LogRow, RowError},
     watch::Watch,
 };
@@ -33,7 +33,7 @@ const ASCENDING: &str = "SELECT place, timestamp, username, content, checksum FR
 const DESCENDING: &str = "SELECT place, timestamp, username, content, checksum FROM messages
     WHERE place BETWEEN ?1 AND ?2 ORDER BY place DESC";
 
-/// A connection that sees what is committed, and never waits for a commit.
+/// A connection that reads committed messages and never waits for a commit.
 pub(crate) struct SqliteReader {
     connection: Connection,
     file: PathBuf,
@@ -49,14 +49,14 @@ impl SqliteReader {
         Ok(Self { connection, file: file.to_owned(), watch, damage })
     }
 
-    /// Reads the messages that a query asks for, in order of their ids.
+    /// Reads a query's messages in order of their ids.
     pub(crate) fn read(&self, query: &Query) -> Result<Vec<StoredMessage>, StoreError> {
         self.watch.check_database(&self.connection)?;
         self.select(query).map_err(RowError::at("read", &self.file))
     }
 
     fn select(&self, query: &Query) -> Result<Vec<StoredMessage>, RowError> {
-        // What the log says of its messages and the messages themselves are of one moment.
+        // One transaction, so that the log's row and the messages are consistent.
         let reading = Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred)?;
         let Some(log) = LogRow::find(&reading, &query.channel_name)? else { return Ok(Vec::new()) };
         let (first, last) = match query.range {
@@ -66,7 +66,7 @@ impl SqliteReader {
         };
         let oldest_first = matches!(query.range, HistoryRange::After(_));
         let mut select = reading.prepare_cached(if oldest_first { ASCENDING } else { DESCENDING })?;
-        let mut rows = select.query(places(log.log, first..=last).into_inner())?;
+        let mut rows = select.query(key_range(log.log, first..=last).into_inner())?;
         let of_name = Checksum::default().text(&log.name);
         let mut ids = first..=last;
         let (mut messages, mut bytes) = (Vec::new(), 0);
@@ -125,12 +125,12 @@ pub(crate) fn start_reader(
 }
 
 impl ReaderHandle {
-    /// Hands the reader its next query. It never blocks. `false` if the thread is gone: no page will come.
+    /// Queues a query; never blocks. Returns `false` if the thread has ended, so that no page will come.
     pub(crate) fn send(&self, read: ReadId, query: Query) -> bool {
         self.queries.send((read, query)).is_ok()
     }
 
-    /// Lets the reader finish the queries that it was given, and waits for that.
+    /// Waits until the queued queries are done and the thread has ended.
     pub(crate) fn close(self) {
         drop(self.queries);
         if self.thread.join().is_err() {

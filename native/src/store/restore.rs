@@ -1,4 +1,4 @@
-//! Puts a backup in the place of a data directory's database.
+//! Replaces a data directory's database by a backup.
 
 use std::{
     fs, io,
@@ -29,10 +29,10 @@ pub(crate) struct Restored {
 /// The suffixes of the files that SQLite keeps beside a database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// Puts a copy of a backup in the place of the directory's database, which keeps its content under another name.
+/// Replaces the directory's database by a copy of a backup, and keeps the old database under another name.
 ///
-/// Nothing is changed before the copy is whole, checked and synced. No server may use the directory meanwhile. From
-/// then on until the end a file marks the directory, so that no server starts on half of it.
+/// Nothing is changed before the copy is complete, checked and synced. No server may use the directory meanwhile. While
+/// files are replaced, a marker file keeps servers from starting.
 pub(crate) fn restore(file: &Path, directory: &Path, progress: impl FnMut(u32, u32)) -> Result<Restored, StoreError> {
     let file = absolute(file)?;
     schema::check_file(&file)?;
@@ -41,7 +41,7 @@ pub(crate) fn restore(file: &Path, directory: &Path, progress: impl FnMut(u32, u
     if is_same(&file, &target) {
         return Err(StoreError::RestoreOfItself { file });
     }
-    // What an earlier restore left that did not come to its end.
+    // Removes the copy of an interrupted restore.
     remove(&Part::path_of(&target))?;
     let part = Part::create(&target)?;
     if let Some(what) = backup::copy(&file, &part, &target, progress)? {
@@ -58,7 +58,7 @@ pub(crate) fn restore(file: &Path, directory: &Path, progress: impl FnMut(u32, u
     for suffix in BESIDE {
         remove(&with_suffix(&target, suffix))?;
     }
-    // It says how far the database went that was there.
+    // The note of the last commit belongs to the old database.
     remove(&directory.file(last_commit::NAME))?;
     fs::rename(&part.path, &target).map_err(StoreError::file("replace the database", &target))?;
     directory.sync()?;
@@ -68,7 +68,7 @@ pub(crate) fn restore(file: &Path, directory: &Path, progress: impl FnMut(u32, u
     Ok(Restored { channels, leased, messages, replaced })
 }
 
-/// Gives the database, and the WAL that belongs to it, one more name that nothing has yet.
+/// Links the database and its WAL to an unused name.
 fn keep(target: &Path) -> Result<Option<PathBuf>, StoreError> {
     let wal = with_suffix(target, "-wal");
     let has_wal = wal.metadata().is_ok_and(|wal| wal.len() > 0);

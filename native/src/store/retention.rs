@@ -1,4 +1,4 @@
-//! How much of a channel is kept: the oldest messages beyond that are dropped while commits go on.
+//! Retention: drops each channel's oldest messages beyond its limits, concurrently with commits.
 
 use std::{
     collections::{BTreeMap, BTreeSet, BinaryHeap},
@@ -21,7 +21,7 @@ use super::{
     connection::connect_beside,
     damage::DamageLog,
     health::Health,
-    place::{MAX_ID, id_at, oldest, places},
+    message_key::{MAX_ID, id_of, key_range, oldest_key_sql},
     room::Room,
     rows::{LogRow, RowError, id, integer},
     watch::Watch,
@@ -31,10 +31,10 @@ use crate::clock::{since_boot, wall_time};
 
 const THREAD: &str = "store-retention";
 
-/// The bytes that a message counts beside its texts: about those of its id, its time and its place in the database.
+/// The bytes counted for a message besides its texts: about those of its key and time.
 const OVERHEAD: u64 = 24;
 
-/// The most that one transaction drops: a commit that comes meanwhile waits for all of it.
+/// The most that one transaction drops, since commits wait for it.
 const BATCH_MESSAGES: u32 = 256;
 const BATCH_BYTES: u64 = 512 * 1024;
 /// The most that one transaction drops when commits need room, for which they wait anyway.
@@ -115,7 +115,7 @@ enum Reason {
 #[derive(Debug, PartialEq, Eq)]
 struct Cut {
     channel_name: String,
-    /// The oldest message that is kept.
+    /// The oldest message that stays.
     first_id: u64,
     bytes: u64,
 }
@@ -131,8 +131,7 @@ impl Trimmer {
     ) -> Result<Self, StoreError> {
         let failed = |cause| StoreError::sqlite("open", file)(cause);
         let mut connection = connect_beside(file).map_err(failed)?;
-        // What is dropped may come back after a crash, and is dropped again: no need to wait for the disk with the
-        // turn in hand.
+        // Not synced with the write lock held: messages that reappear after a crash are dropped again.
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
         let frames = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&frames);
@@ -171,7 +170,7 @@ impl Trimmer {
         let sql = format!(
             "SELECT logs.log, oldest.place & {MAX_ID}, last_id, name, oldest.timestamp
              FROM logs JOIN messages AS oldest ON oldest.place = {} WHERE oldest.timestamp > ?1",
-            oldest()
+            oldest_key_sql()
         );
         let mut select = self.connection.prepare_cached(&sql)?;
         let mut rows = select.query([now])?;
@@ -201,7 +200,7 @@ impl Trimmer {
         self.ages.as_ref().map_or(0, |ages| ages.waits.over(log, ages.age))
     }
 
-    /// Finds the logs that have more than they may.
+    /// Finds the logs beyond their limits.
     fn due(&self, now: Timestamp) -> Result<BTreeSet<i64>, StoreError> {
         self.select_due(now).map_err(StoreError::sqlite("read", &self.file))
     }
@@ -211,7 +210,7 @@ impl Trimmer {
         let sql = format!(
             "SELECT logs.log FROM logs JOIN messages AS oldest ON oldest.place = {}
              WHERE logs.bytes > ?1 OR logs.last_id - (oldest.place & {MAX_ID}) >= ?2 OR oldest.timestamp < ?3",
-            oldest()
+            oldest_key_sql()
         );
         let mut select = self.connection.prepare_cached(&sql)?;
         let limits = (most(self.retention.bytes)?, most(self.retention.count)?, self.retention.oldest(now));
@@ -231,7 +230,7 @@ impl Trimmer {
             "SELECT place, timestamp, octet_length(username) + octet_length(content) FROM messages
              WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3",
         )?;
-        let (first, last) = places(log, 1..=MAX_ID).into_inner();
+        let (first, last) = key_range(log, 1..=MAX_ID).into_inner();
         let (messages, bytes) = match reason {
             Reason::Due(_) => (BATCH_MESSAGES, BATCH_BYTES),
             Reason::Room => (ROOM_MESSAGES, ROOM_BYTES),
@@ -243,7 +242,7 @@ impl Trimmer {
         while let Some(row) = rows.next()?
             && passed < bytes
         {
-            let (message, timestamp) = (id_at(row.get(0)?), row.get::<_, i64>(1)?);
+            let (message, timestamp) = (id_of(row.get(0)?), row.get::<_, i64>(1)?);
             let is_due = |now: Timestamp| {
                 let too_many = self.retention.count.is_some_and(|count| last_id.saturating_sub(message) >= count);
                 let too_much = self.retention.bytes.is_some_and(|bytes| all.saturating_sub(passed) > bytes);
@@ -264,7 +263,7 @@ impl Trimmer {
         Ok((cut.first_id > 0).then_some(cut))
     }
 
-    /// Drops what is to go. `false` if the log's row is damaged.
+    /// Drops the messages before a cut. Returns `false` if the log's row is damaged.
     fn drop_below(&self, log: i64, cut: &Cut, now: Timestamp) -> Result<bool, StoreError> {
         let _lock = self.coordinator.lock();
         self.watch.check(&self.connection)?;
@@ -273,7 +272,7 @@ impl Trimmer {
         Ok(dropped?.is_some())
     }
 
-    /// Passes over a log whose row is damaged: nothing of it is dropped, and the others are looked after.
+    /// Skips a log whose row is damaged, so that the others are still trimmed.
     fn if_sound<T>(&self, done: Result<T, RowError>) -> Result<Option<T>, StoreError> {
         match done {
             Err(RowError::Row(row)) => {
@@ -286,7 +285,7 @@ impl Trimmer {
 
     fn delete(&self, log: i64, cut: &Cut, now: Timestamp) -> Result<(), RowError> {
         let writing = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-        let dropped = places(log, 1..=cut.first_id.saturating_sub(1)).into_inner();
+        let dropped = key_range(log, 1..=cut.first_id.saturating_sub(1)).into_inner();
         writing.prepare_cached("DELETE FROM messages WHERE place BETWEEN ?1 AND ?2")?.execute(dropped)?;
         if let Some(mut row) = LogRow::get(&writing, log)? {
             (row.first_id, row.bytes) = (cut.first_id, row.bytes.saturating_sub(cut.bytes));
@@ -297,7 +296,7 @@ impl Trimmer {
         Ok(writing.commit()?)
     }
 
-    /// Drops a part of what a log has too much, if it has.
+    /// Drops a part of a log's excess, if it has any.
     fn trim(&self, log: i64, now: Timestamp) -> Result<Option<Cut>, StoreError> {
         self.drop_some(log, Reason::Due(now), now)
     }
@@ -314,8 +313,8 @@ impl Trimmer {
         Ok(Some(cut))
     }
 
-    /// Drops all that these logs have too much, and says of each part what the oldest message is then. It rests as
-    /// long as it works, so that commits have half of the time for themselves.
+    /// Drops the excess of these logs in parts, and reports the oldest message after each part. Pauses as long as it
+    /// works, so that commits have at least half of the time.
     fn trim_all(&self, logs: BTreeSet<i64>, now: Timestamp, tell: &impl Fn(String, u64)) -> Result<(), StoreError> {
         for log in logs {
             let mut began = Instant::now();
@@ -339,7 +338,7 @@ impl Trimmer {
         let mut dropped = 0;
         while !self.room.is_enough() {
             let largest = self.largest().map_err(StoreError::sqlite("read", &self.file))?;
-            // Below the last of them there may be others that are as large.
+            // Other logs may be as large as the last one of these.
             let least =
                 if largest.len() < LARGEST { 0 } else { largest.iter().map(|(bytes, _)| *bytes).min().unwrap_or(0) };
             let mut largest: BinaryHeap<(u64, i64)> = largest.into();
@@ -421,7 +420,7 @@ pub(crate) fn start_trimmer(
 }
 
 impl TrimmerHandle {
-    /// Lets the trimmer finish the transaction that it is in, and waits for that.
+    /// Waits until the trimmer's current transaction is done and its thread has ended.
     pub(crate) fn close(self) {
         self.coordinator.close();
         if self.thread.join().is_err() {

@@ -1,4 +1,4 @@
-//! How much the database may take on its disk, and whether the disk has room at all.
+//! The database's size limit, and the check for free disk space.
 
 use std::{
     path::{Path, PathBuf},

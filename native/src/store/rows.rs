@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{
     StoreError,
     checksum::Checksum,
-    place::{id_at, places},
+    message_key::{id_of, key_range},
 };
 
 /// A reason why a row cannot be used.
@@ -104,7 +104,7 @@ pub(super) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 /// A row of `logs`: how far the messages of a name go.
 #[derive(Debug)]
 pub(super) struct LogRow {
-    /// The number that is a part of its messages' places.
+    /// The number that is a part of its messages' keys.
     pub(super) log: i64,
     pub(super) name: String,
     pub(super) last_id: u64,
@@ -216,13 +216,13 @@ impl From<LogRow> for ChannelLog {
 }
 
 /// Computes the checksum of a row of `messages`, after that of its channel's name.
-pub(super) fn message_checksum(of_name: Checksum, place: i64, timestamp: i64, username: &str, content: &str) -> i64 {
+pub(super) fn message_checksum(of_name: Checksum, key: i64, timestamp: i64, username: &str, content: &str) -> i64 {
     // One call for a short message: the sum of 100 bytes costs little more than that of 8.
     let mut buffer = [0; 512];
     let mut rest = &mut buffer[..];
     let length = |text: &str| (text.len() as u64).to_le_bytes();
     let parts: [&[u8]; 6] = [
-        &place.to_le_bytes(),
+        &key.to_le_bytes(),
         &timestamp.to_le_bytes(),
         &length(username),
         username.as_bytes(),
@@ -233,29 +233,29 @@ pub(super) fn message_checksum(of_name: Checksum, place: i64, timestamp: i64, us
     let left = rest.len();
     match buffer.get(..buffer.len() - left).filter(|_| fits) {
         Some(bytes) => of_name.bytes(bytes).finish(),
-        None => of_name.number(place).number(timestamp).text(username).text(content).finish(),
+        None => of_name.number(key).number(timestamp).text(username).text(content).finish(),
     }
 }
 
 /// Reads a message from a row of `place, timestamp, username, content, checksum`. `of_name` is the checksum of its
 /// channel's name.
 pub(super) fn message(row: &Row<'_>, channel_name: &str, of_name: Checksum) -> Result<StoredMessage, RowError> {
-    let place = row.get(0)?;
+    let key = row.get(0)?;
     let read = || {
         let timestamp = row.get_ref(1).ok()?.as_i64().ok()?;
         let (username, content) = (row.get_ref(2).ok()?.as_str().ok()?, row.get_ref(3).ok()?.as_str().ok()?);
         let checksum = row.get_ref(4).ok()?.as_i64().ok()?;
-        let sound = message_checksum(of_name, place, timestamp, username, content) == checksum;
+        let sound = message_checksum(of_name, key, timestamp, username, content) == checksum;
         sound.then_some((timestamp, username, content))
     };
     let Some((timestamp, username, content)) = read() else {
-        let id = id_at(place);
+        let id = id_of(key);
         let what = format!("message {id} of channel {channel_name:?} does not match its checksum");
         return Err(RowError::Damaged(what));
     };
     Ok(StoredMessage {
         channel_name: channel_name.to_owned(),
-        id: id_at(place),
+        id: id_of(key),
         username: username.to_owned(),
         message_content: content.to_owned(),
         timestamp: Timestamp::from_unix(timestamp),
@@ -473,7 +473,7 @@ pub(super) fn verify(connection: &Connection) -> Result<(), RowError> {
             "SELECT place, timestamp, username, content, checksum FROM messages WHERE place BETWEEN ?1 AND ?2
              ORDER BY place",
         )?;
-        let mut rows = select.query(places(log.log, 0..=u64::MAX).into_inner())?;
+        let mut rows = select.query(key_range(log.log, 0..=u64::MAX).into_inner())?;
         let mut next = log.first_id;
         while let Some(row) = rows.next()? {
             let found = message(row, &log.name, of_name)?.id;

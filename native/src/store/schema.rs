@@ -1,4 +1,4 @@
-//! Whose database it is, and which version of the tables it has.
+//! The database's identity, schema version and migrations.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -19,7 +19,7 @@ use super::{
 use crate::files;
 
 pub(super) const DATABASE: &str = "chanwire.db";
-/// The name of a new database until it is whole.
+/// The name of a new database until it is complete.
 const NASCENT: &str = "chanwire.db.new";
 
 /// Marks a directory whose database is being replaced by a backup.
@@ -28,7 +28,7 @@ pub(super) const RESTORING: &str = "chanwire.restoring";
 /// The application's id in the header of its databases.
 const APPLICATION_ID: u32 = u32::from_be_bytes(*b"chwr");
 
-/// Element n makes version n + 1 from version n. Those that were ever released never change.
+/// The migrations: element n makes version n + 1 from version n. Released ones never change.
 ///
 /// Names are stored once, in `logs`, which outlives both a channel's directory entry and its messages. `messages` is in
 /// order of log and id, so that a page of a channel's history is one range, and so is what retention drops.
@@ -60,8 +60,8 @@ const MIGRATIONS: [&str; 5] = [
     "
     ALTER TABLE channels ADD COLUMN lease INTEGER;
 ",
-    // What retention counts, kept with the row that each commit writes anyway. 24 is what a message counts beside
-    // its texts.
+    // The bytes counted by retention, in a row that each commit writes anyway. Each message counts 24 bytes besides its
+    // texts.
     "
     ALTER TABLE logs ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
     UPDATE logs SET bytes = (
@@ -69,7 +69,7 @@ const MIGRATIONS: [&str; 5] = [
         FROM messages WHERE messages.log = logs.log
     );
 ",
-    // One number for the log and the id: see the module `place`.
+    // One number for the log and the id: see the module `message_key`.
     "
     CREATE TABLE placed (
         place           INTEGER PRIMARY KEY,
@@ -113,9 +113,9 @@ const MIGRATIONS: [&str; 5] = [
 
 const KNOWN: i32 = MIGRATIONS.len() as i32;
 
-/// Finds the database in a directory, makes it if there is none, and refuses one that is not chanwire's.
+/// Finds the database in a directory, creates it if it is missing, and refuses one that is not chanwire's.
 ///
-/// It looks at the bytes before SQLite does, because SQLite may change what it opens.
+/// Reads the header before SQLite opens the file, because SQLite may change a file that it opens.
 pub(super) fn find(directory: &DataDir) -> Result<PathBuf, StoreError> {
     let file = directory.file(DATABASE);
     if directory.file(RESTORING).exists() {
@@ -151,13 +151,13 @@ fn check_wal(file: &Path, header: &[u8]) -> Result<(), StoreError> {
     }
 }
 
-/// Finds the database in a directory that another process may be using, and changes nothing.
+/// Finds the database in a directory that another process may be using, without changing anything.
 pub(super) fn find_existing(directory: &Path) -> Result<PathBuf, StoreError> {
     let file = directory.join(DATABASE);
     check_file(&file).map(|()| file)
 }
 
-/// Refuses a file that is no database of this program's.
+/// Refuses a file that is not a database of this program.
 pub(super) fn check_file(file: &Path) -> Result<(), StoreError> {
     match header(file).map_err(StoreError::file("read the database", file))? {
         None => Err(StoreError::NoDatabase { file: file.to_owned() }),
@@ -177,7 +177,7 @@ fn header(file: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 fn check(file: &Path, header: &[u8]) -> Result<(), StoreError> {
-    // A database has its name only once it is whole, so nothing that this program began looks like this.
+    // This program gives a database its name only once it is complete, so this is another program's file.
     if header.is_empty() {
         return Err(StoreError::Damaged { file: file.to_owned(), what: "it is empty".into() });
     }
@@ -192,8 +192,8 @@ fn check(file: &Path, header: &[u8]) -> Result<(), StoreError> {
     }
 }
 
-/// Refuses a database whose end is missing. SQLite does not find that out for less than a page. While there is a log,
-/// what is missing may be in it.
+/// Refuses a truncated database. SQLite does not detect a missing part of less than a page. With a WAL, the missing
+/// pages may be in it.
 fn check_length(file: &Path, header: &[u8]) -> Result<(), StoreError> {
     let mut log = file.as_os_str().to_owned();
     log.push("-wal");
@@ -202,9 +202,9 @@ fn check_length(file: &Path, header: &[u8]) -> Result<(), StoreError> {
     }
     let number = |at: usize| header.get(at..)?.first_chunk().copied().map(u32::from_be_bytes);
     let page = header.get(16..).and_then(|bytes| bytes.first_chunk().copied().map(u16::from_be_bytes));
-    // The format's way to say 65536.
+    // The format encodes 65536 as 1.
     let page = page.map(|size| if size == 1 { 1 << 16 } else { u64::from(size) });
-    // The count of pages is right if these two are the same: then SQLite since 3.7 wrote last.
+    // The page count is valid if these two are equal: the last writer was SQLite 3.7 or later.
     let pages = number(28).filter(|_| number(24) == number(92)).map(u64::from);
     let expected = page.zip(pages).map_or(0, |(page, pages)| page.saturating_mul(pages));
     let found = fs::metadata(file).map_err(StoreError::file("read the database", file))?.len();
@@ -215,7 +215,7 @@ fn check_length(file: &Path, header: &[u8]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Refuses a version that only a later version of this program can have made, or none.
+/// Refuses a schema version later than this program's, or none.
 fn check_version(found: i32, file: &Path) -> Result<(), StoreError> {
     let file = file.to_owned();
     match found {
@@ -225,7 +225,7 @@ fn check_version(found: i32, file: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Makes a new database under another name and then gives it its own, so that a crash leaves a whole one or none.
+/// Creates a database under a temporary name and renames it, so that a crash leaves a complete one or none.
 fn create(directory: &DataDir, file: &Path) -> Result<(), StoreError> {
     for suffix in ["-wal", "-journal"] {
         let log = directory.file(&format!("{DATABASE}{suffix}"));
@@ -234,7 +234,7 @@ fn create(directory: &DataDir, file: &Path) -> Result<(), StoreError> {
         }
     }
     let nascent = directory.file(NASCENT);
-    // One that a crash has left is of no use. A link goes, and not its target.
+    // Removes one that a crash has left. Of a symbolic link, only the link is removed.
     match fs::remove_file(&nascent) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(StoreError::file("remove what is left of a new database", &nascent)(error));
@@ -254,13 +254,13 @@ fn create(directory: &DataDir, file: &Path) -> Result<(), StoreError> {
 
 fn fill(nascent: &Path) -> rusqlite::Result<()> {
     let mut connection = connect(nascent)?;
-    // Nothing here needs SQLite's own care for crashes, and it must leave no second file.
+    // No journal: a crash leaves only the temporary file, and there must be no second file.
     connection.pragma_update(None, "journal_mode", "MEMORY")?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     migrate(&mut connection).map(|_| ())
 }
 
-/// Opens a database file that exists and is no link.
+/// Opens an existing database file that is not a symbolic link.
 pub(super) fn connect(file: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     // SQLite would refuse a link anywhere in the path; its directory may be one.
@@ -278,8 +278,8 @@ pub(super) fn connect_immutable(file: &Path) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(format!("file:{path}?immutable=1"), flags)
 }
 
-/// Brings a database that nothing else uses to this version's tables, and says how many channels are listed, how many
-/// of them have a lease, and how many messages are kept.
+/// Migrates a database that nothing else uses to this version's tables. Returns the numbers of listed channels, of
+/// leases among them, and of messages.
 pub(super) fn bring_up_to_date(file: &Path) -> rusqlite::Result<(u64, u64, u64)> {
     let mut connection = connect(file)?;
     migrate(&mut connection)?;
@@ -312,7 +312,7 @@ struct Column {
     place_in_key: i64,
 }
 
-/// Reads the columns of the tables that a version of this program made, whatever else there is in the database.
+/// Reads the columns of the tables that a version of this program made, ignoring other tables.
 fn columns(connection: &Connection) -> rusqlite::Result<Vec<Column>> {
     let mut select = connection.prepare(
         "SELECT tables.name, wr, strict, columns.name, columns.type, \"notnull\", dflt_value, pk
@@ -350,7 +350,7 @@ fn columns_of(version: i32) -> rusqlite::Result<Vec<Column>> {
 /// looked at whole, whatever its size: what is copied to the tables of this one is found damaged now or never.
 const CHECKED_WHOLE: i64 = 16 * 1024;
 
-/// Refuses a database whose pages do not fit together, before anything is written to it.
+/// Refuses a database with inconsistent pages, before anything is written to it.
 pub(super) fn check_pages(connection: &Connection, file: &Path) -> Result<(), StoreError> {
     let failed = |cause| StoreError::sqlite("open", file)(cause);
     let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(failed)?;
@@ -367,8 +367,8 @@ pub(super) fn check_pages(connection: &Connection, file: &Path) -> Result<(), St
     Ok(())
 }
 
-/// Says how many messages are not there though their channels' logs count them: an older database beside a newer WAL
-/// can look sound to SQLite. A damaged log counts nothing.
+/// Returns the number of messages that the channel logs count but the table lacks: an older database beside a newer WAL
+/// can look sound to SQLite. Damaged logs are not counted.
 fn say_missing(connection: &Connection, file: &Path) -> rusqlite::Result<()> {
     let sql = "SELECT total(last_id - first_id + 1), (SELECT count(*) FROM messages) FROM logs
         WHERE checksum = row_checksum(log, name, last_id, first_id, last_timestamp, bytes, since)";
@@ -393,7 +393,7 @@ pub(super) fn fault(connection: &Connection, table: Option<&str>) -> rusqlite::R
     Ok((what != "ok").then_some(what))
 }
 
-/// Brings the tables to the version that this program knows. Whether they were of an older one.
+/// Migrates the tables to this program's version. Returns whether they were of an older one.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<bool> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let done = usize::try_from(version(&transaction)?).unwrap_or_default();
@@ -415,7 +415,7 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<bool> {
     Ok(older)
 }
 
-/// Whether the tables are those of the version that this program knows.
+/// Returns whether the tables are of this program's version.
 pub(super) fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(version(connection)? == KNOWN)
 }

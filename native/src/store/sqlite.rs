@@ -22,7 +22,7 @@ use super::{
     damage::DamageLog,
     data_dir::DataDir,
     last_commit::{Noted, Noter},
-    place::{MAX_ID, MAX_LOG, place, places},
+    message_key::{MAX_ID, MAX_LOG, key_range, message_key},
     reader::SqliteReader,
     retention::{self, Retention, Trimmer},
     room::Room,
@@ -51,26 +51,26 @@ pub(crate) struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens a store that takes as much space as comes.
+    /// Opens a store without a size limit.
     #[cfg(test)]
     pub(crate) fn open(directory: &Path) -> Result<Self, StoreError> {
         Self::open_within(directory, None)
     }
 
-    /// Opens the store in a directory, and makes both if they are missing. Its files take so many bytes at most.
+    /// Opens the store in a directory, and creates both if they are missing. Its files take at most `max` bytes.
     ///
-    /// What it refuses, for example the database of another application, or one that is damaged, it leaves as it is.
+    /// A refused database, for example a damaged one or one of another application, is left unchanged.
     pub(crate) fn open_within(directory: &Path, max: Option<u64>) -> Result<Self, StoreError> {
         let directory = DataDir::open(directory)?;
         let noted = Noted::read(&directory, &directory.file(schema::DATABASE))?;
         let file = schema::find(&directory)?;
         let failed = |cause| StoreError::sqlite("open", &file)(cause);
         let mut connection = schema::connect(&file).map_err(failed)?;
-        // Until it is known to be one that this program may write, closing it must not move its log either.
+        // Until the database is accepted, closing it must not checkpoint its WAL either.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
         schema::check_tables(&connection, &file)?;
         let complete = noted.check(&connection, &directory, &file);
-        // What is missing says more than what does not fit together without it.
+        // A missing part is the better explanation for inconsistent pages.
         if !matches!(complete, Err(StoreError::Incomplete { .. })) {
             schema::check_pages(&connection, &file)?;
         }
@@ -109,19 +109,19 @@ impl SqliteStore {
         })
     }
 
-    /// Reads this store on a connection of its own, so that it never waits for a commit.
+    /// Opens a reader with a separate connection, so that reads never wait for a commit.
     pub(crate) fn reader(&self) -> Result<SqliteReader, StoreError> {
         SqliteReader::open(&self.file, Arc::clone(&self.watch), Arc::clone(&self.damage))
     }
 
-    /// Drops what this store need not keep, on a connection of its own.
+    /// Opens a trimmer, which applies the retention limits on a separate connection.
     pub(crate) fn trimmer(&self, retention: Retention) -> Result<Trimmer, StoreError> {
         let (coordinator, room, watch) =
             (Arc::clone(&self.coordinator), Arc::clone(&self.room), Arc::clone(&self.watch));
         Trimmer::open(&self.file, retention, coordinator, room, watch, Arc::clone(&self.damage))
     }
 
-    /// Stops storing while less than so many bytes are free on the file system, and lets it go on by itself.
+    /// Refuses commits while less than so many bytes are free on the file system.
     pub(crate) fn watch_space(&self, least: u64) -> Result<SpaceHandle, StoreError> {
         let directory = self.file.parent().unwrap_or(Path::new("/")).to_owned();
         space::watch(Arc::clone(&self.room), least, move || space::free(&directory))
@@ -140,7 +140,7 @@ impl SqliteStore {
         Ok(found)
     }
 
-    /// Writes all but what cannot be written. Returns why that cannot be, for each name.
+    /// Writes a commit, except for names whose writes cannot be stored. Returns the reasons for those names.
     fn write<'w>(&mut self, writes: &'w [Write]) -> Result<Refusals<'w>, StoreError> {
         let failed = |cause| StoreError::sqlite("write", &self.file)(cause);
         let transaction = begin(&self.connection, TransactionBehavior::Immediate).map_err(failed)?;
@@ -192,7 +192,7 @@ impl Store for SqliteStore {
 
     fn commit(&mut self, writes: &[Write]) -> Result<(), CommitError> {
         let frames = self.checkpointer.as_ref().map_or(0, Checkpointer::frames);
-        // Before its turn: retention makes room meanwhile.
+        // Before the write lock is taken, so that retention can make room meanwhile.
         let admitted = added(writes).map_or(Ok(()), |bytes| self.room.admit(bytes, frames));
         let coordinator = Arc::clone(&self.coordinator);
         let lock = coordinator.lock();
@@ -214,19 +214,19 @@ impl Store for SqliteStore {
     }
 }
 
-/// Moves the WAL into the database, which then is one file.
+/// Checkpoints the WAL completely, so that the database is one file.
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         let closed = self.checkpointer.take().map(|checkpointer| checkpointer.close(&self.connection));
         if let Some(Err(error)) = closed {
-            // Closing must not move the WAL either: a file that was put in the database's place is left as it is.
+            // Closing must not checkpoint the WAL either: a file that replaced the database is left unchanged.
             let left = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
             tracing::error!(%error, ?left, "the WAL was not moved into the database, and is left as it is");
         }
     }
 }
 
-/// Begins a transaction that sees nothing of a commit that failed.
+/// Begins a transaction after rolling back a failed commit.
 fn begin(connection: &Connection, behavior: TransactionBehavior) -> rusqlite::Result<Transaction<'_>> {
     if !connection.is_autocommit() {
         connection.execute_batch("ROLLBACK")?;
@@ -289,7 +289,7 @@ impl Tail {
     }
 
     /// Puts a message at the end.
-    fn append<'w>(&mut self, message: &'w StoredMessage) -> Result<Line<'w>, Refusal> {
+    fn append<'w>(&mut self, message: &'w StoredMessage) -> Result<NewRow<'w>, Refusal> {
         let Self { log, of_name } = self;
         let expected = log.last_id + 1;
         if message.id != expected {
@@ -302,13 +302,13 @@ impl Tail {
         log.last_id = expected;
         log.last_timestamp = message.timestamp.as_unix();
         log.bytes = log.bytes.saturating_add(retention::size(username, content));
-        let place = place(log.log, expected);
-        let checksum = message_checksum(*of_name, place, log.last_timestamp, username, content);
-        Ok(Line { place, checksum, message })
+        let key = message_key(log.log, expected);
+        let checksum = message_checksum(*of_name, key, log.last_timestamp, username, content);
+        Ok(NewRow { key, checksum, message })
     }
 }
 
-/// Notes when a name was taken off the list: it is forgotten some time after that.
+/// Records the time at which a name was taken off the list, from which its time to be dropped counts.
 fn unlisted(transaction: &Connection, channel_name: &str, tails: &mut BTreeMap<&str, Tail>) -> Result<(), RowError> {
     let now = wall_time().as_unix();
     if let Some(tail) = tails.get_mut(channel_name) {
@@ -320,10 +320,10 @@ fn unlisted(transaction: &Connection, channel_name: &str, tails: &mut BTreeMap<&
     Ok(())
 }
 
-/// Gives numbers to logs. They are used again only when there is none above, because messages are appended fastest at
-/// the end of their table.
+/// An allocator of log numbers. Ascending, because messages are appended fastest at the end of their table; free numbers
+/// are reused only when there is none above.
 struct LogNumbers {
-    /// The number that was given last, if any was since the start.
+    /// The last number assigned since the start.
     last: Cell<Option<i64>>,
     /// The greatest.
     max: i64,
@@ -363,7 +363,7 @@ impl LogNumbers {
                 continue;
             }
             self.last.set(Some(next));
-            if !has_messages.exists(places(next, 0..=MAX_ID).into_inner())? {
+            if !has_messages.exists(key_range(next, 0..=MAX_ID).into_inner())? {
                 return Ok(Some(next));
             }
         }
@@ -371,8 +371,8 @@ impl LogNumbers {
 }
 
 /// A row of `messages`.
-struct Line<'w> {
-    place: i64,
+struct NewRow<'w> {
+    key: i64,
     checksum: i64,
     message: &'w StoredMessage,
 }
@@ -386,14 +386,14 @@ struct Written<'w> {
     refused: Refusals<'w>,
 }
 
-/// Writes all but what cannot be written: of a name all is written, or nothing.
+/// Writes a commit. Of each name, either all writes are applied or none.
 fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNumbers) -> Result<Written<'w>, RowError> {
     // Each channel's end is read once and written once, however many of its messages are in the commit.
     let mut tails: BTreeMap<&str, Tail> = BTreeMap::new();
     let mut lines = Vec::with_capacity(writes.len());
     let mut forgotten = Vec::new();
     let mut refused = Refusals::new();
-    // Before anything is written: what is written of a name that is refused then would have to be taken back.
+    // Names are checked first, so that nothing has to be undone for a refused one.
     for write in writes {
         let name = write.channel_name().as_str();
         if refused.contains_key(name) {
@@ -403,7 +403,7 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNum
             Write::Append(message) => {
                 let tail = match tails.entry(name) {
                     Entry::Occupied(tail) => Ok(tail.into_mut()),
-                    Entry::Vacant(place) => Tail::of(transaction, name, numbers)?.map(|tail| place.insert(tail)),
+                    Entry::Vacant(entry) => Tail::of(transaction, name, numbers)?.map(|tail| entry.insert(tail)),
                 };
                 tail.and_then(|tail| tail.append(message)).map(|line| lines.push(line)).err()
             }
@@ -435,7 +435,7 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNum
                     transaction.prepare_cached("DELETE FROM logs WHERE log = ?1")?.execute([log.log])?;
                     forgotten.push((channel_name.as_str(), log.last_id));
                 }
-                // What is kept is never forgotten.
+                // A name with messages is never dropped.
                 Some(_) => tracing::error!(
                     channel_name,
                     "a name was to be forgotten that keeps messages (a bug, please report)"
@@ -452,7 +452,7 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNum
     Ok(Written { grown: tails.into_values().map(|tail| tail.log.log).collect(), forgotten, refused })
 }
 
-/// Finds a damaged row of a name.
+/// Returns a damaged row of a name, if there is one.
 fn damaged(transaction: &Connection, name: &str) -> Result<Option<DamagedRow>, RowError> {
     let found = rows::find_channel(transaction, name).and_then(|_| LogRow::find(transaction, name));
     match found {
@@ -462,8 +462,7 @@ fn damaged(transaction: &Connection, name: &str) -> Result<Option<DamagedRow>, R
     }
 }
 
-/// The rows that one statement inserts: as many as possible. A statement costs as much as a row, and looks for the end
-/// of the table anew.
+/// The most rows that one statement inserts. Each statement costs as much as a row, and seeks the end of the table.
 const INSERTS: [usize; 3] = [64, 8, 1];
 
 static INSERT: LazyLock<[String; INSERTS.len()]> = LazyLock::new(|| {
@@ -473,7 +472,7 @@ static INSERT: LazyLock<[String; INSERTS.len()]> = LazyLock::new(|| {
     })
 });
 
-fn insert(transaction: &Connection, lines: &[Line<'_>]) -> rusqlite::Result<()> {
+fn insert(transaction: &Connection, lines: &[NewRow<'_>]) -> rusqlite::Result<()> {
     let mut rest = lines;
     for (rows, sql) in INSERTS.iter().zip(INSERT.iter()) {
         let (whole, left) = rest.split_at(rest.len() - rest.len() % rows);
@@ -483,9 +482,9 @@ fn insert(transaction: &Connection, lines: &[Line<'_>]) -> rusqlite::Result<()> 
         }
         let mut insert = transaction.prepare_cached(sql)?;
         for lines in whole.chunks(*rows) {
-            for (row, Line { place, checksum, message }) in lines.iter().enumerate() {
+            for (row, NewRow { key, checksum, message }) in lines.iter().enumerate() {
                 let before = row * 5;
-                insert.raw_bind_parameter(before + 1, place)?;
+                insert.raw_bind_parameter(before + 1, key)?;
                 insert.raw_bind_parameter(before + 2, message.timestamp.as_unix())?;
                 insert.raw_bind_parameter(before + 3, checksum)?;
                 insert.raw_bind_parameter(before + 4, message.username.as_str())?;

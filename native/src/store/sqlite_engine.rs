@@ -6,7 +6,7 @@ use chanwire_core::hub::{Query, ReadId, Snapshot, StoreCommand, StoreOutcome};
 use super::{
     Store as _, StoreError,
     engine::{Done, DoneSender, Engine, RunningEngine, Storage, StoreConfig},
-    place::MAX_ID,
+    message_key::MAX_ID,
     reader::{ReaderHandle, SqliteReader, start_reader},
     retention::{Trimmer, TrimmerHandle, start_trimmer},
     space::SpaceHandle,

@@ -31,31 +31,31 @@ pub(crate) fn start(
     Ok(StoreHandle { commands, thread })
 }
 
-/// A running store.
+/// A handle to a running store.
 #[must_use = "the store is closed in order only by `close`"]
 pub(crate) struct StoreHandle {
     commands: Sender<StoreCommand>,
     thread: JoinHandle<()>,
 }
 
-/// The store's thread has ended: nothing answers a command that it did not take, nor the one it had in hand.
+/// An error: the store's thread has ended. Queued commands and the current one have no outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the store's thread has ended; restart the server")]
 pub(crate) struct StoreGone;
 
 impl StoreHandle {
-    /// Hands the store its next command. It never blocks.
+    /// Queues a command; never blocks.
     ///
     /// # Errors
     ///
-    /// If the thread is gone. No outcome will come: the command [failed](StoreOutcome::Failed).
+    /// If the thread has ended. No outcome will come: the command [failed](StoreOutcome::Failed).
     pub(crate) fn send(&self, command: StoreCommand) -> Result<(), StoreGone> {
         self.commands.send(command).map_err(|_| StoreGone)
     }
 
-    /// Lets the store finish the commands it was given, closes it, and waits for that.
+    /// Waits until the queued commands are done and the store is closed.
     ///
-    /// It blocks for as long as the disk takes.
+    /// Blocks for as long as the disk takes.
     pub(crate) fn close(self) {
         drop(self.commands);
         if self.thread.join().is_err() {

@@ -132,7 +132,7 @@ impl Watch {
             }
             known.frames.wal = frames;
         }
-        // What is wrong with it is found by the next look.
+        // An error is found by the next check.
         if let Ok(seen) = look(&self.wal)
             && seen.file == known.wal.file
         {

@@ -31,11 +31,11 @@ struct Grown {
 impl WriteCoordinator {
     /// Waits for the write lock, and holds it until the guard is dropped.
     pub(super) fn lock(&self) -> MutexGuard<'_, ()> {
-        // A thread that panicked with it has left a transaction that is rolled back.
+        // The transaction of a thread that panicked with the lock is rolled back.
         self.write_lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes logs that have more messages now.
+    /// Records logs that have grown.
     pub(super) fn note_growth(&self, logs: Vec<i64>) {
         let mut grown = self.grown();
         let first = grown.logs.is_empty();

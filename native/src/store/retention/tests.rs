@@ -134,7 +134,7 @@ fn what_grows_is_trimmed_in_the_background_and_told() {
     let (tell, told) = mpsc::channel();
     let handle = start_trimmer(trimmer, move |name, first_id| tell.send((name, first_id)).unwrap()).unwrap();
     let next = || told.recv_timeout(Duration::from_secs(30)).unwrap();
-    // What was there before it began, and what comes while it runs.
+    // Excess from before its start, and new excess.
     assert_eq!(next(), ("a".into(), 31));
     let more: Vec<Write> = (51..=60).map(|id| message("a", id, 10)).collect();
     store.commit(&more).unwrap();
@@ -151,7 +151,7 @@ fn a_channel_whose_row_is_damaged_is_passed_over_and_the_others_are_trimmed() {
     let mut store = store(directory.path(), 50, 10);
     store.commit(&(3..=50).map(|id| message("b", id, 10)).collect::<Vec<_>>()).unwrap();
     let other = rusqlite::Connection::open(directory.path().join("chanwire.db")).unwrap();
-    // Whatever else it says, the damaged log is due.
+    // The damaged log is due, whichever column is changed.
     for (change, back) in [("bytes = bytes + 1", "bytes = bytes - 1"), ("last_id = 1 << 36", "last_id = 50")] {
         other.execute(&format!("UPDATE logs SET {change} WHERE log = 1"), []).unwrap();
         let trimmer = store.trimmer(Retention { count: Some(20), ..NONE }).unwrap();
@@ -289,7 +289,7 @@ fn a_full_store_keeps_about_as_much_of_each_channel_that_is_larger_than_the_othe
     let ends = ends(&mut store, &trimmer);
     let [small, a, b] = &ends[..] else { panic!("{ends:?}") };
     assert_eq!(*small, end("small", 1, 100));
-    // What one transaction drops is the most by which they differ, and what came since.
+    // They differ at most by what one transaction drops and by later messages.
     let (a, b) = (a.2 - a.1, b.2 - b.1);
     assert!(a.abs_diff(b) < 130 && a + b > 200, "{ends:?}");
 }

@@ -8,7 +8,7 @@ use chanwire_core::{
 use super::*;
 use crate::store::{SqliteStore, Store as _, rows};
 
-/// What the versions before this one made: statements that those executed, and rows of every kind.
+/// Databases of earlier versions, as SQL: the versions' own statements, and rows of every kind.
 const FIXTURES: [&str; MIGRATIONS.len() - 1] = [
     include_str!("fixtures/version_1.sql"),
     include_str!("fixtures/version_2.sql"),
@@ -52,7 +52,7 @@ fn messages(store: &SqliteStore, channel_name: &str) -> Vec<StoredMessage> {
 const QUOTED: &str = "böse \"1\" '\u{202e}";
 const LAST_ID: u64 = (1 << 38) - 1;
 
-/// What every fixture has. A version without leases has none.
+/// Returns the content of every fixture; no leases for a version without them.
 fn content(version: usize) -> (Snapshot, Vec<StoredMessage>) {
     let channel = |name: &str, host: &str, port, from: Option<&str>, position, lease: Option<u32>| ChannelRecord {
         channel: Channel { channel_name: name.into(), address: Address::new(host, port).unwrap() },

@@ -41,7 +41,7 @@ fn end(channel_name: &str, last_id: u64) -> ChannelLog {
     ChannelLog { channel_name: channel_name.into(), last_id, first_id: 1, last_timestamp, since: Timestamp::default() }
 }
 
-/// What was loaded, but for when names were taken off the list: that is by the clock.
+/// Removes the clock's times from a snapshot: those at which names were taken off the list.
 fn timeless(mut snapshot: Snapshot) -> Snapshot {
     snapshot.logs.iter_mut().for_each(|log| log.since = Timestamp::default());
     snapshot
@@ -265,7 +265,7 @@ fn numbers_of_logs_are_used_again_when_the_greatest_was_given_and_no_message_has
     store.commit(&[append("new 2", 1), append("new 6", 1)]).unwrap();
     store.commit(&[append("new 7", 1)]).unwrap();
     assert_eq!(numbers(&store), Map::from([2, 6, 7].map(new)));
-    // What is refused keeps no number.
+    // A refused name gets no number.
     assert_eq!(without(store.commit(&[append("new 8", 1), append("new 8", 9)])).len(), 1);
     assert_eq!(numbers(&store), Map::from([2, 6, 7].map(new)));
     store.log_numbers.last.set(Some(MAX_LOG - 3));
@@ -421,7 +421,7 @@ fn the_database_of_another_application_is_refused_and_left_as_it_is() {
 
 #[test]
 fn the_database_of_a_newer_version_is_refused_and_left_as_it_is() {
-    // Where its log still holds the version, the database's own bytes tell the old one.
+    // While the new version is only in the WAL, the database's header has the old one.
     for only_in_the_log in [false, true] {
         let directory = tempfile::tempdir().unwrap();
         SqliteStore::open(directory.path()).unwrap().commit(&[append("a", 1)]).unwrap();
@@ -603,7 +603,7 @@ fn a_channel_that_is_released_is_kept_until_it_is_put_or_removed_and_a_name_is_f
     let loaded = store.load().unwrap();
     assert_eq!((&loaded.channels[..], &loaded.released[..]), (&records[..1], &[][..]));
 
-    // What keeps messages is not forgotten.
+    // A name with messages is not dropped.
     store.commit(&[Write::RemoveChannel("a".into()), Write::DropName("a".into())]).unwrap();
     assert_eq!(timeless(store.load().unwrap()).logs, [end("a", 3)]);
     let trimmed = "DELETE FROM messages; UPDATE logs SET first_id = 4, bytes = 0";
