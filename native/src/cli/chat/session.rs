@@ -29,28 +29,28 @@ const LAST_ANSWERS: Duration = Duration::from_secs(10);
 /// A connection that held this long was a good one: the next wait is the shortest again.
 const HELD: Duration = Duration::from_secs(10);
 
-/// A connection that the session asked for. Events of one that it has given up are ignored.
+/// The id of a connection that the session opened. Events of an abandoned one are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Link(u64);
 
 /// An action that the session wants carried out.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Output {
-    /// Connect, then call [`Session::handle_connected`] or [`Session::handle_lost`].
+    /// Connects, then calls [`Session::handle_connected`] or [`Session::handle_lost`].
     Connect { link: Link, to: ServerAddress },
-    /// Send this request.
+    /// Sends a request.
     Send { link: Link, request: Request },
-    /// Close after the last answer. Nothing of it need be reported.
+    /// Closes the connection after its last answer. Its events need not be reported.
     Close { link: Link },
-    /// Show this.
+    /// Shows output to the user.
     Show(Shown),
-    /// The next line answers a question, or no longer does.
+    /// Sets whether the next line answers a question.
     Asking(bool),
-    /// It is over.
+    /// Ends the chat.
     Quit(Verdict),
 }
 
-/// Output for the user. Its text is as others sent it, and is escaped where it is shown.
+/// Output for the user. Texts are untrusted; they are escaped when shown.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Shown {
     Message(StoredMessage),
@@ -69,14 +69,14 @@ pub(super) enum Shown {
 pub(super) struct Verdict {
     /// The exit code.
     pub(super) code: u8,
-    /// Why, unless all is well.
+    /// The reason, if it is a failure.
     pub(super) why: Option<String>,
 }
 
 /// The loss of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lost {
-    /// Whether the server certainly carries out nothing more of what it was sent: it ended the connection, and not
+    /// Whether the server certainly carries out no more of the requests, because it ended the connection itself and not
     /// because of a request.
     pub(super) ended_by_server: bool,
     pub(super) reason: String,
@@ -87,22 +87,22 @@ pub(super) struct Lost {
 pub(super) struct Session {
     tracker: ServerAddress,
     user: String,
-    /// Whether there is a user who can be asked.
+    /// Whether there is a user to answer questions.
     interactive: bool,
     outputs: VecDeque<Output>,
     links: u64,
     backoff: Backoff,
     room: Option<Room>,
-    /// The channel that was left for another one, until that is joined.
+    /// The previous channel, until the next one is joined.
     left: Option<Room>,
     phase: Phase,
-    /// A connection to the tracker for `/list` alone.
+    /// A separate connection to the tracker for `/list`.
     listing: Option<Link>,
     asking: Option<Question>,
     pastes: Pastes,
-    /// The screen does not keep up: messages are skipped where the channel is joined anew.
+    /// Whether the screen lags, so that joining again skips messages.
     behind: bool,
-    /// The time at which it ends, even if answers are missing.
+    /// The time at which the chat ends even without all answers.
     leaving: Option<Time>,
     /// Whether a channel was ever joined: before that, a failure ends the chat.
     joined_once: bool,
@@ -124,14 +124,14 @@ enum Question {
 #[derive(Debug)]
 struct Room {
     name: String,
-    /// The server at which it was joined last.
+    /// The server at which it was last joined.
     host: Option<ServerAddress>,
-    /// The last of its messages that is known.
+    /// The last known message.
     known: Option<Known>,
     /// The id of the oldest message that was shown.
     oldest: Option<u64>,
     outbox: Outbox,
-    /// The reason why it is not joined, as it was shown last.
+    /// The last shown reason for not being joined.
     shown_reason: Option<String>,
 }
 
@@ -139,47 +139,46 @@ struct Room {
 #[derive(Debug)]
 struct Known {
     id: u64,
-    /// The message of that id, by which the same history is known again.
+    /// The message of that id, which identifies the history when joining again.
     message: Option<StoredMessage>,
 }
 
 #[derive(Debug)]
 enum Phase {
-    /// No channel is wanted.
+    /// No channel is selected.
     Out,
-    /// Until it is time for another try.
+    /// Waiting for the next attempt.
     Waiting {
         until: Time,
     },
-    /// The tracker is asked where the channel is.
-    Looking(Line),
-    /// The host is asked to let it join.
-    Joining(Line),
-    Live(Line, Reading),
+    /// Finding the channel's host at the tracker.
+    Looking(ServerConnection),
+    /// Joining the channel at its host.
+    Joining(ServerConnection),
+    Live(ServerConnection, Reading),
 }
 
-/// The connection that a channel is joined, or to be joined, by.
+/// A connection to the tracker or a host, with its pending requests.
 #[derive(Debug)]
-struct Line {
+struct ServerConnection {
     link: Link,
     to: ServerAddress,
-    /// Requests without an answer.
-    asked: VecDeque<Asked>,
+    /// Requests without an answer so far, the oldest first.
+    pending: VecDeque<PendingRequest>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
+enum PendingRequest {
     /// LIST, to find the channel.
     Where,
     /// LIST, to show the channels.
     List,
-    /// JOIN after the id `since`, or with the last messages. With `skips` those are wanted instead of all that were
-    /// missed.
+    /// JOIN after the id `since`, or with the last messages. `skips`: the last messages instead of all missed ones.
     Join {
         since: Option<u64>,
         skips: bool,
     },
-    /// Its messages are skipped until it is joined again.
+    /// LEAVE, to skip messages until the channel is joined again.
     Leave,
     Message(OwnId),
     History,
@@ -189,17 +188,17 @@ enum Asked {
 #[derive(Debug)]
 struct Reading {
     since: Time,
-    /// The id of the last message that was stored then.
+    /// The id of the last message stored when it was joined.
     end: u64,
-    /// Whether all messages up to it have come.
+    /// Whether all messages up to `end` have been received.
     done: bool,
-    /// Whether it was decided which of the user's own messages are sent again.
+    /// Whether the outbox has decided which messages to send again.
     decided: bool,
-    /// Whether nothing was missed since the last time it was joined.
+    /// Whether no message was missed since it was last joined.
     complete: bool,
-    /// The message that must come first if this is still the same history.
+    /// The message that must come first, if the history is still the same.
     anchor: Option<StoredMessage>,
-    /// The last message that was shown before it was joined: those up to it are not shown again.
+    /// The id of the last message shown before. Messages up to it are not shown again.
     shown: u64,
     skipping: Skipping,
 }
@@ -210,7 +209,7 @@ enum Skipping {
     No,
     /// The channel is being left.
     Leaving,
-    /// None comes any more, until the channel is joined again.
+    /// The channel is left, until it is joined again.
     Left,
 }
 
@@ -259,7 +258,7 @@ impl Session {
         [retry, self.leaving].into_iter().flatten().min()
     }
 
-    /// Returns whether to read further lines. It is false while many messages wait.
+    /// Returns whether to read further lines: not while many messages are waiting.
     pub(super) fn wants_input(&self) -> bool {
         self.leaving.is_none() && self.room.as_ref().is_none_or(|room| room.outbox.waiting() < 256)
     }
@@ -271,8 +270,10 @@ impl Session {
             return;
         }
         match &mut self.phase {
-            Phase::Looking(line) if line.link == link => line.ask(&mut self.outputs, Asked::Where, Request::List),
-            Phase::Joining(line) if line.link == link => self.join(),
+            Phase::Looking(connection) if connection.link == link => {
+                connection.ask(&mut self.outputs, PendingRequest::Where, Request::List)
+            }
+            Phase::Joining(connection) if connection.link == link => self.join(),
             _ => {}
         }
     }
@@ -282,25 +283,28 @@ impl Session {
         if self.listing == Some(link) {
             return self.listed(event);
         }
-        let (Phase::Looking(line) | Phase::Joining(line) | Phase::Live(line, _)) = &mut self.phase else { return };
-        if line.link != link {
+        let (Phase::Looking(connection) | Phase::Joining(connection) | Phase::Live(connection, _)) = &mut self.phase
+        else {
+            return;
+        };
+        if connection.link != link {
             return;
         }
         match event {
-            ClientEvent::Answer { response, .. } => match line.asked.pop_front() {
-                Some(Asked::Where) => self.found(now, response),
-                Some(Asked::Join { since, skips }) => self.joined(now, since, skips, response),
-                Some(Asked::Leave) => self.left(),
-                Some(Asked::Message(id)) => self.answered(id, response),
-                Some(Asked::List) => {
-                    let of = line.to.clone();
+            ClientEvent::Answer { response, .. } => match connection.pending.pop_front() {
+                Some(PendingRequest::Where) => self.found(now, response),
+                Some(PendingRequest::Join { since, skips }) => self.joined(now, since, skips, response),
+                Some(PendingRequest::Leave) => self.left(),
+                Some(PendingRequest::Message(id)) => self.answered(id, response),
+                Some(PendingRequest::List) => {
+                    let of = connection.to.clone();
                     self.show_channels(of, response);
                 }
-                Some(Asked::History) => self.show_history(response),
+                Some(PendingRequest::History) => self.show_history(response),
                 None => {}
             },
             ClientEvent::Push(message) => self.pushed(message),
-            // The reason for an end comes with the end.
+            // Reported with the end of the connection.
             ClientEvent::Notice(_) | ClientEvent::Broken(_) | ClientEvent::Ended { .. } => {}
         }
         self.settle(now);
@@ -314,20 +318,20 @@ impl Session {
             return;
         }
         match std::mem::replace(&mut self.phase, Phase::Out) {
-            Phase::Looking(line) if line.link == link => self.not_found(now, lost.reason),
-            Phase::Joining(line) if line.link == link => {
-                self.try_again(now, format!("{}: {}", line.to, lost.reason), 1)
+            Phase::Looking(connection) if connection.link == link => self.tracker_failed(now, lost.reason),
+            Phase::Joining(connection) if connection.link == link => {
+                self.try_again(now, format!("{}: {}", connection.to, lost.reason), 1)
             }
-            Phase::Live(line, reading) if line.link == link => {
+            Phase::Live(connection, reading) if connection.link == link => {
                 if now.since(reading.since) >= HELD {
                     self.backoff.reset();
                 }
                 if let Some(room) = &mut self.room {
                     room.outbox.lost(lost.ended_by_server);
                 }
-                self.try_again(now, format!("{}: {}", line.to, lost.reason), 1);
+                self.try_again(now, format!("{}: {}", connection.to, lost.reason), 1);
             }
-            // Of a connection that was given up.
+            // The connection was abandoned.
             phase => self.phase = phase,
         }
         self.settle(now);
@@ -339,11 +343,11 @@ impl Session {
             return self.quit();
         }
         if matches!(self.phase, Phase::Waiting { until } if until <= now) {
-            self.look();
+            self.find_host();
         }
     }
 
-    /// Handles the end of the input: answers are waited for, but not for long.
+    /// Handles the end of the input. Waits for the remaining answers, at most [`LAST_ANSWERS`].
     pub(super) fn handle_end(&mut self, now: Time) {
         if self.over {
             return;
@@ -383,7 +387,7 @@ impl Session {
                 self.trouble(error.to_string());
             }
             Response::Delivered { timestamp } => room.outbox.delivered(id, timestamp),
-            // The endpoint takes no other answer for one to a MESSAGE.
+            // The endpoint accepts no other answer to a MESSAGE.
             _ => {}
         }
     }
@@ -407,7 +411,7 @@ impl Session {
             None => {}
         }
         let is_new = reading.complete || reading.end < message.id;
-        let maybe = if message.username == self.user { room.outbox.came(&message, is_new) } else { None };
+        let maybe = if message.username == self.user { room.outbox.pushed(&message, is_new) } else { None };
         room.known = Some(Known { id: message.id, message: Some(message.clone()) });
         room.oldest.get_or_insert(message.id);
         self.outputs.push_back(Output::Show(Shown::Message(message)));
@@ -423,7 +427,7 @@ impl Session {
             return;
         }
         self.queue_pasted();
-        if let (Phase::Live(line, reading), Some(room)) = (&mut self.phase, &mut self.room)
+        if let (Phase::Live(connection, reading), Some(room)) = (&mut self.phase, &mut self.room)
             && reading.done
         {
             if !reading.decided {
@@ -437,7 +441,7 @@ impl Session {
                     message_content: text,
                     channel_name: Some(room.name.clone()),
                 };
-                line.ask(&mut self.outputs, Asked::Message(id), Request::Message(message));
+                connection.ask(&mut self.outputs, PendingRequest::Message(id), Request::Message(message));
             }
         }
         self.ask_about_the_next();
@@ -525,15 +529,15 @@ impl Session {
 
     /// Gives up the connection, if there is one.
     fn hang_up(&mut self) {
-        if let Phase::Looking(line) | Phase::Joining(line) | Phase::Live(line, _) = &self.phase {
-            self.outputs.push_back(Output::Close { link: line.link });
+        if let Phase::Looking(connection) | Phase::Joining(connection) | Phase::Live(connection, _) = &self.phase {
+            self.outputs.push_back(Output::Close { link: connection.link });
         }
     }
 
-    fn connect(&mut self, to: ServerAddress) -> Line {
+    fn connect(&mut self, to: ServerAddress) -> ServerConnection {
         let link = self.new_link();
         self.outputs.push_back(Output::Connect { link, to: to.clone() });
-        Line { link, to, asked: VecDeque::new() }
+        ServerConnection { link, to, pending: VecDeque::new() }
     }
 
     const fn new_link(&mut self) -> Link {
@@ -550,9 +554,9 @@ impl Session {
     }
 }
 
-impl Line {
-    fn ask(&mut self, outputs: &mut VecDeque<Output>, asked: Asked, request: Request) {
-        self.asked.push_back(asked);
+impl ServerConnection {
+    fn ask(&mut self, outputs: &mut VecDeque<Output>, request_kind: PendingRequest, request: Request) {
+        self.pending.push_back(request_kind);
         outputs.push_back(Output::Send { link: self.link, request });
     }
 }

@@ -19,7 +19,7 @@ fn push(id: u64, text: &str, seconds: i64) -> StoredMessage {
 /// Returns an outbox of a user whose name another client has, too.
 fn shared() -> Outbox {
     let mut outbox = Outbox::default();
-    assert_eq!(outbox.came(&push(KNOWN, "something else", 0), true), None);
+    assert_eq!(outbox.pushed(&push(KNOWN, "something else", 0), true), None);
     outbox
 }
 
@@ -50,11 +50,11 @@ fn missing_messages_are_sent_again_in_order_and_ambiguous_ones_are_asked_about()
     for (outbox, asked) in [(Outbox::default(), vec![]), (shared(), vec![("d".into(), true)])] {
         let (mut outbox, ids) = sent(outbox, &["a", "b", "c", "d", "e"]);
         outbox.delivered(ids[0], at(0));
-        outbox.came(&push(8, "a", 0), true);
+        outbox.pushed(&push(8, "a", 0), true);
         outbox.delivered(ids[1], at(0));
         outbox.lost(true);
         for (id, text) in [(9, "b"), (10, "d")] {
-            assert_eq!(outbox.came(&push(id, text, 0), true), None);
+            assert_eq!(outbox.pushed(&push(id, text, 0), true), None);
         }
         outbox.read_again(true);
         assert_eq!(sent_again(&mut outbox), ["c", "e"]);
@@ -66,13 +66,13 @@ fn missing_messages_are_sent_again_in_order_and_ambiguous_ones_are_asked_about()
 fn a_name_is_shared_once_something_comes_that_was_not_said_here_while_one_was_there() {
     for (text, is_new, is_shared) in [("b", true, true), ("b", false, false), ("a", true, false)] {
         let (mut outbox, _) = sent(Outbox::default(), &["a"]);
-        outbox.came(&push(8, text, 0), is_new);
+        outbox.pushed(&push(8, text, 0), is_new);
         assert_eq!(outbox.is_shared, is_shared, "{text} {is_new}");
     }
     // Not before it is sent: it only waits.
     let mut outbox = Outbox::default();
     outbox.push("a".into());
-    outbox.came(&push(8, "a", 0), true);
+    outbox.pushed(&push(8, "a", 0), true);
     assert!(outbox.is_shared);
 }
 
@@ -81,11 +81,11 @@ fn an_acknowledged_message_takes_its_push_before_a_later_one_of_the_same_words()
     for acknowledged in [0, 3] {
         let (mut outbox, ids) = sent(shared(), &["hi", "hi", "hi"]);
         // Another's, from before ours was sent, and of another time.
-        outbox.came(&push(KNOWN, "hi", 3), true);
+        outbox.pushed(&push(KNOWN, "hi", 3), true);
         if acknowledged == 3 {
             outbox.delivered(ids[0], at(3));
         }
-        outbox.came(&push(8, "hi", 3), true);
+        outbox.pushed(&push(8, "hi", 3), true);
         if acknowledged == 0 {
             outbox.delivered(ids[0], at(3));
         }
@@ -100,8 +100,8 @@ fn an_acknowledged_message_takes_its_push_before_a_later_one_of_the_same_words()
 fn a_push_of_another_time_is_not_the_acknowledged_message() {
     let (mut outbox, ids) = sent(shared(), &["hi", "hi"]);
     outbox.delivered(ids[0], at(4));
-    outbox.came(&push(8, "hi", 3), true);
-    outbox.came(&push(9, "hi", 4), true);
+    outbox.pushed(&push(8, "hi", 3), true);
+    outbox.pushed(&push(9, "hi", 4), true);
     outbox.lost(true);
     outbox.read_again(true);
     assert_eq!((sent_again(&mut outbox).len(), maybe(&mut outbox)), (0, vec![("hi".into(), true)]));
@@ -110,7 +110,7 @@ fn a_push_of_another_time_is_not_the_acknowledged_message() {
 #[test]
 fn of_several_of_the_same_words_as_many_are_asked_about_as_may_have_come() {
     let (mut outbox, _) = sent(shared(), &["hi", "hi", "hi"]);
-    outbox.came(&push(8, "hi", 0), true);
+    outbox.pushed(&push(8, "hi", 0), true);
     outbox.lost(true);
     outbox.read_again(true);
     assert_eq!(sent_again(&mut outbox), ["hi", "hi"]);
@@ -135,19 +135,19 @@ fn an_unknown_outcome_is_asked_about_and_never_sent_by_itself() {
 #[test]
 fn a_server_that_does_not_know_leaves_the_question_also_when_the_words_come_if_they_may_be_anothers() {
     let (mut outbox, ids) = sent(shared(), &["a", "b"]);
-    outbox.came(&push(8, "b", 0), true);
+    outbox.pushed(&push(8, "b", 0), true);
     outbox.failed(ids[0]);
     outbox.failed(ids[1]);
-    assert_eq!(outbox.came(&push(9, "a", 0), true), Some(ids[0]));
+    assert_eq!(outbox.pushed(&push(9, "a", 0), true), Some(ids[0]));
     assert_eq!(outbox.unsettled(), (vec![], vec!["a", "b"]));
     assert_eq!(maybe(&mut outbox), [("a".into(), true), ("b".into(), true)]);
 
     let (mut outbox, ids) = sent(Outbox::default(), &["a", "a"]);
     outbox.failed(ids[0]);
     // It may be either, and the second's answer will tell.
-    assert_eq!(outbox.came(&push(8, "a", 0), true), Some(ids[0]));
+    assert_eq!(outbox.pushed(&push(8, "a", 0), true), Some(ids[0]));
     outbox.delivered(ids[1], at(0));
-    assert_eq!(outbox.came(&push(9, "a", 0), true), None);
+    assert_eq!(outbox.pushed(&push(9, "a", 0), true), None);
     assert_eq!(outbox.unsettled(), (vec![], vec![]));
 }
 
@@ -168,7 +168,7 @@ fn a_window_bounds_what_is_on_its_way() {
 fn retained_messages_are_bounded() {
     let (mut outbox, ids) = sent(shared(), &["hi", "hi"]);
     for id in 0..10_000 {
-        outbox.came(&push(KNOWN + 1 + id, "hi", 0), true);
+        outbox.pushed(&push(KNOWN + 1 + id, "hi", 0), true);
     }
     assert_eq!(outbox.heard.unexplained("hi").count(), 1024);
     outbox.delivered(ids[0], at(0));
@@ -233,7 +233,7 @@ mod interleavings {
         fn hear(&mut self) {
             let (_, seconds) = self.log[self.heard];
             self.heard += 1;
-            self.outbox.came(&push(self.heard as u64, "ok", seconds), true);
+            self.outbox.pushed(&push(self.heard as u64, "ok", seconds), true);
         }
 
         /// Returns every world that can follow.

@@ -6,7 +6,7 @@ use chanwire_core::{
     wire::{HistoryRange, JoinFrom, Request, Response},
 };
 
-use super::{Asked, Output, PAGE, Phase, Question, Session, Shown, count};
+use super::{Output, PAGE, PendingRequest, Phase, Question, Session, Shown, count};
 use crate::server_address::ServerAddress;
 
 /// The text of `/help`.
@@ -90,14 +90,14 @@ impl Session {
     }
 
     fn list(&mut self) {
-        if let Phase::Live(line, _) = &mut self.phase
-            && line.to.same_place(&self.tracker)
+        if let Phase::Live(connection, _) = &mut self.phase
+            && connection.to.same_place(&self.tracker)
         {
-            return line.ask(&mut self.outputs, Asked::List, Request::List);
+            return connection.ask(&mut self.outputs, PendingRequest::List, Request::List);
         }
         if self.listing.is_none() {
-            let line = self.connect(self.tracker.clone());
-            self.listing = Some(line.link);
+            let connection = self.connect(self.tracker.clone());
+            self.listing = Some(connection.link);
         }
     }
 
@@ -140,12 +140,12 @@ impl Session {
         let Some(limit) = limit.filter(|limit| (1..=1000).contains(limit)) else {
             return self.trouble("/history takes a number from 1 to 1000");
         };
-        let (Phase::Live(line, _), Some(room)) = (&mut self.phase, &self.room) else {
+        let (Phase::Live(connection, _), Some(room)) = (&mut self.phase, &self.room) else {
             return self.trouble("there is no connection to a channel now");
         };
         let range = room.oldest.map_or(HistoryRange::Last, HistoryRange::Before);
         let request = Request::History { channel_name: room.name.clone(), range, limit };
-        line.ask(&mut self.outputs, Asked::History, request);
+        connection.ask(&mut self.outputs, PendingRequest::History, request);
     }
 
     pub(super) fn show_history(&mut self, response: Response) {

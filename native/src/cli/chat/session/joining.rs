@@ -7,24 +7,24 @@ use chanwire_core::{
     wire::{JoinFrom, Request, Response},
 };
 
-use super::{Asked, Known, PAGE, Phase, Reading, Room, Session, Skipping, Verdict, count};
+use super::{Known, PAGE, PendingRequest, Phase, Reading, Room, Session, Skipping, Verdict, count};
 use crate::{
     cli::{ask::code, chat::outbox::Outbox},
     client::host_of,
 };
 
 impl Session {
-    /// Goes to this channel, and to no other.
+    /// Selects this channel.
     pub(super) fn enter(&mut self, name: String) {
         let outbox = Outbox::default();
         self.room = Some(Room { name, host: None, known: None, oldest: None, outbox, shown_reason: None });
-        self.look();
+        self.find_host();
     }
 
-    /// Asks the tracker for the channel's host.
-    pub(super) fn look(&mut self) {
-        let line = self.connect(self.tracker.clone());
-        self.phase = Phase::Looking(line);
+    /// Requests the channel's host from the tracker.
+    pub(super) fn find_host(&mut self) {
+        let connection = self.connect(self.tracker.clone());
+        self.phase = Phase::Looking(connection);
     }
 
     /// Handles the tracker's list of channels.
@@ -50,56 +50,55 @@ impl Session {
         let host = host_of(&self.tracker, &channel.address);
         if host.same_place(&self.tracker) {
             // The connection is there already.
-            if let Phase::Looking(line) = mem::replace(&mut self.phase, Phase::Out) {
-                self.phase = Phase::Joining(line);
+            if let Phase::Looking(connection) = mem::replace(&mut self.phase, Phase::Out) {
+                self.phase = Phase::Joining(connection);
                 self.join();
             }
         } else {
             self.hang_up();
-            let line = self.connect(host);
-            self.phase = Phase::Joining(line);
+            let connection = self.connect(host);
+            self.phase = Phase::Joining(connection);
         }
     }
 
-    /// Handles a tracker that cannot be asked. A host that is known may still be there.
-    pub(super) fn not_found(&mut self, now: Time, why: String) {
+    /// Handles a failure to reach the tracker, by trying the last known host.
+    pub(super) fn tracker_failed(&mut self, now: Time, why: String) {
         let host = self.room.as_ref().and_then(|room| room.host.clone());
         match host.filter(|host| !host.same_place(&self.tracker)) {
             Some(host) => {
-                let line = self.connect(host);
-                self.phase = Phase::Joining(line);
+                let connection = self.connect(host);
+                self.phase = Phase::Joining(connection);
             }
             None => self.try_again(now, format!("{}: {why}", self.tracker), 1),
         }
     }
 
-    /// Asks the host to let it join: with the last message that is known, by which the same history is known again, and
-    /// those after it.
+    /// Joins the channel from the last known message on, which identifies the history.
     pub(super) fn join(&mut self) {
         self.join_with(self.behind);
     }
 
-    /// The same; `skips` says to go on with the last messages, whatever was missed.
+    /// Joins the channel. `skips`: with its last messages only, whatever was missed.
     fn join_with(&mut self, skips: bool) {
-        let (Phase::Joining(line), Some(room)) = (&mut self.phase, &self.room) else { return };
+        let (Phase::Joining(connection), Some(room)) = (&mut self.phase, &self.room) else { return };
         let skips = skips && room.known.is_some();
         let known = room.known.as_ref().filter(|_| !skips);
         let since = known.map(|known| known.id - u64::from(known.message.is_some()));
         let from = since.map_or(JoinFrom::Last(PAGE), JoinFrom::After);
         let request = Request::Join { channel_name: room.name.clone(), from };
-        line.ask(&mut self.outputs, Asked::Join { since, skips }, request);
+        connection.ask(&mut self.outputs, PendingRequest::Join { since, skips }, request);
     }
 
     /// Handles the host's answer to JOIN.
     pub(super) fn joined(&mut self, now: Time, since: Option<u64>, skips: bool, response: Response) {
-        let Phase::Joining(line) = mem::replace(&mut self.phase, Phase::Out) else { return };
+        let Phase::Joining(connection) = mem::replace(&mut self.phase, Phase::Out) else { return };
         let Some(room) = &mut self.room else { return };
         let (first_id, last_id) = match response {
             Response::Joined { first_id, last_id, .. } => (first_id, last_id),
             Response::Error(error) if since.is_some() && error.error == "Invalid payload" => {
-                // It ends before what is known: it is another history.
+                // It ends before the last known message: it is another history.
                 room.known = None;
-                self.phase = Phase::Joining(line);
+                self.phase = Phase::Joining(connection);
                 return self.join();
             }
             Response::Error(error) => {
@@ -107,30 +106,30 @@ impl Session {
                     "Unknown command" => " (this host stores messages, but nobody can listen there)",
                     _ => "",
                 };
-                let why = format!("{}: {error}{hint}", line.to);
-                self.phase = Phase::Joining(line);
+                let why = format!("{}: {error}{hint}", connection.to);
+                self.phase = Phase::Joining(connection);
                 return self.try_again(now, why, code(error.blame));
             }
             _ => return,
         };
         let again = room.host.is_some();
-        let same_place = room.host.as_ref().is_some_and(|host| host.same_place(&line.to));
+        let same_place = room.host.as_ref().is_some_and(|host| host.same_place(&connection.to));
         let known = room.known.take();
         let missed = known.as_ref().map_or(0, |known| first_id.saturating_sub(known.id + 1));
-        // Of the last messages some may have been shown, unless it is another history.
+        // Some of the last messages may have been shown already, unless it is another history.
         let shown = known.as_ref().filter(|known| skips && known.id <= last_id).map_or(0, |known| known.id);
         let anchor = known.and_then(|known| known.message).filter(|anchor| anchor.id == first_id);
         // Without a message to compare, a history is the same if its server is.
         let complete = since.is_some_and(|since| since + 1 == first_id) && (anchor.is_some() || same_place);
         let id = anchor.as_ref().map_or(first_id - 1, |anchor| anchor.id).max(shown);
         room.known = Some(Known { id, message: anchor.clone() });
-        room.host = Some(line.to.clone());
+        room.host = Some(connection.to.clone());
         room.shown_reason = None;
         let welcome = if again {
             "connected again".into()
         } else {
             let help = if self.interactive { "; /help shows the commands" } else { "" };
-            format!("on {} at {} as {}{help}", room.name, line.to, self.user)
+            format!("on {} at {} as {}{help}", room.name, connection.to, self.user)
         };
         let done = last_id < first_id;
         if skips && missed > 0 {
@@ -139,7 +138,7 @@ impl Session {
         }
         let reading =
             Reading { since: now, end: last_id, done, decided: false, complete, anchor, shown, skipping: Skipping::No };
-        self.phase = Phase::Live(line, reading);
+        self.phase = Phase::Live(connection, reading);
         self.joined_once = true;
         self.left = None;
         if !skips {
@@ -155,19 +154,19 @@ impl Session {
         }
     }
 
-    /// Handles a screen that does not keep up: the channel's messages are skipped from now on.
+    /// Handles a screen that lags: skips the channel's messages from now on.
     pub(in crate::cli::chat) fn handle_behind(&mut self) {
         self.behind = true;
-        if let (Phase::Live(line, reading), Some(room)) = (&mut self.phase, &self.room)
+        if let (Phase::Live(connection, reading), Some(room)) = (&mut self.phase, &self.room)
             && reading.skipping == Skipping::No
         {
             reading.skipping = Skipping::Leaving;
             let request = Request::Leave { channel_name: room.name.clone() };
-            line.ask(&mut self.outputs, Asked::Leave, request);
+            connection.ask(&mut self.outputs, PendingRequest::Leave, request);
         }
     }
 
-    /// Handles a screen that shows everything again: the channel goes on with its last messages.
+    /// Handles a screen that has caught up: continues with the channel's last messages.
     pub(in crate::cli::chat) fn handle_caught_up(&mut self) {
         self.behind = false;
         if matches!(&self.phase, Phase::Live(_, reading) if reading.skipping == Skipping::Left) {
@@ -191,20 +190,20 @@ impl Session {
     }
 
     fn join_again(&mut self) {
-        if let Phase::Live(line, _) = mem::replace(&mut self.phase, Phase::Out) {
-            self.phase = Phase::Joining(line);
+        if let Phase::Live(connection, _) = mem::replace(&mut self.phase, Phase::Out) {
+            self.phase = Phase::Joining(connection);
             self.join_with(true);
         }
     }
 
-    /// Handles a failure: tries again later if that makes sense, else shows the reason.
+    /// Handles a failure: retries later if that can help, else shows the reason.
     pub(super) fn try_again(&mut self, now: Time, why: String, code: u8) {
         self.hang_up();
         self.phase = Phase::Out;
         let Some(room) = &mut self.room else { return };
         if room.host.is_some() {
             self.phase = Phase::Waiting { until: now.after(self.backoff.next_wait()) };
-            // The same reason need not be shown at every try.
+            // A repeated reason is shown once.
             if room.shown_reason.as_ref() != Some(&why) {
                 room.shown_reason = Some(why.clone());
                 self.trouble(format!("{why} (trying again)"));
@@ -215,7 +214,7 @@ impl Session {
         if let Some(left) = self.left.take() {
             self.trouble(format!("{why} (back to {})", left.name));
             self.room = Some(left);
-            self.look();
+            self.find_host();
         } else if self.joined_once {
             self.trouble(why);
             self.note("on no channel; /join NAME goes to one");
