@@ -1,8 +1,8 @@
 //! The bridge: one WebSocket carries one TCP connection, because a page cannot open one itself.
 //!
-//! Binary messages are the stream's bytes, unchanged; text messages are control ([`control`]). The page shows its
-//! token, is told the targets, names one, and is connected to it. If it asks for reports it is told when each read and
-//! each write was made: by a page's own clock the times between them would be those of the page, which may be busy.
+//! Binary messages are the stream's bytes, unchanged; text messages are control messages ([`control`]). The page sends
+//! its token, receives the list of targets, and chooses one to connect to. On request, the bridge reports the time of
+//! each read and write, because the page's own clock would measure a busy page.
 
 mod carry;
 mod control;
@@ -37,13 +37,13 @@ use crate::socket as tcp_socket;
 
 /// The largest message and the largest frame from a page, in bytes.
 const MESSAGE_SIZE: usize = 1 << 20;
-/// The bytes read from a WebSocket at a time; every open one holds as much, so it is small.
+/// The read buffer of each open WebSocket in bytes.
 const READ_BUFFER: usize = 8 << 10;
-/// The bytes that may wait to be written to a WebSocket: the one message on its way, and answers to pings.
+/// The write buffer of a WebSocket in bytes, for one message and pongs.
 const WRITE_BUFFER: usize = 256 << 10;
-/// The timeout from our close frame to the page's.
+/// Timeout for the page's answer to a close frame.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
-/// The timeout of connecting to a target.
+/// Timeout for connecting to a target.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 
 /// Answers a request for `/bridge`.
@@ -93,13 +93,13 @@ fn asks_for_websocket(headers: &HeaderMap) -> bool {
 async fn bridge(socket: WebSocket, shared: Arc<Shared>, waiting: PoolPermit) {
     let mut shutdown = shared.shutdown.clone();
     let mut page = PageSocket::new(socket);
-    let admitted = tokio::select! {
-        admitted = timeout(shared.limits.token_wait, admit(&mut page, &shared)) => admitted.unwrap_or(Err(End::LATE)),
+    let authenticated = tokio::select! {
+        authenticated = timeout(shared.limits.token_wait, authenticate(&mut page, &shared)) => authenticated.unwrap_or(Err(End::LATE)),
         () = waiting.displaced() => return page.close(End::DISPLACED, Duration::ZERO).await,
         () = stopped(&mut shutdown) => Err(End::STOPPING),
     };
-    // Until it is closed the socket counts as open, whichever way it ends.
-    let connection = match admitted {
+    // The socket counts against the pool until it is closed.
+    let connection = match authenticated {
         Ok(connection) => connection,
         Err(end) => {
             tracing::debug!(?end, "a bridge was refused");
@@ -112,7 +112,7 @@ async fn bridge(socket: WebSocket, shared: Arc<Shared>, waiting: PoolPermit) {
     };
     drop(waiting);
     let end = tokio::select! {
-        end = converse(&mut page, &shared) => end.err().unwrap_or(End::DONE),
+        end = serve(&mut page, &shared) => end.err().unwrap_or(End::DONE),
         () = stopped(&mut shutdown) => End::STOPPING,
     };
     tracing::debug!(?end, "a bridge ended");
@@ -120,38 +120,37 @@ async fn bridge(socket: WebSocket, shared: Arc<Shared>, waiting: PoolPermit) {
     drop(connection);
 }
 
-/// Converses with a page that has shown the token. `Ok` when the TCP connection is over and the page knows
-/// why.
-async fn converse(page: &mut PageSocket, shared: &Shared) -> Result<(), End> {
+/// Serves an authenticated page. Returns `Ok` when the TCP connection is closed and the page has received the reason.
+async fn serve(page: &mut PageSocket, shared: &Shared) -> Result<(), End> {
     let tap = shared.tap.as_ref();
     let welcome = ToPage::Welcome { version: env!("CARGO_PKG_VERSION"), targets: &shared.targets, tap };
-    page.say(welcome.message()?).await?;
+    page.send(welcome.message()?).await?;
 
     let (target, report) = match choose(page, shared).await? {
         Choice::Target(target, report) => (target, report),
         Choice::Tap(tap) => return watch::watch(page, &tap.watchers, shared.limits.ping).await,
     };
-    let asked = Instant::now();
+    let requested_at = Instant::now();
     let reason = match connect(target).await {
         Ok(tcp) => {
             let opened = ToPage::Opened {
                 target: &target.id,
                 local: tcp.local_addr().map_err(|_| End::INTERNAL)?,
                 remote: target.address,
-                after: milliseconds(asked.elapsed()),
+                after: milliseconds(requested_at.elapsed()),
             };
             let opened_at = Instant::now();
-            page.say(opened.message()?).await?;
+            page.send(opened.message()?).await?;
             tracing::debug!(target = target.id, address = %target.address, "a bridge is open");
             carry(page, tcp, opened_at, report, shared.limits.ping).await?
         }
         Err(reason) => reason,
     };
-    page.say(ToPage::Closed { reason: &reason }.message()?).await
+    page.send(ToPage::Closed { reason: &reason }.message()?).await
 }
 
-/// Waits for the token and takes a place among the connections.
-async fn admit(page: &mut PageSocket, shared: &Shared) -> Result<OwnedSemaphorePermit, End> {
+/// Waits for the token and acquires a connection permit.
+async fn authenticate(page: &mut PageSocket, shared: &Shared) -> Result<OwnedSemaphorePermit, End> {
     let Event::Text(text) = page.event(true).await? else {
         return Err(End::NO_TOKEN);
     };
@@ -168,11 +167,11 @@ async fn admit(page: &mut PageSocket, shared: &Shared) -> Result<OwnedSemaphoreP
 enum Choice<'a> {
     /// A connection to a target, and whether it wants reports.
     Target(&'a Target, bool),
-    /// The traffic that passes through the tap.
+    /// The tap's traffic.
     Tap(&'a Tap),
 }
 
-/// Waits for the page to name a target, or to ask for what passes.
+/// Waits for the page to choose a target or the tap.
 async fn choose<'a>(page: &mut PageSocket, shared: &'a Shared) -> Result<Choice<'a>, End> {
     let Event::Text(text) = page.event(true).await? else {
         return Err(End::NOT_CONNECTED);
@@ -187,14 +186,14 @@ async fn choose<'a>(page: &mut PageSocket, shared: &'a Shared) -> Result<Choice<
     }
 }
 
-/// Converts a time to the page's unit.
+/// Converts a time to milliseconds.
 fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-/// Opens the TCP connection. The error is the reason for the page.
+/// Opens the TCP connection. The error is the reason shown by the page.
 ///
-/// The page is not read meanwhile: what it sends along with `connect` waits in its WebSocket.
+/// The page is not read meanwhile; its messages wait in the WebSocket.
 async fn connect(target: &Target) -> Result<TcpStream, String> {
     let address = target.address;
     let tcp = match timeout(CONNECT_WAIT, tcp_socket::connect(&[address])).await {

@@ -1,4 +1,4 @@
-//! Carries bytes between a page and a TCP connection, until both directions are done.
+//! Relays bytes between a page and a TCP connection until both directions are closed.
 
 use std::collections::VecDeque;
 use std::io;
@@ -25,37 +25,37 @@ const CLOSED: &str = "the server closed the connection";
 /// The reason for an end that the page asked for.
 const RESET: &str = "reset by the page";
 
-/// The time for TCP to take what a page sent before it left.
-const LAST_WRITES: Duration = Duration::from_secs(2);
+/// Timeout for writing a page's remaining bytes after it has disconnected.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The most reports that may wait for a page that does not take them. Nothing more is written until it does.
-const MOST_REPORTS: usize = 256;
+/// The most queued messages to a page. While there are more, nothing is written to TCP.
+const MAX_QUEUED: usize = 256;
 
 /// One bridge between `opened` and `closed`.
 ///
-/// TCP is read only against credit and when the last message is with the kernel. What the page sends is kept until TCP
-/// has taken it, up to a bound at which the page is not read any more; one that asks for reports knows how much is
-/// kept and stays below it, so that its credit is always heard. (A server that waits until its answers are read takes
-/// no requests meanwhile: credit that stood behind requests would come never.) No buffer exists while nothing moves.
+/// TCP is read only with credit, and only once the last message was passed to the kernel. The page's bytes are queued
+/// until TCP accepts them, up to a bound at which the page is no longer read. A page with reports knows how much is queued
+/// and stays below the bound, so that its credit is always read. Otherwise credit queued behind requests could deadlock
+/// with a server that reads no requests until its answers are read. An idle bridge has no buffers.
 struct Carrier {
     tcp: TcpStream,
     opened: Instant,
     credit: Credit,
-    /// TCP has bytes for which there was no credit.
+    /// Whether TCP has bytes without credit for them.
     unread: bool,
     plan: Plan,
-    /// Whether the page is told what was read and written when, and what it was not told yet, in order. It hears of a
-    /// write before it hears anything that came after, and when something was read just before what that was.
+    /// Whether the page gets reports of reads and writes.
     report: bool,
-    untold: VecDeque<Message>,
+    /// Messages to the page in order: the report of a write before everything read later, and the report of a read right
+    /// before its bytes.
+    outgoing: VecDeque<Message>,
     page_done: bool,
     peer_done: bool,
-    /// The error after which TCP takes nothing any more. Bytes that the peer sent before are still read, since they
-    /// often say why.
+    /// The error of a failed write. Bytes that the peer sent before are still read, since they often explain it.
     write_error: Option<io::Error>,
 }
 
-/// Carries bytes both ways over a connection that was `opened` then. `Ok` is the reason why it is over.
+/// Relays bytes in both directions over a connection that was opened at `opened`. Returns the reason of its end.
 pub(super) async fn carry(
     page: &mut PageSocket,
     tcp: TcpStream,
@@ -70,7 +70,7 @@ pub(super) async fn carry(
         unread: false,
         plan: Plan::default(),
         report,
-        untold: VecDeque::new(),
+        outgoing: VecDeque::new(),
         page_done: false,
         peer_done: false,
         write_error: None,
@@ -87,22 +87,22 @@ impl Carrier {
                 self.finish().await?;
             }
             if !page.is_sending()
-                && let Some(message) = self.untold.pop_front()
+                && let Some(message) = self.outgoing.pop_front()
             {
                 page.post(message);
             }
-            if self.plan.wants_reset() && self.untold.is_empty() {
-                // If it fails, closing alone must do.
+            if self.plan.wants_reset() && self.outgoing.is_empty() {
+                // If this fails, the connection is closed without a reset.
                 let _ = SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO));
                 return Ok(RESET.to_owned());
             }
-            let may_go_on = self.untold.len() < MOST_REPORTS;
+            let may_go_on = self.outgoing.len() < MAX_QUEUED;
             let may_write = may_go_on && self.plan.to_write().is_some();
-            let quiet = !page.is_sending() && self.untold.is_empty();
-            // Without credit it is found out once whether bytes wait, or the end of the stream.
-            let may_read = !self.peer_done && quiet && !self.unread;
-            // The page has the peer's eof before it hears that all is over.
-            let may_end = self.peer_done && quiet;
+            let idle = !page.is_sending() && self.outgoing.is_empty();
+            // Without credit, one read detects whether there are bytes or the end of the stream.
+            let may_read = !self.peer_done && idle && !self.unread;
+            // The page must receive the peer's end of stream before the end of the connection.
+            let may_end = self.peer_done && idle;
             let wait = self.plan.wait();
             if may_end && (self.page_done || self.write_error.is_some()) {
                 return Ok(self.write_error.map_or(CLOSED.to_owned(), |error| reason(&error)));
@@ -113,7 +113,7 @@ impl Carrier {
                     Ok(Event::Binary(bytes)) => self.plan.push(Step::Write(bytes))?,
                     Ok(Event::Text(text)) => self.take_control(FromPage::parse(&text)?)?,
                     Err(end) => {
-                        self.write_last().await?;
+                        self.drain().await?;
                         return Err(end);
                     }
                 },
@@ -122,7 +122,7 @@ impl Carrier {
                 }
                 () = until(wait), if may_go_on => {
                     self.plan.waited();
-                    self.tell(&ToPage::Waited { at: self.age() })?;
+                    self.report(&ToPage::Waited { at: self.age() })?;
                 }
                 ready = self.tcp.readable(), if may_read => {
                     match ready.and_then(|()| self.read()) {
@@ -139,7 +139,7 @@ impl Carrier {
                         Err(error) => return Ok(reason(&error)),
                     }
                 }
-                // After the peer's eof nothing is read that could fail, and the connection can still be reset.
+                // After the peer's end of stream there are no reads to fail, but the connection can still be reset.
                 ready = self.tcp.ready(Interest::ERROR), if may_end => {
                     let error = match ready {
                         Ok(_) => self.tcp.take_error().unwrap_or_else(Some),
@@ -169,18 +169,18 @@ impl Carrier {
     /// Shuts down the sending half.
     async fn finish(&mut self) -> Result<(), End> {
         self.page_done = true;
-        // It fails only where the connection is over, and that is noticed in reading.
+        // It fails only if the connection has failed, which reading detects.
         let _ = self.tcp.shutdown().await;
-        self.tell(&ToPage::Ended { at: self.age() })
+        self.report(&ToPage::Ended { at: self.age() })
     }
 
-    /// Writes what TCP takes at once.
+    /// Writes once, as much as TCP accepts.
     fn write(&mut self, ready: io::Result<()>) -> Result<(), End> {
         let Some(bytes) = self.plan.to_write() else { return Ok(()) };
         match ready.and_then(|()| self.tcp.try_write(bytes)) {
             Ok(written) => {
                 self.plan.wrote(written);
-                self.tell(&ToPage::Wrote { bytes: written, at: self.age() })?;
+                self.report(&ToPage::Wrote { bytes: written, at: self.age() })?;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
@@ -191,8 +191,8 @@ impl Carrier {
         Ok(())
     }
 
-    /// Writes what the page sent before it left, as far as it was to be written at once and TCP takes it in time.
-    async fn write_last(&mut self) -> Result<(), End> {
+    /// Writes the queued bytes up to the next wait, after the page has disconnected.
+    async fn drain(&mut self) -> Result<(), End> {
         let write = async {
             while self.plan.to_write().is_some() {
                 let ready = self.tcp.writable().await;
@@ -200,29 +200,30 @@ impl Carrier {
             }
             Ok(())
         };
-        timeout(LAST_WRITES, write).await.unwrap_or(Ok(()))
+        timeout(DRAIN_TIMEOUT, write).await.unwrap_or(Ok(()))
     }
 
-    /// Tells what was read just now, after when that was.
+    /// Queues a message with bytes read now, after the report of the read.
     fn received(&mut self, message: Message) -> Result<(), End> {
-        self.tell(&ToPage::Read { at: self.age() })?;
-        self.untold.push_back(message);
+        self.report(&ToPage::Read { at: self.age() })?;
+        self.outgoing.push_back(message);
         Ok(())
     }
 
-    fn tell(&mut self, report: &ToPage<'_>) -> Result<(), End> {
+    /// Queues a report, if the page wants reports.
+    fn report(&mut self, report: &ToPage<'_>) -> Result<(), End> {
         if self.report {
-            self.untold.push_back(report.message()?);
+            self.outgoing.push_back(report.message()?);
         }
         Ok(())
     }
 
-    /// Milliseconds since the connection was opened.
+    /// Returns the milliseconds since the connection was opened.
     fn age(&self) -> f64 {
         milliseconds(self.opened.elapsed())
     }
 
-    /// Makes one read one message.
+    /// Reads once, as much as the credit allows.
     fn read(&mut self) -> io::Result<Read> {
         let size = self.credit.next_read();
         if size == 0 {
@@ -248,17 +249,17 @@ enum Read {
 
 async fn until(end: Option<Instant>) {
     match end {
-        // Boxed, because hardly any bridge ever waits.
+        // Boxed, because few bridges ever wait.
         Some(end) => Box::pin(sleep_until(end)).await,
         None => std::future::pending().await,
     }
 }
 
-/// Says in words why a TCP connection is over.
+/// Describes the error that ended a TCP connection.
 fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
-        // The system's word for a reset after the peer's end of stream: the peer did not half-close, it closed.
+        // The error for a reset after the peer's end of stream: the peer closed instead of half-closing.
         io::ErrorKind::BrokenPipe => CLOSED.to_owned(),
         _ => error.to_string(),
     }

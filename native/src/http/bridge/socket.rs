@@ -1,5 +1,4 @@
-//! The page's WebSocket, as the bridge uses it: one message on its way out at a time, so that what a page does not
-//! take stays in TCP and not in this process.
+//! The page's WebSocket. Sends one message at a time, so that a slow page's data stays in TCP and not in this process.
 
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,18 +11,19 @@ use tokio::time::timeout;
 
 use super::end::End;
 
+/// The WebSocket of a page.
 pub(super) struct PageSocket {
     socket: WebSocket,
-    /// Waits for room in front of it.
+    /// The posted message, until the WebSocket accepts it.
     outgoing: Option<Message>,
-    /// Until everything is with the kernel.
+    /// Whether the posted message is not flushed to the kernel yet.
     sending: bool,
 }
 
-/// An event of a WebSocket. Pings are answered by the library and not seen here.
+/// An event of a WebSocket. The library answers pings.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// The message that was posted is with the kernel.
+    /// The posted message is flushed to the kernel.
     Sent,
     Text(Utf8Bytes),
     Binary(Bytes),
@@ -34,25 +34,25 @@ impl PageSocket {
         Self { socket, outgoing: None, sending: false }
     }
 
-    /// Whether a posted message is still on its way. Until it is not, no other may be posted.
+    /// Returns whether a posted message is not flushed yet. No other may be posted meanwhile.
     pub(super) fn is_sending(&self) -> bool {
         self.sending
     }
 
-    /// Gives one message to be sent; [`Self::event`] sends it and reports it.
+    /// Posts a message, which [`Self::event`] sends and reports.
     pub(super) fn post(&mut self, message: Message) {
         debug_assert!(!self.sending);
         self.outgoing = Some(message);
         self.sending = true;
     }
 
-    /// Waits for the next event. Messages are read only if `read`. Nothing is lost when the future is dropped.
+    /// Waits for the next event. Messages are read only if `read`. Cancel safe.
     pub(super) async fn event(&mut self, read: bool) -> Result<Event, End> {
         poll_fn(|context| self.poll_event(context, read)).await
     }
 
-    /// Sends one message, after the one that is on its way, and waits until it is with the kernel.
-    pub(super) async fn say(&mut self, message: Message) -> Result<(), End> {
+    /// Sends a message after the posted one, and waits until it is flushed to the kernel.
+    pub(super) async fn send(&mut self, message: Message) -> Result<(), End> {
         while self.sending {
             self.event(false).await?;
         }
@@ -63,18 +63,18 @@ impl PageSocket {
         Ok(())
     }
 
-    /// Ends the WebSocket in an orderly way. It waits for the page's own close frame, because closing a TCP connection
-    /// that has unread input resets it, and the reset would overtake ours. It waits for so long at most.
-    pub(super) async fn close(mut self, end: End, wait: Duration) {
-        let farewell = async {
+    /// Closes the WebSocket with a close frame. Waits for the page's close frame, at most `limit`, because closing a TCP
+    /// connection with unread input resets it, and the reset could overtake the close frame.
+    pub(super) async fn close(mut self, end: End, limit: Duration) {
+        let handshake = async {
             if let Some(frame) = end.frame() {
-                self.say(Message::Close(Some(frame))).await?;
+                self.send(Message::Close(Some(frame))).await?;
             }
             loop {
                 self.event(true).await?;
             }
         };
-        let _: Result<Result<(), End>, _> = timeout(wait, farewell).await;
+        let _: Result<Result<(), End>, _> = timeout(limit, handshake).await;
     }
 
     fn poll_event(&mut self, context: &mut Context<'_>, read: bool) -> Poll<Result<Event, End>> {

@@ -1,4 +1,4 @@
-//! A TCP stream that notices when it moves and when its peer takes nothing.
+//! A TCP stream that tracks its activity and detects a stalled peer.
 
 use std::{
     io::{self, IoSlice},
@@ -20,18 +20,18 @@ use tokio::{
 use super::pool::Activity;
 use crate::socket;
 
-/// A stream whose activity counts in a pool.
+/// A stream that reports its activity to a pool.
 #[derive(Debug)]
 pub(in crate::http) struct Watched {
     stream: TcpStream,
     watch: Arc<Watch>,
 }
 
-/// The state of a stream that others use.
+/// A handle to observe and reset a stream that is in use elsewhere.
 #[derive(Debug)]
 pub(in crate::http) struct Watch {
     activity: Activity,
-    /// Since when the peer has taken nothing of what is to be written.
+    /// The time since which writes are blocked.
     blocked: Mutex<Option<Instant>>,
     reset: AtomicBool,
 }
@@ -55,7 +55,7 @@ impl Watched {
 }
 
 impl Watch {
-    /// Returns when the peer has taken nothing for so long, or up to twice as long.
+    /// Waits until writes have been blocked for the timeout, or up to twice as long.
     pub(in crate::http) async fn stalled(&self, write_timeout: Duration) {
         loop {
             let blocked = *self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,7 +67,7 @@ impl Watch {
         }
     }
 
-    /// Makes the stream's end a reset, so that the kernel keeps nothing for a peer that takes nothing.
+    /// Makes closing the stream reset it, so that the kernel keeps no data for a stalled peer.
     pub(in crate::http) fn reset(&self) {
         self.reset.store(true, Ordering::Relaxed);
     }
