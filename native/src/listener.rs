@@ -35,16 +35,16 @@ const MAX_REFUSALS: u32 = 64;
 /// The most connections of the operator, and the most that are refused with an answer at one time.
 const MAX_OPERATORS: u32 = 16;
 
-/// The files that those may have open who are not served as connections of the protocol's listeners.
+/// The open files of refused connections and of the operator's.
 pub(crate) const FILES: u32 = MAX_REFUSALS + 2 * MAX_OPERATORS;
 
-/// The state that all listeners share.
+/// The state shared by all listeners.
 pub(crate) struct Acceptor {
     limits: Limits,
     hub: HubSender,
     published: PublishedList,
     clock: Clock,
-    room: Arc<Semaphore>,
+    connections: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
     operators: Arc<Semaphore>,
     refused_operators: Arc<Semaphore>,
@@ -60,22 +60,22 @@ impl Acceptor {
         published: PublishedList,
         clock: Clock,
     ) -> Arc<Self> {
-        let places = |count| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(Semaphore::MAX_PERMITS)));
+        let semaphore = |count| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(Semaphore::MAX_PERMITS)));
         Arc::new(Self {
             limits,
             hub,
             published,
             clock,
-            room: places(files.connections),
-            refusals: places(files.part(MAX_REFUSALS)),
-            operators: places(files.part(MAX_OPERATORS)),
-            refused_operators: places(files.part(MAX_OPERATORS)),
+            connections: semaphore(files.connections),
+            refusals: semaphore(files.part(MAX_REFUSALS)),
+            operators: semaphore(files.part(MAX_OPERATORS)),
+            refused_operators: semaphore(files.part(MAX_OPERATORS)),
             files,
             next: AtomicU64::new(0),
         })
     }
 
-    /// Accepts until it is told to stop.
+    /// Accepts connections until `stop` is true.
     pub(crate) async fn run(
         self: Arc<Self>,
         listener: Arc<TcpListener>,
@@ -91,7 +91,7 @@ impl Acceptor {
         }
     }
 
-    /// Accepts the operator's connections until it is told to stop.
+    /// Accepts the operator's connections until `stop` is true.
     pub(crate) async fn run_operator(self: Arc<Self>, listener: Arc<UnixListener>, mut stop: watch::Receiver<bool>) {
         let mut incoming = Incoming::new(&*listener, "operator's socket");
         loop {
@@ -114,9 +114,9 @@ impl Acceptor {
         }
     }
 
-    async fn serve_operator(self: Arc<Self>, mut stream: UnixStream, accepted: Accepted, place: OwnedSemaphorePermit) {
+    async fn serve_operator(self: Arc<Self>, mut stream: UnixStream, accepted: Accepted, permit: OwnedSemaphorePermit) {
         let (hub, published) = (&self.hub, &self.published);
-        let ending = connection::serve(&mut stream, accepted, place, &self.limits, hub, published, self.clock).await;
+        let ending = connection::serve(&mut stream, accepted, permit, &self.limits, hub, published, self.clock).await;
         accepted.span().in_scope(|| tracing::debug!(?ending, "closed"));
     }
 
@@ -127,13 +127,13 @@ impl Acceptor {
     /// Waits until no connection is left, nor a request of one. None may be accepted any more.
     pub(crate) async fn all_closed(&self) {
         // Each connection holds a permit until its requests are carried out, so whoever has all of them is alone.
-        let _ = self.room.acquire_many(self.files.connections).await;
+        let _ = self.connections.acquire_many(self.files.connections).await;
         let _ = self.operators.acquire_many(self.files.part(MAX_OPERATORS)).await;
     }
 
     fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, listener: ListenerId) {
         prepare(&stream);
-        if let Ok(permit) = self.room.clone().try_acquire_owned() {
+        if let Ok(permit) = self.connections.clone().try_acquire_owned() {
             let accepted = Accepted { id: self.next_id(), peer: Some(peer), listener: Some(listener) };
             tokio::spawn(self.clone().serve(stream, accepted, permit));
         } else if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
@@ -150,13 +150,13 @@ impl Acceptor {
         self: Arc<Self>,
         mut stream: TcpStream,
         accepted: Accepted,
-        place: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) -> impl Future<Output = ()> {
         accepted.span().in_scope(|| tracing::debug!("connected"));
         async move {
             let (hub, published) = (&self.hub, &self.published);
             let ending =
-                connection::serve(&mut stream, accepted, place, &self.limits, hub, published, self.clock).await;
+                connection::serve(&mut stream, accepted, permit, &self.limits, hub, published, self.clock).await;
             accepted.span().in_scope(|| end(&stream, &ending));
         }
     }
