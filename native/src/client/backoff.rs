@@ -1,14 +1,14 @@
-//! Waits between tries to connect.
+//! Backoff between attempts to connect.
 
 use std::time::Duration;
 
 /// The first wait.
 const FIRST: Duration = Duration::from_millis(250);
 
-/// The longest wait: a user may be watching.
+/// The longest wait.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Waits that double up to a bound, with jitter, so that the clients of a restarted server do not return all at once.
+/// Exponential backoff with jitter, so that the clients of a restarted server do not reconnect all at once.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     tries: u32,
@@ -29,7 +29,7 @@ impl Backoff {
         half + Duration::from_millis(self.next_random() % millis.saturating_add(1))
     }
 
-    /// Begins again with the shortest wait.
+    /// Resets the backoff to the shortest wait.
     pub(crate) const fn reset(&mut self) {
         self.tries = 0;
     }

@@ -1,4 +1,4 @@
-//! One client connection: requests in, events out, until it ends.
+//! Drives one client connection: sends requests and reports events until it ends.
 
 use std::{
     io,
@@ -36,7 +36,7 @@ pub(crate) trait Session {
 #[derive(Debug)]
 pub(crate) struct End {
     pub(crate) kind: ErrorKind,
-    /// Whether the server ended it, so that it carries out nothing more of what it was sent.
+    /// Whether the server ended it, so that it carries out no further request.
     pub(crate) ended_by_server: bool,
 }
 
@@ -92,7 +92,7 @@ impl<S: Session> Application<Client> for Carrier<'_, S> {
     fn on_event(&mut self, _: &mut Client, _: Clock, event: ClientEvent) {
         match &event {
             ClientEvent::Notice(error) => {
-                // The server goes on: it may still carry out what it had been sent.
+                // The server may still carry out the requests that it received.
                 self.ended_by_server = false;
                 self.reason = Some(ErrorKind::Notice(error.clone()));
             }
@@ -106,12 +106,12 @@ impl<S: Session> Application<Client> for Carrier<'_, S> {
     }
 
     fn poll_call(&mut self, client: &mut Client, clock: Clock, cx: &mut Context<'_>) -> Poll<()> {
-        // An answer makes room, and then this is polled again.
+        // Polled again after an answer.
         if self.closing || client.in_flight() >= self.max_in_flight {
             return Poll::Pending;
         }
         match ready!(self.session.poll_request(cx)) {
-            // Of a connection that is closing the end is reported soon, and this request was not answered.
+            // A closing connection refuses requests; its end is reported soon, without an answer to this one.
             Some(request) => drop(client.send(clock.now(), &request)),
             None => {
                 self.closing = true;

@@ -27,10 +27,10 @@ use super::{
 };
 use crate::{clock::Clock, server_address::ServerAddress, socket, threads};
 
-/// Time that a server has to accept a connection.
+/// Timeout for connecting to a server.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Requests of one connection that are queued or unanswered at most; more wait to be submitted.
+/// The most queued or pending requests of a connection; further ones wait to be submitted.
 const MAX_OPEN: usize = 1024;
 
 /// A connection to one server. When all handles are dropped, it closes after the last answer.
@@ -49,18 +49,18 @@ enum Call {
     Close,
 }
 
-/// The answer's receiver, and the room that the request takes.
+/// The answer's receiver, and the request's permit.
 #[derive(Debug)]
 struct Reply {
     to: oneshot::Sender<Result<Response, Unanswered>>,
     _room: OwnedSemaphorePermit,
 }
 
-/// A request without an answer.
+/// A pending request.
 #[derive(Debug)]
 pub(crate) struct Unanswered {
     pub(crate) error: Error,
-    /// Whether the server may have received it, so that its outcome is not known.
+    /// Whether the server may have received it, so that its outcome is unknown.
     pub(crate) sent: bool,
 }
 
@@ -137,7 +137,7 @@ impl Connection {
         tokio::spawn(async move {
             let kind = carry(stream, gate, &mut requests, Clock::start()).await.kind;
             requests.fail(&kind);
-            // Its caller may have gone.
+            // The caller may have dropped the receiver.
             let _ = end.send(Some(kind));
         });
         Self { server, calls, room: Arc::new(Semaphore::new(MAX_OPEN)), ended }
@@ -205,7 +205,7 @@ impl<F> Requests<F> {
         while let Ok(call) = self.calls.try_recv() {
             if let Call::Request(_, reply) = call {
                 let error = Error::new(self.server.clone(), kind.clone());
-                // Its caller may have gone.
+                // The caller may have dropped the receiver.
                 let _ = reply.to.send(Err(Unanswered { error, sent: false }));
             }
         }
@@ -223,7 +223,7 @@ impl<F: FnMut(StoredMessage)> Session for Requests<F> {
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Option<Request>> {
         loop {
             match ready!(self.calls.poll_recv(cx)) {
-                // A request whose caller has gone is not sent.
+                // A request whose caller has dropped the receiver is not sent.
                 Some(Call::Request(_, reply)) if reply.to.is_closed() => {}
                 Some(Call::Request(request, reply)) => {
                     self.open.push_back(reply);
@@ -238,7 +238,7 @@ impl<F: FnMut(StoredMessage)> Session for Requests<F> {
         match event {
             ClientEvent::Answer { response, .. } => {
                 if let Some(reply) = self.open.pop_front() {
-                    // Its caller may have gone.
+                    // The caller may have dropped the receiver.
                     let _ = reply.to.send(Ok(response));
                 }
             }

@@ -1,4 +1,4 @@
-//! Reasons why a call of a client fails.
+//! The errors of a client's calls.
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use chanwire_core::{
     wire::{Blame, ErrorResponse},
 };
 
-/// A call that failed: the server that it was about, and the reason.
+/// The error of a failed call: the server and the reason.
 #[derive(Clone, Debug)]
 pub struct Error {
     server: Arc<str>,
@@ -16,7 +16,7 @@ pub struct Error {
 
 /// The reason why a call failed.
 ///
-/// Its text may hold a server's own words, in which anything can stand: escape it before it reaches a terminal.
+/// Its text may quote the server, which is untrusted: escape it before printing it on a terminal.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -26,7 +26,7 @@ pub enum ErrorKind {
     /// No connection was made in this time, so nothing was sent.
     #[error("no connection within {} seconds", .0.as_secs())]
     ConnectTimeout(Duration),
-    /// The system lacks what a connection needs, such as a thread to look up a name.
+    /// The system lacks a resource, such as a thread for a name lookup.
     #[error("{0}")]
     System(Arc<str>),
     /// The server answered with an error. The connection goes on.
@@ -35,7 +35,7 @@ pub enum ErrorKind {
     /// The server gave this reason and closed the connection. A request that was open has an unknown outcome.
     #[error("{0}")]
     Notice(ErrorResponse),
-    /// The server broke the protocol. A request that was open has an unknown outcome.
+    /// The server violated the protocol. A request that was open has an unknown outcome.
     #[error("{0}")]
     Violation(ProtocolViolation),
     /// The connection broke. A request that was open has an unknown outcome.

@@ -1,4 +1,4 @@
-//! Backpressure: a connection is read only as fast as its events are taken.
+//! Backpressure: a connection is read only as fast as its events are consumed.
 
 use std::{
     io,
@@ -13,10 +13,10 @@ use std::{
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Bytes held at which reading stops. One more read may come on top of them.
+/// Unconsumed bytes at which reading stops. One more read may exceed the limit.
 const MAX_HELD: usize = 128 * 1024;
 
-/// A count of the bytes that connections brought and that are not taken yet.
+/// A count of the received bytes that are not consumed yet.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     held: AtomicUsize,

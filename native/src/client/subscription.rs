@@ -29,21 +29,21 @@ use super::{
 };
 use crate::{clock::Clock, server_address::ServerAddress};
 
-/// Time after which a connection counts as good: the wait before the next try is then the shortest again.
+/// Time after which a connection resets the backoff.
 const GOOD: Duration = Duration::from_secs(10);
 
-/// The error with which a server closes a connection because a channel that it joined is removed.
+/// The error with which a server closes the connections that joined a removed channel.
 const CHANNEL_REMOVED: &str = "Channel removed";
 
-/// The messages of a channel from a chosen one on, in order, without gap or repetition.
+/// The messages of a channel from a chosen one on, in order, without gaps or duplicates.
 ///
-/// It has a connection of its own, to the channel's host. While its messages are not taken, at most some 128 KiB of them
-/// are held, and the server closes the connection as too slow; like every other loss that is made up for by connecting
-/// again, after a wait that doubles from a quarter of a second to 30 seconds, and joining after the last message that
-/// came. Each loss and return is an event, and so are messages that the server no longer keeps.
+/// Has a separate connection to the channel's host. It buffers some 128 KiB of messages; if they are not consumed, the
+/// server closes the connection as too slow. After this and every other disconnect it reconnects, with a backoff from a
+/// quarter of a second to 30 seconds, and joins after the last received message. Each disconnect and reconnect is an
+/// event, and so are messages that the server no longer keeps.
 ///
-/// It ends with an error when that cannot help: the channel is removed, or the server refuses the JOIN as wrong. Dropping
-/// it closes the connection; [`leave`](Self::leave) waits for the server's answer too.
+/// Ends with an error when reconnecting cannot help: the channel is removed, or the server refuses the JOIN. Dropping it
+/// closes the connection; [`leave`](Self::leave) also waits for the server's answer.
 #[derive(Debug)]
 pub struct Subscription {
     events: mpsc::UnboundedReceiver<Delivered>,
@@ -54,24 +54,24 @@ pub struct Subscription {
 
 type Delivered = (Result<SubscriptionEvent, Error>, Option<Held>);
 
-/// One thing that happens on a joined channel.
+/// An event of a joined channel.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SubscriptionEvent {
     /// The next message.
     Message(StoredMessage),
-    /// The server no longer keeps the messages from `first` to `last`, which would have come next.
+    /// The server no longer keeps the next messages, from `first` to `last`.
     Missed {
         /// The first of their ids.
         first: u64,
         /// The last of their ids.
         last: u64,
     },
-    /// The connection was lost. It is made again until that succeeds, and the messages go on after the id `after`.
+    /// The connection was lost. The subscription reconnects and continues after the id `after`.
     Lost {
         /// The reason.
         error: Error,
-        /// The id of the last message that came; 0 before the first of a channel.
+        /// The id of the last received message; 0 before a channel's first.
         after: u64,
     },
     /// The channel is joined again.
@@ -79,7 +79,7 @@ pub enum SubscriptionEvent {
 }
 
 impl Subscription {
-    /// Joins a channel at its host, and follows it from then on.
+    /// Joins a channel at its host, and rejoins it after each disconnect.
     pub(super) async fn join(client: Client, channel_name: &str, from: JoinFrom) -> Result<Self, Error> {
         let (deliver, events) = mpsc::unbounded_channel();
         let (leave, leaving) = oneshot::channel();
@@ -94,7 +94,7 @@ impl Subscription {
                 JoinFrom::After(id) => Some(id),
                 JoinFrom::Last(_) => None,
             },
-            // Without randomness all clients wait equally long, and are served all the same.
+            // Without a source of randomness there is no jitter.
             backoff: Backoff::new(getrandom::u64().unwrap_or_default()),
         };
         tokio::spawn(follower.run(from));
@@ -136,11 +136,11 @@ impl Subscription {
         self.last_id
     }
 
-    /// Leaves the channel and closes the connection. Messages that were not taken are dropped; a later
-    /// [`join`](Client::join) after [`last_id`](Self::last_id) brings them again.
+    /// Leaves the channel and closes the connection. Unconsumed messages are dropped; a later
+    /// [`join`](Client::join) after [`last_id`](Self::last_id) receives them again.
     pub async fn leave(self) {
         let Self { events, leave, .. } = self;
-        // The connection is read on: nothing is held any more.
+        // Opens the gate, so that the connection is read on.
         drop(events);
         let (done, left) = oneshot::channel();
         if leave.send(done).is_ok() {
@@ -157,7 +157,7 @@ impl Stream for Subscription {
         if self.over {
             return Poll::Ready(None);
         }
-        // The event is counted as held until it is given away here.
+        // The event counts as unconsumed until it is returned here.
         self.events.poll_recv(cx).map(|delivered| {
             let event = delivered.map(|(event, _held)| event);
             match &event {
@@ -171,7 +171,7 @@ impl Stream for Subscription {
     }
 }
 
-/// Joins a channel again and again.
+/// Joins and rejoins a channel.
 struct Follower {
     client: Client,
     /// The channel's host, as far as it is known.
@@ -187,7 +187,7 @@ struct Follower {
 /// The receiving half of a subscription.
 struct Output {
     deliver: mpsc::UnboundedSender<Delivered>,
-    /// One for all connections, so that what is held has one bound.
+    /// Shared by all connections, so that there is one bound on unconsumed bytes.
     gate: Arc<Gate>,
     /// Waits for the outcome of the first JOIN.
     joined: Option<oneshot::Sender<Result<u64, Error>>>,
@@ -212,7 +212,7 @@ impl Output {
     }
 }
 
-/// Estimates the memory of a message that is held.
+/// Estimates the memory of an unconsumed message.
 pub(crate) fn size(message: &StoredMessage) -> usize {
     let StoredMessage { channel_name, username, message_content, .. } = message;
     size_of::<StoredMessage>() + channel_name.len() + username.len() + message_content.len()
@@ -222,7 +222,7 @@ pub(crate) fn size(message: &StoredMessage) -> usize {
 enum Attempt {
     /// The server answered the JOIN with an error.
     Refused(ErrorResponse),
-    /// It could not be made, or has ended.
+    /// The connection could not be made, or has ended.
     Lost(ErrorKind),
     /// The subscription has ended.
     Over,
@@ -256,7 +256,7 @@ impl Follower {
                 Attempt::Refused(error) if error.blame == Blame::Request => {
                     return self.end(ErrorKind::Refused(error));
                 }
-                // The server may be able to serve it later.
+                // A later attempt may succeed.
                 Attempt::Refused(error) => ErrorKind::Refused(error),
                 Attempt::Lost(ErrorKind::Notice(error)) if error.error == CHANNEL_REMOVED => {
                     return self.end(ErrorKind::Notice(error));
@@ -334,10 +334,10 @@ impl Follower {
     }
 }
 
-/// Tells a user who waits for it that the channel is left.
+/// Notifies a waiting caller that the channel is left.
 fn left(done: Option<oneshot::Sender<()>>) {
     if let Some(done) = done {
-        // The user may have stopped waiting.
+        // The caller may have stopped waiting.
         let _ = done.send(());
     }
 }
@@ -360,7 +360,7 @@ impl Tail<'_> {
         let Follower { output, after, .. } = &mut *self.follower;
         let before = first_id.saturating_sub(1);
         match output.joined.take() {
-            // The caller may have gone, and then the subscription is over.
+            // The caller may have dropped the subscription.
             Some(joined) => drop(joined.send(Ok(after.unwrap_or(before).min(before)))),
             None => output.event(SubscriptionEvent::Resumed),
         }
@@ -393,7 +393,7 @@ impl Session for Tail<'_> {
                 self.follower.after = Some(message.id);
                 self.follower.output.event(SubscriptionEvent::Message(message));
             }
-            // The reason for an end comes with the end.
+            // Reported with the end of the connection.
             _ => {}
         }
     }
