@@ -1,7 +1,7 @@
-//! A driver: it carries bytes between a stream and an endpoint of the protocol, and does what the endpoint wants.
+//! A driver: moves bytes between a stream and a protocol endpoint, and carries out the endpoint's actions.
 //!
-//! Every connection of the server and of the client is driven by it. It is for those who bring their own transport, or
-//! their own use of the protocol: [`Client`](crate::Client) and [`Server`](crate::Server) do all of this themselves.
+//! The server and the client drive all their connections with it. Use it for another transport or another kind of
+//! application; [`Client`](crate::Client) and [`Server`](crate::Server) need no driver.
 //!
 //! ```
 //! use std::task::{Context, Poll};
@@ -62,11 +62,11 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 use crate::clock::Clock;
 
-/// The most bytes that one read takes. What it asks for is decoded in one piece, so this also bounds how long a
-/// connection keeps a thread from the others.
+/// The most bytes per read. They are decoded without yielding, so this also bounds the time for which a connection
+/// occupies a thread.
 const READ: usize = 32 * 1024;
 
-/// Slices of one write at most.
+/// The most slices per write.
 const SLICES: usize = 64;
 
 thread_local! {
@@ -74,20 +74,21 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
 }
 
-/// The user of a connection: it takes the endpoint's events, and calls the endpoint when it has something to say.
+/// The application of a connection: handles the endpoint's events, and calls the endpoint, for example to send requests.
 pub trait Application<E: Endpoint> {
-    /// Takes an event.
+    /// Handles an event.
     fn on_event(&mut self, endpoint: &mut E, clock: Clock, event: E::Event);
 
-    /// Takes notice that there is no event left for now.
+    /// Called when no event is left.
     fn on_drained(&mut self) {}
 
-    /// Calls the endpoint with what there is to say; pending while there is nothing, with the waker registered.
+    /// Calls the endpoint, for example to send a request. Returns pending, with the waker registered, while there is nothing
+    /// to call.
     fn poll_call(&mut self, _endpoint: &mut E, _clock: Clock, _cx: &mut Context<'_>) -> Poll<()> {
         Poll::Pending
     }
 
-    /// Returns whether there is more to say at once, before anything more is read.
+    /// Returns whether to call the endpoint again before the next read.
     fn has_more_calls(&self) -> bool {
         false
     }
@@ -99,15 +100,15 @@ pub trait Application<E: Endpoint> {
 pub enum Ending {
     /// The endpoint has closed it.
     Closed,
-    /// The endpoint wants it reset: the peer takes nothing.
+    /// The endpoint wants the connection reset, because the peer reads nothing.
     Reset,
     /// The stream failed.
     Failed(io::Error),
 }
 
-/// Drives a connection to its end. The stream is then to be dropped, or reset if the [`Ending`] says so.
+/// Drives a connection to its end. The caller then drops the stream, or resets it if the [`Ending`] says so.
 ///
-/// It must be polled in a tokio runtime with its time enabled. When it is dropped, the connection is where it was left.
+/// Must be polled in a tokio runtime with time enabled. Dropping the future leaves the connection open.
 pub async fn drive<E, S, A>(endpoint: &mut E, stream: &mut S, application: &mut A, clock: Clock) -> Ending
 where
     E: Endpoint,
@@ -136,23 +137,23 @@ where
         let deadline = endpoint.poll_timeout().map(|deadline| clock.instant(deadline.at));
         let timeout = async {
             match deadline {
-                // Boxed, so that an idle connection, which has no deadline, has no room for one either.
+                // Boxed, so that an idle connection, which has no deadline, has no memory for the timer.
                 Some(at) => Box::pin(tokio::time::sleep_until(at)).await,
                 None => std::future::pending().await,
             }
         };
         let moved = poll_fn(|cx| poll_move(endpoint, stream, application, clock, &mut turn, cx));
         tokio::select! {
-            // A timer is made only when there is nothing else to do.
+            // Biased, so that a timer is created only when there is nothing else to do.
             biased;
             moved = moved => {
                 match moved {
                     Err(error) => return Ending::Failed(error),
-                    // A peer that sends without end has its turn after all others that are ready.
+                    // Yields, so that a peer that sends without end does not starve other tasks.
                     Ok(Moved::Full) => tokio::task::yield_now().await,
                     Ok(Moved::Some) => {}
                 }
-                // The timer is not asked while a peer keeps the stream busy.
+                // Checked here too, because a busy stream keeps the timer from being polled.
                 if endpoint.poll_timeout().is_some_and(|deadline| deadline.at <= clock.now()) {
                     endpoint.handle_timeout(clock.now());
                 }
@@ -162,24 +163,24 @@ where
     }
 }
 
-/// Which of the peer and the application is heard first.
+/// The side that is polled first: the peer or the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
     Read,
-    Tell,
+    Call,
 }
 
 /// The progress of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Moved {
-    /// Something was written, read or told.
+    /// Something was written or read, or the application called the endpoint.
     Some,
-    /// As much was read as one read takes: more may have come.
+    /// A read filled the buffer, so there may be more.
     Full,
 }
 
-/// Writes what waits, else reads what has come or hears the application. The two take turns, so that a peer that never
-/// stops sending does not keep what the application has for it waiting in memory.
+/// Writes queued output, or else reads or polls the application. The latter two alternate, so that a peer that never stops
+/// sending does not keep the application's output from being queued.
 fn poll_move<E, S, A>(
     endpoint: &mut E,
     stream: &mut S,
@@ -197,16 +198,16 @@ where
         endpoint.handle_written(clock.now(), written?);
         return Poll::Ready(Ok(Moved::Some));
     }
-    let order = if *turn == Turn::Read { [Turn::Read, Turn::Tell] } else { [Turn::Tell, Turn::Read] };
+    let order = if *turn == Turn::Read { [Turn::Read, Turn::Call] } else { [Turn::Call, Turn::Read] };
     for now in order {
         if now == Turn::Read {
             let read = poll_read(endpoint, stream, clock, cx);
             if read.is_ready() {
-                *turn = Turn::Tell;
+                *turn = Turn::Call;
                 return read;
             }
         } else if application.poll_call(endpoint, clock, cx).is_ready() {
-            *turn = if application.has_more_calls() { Turn::Tell } else { Turn::Read };
+            *turn = if application.has_more_calls() { Turn::Call } else { Turn::Read };
             return Poll::Ready(Ok(Moved::Some));
         }
     }
@@ -247,7 +248,7 @@ fn poll_write<E: Endpoint, S: AsyncWrite + Unpin>(
     }
     let stream = Pin::new(stream);
     let written = match slices.get(..count) {
-        // Most answers are in one piece, and a plain write costs the system less.
+        // Most answers are one slice, and a plain write is cheaper.
         Some([slice]) => ready!(stream.poll_write(cx, slice))?,
         _ => {
             let slices = slices.map(IoSlice::new);

@@ -1,4 +1,4 @@
-//! Watches the parts of a running server: one that ends unexpectedly is started again, or ends the server.
+//! Supervision of a running server's parts: a part that ends unexpectedly is restarted, or ends the server.
 
 use std::{fmt, panic::AssertUnwindSafe, time::Duration};
 
@@ -8,13 +8,12 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// The first and the longest wait before a part is started again.
+/// The first and the longest wait before a restart.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
-/// A part of the server with a task or a thread of its own.
+/// A part of the server with its own task or thread.
 ///
-/// The thread that moves SQLite's log and the one that writes this program's log are not among them: they catch their
-/// own panics and go on.
+/// The checkpoint thread and the log thread are not supervised: they catch their own panics and continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     Hub,
@@ -44,7 +43,7 @@ impl fmt::Display for Part {
     }
 }
 
-/// Starts parts again, and hears of the end of those that cannot be.
+/// Restarts parts, and reports the end of those that cannot be restarted.
 #[derive(Clone)]
 pub(crate) struct Supervisor {
     deaths: mpsc::UnboundedSender<Part>,
@@ -54,19 +53,19 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Creates one for parts that may end when `stopping` turns true. The receiver gets the vital parts that end.
+    /// Creates a supervisor of parts that may end once `stopping` is true. The receiver gets the vital parts that end.
     pub(crate) fn new(stopping: watch::Receiver<bool>) -> (Self, mpsc::UnboundedReceiver<Part>) {
-        let (deaths, told) = mpsc::unbounded_channel();
+        let (deaths, ended) = mpsc::unbounded_channel();
         let supervisor = Self {
             deaths,
             stopping,
             #[cfg(test)]
             doomed: doom::Doomed::default(),
         };
-        (supervisor, told)
+        (supervisor, ended)
     }
 
-    /// Runs a part that keeps nothing, again and again until the server stops.
+    /// Runs a stateless part until the server stops, and restarts it with backoff.
     pub(crate) async fn keep<F: Future<Output = ()>>(mut self, part: Part, mut run: impl FnMut() -> F) {
         let mut wait = BACK_OFF.0;
         loop {
@@ -87,7 +86,7 @@ impl Supervisor {
         }
     }
 
-    /// Runs a part to its end, a panic or not: that was logged where it was. What it left half done is dropped.
+    /// Runs a part to its end or to a panic, which the panic hook logs.
     pub(crate) async fn run(&self, part: Part, running: impl Future<Output = ()>) {
         #[cfg(test)]
         let running = self.doomed.or(part, running);
@@ -95,7 +94,7 @@ impl Supervisor {
         let _ = AssertUnwindSafe(running).catch_unwind().await;
     }
 
-    /// Returns a guard for a part that cannot be started again: the server ends when it is dropped.
+    /// Returns a guard for a part that cannot be restarted: dropping it ends the server.
     pub(crate) fn vital(&self, part: Part) -> Vital {
         Vital {
             part,
@@ -106,7 +105,7 @@ impl Supervisor {
     }
 }
 
-/// Tells when a vital part ends, however it ends.
+/// A guard that reports the end of a vital part when dropped.
 pub(crate) struct Vital {
     part: Part,
     deaths: mpsc::UnboundedSender<Part>,
@@ -115,7 +114,7 @@ pub(crate) struct Vital {
 }
 
 impl Vital {
-    /// Notes that the part is alive. Tests end it here.
+    /// Marks progress of the part. Tests can make it panic here.
     pub(crate) fn beat(&self) {
         #[cfg(test)]
         self.doomed.panic_if(self.part);
@@ -131,7 +130,7 @@ impl Drop for Vital {
 
 #[cfg(test)]
 mod doom {
-    //! Ends parts as tests tell it.
+    //! Fault injection: ends parts on a test's request.
 
     use std::sync::{Arc, Mutex};
 
