@@ -1,4 +1,4 @@
-//! Serves the page and the bridge: accepts TCP connections, and answers their requests.
+//! The HTTP server of the page and the bridge.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,13 +24,13 @@ use crate::accept::Incoming;
 use crate::file_limit::Files;
 use crate::socket;
 
-/// The timeout of a request's head.
+/// Timeout for a request's header.
 pub(super) const HEAD_WAIT: Duration = Duration::from_secs(10);
-/// The largest head of a request, in bytes.
+/// The largest request header in bytes.
 const HEAD_SIZE: usize = 16 << 10;
-/// The time for which a request that is being answered may go on once the server stops.
+/// Timeout for responses in progress once the server stops.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
-/// The time for which [`serve`] waits for its connections to end.
+/// Timeout for the connections' end once the server stops.
 const LAST_BRIDGE: Duration = Duration::from_secs(2);
 
 /// Serves the page and the bridge on `listener` until `shutdown` turns true or its sender is dropped. Then it stops
@@ -87,7 +87,7 @@ pub(super) async fn serve_within(
         () = stopped(&mut shutdown) => {}
     }
     drop(listener);
-    // With the router goes the last of our own handles to what is shared; the others are the connections'.
+    // The router has the server's last handle to the shared state; the others belong to the connections.
     drop(router);
     if timeout(LAST_BRIDGE, all_gone.recv()).await.is_err() {
         tracing::warn!("some HTTP connections were still open when the server stopped");

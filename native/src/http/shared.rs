@@ -1,4 +1,4 @@
-//! Settings and bounds of the HTTP side, and what all its connections share.
+//! Settings, limits and shared state of the HTTP server.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -13,67 +13,66 @@ use super::connections::Pool;
 use crate::file_limit::Files;
 use crate::traffic::Watchers;
 
-/// The most TCP connections at the HTTP stage. One more takes the place of the least active.
+/// The most TCP connections at the HTTP stage. A further one displaces the least active.
 const HTTP_CONNECTIONS: u32 = 256;
-/// The most open WebSockets that have not shown the token.
+/// The most unauthenticated WebSockets.
 const WAITING: u32 = 64;
-/// The most open WebSockets that have.
+/// The most authenticated WebSockets.
 const CONNECTIONS: u32 = 16;
-/// The files that the page and its bridge may have open: connections at the HTTP stage, WebSockets that have not shown
-/// the token, and those that have, each with a connection to a server.
+/// The open files of the page and its bridge: connections at the HTTP stage, unauthenticated WebSockets, and authenticated
+/// ones, each with a connection to a server.
 pub(crate) const FILES: u32 = HTTP_CONNECTIONS + WAITING + 2 * CONNECTIONS;
 
-/// Settings of the HTTP side.
+/// Settings of the HTTP server.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HttpConfig {
-    /// Names beside 127.0.0.1, `[::1]` and localhost that requests may be addressed to: `NAME`, `NAME:PORT`, and IPv6
-    /// addresses in brackets.
+    /// Host names of requests besides 127.0.0.1, `[::1]` and localhost: `NAME`, `NAME:PORT`, and IPv6 addresses in brackets.
     pub(crate) hosts: Vec<String>,
-    /// The addresses the bridge may connect to. A page can name no other.
+    /// The only addresses that the bridge connects to.
     pub(crate) targets: Vec<Target>,
-    /// The tap whose page this is.
+    /// The tap, if the page is one's.
     pub(crate) tap: Option<Tap>,
 }
 
-/// A tap, as its page is told of it.
+/// A tap, as sent to its page.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Tap {
     /// The address at which clients connect.
     pub(crate) listen: SocketAddr,
-    /// The server that they reach.
+    /// The server that they are relayed to.
     pub(crate) to: String,
-    /// Everything that passes.
+    /// The watchers of its traffic.
     #[serde(skip)]
     pub(crate) watchers: Watchers,
 }
 
-/// A TCP address that a page may have the bridge connect to.
+/// A TCP address that a page can connect to through the bridge.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Target {
-    /// The page's name for it; unlike any other target's.
+    /// The unique id by which the page chooses it.
     pub(crate) id: String,
     /// The address to which the bridge connects.
     pub(crate) address: SocketAddr,
-    /// The channel whose listener it is; `None` for a listener that serves them all.
+    /// The channel of its listener; `None` for a listener of all channels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) channel: Option<String>,
 }
 
-/// The bounds that tests need to move; the others are constants.
+/// The limits that tests change; the others are constants.
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
-    /// The timeout of a WebSocket's token.
+    /// Timeout for a WebSocket's token.
     pub(super) token_wait: Duration,
-    /// The time between two pings of a page. While it does not read from the page, a ping that cannot be written is the
-    /// one sign that the page has gone.
+    /// The interval of pings to a page. While the bridge does not read from the page, only a failed ping shows that the page
+    /// has disconnected.
     pub(super) ping: Duration,
-    /// The write timeout: the time for which a response may wait for a peer that takes none of it.
+    /// The write timeout of responses.
     pub(super) write_timeout: Duration,
     /// The most TCP connections at the HTTP stage.
     pub(super) http: usize,
-    /// The most WebSockets that wait for their token.
+    /// The most unauthenticated WebSockets.
     pub(super) waiting: usize,
-    /// The most WebSockets that have shown it.
+    /// The most authenticated WebSockets.
     pub(super) bridges: usize,
 }
 
@@ -92,7 +91,7 @@ impl Limits {
     }
 }
 
-/// The state that all connections of one server share.
+/// The state shared by all connections of a server.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) names: Names,
@@ -100,18 +99,18 @@ pub(super) struct Shared {
     pub(super) tap: Option<Tap>,
     pub(super) token: Token,
     pub(super) limits: Limits,
-    /// Places of WebSockets that have not shown the token.
+    /// The pool of unauthenticated WebSockets.
     pub(super) waiting: Arc<Pool>,
-    /// Room for WebSockets that have. No other can take it.
+    /// The permits of authenticated WebSockets.
     pub(super) connections: Arc<Semaphore>,
-    /// Turns true when the server stops.
+    /// True once the server stops.
     pub(super) shutdown: watch::Receiver<bool>,
-    /// Never used to send: its receiver learns when the last owner of this structure is gone.
+    /// Never used to send: its receiver is notified when the last owner of this structure is dropped.
     pub(super) _alive: mpsc::Sender<Infallible>,
 }
 
 /// Returns once the server is to stop.
 pub(super) async fn stopped(shutdown: &mut watch::Receiver<bool>) {
-    // An error means that nobody is left who could ask for it, which is the same.
+    // A dropped sender counts as a stop.
     let _ = shutdown.wait_for(|stop| *stop).await;
 }

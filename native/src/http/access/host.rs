@@ -1,7 +1,7 @@
-//! Which names this server answers to.
+//! The host names that this server answers to.
 //!
-//! A page from elsewhere can point its own name at 127.0.0.1 (DNS rebinding) and would then be same-origin with this
-//! server. Its requests carry that name in `Host`, so a name that is not expected is not served.
+//! Protects against DNS rebinding: a foreign page can point its own name at 127.0.0.1 and would then be same-origin with
+//! this server. Its requests have that name in `Host`, so unexpected names are refused.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -19,12 +19,12 @@ pub(crate) struct Authority {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Host {
-    /// In lower case: names do not tell case apart.
+    /// In lower case, because names are case-insensitive.
     Name(String),
     V6(Ipv6Addr),
 }
 
-/// Text that is no host with an optional port.
+/// An error: a text is not a host with an optional port.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("'{0}' is not a host: write NAME or NAME:PORT, and an IPv6 address in brackets, [::1]:8080")]
 pub(crate) struct NotAHost(String);
@@ -59,12 +59,12 @@ fn parse(text: &str) -> Option<Authority> {
     Some(Authority { host, port })
 }
 
-/// Digits only: `u16::from_str` would also take a sign.
+/// Parses a port of digits only; `u16::from_str` would also accept a sign.
 fn parse_port(text: &str) -> Option<u16> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
-/// The names that a request may be addressed to.
+/// The allowed host names of requests.
 #[derive(Debug)]
 pub(in crate::http) struct Names {
     port: u16,
@@ -78,8 +78,8 @@ impl Names {
         Self { port, more }
     }
 
-    /// Whether a request with this target and these headers is addressed to one of the names: by exactly one `Host`
-    /// header and, where the target is an absolute URL, by that as well.
+    /// Returns whether a request has an allowed name: in exactly one `Host` header and, if the target is an absolute URL, in
+    /// that too.
     pub(in crate::http) fn include(&self, target: &Uri, headers: &HeaderMap) -> bool {
         let Some(host) = only(headers, HOST).and_then(|host| parse(host.to_str().ok()?)) else {
             return false;
@@ -110,8 +110,8 @@ impl Names {
     }
 }
 
-/// Whether the request comes from a page of this very server: one `Origin`, and it is `http://` or `https://` with the
-/// request's own `Host`. Browsers do not keep a page elsewhere from opening a WebSocket here; this does.
+/// Returns whether a request is same-origin: its only `Origin` is `http://` or `https://` with the request's `Host`.
+/// Browsers allow cross-origin WebSockets, so the server must check.
 pub(in crate::http) fn same_origin(headers: &HeaderMap) -> bool {
     let (Some(origin), Some(host)) = (only(headers, ORIGIN), only(headers, HOST)) else {
         return false;

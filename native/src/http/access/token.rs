@@ -1,20 +1,20 @@
-//! The secret that a page shows before it may use the bridge.
+//! The token that authenticates a page to the bridge.
 
 use std::fmt;
 
 use subtle::ConstantTimeEq as _;
 
-/// 128 random bits, made anew at each start and written as 32 lower-case hexadecimal digits.
+/// A secret of 128 random bits, generated at each start and written as 32 lower-case hexadecimal digits.
 ///
-/// `Display` writes the secret, for the URL that the user opens; `Debug` hides it, so that no log shows it by accident.
+/// `Display` writes the secret, for the URL that the user opens; `Debug` hides it, so that it is not logged by accident.
 #[derive(Clone)]
 pub(crate) struct Token([u8; 32]);
 
 impl Token {
-    /// Draws a token from the system's random source.
+    /// Generates a token from the system's random source.
     ///
     /// # Errors
-    /// When the system has no random bytes to give.
+    /// If the system's random source fails.
     pub(crate) fn generate() -> Result<Self, getrandom::Error> {
         let mut bits = [0; 16];
         getrandom::fill(&mut bits)?;
@@ -25,7 +25,7 @@ impl Token {
         Ok(Self(digits))
     }
 
-    /// Whether `given` is this token, in a time that does not depend on where the two differ.
+    /// Returns whether `given` is this token, in constant time.
     pub(in crate::http) fn matches(&self, given: &str) -> bool {
         self.0.as_slice().ct_eq(given.as_bytes()).into()
     }
