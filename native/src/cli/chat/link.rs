@@ -1,4 +1,4 @@
-//! The connections that the session asks for, each a task.
+//! The connections of a session, with a task for each.
 
 use std::{
     sync::Arc,
@@ -18,10 +18,10 @@ use crate::{
     server_address::ServerAddress,
 };
 
-/// Something that happened on a connection.
+/// An event of a connection.
 pub(super) enum LinkEvent {
     Connected,
-    /// An event of its endpoint, which counts as held until it is dropped.
+    /// An event of its endpoint, which counts as unconsumed until it is dropped.
     Event(ClientEvent, Held),
     Lost(Lost),
 }
@@ -52,7 +52,7 @@ pub(super) async fn run(
 
 fn lost(end: End) -> Lost {
     let reason = match end.kind {
-        // A user need not know where the last frame was cut.
+        // The position of an incomplete frame is of no use to a user.
         ErrorKind::Violation(violation) if is_cut(&violation) => ErrorKind::Closed.to_string(),
         kind => kind.to_string(),
     };
@@ -77,7 +77,7 @@ impl client::Session for Session<'_> {
     }
 }
 
-/// Estimates the bytes that an event takes while it is held.
+/// Estimates the memory of an unconsumed event in bytes.
 fn size(event: &ClientEvent) -> usize {
     let more = match event {
         ClientEvent::Push(message) => client::size(message),

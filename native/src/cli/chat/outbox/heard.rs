@@ -4,14 +4,13 @@ use std::collections::VecDeque;
 
 use chanwire_core::wire::Timestamp;
 
-/// Entries of either kind that are retained, the newest: many more than can be unanswered at one time, so that some
-/// pushes are always left that none of those explains.
+/// The most retained entries of either kind: many more than can be in flight, so that unmatched pushes always remain.
 const KEPT: usize = 1024;
 
-/// Messages that were acknowledged and have not come, and that have come and were not acknowledged.
+/// Acknowledged messages without a push, and pushes without an acknowledgement.
 ///
-/// Both are in the order of their ids: what is acknowledged later was stored later. So each acknowledged message takes
-/// the first push that it can be, which is its own or an earlier one of another's, and never that of a message which
+/// Both are in the order of their ids, since a message acknowledged later was stored later. So each acknowledged message
+/// is matched with the first possible push: its own or an earlier one of another user, never the push of a message that
 /// this client sent later.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
@@ -43,8 +42,8 @@ impl Acknowledged {
 }
 
 impl Heard {
-    /// Handles the acknowledgement of a message of these words, sent after this id and stored with this time: it explains
-    /// one push.
+    /// Handles the acknowledgement of a message with this text, sent after this id and stored with this time. Matches one
+    /// push.
     pub(super) fn explain(&mut self, text: String, after: u64, timestamp: Timestamp) {
         let acknowledged = Acknowledged { text, after, timestamp };
         let can_be = |push: &Push| acknowledged.can_be(push.id, &push.text, push.timestamp);
@@ -60,7 +59,7 @@ impl Heard {
         index.and_then(|index| self.acknowledged.remove(index)).is_some()
     }
 
-    /// This push is not explained.
+    /// Adds an unmatched push.
     pub(super) fn note(&mut self, id: u64, text: &str, timestamp: Timestamp) {
         keep(&mut self.unexplained, Push { id, text: text.into(), timestamp });
     }
@@ -70,23 +69,23 @@ impl Heard {
         self.unexplained.iter().rev().filter(move |push| push.text == text).map(|push| push.id)
     }
 
-    /// Forgets the newest of these pushes that came after this id. Whether there was one.
+    /// Drops the newest of these pushes after this id. Returns whether there was one.
     pub(super) fn take(&mut self, text: &str, after: u64) -> bool {
         let index = self.unexplained.iter().rposition(|push| push.id > after && push.text == text);
         index.and_then(|index| self.unexplained.remove(index)).is_some()
     }
 
-    /// Keeps such pushes alone.
+    /// Retains only pushes that satisfy the predicate.
     pub(super) fn retain(&mut self, mut such: impl FnMut(u64, &str) -> bool) {
         self.unexplained.retain(|push| such(push.id, &push.text));
     }
 
-    /// Drops the acknowledged messages: none of their pushes is still to come.
+    /// Drops the acknowledged messages, whose pushes were all received.
     pub(super) fn forget_explained(&mut self) {
         self.acknowledged.clear();
     }
 
-    /// Drops what came: it belongs to a history that is no longer known.
+    /// Drops the pushes, which belong to another history.
     pub(super) fn forget_all(&mut self) {
         self.acknowledged.clear();
         self.unexplained.clear();

@@ -52,7 +52,7 @@ impl Session {
         }
     }
 
-    /// Takes the line as the answer to an open question. Returns whether it was one.
+    /// Handles a line as the answer to an open question. Returns whether it was one.
     fn answer(&mut self, line: &str) -> bool {
         let answer = line.trim().to_ascii_lowercase();
         let answered = match (self.asking, &mut self.room, &*answer) {
@@ -101,10 +101,10 @@ impl Session {
         }
     }
 
-    /// Handles an event of the connection that was made for `/list` alone.
+    /// Handles an event of the separate connection for `/list`.
     pub(super) fn listed(&mut self, event: ClientEvent) {
         let ClientEvent::Answer { response, .. } = event else {
-            // The reason for an end comes with the end.
+            // Reported with the end of the connection.
             return;
         };
         if let Some(link) = self.listing.take() {

@@ -1,4 +1,4 @@
-//! Lines that were pasted: asked about once, and sent as the connection takes them.
+//! Pasted lines: the user is asked once, then they are sent as the outbox has room.
 
 use std::{collections::VecDeque, mem};
 
@@ -58,7 +58,7 @@ impl Session {
         }
     }
 
-    /// Takes this as the answer to the question about the first paste. Returns whether it was one.
+    /// Handles a line as the answer to the question about the first paste. Returns whether it was one.
     pub(super) fn answer_about_a_paste(&mut self, answer: &str) -> bool {
         match answer {
             "y" | "yes" | "o" | "one" => {
@@ -75,7 +75,7 @@ impl Session {
         true
     }
 
-    /// Gives the outbox what it has room for.
+    /// Moves lines to the outbox while it has room.
     pub(super) fn queue_pasted(&mut self) {
         while self.room.as_ref().is_some_and(|room| room.outbox.waiting() < QUEUED)
             && let Some(text) = self.pastes.to_send.pop_front()
@@ -84,7 +84,7 @@ impl Session {
         }
     }
 
-    /// Puts a message into the outbox, unless no server takes one of its size.
+    /// Adds a message to the outbox, unless it is too large for any server.
     pub(super) fn queue(&mut self, text: String) {
         let Some(room) = &mut self.room else { return };
         let message =
@@ -101,7 +101,7 @@ impl Session {
         }
     }
 
-    /// Tells what of the pastes is not sent.
+    /// Reports the pasted lines that are not sent.
     pub(super) fn drop_pastes(&mut self) {
         let waiting: usize = self.pastes.waiting.drain(..).map(|text| lines_of(&text).count()).sum();
         let lines = waiting + mem::take(&mut self.pastes.to_send).len();
