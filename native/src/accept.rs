@@ -1,4 +1,4 @@
-//! The accept loop that all listeners share.
+//! The accept loop of all listeners.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -7,7 +7,7 @@ use tokio::{
     time::sleep,
 };
 
-/// The first and the longest wait after an accept that failed.
+/// The first and the longest wait after a failed accept.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
 /// A socket that accepts connections.
@@ -33,12 +33,12 @@ impl Accept for UnixListener {
     }
 }
 
-/// The connections that come to a listener.
+/// The incoming connections of a listener.
 pub(crate) struct Incoming<'l, L> {
     listener: &'l L,
     /// The listener's name in logs.
     name: &'static str,
-    /// The wait after the next accept that fails.
+    /// The wait after the next failed accept.
     wait: Duration,
 }
 
@@ -47,8 +47,8 @@ impl<'l, L: Accept> Incoming<'l, L> {
         Self { listener, name, wait: BACK_OFF.0 }
     }
 
-    /// Accepts the next connection. An accept that fails, as when no file is free, is logged and tried again, after a
-    /// longer wait each time.
+    /// Accepts the next connection. A failed accept, for example without a free file descriptor, is logged and retried with
+    /// backoff.
     pub(crate) async fn next(&mut self) -> L::Accepted {
         loop {
             match self.listener.accept_one().await {
@@ -68,7 +68,7 @@ impl<'l, L: Accept> Incoming<'l, L> {
     }
 }
 
-/// Whether the error is of a connection that was closed before it was accepted, and not of the listener.
+/// Returns whether an error belongs to a connection that closed before it was accepted, and not to the listener.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    /// A listener whose accepts end like these.
+    /// A listener with scripted results.
     struct Scripted(RefCell<VecDeque<io::Result<u32>>>);
 
     impl Accept for Scripted {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_accept_that_fails_is_tried_again_after_a_longer_wait_each_time() {
+    async fn failed_accepts_are_retried_with_backoff() {
         let failed = || Err(io::Error::other("too many open files"));
         let mut script: VecDeque<_> = [Ok(1), Err(io::ErrorKind::ConnectionAborted.into()), Ok(2)].into();
         script.extend((0..10).map(|_| failed()));
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(incoming.next().await, 3);
         // 5, 10, 20, … 640 ms, and then a second twice.
         assert_eq!(began.elapsed(), Duration::from_millis(5 * 255 + 2000));
-        // After one that worked it begins anew.
+        // A successful accept resets the backoff.
         assert_eq!(incoming.next().await, 4);
         assert_eq!(began.elapsed(), Duration::from_millis(5 * 255 + 2005));
     }

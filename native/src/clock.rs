@@ -29,13 +29,13 @@ impl Clock {
     /// Returns the instant at which this clock shows `time`.
     pub(crate) fn instant(self, time: Time) -> tokio::time::Instant {
         let after = time.since(Time::default());
-        // A deadline too far to be an instant is no deadline: a day is further than any of them.
+        // A day stands for deadlines that no instant can represent; it is beyond all of the protocol's.
         let at = self.origin.checked_add(after).unwrap_or_else(|| self.origin + std::time::Duration::from_secs(86_400));
         at.into()
     }
 }
 
-/// The time since the machine was started. It never leaps, and goes on while the machine sleeps.
+/// Returns the time since the machine was booted, including suspend.
 pub(crate) fn since_boot() -> Duration {
     #[cfg(target_os = "linux")]
     let clock = ClockId::Boottime;
@@ -45,11 +45,11 @@ pub(crate) fn since_boot() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
-/// Wall time, as messages are stamped with it.
+/// Returns the wall time for timestamps.
 pub(crate) fn wall_time() -> Timestamp {
     let seconds = match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-        // A clock before 1970.
+        // The clock is before 1970.
         Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |seconds| -seconds),
     };
     Timestamp::from_unix(seconds)

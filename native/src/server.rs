@@ -1,4 +1,4 @@
-//! The whole server: puts its parts together, runs them, and takes them apart again.
+//! The server: starts, runs and stops all its parts.
 
 use std::{
     io,
@@ -42,10 +42,10 @@ use crate::{
 /// The operator's socket, in the data directory.
 pub(crate) const OPERATOR_SOCKET: &str = "operator.sock";
 
-/// The drain timeout: requests that are not decided by then are dropped. What is left of ten seconds is the store's.
+/// The drain timeout, after which pending requests are dropped. Together with the store's timeout it is ten seconds.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// The timeout of the store's last commit.
+/// Timeout for the store's last commit.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Runs the server until a signal ends it.
@@ -54,7 +54,7 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
     let _file_size = file_limit::handle_file_size_signal().map_err(ServeError::system(SIGNALS))?;
     signals::ignore_others().map_err(ServeError::system(SIGNALS))?;
     let mut server = Running::start(config)?;
-    // Up to here a signal ends the process as it ends any other: a database that takes long to open is no reason to wait.
+    // Signals are caught only from here on, so that they end the process at once while a database opens slowly.
     let mut signals = StopSignals::new().map_err(ServeError::system(SIGNALS))?;
     banner::print(&server.banner);
     let result = tokio::select! {
@@ -70,13 +70,13 @@ pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
 
 /// A server with all its parts.
 pub(crate) struct Running {
-    /// The lines that say where everything is.
+    /// The start-up message with all addresses.
     banner: String,
     stop: watch::Sender<bool>,
     tell_hub: HubSender,
-    /// The store, which the hub gives back when it ends.
+    /// The store, returned by the hub task when it ends.
     hub_ended: oneshot::Receiver<Box<dyn RunningEngine>>,
-    /// Ends the hub task whatever it waits for.
+    /// Aborts the hub task.
     abandon: Arc<Notify>,
     acceptor: Arc<Acceptor>,
     /// Parts that end when the server stops.
@@ -196,7 +196,7 @@ impl Running {
         self.inspector_url.as_deref()
     }
 
-    /// Waits until the server cannot go on.
+    /// Waits for a failure that the server cannot recover from.
     pub(crate) async fn failed(&mut self) -> ServeError {
         tokio::select! {
             Some(part) = self.deaths.recv() => ServeError::Died(part),
@@ -208,7 +208,7 @@ impl Running {
     pub(crate) async fn stop(mut self, mut result: Result<(), ServeError>) -> Result<(), ServeError> {
         let _ = self.stop.send(true);
         let _ = self.tell_hub.send(Input::StopConnections);
-        // Without these no request is answered any more, and there is nothing to wait for.
+        // Without these parts no request is answered any more, so there is nothing to wait for.
         let answers = !matches!(result, Err(ServeError::Died(Part::Hub | Part::Store)));
         let all = async {
             while self.parts.join_next().await.is_some() {}
@@ -219,7 +219,7 @@ impl Running {
         }
         let _ = self.tell_hub.send(Input::Stop);
         if matches!(result, Err(ServeError::Died(_))) {
-            // The hub would wait for what a dead thread had in hand.
+            // The hub would wait for results of a thread that has ended.
             self.abandon.notify_one();
         }
         match timeout(COMMIT_TIMEOUT, self.hub_ended).await {
@@ -240,24 +240,24 @@ fn close(store: Box<dyn RunningEngine>) {
     }
 }
 
-/// Starts a part, or starts it again.
+/// Starts or restarts a part.
 type Restart = Box<dyn FnMut() -> BoxFuture<'static, ()> + Send>;
 
-/// Runs the hub on a thread of its own: connections that keep all workers busy do not keep it from its turn.
+/// Runs the hub on a separate thread, so that connections that keep all workers busy do not delay it.
 fn start_hub(
     run: impl Future<Output = Box<dyn RunningEngine>> + Send + 'static,
 ) -> io::Result<oneshot::Receiver<Box<dyn RunningEngine>>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let (ended, hub_ended) = oneshot::channel();
     threads::spawn("hub", move || {
-        // If the server does not wait for them any more, the process ends.
+        // An error means that the server has stopped waiting, so the process ends.
         let _ = ended.send(runtime.block_on(run));
     })
     .map_err(io::Error::other)?;
     Ok(hub_ended)
 }
 
-/// Runs the hub until it has stopped, and gives back its store.
+/// Runs the hub until it has stopped, and returns its store.
 async fn run_hub(
     hub: Hub,
     (told, done): (mpsc::UnboundedReceiver<Input>, mpsc::UnboundedReceiver<Done>),
@@ -275,13 +275,12 @@ async fn run_hub(
     store
 }
 
-/// Binds the socket of the operator, who has rights that no address gives. The directory's permissions guard it, and
-/// its own.
+/// Binds the operator's socket, which is protected by its own permissions and the directory's.
 fn operator_socket(data_dir: &Path) -> Option<UnixListener> {
     let path = data_dir.join(OPERATOR_SOCKET);
     let bind = || {
         match path.symlink_metadata() {
-            // The directory is this process's alone, so a socket that is there is a dead process's.
+            // This process has locked the directory, so an existing socket is left from an earlier process.
             Ok(found) if found.file_type().is_socket() => std::fs::remove_file(&path)?,
             Ok(_) => return Err(io::Error::other("something that is no socket is there; remove it")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -298,15 +297,15 @@ fn operator_socket(data_dir: &Path) -> Option<UnixListener> {
         .ok()
 }
 
-/// A socket that listens, and what it is for.
+/// A listening socket, with its channels.
 struct Listener {
     socket: TcpListener,
     local: LocalAddress,
-    /// The channels that `--host` gave it.
+    /// The channels that `--host` assigns to it.
     channels: Vec<Channel>,
 }
 
-/// Opens every listener: those for all channels first. Channels that are given one address share its listener.
+/// Opens every listener, those for all channels first. Channels with the same address share a listener.
 fn bind(config: &Config) -> Result<Vec<Listener>, ServeError> {
     let mut wanted: Vec<(SocketAddr, &'static str, Vec<Channel>)> = Vec::new();
     for address in &config.listen {
@@ -351,7 +350,7 @@ fn families(address: SocketAddr, all: &[SocketAddr]) -> Result<Families, ServeEr
     }
 }
 
-/// Binds the inspector's page, if one is wanted.
+/// Binds the inspector's page, if it is configured.
 fn bind_page(config: &Config, listeners: &[Listener], files: Files) -> Result<Option<InspectorPage>, ServeError> {
     let Some(address) = config.http else { return Ok(None) };
     let targets = listeners.iter().enumerate().map(|(index, listener)| Target {
@@ -382,7 +381,7 @@ fn store_max(config: &Config) -> (Option<u64>, String) {
     }
 }
 
-/// The lines that say where everything is.
+/// Returns the start-up message with all addresses.
 fn banner(config: &Config, listeners: &[Listener], storing: &str, inspector_url: Option<&str>) -> String {
     let mut text = format!("chanwire {}\n", env!("CARGO_PKG_VERSION"));
     for listener in listeners {

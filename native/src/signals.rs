@@ -13,12 +13,12 @@ pub(crate) struct StopSignals {
 }
 
 impl StopSignals {
-    /// Handles them from now on: until then, each ends the process as it ends any other.
+    /// Installs the handlers. Until then, the signals end the process.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    /// Waits for one, and returns its name.
+    /// Waits for a signal, and returns its name.
     pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
@@ -26,7 +26,7 @@ impl StopSignals {
         }
     }
 
-    /// Ends the process at the next one.
+    /// Ends the process at the next signal.
     pub(crate) fn exit_at_next(mut self) {
         tokio::spawn(async move {
             self.next().await;
@@ -37,11 +37,11 @@ impl StopSignals {
     }
 }
 
-/// Ignores signals that would end the process and for which there is nothing to do, and logs that it does.
+/// Ignores signals that would end the process and have no meaning for it, and logs them.
 ///
 /// # Errors
 ///
-/// If the system refuses to tell of them.
+/// If the handlers cannot be installed.
 pub(crate) fn ignore_others() -> io::Result<()> {
     let mut signals = [
         ("SIGHUP", signal(SignalKind::hangup())?),

@@ -1,4 +1,4 @@
-//! TCP sockets: the one place that opens them and sets their options, whichever end of a connection they are.
+//! Opening TCP sockets and setting their options, for listeners, servers and clients.
 
 use std::{
     io,
@@ -12,39 +12,38 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 
 use crate::server_address::ServerAddress;
 
-/// Connections that may wait to be accepted, if the system allows as many.
+/// The listen backlog, subject to the system's limit.
 const BACKLOG: u32 = 4096;
 
-/// Seconds after which an idle connection is probed, unless the environment says otherwise.
+/// The default keep-alive time in seconds.
 pub(crate) const KEEP_ALIVE: u16 = 60;
 
-/// Unanswered probes after which a connection is lost.
+/// The keep-alive probes after which a connection is lost.
 const PROBES: u32 = 3;
 
-/// Unsent bytes at which the kernel takes no more. Bytes that the peer acknowledges are never limited by it, so a fast
-/// connection keeps as much in flight as it needs, and one that is not read holds little.
+/// The limit on unsent bytes in the kernel (`TCP_NOTSENT_LOWAT`). Bytes in flight do not count, so a fast connection is
+/// not slowed down, and one whose peer does not read holds little memory.
 const UNSENT: u32 = 32 * 1024;
 
-/// The receive buffer of accepted connections, of which the kernel grants twice as much. A fixed one: a client that has
-/// sent fast for a while would otherwise have megabytes waiting when the server stops reading.
+/// The receive buffer of accepted connections, which the kernel doubles. Fixed, because an autotuned buffer could hold
+/// megabytes when the server stops reading from a fast client.
 const RECEIVE_BUFFER: u32 = 128 * 1024;
 
 static KEEP_ALIVE_NOW: AtomicU16 = AtomicU16::new(KEEP_ALIVE);
 
-/// Sets the keep-alive time of all sockets that are opened from now on.
+/// Sets the keep-alive time of sockets opened later.
 pub(crate) fn set_keep_alive(seconds: u16) {
     KEEP_ALIVE_NOW.store(seconds, Ordering::Relaxed);
 }
 
-/// When a silent or unreachable peer is noticed.
+/// The timing of keep-alive probes and of the loss of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Liveness {
     /// Idle time before a connection is probed.
     idle: Duration,
     /// The time from one probe to the next.
     interval: Duration,
-    /// Time for which sent bytes may be unacknowledged. With it set, the kernel also ends the probes by it instead of by
-    /// their number.
+    /// Timeout for unacknowledged bytes (`TCP_USER_TIMEOUT`). It also replaces the limit on the number of probes.
     unacknowledged: Duration,
 }
 
@@ -57,11 +56,10 @@ impl Liveness {
     }
 }
 
-/// Sets the options of a connection: small writes leave at once, a peer that vanished is noticed, and the kernel holds
-/// little for a peer that does not read.
+/// Sets the options of a connection: no delay of small writes, keep-alive, and a limit on unsent bytes in the kernel.
 pub(crate) fn prepare(stream: &TcpStream) {
     if let Err(error) = set_options(stream, Liveness::of(KEEP_ALIVE_NOW.load(Ordering::Relaxed))) {
-        // The connection works without, and fails by itself if it is lost already.
+        // The connection works without these options.
         tracing::debug!(%error, "cannot set a connection's options");
     }
 }
@@ -82,28 +80,28 @@ pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Looks a server up and connects to it.
+/// Resolves a server's name and connects to it.
 pub(crate) async fn connect_to(server: &ServerAddress) -> io::Result<TcpStream> {
     let addresses: Vec<SocketAddr> = lookup_host((server.host(), server.port())).await?.collect();
     connect(&addresses).await
 }
 
-/// Which clients a listener at `[::]` has.
+/// The address families that a listener at `[::]` accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Families {
-    /// Those of IPv4 as well.
+    /// IPv6 and IPv4.
     Both,
     V6,
 }
 
-/// Listens at an address.
+/// Opens a listener at an address.
 pub(crate) fn listen(address: SocketAddr, families: Families) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     if address.is_ipv6() {
         // Set explicitly, since the system's default varies.
         SockRef::from(&socket).set_only_v6(families == Families::V6)?;
     }
-    // A restart need not wait for the old connections' last minutes.
+    // A restart need not wait for connections in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     // Accepted connections inherit it.
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
@@ -111,7 +109,7 @@ pub(crate) fn listen(address: SocketAddr, families: Families) -> io::Result<TcpL
     socket.listen(BACKLOG)
 }
 
-/// Makes closing the stream a reset.
+/// Makes closing the stream reset the connection.
 pub(crate) fn reset_on_close(stream: &TcpStream) {
     if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
         tracing::debug!(%error, "cannot reset a connection");

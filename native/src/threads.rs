@@ -1,4 +1,4 @@
-//! Threads, which the system may refuse.
+//! Starting threads and runtimes, with errors where the system refuses threads.
 
 use std::{
     io,
@@ -10,7 +10,7 @@ use std::{
 
 use tokio::runtime::{Builder, Runtime};
 
-/// Threads beside the runtime's workers: the hub's, the store's four, one that writes a capture, and some that look up names.
+/// Threads besides the runtime's workers: the hub's, the store's four, a capture's writer, and some for name lookups.
 const OTHERS: usize = 9;
 
 /// Starts a thread.
@@ -30,7 +30,7 @@ pub(crate) fn spawn<T: Send + 'static>(
 
 const ADVICE: &str = "raise the limit on this user's processes (ulimit -u) or the service's tasks (TasksMax)";
 
-/// Starts a runtime with a worker for each processor, or with fewer where the system does not give as many threads.
+/// Starts a runtime with a worker for each processor, or fewer if the system refuses threads.
 ///
 /// # Errors
 ///
@@ -49,7 +49,7 @@ pub(crate) fn runtime() -> Result<Runtime, String> {
     if workers < wanted {
         tracing::warn!("the limit on threads leaves {workers} of {wanted} workers; {ADVICE}");
     }
-    // The runtime panics where a thread that was free a moment ago is not any more.
+    // The runtime panics if a thread cannot be started after all.
     let built = catch_unwind(|| Builder::new_multi_thread().worker_threads(workers).enable_all().build());
     let built = built.unwrap_or_else(|_| Err(io::ErrorKind::WouldBlock.into()));
     built.map_err(|cause| format!("cannot start threads: {cause}; {ADVICE}"))
@@ -64,17 +64,17 @@ pub(crate) fn runtime_here() -> Result<Runtime, String> {
     Builder::new_current_thread().enable_all().build().map_err(|error| format!("cannot start: {error}"))
 }
 
-/// Checks that there is a thread to look up a name on.
+/// Checks that a thread can be started for a name lookup.
 ///
 /// # Errors
 ///
 /// If the system refuses it, in words.
 pub(crate) fn check() -> Result<(), String> {
-    // It does nothing that could panic.
+    // The thread's closure cannot panic.
     spawn("names", || ()).map(|thread| drop(thread.join()))
 }
 
-/// Counts the threads that can be started now, up to so many; returns also why not more. They end before it returns.
+/// Counts the threads that can be started now, up to a number, by starting them. Also returns the error that stopped it.
 fn available(wanted: usize) -> (usize, Option<io::Error>) {
     let mut threads = Vec::new();
     let mut refusal = None;
@@ -91,7 +91,7 @@ fn available(wanted: usize) -> (usize, Option<io::Error>) {
     let count = threads.len();
     for (go, thread) in threads {
         drop(go);
-        // It does nothing that could panic.
+        // The thread's closure cannot panic.
         let _ = thread.join();
     }
     (count, refusal)
