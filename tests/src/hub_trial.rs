@@ -35,15 +35,15 @@ use subscriptions::Subscriptions;
 /// - each answer is [`Model`]'s, by the state known to be stored;
 /// - each acknowledged write is in the store, and LIST shows nothing that is not;
 /// - the published list is up to date whenever a client is sent anything;
-/// - a message is stored in a channel that is known to live here then, so that those who joined hear it before they
-///   hear that the channel has gone;
+/// - a message is stored in a channel that is known to live here then, so that subscribers get it before the
+///   channel's removal;
 /// - the store has one command at a time, after a failure it is read before it is written, and a HOST that changes
 ///   nothing writes nothing;
-/// - who joined a channel is pushed every message from the first promised id on, once, in order, as it is stored; who
-///   did not is pushed nothing; and a connection is closed for a channel only when that has gone and all of it was
+/// - a subscriber is pushed every message from the first promised id on, once, in order, as it is stored, and other
+///   connections are pushed nothing; a connection is closed for a channel only when that was removed and all of it was
 ///   pushed;
-/// - when the store has nothing to do, nothing is unanswered, every reader that has read has everything, and no
-///   connection that left is kept.
+/// - when the store is idle, every request is answered, every subscriber that reads has everything, and no closed
+///   connection is kept.
 #[derive(Debug)]
 pub struct Trial {
     /// The hub.

@@ -111,7 +111,7 @@ pub fn check<S>(holds: bool, seen: S) -> Result<(), S> {
     if holds { Ok(()) } else { Err(seen) }
 }
 
-/// A thread of a test that works until it is told to stop. It is told so, and waited for, when the test ends, also
+/// A thread of a test that works until it is stopped. It is stopped and joined when the test ends, also
 /// where an assertion fails.
 #[derive(Debug)]
 pub struct Background<T> {
@@ -292,7 +292,7 @@ impl Launch {
         Finished { code: status.code(), status, stdout: text(stdout), stderr: text(stderr) }
     }
 
-    /// Starts a server and waits until it has told where it listens.
+    /// Starts a server and waits until it has printed its addresses.
     ///
     /// # Panics
     ///
@@ -302,7 +302,7 @@ impl Launch {
         self.try_start().unwrap_or_else(|finished| panic!("no banner: {finished:?}"))
     }
 
-    /// Starts a server and waits until it has told where it listens.
+    /// Starts a server and waits until it has printed its addresses.
     ///
     /// # Errors
     ///
@@ -545,7 +545,7 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// If it is gone.
+    /// If it has exited.
     #[must_use]
     pub fn resident(&self) -> u64 {
         let statm = fs::read_to_string(format!("/proc/{}/statm", self.id())).expect("a running process");
@@ -557,7 +557,7 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// If it is gone.
+    /// If it has exited.
     pub fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw).expect("an id");
         kill_process(id, signal).expect("a running process");

@@ -125,7 +125,7 @@ pub fn items<H: Meaning>(decoder: &mut Decoder<H>, when: &str, out: &mut String)
     }
 }
 
-/// Returns a fault as a line: what its sender is told, where, and what follows.
+/// Returns a fault as a line: the answer, the offset, and the effect on the connection.
 #[must_use]
 pub fn fault_line(fault: &Fault) -> String {
     let at = fault.at.map_or(String::from("no byte"), |at| format!("byte {at}"));

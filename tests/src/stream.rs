@@ -72,7 +72,7 @@ impl<H> From<Fault> for Seen<H> {
 /// The items of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run<H> {
-    /// The items before the end of the stream was told.
+    /// The items before the end of the stream was fed.
     pub before: Vec<Seen<H>>,
     /// The items after it.
     pub after: Vec<Seen<H>>,

@@ -168,7 +168,7 @@ proptest! {
             prop_assert!(one.same_place(&address(&a.to_uppercase())));
         }
         prop_assert!(!one.same_place(&Address::new(a, 2).unwrap()));
-        // A mapped address is its IPv4 address, whoever wears it.
+        // A mapped address equals its IPv4 address.
         let mapped = ip.to_ipv6_mapped();
         if let (Some(plain), Some(worn)) = (Address::from_ip(ip.into(), 1), Address::from_ip(mapped.into(), 1)) {
             prop_assert!(plain.same_place(&worn) && plain.is_at(mapped.into()) && worn.is_at(ip.into()));

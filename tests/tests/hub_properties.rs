@@ -40,11 +40,11 @@ enum Op {
     /// Takes all outputs so far.
     Drain,
     Store(Fate),
-    /// The store works, and so many pages are read and told before the hub hears of it.
+    /// The store works, and so many pages are read and delivered before the hub gets the outcome.
     StoreAndRead(Fate, usize),
     /// The store works, and retention drops messages and says so before the hub hears of it.
     StoreAndTrim(Fate, &'static str, u64),
-    /// A page is read and not told yet; or it cannot be read.
+    /// A page is read and not delivered yet; or it cannot be read.
     Read(bool),
     Page,
     /// A connection has read its page.

@@ -415,7 +415,7 @@ const TABLES: [(Command, [Field; 3]); 4] = [
 proptest! {
     #![proptest_config(times(2000))]
 
-    /// The first wrong thing, told by the protocol's order from how the payload was made.
+    /// Returns the first error, derived by the protocol's order from how the payload was made.
     #[test]
     fn the_first_error_is_reported(
         table in 0..TABLES.len(),

@@ -148,7 +148,7 @@ fn unescape(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// A store in memory. It can be told to fail once, and to wait.
+/// A store in memory. It can be made to fail once, and to wait.
 #[derive(Default)]
 struct Store {
     disk: Disk,

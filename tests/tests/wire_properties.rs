@@ -53,7 +53,7 @@ proptest! {
         late.finish();
         items.extend(drain(&mut late));
         prop_assert_eq!(&items, &whole);
-        // None before the end of the stream is told; and what is fed after it is no part of it.
+        // None is taken before the end of the stream; and bytes fed after the end are no part of it.
         let mut last = Decoder::<Command>::new(limit);
         last.feed(&stream);
         last.finish();

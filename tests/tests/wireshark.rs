@@ -120,7 +120,7 @@ fn every_example_has_the_same_fields_at_any_cut() {
     assert_eq!(said.len(), expected.len());
     for (stream, expected) in expected.iter().enumerate() {
         assert_eq!(&joined(&said[&stream]), expected, "stream {stream}");
-        // The frame is told once, where it is complete.
+        // The frame is shown once, where it is complete.
         let told = said[&stream].iter().filter(|row| row.iter().any(|value| !value.is_empty())).count();
         assert_eq!(told, 1, "stream {stream}");
     }
@@ -216,7 +216,7 @@ fn an_export_is_filtered_and_followed_and_shows_its_gap() {
     let file = File::new(&mut packets);
 
     let count = |filter: &str| file.read(&["-Y", filter]).lines().count();
-    // On a port that nobody named, by the first word.
+    // On an unconfigured port, by the start line.
     assert_eq!(count("chanwire.error == \"Invalid payload\""), 1);
     assert_eq!(count("chanwire.channel == \"general\""), 2);
     assert_eq!(count("chanwire.username == \"user1\" && chanwire.push"), 1);
@@ -307,7 +307,7 @@ fn after_a_lost_segment_or_a_start_in_the_middle_frames_are_found_where_decode_f
         let decoded = decoded(&file);
         assert_eq!(decoded.len(), lost.len());
         for ((stream, range), [out, back]) in lost.iter().enumerate().zip(decoded.values()) {
-            // Of one in which no frame is found, nothing is told.
+            // A stream without a frame shows nothing.
             let rows = told.get(&stream).map_or(&[][..], Vec::as_slice);
             let of = format!("{size} bytes a segment, {range:?} of {count} missing");
             let joined = joined(rows);

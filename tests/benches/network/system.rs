@@ -33,7 +33,7 @@ pub(crate) trait System {
     fn push_size(&self, number: u64, content: &str) -> u64;
 }
 
-/// A request, and how its answers are told apart.
+/// A request, and the form of its answers.
 #[derive(Clone)]
 pub(crate) struct Exchange {
     pub(crate) request: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Runs the simulator over as many seeds as asked, on all cores, and says what was met. Any breach of a law ends it with
+//! Runs the simulator over as many seeds as asked, on all cores, and prints the tally. A broken law ends it with
 //! status 1 and the command that repeats it.
 //!
 //! ```text
@@ -87,7 +87,7 @@ fn work(options: &Options, shared: &Shared) {
             Err(breach) => {
                 shared.failed.store(true, Ordering::Relaxed);
                 let mut failure = shared.failure.lock().unwrap_or_else(PoisonError::into_inner);
-                // The least seed is told, whichever thread came first.
+                // The least seed is reported, whichever thread came first.
                 if failure.as_ref().is_none_or(|(other, _)| seed < *other) {
                     *failure = Some((seed, breach));
                 }

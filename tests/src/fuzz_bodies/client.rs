@@ -20,7 +20,7 @@ use crate::{link::End, show};
 /// # Panics
 ///
 /// If what happens depends on the pieces that are read, if answers are not given to the oldest open request, if
-/// anything is told after the end, or if the end does not come.
+/// an event follows the end, or if the end does not come.
 pub fn client(data: &[u8]) {
     let mut input = Input::new(data);
     let limit = input.limit(1024, 1);
@@ -76,7 +76,7 @@ fn some_request(which: u8) -> Request {
     }
 }
 
-/// A client, what it was made to do, and what it told.
+/// A client, the steps it was made to do, and its events.
 struct Session<'a> {
     end: End<Client>,
     now: Time,

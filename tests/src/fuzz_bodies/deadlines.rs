@@ -37,7 +37,7 @@ fn op(kind: u8, argument: u8) -> Op {
     }
 }
 
-/// Deadlines and the way to the end, told from everything that has happened so far.
+/// Deadlines and the way to the end, derived from the whole history.
 struct Clock {
     limits: Limits,
     /// The bytes read.
@@ -140,7 +140,7 @@ impl Clock {
                 (false, None) => Some(frame),
             },
             (Some(start), _) if room => Some(Arriving { start, spent: 0, since: Some(now) }),
-            // It is there, and nobody has looked at it.
+            // It has arrived and is not decoded yet.
             _ => None,
         };
         assert!(room || !decoded || self.frame.is_none(), "a frame is looked at for which there is no room");

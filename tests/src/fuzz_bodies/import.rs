@@ -14,7 +14,7 @@ const LIMIT: usize = 2 << 20;
 ///
 /// # Panics
 ///
-/// If what is told depends on the pieces, if an error has no place in the capture, or if more memory is taken than was
+/// If the events depend on the pieces, if an error has no place in the capture, or if more memory is taken than was
 /// allowed.
 pub fn import(data: &[u8]) {
     let mut input = Input::new(data);

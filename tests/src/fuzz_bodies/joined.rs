@@ -56,7 +56,7 @@ pub enum JoinedOp {
     Push(u8),
     /// It is given a page of as many, if it has read the last one.
     Replay(u8),
-    /// Its channel has gone.
+    /// Its channel is removed.
     Close,
     /// Its next page cannot be read.
     CloseSlow,

@@ -54,7 +54,7 @@ impl Candidates {
         let mut candidates = Self::default();
         for (id, client) in clients {
             let open = client.exchanges.iter().filter(|exchange| exchange.reply.is_none());
-            // Of a connection that is gone it is not known how far it is.
+            // The first pending request of a closed connection is not known.
             let in_turn = open.take(if client.disconnected { usize::MAX } else { 1 });
             for exchange in in_turn.filter(|exchange| such(client, &exchange.request)) {
                 candidates.requests.push((*id, exchange.ticket.clone()));

@@ -70,7 +70,7 @@ impl Trial {
         let client = self.clients.get_mut(&id).expect("pushes for a connection");
         assert!(!client.disconnected, "pushes for connection {id}, which is gone");
         if client.subscriptions.closed.is_some() {
-            // The hub is not told yet that it has gone; what it asked before may be carried out, and nobody hears it.
+            // The hub does not know yet that it is closed: earlier requests may be carried out, and pushes are lost.
             return;
         }
         assert!(!client.subscriptions.finished, "pushes for connection {id}, which has finished");

@@ -70,7 +70,7 @@ impl Peer {
     ///
     /// # Panics
     ///
-    /// If nobody listens there.
+    /// If no socket listens there.
     #[must_use]
     pub fn connect(address: SocketAddr) -> Self {
         Self::try_connect(address).unwrap_or_else(|error| panic!("{address}: {error}"))
@@ -89,7 +89,7 @@ impl Peer {
     ///
     /// # Panics
     ///
-    /// If nobody listens there.
+    /// If no socket listens there.
     #[must_use]
     pub fn connect_from(own: IpAddr, address: SocketAddr) -> Self {
         let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
@@ -102,7 +102,7 @@ impl Peer {
     ///
     /// # Panics
     ///
-    /// If nobody listens there.
+    /// If no socket listens there.
     #[must_use]
     pub fn connect_narrow(address: SocketAddr) -> Self {
         let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
@@ -143,7 +143,7 @@ impl Peer {
     ///
     /// # Panics
     ///
-    /// If the connection is gone, or takes nothing.
+    /// If the connection is closed, or accepts no bytes.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_send(bytes).expect("a connection that takes bytes");
     }
@@ -161,7 +161,7 @@ impl Peer {
     ///
     /// # Panics
     ///
-    /// If the connection is gone.
+    /// If the connection is closed.
     pub fn finish(&mut self) {
         self.stream.shutdown(Shutdown::Write).expect("a connection");
     }

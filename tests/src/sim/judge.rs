@@ -25,7 +25,7 @@ use super::{
 };
 use crate::store::Disk;
 
-/// Watches a run. Everything that happens is told to it, and it panics when a law is broken:
+/// Watches a run. Every event is reported to it, and it panics when a law is broken:
 ///
 /// - each request is answered once and in order, or its connection has ended;
 /// - `delivered` is answered when the message is in the store, with the timestamp that is stored, and it stays there;
@@ -33,19 +33,19 @@ use crate::store::Disk;
 /// - messages of one connection to one channel are stored in the order sent, each once, as they were sent, and in a
 ///   channel that is known to live here then;
 /// - nothing is stored that was answered already: SERVER_ERROR does not turn into a message later;
-/// - LIST shows the directory as it was stored at one moment: not before anything that anybody was shown or had
-///   acknowledged before it was asked, and not later than now; errors follow the same rule;
-/// - what anybody was shown of the directory is published before, so that a LIST that is answered at once shows it;
+/// - LIST shows the directory as it was stored at one moment: not before any state that a client was shown or had
+///   acknowledged before the request, and not later than now; errors follow the same rule;
+/// - a directory is published before any client is shown it, so that a LIST that is answered at once shows it too;
 /// - HOST is OK only while the store holds it;
 /// - a channel is taken off the list by its host, or when its lease has ended, which counts from the last HOST and from
 ///   the server's start; and it is then, and kept for its host for a while;
-/// - what is pushed or shown by HISTORY is in the store, as it is there;
-/// - pushes come only to who has joined, from `first_id` on, each id once and in order, and all that are known in the
-///   end; none comes after the answer to LEAVE, and an end of stream waits for what the answer to JOIN promised;
-/// - HISTORY shows what was asked for, of a channel that ends not before anything that anybody was shown;
-/// - `Slow consumer` is told to who leaves more unread than the limit or whose page cannot be read, `Channel removed`
-///   to who has joined a channel that has gone, after all that is known of it; and both to nobody else;
-/// - SERVER_ERROR is answered only to what the hub had when the store failed.
+/// - messages that are pushed or shown by HISTORY are in the store, unchanged;
+/// - pushes come only to subscribers, from `first_id` on, each id once and in order, and all that are known in the
+///   end; none comes after the answer to LEAVE, and an end of stream waits for all messages promised by JOIN;
+/// - HISTORY shows the requested range of a channel, which ends not before the last id that any client was shown;
+/// - `Slow consumer` goes to a subscriber that leaves more unread than the limit or whose page cannot be read,
+///   `Channel removed` to one of a removed channel, after all its known messages; and both to no other connection;
+/// - SERVER_ERROR is answered only to requests that were with the hub when the store failed.
 #[derive(Debug, Default)]
 pub(super) struct Judge {
     pub(super) ledgers: BTreeMap<u64, Ledger>,
@@ -54,13 +54,13 @@ pub(super) struct Judge {
     /// The latest version of the directory that anybody was shown.
     floor: usize,
     messages: Vec<Fact>,
-    /// The HOSTs that a hub was told of.
+    /// The HOSTs that reached a hub.
     hosts: Vec<(Host, IpAddr, Time)>,
     /// The time of the last HOST that was acknowledged to the host of each listed channel.
     hosted: BTreeMap<String, Time>,
     /// The channels that are kept for their hosts.
     kept: BTreeMap<String, Kept>,
-    /// The UNHOSTs that a hub was told of.
+    /// The UNHOSTs that reached a hub.
     unhosts: Vec<(String, IpAddr)>,
     /// The last id that anybody was shown of each channel.
     pub(super) known: BTreeMap<String, u64>,
@@ -68,13 +68,13 @@ pub(super) struct Judge {
     left: Vec<(usize, String, u64)>,
     /// The time when the server last started.
     pub(super) started: Time,
-    /// The channels of the pages that the hub was told cannot be read, since it was last told anything.
+    /// The channels of the failed pages in the hub's last pass.
     pub(super) failed_pages: Vec<String>,
     /// The last message of a connection in a channel.
     order: BTreeMap<(u64, String), usize>,
     /// The number of channels that a connection may join.
     pub(super) max_joins: usize,
-    /// The number of store failures that hubs were told of.
+    /// The number of store failures reported to hubs.
     failures: u64,
 }
 

@@ -82,7 +82,7 @@ pub(super) enum Expected {
     Refusal(&'static str),
 }
 
-/// One request, or one fault, in the order in which the server's endpoint told of them.
+/// One request, or one fault, in the order in which the server's endpoint reported them.
 #[derive(Debug)]
 pub(super) struct Slot {
     /// The request; `None` if the endpoint answered by itself.

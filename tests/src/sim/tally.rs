@@ -33,7 +33,7 @@ tally! {
     seconds,
     /// Connections that were opened.
     connections,
-    /// Requests that a hub was told of.
+    /// Requests that reached a hub.
     requests,
     /// Answers that an honest client received.
     answers,

@@ -7,7 +7,7 @@ use fastrand::Rng;
 
 use super::{judge::Judge, plan::Plan};
 
-/// Something to ask on connection `link`, by somebody who has seen the messages of these channels up to these ids.
+/// Draws a request for connection `link`, of a client that has seen the messages of these channels up to these ids.
 pub(super) fn request(
     plan: &Plan,
     judge: &mut Judge,

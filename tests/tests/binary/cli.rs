@@ -174,7 +174,7 @@ fn no_connection_and_no_answer_exit_with_one() {
         assert!(finished.refusal(1).starts_with(&format!("chanwire: {address}: ")), "{finished:?}");
     }
     answering.join().unwrap();
-    // The listener is gone now.
+    // The listener is closed now.
     let finished = client(address, &["list"]);
     assert!(finished.refusal(1).starts_with(&format!("chanwire: {address}: cannot connect: ")), "{finished:?}");
 }

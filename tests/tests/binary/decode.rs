@@ -198,7 +198,7 @@ fn skipped_connections_are_named_with_the_flag_that_shows_them() {
         let all = decode(&file, &[form, &["--all"]].concat());
         assert!(all.stdout.lines().count() > finished.stdout.lines().count(), "{all:?}");
     }
-    // Of a tap's own nothing is somebody else's.
+    // A tap's own capture has no skipped connections.
     fs::write(&file, packets()).unwrap();
     assert_eq!(decode(&file, &[]).stdout, decode(&file, &["--all"]).stdout);
 }

@@ -24,7 +24,7 @@ fn a_message_without_a_channel_goes_to_the_one_of_the_address_that_it_came_to() 
     let server = Launch::serve(data.path()).args(["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"]).start();
     let mut peers: Vec<Peer> = (0..3).map(|listener| Peer::connect(server.address(listener))).collect();
     for (name, listener) in [("first", 0), ("second", 1), ("third", 2), ("fourth", 2)] {
-        // Whom it is told to does not matter.
+        // The connection it is sent on does not matter.
         assert_eq!(peers[0].ask(host(name, server.address(listener))).raw, hosted(name));
     }
     assert!(peers[0].ask(message("u", "to the first")).is_ok());

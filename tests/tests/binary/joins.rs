@@ -179,7 +179,7 @@ fn one_stuck_subscriber_costs_the_others_nothing() {
     assert_eq!((pushed(&String::from_utf8(bytes).unwrap(), 1), rest), ((count, vec![]), String::new()));
     assert!(all.all(|(_, other, rest)| other == hash && rest.is_empty()), "each of them got the same bytes");
 
-    // The one that stopped gets whole messages, is told why, comes back and misses nothing.
+    // The stuck subscriber gets whole messages and the error, rejoins and misses nothing.
     let (last, rest) = pushed(&stuck.read_to_end(), 1);
     let slow = "SERVER_ERROR\r\n{\"error\": \"Slow consumer\", \"details\": \"More than 1048576 bytes are waiting to be read\"}";
     assert_eq!(rest, [slow]);

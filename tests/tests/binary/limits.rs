@@ -81,7 +81,7 @@ fn a_low_limit_of_open_files_lowers_the_connection_limit_with_a_warning() {
     let mut held = hold(&server, 25);
     is_told_that_there_is_no_room(&server, 25);
 
-    // More than there are files wait to be told, and none of them lets go; those that are served are still served.
+    // More connections than files wait for the error, and none closes; served connections are still served.
     let mut crowd: Vec<Peer> = (0..150).filter_map(|_| Peer::try_connect(server.address(0)).ok()).collect();
     assert_eq!(held[0].ask(host("general", server.address(0))).raw, hosted("general"));
     assert!(held[1].ask(message("u", "served")).is_ok());

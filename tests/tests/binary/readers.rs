@@ -60,7 +60,7 @@ fn a_late_reader_gets_all_answers_and_then_the_fault_without_a_reset() {
     let (server, _data, list) = long_list(100, &[]);
     let mut peer = server.connect();
     let mut writer = peer.another();
-    // More than all buffers hold, then a fault that closes, then more than a megabyte that nobody will ever read.
+    // More than all buffers hold, then a fault that closes, then more than a megabyte that is never read.
     let count = (32 << 20) / list.len();
     let stream = [LIST.repeat(count), "POST / HTTP/1.1\r\n".into(), "x".repeat(1 << 20)].concat();
     let begin = server.resident();

@@ -32,7 +32,7 @@ fn a_second_server_on_the_same_data_is_refused_and_the_first_goes_on() {
     assert_eq!(first.ask(host_at("after", "192.0.2.7", 1)), hosted("after"));
     assert_eq!(first.ask(LIST), listed(&[("before", "192.0.2.7", 1), ("after", "192.0.2.7", 1)]));
     first.kill();
-    // However the first ended, its lock is gone with it.
+    // The first server's lock ends with it, in any kind of end.
     launch.start().stop();
 }
 

@@ -94,7 +94,7 @@ fn a_tap_that_cannot_start_reports_the_reason() {
         1,
         "; make its directory first, or name another file",
     );
-    // A port that is free now; nobody but this test wants it.
+    // A free port, which only this test uses.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     refused(
         &["--listen", &free.to_string(), "--to", &format!("localhost:{}", free.port())],

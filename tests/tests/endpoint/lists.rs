@@ -60,7 +60,7 @@ impl Lister {
         self.published().to_vec().unwrap()
     }
 
-    /// Gives a connection's LIST to whoever answers it.
+    /// Answers a connection's LIST at once, or returns its event.
     fn answer(&self, end: &mut End<Server>) -> Option<ServerEvent> {
         let event = end.endpoint.poll_event().unwrap();
         end.endpoint.list_at_once(at(0), event, || self.published.clone())

@@ -191,7 +191,7 @@ fn the_next_page_is_due_when_32_kibibytes_of_the_last_one_are_left() {
         assert_eq!(now == 1, before > 32 * 1024 && end.unsent() <= 32 * 1024, "{before} {}", end.unsent());
     }
     assert_eq!(drained_count, 1);
-    // A small page is as good as read at once, and each is told.
+    // A small page counts as read at once, and each is reported.
     for id in 4..7 {
         end.endpoint.replay(at(0), pushes(id, &[10]));
         assert_eq!(drained(&mut end), 1);

@@ -102,7 +102,7 @@ fn a_restarted_tracker_lists_the_channel_again_with_or_without_its_data() {
     wait_until_listed(&tracker, &["general at 40001"]);
     for (number, next) in again.into_iter().enumerate() {
         tracker.kill();
-        // It tells when the connection is gone, and when the channel is listed again.
+        // It logs when the connection is lost, and when the channel is listed again.
         let lost = "no connection to the tracker";
         wait_for("the loss in the log", || check(peer.log().matches(lost).count() == number + 1, peer.log()));
         tracker = next.start();

@@ -77,7 +77,7 @@ fn a_client_at_the_registered_address_may_move_a_channel() {
     let (ada, bob) = (trial.connect(ip(ADA), 0), trial.connect(ip("::ffff:192.168.1.5"), 0));
     assert_eq!(ask(&mut trial, ada, &host("x", BOB, 1)), [hosted("x")]);
     assert_eq!(ask(&mut trial, bob, &host("x", BOB, 2)), [hosted("x")]);
-    // Now it was registered from Bob's address and at Bob's address, and Ada is nobody any more.
+    // Now it is registered from and at Bob's address, and Ada has no rights.
     let answer = refused("Channel already exists", "The channel 'x' is hosted at 192.168.1.5:2");
     assert_eq!(ask(&mut trial, ada, &host("x", BOB, 3)), [answer]);
 }

@@ -10,7 +10,7 @@ use chanwire_core::{
 
 use super::*;
 
-/// A hub whose store does what it is told one command after the other.
+/// A hub whose store carries out one command after the other.
 struct Flood {
     hub: Hub,
     disk: Disk,

@@ -23,7 +23,7 @@ fn known_names_are_limited_and_stay_usable_at_the_limit() {
     assert_eq!(ask(&mut trial, ada, &host("here", "10.0.0.1", 22236)), [hosted("here")]);
     say_many(&mut trial, ada, 1);
     assert_eq!(ask(&mut trial, ada, &host("c", ADA, 1)), std::slice::from_ref(&full));
-    // A name without messages is gone with its channel.
+    // A name without messages is dropped with its channel.
     assert_eq!(ask(&mut trial, ada, &unhost("a")), [removed("a")]);
     assert_eq!(ask(&mut trial, ada, &host("c", ADA, 1)), [hosted("c")]);
     let mut trial = trial.crash(Fate::Done);

@@ -106,7 +106,7 @@ fn invalid_calls_are_errors_and_change_nothing() {
     hub.handle_outcome(StoreOutcome::Committed, start).unwrap();
     assert!(matches!(hub.poll_effect(), Some(Effect::Publish(_))));
     assert!(matches!(hub.poll_effect(), Some(Effect::Send(ConnectionId(1), ServerCommand::Respond { .. }))));
-    // Of what nobody knows nothing follows.
+    // Unknown ids have no effect.
     hub.handle_drained(ConnectionId(9));
     hub.handle_trimmed("x", 7, Time::default());
     hub.disconnect(ConnectionId(9));

@@ -126,7 +126,7 @@ fn history_waits_for_earlier_requests_and_later_ones_wait_for_it() {
     assert_eq!((trial.reads(), trial.answers(ada)), (0, vec![]));
     trial.store(Fate::Done);
     assert_eq!((trial.reads(), trial.answers(ada)), (1, vec![delivered(0)]));
-    // It waits for nobody else, nor does anybody for it.
+    // It waits for no other connection, and none waits for it.
     assert_eq!(ask_while_reading(&mut trial, bob), [listed_answer(&trial)]);
     trial.settle();
     let messages = trial.disk.messages("here")[..1].to_vec();

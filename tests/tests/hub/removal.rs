@@ -51,7 +51,7 @@ fn the_operator_may_move_and_remove_every_channel() {
     let operator = trial.connect_operator();
     assert_eq!(ask(&mut trial, operator, &host("there", BOB, 7)), [hosted("there")]);
     assert_eq!(listed(&mut trial)[1], channel("there", BOB, 7));
-    // At the address it is Bob's again, whoever moved it there.
+    // At this address it is Bob's again, no matter which client moved it there.
     assert_eq!(ask(&mut trial, bob, &host("there", BOB, 8)), [hosted("there")]);
     assert_eq!(ask(&mut trial, operator, &unhost("here")), [removed("here")]);
     assert_eq!(ask(&mut trial, operator, &unhost("there")), [removed("there")]);

@@ -29,20 +29,20 @@ fn batch(round: usize, sender: usize, batch: usize) -> String {
     (batch * 20..(batch + 1) * 20).map(|number| message(&format!("u{sender}"), &content(round, number))).collect()
 }
 
-fn said(push: &Answer) -> stored::Said {
+fn row(push: &Answer) -> stored::Row {
     assert_eq!(push.status, "MESSAGE", "{}", push.raw);
     let text = |field: &str| push.payload[field].as_str().unwrap().to_owned();
     (number(push, "id"), text("username"), text("message_content"))
 }
 
-/// Listens from the message after this one until the server is gone, and says what it heard.
-fn listen(mut peer: Peer, after: i64) -> JoinHandle<Vec<stored::Said>> {
+/// Subscribes from the message after this one until the server is killed, and returns the messages.
+fn listen(mut peer: Peer, after: i64) -> JoinHandle<Vec<stored::Row>> {
     thread::spawn(move || {
         let mut heard = Vec::new();
         let Ok(answer) = peer.try_send(join_after(after)).and_then(|()| peer.try_answer()) else { return heard };
         assert_eq!(number(&answer, "first_id"), after + 1, "{}", answer.raw);
         while let Ok(push) = peer.try_answer() {
-            heard.push(said(&push));
+            heard.push(row(&push));
         }
         heard
     })
@@ -56,7 +56,7 @@ fn subscribers_of_a_crashing_server_get_each_stored_message_once_and_in_order() 
     host_general(&server);
     server.kill();
     let mut chance = Chance::new();
-    let mut heard: Vec<Vec<stored::Said>> = vec![Vec::new(); READERS];
+    let mut heard: Vec<Vec<stored::Row>> = vec![Vec::new(); READERS];
     let mut acknowledged: BTreeMap<(usize, usize), usize> = BTreeMap::new();
     for round in 0..crash_rounds() {
         let server = launch.start();
@@ -97,7 +97,7 @@ fn subscribers_of_a_crashing_server_get_each_stored_message_once_and_in_order() 
         let after = heard.last().map_or(0, |(id, ..)| *id);
         let mut peer = server.connect();
         assert!(peer.ask(join_after(after)).is_ok());
-        heard.extend((after..stored.len() as i64).map(|_| said(&peer.answer())));
+        heard.extend((after..stored.len() as i64).map(|_| row(&peer.answer())));
         assert!(heard == stored);
     }
     server.stop();

@@ -8,7 +8,7 @@ use tempfile::tempdir;
 use crate::running::{Running, again, general};
 
 /// Returns the messages that a chat has shown, without their times.
-fn said(chat: &Running) -> Vec<String> {
+fn shown_messages(chat: &Running) -> Vec<String> {
     chat.out.all().iter().map(|line| line.split_once(' ').unwrap().1.into()).collect()
 }
 
@@ -32,13 +32,13 @@ fn two_users_chat() {
     bob.line("//twice");
     ann.out.wait(3);
     let expected = ["ann: hello", "bob: hello yourself", "bob: /twice"];
-    assert_eq!(said(&ann), expected);
+    assert_eq!(shown_messages(&ann), expected);
     ann.line("/list");
     ann.out.wait_with("general  ");
     // A user that joins later sees the earlier messages.
     let mut eve = Running::chat(server.address(0), "eve");
     eve.out.wait(3);
-    assert_eq!(said(&eve), expected);
+    assert_eq!(shown_messages(&eve), expected);
     eve.line("/quit");
     ann.end();
     bob.end();
@@ -103,7 +103,7 @@ fn a_chat_across_a_killed_server_loses_and_repeats_nothing() {
         chat.out.wait(stored.len());
         chat.end();
         assert!(chat.wait().success(), "{:?}", chat.error.all());
-        assert_eq!(said(&chat), stored);
+        assert_eq!(shown_messages(&chat), stored);
     }
     server.stop();
 }
@@ -118,7 +118,7 @@ fn chat_escapes_control_characters_of_others() {
     assert_eq!(send.code, Some(0), "{send:?}");
     chat.out.wait(1);
     let shown = r"eve: \u{1b}[2J\u{1b}[10;10Hmoved \u{1b}]0;title\u{7} \u{202e}desrever\u{2066} \u{9b}31m";
-    assert_eq!(said(&chat), [shown]);
+    assert_eq!(shown_messages(&chat), [shown]);
     let tail = Running::start(server.address(0), &["join", "general", "--history", "1"]);
     assert!(tail.out.wait(1)[0].ends_with(shown));
     server.stop();

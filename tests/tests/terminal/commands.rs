@@ -288,7 +288,7 @@ fn join_reconnects_after_every_loss_and_misses_nothing() {
         tail.out.all().iter().map(|line| line.split(' ').nth(1).and_then(|id| id.parse().ok()).unwrap()).collect();
     let first = ids[0];
     assert!(ids.iter().copied().eq(first..first + ids.len() as u64), "{ids:?}");
-    // Messages that were dropped meanwhile are told of.
+    // Messages that were dropped meanwhile are reported.
     server.stop();
     let elsewhere =
         Launch::serve(data.path()).args(["--retain-count", "1", "--advertise", &address.to_string()]).start();

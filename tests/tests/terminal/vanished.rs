@@ -94,7 +94,7 @@ impl Network {
 impl Drop for Network {
     fn drop(&mut self) {
         for space in [&self.client, &self.server] {
-            // It may be gone already.
+            // It may have exited already.
             let _ = Command::new("ip").args(["netns", "del", space]).output();
         }
     }
@@ -121,7 +121,7 @@ fn clients_notice_a_vanished_server_and_miss_nothing_after_it_returns() {
     for round in ["at once", "later"] {
         network.lose_power(server);
         if round == "later" {
-            // They notice by themselves, also while nobody answers.
+            // They notice by themselves, also while the server is silent.
             for client in [&join, &tapped] {
                 client.error.wait_with_many("coming back after message ", 2);
             }

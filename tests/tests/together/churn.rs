@@ -4,7 +4,7 @@ use chanwire_core::wire::JoinFrom;
 
 use super::*;
 
-/// Two hundred thousand connections, a thousand at a time, that join, hear, leave, end, or are just gone.
+/// Two hundred thousand connections, a thousand at a time, that join, receive, leave, end, or just disconnect.
 #[test]
 fn two_hundred_thousand_joins_and_leaves_leave_no_live_object() {
     let mut world = World::new();
