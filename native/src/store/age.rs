@@ -1,27 +1,27 @@
-//! The time by which messages age. A clock that leaps must not drop messages, nor keep them for ever.
+//! The clock of retention by age. A wall clock that jumps must neither drop messages early nor keep them for ever.
 
 use std::{collections::BTreeMap, time::Duration};
 
-/// The most by which a message's time may be ahead of the clock before it is taken for wrong.
+/// The most by which a message's time may be ahead of the clock and still count as correct.
 const AHEAD: i64 = 60;
 
-/// A clock for retention. It follows the wall clock, but goes forward at most an eighth faster than the time that has
-/// passed in this process. So a leap makes messages too old an eighth faster at most, and a lag is caught up.
+/// A clock for retention. It follows the wall clock, but advances at most an eighth faster than monotonic time. So after
+/// a jump messages age at most an eighth faster, and a lag is caught up.
 #[derive(Debug)]
 pub(super) struct AgeClock {
     /// Milliseconds since 1970.
     now: i64,
-    /// The time at which it was set, on a clock that never leaps.
+    /// The monotonic time at which it was set.
     at: Duration,
     is_behind: bool,
 }
 
-/// By how many seconds the wall clock leads before that is said.
+/// The lead of the wall clock in seconds from which it is logged.
 const LEAP: i64 = 60;
 
 impl AgeClock {
-    /// Begins at the wall time, unless even the newest message were too old then. Nobody knows whether the server was
-    /// down for so long or the clock has leapt, so messages age on from the newest one's time.
+    /// Creates a clock at the wall time, or at the newest message's time if that message would be too old at the wall time:
+    /// either the server was down for so long or the clock has jumped.
     pub(super) fn start(wall: i64, newest: Option<i64>, age: Duration, at: Duration) -> Self {
         let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
         let begin = newest.filter(|newest| wall.saturating_sub(*newest) > age).unwrap_or(wall);
@@ -30,7 +30,7 @@ impl AgeClock {
         clock
     }
 
-    /// Returns the seconds since 1970 by which messages age, when the wall clock says this.
+    /// Returns the retention time in seconds since 1970, for a wall time.
     pub(super) fn look(&mut self, wall: i64, at: Duration) -> i64 {
         let passed = i64::try_from(at.saturating_sub(self.at).as_millis()).unwrap_or(i64::MAX);
         let furthest = self.now.saturating_add(passed).saturating_add(passed / 8);
@@ -54,13 +54,13 @@ impl AgeClock {
     }
 }
 
-/// Whether a message's time cannot be right yet.
+/// Returns whether a message's time is too far ahead of the clock to be correct.
 pub(super) const fn is_ahead(timestamp: i64, now: i64) -> bool {
     timestamp > now.saturating_add(AHEAD)
 }
 
-/// For logs whose oldest message is ahead of the clock: up to which message something has waited for how long. A
-/// message goes when it has waited as long as it may be old.
+/// The waits of logs whose oldest message is ahead of the clock: how long which messages have been known. A message is
+/// dropped once it has been known for the maximum age.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
     logs: BTreeMap<i64, Vec<(u64, Duration)>>,
@@ -70,8 +70,8 @@ pub(super) struct Waits {
 const MARKS: u32 = 16;
 
 impl Waits {
-    /// Takes note that time has passed, and of the logs that wait now, each with its oldest and last message. The logs
-    /// that are new.
+    /// Updates the waits after time has passed, from the logs that wait now, each with its oldest and last message. Returns
+    /// the new logs.
     pub(super) fn look(&mut self, passed: Duration, age: Duration, logs: &BTreeMap<i64, (u64, u64)>) -> Vec<i64> {
         self.logs.retain(|log, _| logs.contains_key(log));
         let mut new = Vec::new();
@@ -121,7 +121,7 @@ mod tests {
         assert!((NOW + 120..=NOW + 130).contains(&later), "{later}");
         let week = clock.look(leapt, days(8));
         assert!((NOW + 8 * DAY as i64 - 100..=NOW + 9 * DAY as i64).contains(&week), "{week}");
-        // It is set right again.
+        // The clock is corrected.
         assert_eq!(clock.look(NOW + 8 * DAY as i64, days(8)), NOW + 8 * DAY as i64);
     }
 
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(clock.look(NOW, Duration::ZERO), NOW - 40 * DAY as i64);
         let mut clock = AgeClock::start(NOW, Some(NOW - 20 * DAY as i64), days(30), Duration::ZERO);
         assert_eq!(clock.look(NOW, Duration::ZERO), NOW);
-        // A time ahead of the clock says nothing.
+        // A time ahead of the clock is ignored.
         let mut clock = AgeClock::start(NOW, Some(NOW * 2), days(30), Duration::ZERO);
         assert_eq!(clock.look(NOW, Duration::ZERO), NOW);
     }
@@ -156,7 +156,7 @@ mod tests {
             waits.look(days(1), age, &BTreeMap::from([(1, (dropped + 1, last))]));
             dropped = dropped.max(waits.over(1, age));
             assert!(waits.logs[&1].len() <= 20, "{waits:?}");
-            // Never early, and late by a sixteenth and a look.
+            // Never early, and late by at most a sixteenth and one interval.
             assert!(dropped <= last.saturating_sub(10 * 32), "day {day}: {dropped} of {last}");
             assert!(dropped >= last.saturating_sub(10 * 36), "day {day}: {dropped} of {last}");
         }

@@ -1,4 +1,4 @@
-//! The log of what is damaged, in which each of it stands once, however often it is met.
+//! Logging of damaged rows, each once.
 
 use std::{
     collections::BTreeSet,
@@ -8,7 +8,7 @@ use std::{
 
 use super::{StoreError, rows::DamagedRow};
 
-/// Known damage. Every connection of a store shares it.
+/// The damage logged so far, shared by all connections of a store.
 #[derive(Debug)]
 pub(super) struct DamageLog {
     file: PathBuf,
@@ -16,14 +16,14 @@ pub(super) struct DamageLog {
 }
 
 impl DamageLog {
-    /// The most that is remembered; more is not logged.
+    /// The most entries. Further damage is not logged.
     const BOUND: usize = 1000;
 
     pub(super) fn new(file: &Path) -> Self {
         Self { file: file.to_owned(), known: Mutex::default() }
     }
 
-    /// Logs rows of `channels` or `logs`, of which nothing is used or overwritten.
+    /// Logs damaged rows of `channels` or `logs`, which are neither used nor overwritten.
     pub(super) fn rows(&self, rows: &[DamagedRow]) {
         for row in rows.iter().filter(|row| self.is_new(row.to_string())) {
             tracing::error!(
@@ -35,14 +35,14 @@ impl DamageLog {
         }
     }
 
-    /// Logs messages that cannot be read.
+    /// Logs damaged messages.
     pub(super) fn messages(&self, error: &StoreError) {
         if self.is_new(error.to_string()) {
             tracing::error!(%error, "stored messages cannot be read");
         }
     }
 
-    /// Logs why writes of a channel are not stored.
+    /// Logs the reason why writes of a channel are not stored.
     pub(super) fn refused(&self, channel_name: &str, error: &StoreError) {
         if self.is_new(format!("{channel_name} {error}")) {
             tracing::error!(channel = ?channel_name, %error, "writes of one channel cannot be stored");

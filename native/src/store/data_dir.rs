@@ -1,4 +1,4 @@
-//! The directory that a store lives in: made if it is missing, and locked against a second process.
+//! The data directory: created if it is missing, and locked against a second process.
 
 use std::{
     fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError},
@@ -13,16 +13,16 @@ use crate::files;
 
 const LOCK: &str = "chanwire.lock";
 
-/// A data directory that this process has for itself until it drops this.
+/// A data directory, locked by this process until dropped.
 pub(super) struct DataDir {
     path: PathBuf,
-    /// The lock goes when this is closed, however the process ends. The file stays: to remove it would let two
-    /// processes lock two files of one name.
+    /// The locked file. The lock ends when it is closed, also by a crash. The file is never removed, since two processes
+    /// could then lock two files of the same name.
     _lock: File,
 }
 
 impl DataDir {
-    /// Makes it, readable for this user only, if it is missing, and locks it.
+    /// Creates the directory if it is missing, accessible for this user only, and locks it.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         // Absolute, so that no path begins with `file:`, which SQLite would take for a URI.
         let path = std::path::absolute(path).map_err(StoreError::file("find the directory", path))?;
@@ -34,12 +34,12 @@ impl DataDir {
         Ok(directory)
     }
 
-    /// Returns the path of a file of this name in it.
+    /// Returns the path of a file in the directory.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// Makes the names in it durable.
+    /// Syncs the directory.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         sync(&self.path)
     }
@@ -54,8 +54,7 @@ fn create(path: &Path) -> Result<(), StoreError> {
     missing.iter().filter_map(|created| created.parent()).try_for_each(sync)
 }
 
-/// Takes the right to write from everybody else: they could put links where this process writes, or other files in the
-/// place of its own.
+/// Removes other users' write permission: they could replace files, or create links where this process writes.
 fn keep_others_out(path: &Path) -> Result<(), StoreError> {
     const WRITE: u32 = 0o022;
     const STICKY: u32 = 0o1000;
@@ -70,7 +69,7 @@ fn keep_others_out(path: &Path) -> Result<(), StoreError> {
         }
         return Ok(());
     }
-    // One with the sticky bit is shared on purpose, as /tmp is.
+    // A directory with the sticky bit, such as /tmp, is shared on purpose.
     if !is_own || mode & STICKY != 0 {
         return Err(StoreError::Shared { directory: path.to_owned(), mode });
     }
@@ -104,7 +103,7 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
         }
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
-            // Without a readable pid the answer is the same, only shorter.
+            // Without a readable pid the error does not name the process.
             let _ = file.read_to_string(&mut holder);
             Err(StoreError::InUse { directory: directory.to_owned(), holder: holder.trim().parse().ok() })
         }

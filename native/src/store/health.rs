@@ -1,4 +1,4 @@
-//! Logging a thing that fails again and again: once when it begins and once when it is over.
+//! Logging of repeated failures: once when they begin and once when they end.
 
 use std::{
     fmt,
@@ -7,7 +7,7 @@ use std::{
 
 use super::StoreError;
 
-/// A failure of work that is tried over and over.
+/// A failure of a repeated operation.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error(transparent)]
@@ -16,8 +16,8 @@ pub(super) enum Failure {
     Panic(String),
 }
 
-/// Makes a panic a failure like any other: a server that answers SERVER_ERROR is better than one that hangs. After
-/// any failure the hub loads, so nothing is built on what the panic left behind.
+/// Turns a panic into a failure, so that the server answers SERVER_ERROR instead of hanging. The hub reloads after every
+/// failure, so it does not depend on state that the panic left.
 pub(super) fn guard<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, Failure> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => Ok(result?),
@@ -28,26 +28,26 @@ pub(super) fn guard<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T
     }
 }
 
-/// Whether something works that is tried over and over.
+/// The state of a repeated operation: working or failing.
 pub(super) struct Health {
     what: &'static str,
     failures: u64,
 }
 
 impl Health {
-    /// Begins with something that works so far.
+    /// Creates the state of a working operation.
     pub(super) const fn new(what: &'static str) -> Self {
         Self { what, failures: 0 }
     }
 
-    /// Tries once, and logs the result if it differs from the last one. A panic is a failure.
+    /// Runs the operation once, and logs the result if it differs from the last one. A panic is a failure.
     pub(super) fn attempt<T>(&mut self, work: impl FnOnce() -> Result<T, StoreError>) -> Option<T> {
         let result = guard(work);
         self.observe(&result);
         result.ok()
     }
 
-    /// Takes note of one try, and logs it if it came out otherwise than the one before.
+    /// Records a result, and logs it if it differs from the last one.
     pub(super) fn observe<T>(&mut self, result: &Result<T, impl fmt::Display>) {
         match result {
             Err(error) => {

@@ -17,31 +17,31 @@ use super::{
 };
 
 const PAGE: u64 = 4096;
-/// A page in the WAL, with its header.
+/// The size of a WAL frame: a page with its header.
 const FRAME: u64 = PAGE + 24;
-/// The most frames of retention's transactions that commits do not count: those that come after the last commit, and one
-/// between a commit's admission and its write lock.
+/// The most frames of retention's transactions that commits do not count: those after the last commit, and one
+/// transaction between a commit's admission and its write lock.
 const RETENTION_FRAMES: u32 = 256;
 
-/// The time for which a commit waits for retention to make room before it is refused.
+/// Timeout of a commit that waits for retention to free space.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// The least that a store may be limited to.
+/// The minimum size limit of a store in bytes.
 pub(crate) const LEAST: u64 = 16 << 20;
 
 /// The space that the store's writers may use.
 #[derive(Debug)]
 pub(super) struct Room {
     file: PathBuf,
-    /// The bytes that the database and its WAL may take together, if there is a limit.
+    /// The size limit of the database and its WAL together in bytes.
     max: Option<u64>,
-    /// The pages in use after the last transaction. Free pages of the file are room.
+    /// The pages in use after the last transaction, without the file's free pages.
     used: Mutex<u64>,
-    /// Told when pages have become free.
+    /// Notified when pages have become free.
     freed: Condvar,
-    /// Whether the file system has too little free space to store anything.
+    /// Whether the file system has too little free space for commits.
     is_stopped: AtomicBool,
-    /// The commits that were refused for one of the two reasons.
+    /// The number of commits refused for either reason.
     refused: AtomicU64,
 }
 
@@ -61,7 +61,7 @@ impl Room {
         u32::try_from(part).map_or(LONG, |part| part.min(LONG))
     }
 
-    /// Returns the bytes that the WAL's file keeps when it is begun anew. Commits wait before it is longer.
+    /// Returns the bytes to which the WAL file is truncated when it starts over. Commits wait before it grows longer.
     pub(super) fn wal_bound(&self) -> u64 {
         u64::from(TOO_LONG * self.long()) * FRAME
     }
@@ -71,7 +71,7 @@ impl Room {
         self.wal_bound() + u64::from(RETENTION_FRAMES) * FRAME
     }
 
-    /// Sets up a connection that writes: what one great commit has added to the WAL's file is given back.
+    /// Configures a writing connection, so that the WAL file shrinks again after a large commit.
     pub(super) fn prepare(&self, connection: &Connection) -> rusqlite::Result<()> {
         let bound = i64::try_from(self.wal_bound()).unwrap_or(i64::MAX);
         connection.pragma_update_and_check(None, "journal_size_limit", bound, |_| Ok(()))
@@ -82,7 +82,7 @@ impl Room {
         self.max.map(|max| max.saturating_sub(self.wal_room()) / PAGE)
     }
 
-    /// Returns the pages that are kept free by dropping messages before they are needed.
+    /// Returns the number of pages that retention keeps free in advance.
     fn margin(&self) -> u64 {
         self.limit().map_or(0, |limit| (limit / 16).clamp(64, (64 << 20) / PAGE))
     }
@@ -101,12 +101,12 @@ impl Room {
         Ok(())
     }
 
-    /// Whether messages are to be dropped.
+    /// Returns whether messages must be dropped.
     pub(super) fn is_short(&self) -> bool {
         self.exceeds(self.margin())
     }
 
-    /// Whether enough of them were dropped.
+    /// Returns whether enough of them were dropped.
     pub(super) fn is_enough(&self) -> bool {
         !self.exceeds(2 * self.margin())
     }
@@ -115,8 +115,8 @@ impl Room {
         self.limit().is_some_and(|limit| *self.used() > limit.saturating_sub(margin))
     }
 
-    /// Lets a commit of so many bytes begin if there is room for it, or when there is. The WAL has so many frames: what
-    /// is more than it should have, with the commit or because something reads it for a long time, takes room too.
+    /// Admits a commit of so many bytes, after waiting for room if necessary. `frames` is the WAL's length: frames beyond
+    /// its normal length, added by the commit or held by a long read, take room too.
     pub(super) fn admit(&self, bytes: u64, frames: u32) -> Result<(), StoreError> {
         if self.is_stopped.load(Relaxed) {
             self.refused.fetch_add(1, Relaxed);
@@ -140,7 +140,7 @@ impl Room {
         Ok(())
     }
 
-    /// Stops or allows writing, as the free space says. Whether that changed anything.
+    /// Stops or allows commits according to the free space. Returns whether this is a change.
     pub(super) fn set_stopped(&self, is_stopped: bool) -> bool {
         self.is_stopped.swap(is_stopped, Relaxed) != is_stopped
     }
@@ -182,7 +182,7 @@ mod tests {
         room.admit(100_000, 0).unwrap();
         let error = room.admit(16 << 20, 0).unwrap_err().to_string();
         assert!(error.contains("raise --store-max"), "{error}");
-        // A WAL that a reader holds takes room as well, and so does what the commit adds to it.
+        // A WAL held by a reader takes room as well, and so do the commit's own frames.
         room.admit(0, 4 * room.long()).unwrap();
         room.admit(0, 4 * room.long() + 100).unwrap_err();
         let bytes = 50 * PAGE;

@@ -1,4 +1,4 @@
-//! Rows as the database has them, each with its checksum.
+//! The database's rows, each with its checksum.
 
 use std::{collections::BTreeSet, fmt, io::Write as _, path::Path};
 
@@ -19,19 +19,19 @@ use super::{
 pub(super) enum RowError {
     /// SQLite failed.
     Sqlite(rusqlite::Error),
-    /// A row of `channels` or `logs` is not as it was written.
+    /// A row of `channels` or `logs` is damaged.
     Row(DamagedRow),
-    /// A message is not as it was written, or is missing.
+    /// A message is damaged or missing.
     Damaged(String),
 }
 
-/// A row of `channels` or `logs` that is not as it was written.
+/// A damaged row of `channels` or `logs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DamagedRow {
     pub(super) table: &'static str,
     /// Its primary key.
     pub(super) id: i64,
-    /// The name in it, which may be what is damaged.
+    /// The name in it, which may be damaged.
     pub(super) channel_name: Option<String>,
     /// The fault.
     what: String,
@@ -43,7 +43,7 @@ impl DamagedRow {
         Self { table, id, channel_name, what: what.into() }
     }
 
-    /// Describes a row whose checksum is not that of its columns.
+    /// Describes a row with a wrong checksum.
     fn unsound(table: &'static str, row: &Row<'_>, name: usize) -> Self {
         Self::new(table, row, name, "does not match its checksum")
     }
@@ -79,7 +79,7 @@ impl From<rusqlite::Error> for RowError {
 }
 
 impl RowError {
-    /// Says where it happened.
+    /// Adds the action and the database to the error.
     pub(super) fn at(action: &'static str, file: &Path) -> impl FnOnce(Self) -> StoreError {
         let file = file.to_owned();
         move |error| match error {
@@ -101,17 +101,17 @@ pub(super) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
 }
 
-/// A row of `logs`: how far the messages of a name go.
+/// A row of `logs`: the range of a name's messages.
 #[derive(Debug)]
 pub(super) struct LogRow {
-    /// The number that is a part of its messages' keys.
+    /// Its number, a part of its messages' keys.
     pub(super) log: i64,
     pub(super) name: String,
     pub(super) last_id: u64,
-    /// The oldest message that is kept; one more than the last if none is.
+    /// The oldest message's id; one more than the last id if there is no message.
     pub(super) first_id: u64,
     pub(super) last_timestamp: i64,
-    /// The bytes of its messages, as retention counts them.
+    /// The bytes of its messages as counted by retention.
     pub(super) bytes: u64,
     /// The time when the name was last taken off the list, or a message of it dropped.
     pub(super) since: i64,
@@ -187,7 +187,7 @@ impl LogRow {
         Ok(sum.number(integer(self.bytes)?).number(self.since).finish())
     }
 
-    /// Writes it, in place of the log of its number if there is one.
+    /// Writes the row, replacing one with the same number.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         let mut write = connection.prepare_cached(
             "INSERT INTO logs (log, name, last_id, first_id, last_timestamp, bytes, since, checksum)
@@ -217,7 +217,7 @@ impl From<LogRow> for ChannelLog {
 
 /// Computes the checksum of a row of `messages`, after that of its channel's name.
 pub(super) fn message_checksum(of_name: Checksum, key: i64, timestamp: i64, username: &str, content: &str) -> i64 {
-    // One call for a short message: the sum of 100 bytes costs little more than that of 8.
+    // One call for a short message: 100 bytes cost little more than 8.
     let mut buffer = [0; 512];
     let mut rest = &mut buffer[..];
     let length = |text: &str| (text.len() as u64).to_le_bytes();
@@ -262,7 +262,7 @@ pub(super) fn message(row: &Row<'_>, channel_name: &str, of_name: Checksum) -> R
     })
 }
 
-/// Describes a message that a log should have, and has not.
+/// Describes a missing message of a log.
 pub(super) fn missing(channel_name: &str, id: u64) -> RowError {
     RowError::Damaged(format!("message {id} of channel {channel_name:?} is missing"))
 }
@@ -301,7 +301,7 @@ impl ChannelRow {
         Ok(sum.optional(self.lease.map(Into::into)).optional(self.released).finish())
     }
 
-    /// Converts it to a record, or says what is wrong with it although it matches its checksum.
+    /// Converts the row to a record. The error describes an invalid row with a correct checksum.
     fn record(self) -> Result<ChannelRecord, String> {
         let Self { position, name: channel_name, host, port, registered_from, lease, .. } = self;
         let registered_from = match registered_from.as_str() {
@@ -317,7 +317,8 @@ impl ChannelRow {
     }
 }
 
-/// Writes an entry of the directory, in place of any other of its name. One that is released is kept until then.
+/// Writes an entry of the directory, replacing one with the same name. A released entry is reserved for its
+/// host until `released`.
 pub(super) fn put_channel(
     connection: &Connection,
     record: &ChannelRecord,
@@ -344,8 +345,8 @@ pub(super) fn put_channel(
     Ok(())
 }
 
-/// Reads the state of all names: what is listed, what is kept for its host, and how far messages go. A name of which a
-/// row is damaged has no part in it but that it is damaged.
+/// Reads the state of all names: listed and released channels, and the ranges of messages. A name with a damaged row is
+/// only reported as damaged.
 pub(super) fn snapshot(connection: &Connection) -> Result<(Snapshot, Vec<DamagedRow>), RowError> {
     let (mut found, mut damaged) = (Snapshot::default(), Vec::new());
     let mut select = connection.prepare_cached(&select_channels("ORDER BY position"))?;
@@ -402,7 +403,7 @@ pub(super) fn snapshot_of(connection: &Connection, names: &[String]) -> Result<(
     Ok((found, damaged))
 }
 
-/// Reads the names by which a row is found: not the one in it if that is damaged.
+/// Reads the names by which a row is found in the index, since the name in a damaged row may be wrong.
 fn names_in_index(connection: &Connection, row: &DamagedRow) -> rusqlite::Result<Vec<String>> {
     let DamagedRow { table, id, .. } = row;
     let sql = format!("SELECT name, rowid FROM {table} INDEXED BY sqlite_autoindex_{table}_1 ORDER BY name");
@@ -436,7 +437,7 @@ fn select_channels(which: &str) -> String {
     format!("SELECT position, name, host, port, registered_from, lease, released, checksum FROM channels {which}")
 }
 
-/// A channel, and until when it is kept for its host if it is not listed.
+/// A channel, with the time until which it is reserved for its host if it is released.
 type DirectoryEntry = (ChannelRecord, Option<Timestamp>);
 
 fn channel(row: &Row<'_>) -> Result<DirectoryEntry, DamagedRow> {
@@ -459,7 +460,7 @@ fn channel(row: &Row<'_>) -> Result<DirectoryEntry, DamagedRow> {
     Ok((record, until))
 }
 
-/// Reads every row, and says what is wrong with the first that is not as it was written.
+/// Checks every row. Returns a description of the first damaged one.
 pub(super) fn verify(connection: &Connection) -> Result<(), RowError> {
     let (_, damaged) = snapshot(connection)?;
     if let Some(row) = damaged.into_iter().next() {
@@ -492,7 +493,7 @@ pub(super) fn verify(connection: &Connection) -> Result<(), RowError> {
     Err(RowError::Damaged(format!("{} messages are of no channel", all - known)))
 }
 
-/// Makes rows that a test has changed count as written so.
+/// Recomputes the checksums of rows that a test has changed.
 #[cfg(test)]
 pub(super) fn seal(connection: &Connection) {
     let seal = "UPDATE logs SET checksum = row_checksum(log, name, last_id, first_id, last_timestamp, bytes, since);

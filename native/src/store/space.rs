@@ -1,4 +1,4 @@
-//! Watches the free space of the file system that the store is on.
+//! Monitoring of the free space on the store's file system.
 
 use std::{
     io,
@@ -21,17 +21,17 @@ use super::{
 
 const THREAD: &str = "store-space";
 
-/// The time between two looks. As fast as one client writes, the space that is left is not used up meanwhile.
+/// The interval between two checks, too short for one client to use up the remaining space.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Returns the bytes that this user may still write on a directory's file system.
+/// Returns the bytes available to this user on a directory's file system.
 pub(crate) fn free(directory: &Path) -> io::Result<u64> {
     let found = statvfs(directory)?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-/// Returns the bytes that a store in this directory may take unless the operator says: half of what is free or its own
-/// already, but never less than it has.
+/// Returns the default size limit of a store in this directory: half of the free and already used bytes together, but at
+/// least the used ones.
 pub(crate) fn default_max(directory: &Path) -> io::Result<u64> {
     let size = |name| directory.join(name).metadata().map_or(0, |file| file.len());
     let own = size("chanwire.db") + size("chanwire.db-wal");
@@ -40,17 +40,17 @@ pub(crate) fn default_max(directory: &Path) -> io::Result<u64> {
     Ok((free(existing)?.saturating_add(own) / 2).max(own).max(LEAST))
 }
 
-/// The result of a look. Between the marks it stays as it was.
+/// The level of free space. It has hysteresis between the thresholds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Space {
     Enough,
-    /// Less than twice the least is free.
+    /// Less than twice the minimum is free.
     Low,
-    /// Less than the least is free: nothing is stored.
+    /// Less than the minimum is free: nothing is stored.
     Stopped,
 }
 
-/// Decides, from one look to the next.
+/// Derives the level from successive checks.
 #[derive(Debug)]
 struct Looks {
     least: u64,
@@ -58,9 +58,9 @@ struct Looks {
 }
 
 impl Looks {
-    /// Takes a look; what there is now, if that is new.
+    /// Handles a check. Returns the level if it has changed.
     fn look(&mut self, free: u64) -> Option<Space> {
-        // An eighth more than a mark is needed to go back over it, so that it is not crossed again at once.
+        // Hysteresis: a level is left only at an eighth above its threshold.
         let above = |mark: u64| free >= mark.saturating_add(mark / 8);
         let twice = self.least.saturating_mul(2);
         let space = match self.space {
@@ -77,15 +77,15 @@ impl Looks {
     }
 }
 
-/// The thread that looks.
+/// The monitoring thread.
 #[must_use = "it looks until it is closed"]
 pub(crate) struct SpaceHandle {
     stop: Sender<()>,
     thread: JoinHandle<()>,
 }
 
-/// Stops what the store writes while less than `least` bytes are free, and lets it go on by itself. `free` says how
-/// many are; the first look is taken before this returns.
+/// Stops the store's commits while less than `least` bytes are free. `free` returns the free bytes; the first check is
+/// done before this returns.
 pub(super) fn watch(
     room: Arc<Room>,
     least: u64,

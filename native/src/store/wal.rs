@@ -1,4 +1,4 @@
-//! Reads how far a WAL goes, as SQLite's recovery does, without SQLite: it would change the files that it opens.
+//! Reads the valid length of a WAL like SQLite's recovery, but without SQLite, which would change the files.
 
 use std::{
     fs::File,
@@ -12,14 +12,14 @@ use crate::files;
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 
-/// The numbers that SQLite draws each time it begins a WAL anew.
+/// The salts, which SQLite changes each time it starts the WAL over.
 pub(super) type Salts = [u8; 8];
 
-/// A WAL, as far as it is valid.
+/// The valid part of a WAL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wal {
     pub(super) salts: Salts,
-    /// Frames up to the end of the last whole transaction.
+    /// Frames up to the end of the last complete transaction.
     pub(super) frames: u32,
 }
 
@@ -77,7 +77,7 @@ fn walk(mut wal: impl Read) -> io::Result<Option<Wal>> {
         if number(numbers, 0) == 0 || own_salts != salts || !sum.is(expected) {
             break;
         }
-        // The last frame of a transaction says how large the database is then.
+        // The last frame of a transaction has the database's size.
         if number(numbers, 4) != 0 {
             found.frames = count;
         }
@@ -85,7 +85,7 @@ fn walk(mut wal: impl Read) -> io::Result<Option<Wal>> {
     Ok(Some(found))
 }
 
-/// Fills all of the bytes, if there are as many.
+/// Fills the buffer. Returns whether the file had enough bytes.
 fn fill(from: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
     match from.read_exact(bytes) {
         Ok(()) => Ok(true),
@@ -98,7 +98,7 @@ fn number(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u32::from_be_bytes(*bytes))
 }
 
-/// The checksum of a WAL, which goes on from frame to frame.
+/// The cumulative checksum of a WAL.
 struct Sum {
     is_big_endian: bool,
     sums: (u32, u32),

@@ -1,12 +1,11 @@
-//! Notices that something other than SQLite has removed, replaced or changed the database under a running server.
+//! Detects that another program has removed, replaced or changed the database of a running server without SQLite.
 //!
-//! SQLite goes on with the files that it has open, so commits to a file that has lost its name succeed, and are gone at
-//! the next start. Before each commit the names are looked up again: they must stand for the same files, and these must
-//! be as the last commit or checkpoint left them. A lookup does not open a file, because closing one would release the
-//! locks that SQLite has on it.
+//! SQLite goes on with its open files, so commits to a removed file succeed but are lost at the next start. Before each
+//! commit the names are looked up again: they must refer to the same files, unchanged since the last commit or
+//! checkpoint. A lookup does not open the file, because closing it would release SQLite's locks on it.
 //!
-//! Another program may use the database through SQLite. SQLite counts the WAL's frames and those that were moved; a
-//! change that moved a count was made by SQLite.
+//! Another program may use the database through SQLite. SQLite counts the WAL's frames and the checkpointed ones; a change
+//! that advanced a count was made by SQLite.
 
 use std::{
     fs, io, mem,
@@ -19,23 +18,23 @@ use rusqlite::Connection;
 
 use super::StoreError;
 
-/// The files of an open database, and how they were left.
+/// The files of an open database, and their last known state.
 pub(super) struct Watch {
     database: PathBuf,
     wal: PathBuf,
     known: Mutex<Known>,
-    /// The first change that was found; then nothing is written or read any more.
+    /// The first foreign change found. After it, nothing is written or read any more.
     lost: OnceLock<Lost>,
 }
 
-/// A file, and what has happened to it.
+/// A file, and its change.
 #[derive(Clone)]
 struct Lost {
     file: PathBuf,
     what: String,
 }
 
-/// A file, as a lookup of its name shows it.
+/// The metadata of a file, looked up by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     /// The device and the inode.
@@ -44,7 +43,7 @@ struct Seen {
     modified: (i64, i64),
 }
 
-/// The frames of the WAL, and those of them that were moved.
+/// The WAL's frames, and the checkpointed ones among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Frames {
     wal: i64,
@@ -71,7 +70,7 @@ impl Watch {
         Ok(Self { database: file.to_owned(), wal, known: Mutex::new(known), lost: OnceLock::new() })
     }
 
-    /// Checks both files. Only the one whose turn it is to write may ask.
+    /// Checks both files. Must be called with the write lock.
     pub(super) fn check(&self, connection: &Connection) -> Result<(), StoreError> {
         self.compare(connection, true)?;
         let mut known = self.known();
@@ -110,7 +109,7 @@ impl Watch {
                 if now == known.frames || seen.size < known.database.size {
                     return Err(self.lose(&self.database, changed(known.database, seen)));
                 }
-                // A count may also have moved by a commit that is not noted yet, unless it is the asker's turn.
+                // Without the write lock, a count may also have advanced by a commit that is not recorded yet.
                 if is_writer {
                     (known.database, known.frames.moved) = (seen, now.moved);
                 }
@@ -120,14 +119,14 @@ impl Watch {
         }
     }
 
-    /// Takes note of what a transaction that has ended wrote to the WAL, which has so many frames now. One that failed
-    /// may have written some that do not count.
+    /// Records the WAL's state after a transaction, with its number of frames. A failed transaction may have written frames
+    /// that do not count.
     pub(super) fn wrote(&self, frames: Option<u32>) {
         let mut known = self.known();
         if let Some(frames) = frames.map(i64::from) {
-            // Every commit adds some.
+            // Every commit adds frames.
             if frames <= known.frames.wal {
-                // The WAL was begun anew, so all of it was moved.
+                // The WAL has started over, so all of it was checkpointed.
                 known.frames.moved = 0;
             }
             known.frames.wal = frames;
@@ -140,7 +139,7 @@ impl Watch {
         }
     }
 
-    /// Moves frames into the database, if it is still there. The work returns how many frames are moved now.
+    /// Runs a checkpoint, if the database is unchanged. The closure returns the number of checkpointed frames.
     pub(super) fn checkpoint(
         &self,
         connection: &Connection,
@@ -169,7 +168,7 @@ impl Watch {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        // Its parts are numbers, each whole whenever a thread panics.
+        // No holder can panic half-way through a change.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -186,7 +185,7 @@ impl<'w> Checkpoint<'w> {
         Self { watch }
     }
 
-    /// Ends it. What the database is like now must be noted before others look at it.
+    /// Ends it. The database's state must be recorded before the next check.
     fn end(self) -> MutexGuard<'w, Known> {
         let watch = mem::ManuallyDrop::new(self).watch;
         let mut known = watch.known();
@@ -229,7 +228,7 @@ fn gone(seen: &io::Result<Seen>) -> String {
     }
 }
 
-/// Reads SQLite's counts in the memory that all its connections share. It reads no file and moves nothing.
+/// Reads SQLite's counts from its shared memory, without reading a file or checkpointing.
 fn frames(connection: &Connection) -> rusqlite::Result<Frames> {
     let mut count = connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
     count.query_row([], |row| Ok(Frames { wal: row.get(1)?, moved: row.get(2)? }))

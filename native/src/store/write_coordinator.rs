@@ -9,13 +9,13 @@ use std::{
 
 /// The write lock, and the channel logs that have grown since retention looked.
 ///
-/// SQLite has one writer at a time too, but there the second one sleeps in steps of milliseconds until the first is
-/// done; here it goes on at once.
+/// SQLite also admits one writer at a time, but its busy handler polls in steps of milliseconds; here the second writer
+/// continues at once.
 #[derive(Debug, Default)]
 pub(super) struct WriteCoordinator {
     write_lock: Mutex<()>,
     grown: Mutex<Grown>,
-    /// Notified when the first log has grown. Not the one of a pause, which no commit is to end.
+    /// Notified when a first log has grown. Separate from the pause's, which no commit must end.
     grew: Condvar,
     closed: Condvar,
 }
@@ -55,8 +55,8 @@ impl WriteCoordinator {
         }
     }
 
-    /// Takes the logs that have grown since the last call. It waits until there are some or room is wanted, but not
-    /// beyond `end`; `None` once it is closed.
+    /// Takes the logs that have grown since the last call. Waits until there are some or commits need room, at most until
+    /// `end`. Returns `None` once closed.
     pub(super) fn wait_for_growth(&self, end: Instant) -> Option<BTreeSet<i64>> {
         let grown = self.wait(&self.grew, end, |grown| !grown.closed && !grown.room && grown.logs.is_empty());
         (!grown.closed).then_some(grown).map(|mut grown| {
@@ -65,7 +65,7 @@ impl WriteCoordinator {
         })
     }
 
-    /// Waits for a time, or until room is wanted or it is closed. Returns whether it is not closed.
+    /// Waits for a time, or until commits need room or it is closed. Returns whether it is still open.
     pub(super) fn pause(&self, pause: Duration) -> bool {
         !self.wait(&self.closed, Instant::now() + pause, |grown| !grown.closed && !grown.room).closed
     }
@@ -83,7 +83,7 @@ impl WriteCoordinator {
     }
 
     fn grown(&self) -> MutexGuard<'_, Grown> {
-        // A set and two flags are whole whenever a thread panics.
+        // No holder can panic half-way through a change.
         self.grown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
