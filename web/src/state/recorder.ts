@@ -65,7 +65,7 @@ export class Recorder {
   #entries = new Map<number, Entry>();
   #next = 1;
 
-  /** Creates a recorder. Sources give times of the page's clock `now`; records have dates, which are `epoch` plus the time. */
+  /** Creates a recorder. Sources give times of the page's clock `now`; records have dates: `epoch` plus that time. */
   constructor(
     decoder: Pick<DecoderClient, "send">,
     events: RecorderEvents,
