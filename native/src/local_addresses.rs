@@ -146,17 +146,17 @@ mod tests {
         let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Moment::default());
         let id = hub.add_listener(&addresses);
         let mut wildcards = [Registered { id, local, addresses: addresses.clone() }];
-        let (hub, mut told) = mpsc::unbounded_channel();
-        let mut told_after = |interfaces| {
+        let (hub, mut inputs) = mpsc::unbounded_channel();
+        let mut sent_after = |interfaces| {
             refresh(&mut wildcards, interfaces, &hub);
-            match told.try_recv() {
+            match inputs.try_recv() {
                 Ok(Input::LocalAddresses(_, addresses)) => Some(addresses),
                 _ => None,
             }
         };
-        assert_eq!(told_after(Err(io::ErrorKind::OutOfMemory.into())), None);
-        assert_eq!(told_after(Ok(at(&["10.0.0.1"]))), None);
-        assert_eq!(told_after(Ok(at(&[]))), Some(vec![addresses[0].clone(), addresses[2].clone()]));
-        assert_eq!(told_after(Ok(at(&["10.0.0.1"]))), Some(addresses));
+        assert_eq!(sent_after(Err(io::ErrorKind::OutOfMemory.into())), None);
+        assert_eq!(sent_after(Ok(at(&["10.0.0.1"]))), None);
+        assert_eq!(sent_after(Ok(at(&[]))), Some(vec![addresses[0].clone(), addresses[2].clone()]));
+        assert_eq!(sent_after(Ok(at(&["10.0.0.1"]))), Some(addresses));
     }
 }

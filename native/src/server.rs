@@ -73,7 +73,7 @@ pub(crate) struct Running {
     /// The start-up message with all addresses.
     banner: String,
     stop: watch::Sender<bool>,
-    tell_hub: HubSender,
+    hub_sender: HubSender,
     /// The store, returned by the hub task when it ends.
     hub_ended: oneshot::Receiver<Box<dyn RunningEngine>>,
     /// Aborts the hub task.
@@ -129,15 +129,15 @@ impl Running {
         let banner = banner(&config, &listeners, storing, inspector_url.as_deref());
 
         let (supervisor, deaths) = Supervisor::new(stopping.clone());
-        let (tell_hub, told) = mpsc::unbounded_channel();
+        let (hub_sender, inputs) = mpsc::unbounded_channel();
         let published = PublishedList::default();
         let abandon = Arc::new(Notify::new());
         let (done, all_done) = mpsc::unbounded_channel();
         let store = store.start(done, &supervisor)?;
-        let told = (told, all_done);
-        let run = run_hub(hub, told, store, published.clone(), clock, supervisor.clone(), abandon.clone());
+        let receivers = (inputs, all_done);
+        let run = run_hub(hub, receivers, store, published.clone(), clock, supervisor.clone(), abandon.clone());
         let hub_ended = start_hub(run).map_err(ServeError::system("start the hub's thread"))?;
-        let acceptor = Acceptor::new(config.limits, files, tell_hub.clone(), published.clone(), clock);
+        let acceptor = Acceptor::new(config.limits, files, hub_sender.clone(), published.clone(), clock);
         let mut parts = JoinSet::new();
         let mut keep = |part, run: Restart| {
             parts.spawn(supervisor.clone().keep(part, run));
@@ -153,7 +153,7 @@ impl Running {
             let run = move || acceptor.clone().run_operator(socket.clone(), stopping.clone()).boxed();
             keep(Part::Operator, Box::new(run));
         }
-        let (hub, stopped) = (tell_hub.clone(), stopping.clone());
+        let (hub, stopped) = (hub_sender.clone(), stopping.clone());
         let run = move || local_addresses::watch(registered.clone(), hub.clone(), stopped.clone()).boxed();
         keep(Part::Addresses, Box::new(run));
         let channels: Vec<Channel> = config.hosted.iter().map(|hosted| hosted.channel.clone()).collect();
@@ -174,7 +174,7 @@ impl Running {
         Ok(Self {
             banner,
             stop,
-            tell_hub,
+            hub_sender,
             hub_ended,
             abandon,
             acceptor,
@@ -207,7 +207,7 @@ impl Running {
     /// Answers what was read, stores it, and ends. `result` is why it stops, and what comes back if it can be done.
     pub(crate) async fn stop(mut self, mut result: Result<(), ServeError>) -> Result<(), ServeError> {
         let _ = self.stop.send(true);
-        let _ = self.tell_hub.send(Input::StopConnections);
+        let _ = self.hub_sender.send(Input::StopConnections);
         // Without these parts no request is answered any more, so there is nothing to wait for.
         let answers = !matches!(result, Err(ServeError::Died(Part::Hub | Part::Store)));
         let all = async {
@@ -217,7 +217,7 @@ impl Running {
         if answers && timeout(DRAIN_TIMEOUT, all).await.is_err() {
             tracing::info!("drain timeout: requests that are not decided are dropped, and connections are left open");
         }
-        let _ = self.tell_hub.send(Input::Stop);
+        let _ = self.hub_sender.send(Input::Stop);
         if matches!(result, Err(ServeError::Died(_))) {
             // The hub would wait for results of a thread that has ended.
             self.abandon.notify_one();
@@ -260,7 +260,7 @@ fn start_hub(
 /// Runs the hub until it has stopped, and returns its store.
 async fn run_hub(
     hub: Hub,
-    (told, done): (mpsc::UnboundedReceiver<Input>, mpsc::UnboundedReceiver<Done>),
+    (inputs, done): (mpsc::UnboundedReceiver<Input>, mpsc::UnboundedReceiver<Done>),
     mut store: Box<dyn RunningEngine>,
     published: PublishedList,
     clock: Clock,
@@ -269,7 +269,7 @@ async fn run_hub(
 ) -> Box<dyn RunningEngine> {
     let _vital = supervisor.vital(Part::Hub);
     tokio::select! {
-        () = supervisor.run(Part::Hub, hub_task::run(hub, told, done, &mut *store, &published, clock)) => {}
+        () = supervisor.run(Part::Hub, hub_task::run(hub, inputs, done, &mut *store, &published, clock)) => {}
         () = abandon.notified() => {}
     }
     store

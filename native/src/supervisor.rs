@@ -160,7 +160,7 @@ mod doom {
 
         /// Runs a part until it ends or is told to.
         pub(super) async fn or(&self, part: Part, run: impl Future<Output = ()>) {
-            let told = async {
+            let doomed = async {
                 loop {
                     let notified = self.0.1.notified();
                     self.panic_if(part);
@@ -168,7 +168,7 @@ mod doom {
                 }
             };
             tokio::select! {
-                () = told => {}
+                () = doomed => {}
                 () = run => {}
             }
         }

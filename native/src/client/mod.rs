@@ -88,14 +88,14 @@ pub struct Client {
 #[derive(Debug)]
 struct Shared {
     server: ServerAddress,
-    /// One place for each server, so that connecting to one keeps no request to another waiting.
-    connections: Mutex<BTreeMap<ServerAddress, Arc<Place>>>,
+    /// A slot for each server, each with a lock, so that connecting to one server does not block requests to another.
+    connections: Mutex<BTreeMap<ServerAddress, Arc<Slot>>>,
     /// Hosts other than the server, by channel.
     hosts: Mutex<BTreeMap<String, ServerAddress>>,
 }
 
 /// The connection to one server, if there is one.
-type Place = tokio::sync::Mutex<Option<Connection>>;
+type Slot = tokio::sync::Mutex<Option<Connection>>;
 
 impl Client {
     /// Creates a client of this server, to which it connects at the first request.
@@ -211,9 +211,9 @@ impl Client {
 
     /// Closes the connections after the last answers. A later request makes new ones. Subscriptions go on.
     pub async fn close(&self) {
-        let places = std::mem::take(&mut *lock(&self.shared.connections));
-        for place in places.into_values() {
-            if let Some(connection) = place.lock().await.take() {
+        let slots = std::mem::take(&mut *lock(&self.shared.connections));
+        for slot in slots.into_values() {
+            if let Some(connection) = slot.lock().await.take() {
                 connection.close().await;
             }
         }
@@ -263,7 +263,7 @@ impl Client {
 
     /// Returns the connection to a server, a new one where there is none.
     async fn connection(&self, server: &ServerAddress) -> Result<Connection, Error> {
-        let place = {
+        let slot = {
             let mut connections = lock(&self.shared.connections);
             if connections.len() >= MAX_KNOWN && !connections.contains_key(server) {
                 // Those in use go on until they are answered.
@@ -271,11 +271,11 @@ impl Client {
             }
             connections.entry(server.clone()).or_default().clone()
         };
-        let mut place = place.lock().await;
-        if let Some(connection) = place.as_ref().filter(|connection| !connection.is_closed()) {
+        let mut slot = slot.lock().await;
+        if let Some(connection) = slot.as_ref().filter(|connection| !connection.is_closed()) {
             return Ok(connection.clone());
         }
-        Ok(place.insert(Connection::open(server).await?).clone())
+        Ok(slot.insert(Connection::open(server).await?).clone())
     }
 }
 

@@ -39,10 +39,10 @@ pub(super) async fn respond(method: Method, uri: Uri, headers: HeaderMap) -> Res
     };
     // A hashed name always has the same content. Other files can change with the binary.
     let caching = if path.starts_with(HASHED) { "public, max-age=31536000, immutable" } else { "no-store" };
-    let told = [(CONTENT_TYPE, *kind), (CACHE_CONTROL, caching), (VARY, "accept-encoding")];
+    let reply_headers = [(CONTENT_TYPE, *kind), (CACHE_CONTROL, caching), (VARY, "accept-encoding")];
     match gzip.filter(|_| takes_gzip(&headers)) {
-        Some(gzip) => (told, [(CONTENT_ENCODING, "gzip")], Bytes::from_static(gzip)).into_response(),
-        None => (told, Bytes::from_static(bytes)).into_response(),
+        Some(gzip) => (reply_headers, [(CONTENT_ENCODING, "gzip")], Bytes::from_static(gzip)).into_response(),
+        None => (reply_headers, Bytes::from_static(bytes)).into_response(),
     }
 }
 

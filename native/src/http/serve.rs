@@ -125,9 +125,9 @@ async fn accept(listener: &TcpListener, router: &Router, shutdown: &watch::Recei
     let mut incoming = Incoming::new(listener, "inspector's page");
     loop {
         let (stream, _) = incoming.next().await;
-        let Ok(place) = pool.enter().await else { return };
+        let Ok(permit) = pool.enter().await else { return };
         let (router, shutdown, write_timeout) = (router.clone(), shutdown.clone(), limits.write_timeout);
-        tokio::spawn(connection(stream, router, shutdown, place, write_timeout));
+        tokio::spawn(connection(stream, router, shutdown, permit, write_timeout));
     }
 }
 
@@ -136,11 +136,11 @@ async fn connection(
     stream: TcpStream,
     router: Router,
     mut shutdown: watch::Receiver<bool>,
-    place: PoolPermit,
+    permit: PoolPermit,
     write_timeout: Duration,
 ) {
     socket::prepare(&stream);
-    let (stream, watch) = Watched::new(stream, place.activity());
+    let (stream, watch) = Watched::new(stream, permit.activity());
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT).max_buf_size(HEAD_SIZE);
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).with_upgrades();
@@ -148,8 +148,8 @@ async fn connection(
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
         () = stopped(&mut shutdown) => None,
-        () = place.displaced() => {
-            tracing::debug!("closed an HTTP connection: another needs its place");
+        () = permit.displaced() => {
+            tracing::debug!("closed an HTTP connection: displaced by a new one");
             return watch.reset();
         }
         () = watch.stalled(write_timeout) => {

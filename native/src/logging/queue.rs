@@ -153,13 +153,13 @@ mod tests {
     /// A sink that accepts a number of bytes or fails, as ordered by the test for each write.
     struct ScriptedSink {
         orders: Receiver<io::Result<usize>>,
-        asked: Sender<()>,
+        called: Sender<()>,
         written: Sender<Vec<u8>>,
     }
 
     impl Sink for ScriptedSink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _ = self.asked.send(());
+            let _ = self.called.send(());
             // The test is over once its sender is dropped.
             let order = self.orders.recv().unwrap_or_else(|_| {
                 loop {
@@ -175,17 +175,17 @@ mod tests {
     struct Bench {
         queue: &'static Queue,
         orders: Sender<io::Result<usize>>,
-        asked: Receiver<()>,
+        called: Receiver<()>,
         written: Receiver<Vec<u8>>,
     }
 
     impl Bench {
         fn new() -> Self {
             let queue: &'static Queue = Box::leak(Box::new(Queue::new()));
-            let ((orders, receiver), (asking, asked), (write, written)) = (channel(), channel(), channel());
-            let mut sink = ScriptedSink { orders: receiver, asked: asking, written: write };
+            let ((orders, receiver), (calling, called), (write, written)) = (channel(), channel(), channel());
+            let mut sink = ScriptedSink { orders: receiver, called: calling, written: write };
             thread::spawn(move || queue.write(&mut sink, |count| format!("{count} dropped\n")));
-            Self { queue, orders, asked, written }
+            Self { queue, orders, called, written }
         }
 
         fn full() -> io::Error {
@@ -194,7 +194,7 @@ mod tests {
 
         /// Waits until the writer calls the sink.
         fn await_write(&self) {
-            self.asked.recv_timeout(DEADLINE).unwrap();
+            self.called.recv_timeout(DEADLINE).unwrap();
         }
 
         fn writes(&self, expected: &str) {

@@ -69,22 +69,22 @@ impl<'a> Passing<'a> {
     }
 }
 
-fn take_all(watcher: &Watcher, told: &mut Vec<Record>) {
+fn take_all(watcher: &Watcher, received: &mut Vec<Record>) {
     loop {
         let records = watcher.take(1 << 16);
         if records.is_empty() {
             return;
         }
-        told.extend(records);
+        received.extend(records);
     }
 }
 
 /// Compares a direction's records with the stream from `start` on; returns the number of gaps.
-fn check(direction: Direction, stream: &[u8], start: usize, told: &[Record], context: &str) -> usize {
+fn check(direction: Direction, stream: &[u8], start: usize, received: &[Record], context: &str) -> usize {
     let mut at = start;
     let mut missed = Gap { bytes: 0, frames: Some(0), paired: Some(0) };
     let (mut seen, mut gaps) = (Vec::new(), 0);
-    for record in told {
+    for record in received {
         match &record.kind {
             RecordKind::Bytes(way, bytes) if *way == direction => {
                 assert_eq!(&stream[at..at + bytes.len()], &bytes[..], "{context}: other bytes at {at}");
@@ -126,19 +126,19 @@ fn records_and_gaps_account_for_the_whole_stream() {
                 let watcher = watchers.watch(limit);
                 let connection = watchers.open("client".into(), "server".into());
                 let mut passing = Passing::new(&watchers, connection, direction);
-                let mut told = Vec::new();
+                let mut received = Vec::new();
                 for (index, bytes) in stream.chunks(read).enumerate() {
                     passing.pass(bytes);
                     if index % takes_every == 0 {
-                        told.extend(watcher.take(limit / 3));
+                        received.extend(watcher.take(limit / 3));
                     }
                 }
                 watchers.end(connection, direction);
                 watchers.close(connection, "closed", false);
-                take_all(&watcher, &mut told);
-                let gaps = check(direction, &stream, 0, &told, &context);
+                take_all(&watcher, &mut received);
+                let gaps = check(direction, &stream, 0, &received, &context);
                 all_gaps += gaps;
-                let lengths = told.iter().filter_map(|record| match &record.kind {
+                let lengths = received.iter().filter_map(|record| match &record.kind {
                     RecordKind::Bytes(_, bytes) => Some(bytes.len()),
                     _ => None,
                 });
@@ -152,25 +152,25 @@ fn records_and_gaps_account_for_the_whole_stream() {
 #[test]
 fn a_late_watcher_counts_unanswered_requests_as_missed() {
     let (requests, answers) = (stream(Direction::Out, 60), stream(Direction::In, 60));
-    for asked in (11..requests.len()).step_by(11) {
+    for requested in (11..requests.len()).step_by(11) {
         for answered in [0, 40, 500] {
             let watchers = Watchers::new(0);
             let connection = watchers.open("client".into(), "server".into());
             let mut out = Passing::new(&watchers, connection, Direction::Out);
             let mut back = Passing::new(&watchers, connection, Direction::In);
-            out.pass(&requests[..asked]);
+            out.pass(&requests[..requested]);
             back.pass(&answers[..answered]);
             let watcher = watchers.watch(1 << 20);
-            out.pass(&requests[asked..]);
+            out.pass(&requests[requested..]);
             back.pass(&answers[answered..]);
             watchers.close(connection, "closed", false);
-            let mut told = Vec::new();
-            take_all(&watcher, &mut told);
-            let gap = told.iter().find_map(|record| match &record.kind {
+            let mut received = Vec::new();
+            take_all(&watcher, &mut received);
+            let gap = received.iter().find_map(|record| match &record.kind {
                 RecordKind::Gap(Direction::Out, gap, _) => Some(*gap),
                 _ => None,
             });
-            let seen: Vec<u8> = told
+            let seen: Vec<u8> = received
                 .iter()
                 .filter_map(|record| {
                     if let RecordKind::Bytes(Direction::Out, bytes) = &record.kind { Some(bytes) } else { None }
@@ -180,11 +180,15 @@ fn a_late_watcher_counts_unanswered_requests_as_missed() {
                 .collect();
             assert!(requests.ends_with(&seen));
             // Requests answered before it attached do not count.
-            let before = paired(&rows(Direction::Out, &requests[..asked]));
+            let before = paired(&rows(Direction::Out, &requests[..requested]));
             let unseen = paired(&rows(Direction::Out, &requests)) - paired(&rows(Direction::Out, &seen));
             let open = before.saturating_sub(paired(&rows(Direction::In, &answers[..answered])));
             let expected = open + unseen - before;
-            assert_eq!(gap.and_then(|gap| gap.paired), Some(expected), "{asked} bytes asked, {answered} answered");
+            assert_eq!(
+                gap.and_then(|gap| gap.paired),
+                Some(expected),
+                "{requested} bytes of requests, {answered} answered"
+            );
         }
     }
 }

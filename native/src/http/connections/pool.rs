@@ -153,8 +153,8 @@ mod tests {
         drop(first);
         // With a free permit nothing is displaced.
         let sixth = enter().await;
-        for place in [&fourth, &fifth, &sixth] {
-            assert!(place.displaced().now_or_never().is_none());
+        for permit in [&fourth, &fifth, &sixth] {
+            assert!(permit.displaced().now_or_never().is_none());
         }
     }
 }
