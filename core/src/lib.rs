@@ -51,8 +51,9 @@
 //! tells, [`Server::handle_command`] what a hub sends. Call [`Hub::handle_timeout`] at [`Hub::poll_timeout`]: leases end
 //! by it.
 //!
-//! Where the hub is elsewhere, a LIST need not go there: [`Server::list_at_once`] answers it with what the hub has
-//! [published](hub::Effect::Publish), if the connection owes nothing. The hub must live as long as its lists are sent.
+//! If the hub runs elsewhere, a LIST need not go there: [`Server::list_at_once`] answers it from the list that the hub
+//! has [published](hub::Effect::Publish), if the connection owes nothing. The hub must live as long as its lists are
+//! sent.
 //!
 //! A connection that closed is told to the hub by `disconnect`, after the requests that were taken from it.
 //!
@@ -112,7 +113,7 @@
 //!     wire::{Address, Channel, Host, Message, Request, Response, Timestamp},
 //! };
 //!
-//! /// What one end has to write, as one read of the other: the network.
+//! /// Passes one end's output to the other end as one read, like a network.
 //! fn carry(now: Time, from: &mut impl Endpoint, to: &mut impl Endpoint) {
 //!     let mut slices = [&[][..]; 8];
 //!     let count = from.transmit(&mut slices);

@@ -73,7 +73,7 @@ pub fn commands() -> Vec<CommandForm> {
 ///
 /// # Errors
 ///
-/// What the server would find wrong: every field's problem, where the server names only the first.
+/// The problems that a server would find, of every field and not only of the first.
 pub fn compose(command: &str, values: &BTreeMap<String, String>) -> Result<Vec<u8>, Vec<Problem>> {
     let problem = |message: String| vec![Problem { field: None, message }];
     let Some(command) = Command::parse(command.as_bytes()) else {

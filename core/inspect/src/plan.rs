@@ -95,7 +95,7 @@ impl Faults {
     ///
     /// # Errors
     ///
-    /// What cannot be understood, for each field.
+    /// The problem of each invalid field.
     pub fn read(typed: &BTreeMap<String, String>) -> Result<Self, Vec<Problem>> {
         let mut form = Form::new(typed);
         let faults = Self {

@@ -218,7 +218,7 @@ impl Server {
         let before = self.core.outbox.live();
         self.core.outbox.push(pushes, true);
         let limit = self.core.limits.max_pushed;
-        // Who has read all that came before is not slow, however much comes at once.
+        // A peer with nothing unread is never slow, however large the new output is.
         if before > 0 && self.core.outbox.live() > limit {
             let details = format!("More than {limit} bytes are waiting to be read");
             self.close_slow(now, ErrorResponse::server("Slow consumer", details));
@@ -240,7 +240,7 @@ impl Server {
     pub fn close_slow(&mut self, now: Time, error: ErrorResponse) {
         self.core.outbox.drop_pushes();
         self.close(now, error);
-        // What closes already may have had nothing else to write.
+        // A closing connection may have no other output left.
         self.pump(now);
     }
 
@@ -393,7 +393,7 @@ impl Endpoint for Server {
             && match phase {
                 Phase::Open { .. } => self.core.unread() == 0 && self.has_room(),
                 Phase::Stopping { .. } => false,
-                // What a closing connection reads is thrown away, so it costs nothing.
+                // A closing connection discards its input.
                 _ => true,
             }
     }

@@ -268,7 +268,7 @@ impl Hub {
         draft.ended = Some((end, channel_name.clone()));
         draft.ended_count += 1;
         self.leases.had = had;
-        // What happens to it in this commit comes first: it is looked at afterwards.
+        // A name changed by this commit is handled after the commit.
         if !self.changes.contains(&channel_name) {
             let at = Moment { time: self.leases.by, ..Moment::default() };
             if let Some(write) = self.end(&channel_name) {
@@ -291,7 +291,7 @@ impl Hub {
         if self.directory.released(channel_name).is_some() {
             return Some(Write::RemoveChannel(channel_name.into()));
         }
-        // Whoever is still to have something of it has it under this name.
+        // Remaining pushes to subscribers still use this name.
         if self.joins.has_subscriptions(channel_name) {
             self.keep_idle(channel_name, self.leases.by.after(DROP_RETRY));
             return None;
@@ -362,7 +362,7 @@ impl Hub {
         let seconds = i64::try_from(drop_names_after.as_secs()).unwrap_or(i64::MAX);
         for ChannelLog { channel_name, last_id, first_id, last_timestamp, since } in stored.logs {
             let known = self.log(&channel_name);
-            // What retention has dropped since the store was read is not there again.
+            // Retention may have dropped messages since the store was read.
             let first_id = known.first_id.max(first_id);
             let log = Log { last_id, first_id, last_timestamp, drop_at: known.drop_at };
             self.logs.insert(channel_name.clone(), log);

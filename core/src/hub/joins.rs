@@ -33,7 +33,8 @@ pub(super) struct Joins {
     /// The joined channels at each location.
     located: BTreeSet<(Location, String)>,
     subscribers: BTreeMap<ConnectionId, Subscriber>,
-    /// Disconnected connections, with the channels from which their subscriptions are not removed yet. They get no pushes.
+    /// Disconnected connections, with the channels from which their subscriptions are not removed yet. They get no
+    /// pushes.
     departed: BTreeMap<ConnectionId, Subscriber>,
     /// The number of joins of `subscribers`.
     count: usize,
@@ -126,7 +127,8 @@ impl Joins {
         self.located.range(from..).take_while(at).map(|(_, name)| name.clone())
     }
 
-    /// Subscribes a connection to the channel at this address, from the id `next` on. `last_id` is the channel's last id.
+    /// Subscribes a connection to the channel at this address, from the id `next` on. `last_id` is the channel's last
+    /// id.
     pub(super) fn join(&mut self, id: ConnectionId, channel_name: &str, address: &Address, next: u64, last_id: u64) {
         // A request that was read before the connection closed is still carried out.
         self.clean_up(id);
@@ -271,8 +273,8 @@ impl Joins {
         Some((channel_name.clone(), subscription.next - 1))
     }
 
-    /// Sends a connection the requested page after the id `after`, or closes the connection if the page is `None` because
-    /// the read failed. No message of it is beyond `last_id`, the channel's last.
+    /// Sends a connection the requested page after the id `after`, or closes the connection if the page is `None`
+    /// because the read failed. No message of it is beyond `last_id`, the channel's last.
     pub(super) fn send_page(
         &mut self,
         id: ConnectionId,
@@ -359,8 +361,8 @@ impl Joins {
         behind
     }
 
-    /// Closes the subscribers of a removed channel, each once the messages up to `last_id`, the channel's last, are pushed
-    /// to it.
+    /// Closes the subscribers of a removed channel, each once the messages up to `last_id`, the channel's last, are
+    /// pushed to it.
     pub(super) fn remove_channel(&mut self, channel_name: &str, last_id: u64, effects: &mut Effects) {
         let mut done = Vec::new();
         for (id, subscription) in self.subscriptions(channel_name) {

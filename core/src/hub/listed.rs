@@ -146,7 +146,7 @@ impl Listed {
             let nothing = Piece::new(0, Arc::default(), &account);
             before.push(Group::new(Vec::from([nothing]), &account));
         }
-        // What comes before the first piece belongs to it.
+        // Entries before the first piece belong to it.
         let mut start = Some(0);
         let mut before = before.into_iter().peekable();
         while let Some(group) = before.next() {
@@ -170,7 +170,7 @@ impl Listed {
                 let entries = entries.range(start..end.unwrap_or(u64::MAX));
                 let entries = entries.map(|(position, entry)| (*position, channel(entry)));
                 encode(start, entries, |start, bytes| {
-                    // What was put as it was costs no memory.
+                    // An unchanged piece is shared.
                     let is_same = (start, bytes) == (piece.start, &*piece.bytes);
                     let piece = if is_same { piece.clone() } else { Piece::new(start, bytes.into(), &account) };
                     add_piece(&mut pieces, piece, &account);

@@ -471,7 +471,7 @@ impl Hub {
     #[must_use = "an effect that is dropped is never given again"]
     pub fn poll_effect(&mut self) -> Option<Effect> {
         while self.effects.is_empty() && self.work() {}
-        // Whatever is told of a change, it is listed before.
+        // The list is published before anything else is sent about a change.
         if let Some(list) = self.directory.unpublished_list() {
             return Some(Effect::Publish(list));
         }
@@ -484,7 +484,7 @@ impl Hub {
         if !self.effects.is_empty() {
             return true;
         }
-        // Who has just been answered shares the next commit, but nobody keeps the others from it.
+        // Connections that were just answered share the next commit, but cannot delay the others' writes.
         let is_due = !self.turns.is_empty() && (self.runnable.is_empty() || self.looked_at >= MAX_COMMIT);
         match &mut self.storage {
             Storage::Idle if is_due => self.commit(),

@@ -87,7 +87,7 @@ impl Hub {
             } else if !first.is_write() {
                 self.respond(id);
             } else {
-                // What the store may hold otherwise decides nothing.
+                // No decision while the store's content is in doubt.
                 let in_doubt = matches!(self.storage, Storage::Stale(_) | Storage::Loading(_));
                 match if in_doubt { None } else { self.decide(id) } {
                     Some(Verdict::Answer(reply)) => self.answer_first(id, reply),
@@ -331,7 +331,7 @@ fn decide_host(directory: &mut Directory, known: &Known<'_>, peer: Peer, host: &
             registered_from = entry.registered_from();
             channel = &entry.channel;
         }
-        // What the command line fixed stays where it is, whoever asks.
+        // Channels fixed by the configuration cannot be moved by any peer.
         Some(entry) if entry.is_fixed() || !entry.is_hosted_by(peer) => {
             return refusal::already_exists(name, &entry.channel.address).into();
         }

@@ -604,7 +604,7 @@ pub(crate) fn encode_history(
     let mut frame = Vec::new();
     let empty: [&StoredMessage; 0] = [];
     write_history(&mut frame, channel_name, empty);
-    // What stands around the messages, without the head; and the first of them has no comma before it.
+    // The bytes around the messages, without the start line. The first message has no comma before it.
     let around = frame.len() - (Status::Ok.name().len() + 2);
     let mut room = (max_bytes + ", ".len()).saturating_sub(around);
     let mut fits = |size: &usize| {

@@ -364,7 +364,7 @@ impl<'a> Members<'a> {
     }
 
     pub(crate) fn address(&self, host: &'static str, port: &'static str) -> Result<Address, PayloadFault> {
-        // What is wrong with the host comes first, but the address is made only once.
+        // The host's fault is reported first, but the address is built only once.
         let number = self.required(port, |value| value.integer(1, 65_535)?.try_into().ok());
         let usable = *number.as_ref().unwrap_or(&1);
         let address = self.required(host, |value| Address::new(value.text(|_| true)?, usable))?;

@@ -133,7 +133,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// What is wrong, for each field.
+    /// The problem of each invalid field.
     pub fn read(typed: &BTreeMap<String, String>, wall: i64) -> Result<Self, Vec<Problem>> {
         let mut form = Form::new(typed);
         let mut settings = Self { wall, ..Self::default() };

@@ -252,7 +252,7 @@ fn past_versions_hold_no_more_than_they_may_and_those_who_read_on_lose_nothing()
         }
     }
     assert!(size > 400_000 && pieces > 200, "{size} bytes, {pieces} pieces");
-    // What one round changes comes on top of it.
+    // Plus the bytes that one round changes.
     assert!((MAX / 2..MAX + 30 * 2 * PIECE).contains(&most), "{most} bytes are held by past versions");
     let left: Vec<bool> = stuck.iter_mut().map(|unread| read(unread).is_some()).collect();
     let lost = left.iter().filter(|left| !**left).count();
