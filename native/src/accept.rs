@@ -47,8 +47,8 @@ impl<'l, L: Accept> Incoming<'l, L> {
         Self { listener, name, wait: BACK_OFF.0 }
     }
 
-    /// Accepts the next connection. A failed accept, for example without a free file descriptor, is logged and retried with
-    /// backoff.
+    /// Accepts the next connection. A failed accept, for example without a free file descriptor, is logged and retried
+    /// with backoff.
     pub(crate) async fn next(&mut self) -> L::Accepted {
         loop {
             match self.listener.accept_one().await {

@@ -96,7 +96,8 @@ fn bind_of(address: &Address) -> Option<SocketAddr> {
 pub(crate) enum Advertised {
     /// A host, with each listener's port.
     Host(String),
-    /// An address of the listeners with this port. If none has it, the port is forwarded, to the listeners for all channels.
+    /// An address of the listeners with this port. If none has it, the port is forwarded, to the listeners for all
+    /// channels.
     Address(Address),
 }
 

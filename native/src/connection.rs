@@ -45,8 +45,8 @@ pub(crate) struct Accepted {
 }
 
 impl Accepted {
-    /// Returns the span of events about this connection. Callers make it where they log: a span that lived as long as its
-    /// connection would cost every idle one an entry in the subscriber's registry.
+    /// Returns the span of events about this connection. Callers make it where they log: a span that lived as long as
+    /// its connection would cost every idle one an entry in the subscriber's registry.
     pub(crate) fn span(&self) -> Span {
         match self.peer {
             Some(peer) => tracing::error_span!("connection", id = self.id.0, %peer),
@@ -149,8 +149,8 @@ impl Application<Server> for Session<'_> {
                 span.in_scope(|| tracing::error!(%misuse, "invalid command of the hub (a bug, please report)"));
             }
             if is_push {
-                // Each push is written before the next one is queued, so that a delayed task does not make a fast peer look
-                // slow.
+                // Each push is written before the next one is queued, so that a delayed task does not make a fast peer
+                // look slow.
                 break;
             }
         }

@@ -74,7 +74,8 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
 }
 
-/// The application of a connection: handles the endpoint's events, and calls the endpoint, for example to send requests.
+/// The application of a connection: handles the endpoint's events, and calls the endpoint, for example to send
+/// requests.
 pub trait Application<E: Endpoint> {
     /// Handles an event.
     fn on_event(&mut self, endpoint: &mut E, clock: Clock, event: E::Event);
@@ -82,8 +83,8 @@ pub trait Application<E: Endpoint> {
     /// Called when no event is left.
     fn on_drained(&mut self) {}
 
-    /// Calls the endpoint, for example to send a request. Returns pending, with the waker registered, while there is nothing
-    /// to call.
+    /// Calls the endpoint, for example to send a request. Returns pending, with the waker registered, while there is
+    /// nothing to call.
     fn poll_call(&mut self, _endpoint: &mut E, _clock: Clock, _cx: &mut Context<'_>) -> Poll<()> {
         Poll::Pending
     }
@@ -179,8 +180,8 @@ enum Moved {
     Full,
 }
 
-/// Writes queued output, or else reads or polls the application. The latter two alternate, so that a peer that never stops
-/// sending does not keep the application's output from being queued.
+/// Writes queued output, or else reads or polls the application. The latter two alternate, so that a peer that never
+/// stops sending does not keep the application's output from being queued.
 fn poll_move<E, S, A>(
     endpoint: &mut E,
     stream: &mut S,

@@ -203,15 +203,15 @@ impl Server {
         self.address
     }
 
-    /// Returns the addresses that it listens at: those of [`ServerConfig::listen`] in their order, then those of the hosted
-    /// channels. A port that was 0 is the one that was chosen.
+    /// Returns the addresses that it listens at: those of [`ServerConfig::listen`] in their order, then those of the
+    /// hosted channels. A port that was 0 is the one that was chosen.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         self.running.addresses()
     }
 
-    /// Returns the address that opens the inspector's page, if it is served. It contains a secret token: whoever has it may use
-    /// the server as this machine may.
+    /// Returns the address that opens the inspector's page, if it is served. It contains a secret token: whoever has it
+    /// may use the server as this machine may.
     #[must_use]
     pub fn inspector_url(&self) -> Option<&str> {
         self.running.inspector_url()

@@ -190,7 +190,8 @@ struct Mailboxes {
     open: HashMap<ConnectionId, Arc<Mailbox>>,
     /// Mailboxes of closed connections with pending requests. They keep the connection's permit until those are done.
     disconnected: HashMap<ConnectionId, Arc<Mailbox>>,
-    /// Mailboxes whose readers are woken at the end of the batch, so that all answers of one commit are written together.
+    /// Mailboxes whose readers are woken at the end of the batch, so that all answers of one commit are written
+    /// together.
     to_wake: Vec<Arc<Mailbox>>,
     stopping: bool,
 }

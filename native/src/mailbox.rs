@@ -11,8 +11,8 @@ use futures_util::task::AtomicWaker;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// A queue with one reader that has no memory while it is empty, unlike a channel, which would allocate its first block
-/// for every idle connection. Unbounded, because requests in flight are bounded, and the reader moves pushes between two
-/// reads of its stream to the endpoint, which bounds its output.
+/// for every idle connection. Unbounded, because requests in flight are bounded, and the reader moves pushes between
+/// two reads of its stream to the endpoint, which bounds its output.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     commands: Mutex<Vec<ServerCommand>>,
@@ -31,7 +31,8 @@ impl Mailbox {
         *self.lock() = Vec::new();
     }
 
-    /// Appends a command without waking the reader. Returns whether the mailbox was empty, so that the reader must be woken.
+    /// Appends a command without waking the reader. Returns whether the mailbox was empty, so that the reader must be
+    /// woken.
     #[must_use = "a reader that is never woken never looks"]
     pub(crate) fn put(&self, command: ServerCommand) -> bool {
         let mut all = self.lock();

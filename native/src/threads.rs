@@ -74,7 +74,8 @@ pub(crate) fn check() -> Result<(), String> {
     spawn("names", || ()).map(|thread| drop(thread.join()))
 }
 
-/// Counts the threads that can be started now, up to a number, by starting them. Also returns the error that stopped it.
+/// Counts the threads that can be started now, up to a number, by starting them. Also returns the error that stopped
+/// it.
 fn available(wanted: usize) -> (usize, Option<io::Error>) {
     let mut threads = Vec::new();
     let mut refusal = None;

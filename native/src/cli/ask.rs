@@ -80,8 +80,8 @@ struct AskAnyone {
 ///
 /// Each is a line: time, id, user and text. If the server says that a peer hosts the channel, that peer is asked.
 ///
-/// A server returns as many as fit in one answer of 256 KiB. For earlier or later ones, ask again with the first or last
-/// id that was shown.
+/// A server returns as many as fit in one answer of 256 KiB. For earlier or later ones, ask again with the first or
+/// last id that was shown.
 #[derive(Debug, Args)]
 pub(super) struct History {
     /// The channel's name

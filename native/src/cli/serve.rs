@@ -72,8 +72,8 @@ pub(super) struct Serve {
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = config::bytes)]
     retain_bytes: Size,
 
-    /// Let the store take at most this many bytes over all channels, such as 512M or 20G, or `unlimited`; beyond that the
-    /// oldest messages of the largest channels are dropped [default: half of the space that is free at the start]
+    /// Let the store take at most this many bytes over all channels, such as 512M or 20G, or `unlimited`; beyond that
+    /// the oldest messages of the largest channels are dropped [default: half of the space that is free at the start]
     #[arg(long, value_name = "SIZE", value_parser = config::store_max)]
     store_max: Option<Size>,
 

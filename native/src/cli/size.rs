@@ -5,7 +5,8 @@ use chanwire_core::{
     wire::{Request, StartLine as _},
 };
 
-/// Checks that the payload of a request is within the protocol's limit: a server closes the connection for a larger one.
+/// Checks that the payload of a request is within the protocol's limit: a server closes the connection for a larger
+/// one.
 pub(super) fn check_size(request: &Request) -> Result<(), String> {
     let mut frame = Vec::new();
     request.encode(&mut frame);

@@ -44,7 +44,8 @@ pub enum ErrorKind {
     /// The server ended the connection. A request that was open has an unknown outcome.
     #[error("the server closed the connection")]
     Closed,
-    /// The server read nothing of what was sent until the write timeout. A request that was open has an unknown outcome.
+    /// The server read nothing of what was sent until the write timeout. A request that was open has an unknown
+    /// outcome.
     #[error("the server took nothing of what was sent")]
     WriteTimeout,
     /// The client was closed before the request was sent.
@@ -78,8 +79,8 @@ impl Error {
         }
     }
 
-    /// Returns whether the same call may succeed later although nothing about it is changed: the connection could not be made
-    /// or was lost, or the server failed.
+    /// Returns whether the same call may succeed later although nothing about it is changed: the connection could not
+    /// be made or was lost, or the server failed.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
         match &self.kind {

@@ -6,8 +6,8 @@ use chanwire_core::wire::{Address, canonical};
 
 use crate::server_address::ServerAddress;
 
-/// Returns the address to connect to for an address that a tracker lists. A loopback address that another machine lists is that machine's: peers
-/// register themselves as `localhost` where they run beside their tracker.
+/// Returns the address to connect to for an address that a tracker lists. A loopback address that another machine lists
+/// is that machine's: peers register themselves as `localhost` where they run beside their tracker.
 pub(crate) fn host_of(tracker: &ServerAddress, listed: &Address) -> ServerAddress {
     if is_loopback(listed.host()) && !is_loopback(tracker.host()) {
         return tracker.at_port(listed.port());

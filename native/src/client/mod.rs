@@ -44,9 +44,10 @@ const MAX_KNOWN: usize = 256;
 
 /// A client of one server, and of the peers that host the channels on its list.
 ///
-/// Requests about a channel go to the server, and where it says that a peer hosts the channel, to that peer. Connections
-/// are made when they are needed, and made again when they are lost; each is shared by all requests to that server, which
-/// do not wait for each other's answers. Clones share them too. A [`Subscription`] has a connection of its own.
+/// Requests about a channel go to the server, and where it says that a peer hosts the channel, to that peer.
+/// Connections are made when they are needed, and made again when they are lost; each is shared by all requests to that
+/// server, which do not wait for each other's answers. Clones share them too. A [`Subscription`] has a connection of
+/// its own.
 ///
 /// A request that was lost with its connection is sent again if it was certainly not received, or if carrying it out
 /// twice does no harm (LIST, HISTORY, HOST). A message whose answer was lost may have been
@@ -181,7 +182,8 @@ impl Client {
         }
     }
 
-    /// Returns stored messages of a channel, oldest first: at most `limit`, 1 to 1,000, and as many as fit into 256 KiB.
+    /// Returns stored messages of a channel, oldest first: at most `limit`, 1 to 1,000, and as many as fit into 256
+    /// KiB.
     ///
     /// # Errors
     ///

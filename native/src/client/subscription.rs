@@ -42,8 +42,8 @@ const CHANNEL_REMOVED: &str = "Channel removed";
 /// quarter of a second to 30 seconds, and joins after the last received message. Each disconnect and reconnect is an
 /// event, and so are messages that the server no longer keeps.
 ///
-/// Ends with an error when reconnecting cannot help: the channel is removed, or the server refuses the JOIN. Dropping it
-/// closes the connection; [`leave`](Self::leave) also waits for the server's answer.
+/// Ends with an error when reconnecting cannot help: the channel is removed, or the server refuses the JOIN. Dropping
+/// it closes the connection; [`leave`](Self::leave) also waits for the server's answer.
 #[derive(Debug)]
 pub struct Subscription {
     events: mpsc::UnboundedReceiver<Delivered>,
@@ -130,7 +130,8 @@ impl Subscription {
         }
     }
 
-    /// Returns the id to go on after: of the last message that was returned, or else of the one before the first to come.
+    /// Returns the id to go on after: of the last message that was returned, or else of the one before the first to
+    /// come.
     #[must_use]
     pub const fn last_id(&self) -> u64 {
         self.last_id

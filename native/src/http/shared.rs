@@ -19,14 +19,15 @@ const HTTP_CONNECTIONS: u32 = 256;
 const WAITING: u32 = 64;
 /// The most authenticated WebSockets.
 const CONNECTIONS: u32 = 16;
-/// The open files of the page and its bridge: connections at the HTTP stage, unauthenticated WebSockets, and authenticated
-/// ones, each with a connection to a server.
+/// The open files of the page and its bridge: connections at the HTTP stage, unauthenticated WebSockets, and
+/// authenticated ones, each with a connection to a server.
 pub(crate) const FILES: u32 = HTTP_CONNECTIONS + WAITING + 2 * CONNECTIONS;
 
 /// Settings of the HTTP server.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HttpConfig {
-    /// Host names of requests besides 127.0.0.1, `[::1]` and localhost: `NAME`, `NAME:PORT`, and IPv6 addresses in brackets.
+    /// Host names of requests besides 127.0.0.1, `[::1]` and localhost: `NAME`, `NAME:PORT`, and IPv6 addresses in
+    /// brackets.
     pub(crate) hosts: Vec<String>,
     /// The only addresses that the bridge connects to.
     pub(crate) targets: Vec<Target>,
@@ -63,8 +64,8 @@ pub(crate) struct Target {
 pub(super) struct Limits {
     /// Timeout for a WebSocket's token.
     pub(super) token_wait: Duration,
-    /// The interval of pings to a page. While the bridge does not read from the page, only a failed ping shows that the page
-    /// has disconnected.
+    /// The interval of pings to a page. While the bridge does not read from the page, only a failed ping shows that the
+    /// page has disconnected.
     pub(super) ping: Duration,
     /// The write timeout of responses.
     pub(super) write_timeout: Duration,

@@ -1,7 +1,7 @@
 //! A bounded queue of log lines in front of standard error, which may be full, closed, or never read.
 //!
-//! Logging appends to the queue and never blocks; a separate thread writes. Lines beyond the bound and lines that cannot
-//! be written are dropped and counted, and the count is written once writing works again.
+//! Logging appends to the queue and never blocks; a separate thread writes. Lines beyond the bound and lines that
+//! cannot be written are dropped and counted, and the count is written once writing works again.
 
 use std::{
     io, mem,

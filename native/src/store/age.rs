@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 /// The most by which a message's time may be ahead of the clock and still count as correct.
 const AHEAD: i64 = 60;
 
-/// A clock for retention. It follows the wall clock, but advances at most an eighth faster than monotonic time. So after
-/// a jump messages age at most an eighth faster, and a lag is caught up.
+/// A clock for retention. It follows the wall clock, but advances at most an eighth faster than monotonic time. So
+/// after a jump messages age at most an eighth faster, and a lag is caught up.
 #[derive(Debug)]
 pub(super) struct AgeClock {
     /// Milliseconds since 1970.
@@ -20,8 +20,8 @@ pub(super) struct AgeClock {
 const LEAP: i64 = 60;
 
 impl AgeClock {
-    /// Creates a clock at the wall time, or at the newest message's time if that message would be too old at the wall time:
-    /// either the server was down for so long or the clock has jumped.
+    /// Creates a clock at the wall time, or at the newest message's time if that message would be too old at the wall
+    /// time: either the server was down for so long or the clock has jumped.
     pub(super) fn start(wall: i64, newest: Option<i64>, age: Duration, at: Duration) -> Self {
         let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
         let begin = newest.filter(|newest| wall.saturating_sub(*newest) > age).unwrap_or(wall);
@@ -70,8 +70,8 @@ pub(super) struct Waits {
 const MARKS: u32 = 16;
 
 impl Waits {
-    /// Updates the waits after time has passed, from the logs that wait now, each with its oldest and last message. Returns
-    /// the new logs.
+    /// Updates the waits after time has passed, from the logs that wait now, each with its oldest and last message.
+    /// Returns the new logs.
     pub(super) fn look(&mut self, passed: Duration, age: Duration, logs: &BTreeMap<i64, (u64, u64)>) -> Vec<i64> {
         self.logs.retain(|log, _| logs.contains_key(log));
         let mut new = Vec::new();

@@ -109,7 +109,8 @@ impl Checkpointer {
         };
         self.requested = false;
         self.health.observe(&pass);
-        // After a pass that a reader or a full disk kept from completing, the next one is due when the WAL has grown again.
+        // After a pass that a reader or a full disk kept from completing, the next one is due when the WAL has grown
+        // again.
         self.due = if pass.is_ok_and(|moved| moved >= frames) { self.long } else { frames.saturating_add(self.long) };
     }
 

@@ -9,8 +9,8 @@ use super::schema;
 /// Timeout for a lock held by another program, such as the sqlite3 shell.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Opens one more connection to the store's database, for a thread of its own. The store's own connection is closed last,
-/// and is the only one that may move the WAL then.
+/// Opens one more connection to the store's database, for a thread of its own. The store's own connection is closed
+/// last, and is the only one that may move the WAL then.
 pub(super) fn connect_beside(file: &Path) -> rusqlite::Result<Connection> {
     let connection = schema::connect(file)?;
     configure(&connection)?;

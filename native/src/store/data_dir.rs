@@ -16,8 +16,8 @@ const LOCK: &str = "chanwire.lock";
 /// A data directory, locked by this process until dropped.
 pub(super) struct DataDir {
     path: PathBuf,
-    /// The locked file. The lock ends when it is closed, also by a crash. The file is never removed, since two processes
-    /// could then lock two files of the same name.
+    /// The locked file. The lock ends when it is closed, also by a crash. The file is never removed, since two
+    /// processes could then lock two files of the same name.
     _lock: File,
 }
 

@@ -372,8 +372,8 @@ fn advice(cause: &rusqlite::Error) -> &'static str {
             "let this user write the data directory and the files in it"
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "close the other program that has it open",
-        // An unknown error is SQLite's for a file format or a table that is not what it must be; none is of a value that
-        // SQLite reads and that is nothing this program writes, such as text that is no UTF-8.
+        // An unknown error is SQLite's for a file format or a table that is not what it must be; none is of a value
+        // that SQLite reads and that is nothing this program writes, such as text that is no UTF-8.
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown) | None => {
             "restore the data directory from a backup"
         }

@@ -16,8 +16,8 @@ pub(super) enum Failure {
     Panic(String),
 }
 
-/// Turns a panic into a failure, so that the server answers SERVER_ERROR instead of hanging. The hub reloads after every
-/// failure, so it does not depend on state that the panic left.
+/// Turns a panic into a failure, so that the server answers SERVER_ERROR instead of hanging. The hub reloads after
+/// every failure, so it does not depend on state that the panic left.
 pub(super) fn guard<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, Failure> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => Ok(result?),

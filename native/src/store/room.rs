@@ -115,8 +115,8 @@ impl Room {
         self.limit().is_some_and(|limit| *self.used() > limit.saturating_sub(margin))
     }
 
-    /// Admits a commit of so many bytes, after waiting for room if necessary. `frames` is the WAL's length: frames beyond
-    /// its normal length, added by the commit or held by a long read, take room too.
+    /// Admits a commit of so many bytes, after waiting for room if necessary. `frames` is the WAL's length: frames
+    /// beyond its normal length, added by the commit or held by a long read, take room too.
     pub(super) fn admit(&self, bytes: u64, frames: u32) -> Result<(), StoreError> {
         if self.is_stopped.load(Relaxed) {
             self.refused.fetch_add(1, Relaxed);

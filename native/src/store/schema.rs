@@ -81,9 +81,9 @@ const MIGRATIONS: [&str; 5] = [
     DROP TABLE messages;
     ALTER TABLE placed RENAME TO messages;
 ",
-    // A checksum for each row: see the module `checksum`. `first_id` is the oldest message that is kept, or one more than
-    // `last_id`; `since` is when the name was last taken off the list or a message of it dropped. A channel that is
-    // `released` is not on the list: it is kept for its host until then.
+    // A checksum for each row: see the module `checksum`. `first_id` is the oldest message that is kept, or one more
+    // than `last_id`; `since` is when the name was last taken off the list or a message of it dropped. A channel that
+    // is `released` is not on the list: it is kept for its host until then.
     "
     ALTER TABLE channels ADD COLUMN released INTEGER;
     ALTER TABLE channels ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;

@@ -30,8 +30,8 @@ pub(crate) fn free(directory: &Path) -> io::Result<u64> {
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-/// Returns the default size limit of a store in this directory: half of the free and already used bytes together, but at
-/// least the used ones.
+/// Returns the default size limit of a store in this directory: half of the free and already used bytes together, but
+/// at least the used ones.
 pub(crate) fn default_max(directory: &Path) -> io::Result<u64> {
     let size = |name| directory.join(name).metadata().map_or(0, |file| file.len());
     let own = size("chanwire.db") + size("chanwire.db-wal");

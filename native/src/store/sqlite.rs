@@ -320,8 +320,8 @@ fn unlisted(transaction: &Connection, channel_name: &str, tails: &mut BTreeMap<&
     Ok(())
 }
 
-/// An allocator of log numbers. Ascending, because messages are appended fastest at the end of their table; free numbers
-/// are reused only when there is none above.
+/// An allocator of log numbers. Ascending, because messages are appended fastest at the end of their table; free
+/// numbers are reused only when there is none above.
 struct LogNumbers {
     /// The last number assigned since the start.
     last: Cell<Option<i64>>,

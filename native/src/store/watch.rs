@@ -4,8 +4,8 @@
 //! commit the names are looked up again: they must refer to the same files, unchanged since the last commit or
 //! checkpoint. A lookup does not open the file, because closing it would release SQLite's locks on it.
 //!
-//! Another program may use the database through SQLite. SQLite counts the WAL's frames and the checkpointed ones; a change
-//! that advanced a count was made by SQLite.
+//! Another program may use the database through SQLite. SQLite counts the WAL's frames and the checkpointed ones; a
+//! change that advanced a count was made by SQLite.
 
 use std::{
     fs, io, mem,
@@ -119,8 +119,8 @@ impl Watch {
         }
     }
 
-    /// Records the WAL's state after a transaction, with its number of frames. A failed transaction may have written frames
-    /// that do not count.
+    /// Records the WAL's state after a transaction, with its number of frames. A failed transaction may have written
+    /// frames that do not count.
     pub(super) fn wrote(&self, frames: Option<u32>) {
         let mut known = self.known();
         if let Some(frames) = frames.map(i64::from) {

@@ -55,8 +55,8 @@ impl WriteCoordinator {
         }
     }
 
-    /// Takes the logs that have grown since the last call. Waits until there are some or commits need room, at most until
-    /// `end`. Returns `None` once closed.
+    /// Takes the logs that have grown since the last call. Waits until there are some or commits need room, at most
+    /// until `end`. Returns `None` once closed.
     pub(super) fn wait_for_growth(&self, end: Instant) -> Option<BTreeSet<i64>> {
         let grown = self.wait(&self.grew, end, |grown| !grown.closed && !grown.room && grown.logs.is_empty());
         (!grown.closed).then_some(grown).map(|mut grown| {

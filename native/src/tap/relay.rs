@@ -39,8 +39,8 @@ struct Broken {
 
 /// Relays a client's connection to the server until both directions are closed.
 ///
-/// Watchers never delay it. Bytes pass unchanged, a half-close as a half-close, a reset as a reset. If the server cannot
-/// be reached, the client's connection is reset, which comes nearest to a refusal once it was accepted.
+/// Watchers never delay it. Bytes pass unchanged, a half-close as a half-close, a reset as a reset. If the server
+/// cannot be reached, the client's connection is reset, which comes nearest to a refusal once it was accepted.
 pub(crate) async fn relay(client: TcpStream, peer: SocketAddr, server: &ServerAddress, watchers: &Watchers) {
     socket::prepare(&client);
     let open = |server: String| watchers.open(peer.to_string(), server);

@@ -73,7 +73,8 @@ pub(super) enum Notice {
 }
 
 impl Registration {
-    /// Creates a registration of these channels, with a lease in seconds. `random` returns a uniformly distributed number.
+    /// Creates a registration of these channels, with a lease in seconds. `random` returns a uniformly distributed
+    /// number.
     pub(super) fn new(channels: Vec<Channel>, lease: u32, random: fn() -> u32) -> Self {
         let entry = |channel| Entry { channel, status: Status::Unknown, may_be_listed: false };
         Self {
@@ -106,7 +107,8 @@ impl Registration {
         }
     }
 
-    /// Schedules the next attempt after a connection failed or was lost. Returns a notice unless the loss was reported before.
+    /// Schedules the next attempt after a connection failed or was lost. Returns a notice unless the loss was reported
+    /// before.
     pub(super) fn handle_lost(&mut self, now: Time, why: String) -> Option<Notice> {
         self.connected = false;
         self.pending.clear();

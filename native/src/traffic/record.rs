@@ -42,8 +42,8 @@ impl Record {
         }
     }
 
-    /// Encodes the record for the page: a tag byte, then the connection, the time and the body's length in little-endian
-    /// order, then the body, which is the stream's bytes or JSON.
+    /// Encodes the record for the page: a tag byte, then the connection, the time and the body's length in
+    /// little-endian order, then the body, which is the stream's bytes or JSON.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let json;
         let (tag, body): (u8, &[u8]) = match &self.kind {

@@ -134,8 +134,8 @@ impl Watchers {
         connection
     }
 
-    /// Publishes bytes. The pair tells whether they begin and whether they end at a frame boundary; `boundaries` are the
-    /// boundaries in them.
+    /// Publishes bytes. The pair tells whether they begin and whether they end at a frame boundary; `boundaries` are
+    /// the boundaries in them.
     pub(crate) fn bytes(
         &self,
         connection: u32,
@@ -247,7 +247,8 @@ impl Queue {
         self.weight + bytes < self.limit
     }
 
-    /// Returns whether a flow may resume after a gap: only at half the limit, so that there is one gap and not hundreds.
+    /// Returns whether a flow may resume after a gap: only at half the limit, so that there is one gap and not
+    /// hundreds.
     fn is_low(&self) -> bool {
         self.weight <= self.limit / 2
     }

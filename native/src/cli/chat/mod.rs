@@ -43,9 +43,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 ///
 /// Shows the last messages and new ones as they come, and sends the lines that are typed.
 ///
-/// Asks the server where the channel is hosted and joins it there. When the connection is lost, it connects again, misses
-/// no message, and sends again the lines that certainly did not arrive; it asks about those that may have. If messages
-/// come faster than the terminal shows them, it skips some and shows how many. `/help` shows the commands.
+/// Asks the server where the channel is hosted and joins it there. When the connection is lost, it connects again,
+/// misses no message, and sends again the lines that certainly did not arrive; it asks about those that may have. If
+/// messages come faster than the terminal shows them, it skips some and shows how many. `/help` shows the commands.
 ///
 /// Times are shown in the local time zone (`TZ`), names in colours on a terminal (not with `NO_COLOR`). Where standard
 /// input is no terminal, each of its lines is sent, its end ends the chat once all are answered, messages go to

@@ -109,8 +109,8 @@ impl Outbox {
         self.retain_open();
     }
 
-    /// Handles a push under the user's name. `is_new`: it was stored since this client started, so it is not the user's own
-    /// from before. Returns the first message with an unknown outcome that it may be.
+    /// Handles a push under the user's name. `is_new`: it was stored since this client started, so it is not the user's
+    /// own from before. Returns the first message with an unknown outcome that it may be.
     pub(super) fn pushed(&mut self, message: &StoredMessage, is_new: bool) -> Option<OwnId> {
         let StoredMessage { id, message_content: text, timestamp, .. } = message;
         if self.heard.is_explained(*id, text, *timestamp) {
@@ -133,8 +133,8 @@ impl Outbox {
         }
     }
 
-    /// Handles the end of reading the channel again. `complete`: no message stored since can have been missed, so a message
-    /// that matches no push is not stored and is sent again.
+    /// Handles the end of reading the channel again. `complete`: no message stored since can have been missed, so a
+    /// message that matches no push is not stored and is sent again.
     pub(super) fn read_again(&mut self, complete: bool) {
         // Acknowledged messages are stored: each was received, or cannot be received any more.
         self.heard.forget_explained();
@@ -205,8 +205,8 @@ impl Outbox {
         self.heard.retain(|id, text| own.iter().any(|own| own.may_be(id, text)));
     }
 
-    /// Settles messages whose text was pushed: while no other client uses the name, the push is that message, unless it may
-    /// belong to another message with the same text and a pending answer.
+    /// Settles messages whose text was pushed: while no other client uses the name, the push is that message, unless it
+    /// may belong to another message with the same text and a pending answer.
     fn settle(&mut self) {
         let mut maybe: Vec<(u64, OwnId)> = Vec::new();
         for own in self.messages.iter().filter(|own| own.state == State::Maybe) {

@@ -86,8 +86,8 @@ impl Rows<'_> {
     }
 }
 
-/// Formats a row for people: number, time in seconds, connection, direction, what is wrong, head, round trip, length and what
-/// it says. A fault has its place on a second line.
+/// Formats a row for people: number, time in seconds, connection, direction, what is wrong, head, round trip, length
+/// and what it says. A fault has its place on a second line.
 fn line(capture: &Capture, entry: &Entry<'_>, out: &mut Vec<u8>) {
     let way = match (entry.kind(), entry.direction()) {
         (RowKind::Note, _) => "--",

@@ -1,7 +1,7 @@
 //! The host names that this server answers to.
 //!
-//! Protects against DNS rebinding: a foreign page can point its own name at 127.0.0.1 and would then be same-origin with
-//! this server. Its requests have that name in `Host`, so unexpected names are refused.
+//! Protects against DNS rebinding: a foreign page can point its own name at 127.0.0.1 and would then be same-origin
+//! with this server. Its requests have that name in `Host`, so unexpected names are refused.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -78,8 +78,8 @@ impl Names {
         Self { port, more }
     }
 
-    /// Returns whether a request has an allowed name: in exactly one `Host` header and, if the target is an absolute URL, in
-    /// that too.
+    /// Returns whether a request has an allowed name: in exactly one `Host` header and, if the target is an absolute
+    /// URL, in that too.
     pub(in crate::http) fn include(&self, target: &Uri, headers: &HeaderMap) -> bool {
         let Some(host) = only(headers, HOST).and_then(|host| parse(host.to_str().ok()?)) else {
             return false;

@@ -1,5 +1,5 @@
-//! Access to the page and its bridge: the names that requests may be addressed to, the origins that may open the bridge,
-//! and the token.
+//! Access to the page and its bridge: the names that requests may be addressed to, the origins that may open the
+//! bridge, and the token.
 
 mod guard;
 mod host;

@@ -6,7 +6,8 @@ use subtle::ConstantTimeEq as _;
 
 /// A secret of 128 random bits, generated at each start and written as 32 lower-case hexadecimal digits.
 ///
-/// `Display` writes the secret, for the URL that the user opens; `Debug` hides it, so that it is not logged by accident.
+/// `Display` writes the secret, for the URL that the user opens; `Debug` hides it, so that it is not logged by
+/// accident.
 #[derive(Clone)]
 pub(crate) struct Token([u8; 32]);
 

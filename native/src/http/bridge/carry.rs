@@ -34,9 +34,9 @@ const MAX_QUEUED: usize = 256;
 /// One bridge between `opened` and `closed`.
 ///
 /// TCP is read only with credit, and only once the last message was passed to the kernel. The page's bytes are queued
-/// until TCP accepts them, up to a bound at which the page is no longer read. A page with reports knows how much is queued
-/// and stays below the bound, so that its credit is always read. Otherwise credit queued behind requests could deadlock
-/// with a server that reads no requests until its answers are read. An idle bridge has no buffers.
+/// until TCP accepts them, up to a bound at which the page is no longer read. A page with reports knows how much is
+/// queued and stays below the bound, so that its credit is always read. Otherwise credit queued behind requests could
+/// deadlock with a server that reads no requests until its answers are read. An idle bridge has no buffers.
 struct Carrier {
     tcp: TcpStream,
     opened: Instant,
@@ -46,8 +46,8 @@ struct Carrier {
     plan: Plan,
     /// Whether the page gets reports of reads and writes.
     report: bool,
-    /// Messages to the page in order: the report of a write before everything read later, and the report of a read right
-    /// before its bytes.
+    /// Messages to the page in order: the report of a write before everything read later, and the report of a read
+    /// right before its bytes.
     outgoing: VecDeque<Message>,
     page_done: bool,
     peer_done: bool,

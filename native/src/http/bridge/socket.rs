@@ -63,8 +63,8 @@ impl PageSocket {
         Ok(())
     }
 
-    /// Closes the WebSocket with a close frame. Waits for the page's close frame, at most `limit`, because closing a TCP
-    /// connection with unread input resets it, and the reset could overtake the close frame.
+    /// Closes the WebSocket with a close frame. Waits for the page's close frame, at most `limit`, because closing a
+    /// TCP connection with unread input resets it, and the reset could overtake the close frame.
     pub(super) async fn close(mut self, end: End, limit: Duration) {
         let handshake = async {
             if let Some(frame) = end.frame() {

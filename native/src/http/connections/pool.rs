@@ -1,7 +1,7 @@
 //! A bounded pool of connections that evicts the least active one for a new one.
 //!
-//! Idle connections cannot exhaust the pool: when it is full, a new connection displaces the one that has transferred no
-//! byte for the longest time.
+//! Idle connections cannot exhaust the pool: when it is full, a new connection displaces the one that has transferred
+//! no byte for the longest time.
 
 use std::{
     collections::HashMap,

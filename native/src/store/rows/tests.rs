@@ -157,8 +157,8 @@ fn no_single_bit_of_the_directory_or_of_a_log_changes_unnoticed_and_its_channel_
                 let found = store.load_names(&["b".into(), name.into()]).unwrap();
                 assert_eq!((&found.damaged[..], sound(&found)), (&[apart][..], [vec!["b"], vec!["b"]]), "{column}");
 
-                // Every write of its name is refused and overwrites nothing; other names' writes are stored. Messages do not
-                // touch the directory.
+                // Every write of its name is refused and overwrites nothing; other names' writes are stored. Messages
+                // do not touch the directory.
                 let until = Timestamp::from_unix(0);
                 let mut writes = vec![
                     put(name, 1),

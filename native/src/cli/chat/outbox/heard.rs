@@ -9,9 +9,9 @@ const KEPT: usize = 1024;
 
 /// Acknowledged messages without a push, and pushes without an acknowledgement.
 ///
-/// Both are in the order of their ids, since a message acknowledged later was stored later. So each acknowledged message
-/// is matched with the first possible push: its own or an earlier one of another user, never the push of a message that
-/// this client sent later.
+/// Both are in the order of their ids, since a message acknowledged later was stored later. So each acknowledged
+/// message is matched with the first possible push: its own or an earlier one of another user, never the push of a
+/// message that this client sent later.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Heard {
@@ -42,8 +42,8 @@ impl Acknowledged {
 }
 
 impl Heard {
-    /// Handles the acknowledgement of a message with this text, sent after this id and stored with this time. Matches one
-    /// push.
+    /// Handles the acknowledgement of a message with this text, sent after this id and stored with this time. Matches
+    /// one push.
     pub(super) fn explain(&mut self, text: String, after: u64, timestamp: Timestamp) {
         let acknowledged = Acknowledged { text, after, timestamp };
         let can_be = |push: &Push| acknowledged.can_be(push.id, &push.text, push.timestamp);

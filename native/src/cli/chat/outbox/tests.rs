@@ -312,8 +312,8 @@ mod interleavings {
             worlds
         }
 
-        /// When nothing is on its way, each of mine is stored, or I am told that it may not be; and none is stored twice
-        /// without my having been asked.
+        /// When nothing is on its way, each of mine is stored, or I am told that it may not be; and none is stored
+        /// twice without my having been asked.
         fn judge(&self) {
             let mut stored: BTreeMap<OwnId, usize> = BTreeMap::new();
             for id in self.log.iter().filter_map(|(whose, _)| *whose) {

@@ -62,8 +62,8 @@ pub(super) fn size() -> (usize, usize) {
     (known(size.map(|size| size.ws_col), 80), known(size.map(|size| size.ws_row), 24))
 }
 
-/// Returns whether a shell with job control started this, which can continue what was stopped: it gives each job a process
-/// group of its own.
+/// Returns whether a shell with job control started this, which can continue what was stopped: it gives each job a
+/// process group of its own.
 pub(super) fn can_be_continued() -> bool {
     getsid(None).is_ok_and(|session| session != getpgrp())
 }
