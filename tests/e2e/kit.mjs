@@ -323,10 +323,11 @@ export class Inspector {
     await this.page.waitForFunction(test, argument, { timeout });
   }
 
-  async untilRows(count) {
+  async untilRows(count, timeout = PATIENCE) {
     await this.until(
       (wanted) => Number(document.querySelector("#frames")?.getAttribute("aria-rowcount")) - 1 >= wanted,
       count,
+      timeout,
     );
   }
 }
