@@ -150,7 +150,8 @@ fn dropped_log_lines_are_counted_and_the_count_is_logged_later() {
     for format in ["text", "json"] {
         let mut bench = Bench::new();
         let mut server = bench.start(Broken::NeverRead, &["--log", "trace", "--log-format", format]);
-        floods(&mut server.connect());
+        // More lines than the queue and the pipe hold.
+        (0..10).for_each(|_| floods(&mut server.connect()));
         let mut reader = bench.reader.take().unwrap();
         let mut log = Vec::new();
         let mut read = || {
