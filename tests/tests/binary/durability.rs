@@ -165,6 +165,17 @@ fn restarts_after_syncs(calls: &[Call], database: &Path, log: &Path) -> usize {
     restarts
 }
 
+/// Runs a command to its end, which must be a success, and returns its calls of these kinds.
+fn traced_calls(command: Launch, trace: &Path, kinds: &str) -> Vec<Call> {
+    let strace = program("strace");
+    let options = ["-f", "-yy", "-s", "256", "-o", trace.to_str().unwrap()];
+    let kinds = format!("-etrace={kinds}");
+    let wrapper = [strace.to_str().unwrap()].into_iter().chain(options).chain([kinds.as_str()]);
+    let finished = command.under(wrapper).run();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    calls(&std::fs::read_to_string(trace).unwrap())
+}
+
 const WRITES: &str = "pwrite64,write,fsync,fdatasync,link,linkat,rename,renameat,renameat2";
 
 #[test]
@@ -207,13 +218,8 @@ fn a_backup_is_synced_before_its_rename_and_the_rename_before_success_is_reporte
     let trace = traces.path().join("trace");
     let directory = backups.path().canonicalize().unwrap();
     let (file, part) = (directory.join("some.db"), directory.join("some.db.part"));
-    let strace = program("strace");
-    let wrapper = [strace.to_str().unwrap(), "-f", "-yy", "-s", "256", "-o", trace.to_str().unwrap()];
     let launch = Launch::new(["backup", "--data-dir"]).arg(data.path()).arg(&file);
-    let traced = format!("-etrace={WRITES}");
-    let finished = launch.under(wrapper.into_iter().chain([traced.as_str()])).run();
-    assert_eq!(finished.code, Some(0), "{finished:?}");
-    let calls = calls(&std::fs::read_to_string(&trace).unwrap());
+    let calls = traced_calls(launch, &trace, WRITES);
     let named = calls.iter().find(|call| call.names(&file)).unwrap_or_else(|| panic!("never named: {calls:?}"));
     let written = calls.iter().rfind(|call| call.is_write_to(&part)).unwrap();
     let synced = calls.iter().find(|call| call.begin > written.end && call.is_sync_of(&part));
@@ -239,13 +245,8 @@ fn a_restored_database_is_synced_before_its_rename_and_the_rename_before_success
     let trace = traces.path().join("trace");
     let directory = data.path().canonicalize().unwrap();
     let (database, part) = (directory.join("chanwire.db"), directory.join("chanwire.db.part"));
-    let strace = program("strace");
-    let wrapper = [strace.to_str().unwrap(), "-f", "-yy", "-s", "256", "-o", trace.to_str().unwrap()];
     let launch = Launch::new(["restore", "--data-dir"]).arg(data.path()).arg(&backup);
-    let traced = format!("-etrace={WRITES},unlink,unlinkat");
-    let finished = launch.under(wrapper.into_iter().chain([traced.as_str()])).run();
-    assert_eq!(finished.code, Some(0), "{finished:?}");
-    let calls = calls(&std::fs::read_to_string(&trace).unwrap());
+    let calls = traced_calls(launch, &trace, &format!("{WRITES},unlink,unlinkat"));
     let synced_between = |file: &Path, from: usize, to: usize| {
         calls.iter().any(|call| call.begin > from && call.end < to && call.is_sync_of(file))
     };

@@ -34,7 +34,7 @@ pub(crate) struct Call {
     /// All that is between its brackets.
     pub(crate) arguments: String,
     pub(crate) result: i64,
-    /// When it began and ended, as places in the trace.
+    /// The lines of the trace at which the call began and ended.
     pub(crate) begin: usize,
     pub(crate) end: usize,
 }
