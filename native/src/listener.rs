@@ -187,7 +187,7 @@ fn end(stream: &TcpStream, ending: &Ending) {
     match ending {
         Ending::Closed => tracing::debug!("closed"),
         Ending::Reset => {
-            tracing::info!("reset: it took nothing, or too little, of what waited for it");
+            tracing::info!("reset: write timeout, the peer read nothing or too slowly");
             reset_on_close(stream);
         }
         Ending::Failed(error) => tracing::debug!(%error, "lost"),

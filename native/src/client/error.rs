@@ -46,7 +46,7 @@ pub enum ErrorKind {
     Closed,
     /// The server read nothing of what was sent until the write timeout. A request that was open has an unknown
     /// outcome.
-    #[error("the server took nothing of what was sent")]
+    #[error("write timeout: the server did not read the request")]
     WriteTimeout,
     /// The client was closed before the request was sent.
     #[error("the client is closed")]
