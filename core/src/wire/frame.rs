@@ -46,9 +46,9 @@ pub struct Partial<H> {
 /// assert_eq!(decoder.next_item(), None);
 /// decoder.feed(b"er1\", \"message_content\": \"hi\"}LIST\r\n");
 /// let Some(Item::Frame(message)) = decoder.next_item() else { panic!("a frame") };
-/// assert_eq!((message.head, message.payload.len()), (Command::Message, 46));
+/// assert_eq!((message.start_line, message.payload.len()), (Command::Message, 46));
 /// let Some(Item::Frame(list)) = decoder.next_item() else { panic!("a frame") };
-/// assert_eq!((list.head, list.span().start), (Command::List, 55));
+/// assert_eq!((list.start_line, list.span().start), (Command::List, 55));
 /// ```
 #[derive(Debug)]
 pub struct Decoder<H> {
