@@ -572,30 +572,34 @@ impl Server {
         self.process.0.try_wait().expect("a child of this process")
     }
 
-    /// Waits until it has ended.
+    /// Waits until it has ended and its log is whole.
     ///
     /// # Panics
     ///
     /// If it takes longer than this.
     pub fn wait(&mut self, within: Duration) -> ExitStatus {
-        self.process.wait(within)
+        let status = self.process.wait(within);
+        self.log.whole();
+        status
     }
 
-    /// Ends it as an operator does.
+    /// Ends it as an operator does, and returns its whole log.
     ///
     /// # Panics
     ///
     /// If it does not end well.
-    pub fn stop(mut self) {
+    pub fn stop(mut self) -> String {
         self.signal(Signal::TERM);
         let status = self.wait(DEADLINE);
         assert!(status.success(), "{status}");
+        self.log()
     }
 
     /// Ends it as a crash does.
     pub fn kill(mut self) {
         self.signal(Signal::KILL);
-        let _ = self.wait(DEADLINE);
+        // A descendant may still have its standard error.
+        let _ = self.process.wait(DEADLINE);
     }
 }
 

@@ -103,8 +103,7 @@ fn a_link_at_a_name_of_the_data_directory_never_leads_to_its_target() {
                 Ok(server) => {
                     assert!(matches!(name, "chanwire.db.new" | "operator.sock"), "{name} was taken");
                     assert_eq!(server.ask(LIST), listed(&[]));
-                    assert_eq!(server.log().contains("no socket for the operator"), name == "operator.sock");
-                    server.stop();
+                    assert_eq!(server.stop().contains("no socket for the operator"), name == "operator.sock");
                 }
                 Err(finished) => {
                     let line = finished.refusal(1);

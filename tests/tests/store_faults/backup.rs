@@ -126,7 +126,7 @@ fn a_backup_is_made_from_a_directory_that_cannot_be_written() {
         host_general(&server);
         assert!(server.connect().ask(message("u", "kept")).is_ok());
         match ending {
-            "in order" => server.stop(),
+            "in order" => drop(server.stop()),
             "by a crash" => server.kill(),
             _ => {
                 server.kill();

@@ -218,20 +218,18 @@ fn a_channel_of_which_a_row_is_damaged_is_kept_apart_and_the_others_are_served()
         let is_ok = [(); 3].map(|()| peer.answer().is_ok());
         assert_eq!(is_ok, [true, false, true], "{what}");
         is_served_but_for(&server, name, &what);
-        let said = server.log();
         let is_row = |line: &str| {
             ["ERROR", "chanwire.db", &format!("table=\"{table}\""), "id=", &format!("channel \"{name}\"")]
                 .iter()
                 .all(|part| line.contains(part))
         };
-        assert_eq!(said.lines().filter(|line| is_row(line)).count(), 1, "{what}: {said}");
-        server.stop();
+        let log = server.stop();
+        assert_eq!(log.lines().filter(|line| is_row(line)).count(), 1, "{what}: {log}");
 
         let server = launch.start();
         is_served_but_for(&server, name, &what);
-        let said = server.log();
-        assert_eq!(said.lines().filter(|line| is_row(line)).count(), 1, "{what}: {said}");
-        server.stop();
+        let log = server.stop();
+        assert_eq!(log.lines().filter(|line| is_row(line)).count(), 1, "{what}: {log}");
         assert_eq!(row(&Connection::open(&file).unwrap(), &select), damaged, "{what}");
         // A backup of it would be as damaged.
         let backup = Launch::new(["backup", "--data-dir"]).arg(data.path()).arg(data.path().join("backup.db")).run();

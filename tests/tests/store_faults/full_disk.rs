@@ -76,7 +76,7 @@ fn a_full_disk_acknowledges_nothing_and_the_server_recovers_by_itself() {
             if answer.is_ok() { Ok(delivered.insert(again)) } else { Err(answer) }
         });
     }
-    assert!(server.log().contains("the store works again"), "{}", server.log());
+    server.wait_for_log("the store works again");
 
     let last_id = number(&server.connect().ask(join_after(0)), "last_id");
     let heard: Vec<(i64, String)> = (1..=last_id)

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use chanwire_tests::process::{Peer, Server, wait_for};
+use chanwire_tests::process::{Peer, Server, check, wait_for};
 use tempfile::tempdir;
 
 use crate::{host_general, message, serve};
@@ -86,9 +86,11 @@ fn nothing_is_stored_while_free_space_is_low_and_the_store_recovers_by_itself() 
         server.wait_for_log("storing is stopped: too little space is free");
         fs::remove_file(inside.join("filler")).unwrap();
         wait_for("a message that is stored again", || peer.ask(message("u", "again")).is_ok().then_some(()));
-        let log = server.log();
-        assert_eq!(log.matches("storing is stopped").count(), round + 1, "{log}");
-        assert_eq!(log.matches("storing goes on").count(), round + 1, "{log}");
+        wait_for("both in the log", || {
+            let log = server.log();
+            let count = |text| log.matches(text).count();
+            check(count("storing is stopped") == round + 1 && count("storing goes on") == round + 1, log)
+        });
     }
     server.stop();
 }

@@ -275,7 +275,7 @@ fn join_reconnects_after_every_loss_and_misses_nothing() {
         if round % 2 == 0 {
             server.kill()
         } else {
-            server.stop()
+            server.stop();
         }
         tail.error.wait_with_many("coming back after message ", round + 1);
         server = again(data.path(), address);
