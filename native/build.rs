@@ -1,6 +1,6 @@
-//! Puts the inspector's page into the binary: a table of every file of the built page. It is in `page` in a package that
-//! `make package` made, and in `web/dist` in the repository. Where it has not been built, one page is put in that says how
-//! to build it, and the build of a package warns; nothing but cargo is needed for that.
+//! Puts the inspector's page into the binary: a table of every file of the built page. It is in `page` in a package
+//! that `make package` made, and in `web/dist` in the repository. Where it has not been built, one page is put in that
+//! says how to build it, and the build of a package warns; nothing but cargo is needed for that.
 //!
 //! Warns as well where SQLite is built without the flags that the repository's `.cargo/config.toml` sets, which do not
 //! reach a build elsewhere, such as one by `cargo install`.
@@ -53,8 +53,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// How SQLite is to be built, as `.cargo/config.toml` says it.
 const SQLITE_FLAGS: [&str; 2] = ["-DHAVE_FDATASYNC=1", "-DSQLITE_DEFAULT_MEMSTATUS=0"];
 
-/// Tells the program, and whoever builds it, if SQLite lacks one of the flags. A build script cannot give them to another
-/// package's.
+/// Tells the program, and whoever builds it, if SQLite lacks one of the flags. A build script cannot give them to
+/// another package's.
 fn check_sqlite() {
     println!("cargo::rerun-if-env-changed=LIBSQLITE3_FLAGS");
     let flags = env::var("LIBSQLITE3_FLAGS").unwrap_or_default();

@@ -1,6 +1,6 @@
 //! A whole server on `std::net`, with the real endpoint and the real hub, on one thread and without a runtime: about a
-//! hundred lines, and sixty of I/O that it shares with the example `client`. It keeps channels and messages in memory, so
-//! what it calls delivered is lost when it ends.
+//! hundred lines, and sixty of I/O that it shares with the example `client`. It keeps channels and messages in memory,
+//! so what it calls delivered is lost when it ends.
 //!
 //! `cargo run --example server -- 127.0.0.1:22236`, and in another terminal the example `client`.
 

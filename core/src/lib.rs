@@ -40,16 +40,16 @@
 //! # In which order
 //!
 //! After any call of the first kind to an endpoint, take its events until there is none. Then ask: write what
-//! `transmit` gives and tell `handle_written` how much of it went; obey `action` once nothing is left to write; read only
-//! while `wants_read`; call `handle_timeout` at `poll_timeout`, or earlier, which does no harm.
+//! `transmit` gives and tell `handle_written` how much of it went; obey `action` once nothing is left to write; read
+//! only while `wants_read`; call `handle_timeout` at `poll_timeout`, or earlier, which does no harm.
 //!
 //! Tell the hub all that is at hand, then take its effects until there is none. The last of them may be a store
 //! command: a commit is put together only when nothing else is to be taken, so one commit serves many requests. One
-//! command is out at a time, and each must have its outcome told, a failure too. An answer goes to the
-//! connection's `Server` with its [`Ticket`], in any order: it leaves in request order. Whatever else is for one
-//! connection, pushes above all, must reach its `Server` in the hub's order: [`Hub::handle_event`] takes what a `Server`
-//! tells, [`Server::handle_command`] what a hub sends. Call [`Hub::handle_timeout`] at [`Hub::poll_timeout`]: leases end
-//! by it.
+//! command is out at a time, and each must have its outcome told, a failure too. An answer goes to the connection's
+//! `Server` with its [`Ticket`], in any order: it leaves in request order. Whatever else is for one connection, pushes
+//! above all, must reach its `Server` in the hub's order: [`Hub::handle_event`] takes what a `Server` tells,
+//! [`Server::handle_command`] what a hub sends. Call [`Hub::handle_timeout`] at [`Hub::poll_timeout`]: leases end by
+//! it.
 //!
 //! If the hub runs elsewhere, a LIST need not go there: [`Server::list_at_once`] answers it from the list that the hub
 //! has [published](hub::Effect::Publish), if the connection owes nothing. The hub must live as long as its lists are
@@ -60,9 +60,9 @@
 //! # Time and wall time
 //!
 //! [`Time`] is monotonic: milliseconds from an origin that the caller picks. Endpoints measure deadlines by it and the
-//! hub leases, and it must never run backwards. [`Timestamp`] is wall time in whole seconds: it enters the hub with each
-//! request, beside monotonic time in a [`Moment`](hub::Moment), is stored with a message and answered to its sender. Wall time may jump; what the hub gives out within a channel never
-//! goes back.
+//! hub leases, and it must never run backwards. [`Timestamp`] is wall time in whole seconds: it enters the hub with
+//! each request, beside monotonic time in a [`Moment`](hub::Moment), is stored with a message and answered to its
+//! sender. Wall time may jump; what the hub gives out within a channel never goes back.
 //!
 //! # Whose doing an error is
 //!
@@ -80,25 +80,26 @@
 //!
 //! # What may grow
 //!
-//! A type that a later version may extend is `#[non_exhaustive]`: commands, requests and responses, faults and the other
-//! errors, limits. All others are exhaustive on purpose, and a change to one of them is a breaking change: events,
-//! effects, store commands and items, so that a new one does not compile until it is handled; and values that a caller
-//! builds by naming their fields. Each exhaustive type or module gives its reason beside the lint that it is exempt from.
+//! A type that a later version may extend is `#[non_exhaustive]`: commands, requests and responses, faults and the
+//! other errors, limits. All others are exhaustive on purpose, and a change to one of them is a breaking change:
+//! events, effects, store commands and items, so that a new one does not compile until it is handled; and values that a
+//! caller builds by naming their fields. Each exhaustive type or module gives its reason beside the lint that it is
+//! exempt from.
 //!
 //! Every public type is `Send` and `Sync`.
 //!
 //! # Features
 //!
-//! `serde` (off by default) gives the values of [`wire`] serde's traits, for logs, settings and storage. Commands, statuses,
-//! addresses and timestamps are the text that they display; all others are their fields. It is no other way to write the
-//! protocol, whose bytes only `encode` writes; and as with values that are built by hand, names are checked by
-//! [`Request::validate`](wire::Request::validate), not when they are read.
+//! `serde` (off by default) gives the values of [`wire`] serde's traits, for logs, settings and storage. Commands,
+//! statuses, addresses and timestamps are the text that they display; all others are their fields. It is no other way
+//! to write the protocol, whose bytes only `encode` writes; and as with values that are built by hand, names are
+//! checked by [`Request::validate`](wire::Request::validate), not when they are read.
 //!
 //! # Limits
 //!
-//! [`Limits`] bound what one connection may cost and [`HubLimits`] what all may; the defaults are the protocol's. What is
-//! bounded by position in the stream does not depend on how the stream is cut. Of what is not decoded yet, a server's
-//! endpoint keeps at most one payload and one read, and nothing while it is idle.
+//! [`Limits`] bound what one connection may cost and [`HubLimits`] what all may; the defaults are the protocol's. What
+//! is bounded by position in the stream does not depend on how the stream is cut. Of what is not decoded yet, a
+//! server's endpoint keeps at most one payload and one read, and nothing while it is idle.
 //!
 //! # A whole exchange
 //!

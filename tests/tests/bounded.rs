@@ -5,11 +5,12 @@ use chanwire_tests::stream::{Seen, drain, run};
 
 const MEGABYTE: usize = 1 << 20;
 
-/// The most that a decoder may hold at once beyond the piece that it is fed: a buffer for that piece, twice while it grows.
+/// The most that a decoder may hold at once beyond the piece that it is fed: a buffer for that piece, twice while it
+/// grows.
 const HELD: u64 = 256 * 1024;
 
-/// Feeds so many megabytes of a repeated piece. Returns the number of items, the most bytes that the decoder held at once,
-/// and the bytes that it holds at the end.
+/// Feeds so many megabytes of a repeated piece. Returns the number of items, the most bytes that the decoder held at
+/// once, and the bytes that it holds at the end.
 fn flood(decoder: &mut Decoder<Command>, piece: &[u8], megabytes: usize) -> (usize, u64, i64) {
     let mut items = 0;
     let allocated = allocation_counter::measure(|| {

@@ -1,6 +1,6 @@
-//! Each clause of each row of the protocol's fault table: the items that come out of its stream and after how many bytes,
-//! the answer to each, and the items that follow. Every stream is also cut at every byte and read by a naive decoder;
-//! both must say the same.
+//! Each clause of each row of the protocol's fault table: the items that come out of its stream and after how many
+//! bytes, the answer to each, and the items that follow. Every stream is also cut at every byte and read by a naive
+//! decoder; both must say the same.
 
 use std::fmt::Write as _;
 

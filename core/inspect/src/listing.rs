@@ -13,8 +13,8 @@ use crate::{Direction, Fault, Row, RowKind, summary, tree};
 /// Cuts one direction of a connection into [`Row`]s.
 ///
 /// Bytes go in by [`feed`](Self::feed) in any pieces, the end of the stream by [`finish`](Self::finish); after either,
-/// take rows by [`next_row`](Self::next_row) until there is none. The rows do not depend on the pieces, tile the stream,
-/// and no more is kept than the frame that is arriving and what was fed and not yet taken.
+/// take rows by [`next_row`](Self::next_row) until there is none. The rows do not depend on the pieces, tile the
+/// stream, and no more is kept than the frame that is arriving and what was fed and not yet taken.
 ///
 /// An answer's payload is read as the answer of whichever command it fits, since a listing does not see the requests:
 /// [`Capture`](crate::Capture) does.

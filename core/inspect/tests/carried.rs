@@ -1,4 +1,5 @@
-//! A capture that goes on in another is as one that was cleared: it knows no row, and loses nothing of what is under way.
+//! A capture that goes on in another is as one that was cleared: it knows no row, and loses nothing of what is under
+//! way.
 
 #![cfg(test)]
 

@@ -45,7 +45,8 @@ use crate::{
 /// - Every request is answered exactly once, and answers leave in request order, faults' answers among them.
 /// - It stops decoding, and wanting to read, while as many requests are in flight or as many bytes unsent as the
 ///   [`Limits`] allow. Retained input is at most the payload limit and one read; retained answers are at most
-///   [`Limits::max_unsent`] and those to what is in flight then, of which a HISTORY counts as much as it may be answered.
+///   [`Limits::max_unsent`] and those to what is in flight then, of which a HISTORY counts as much as it may be
+///   answered.
 /// - Of the lists that it answers with, it keeps no more in memory than it writes next.
 /// - The deadline of a frame rests while it does not want to read: the rest of it may have come long ago.
 /// - It closes as the protocol prescribes: what is owed is written, the sending half is shut down, what the peer

@@ -14,8 +14,8 @@ use crate::endpoint::{Listing, Pushes, ServerCommand};
 #[must_use]
 pub enum Effect {
     /// Answer LIST with this from now on, if the hub is elsewhere:
-    /// [`Server::list_at_once`](crate::endpoint::Server::list_at_once) takes it. It comes before every effect that shows
-    /// what has changed in it.
+    /// [`Server::list_at_once`](crate::endpoint::Server::list_at_once) takes it. It comes before every effect that
+    /// shows what has changed in it.
     Publish(Listing),
     /// Give this to the connection's [`Server`](crate::endpoint::Server): see
     /// [`handle_command`](crate::endpoint::Server::handle_command). Commands reach a connection in order.

@@ -89,7 +89,8 @@ pub struct Moment {
 pub struct HubLimits {
     /// The most channels that are listed.
     pub max_channels: usize,
-    /// The most names that are known: those that are listed, kept for a host, or that had messages and are not forgotten.
+    /// The most names that are known: those that are listed, kept for a host, or that had messages and are not
+    /// forgotten.
     pub max_names: usize,
     /// The greatest id of a message.
     pub max_id: u64,
@@ -143,8 +144,8 @@ impl Default for HubLimits {
 ///   known; only MESSAGEs that follow each other are with the store together, in order.
 /// - **Fair.** What is to be stored waits with its connection, and is decided when a commit takes it. Commits take from
 ///   connections in turn, by bytes; leases that have ended take turns with them.
-/// - **Bounded work.** No call costs more than a commit, what one connection has asked, or what is sent; none costs more
-///   because more is stored.
+/// - **Bounded work.** No call costs more than a commit, what one connection has asked, or what is sent; none costs
+///   more because more is stored.
 /// - **Delivered means durable.** LIST, HISTORY, JOIN and pushes show what is committed and nothing else. Only one
 ///   command is with the store at a time, so ids are given when all before them are known, and a commit that fails
 ///   leaves no gap.

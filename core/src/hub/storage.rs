@@ -101,8 +101,8 @@ pub struct Snapshot {
     pub damaged: Vec<DamagedName>,
 }
 
-/// A name of which something is stored that is not as it was written: no request about it is carried out, and nothing of
-/// it is overwritten.
+/// A name of which something is stored that is not as it was written: no request about it is carried out, and nothing
+/// of it is overwritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedName {
     /// The name.
@@ -116,8 +116,8 @@ pub struct DamagedName {
 pub enum StoreOutcome {
     /// Everything in the commit is on stable storage.
     Committed,
-    /// As [`Committed`](Self::Committed), but for these names: nothing of what the commit has of them is stored, because
-    /// it cannot be. What is stored of them is to be read back.
+    /// As [`Committed`](Self::Committed), but for these names: nothing of what the commit has of them is stored,
+    /// because it cannot be. What is stored of them is to be read back.
     CommittedWithout(Vec<String>),
     /// This is all that is stored of the names that were asked for.
     Loaded(Snapshot),

@@ -318,8 +318,8 @@ impl<H: StartLine> Decoder<H> {
     #[cfg(not(test))]
     const fn count(&mut self, _: usize) {}
 
-    /// Decodes a frame that stands whole at the start of `input`, as most frames do, if nothing is before it: this is the
-    /// fast path.
+    /// Decodes a frame that stands whole at the start of `input`, as most frames do, if nothing is before it: this is
+    /// the fast path.
     #[inline(always)]
     fn whole_frame<'i>(&mut self, input: &mut &'i [u8]) -> Option<Frame<'i, H>> {
         let State::Between { space, .. } = self.state else { return None };

@@ -79,7 +79,8 @@ impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = OffsetDateTime::from_unix_timestamp(self.0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
-        // Digit by digit: this stands in every answer to a MESSAGE, and formatting is most of what such an answer costs.
+        // Digit by digit: this stands in every answer to a MESSAGE, and formatting is most of what such an answer
+        // costs.
         let mut text = *b"0000-00-00T00:00:00Z";
         let year = year.unsigned_abs();
         let numbers = [

@@ -4,11 +4,11 @@
 //! The note is written after the commit is on stable storage and is not synced itself. So it never claims more than is
 //! durable, and a crash can only leave an older note, or a torn one, which is ignored. It makes three claims:
 //!
-//! - Messages stored over all channels, the sum of their last ids: no id is ever given back, but for those of a name that
-//!   is forgotten, which the note is rid of before, and synced.
+//! - Messages stored over all channels, the sum of their last ids: no id is ever given back, but for those of a name
+//!   that is forgotten, which the note is rid of before, and synced.
 //! - The last message: its channel has it, or a later one.
-//! - The WAL's salts and frames: as long as a WAL has these salts, it has at least these frames. A WAL with other salts,
-//!   or none, was begun anew or removed by a checkpoint, whoever made it; then the other two claims count alone.
+//! - The WAL's salts and frames: as long as a WAL has these salts, it has at least these frames. A WAL with other
+//!   salts, or none, was begun anew or removed by a checkpoint, whoever made it; then the other two claims count alone.
 
 use std::{
     fs::{File, OpenOptions},

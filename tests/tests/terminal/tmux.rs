@@ -10,8 +10,8 @@ use std::{
 use chanwire_tests::process::{Signal, binary, check, process_states, program, wait_for};
 use rustix::process::{Pid, kill_process_group};
 
-/// The script of the shell in the pane: it runs a command and prints its exit code, because tmux itself can miss the end
-/// of a process. It stays until the terminal is closed.
+/// The script of the shell in the pane: it runs a command and prints its exit code, because tmux itself can miss the
+/// end of a process. It stays until the terminal is closed.
 const SCRIPT: &str = r#""$@"; printf '\n[exit code %s]\n' "$?"; exec cat"#;
 
 /// A terminal in which one command runs. If the test fails, it prints the screen and the processes in it.

@@ -1,5 +1,5 @@
-//! The inspector's composer for the browser: `chanwire-inspect` behind JavaScript's types, and no logic of its own. It is
-//! small, so that the page can be used before there is any traffic.
+//! The inspector's composer for the browser: `chanwire-inspect` behind JavaScript's types, and no logic of its own. It
+//! is small, so that the page can be used before there is any traffic.
 //!
 //! Everything that leaves is a plain object of strings, numbers, booleans and arrays, as `types.d.ts` declares it.
 

@@ -15,8 +15,8 @@ use regex_syntax::{
 /// A regular expression that says of bytes whether it fits somewhere in them.
 ///
 /// One of texts is as JavaScript's with its flag `u`: `.` and what stands in brackets is one character, `(?i)` knows
-/// Unicode's upper and lower case, and `\w \d \s \b` are of ASCII; classes such as `\p{L}` there are none, for the tables
-/// of Unicode are larger than all the rest. One of bytes knows nothing but bytes.
+/// Unicode's upper and lower case, and `\w \d \s \b` are of ASCII; classes such as `\p{L}` there are none, for the
+/// tables of Unicode are larger than all the rest. One of bytes knows nothing but bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     source: Arc<str>,

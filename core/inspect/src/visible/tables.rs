@@ -78,7 +78,8 @@ pub(super) const VIRAMAS: [char; 12] = [
     '\u{d4d}', '\u{dca}',
 ];
 
-/// First and last of each run of emoji that can be part of a sequence, ascending: no digit, half of a flag or skin tone.
+/// First and last of each run of emoji that can be part of a sequence, ascending: no digit, half of a flag or skin
+/// tone.
 #[rustfmt::skip]
 pub(super) const EMOJI: [(u32, u32); 147] = [
     (0xa9, 0xa9), (0xae, 0xae), (0x203c, 0x203c), (0x2049, 0x2049), (0x2122, 0x2122), (0x2139, 0x2139),
