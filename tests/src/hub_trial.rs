@@ -18,7 +18,7 @@ use chanwire_core::{
     hub::{
         ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Page, Peer, Query, ReadId, StoreCommand, StoreOutcome,
     },
-    wire::{Address, Channel, Decoder, ErrorResponse, Item, Request, Response, Status, Timestamp},
+    wire::{Address, Channel, Command, Decoder, ErrorResponse, Item, Request, Response, Status, Timestamp},
 };
 
 use crate::{
@@ -42,6 +42,7 @@ use subscriptions::Subscriptions;
 /// - a subscriber is pushed every message from the first promised id on, once, in order, as it is stored, and other
 ///   connections are pushed nothing; a connection is closed for a channel only when that was removed and all of it was
 ///   pushed;
+/// - the counters agree with what connections are sent;
 /// - when the store is idle, every request is answered, every subscriber that reads has everything, and no closed
 ///   connection is kept.
 #[derive(Debug)]
@@ -78,6 +79,10 @@ pub struct Trial {
     closed: BTreeSet<u64>,
     /// The list that was published last.
     published: Option<Listing>,
+    /// The answers that were seen, by command and by whether they were OK, and the pushed messages and errors.
+    seen: BTreeMap<(Command, bool), u64>,
+    seen_pushes: u64,
+    seen_errors: u64,
 }
 
 /// A read that the store was asked for.
@@ -193,6 +198,9 @@ impl Trial {
             delivered_page: None,
             closed: BTreeSet::new(),
             published: None,
+            seen: BTreeMap::new(),
+            seen_pushes: 0,
+            seen_errors: 0,
         }
     }
 
@@ -463,6 +471,11 @@ impl Trial {
 
     /// Judges a command for a connection.
     fn sent(&mut self, id: u64, command: ServerCommand) {
+        match &command {
+            ServerCommand::Push(pushes) | ServerCommand::Replay(pushes) => self.seen_pushes += pushes.len() as u64,
+            ServerCommand::Close(_) | ServerCommand::CloseSlow(_) => self.seen_errors += 1,
+            _ => {}
+        }
         match command {
             ServerCommand::Respond { ticket, reply } => {
                 self.check_published();

@@ -3,6 +3,8 @@
 
 #[path = "hub/cost.rs"]
 mod cost;
+#[path = "hub/counters.rs"]
+mod counters;
 #[path = "hub/damaged.rs"]
 mod damaged;
 #[path = "hub/directory.rs"]

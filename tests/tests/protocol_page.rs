@@ -90,6 +90,13 @@ fn examples(page: &str) -> Result<Vec<Example>, String> {
     Ok(examples)
 }
 
+#[test]
+fn the_table_of_errors_has_the_names_that_a_server_sends() {
+    let row = |line: &'static str| line.strip_prefix("| `")?.split_once("_ERROR` | `")?.1.split('`').next();
+    let names: Vec<&str> = PAGE.lines().filter_map(row).collect();
+    assert_eq!(names, chanwire_core::wire::ErrorResponse::NAMES);
+}
+
 /// Parses a line of an example: `Some(None)` for a remark, `None` if it is not understood.
 fn step(text: &str) -> Option<Option<Step>> {
     if text.starts_with('#') {

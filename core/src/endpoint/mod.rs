@@ -27,7 +27,7 @@ pub(crate) use listing::Unread;
 pub(crate) use listing::{Account, Group, Piece, Version};
 pub use pipeline::{Reply, Ticket};
 pub use pushes::Pushes;
-pub use server::{Server, ServerCommand, ServerEvent};
+pub use server::{Server, ServerCommand, ServerEvent, Traffic};
 
 use crate::Time;
 

@@ -82,6 +82,23 @@ pub struct Server {
     events: VecDeque<ServerEvent>,
     /// A replayed page was handed over and is not yet written far enough for the next.
     replaying: bool,
+    traffic: Traffic,
+}
+
+/// Counts of what has passed through the endpoint of one connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// Bytes that were received.
+    pub received_bytes: u64,
+    /// Bytes that were sent.
+    pub sent_bytes: u64,
+    /// Requests that were decoded.
+    pub requests: u64,
+    /// Faults that were answered, and reasons for closing that the endpoint or the driver gave.
+    pub refusals: u64,
+    /// Messages that were pushed.
+    pub pushes: u64,
 }
 
 /// The next page is asked for when no more of the last one than this waits.
@@ -148,6 +165,7 @@ impl Server {
             pipeline: Pipeline::new(id),
             events: VecDeque::new(),
             replaying: false,
+            traffic: Traffic::default(),
         }
     }
 
@@ -216,6 +234,7 @@ impl Server {
         if !self.core.phase().takes_pushes() {
             return;
         }
+        self.traffic.pushes += pushes.len() as u64;
         let before = self.core.outbox.live();
         self.core.outbox.push(pushes, true);
         let limit = self.core.limits.max_pushed;
@@ -231,6 +250,7 @@ impl Server {
     /// Sends a page of stored messages. The next one is due at [`ServerEvent::Drained`].
     pub fn replay(&mut self, now: Time, pushes: Arc<Pushes>) {
         if self.core.phase().takes_pushes() {
+            self.traffic.pushes += pushes.len() as u64;
             self.core.outbox.push(pushes, false);
             self.replaying = true;
             self.pump(now);
@@ -260,6 +280,12 @@ impl Server {
         self.pump(now);
     }
 
+    /// Returns the counts of what has passed through it.
+    #[must_use]
+    pub const fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
     /// Returns the number of requests whose answers have not left.
     #[must_use]
     pub fn in_flight(&self) -> usize {
@@ -287,6 +313,7 @@ impl Server {
                     let bytes = weight(frame.start_line, frame.payload);
                     match Request::decode(frame.start_line, frame.payload) {
                         Ok(request) => {
+                            self.traffic.requests += 1;
                             let ticket = self.pipeline.open(bytes);
                             self.events.push_back(ServerEvent::Request { ticket, request });
                         }
@@ -323,6 +350,7 @@ impl Server {
 
     /// Answers a fault of the peer, or gives the reason for closing.
     fn refuse(&mut self, error: ErrorResponse, closes: bool, now: Time) {
+        self.traffic.refusals += 1;
         self.pipeline.answer_next(error.clone().into(), &mut self.core.outbox);
         if closes {
             self.core.change(PhaseEvent::Close, now);
@@ -344,6 +372,7 @@ impl Endpoint for Server {
     type Event = ServerEvent;
 
     fn handle_input(&mut self, now: Time, bytes: &[u8]) {
+        self.traffic.received_bytes += bytes.len() as u64;
         let is_stopping = matches!(self.core.phase(), Phase::Stopping { .. });
         self.pump_input(now, if is_stopping { &[] } else { bytes });
     }
@@ -355,6 +384,7 @@ impl Endpoint for Server {
     }
 
     fn handle_written(&mut self, now: Time, count: usize) {
+        self.traffic.sent_bytes += count as u64;
         self.core.written(count);
         self.pump(now);
     }

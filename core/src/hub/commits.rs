@@ -19,7 +19,7 @@ use super::{
 use crate::{
     Time,
     endpoint::{Misuse, Ticket},
-    wire::{Message, Request, Response, StoredMessage, Timestamp},
+    wire::{Command, Message, Request, Response, StoredMessage, Timestamp},
 };
 
 /// The most requests that one commit carries: enough to make the cost of a sync small for each, and few enough that
@@ -118,14 +118,18 @@ impl Hub {
     /// Answers the requests of a commit that is not known to be stored.
     fn not_committed(&mut self, commit: Commit, now: Time) {
         self.end_changes(&commit.writes);
-        commit.causes.into_iter().for_each(|cause| self.answer_not_stored(cause.asker, now));
+        commit.causes.into_iter().for_each(|cause| self.answer_not_stored(cause, now));
         self.wake_all(&commit.writes);
     }
 
     /// Answers the asker of a write that is not known to be stored.
-    fn answer_not_stored(&mut self, asker: Option<(ConnectionId, Ticket)>, now: Time) {
+    fn answer_not_stored(&mut self, cause: Cause, now: Time) {
+        let (command, Cause { asker, at, .. }) = (cause.command(), cause);
         match asker {
-            Some((id, ticket)) => self.answer_stored(id, ticket, refusal::not_stored().into()),
+            Some((id, ticket)) => {
+                self.counters.waited(command, now.since(at.time));
+                self.answer_stored(id, ticket, command, refusal::not_stored().into());
+            }
             None => self.leases.not_before = now.after(LEASE_RETRY),
         }
     }
@@ -380,11 +384,14 @@ impl Hub {
         self.end_changes(&commit.writes);
         let mut published: BTreeMap<&str, Vec<&StoredMessage>> = BTreeMap::new();
         let mut moved = VecDeque::new();
-        for (write, Cause { asker, at, response }) in commit.writes.iter().zip(commit.causes) {
+        let stored = self.counters.messages_stored;
+        for (write, cause) in commit.writes.iter().zip(commit.causes) {
             if without.contains(write.channel_name()) {
-                self.answer_not_stored(asker, now);
+                self.answer_not_stored(cause, now);
                 continue;
             }
+            let command = cause.command();
+            let Cause { asker, at, response } = cause;
             match write {
                 Write::PutChannel(record) => {
                     self.directory.put(record.clone(), at.time);
@@ -411,11 +418,14 @@ impl Hub {
             }
             if let Write::Append(message) = write {
                 published.entry(&message.channel_name).or_default().push(message);
+                self.counters.messages_stored += 1;
             }
             if let Some((id, ticket)) = asker {
-                self.answer_stored(id, ticket, response.into());
+                self.counters.waited(command, now.since(at.time));
+                self.answer_stored(id, ticket, command, response.into());
             }
         }
+        self.counters.commit_messages.observe(self.counters.messages_stored - stored);
         for (channel_name, messages) in published {
             self.joins.publish(channel_name, &messages, &mut self.effects);
         }
@@ -434,6 +444,17 @@ impl Hub {
     fn wake_all(&mut self, writes: &[Write]) {
         for channel_name in writes.iter().filter_map(changed) {
             self.wake(Some(channel_name));
+        }
+    }
+}
+
+impl Cause {
+    /// Returns the command of its request.
+    const fn command(&self) -> Command {
+        match self.response {
+            Response::Hosted { .. } => Command::Host,
+            Response::Removed { .. } => Command::Unhost,
+            _ => Command::Message,
         }
     }
 }

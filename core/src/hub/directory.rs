@@ -33,6 +33,8 @@ pub(super) struct Directory {
     located: BTreeSet<(Location, u64)>,
     /// Those of the operator's channels.
     located_fixed: BTreeSet<(Location, u64)>,
+    /// The number of listed channels that live here; `None` after something that it depends on has changed.
+    local_count: Option<usize>,
     /// The encoded list.
     pub(super) listed: Listed,
 }
@@ -141,6 +143,7 @@ impl Directory {
             local: BTreeMap::new(),
             located: BTreeSet::new(),
             located_fixed: BTreeSet::new(),
+            local_count: None,
             listed: Listed::new(max_past_lists),
         }
     }
@@ -156,6 +159,7 @@ impl Directory {
     /// Replaces a listener's local addresses. Returns the locations that are local no more.
     pub(super) fn set_local_addresses(&mut self, id: ListenerId, addresses: &[Address]) -> Vec<Location> {
         let Some(listener) = self.listeners.get_mut(id.0) else { return Vec::new() };
+        self.local_count = None;
         let locations = addresses.iter().flat_map(Address::locations).collect();
         let before = mem::replace(listener, Listener { name: addresses.first().cloned(), locations, meant: None });
         for location in &listener.locations {
@@ -315,6 +319,19 @@ impl Directory {
         self.entries.len()
     }
 
+    /// Returns the number of listed channels that live here.
+    pub(super) fn local_count(&mut self) -> usize {
+        if let Some(count) = self.local_count {
+            return count;
+        }
+        // A channel at `localhost` may have two local locations.
+        let positions = self.local.keys().flat_map(|location| positions_at(&self.located, location));
+        let mut positions: Vec<u64> = positions.collect();
+        positions.sort_unstable();
+        positions.dedup();
+        *self.local_count.insert(positions.len())
+    }
+
     /// Returns the position in the order of creation of the channel of this name. A new channel takes the next one,
     /// which is never given again.
     pub(super) fn position_for(&mut self, channel_name: &str) -> u64 {
@@ -355,8 +372,9 @@ impl Directory {
         }
     }
 
-    /// Notes that another channel may be meant by a message without a name.
+    /// Notes that a channel was put or removed: another may be meant by a message without a name.
     fn reset_meant(&mut self) {
+        self.local_count = None;
         self.listeners.iter_mut().for_each(|listener| listener.meant = None);
     }
 

@@ -12,6 +12,7 @@
 
 mod changes;
 mod commits;
+mod counters;
 mod directory;
 mod effects;
 mod joins;
@@ -33,6 +34,7 @@ use core::{mem, net::IpAddr, time::Duration};
 pub use crate::endpoint::ConnectionId;
 use changes::Changes;
 use commits::{Commit, MAX_COMMIT};
+pub use counters::{Counters, Histogram};
 use directory::Directory;
 pub use effects::Effect;
 use effects::Effects;
@@ -49,7 +51,7 @@ use turns::{Had, Turns, Writer};
 use crate::{
     Time,
     endpoint::{Misuse, Reply, ServerCommand, ServerEvent, Ticket},
-    wire::{Address, Channel, Location, Request, Timestamp, canonical},
+    wire::{Address, Channel, Command, Location, Request, Status, Timestamp, canonical},
 };
 
 /// One listener of a [`Hub`].
@@ -192,6 +194,7 @@ pub struct Hub {
     storage: Storage,
     reads: Reads,
     effects: Effects,
+    counters: Counters,
     /// Nothing more is decided.
     is_stopped: bool,
 }
@@ -290,6 +293,7 @@ impl Hub {
             storage: Storage::Idle,
             reads: Reads::default(),
             effects: Effects::default(),
+            counters: Counters::default(),
             is_stopped: false,
         };
         hub.restore(stored, now.time);
@@ -476,7 +480,11 @@ impl Hub {
         if let Some(list) = self.directory.unpublished_list() {
             return Some(Effect::Publish(list));
         }
-        self.effects.pop()
+        let effect = self.effects.pop();
+        if let Some(Effect::Send(_, command)) = &effect {
+            self.counters.sent(command);
+        }
+        effect
     }
 
     /// Does a bounded part of the work. Returns `false` if there is none.
@@ -514,6 +522,18 @@ impl Hub {
     #[must_use]
     pub fn joins(&self) -> usize {
         self.joins.len()
+    }
+
+    /// Returns the counts of its work and its present sizes. The first call after the listed channels or the local
+    /// addresses have changed costs as much as there are channels that live here.
+    #[must_use]
+    pub fn counters(&mut self) -> Counters {
+        let mut counters = self.counters.clone();
+        counters.requests.insert((Command::List, Status::Ok), self.lists_answered() as u64);
+        counters.channels_here = self.directory.local_count();
+        counters.channels_elsewhere = self.directory.len() - counters.channels_here;
+        counters.joins = self.joins.len();
+        counters
     }
 
     /// Returns the number of LISTs that were answered, by the hub or [at once](crate::endpoint::Server::list_at_once).
@@ -565,18 +585,19 @@ impl Hub {
         self.logs.get(channel_name).copied().unwrap_or_default()
     }
 
-    fn answer(&mut self, connection: ConnectionId, ticket: Ticket, reply: Reply) {
+    fn answer(&mut self, connection: ConnectionId, ticket: Ticket, command: Command, reply: Reply) {
         if self.connections.get(&connection).is_some_and(|connection| !connection.closed) {
+            self.counters.answered(command, &reply);
             self.effects.send(connection, ServerCommand::Respond { ticket, reply });
         }
     }
 
     /// Answers a request that was with the store.
-    fn answer_stored(&mut self, id: ConnectionId, ticket: Ticket, reply: Reply) {
+    fn answer_stored(&mut self, id: ConnectionId, ticket: Ticket, command: Command, reply: Reply) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.storing -= 1;
         }
-        self.answer(id, ticket, reply);
+        self.answer(id, ticket, command, reply);
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if connection.storing == 0 && connection.place == Place::None && !connection.pending.is_empty() {
             connection.place = Place::Runnable;

@@ -8,8 +8,9 @@ use alloc::{
 
 use super::{ConnectionId, Effect, Found, Hub, Page, Query, refusal, storage};
 use crate::{
+    Time,
     endpoint::{Misuse, Ticket},
-    wire::{HistoryRange, MAX_HISTORY},
+    wire::{Command, HistoryRange, MAX_HISTORY},
 };
 
 /// A page of a replay: large enough that reading it costs little for each message, small enough that many connections
@@ -41,8 +42,20 @@ pub(super) struct Reads {
 
 #[derive(Debug)]
 enum Purpose {
-    History { connection: ConnectionId, ticket: Ticket, channel_name: String, range: HistoryRange, limit: u16 },
-    Replay { connection: ConnectionId, channel_name: String, after: u64 },
+    History {
+        connection: ConnectionId,
+        ticket: Ticket,
+        /// The time at which the request was received.
+        since: Time,
+        channel_name: String,
+        range: HistoryRange,
+        limit: u16,
+    },
+    Replay {
+        connection: ConnectionId,
+        channel_name: String,
+        after: u64,
+    },
 }
 
 impl Purpose {
@@ -68,11 +81,12 @@ impl Reads {
         &mut self,
         connection: ConnectionId,
         ticket: Ticket,
+        since: Time,
         channel_name: String,
         range: HistoryRange,
         limit: u16,
     ) {
-        self.histories.push_back(Purpose::History { connection, ticket, channel_name, range, limit });
+        self.histories.push_back(Purpose::History { connection, ticket, since, channel_name, range, limit });
     }
 
     /// Drops what the store was not asked for yet. Returns the connections of the HISTORYs.
@@ -110,12 +124,14 @@ impl Hub {
     /// [`Misuse::UnexpectedOutcome`] if it was not asked for.
     pub fn handle_page(&mut self, read: ReadId, page: Page) -> Result<(), Misuse> {
         match (self.reads.open.remove(&read).ok_or(Misuse::UnexpectedOutcome)?, page) {
-            (Purpose::History { connection, ticket, .. }, page) => {
+            (Purpose::History { connection, ticket, since, .. }, page) => {
                 let reply = match page {
                     Some(Found::History(reply)) => reply,
                     Some(Found::Replay(_)) | None => refusal::not_read().into(),
                 };
-                self.answer_stored(connection, ticket, reply);
+                // Pages come between two calls of `handle_timeout`, which gave the time.
+                self.counters.waited(Command::History, self.leases.by.since(since));
+                self.answer_stored(connection, ticket, Command::History, reply);
             }
             (Purpose::Replay { connection, channel_name, after }, page) => {
                 let last_id = self.log(&channel_name).last_id;
@@ -145,7 +161,7 @@ impl Hub {
                 self.effects.add(Effect::Read(read, query));
             } else if let Purpose::History { connection, ticket, .. } = purpose {
                 // Nobody hears the answer.
-                self.answer_stored(connection, ticket, refusal::not_read().into());
+                self.answer_stored(connection, ticket, Command::History, refusal::not_read().into());
             }
         }
     }

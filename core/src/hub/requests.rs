@@ -151,8 +151,8 @@ impl Hub {
     }
 
     pub(super) fn answer_first(&mut self, id: ConnectionId, reply: Reply) {
-        if let Some(first) = self.take_first(id) {
-            self.answer(id, first.ticket, reply);
+        if let Some(PendingRequest { ticket, request, .. }) = self.take_first(id) {
+            self.answer(id, ticket, request.command(), reply);
         }
     }
 
@@ -161,23 +161,25 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.given_up -= 1;
         let Some(PendingRequest { ticket, request, .. }) = connection.pending.pop_front() else { return };
+        let command = request.command();
         let reply = match request {
             Request::List => self.directory.list().into(),
             Request::History { .. } | Request::Join { .. } => refusal::not_read().into(),
             Request::Leave { channel_name } => self.leave(id, channel_name).into(),
             Request::Host(_) | Request::Message(_) | Request::Unhost { .. } => refusal::not_stored().into(),
         };
-        self.answer(id, ticket, reply);
+        self.answer(id, ticket, command, reply);
     }
 
     /// Answers a connection's first request, for which nothing is stored.
     fn respond(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let is_closed = connection.closed;
-        let Some(PendingRequest { ticket, request, .. }) = connection.pending.pop_front() else { return };
+        let Some(PendingRequest { ticket, request, at }) = connection.pending.pop_front() else { return };
         if is_closed {
             return;
         }
+        let command = request.command();
         let reply = match request {
             Request::List => self.directory.list().into(),
             Request::Join { channel_name, from } => match self.join(id, channel_name, from) {
@@ -189,13 +191,13 @@ impl Hub {
                 Err(error) => error.into(),
                 Ok(_) => {
                     self.wait_for_store(id, false);
-                    return self.reads.history(id, ticket, channel_name, range, limit);
+                    return self.reads.history(id, ticket, at.time, channel_name, range, limit);
                 }
             },
             // They are weighed.
             Request::Host(_) | Request::Message(_) | Request::Unhost { .. } => return,
         };
-        self.answer(id, ticket, reply);
+        self.answer(id, ticket, command, reply);
         // A JOIN's first page follows its answer.
         self.feed(id);
     }

@@ -217,6 +217,27 @@ const FIRST_ID: &str = "first_id";
 const LAST_ID: &str = "last_id";
 const MESSAGES: &str = "messages";
 
+/// The names of all errors, in the order of the protocol's table.
+const ERROR_NAMES: &[&str] = &[
+    "Malformed command",
+    "Unknown command",
+    "Invalid payload",
+    "Payload too large",
+    "Incomplete request",
+    "Request timed out",
+    "Channel not found",
+    "Channel already exists",
+    "Channel hosted elsewhere",
+    "Not the channel's host",
+    "Already joined",
+    "Not joined",
+    "Limit reached",
+    "Database connection failed",
+    "Slow consumer",
+    "Channel removed",
+    "Server busy",
+];
+
 /// Errors that answer no request.
 const NOTICES: [&str; 4] = ["Slow consumer", "Server busy", "Request timed out", "Channel removed"];
 
@@ -652,6 +673,9 @@ pub fn encode_channels<'a>(channels: impl IntoIterator<Item = &'a Channel>, out:
 }
 
 impl ErrorResponse {
+    /// The names of all errors that a server of this protocol sends, in the order of the protocol's table.
+    pub const NAMES: &'static [&'static str] = ERROR_NAMES;
+
     /// Makes a REQUEST_ERROR.
     #[must_use]
     pub fn request(error: impl Into<Cow<'static, str>>, details: impl Into<String>) -> Self {

@@ -163,6 +163,9 @@ impl Trial {
         );
 
         let bytes = bytes(&reply);
+        let is_ok = bytes.starts_with(b"OK");
+        *self.seen.entry((exchange.request.command(), is_ok)).or_default() += 1;
+        self.seen_errors += u64::from(!is_ok);
         let is_failure = |outcome: &StoreOutcome| matches!(outcome, StoreOutcome::Failed | StoreOutcome::Refused);
         let failed = self.finished.as_ref().is_some_and(|finished| is_failure(&finished.outcome));
         let part = self.finished.as_mut().and_then(|finished| finished.take_write(id, exchange, &bytes, &self.disk));
@@ -380,6 +383,23 @@ impl Trial {
         true
     }
 
+    /// Checks that the counters agree with what connections were sent.
+    fn check_counters(&mut self) {
+        let counters = self.hub.counters();
+        let mut counted = BTreeMap::new();
+        for ((command, status), count) in counters.requests {
+            *counted.entry((command, status == Status::Ok)).or_insert(0) += count;
+        }
+        // Endpoints count the lists that they send.
+        counted.retain(|(command, _), count| *count > 0 && *command != Command::List);
+        self.seen.retain(|(command, _), _| *command != Command::List);
+        assert_eq!(counted, self.seen, "answers that were counted");
+        assert_eq!(counters.errors.values().sum::<u64>(), self.seen_errors, "errors that were counted");
+        assert_eq!(counters.pushes, self.seen_pushes, "pushes that were counted");
+        assert_eq!(counters.channels_here + counters.channels_elsewhere, self.model.listed().len());
+        assert_eq!(counters.joins, self.hub.joins());
+    }
+
     /// Checks the laws that hold when the hub has no output left.
     pub(super) fn check_idle(&mut self) {
         let open = self.open();
@@ -393,6 +413,7 @@ impl Trial {
                     self.check_pushes();
                 }
                 assert!(self.hub.is_idle());
+                self.check_counters();
                 assert_eq!(self.hub.connections(), open.len(), "connections that the hub knows");
                 let disconnected = self.clients.iter().filter(|(_, client)| client.disconnected).map(|(id, _)| id);
                 assert!(disconnected.eq(&self.released), "connections that keep their places: {:?}", self.released);
