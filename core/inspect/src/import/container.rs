@@ -1,7 +1,7 @@
 //! The containers of packets: pcap and pcapng.
 
 use super::{
-    Wrong,
+    ReadError,
     packet::{MAX_BLOCK, Order, Packet, Step},
     pcapng::Section,
 };
@@ -63,7 +63,7 @@ impl Container {
     }
 
     /// Reads the header, packet or block at the front of `bytes`.
-    pub(super) fn step<'a>(&mut self, bytes: &'a [u8]) -> Result<Step<'a>, Wrong> {
+    pub(super) fn step<'a>(&mut self, bytes: &'a [u8]) -> Result<Step<'a>, ReadError> {
         match self {
             Self::Pcap => {
                 let Some(header) = bytes.get(..FILE_HEADER) else { return Ok(Step::Incomplete) };
@@ -95,7 +95,7 @@ impl Records {
         Some(Self { link: 0, order, header: PACKET_HEADER + more, unit })
     }
 
-    fn step<'a>(&self, bytes: &'a [u8]) -> Result<Step<'a>, Wrong> {
+    fn step<'a>(&self, bytes: &'a [u8]) -> Result<Step<'a>, ReadError> {
         let Self { link, order, header, unit } = *self;
         let word = |at| order.u32(bytes, at);
         let (Some(seconds), Some(fraction), Some(captured), Some(length)) = (word(0), word(4), word(8), word(12))

@@ -1,25 +1,25 @@
 //! Detection of a capture's form by its first bytes.
 
 use super::{
-    Format, PREVIEW, Wrong,
+    Format, PREVIEW, ReadError,
     container::Container,
+    encoding::Encoding,
     hex::{self, Dump},
     lines, link,
-    unpack::Encoding,
 };
 use crate::{Direction, guess_direction};
 
 /// Returns whether these first bytes tell the form of a capture, whatever follows.
 #[must_use]
 pub fn is_clear(bytes: &[u8]) -> bool {
-    if let Some(encoding) = encoding(bytes) {
+    if let Some(encoding) = detect_encoding(bytes) {
         return is_clear(&encoding.decode_first(bytes));
     }
     Container::detect(bytes).is_some() || lines::detect(bytes) || guess_direction(bytes).is_some()
 }
 
 /// Returns the encoding of a capture that begins with these bytes.
-pub(super) fn encoding(first: &[u8]) -> Option<Encoding> {
+pub(super) fn detect_encoding(first: &[u8]) -> Option<Encoding> {
     Encoding::detect(first).filter(|encoding| {
         // A client's bytes in such an encoding are wrong and shown as they are: only dumps and JSON are decoded.
         *encoding == Encoding::Gzip
@@ -47,7 +47,7 @@ pub(super) fn detect(first: &[u8]) -> (Format, Option<Direction>) {
 }
 
 /// Returns the dump that starts with these bytes, which may end inside a line.
-pub(super) fn dump_of(first: &[u8]) -> Option<Result<Dump, Wrong>> {
+pub(super) fn dump_of(first: &[u8]) -> Option<Result<Dump, ReadError>> {
     let whole = if first.len() < PREVIEW {
         first
     } else {

@@ -1,7 +1,7 @@
 //! The import of a hex dump whose blocks are packets, or the two directions of one connection.
 
 use super::{
-    ImportOptions, Sink, Summary, Wrong,
+    ImportOptions, ReadError, Sink, Summary,
     container::Container,
     detect::{packets_of, stream_of},
     hex::{Dump, Part, Reader},
@@ -81,7 +81,7 @@ impl DumpImport {
     }
 
     /// Reads the next bytes of the text.
-    pub(super) fn feed(&mut self, text: &[u8], sink: &mut dyn Sink) -> Result<(), Wrong> {
+    pub(super) fn feed(&mut self, text: &[u8], sink: &mut dyn Sink) -> Result<(), ReadError> {
         let Self { reader, blocks } = self;
         let mut taken = Ok(());
         let read = reader.feed(text, &mut |part| {
@@ -97,7 +97,7 @@ impl DumpImport {
     }
 
     /// Ends the dump.
-    pub(super) fn finish(self, sink: &mut dyn Sink, summary: &mut Summary) -> Result<(), Wrong> {
+    pub(super) fn finish(self, sink: &mut dyn Sink, summary: &mut Summary) -> Result<(), ReadError> {
         let Self { reader, mut blocks } = self;
         let mut taken = Ok(());
         let read = reader.finish(&mut |part| {
@@ -127,7 +127,7 @@ impl Blocks {
     }
 
     /// Handles the start of a block, or bytes of it.
-    fn take(&mut self, part: Part<'_>, sink: &mut dyn Sink) -> Result<(), Wrong> {
+    fn take(&mut self, part: Part<'_>, sink: &mut dyn Sink) -> Result<(), ReadError> {
         if let Part::Block { .. } = part {
             self.end_block(sink);
         }

@@ -1,6 +1,6 @@
 //! Lines of JSON, one after the other, as the inspector writes rows.
 
-use super::{Sink, Wrong};
+use super::{ReadError, Sink};
 
 /// The longest line that is read. A row's bytes may be an answer of 64 MiB, and base64 makes a third more of them.
 const MAX_LINE: usize = 100 << 20;
@@ -21,7 +21,7 @@ pub(super) fn detect(first: &[u8]) -> bool {
 
 impl Lines {
     /// Reads whole lines, and at the end the rest too; gives how many bytes they had. The error says where.
-    pub(super) fn read(&mut self, bytes: &[u8], end: bool, sink: &mut dyn Sink) -> Result<usize, Wrong> {
+    pub(super) fn read(&mut self, bytes: &[u8], end: bool, sink: &mut dyn Sink) -> Result<usize, ReadError> {
         let mut used = 0;
         loop {
             let rest = bytes.get(used..).unwrap_or_default();
@@ -32,7 +32,7 @@ impl Lines {
                 None if end && !rest.is_empty() => (rest, rest.len()),
                 None if rest.len() > MAX_LINE => {
                     return Err(
-                        Wrong::from(format!("a line of more than {MAX_LINE} bytes is not read")).at(used as u64)
+                        ReadError::from(format!("a line of more than {MAX_LINE} bytes is not read")).at(used as u64)
                     );
                 }
                 None => {
@@ -40,7 +40,8 @@ impl Lines {
                     return Ok(used);
                 }
             };
-            sink.line(line.strip_suffix(b"\r").unwrap_or(line)).map_err(|why| Wrong::from(why).at(used as u64))?;
+            sink.line(line.strip_suffix(b"\r").unwrap_or(line))
+                .map_err(|message| ReadError::from(message).at(used as u64))?;
             used += length;
         }
     }
@@ -48,7 +49,7 @@ impl Lines {
 
 /// Returns whether a line of JSON ends before its value does.
 pub(super) fn ends_inside(line: &[u8]) -> bool {
-    let inside = |line: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err_and(|wrong| wrong.is_eof());
+    let inside = |line: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err_and(|error| error.is_eof());
     // Half a number is taken for a wrong one.
     inside(line) || inside(&[line, b"0"].concat())
 }

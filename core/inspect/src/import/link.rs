@@ -234,7 +234,7 @@ enum Inside<'a> {
 }
 
 fn of_ip<'a>(bytes: &'a [u8], packet: &Packet<'_>) -> Result<Inside<'a>, PacketKind> {
-    let (ip, _) = LaxIpSlice::from_slice(bytes).map_err(|wrong| match wrong {
+    let (ip, _) = LaxIpSlice::from_slice(bytes).map_err(|error| match error {
         LaxHeaderSliceError::Len(_) => PacketKind::Short,
         LaxHeaderSliceError::Content(_) => PacketKind::Broken,
     })?;

@@ -8,6 +8,7 @@ mod connections;
 mod container;
 mod detect;
 mod dump;
+mod encoding;
 mod hex;
 mod lines;
 mod link;
@@ -18,17 +19,16 @@ mod preview;
 mod record;
 mod summary;
 mod tcp;
-mod unpack;
 
 use std::fmt;
 
 use self::{
     container::Container,
-    detect::{detect, dump_of, encoding},
+    detect::{detect, detect_encoding, dump_of},
     dump::DumpImport,
+    encoding::{Encoding, EncodingDecoder, Ending},
     lines::{Lines, ends_inside},
     packets::Packets,
-    unpack::{Encoding, EncodingDecoder, Ending},
 };
 pub use self::{
     detect::is_clear,
@@ -93,21 +93,21 @@ impl fmt::Display for ImportError {
 
 impl std::error::Error for ImportError {}
 
-/// An error, and its position if that is not at the front.
+/// An error while reading a capture. A reader that knows the position adds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Wrong {
+struct ReadError {
     at: Option<u64>,
     message: String,
 }
 
-impl Wrong {
-    fn at(mut self, place: u64) -> Self {
-        self.at.get_or_insert(place);
+impl ReadError {
+    fn at(mut self, position: u64) -> Self {
+        self.at.get_or_insert(position);
         self
     }
 }
 
-impl<S: Into<String>> From<S> for Wrong {
+impl<S: Into<String>> From<S> for ReadError {
     fn from(message: S) -> Self {
         Self { at: None, message: message.into() }
     }
@@ -212,7 +212,7 @@ impl Import {
         let mut summary = Summary::new(format, !self.rest.is_empty());
         match &mut self.reader {
             Reader::Packets(packets) => {
-                packets.finish(sink, &mut summary).map_err(|wrong| self.error(&wrong))?;
+                packets.finish(sink, &mut summary).map_err(|error| self.error(&error))?;
             }
             Reader::Lines(lines) => {
                 summary.connections = 0;
@@ -220,7 +220,7 @@ impl Import {
                 let is_begun = ends_inside(&self.rest);
                 summary.cut = match lines.read(&self.rest, true, sink) {
                     Err(_) if is_begun => true,
-                    read => read.map(|_| false).map_err(|wrong| self.error(&wrong))?,
+                    read => read.map(|_| false).map_err(|error| self.error(&error))?,
                 };
             }
             Reader::Raw(direction) => {
@@ -263,10 +263,10 @@ impl Import {
     fn begin(&mut self, sink: &mut dyn Sink) -> Result<(), ImportError> {
         // A fixed number of bytes decides, so that it does not matter how they come.
         let first = self.rest.get(..PREVIEW).unwrap_or(&self.rest);
-        if let Some(words) = unpack::unsupported(first) {
+        if let Some(words) = encoding::unsupported(first) {
             return Err(self.error(&format!("this is {words}").into()));
         }
-        if let Some(encoding) = encoding(first) {
+        if let Some(encoding) = detect_encoding(first) {
             let (decoder, inner) = (encoding.decoder(), Self::new(self.options));
             self.reader = Reader::Encoded(Box::new(Encoded { encoding, decoder, inner }));
             return self.read_rest(sink);
@@ -280,7 +280,7 @@ impl Import {
             Format::JsonLines => Reader::Lines(Lines::default()),
             Format::Hex => match dump_of(first) {
                 Some(Ok(dump)) => Reader::Dump(Box::new(DumpImport::new(&dump, self.options, sink))),
-                Some(Err(wrong)) => return Err(self.error(&wrong)),
+                Some(Err(error)) => return Err(self.error(&error)),
                 None => Reader::Unknown,
             },
             // An empty file has no connection.
@@ -308,11 +308,11 @@ impl Import {
             Reader::Packets(packets) => {
                 let (used, result) = packets.read(bytes, sink);
                 self.at += used as u64;
-                return result.map(|()| used).map_err(|wrong| self.error(&wrong));
+                return result.map(|()| used).map_err(|error| self.error(&error));
             }
-            Reader::Lines(lines) => lines.read(bytes, false, sink).map_err(|wrong| self.error(&wrong))?,
+            Reader::Lines(lines) => lines.read(bytes, false, sink).map_err(|error| self.error(&error))?,
             Reader::Dump(dump) => {
-                dump.feed(bytes, sink).map_err(|wrong| in_dump(wrong, self.at))?;
+                dump.feed(bytes, sink).map_err(|error| in_dump(error, self.at))?;
                 bytes.len()
             }
             Reader::Raw(direction) => {
@@ -324,8 +324,8 @@ impl Import {
             Reader::Encoded(encoded) => {
                 let Encoded { encoding, decoder, inner } = &mut **encoded;
                 let end = self.at + bytes.len() as u64;
-                let fed = decoder.feed::<Failed>(bytes, |bytes| Ok(inner.feed(bytes, sink)?));
-                fed.map_err(|failed| failed.outside(*encoding, end))?;
+                let fed = decoder.feed::<EncodedError>(bytes, |bytes| Ok(inner.feed(bytes, sink)?));
+                fed.map_err(|error| error.in_file(*encoding, end))?;
                 bytes.len()
             }
             Reader::Unknown => 0,
@@ -338,9 +338,9 @@ impl Import {
         let end = self.at;
         let Reader::Encoded(encoded) = self.reader else { return Ok(Summary::new(Format::Raw, false)) };
         let Encoded { encoding, decoder, mut inner } = *encoded;
-        let finished = decoder.finish::<Failed>(|bytes| Ok(inner.feed(bytes, sink)?));
-        let ending = finished.map_err(|failed| failed.outside(encoding, end))?;
-        let summary = inner.finish(sink).map_err(|error| Failed::from(error).outside(encoding, end))?;
+        let finished = decoder.finish::<EncodedError>(|bytes| Ok(inner.feed(bytes, sink)?));
+        let ending = finished.map_err(|error| error.in_file(encoding, end))?;
+        let summary = inner.finish(sink).map_err(|error| EncodedError::from(error).in_file(encoding, end))?;
         Ok(Summary {
             cut: summary.cut || ending == Ending::Truncated,
             unproven: ending == Ending::Unverified,
@@ -351,49 +351,49 @@ impl Import {
 
     fn finish_dump(self, mut summary: Summary, sink: &mut dyn Sink) -> Result<Summary, ImportError> {
         if let Reader::Dump(dump) = self.reader {
-            dump.finish(sink, &mut summary).map_err(|wrong| in_dump(wrong, self.at))?;
+            dump.finish(sink, &mut summary).map_err(|error| in_dump(error, self.at))?;
         }
         Ok(summary)
     }
 
-    fn error(&self, wrong: &Wrong) -> ImportError {
-        ImportError { at: self.at + wrong.at.unwrap_or(0), message: wrong.message.clone() }
+    fn error(&self, error: &ReadError) -> ImportError {
+        ImportError { at: self.at + error.at.unwrap_or(0), message: error.message.clone() }
     }
 }
 
-/// Makes an error of one in a dump, whose places count from its first byte; without a place it is here.
-fn in_dump(wrong: Wrong, here: u64) -> ImportError {
-    ImportError { at: wrong.at.unwrap_or(here), message: wrong.message }
+/// Converts an error of a dump, whose positions count from the dump's first byte. One without a position is at `here`.
+fn in_dump(error: ReadError, here: u64) -> ImportError {
+    ImportError { at: error.at.unwrap_or(here), message: error.message }
 }
 
 /// An error of a capture's encoding, or of the decoded capture.
-enum Failed {
-    Around(Wrong),
-    Inside(ImportError),
+enum EncodedError {
+    Encoding(ReadError),
+    Content(ImportError),
 }
 
-impl From<Wrong> for Failed {
-    fn from(wrong: Wrong) -> Self {
-        Self::Around(wrong)
+impl From<ReadError> for EncodedError {
+    fn from(error: ReadError) -> Self {
+        Self::Encoding(error)
     }
 }
 
-impl From<ImportError> for Failed {
+impl From<ImportError> for EncodedError {
     fn from(error: ImportError) -> Self {
-        Self::Inside(error)
+        Self::Content(error)
     }
 }
 
-impl Failed {
+impl EncodedError {
     /// Returns the error with its position in the file, of which `end` bytes were fed.
-    fn outside(self, encoding: Encoding, end: u64) -> ImportError {
+    fn in_file(self, encoding: Encoding, end: u64) -> ImportError {
         match (self, encoding) {
-            (Self::Around(wrong), _) => ImportError { at: end, message: wrong.message },
-            (Self::Inside(error), Encoding::Gzip) => {
+            (Self::Encoding(error), _) => ImportError { at: end, message: error.message },
+            (Self::Content(error), Encoding::Gzip) => {
                 let message = format!("at byte {} of what is compressed: {}", error.at, error.message);
                 ImportError { at: end, message }
             }
-            (Self::Inside(error), _) => ImportError { at: encoding.file_position(error.at).min(end), ..error },
+            (Self::Content(error), _) => ImportError { at: encoding.file_position(error.at).min(end), ..error },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The packets of a capture.
 
 use super::{
-    ImportOptions, Sink, Summary, Wrong,
+    ImportOptions, ReadError, Sink, Summary,
     connections::Connections,
     container::Container,
     link::{self, Content, PacketKind, link_name},
@@ -38,7 +38,7 @@ impl Packets {
     }
 
     /// Reads whole packets; returns how many bytes they had.
-    pub(super) fn read(&mut self, bytes: &[u8], sink: &mut dyn Sink) -> (usize, Result<(), Wrong>) {
+    pub(super) fn read(&mut self, bytes: &[u8], sink: &mut dyn Sink) -> (usize, Result<(), ReadError>) {
         let mut used = 0;
         loop {
             match self.container.step(bytes.get(used..).unwrap_or_default()) {
@@ -49,7 +49,7 @@ impl Packets {
                     used += length;
                 }
                 Ok(Step::Incomplete) => return (used, Ok(())),
-                Err(wrong) => return (used, Err(wrong)),
+                Err(error) => return (used, Err(error)),
             }
         }
     }
@@ -75,7 +75,7 @@ impl Packets {
     }
 
     /// Ends the capture: adds what was read to the summary. The error says why none of it could be.
-    pub(super) fn finish(&mut self, sink: &mut dyn Sink, summary: &mut Summary) -> Result<(), Wrong> {
+    pub(super) fn finish(&mut self, sink: &mut dyn Sink, summary: &mut Summary) -> Result<(), ReadError> {
         summary.add(&self.connections.finish(self.time, sink));
         summary.packets = self.packets;
         summary.other = self.other;

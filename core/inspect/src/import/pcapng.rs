@@ -1,7 +1,7 @@
 //! The blocks of a pcapng file.
 
 use super::{
-    Wrong,
+    ReadError,
     packet::{MAX_BLOCK, Order, Packet, Step},
 };
 use crate::{
@@ -71,7 +71,7 @@ impl Section {
         self.broken
     }
 
-    pub(super) fn step<'a>(&mut self, bytes: &'a [u8]) -> Result<Step<'a>, Wrong> {
+    pub(super) fn step<'a>(&mut self, bytes: &'a [u8]) -> Result<Step<'a>, ReadError> {
         // A section header tells its own byte order, by its third word.
         let is_header = bytes.starts_with(&Self::MAGIC);
         let order = match bytes.get(8..12) {

@@ -2,8 +2,8 @@
 
 use super::{
     Format, PREVIEW,
-    detect::{detect, dump_of, encoding, packets_of, stream_of},
-    unpack::{self, Encoding},
+    detect::{detect, detect_encoding, dump_of, packets_of, stream_of},
+    encoding::{self, Encoding},
 };
 use crate::Direction;
 
@@ -30,7 +30,7 @@ pub struct Preview {
 #[must_use]
 pub fn preview(bytes: &[u8]) -> Preview {
     let first = bytes.get(..PREVIEW).unwrap_or(bytes);
-    if let Some(encoding) = encoding(first) {
+    if let Some(encoding) = detect_encoding(first) {
         let inner = preview(&encoding.decode_first(first));
         let compressed = inner.compressed || encoding == Encoding::Gzip;
         let words =
@@ -47,7 +47,7 @@ pub fn preview(bytes: &[u8]) -> Preview {
         compressed: false,
         refusal: None,
     };
-    if let Some(words) = unpack::unsupported(first) {
+    if let Some(words) = encoding::unsupported(first) {
         let refusal = Some(format!("it is {words}"));
         return Preview { refusal, ..plain(false, capital(words.into()), Vec::new()) };
     }
@@ -73,9 +73,9 @@ pub fn preview(bytes: &[u8]) -> Preview {
                 let words = format!("{found} bytes in {form}, {told}");
                 Preview { direction, ..plain(direction.is_some(), capital(words), bytes) }
             }
-            Some(Err(wrong)) => {
-                let at = wrong.at.unwrap_or(0);
-                plain(false, format!("A hex dump that cannot be read: at byte {at}, {}", wrong.message), Vec::new())
+            Some(Err(error)) => {
+                let at = error.at.unwrap_or(0);
+                plain(false, format!("A hex dump that cannot be read: at byte {at}, {}", error.message), Vec::new())
             }
             None => plain(false, "Not known".into(), Vec::new()),
         },

@@ -7,7 +7,7 @@ const SAID: &[u8] = b"LIST\r\nMESSAGE\r\n{\"username\":\"12 is ab\",\"x\":\"\xc3
 
 fn bytes(text: &str) -> Result<Vec<u8>, String> {
     let dump = parse(text).unwrap_or_else(|| panic!("it is a dump: {text}"));
-    dump.map(|dump| dump.blocks.iter().flat_map(|block| block.bytes.clone()).collect()).map_err(|wrong| wrong.message)
+    dump.map(|dump| dump.blocks.iter().flat_map(|block| block.bytes.clone()).collect()).map_err(|error| error.message)
 }
 
 /// Lines of so many bytes, each with its offset, written by `line`.

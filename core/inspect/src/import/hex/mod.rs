@@ -26,7 +26,7 @@ use self::{
     run::{Run, UNKNOWN_REPEAT},
 };
 pub(super) use self::{form::Form, reader::Reader};
-use super::Wrong;
+use super::ReadError;
 use crate::Time;
 
 /// Bytes that stood in a dump.
@@ -76,7 +76,7 @@ impl Dump {
 }
 
 /// Reads a text as a dump: `None` if it does not look like one, an error if it does and cannot be read.
-pub(super) fn parse(text: &str) -> Option<Result<Dump, Wrong>> {
+pub(super) fn parse(text: &str) -> Option<Result<Dump, ReadError>> {
     let layout = layout(text);
     match &layout {
         Detected::Layout(layout) if layout.is_certain => return Some(lines(text, *layout)),
@@ -149,7 +149,7 @@ fn digits_alone(text: &str, bytes: Vec<u8>) -> Dump {
 }
 
 /// Reads lines with offsets.
-fn lines(text: &str, layout: Layout) -> Result<Dump, Wrong> {
+fn lines(text: &str, layout: Layout) -> Result<Dump, ReadError> {
     let mut blocks: Vec<Piece> = Vec::new();
     let mut collect = |part: Part<'_>| match part {
         Part::Block { indented, time } => blocks.push(Piece { bytes: Vec::new(), indented, time }),

@@ -6,7 +6,7 @@ use super::{
     Layout, Part,
     line::{Line, number},
 };
-use crate::{Time, import::Wrong};
+use crate::{Time, import::ReadError};
 
 /// The most bytes that all `*` of one dump may stand for.
 const MAX_REPEATED: usize = 16 << 20;
@@ -58,7 +58,12 @@ impl Offsets {
     }
 
     /// Reads one line. It has as many bytes as the next line's offset says: text beside them may look like more.
-    pub(super) fn line(&mut self, text: &str, next: Option<&str>, give: &mut dyn FnMut(Part<'_>)) -> Result<(), Wrong> {
+    pub(super) fn line(
+        &mut self,
+        text: &str,
+        next: Option<&str>,
+        emit: &mut dyn FnMut(Part<'_>),
+    ) -> Result<(), ReadError> {
         let Some(line) = Line::of(text.trim_end()) else {
             self.time = self.time.max(time_of(text));
             return Ok(());
@@ -81,7 +86,7 @@ impl Offsets {
         {
             let (time, indented) = (std::mem::take(&mut self.time), line.indented);
             self.block = Some(Block { indented, bytes: 0 });
-            give(Part::Block { indented, time });
+            emit(Part::Block { indented, time });
             let side = self.side(line.indented);
             side.blocks += 1;
             if is_first || offset == 0 {
@@ -89,7 +94,7 @@ impl Offsets {
                 self.repeating = false;
             }
         }
-        self.repeat(offset, line.indented, give)?;
+        self.repeat(offset, line.indented, emit)?;
         let start = if offset == 0 { 0 } else { self.expected(line.indented) };
         if offset != start {
             return Err(format!("the line's offset is {offset:#x}, and {start:#x} was expected").into());
@@ -101,7 +106,7 @@ impl Offsets {
             .filter(|most| *most > 0);
         let most = most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
         let bytes = line.bytes(self.layout, most);
-        self.add(&bytes, give);
+        self.add(&bytes, emit);
         self.last = bytes;
         Ok(())
     }
@@ -118,12 +123,12 @@ impl Offsets {
     }
 
     /// Adds bytes to the block.
-    fn add(&mut self, bytes: &[u8], give: &mut dyn FnMut(Part<'_>)) {
+    fn add(&mut self, bytes: &[u8], emit: &mut dyn FnMut(Part<'_>)) {
         let Some(block) = &mut self.block else { return };
         block.bytes += bytes.len() as u64;
         let indented = block.indented;
         self.side(indented).bytes += bytes.len() as u64;
-        give(Part::Bytes(bytes));
+        emit(Part::Bytes(bytes));
     }
 
     /// Returns whether a line of this indentation begins a block because the last one has the other.
@@ -140,7 +145,7 @@ impl Offsets {
         self.block.map_or(0, |block| block.bytes)
     }
 
-    fn repeat(&mut self, offset: u64, indented: bool, give: &mut dyn FnMut(Part<'_>)) -> Result<(), Wrong> {
+    fn repeat(&mut self, offset: u64, indented: bool, emit: &mut dyn FnMut(Part<'_>)) -> Result<(), ReadError> {
         if !std::mem::take(&mut self.repeating) || self.last.is_empty() {
             return Ok(());
         }
@@ -158,7 +163,7 @@ impl Offsets {
         let piece = line.repeat(lines.min(missing.div_ceil(line.len())));
         while missing > 0 {
             let bytes = piece.get(..missing).unwrap_or(&piece);
-            self.add(bytes, give);
+            self.add(bytes, emit);
             missing -= bytes.len();
         }
         Ok(())

@@ -9,7 +9,7 @@ use super::{
     parse,
     run::{NOT_A_DUMP, Run},
 };
-use crate::import::Wrong;
+use crate::import::ReadError;
 
 /// The longest line of a dump with offsets, in bytes. Other lines than those of the dump may stand between them.
 const MAX_LINE: usize = 1 << 20;
@@ -62,13 +62,13 @@ impl Reader {
     }
 
     /// Reads the next bytes of the text.
-    pub(in crate::import) fn feed(&mut self, text: &[u8], give: &mut dyn FnMut(Part<'_>)) -> Result<(), Wrong> {
+    pub(in crate::import) fn feed(&mut self, text: &[u8], emit: &mut dyn FnMut(Part<'_>)) -> Result<(), ReadError> {
         match &mut self.0 {
-            Kind::Lines(lines) => lines.feed(text, give),
+            Kind::Lines(lines) => lines.feed(text, emit),
             Kind::Run(run) => {
                 let mut bytes = Vec::with_capacity(text.len() / 2);
                 let read = run.feed(text, &mut bytes);
-                give(Part::Bytes(&bytes));
+                emit(Part::Bytes(&bytes));
                 read
             }
             Kind::Whole(whole) => {
@@ -79,26 +79,26 @@ impl Reader {
                 let words = format!(
                     "a literal, list or array of more than {MAX_WHOLE} bytes of text is not read; dump its bytes with xxd"
                 );
-                Err(Wrong::from(words).at(MAX_WHOLE as u64))
+                Err(ReadError::from(words).at(MAX_WHOLE as u64))
             }
         }
     }
 
     /// Reads the rest of the text.
-    pub(in crate::import) fn finish(self, give: &mut dyn FnMut(Part<'_>)) -> Result<(), Wrong> {
+    pub(in crate::import) fn finish(self, emit: &mut dyn FnMut(Part<'_>)) -> Result<(), ReadError> {
         match self.0 {
-            Kind::Lines(lines) => lines.finish(give),
+            Kind::Lines(lines) => lines.finish(emit),
             Kind::Run(run) => {
                 let mut bytes = Vec::new();
                 let read = run.finish(&mut bytes);
-                give(Part::Bytes(&bytes));
+                emit(Part::Bytes(&bytes));
                 read
             }
             Kind::Whole(text) => {
                 let dump = parse(&String::from_utf8_lossy(&text)).unwrap_or_else(|| Err(NOT_A_DUMP.into()))?;
                 for block in &dump.blocks {
-                    give(Part::Block { indented: block.indented, time: block.time });
-                    give(Part::Bytes(&block.bytes));
+                    emit(Part::Block { indented: block.indented, time: block.time });
+                    emit(Part::Bytes(&block.bytes));
                 }
                 Ok(())
             }
@@ -107,39 +107,39 @@ impl Reader {
 }
 
 impl Lines {
-    fn feed(&mut self, mut text: &[u8], give: &mut dyn FnMut(Part<'_>)) -> Result<(), Wrong> {
+    fn feed(&mut self, mut text: &[u8], emit: &mut dyn FnMut(Part<'_>)) -> Result<(), ReadError> {
         while let Some(end) = memchr(b'\n', text) {
             let (line, rest) = text.split_at(end + 1);
             self.begun.extend_from_slice(line);
-            self.complete(give)?;
+            self.complete(emit)?;
             text = rest;
         }
         self.begun.extend_from_slice(text);
         if self.begun.len() > MAX_LINE {
-            return Err(Wrong::from(format!("a line of more than {MAX_LINE} bytes is not read")).at(self.place));
+            return Err(ReadError::from(format!("a line of more than {MAX_LINE} bytes is not read")).at(self.place));
         }
         Ok(())
     }
 
     /// Reads the line before the one that is complete now.
-    fn complete(&mut self, give: &mut dyn FnMut(Part<'_>)) -> Result<(), Wrong> {
+    fn complete(&mut self, emit: &mut dyn FnMut(Part<'_>)) -> Result<(), ReadError> {
         let text = String::from_utf8_lossy(&self.begun).into_owned();
         let place = self.place;
         self.place += self.begun.len() as u64;
         self.begun.clear();
         if let Some((place, line)) = self.line.take() {
-            self.offsets.line(&line, Some(&text), give).map_err(|wrong| wrong.at(place))?;
+            self.offsets.line(&line, Some(&text), emit).map_err(|error| error.at(place))?;
         }
         self.line = Some((place, text));
         Ok(())
     }
 
-    fn finish(mut self, give: &mut dyn FnMut(Part<'_>)) -> Result<(), Wrong> {
+    fn finish(mut self, emit: &mut dyn FnMut(Part<'_>)) -> Result<(), ReadError> {
         if !self.begun.is_empty() {
-            self.complete(give)?;
+            self.complete(emit)?;
         }
         match self.line.take() {
-            Some((place, line)) => self.offsets.line(&line, None, give).map_err(|wrong| wrong.at(place)),
+            Some((place, line)) => self.offsets.line(&line, None, emit).map_err(|error| error.at(place)),
             None => Ok(()),
         }
     }

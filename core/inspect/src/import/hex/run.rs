@@ -1,6 +1,6 @@
 //! Dumps without offsets that are read as they come: pairs of digits, words of them, and numbers in base 10.
 
-use crate::import::Wrong;
+use crate::import::ReadError;
 
 /// The error of a text that stops being a dump.
 pub(super) const NOT_A_DUMP: &str = "from here on this is no hex dump any more";
@@ -59,10 +59,10 @@ impl Run {
     }
 
     /// Reads the next part of the text; appends its bytes to `out`.
-    pub(super) fn feed(&mut self, text: &[u8], out: &mut Vec<u8>) -> Result<(), Wrong> {
+    pub(super) fn feed(&mut self, text: &[u8], out: &mut Vec<u8>) -> Result<(), ReadError> {
         let start = out.len();
         let read = text.iter().try_for_each(|char| {
-            self.char(*char, out).map_err(|wrong| wrong.at(self.position))?;
+            self.char(*char, out).map_err(|error| error.at(self.position))?;
             self.position += 1;
             Ok(())
         });
@@ -75,8 +75,8 @@ impl Run {
     }
 
     /// Ends the text; appends its last bytes to `out`.
-    pub(super) fn finish(mut self, out: &mut Vec<u8>) -> Result<(), Wrong> {
-        self.end_token(out).map_err(|wrong| wrong.at(self.position))?;
+    pub(super) fn finish(mut self, out: &mut Vec<u8>) -> Result<(), ReadError> {
+        self.end_token(out).map_err(|error| error.at(self.position))?;
         if let Kind::Words(size) = self.kind {
             let start = out.len();
             self.release(self.held.len(), size, out);
@@ -93,7 +93,7 @@ impl Run {
         }
     }
 
-    fn char(&mut self, char: u8, out: &mut Vec<u8>) -> Result<(), Wrong> {
+    fn char(&mut self, char: u8, out: &mut Vec<u8>) -> Result<(), ReadError> {
         let is_between = match self.kind {
             Kind::Pairs | Kind::Words(_) => matches!(char, b':' | b'-' | b',' | b';'),
             Kind::Decimals => char == b',',
@@ -131,7 +131,7 @@ impl Run {
         Ok(())
     }
 
-    fn end_token(&mut self, out: &mut Vec<u8>) -> Result<(), Wrong> {
+    fn end_token(&mut self, out: &mut Vec<u8>) -> Result<(), ReadError> {
         let Token { digits, value, .. } = std::mem::take(&mut self.token);
         match self.kind {
             Kind::Decimals if digits > 0 => out.push(value as u8),

@@ -66,8 +66,8 @@ fn a_followed_stream_has_two_sides() {
 #[test]
 fn an_offset_that_does_not_fit_says_where() {
     let text = "00000000  4c 49 53 54 0d 0a 4c 49  53 54 0d 0a 4c 49 53 54  |..|\n00000030  0d 0a  |..|\n00000032\n";
-    let wrong = parse(text).unwrap().unwrap_err();
-    assert_eq!(wrong.at, Some(65), "{wrong:?}");
+    let error = parse(text).unwrap().unwrap_err();
+    assert_eq!(error.at, Some(65), "{error:?}");
 }
 
 #[test]

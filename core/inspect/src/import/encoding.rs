@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write as _};
 
 use flate2::write::MultiGzDecoder;
 
-use super::{PREVIEW, Wrong};
+use super::{PREVIEW, ReadError};
 
 /// The encoding of a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,9 +117,9 @@ impl Encoding {
         // The error stops decoding early; a real one is reported when the capture is read.
         let mut take = |bytes: &[u8]| {
             out.extend_from_slice(bytes);
-            if out.len() < PREVIEW { Ok(()) } else { Err(Wrong::from("enough")) }
+            if out.len() < PREVIEW { Ok(()) } else { Err(ReadError::from("enough")) }
         };
-        let _: Result<Ending, Wrong> = decoder.feed(first, &mut take).and_then(|()| decoder.finish(&mut take));
+        let _: Result<Ending, ReadError> = decoder.feed(first, &mut take).and_then(|()| decoder.finish(&mut take));
         out.truncate(PREVIEW);
         out
     }
@@ -136,11 +136,11 @@ impl Encoding {
 }
 
 impl EncodingDecoder {
-    /// Decodes the next bytes and passes the output to `give`.
-    pub(super) fn feed<E: From<Wrong>>(
+    /// Decodes the next bytes and passes the output to `emit`.
+    pub(super) fn feed<E: From<ReadError>>(
         &mut self,
         mut bytes: &[u8],
-        mut give: impl FnMut(&[u8]) -> Result<(), E>,
+        mut emit: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         match self {
             Self::Gzip(decoder) => {
@@ -150,29 +150,29 @@ impl EncodingDecoder {
                     bytes = bytes.get(used..).unwrap_or_default();
                     let out = std::mem::take(decoder.get_mut());
                     if !out.is_empty() {
-                        give(&out)?;
+                        emit(&out)?;
                     }
                     if used == 0 && out.is_empty() {
-                        return Err(Wrong::from("it goes on after what is compressed by gzip").into());
+                        return Err(ReadError::from("it goes on after what is compressed by gzip").into());
                     }
                 }
                 Ok(())
             }
             Self::Text(text) => {
                 let out = text.feed(bytes);
-                if out.is_empty() { Ok(()) } else { give(&out) }
+                if out.is_empty() { Ok(()) } else { emit(&out) }
             }
         }
     }
 
-    /// Ends the capture and passes the remaining output to `give`.
-    pub(super) fn finish<E: From<Wrong>>(self, mut give: impl FnMut(&[u8]) -> Result<(), E>) -> Result<Ending, E> {
+    /// Ends the capture and passes the remaining output to `emit`.
+    pub(super) fn finish<E: From<ReadError>>(self, mut emit: impl FnMut(&[u8]) -> Result<(), E>) -> Result<Ending, E> {
         match self {
             Self::Gzip(mut decoder) => {
                 let finished = decoder.try_finish();
                 let out = std::mem::take(decoder.get_mut());
                 if !out.is_empty() {
-                    give(&out)?;
+                    emit(&out)?;
                 }
                 match finished {
                     Ok(()) => Ok(Ending::Complete),
@@ -186,7 +186,7 @@ impl EncodingDecoder {
     }
 }
 
-fn damaged(error: &std::io::Error) -> Wrong {
+fn damaged(error: &std::io::Error) -> ReadError {
     format!("what is compressed by gzip is damaged: {error}").into()
 }
 
