@@ -49,7 +49,7 @@ pub(crate) fn ask(stream: &mut TcpStream, requests: &[Request]) -> Result<Vec<Re
             match event {
                 ClientEvent::Answer { response, .. } => answers.push(response),
                 ClientEvent::Notice(error) => return Err(error.to_string().into()),
-                ClientEvent::Broken(breach) => return Err(breach.into()),
+                ClientEvent::Broken(violation) => return Err(violation.into()),
                 ClientEvent::Ended { unanswered: 0 } => return Ok(answers),
                 ClientEvent::Ended { unanswered } => {
                     return Err(format!("the connection ended with {unanswered} requests unanswered").into());

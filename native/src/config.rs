@@ -167,7 +167,7 @@ pub(crate) fn bytes(text: &str) -> Result<Size, String> {
         return Ok(Size(None));
     }
     let sized = with_unit(text, &[("", 1), ("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("T", 1 << 40)]);
-    sized.map(|bytes| Size(Some(bytes))).map_err(|why| format!("{why}, or none of them, or `unlimited`"))
+    sized.map(|bytes| Size(Some(bytes))).map_err(|reason| format!("{reason}, or none of them, or `unlimited`"))
 }
 
 /// Parses the size limit of a store, and checks it against the minimum.

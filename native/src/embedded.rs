@@ -115,8 +115,8 @@ impl From<ServeError> for ServerError {
     }
 }
 
-fn wrong(why: String) -> ServerError {
-    ServerError(Reason::Config(why))
+fn config_error(message: String) -> ServerError {
+    ServerError(Reason::Config(message))
 }
 
 impl ServerConfig {
@@ -146,14 +146,17 @@ impl ServerConfig {
 
     fn check(self) -> Result<Config, ServerError> {
         if self.listen.is_empty() && self.hosted.is_empty() {
-            return Err(wrong("neither `listen` nor `hosted` has an address to listen at".into()));
+            return Err(config_error("neither `listen` nor `hosted` has an address to listen at".into()));
         }
         for HostedChannel { channel, .. } in &self.hosted {
             let host = Host { channel: channel.clone(), lease: Some(self.lease) };
-            Request::Host(host).validate().map_err(|fault| wrong(fault.kind.to_string()))?;
+            Request::Host(host).validate().map_err(|fault| config_error(fault.kind.to_string()))?;
         }
         if let Some(bytes) = self.store_max.filter(|bytes| *bytes < store::LEAST) {
-            return Err(wrong(format!("store_max: {bytes} bytes are too few, at least {} are needed", store::LEAST)));
+            return Err(config_error(format!(
+                "store_max: {bytes} bytes are too few, at least {} are needed",
+                store::LEAST
+            )));
         }
         let mut hub_limits = self.hub_limits;
         hub_limits.max_id = hub_limits.max_id.min(store::MAX_ID);
@@ -175,7 +178,7 @@ impl ServerConfig {
             max_connections: self.max_connections.max(1),
         };
         match config.hosted_twice() {
-            Some(name) => Err(wrong(format!("the channel '{name}' is hosted twice"))),
+            Some(name) => Err(config_error(format!("the channel '{name}' is hosted twice"))),
             None => Ok(config),
         }
     }
@@ -192,8 +195,9 @@ impl Server {
         let config = config.check()?;
         // Opening the store may block for long.
         let started = tokio::task::spawn_blocking(move || Running::start(config)).await;
-        let running = started.map_err(|error| wrong(format!("the start panicked: {error}")))??;
-        let address = running.addresses().first().copied().ok_or_else(|| wrong("there is no listener".into()))?;
+        let running = started.map_err(|error| config_error(format!("the start panicked: {error}")))??;
+        let address =
+            running.addresses().first().copied().ok_or_else(|| config_error("there is no listener".into()))?;
         Ok(Self { running, address })
     }
 

@@ -16,8 +16,8 @@ pub(crate) enum ServeError {
         v4.port()
     )]
     Overlap { v4: SocketAddr, v6: SocketAddr },
-    #[error("cannot {what}: {cause}")]
-    System { what: &'static str, cause: io::Error },
+    #[error("cannot {action}: {cause}")]
+    System { action: &'static str, cause: io::Error },
     #[error("cannot serve the inspector's page: {0}")]
     Page(io::Error),
     #[error(
@@ -33,7 +33,7 @@ pub(crate) enum ServeError {
 
 impl ServeError {
     /// Makes an I/O error say what could not be done.
-    pub(crate) const fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
-        move |cause| Self::System { what, cause }
+    pub(crate) const fn system(action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |cause| Self::System { action, cause }
     }
 }

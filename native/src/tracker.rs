@@ -81,11 +81,11 @@ async fn register(
                 continue;
             }
         };
-        let why = match connected {
+        let reason = match connected {
             Ok(mut stream) => serve(tracker, &mut stream, registration, stopping.clone(), clock).await,
-            Err(why) => why,
+            Err(reason) => reason,
         };
-        if let Some(notice) = registration.handle_lost(clock.now(), why) {
+        if let Some(notice) = registration.handle_lost(clock.now(), reason) {
             log(tracker, &notice);
         }
         let again = registration.poll_timeout().map(|at| clock.instant(at));
@@ -126,7 +126,7 @@ async fn serve(
         stopped: Box::pin(stopped(stopping)),
         alarm: Box::pin(sleep(Duration::ZERO)),
         shutting_down: false,
-        why: None,
+        reason: None,
         unusable: Arc::new(Notify::new()),
     };
     let unusable = Arc::clone(&session.unusable);
@@ -135,7 +135,7 @@ async fn serve(
         ending = driver::drive(&mut client, stream, &mut session, clock) => ending,
         () = unusable.notified() => Ending::Closed,
     };
-    session.why.unwrap_or_else(|| match ending {
+    session.reason.unwrap_or_else(|| match ending {
         Ending::Failed(error) => format!("the connection broke: {error}"),
         Ending::Closed | Ending::Reset => "it closed the connection".into(),
     })
@@ -161,15 +161,15 @@ struct Session<'a> {
     alarm: Pin<Box<Sleep>>,
     /// Whether the client was told to shut down.
     shutting_down: bool,
-    why: Option<String>,
+    reason: Option<String>,
     /// Notified when the connection cannot be used any more.
     unusable: Arc<Notify>,
 }
 
 impl Session<'_> {
     /// Drops the connection at once: a tracker that violates the protocol is not read any further.
-    fn abandon(&mut self, why: String) {
-        self.why.get_or_insert(why);
+    fn abandon(&mut self, reason: String) {
+        self.reason.get_or_insert(reason);
         self.unusable.notify_one();
     }
 }
@@ -183,7 +183,7 @@ impl Application<Client> for Session<'_> {
                 }
             }
             ClientEvent::Notice(ErrorResponse { error, details, .. }) => self.abandon(format!("{error}: {details}")),
-            ClientEvent::Broken(breach) => self.abandon(breach.to_string()),
+            ClientEvent::Broken(violation) => self.abandon(violation.to_string()),
             ClientEvent::Push(_) => self.abandon("the server sent a message although nothing was joined".into()),
             ClientEvent::Ended { .. } => {}
         }
@@ -221,11 +221,11 @@ impl Application<Client> for Session<'_> {
 }
 
 /// Returns the start of a tracker's text, made safe to log: the text may have megabytes.
-fn excerpt(why: &str) -> String {
-    let mut end = why.char_indices().map(|(at, _)| at).skip(MAX_LOGGED);
-    match end.next().and_then(|end| why.get(..end)) {
-        Some(start) => format!("{}… ({} bytes)", visible(start), why.len()),
-        None => visible(why).into_owned(),
+fn excerpt(reason: &str) -> String {
+    let mut end = reason.char_indices().map(|(at, _)| at).skip(MAX_LOGGED);
+    match end.next().and_then(|end| reason.get(..end)) {
+        Some(start) => format!("{}… ({} bytes)", visible(start), reason.len()),
+        None => visible(reason).into_owned(),
     }
 }
 
@@ -235,12 +235,12 @@ fn log(tracker: &ServerAddress, notice: &Notice) {
         Notice::Removed(name) => {
             tracing::info!(%tracker, channel = %visible(name), "the channel is off the tracker's list");
         }
-        Notice::Refused { channel_name, why } => {
-            let (channel, why) = (visible(channel_name), excerpt(why));
-            tracing::warn!(%tracker, %channel, %why, "the tracker does not list the channel; asking again and again");
+        Notice::Refused { channel_name, reason } => {
+            let (channel, reason) = (visible(channel_name), excerpt(reason));
+            tracing::warn!(%tracker, %channel, %reason, "the tracker does not list the channel; asking again and again");
         }
-        Notice::Lost(why) => {
-            tracing::warn!(%tracker, why = %excerpt(why), "no connection to the tracker; trying again and again");
+        Notice::Lost(reason) => {
+            tracing::warn!(%tracker, reason = %excerpt(reason), "no connection to the tracker; trying again and again");
         }
     }
 }

@@ -58,7 +58,7 @@ impl<H: StartLine> From<Item<'_, H>> for Seen<H> {
                 payload: frame.payload.to_vec(),
             },
             Item::Fault(fault) => Self::from(fault),
-            Item::Skipped(span, why) => Self::Skipped(span, why),
+            Item::Skipped(span, reason) => Self::Skipped(span, reason),
         }
     }
 }

@@ -393,17 +393,17 @@ fn error_of(bytes: &[u8]) -> Result<Option<String>, String> {
 fn run(example: &Example, piece: usize) -> Result<BTreeSet<String>, String> {
     let mut world = World::start(example, piece);
     for (line, step) in example {
-        world.run(step).map_err(|why| format!("PROTOCOL.md:{line}: {why}"))?;
+        world.run(step).map_err(|error| format!("PROTOCOL.md:{line}: {error}"))?;
     }
     let last = example.last().map_or(0, |(line, _)| *line);
-    world.finish().map_err(|why| format!("PROTOCOL.md:{last}: {why}"))?;
+    world.finish().map_err(|error| format!("PROTOCOL.md:{last}: {error}"))?;
     Ok(world.errors)
 }
 
 fn page() -> Vec<Example> {
     match examples(PAGE) {
         Ok(examples) => examples,
-        Err(why) => panic!("PROTOCOL.md: {why}"),
+        Err(error) => panic!("PROTOCOL.md: {error}"),
     }
 }
 

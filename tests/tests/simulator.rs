@@ -12,8 +12,9 @@ use chanwire_tests::{
 const SEEDS: u32 = 2000;
 
 fn clean(seed: u64) -> Run {
-    run(seed, false)
-        .unwrap_or_else(|breach| panic!("seed {seed}: {breach}\nTo see what led to it: make simulate SEED={seed}"))
+    run(seed, false).unwrap_or_else(|violation| {
+        panic!("seed {seed}: {violation}\nTo see what led to it: make simulate SEED={seed}")
+    })
 }
 
 #[test]

@@ -317,7 +317,7 @@ impl Viewer {
         let direction = direction.as_deref().map(parse).transpose()?;
         let request = ExportRequest { format, scope, connection, direction };
         let part = self.0.export(request, cursor.map(|cursor| cursor as u64));
-        part.map(ExportPart).map_err(|why| JsError::new(&why))
+        part.map(ExportPart).map_err(|message| JsError::new(&message))
     }
 
     /// Returns traffic over time, as JSON.

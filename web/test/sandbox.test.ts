@@ -169,7 +169,7 @@ describe("the sandbox", () => {
     control.start();
     const ann = connect();
     ask(ann, "MESSAGE\r\n{");
-    expect(control.state?.due).toMatchObject({ what: "the end of a request", connection: 1 });
+    expect(control.state?.due).toMatchObject({ event: "the end of a request", connection: 1 });
     expect(control.source.localOf(1)).toBe("127.0.0.1:50001");
     expect(control.source.connectionOf("127.0.0.1:50001")).toBe(1);
     control.skip(60_000);

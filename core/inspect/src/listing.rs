@@ -76,13 +76,13 @@ impl Listing {
             Side::Out(decoder) => match decoder.next_item()? {
                 Item::Frame(frame) => add_fields(request_row(&frame), &frame, fields),
                 Item::Fault(fault) => fault_row(Direction::Out, &fault),
-                Item::Skipped(span, why) => skipped_row(Direction::Out, span, why),
+                Item::Skipped(span, reason) => skipped_row(Direction::Out, span, reason),
             },
             Side::In(decoder) => match decoder.next_item()? {
                 Item::Frame(frame) if frame.start_line == Status::Push => add_fields(push_row(&frame), &frame, fields),
                 Item::Frame(frame) => add_fields(answer_row(&frame, asked), &frame, fields),
                 Item::Fault(fault) => fault_row(Direction::In, &fault),
-                Item::Skipped(span, why) => skipped_row(Direction::In, span, why),
+                Item::Skipped(span, reason) => skipped_row(Direction::In, span, reason),
             },
         })
     }
@@ -168,13 +168,13 @@ fn fault_row(direction: Direction, fault: &wire::Fault) -> Row {
     Row { fault: Some(shown), ..row }
 }
 
-fn skipped_row(direction: Direction, span: Span, why: Skipped) -> Row {
-    let head = match why {
+fn skipped_row(direction: Direction, span: Span, reason: Skipped) -> Row {
+    let head = match reason {
         Skipped::WhiteSpace => "white space",
         Skipped::Object => "object",
         Skipped::Discarded => "discarded",
     };
-    plain_row(RowKind::Skipped, direction, span, head.into(), summary::of_skipped(span.len(), why))
+    plain_row(RowKind::Skipped, direction, span, head.into(), summary::of_skipped(span.len(), reason))
 }
 
 pub(crate) fn plain_row(kind: RowKind, direction: Direction, span: Span, head: String, summary: String) -> Row {

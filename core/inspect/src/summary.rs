@@ -76,8 +76,8 @@ pub(crate) fn of_json(payload: &[u8]) -> String {
     line(String::from_utf8_lossy(payload.get(..4 * MAX_SUMMARY).unwrap_or(payload)))
 }
 
-pub(crate) fn of_skipped(length: u64, why: Skipped) -> String {
-    match why {
+pub(crate) fn of_skipped(length: u64, reason: Skipped) -> String {
+    match reason {
         Skipped::WhiteSpace => of_white_space(length),
         Skipped::Object => of_object(length),
         Skipped::Discarded => of_discarded(length),

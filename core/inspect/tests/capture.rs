@@ -420,8 +420,8 @@ proptest! {
         let (mut again, mut reader) = (Capture::new(1 << 20), JsonLinesReader::new(0));
         let mut marks = Vec::new();
         for line in lines.split(|byte| *byte == b'\n') {
-            let mark = reader.line(line, &mut again).map_err(|why| {
-                TestCaseError::fail(format!("{why}: {}", String::from_utf8_lossy(line)))
+            let mark = reader.line(line, &mut again).map_err(|reason| {
+                TestCaseError::fail(format!("{reason}: {}", String::from_utf8_lossy(line)))
             })?;
             marks.extend(mark);
         }
@@ -453,7 +453,7 @@ proptest! {
 fn a_line_that_is_none_is_refused_with_why() {
     let mut capture = Capture::new(1 << 20);
     let mut reader = JsonLinesReader::new(0);
-    for (line, why) in [
+    for (line, reason) in [
         ("{", "EOF while parsing an object at column 1"),
         ("{\"row\":1}", "missing field `direction`"),
         (r#"{"row":1,"time":0,"direction":"out","kind":"frame","text":"LIST\r\n"}"#, "missing field `connection`"),
@@ -478,7 +478,7 @@ fn a_line_that_is_none_is_refused_with_why() {
         ),
     ] {
         let refused = reader.line(line.as_bytes(), &mut capture).unwrap_err();
-        assert!(refused.contains(why), "{refused}: {line}");
+        assert!(refused.contains(reason), "{refused}: {line}");
     }
     assert_eq!(capture.end_number(), 1);
 }

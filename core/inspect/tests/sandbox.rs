@@ -161,13 +161,13 @@ fn time_passes_when_it_is_told_to() {
     let client = connect(&mut sandbox, "127.0.0.1");
     assert_eq!(ask(&mut sandbox, client, "MESSAGE\r\n{"), "");
     let due = sandbox.state().due.unwrap();
-    assert_eq!((due.connection, due.what), (Some(client), "the end of a request"));
+    assert_eq!((due.connection, due.event), (Some(client), "the end of a request"));
     let before = due.at - sandbox.now() - 1;
     assert_eq!(after(&mut sandbox, client, before), "");
     let answer = after(&mut sandbox, client, 20);
     assert!(answer.starts_with("REQUEST_ERROR\r\n{\"error\": \"Request timed out\""), "{answer}");
     // It lingers until the client ends, two seconds at most.
-    assert_eq!(sandbox.state().due.unwrap().what, "the end of a connection");
+    assert_eq!(sandbox.state().due.unwrap().event, "the end of a connection");
     sandbox.run(sandbox.now() + 2000);
     assert_eq!(sandbox.state().due, None);
     assert!(sandbox.push(client, Step::End));
@@ -254,12 +254,12 @@ fn a_reset_is_a_reset_on_both_ends() {
     let client = connect(&mut sandbox, "127.0.0.1");
     sandbox.push(client, Step::Reset);
     // A client that takes nothing for ten seconds is reset.
-    let deaf = connect(&mut sandbox, "127.0.0.1");
-    sandbox.set_reading(deaf, false);
-    sandbox.push(deaf, Step::Bytes(b"LIST\r\n".to_vec()));
+    let paused = connect(&mut sandbox, "127.0.0.1");
+    sandbox.set_reading(paused, false);
+    sandbox.push(paused, Step::Bytes(b"LIST\r\n".to_vec()));
     sandbox.run(9_000);
-    assert_eq!(sandbox.state().deaf, [deaf]);
-    assert_eq!(sandbox.state().due.unwrap().what, "a read by the client");
+    assert_eq!(sandbox.state().paused, [paused]);
+    assert_eq!(sandbox.state().due.unwrap().event, "a read by the client");
     sandbox.run(11_000);
     let events = sandbox.take_events();
     let ends: Vec<_> = events
@@ -269,7 +269,7 @@ fn a_reset_is_a_reset_on_both_ends() {
             _ => None,
         })
         .collect();
-    assert_eq!(ends, [(client, "reset by the client", false), (deaf, "the server reset the connection", true)]);
+    assert_eq!(ends, [(client, "reset by the client", false), (paused, "the server reset the connection", true)]);
 }
 
 #[test]

@@ -229,7 +229,7 @@ impl<H: StartLine> Decoder<H> {
                 Item::Frame(Frame { start_line, start_line_span, separator, payload_span, payload })
             }
             Found::Fault(fault) => Item::Fault(fault),
-            Found::Skipped(span, why) => Item::Skipped(span, why),
+            Found::Skipped(span, reason) => Item::Skipped(span, reason),
         })
     }
 

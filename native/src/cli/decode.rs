@@ -129,8 +129,8 @@ impl Decode {
             Err(Trouble::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Done),
             Err(Trouble::Write(error)) => Err(format!("cannot print the frames: {error}").into()),
             Err(Trouble::Read(error)) => Err(format!("cannot read {}: {error}", self.source()).into()),
-            Err(Trouble::Usage(why)) => Err(Failure::usage(why)),
-            Err(Trouble::Import(why)) => Err(format!("cannot read {}: {why}", self.source()).into()),
+            Err(Trouble::Usage(reason)) => Err(Failure::usage(reason)),
+            Err(Trouble::Import(reason)) => Err(format!("cannot read {}: {reason}", self.source()).into()),
         }
     }
 

@@ -104,7 +104,7 @@ async fn send_lines(message: Message, ask: Ask) -> Result<Outcome, Failure> {
 type Line = Result<String, Unsent>;
 
 struct Unsent {
-    why: String,
+    reason: String,
     /// Whether it is the last line.
     last: bool,
 }
@@ -118,10 +118,10 @@ fn read_lines(lines: &mpsc::Sender<Line>) {
             Ok(0) => return,
             Ok(_) => {
                 let end = line.strip_suffix(b"\r\n").or_else(|| line.strip_suffix(b"\n")).unwrap_or(&line);
-                String::from_utf8(end.into()).map_err(|_| Unsent { why: "it is not UTF-8".into(), last: false })
+                String::from_utf8(end.into()).map_err(|_| Unsent { reason: "it is not UTF-8".into(), last: false })
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => Err(Unsent { why: format!("cannot read standard input: {error}"), last: true }),
+            Err(error) => Err(Unsent { reason: format!("cannot read standard input: {error}"), last: true }),
         };
         let last = matches!(line, Err(Unsent { last: true, .. }));
         if lines.blocking_send(line).is_err() || last {
@@ -225,10 +225,10 @@ impl Feed {
         let number = self.line + 1;
         match line {
             None => self.over = true,
-            Some(Err(Unsent { why, last: true })) => self.stop(format!("line {number}: {why}"), 1),
-            Some(Err(Unsent { why, last: false })) => {
+            Some(Err(Unsent { reason, last: true })) => self.stop(format!("line {number}: {reason}"), 1),
+            Some(Err(Unsent { reason, last: false })) => {
                 self.line = number;
-                self.refuse(number, &why, 1);
+                self.refuse(number, &reason, 1);
             }
             Some(Ok(text)) => {
                 self.line = number;
@@ -241,8 +241,8 @@ impl Feed {
     async fn submit(&mut self, connection: &Connection, text: String, line: u64) {
         self.message.message_content = text;
         let request = Request::Message(self.message.clone());
-        if let Err(why) = check_size(&request) {
-            return self.refuse(line, &why, 3);
+        if let Err(reason) = check_size(&request) {
+            return self.refuse(line, &reason, 3);
         }
         match connection.submit(request).await {
             Ok(pending) => self.open.push_back((line, pending)),
@@ -250,8 +250,8 @@ impl Feed {
         }
     }
 
-    fn stop(&mut self, why: String, code: u8) {
-        self.stopped.get_or_insert((why, code));
+    fn stop(&mut self, reason: String, code: u8) {
+        self.stopped.get_or_insert((reason, code));
         self.over = true;
     }
 
@@ -265,10 +265,10 @@ impl Feed {
     }
 
     /// Reports that a line is not delivered. The others are sent all the same.
-    fn refuse(&mut self, line: u64, why: &str, code: u8) {
+    fn refuse(&mut self, line: u64, reason: &str, code: u8) {
         let (count, before) = self.refused.unwrap_or_default();
         self.refused = Some((count + 1, before.max(code)));
-        text::note(&format!("line {line}: {}", visible(why)));
+        text::note(&format!("line {line}: {}", visible(reason)));
     }
 
     /// Takes the answer to the first open line.
@@ -290,7 +290,7 @@ impl Feed {
         };
         match shown {
             Ok(read) => self.mute = !read,
-            Err(why) => self.stop(why, 1),
+            Err(reason) => self.stop(reason, 1),
         }
     }
 
@@ -300,8 +300,8 @@ impl Feed {
             Some((first, _)) => format!("; whether lines {first} to {} were delivered is not known", self.line),
             None => String::new(),
         };
-        if let Some((why, code)) = self.stopped {
-            return Err(Failure { words: format!("{server}: {why}{unknown}"), code });
+        if let Some((reason, code)) = self.stopped {
+            return Err(Failure { words: format!("{server}: {reason}{unknown}"), code });
         }
         match self.refused {
             None => Ok(Outcome::Done),

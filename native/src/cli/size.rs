@@ -27,7 +27,7 @@ mod tests {
         };
         let around = r#"{"username": "a", "message_content": ""}"#.len();
         assert_eq!(check_size(&request(65_536 - around)), Ok(()));
-        let why = "a message of 65537 bytes; a server takes at most 65536";
-        assert_eq!(check_size(&request(65_537 - around)), Err(why.into()));
+        let reason = "a message of 65537 bytes; a server takes at most 65536";
+        assert_eq!(check_size(&request(65_537 - around)), Err(reason.into()));
     }
 }

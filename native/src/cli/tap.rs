@@ -85,8 +85,8 @@ impl Tap {
         let write = match self.write {
             None => None,
             Some(path) => {
-                let form =
-                    Form::of(&path).map_err(|why| Failure::usage(format!("--write {}: {why}", path.display())))?;
+                let form = Form::of(&path)
+                    .map_err(|reason| Failure::usage(format!("--write {}: {reason}", path.display())))?;
                 Some((path, form))
             }
         };

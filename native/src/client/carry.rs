@@ -96,9 +96,9 @@ impl<S: Session> Application<Client> for Carrier<'_, S> {
                 self.ended_by_server = false;
                 self.reason = Some(ErrorKind::Notice(error.clone()));
             }
-            ClientEvent::Broken(breach) => {
-                self.ended_by_server &= is_cut(breach);
-                self.reason.get_or_insert_with(|| ErrorKind::Violation(breach.clone()));
+            ClientEvent::Broken(violation) => {
+                self.ended_by_server &= is_cut(violation);
+                self.reason.get_or_insert_with(|| ErrorKind::Violation(violation.clone()));
             }
             _ => {}
         }

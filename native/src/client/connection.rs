@@ -96,7 +96,7 @@ impl Future for Pending {
 /// Opens a TCP connection to a server.
 pub(crate) async fn open(server: &ServerAddress) -> Result<TcpStream, ErrorKind> {
     if server.host().parse::<IpAddr>().is_err() {
-        threads::check().map_err(|why| ErrorKind::System(why.into()))?;
+        threads::check().map_err(|message| ErrorKind::System(message.into()))?;
     }
     match timeout(CONNECT_TIMEOUT, socket::connect_to(server)).await {
         Ok(Ok(stream)) => Ok(stream),
@@ -248,8 +248,8 @@ impl<F: FnMut(StoredMessage)> Session for Requests<F> {
                 self.fail_sent(&kind);
                 self.reason = Some(kind);
             }
-            ClientEvent::Broken(breach) => {
-                self.reason.get_or_insert(ErrorKind::Violation(breach));
+            ClientEvent::Broken(violation) => {
+                self.reason.get_or_insert(ErrorKind::Violation(violation));
             }
             ClientEvent::Ended { .. } => {
                 // The connection may linger.

@@ -43,7 +43,7 @@ pub(crate) fn back_up(directory: &Path, file: &Path, progress: impl FnMut(u32, u
     match copy(&source, &part, &file, progress)? {
         None => part.finish(&file),
         // The copy is exact, so its damage is the source's.
-        Some(what) => Err(StoreError::Damaged { file: source, what }),
+        Some(problem) => Err(StoreError::Damaged { file: source, problem }),
     }
 }
 
@@ -77,8 +77,8 @@ pub(super) fn copy(
 /// Makes a copy one file without a WAL, until a server opens it, and says what is wrong with it.
 fn check(copy: Connection) -> rusqlite::Result<Option<String>> {
     copy.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
-    if let Some(what) = schema::fault(&copy, None)? {
-        return Ok(Some(what));
+    if let Some(problem) = schema::fault(&copy, None)? {
+        return Ok(Some(problem));
     }
     // Rows of an older version have no checksums.
     if !schema::is_current(&copy)? {
@@ -88,7 +88,7 @@ fn check(copy: Connection) -> rusqlite::Result<Option<String>> {
         Ok(()) => Ok(None),
         Err(RowError::Sqlite(cause)) => Err(cause),
         Err(RowError::Row(row)) => Ok(Some(row.to_string())),
-        Err(RowError::Damaged(what)) => Ok(Some(what)),
+        Err(RowError::Damaged(problem)) => Ok(Some(problem)),
     }
 }
 

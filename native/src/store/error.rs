@@ -114,7 +114,7 @@ pub(crate) enum StoreError {
 
     /// The database has less than was stored when a server last used it.
     #[error(
-        "cannot open the store at {}: {what}; put back the files that were there, or restore a backup with `chanwire \
+        "cannot open the store at {}: {problem}; put back the files that were there, or restore a backup with `chanwire \
          restore`, or go on with what is left: remove {}",
         file.display(),
         note.display()
@@ -123,7 +123,7 @@ pub(crate) enum StoreError {
         /// The database.
         file: PathBuf,
         /// The missing part.
-        what: String,
+        problem: String,
         /// The note of what was stored.
         note: PathBuf,
     },
@@ -263,12 +263,12 @@ pub(crate) enum StoreError {
     },
 
     /// Something in the database is nothing that this program writes.
-    #[error("{} is damaged: {}; restore the data directory from a backup", file.display(), visible(what))]
+    #[error("{} is damaged: {}; restore the data directory from a backup", file.display(), visible(problem))]
     Damaged {
         /// The database.
         file: PathBuf,
         /// The thing that is there.
-        what: String,
+        problem: String,
     },
 
     /// The store has as much as it may have, and nothing more can be dropped at once.
@@ -296,7 +296,7 @@ pub(crate) enum StoreError {
 
     /// Something other than this program has removed or changed a file that it uses.
     #[error(
-        "{} {what} while the server was using it: nothing more is stored or read; stop the server, put the data \
+        "{} {problem} while the server was using it: nothing more is stored or read; stop the server, put the data \
          directory back or restore a backup with `chanwire restore`, and start it again",
         file.display()
     )]
@@ -304,7 +304,7 @@ pub(crate) enum StoreError {
         /// The file.
         file: PathBuf,
         /// The change that was found.
-        what: String,
+        problem: String,
     },
 
     /// A thread could not be started.

@@ -33,7 +33,7 @@ struct Faulty {
 
 impl Faulty {
     fn run<T>(&mut self, work: impl FnOnce(&mut SqliteStore) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let broken = || StoreError::Damaged { file: "chanwire.db".into(), what: "I/O error".into() };
+        let broken = || StoreError::Damaged { file: "chanwire.db".into(), problem: "I/O error".into() };
         let fault = self.faults.lock().unwrap().pop_front().unwrap_or(Fault::None);
         match fault {
             Fault::None => work(&mut self.store),

@@ -30,14 +30,14 @@ pub(super) fn guard<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T
 
 /// The state of a repeated operation: working or failing.
 pub(super) struct Health {
-    what: &'static str,
+    operation: &'static str,
     failures: u64,
 }
 
 impl Health {
     /// Creates the state of a working operation.
-    pub(super) const fn new(what: &'static str) -> Self {
-        Self { what, failures: 0 }
+    pub(super) const fn new(operation: &'static str) -> Self {
+        Self { operation, failures: 0 }
     }
 
     /// Runs the operation once, and logs the result if it differs from the last one. A panic is a failure.
@@ -52,12 +52,12 @@ impl Health {
         match result {
             Err(error) => {
                 if self.failures == 0 {
-                    tracing::error!(what = self.what, %error, "the store fails; further failures are not logged");
+                    tracing::error!(operation = self.operation, %error, "the store fails; further failures are not logged");
                 }
                 self.failures = self.failures.saturating_add(1);
             }
             Ok(_) if self.failures > 0 => {
-                tracing::info!(what = self.what, failures = self.failures, "the store works again");
+                tracing::info!(operation = self.operation, failures = self.failures, "the store works again");
                 self.failures = 0;
             }
             Ok(_) => {}

@@ -85,21 +85,21 @@ impl LastCommit {
 
     /// Describes what the database lacks of the note's claims, if anything.
     fn missing(&self, found: &Found) -> Option<String> {
-        let mut what = Vec::new();
+        let mut problem = Vec::new();
         if let Some((noted, wal)) = self.wal.zip(found.wal)
             && noted.salts == wal.salts
             && wal.frames < noted.frames
         {
-            what.push(format!("{} of {} WAL frames are missing", noted.frames - wal.frames, noted.frames));
+            problem.push(format!("{} of {} WAL frames are missing", noted.frames - wal.frames, noted.frames));
         }
         if found.messages < self.messages {
             let missing = self.messages - found.messages;
-            what.push(format!("the last {missing} of the {} messages ever stored are missing", self.messages));
+            problem.push(format!("the last {missing} of the {} messages ever stored are missing", self.messages));
         } else if found.last_id < self.last.1 {
             let last = self.last.1;
-            what.push(format!("the message that was stored last, {last} of its channel, is missing: the database or its WAL is another's"));
+            problem.push(format!("the message that was stored last, {last} of its channel, is missing: the database or its WAL is another's"));
         }
-        (!what.is_empty()).then(|| what.join(", "))
+        (!problem.is_empty()).then(|| problem.join(", "))
     }
 }
 
@@ -219,7 +219,7 @@ impl Noted {
         let found = Found { wal: self.wal, messages, last_id };
         match self.note.and_then(|note| note.missing(&found)) {
             None => Ok(()),
-            Some(what) => Err(StoreError::Incomplete { file: file.to_owned(), what, note: directory.file(NAME) }),
+            Some(problem) => Err(StoreError::Incomplete { file: file.to_owned(), problem, note: directory.file(NAME) }),
         }
     }
 }

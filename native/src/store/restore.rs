@@ -44,8 +44,8 @@ pub(crate) fn restore(file: &Path, directory: &Path, progress: impl FnMut(u32, u
     // Removes the copy of an interrupted restore.
     remove(&Part::path_of(&target))?;
     let part = Part::create(&target)?;
-    if let Some(what) = backup::copy(&file, &part, &target, progress)? {
-        return Err(StoreError::Damaged { file, what });
+    if let Some(problem) = backup::copy(&file, &part, &target, progress)? {
+        return Err(StoreError::Damaged { file, problem });
     }
     let counted = schema::bring_up_to_date(&part.path).map_err(StoreError::sqlite("read", &part.path))?;
     part.sync()?;

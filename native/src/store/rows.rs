@@ -34,13 +34,13 @@ pub(super) struct DamagedRow {
     /// The name in it, which may be damaged.
     pub(super) channel_name: Option<String>,
     /// The fault.
-    what: String,
+    problem: String,
 }
 
 impl DamagedRow {
-    fn new(table: &'static str, row: &Row<'_>, name: usize, what: impl Into<String>) -> Self {
+    fn new(table: &'static str, row: &Row<'_>, name: usize, problem: impl Into<String>) -> Self {
         let (id, channel_name) = (row.get(0).unwrap_or_default(), row.get(name).ok());
-        Self { table, id, channel_name, what: what.into() }
+        Self { table, id, channel_name, problem: problem.into() }
     }
 
     /// Describes a row with a wrong checksum.
@@ -51,9 +51,9 @@ impl DamagedRow {
 
 impl fmt::Display for DamagedRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { table, id, channel_name, what } = self;
+        let Self { table, id, channel_name, problem } = self;
         let channel_name = channel_name.as_deref().unwrap_or_default();
-        write!(f, "row {id} of the table {table}, channel {channel_name:?}, {what}")
+        write!(f, "row {id} of the table {table}, channel {channel_name:?}, {problem}")
     }
 }
 
@@ -84,8 +84,8 @@ impl RowError {
         let file = file.to_owned();
         move |error| match error {
             Self::Sqlite(cause) => StoreError::Sqlite { action, file, cause },
-            Self::Row(row) => StoreError::Damaged { file, what: row.to_string() },
-            Self::Damaged(what) => StoreError::Damaged { file, what },
+            Self::Row(row) => StoreError::Damaged { file, problem: row.to_string() },
+            Self::Damaged(problem) => StoreError::Damaged { file, problem },
         }
     }
 }
@@ -250,8 +250,8 @@ pub(super) fn message(row: &Row<'_>, channel_name: &str, of_name: Checksum) -> R
     };
     let Some((timestamp, username, content)) = read() else {
         let id = id_of(key);
-        let what = format!("message {id} of channel {channel_name:?} does not match its checksum");
-        return Err(RowError::Damaged(what));
+        let problem = format!("message {id} of channel {channel_name:?} does not match its checksum");
+        return Err(RowError::Damaged(problem));
     };
     Ok(StoredMessage {
         channel_name: channel_name.to_owned(),
@@ -456,7 +456,7 @@ fn channel(row: &Row<'_>) -> Result<DirectoryEntry, DamagedRow> {
     let sound = read().ok().filter(|(read, checksum)| read.checksum().is_ok_and(|sum| sum == *checksum));
     let Some((read, _)) = sound else { return Err(DamagedRow::unsound(CHANNELS, row, 1)) };
     let until = read.released.map(Timestamp::from_unix);
-    let record = read.record().map_err(|what| DamagedRow::new(CHANNELS, row, 1, what))?;
+    let record = read.record().map_err(|problem| DamagedRow::new(CHANNELS, row, 1, problem))?;
     Ok((record, until))
 }
 

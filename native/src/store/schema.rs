@@ -179,7 +179,7 @@ fn header(file: &Path) -> io::Result<Option<Vec<u8>>> {
 fn check(file: &Path, header: &[u8]) -> Result<(), StoreError> {
     // This program gives a database its name only once it is complete, so this is another program's file.
     if header.is_empty() {
-        return Err(StoreError::Damaged { file: file.to_owned(), what: "it is empty".into() });
+        return Err(StoreError::Damaged { file: file.to_owned(), problem: "it is empty".into() });
     }
     let number = |at: usize| header.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes);
     match (header.starts_with(b"SQLite format 3\0"), number(68), number(60)) {
@@ -209,8 +209,8 @@ fn check_length(file: &Path, header: &[u8]) -> Result<(), StoreError> {
     let expected = page.zip(pages).map_or(0, |(page, pages)| page.saturating_mul(pages));
     let found = fs::metadata(file).map_err(StoreError::file("read the database", file))?.len();
     if found < expected {
-        let what = format!("it is cut short, {found} bytes are left of {expected}");
-        return Err(StoreError::Damaged { file: file.to_owned(), what });
+        let problem = format!("it is cut short, {found} bytes are left of {expected}");
+        return Err(StoreError::Damaged { file: file.to_owned(), problem });
     }
     Ok(())
 }
@@ -220,7 +220,7 @@ fn check_version(found: i32, file: &Path) -> Result<(), StoreError> {
     let file = file.to_owned();
     match found {
         1..=KNOWN => Ok(()),
-        ..1 => Err(StoreError::Damaged { file, what: format!("its schema has the version {found}") }),
+        ..1 => Err(StoreError::Damaged { file, problem: format!("its schema has the version {found}") }),
         _ => Err(StoreError::Newer { file, found, known: KNOWN }),
     }
 }
@@ -357,8 +357,8 @@ pub(super) fn check_pages(connection: &Connection, file: &Path) -> Result<(), St
     let whole = pages <= CHECKED_WHOLE || version(connection).map_err(failed)? < KNOWN;
     let parts = if whole { &[None][..] } else { &[Some("channels"), Some("logs")] };
     for part in parts {
-        if let Some(what) = fault(connection, *part).map_err(failed)? {
-            return Err(StoreError::Damaged { file: file.to_owned(), what });
+        if let Some(problem) = fault(connection, *part).map_err(failed)? {
+            return Err(StoreError::Damaged { file: file.to_owned(), problem });
         }
     }
     if whole && version(connection).map_err(failed)? == KNOWN {
@@ -388,9 +388,9 @@ fn say_missing(connection: &Connection, file: &Path) -> rusqlite::Result<()> {
 /// Finds the first fault in the pages of a table, or of all.
 pub(super) fn fault(connection: &Connection, table: Option<&str>) -> rusqlite::Result<Option<String>> {
     let sql = table.map_or_else(|| "PRAGMA quick_check(1)".into(), |table| format!("PRAGMA quick_check({table})"));
-    let what: String = connection.query_row(&sql, [], |row| row.get(0))?;
-    let what = what.trim_start_matches("*** in database main ***").trim().replace('\n', "; ");
-    Ok((what != "ok").then_some(what))
+    let problem: String = connection.query_row(&sql, [], |row| row.get(0))?;
+    let problem = problem.trim_start_matches("*** in database main ***").trim().replace('\n', "; ");
+    Ok((problem != "ok").then_some(problem))
 }
 
 /// Migrates the tables to this program's version. Returns whether they were of an older one.

@@ -136,10 +136,10 @@ mod tests {
                 Ok(()) => Ok(()),
                 Err("panic") => panic!("oh"),
                 Err("without") => {
-                    let error = StoreError::Damaged { file: "chanwire.db".into(), what: "a row".into() };
+                    let error = StoreError::Damaged { file: "chanwire.db".into(), problem: "a row".into() };
                     Err(CommitError::Without { refusals: [("a".into(), error)].into() })
                 }
-                Err(what) => Err(StoreError::Damaged { file: "chanwire.db".into(), what: what.into() }.into()),
+                Err(problem) => Err(StoreError::Damaged { file: "chanwire.db".into(), problem: problem.into() }.into()),
             }
         }
     }

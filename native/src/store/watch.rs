@@ -31,7 +31,7 @@ pub(super) struct Watch {
 #[derive(Clone)]
 struct Lost {
     file: PathBuf,
-    what: String,
+    problem: String,
 }
 
 /// The metadata of a file, looked up by name.
@@ -162,8 +162,8 @@ impl Watch {
         moved
     }
 
-    fn lose(&self, file: &Path, what: String) -> StoreError {
-        let lost = self.lost.get_or_init(|| Lost { file: file.to_owned(), what });
+    fn lose(&self, file: &Path, problem: String) -> StoreError {
+        let lost = self.lost.get_or_init(|| Lost { file: file.to_owned(), problem });
         lost.clone().into()
     }
 
@@ -201,8 +201,8 @@ impl Drop for Checkpoint<'_> {
 }
 
 impl From<Lost> for StoreError {
-    fn from(Lost { file, what }: Lost) -> Self {
-        Self::Lost { file, what }
+    fn from(Lost { file, problem }: Lost) -> Self {
+        Self::Lost { file, problem }
     }
 }
 

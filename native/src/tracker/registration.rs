@@ -67,7 +67,7 @@ pub(super) enum Notice {
     /// The tracker no longer lists the channel of this name.
     Removed(String),
     /// The tracker answered with an error.
-    Refused { channel_name: String, why: String },
+    Refused { channel_name: String, reason: String },
     /// The connection failed, for this reason.
     Lost(String),
 }
@@ -109,7 +109,7 @@ impl Registration {
 
     /// Schedules the next attempt after a connection failed or was lost. Returns a notice unless the loss was reported
     /// before.
-    pub(super) fn handle_lost(&mut self, now: Time, why: String) -> Option<Notice> {
+    pub(super) fn handle_lost(&mut self, now: Time, reason: String) -> Option<Notice> {
         self.connected = false;
         self.pending.clear();
         self.queued.clear();
@@ -121,7 +121,7 @@ impl Registration {
         }
         self.fail(now);
         let was_reported = std::mem::replace(&mut self.loss_reported, true);
-        (!was_reported).then_some(Notice::Lost(why))
+        (!was_reported).then_some(Notice::Lost(reason))
     }
 
     /// Returns the next request to send, if one is due.
@@ -167,7 +167,7 @@ impl Registration {
         let notice = is_news.then(|| match &status {
             Status::Listed => Notice::Listed(channel_name),
             Status::Unknown => Notice::Removed(channel_name),
-            Status::Refused(why) => Notice::Refused { channel_name, why: why.clone() },
+            Status::Refused(reason) => Notice::Refused { channel_name, reason: reason.clone() },
         });
         entry.status = status;
         if !self.stopping && self.queued.is_empty() && self.pending.is_empty() {

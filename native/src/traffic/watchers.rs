@@ -61,7 +61,7 @@ enum Flow {
     #[default]
     Passing,
     /// Bytes are dropped; the counts of the gap so far.
-    Missing { bytes: u64, frames: u64, paired: u64, why: &'static str },
+    Missing { bytes: u64, frames: u64, paired: u64, reason: &'static str },
 }
 
 /// The multiple of its limit up to which a queue takes the ends of partly queued frames.
@@ -306,7 +306,7 @@ impl Queue {
         if open.passed.out.bytes > 0 || open.passed.back.bytes > 0 {
             // Answers to requests before the gap are still to come.
             let unanswered = u64::try_from(open.unanswered).unwrap_or_default();
-            let late = |Passed { bytes, frames }, paired| Flow::Missing { bytes, frames, paired, why: LATE };
+            let late = |Passed { bytes, frames }, paired| Flow::Missing { bytes, frames, paired, reason: LATE };
             flows = Both { out: late(open.passed.out, unanswered), back: late(open.passed.back, 0) };
         }
         for direction in DIRECTIONS.into_iter().filter(|direction| *open.ended.of(*direction)) {
@@ -332,7 +332,7 @@ impl Queue {
                 };
                 passing = 0..at;
                 if at < bytes.len() {
-                    *flow = Flow::Missing { bytes: 0, frames: 0, paired: 0, why: QUEUE_FULL };
+                    *flow = Flow::Missing { bytes: 0, frames: 0, paired: 0, reason: QUEUE_FULL };
                     self.has_open_gaps = true;
                     flow.drop_bytes(bytes.len() - at, boundaries.get(passed..).unwrap_or_default());
                 }
@@ -358,13 +358,14 @@ impl Queue {
     /// Queues the gap of a direction, if it has one, and resumes the flow.
     fn end_gap(&mut self, connection: u32, direction: Direction, time: Time) {
         let flow = self.flows.get_mut(&connection).map(|flows| flows.of_mut(direction));
-        let Some(Flow::Missing { bytes, frames, paired, why }) = flow.map(std::mem::take) else { return };
+        let Some(Flow::Missing { bytes, frames, paired, reason }) = flow.map(std::mem::take) else { return };
         if bytes == 0 && frames == 0 && paired == 0 {
             // The other direction has the gap.
             return;
         }
         let s = if frames == 1 { "" } else { "s" };
-        let how = if why == LATE { "passed before the watcher came" } else { "dropped here by the tap (queue full)" };
+        let how =
+            if reason == LATE { "passed before the watcher came" } else { "dropped here by the tap (queue full)" };
         let text = format!("{frames} frame{s}, {bytes} bytes {how}");
         let gap = Gap { bytes, frames: Some(frames), paired: Some(paired) };
         self.push(Record { connection, time, kind: RecordKind::Gap(direction, gap, text) });
@@ -372,7 +373,7 @@ impl Queue {
 
     /// Ends the gaps of all directions that are at a frame boundary.
     fn end_gaps(&mut self, time: Time, connections: &BTreeMap<u32, OpenConnection>) {
-        let is_missing = |flow: &Flow| matches!(flow, Flow::Missing { why, .. } if *why != LATE);
+        let is_missing = |flow: &Flow| matches!(flow, Flow::Missing { reason, .. } if *reason != LATE);
         let mut missing = Vec::new();
         for (connection, flows) in &self.flows {
             let directions = DIRECTIONS.into_iter().filter(|direction| is_missing(flows.of(*direction)));

@@ -84,12 +84,12 @@ fn work(options: &Options, shared: &Shared) {
                     println!("trace {:016x}", run.hash);
                 }
             }
-            Err(breach) => {
+            Err(violation) => {
                 shared.failed.store(true, Ordering::Relaxed);
                 let mut failure = shared.failure.lock().unwrap_or_else(PoisonError::into_inner);
                 // The least seed is reported, whichever thread came first.
                 if failure.as_ref().is_none_or(|(other, _)| seed < *other) {
-                    *failure = Some((seed, breach));
+                    *failure = Some((seed, violation));
                 }
             }
         }
@@ -123,8 +123,8 @@ fn main() -> ExitCode {
     let done = shared.finished.into_inner();
     println!("{}", shared.tally.into_inner().unwrap_or_else(PoisonError::into_inner));
     println!("{done} seeds ran clean in {:.1} s", begun.elapsed().as_secs_f64());
-    let Some((seed, breach)) = failure else { return ExitCode::SUCCESS };
-    println!("seed {seed} broke a law:\n{breach}\nTo repeat it: make simulate SEED={seed}");
+    let Some((seed, violation)) = failure else { return ExitCode::SUCCESS };
+    println!("seed {seed} broke a law:\n{violation}\nTo repeat it: make simulate SEED={seed}");
     ExitCode::FAILURE
 }
 

@@ -95,9 +95,9 @@ impl Trial {
         if client.subscriptions.closed.is_some() {
             return;
         }
-        let why =
+        let reason =
             |(name, _): &(&String, &Join)| format!("The channel '{name}' is no longer hosted here") == error.details;
-        let (name, join) = client.subscriptions.joined.iter().find(why).expect("a channel that was joined");
+        let (name, join) = client.subscriptions.joined.iter().find(reason).expect("a channel that was joined");
         assert_eq!(error, ErrorResponse::server("Channel removed", error.details.clone()));
         assert!(join.removed, "'{name}' has not gone");
         // Unless it is hosted here again, and the reader was behind: what is stored then is for those who join anew.

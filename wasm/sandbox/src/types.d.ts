@@ -25,7 +25,7 @@ export interface Due {
   /** Whose it is, if it is one connection's. */
   connection?: number;
   /** In words that complete "… is due". */
-  what: string;
+  event: string;
 }
 
 export interface SandboxState {
@@ -40,7 +40,7 @@ export interface SandboxState {
   /** Messages that are stored. */
   messages: number;
   /** Connections whose clients do not read. */
-  deaf: number[];
+  paused: number[];
 }
 
 export interface Scenario {

@@ -267,7 +267,7 @@ impl Sink<'_> {
                 Verdict { error: name.as_deref(), ..verdict }
             }
             PieceKind::Fault(fault) => self.fault(fault),
-            PieceKind::Skipped(why) => self.skipped(why),
+            PieceKind::Skipped(reason) => self.skipped(reason),
         };
         let number = self.store.end();
         let row = NewRow {
@@ -361,8 +361,8 @@ impl Sink<'_> {
         Verdict { flags: verdict.flags.with_bad(true), error: Some(error), extra: Some(extra), ..verdict }
     }
 
-    fn skipped(&self, why: SkipReason) -> Verdict<'static> {
-        self.verdict(RowKind::Skipped, Word::Skipped(why), Kind::Skipped)
+    fn skipped(&self, reason: SkipReason) -> Verdict<'static> {
+        self.verdict(RowKind::Skipped, Word::Skipped(reason), Kind::Skipped)
     }
 }
 

@@ -272,7 +272,7 @@ impl<'a> Entry<'a> {
         match (self.extra(), self.word()) {
             (Some(Extra::Fault { fault, .. }), _) => summary::of_fault(fault),
             (Some(Extra::Note { text, .. }), _) => text.clone(),
-            (None, Word::Skipped(why)) => match why {
+            (None, Word::Skipped(reason)) => match reason {
                 SkipReason::WhiteSpace => summary::of_white_space(length),
                 SkipReason::Object => summary::of_object(length),
                 SkipReason::Discarded => summary::of_discarded(length),

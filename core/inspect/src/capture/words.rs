@@ -52,7 +52,7 @@ impl Word {
         match self {
             Self::Command(command) => Some(command.name()),
             Self::Status(status) => Some(status.name()),
-            Self::Skipped(why) => Some(match why {
+            Self::Skipped(reason) => Some(match reason {
                 SkipReason::WhiteSpace => "white space",
                 SkipReason::Object => "object",
                 SkipReason::Discarded => "discarded",

@@ -329,7 +329,7 @@ impl<'t> Parser<'t> {
         if self.patterns > MAX_PATTERNS {
             return Err(Mistake::new(self.here(), format!("a filter has at most {MAX_PATTERNS} regular expressions")));
         }
-        let pattern = Pattern::new(source, of).map_err(|why| Mistake::new(self.here(), why))?;
+        let pattern = Pattern::new(source, of).map_err(|reason| Mistake::new(self.here(), reason))?;
         self.next();
         Ok(pattern)
     }

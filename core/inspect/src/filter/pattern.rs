@@ -208,8 +208,8 @@ mod tests {
     #[test]
     fn a_class_without_tables_is_refused_by_name() {
         for pattern in [r"\p{L}", r"\pN", r"[\p{Greek}]"] {
-            let why = Pattern::new(pattern, Of::Text).unwrap_err();
-            assert!(why.contains("Unicode's properties"), "{pattern}: {why}");
+            let reason = Pattern::new(pattern, Of::Text).unwrap_err();
+            assert!(reason.contains("Unicode's properties"), "{pattern}: {reason}");
         }
         assert!(Pattern::new("(", Of::Text).unwrap_err().contains("unclosed group"));
     }

@@ -76,9 +76,9 @@ impl JsonLinesReader {
             return Ok(None);
         }
         // Which one it is comes first, so that it can be said what is wrong with it.
-        let is: Is = serde_json::from_slice(line).map_err(|error| why(&error))?;
+        let is: Is = serde_json::from_slice(line).map_err(|error| reason(&error))?;
         if is.row.is_none() {
-            let said: ConnectionLine<'_> = serde_json::from_slice(line).map_err(|error| why(&error))?;
+            let said: ConnectionLine<'_> = serde_json::from_slice(line).map_err(|error| reason(&error))?;
             if let Some(text) = said.started {
                 let started = started::read(&text).ok_or_else(|| {
                     format!("started: '{}' is no time such as 2023-11-02T15:04:32.25Z", visible(&text))
@@ -88,7 +88,7 @@ impl JsonLinesReader {
             self.open(said.connection, &said.label, capture)?;
             return Ok(None);
         }
-        let row: RowLine<'_> = serde_json::from_slice(line).map_err(|error| why(&error))?;
+        let row: RowLine<'_> = serde_json::from_slice(line).map_err(|error| reason(&error))?;
         let row = match (is.connection, is.time) {
             (Some(_), _) => row,
             (None, None) => self.of_test(row),
@@ -229,7 +229,7 @@ struct Is {
 }
 
 /// Returns an error's text without the line number, which is always 1.
-fn why(error: &serde_json::Error) -> String {
+fn reason(error: &serde_json::Error) -> String {
     let said = error.to_string();
     said.replace(
         &format!(" at line {} column {}", error.line(), error.column()),

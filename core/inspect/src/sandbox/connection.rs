@@ -35,12 +35,12 @@ pub(super) struct Connection {
     /// The client has shut down its sending half.
     finished: bool,
     /// The client has closed the connection: what comes is thrown away, and nobody hears of anything.
-    gone: bool,
+    client_closed: bool,
     /// Whether the client reads.
     reading: bool,
     next_read: Time,
     /// The client has read the end of the stream.
-    heard_end: bool,
+    client_read_end: bool,
     up: Pipe,
     down: Pipe,
     /// Until the server has closed its end.
@@ -75,8 +75,8 @@ impl Surroundings<'_> {
         }
     }
 
-    fn happens(&mut self, what: Happening) {
-        self.happened.push(what);
+    fn happens(&mut self, happening: Happening) {
+        self.happened.push(happening);
     }
 }
 
@@ -87,10 +87,10 @@ impl Connection {
             step_bytes: 0,
             ready: Time::default(),
             finished: false,
-            gone: false,
+            client_closed: false,
             reading: true,
             next_read: Time::default(),
-            heard_end: false,
+            client_read_end: false,
             up: Pipe::new(settings.network),
             down: Pipe::new(settings.network),
             server: Some(Box::new(Server::new(id, settings.limits()))),
@@ -157,7 +157,7 @@ impl Connection {
     pub(super) fn close(&mut self, now: Time) {
         self.steps.clear();
         self.finished = true;
-        self.gone = true;
+        self.client_closed = true;
         self.up.finish(now);
         self.is_over = self.server.is_none();
     }
@@ -173,7 +173,7 @@ impl Connection {
             step.map(|_| self.ready),
             self.up.ready_at().filter(|_| wants_read).map(|at| at.max(self.server_next_read)),
             self.deadline().map(|deadline| deadline.at),
-            self.down.ready_at().filter(|_| self.reading || self.gone).map(|at| at.max(self.next_read)),
+            self.down.ready_at().filter(|_| self.reading || self.client_closed).map(|at| at.max(self.next_read)),
         ];
         times.into_iter().flatten().min()
     }
@@ -202,7 +202,7 @@ impl Connection {
                     self.ready = around.now.after(Duration::from_millis(*wait));
                     self.steps.pop_front();
                 }
-                Step::Bytes(_) if self.server.is_none() => self.end(around, CLOSED, !self.heard_end),
+                Step::Bytes(_) if self.server.is_none() => self.end(around, CLOSED, !self.client_read_end),
                 Step::Bytes(bytes) => {
                     let room = self.up.room().min(bytes.len());
                     if room == 0 && !bytes.is_empty() {
@@ -224,7 +224,7 @@ impl Connection {
                     self.finished = true;
                     self.up.finish(around.arrival());
                     around.happens(Happening::Ended { direction: Direction::Out });
-                    if self.server.is_none() && self.heard_end {
+                    if self.server.is_none() && self.client_read_end {
                         self.end(around, CLOSED, false);
                     }
                 }
@@ -297,7 +297,7 @@ impl Connection {
 
     /// Lets the client read.
     fn read(&mut self, around: &mut Surroundings) -> bool {
-        if !(self.reading || self.gone) || self.is_over || self.next_read > around.now {
+        if !(self.reading || self.client_closed) || self.is_over || self.next_read > around.now {
             return false;
         }
         let arrived = self.down.arrived(around.now);
@@ -305,7 +305,7 @@ impl Connection {
             let (count, next) = around.cut(arrived);
             self.next_read = next;
             let bytes = self.down.take(count);
-            if !self.gone {
+            if !self.client_closed {
                 around.happens(Happening::Bytes { direction: Direction::In, bytes });
             }
             // The server may have waited for the room.
@@ -314,12 +314,12 @@ impl Connection {
         }
         let ended = self.down.take_end(around.now);
         if ended {
-            self.heard_end = true;
-            if !self.gone {
+            self.client_read_end = true;
+            if !self.client_closed {
                 around.happens(Happening::Ended { direction: Direction::In });
             }
         }
-        if self.heard_end && self.finished && self.server.is_none() {
+        if self.client_read_end && self.finished && self.server.is_none() {
             self.end(around, CLOSED, false);
             return true;
         }
@@ -331,7 +331,7 @@ impl Connection {
         self.is_over = true;
         self.steps.clear();
         self.server = None;
-        if !self.gone {
+        if !self.client_closed {
             around.happens(Happening::Closed { reason, bad });
         }
     }

@@ -130,7 +130,7 @@ pub struct Due {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<u32>,
     /// A description that completes "… is due".
-    pub what: &'static str,
+    pub event: &'static str,
 }
 
 /// The state of a sandbox, as it is shown.
@@ -150,7 +150,7 @@ pub struct State {
     /// The number of messages that are stored.
     pub messages: usize,
     /// The connections whose clients do not read.
-    pub deaf: Vec<u32>,
+    pub paused: Vec<u32>,
 }
 
 impl Sandbox {
@@ -290,23 +290,23 @@ impl Sandbox {
             waiting: self.store.waiting(),
             channels: self.store.channels(),
             messages: self.store.messages(),
-            deaf: self.connections.iter().filter(|(_, other)| !other.reads()).map(|(id, _)| *id).collect(),
+            paused: self.connections.iter().filter(|(_, other)| !other.reads()).map(|(id, _)| *id).collect(),
         }
     }
 
     fn due(&self) -> Option<Due> {
         let deadlines = self.connections.iter().filter_map(|(id, connection)| {
             let deadline = connection.deadline()?;
-            let what = match deadline.timer {
+            let event = match deadline.timer {
                 Timer::Frame => "the end of a request",
                 Timer::Write => "a read by the client",
                 Timer::Linger => "the end of a connection",
                 Timer::Answer => "an answer",
             };
-            Some(Due { at: deadline.at.as_millis(), connection: Some(*id), what })
+            Some(Due { at: deadline.at.as_millis(), connection: Some(*id), event })
         });
         let lease = self.hub.poll_timeout();
-        let lease = lease.map(|at| Due { at: at.as_millis(), connection: None, what: "the end of a lease" });
+        let lease = lease.map(|at| Due { at: at.as_millis(), connection: None, event: "the end of a lease" });
         deadlines.chain(lease).min_by_key(|due| due.at)
     }
 

@@ -77,7 +77,7 @@ impl Chat {
         })?;
         match verdict {
             Verdict { code: 0, .. } => Ok(Outcome::Done),
-            Verdict { code, why } => Err(Failure { words: visible(&why.unwrap_or_default()).into_owned(), code }),
+            Verdict { code, reason } => Err(Failure { words: visible(&reason.unwrap_or_default()).into_owned(), code }),
         }
     }
 }
@@ -126,7 +126,9 @@ impl Shell {
                 Ok(None) => {}
                 Ok(Some(verdict)) => return Ok(verdict),
                 // The reader of the messages has closed standard output.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Verdict { code: 0, why: None }),
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    return Ok(Verdict { code: 0, reason: None });
+                }
                 Err(error) => return Err(format!("cannot print: {error}")),
             }
             let behind = self.watch_screen(session);
@@ -142,7 +144,7 @@ impl Shell {
                     UserInput::Line(line) => session.handle_line(self.clock.now(), &line),
                     UserInput::Paste(text) => session.handle_paste(self.clock.now(), text),
                     UserInput::Drawn => {}
-                    UserInput::Unreadable(why) => session.handle_unreadable(&why),
+                    UserInput::Unreadable(reason) => session.handle_unreadable(&reason),
                     UserInput::End => session.handle_end(self.clock.now()),
                 },
                 () = async { sleep_until(wait.unwrap_or_else(tokio::time::Instant::now)).await }, if wait.is_some() => {

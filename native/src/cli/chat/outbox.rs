@@ -1,7 +1,7 @@
 //! The user's messages to a channel that are not settled: tracks which were delivered, which must be sent again, and
 //! which may have been stored.
 
-mod heard;
+mod matching;
 #[cfg(test)]
 mod tests;
 
@@ -9,7 +9,7 @@ use std::{cmp::Reverse, collections::VecDeque};
 
 use chanwire_core::wire::{StoredMessage, Timestamp};
 
-use heard::Heard;
+use matching::Matching;
 
 /// The most messages in flight.
 const WINDOW: usize = 64;
@@ -33,7 +33,7 @@ pub(super) struct OwnId(u64);
 pub(super) struct Outbox {
     messages: VecDeque<OwnMessage>,
     next: u64,
-    heard: Heard,
+    matching: Matching,
     /// Whether another client sends messages under the user's name.
     is_shared: bool,
 }
@@ -78,12 +78,12 @@ impl Outbox {
 
     /// Returns the next message to send, if the window allows, and marks it as sent. `known` is the last received id.
     pub(super) fn send_next(&mut self, known: u64) -> Option<(OwnId, String)> {
-        if self.messages.iter().filter(|own| own.state == State::Sent).count() >= WINDOW {
+        if self.messages.iter().filter(|entry| entry.state == State::Sent).count() >= WINDOW {
             return None;
         }
-        let own = self.messages.iter_mut().find(|own| own.state == State::Queued)?;
-        (own.state, own.after) = (State::Sent, known);
-        Some((own.id, own.text.clone()))
+        let entry = self.messages.iter_mut().find(|entry| entry.state == State::Queued)?;
+        (entry.state, entry.after) = (State::Sent, known);
+        Some((entry.id, entry.text.clone()))
     }
 
     /// Handles the acknowledgement of a message, stored with this time.
@@ -91,16 +91,16 @@ impl Outbox {
         if self.state(id) == Some(State::Sent)
             && let Some(OwnMessage { text, after, .. }) = self.take(id)
         {
-            self.heard.explain(text, after, timestamp);
+            self.matching.acknowledge(text, after, timestamp);
         }
         self.retain_open();
     }
 
     /// Handles the refusal of a message, which is not stored. Returns its text.
     pub(super) fn refused(&mut self, id: OwnId) -> Option<String> {
-        let own = self.take(id);
+        let entry = self.take(id);
         self.retain_open();
-        own.map(|own| own.text)
+        entry.map(|entry| entry.text)
     }
 
     /// Handles a failure of the server, which does not know whether the message is stored.
@@ -113,23 +113,23 @@ impl Outbox {
     /// own from before. Returns the first message with an unknown outcome that it may be.
     pub(super) fn pushed(&mut self, message: &StoredMessage, is_new: bool) -> Option<OwnId> {
         let StoredMessage { id, message_content: text, timestamp, .. } = message;
-        if self.heard.is_explained(*id, text, *timestamp) {
+        if self.matching.take_acknowledged(*id, text, *timestamp) {
             return None;
         }
-        if !self.messages.iter().any(|own| own.may_be(*id, text)) {
+        if !self.messages.iter().any(|entry| entry.may_be(*id, text)) {
             self.is_shared |= is_new;
             return None;
         }
-        self.heard.note(*id, text, *timestamp);
+        self.matching.add(*id, text, *timestamp);
         self.retain_open();
-        let maybe = self.messages.iter().find(|own| own.state == State::Maybe && own.may_be(*id, text));
-        maybe.map(|own| own.id)
+        let maybe = self.messages.iter().find(|entry| entry.state == State::Maybe && entry.may_be(*id, text));
+        maybe.map(|entry| entry.id)
     }
 
     /// Handles a disconnect. If the server ended the connection, it carries out no further request.
     pub(super) fn lost(&mut self, ended_by_server: bool) {
-        for own in self.messages.iter_mut().filter(|own| own.state == State::Sent) {
-            own.state = State::Lost { ended_by_server };
+        for entry in self.messages.iter_mut().filter(|entry| entry.state == State::Sent) {
+            entry.state = State::Lost { ended_by_server };
         }
     }
 
@@ -137,20 +137,20 @@ impl Outbox {
     /// message that matches no push is not stored and is sent again.
     pub(super) fn read_again(&mut self, complete: bool) {
         // Acknowledged messages are stored: each was received, or cannot be received any more.
-        self.heard.forget_explained();
+        self.matching.drop_acknowledged();
         if !complete {
-            self.heard.forget_all();
+            self.matching.clear();
         }
         // A maximum matching of messages and pushes: the message sent last has the fewest candidates, so it is matched
         // first. Matched messages may be stored; the others certainly are not.
         let mut lost: Vec<&mut OwnMessage> =
-            self.messages.iter_mut().filter(|own| matches!(own.state, State::Lost { .. })).collect();
-        lost.sort_by_key(|own| Reverse(own.after));
+            self.messages.iter_mut().filter(|entry| matches!(entry.state, State::Lost { .. })).collect();
+        lost.sort_by_key(|entry| Reverse(entry.after));
         let mut taken = Vec::new();
-        for own in lost {
-            let may_be = self.heard.unexplained(&own.text).find(|id| *id > own.after && !taken.contains(id));
+        for entry in lost {
+            let may_be = self.matching.unmatched(&entry.text).find(|id| *id > entry.after && !taken.contains(id));
             taken.extend(may_be);
-            own.state = match own.state {
+            entry.state = match entry.state {
                 State::Lost { ended_by_server: true } if complete && may_be.is_none() => State::Queued,
                 _ => State::Maybe,
             };
@@ -160,8 +160,8 @@ impl Outbox {
 
     /// Returns the first message with an unknown outcome.
     pub(super) fn first_maybe(&self) -> Option<Maybe<'_>> {
-        let OwnMessage { id, text, after, .. } = self.messages.iter().find(|own| own.state == State::Maybe)?;
-        let has_come = self.heard.unexplained(text).any(|id| id > *after);
+        let OwnMessage { id, text, after, .. } = self.messages.iter().find(|entry| entry.state == State::Maybe)?;
+        let has_come = self.matching.unmatched(text).any(|id| id > *after);
         Some(Maybe { id: *id, text, has_come })
     }
 
@@ -184,14 +184,14 @@ impl Outbox {
 
     /// Returns the number of messages that wait for the connection or for an answer.
     pub(super) fn waiting(&self) -> usize {
-        self.messages.iter().filter(|own| own.state != State::Maybe).count()
+        self.messages.iter().filter(|entry| entry.state != State::Maybe).count()
     }
 
     /// Returns the remaining messages: those certainly not sent, and those maybe sent.
     pub(super) fn unsettled(&self) -> (Vec<&str>, Vec<&str>) {
         let with = |queued: bool| {
-            let such = self.messages.iter().filter(|own| (own.state == State::Queued) == queued);
-            such.map(|own| own.text.as_str()).collect()
+            let such = self.messages.iter().filter(|entry| (entry.state == State::Queued) == queued);
+            such.map(|entry| entry.text.as_str()).collect()
         };
         (with(true), with(false))
     }
@@ -201,43 +201,44 @@ impl Outbox {
         if !self.is_shared {
             self.settle();
         }
-        let own = &self.messages;
-        self.heard.retain(|id, text| own.iter().any(|own| own.may_be(id, text)));
+        let entry = &self.messages;
+        self.matching.retain(|id, text| entry.iter().any(|entry| entry.may_be(id, text)));
     }
 
     /// Settles messages whose text was pushed: while no other client uses the name, the push is that message, unless it
     /// may belong to another message with the same text and a pending answer.
     fn settle(&mut self) {
         let mut maybe: Vec<(u64, OwnId)> = Vec::new();
-        for own in self.messages.iter().filter(|own| own.state == State::Maybe) {
-            let open =
-                |other: &OwnMessage| matches!(other.state, State::Sent | State::Lost { .. }) && other.text == own.text;
+        for entry in self.messages.iter().filter(|entry| entry.state == State::Maybe) {
+            let open = |other: &OwnMessage| {
+                matches!(other.state, State::Sent | State::Lost { .. }) && other.text == entry.text
+            };
             if !self.messages.iter().any(open) {
-                maybe.push((own.after, own.id));
+                maybe.push((entry.after, entry.id));
             }
         }
         // The message sent last has the fewest candidates.
         maybe.sort_by_key(|(after, _)| Reverse(*after));
         for (after, id) in maybe {
-            let Some(index) = self.messages.iter().position(|own| own.id == id) else { continue };
-            if self.messages.get(index).is_some_and(|own| self.heard.take(&own.text, after)) {
+            let Some(index) = self.messages.iter().position(|entry| entry.id == id) else { continue };
+            if self.messages.get(index).is_some_and(|entry| self.matching.take(&entry.text, after)) {
                 self.messages.remove(index);
             }
         }
     }
 
     fn state(&self, id: OwnId) -> Option<State> {
-        self.messages.iter().find(|own| own.id == id).map(|own| own.state)
+        self.messages.iter().find(|entry| entry.id == id).map(|entry| entry.state)
     }
 
     fn set(&mut self, id: OwnId, state: State) {
-        if let Some(own) = self.messages.iter_mut().find(|own| own.id == id) {
-            own.state = state;
+        if let Some(entry) = self.messages.iter_mut().find(|entry| entry.id == id) {
+            entry.state = state;
         }
     }
 
     fn take(&mut self, id: OwnId) -> Option<OwnMessage> {
-        let index = self.messages.iter().position(|own| own.id == id)?;
+        let index = self.messages.iter().position(|entry| entry.id == id)?;
         self.messages.remove(index)
     }
 }

@@ -70,7 +70,7 @@ pub(super) struct Verdict {
     /// The exit code.
     pub(super) code: u8,
     /// The reason, if it is a failure.
-    pub(super) why: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 /// The loss of a connection.
@@ -368,9 +368,9 @@ impl Session {
     }
 
     /// Handles input that cannot be sent.
-    pub(super) fn handle_unreadable(&mut self, why: &str) {
+    pub(super) fn handle_unreadable(&mut self, reason: &str) {
         self.unsettled = true;
-        self.trouble(format!("not sent: {why}"));
+        self.trouble(format!("not sent: {reason}"));
     }
 
     fn answered(&mut self, id: OwnId, response: Response) {
@@ -471,18 +471,18 @@ impl Session {
         while self.asking.is_none()
             && let Some(Maybe { id, text, has_come }) = room.outbox.first_maybe()
         {
-            let why = match has_come {
+            let reason = match has_come {
                 true => "one of these words has come under this name, and whether it is this one is not known",
                 false => "whether it was stored is not known",
             };
             if self.interactive && self.leaving.is_none() {
-                let question = format!("maybe sent: {text} ({why}) - send it again? y/n");
+                let question = format!("maybe sent: {text} ({reason}) - send it again? y/n");
                 self.asking = Some(Question::Again(id));
                 self.outputs.push_back(Output::Show(Shown::Trouble(question)));
                 self.outputs.push_back(Output::Asking(true));
                 return;
             }
-            let words = format!("maybe sent: {text} ({why}; it is not sent again)");
+            let words = format!("maybe sent: {text} ({reason}; it is not sent again)");
             self.outputs.push_back(Output::Show(Shown::Trouble(words)));
             self.unsettled = true;
             room.outbox.discard(id);
@@ -515,8 +515,8 @@ impl Session {
         }
         // An interactive user has seen it.
         let failed = self.unsettled && !self.interactive;
-        let why = failed.then(|| "not every message was surely sent, see above".to_owned());
-        self.end(Verdict { code: u8::from(why.is_some()), why });
+        let reason = failed.then(|| "not every message was surely sent, see above".to_owned());
+        self.end(Verdict { code: u8::from(reason.is_some()), reason });
     }
 
     fn end(&mut self, verdict: Verdict) {

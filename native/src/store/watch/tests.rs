@@ -88,7 +88,7 @@ const FAULTS: [(&str, &str, Fault); 10] = [
 
 #[test]
 fn a_change_behind_the_stores_back_refuses_all_that_follows_and_what_stands_there_is_left_as_it_is() {
-    for (number, (file, what, fault)) in FAULTS.iter().enumerate() {
+    for (number, (file, problem, fault)) in FAULTS.iter().enumerate() {
         let parent = tempfile::tempdir().unwrap();
         let backup = backup(&parent);
         let (mut store, data) = store(&parent);
@@ -98,7 +98,7 @@ fn a_change_behind_the_stores_back_refuses_all_that_follows_and_what_stands_ther
         let before = ["chanwire.db", "chanwire.db-wal"].map(bytes);
         for _ in 0..2 {
             let error = append(&mut store, 21..=21, 100).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{} {what}", data.join(file).display())), "{number}: {error}");
+            assert!(error.starts_with(&format!("{} {problem}", data.join(file).display())), "{number}: {error}");
             assert!(error.contains("stop the server, "), "{error}");
         }
         store.load().unwrap_err();
@@ -111,7 +111,7 @@ fn a_change_behind_the_stores_back_refuses_all_that_follows_and_what_stands_ther
         };
         reader.read(&query).unwrap_err();
         drop((reader, store));
-        assert!(["chanwire.db", "chanwire.db-wal"].map(bytes) == before, "{number}: {file} {what}");
+        assert!(["chanwire.db", "chanwire.db-wal"].map(bytes) == before, "{number}: {file} {problem}");
     }
 }
 

@@ -131,8 +131,8 @@ fn a_refusal_is_reported_once_and_requested_again_in_each_round() {
     let mut registration = registration(|| 0);
     registration.handle_connected(at(0));
     assert_eq!(requests(&mut registration, at(0)), ["+a", "+b"]);
-    let why = "Channel already exists: The channel 'a' is hosted at 192.0.2.8:1".to_owned();
-    let notice = Notice::Refused { channel_name: "a".into(), why };
+    let reason = "Channel already exists: The channel 'a' is hosted at 192.0.2.8:1".to_owned();
+    let notice = Notice::Refused { channel_name: "a".into(), reason };
     assert_eq!(refused(&mut registration, at(0), taken()), Some(notice));
     assert_eq!(listed(&mut registration, at(0)), Some(Notice::Listed("b".into())));
     assert_eq!(registration.poll_timeout(), Some(at(100)));

@@ -89,7 +89,7 @@ fn characters_below_their_digits_are_no_digits() {
 
 #[test]
 fn a_dump_that_does_not_tell_its_bytes_is_refused() {
-    for (text, why) in [
+    for (text, reason) in [
         ("0000000   L   I   S   T  \\r  \\n\n0000006\n", "od -c"),
         ("0000000   L   I   S   T  cr  nl\n0000006\n", "od -a"),
         ("   L   I   S   T  \\r  \\n\n", "od -c"),
@@ -99,7 +99,7 @@ fn a_dump_that_does_not_tell_its_bytes_is_refused() {
         (" 4c 49 53 54 0d 0a\n*\n 4c 49\n", "*"),
     ] {
         let refused = bytes(text).unwrap_err();
-        assert!(refused.contains(why), "{text}: {refused}");
+        assert!(refused.contains(reason), "{text}: {refused}");
     }
 }
 

@@ -170,12 +170,12 @@ fn retained_messages_are_bounded() {
     for id in 0..10_000 {
         outbox.pushed(&push(KNOWN + 1 + id, "hi", 0), true);
     }
-    assert_eq!(outbox.heard.unexplained("hi").count(), 1024);
+    assert_eq!(outbox.matching.unmatched("hi").count(), 1024);
     outbox.delivered(ids[0], at(0));
     outbox.lost(true);
     outbox.read_again(true);
     assert_eq!((sent_again(&mut outbox).len(), maybe(&mut outbox)), (0, vec![("hi".into(), true)]));
-    assert_eq!(outbox.heard.unexplained("hi").count(), 0);
+    assert_eq!(outbox.matching.unmatched("hi").count(), 0);
 }
 
 /// A client, or two of one name that say the same, a server that fails and dies, and a network: every order in which

@@ -44,8 +44,8 @@ impl Session {
                 (false, true) => format!("{} and others", names.join(", ")),
                 (false, false) => names.join(", "),
             };
-            let why = format!("there is no channel '{}' at {}; it lists {others}", room.name, self.tracker);
-            return self.try_again(now, why, 3);
+            let reason = format!("there is no channel '{}' at {}; it lists {others}", room.name, self.tracker);
+            return self.try_again(now, reason, 3);
         };
         let host = host_of(&self.tracker, &channel.address);
         if host.same_place(&self.tracker) {
@@ -62,14 +62,14 @@ impl Session {
     }
 
     /// Handles a failure to reach the tracker, by trying the last known host.
-    pub(super) fn tracker_failed(&mut self, now: Time, why: String) {
+    pub(super) fn tracker_failed(&mut self, now: Time, reason: String) {
         let host = self.room.as_ref().and_then(|room| room.host.clone());
         match host.filter(|host| !host.same_place(&self.tracker)) {
             Some(host) => {
                 let connection = self.connect(host);
                 self.phase = Phase::Joining(connection);
             }
-            None => self.try_again(now, format!("{}: {why}", self.tracker), 1),
+            None => self.try_again(now, format!("{}: {reason}", self.tracker), 1),
         }
     }
 
@@ -106,9 +106,9 @@ impl Session {
                     "Unknown command" => " (this host stores messages, but nobody can listen there)",
                     _ => "",
                 };
-                let why = format!("{}: {error}{hint}", connection.to);
+                let reason = format!("{}: {error}{hint}", connection.to);
                 self.phase = Phase::Joining(connection);
-                return self.try_again(now, why, code(error.blame));
+                return self.try_again(now, reason, code(error.blame));
             }
             _ => return,
         };
@@ -197,29 +197,29 @@ impl Session {
     }
 
     /// Handles a failure: retries later if that can help, else shows the reason.
-    pub(super) fn try_again(&mut self, now: Time, why: String, code: u8) {
+    pub(super) fn try_again(&mut self, now: Time, reason: String, code: u8) {
         self.hang_up();
         self.phase = Phase::Out;
         let Some(room) = &mut self.room else { return };
         if room.host.is_some() {
             self.phase = Phase::Waiting { until: now.after(self.backoff.next_wait()) };
             // A repeated reason is shown once.
-            if room.shown_reason.as_ref() != Some(&why) {
-                room.shown_reason = Some(why.clone());
-                self.trouble(format!("{why} (trying again)"));
+            if room.shown_reason.as_ref() != Some(&reason) {
+                room.shown_reason = Some(reason.clone());
+                self.trouble(format!("{reason} (trying again)"));
             }
             return;
         }
         self.leave();
         if let Some(left) = self.left.take() {
-            self.trouble(format!("{why} (back to {})", left.name));
+            self.trouble(format!("{reason} (back to {})", left.name));
             self.room = Some(left);
             self.find_host();
         } else if self.joined_once {
-            self.trouble(why);
+            self.trouble(reason);
             self.note("on no channel; /join NAME goes to one");
         } else {
-            self.end(Verdict { code, why: Some(why) });
+            self.end(Verdict { code, reason: Some(reason) });
         }
     }
 }

@@ -94,9 +94,9 @@ impl Session {
         let Request::Message(Message { message_content: text, .. }) = request else { return };
         match fits {
             Ok(()) => room.outbox.push(text),
-            Err(why) => {
+            Err(reason) => {
                 let begin: String = text.chars().take(40).collect();
-                self.handle_unreadable(&format!("{begin}… ({why})"));
+                self.handle_unreadable(&format!("{begin}… ({reason})"));
             }
         }
     }

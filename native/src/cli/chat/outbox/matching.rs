@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use chanwire_core::wire::Timestamp;
 
 /// The most retained entries of either kind: many more than can be in flight, so that unmatched pushes always remain.
-const KEPT: usize = 1024;
+const MAX_ENTRIES: usize = 1024;
 
 /// Acknowledged messages without a push, and pushes without an acknowledgement.
 ///
@@ -14,9 +14,9 @@ const KEPT: usize = 1024;
 /// message that this client sent later.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
-pub(super) struct Heard {
+pub(super) struct Matching {
     acknowledged: VecDeque<Acknowledged>,
-    unexplained: VecDeque<Push>,
+    unmatched: VecDeque<Push>,
 }
 
 #[derive(Debug)]
@@ -41,60 +41,60 @@ impl Acknowledged {
     }
 }
 
-impl Heard {
+impl Matching {
     /// Handles the acknowledgement of a message with this text, sent after this id and stored with this time. Matches
     /// one push.
-    pub(super) fn explain(&mut self, text: String, after: u64, timestamp: Timestamp) {
+    pub(super) fn acknowledge(&mut self, text: String, after: u64, timestamp: Timestamp) {
         let acknowledged = Acknowledged { text, after, timestamp };
         let can_be = |push: &Push| acknowledged.can_be(push.id, &push.text, push.timestamp);
-        match self.unexplained.iter().position(can_be) {
-            Some(index) => drop(self.unexplained.remove(index)),
-            None => keep(&mut self.acknowledged, acknowledged),
+        match self.unmatched.iter().position(can_be) {
+            Some(index) => drop(self.unmatched.remove(index)),
+            None => push_bounded(&mut self.acknowledged, acknowledged),
         }
     }
 
-    /// Returns whether an acknowledged message explains this push; it explains no other then.
-    pub(super) fn is_explained(&mut self, id: u64, text: &str, timestamp: Timestamp) -> bool {
+    /// Removes the acknowledged message that matches this push. Returns whether there was one.
+    pub(super) fn take_acknowledged(&mut self, id: u64, text: &str, timestamp: Timestamp) -> bool {
         let index = self.acknowledged.iter().position(|acknowledged| acknowledged.can_be(id, text, timestamp));
         index.and_then(|index| self.acknowledged.remove(index)).is_some()
     }
 
     /// Adds an unmatched push.
-    pub(super) fn note(&mut self, id: u64, text: &str, timestamp: Timestamp) {
-        keep(&mut self.unexplained, Push { id, text: text.into(), timestamp });
+    pub(super) fn add(&mut self, id: u64, text: &str, timestamp: Timestamp) {
+        push_bounded(&mut self.unmatched, Push { id, text: text.into(), timestamp });
     }
 
-    /// Returns the pushes of these words that are not explained, the newest first.
-    pub(super) fn unexplained(&self, text: &str) -> impl Iterator<Item = u64> {
-        self.unexplained.iter().rev().filter(move |push| push.text == text).map(|push| push.id)
+    /// Returns the ids of the unmatched pushes with this text, the newest first.
+    pub(super) fn unmatched(&self, text: &str) -> impl Iterator<Item = u64> {
+        self.unmatched.iter().rev().filter(move |push| push.text == text).map(|push| push.id)
     }
 
     /// Drops the newest of these pushes after this id. Returns whether there was one.
     pub(super) fn take(&mut self, text: &str, after: u64) -> bool {
-        let index = self.unexplained.iter().rposition(|push| push.id > after && push.text == text);
-        index.and_then(|index| self.unexplained.remove(index)).is_some()
+        let index = self.unmatched.iter().rposition(|push| push.id > after && push.text == text);
+        index.and_then(|index| self.unmatched.remove(index)).is_some()
     }
 
     /// Retains only pushes that satisfy the predicate.
-    pub(super) fn retain(&mut self, mut such: impl FnMut(u64, &str) -> bool) {
-        self.unexplained.retain(|push| such(push.id, &push.text));
+    pub(super) fn retain(&mut self, mut predicate: impl FnMut(u64, &str) -> bool) {
+        self.unmatched.retain(|push| predicate(push.id, &push.text));
     }
 
     /// Drops the acknowledged messages, whose pushes were all received.
-    pub(super) fn forget_explained(&mut self) {
+    pub(super) fn drop_acknowledged(&mut self) {
         self.acknowledged.clear();
     }
 
     /// Drops the pushes, which belong to another history.
-    pub(super) fn forget_all(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.acknowledged.clear();
-        self.unexplained.clear();
+        self.unmatched.clear();
     }
 }
 
-fn keep<T>(kept: &mut VecDeque<T>, new: T) {
-    if kept.len() == KEPT {
-        kept.pop_front();
+fn push_bounded<T>(entries: &mut VecDeque<T>, new: T) {
+    if entries.len() == MAX_ENTRIES {
+        entries.pop_front();
     }
-    kept.push_back(new);
+    entries.push_back(new);
 }
