@@ -6,7 +6,7 @@ mod blocking;
 
 use std::{error::Error, net::TcpStream};
 
-use blocking::{Clock, turn};
+use blocking::{Clock, step};
 use chanwire_core::{
     Limits,
     endpoint::{Client, ClientEvent, Endpoint as _},
@@ -58,6 +58,6 @@ pub(crate) fn ask(stream: &mut TcpStream, requests: &[Request]) -> Result<Vec<Re
                 ClientEvent::Push(_) => {}
             }
         }
-        turn(&mut client, stream, clock)?;
+        step(&mut client, stream, clock)?;
     }
 }

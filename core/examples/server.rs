@@ -14,7 +14,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use blocking::{Clock, turn};
+use blocking::{Clock, step};
 use chanwire_core::{
     Limits,
     endpoint::{Endpoint as _, Server},
@@ -68,7 +68,7 @@ pub(crate) fn serve(listener: &TcpListener) -> Result<(), Box<dyn Error>> {
             }
         }
         // A socket that fails is a connection that has ended.
-        let is_over = |_: &_, (stream, server): &mut _| !turn(server, stream, clock).unwrap_or(false);
+        let is_over = |_: &_, (stream, server): &mut _| !step(server, stream, clock).unwrap_or(false);
         connections.extract_if(.., is_over).for_each(|(id, _)| hub.disconnect(id));
         // Waiting for all sockets at once is what a runtime is for.
         thread::sleep(Duration::from_micros(100));

@@ -1,4 +1,4 @@
-//! Drives either end of a connection over a socket of `std`. This is all the I/O that the two examples have.
+//! Drives either end of a connection over a socket of `std`. All the I/O of the two examples is here.
 
 use std::{
     io::{self, ErrorKind, IoSlice, Read as _, Write as _},
@@ -11,7 +11,7 @@ use chanwire_core::{
     endpoint::{ConnectionAction, Endpoint},
 };
 
-/// A connection's clock: its origin is the moment at which it was made.
+/// A monotonic clock that starts when it is created.
 #[derive(Clone, Copy)]
 pub(crate) struct Clock(Instant);
 
@@ -25,21 +25,21 @@ impl Clock {
     }
 }
 
-/// One write if there is something to write, else one read; then it is time to take events again. `false` when the
-/// connection is over, and the socket is to be dropped.
+/// Writes once if there is output, or else reads once. The caller then polls for events. Returns `false` when the
+/// connection has ended and the socket is to be dropped.
 ///
-/// For an application that has answered all it was asked before it calls: then there is always one of the two to do.
-pub(crate) fn turn(endpoint: &mut impl Endpoint, stream: &mut TcpStream, clock: Clock) -> io::Result<bool> {
+/// The caller has answered every request before, so there is always something to write or to wait for.
+pub(crate) fn step(endpoint: &mut impl Endpoint, stream: &mut TcpStream, clock: Clock) -> io::Result<bool> {
     // A deadline bounds the one call that may block. A timeout of zero would mean none.
-    let patience = endpoint.poll_timeout().map(|due| due.at.since(clock.now()).max(Duration::from_millis(1)));
+    let timeout = endpoint.poll_timeout().map(|due| due.at.since(clock.now()).max(Duration::from_millis(1)));
     let mut slices = [&[][..]; 16];
     let done = match (endpoint.action(), endpoint.transmit(&mut slices)) {
         (ConnectionAction::Close | ConnectionAction::Reset, _) => return Ok(false),
-        (link, 0) => {
-            if link == ConnectionAction::FinishWriting {
+        (action, 0) => {
+            if action == ConnectionAction::FinishWriting {
                 stream.shutdown(Shutdown::Write)?;
             }
-            stream.set_read_timeout(patience)?;
+            stream.set_read_timeout(timeout)?;
             let mut buffer = [0; 16 * 1024];
             stream.read(&mut buffer).map(|count| match buffer.get(..count) {
                 Some([]) | None => endpoint.handle_eof(clock.now()),
@@ -47,7 +47,7 @@ pub(crate) fn turn(endpoint: &mut impl Endpoint, stream: &mut TcpStream, clock: 
             })
         }
         _ => {
-            stream.set_write_timeout(patience)?;
+            stream.set_write_timeout(timeout)?;
             let written = stream.write_vectored(&slices.map(IoSlice::new));
             written.map(|count| endpoint.handle_written(clock.now(), count))
         }

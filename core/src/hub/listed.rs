@@ -1,4 +1,5 @@
-//! The encoded list of channels: what a change encodes anew, and what past versions may hold.
+//! The encoded list of channels. A change encodes only the pieces around it; past versions share the others, within a
+//! limit on memory.
 
 #[cfg(test)]
 mod tests;
@@ -15,30 +16,30 @@ use crate::{
     wire::{Channel, LIST_SEPARATOR, encode_channel},
 };
 
-/// The most bytes of a piece, but for a single channel that has more: some tens of channels. A change encodes a piece.
-const PIECE: usize = 2 * 1024;
+/// The most bytes of a piece, some tens of channels; a single larger channel is a piece too. A change encodes one piece.
+const MAX_PIECE: usize = 2 * 1024;
 
-/// The most pieces of a group. A change copies a group.
-const GROUP: usize = 64;
+/// The most pieces of a group. A change copies one group's pointers.
+const MAX_GROUP: usize = 64;
 
-/// Past versions are looked through when there are so many, or twice as many as were left the last time.
-const MANY: usize = 16;
+/// The fewest past versions at which unused ones are searched for.
+const MIN_SEARCHED: usize = 16;
 
-/// The list of channels as versions that share what has not changed, each kept until nobody reads it.
+/// The list of channels in versions that share unchanged pieces. A past version is kept while a connection reads it.
 ///
-/// Two pieces that stand together in a group never fit into one, and so two groups that stand together: however
-/// channels come and go, pieces are half full on average.
+/// Two neighbouring pieces of a group never fit into one piece, and two neighbouring groups never into one group. So
+/// pieces stay half full on average, however channels come and go.
 #[derive(Debug)]
 pub(super) struct Listed {
     groups: Vec<Arc<Group>>,
-    /// The positions of channels that were put or removed since these were encoded.
+    /// The positions of channels that were added or removed since `groups` was encoded.
     changed: BTreeSet<u64>,
     current: Kept,
     past: Vec<Kept>,
-    /// The bytes that past versions may hold and the current one does not.
+    /// The most bytes that only past versions hold.
     max_past: usize,
-    /// The number of past versions at which they are looked through next.
-    look_at: usize,
+    /// The number of past versions at which unused ones are searched for next.
+    search_at: usize,
     is_published: bool,
     account: Arc<Account>,
 }
@@ -66,18 +67,18 @@ impl Listed {
             current: Kept::new(&[], &account),
             past: Vec::new(),
             max_past,
-            look_at: MANY,
+            search_at: MIN_SEARCHED,
             is_published: false,
             account,
         }
     }
 
-    /// Notes that a channel was put or removed at this position.
+    /// Records that a channel was added or removed at this position.
     pub(super) fn change(&mut self, position: u64) {
         self.changed.insert(position);
     }
 
-    /// Returns the list of these channels. Every change since the last call has been [noted](Self::change).
+    /// Returns the list of these channels. Every change since the last call must have been [recorded](Self::change).
     pub(super) fn current<T>(&mut self, entries: &BTreeMap<u64, T>, channel: impl Fn(&T) -> &Channel) -> Listing {
         if !self.changed.is_empty() {
             self.encode(entries, channel);
@@ -103,46 +104,46 @@ impl Listed {
         Some(current)
     }
 
-    /// Returns the number of bytes that the current version holds, and of those that only past ones do.
+    /// Returns the bytes that the current version holds, and those that only past versions hold.
     pub(super) fn held(&self) -> (usize, usize) {
         let current = self.current.version.weight;
         (current, self.account.held().saturating_sub(current))
     }
 
-    /// Returns the number of LISTs that were answered, by the hub or by endpoints.
+    /// Returns the number of answered LISTs, by the hub or by endpoints.
     pub(super) fn answers(&self) -> usize {
         self.account.answers()
     }
 
-    /// Drops past versions that nobody reads. If those that are read hold too much, it drops those whose readers have
-    /// not got on for the longest time, but for the one before the current: until that is published, an endpoint may be
-    /// about to answer with it.
+    /// Drops past versions without readers. If the others still hold too much, drops those whose readers made no progress
+    /// for the longest time. The version before the current one is always kept: until the current one is published, an
+    /// endpoint may answer with it.
     fn drop_past(&mut self) {
         let holds = |listed: &Self, most: usize| listed.held().1 > most;
-        if self.past.len() < self.look_at && !holds(self, self.max_past) {
+        if self.past.len() < self.search_at && !holds(self, self.max_past) {
             return;
         }
         let last = self.past.pop();
         self.past.retain(|kept| !kept.listing.is_unused());
         if holds(self, self.max_past) {
             self.past.sort_by_key(|kept| kept.listing.progress());
-            // Some more than must be, so that not every change has to look through all of them.
+            // Below the limit by a quarter, so that not every change searches all of them.
             let enough = self.max_past - self.max_past / 4;
             let mut past = mem::take(&mut self.past).into_iter();
             while holds(self, enough) && past.next().is_some() {}
             self.past = past.collect();
         }
         self.past.extend(last);
-        self.look_at = MANY.max(2 * self.past.len());
+        self.search_at = MIN_SEARCHED.max(2 * self.past.len());
     }
 
-    /// Encodes the pieces in which something has changed.
+    /// Encodes the changed pieces.
     fn encode<T>(&mut self, entries: &BTreeMap<u64, T>, channel: impl Fn(&T) -> &Channel) {
         let account = self.account.clone();
         let mut changed = mem::take(&mut self.changed).into_iter().peekable();
         let mut before = mem::take(&mut self.groups);
         if before.is_empty() {
-            // The place of everything.
+            // An empty piece, which covers all positions.
             let nothing = Piece::new(0, Arc::default(), &account);
             before.push(Group::new(Vec::from([nothing]), &account));
         }
@@ -176,16 +177,16 @@ impl Listed {
                     add_piece(&mut pieces, piece, &account);
                 });
             }
-            for pieces in pieces.chunks(GROUP) {
+            for pieces in pieces.chunks(MAX_GROUP) {
                 self.add(Group::new(pieces.to_vec(), &account), &account);
             }
         }
     }
 
-    /// Appends a group, to the last one if there is room.
+    /// Appends a group, merged with the last one if both fit.
     fn add(&mut self, group: Arc<Group>, account: &Arc<Account>) {
         match self.groups.last_mut() {
-            Some(last) if last.pieces.len() + group.pieces.len() <= GROUP => {
+            Some(last) if last.pieces.len() + group.pieces.len() <= MAX_GROUP => {
                 let mut pieces = last.pieces.clone();
                 group.pieces.iter().for_each(|piece| add_piece(&mut pieces, piece.clone(), account));
                 *last = Group::new(pieces, account);
@@ -195,24 +196,24 @@ impl Listed {
     }
 }
 
-/// Appends a piece, to the last one if there is room.
+/// Appends a piece, merged with the last one if both fit.
 fn add_piece(pieces: &mut Vec<Arc<Piece>>, piece: Arc<Piece>, account: &Arc<Account>) {
     match pieces.last_mut() {
-        Some(last) if last.bytes.len() + piece.bytes.len() <= PIECE => {
+        Some(last) if last.bytes.len() + piece.bytes.len() <= MAX_PIECE => {
             *last = Piece::new(last.start, [&*last.bytes, &*piece.bytes].concat().into(), account);
         }
         _ => pieces.push(piece),
     }
 }
 
-/// Encodes these channels in pieces that are as full as they can be.
+/// Encodes these channels in pieces as full as possible.
 fn encode<'a>(mut start: u64, channels: impl Iterator<Item = (u64, &'a Channel)>, mut add: impl FnMut(u64, &[u8])) {
-    let mut bytes = Vec::with_capacity(PIECE);
+    let mut bytes = Vec::with_capacity(MAX_PIECE);
     for (position, channel) in channels {
         let before = bytes.len();
         bytes.extend_from_slice(LIST_SEPARATOR);
         encode_channel(channel, &mut bytes);
-        if bytes.len() > PIECE && before > 0 {
+        if bytes.len() > MAX_PIECE && before > 0 {
             add(start, bytes.get(..before).unwrap_or_default());
             bytes.drain(..before);
             start = position;

@@ -201,12 +201,12 @@ impl From<JsonError> for PayloadFault {
 }
 
 /// The most fields that any table has.
-const MOST: usize = 5;
+const MAX_FIELDS: usize = 5;
 
 /// The values of the known fields of an object.
 pub(crate) struct Members<'a> {
     table: &'static [Field],
-    values: [Option<Value<'a>>; MOST],
+    values: [Option<Value<'a>>; MAX_FIELDS],
     /// The first known field that stands twice.
     duplicate: Option<PayloadFault>,
 }
@@ -274,8 +274,8 @@ impl<'a> Members<'a> {
     }
 
     fn new(table: &'static [Field]) -> Self {
-        debug_assert!(table.len() <= MOST, "a table of more fields than there are places");
-        Self { table, values: [None; MOST], duplicate: None }
+        debug_assert!(table.len() <= MAX_FIELDS, "a table of more fields than there are places");
+        Self { table, values: [None; MAX_FIELDS], duplicate: None }
     }
 
     /// Reads the object whose brace was read last.

@@ -16,25 +16,29 @@ pub(super) struct User {
 }
 
 impl User {
-    /// Returns the name that was given, or else the system's name of its user.
+    /// Returns the name given with --user, or else the name of the user who runs the process.
     pub(super) fn name(self) -> Result<String, Failure> {
-        let Some(name) = self.user.or_else(|| ["USER", "LOGNAME"].into_iter().find_map(set)).or_else(of_system) else {
-            return Err(Failure::usage("the system knows no name of its user; say one with --user NAME"));
+        let Some(name) = self
+            .user
+            .or_else(|| ["USER", "LOGNAME"].into_iter().find_map(non_empty_variable))
+            .or_else(password_file_name)
+        else {
+            return Err(Failure::usage("the user name is unknown; set one with --user NAME"));
         };
         let message = Message { username: name.clone(), message_content: "-".into(), channel_name: None };
         match Request::Message(message).validate() {
             Ok(()) => Ok(name),
-            Err(fault) => Err(Failure::usage(format!("{}; say another one with --user NAME", fault.kind))),
+            Err(fault) => Err(Failure::usage(format!("{}; set another one with --user NAME", fault.kind))),
         }
     }
 }
 
-fn set(variable: &str) -> Option<String> {
+fn non_empty_variable(variable: &str) -> Option<String> {
     env::var(variable).ok().filter(|name| !name.is_empty())
 }
 
-/// Looks up this process's user in the system's own list.
-fn of_system() -> Option<String> {
+/// Looks up the process's user in the password file.
+fn password_file_name() -> Option<String> {
     name_in(&fs::read_to_string("/etc/passwd").ok()?, getuid().as_raw())
 }
 
@@ -51,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_systems_list_of_users_names_each_by_its_number() {
+    fn the_password_file_maps_user_ids_to_names() {
         let users = "root:x:0:0:root:/root:/bin/bash\n# no user\n:x:7::\nann:x:1000:1000:,,,:/home/ann:/bin/sh\n";
         assert_eq!(name_in(users, 0).as_deref(), Some("root"));
         assert_eq!(name_in(users, 1000).as_deref(), Some("ann"));

@@ -1,4 +1,4 @@
-//! Reads the valid length of a WAL like SQLite's recovery, but without SQLite, which would change the files.
+//! Finds the valid length of a WAL as SQLite's recovery does, but without SQLite, which would change the files.
 
 use std::{
     fs::File,
@@ -40,30 +40,30 @@ pub(super) fn salts(wal: &File) -> io::Result<Option<Salts>> {
     }
 }
 
-/// Reads a WAL; `None` if there is none, or none with a valid header, which SQLite takes for an empty one.
+/// Reads a WAL; `None` if there is none, or its header is invalid, which SQLite treats as an empty WAL.
 pub(super) fn read(path: &Path) -> io::Result<Option<Wal>> {
     match files::open_regular(File::options().read(true), path) {
-        Ok(file) => walk(BufReader::with_capacity(1 << 16, file)),
+        Ok(file) => read_frames(BufReader::with_capacity(1 << 16, file)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn walk(mut wal: impl Read) -> io::Result<Option<Wal>> {
+fn read_frames(mut wal: impl Read) -> io::Result<Option<Wal>> {
     let mut header = [0; HEADER];
     if !fill(&mut wal, &mut header)? {
         return Ok(None);
     }
     let magic = number(&header, 0);
     let page = number(&header, 8) as usize;
-    let (summed, expected) = header.split_at(HEADER - 8);
+    let (checked, expected) = header.split_at(HEADER - 8);
     let mut sum = Sum { is_big_endian: magic & 1 == 1, sums: (0, 0) };
-    sum.add(summed);
+    sum.add(checked);
     let is_page = page.is_power_of_two() && (512..=1 << 16).contains(&page);
-    if magic & !1 != 0x377f_0682 || !is_page || !sum.is(expected) {
+    if magic & !1 != 0x377f_0682 || !is_page || !sum.matches(expected) {
         return Ok(None);
     }
-    let salts: Salts = summed.last_chunk().copied().unwrap_or_default();
+    let salts: Salts = checked.last_chunk().copied().unwrap_or_default();
     let mut found = Wal { salts, frames: 0 };
     let (mut header, mut content) = ([0; FRAME_HEADER], vec![0; page]);
     for count in 1.. {
@@ -71,10 +71,10 @@ fn walk(mut wal: impl Read) -> io::Result<Option<Wal>> {
             break;
         }
         let (numbers, rest) = header.split_at(8);
-        let (own_salts, expected) = rest.split_at(8);
+        let (frame_salts, expected) = rest.split_at(8);
         sum.add(numbers);
         sum.add(&content);
-        if number(numbers, 0) == 0 || own_salts != salts || !sum.is(expected) {
+        if number(numbers, 0) == 0 || frame_salts != salts || !sum.matches(expected) {
             break;
         }
         // The last frame of a transaction has the database's size.
@@ -116,7 +116,7 @@ impl Sum {
         }
     }
 
-    fn is(&self, bytes: &[u8]) -> bool {
+    fn matches(&self, bytes: &[u8]) -> bool {
         self.sums == (number(bytes, 0), number(bytes, 4))
     }
 }
@@ -129,7 +129,7 @@ mod tests {
 
     use super::*;
 
-    /// A WAL is read here as SQLite reads it, wherever it is cut and whichever byte is changed.
+    /// Compares the valid length with SQLite's recovery, for WALs cut at any byte and with any byte changed.
     #[test]
     fn a_wal_goes_as_far_as_sqlite_recovers_it() {
         let directory = tempfile::tempdir().unwrap();
@@ -164,7 +164,7 @@ mod tests {
                     .and_then(|()| reader.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get::<_, i64>(1)));
                 match recovered {
                     Ok(recovered) => assert_eq!(recovered.max(0), i64::from(frames), "{at}, {is_cut}"),
-                    // A format version that it does not know.
+                    // A WAL format version that SQLite does not support.
                     Err(error) => assert!((4..8).contains(&at) && !is_cut, "{at}: {error}"),
                 }
                 drop(reader);

@@ -16,21 +16,21 @@ use crate::{
     requests::{host, host_at, hosted},
 };
 
-/// Runs a command against a server. Nobody in particular runs it.
+/// Runs a command against a server. USER is set, so that the result does not depend on the machine.
 fn client(server: SocketAddr, arguments: &[&str]) -> Finished {
     let (command, arguments) = arguments.split_at(1);
     let launch = Launch::new(command).args(["--server", &server.to_string()]).args(arguments);
     launch.variable("USER", "nobody").run()
 }
 
-/// Checks that it succeeded, and returns its output.
+/// Asserts success without diagnostics, and returns the output.
 fn printed(finished: &Finished) -> &str {
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished:?}");
     &finished.stdout
 }
 
 #[test]
-fn a_person_hosts_sends_and_lists() {
+fn host_send_and_list_print_one_line_each() {
     let data = tempdir().unwrap();
     let server = Launch::serve(data.path()).start();
     let address = server.address(0);
@@ -144,12 +144,12 @@ fn a_message_that_does_not_fit_on_the_disk_is_refused_and_the_server_goes_on() {
 }
 
 #[test]
-fn the_server_may_be_named_by_the_environment() {
+fn the_environment_names_the_default_server() {
     let data = tempdir().unwrap();
     let server = Launch::serve(data.path()).start();
     let here = server.address(0).to_string();
     assert_eq!(printed(&Launch::new(["list"]).variable("CHANWIRE_SERVER", &here).run()), "no channels\n");
-    // The flag counts more.
+    // The flag takes precedence.
     let flag = Launch::new(["list", "--server", &here]).variable("CHANWIRE_SERVER", "192.0.2.7:1").run();
     assert_eq!(printed(&flag), "no channels\n");
     let wrong = Launch::new(["list"]).variable("CHANWIRE_SERVER", "nonsense").run();
@@ -158,10 +158,10 @@ fn the_server_may_be_named_by_the_environment() {
 }
 
 #[test]
-fn no_connection_and_no_answer_exit_with_one() {
+fn connection_failures_exit_with_one() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    // One that says nothing, one that speaks another protocol, and one that says half of it.
+    // Servers that close without an answer, speak HTTP, and close inside an answer.
     let answering = thread::spawn(move || {
         for answer in ["", "HTTP/1.1 400 Bad Request\r\n\r\n", "OK\r\n{\"channels\": ["] {
             let (mut stream, _) = listener.accept().unwrap();
@@ -180,7 +180,7 @@ fn no_connection_and_no_answer_exit_with_one() {
 }
 
 #[test]
-fn a_command_line_that_is_wrong_exits_with_two() {
+fn usage_errors_exit_with_two() {
     for wrong in [
         &[][..],
         &["nonsense"],
@@ -217,7 +217,7 @@ fn names_from_others_are_harmless_on_a_terminal() {
     let lines: Vec<&str> = printed(&list).lines().collect();
     assert_eq!(lines[0], r"a\u{202e}b\u{2066}c\u{200b}d  192.0.2.7:1");
     assert_eq!(lines[1].find("192.0.2.7"), lines[0].find("192.0.2.7"), "{list:?}");
-    // For a script it is what it is.
+    // --json prints names unchanged.
     assert!(client(server.address(0), &["list", "--json"]).stdout.contains(hostile));
     assert!(printed(&client(server.address(0), &["unhost", hostile])).is_ascii());
     let refused = client(server.address(0), &["unhost", hostile]);
@@ -308,7 +308,7 @@ fn decode_detects_the_direction_or_takes_it_from_a_flag() {
     assert_eq!(decode(&["--direction", "requests"], recorded).code, Some(3));
     assert_eq!(printed(&decode(&["--direction", "requests"], b"LIST\r\n")).lines().count(), 1);
     assert_eq!(printed(&decode(&[], b"")), "");
-    // Cut off in the middle is a fault too.
+    // A truncated stream is a fault too.
     assert_eq!(decode(&[], b"LIST\r\nHOST\r\n{").code, Some(3));
     assert_eq!(decode(&["--max-payload", "10"], b"MESSAGE\r\n{\"username\": \"u\"}").code, Some(3));
 }

@@ -29,7 +29,7 @@ const FAULTS: [(&str, Fault); 6] = [
 
 #[test]
 fn outside_changes_are_detected_and_logged_before_the_next_acknowledgement() {
-    for (number, (what, fault)) in FAULTS.iter().enumerate() {
+    for (number, (logged, fault)) in FAULTS.iter().enumerate() {
         let parent = tempdir().unwrap();
         let (data, backup) = (parent.path().join("data"), parent.path().join("some.db"));
         let server = serve(&data).start();
@@ -48,7 +48,7 @@ fn outside_changes_are_detected_and_logged_before_the_next_acknowledgement() {
             assert_eq!(peer.ask(message("u", "lost")).raw, UNABLE, "fault {number}");
         }
         assert!(peer.ask("LIST\r\n").is_ok());
-        server.wait_for_log(what);
+        server.wait_for_log(logged);
         server.wait_for_log("stop the server, put the data directory back or restore a backup");
         server.stop();
         assert!(["chanwire.db", "chanwire.db-wal"].map(bytes) == before, "fault {number}: shutting down changed it");
@@ -70,6 +70,6 @@ fn a_directory_that_was_moved_away_and_back_has_all_that_was_acknowledged() {
     let server = serve(&data).start();
     assert!(server.connect().ask(message("u", "2")).is_ok());
     server.stop();
-    let said: Vec<String> = stored::general(&data).into_iter().map(|(_, _, text)| text).collect();
-    assert_eq!(said, ["1", "2"]);
+    let contents: Vec<String> = stored::general(&data).into_iter().map(|(_, _, text)| text).collect();
+    assert_eq!(contents, ["1", "2"]);
 }

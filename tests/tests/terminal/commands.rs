@@ -105,7 +105,7 @@ fn the_default_username_is_the_systems_user() {
     let history = command(address, &["history", "general"]).run();
     assert_eq!(untimed(&history), [format!("1 {name}: hi"), "2 eve: hi".into()]);
     let invalid = as_system(["USER= x", ""]);
-    assert!(invalid.refusal(2).ends_with("say another one with --user NAME"), "{invalid:?}");
+    assert!(invalid.refusal(2).ends_with("set another one with --user NAME"), "{invalid:?}");
     server.stop();
 }
 

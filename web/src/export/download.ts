@@ -6,7 +6,7 @@ import type { Questions } from "../decode/messages";
 export type ExportAsk = Omit<Questions["export"]["ask"], "cursor">;
 
 /** More than this is not kept together in a tab; the rest of a capture can be exported through a filter. */
-const MOST_BYTES = 1024 * 1024 * 1024;
+const MAX_BYTES = 1024 * 1024 * 1024;
 
 export interface Exported {
   readonly name: string;
@@ -29,7 +29,7 @@ export async function gather(
     parts.push(part.bytes);
     size += part.bytes.length;
     progress(size);
-    if (size > MOST_BYTES) throw new Error("this is more than 1 GiB: export less of it, through a filter");
+    if (size > MAX_BYTES) throw new Error("this is more than 1 GiB: export less of it, through a filter");
     cursor = part.next;
     if (cursor === undefined) {
       return { name: part.name, file: new Blob(parts, { type: "application/octet-stream" }) };

@@ -4,8 +4,8 @@ import { count, plural } from "../text/format";
 import type { Step } from "./source";
 
 /** So much may wait on one connection, handed on or not. */
-const MOST_BYTES = 64 * 1024 * 1024;
-const MOST_STEPS = 131_072;
+const MAX_BYTES = 64 * 1024 * 1024;
+const MAX_STEPS = 131_072;
 
 /**
  * So much is with the bridge at a time, half of what it has room for. It reads our credit and our leave behind what we
@@ -40,7 +40,7 @@ export class Outgoing {
     const parts = steps.flatMap(inParts);
     const size = parts.reduce((sum, part) => sum + sizeOf(part), 0);
     const all = this.#waiting.length + this.#given.length + parts.length;
-    if (this.#bytes + size > MOST_BYTES || all > MOST_STEPS) {
+    if (this.#bytes + size > MAX_BYTES || all > MAX_STEPS) {
       const waits = `${count(this.#bytes)} B in ${plural(all - parts.length, "step")} still wait to leave`;
       return `Nothing of this was sent: ${waits}. Let the server read, or disconnect.`;
     }

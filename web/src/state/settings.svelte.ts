@@ -29,7 +29,7 @@ const KEY = "chanwire.settings";
 const OVERVIEWS: readonly unknown[] = ["chart", "table", "statistics", "off"];
 const BYTES: readonly unknown[] = ["hex", "text", "stream"];
 /** More is not worth a menu. */
-const MOST_PROFILES = 50;
+const MAX_PROFILES = 50;
 
 /** Settings as they were stored; whatever is not usable is the default. */
 export function parseSettings(value: unknown): Kept {
@@ -47,7 +47,7 @@ export function parseSettings(value: unknown): Kept {
         highlight: text(highlight),
       }))
       .filter(({ name }) => name !== "")
-      .slice(0, MOST_PROFILES),
+      .slice(0, MAX_PROFILES),
     overview: OVERVIEWS.includes(known["overview"]) ? (known["overview"] as OverviewMode) : "chart",
     bytes: BYTES.includes(known["bytes"]) ? (known["bytes"] as Kept["bytes"]) : "hex",
     ring: RINGS.find((size) => size === known["ring"]) ?? USUAL_RING,
@@ -66,7 +66,7 @@ export class Settings {
   keepProfile(profile: Profile): void {
     const others = this.kept.profiles.filter(({ name }) => name !== profile.name);
     const profiles = [...others, profile].sort((a, b) => a.name.localeCompare(b.name));
-    this.keep({ profiles: profiles.slice(0, MOST_PROFILES) });
+    this.keep({ profiles: profiles.slice(0, MAX_PROFILES) });
   }
 
   forgetProfile(name: string): void {

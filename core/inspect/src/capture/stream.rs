@@ -27,7 +27,7 @@ const LONGEST_WORD: usize = 32;
 const IDLE_ROOM: usize = 4096;
 
 /// The most waiting bytes that are carried into another capture: as text they take four times as much.
-const MOST_CARRIED: usize = 1 << 20;
+const MAX_CARRIED: usize = 1 << 20;
 
 /// The kind of a piece.
 #[derive(Debug)]
@@ -136,7 +136,7 @@ impl Stream {
     /// Returns the state to go on from in another capture; `None` where it cannot be serialized.
     pub(super) fn carried(&self) -> Option<Carried> {
         let owns_next = match &self.side {
-            _ if self.waiting() > MOST_CARRIED => return None,
+            _ if self.waiting() > MAX_CARRIED => return None,
             _ if self.ended => false,
             Side::Out(decoder) => decoder.resume_state()?.owns_next,
             Side::In(decoder) => decoder.resume_state()?.owns_next,

@@ -18,7 +18,7 @@ use crate::Capture;
 const SAMPLE: u64 = 2000;
 
 /// The most completions.
-const MOST: usize = 50;
+const MAX_COMPLETIONS: usize = 50;
 
 /// A longer value is not offered.
 const LONGEST_VALUE: usize = 64;
@@ -100,7 +100,7 @@ fn items(tokens: &[Token], typed: &str, capture: &Capture) -> Vec<Completion> {
         let text = item.text.trim_matches('"').to_lowercase();
         text.starts_with(&wanted) && item.text != typed
     };
-    candidates.into_iter().filter(fits).take(MOST).collect()
+    candidates.into_iter().filter(fits).take(MAX_COMPLETIONS).collect()
 }
 
 /// The end of the text before the caret.
@@ -250,7 +250,7 @@ fn names(capture: &Capture, outer: &[String]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for entry in sample(capture) {
         json::member_names(&entry, outer, |name| {
-            if names.len() < MOST && name.len() <= LONGEST_VALUE {
+            if names.len() < MAX_COMPLETIONS && name.len() <= LONGEST_VALUE {
                 names.insert(name.to_owned());
             }
         });
@@ -276,7 +276,7 @@ fn values_at(capture: &Capture, path: &Path) -> BTreeSet<String> {
                 Found::Null => "null".into(),
                 Found::Text(_) | Found::Nested => return false,
             };
-            if seen.len() < MOST {
+            if seen.len() < MAX_COMPLETIONS {
                 seen.insert(text);
             }
             false

@@ -163,7 +163,8 @@ impl Lexer<'_> {
         if self.rest().starts_with(|char| char == '"' || in_word(char)) {
             return Err(Mistake::new(end..end, "expected an operator"));
         }
-        Path::new(names).ok_or_else(|| Mistake::new(end..end, format!("at most {} names may follow json", Path::MOST)))
+        Path::new(names)
+            .ok_or_else(|| Mistake::new(end..end, format!("at most {} names may follow json", Path::MAX_NAMES)))
     }
 
     /// Returns a text between quotes, from the opening one to after the closing one.

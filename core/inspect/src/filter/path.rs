@@ -7,10 +7,10 @@ pub(super) struct Path(Vec<String>);
 
 impl Path {
     /// The most names.
-    pub(super) const MOST: usize = 32;
+    pub(super) const MAX_NAMES: usize = 32;
 
     pub(super) fn new(names: Vec<String>) -> Option<Self> {
-        (1..=Self::MOST).contains(&names.len()).then_some(Self(names))
+        (1..=Self::MAX_NAMES).contains(&names.len()).then_some(Self(names))
     }
 
     pub(super) fn names(&self) -> &[String] {

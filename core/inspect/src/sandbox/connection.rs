@@ -18,9 +18,9 @@ const SERVER_RESET: &str = "the server reset the connection";
 const CLIENT_RESET: &str = "reset by the client";
 
 /// The most steps that may wait for one client.
-const MOST_STEPS: usize = 131_072;
+const MAX_STEPS: usize = 131_072;
 /// The most bytes in them.
-const MOST_BYTES: usize = 64 << 20;
+const MAX_BYTES: usize = 64 << 20;
 
 /// The longest that bytes are on their way, in milliseconds.
 const DELAY: u64 = 3;
@@ -127,7 +127,7 @@ impl Connection {
             return Some("Nothing of this was sent: the client's sending half is shut down.".into());
         }
         let waiting = (self.steps.len(), self.step_bytes);
-        if waiting.0.saturating_add(steps) <= MOST_STEPS && waiting.1.saturating_add(bytes) <= MOST_BYTES {
+        if waiting.0.saturating_add(steps) <= MAX_STEPS && waiting.1.saturating_add(bytes) <= MAX_BYTES {
             return None;
         }
         Some(format!(

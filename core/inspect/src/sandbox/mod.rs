@@ -42,7 +42,7 @@ use chanwire_core::{
 use fastrand::Rng;
 pub use scenario::{Scenario, scenarios};
 use serde::{Serialize, Serializer};
-use settings::MOST_CONNECTIONS;
+use settings::MAX_CONNECTIONS;
 pub use settings::{Setting, Settings};
 pub use store::StoreMode;
 use store::{Done, Store};
@@ -187,7 +187,7 @@ impl Sandbox {
     }
 
     fn admit(&mut self, peer: Peer) -> Option<u32> {
-        if self.connections.len() >= 2 * MOST_CONNECTIONS {
+        if self.connections.len() >= 2 * MAX_CONNECTIONS {
             return None;
         }
         self.last += 1;

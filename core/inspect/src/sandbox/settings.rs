@@ -50,7 +50,7 @@ pub struct Setting {
 }
 
 /// More connections than this cannot be open.
-pub(super) const MOST_CONNECTIONS: usize = 64;
+pub(super) const MAX_CONNECTIONS: usize = 64;
 
 const SETTINGS: [(Setting, Put); 10] = [
     setting("seed", "seed of delays and of where reads are cut", 0..=u32::MAX as u64, 1, |settings, to| {
@@ -75,7 +75,7 @@ const SETTINGS: [(Setting, Put); 10] = [
     setting("max_joins", "channels that a connection may join", 0..=1000, 1000, |settings, to| {
         settings.max_joins = size(to);
     }),
-    setting("max_connections", "connections that are served", 0..=MOST_CONNECTIONS as u64, 64, |settings, to| {
+    setting("max_connections", "connections that are served", 0..=MAX_CONNECTIONS as u64, 64, |settings, to| {
         settings.max_connections = size(to);
     }),
     setting("network", "bytes that the network holds in each direction", 1..=1 << 20, 65_536, |settings, to| {

@@ -12,8 +12,8 @@ use chanwire_core::{
 use serde::Serialize;
 
 /// The most messages that a channel keeps; older ones are dropped first.
-const MOST_MESSAGES: usize = 10_000;
-const MOST_BYTES: usize = 4 << 20;
+const MAX_MESSAGES: usize = 10_000;
+const MAX_BYTES: usize = 4 << 20;
 
 /// The behaviour of the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -244,7 +244,7 @@ impl Log {
     /// Drops the oldest messages above the bound, and says whether there were any.
     fn trim(&mut self) -> bool {
         let before = self.messages.len();
-        while self.messages.len() > MOST_MESSAGES || self.bytes > MOST_BYTES && self.messages.len() > 1 {
+        while self.messages.len() > MAX_MESSAGES || self.bytes > MAX_BYTES && self.messages.len() > 1 {
             let Some(oldest) = self.messages.pop_front() else { break };
             self.bytes -= size(&oldest);
         }
@@ -276,15 +276,15 @@ mod tests {
             let timestamp = Timestamp::default();
             Write::Append(StoredMessage { channel_name: "general".into(), id, username, message_content, timestamp })
         };
-        let all = (1..=MOST_MESSAGES as u64 + 50).map(|id| append(id, "x")).collect();
+        let all = (1..=MAX_MESSAGES as u64 + 50).map(|id| append(id, "x")).collect();
         store.store(Time::default(), StoreCommand::Commit(Arc::new(all)));
         let done = store.take_done(Time::default());
         assert!(matches!(done.first(), Some(Done::Outcome(StoreOutcome::Committed))));
         assert!(matches!(done.last(), Some(Done::Trimmed(name, 51)) if name == "general"), "{:?}", done.last());
-        assert_eq!(store.messages(), MOST_MESSAGES);
+        assert_eq!(store.messages(), MAX_MESSAGES);
 
         // Bytes count as well, and the newest stays whatever it is.
-        let large = append(MOST_MESSAGES as u64 + 51, &"x".repeat(MOST_BYTES + 1));
+        let large = append(MAX_MESSAGES as u64 + 51, &"x".repeat(MAX_BYTES + 1));
         store.store(Time::default(), StoreCommand::Commit(Arc::new(vec![large])));
         store.take_done(Time::default());
         let [log] = <[ChannelLog; 1]>::try_from(store.snapshot(&["general".into()]).logs).unwrap();

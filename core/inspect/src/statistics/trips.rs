@@ -3,12 +3,12 @@
 use super::histogram::Histogram;
 
 /// The most times that are kept as they are: 8 KB for each kind of traffic.
-const MOST_EXACT: usize = 1000;
+const MAX_EXACT: usize = 1000;
 
 /// Times in milliseconds.
 #[derive(Debug, Default)]
 pub(super) struct Trips {
-    /// Every time, in order of size; empty once there are more than [`MOST_EXACT`].
+    /// Every time, in order of size; empty once there are more than [`MAX_EXACT`].
     exact: Vec<f64>,
     all: Histogram,
     approximate: bool,
@@ -20,7 +20,7 @@ impl Trips {
         if self.approximate {
             return;
         }
-        if self.exact.len() == MOST_EXACT {
+        if self.exact.len() == MAX_EXACT {
             self.approximate = true;
             self.exact = Vec::new();
         } else {
@@ -53,12 +53,12 @@ mod tests {
         let mut trips = Trips::default();
         let mut seen = Vec::new();
         assert_eq!(trips.percentile(50), None);
-        for at in 0..2 * MOST_EXACT {
+        for at in 0..2 * MAX_EXACT {
             let millis = ((at * 7919) % 2003) as f64 / 7.0;
             trips.take(millis);
             seen.push(millis);
             seen.sort_by(f64::total_cmp);
-            assert_eq!(trips.is_approximate(), seen.len() > MOST_EXACT);
+            assert_eq!(trips.is_approximate(), seen.len() > MAX_EXACT);
             for percent in [50, 95, 99] {
                 let exact = seen[(seen.len() * percent).div_ceil(100) - 1];
                 let told = trips.percentile(percent).unwrap();

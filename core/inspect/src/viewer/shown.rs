@@ -154,7 +154,7 @@ pub struct Scanning {
 }
 
 /// The most arriving frames that are reported.
-const MOST_ARRIVING: usize = 100;
+const MAX_ARRIVING: usize = 100;
 
 /// The most bytes of each.
 const FIRST_BYTES: usize = 24;
@@ -163,14 +163,14 @@ const FIRST_BYTES: usize = 24;
 const LARGE: usize = 16 << 10;
 
 /// The most summaries of such frames that are kept: more than a list shows at one time.
-const MOST_LARGE: usize = 256;
+const MAX_LARGE: usize = 256;
 
 impl Viewer {
     /// Returns the status of the viewer.
     #[must_use]
     pub fn status(&self) -> Status {
         let (capture, view) = (&self.capture, &self.view);
-        let arriving = capture.arriving().take(MOST_ARRIVING).map(|frame| ArrivingFrame {
+        let arriving = capture.arriving().take(MAX_ARRIVING).map(|frame| ArrivingFrame {
             connection: frame.connection,
             direction: frame.direction,
             start: frame.span.start,
@@ -242,7 +242,7 @@ impl Viewer {
             return summary.clone();
         }
         let summary = entry.summary();
-        known.truncate(MOST_LARGE - 1);
+        known.truncate(MAX_LARGE - 1);
         known.push_front((entry.number(), summary.clone()));
         summary
     }

@@ -76,21 +76,25 @@ impl Trial {
 
     fn check(&self) {
         for group in &self.listed.groups {
-            assert!((1..=GROUP).contains(&group.pieces.len()), "a group of {} pieces", group.pieces.len());
+            assert!((1..=MAX_GROUP).contains(&group.pieces.len()), "a group of {} pieces", group.pieces.len());
             for pair in group.pieces.windows(2) {
                 let len = pair[0].bytes.len() + pair[1].bytes.len();
-                assert!(len > PIECE, "two pieces that stand together have {len} bytes");
+                assert!(len > MAX_PIECE, "two pieces that stand together have {len} bytes");
                 assert!(pair[0].start < pair[1].start);
             }
         }
         for pair in self.listed.groups.windows(2) {
             let count = pair[0].pieces.len() + pair[1].pieces.len();
-            assert!(count > GROUP, "two groups that stand together have {count} pieces");
+            assert!(count > MAX_GROUP, "two groups that stand together have {count} pieces");
             assert!(pair[0].start() < pair[1].start());
         }
         for piece in self.pieces() {
             let channels = piece.bytes.windows(18).filter(|bytes| bytes == b", {\"channel_name\":").count();
-            assert!(piece.bytes.len() <= PIECE || channels == 1, "{} bytes, {channels} channels", piece.bytes.len());
+            assert!(
+                piece.bytes.len() <= MAX_PIECE || channels == 1,
+                "{} bytes, {channels} channels",
+                piece.bytes.len()
+            );
         }
     }
 }
@@ -198,7 +202,7 @@ fn as_channels_go_pieces_become_fewer() {
     trial.check();
     assert!((50..500).contains(&trial.channels.len()), "{}", trial.channels.len());
     // Half full on average, but for the last of each group.
-    let least = 2 * trial.list().size() / PIECE + trial.listed.groups.len() + 1;
+    let least = 2 * trial.list().size() / MAX_PIECE + trial.listed.groups.len() + 1;
     let left = trial.pieces().len();
     assert!(left <= least && left * 50 < all, "{left} pieces of {all}, where {least} are enough");
     (0..20_000).for_each(|position| trial.remove(position));
@@ -216,7 +220,7 @@ fn a_version_that_nobody_reads_is_dropped() {
         versions.push(Arc::downgrade(&trial.listed.current.version));
     }
     let alive = versions.iter().filter(|version| version.strong_count() > 0).count();
-    assert!(alive <= 2 * MANY, "{alive} versions");
+    assert!(alive <= 2 * MIN_SEARCHED, "{alive} versions");
     assert!(trial.listed.held().1 <= 200_000);
 }
 
@@ -253,14 +257,14 @@ fn past_versions_hold_no_more_than_they_may_and_those_who_read_on_lose_nothing()
     }
     assert!(size > 400_000 && pieces > 200, "{size} bytes, {pieces} pieces");
     // Plus the bytes that one round changes.
-    assert!((MAX / 2..MAX + 30 * 2 * PIECE).contains(&most), "{most} bytes are held by past versions");
+    assert!((MAX / 2..MAX + 30 * 2 * MAX_PIECE).contains(&most), "{most} bytes are held by past versions");
     let left: Vec<bool> = stuck.iter_mut().map(|unread| read(unread).is_some()).collect();
     let lost = left.iter().filter(|left| !**left).count();
     // The oldest first, but for those who read the same version as somebody who reads on.
     assert!(lost > 900 && left.iter().rev().take(5).all(|left| *left), "{lost} are withdrawn: {left:?}");
     // And when the readers are gone, nothing is kept for them.
     drop((stuck, slow));
-    (0..1 + MANY as u64 * 2).for_each(|position| {
+    (0..1 + MIN_SEARCHED as u64 * 2).for_each(|position| {
         trial.put(position, 20, 9);
         trial.list();
     });

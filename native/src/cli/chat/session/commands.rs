@@ -11,15 +11,15 @@ use crate::server_address::ServerAddress;
 
 /// The text of `/help`.
 const HELP: [&str; 9] = [
-    "TEXT           say it; Alt-Enter begins a new line of it",
-    "/list          which channels there are",
+    "TEXT           send TEXT; Alt-Enter begins a new line of it",
+    "/list          list the channels",
     "/join NAME     go to another channel",
-    "/leave         leave this one",
-    "/history [N]   N messages, or 20, from before the oldest that was shown",
-    "/help          this",
-    "/quit          leave the chat, as Ctrl-D and Ctrl-C do on an empty line",
-    "Ctrl-Z         suspend it; fg continues",
-    "//TEXT         say a text that begins with a slash",
+    "/leave         leave this channel",
+    "/history [N]   show N older messages (default 20)",
+    "/help          show this help",
+    "/quit          quit; so do Ctrl-D and Ctrl-C on an empty line",
+    "Ctrl-Z         suspend the chat; fg continues it",
+    "//TEXT         send /TEXT, a text that begins with a slash",
 ];
 
 impl Session {
@@ -155,7 +155,7 @@ impl Session {
             _ => return,
         };
         let Some(oldest) = messages.first().map(|message| message.id) else {
-            return self.note("there is nothing before");
+            return self.note("no older messages");
         };
         if let Some(room) = &mut self.room {
             room.oldest = Some(oldest);

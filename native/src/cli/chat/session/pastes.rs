@@ -1,4 +1,4 @@
-//! Pasted lines: the user is asked once, then they are sent as the outbox has room.
+//! Pasted lines, sent after the user has confirmed the paste.
 
 use std::{collections::VecDeque, mem};
 
@@ -10,17 +10,17 @@ use chanwire_core::{
 use super::{Output, Question, Session, Shown, count};
 use crate::cli::size::check_size;
 
-/// Bytes of pastes that may wait for their question.
+/// The most bytes of pastes that wait to be confirmed.
 const MAX_WAITING: usize = 1 << 20;
 
-/// Messages in the outbox up to which more lines of a paste follow.
+/// Pasted lines move to the outbox while it holds fewer messages than this.
 const QUEUED: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Pastes {
-    /// Pastes to be asked about, the first one now.
+    /// Pastes that wait to be confirmed, in order. The user is asked about the first one.
     waiting: VecDeque<String>,
-    /// Messages of those that are to be sent.
+    /// Lines of confirmed pastes, not in the outbox yet.
     to_send: VecDeque<String>,
 }
 
@@ -31,7 +31,7 @@ impl Pastes {
 }
 
 impl Session {
-    /// Handles a paste of several lines. They are text, also where they begin with a slash.
+    /// Handles a paste of several lines. A line that begins with a slash is text, not a command.
     pub(in crate::cli::chat) fn handle_paste(&mut self, now: Time, text: String) {
         if self.over || self.leaving.is_some() {
             return;
@@ -95,8 +95,8 @@ impl Session {
         match fits {
             Ok(()) => room.outbox.push(text),
             Err(reason) => {
-                let begin: String = text.chars().take(40).collect();
-                self.handle_unreadable(&format!("{begin}… ({reason})"));
+                let start: String = text.chars().take(40).collect();
+                self.handle_unreadable(&format!("{start}… ({reason})"));
             }
         }
     }

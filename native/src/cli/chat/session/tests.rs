@@ -465,7 +465,7 @@ fn a_slash_begins_a_command_and_two_begin_a_text() {
     trial.answer(1, Response::History { channel_name: "general".into(), messages: vec![message(3, "bob", "old")] });
     assert_eq!(trial.wants(), ["* 1 message from before:", "3 bob: old", "* that was before"]);
     trial.answer(1, Response::History { channel_name: "general".into(), messages: Vec::new() });
-    assert_eq!(trial.wants(), ["* there is nothing before"]);
+    assert_eq!(trial.wants(), ["* no older messages"]);
 }
 
 #[test]
