@@ -14,7 +14,7 @@ pub(crate) fn keep_private() {
     umask(Mode::RWXG | Mode::RWXO);
 }
 
-/// Opens a file. A symbolic link at its name is not followed, and a pipe that nobody reads is not waited for.
+/// Opens a file. Symbolic links are not followed, and opening a pipe without a reader does not block.
 pub(crate) fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path).map_err(|error| match error.raw_os_error() {
         Some(libc::ELOOP) => io::Error::other("it is a symbolic link, which is not followed"),

@@ -148,7 +148,7 @@ mod doom {
             self.0.1.notify_waiters();
         }
 
-        /// Whether the part that was told to end has done so.
+        /// Whether a part has ended after a stop was requested.
         pub(crate) fn has_ended(&self) -> bool {
             self.0.0.lock().unwrap().is_none()
         }
@@ -158,7 +158,7 @@ mod doom {
             assert!(!is_it, "the {part} panics as it was told");
         }
 
-        /// Runs a part until it ends or is told to.
+        /// Runs a part until it ends or a stop is requested.
         pub(super) async fn or(&self, part: Part, run: impl Future<Output = ()>) {
             let doomed = async {
                 loop {

@@ -159,7 +159,7 @@ struct Session<'a> {
     max_in_flight: usize,
     stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
     alarm: Pin<Box<Sleep>>,
-    /// Whether the client was told to shut down.
+    /// Whether the client's shutdown was requested.
     shutting_down: bool,
     reason: Option<String>,
     /// Notified when the connection cannot be used any more.

@@ -16,7 +16,7 @@ pub struct Viewer(pub(crate) chanwire_inspect::Viewer);
 
 #[wasm_bindgen]
 impl Viewer {
-    /// Returns an empty capture that takes at most so many bytes of memory.
+    /// Returns an empty capture with this memory limit in bytes.
     #[wasm_bindgen(constructor)]
     #[must_use]
     pub fn new(limit: f64) -> Self {
@@ -37,7 +37,7 @@ impl Viewer {
     ///
     /// # Errors
     ///
-    /// What is wrong with the text.
+    /// The mistake in the text.
     pub fn resumed(limit: f64, carried: &str) -> Result<Self, JsError> {
         Ok(Self(chanwire_inspect::Viewer::resumed(bytes_of(limit), serde_json::from_str(carried)?)))
     }
@@ -125,7 +125,7 @@ impl Viewer {
         self.0.clear();
     }
 
-    /// Freezes what is shown, or lets it go on.
+    /// Freezes the view, or continues it.
     pub fn pause(&mut self, paused: bool) {
         self.0.pause(paused);
     }

@@ -121,7 +121,7 @@ fn read(command: Command, values: &BTreeMap<String, String>) -> Result<Request, 
     let mut payload = typed(command, values);
     let good = example_members(command);
     let mut problems: Vec<Problem> = unknown(command, values).collect();
-    // A field that is wrong gives way to a good one, so that what is wrong after it is found too.
+    // An invalid field is replaced by a valid one, so that faults after it are found too.
     for _ in 0..=command.fields().len() {
         match Request::decode(command, Value::Object(payload.clone()).to_string().as_bytes()) {
             Ok(request) if problems.is_empty() => return Ok(request),

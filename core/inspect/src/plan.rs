@@ -22,9 +22,9 @@ pub const MAX_WAIT: u64 = 600_000;
 /// One of the things that are done, in order, to send something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Write these, apart from what is written before and after.
+    /// Write these bytes in a write of their own.
     Bytes(Vec<u8>),
-    /// Do nothing for so many milliseconds.
+    /// Wait for this number of milliseconds.
     Wait(u64),
     /// Shut down the sending half.
     End,
@@ -38,9 +38,9 @@ pub enum Step {
 pub struct Faults {
     /// Every CR LF becomes a bare LF.
     pub bare_lf: bool,
-    /// All of it is sent so many times more.
+    /// The number of times that everything is sent again.
     pub again: usize,
-    /// No more than so many bytes are sent, and then the sending half is shut down.
+    /// The most bytes to send before the sending half is shut down.
     pub truncate: Option<usize>,
     /// The ends of writes.
     pub cuts: Vec<Cut>,
@@ -113,7 +113,7 @@ impl Faults {
     ///
     /// # Errors
     ///
-    /// A position that is not in what is sent, and more bytes or steps than a plan may have.
+    /// A position outside the bytes to send, or more bytes or steps than a plan may have.
     pub fn steps(&self, bytes: &[u8]) -> Result<Vec<Step>, Problem> {
         let sent = self.sent(bytes)?;
         let mut cuts = self.cuts.clone();
@@ -232,7 +232,7 @@ fn drip(form: &mut Form) -> Option<Drip> {
     bytes.map(|bytes| Drip { bytes, every: every.unwrap_or_default() })
 }
 
-/// One member, named after what is done.
+/// One member, named by the action.
 impl Serialize for Step {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         /// As bytes, and not as a list of numbers.

@@ -1,4 +1,4 @@
-//! The shape of what is shown. Its serialised form is what the page and `--json` read.
+//! Rows as they are shown. Their serialised form is read by the page and written by `--json`.
 
 use std::{fmt, str::FromStr};
 
@@ -103,7 +103,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// Returns the same row with every position moved on by so many bytes.
+    /// Returns the row with every position increased by this number of bytes.
     #[must_use]
     pub fn moved(mut self, by: u64) -> Self {
         let spans = [Some(&mut self.span), self.command.as_mut(), self.separator.as_mut(), self.payload.as_mut()];

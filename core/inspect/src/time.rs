@@ -19,13 +19,13 @@ impl Time {
     /// A moment that is not known.
     pub const UNKNOWN: Self = Self(None);
 
-    /// Returns the moment so many nanoseconds after the origin.
+    /// Returns the time this number of nanoseconds after the origin.
     #[must_use]
     pub const fn from_nanoseconds(nanoseconds: i64) -> Self {
         Self(Some(nanoseconds))
     }
 
-    /// Returns the moment so many seconds and nanoseconds after the origin; unknown where that is beyond the year 2262.
+    /// Returns the time these seconds and nanoseconds after the origin; unknown beyond the year 2262.
     #[must_use]
     pub fn from_parts(seconds: i64, nanoseconds: i64) -> Self {
         Self(seconds.checked_mul(1_000_000_000).and_then(|whole| whole.checked_add(nanoseconds)))
@@ -43,7 +43,7 @@ impl Time {
         self.0.map(milliseconds)
     }
 
-    /// Returns the moment so many milliseconds later.
+    /// Returns the time this number of milliseconds later.
     #[must_use]
     pub fn plus(self, milliseconds: f64) -> Self {
         match (self.0, Self::from(milliseconds).0) {

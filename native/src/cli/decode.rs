@@ -21,7 +21,7 @@ mod stream;
 /// Bytes that are read at one time.
 const READ: usize = 64 * 1024;
 
-/// Show the frames in a recorded stream or capture, and what is wrong with them
+/// Show the frames in a recorded stream or capture, and their faults
 #[derive(Debug, Args)]
 #[command(after_long_help = help())]
 pub(super) struct Decode {

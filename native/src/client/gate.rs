@@ -31,7 +31,7 @@ pub(crate) struct Held {
 }
 
 impl Gate {
-    /// Counts so many bytes until the returned value is dropped.
+    /// Counts these bytes until the returned value is dropped.
     pub(crate) fn hold(self: &Arc<Self>, size: usize) -> Held {
         self.held.fetch_add(size, Ordering::Relaxed);
         Held { gate: Arc::clone(self), size }

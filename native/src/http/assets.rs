@@ -110,7 +110,7 @@ mod tests {
             assert_eq!(response.headers()[VARY], "accept-encoding", "{path}");
             assert_eq!(response.headers().contains_key(CONTENT_ENCODING), gzip.is_some(), "{path}");
             assert!(body == gzip.unwrap_or(bytes), "{path}");
-            // A gzipped file ends in the length of what is in it.
+            // A gzip file ends with the length of its content.
             if let Some(gzip) = gzip {
                 assert!(gzip.len() < bytes.len() && gzip.ends_with(&(bytes.len() as u32).to_le_bytes()), "{path}");
             }

@@ -74,7 +74,7 @@ pub(super) fn copy(
     check(to).map_err(failed)
 }
 
-/// Makes a copy one file without a WAL, until a server opens it, and says what is wrong with it.
+/// Turns a copy into a single file without a WAL and checks it. Returns the damage found, if any.
 fn check(copy: Connection) -> rusqlite::Result<Option<String>> {
     copy.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
     if let Some(problem) = schema::fault(&copy, None)? {

@@ -210,7 +210,7 @@ mod tests {
         connection
     }
 
-    /// A commit of so many pages.
+    /// Commits this number of pages.
     fn commit(writer: &Connection, pages: u32) {
         writer.execute("INSERT INTO blobs VALUES (zeroblob(?1))", [pages * 4096]).unwrap();
     }

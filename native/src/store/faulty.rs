@@ -25,7 +25,7 @@ enum Fault {
     Panic,
 }
 
-/// Fails as it is told, command by command; works when there is no more of that.
+/// A store that fails as listed, command by command, and then works.
 struct Faulty {
     store: SqliteStore,
     faults: Arc<Mutex<VecDeque<Fault>>>,
@@ -102,7 +102,7 @@ impl World {
         }
     }
 
-    /// Sends so many messages on each connection, and carries out everything that follows from that.
+    /// Sends this number of messages on each connection, and runs all resulting effects.
     fn send(&mut self, count: usize) {
         for (id, server) in &mut self.senders {
             for _ in 0..count {

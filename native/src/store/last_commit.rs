@@ -125,7 +125,7 @@ impl Noter {
         Ok(Self { note, path, file, wal, has_failed: false })
     }
 
-    /// Notes a commit that is on stable storage, after which the WAL has so many frames.
+    /// Records a commit on stable storage and the number of WAL frames after it.
     pub(super) fn note<'w>(&mut self, frames: u32, writes: impl Iterator<Item = &'w Write>) {
         let mut last = None;
         for write in writes {

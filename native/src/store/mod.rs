@@ -66,10 +66,10 @@ pub(crate) fn open(config: &StoreConfig) -> Result<Box<dyn Engine>, StoreError> 
 ///
 /// Dropping it closes it: what it needs to do for a fast next start it does then.
 trait Store: Send + 'static {
-    /// Reads back everything that a hub must know: what is stored, and nothing of a commit that failed.
+    /// Reads everything that a hub must know. Nothing of a failed commit is included.
     fn load(&mut self) -> Result<Snapshot, StoreError>;
 
-    /// Reads what is stored of these names, as [`load`](Self::load) does.
+    /// Reads the stored state of these names, as [`load`](Self::load) does.
     fn load_names(&mut self, names: &[String]) -> Result<Snapshot, StoreError>;
 
     /// Makes these durable, in this order: all of them, or all but those of names that [`CommitError::Without`] gives,

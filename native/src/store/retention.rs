@@ -219,8 +219,8 @@ impl Trimmer {
         Ok(due)
     }
 
-    /// Finds what is to be dropped next of a log, if anything is: as much as one transaction may drop. Only this
-    /// connection drops, so what is too much stays too much.
+    /// Returns the next messages to drop from a log, at most as many as one transaction may drop. Only this
+    /// connection drops, so an excess cannot vanish meanwhile.
     fn cut(&self, log: i64, reason: Reason) -> Result<Option<Cut>, RowError> {
         let reading = Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred)?;
         let Some(LogRow { name: channel_name, last_id, bytes: all, .. }) = LogRow::get(&reading, log)? else {

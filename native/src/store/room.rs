@@ -115,7 +115,7 @@ impl Room {
         self.limit().is_some_and(|limit| *self.used() > limit.saturating_sub(margin))
     }
 
-    /// Admits a commit of so many bytes, after waiting for room if necessary. `frames` is the WAL's length: frames
+    /// Admits a commit of this size, after waiting for room if necessary. `frames` is the WAL's length: frames
     /// beyond its normal length, added by the commit or held by a long read, take room too.
     pub(super) fn admit(&self, bytes: u64, frames: u32) -> Result<(), StoreError> {
         if self.is_stopped.load(Relaxed) {

@@ -121,7 +121,7 @@ impl SqliteStore {
         Trimmer::open(&self.file, retention, coordinator, room, watch, Arc::clone(&self.damage))
     }
 
-    /// Refuses commits while less than so many bytes are free on the file system.
+    /// Refuses commits while fewer than this number of bytes are free on the file system.
     pub(crate) fn watch_space(&self, least: u64) -> Result<SpaceHandle, StoreError> {
         let directory = self.file.parent().unwrap_or(Path::new("/")).to_owned();
         space::watch(Arc::clone(&self.room), least, move || space::free(&directory))

@@ -112,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// Does as it is told: `Ok` for a commit of nothing, and so on, and writes down what happens to it.
+    /// A store whose results the test chooses, and which records its calls.
     struct Fake {
         commits: Vec<Result<(), &'static str>>,
         diary: Arc<Mutex<Vec<&'static str>>>,

@@ -58,7 +58,7 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// What is neither, and one connection too many.
+    /// If the address is neither, or there are too many connections.
     pub fn connect(&mut self, from: &str) -> Result<u32, JsError> {
         let number = if from == "operator" {
             self.0.connect_operator()
@@ -70,7 +70,7 @@ impl Sandbox {
         number.ok_or_else(|| JsError::new("no more clients fit into the sandbox: disconnect one"))
     }
 
-    /// Returns the reason why a client cannot take so many more actions with so many bytes, if it cannot.
+    /// Returns the reason why a client cannot queue this many more actions and bytes, if there is one.
     #[must_use]
     pub fn refusal(&self, connection: u32, steps: usize, bytes: usize) -> Option<String> {
         self.0.refusal(connection, steps, bytes)
@@ -81,7 +81,7 @@ impl Sandbox {
         self.0.push(connection, Step::Bytes(bytes.to_vec()))
     }
 
-    /// Makes a client wait for so many milliseconds. False if it cannot.
+    /// Makes a client wait for this number of milliseconds. Returns false if it cannot.
     pub fn wait(&mut self, connection: u32, ms: f64) -> bool {
         self.0.push(connection, Step::Wait(ms as u64))
     }
@@ -125,7 +125,7 @@ impl Sandbox {
         self.0.run(until as u64);
     }
 
-    /// Returns the time of the next event, if nobody does anything.
+    /// Returns the time of the next event without further input.
     #[must_use]
     pub fn next(&self) -> Option<f64> {
         self.0.next().map(|at| at as f64)

@@ -91,7 +91,7 @@ pub(crate) struct Chunk {
 pub(super) const ROW_SIZE: usize = 4 * size_of::<u32>() + 2 * size_of::<f64>() + 4;
 
 impl Chunk {
-    /// Returns a chunk whose first row has this number, with room for so many rows and bytes.
+    /// Returns an empty chunk whose first row has this number, with capacity for `rows` and `bytes`.
     pub(super) fn new(first: u64, before: Option<f64>, rows: usize, bytes: usize) -> Self {
         Self {
             first,

@@ -115,7 +115,7 @@ pub(crate) const HALF_CLOSED: &str = "half-closed";
 const LEAST_LIMIT: usize = 1 << 20;
 
 impl Capture {
-    /// Returns an empty capture that takes at most so many bytes of memory; at least 1 MiB.
+    /// Returns an empty capture with a memory limit in bytes, at least 1 MiB.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -144,7 +144,7 @@ impl Capture {
         self.open_with(connection, label, Limits::server().max_payload, Limits::client().max_payload);
     }
 
-    /// Opens a connection on which requests and answers have payloads of at most so many bytes.
+    /// Opens a connection with these limits on the payloads of requests and answers, in bytes.
     pub fn open_with(&mut self, connection: u32, label: &str, max_request: usize, max_answer: usize) {
         self.insert(connection, Connection::new(label, max_request, max_answer));
     }
@@ -378,7 +378,7 @@ impl Capture {
         self.counted().table()
     }
 
-    /// Returns traffic over time, in at most so many buckets, from the oldest row held on.
+    /// Returns traffic over time from the oldest row held, in at most this number of buckets.
     #[must_use]
     pub fn timeline(&self, buckets: usize) -> Timeline {
         let from = self.entry(self.first()).map_or(0.0, |entry| entry.time());

@@ -30,13 +30,13 @@ pub struct Restored<'a> {
     pub position: u64,
     /// See [`Entry::bytes`](crate::Entry::bytes).
     pub bytes: Cow<'a, [u8]>,
-    /// Of what is no frame, its head, safe to show.
+    /// The head of a piece that is not a frame, safe to show.
     pub head: Cow<'a, str>,
     /// The text of a note or a gap, safe to show.
     pub says: Cow<'a, str>,
     /// Of a note: of a failure.
     pub bad: bool,
-    /// Of a fault, what is wrong, by its own positions.
+    /// The details of a fault, with the fault's own positions.
     pub fault: Option<Fault>,
     /// The command that an answer answers.
     pub asked: Option<Command>,

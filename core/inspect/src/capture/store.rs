@@ -12,10 +12,10 @@ use super::{
 };
 use crate::{Direction, RowKind, Statistics, statistics::Times};
 
-/// A chunk has at most so many rows.
+/// The most rows of a chunk.
 const CHUNK_ROWS: usize = 65_536;
 
-/// A chunk has at most so many bytes, unless it has one row; less where the limit is small.
+/// The most bytes of a chunk of several rows; fewer if the capture's limit is small.
 const CHUNK_BYTES: usize = 4 << 20;
 
 /// The number of chunks that there is room for at least.
@@ -52,7 +52,7 @@ pub(super) struct NewRow<'a> {
     pub(super) word: Word,
     pub(super) bytes: &'a [u8],
     pub(super) reads: Reads,
-    /// The name of what is wrong.
+    /// The name of the fault.
     pub(super) error: Option<&'a str>,
     pub(super) extra: Option<Extra>,
     /// The request that this answers.
@@ -248,7 +248,7 @@ impl Store {
         distance
     }
 
-    /// Returns the chunk that a row of so many bytes goes to.
+    /// Returns the chunk for a row of this length.
     fn room_for(&mut self, bytes: usize) -> &mut Chunk {
         let most = (self.limit / CHUNKS).min(CHUNK_BYTES);
         let full =

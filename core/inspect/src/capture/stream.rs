@@ -17,7 +17,7 @@ use super::{
 /// The longest piece of skipped bytes: longer runs become several pieces.
 pub(super) const PIECE: usize = 65_536;
 
-/// The most reads of one row that are told apart. Those beyond count as part of the last one.
+/// The most reads of one row that are distinguished. Later ones count as part of the last one.
 pub(super) const MAX_READS: usize = 4096;
 
 /// The longest word before a CRLF that may be a command or status, in bytes.
@@ -215,7 +215,7 @@ impl Stream {
         self.reads = VecDeque::new();
     }
 
-    /// Skips so many missing bytes. If the stream goes on at a frame's first byte it is `aligned`.
+    /// Skips missing bytes. `aligned`: the stream continues at the first byte of a frame.
     pub(super) fn skip(&mut self, time: f64, missing: u64, aligned: bool, mut sink: impl FnMut(Piece<'_>)) {
         if self.ended {
             return;

@@ -34,7 +34,7 @@ const MISSING: &str = "missing";
 
 /// Writes a pcapng file.
 ///
-/// Everything it is told is appended to a buffer as whole blocks, so that the buffer may be taken away at any time.
+/// Every event is appended to a buffer as whole blocks, so the buffer may be taken at any time.
 #[derive(Debug, Default)]
 pub struct PcapNg {
     out: Vec<u8>,
@@ -86,7 +86,7 @@ impl PcapNg {
     #[must_use]
     pub fn new() -> Self {
         let mut file = Self::default();
-        // Version 1.0, and a section whose length is not told.
+        // Version 1.0, and a section of unspecified length.
         let mut header = Vec::new();
         header.extend(0x1a2b_3c4d_u32.to_le_bytes());
         header.extend([1, 0, 0, 0]);
@@ -174,7 +174,7 @@ impl PcapNg {
         }
     }
 
-    /// Leaves a gap of so many bytes in one direction; 0 where it is not known.
+    /// Records a gap of this length in one direction; 0 if the length is unknown.
     pub fn gap(&mut self, connection: u32, direction: Direction, bytes: u64, text: &str) {
         let Some(way) = self.way_mut(connection, direction) else { return };
         // One byte stands for a number that is not known.

@@ -23,7 +23,7 @@ pub(super) fn any<'a>(entry: &Entry<'a>, path: &Path, holds: impl FnMut(Found<'a
     ask(entry, path, holds).unwrap_or(false)
 }
 
-/// Asks about each value that the path leads to until one is such that this holds. `None` of what is no JSON.
+/// Tests each value at the path until one satisfies the predicate. Returns `None` if the text is not JSON.
 pub(super) fn ask<'a>(entry: &Entry<'a>, path: &Path, mut holds: impl FnMut(Found<'a>) -> bool) -> Option<bool> {
     let mut reader = Reader::new(payload(entry)?);
     let mut walk = Walk { names: path.names(), open: Vec::new(), key: None };

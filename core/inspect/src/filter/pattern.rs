@@ -89,7 +89,7 @@ fn make_ascii(ast: &mut Ast) -> Result<(), String> {
         Ast::ClassPerl(class) => *ast = Ast::ClassBracketed(Box::new(ascii(class)?)),
         Ast::ClassBracketed(class) => make_set_ascii(&mut class.kind)?,
         Ast::Assertion(assertion) => {
-            // Without looking back, the end of a word can only be told of ASCII.
+            // Without look-behind, the end of a word can only be found in ASCII.
             let source = match assertion.kind {
                 ast::AssertionKind::WordBoundary => r"(?-u:\b)",
                 ast::AssertionKind::NotWordBoundary => r"(?-u:\B)",
@@ -145,7 +145,7 @@ fn ascii(class: &ClassPerl) -> Result<ast::ClassBracketed, String> {
     }
 }
 
-/// Returns the last line of the innermost error, which says what is wrong.
+/// Returns the last line of the innermost error, which has the cause.
 fn last_line(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

@@ -24,7 +24,7 @@ const MAX_UNJUDGED_TOTAL: usize = 32 << 20;
 /// The most bytes of all connections that may wait for those before them.
 const MAX_HELD_TOTAL: usize = 64 << 20;
 
-/// A SYN with the number of a connection that was closed so many nanoseconds ago is no copy of that connection's own.
+/// Nanoseconds after a close from which a SYN with the same sequence number begins a new connection.
 const COPY: i64 = 100_000_000;
 
 /// The most bytes that are shown of the text that a reset may carry.

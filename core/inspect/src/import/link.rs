@@ -287,7 +287,7 @@ fn of_ip_number(number: IpNumber, bytes: &[u8]) -> Result<(Layer, &[u8]), Packet
 fn of_gre(bytes: &[u8]) -> Result<(Layer, &[u8]), PacketKind> {
     let (flags, kind) = (be16(bytes, 0)?, be16(bytes, 2)?);
     let has = |bit: u16| flags & bit != 0;
-    // Source routes and what is left of them have gone out of use.
+    // Source routing is obsolete, so the remaining hops are not read.
     if has(0x4000) {
         return Err(PacketKind::OtherIp);
     }
@@ -342,7 +342,7 @@ fn after(bytes: &[u8], length: usize) -> Result<&[u8], PacketKind> {
     bytes.get(length..).ok_or(PacketKind::Short)
 }
 
-/// Returns the ports of a segment and itself, of which so many bytes were not captured.
+/// Returns a segment and its ports. `missing` bytes of it were not captured.
 fn segment(bytes: &[u8], missing: usize) -> Result<(u16, u16, Segment<'_>), PacketKind> {
     let tcp = match TcpSlice::from_slice(bytes) {
         Ok(tcp) => tcp,
@@ -391,7 +391,7 @@ pub(super) fn guess(bytes: &[u8]) -> Option<i32> {
             links::ETHERNET => [ether_type::IPV4, ether_type::IPV6, ether_type::VLAN_TAGGED_FRAME]
                 .iter()
                 .any(|known| Some(known.0) == word(12)),
-            // The header's length must be what is there, or text that starts with E would be taken for a packet.
+            // The header's length must match the bytes, or text that starts with E would count as a packet.
             101 => match bytes.first().map(|first| first >> 4) {
                 Some(4) => word(2).is_some_and(|length| usize::from(length) == bytes.len()),
                 Some(6) => word(4).is_some_and(|length| usize::from(length) + 40 == bytes.len()),

@@ -38,7 +38,7 @@ pub use self::{
 };
 use crate::{Direction, Time};
 
-/// The first bytes that tell the form of a capture are so many at most.
+/// The most bytes from which the form of a capture is detected.
 pub const PREVIEW: usize = 64 << 10;
 
 /// A receiver of a capture's events, in the order in which they happened. Connections are numbered from 1. Times count
@@ -48,7 +48,7 @@ pub trait Sink {
     fn open(&mut self, connection: u32, time: Time, client: &str, server: &str);
     /// Records the bytes of one read or one segment.
     fn bytes(&mut self, connection: u32, direction: Direction, time: Time, bytes: &[u8]);
-    /// Records that bytes are missing here: so many, or 0 where it is not known. The next bytes may begin inside a
+    /// Records that bytes are missing here, 0 if the number is unknown. The next bytes may begin inside a
     /// frame.
     fn gap(&mut self, connection: u32, direction: Direction, time: Time, bytes: u64, text: &str);
     /// Ends one direction of which nothing more is known.
@@ -238,7 +238,7 @@ impl Import {
     #[must_use]
     pub fn waiting(&self) -> usize {
         match &self.reader {
-            // Of what is compressed it is not known how much of the file it was.
+            // The position in a compressed file is unknown.
             Reader::Encoded(encoded) if encoded.encoding != Encoding::Gzip => encoded.inner.waiting(),
             Reader::Dump(dump) => self.rest.len() + dump.waiting(),
             _ => self.rest.len(),

@@ -40,7 +40,7 @@ mod options {
 pub(super) struct Section {
     order: Order,
     interfaces: Vec<Interface>,
-    /// It was written by an export: nothing in it is somebody else's.
+    /// Whether an export of the inspector wrote it.
     is_own: bool,
     /// The number of blocks of the file that could not be read.
     broken: u64,
@@ -121,7 +121,7 @@ impl Section {
                 if self.interfaces.len() == MAX_INTERFACES {
                     return Err(Broken);
                 }
-                // Also what is broken has a number.
+                // A damaged interface block counts too: interfaces are numbered in order.
                 let link = order.u16(body, 0).map_or(-1, i32::from);
                 let snap = word(4).unwrap_or_default();
                 let mut interface = Interface { link, resolution: 1_000_000, offset: 0, snap };

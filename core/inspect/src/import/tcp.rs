@@ -370,7 +370,7 @@ impl Stream {
         self.release(out);
     }
 
-    /// Lets out what is next.
+    /// Emits the segments that continue the stream.
     fn release(&mut self, out: &mut impl FnMut(Out<'_>)) {
         if self.state != State::Known {
             return;
@@ -389,7 +389,7 @@ impl Stream {
         }
     }
 
-    /// Lets out what is new in these bytes, which start at or before the position.
+    /// Emits the new part of these bytes, which start at or before the position.
     fn pass(&mut self, place: u64, bytes: &[u8], missing: u64, out: &mut impl FnMut(Out<'_>)) {
         let known = self.position.saturating_sub(place);
         self.repeated += known.min(bytes.len() as u64);

@@ -75,7 +75,7 @@ impl JsonLinesReader {
         if line.trim_ascii().is_empty() {
             return Ok(None);
         }
-        // Which one it is comes first, so that it can be said what is wrong with it.
+        // The kind is read first, so that errors name the line's kind.
         let is: Is = serde_json::from_slice(line).map_err(|error| reason(&error))?;
         if is.row.is_none() {
             let said: ConnectionLine<'_> = serde_json::from_slice(line).map_err(|error| reason(&error))?;

@@ -9,7 +9,7 @@ use crate::{Capture, Entry, RowKind, Time};
 /// Writes rows as lines of JSON.
 #[derive(Debug, Default)]
 pub struct JsonLinesWriter {
-    /// The connections that were told of and are not over.
+    /// Connections that were opened in the output and not closed.
     named: BTreeSet<u32>,
     started: Option<String>,
 }

@@ -25,7 +25,7 @@ const MAX_BYTES: usize = 64 << 20;
 /// The longest that bytes are on their way, in milliseconds.
 const DELAY: u64 = 3;
 
-/// A connection. The client does what it is told, step by step; the server's end is the real one.
+/// A simulated connection. The client executes queued steps; the server's end is a real endpoint.
 #[derive(Debug)]
 pub(super) struct Connection {
     steps: VecDeque<Step>,
@@ -34,7 +34,7 @@ pub(super) struct Connection {
     ready: Time,
     /// The client has shut down its sending half.
     finished: bool,
-    /// The client has closed the connection: what comes is thrown away, and nobody hears of anything.
+    /// The client has closed the connection: received bytes are discarded, and no event is reported.
     client_closed: bool,
     /// Whether the client reads.
     reading: bool,
@@ -121,7 +121,7 @@ impl Connection {
         }
     }
 
-    /// Returns the reason why so many more steps, with so many bytes, cannot be pushed.
+    /// Returns the reason why more steps with this many bytes cannot be pushed.
     pub(super) fn refusal(&self, steps: usize, bytes: usize) -> Option<String> {
         if self.finished || matches!(self.steps.back(), Some(Step::End | Step::Reset)) {
             return Some("Nothing of this was sent: the client's sending half is shut down.".into());

@@ -72,7 +72,7 @@ pub struct Sandbox {
     store: Store,
     connections: BTreeMap<u32, Connection>,
     last: u32,
-    /// Closed, and not told to the hub, which is told nothing while its effects are taken.
+    /// Closed connections not yet reported to the hub, which takes no input while its effects are drained.
     closed: Vec<u32>,
     events: Vec<Event>,
 }
@@ -256,14 +256,14 @@ impl Sandbox {
         let until = Time::from_millis(until).max(self.now);
         self.settle();
         while let Some(next) = self.next_time().filter(|next| *next <= until) {
-            // All that was due is done, so what is next is later.
+            // Everything due has been done, so the next event is later.
             self.now = next.max(self.now.after(Duration::from_millis(1)));
             self.settle();
         }
         self.now = until.max(self.now);
     }
 
-    /// Returns the time of the next event if nobody does anything, in milliseconds.
+    /// Returns the time of the next event without further input, in milliseconds.
     #[must_use]
     pub fn next(&self) -> Option<u64> {
         self.next_time().map(Time::as_millis)

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use chanwire_core::Time;
 
-/// Bytes on their way, in order. It holds so many and no more, as socket buffers do.
+/// Bytes in transit, in order. Bounded, like socket buffers.
 #[derive(Debug)]
 pub(super) struct Pipe {
     /// Each with the moment at which it can be read.
@@ -68,7 +68,7 @@ impl Pipe {
         self.chunks.iter().take_while(|(at, _)| *at <= now).map(|(_, bytes)| bytes.len()).sum()
     }
 
-    /// Reads so many of the bytes that have arrived.
+    /// Reads up to this number of arrived bytes.
     pub(super) fn take(&mut self, count: usize) -> Vec<u8> {
         let mut taken = Vec::new();
         while taken.len() < count

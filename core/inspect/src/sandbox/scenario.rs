@@ -22,12 +22,12 @@ pub struct Scenario {
     acts: &'static [Act],
 }
 
-/// One thing that somebody does, a tenth of a second after the last. Clients are counted from 1.
+/// One action of a scenario, 100 ms after the one before. Clients are numbered from 1.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Connect(&'static str),
     Send(u32, &'static str),
-    /// The same so many times, each time on its own.
+    /// The same action this number of times, as separate steps.
     Often(u32, usize, &'static str),
     /// Writes in pieces, this many milliseconds apart.
     Drip(u32, u64, &'static [&'static str]),

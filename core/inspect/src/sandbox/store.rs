@@ -1,4 +1,4 @@
-//! A store in memory, which fails when it is told to.
+//! A store in memory with injectable failures.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -19,12 +19,12 @@ const MAX_BYTES: usize = 4 << 20;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StoreMode {
-    /// It does what it is told.
+    /// Commands succeed.
     #[default]
     Works,
     /// The next commit fails, and then it works.
     FailsOnce,
-    /// The next commit fails as far as anybody is told, and is kept all the same; then it works.
+    /// The next commit is stored but reported as failed; later ones succeed.
     FailsOnceButKeeps,
     /// Everything fails.
     Fails,

@@ -1,6 +1,6 @@
 //! A histogram of times, in bounded memory.
 
-/// Each doubling has so many buckets, so that a bucket is at most 1/16 wider than it is far from 0.
+/// Buckets per doubling, so that a bucket's width is at most 1/16 of its value.
 const STEPS: u32 = 16;
 
 /// A power of two below which every microsecond has a bucket of its own.
@@ -30,7 +30,7 @@ impl Histogram {
         }
     }
 
-    /// Returns the time in milliseconds that so many of a hundred do not exceed: the middle of its bucket.
+    /// Returns this percentile in milliseconds: the middle of its bucket.
     pub(super) fn percentile(&self, percent: u64) -> Option<f64> {
         let rank = (self.total * percent).div_ceil(100).max(1);
         let mut seen = 0;

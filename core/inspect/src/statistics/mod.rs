@@ -60,7 +60,7 @@ impl Statistics {
         }
     }
 
-    /// Counts the answer to a request of this command, after so many milliseconds if that is known; `spoilt` if only
+    /// Counts the answer to a request of this command, with its round trip in milliseconds if known; `spoilt` if only
     /// its answer tells that it was wrong.
     pub(crate) fn answered(&mut self, command: Command, status: Status, trip: Option<f64>, spoilt: bool) {
         for kind in [Kind::Request(command), Kind::Answer(status)] {

@@ -68,7 +68,7 @@ impl Times {
         self.slots = pairs.collect();
     }
 
-    /// Returns at most so many equal buckets from the slot of `from` on.
+    /// Returns at most `buckets` equal buckets from the slot of `from`.
     pub(crate) fn timeline(&self, from: f64, buckets: usize) -> Timeline {
         let first = ((from / self.width) as usize).min(self.slots.len());
         let slots = self.slots.get(first..).unwrap_or_default();

@@ -29,7 +29,7 @@ impl Trips {
         }
     }
 
-    /// Returns the time that so many of a hundred do not exceed.
+    /// Returns this percentile.
     pub(super) fn percentile(&self, percent: usize) -> Option<f64> {
         if self.approximate {
             return self.all.percentile(percent as u64);

@@ -78,8 +78,7 @@ impl View {
         self.places = Places::default();
     }
 
-    /// Looks at rows that were not looked at yet, but not at so many that it would take long. Returns whether there
-    /// are more.
+    /// Filters a bounded number of rows that were not filtered yet. Returns whether more remain.
     pub fn advance(&mut self, capture: &Capture) -> bool {
         if self.clears != capture.clears() || self.base == 0 {
             self.frozen = self.frozen.map(|_| capture.end_number());

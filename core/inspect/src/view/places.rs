@@ -87,7 +87,7 @@ impl Run {
 
 impl Appending<'_> {
     pub(super) fn push(&mut self, place: usize) {
-        // A chunk has at most so many rows that a place fits.
+        // The limit on a chunk's rows makes the index fit.
         let (Some(run), Ok(place)) = (self.run.as_deref_mut(), u16::try_from(place)) else { return };
         *self.memory -= run.memory();
         run.places.push(place);

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::Viewer;
 use crate::{Direction, Entry, JsonLinesWriter, PcapNg, Time, golden_of};
 
-/// A part has about so many bytes.
+/// The approximate bytes of a part.
 const PART: usize = 4 << 20;
 
 /// The form of a file.

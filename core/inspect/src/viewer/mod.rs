@@ -35,7 +35,7 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    /// Returns an empty capture that takes at most so many bytes of memory, all of it shown.
+    /// Returns a viewer of an empty capture with this memory limit in bytes and no filter.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -107,7 +107,7 @@ impl Viewer {
         self.highlighted.set_range(range, &self.capture);
     }
 
-    /// Freezes what is shown, or lets it go on.
+    /// Freezes the view, or continues it.
     pub fn pause(&mut self, paused: bool) {
         self.view.freeze(paused, &self.capture);
         self.highlighted.freeze(paused, &self.capture);

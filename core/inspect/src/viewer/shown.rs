@@ -149,7 +149,7 @@ pub struct Status {
 pub struct Scanning {
     /// Rows that were looked at.
     pub done: u64,
-    /// Of so many.
+    /// The total.
     pub total: u64,
 }
 
@@ -159,7 +159,7 @@ const MAX_ARRIVING: usize = 100;
 /// The most bytes of each.
 const FIRST_BYTES: usize = 24;
 
-/// A frame of so many bytes takes long to read.
+/// The bytes from which decoding a frame takes long.
 const LARGE: usize = 16 << 10;
 
 /// The most summaries of such frames that are kept: more than a list shows at one time.
@@ -196,7 +196,7 @@ impl Viewer {
         }
     }
 
-    /// Returns the rows of the view from a position on that are held, at most so many.
+    /// Returns up to `count` held rows of the view from a position.
     #[must_use]
     pub fn rows(&self, position: u64, count: usize) -> Vec<ListRow> {
         let positions = position..position.saturating_add(count as u64).min(self.view.end());

@@ -490,7 +490,7 @@ impl Session {
         self.ask_about_a_paste();
     }
 
-    /// Leaves the channel, and shows the messages that stay open. Returns what is known of it if it was joined.
+    /// Leaves the channel, and shows the unsettled messages. Returns the room if it was joined.
     fn leave(&mut self) -> Option<Room> {
         self.hang_up();
         self.phase = Phase::Out;

@@ -86,7 +86,7 @@ impl Rows<'_> {
     }
 }
 
-/// Formats a row for people: number, time in seconds, connection, direction, what is wrong, head, round trip, length
+/// Formats a row for people: number, time in seconds, connection, direction, fault mark, head, round trip, length
 /// and what it says. A fault has its place on a second line.
 fn line(capture: &Capture, entry: &Entry<'_>, out: &mut Vec<u8>) {
     let way = match (entry.kind(), entry.direction()) {

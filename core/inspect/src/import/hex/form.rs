@@ -12,7 +12,7 @@ pub(in crate::import) enum Form {
     Literal,
     /// A list of numbers in base 10.
     List,
-    /// Lines with offsets, and groups of so many bytes, the high byte first.
+    /// Lines with offsets, and groups of this number of bytes, the high byte first.
     Offsets(Group),
     /// Lines with offsets, and words, the low byte first.
     Words(Group),

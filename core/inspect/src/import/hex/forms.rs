@@ -10,7 +10,7 @@ fn bytes(text: &str) -> Result<Vec<u8>, String> {
     dump.map(|dump| dump.blocks.iter().flat_map(|block| block.bytes.clone()).collect()).map_err(|error| error.message)
 }
 
-/// Lines of so many bytes, each with its offset, written by `line`.
+/// Formats bytes in lines of `size` bytes, each with its offset, by `line`.
 fn lines(start: usize, bytes: &[u8], size: usize, line: impl Fn(usize, &[u8]) -> String) -> String {
     bytes.chunks(size).enumerate().map(|(index, bytes)| line(start + index * size, bytes) + "\n").collect()
 }

@@ -126,7 +126,7 @@ fn fit(text: &str, first: Line<'_>, form: Form, width: usize) -> Option<Fit> {
     };
     // od fills up its last word.
     let word = group.bytes as u64;
-    // Before a colon nobody counts in base 8.
+    // No known form has octal offsets before a colon.
     let bases = if first.colon { [16, 16, 10, 10] } else { [usual, 16, 8, 10] };
     let mut wrong = [0_u64; 4];
     let (mut steps, mut contradicted, mut confirmed) = (0_u64, 0, 0);

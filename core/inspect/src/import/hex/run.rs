@@ -22,7 +22,7 @@ pub(super) struct Run {
 enum Kind {
     /// Pairs of hexadecimal digits.
     Pairs,
-    /// Pairs that make words of so many bytes, the low byte first.
+    /// Pairs that form words of this number of bytes, the low byte first.
     Words(usize),
     /// Numbers in base 10.
     Decimals,
@@ -44,7 +44,7 @@ impl Run {
         Self::new(Kind::Pairs)
     }
 
-    /// Reads words of so many bytes; at the end, up to one word of zeros less a byte is taken for padding.
+    /// Reads words of this number of bytes. Zeros at the end, fewer than a word, are padding.
     pub(super) const fn words(bytes: usize) -> Self {
         Self::new(Kind::Words(bytes))
     }
@@ -86,7 +86,7 @@ impl Run {
         Ok(())
     }
 
-    /// Moves so many bytes of words to `out`, the high byte first.
+    /// Moves this number of bytes of words to `out`, the high byte first.
     fn release(&mut self, bytes: usize, size: usize, out: &mut Vec<u8>) {
         for word in self.held.drain(..bytes).as_slice().chunks(size) {
             out.extend(word.iter().rev());

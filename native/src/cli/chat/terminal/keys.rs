@@ -172,7 +172,7 @@ impl Keys {
         self.held.push(byte);
         if !self.held.ends_with(PASTE_END) {
             if self.held.len() > MAX_PASTE + PASTE_END.len() {
-                // Of what is too long only as much is held as can be a part of its end.
+                // Of a paste that is too long, only bytes that may be part of its end mark are kept.
                 let kept = self.held.split_off(self.held.len() - PASTE_END.len());
                 self.dropped += self.held.len();
                 self.held = kept;

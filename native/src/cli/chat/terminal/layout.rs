@@ -24,7 +24,7 @@ pub(super) struct Row {
 }
 
 impl Layout {
-    /// Lays out a prompt and a text with its cursor, a byte position, on rows of so many columns, 1 at least.
+    /// Lays out a prompt and a text with its cursor, a byte position, on rows of this many columns, at least 1.
     ///
     /// Hidden characters are written out, a tab is blanks up to a multiple of eight columns, and a line break begins a
     /// row that is indented by the prompt's width.
@@ -93,7 +93,7 @@ impl Layout {
         &mut self.rows[last]
     }
 
-    /// Begins a row if so many columns do not fit into this one.
+    /// Begins a new row if this number of columns does not fit into the current one.
     fn make_room(&mut self, width: usize, columns: usize) {
         let row = self.last();
         if row.width > 0 && row.width + width > columns {

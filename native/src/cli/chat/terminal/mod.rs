@@ -1,10 +1,11 @@
-//! A terminal in which a line is edited while messages come: keys in, typed lines out, and what is shown above them.
+//! A terminal in which a line is edited while messages arrive: keys in, typed lines out, messages above the line.
 //!
 //! Written here rather than taken from a library, of which these were compared. rustyline-async 0.4 reads at most 1 KiB
 //! per wake-up through crossterm's event stream, so that a longer paste stalls, and miscounts wrapped rows and wide
 //! characters. rustyline 17 and reedline 0.4x edit well but block a thread of their own: neither lets the prompt change
 //! or the program decide while a line is being typed, and with reedline the same event source reads pastes. crossterm
-//! 0.29 alone holds a paste of any size until it ends. unicode-segmentation and unicode-width do what is hard here.
+//! 0.29 alone holds a paste of any size until it ends. unicode-segmentation and unicode-width find character boundaries
+//! and widths.
 
 mod drawing;
 mod keys;
