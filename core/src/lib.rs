@@ -1,6 +1,6 @@
-//! The chanwire protocol without I/O: from bytes to what a channel server decides, and back to bytes.
+//! The chanwire protocol without I/O: decoding and encoding, connections, and the decisions of a channel server.
 //!
-//! This page is the contract of the crate. What each byte means to a peer is in `PROTOCOL.md` beside it.
+//! This page is the contract of the crate. `PROTOCOL.md` beside it specifies the bytes.
 //!
 //! ```text
 //!                 endpoint::Client                                    endpoint::Server            hub::Hub
@@ -19,52 +19,51 @@
 //!
 //! | layer | knows | never knows |
 //! |---|---|---|
-//! | [`wire`] | where a frame ends, what it says, its canonical bytes, where each of them stands | connections, roles, channels |
-//! | [`endpoint`] | one connection: limits, deadlines, answers in request order, backpressure, closing | what a channel is |
+//! | [`wire`] | where a frame ends, its content, its canonical bytes, the position of each byte | connections, roles, channels |
+//! | [`endpoint`] | one connection: limits, deadlines, answers in request order, backpressure, closing | the meaning of a channel |
 //! | [`hub`] | the requests of all connections: directory, routing, ids, what must be stored before what is answered | sockets, databases, clocks |
 //!
-//! Each uses only the ones above it in the table, and each is of use alone: an inspector takes `wire`, a client `wire`
-//! and `endpoint`. None does I/O, asks a clock, or starts a thread; whoever drives them does.
+//! Each layer uses only those above it in the table and can be used without those below: an inspector uses `wire`, a
+//! client `wire` and `endpoint`. None does I/O, reads a clock or starts a thread; the program that drives them does.
 //!
 //! # Four kinds of calls
 //!
-//! 1. **Something happened**: `handle_…` of all, [`Client::send`], [`Server::respond`] and what else a server is told
-//!    to send, [`Endpoint::shutdown`], [`Hub::connect`], [`Hub::disconnect`], and the hub's changes of listeners and
-//!    fixed channels. They take `&mut self` and never block.
-//! 2. **What comes of it**, taken once each: [`Decoder::next_item`], [`Endpoint::poll_event`], [`Hub::poll_effect`].
-//! 3. **What is so now**, asked as often as one likes: [`Endpoint::transmit`], [`Endpoint::action`],
-//!    [`Endpoint::wants_read`], [`Endpoint::poll_timeout`]. Their answers change by calls of the first kind and at no
-//!    other time.
-//! 4. **Values**: requests, responses and addresses are made, read, written and compared without any state.
+//! 1. **Inputs**: every `handle_…`, [`Client::send`], [`Server::respond`] and the other sending methods of a server,
+//!    [`Endpoint::shutdown`], [`Hub::connect`], [`Hub::disconnect`], and the hub's changes of listeners and fixed
+//!    channels. They take `&mut self` and never block.
+//! 2. **Results**, each taken once: [`Decoder::next_item`], [`Endpoint::poll_event`], [`Hub::poll_effect`].
+//! 3. **State**, readable any number of times: [`Endpoint::transmit`], [`Endpoint::action`], [`Endpoint::wants_read`],
+//!    [`Endpoint::poll_timeout`]. Only inputs change it.
+//! 4. **Values**: requests, responses and addresses, which have no state.
 //!
 //! # In which order
 //!
-//! After any call of the first kind to an endpoint, take its events until there is none. Then ask: write what
-//! `transmit` gives and tell `handle_written` how much of it went; obey `action` once nothing is left to write; read
-//! only while `wants_read`; call `handle_timeout` at `poll_timeout`, or earlier, which does no harm.
+//! After any input to an endpoint, poll its events until there is none. Then write the bytes of `transmit` and report
+//! the number written to `handle_written`; carry out `action` once nothing is left to write; read only while
+//! `wants_read`; call `handle_timeout` at `poll_timeout` (an earlier call has no effect).
 //!
-//! Tell the hub all that is at hand, then take its effects until there is none. The last of them may be a store
-//! command: a commit is put together only when nothing else is to be taken, so one commit serves many requests. One
-//! command is out at a time, and each must have its outcome told, a failure too. An answer goes to the connection's
-//! `Server` with its [`Ticket`], in any order: it leaves in request order. Whatever else is for one connection, pushes
-//! above all, must reach its `Server` in the hub's order: [`Hub::handle_event`] takes what a `Server` tells,
-//! [`Server::handle_command`] what a hub sends. Call [`Hub::handle_timeout`] at [`Hub::poll_timeout`]: leases end by
-//! it.
+//! Give the hub all available inputs, then poll its effects until there is none. The last effect may be a store
+//! command: a commit is assembled only when no other effect is left, so one commit serves many requests. At most one
+//! command is outstanding, and every command needs its outcome reported, also a failure. Answers may reach the
+//! connection's `Server` in any order; each has its [`Ticket`], and they leave in request order. All other commands for
+//! one connection, such as pushes, must reach its `Server` in the hub's order. [`Hub::handle_event`] takes the events
+//! of a `Server`, [`Server::handle_command`] the commands of a hub. Call [`Hub::handle_timeout`] at
+//! [`Hub::poll_timeout`], so that leases end.
 //!
-//! If the hub runs elsewhere, a LIST need not go there: [`Server::list_at_once`] answers it from the list that the hub
-//! has [published](hub::Effect::Publish), if the connection owes nothing. The hub must live as long as its lists are
-//! sent.
+//! If the hub runs on another thread, a LIST need not go there: [`Server::list_at_once`] answers it from the list that
+//! the hub last [published](hub::Effect::Publish), if no earlier request is unanswered. The hub must outlive the
+//! sending of its lists.
 //!
-//! A connection that closed is told to the hub by `disconnect`, after the requests that were taken from it.
+//! Report a closed connection to the hub by `disconnect`, after its last request.
 //!
 //! # Time and wall time
 //!
-//! [`Time`] is monotonic: milliseconds from an origin that the caller picks. Endpoints measure deadlines by it and the
-//! hub leases, and it must never run backwards. [`Timestamp`] is wall time in whole seconds: it enters the hub with
-//! each request, beside monotonic time in a [`Moment`](hub::Moment), is stored with a message and answered to its
-//! sender. Wall time may jump; what the hub gives out within a channel never goes back.
+//! [`Time`] is monotonic: milliseconds from an origin that the caller picks. Endpoints measure deadlines by it, the hub
+//! leases. It must never go backwards. [`Timestamp`] is wall time in whole seconds: it enters the hub with each
+//! request, beside monotonic time in a [`Moment`](hub::Moment), is stored with a message and answered to its sender.
+//! Wall time may jump; the timestamps within a channel never decrease.
 //!
-//! # Whose doing an error is
+//! # Errors and their causes
 //!
 //! | type | whose | what follows |
 //! |---|---|---|
@@ -78,7 +77,7 @@
 //!
 //! A `Server` answers faults by itself. No input makes this crate panic.
 //!
-//! # What may grow
+//! # Compatibility
 //!
 //! A type that a later version may extend is `#[non_exhaustive]`: commands, requests and responses, faults and the
 //! other errors, limits. All others are exhaustive on purpose, and a change to one of them is a breaking change:
@@ -91,20 +90,20 @@
 //! # Features
 //!
 //! `serde` (off by default) gives the values of [`wire`] serde's traits, for logs, settings and storage. Commands,
-//! statuses, addresses and timestamps are the text that they display; all others are their fields. It is no other way
-//! to write the protocol, whose bytes only `encode` writes; and as with values that are built by hand, names are
-//! checked by [`Request::validate`](wire::Request::validate), not when they are read.
+//! statuses, addresses and timestamps are the text that they display; all others are their fields. This is not another
+//! encoding of the protocol, which only `encode` writes. As with values that are built by hand, names are checked by
+//! [`Request::validate`](wire::Request::validate), not when they are read.
 //!
 //! # Limits
 //!
-//! [`Limits`] bound what one connection may cost and [`HubLimits`] what all may; the defaults are the protocol's. What
-//! is bounded by position in the stream does not depend on how the stream is cut. Of what is not decoded yet, a
-//! server's endpoint keeps at most one payload and one read, and nothing while it is idle.
+//! [`Limits`] bound the cost of one connection and [`HubLimits`] that of all; the defaults are the protocol's. Limits
+//! by position in the stream do not depend on how the stream is cut. Of undecoded input, a server's endpoint keeps at
+//! most one payload and one read, and nothing while it is idle.
 //!
 //! # A whole exchange
 //!
-//! A client hosts a channel and sends a message to it. The store here makes nothing durable; it shows where a real one
-//! stands: the answers leave after its outcomes and never before.
+//! A client hosts a channel and sends a message to it. The store here makes nothing durable; it shows the place of a
+//! real one: answers leave only after its outcomes.
 //!
 //! ```
 //! use chanwire_core::{

@@ -67,16 +67,16 @@ pub enum Peer {
     Operator,
 }
 
-/// A moment, in both kinds of time.
+/// A moment in monotonic and in wall time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
-    /// Monotonic time: leases are counted in it.
+    /// Monotonic time, by which leases end.
     pub time: Time,
-    /// Wall time: messages are stamped with it.
+    /// Wall time, the timestamps of messages.
     pub wall: Timestamp,
 }
 
-/// Limits of what a hub may cost.
+/// The limits on a hub's cost.
 ///
 /// | limit | default | precedent |
 /// |---|---|---|
@@ -91,8 +91,7 @@ pub struct Moment {
 pub struct HubLimits {
     /// The most channels that are listed.
     pub max_channels: usize,
-    /// The most names that are known: those that are listed, kept for a host, or that had messages and are not
-    /// forgotten.
+    /// The most known names: listed, kept for a host, or with messages in the past and not dropped.
     pub max_names: usize,
     /// The greatest id of a message.
     pub max_id: u64,
@@ -100,8 +99,8 @@ pub struct HubLimits {
     pub drop_names_after: Duration,
     /// The most channels that one connection may join.
     pub max_joins: usize,
-    /// The bytes that answers to LIST which are still being sent may hold beyond the current list. Beyond this limit,
-    /// those whose readers have taken nothing for the longest time are withdrawn, and these connections reset.
+    /// The most bytes that unfinished answers to LIST hold beyond the current list. Beyond this limit, the answers
+    /// whose readers made no progress for the longest time are withdrawn, and their connections reset.
     pub max_past_lists: usize,
 }
 
@@ -120,9 +119,9 @@ impl Default for HubLimits {
     }
 }
 
-/// The server's whole domain.
+/// The state machine of all channels and connections of a server.
 ///
-/// A request that is not carried out is answered, and the connection goes on:
+/// A request that is not carried out is answered with an error, and the connection continues:
 ///
 /// | the client | is answered |
 /// |---|---|
@@ -135,28 +134,28 @@ impl Default for HubLimits {
 /// | lists, names or joins more than the [`HubLimits`] allow, or says more in a channel | REQUEST_ERROR `Limit reached` |
 /// | asks for what the store does not do | SERVER_ERROR `Database connection failed` |
 ///
-/// Two errors answer nothing and close a connection that has joined: SERVER_ERROR `Channel removed`, when a channel has
-/// gone, and `Slow consumer`, when what it is to be pushed next cannot be read or is no longer kept.
+/// Two errors answer no request and close a connection that has joined: SERVER_ERROR `Channel removed` after a channel
+/// was removed, and `Slow consumer` when the messages to push next cannot be read or were dropped.
 ///
-/// Tell it of [connections](Self::connect), [requests](Self::handle_request), [outcomes](Self::handle_outcome) and
-/// [pages](Self::handle_page), as many as are at hand; then take [effects](Self::poll_effect) until there is none. A
-/// commit is put together when all else is taken, so whatever has come meanwhile shares it.
+/// Give it all available [connections](Self::connect), [requests](Self::handle_request),
+/// [outcomes](Self::handle_outcome) and [pages](Self::handle_page); then poll [effects](Self::poll_effect) until there
+/// is none. A commit is assembled when no other effect is left, so requests that arrived meanwhile share it.
 ///
-/// - **Order of effects.** A request is decided when the outcomes of all earlier requests of its connection are
-///   known; only MESSAGEs that follow each other are with the store together, in order.
-/// - **Fair.** What is to be stored waits with its connection, and is decided when a commit takes it. Commits take from
-///   connections in turn, by bytes; leases that have ended take turns with them.
-/// - **Bounded work.** No call costs more than a commit, what one connection has asked, or what is sent; none costs
-///   more because more is stored.
-/// - **Delivered means durable.** LIST, HISTORY, JOIN and pushes show what is committed and nothing else. Only one
-///   command is with the store at a time, so ids are given when all before them are known, and a commit that fails
-///   leaves no gap.
-/// - **After a failure** its requests are answered SERVER_ERROR, and what is stored of the names that it was about is
-///   read back before anything else is stored.
-/// - **A message has a channel to go to.** While something is to be stored that moves or removes a channel, MESSAGEs to
-///   it wait and are decided by what became of that; those to other channels do not.
-/// - **JOIN has no gap and nothing twice.** A subscription knows the id that comes next, whether it is fed from the
-///   store or by commits.
+/// - **Order of effects.** A request is decided when the outcomes of all earlier requests of its connection are known.
+///   Only consecutive MESSAGEs share a commit, in order.
+/// - **Fair.** A write waits in its connection's queue and is decided when a commit takes it. Commits take from
+///   connections in turn, by bytes; ended leases have a turn like a connection.
+/// - **Bounded work.** The cost of a call is bounded by a commit, by one connection's requests or by the output. It
+///   does not grow with the stored messages.
+/// - **Delivered means durable.** LIST, HISTORY, JOIN and pushes show committed state only. Only one store command is
+///   outstanding, so an id is assigned when the outcome of all earlier ones is known, and a failed commit leaves no
+///   gap.
+/// - **After a failed commit** its requests are answered SERVER_ERROR, and the stored state of its names is read back
+///   before the next commit.
+/// - **No message to a removed channel.** While a move or removal of a channel is pending, MESSAGEs to it wait and are
+///   decided by its outcome; those to other channels do not wait.
+/// - **JOIN has no gap and no duplicate.** A subscription knows its next id, whether its messages are read from the
+///   store or come with commits.
 ///
 /// ```text
 ///              poll_effect, something waits            Committed
@@ -171,31 +170,31 @@ impl Default for HubLimits {
 pub struct Hub {
     limits: HubLimits,
     directory: Directory,
-    /// One for each name that is known.
+    /// A log for each known name.
     logs: BTreeMap<String, Log>,
-    /// Names of which something that is stored is damaged. None of them is known.
+    /// Names whose stored state is damaged. They are not in `logs`.
     damaged: BTreeSet<String>,
     /// The moment of the start.
     origin: Moment,
     connections: BTreeMap<ConnectionId, Connection>,
     joins: Joins,
-    /// The writers that have something to be stored.
+    /// The connections and leases with pending writes.
     turns: Turns,
-    /// The names that the current commit changes, and the connections that wait for them.
+    /// The names that the current commit changes, and the connections waiting for them.
     changes: Changes,
     /// Connections whose next request may be answered without storing anything.
     runnable: VecDeque<ConnectionId>,
-    /// The number of their requests that were looked at since the store was last given something.
+    /// The number of their requests examined since the last store command.
     looked_at: usize,
     leases: EndedLeases,
-    /// Locations that are local no more, and whose joined channels are to be closed: not while the store has something,
-    /// because subscribers are pushed that first.
+    /// Locations that are no longer local. The subscriptions of their channels are closed once no store command is
+    /// outstanding, because its messages are pushed first.
     lost: Vec<Location>,
     storage: Storage,
     reads: Reads,
     effects: Effects,
     counters: Counters,
-    /// Nothing more is decided.
+    /// Whether deciding has stopped.
     is_stopped: bool,
 }
 
@@ -203,7 +202,7 @@ pub struct Hub {
 #[derive(Clone, Copy, Debug)]
 struct Log {
     last_id: u64,
-    /// The oldest message that is kept.
+    /// The id of the oldest message that is kept.
     first_id: u64,
     last_timestamp: Timestamp,
     /// The time at which it is dropped, if it is neither listed nor keeps a message.
@@ -221,24 +220,24 @@ struct Connection {
     peer: Peer,
     /// The listener that accepted it; `None` for the operator's.
     listener: Option<ListenerId>,
-    /// Requests that are with the store, or wait to be.
+    /// The number of decided requests whose commit has no outcome yet.
     storing: usize,
     /// Whether all of them are MESSAGEs.
     only_messages: bool,
     /// Requests that are not decided.
     pending: VecDeque<PendingRequest>,
-    /// The number of pending requests that are answered that the store has failed.
+    /// The number of pending requests to answer with a failure of the store.
     given_up: usize,
     place: Place,
     had: Had,
-    /// The name that it has waited for. The next connection that waits for it does so until this one's request is
+    /// The name that it has waited for. The next connection in line for that name waits until this one's request is
     /// decided.
     awaited: Option<String>,
-    /// It is closed, and its answers are dropped.
+    /// Whether it is closed, so that its answers are dropped.
     closed: bool,
 }
 
-/// The queue in which a connection waits whose next request is not decided.
+/// The queue in which a connection with an undecided request waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// None: there is no pending request, or those before it are not answered.
@@ -249,15 +248,15 @@ enum Place {
     ToBeStored,
 }
 
-/// Leases that have ended. Their channels are taken off the list a few at a time.
+/// Ended leases. Their channels are removed from the list a few at a time.
 #[derive(Debug, Default)]
 struct EndedLeases {
-    /// The time up to which they are taken.
+    /// Leases that end up to this time are processed.
     by: Time,
-    /// They are one of the [writers](Turns).
+    /// Whether they have a place among the [writers](Turns).
     has_turn: bool,
     had: Had,
-    /// The time until which they are left alone after a failure.
+    /// The earliest time of the next attempt after a failure.
     not_before: Time,
 }
 
@@ -265,15 +264,15 @@ struct EndedLeases {
 enum Storage {
     Idle,
     Committing(Commit),
-    /// It is not known what is stored of these names.
+    /// The stored state of these names is unknown.
     Stale(Vec<String>),
     /// The state of these names is being read back.
     Loading(Vec<String>),
 }
 
 impl Hub {
-    /// Makes a hub over a store that holds `stored`. Leases count from `now`; wall time is taken to go on from there as
-    /// monotonic time does, so that a leap of the clock ends nothing early.
+    /// Creates a hub over a store with the state `stored`. Leases count from `now`. Wall time is assumed to advance
+    /// with monotonic time, so a jump of the clock ends no lease early.
     #[must_use]
     pub fn new(limits: HubLimits, stored: Snapshot, now: Moment) -> Self {
         let mut hub = Self {
@@ -313,14 +312,14 @@ impl Hub {
         }
     }
 
-    /// Lists a channel for as long as this hub lives. It is not stored, and no client may move or remove it.
+    /// Lists a channel for the lifetime of this hub. It is not stored, and no client may move or remove it.
     pub fn fix_channel(&mut self, channel: Channel) {
         let channel_name = channel.channel_name.clone();
         self.directory.fix(channel);
         self.know(&channel_name);
     }
 
-    /// Adds a connection that was accepted, by this listener if it was one of the protocol's.
+    /// Adds an accepted connection. `listener` is `None` for the operator's socket.
     ///
     /// # Errors
     ///

@@ -13,32 +13,32 @@ use crate::{
 pub enum StoreCommand {
     /// Make all of these durable, in this order, or none of them.
     Commit(Arc<Vec<Write>>),
-    /// Read back what is stored of these names, after a commit that failed and changed no others.
+    /// Read the stored state of these names back, after a failed commit that changed no others.
     Load(Vec<String>),
 }
 
 /// One thing to make durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// Keep this directory entry in place of any other of its name.
+    /// Store this directory entry, replacing one of the same name.
     PutChannel(ChannelRecord),
-    /// Take the entry of this name out of the directory. Its messages and its last id stay.
+    /// Remove the entry of this name from the directory. Its messages and its last id stay.
     RemoveChannel(String),
-    /// Take the entry of this name off the list, and keep it for its host.
+    /// Remove the entry of this name from the list, and keep it for its host.
     ReleaseChannel {
         /// The channel's name.
         channel_name: String,
         /// The wall time until which it is kept.
         until: Timestamp,
     },
-    /// Drop the name, which is neither listed nor released and of which no message is kept. Its ids begin anew.
+    /// Drop the name, which is neither listed nor released and has no messages. Its ids start again at 1.
     DropName(String),
     /// Append this message to its channel. Its id is the channel's last plus one.
     Append(StoredMessage),
 }
 
 impl Write {
-    /// Returns the name that it is about.
+    /// Returns the name of the channel that it changes.
     #[must_use]
     pub const fn channel_name(&self) -> &String {
         match self {
@@ -56,7 +56,7 @@ impl Write {
 pub struct ChannelRecord {
     /// The channel, as it is listed.
     pub channel: Channel,
-    /// The address that the HOST came from which registered it; `None` for the operator's.
+    /// The address of the client whose HOST registered it; `None` for the operator.
     pub registered_from: Option<IpAddr>,
     /// Its position in the order of creation: a channel created later has a greater one.
     pub position: u64,
@@ -88,26 +88,25 @@ pub struct ReleasedChannel {
     pub until: Timestamp,
 }
 
-/// The state of a store: all of it when a hub starts, and that of some names when it asks for them.
+/// The state of a store: all of it when a hub starts, or that of the requested names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The directory.
     pub channels: Vec<ChannelRecord>,
     /// Channels that are kept for their hosts.
     pub released: Vec<ReleasedChannel>,
-    /// One for each name that ever had a message.
+    /// The log of each name that ever had a message.
     pub logs: Vec<ChannelLog>,
-    /// Names that cannot be used. Nothing else here is of one of them.
+    /// Names that cannot be used. They appear nowhere else in the snapshot.
     pub damaged: Vec<DamagedName>,
 }
 
-/// A name of which something is stored that is not as it was written: no request about it is carried out, and nothing
-/// of it is overwritten.
+/// A name whose stored state is damaged. No request on it is carried out, and its stored state is not overwritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedName {
     /// The name.
     pub channel_name: String,
-    /// The place of its directory entry in the order of creation, which no other may take; `None` if it has no entry.
+    /// The position of its directory entry in the order of creation, which stays reserved; `None` if it has no entry.
     pub position: Option<u64>,
 }
 
@@ -116,28 +115,27 @@ pub struct DamagedName {
 pub enum StoreOutcome {
     /// Everything in the commit is on stable storage.
     Committed,
-    /// As [`Committed`](Self::Committed), but for these names: nothing of what the commit has of them is stored,
-    /// because it cannot be. What is stored of them is to be read back.
+    /// Like [`Committed`](Self::Committed), except that the writes to these names cannot be stored. The stored state of
+    /// these names is to be read back.
     CommittedWithout(Vec<String>),
-    /// This is all that is stored of the names that were asked for.
+    /// The stored state of the requested names.
     Loaded(Snapshot),
-    /// It failed. Of a commit it means "not known to be stored".
+    /// The command failed. Whether a commit is stored is unknown.
     Failed,
-    /// The store refused a commit before it began, for example because its disk is full: nothing of it is stored.
+    /// The store refused a commit before it began, for example because its disk is full. None of its writes is stored.
     Refused,
 }
 
-/// A query for messages. Reading never waits for a commit, and shows what is committed when it happens.
+/// A query for messages. It never waits for a commit, and returns messages committed by then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     /// The channel.
     pub channel_name: String,
-    /// The place in it.
+    /// The range of messages in it.
     pub range: HistoryRange,
     /// The most messages.
     pub limit: usize,
-    /// Reading may stop when the texts of what was read have this many bytes together; it never stops before one
-    /// message.
+    /// Reading may stop after texts of this many bytes in total, but not before one message.
     pub max_bytes: usize,
     /// The purpose of reading them.
     pub purpose: Purpose,
@@ -146,7 +144,7 @@ pub struct Query {
 /// A purpose of reading messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To answer a HISTORY, which shows nothing beyond this id: whether that is stored is not known yet.
+    /// To answer a HISTORY up to this id. Later messages may be in an unfinished commit.
     History {
         /// The last id that may be shown.
         last_id: u64,
@@ -155,10 +153,10 @@ pub enum Purpose {
     Replay,
 }
 
-/// The result of a [`Query`], encoded where it was read; or `None` if it cannot be read.
+/// The encoded result of a [`Query`]; `None` if reading failed.
 pub type Page = Option<Found>;
 
-/// Messages that were read, as they are sent.
+/// Messages read from the store, encoded for sending.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
     /// The answer to a HISTORY.
@@ -175,8 +173,8 @@ pub struct Replay {
 }
 
 impl Query {
-    /// Encodes what was read, messages in order of their ids. It is the greater part of the work of a page, so it is
-    /// done where the page is read and not by the hub.
+    /// Encodes the messages that were read, in order of their ids. Encoding is most of the work of a page, so it is
+    /// done on the reading thread and not by the hub.
     #[must_use]
     pub fn found(&self, mut messages: Vec<StoredMessage>) -> Found {
         match self.purpose {
