@@ -65,7 +65,7 @@ pub(crate) enum LogError {
 ///
 /// If the filter is invalid, or the writer thread cannot be started.
 pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
-    let filter = parse_filter(filter).map_err(LogError::Filter)?;
+    let filter = parse_filter(filter).map_err(|wrong| LogError::Filter(format!("--log {filter}: {wrong}")))?;
     let write = move || QUEUE.write(&mut StandardError, |count| notice(count, format));
     threads::spawn(THREAD, write).map_err(LogError::Thread)?;
     let _ = STARTED.set(());
@@ -161,9 +161,14 @@ fn notice(count: u64, format: LogFormat) -> String {
     line
 }
 
+/// Checks a level, or levels of parts of the program.
+pub(crate) fn check_filter(text: &str) -> Result<(), String> {
+    parse_filter(text).map(drop)
+}
+
 /// Parses a level, or levels of parts of the program, such as `info,hyper=debug`.
 fn parse_filter(text: &str) -> Result<EnvFilter, String> {
-    let wrong = || format!("--log {text}: expected error, warn, info, debug, trace or off");
+    let wrong = || "expected error, warn, info, debug, trace or off".into();
     // `EnvFilter` takes a lone word for a part's name and would log nothing of the others.
     let is_part = |part: &str| !part.is_empty() && (part.contains('=') || part.parse::<LevelFilter>().is_ok());
     if !text.split(',').map(str::trim).all(is_part) {

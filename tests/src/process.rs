@@ -261,6 +261,10 @@ impl Launch {
         let mut words = self.wrapper.iter().cloned().chain([program]).chain(self.arguments.iter().cloned());
         let mut command = Command::new(words.next().expect("a program"));
         command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Those of the tests are none of the program's.
+        for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"CHANWIRE_")) {
+            command.env_remove(name);
+        }
         for (name, value) in &self.variables {
             match value {
                 Some(value) => command.env(name, value),

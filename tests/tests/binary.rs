@@ -3,6 +3,8 @@
 
 #[path = "binary/cli.rs"]
 mod cli;
+#[path = "binary/config.rs"]
+mod config;
 #[path = "binary/crash.rs"]
 mod crash;
 #[path = "binary/database.rs"]

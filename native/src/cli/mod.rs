@@ -3,8 +3,10 @@
 mod ask;
 mod backup;
 mod chat;
+mod config;
 mod decode;
 mod filter;
+mod flags;
 mod join;
 mod link;
 mod progress;
@@ -49,7 +51,7 @@ Exit codes:
   0  done
   1  it failed: no connection, no answer, a file or directory that cannot be
      used, or one to decode that ends too early
-  2  the command line is wrong
+  2  the command line or the configuration is wrong
   3  the server refused it (REQUEST_ERROR), or `decode` found a fault
   4  the server could not do it (SERVER_ERROR)";
 
@@ -57,6 +59,8 @@ Exit codes:
 enum Command {
     /// Run a server: a tracker that lists channels, and a peer server for those that live here
     Serve(Box<serve::Serve>),
+    #[command(subcommand)]
+    Config(config::Config),
     /// Show the channels that a server lists
     List(ask::List),
     /// Put a channel on a server's list
@@ -153,6 +157,7 @@ impl Cli {
         socket::set_keep_alive(self.keep_alive);
         match self.command {
             Command::Serve(serve) => serve.run(),
+            Command::Config(config) => config.run(),
             Command::List(list) => list.run(),
             Command::Host(host) => host.run(),
             Command::Unhost(unhost) => unhost.run(),

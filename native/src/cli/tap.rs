@@ -4,12 +4,10 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 
-use super::{
-    Failure, Outcome, filter,
-    serve::{Http, NO_PAGE, http_host, listen},
-};
+use super::{Failure, Outcome, filter};
 use crate::{
-    config, files,
+    config::{self, HttpAddress, NO_PAGE, http_host, listen_address},
+    files,
     logging::{self, LogFormat},
     server_address::ServerAddress,
     tap::{self, Config, Form},
@@ -29,7 +27,7 @@ use crate::{
 #[command(after_long_help = filter::HELP)]
 pub(super) struct Tap {
     /// Clients connect here (IP:PORT)
-    #[arg(long, value_name = "ADDR", value_parser = listen)]
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     listen: SocketAddr,
 
     /// The server that they reach (HOST:PORT)
@@ -38,7 +36,7 @@ pub(super) struct Tap {
 
     /// Serve the inspector's page here, or `off`
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
-    http: Http,
+    http: HttpAddress,
 
     /// Another name by which the page may be asked for, beside those of loopback (127.0.0.1, ::1, localhost); may be
     /// given more than once
@@ -71,9 +69,9 @@ impl Tap {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
         logging::start(&self.log, LogFormat::Text)?;
         files::keep_private();
-        let Self { http: Http(http), http_host, .. } = &self;
+        let Self { http: HttpAddress(http), http_host, .. } = &self;
         if http.is_none() && !http_host.is_empty() {
-            return Err(Failure::usage(NO_PAGE));
+            return Err(Failure::usage(format!("--http-host: {NO_PAGE}")));
         }
         if http.is_none() && self.write.is_none() && self.filter.is_some() {
             return Err(Failure::usage("--filter: there is neither a page nor a file to show it in; add --write FILE"));

@@ -204,7 +204,7 @@ fn an_invalid_address_or_level_is_explained() {
         refused(&["serve", "--http", address], "expected IP:PORT, such as 127.0.0.1:22280, or off");
     }
     let tap = ["tap", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1"];
-    refused(&["serve", "--log", "loud"], "--log loud: expected error, warn, info, debug, trace or off");
+    refused(&["serve", "--log", "loud"], "expected error, warn, info, debug, trace or off");
     refused(&[&tap[..], &["--log", "loud"]].concat(), "--log loud: expected error, warn, info, debug, trace or off");
     refused(&[&tap[..], &["--http", "off", "--http-host", "x"]].concat(), "there is no page to be asked for");
     refused(&["serve", "--http", "off", "--http-host", "x"], "there is no page to be asked for");

@@ -1,0 +1,412 @@
+//! The keys of the configuration: the one table from which the file, the environment, the flags of `serve` and the
+//! `config` commands derive.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Advertised, Hosted, HttpAddress, http_host, listen_address,
+    value::{Kind, Value},
+};
+use crate::{logging, server_address::ServerAddress, store};
+
+/// One key.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// The section and name, as in `limits.max_payload`.
+    pub(crate) path: &'static str,
+    /// The flag of `serve` without its dashes.
+    pub(crate) flag: &'static str,
+    /// The name of the flag's value in its help.
+    pub(crate) value_name: &'static str,
+    /// The environment variable, where it is not the one that follows from the path.
+    pub(crate) named_variable: Option<&'static str>,
+    pub(crate) kind: Kind,
+    /// Whether it has several values.
+    pub(crate) is_list: bool,
+    pub(crate) default: Fallback,
+    /// The help of the flag.
+    pub(crate) help: &'static str,
+    /// The precedent of the default, or nothing.
+    pub(crate) precedent: &'static str,
+    /// Whether its value is never shown.
+    pub(crate) is_secret: bool,
+}
+
+/// The value of a key that is not given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fallback {
+    /// This value.
+    Value(&'static str),
+    /// An empty list.
+    Empty,
+    /// A value that is found at the start.
+    Found(&'static str),
+}
+
+impl Key {
+    /// Returns the section.
+    pub(crate) fn section(&self) -> &'static str {
+        self.path.split_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// Returns the name within the section.
+    pub(crate) fn name(&self) -> &'static str {
+        self.path.split_once('.').map_or(self.path, |(_, name)| name)
+    }
+
+    /// Returns the name of the environment variable.
+    pub(crate) fn variable(&self) -> String {
+        let derived = || format!("CHANWIRE_{}", self.path.replace('.', "_").to_uppercase());
+        self.named_variable.map_or_else(derived, Into::into)
+    }
+
+    /// Returns the value of a key that is not given. `None`: it is found at the start.
+    pub(crate) fn fallback(&self) -> Option<Value> {
+        match self.default {
+            Fallback::Value(text) => {
+                let value = self.kind.parse(text).ok()?;
+                Some(if self.is_list { Value::List(vec![value]) } else { value })
+            }
+            Fallback::Empty => Some(Value::List(Vec::new())),
+            Fallback::Found(_) => None,
+        }
+    }
+}
+
+/// The keys that there are, and those that there were.
+pub(crate) struct Table {
+    pub(crate) keys: &'static [&'static Key],
+    pub(crate) retired: &'static [Retired],
+}
+
+/// A key of an earlier version. It is accepted with a warning.
+pub(crate) struct Retired {
+    pub(crate) path: &'static str,
+    /// The key that takes its value, if there is one.
+    pub(crate) successor: Option<&'static str>,
+}
+
+/// The sections of which there may be several, as in `[[listener]]`.
+pub(crate) const REPEATED: [&str; 1] = ["listener"];
+
+impl Table {
+    pub(crate) fn find(&self, path: &str) -> Option<&'static Key> {
+        self.keys.iter().copied().find(|key| key.path == path)
+    }
+
+    /// Returns the sections in the order of the table.
+    pub(crate) fn sections(&self) -> Vec<&'static str> {
+        let retired = self.retired.iter().filter_map(|retired| retired.path.split_once('.'));
+        let mut sections: Vec<&str> = self.keys.iter().map(|key| key.section()).collect();
+        sections.extend(retired.map(|(section, _)| section));
+        let mut seen = BTreeSet::new();
+        sections.retain(|section| seen.insert(*section));
+        sections
+    }
+}
+
+/// The table of `chanwire serve`.
+pub(crate) static TABLE: Table = Table { keys: &KEYS, retired: &[] };
+
+static KEYS: [&Key; 24] = [
+    &LISTENER_ADDRESS,
+    &HOSTING_CHANNELS,
+    &HOSTING_TRACKERS,
+    &HOSTING_LEASE,
+    &HOSTING_ADVERTISE,
+    &HTTP_LISTEN,
+    &HTTP_HOSTS,
+    &STORE_DATA_DIR,
+    &STORE_RETAIN_COUNT,
+    &STORE_RETAIN_AGE,
+    &STORE_RETAIN_BYTES,
+    &STORE_MAX,
+    &STORE_MIN_FREE,
+    &LIMITS_MAX_PAYLOAD,
+    &LIMITS_MAX_CONNECTIONS,
+    &LIMITS_MAX_CHANNELS,
+    &LIMITS_MAX_NAMES,
+    &LIMITS_FORGET_NAMES,
+    &LIMITS_MAX_JOINS,
+    &LIMITS_MAX_PUSHED,
+    &LIMITS_REQUEST_TIMEOUT,
+    &LIMITS_WRITE_TIMEOUT,
+    &LOG_LEVEL,
+    &LOG_FORMAT,
+];
+
+/// The parts that most keys have in common.
+pub(crate) const KEY: Key = Key {
+    path: "",
+    flag: "",
+    value_name: "N",
+    named_variable: None,
+    kind: Kind::Path,
+    is_list: false,
+    default: Fallback::Empty,
+    help: "",
+    precedent: "",
+    is_secret: false,
+};
+
+const fn number(min: u64, max: u64) -> Kind {
+    Kind::Number { min, max, unlimited: false }
+}
+
+pub(crate) static LISTENER_ADDRESS: Key = Key {
+    path: "listener.address",
+    flag: "listen",
+    value_name: "ADDR",
+    kind: Kind::Text { expected: "IP:PORT, such as \"127.0.0.1:22236\"", check: |text| listen_address(text).map(drop) },
+    is_list: true,
+    default: Fallback::Value("127.0.0.1:22236"),
+    help: "Listen here (IP:PORT) for every channel; may be given more than once",
+    precedent: "Redis listens on loopback until it is told otherwise",
+    ..KEY
+};
+
+pub(crate) static HOSTING_CHANNELS: Key = Key {
+    path: "hosting.channels",
+    flag: "host",
+    value_name: "NAME=ADDR[@BIND]",
+    kind: Kind::Text { expected: "NAME=ADDR or NAME=ADDR@BIND", check: |text| text.parse::<Hosted>().map(drop) },
+    is_list: true,
+    help: "Host a channel while this process runs, listed at ADDR; listen for it at BIND, or at ADDR; may be given more \
+           than once",
+    ..KEY
+};
+
+pub(crate) static HOSTING_TRACKERS: Key = Key {
+    path: "hosting.trackers",
+    flag: "tracker",
+    value_name: "ADDR",
+    kind: Kind::Text {
+        expected: "HOST:PORT",
+        check: |text| text.parse::<ServerAddress>().map(drop).map_err(|error| error.to_string()),
+    },
+    is_list: true,
+    help: "Keep the channels of --host on this server's list as well (HOST:PORT); may be given more than once",
+    ..KEY
+};
+
+pub(crate) static HOSTING_LEASE: Key = Key {
+    path: "hosting.lease",
+    flag: "lease",
+    value_name: "SECONDS",
+    kind: number(10, 86_400),
+    default: Fallback::Value("300"),
+    help: "Seconds for which a tracker lists them after it last heard of them, 10 to 86400",
+    ..KEY
+};
+
+pub(crate) static HOSTING_ADVERTISE: Key = Key {
+    path: "hosting.advertise",
+    flag: "advertise",
+    value_name: "ADDR",
+    kind: Kind::Text { expected: "HOST or HOST:PORT", check: |text| text.parse::<Advertised>().map(drop) },
+    is_list: true,
+    help: "An address (HOST or HOST:PORT) at which others reach this server, beside those it listens at: a channel \
+           registered there lives here; may be given more than once",
+    ..KEY
+};
+
+pub(crate) static HTTP_LISTEN: Key = Key {
+    path: "http.listen",
+    flag: "http",
+    value_name: "ADDR",
+    kind: Kind::Text { expected: "IP:PORT, or \"off\"", check: |text| text.parse::<HttpAddress>().map(drop) },
+    default: Fallback::Value("127.0.0.1:22280"),
+    help: "Serve the inspector's page here, or `off`",
+    ..KEY
+};
+
+pub(crate) static HTTP_HOSTS: Key = Key {
+    path: "http.hosts",
+    flag: "http-host",
+    value_name: "HOST[:PORT]",
+    kind: Kind::Text { expected: "HOST or HOST:PORT", check: |text| http_host(text).map(drop) },
+    is_list: true,
+    help: "Another name by which the page may be asked for, beside those of loopback (127.0.0.1, ::1, localhost); may be \
+           given more than once",
+    ..KEY
+};
+
+pub(crate) static STORE_DATA_DIR: Key = Key {
+    path: "store.data_dir",
+    flag: "data-dir",
+    value_name: "DIR",
+    named_variable: Some("CHANWIRE_DATA_DIR"),
+    kind: Kind::Path,
+    default: Fallback::Found("$XDG_DATA_HOME/chanwire or ~/.local/share/chanwire"),
+    help: "Keep messages and channels here",
+    precedent: "the XDG base directory rule",
+    ..KEY
+};
+
+pub(crate) static STORE_RETAIN_COUNT: Key = Key {
+    path: "store.retain_count",
+    flag: "retain-count",
+    kind: Kind::Number { min: 1, max: 1 << 53, unlimited: true },
+    default: Fallback::Value("unlimited"),
+    help: "Keep at most this many messages of each channel; older ones are dropped",
+    precedent: "a NATS stream has no limit of messages",
+    ..KEY
+};
+
+pub(crate) static STORE_RETAIN_AGE: Key = Key {
+    path: "store.retain_age",
+    flag: "retain-age",
+    value_name: "TIME",
+    kind: Kind::Time { unlimited: true },
+    default: Fallback::Value("unlimited"),
+    help: "Keep messages this long, such as 90s, 30m, 12h or 30d",
+    precedent: "a NATS stream has no limit of age",
+    ..KEY
+};
+
+pub(crate) static STORE_RETAIN_BYTES: Key = Key {
+    path: "store.retain_bytes",
+    flag: "retain-bytes",
+    value_name: "SIZE",
+    kind: Kind::Size { min: 1 },
+    default: Fallback::Value("1G"),
+    help: "Keep at most this many bytes of each channel's messages, such as 512K, 100M or 2G, or `unlimited`",
+    ..KEY
+};
+
+pub(crate) static STORE_MAX: Key = Key {
+    path: "store.max",
+    flag: "store-max",
+    value_name: "SIZE",
+    kind: Kind::Size { min: store::LEAST },
+    default: Fallback::Found("half of the space that is free at the start"),
+    help: "Let the store take at most this many bytes over all channels, such as 512M or 20G, or `unlimited`; beyond \
+           that the oldest messages of the largest channels are dropped",
+    precedent: "JetStream takes up to three quarters of the free space",
+    ..KEY
+};
+
+pub(crate) static STORE_MIN_FREE: Key = Key {
+    path: "store.min_free",
+    flag: "store-min-free",
+    value_name: "SIZE",
+    kind: Kind::Size { min: 1 },
+    default: Fallback::Value("256M"),
+    help: "Store nothing while fewer bytes than this are free on the file system",
+    ..KEY
+};
+
+pub(crate) static LIMITS_MAX_PAYLOAD: Key = Key {
+    path: "limits.max_payload",
+    flag: "max-payload",
+    // Every connection may keep a payload in memory.
+    kind: number(256, 16 * 1024 * 1024),
+    default: Fallback::Value("65536"),
+    help: "Refuse a request with a payload of more bytes than this",
+    precedent: "the protocol",
+    ..KEY
+};
+
+pub(crate) static LIMITS_MAX_CONNECTIONS: Key = Key {
+    path: "limits.max_connections",
+    flag: "max-connections",
+    kind: number(1, 1_000_000),
+    default: Fallback::Value("10000"),
+    help: "Serve at most this many connections at one time",
+    precedent: "Redis's maxclients",
+    ..KEY
+};
+
+pub(crate) static LIMITS_MAX_CHANNELS: Key = Key {
+    path: "limits.max_channels",
+    flag: "max-channels",
+    kind: number(1, 10_000_000),
+    default: Fallback::Value("100000"),
+    help: "List at most this many channels",
+    precedent: "the protocol; large IRC networks list some tens of thousands",
+    ..KEY
+};
+
+pub(crate) static LIMITS_MAX_NAMES: Key = Key {
+    path: "limits.max_names",
+    flag: "max-names",
+    kind: number(1, 30_000_000),
+    default: Fallback::Value("1000000"),
+    help: "Know at most this many names: of listed channels, and of those that had messages or whose lease has just \
+           ended",
+    precedent: "ten times what is listed",
+    ..KEY
+};
+
+pub(crate) static LIMITS_FORGET_NAMES: Key = Key {
+    path: "limits.forget_names",
+    flag: "forget-names",
+    value_name: "TIME",
+    kind: Kind::Time { unlimited: false },
+    default: Fallback::Value("30d"),
+    help: "Forget a name after this time in which it was neither listed nor kept a message, such as 12h or 30d; its ids \
+           begin anew then",
+    ..KEY
+};
+
+pub(crate) static LIMITS_MAX_JOINS: Key = Key {
+    path: "limits.max_joins",
+    flag: "max-joins",
+    kind: number(1, 100_000),
+    default: Fallback::Value("1000"),
+    help: "Let one connection join at most this many channels",
+    precedent: "the protocol; IRC networks allow a client 10 to 250",
+    ..KEY
+};
+
+pub(crate) static LIMITS_MAX_PUSHED: Key = Key {
+    path: "limits.max_pushed",
+    flag: "max-pushed",
+    kind: number(1024, u32::MAX as u64),
+    default: Fallback::Value("1048576"),
+    help: "Close a connection as too slow that leaves more than this many bytes of new messages unread",
+    precedent: "the protocol; Redis drops a subscriber at 8 to 32 MiB, NATS at 64 MiB",
+    ..KEY
+};
+
+pub(crate) static LIMITS_REQUEST_TIMEOUT: Key = Key {
+    path: "limits.request_timeout",
+    flag: "request-timeout",
+    value_name: "SECONDS",
+    kind: number(1, 86_400),
+    default: Fallback::Value("120"),
+    help: "Refuse a request that takes longer than this from its first byte to its last, in seconds",
+    precedent: "the protocol; nginx gives a request's header 60 s",
+    ..KEY
+};
+
+pub(crate) static LIMITS_WRITE_TIMEOUT: Key = Key {
+    path: "limits.write_timeout",
+    flag: "write-timeout",
+    value_name: "SECONDS",
+    kind: number(1, 86_400),
+    default: Fallback::Value("10"),
+    help: "Reset a connection whose peer reads nothing for this long while bytes wait for it, in seconds",
+    precedent: "the protocol; NATS resets a client that takes nothing for 10 s",
+    ..KEY
+};
+
+pub(crate) static LOG_LEVEL: Key = Key {
+    path: "log.level",
+    flag: "log",
+    value_name: "LEVEL",
+    kind: Kind::Text { expected: "error, warn, info, debug, trace or off", check: logging::check_filter },
+    default: Fallback::Value("info"),
+    help: "Log this and everything more severe on standard error: error, warn, info, debug or trace",
+    ..KEY
+};
+
+pub(crate) static LOG_FORMAT: Key = Key {
+    path: "log.format",
+    flag: "log-format",
+    value_name: "FORMAT",
+    kind: Kind::Choice(&["text", "json"]),
+    default: Fallback::Value("text"),
+    help: "Format of the log",
+    ..KEY
+};
