@@ -17,12 +17,11 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::{
     StoreError,
-    checksum::Checksum,
     connection::connect_beside,
     damage::DamageLog,
     health::{Failure, Health, guard},
     message_key::key_range,
-    rows::{self, LogRow, RowError},
+    rows::{self, LogRow, MessageChecksums, RowError},
     watch::Watch,
 };
 
@@ -67,7 +66,7 @@ impl SqliteReader {
         let oldest_first = matches!(query.range, HistoryRange::After(_));
         let mut select = reading.prepare_cached(if oldest_first { ASCENDING } else { DESCENDING })?;
         let mut rows = select.query(key_range(log.log, first..=last).into_inner())?;
-        let of_name = Checksum::default().text(&log.name);
+        let mut checksums = MessageChecksums::new(&log.name);
         let mut ids = first..=last;
         let (mut messages, mut bytes) = (Vec::new(), 0);
         while messages.len() < query.limit
@@ -75,7 +74,7 @@ impl SqliteReader {
             && let Some(expected) = if oldest_first { ids.next() } else { ids.next_back() }
         {
             let message = match rows.next()? {
-                Some(row) => rows::message(row, &query.channel_name, of_name)?,
+                Some(row) => rows::message(row, &query.channel_name, &mut checksums)?,
                 None => return Err(rows::missing(&query.channel_name, expected)),
             };
             if message.id != expected {

@@ -1,6 +1,6 @@
 //! The database's rows, each with its checksum.
 
-use std::{collections::BTreeSet, fmt, io::Write as _, path::Path};
+use std::{collections::BTreeSet, fmt, path::Path};
 
 use chanwire_core::{
     hub::{ChannelLog, ChannelRecord, DamagedName, ReleasedChannel, Snapshot},
@@ -215,37 +215,55 @@ impl From<LogRow> for ChannelLog {
     }
 }
 
-/// Computes the checksum of a row of `messages`, after that of its channel's name.
-pub(super) fn message_checksum(of_name: Checksum, key: i64, timestamp: i64, username: &str, content: &str) -> i64 {
-    // One call for a short message: 100 bytes cost little more than 8.
-    let mut buffer = [0; 512];
-    let mut rest = &mut buffer[..];
-    let length = |text: &str| (text.len() as u64).to_le_bytes();
-    let parts: [&[u8]; 6] = [
-        &key.to_le_bytes(),
-        &timestamp.to_le_bytes(),
-        &length(username),
-        username.as_bytes(),
-        &length(content),
-        content.as_bytes(),
-    ];
-    let fits = parts.iter().all(|part| rest.write_all(part).is_ok());
-    let left = rest.len();
-    match buffer.get(..buffer.len() - left).filter(|_| fits) {
-        Some(bytes) => of_name.bytes(bytes).finish(),
-        None => of_name.number(key).number(timestamp).text(username).text(content).finish(),
+/// The longest row of `messages` that is copied to be checksummed in one call.
+const COPIED: usize = 1024;
+
+/// The checksums of one channel's rows of `messages`.
+#[derive(Debug)]
+pub(super) struct MessageChecksums {
+    of_name: Checksum,
+    /// The row last checksummed. Kept for its memory.
+    row: Vec<u8>,
+}
+
+impl MessageChecksums {
+    /// Each checksum begins with the channel's name.
+    pub(super) fn new(channel_name: &str) -> Self {
+        Self { of_name: Checksum::default().text(channel_name), row: Vec::new() }
+    }
+
+    /// Computes the checksum of a row.
+    pub(super) fn of(&mut self, key: i64, timestamp: i64, username: &str, content: &str) -> i64 {
+        let (user_length, content_length) = (username.len() as u64, content.len() as u64);
+        let length = size_of_val(&[0_u64; 4]) + username.len() + content.len();
+        if length > COPIED {
+            return self.of_name.number(key).number(timestamp).text(username).text(content).finish();
+        }
+        // The cost of a short row is mostly that of each call.
+        self.row.clear();
+        self.row.reserve(length);
+        self.row.extend_from_slice(&key.to_le_bytes());
+        self.row.extend_from_slice(&timestamp.to_le_bytes());
+        self.row.extend_from_slice(&user_length.to_le_bytes());
+        self.row.extend_from_slice(username.as_bytes());
+        self.row.extend_from_slice(&content_length.to_le_bytes());
+        self.row.extend_from_slice(content.as_bytes());
+        self.of_name.bytes(&self.row).finish()
     }
 }
 
-/// Reads a message from a row of `place, timestamp, username, content, checksum`. `of_name` is the checksum of its
-/// channel's name.
-pub(super) fn message(row: &Row<'_>, channel_name: &str, of_name: Checksum) -> Result<StoredMessage, RowError> {
+/// Reads a message from a row of `place, timestamp, username, content, checksum`. `checksums` are its channel's.
+pub(super) fn message(
+    row: &Row<'_>,
+    channel_name: &str,
+    checksums: &mut MessageChecksums,
+) -> Result<StoredMessage, RowError> {
     let key = row.get(0)?;
-    let read = || {
+    let mut read = || {
         let timestamp = row.get_ref(1).ok()?.as_i64().ok()?;
         let (username, content) = (row.get_ref(2).ok()?.as_str().ok()?, row.get_ref(3).ok()?.as_str().ok()?);
         let checksum = row.get_ref(4).ok()?.as_i64().ok()?;
-        let sound = message_checksum(of_name, key, timestamp, username, content) == checksum;
+        let sound = checksums.of(key, timestamp, username, content) == checksum;
         sound.then_some((timestamp, username, content))
     };
     let Some((timestamp, username, content)) = read() else {
@@ -469,7 +487,7 @@ pub(super) fn verify(connection: &Connection) -> Result<(), RowError> {
     let mut known = 0_i64;
     LogRow::for_each(connection, |log| {
         let log = log?;
-        let of_name = Checksum::default().text(&log.name);
+        let mut checksums = MessageChecksums::new(&log.name);
         let mut select = connection.prepare_cached(
             "SELECT place, timestamp, username, content, checksum FROM messages WHERE place BETWEEN ?1 AND ?2
              ORDER BY place",
@@ -477,7 +495,7 @@ pub(super) fn verify(connection: &Connection) -> Result<(), RowError> {
         let mut rows = select.query(key_range(log.log, 0..=u64::MAX).into_inner())?;
         let mut next = log.first_id;
         while let Some(row) = rows.next()? {
-            let found = message(row, &log.name, of_name)?.id;
+            let found = message(row, &log.name, &mut checksums)?.id;
             if found != next || found > log.last_id {
                 return Err(missing(&log.name, next));
             }

@@ -17,7 +17,6 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, config::DbConfig};
 use super::{
     CommitError, Store, StoreError,
     checkpoint::{self, Checkpointer},
-    checksum::Checksum,
     connection::{configure, connect_beside},
     damage::DamageLog,
     data_dir::DataDir,
@@ -26,7 +25,7 @@ use super::{
     reader::SqliteReader,
     retention::{self, Retention, Trimmer},
     room::Room,
-    rows::{self, DamagedRow, LogRow, RowError, message_checksum},
+    rows::{self, DamagedRow, LogRow, MessageChecksums, RowError},
     schema,
     space::{self, SpaceHandle},
     watch::Watch,
@@ -264,8 +263,7 @@ type Refusals<'w> = BTreeMap<&'w str, Refusal>;
 /// The end of a channel's messages.
 struct Tail {
     log: LogRow,
-    /// The checksum of the channel's name.
-    of_name: Checksum,
+    checksums: MessageChecksums,
 }
 
 impl Tail {
@@ -275,7 +273,6 @@ impl Tail {
         channel_name: &str,
         numbers: &LogNumbers,
     ) -> Result<Result<Self, Refusal>, RowError> {
-        let of_name = Checksum::default().text(channel_name);
         let log = match LogRow::find(transaction, channel_name) {
             Ok(Some(log)) => log,
             Ok(None) => match numbers.next(transaction)? {
@@ -285,12 +282,12 @@ impl Tail {
             Err(RowError::Row(row)) => return Ok(Err(Refusal::Row(row))),
             Err(error) => return Err(error),
         };
-        Ok(Ok(Self { log, of_name }))
+        Ok(Ok(Self { log, checksums: MessageChecksums::new(channel_name) }))
     }
 
     /// Puts a message at the end.
     fn append<'w>(&mut self, message: &'w StoredMessage) -> Result<NewRow<'w>, Refusal> {
-        let Self { log, of_name } = self;
+        let Self { log, checksums } = self;
         let expected = log.last_id + 1;
         if message.id != expected {
             return Err(Refusal::IdGap { found: message.id, expected });
@@ -303,7 +300,7 @@ impl Tail {
         log.last_timestamp = message.timestamp.as_unix();
         log.bytes = log.bytes.saturating_add(retention::size(username, content));
         let key = message_key(log.log, expected);
-        let checksum = message_checksum(*of_name, key, log.last_timestamp, username, content);
+        let checksum = checksums.of(key, log.last_timestamp, username, content);
         Ok(NewRow { key, checksum, message })
     }
 }

@@ -6,7 +6,7 @@ use chanwire_core::{
 };
 
 use super::*;
-use crate::store::{CommitError, SqliteStore, Store as _, schema};
+use crate::store::{CommitError, SqliteStore, Store as _, checksum::add_function, schema};
 
 const TEXT: &str = "the text of a message";
 
@@ -241,5 +241,20 @@ fn a_flipped_bit_in_the_file_is_never_served() {
         let read = ["a", "b"].map(|name| read(&store, name, HistoryRange::Last));
         assert!(read.iter().any(Result::is_err), "byte {at}: {read:?}");
         assert!(read.iter().any(Result::is_ok), "byte {at}: {read:?}");
+    }
+}
+
+#[test]
+fn sql_computes_the_checksum_of_a_message_of_any_length() {
+    let connection = Connection::open_in_memory().unwrap();
+    add_function(&connection).unwrap();
+    let mut checksums = MessageChecksums::new("general");
+    let (key, timestamp, username) = (1 << 38 | 7, 1_698_937_472, "ü");
+    // A long row leaves nothing of itself in a short one after it.
+    for length in [0, 1, 100, COPIED - 35, COPIED - 34, COPIED - 33, 5000, 3] {
+        let content = "x".repeat(length);
+        let sql = "SELECT row_checksum('general', ?1, ?2, ?3, ?4)";
+        let expected = connection.query_row(sql, params![key, timestamp, username, content], |row| row.get(0));
+        assert_eq!(Ok(checksums.of(key, timestamp, username, &content)), expected, "{length}");
     }
 }
