@@ -48,7 +48,8 @@ pub(crate) fn ask(stream: &mut TcpStream, requests: &[Request]) -> Result<Vec<Re
         while let Some(event) = client.poll_event() {
             match event {
                 ClientEvent::Answer { response, .. } => answers.push(response),
-                ClientEvent::Notice(error) => return Err(error.to_string().into()),
+                ClientEvent::Notice(_) => {}
+                ClientEvent::Closing(error) => return Err(error.to_string().into()),
                 ClientEvent::Broken(violation) => return Err(violation.into()),
                 ClientEvent::Ended { unanswered: 0 } => return Ok(answers),
                 ClientEvent::Ended { unanswered } => {

@@ -45,8 +45,11 @@ local SYN, SYN_ACK = 1, 2
 -- Whether a payload follows.
 local COMMANDS = {
   LIST = false, HOST = true, MESSAGE = true, UNHOST = true, JOIN = true, LEAVE = true, HISTORY = true,
+  HELLO = true,
 }
 local STATUSES = { OK = true, REQUEST_ERROR = true, SERVER_ERROR = true }
+-- What a server sends that answers nothing.
+local PUSHES = { MESSAGE = true, NOTICE = true }
 
 -- Members of payloads that have a field, wherever they stand.
 local MEMBERS = {
@@ -204,7 +207,7 @@ local function first_frame(bytes, from_server)
     local start, word = bytes:sub(math.max(1, found - MAX_HEAD - 1), found - 1):match("()([%a_]+)$")
     if word then
       local known = COMMANDS[word] ~= nil
-      if from_server then known = STATUSES[word] or word == "MESSAGE" end
+      if from_server then known = STATUSES[word] or PUSHES[word] end
       if known then return math.max(1, found - MAX_HEAD - 1) + start - 2 end
     end
     from = found + 2
@@ -353,7 +356,7 @@ local function next_item(bytes, at, from_server)
   local item = { stop = stop + 2, kind = "frame", head = head, head_stop = stop }
   local takes_payload
   if from_server then
-    takes_payload = STATUSES[head] or head == "MESSAGE" or nil
+    takes_payload = STATUSES[head] or PUSHES[head]
   else
     takes_payload = COMMANDS[head]
   end
@@ -388,7 +391,7 @@ local function show(buffer, at, item, from_server, tree)
     sub:add_proto_expert_info(fault, item.wrong)
     return "! " .. shown(head ~= "" and head or item.wrong)
   end
-  local is_push = from_server and head == "MESSAGE"
+  local is_push = from_server and PUSHES[head]
   sub:add((from_server and not is_push) and f.status or f.command, buffer(at, item.head_stop - at), head)
   if is_push then sub:add(f.push, true):set_generated() end
   local found = {}

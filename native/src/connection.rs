@@ -108,7 +108,7 @@ impl Drop for Session<'_> {
 impl Application<Server> for Session<'_> {
     fn on_event(&mut self, server: &mut Server, clock: Clock, event: ServerEvent) {
         if tracing::enabled!(Level::TRACE)
-            && let ServerEvent::Request { request, .. } = &event
+            && let ServerEvent::Request { request, .. } | ServerEvent::Answered { request } = &event
         {
             self.accepted.span().in_scope(|| tracing::trace!(request = ?Outline(request), "request"));
         }

@@ -50,7 +50,7 @@ use std::{panic, process::ExitCode};
 
 pub use chanwire_core as protocol;
 #[doc(inline)]
-pub use chanwire_core::wire::{Address, Channel, HistoryRange, JoinFrom, Message, StoredMessage, Timestamp};
+pub use chanwire_core::wire::{Address, Channel, Hello, HistoryRange, JoinFrom, Message, StoredMessage, Timestamp};
 
 pub use self::{
     client::{Client, Error, ErrorKind, Subscription, SubscriptionEvent},

@@ -182,10 +182,10 @@ impl Application<Client> for Session<'_> {
                     log(self.tracker, &notice);
                 }
             }
-            ClientEvent::Notice(ErrorResponse { error, details, .. }) => self.abandon(format!("{error}: {details}")),
+            ClientEvent::Closing(ErrorResponse { error, details, .. }) => self.abandon(format!("{error}: {details}")),
             ClientEvent::Broken(violation) => self.abandon(violation.to_string()),
             ClientEvent::Push(_) => self.abandon("the server sent a message although nothing was joined".into()),
-            ClientEvent::Ended { .. } => {}
+            ClientEvent::Notice(_) | ClientEvent::Ended { .. } => {}
         }
     }
 

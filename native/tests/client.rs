@@ -83,7 +83,7 @@ async fn a_channel_is_hosted_joined_written_read_and_removed() {
 
     client.unhost("general").await.unwrap();
     let error = soon(subscription.next()).await.unwrap().unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Notice(notice) if notice.error == "Channel removed"), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::Closing(notice) if notice.error == "Channel removed"), "{error}");
     assert!(subscription.next().await.is_none());
     assert_eq!(refusal(client.send(message("general", "x")).await).error, "Channel not found");
     assert_eq!(refusal(client.join("general", JoinFrom::Last(0)).await).error, "Channel not found");
@@ -204,6 +204,34 @@ async fn a_request_whose_answer_was_lost_is_repeated_only_where_that_does_no_har
     let error = soon(Client::new(address.into()).send(message("g", "once"))).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Closed), "{error}");
     assert_eq!(requests.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn a_server_says_what_it_can_do_and_an_older_one_that_it_does_not_know() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, client) = start(&directory, anywhere()).await;
+    let hello = client.hello().await.unwrap();
+    assert_eq!((hello.protocol, hello.encrypted, hello.max_payload), (1, false, 65_536));
+    assert_eq!((&hello.features[..], hello.units_per_second, hello.retry_window), (&[][..], None, None));
+    client.close().await;
+    server.stop().await.unwrap();
+
+    let (address, requests) = fake(|_, request, mut stream| async move {
+        assert_eq!(request, "HELLO\r\n{}");
+        let answer = "REQUEST_ERROR\r\n{\"error\": \"Unknown command\", \"details\": \"Unknown command 'HELLO'\"}";
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        // The same connection goes on.
+        let mut list = [0; 6];
+        stream.read_exact(&mut list).await.unwrap();
+        assert_eq!(&list, b"LIST\r\n");
+        stream.write_all(b"OK\r\n{\"channels\": []}").await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    let client = Client::new(address.into());
+    assert_eq!(refusal(soon(client.hello()).await).error, "Unknown command");
+    assert_eq!(soon(client.list()).await.unwrap(), []);
+    assert_eq!(requests.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@
 use std::{env, num::NonZero};
 
 use chanwire_core::wire::{
-    Address, Channel, ErrorResponse, HistoryRange, Host, JoinFrom, Message, Request, Response, StoredMessage, Timestamp,
+    Address, Channel, ErrorResponse, Hello, HistoryRange, Host, JoinFrom, Message, Request, Response, StoredMessage,
+    Timestamp,
 };
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::Config};
 
@@ -122,6 +123,7 @@ pub fn request() -> impl Strategy<Value = Request> {
         1 => name().prop_map(|channel_name| Request::Leave { channel_name }),
         2 => (name(), range, limit)
             .prop_map(|(channel_name, range, limit)| Request::History { channel_name, range, limit }),
+        1 => any::<bool>().prop_map(|notices| Request::Hello { notices }),
     ]
 }
 
@@ -147,8 +149,20 @@ pub fn response() -> impl Strategy<Value = Response> {
         (name(), vec(stored_message(), 0..4))
             .prop_map(|(channel_name, messages)| Response::History { channel_name, messages }),
         timestamp().prop_map(|timestamp| Response::Delivered { timestamp }),
+        hello().prop_map(Response::Hello),
         error,
     ]
+}
+
+/// Generates the abilities and limits of a server.
+fn hello() -> impl Strategy<Value = Hello> {
+    let limits = (id(), proptest::option::of(id()), proptest::option::of(id()), proptest::option::of(id()));
+    (vec(text(0..10), 0..4), any::<bool>(), limits).prop_map(|(features, encrypted, limits)| {
+        let mut hello = Hello::new(limits.0);
+        (hello.features, hello.encrypted) = (features, encrypted);
+        (hello.units_per_second, hello.burst, hello.retry_window) = (limits.1, limits.2, limits.3);
+        hello
+    })
 }
 
 /// Generates a message as its channel keeps it.
@@ -244,7 +258,7 @@ fn segment() -> impl Strategy<Value = Vec<u8>> {
         out
     });
     let word = prop_oneof![
-        4 => select(vec!["LIST", "HOST", "MESSAGE", "JOIN", "LEAVE", "HISTORY", "UNHOST", "PING", "list", "OK", "REQUEST_ERROR", "SERVER_ERROR"]).prop_map(String::from),
+        4 => select(vec!["LIST", "HOST", "MESSAGE", "JOIN", "LEAVE", "HISTORY", "UNHOST", "HELLO", "NOTICE", "PING", "list", "OK", "REQUEST_ERROR", "SERVER_ERROR"]).prop_map(String::from),
         1 => "[A-Za-z_]{1,34}",
     ];
     let ending = select(vec!["\r\n", "\r\n", "\r\n", "\r\n ", "\n", "\r", "\r\r\n", "", " \r\n", ":"]);

@@ -20,3 +20,4 @@ pub mod sim;
 pub mod store;
 pub mod stream;
 pub mod tree;
+pub mod wire_examples;

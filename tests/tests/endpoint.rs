@@ -24,7 +24,9 @@ use chanwire_core::{
         Client, ClientEvent, ConnectionAction, ConnectionId, Deadline, Endpoint, Misuse, ProtocolViolation, Reply,
         Server, ServerEvent, Ticket, Timer,
     },
-    wire::{ErrorResponse, HistoryRange, JoinFrom, Message, Request, Response, StoredMessage, Timestamp},
+    wire::{
+        ErrorResponse, Hello, HistoryRange, JoinFrom, Message, Notice, Request, Response, StoredMessage, Timestamp,
+    },
 };
 use chanwire_tests::{
     examples,

@@ -14,7 +14,7 @@ use std::{collections::VecDeque, time::Duration};
 use chanwire_core::{
     Limits, Time,
     endpoint::{Client, ConnectionAction, Endpoint as _, Misuse},
-    wire::{ErrorResponse, Request, Response, Timestamp},
+    wire::{ErrorResponse, Hello, Request, Response, Timestamp},
 };
 use chanwire_tests::{
     fuzz_bodies::{Bench, JoinedOp, Op, check_answers, check_deadlines, check_joined, describe, expected_events},

@@ -5,8 +5,8 @@
 use chanwire_core::{
     endpoint::Pushes,
     wire::{
-        Address, Channel, Command, Decoder, HISTORY_LIMIT, HistoryRange, Host, Item, JoinFrom, Request, Response,
-        StartLine, Status, StoredMessage, Timestamp,
+        Address, Channel, Command, Decoder, HISTORY_LIMIT, Hello, HistoryRange, Host, Item, JoinFrom, Notice, Request,
+        Response, StartLine, Status, StoredMessage, Timestamp,
     },
 };
 use chanwire_tests::{show, stream::check_every_cut};
@@ -61,6 +61,8 @@ fn requests() -> Vec<(&'static str, Request)> {
             "HISTORY\r\n{\"channel_name\": \"general\", \"before\": 1, \"limit\": 99}",
             history(HistoryRange::Before(1), 99),
         ),
+        ("HELLO\r\n{}", Request::Hello { notices: false }),
+        ("HELLO\r\n{\"notices\": true}", Request::Hello { notices: true }),
     ]
 }
 
@@ -88,7 +90,26 @@ fn responses() -> Vec<(&'static str, Command, Response)> {
             Command::History,
             history(&[message(1, "a"), message(2, "\n")]),
         ),
+        (
+            "OK\r\n{\"protocol\": 1, \"features\": [], \"encrypted\": false, \"max_payload\": 65536}",
+            Command::Hello,
+            Response::Hello(Hello::new(65_536)),
+        ),
+        (
+            "OK\r\n{\"protocol\": 1, \"features\": [\"auth\", \"\\\"\"], \"encrypted\": true, \"max_payload\": 1, \"units_per_second\": 50, \"burst\": 500, \"retry_window\": 3600}",
+            Command::Hello,
+            full_hello(),
+        ),
     ]
+}
+
+/// Returns the answer to HELLO of a server that has everything.
+fn full_hello() -> Response {
+    let mut hello = Hello::new(1);
+    hello.features = vec!["auth".into(), "\"".into()];
+    hello.encrypted = true;
+    (hello.units_per_second, hello.burst, hello.retry_window) = (Some(50), Some(500), Some(3600));
+    Response::Hello(hello)
 }
 
 const PUSH: &str = "MESSAGE\r\n{\"channel_name\": \"general\", \"id\": 7, \"username\": \"user1\", \"message_content\": \"\\\"hi\\\"\", \"timestamp\": \"2023-11-02T15:04:32Z\"}";
@@ -143,9 +164,45 @@ fn pushes_read_and_write_back_byte_for_byte() {
 }
 
 #[test]
+fn notices_read_and_write_back_byte_for_byte() {
+    let bytes = "NOTICE\r\n{\"notice\": \"settings\", \"channel_name\": \"general\"}";
+    let notice = Notice::new("settings", name());
+    let (status, payload) = frame::<Status>(bytes);
+    assert_eq!((status, Notice::decode(&payload)), (Status::Notice, Ok(notice.clone())));
+    assert_eq!(encoded(|out| notice.encode(out)), show::bytes(bytes.as_bytes()));
+    let more = b"{\"members_only\": true, \"channel_name\": \"general\", \"notice\": \"settings\"}";
+    assert_eq!(Notice::decode(more), Ok(notice));
+}
+
+#[test]
+fn an_answer_to_hello_must_have_every_field_as_it_must_be() {
+    let right = "{\"protocol\": 1, \"features\": [\"a\"], \"encrypted\": false, \"max_payload\": 65536, \"burst\": 1}";
+    let read = |payload: &str| {
+        let read = Response::decode(Command::Hello, Status::Ok, payload.as_bytes());
+        read.map_err(|fault| fault.kind.to_string())
+    };
+    assert!(read(right).is_ok());
+    assert!(read(&right.replace("}", ", \"new\": [1, {}]}")).is_ok());
+    for (from, to, wrong) in [
+        ("\"protocol\": 1, ", "", "Missing required field 'protocol'"),
+        (": 1, \"f", ": 0, \"f", "Field 'protocol' must be an integer from 1 to 9007199254740991"),
+        (": 1, \"f", ": [\"x\"], \"f", "Field 'protocol' must be an integer from 1 to 9007199254740991"),
+        ("[\"a\"]", "\"a\"", "Field 'features' must be an array of strings"),
+        ("[\"a\"]", "[\"a\", 1]", "Field 'features' must be an array of strings"),
+        ("[\"a\"]", "[[\"a\"]]", "Field 'features' must be an array of strings"),
+        ("[\"a\"]", "[{\"a\": \"b\"}]", "Field 'features' must be an array of strings"),
+        ("false", "0", "Field 'encrypted' must be true or false"),
+        ("\"burst\": 1", "\"burst\": true", "Field 'burst' must be an integer from 1 to 9007199254740991"),
+        ("\"burst\": 1", "\"protocol\": 1", "Field 'protocol' appears more than once"),
+    ] {
+        assert_eq!(read(&right.replacen(from, to, 1)), Err(wrong.into()), "{to}");
+    }
+}
+
+#[test]
 fn every_command_and_status_has_its_word_and_no_other() {
     let words: Vec<&str> = Command::ALL.iter().map(|command| command.name()).collect();
-    assert_eq!(words, ["LIST", "HOST", "MESSAGE", "UNHOST", "JOIN", "LEAVE", "HISTORY"]);
+    assert_eq!(words, ["LIST", "HOST", "MESSAGE", "UNHOST", "JOIN", "LEAVE", "HISTORY", "HELLO"]);
     for command in Command::ALL {
         assert_eq!(Command::parse(command.name().as_bytes()), Some(*command));
         assert_eq!(command.takes_payload(), *command != Command::List);

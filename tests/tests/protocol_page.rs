@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     time::Duration,
 };
 
@@ -14,11 +14,12 @@ use chanwire_core::{
     hub::{
         ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Peer as Rights, Snapshot, StoreCommand, StoreOutcome,
     },
-    wire::{Address, Channel, Command, Decoder, Item, MAX_DEPTH, Response, Status, Timestamp},
+    wire::{Address, Command, Decoder, ErrorResponse, Item, MAX_DEPTH, Response, Status, Timestamp},
 };
 use chanwire_tests::{
     show,
     store::{Disk, Fate},
+    wire_examples::{Example, Start, Step, examples},
 };
 
 const PAGE: &str = include_str!("../../core/PROTOCOL.md");
@@ -30,130 +31,6 @@ const FEWEST_EXAMPLES: usize = 25;
 const NOW: i64 = 1_698_937_472;
 
 const LISTENS_AT: &str = "127.0.0.1:22236";
-
-/// One line of an example.
-#[derive(Debug, PartialEq)]
-enum Step {
-    /// Lines that follow each other are one of these.
-    Send(IpAddr, Vec<u8>),
-    EndOfStream(IpAddr),
-    Receive(IpAddr, Vec<u8>),
-    Closed(IpAddr),
-    StartWith(Start),
-    StoreFails,
-    StoreWaits,
-    StoreGoesOn,
-    Pass(Duration),
-    Break(IpAddr),
-    Stop,
-}
-
-/// The start of an example's server.
-#[derive(Debug, PartialEq)]
-enum Start {
-    Host(Channel),
-    MaxPayload(usize),
-    MaxChannels(usize),
-}
-
-/// An example: its steps, each with its line of the page.
-type Example = Vec<(usize, Step)>;
-
-fn examples(page: &str) -> Result<Vec<Example>, String> {
-    let mut examples = Vec::new();
-    let mut open: Option<(bool, Example)> = None;
-    for (line, text) in (1..).zip(page.lines()) {
-        match (text.strip_prefix("```"), &mut open) {
-            (Some(language), None) => open = Some((language == "wire", Vec::new())),
-            (Some(""), Some(_)) => match open.take() {
-                Some((true, example)) if example.is_empty() => return Err(format!("line {line}: an empty example")),
-                Some((true, example)) => examples.push(example),
-                _ => return Err(format!("line {line}: what stands here in a fence is no example")),
-            },
-            (Some(_), Some(_)) => return Err(format!("line {line}: a fence inside a fence")),
-            (None, Some((true, example))) => {
-                let step = step(text).ok_or_else(|| format!("line {line}: not understood: {text}"))?;
-                match (example.last_mut(), step) {
-                    (_, None) => {}
-                    (Some((_, Step::Send(before, bytes))), Some(Step::Send(from, more))) if *before == from => {
-                        bytes.extend(more);
-                    }
-                    (_, Some(step)) => example.push((line, step)),
-                }
-            }
-            (None, _) => {}
-        }
-    }
-    if open.is_some() {
-        return Err("a fence is not closed".into());
-    }
-    Ok(examples)
-}
-
-#[test]
-fn the_table_of_errors_has_the_names_that_a_server_sends() {
-    let row = |line: &'static str| line.strip_prefix("| `")?.split_once("_ERROR` | `")?.1.split('`').next();
-    let names: Vec<&str> = PAGE.lines().filter_map(row).collect();
-    assert_eq!(names, chanwire_core::wire::ErrorResponse::NAMES);
-}
-
-/// Parses a line of an example: `Some(None)` for a remark, `None` if it is not understood.
-fn step(text: &str) -> Option<Option<Step>> {
-    if text.starts_with('#') {
-        return Some(None);
-    }
-    if let Some(event) = text.strip_prefix("! ") {
-        return event_step(event).map(Some);
-    }
-    let arrow = text.find(['<', '>'])?;
-    let (who, rest) = text.split_at(arrow);
-    let who = if who.is_empty() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { who.parse().ok()? };
-    Some(Some(match rest.split_at(1) {
-        (">", ".") => Step::EndOfStream(who),
-        ("<", ".") => Step::Closed(who),
-        (">", bytes) => Step::Send(who, unescape(bytes.strip_prefix(' ')?)?),
-        (_, bytes) => Step::Receive(who, unescape(bytes.strip_prefix(' ')?)?),
-    }))
-}
-
-fn event_step(event: &str) -> Option<Step> {
-    let words: Vec<&str> = event.split(' ').collect();
-    Some(match words.as_slice() {
-        ["the", "store", "fails"] => Step::StoreFails,
-        ["the", "store", "waits"] => Step::StoreWaits,
-        ["the", "store", "goes", "on"] => Step::StoreGoesOn,
-        ["the", "server", "stops"] => Step::Stop,
-        ["the", "connection", "of", who, "breaks"] => Step::Break(who.parse().ok()?),
-        [seconds, "s", "pass" | "passes"] => Step::Pass(Duration::from_secs(seconds.parse().ok()?)),
-        ["started", "with", "--max-payload", bytes] => Step::StartWith(Start::MaxPayload(bytes.parse().ok()?)),
-        ["started", "with", "--max-channels", count] => Step::StartWith(Start::MaxChannels(count.parse().ok()?)),
-        ["started", "with", "--host", channel] => {
-            let (name, address) = channel.split_once('=')?;
-            Step::StartWith(Start::Host(Channel { channel_name: name.into(), address: address.parse().ok()? }))
-        }
-        _ => return None,
-    })
-}
-
-fn unescape(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut rest = text;
-    while let Some((plain, escape)) = rest.split_once('\\') {
-        bytes.extend_from_slice(plain.as_bytes());
-        let length = match escape.as_bytes() {
-            [b'r', ..] => (b'\r', 1),
-            [b'n', ..] => (b'\n', 1),
-            [b't', ..] => (b'\t', 1),
-            [b'\\', ..] => (b'\\', 1),
-            [b'x', ..] => (u8::from_str_radix(escape.get(1..3)?, 16).ok()?, 3),
-            _ => return None,
-        };
-        bytes.push(length.0);
-        rest = escape.get(length.1..)?;
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    Some(bytes)
-}
 
 /// A store in memory. It can be made to fail once, and to wait.
 #[derive(Default)]
@@ -424,6 +301,37 @@ fn every_example_is_what_a_server_answers_however_the_bytes_arrive() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Exchanges of the first release's server.
+const SESSIONS: &str = include_str!("exchanges/sessions.md");
+
+/// Exchanges of the first release's server and command line, with one server for all of them.
+const COMMANDS: &str = include_str!("exchanges/commands.md");
+
+#[test]
+fn a_client_of_the_first_release_is_answered_as_it_was() {
+    let sessions = examples(SESSIONS).unwrap();
+    assert!(sessions.len() >= 12, "only {} sessions", sessions.len());
+    for piece in [usize::MAX, 7, 1] {
+        for session in &sessions {
+            run(session, piece).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_command_of_the_first_release_is_answered_as_it_was() {
+    let commands = examples(COMMANDS).unwrap();
+    assert!(commands.len() >= 16, "only {} commands", commands.len());
+    let mut world = World::start(&Vec::new(), usize::MAX);
+    for (line, step) in commands.iter().flatten() {
+        world.run(step).map_err(|why| format!("commands.md:{line}: {why}")).unwrap();
+        if let Step::Closed(who) = step {
+            // The next command has a connection of its own.
+            world.run(&Step::Break(*who)).unwrap();
+        }
+    }
+}
+
 #[test]
 fn the_table_of_errors_has_those_that_the_examples_show_and_no_other() {
     let mut shown: BTreeSet<String> =
@@ -435,6 +343,13 @@ fn the_table_of_errors_has_those_that_the_examples_show_and_no_other() {
         .filter_map(|row| Some(row.get(1)?.trim_matches('`').to_string()))
         .collect();
     assert_eq!(listed, shown);
+}
+
+#[test]
+fn the_table_of_errors_has_the_names_that_a_server_sends() {
+    let row = |line: &'static str| line.strip_prefix("| `")?.split_once("_ERROR` | `")?.1.split('`').next();
+    let names: Vec<&str> = PAGE.lines().filter_map(row).collect();
+    assert_eq!(names, ErrorResponse::NAMES);
 }
 
 #[test]

@@ -92,6 +92,8 @@ fn request_text(request: &Request) -> String {
                 channel.unwrap_or_default()
             )
         }
+        Request::Hello { notices: true } => "HELLO\r\n{\"notices\": true}".into(),
+        Request::Hello { notices: false } => "HELLO\r\n{}".into(),
         other => panic!("{other:?} has no text here"),
     }
 }
@@ -123,6 +125,21 @@ fn response_text(response: &Response) -> String {
         Response::Delivered { timestamp } => {
             format!("OK\r\n{{\"status\": \"delivered\", \"timestamp\": \"{timestamp}\"}}")
         }
+        Response::Hello(hello) => {
+            let features: Vec<_> = hello.features.iter().map(|feature| quoted(feature)).collect();
+            let number =
+                |name, value: Option<u64>| value.map_or(String::new(), |value| format!(", \"{name}\": {value}"));
+            format!(
+                "OK\r\n{{\"protocol\": {}, \"features\": [{}], \"encrypted\": {}, \"max_payload\": {}{}{}{}}}",
+                hello.protocol,
+                features.join(", "),
+                hello.encrypted,
+                hello.max_payload,
+                number("units_per_second", hello.units_per_second),
+                number("burst", hello.burst),
+                number("retry_window", hello.retry_window),
+            )
+        }
         Response::Error(ErrorResponse { error, details, .. }) => {
             format!(
                 "{}\r\n{{\"error\": {}, \"details\": {}}}",
@@ -144,6 +161,7 @@ fn answers(response: &Response) -> Command {
         Response::Joined { .. } => Command::Join,
         Response::Left { .. } => Command::Leave,
         Response::History { .. } => Command::History,
+        Response::Hello(_) => Command::Hello,
         _ => Command::List,
     }
 }

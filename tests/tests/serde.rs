@@ -51,6 +51,7 @@ fn the_forms_of_requests_and_responses_are_fixed() {
             to_value(Request::Join { channel_name: "g".into(), from: JoinFrom::After(7) }).unwrap(),
             json!({"join": {"channel_name": "g", "from": {"after": 7}}}),
         ),
+        (to_value(Request::Hello { notices: true }).unwrap(), json!({"hello": {"notices": true}})),
         (to_value(history).unwrap(), json!({"history": {"channel_name": "g", "range": "last", "limit": 5}})),
         (
             to_value(Response::Error(ErrorResponse::server("Server busy", "x"))).unwrap(),

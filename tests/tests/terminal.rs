@@ -15,6 +15,8 @@ mod flood;
 mod pasting;
 #[path = "terminal/progress.rs"]
 mod progress;
+#[path = "terminal/recorded.rs"]
+mod recorded;
 #[path = "terminal/running.rs"]
 mod running;
 #[path = "terminal/screen.rs"]

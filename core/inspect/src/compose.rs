@@ -40,6 +40,8 @@ pub enum ValueKind {
     Text,
     /// An integer.
     Integer,
+    /// `true` or `false`.
+    Flag,
 }
 
 /// An error in a typed value.
@@ -57,7 +59,11 @@ pub struct Problem {
 pub fn commands() -> Vec<CommandForm> {
     let field = |field: &wire::Field| CommandField {
         name: field.name,
-        kind: if field.kind.is_integer() { ValueKind::Integer } else { ValueKind::Text },
+        kind: match field.kind {
+            wire::FieldKind::Flag => ValueKind::Flag,
+            kind if kind.is_integer() => ValueKind::Integer,
+            _ => ValueKind::Text,
+        },
         required: field.required,
         hint: field.kind.rule(),
     };
@@ -142,13 +148,18 @@ fn read(command: Command, values: &BTreeMap<String, String>) -> Result<Request, 
     Err(problems)
 }
 
-/// Returns the payload as it was typed. A text in place of an integer stays a string, for the server to refuse.
+/// Returns the payload as it was typed. A text in place of an integer or a flag stays a string, for the server to
+/// refuse.
 fn typed(command: Command, values: &BTreeMap<String, String>) -> Map<String, Value> {
     let mut payload = Map::new();
     for field in command.fields() {
         let Some(text) = values.get(field.name).filter(|text| !text.is_empty()) else { continue };
-        let integer = text.trim().parse().ok().filter(|_: &u64| field.kind.is_integer());
-        payload.insert(field.name.into(), integer.map_or_else(|| Value::from(text.as_str()), Value::from));
+        let typed = match field.kind {
+            wire::FieldKind::Flag => text.trim().parse().ok().map(Value::Bool),
+            kind if kind.is_integer() => text.trim().parse().ok().map(|integer: u64| integer.into()),
+            _ => None,
+        };
+        payload.insert(field.name.into(), typed.unwrap_or_else(|| text.as_str().into()));
     }
     payload
 }
@@ -183,6 +194,7 @@ const fn example(command: Command) -> &'static str {
         Command::Join => "JOIN\r\n{\"channel_name\": \"test_channel\", \"history\": 10}",
         Command::Leave => "LEAVE\r\n{\"channel_name\": \"test_channel\"}",
         Command::History => "HISTORY\r\n{\"channel_name\": \"test_channel\", \"limit\": 10}",
+        Command::Hello => "HELLO\r\n{\"notices\": true}",
         _ => "",
     }
 }

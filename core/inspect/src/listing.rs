@@ -3,8 +3,8 @@
 use chanwire_core::{
     Limits, Span,
     wire::{
-        self, Command, Decoder, Frame, Item, PayloadFault, PayloadFaultKind, Request, Response, Skipped, StartLine,
-        Status, StoredMessage,
+        self, Command, Decoder, Frame, Item, Notice, PayloadFault, PayloadFaultKind, Request, Response, Skipped,
+        StartLine, Status, StoredMessage,
     },
 };
 
@@ -79,7 +79,7 @@ impl Listing {
                 Item::Skipped(span, reason) => skipped_row(Direction::Out, span, reason),
             },
             Side::In(decoder) => match decoder.next_item()? {
-                Item::Frame(frame) if frame.start_line == Status::Push => add_fields(push_row(&frame), &frame, fields),
+                Item::Frame(frame) if !frame.start_line.is_answer() => add_fields(unasked_row(&frame), &frame, fields),
                 Item::Frame(frame) => add_fields(answer_row(&frame, asked), &frame, fields),
                 Item::Fault(fault) => fault_row(Direction::In, &fault),
                 Item::Skipped(span, reason) => skipped_row(Direction::In, span, reason),
@@ -95,9 +95,13 @@ fn request_row(frame: &Frame<'_, Command>) -> Row {
     }
 }
 
-fn push_row(frame: &Frame<'_, Status>) -> Row {
-    let row = match StoredMessage::decode(frame.payload) {
-        Ok(message) => frame_row(Direction::In, frame, summary::of_push(&message), None),
+fn unasked_row(frame: &Frame<'_, Status>) -> Row {
+    let summary = match frame.start_line {
+        Status::Notice => Notice::decode(frame.payload).map(|notice| summary::of_notice(&notice)),
+        _ => StoredMessage::decode(frame.payload).map(|message| summary::of_push(&message)),
+    };
+    let row = match summary {
+        Ok(summary) => frame_row(Direction::In, frame, summary, None),
         Err(fault) => faulty_row(Direction::In, frame, &fault),
     };
     Row { push: true, ..row }

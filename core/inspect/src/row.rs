@@ -66,7 +66,7 @@ pub struct Row {
     pub span: Span,
     /// The command or status. For a fault, as far as it is known; for skipped bytes, why they are skipped.
     pub head: String,
-    /// Whether it is a message that the server pushed, so that it answers nothing.
+    /// Whether it came unasked, a message that the server pushed or a notice, so that it answers nothing.
     pub push: bool,
     /// The span of a frame's command or status.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "optional_span")]

@@ -2,7 +2,9 @@
 
 use std::fmt::Display;
 
-use chanwire_core::wire::{ErrorResponse, HistoryRange, Host, JoinFrom, Request, Response, Skipped, StoredMessage};
+use chanwire_core::wire::{
+    ErrorResponse, HistoryRange, Host, JoinFrom, Notice, Request, Response, Skipped, StoredMessage,
+};
 
 use crate::{Fault, visible::one_line};
 
@@ -31,6 +33,8 @@ pub(crate) fn of_request(request: &Request) -> String {
             HistoryRange::After(id) => line(format_args!("{limit} of {channel_name} after {id}")),
             HistoryRange::Before(id) => line(format_args!("{limit} of {channel_name} before {id}")),
         },
+        Request::Hello { notices: false } => line("what can the server do?"),
+        Request::Hello { notices: true } => line("what can the server do? with notices"),
         _ => String::new(),
     }
 }
@@ -52,6 +56,10 @@ pub(crate) fn of_response(response: &Response) -> String {
             (Some(first), Some(last)) => line(format_args!("{channel_name} {} to {}", first.id, last.id)),
             _ => line(format_args!("{channel_name}: no messages")),
         },
+        Response::Hello(hello) => {
+            let features = if hello.features.is_empty() { "no features".into() } else { hello.features.join(", ") };
+            line(format_args!("protocol {}, {features}, payloads to {}", hello.protocol, hello.max_payload))
+        }
         Response::Error(error) => line(error),
         _ => String::new(),
     }
@@ -60,6 +68,10 @@ pub(crate) fn of_response(response: &Response) -> String {
 pub(crate) fn of_push(message: &StoredMessage) -> String {
     let StoredMessage { channel_name, id, username, message_content, .. } = message;
     line(format_args!("{channel_name} {id}, {username}: {message_content}"))
+}
+
+pub(crate) fn of_notice(notice: &Notice) -> String {
+    line(format_args!("{} of {}", notice.notice, notice.channel_name))
 }
 
 pub(crate) fn of_fault(fault: &Fault) -> String {

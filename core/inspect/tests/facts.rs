@@ -16,6 +16,7 @@ use serde_json::Value;
 const HOST: &str =
     "HOST\r\n{\"channel_name\": \"general\", \"peer_server_ip\": \"192.168.1.5\", \"peer_server_port\": 22240}";
 const MESSAGE: &str = "MESSAGE\r\n{\"username\": \"user1\", \"message_content\": \"Hello, World!\"}";
+const NOTICE: &str = "NOTICE\r\n{\"notice\": \"role\", \"channel_name\": \"general\"}";
 const PUSH: &str = "MESSAGE\r\n{\"channel_name\": \"general\", \"id\": 7, \"username\": \"user1\", \
                     \"message_content\": \"hi\", \"timestamp\": \"2023-11-02T15:04:32Z\"}";
 const DELIVERED: &str = "OK\r\n{\"status\": \"delivered\", \"timestamp\": \"2023-11-02T15:04:32Z\"}";
@@ -91,6 +92,10 @@ fn a_summary_says_what_a_frame_is_about() {
         (Out, "HISTORY\r\n{\"channel_name\": \"general\"}", "the last 100 of general"),
         (Out, "HISTORY\r\n{\"channel_name\": \"general\", \"after\": 7, \"limit\": 3}", "3 of general after 7"),
         (Out, "HISTORY\r\n{\"channel_name\": \"general\", \"before\": 7}", "100 of general before 7"),
+        (Out, "HELLO\r\n{}", "what can the server do?"),
+        (Out, "HELLO\r\n{\"notices\": true}", "what can the server do? with notices"),
+        (In, "NOTICE\r\n{\"notice\": \"role\", \"channel_name\": \"general\"}", "role of general"),
+        (In, "NOTICE\r\n{\"channel_name\": \"general\"}", "Invalid payload: Missing required field 'notice'"),
         (Out, "HOST\r\n{}", "Invalid payload: Missing required field 'channel_name'"),
         (Out, "PING\r\n", "Unknown command: Unknown command 'PING'"),
         (Out, " \r\n", "3 bytes between frames"),
@@ -306,14 +311,25 @@ fn the_answers_of_a_readable_channel_are_summed_up() {
         ("LEAVE", "OK\r\n{\"status\": \"left\", \"channel_name\": \"general\"}", "left general"),
         ("HISTORY", "OK\r\n{\"channel_name\": \"general\", \"messages\": []}", "general: no messages"),
         ("HISTORY", &page, "general 3 to 4"),
+        (
+            "HELLO",
+            "OK\r\n{\"protocol\": 1, \"features\": [], \"encrypted\": false, \"max_payload\": 64}",
+            "protocol 1, no features, payloads to 64",
+        ),
+        (
+            "HELLO",
+            "OK\r\n{\"protocol\": 1, \"features\": [\"auth\", \"who\"], \"encrypted\": false, \"max_payload\": 64}",
+            "protocol 1, auth, who, payloads to 64",
+        ),
     ] {
         let mut conversation = Conversation::new();
         let request = format!("{request}\r\n{{\"channel_name\": \"general\"}}");
         let sent = conversation.feed(Out, 0.0, request.as_bytes());
         assert_eq!(sent[0].fault, None);
-        // Pushes between a request and its answer take no answer's place.
-        let rows = conversation.feed(In, 1.0, format!("{PUSH}{answer}{PUSH}").as_bytes());
+        // Pushes and notices between a request and its answer take no answer's place.
+        let rows = conversation.feed(In, 1.0, format!("{PUSH}{answer}{NOTICE}").as_bytes());
         assert_eq!(pairs(&rows), [None, Some(1), None], "{answer}");
+        assert!(rows[0].push && rows[2].push && rows[2].fault.is_none());
         assert_eq!((rows[1].summary.as_str(), &rows[1].fault, rows[1].push), (summary, &None, false));
     }
 }

@@ -254,7 +254,7 @@ proptest! {
                 let members: BTreeMap<String, serde_json::Value> = serde_json::from_slice(payload).unwrap();
                 let text = |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), String::from);
                 let members: BTreeMap<_, _> = members.into_iter().map(|(name, value)| (name, text(value))).collect();
-                let default = [("history", "0"), ("limit", "100")];
+                let default = [("history", "0"), ("limit", "100"), ("notices", "false")];
                 let filled = values.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| {
                     let integer = form.fields.iter().any(|field| field.name == name && field.kind == ValueKind::Integer);
                     (name, if integer { text.trim().parse::<u64>().unwrap().to_string() } else { text })

@@ -13,7 +13,9 @@ use super::{
 };
 use crate::{
     Limits, Time,
-    wire::{Command, ErrorResponse, Fault, Frame, Item, PayloadFault, Request, Response, Status, StoredMessage},
+    wire::{
+        Command, ErrorResponse, Fault, Frame, Item, Notice, PayloadFault, Request, Response, Status, StoredMessage,
+    },
 };
 
 /// The number of a request of a connection. The first is 0, and each next one is greater by one.
@@ -33,8 +35,8 @@ impl RequestId {
 /// ```text
 ///            send                              bytes                 events
 ///   application ─────► bytes ──► peer ──► … ─────────► frames ─┬─► Answer, to the oldest open request
-///                                                              ├─► Push, to none
-///                                                              ├─► Notice, to none: the server is closing
+///                                                              ├─► Push and Notice, to none
+///                                                              ├─► Closing, to none: the server is closing
 ///                                                              └─► Broken: the server broke the protocol
 /// ```
 ///
@@ -77,6 +79,8 @@ pub struct Client {
     open: VecDeque<Open>,
     /// The channels that are joined, each with the id that the next push must exceed.
     joined: BTreeMap<String, u64>,
+    /// Notices may come: a HELLO asked for them, and no later one that is answered did not.
+    notices: bool,
     /// The number of the next request.
     next: u64,
     events: VecDeque<ClientEvent>,
@@ -92,6 +96,8 @@ struct Open {
     command: Command,
     /// The channel that is joined or left by it.
     channel_name: Option<String>,
+    /// Whether a HELLO asks for notices.
+    notices: Option<bool>,
     sent: Time,
 }
 
@@ -107,8 +113,10 @@ pub enum ClientEvent {
     },
     /// A message of a channel that this connection joined.
     Push(StoredMessage),
+    /// News of a channel, after a HELLO that asked for notices.
+    Notice(Notice),
     /// The server's reason for closing. It answers no request.
-    Notice(ErrorResponse),
+    Closing(ErrorResponse),
     /// The server broke the protocol. The connection is of no more use and closes.
     Broken(ProtocolViolation),
     /// Nothing more will come.
@@ -183,6 +191,7 @@ impl Client {
             core: ConnectionCore::new(limits),
             open: VecDeque::new(),
             joined: BTreeMap::new(),
+            notices: false,
             next: 0,
             events: VecDeque::new(),
             unframed: 0,
@@ -208,7 +217,13 @@ impl Client {
             Request::Join { channel_name, .. } | Request::Leave { channel_name } => Some(channel_name.clone()),
             _ => None,
         };
-        self.open.push_back(Open { command: request.command(), channel_name, sent: now });
+        let notices = match *request {
+            Request::Hello { notices } => Some(notices),
+            _ => None,
+        };
+        // They may come before the answer.
+        self.notices |= notices == Some(true);
+        self.open.push_back(Open { command: request.command(), channel_name, notices, sent: now });
         self.core.outbox.write(|out| request.encode(out));
         self.settle(now);
         Ok(id)
@@ -238,11 +253,16 @@ impl Client {
                     Ok(()) => self.events.push_back(ClientEvent::Push(message)),
                     Err(violation) => self.give_up(violation, now),
                 },
-                Ok(Incoming::Notice(error)) => self.events.push_back(ClientEvent::Notice(error)),
+                Ok(Incoming::Notice(notice)) if self.notices => {
+                    self.events.push_back(ClientEvent::Notice(notice));
+                }
+                Ok(Incoming::Notice(_)) => self.give_up(ProtocolViolation::Unasked(Status::Notice), now),
+                Ok(Incoming::Closing(error)) => self.events.push_back(ClientEvent::Closing(error)),
                 Ok(Incoming::Answer(response)) => {
                     let id = RequestId(self.next - self.open.len() as u64);
-                    let asked = self.open.pop_front();
-                    self.follow(asked.and_then(|open| open.channel_name), &response);
+                    if let Some(asked) = self.open.pop_front() {
+                        self.follow(asked, &response);
+                    }
                     // The next one's wait begins when it becomes the oldest.
                     if let Some(next) = self.open.front_mut() {
                         next.sent = now;
@@ -260,9 +280,12 @@ impl Client {
         self.settle(now);
     }
 
-    /// Takes note of a channel that was joined or left.
-    fn follow(&mut self, channel_name: Option<String>, response: &Response) {
-        match (channel_name, response) {
+    /// Takes note of a channel that was joined or left, and of notices that are no longer sent.
+    fn follow(&mut self, asked: Open, response: &Response) {
+        if asked.notices == Some(false) && matches!(response, Response::Hello(_)) {
+            self.notices = self.open.iter().any(|open| open.notices == Some(true));
+        }
+        match (asked.channel_name, response) {
             (Some(channel_name), Response::Joined { first_id, .. }) => {
                 self.joined.insert(channel_name, first_id.saturating_sub(1));
             }
@@ -322,19 +345,22 @@ impl Client {
 enum Incoming {
     Answer(Response),
     Push(StoredMessage),
-    Notice(ErrorResponse),
+    Notice(Notice),
+    Closing(ErrorResponse),
 }
 
 fn read(frame: &Frame<'_, Status>, asked: Option<Command>) -> Result<Incoming, ProtocolViolation> {
     let status = frame.start_line;
     let wrong = |fault| ProtocolViolation::Payload(status, fault);
-    if status == Status::Push {
-        return StoredMessage::decode(frame.payload).map(Incoming::Push).map_err(wrong);
+    match status {
+        Status::Push => return StoredMessage::decode(frame.payload).map(Incoming::Push).map_err(wrong),
+        Status::Notice => return Notice::decode(frame.payload).map(Incoming::Notice).map_err(wrong),
+        Status::Ok | Status::RequestError | Status::ServerError => {}
     }
     // An error's payload is the same whatever was asked.
     let response = Response::decode(asked.unwrap_or(Command::List), status, frame.payload);
     match (response, asked) {
-        (Ok(Response::Error(error)), _) if error.is_notice() => Ok(Incoming::Notice(error)),
+        (Ok(Response::Error(error)), _) if error.is_closing() => Ok(Incoming::Closing(error)),
         (_, None) => Err(ProtocolViolation::Unasked(status)),
         (Ok(response), Some(_)) => Ok(Incoming::Answer(response)),
         (Err(fault), Some(_)) => Err(wrong(fault)),

@@ -129,6 +129,8 @@ pub enum Misuse {
     UnknownConnection,
     /// The hub knows such a connection already.
     DuplicateConnection,
+    /// The request is one that the endpoint answers: a HELLO.
+    NotForHub,
     /// The store was not asked for this outcome.
     UnexpectedOutcome,
     /// As many requests are unanswered as the limit allows: wait for an answer.
@@ -143,6 +145,7 @@ impl fmt::Display for Misuse {
             Self::UnknownTicket => "the ticket belongs to another connection",
             Self::UnknownConnection => "the hub knows no such connection",
             Self::DuplicateConnection => "the hub knows a connection of this number already",
+            Self::NotForHub => "the endpoint answers this request, and the hub does not",
             Self::UnexpectedOutcome => "the store was not asked for this outcome",
             Self::TooManyInFlight => "too many requests are unanswered: wait for an answer before sending more",
             Self::Closing => "the connection is closing: open another one",

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Limits, Time,
-    wire::{Command, ErrorResponse, Item, MAX_HISTORY, Request, Response},
+    wire::{Command, ErrorResponse, Hello, Item, MAX_HISTORY, Request, Response},
 };
 
 /// The server's end of one connection: requests come out of it with a [`Ticket`], answers go in with it.
@@ -82,6 +82,8 @@ pub struct Server {
     events: VecDeque<ServerEvent>,
     /// A replayed page was handed over and is not yet written far enough for the next.
     replaying: bool,
+    /// The last HELLO asked for notices.
+    notices: bool,
     traffic: Traffic,
 }
 
@@ -111,6 +113,11 @@ pub enum ServerEvent {
     Request {
         /// The ticket for [`Server::respond`].
         ticket: Ticket,
+        /// The request.
+        request: Request,
+    },
+    /// A request that the endpoint has answered by itself: a HELLO. For the log.
+    Answered {
         /// The request.
         request: Request,
     },
@@ -165,8 +172,15 @@ impl Server {
             pipeline: Pipeline::new(id),
             events: VecDeque::new(),
             replaying: false,
+            notices: false,
             traffic: Traffic::default(),
         }
+    }
+
+    /// Returns whether the peer asked for notices. None is sent otherwise.
+    #[must_use]
+    pub const fn wants_notices(&self) -> bool {
+        self.notices
     }
 
     /// Carries out a command.
@@ -312,6 +326,13 @@ impl Server {
                 Some(Item::Frame(frame)) => {
                     let bytes = weight(frame.start_line, frame.payload);
                     match Request::decode(frame.start_line, frame.payload) {
+                        Ok(request @ Request::Hello { notices }) => {
+                            self.traffic.requests += 1;
+                            self.notices = notices;
+                            let hello = Response::Hello(self.hello());
+                            self.pipeline.answer_next(hello.into(), &mut self.core.outbox);
+                            self.events.push_back(ServerEvent::Answered { request });
+                        }
                         Ok(request) => {
                             self.traffic.requests += 1;
                             let ticket = self.pipeline.open(bytes);
@@ -348,6 +369,11 @@ impl Server {
         self.core.settle(now, is_answered, false);
     }
 
+    /// Returns the answer to HELLO.
+    fn hello(&self) -> Hello {
+        Hello::new(self.core.limits.max_payload as u64)
+    }
+
     /// Answers a fault of the peer, or gives the reason for closing.
     fn refuse(&mut self, error: ErrorResponse, closes: bool, now: Time) {
         self.traffic.refusals += 1;
@@ -364,7 +390,9 @@ const fn weight(command: Command, payload: &[u8]) -> usize {
     match command {
         // A list can be larger, and counts as much as it has once it is given.
         Command::List | Command::History => MAX_HISTORY,
-        Command::Host | Command::Message | Command::Unhost | Command::Join | Command::Leave => payload.len(),
+        Command::Host | Command::Message | Command::Unhost | Command::Join | Command::Leave | Command::Hello => {
+            payload.len()
+        }
     }
 }
 
@@ -384,7 +412,7 @@ impl Endpoint for Server {
     }
 
     fn handle_written(&mut self, now: Time, count: usize) {
-        self.traffic.sent_bytes += count as u64;
+        self.traffic.sent_bytes = self.traffic.sent_bytes.saturating_add(count as u64);
         self.core.written(count);
         self.pump(now);
     }

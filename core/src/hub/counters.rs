@@ -76,6 +76,11 @@ impl Counters {
         *self.requests.entry((command, status)).or_default() += 1;
     }
 
+    /// Counts a request that a connection's endpoint has answered OK.
+    pub(super) fn answered_by_endpoint(&mut self, command: Command) {
+        *self.requests.entry((command, Status::Ok)).or_default() += 1;
+    }
+
     /// Counts a command to a connection. Answers are counted where they are decided.
     pub(super) fn sent(&mut self, command: &ServerCommand) {
         match command {

@@ -365,6 +365,7 @@ impl Hub {
             ServerEvent::Request { ticket, request } => return self.handle_request(id, ticket, request, at),
             ServerEvent::Drained => self.handle_drained(id),
             ServerEvent::Ended => self.handle_ended(id),
+            ServerEvent::Answered { request } => self.counters.answered_by_endpoint(request.command()),
             ServerEvent::Refused { .. } | ServerEvent::Withdrawn => {}
         }
         Ok(())
@@ -374,7 +375,8 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`Misuse::UnknownConnection`] if it is not connected.
+    /// [`Misuse::UnknownConnection`] if it is not connected, and [`Misuse::NotForHub`] if it is a HELLO, which the
+    /// connection's endpoint answers.
     pub fn handle_request(
         &mut self,
         id: ConnectionId,
@@ -382,6 +384,9 @@ impl Hub {
         request: Request,
         at: Moment,
     ) -> Result<(), Misuse> {
+        if matches!(request, Request::Hello { .. }) {
+            return Err(Misuse::NotForHub);
+        }
         let connection = self.connections.get_mut(&id).filter(|connection| !connection.closed);
         let connection = connection.ok_or(Misuse::UnknownConnection)?;
         if self.is_stopped {

@@ -67,7 +67,11 @@ impl PendingRequest {
                 Request::Message(message) => message.username.len() + message.message_content.len(),
                 Request::Host(Host { channel, .. }) => channel.channel_name.len() + channel.address.host().len(),
                 Request::Unhost { channel_name } => channel_name.len(),
-                Request::List | Request::Join { .. } | Request::Leave { .. } | Request::History { .. } => 0,
+                Request::List
+                | Request::Join { .. }
+                | Request::Leave { .. }
+                | Request::History { .. }
+                | Request::Hello { .. } => 0,
             }
     }
 }
@@ -167,6 +171,8 @@ impl Hub {
             Request::History { .. } | Request::Join { .. } => refusal::not_read().into(),
             Request::Leave { channel_name } => self.leave(id, channel_name).into(),
             Request::Host(_) | Request::Message(_) | Request::Unhost { .. } => refusal::not_stored().into(),
+            // It never comes so far.
+            Request::Hello { .. } => return,
         };
         self.answer(id, ticket, command, reply);
     }
@@ -194,8 +200,8 @@ impl Hub {
                     return self.reads.history(id, ticket, at.time, channel_name, range, limit);
                 }
             },
-            // They are weighed.
-            Request::Host(_) | Request::Message(_) | Request::Unhost { .. } => return,
+            // Writes are decided elsewhere, and a HELLO never comes so far.
+            Request::Host(_) | Request::Message(_) | Request::Unhost { .. } | Request::Hello { .. } => return,
         };
         self.answer(id, ticket, command, reply);
         // A JOIN's first page follows its answer.
@@ -233,7 +239,11 @@ impl Hub {
                 decide_host(directory, &known, connection.peer, host, at.time)
             }
             Request::Unhost { channel_name } => decide_unhost(directory, connection.peer, channel_name),
-            Request::List | Request::Join { .. } | Request::Leave { .. } | Request::History { .. } => return None,
+            Request::List
+            | Request::Join { .. }
+            | Request::Leave { .. }
+            | Request::History { .. }
+            | Request::Hello { .. } => return None,
         })
     }
 

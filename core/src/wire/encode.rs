@@ -1,6 +1,6 @@
 //! Canonical bytes: the one way in which this crate writes a frame.
 
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 use core::fmt::{Display, Write as _};
 
 use super::{json::plain, start_line::StartLine};
@@ -63,6 +63,27 @@ impl Object<'_> {
         if let Some(value) = value {
             self.integer(key, value);
         }
+        self
+    }
+
+    /// Writes a member that is `true` or `false`.
+    pub(crate) fn flag(&mut self, key: &str, value: bool) -> &mut Self {
+        self.key(key);
+        display(self.out, value);
+        self
+    }
+
+    /// Writes a member that is an array of strings.
+    pub(crate) fn texts(&mut self, key: &str, texts: &[String]) -> &mut Self {
+        self.key(key);
+        self.out.push(b'[');
+        for (index, text) in texts.iter().enumerate() {
+            if index > 0 {
+                self.out.extend_from_slice(b", ");
+            }
+            quoted(self.out, text);
+        }
+        self.out.push(b']');
         self
     }
 

@@ -53,6 +53,11 @@ pub enum Request {
         /// The number of at most: 1 to 1000, [`HISTORY_LIMIT`] where nothing is said.
         limit: u16,
     },
+    /// Say what the server can do.
+    Hello {
+        /// Whether [`Notice`]s may be sent to this connection. The last HELLO decides.
+        notices: bool,
+    },
 }
 
 /// The most messages that HISTORY gives where the request does not say.
@@ -171,8 +176,62 @@ pub enum Response {
         /// The messages.
         messages: Vec<StoredMessage>,
     },
+    /// To HELLO: what the server can do.
+    Hello(Hello),
     /// To anything that went wrong.
     Error(ErrorResponse),
+}
+
+/// The abilities and limits of a server, for one connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Hello {
+    /// The version of the protocol: 1.
+    pub protocol: u64,
+    /// The optional parts of the protocol that the server has. A client ignores names that it does not know.
+    pub features: Vec<String>,
+    /// Whether the connection is encrypted.
+    pub encrypted: bool,
+    /// The largest payload that the server reads, in bytes.
+    pub max_payload: u64,
+    /// The rate of requests beyond which the server reads more slowly, in units a second; `None` for no such limit.
+    pub units_per_second: Option<u64>,
+    /// The units that may be spent at once.
+    pub burst: Option<u64>,
+    /// The seconds for which a message may be sent again under its id without being stored twice.
+    pub retry_window: Option<u64>,
+}
+
+impl Hello {
+    /// Makes the answer of a server without optional parts and rates.
+    #[must_use]
+    pub const fn new(max_payload: u64) -> Self {
+        Self {
+            protocol: PROTOCOL,
+            features: Vec::new(),
+            encrypted: false,
+            max_payload,
+            units_per_second: None,
+            burst: None,
+            retry_window: None,
+        }
+    }
+}
+
+/// The version of the protocol that HELLO names.
+const PROTOCOL: u64 = 1;
+
+/// News of a channel that is no message, for a connection that joined it and asked for notices with HELLO. It answers
+/// no request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Notice {
+    /// The kind of news. A client ignores a kind that it does not know.
+    pub notice: String,
+    /// The channel.
+    pub channel_name: String,
 }
 
 /// An answer that says what went wrong.
@@ -216,6 +275,15 @@ const LIMIT: &str = "limit";
 const FIRST_ID: &str = "first_id";
 const LAST_ID: &str = "last_id";
 const MESSAGES: &str = "messages";
+const NOTICES: &str = "notices";
+const PROTOCOL_VERSION: &str = "protocol";
+const FEATURES: &str = "features";
+const ENCRYPTED: &str = "encrypted";
+const MAX_PAYLOAD: &str = "max_payload";
+const UNITS_PER_SECOND: &str = "units_per_second";
+const BURST: &str = "burst";
+const RETRY_WINDOW: &str = "retry_window";
+const NOTICE: &str = "notice";
 
 /// The names of all errors, in the order of the protocol's table.
 const ERROR_NAMES: &[&str] = &[
@@ -238,8 +306,8 @@ const ERROR_NAMES: &[&str] = &[
     "Server busy",
 ];
 
-/// Errors that answer no request.
-const NOTICES: [&str; 4] = ["Slow consumer", "Server busy", "Request timed out", "Channel removed"];
+/// Errors that answer no request, but give the reason for closing.
+const CLOSING: [&str; 4] = ["Slow consumer", "Server busy", "Request timed out", "Channel removed"];
 
 static CHANNEL: [Field; 3] = [
     Field::required(CHANNEL_NAME, FieldKind::Name),
@@ -284,6 +352,17 @@ static JOINED: [Field; 3] = [
 ];
 static HISTORY_PAGE: [Field; 2] =
     [Field::required(CHANNEL_NAME, FieldKind::Name), Field::required(MESSAGES, FieldKind::Array)];
+static ASK_HELLO: [Field; 1] = [Field::optional(NOTICES, FieldKind::Flag)];
+static HELLO: [Field; 7] = [
+    Field::required(PROTOCOL_VERSION, FieldKind::Id),
+    Field::required(FEATURES, FieldKind::Texts),
+    Field::required(ENCRYPTED, FieldKind::Flag),
+    Field::required(MAX_PAYLOAD, FieldKind::Id),
+    Field::optional(UNITS_PER_SECOND, FieldKind::Id),
+    Field::optional(BURST, FieldKind::Id),
+    Field::optional(RETRY_WINDOW, FieldKind::Id),
+];
+static NEWS: [Field; 2] = [Field::required(NOTICE, FieldKind::Text), Field::required(CHANNEL_NAME, FieldKind::Name)];
 static DELIVERED: [Field; 1] = [Field::required(TIMESTAMP, FieldKind::Timestamp)];
 static FAILED: [Field; 2] = [Field::required(ERROR, FieldKind::Text), Field::required(DETAILS, FieldKind::Text)];
 
@@ -298,6 +377,7 @@ impl Command {
             Self::Unhost | Self::Leave => &NAMED,
             Self::Join => &JOIN,
             Self::History => &RANGE,
+            Self::Hello => &ASK_HELLO,
         }
     }
 }
@@ -314,6 +394,7 @@ impl Request {
             Self::Join { .. } => Command::Join,
             Self::Leave { .. } => Command::Leave,
             Self::History { .. } => Command::History,
+            Self::Hello { .. } => Command::Hello,
         }
     }
 
@@ -360,6 +441,7 @@ impl Request {
                 };
                 Self::History { channel_name, range, limit: limit.unwrap_or(HISTORY_LIMIT) }
             }
+            Command::Hello => Self::Hello { notices: members.optional_flag(NOTICES)?.unwrap_or(false) },
         })
     }
 
@@ -394,6 +476,11 @@ impl Request {
                 object.optional_integer(AFTER, after).optional_integer(BEFORE, before);
                 object.optional_integer(LIMIT, (*limit != HISTORY_LIMIT).then_some((*limit).into()));
             }),
+            Self::Hello { notices } => encode::object(out, |object| {
+                if *notices {
+                    object.flag(NOTICES, true);
+                }
+            }),
             Self::Message(message) => encode::object(out, |object| {
                 object
                     .text(USERNAME, &message.username)
@@ -411,7 +498,7 @@ impl Request {
     pub fn validate(&self) -> Result<(), PayloadFault> {
         let table = self.command().fields();
         match self {
-            Self::List => Ok(()),
+            Self::List | Self::Hello { .. } => Ok(()),
             Self::Host(Host { channel, lease }) => {
                 check_text(table, CHANNEL_NAME, &channel.channel_name)?;
                 check_integer(table, LEASE, lease.map(Into::into))
@@ -523,7 +610,8 @@ impl StoredMessage {
 impl Response {
     /// Reads the payload of an answer with this status to a request with this command.
     ///
-    /// A push is no answer: for it, [`StoredMessage::decode`] is there, and this finds its fields missing.
+    /// Pushes and notices are no answers: for them, [`StoredMessage::decode`] and [`Notice::decode`] are there, and this
+    /// finds their fields missing.
     ///
     /// # Errors
     ///
@@ -532,15 +620,15 @@ impl Response {
         match (status, command) {
             (Status::RequestError, _) => ErrorResponse::decode(Blame::Request, payload).map(Self::Error),
             (Status::ServerError, _) => ErrorResponse::decode(Blame::Server, payload).map(Self::Error),
-            (Status::Ok | Status::Push, Command::List) => {
+            (_, Command::List) => {
                 let (_, channels) = Members::read_list(payload, &LISTED, CHANNELS, &CHANNEL, Channel::of)?;
                 Ok(Self::Channels(channels))
             }
-            (Status::Ok | Status::Push, Command::Message) => {
+            (_, Command::Message) => {
                 let timestamp = Members::read(payload, &DELIVERED)?.timestamp(TIMESTAMP)?;
                 Ok(Self::Delivered { timestamp })
             }
-            (Status::Ok | Status::Push, Command::Join) => {
+            (_, Command::Join) => {
                 let members = Members::read(payload, &JOINED)?;
                 Ok(Self::Joined {
                     channel_name: members.name(CHANNEL_NAME)?,
@@ -548,12 +636,13 @@ impl Response {
                     last_id: members.integer(LAST_ID)?,
                 })
             }
-            (Status::Ok | Status::Push, Command::History) => {
+            (_, Command::History) => {
                 let (members, messages) =
                     Members::read_list(payload, &HISTORY_PAGE, MESSAGES, &STORED_MESSAGE, StoredMessage::of)?;
                 Ok(Self::History { channel_name: members.name(CHANNEL_NAME)?, messages })
             }
-            (Status::Ok | Status::Push, Command::Host | Command::Unhost | Command::Leave) => {
+            (_, Command::Hello) => Hello::decode(payload).map(Self::Hello),
+            (_, Command::Host | Command::Unhost | Command::Leave) => {
                 let channel_name = Members::read(payload, &NAMED)?.name(CHANNEL_NAME)?;
                 Ok(match command {
                     Command::Unhost => Self::Removed { channel_name },
@@ -594,8 +683,64 @@ impl Response {
                 });
             }
             Self::History { channel_name, messages } => write_history(out, channel_name, messages),
+            Self::Hello(hello) => hello.encode(out),
             Self::Error(error) => error.encode(out),
         }
+    }
+}
+
+impl Hello {
+    fn decode(payload: &[u8]) -> Result<Self, PayloadFault> {
+        let (members, features) = Members::read_texts(payload, &HELLO)?;
+        Ok(Self {
+            protocol: members.integer(PROTOCOL_VERSION)?,
+            features: members.texts(FEATURES, features)?,
+            encrypted: members.flag(ENCRYPTED)?,
+            max_payload: members.integer(MAX_PAYLOAD)?,
+            units_per_second: members.optional_integer(UNITS_PER_SECOND)?,
+            burst: members.optional_integer(BURST)?,
+            retry_window: members.optional_integer(RETRY_WINDOW)?,
+        })
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        encode::start_line(out, Status::Ok);
+        encode::object(out, |object| {
+            object
+                .integer(PROTOCOL_VERSION, self.protocol)
+                .texts(FEATURES, &self.features)
+                .flag(ENCRYPTED, self.encrypted)
+                .integer(MAX_PAYLOAD, self.max_payload)
+                .optional_integer(UNITS_PER_SECOND, self.units_per_second)
+                .optional_integer(BURST, self.burst)
+                .optional_integer(RETRY_WINDOW, self.retry_window);
+        });
+    }
+}
+
+impl Notice {
+    /// Makes a notice.
+    #[must_use]
+    pub fn new(notice: impl Into<String>, channel_name: impl Into<String>) -> Self {
+        Self { notice: notice.into(), channel_name: channel_name.into() }
+    }
+
+    /// Reads the payload of a notice. Members that are not known are ignored.
+    ///
+    /// # Errors
+    ///
+    /// The first wrong thing in it.
+    pub fn decode(payload: &[u8]) -> Result<Self, PayloadFault> {
+        let members = Members::read(payload, &NEWS)?;
+        Ok(Self { notice: members.text(NOTICE)?, channel_name: members.name(CHANNEL_NAME)? })
+    }
+
+    /// Appends the frame in canonical bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        encode::start_line(out, Status::Notice);
+        encode::object(out, |object| {
+            object.text(NOTICE, &self.notice).text(CHANNEL_NAME, &self.channel_name);
+        });
     }
 }
 
@@ -700,8 +845,8 @@ impl ErrorResponse {
     /// Returns whether it answers no request, but is the server's reason for closing. Requests that are open then have
     /// an unknown outcome.
     #[must_use]
-    pub fn is_notice(&self) -> bool {
-        NOTICES.contains(&&*self.error)
+    pub fn is_closing(&self) -> bool {
+        CLOSING.contains(&&*self.error)
     }
 
     fn decode(blame: Blame, payload: &[u8]) -> Result<Self, PayloadFault> {

@@ -25,8 +25,8 @@ pub use fault::{Fault, FaultKind, Place};
 pub use frame::{Decoder, Partial, ResumeState};
 pub use item::{Frame, Item, Skipped};
 pub use message::{
-    Blame, Channel, ErrorResponse, HISTORY_LIMIT, HistoryRange, Host, JoinFrom, Message, Request, Response,
-    StoredMessage, encode_channels,
+    Blame, Channel, ErrorResponse, HISTORY_LIMIT, Hello, HistoryRange, Host, JoinFrom, Message, Notice, Request,
+    Response, StoredMessage, encode_channels,
 };
 pub(crate) use message::{LIST_END, LIST_SEPARATOR, LIST_START, MAX_HISTORY, encode_channel, encode_history};
 pub use payload::{Field, FieldKind, PayloadFault, PayloadFaultKind};

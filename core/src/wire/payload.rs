@@ -59,8 +59,12 @@ pub enum FieldKind {
     Timestamp,
     /// Any string.
     Text,
-    /// An array.
+    /// `true` or `false`.
+    Flag,
+    /// An array of objects.
     Array,
+    /// An array of strings.
+    Texts,
 }
 
 impl FieldKind {
@@ -81,11 +85,13 @@ impl FieldKind {
             Self::Limit => "an integer from 1 to 1000",
             Self::Timestamp => "a time such as 2023-11-02T15:04:32Z",
             Self::Text => "a string",
+            Self::Flag => "true or false",
             Self::Array => "an array of objects",
+            Self::Texts => "an array of strings",
         }
     }
 
-    /// Returns whether its values are integers; otherwise they are strings, or objects in an array.
+    /// Returns whether its values are integers.
     #[must_use]
     pub const fn is_integer(self) -> bool {
         self.range().is_some()
@@ -105,7 +111,9 @@ impl FieldKind {
             | Self::Count
             | Self::Limit
             | Self::Timestamp
-            | Self::Array => false,
+            | Self::Flag
+            | Self::Array
+            | Self::Texts => false,
         }
     }
 
@@ -123,7 +131,14 @@ impl FieldKind {
             Self::Lease => (10, 86_400),
             Self::Count => (0, 1000),
             Self::Limit => (1, 1000),
-            Self::Name | Self::Content | Self::Host | Self::Timestamp | Self::Text | Self::Array => return None,
+            Self::Name
+            | Self::Content
+            | Self::Host
+            | Self::Timestamp
+            | Self::Text
+            | Self::Flag
+            | Self::Array
+            | Self::Texts => return None,
         })
     }
 }
@@ -201,7 +216,7 @@ impl From<JsonError> for PayloadFault {
 }
 
 /// The most fields that any table has.
-const MAX_FIELDS: usize = 5;
+const MAX_FIELDS: usize = 7;
 
 /// The values of the known fields of an object.
 pub(crate) struct Members<'a> {
@@ -255,6 +270,27 @@ impl<'a> Members<'a> {
         })?;
         members.required(list, |value| (value.kind == TokenKind::ArrayStart && only_objects).then_some(()))?;
         fault.map_or(Ok((members, items)), Err)
+    }
+
+    /// Reads a whole payload of which one field is an array of strings, and these strings: `None` if there is anything
+    /// else in the array.
+    pub(crate) fn read_texts(
+        payload: &'a [u8],
+        table: &'static [Field],
+    ) -> Result<(Self, Option<Vec<String>>), PayloadFault> {
+        let (mut texts, mut only_texts) = (Vec::new(), true);
+        let members = Self::read_whole(payload, table, |reader| {
+            let depth = reader.depth();
+            while let Some(token) = reader.next_token()? {
+                match token.kind {
+                    TokenKind::ArrayEnd if reader.depth() < depth => break,
+                    TokenKind::String(text) if reader.depth() == depth => texts.push(text.decode().into_owned()),
+                    _ => only_texts = false,
+                }
+            }
+            Ok(())
+        })?;
+        Ok((members, only_texts.then_some(texts)))
     }
 
     /// Reads a whole payload. `array` may read on from the opening of a known field's array to its end.
@@ -399,6 +435,19 @@ impl<'a> Members<'a> {
         value.integer(least, most)
     }
 
+    /// Returns the strings of a field's array, which were [read](Self::read_texts) with the payload.
+    pub(crate) fn texts(&self, name: &'static str, read: Option<Vec<String>>) -> Result<Vec<String>, PayloadFault> {
+        self.required(name, |value| read.filter(|_| value.kind == TokenKind::ArrayStart))
+    }
+
+    pub(crate) fn flag(&self, name: &'static str) -> Result<bool, PayloadFault> {
+        self.required(name, Value::flag)
+    }
+
+    pub(crate) fn optional_flag(&self, name: &'static str) -> Result<Option<bool>, PayloadFault> {
+        self.optional(name, Value::flag)
+    }
+
     pub(crate) fn timestamp(&self, name: &'static str) -> Result<Timestamp, PayloadFault> {
         self.required(name, |value| value.text(|_| true)?.parse().ok())
     }
@@ -409,6 +458,13 @@ impl Value<'_> {
         let TokenKind::String(text) = self.kind else { return None };
         let text = text.decode();
         accept(&text).then(|| text.into_owned())
+    }
+
+    const fn flag(&self) -> Option<bool> {
+        match self.kind {
+            TokenKind::Boolean(flag) => Some(flag),
+            _ => None,
+        }
     }
 
     fn integer(&self, least: u64, most: u64) -> Option<u64> {

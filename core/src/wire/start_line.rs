@@ -42,12 +42,14 @@ pub enum Command {
     Leave,
     /// `HISTORY`: give a channel's stored messages.
     History,
+    /// `HELLO`: what can the server do?
+    Hello,
 }
 
 impl Command {
     /// Every command, in the order in which the protocol names them.
     pub const ALL: &'static [Self] =
-        &[Self::List, Self::Host, Self::Message, Self::Unhost, Self::Join, Self::Leave, Self::History];
+        &[Self::List, Self::Host, Self::Message, Self::Unhost, Self::Join, Self::Leave, Self::History, Self::Hello];
 }
 
 impl StartLine for Command {
@@ -62,6 +64,7 @@ impl StartLine for Command {
             b"JOIN" => Self::Join,
             b"LEAVE" => Self::Leave,
             b"HISTORY" => Self::History,
+            b"HELLO" => Self::Hello,
             _ => return None,
         })
     }
@@ -75,6 +78,7 @@ impl StartLine for Command {
             Self::Join => "JOIN",
             Self::Leave => "LEAVE",
             Self::History => "HISTORY",
+            Self::Hello => "HELLO",
         }
     }
 
@@ -95,6 +99,19 @@ pub enum Status {
     ServerError,
     /// `MESSAGE`: no answer at all, but a message pushed to a connection that joined its channel.
     Push,
+    /// `NOTICE`: no answer either, but news of a channel, for a connection that asked for them with HELLO.
+    Notice,
+}
+
+impl Status {
+    /// Every status.
+    pub const ALL: &'static [Self] = &[Self::Ok, Self::RequestError, Self::ServerError, Self::Push, Self::Notice];
+
+    /// Returns whether a frame that begins with it answers a request. A push and a notice come unasked.
+    #[must_use]
+    pub const fn is_answer(self) -> bool {
+        !matches!(self, Self::Push | Self::Notice)
+    }
 }
 
 impl StartLine for Status {
@@ -106,6 +123,7 @@ impl StartLine for Status {
             b"REQUEST_ERROR" => Self::RequestError,
             b"SERVER_ERROR" => Self::ServerError,
             b"MESSAGE" => Self::Push,
+            b"NOTICE" => Self::Notice,
             _ => return None,
         })
     }
@@ -116,6 +134,7 @@ impl StartLine for Status {
             Self::RequestError => "REQUEST_ERROR",
             Self::ServerError => "SERVER_ERROR",
             Self::Push => "MESSAGE",
+            Self::Notice => "NOTICE",
         }
     }
 
@@ -177,8 +196,8 @@ mod tests {
         for command in Command::ALL {
             assert_eq!(command.to_string().parse(), Ok(*command));
         }
-        for status in [Status::Ok, Status::RequestError, Status::ServerError, Status::Push] {
-            assert_eq!(status.to_string().parse(), Ok(status));
+        for status in Status::ALL {
+            assert_eq!(status.to_string().parse(), Ok(*status));
         }
         assert_eq!("list".parse::<Command>(), Err(UnknownCommand));
         assert_eq!("OK ".parse::<Status>(), Err(UnknownStatus));

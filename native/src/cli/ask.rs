@@ -1,4 +1,4 @@
-//! `chanwire list`, `host`, `unhost` and `history`: one request, one answer.
+//! `chanwire hello`, `list`, `host`, `unhost` and `history`: one request, one answer.
 
 use std::{
     env,
@@ -29,6 +29,15 @@ pub(super) struct Ask {
     /// Print the answer as one line of JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Show what a server can do, and its limits
+///
+/// A server that is older than this command answers `Unknown command`, and the exit code is 3.
+#[derive(Debug, Args)]
+pub(super) struct Hello {
+    #[command(flatten)]
+    ask: Ask,
 }
 
 #[derive(Debug, Args)]
@@ -101,6 +110,12 @@ pub(super) struct History {
 
     #[command(flatten)]
     ask: Ask,
+}
+
+impl Hello {
+    pub(super) fn run(self) -> Result<Outcome, Failure> {
+        self.ask.run(Request::Hello { notices: false })
+    }
 }
 
 impl List {

@@ -97,7 +97,7 @@ impl Join {
 fn failed(error: &Error, after: Option<u64>, json: bool) -> Result<Outcome, Failure> {
     let code = match error.kind() {
         ErrorKind::Refused(refusal) => return ask::report(&Response::Error(refusal.clone()), json),
-        ErrorKind::Notice(_) => 4,
+        ErrorKind::Closing(_) => 4,
         _ => 1,
     };
     let go_on = after.map_or_else(String::new, |after| format!("; go on with --after {after}"));

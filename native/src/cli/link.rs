@@ -84,7 +84,7 @@ pub(super) async fn watched<T>(server: impl fmt::Display, answering: impl Future
 /// The reason why there is none, with the server.
 pub(super) fn answer(answered: Result<Response, Error>) -> Result<Response, String> {
     answered.or_else(|error| match error.kind() {
-        ErrorKind::Refused(refusal) | ErrorKind::Notice(refusal) => Ok(Response::Error(refusal.clone())),
+        ErrorKind::Refused(refusal) | ErrorKind::Closing(refusal) => Ok(Response::Error(refusal.clone())),
         kind => Err(format!("{}: {}", error.server(), unanswered(kind))),
     })
 }

@@ -61,6 +61,7 @@ enum Command {
     Serve(Box<serve::Serve>),
     #[command(subcommand)]
     Config(config::Config),
+    Hello(ask::Hello),
     /// Show the channels that a server lists
     List(ask::List),
     /// Put a channel on a server's list
@@ -158,6 +159,7 @@ impl Cli {
         match self.command {
             Command::Serve(serve) => serve.run(),
             Command::Config(config) => config.run(),
+            Command::Hello(hello) => hello.run(),
             Command::List(list) => list.run(),
             Command::Host(host) => host.run(),
             Command::Unhost(unhost) => unhost.run(),

@@ -188,7 +188,7 @@ impl Feed {
                 Step::Ended(error) => {
                     let next = self.line + 1;
                     match error.kind() {
-                        ErrorKind::Notice(_) | ErrorKind::Violation(_) => self.stop_by(error.kind()),
+                        ErrorKind::Closing(_) | ErrorKind::Violation(_) => self.stop_by(error.kind()),
                         _ => {
                             self.stop(format!("the connection ended; line {next} and those after it were not sent"), 1)
                         }
@@ -258,7 +258,7 @@ impl Feed {
     /// Stops because the connection has ended.
     fn stop_by(&mut self, kind: &ErrorKind) {
         let code = match kind {
-            ErrorKind::Notice(error) => ask::code(error.blame),
+            ErrorKind::Closing(error) => ask::code(error.blame),
             _ => 1,
         };
         self.stop(link::unanswered(kind), code);

@@ -5,7 +5,7 @@ use std::{
     io::{self, Write as _},
 };
 
-use chanwire_core::wire::{Channel, Response, StartLine as _, Status, StoredMessage};
+use chanwire_core::wire::{Channel, Hello, Response, StartLine as _, Status, StoredMessage};
 use chanwire_inspect::{readable, visible};
 use unicode_width::UnicodeWidthStr as _;
 
@@ -32,10 +32,29 @@ pub(super) fn as_text(response: &Response) -> String {
         Response::Hosted { channel_name } => format!("hosted {}\n", visible(channel_name)),
         Response::Removed { channel_name } => format!("removed {}\n", visible(channel_name)),
         Response::Delivered { timestamp } => format!("delivered {timestamp}\n"),
+        Response::Hello(hello) => hello_lines(hello),
         Response::History { messages, .. } => messages.iter().map(message_line).collect(),
         Response::Error(error) => format!("{}: {}\n", visible(&error.error), visible(&error.details)),
         _ => String::new(),
     }
+}
+
+/// Formats the abilities and limits of a server, one on a line, by their names in the protocol.
+fn hello_lines(hello: &Hello) -> String {
+    let features: Vec<_> = hello.features.iter().map(|feature| visible(feature)).collect();
+    let features = if features.is_empty() { "none".into() } else { features.join(", ") };
+    let mut lines = format!(
+        "protocol: {}\nfeatures: {features}\nencrypted: {}\nmax_payload: {}\n",
+        hello.protocol, hello.encrypted, hello.max_payload
+    );
+    let rates =
+        [("units_per_second", hello.units_per_second), ("burst", hello.burst), ("retry_window", hello.retry_window)];
+    for (name, value) in rates {
+        if let Some(value) = value {
+            lines += &format!("{name}: {value}\n");
+        }
+    }
+    lines
 }
 
 /// Formats channels and their addresses in columns.

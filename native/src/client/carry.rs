@@ -91,10 +91,10 @@ pub(crate) const fn is_cut(violation: &ProtocolViolation) -> bool {
 impl<S: Session> Application<Client> for Carrier<'_, S> {
     fn on_event(&mut self, _: &mut Client, _: Clock, event: ClientEvent) {
         match &event {
-            ClientEvent::Notice(error) => {
+            ClientEvent::Closing(error) => {
                 // The server may still carry out the requests that it received.
                 self.ended_by_server = false;
-                self.reason = Some(ErrorKind::Notice(error.clone()));
+                self.reason = Some(ErrorKind::Closing(error.clone()));
             }
             ClientEvent::Broken(violation) => {
                 self.ended_by_server &= is_cut(violation);

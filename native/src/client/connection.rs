@@ -243,8 +243,10 @@ impl<F: FnMut(StoredMessage)> Session for Requests<F> {
                 }
             }
             ClientEvent::Push(message) => (self.push)(message),
-            ClientEvent::Notice(error) => {
-                let kind = ErrorKind::Notice(error);
+            // No method tells of them yet, and only a HELLO that is sent as a bare request asks for them.
+            ClientEvent::Notice(_) => {}
+            ClientEvent::Closing(error) => {
+                let kind = ErrorKind::Closing(error);
                 self.fail_sent(&kind);
                 self.reason = Some(kind);
             }

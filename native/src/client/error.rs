@@ -34,7 +34,7 @@ pub enum ErrorKind {
     Refused(ErrorResponse),
     /// The server gave this reason and closed the connection. A request that was open has an unknown outcome.
     #[error("{0}")]
-    Notice(ErrorResponse),
+    Closing(ErrorResponse),
     /// The server violated the protocol. A request that was open has an unknown outcome.
     #[error("{0}")]
     Violation(ProtocolViolation),

@@ -16,7 +16,7 @@ use std::{
 };
 
 use chanwire_core::wire::{
-    Channel, ErrorResponse, HistoryRange, Host, JoinFrom, Message, Request, Response, StoredMessage, Timestamp,
+    Channel, ErrorResponse, Hello, HistoryRange, Host, JoinFrom, Message, Request, Response, StoredMessage, Timestamp,
 };
 
 pub(crate) use self::{
@@ -50,7 +50,7 @@ const MAX_KNOWN: usize = 256;
 /// its own.
 ///
 /// A request that was lost with its connection is sent again if it was certainly not received, or if carrying it out
-/// twice does no harm (LIST, HISTORY, HOST). A message whose answer was lost may have been
+/// twice does no harm (HELLO, LIST, HISTORY, HOST). A message whose answer was lost may have been
 /// delivered or not: [`send`](Self::send) fails then, and [`history`](Self::history) shows whether it was.
 ///
 /// An answer is waited for 30 seconds. All methods are cancel safe: a request whose future is dropped may or may not be
@@ -130,6 +130,20 @@ impl Client {
     /// [`ErrorKind::Refused`] if the answer is an error; see [`ErrorKind`] for all others.
     pub async fn request(&self, request: Request) -> Result<Response, Error> {
         self.ask(self.server(), request).await
+    }
+
+    /// Returns what the server can do, and its limits.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Refused`] with `Unknown command` by a server that is older than HELLO; see [`ErrorKind`] for all
+    /// others.
+    pub async fn hello(&self) -> Result<Hello, Error> {
+        match self.request(Request::Hello { notices: false }).await? {
+            Response::Hello(hello) => Ok(hello),
+            // The endpoint decodes an answer by its request.
+            _ => Ok(Hello::new(0)),
+        }
     }
 
     /// Returns the channels that the server lists, in the order of their creation.
@@ -254,7 +268,8 @@ impl Client {
     }
 
     async fn ask(&self, server: &ServerAddress, request: Request) -> Result<Response, Error> {
-        let is_repeatable = matches!(request, Request::List | Request::History { .. } | Request::Host(_));
+        let is_repeatable =
+            matches!(request, Request::List | Request::History { .. } | Request::Host(_) | Request::Hello { .. });
         match self.connection(server).await?.request(request.clone()).await {
             Err(Unanswered { error, sent }) if is_lost(&error) && (is_repeatable || !sent) => {
                 Ok(self.connection(server).await?.request(request).await?)

@@ -259,8 +259,8 @@ impl Follower {
                 }
                 // A later attempt may succeed.
                 Attempt::Refused(error) => ErrorKind::Refused(error),
-                Attempt::Lost(ErrorKind::Notice(error)) if error.error == CHANNEL_REMOVED => {
-                    return self.end(ErrorKind::Notice(error));
+                Attempt::Lost(ErrorKind::Closing(error)) if error.error == CHANNEL_REMOVED => {
+                    return self.end(ErrorKind::Closing(error));
                 }
                 Attempt::Lost(kind) => kind,
             };

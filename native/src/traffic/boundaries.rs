@@ -53,7 +53,7 @@ impl BoundaryFinder {
     pub(crate) fn feed(&mut self, bytes: &[u8], boundaries: &mut Vec<Boundary>) {
         match self {
             Self::Out(side) => side.feed(bytes, boundaries, |_| true),
-            Self::In(side) => side.feed(bytes, boundaries, |status| status != Status::Push),
+            Self::In(side) => side.feed(bytes, boundaries, Status::is_answer),
         }
     }
 }

@@ -6,8 +6,8 @@ use chanwire_core::{
     Limits, Time,
     endpoint::{Client, ClientEvent, ConnectionAction, Deadline, Endpoint as _, Misuse, ProtocolViolation},
     wire::{
-        Address, Channel, Command, Decoder, HistoryRange, Host, Item, JoinFrom, Message, Request, Response, Status,
-        StoredMessage,
+        Address, Channel, Command, Decoder, HistoryRange, Host, Item, JoinFrom, Message, Notice, Request, Response,
+        Status, StoredMessage,
     },
 };
 
@@ -174,7 +174,7 @@ impl<'a> Session<'a> {
                     assert_eq!(*unanswered, self.requests - self.answered);
                     self.ended = true;
                 }
-                ClientEvent::Push(_) | ClientEvent::Notice(_) | ClientEvent::Broken(_) => {}
+                ClientEvent::Push(_) | ClientEvent::Notice(_) | ClientEvent::Closing(_) | ClientEvent::Broken(_) => {}
             }
             self.events.push(event);
         }
@@ -252,12 +252,19 @@ pub fn expected_events(stream: &[u8], requests: &[Request]) -> Vec<String> {
                 },
                 Err(fault) => Some(ProtocolViolation::Payload(frame.start_line, fault)),
             },
+            // No request asks for them.
+            Item::Frame(frame) if frame.start_line == Status::Notice => {
+                let fault = Notice::decode(frame.payload).err();
+                Some(fault.map_or(ProtocolViolation::Unasked(frame.start_line), |fault| {
+                    ProtocolViolation::Payload(frame.start_line, fault)
+                }))
+            }
             Item::Frame(frame) => {
                 let asked = requests.get(answered);
                 let command = asked.map_or(Command::Host, Request::command);
                 match Response::decode(command, frame.start_line, frame.payload) {
-                    Ok(Response::Error(error)) if NOTICES.contains(&&*error.error) => {
-                        events.push(format!("notice {error:?}"));
+                    Ok(Response::Error(error)) if CLOSING.contains(&&*error.error) => {
+                        events.push(format!("closing {error:?}"));
                         None
                     }
                     _ if asked.is_none() => Some(ProtocolViolation::Unasked(frame.start_line)),
@@ -290,7 +297,7 @@ pub fn expected_events(stream: &[u8], requests: &[Request]) -> Vec<String> {
 }
 
 /// The errors that answer no request, as the protocol names them.
-const NOTICES: [&str; 4] = ["Slow consumer", "Server busy", "Request timed out", "Channel removed"];
+const CLOSING: [&str; 4] = ["Slow consumer", "Server busy", "Request timed out", "Channel removed"];
 
 /// Describes an event in the words of [`expected_events`].
 #[must_use]
@@ -298,7 +305,8 @@ pub fn describe(event: ClientEvent) -> String {
     match event {
         ClientEvent::Answer { id, response } => format!("{}: {response:?}", id.number()),
         ClientEvent::Push(message) => format!("push {message:?}"),
-        ClientEvent::Notice(error) => format!("notice {error:?}"),
+        ClientEvent::Notice(notice) => format!("notice {notice:?}"),
+        ClientEvent::Closing(error) => format!("closing {error:?}"),
         ClientEvent::Broken(violation) => format!("broken {violation:?}"),
         ClientEvent::Ended { unanswered } => format!("ended {unanswered}"),
     }

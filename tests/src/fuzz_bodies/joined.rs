@@ -141,6 +141,7 @@ impl Model {
             let mut bytes = Vec::new();
             match &bench.seen[number] {
                 Turn::Refused(error, _) => error.encode(&mut bytes),
+                Turn::Hello(hello) => Response::Hello(hello.clone()).encode(&mut bytes),
                 Turn::Request(request) => answer(number, request).encode(&mut bytes).unwrap(),
             }
             self.frames.push((Kind::Answer, bytes));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chanwire_core::{
     Limits, Time,
     endpoint::{ConnectionAction, ConnectionId, Endpoint as _, Reply, Server, ServerEvent, Ticket},
-    wire::{Command, Decoder, ErrorResponse, Item, Request, Response},
+    wire::{Command, Decoder, ErrorResponse, Hello, Item, Request, Response},
 };
 
 use super::{Input, amount};
@@ -58,6 +58,8 @@ pub enum Op {
 pub enum Turn {
     /// A request, which the application answers.
     Request(Request),
+    /// A HELLO, which the server answers itself.
+    Hello(Hello),
     /// Something wrong, which the server answers itself; and whether it closes.
     Refused(ErrorResponse, bool),
 }
@@ -74,6 +76,7 @@ pub fn turns(stream: &[u8], limit: usize, ended: bool) -> Vec<Turn> {
     while let Some(item) = decoder.next_item() {
         match item {
             Item::Frame(frame) => turns.push(match Request::decode(frame.start_line, frame.payload) {
+                Ok(Request::Hello { .. }) => Turn::Hello(Hello::new(limit as u64)),
                 Ok(request) => Turn::Request(request),
                 Err(fault) => Turn::Refused(fault.reply(), false),
             }),
@@ -107,6 +110,10 @@ fn answer(number: usize, turn: &Turn) -> Vec<u8> {
             error.encode(&mut out);
             return out;
         }
+        Turn::Hello(hello) => {
+            Response::Hello(hello.clone()).encode(&mut out);
+            return out;
+        }
         Turn::Request(request) => request,
     };
     reply(number, request).encode(&mut out).unwrap();
@@ -132,6 +139,7 @@ pub struct Bench {
     pub drained: usize,
     /// Its peer, which had joined, has ended its stream.
     pub ended: bool,
+    max_payload: usize,
     /// The answer to the request that is the turn of this number.
     reply: fn(usize, &Request) -> Reply,
 }
@@ -141,6 +149,7 @@ impl Bench {
     #[must_use]
     pub fn new(limits: Limits, reply: fn(usize, &Request) -> Reply) -> Self {
         Self {
+            max_payload: limits.max_payload,
             end: End::new(Server::new(ConnectionId(0), limits)),
             seen: Vec::new(),
             open: Vec::new(),
@@ -157,6 +166,10 @@ impl Bench {
                 ServerEvent::Request { ticket, request } => {
                     self.open.push((self.seen.len(), ticket));
                     Turn::Request(request)
+                }
+                ServerEvent::Answered { request } => {
+                    assert!(matches!(request, Request::Hello { .. }), "{request:?} is the application's to answer");
+                    Turn::Hello(Hello::new(self.max_payload as u64))
                 }
                 ServerEvent::Refused { error, closes } => Turn::Refused(error, closes),
                 ServerEvent::Withdrawn => panic!("nobody has withdrawn a list"),

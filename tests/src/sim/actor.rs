@@ -236,7 +236,8 @@ impl World {
                     self.judge.tally.answers += 1;
                     self.judge.ledger(id).answered(request.number(), &response);
                 }
-                ClientEvent::Notice(error) => self.judge.ledger(id).noticed(&error),
+                ClientEvent::Notice(notice) => panic!("connection {id}: {notice:?}, and no request asks for notices"),
+                ClientEvent::Closing(error) => self.judge.ledger(id).noticed(&error),
                 ClientEvent::Broken(ProtocolViolation::NoAnswer { .. }) => broken = true,
                 // A server that died in the middle of an answer.
                 ClientEvent::Broken(ProtocolViolation::Fault(fault))

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, net::IpAddr};
 use chanwire_core::{
     Limits, Time,
     endpoint::Pushes,
-    wire::{ErrorResponse, Request, Response},
+    wire::{ErrorResponse, Hello, Request, Response},
 };
 
 use super::subscriptions::{self, Subscriptions};
@@ -157,6 +157,16 @@ impl Ledger {
         error.encode(&mut bytes);
         self.slots.push(Slot::new(None, Some(bytes)));
         self.make_ready();
+    }
+
+    /// Checks a request that the server's endpoint has answered by itself, and enters its answer.
+    pub(super) fn answered_itself(&mut self, request: &Request, limits: &Limits) {
+        assert!(matches!(request, Request::Hello { .. }), "{request:?} is the hub's to answer");
+        let index = self.requested(request);
+        self.slot(index).is_decided = true;
+        let mut bytes = Vec::new();
+        Response::Hello(Hello::new(limits.max_payload as u64)).encode(&mut bytes);
+        self.reply(index, bytes);
     }
 
     /// Checks that all earlier requests of the connection are answered, but for MESSAGEs that follow each other.

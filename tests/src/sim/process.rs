@@ -140,6 +140,7 @@ impl Process {
                 continue;
             };
             match event {
+                ServerEvent::Answered { request } => judge.ledger(link).answered_itself(&request, limits),
                 ServerEvent::Withdrawn => judge.withdrawn(link),
                 ServerEvent::Refused { error, closes } => {
                     judge.tally.faults += 1;

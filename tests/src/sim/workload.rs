@@ -31,7 +31,7 @@ pub(super) fn request(
 /// Returns a request of a client that knows more than LIST, HOST and MESSAGE.
 fn living(plan: &Plan, seen: &BTreeMap<String, u64>, rng: &mut Rng) -> Request {
     let channel_name = plan.name(rng);
-    match rng.u8(0..10) {
+    match rng.u8(0..11) {
         0..=4 => {
             let from = match (rng.u8(0..8), seen.get(&channel_name)) {
                 (0, _) => JoinFrom::After(rng.u64(0..8)),
@@ -43,6 +43,7 @@ fn living(plan: &Plan, seen: &BTreeMap<String, u64>, rng: &mut Rng) -> Request {
         }
         5 => Request::Leave { channel_name },
         6 => Request::Unhost { channel_name },
+        7 => Request::Hello { notices: rng.bool() },
         _ => history(channel_name, rng),
     }
 }

@@ -158,6 +158,18 @@ fn the_environment_names_the_default_server() {
 }
 
 #[test]
+fn hello_shows_what_the_server_can_do() {
+    let data = tempdir().unwrap();
+    let server = Launch::serve(data.path()).args(["--max-payload", "4096"]).start();
+    let hello = client(server.address(0), &["hello"]);
+    assert_eq!(printed(&hello), "protocol: 1\nfeatures: none\nencrypted: false\nmax_payload: 4096\n");
+    let json = client(server.address(0), &["hello", "--json"]);
+    let payload = r#"{"protocol": 1, "features": [], "encrypted": false, "max_payload": 4096}"#;
+    assert_eq!(printed(&json), format!("{{\"status\": \"OK\", \"payload\": {payload}}}\n"));
+    server.stop();
+}
+
+#[test]
 fn connection_failures_exit_with_one() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -35,6 +35,45 @@ fn answers_given_in_any_order_leave_in_request_order() {
 }
 
 #[test]
+fn a_hello_is_answered_by_the_endpoint_in_its_turn() {
+    let mut end = limited(|limits| limits.max_payload = 4096);
+    assert!(!end.endpoint.wants_notices());
+    feed(&mut end, at(0), b"LIST\r\nHELLO\r\n{\"notices\": true}LIST\r\n");
+    let mut events: Vec<_> = std::iter::from_fn(|| end.endpoint.poll_event()).collect();
+    assert_eq!(events.remove(1), ServerEvent::Answered { request: Request::Hello { notices: true } });
+    let mut tickets = events.into_iter().map(|event| match event {
+        ServerEvent::Request { ticket, request: Request::List } => ticket,
+        event => panic!("{event:?}"),
+    });
+    // The answer to the request before it is not there yet.
+    assert_eq!((written(&mut end, at(0)), end.endpoint.in_flight()), (String::new(), 3));
+    respond(&mut end, at(0), tickets.next().unwrap(), hosted("first"));
+    let hello = "OK\r\n{\"protocol\": 1, \"features\": [], \"encrypted\": false, \"max_payload\": 4096}";
+    let answers = [bytes(&hosted("first")), hello.into()].concat();
+    assert_eq!(written(&mut end, at(0)).into_bytes(), answers);
+    respond(&mut end, at(0), tickets.next().unwrap(), hosted("last"));
+    assert_eq!(written(&mut end, at(0)).into_bytes(), bytes(&hosted("last")));
+}
+
+#[test]
+fn the_last_hello_decides_about_notices() {
+    let mut end = server();
+    for (hello, wants) in [
+        ("HELLO\r\n{\"notices\": true}", true),
+        // A refused one changes nothing.
+        ("HELLO\r\n{\"notices\": 1}", true),
+        ("HELLO\r\n{}", false),
+        ("HELLO\r\n{\"notices\": true, \"new\": [1]}", true),
+        ("HELLO\r\n{\"notices\": null}", false),
+        ("HELLO\r\n{\"notices\": true}HELLO\r\n{\"notices\": false}", false),
+    ] {
+        feed(&mut end, at(0), hello.as_bytes());
+        assert_eq!(end.endpoint.wants_notices(), wants, "{hello}");
+    }
+    assert_eq!(written(&mut end, at(0)).matches("\"protocol\": 1").count(), 6);
+}
+
+#[test]
 fn a_fault_is_answered_in_its_turn() {
     let mut end = server();
     feed(&mut end, at(0), b"LIST\r\nPING\r\n{}HOST\r\n{}LIST\nLIST\r\n");

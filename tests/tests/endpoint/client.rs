@@ -15,7 +15,8 @@ fn reported(end: &mut End<Client>) -> Vec<String> {
     let word = |event| match event {
         ClientEvent::Answer { id, response } => format!("{}: {:?}", id.number(), response.status()),
         ClientEvent::Push(message) => format!("push {}", message.id),
-        ClientEvent::Notice(error) => error.error.to_string(),
+        ClientEvent::Notice(notice) => format!("notice {} of {}", notice.notice, notice.channel_name),
+        ClientEvent::Closing(error) => error.error.to_string(),
         ClientEvent::Broken(violation) => format!("broken: {violation}"),
         ClientEvent::Ended { unanswered } => format!("ended {unanswered}"),
     };
@@ -116,6 +117,49 @@ fn pushes_may_stand_between_a_request_and_its_answer() {
     end.endpoint.send(at(0), &Request::List).unwrap();
     feed(&mut end, at(0), &[push(2), b"OK\r\n{\"channels\": []}".to_vec(), push(3)].concat());
     assert_eq!(reported(&mut end), ["push 1", "push 2", "1: Ok", "push 3"]);
+}
+
+#[test]
+fn notices_are_taken_from_the_hello_that_asks_for_them_until_one_that_does_not_is_answered() {
+    let hello = || bytes(&Response::Hello(Hello::new(65_536)));
+    let notice = |kind: &str| {
+        let mut out = Vec::new();
+        Notice::new(kind, "general").encode(&mut out);
+        out
+    };
+    let unasked = "broken: the server sent NOTICE although nothing was asked";
+    let mut end = client();
+    feed(&mut end, at(0), &notice("role"));
+    assert_eq!(reported(&mut end), [unasked, "ended 0"]);
+    let mut end = client();
+    end.endpoint.send(at(0), &Request::Hello { notices: false }).unwrap();
+    feed(&mut end, at(0), &[hello(), notice("role")].concat());
+    assert_eq!(reported(&mut end), ["0: Ok", unasked, "ended 0"]);
+    let mut end = client();
+    for notices in [true, false] {
+        end.endpoint.send(at(0), &Request::Hello { notices }).unwrap();
+    }
+    // A kind that is not known is a notice too.
+    feed(&mut end, at(0), &[notice("role"), hello(), notice("new")].concat());
+    assert_eq!(reported(&mut end), ["notice role of general", "0: Ok", "notice new of general"]);
+    end.endpoint.send(at(0), &Request::Hello { notices: true }).unwrap();
+    feed(&mut end, at(0), &[hello(), notice("settings"), hello(), notice("presence")].concat());
+    let all = ["1: Ok", "notice settings of general", "2: Ok", "notice presence of general"];
+    assert_eq!(reported(&mut end), all);
+    end.endpoint.send(at(0), &Request::Hello { notices: false }).unwrap();
+    feed(&mut end, at(0), &[notice("role"), hello(), notice("role")].concat());
+    assert_eq!(reported(&mut end), ["notice role of general", "3: Ok", unasked, "ended 0"]);
+}
+
+#[test]
+fn a_server_older_than_hello_refuses_it_and_answers_on() {
+    let mut end = client();
+    end.endpoint.send(at(0), &Request::Hello { notices: true }).unwrap();
+    end.endpoint.send(at(0), &Request::List).unwrap();
+    let unknown = bytes(&Response::Error(ErrorResponse::request("Unknown command", "Unknown command 'HELLO'")));
+    feed(&mut end, at(0), &[unknown, b"OK\r\n{\"channels\": []}".to_vec()].concat());
+    assert_eq!(reported(&mut end), ["0: RequestError", "1: Ok"]);
+    assert_eq!(end.action(), ConnectionAction::Open);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! One connection: its two streams, and the pairs of requests and answers.
 
-use chanwire_core::wire::{self, Command, Frame, PayloadFault, Request, Response, Status, StoredMessage, json::Reader};
+use chanwire_core::wire::{
+    self, Command, Frame, Notice, PayloadFault, Request, Response, Status, StoredMessage, json::Reader,
+};
 
 use super::{
     Arriving, Gap,
@@ -260,7 +262,7 @@ impl Sink<'_> {
         let name;
         let verdict = match kind {
             PieceKind::Request(frame) => self.request(&frame),
-            PieceKind::Answer(frame) if frame.start_line == Status::Push => self.push(&frame),
+            PieceKind::Answer(frame) if !frame.start_line.is_answer() => self.unasked(&frame),
             PieceKind::Answer(frame) => {
                 let verdict;
                 (verdict, name) = self.answer(&frame);
@@ -312,9 +314,10 @@ impl Sink<'_> {
         self.time.is_known.then_some(self.time.time)
     }
 
-    fn push(&self, frame: &Frame<'_, Status>) -> Verdict<'static> {
-        let wrong = StoredMessage::decode(frame.payload).is_err();
-        let verdict = self.frame(Word::Status(Status::Push), Kind::Push, wrong);
+    /// Returns the verdict on a push or a notice.
+    fn unasked(&self, frame: &Frame<'_, Status>) -> Verdict<'static> {
+        let (kind, wrong) = read_unasked(frame);
+        let verdict = self.frame(Word::Status(frame.start_line), kind, wrong);
         Verdict { flags: verdict.flags.with_push(), ..verdict }
     }
 
@@ -327,7 +330,7 @@ impl Sink<'_> {
             verdict.flags = verdict.flags.with_bad(true);
         }
         let error = read.ok().flatten();
-        if error.as_ref().is_some_and(|error| error.is_notice()) {
+        if error.as_ref().is_some_and(|error| error.is_closing()) {
             return (verdict, error.map(|error| summary::of_error(&error)));
         }
         verdict.flags = verdict.flags.with_asked(asked);
@@ -374,6 +377,14 @@ fn offset(bases: &mut Vec<(u64, u64)>, row: u64, position: u64) -> u32 {
         bases.push((row, position));
         0
     })
+}
+
+/// Returns what a push or a notice is counted as, and whether it is wrong.
+pub(super) fn read_unasked(frame: &Frame<'_, Status>) -> (Kind, bool) {
+    match frame.start_line {
+        Status::Notice => (Kind::Notice, Notice::decode(frame.payload).is_err()),
+        _ => (Kind::Push, StoredMessage::decode(frame.payload).is_err()),
+    }
 }
 
 /// Returns whether an answer is right, and the error that it is.

@@ -67,7 +67,7 @@ impl<'a> Entry<'a> {
         self.flags.kind()
     }
 
-    /// Returns whether it is a message that the server pushed.
+    /// Returns whether it came unasked: a message that the server pushed, or a notice.
     #[must_use]
     pub const fn is_push(&self) -> bool {
         self.flags.is_push()
@@ -145,7 +145,7 @@ impl<'a> Entry<'a> {
     #[must_use]
     pub fn status(&self) -> Option<Status> {
         match self.word() {
-            Word::Status(status) if status != Status::Push => Some(status),
+            Word::Status(status) if status.is_answer() => Some(status),
             _ => None,
         }
     }

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use chanwire_core::wire::{Command, Decoder, Frame, Item, Request, StartLine, Status, StoredMessage};
+use chanwire_core::wire::{Command, Decoder, Frame, Item, Request, StartLine, Status};
 
 use super::{
     Capture,
     chunk::Extra,
-    connection::read_answer,
+    connection::{read_answer, read_unasked},
     flags::Flags,
     reads::{ReadMark, Reads},
     store::NewRow,
@@ -127,9 +127,9 @@ fn judge(row: &Restored<'_>) -> Result<Judged, String> {
             wrong_if(wrong, plain(Word::Command(frame.start_line), Kind::Request(frame.start_line)))
         }),
         (RowKind::Frame, Direction::In) => one_frame(&row.bytes, |frame: &Frame<'_, Status>| {
-            if frame.start_line == Status::Push {
-                let wrong = StoredMessage::decode(frame.payload).is_err();
-                let pushed = wrong_if(wrong, plain(Word::Status(Status::Push), Kind::Push));
+            if !frame.start_line.is_answer() {
+                let (kind, wrong) = read_unasked(frame);
+                let pushed = wrong_if(wrong, plain(Word::Status(frame.start_line), kind));
                 return Judged { push: true, ..pushed };
             }
             let read = read_answer(frame, row.asked);

@@ -24,14 +24,13 @@ pub(super) enum Word {
     Other,
 }
 
-const STATUSES: [Status; 4] = [Status::Ok, Status::RequestError, Status::ServerError, Status::Push];
 const SKIPPED: [SkipReason; 5] =
     [SkipReason::WhiteSpace, SkipReason::Object, SkipReason::Discarded, SkipReason::Cut, SkipReason::Unaligned];
 
 impl Word {
     fn all() -> impl Iterator<Item = Self> {
         let commands = Command::ALL.iter().copied().map(Self::Command);
-        commands.chain(STATUSES.map(Self::Status)).chain(SKIPPED.map(Self::Skipped))
+        commands.chain(Status::ALL.iter().copied().map(Self::Status)).chain(SKIPPED.map(Self::Skipped))
     }
 
     pub(super) fn code(self) -> u8 {

@@ -63,7 +63,7 @@ pub(super) const FIELDS: [(&str, Field, &str); 13] = [
     ("dir", Field::Dir, "in or out"),
     ("cmd", Field::Cmd, "command, of an answer the one it answers"),
     ("status", Field::Status, "status of an answer"),
-    ("push", Field::Push, "pushed by the server"),
+    ("push", Field::Push, "pushed by the server: a message or a notice"),
     ("err", Field::Err, "name of the error; alone: anything bad"),
     ("text", Field::Text, "the row as text, escapes decoded"),
     ("bytes", Field::Bytes, "the row's bytes"),

@@ -54,7 +54,7 @@ pub const MAX_LENGTH: usize = 4096;
 /// | `no` `len` `conn` | number of the row, length in bytes, number of the connection | `==` `!=` `<` `<=` `>` `>=` `in` |
 /// | `time` `delta` `rtt` | since the first event, since the row before, round trip of an answer; as `50ms`, `2s` | the same |
 /// | `dir` | `in` or `out` | `==` `!=` `in` |
-/// | `push` | whether the server pushed it | the same; also alone |
+/// | `push` | whether the server pushed it, a message or a notice | the same; also alone |
 /// | `cmd` | command; of an answer, the one that it answers | `==` `!=` `contains` `~` `in`; also alone |
 /// | `status` | status of an answer | the same |
 /// | `err` | name of the error; alone, anything bad | the same |

@@ -17,6 +17,7 @@ pub(crate) struct Statistics {
     commands: [Counts; COMMANDS],
     statuses: [Counts; 3],
     pushes: Counts,
+    notices: Counts,
     faults: Counts,
     skipped: Counts,
 }
@@ -46,6 +47,7 @@ pub(crate) enum Kind {
     Request(Command),
     Answer(Status),
     Push,
+    Notice,
     Fault,
     Skipped,
     /// A row without bytes, which is not counted.
@@ -84,6 +86,7 @@ impl Statistics {
                 self.statuses.get_mut(place)
             }
             Kind::Push => Some(&mut self.pushes),
+            Kind::Notice => Some(&mut self.notices),
             Kind::Fault => Some(&mut self.faults),
             Kind::Skipped => Some(&mut self.skipped),
             Kind::Note => None,
@@ -98,6 +101,7 @@ impl Statistics {
         let statuses = STATUSES.iter().zip(&self.statuses).map(|(status, counts)| (ByStatus, status.name(), counts));
         let others = [
             (Push, Status::Push.name(), &self.pushes),
+            (Push, Status::Notice.name(), &self.notices),
             (Other, "fault", &self.faults),
             (Other, "skipped", &self.skipped),
         ];
@@ -125,7 +129,7 @@ pub enum StatisticsGroup {
     Command,
     /// The answers with one status.
     Status,
-    /// Messages that the server pushed.
+    /// Messages that the server pushed, and notices.
     Push,
     /// Rows that are no frames.
     Other,

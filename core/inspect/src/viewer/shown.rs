@@ -16,7 +16,7 @@ pub struct ListRow {
     pub direction: Direction,
     /// The kind of the row.
     pub kind: RowKind,
-    /// Whether the server pushed it.
+    /// Whether it came unasked: a message that the server pushed, or a notice.
     pub push: bool,
     /// Whether something is wrong.
     pub bad: bool,

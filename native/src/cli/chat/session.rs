@@ -305,7 +305,7 @@ impl Session {
             },
             ClientEvent::Push(message) => self.pushed(message),
             // Reported with the end of the connection.
-            ClientEvent::Notice(_) | ClientEvent::Broken(_) | ClientEvent::Ended { .. } => {}
+            ClientEvent::Notice(_) | ClientEvent::Closing(_) | ClientEvent::Broken(_) | ClientEvent::Ended { .. } => {}
         }
         self.settle(now);
     }
