@@ -13,7 +13,7 @@ export const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 export const ARTIFACTS = path.join(import.meta.dirname, "artifacts");
 
 /** Waiting for a condition ends here: what has not come by then does not come. */
-const PATIENCE = 15_000;
+const WAIT_LIMIT = 15_000;
 
 export async function artifact(name) {
   await mkdir(ARTIFACTS, { recursive: true });
@@ -128,7 +128,7 @@ export function eachTest(begin, { sharedServer = false, end = () => undefined } 
 export async function openTab(browser, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(PATIENCE);
+  page.setDefaultTimeout(WAIT_LIMIT);
   const problems = [];
   page.on("pageerror", (error) => problems.push(`error: ${error}`));
   page.on("console", (message) => {
@@ -247,7 +247,7 @@ export class Inspector {
     // Elements of the list are used again for other rows: where it moves under the pointer, click once more.
     for (let tries = 0; tries < 5; tries += 1) {
       await this.grid.locator(`[data-number="${number}"] .cell.head`).click();
-      const isSelected = this.untilSelected(number, PATIENCE / 5);
+      const isSelected = this.untilSelected(number, WAIT_LIMIT / 5);
       if (await isSelected.then(() => true, () => false)) return;
     }
     assert.fail(`row ${number} cannot be selected`);
@@ -305,7 +305,7 @@ export class Inspector {
     return (await rows.count()) === 1 ? Number(await rows.getAttribute("data-number")) : 0;
   }
 
-  async untilSelected(number, timeout = PATIENCE) {
+  async untilSelected(number, timeout = WAIT_LIMIT) {
     await this.until(
       (wanted) => document.querySelector("#frames .selected")?.dataset.number === String(wanted),
       number,
@@ -319,11 +319,11 @@ export class Inspector {
   }
 
   /** Wait until `test` holds in the page. */
-  async until(test, argument, timeout = PATIENCE) {
+  async until(test, argument, timeout = WAIT_LIMIT) {
     await this.page.waitForFunction(test, argument, { timeout });
   }
 
-  async untilRows(count, timeout = PATIENCE) {
+  async untilRows(count, timeout = WAIT_LIMIT) {
     await this.until(
       (wanted) => Number(document.querySelector("#frames")?.getAttribute("aria-rowcount")) - 1 >= wanted,
       count,

@@ -129,14 +129,14 @@ pub struct Setup {
     /// The greatest id of a message.
     pub max_id: u64,
     /// The number of seconds after which a name is dropped.
-    pub forget: u64,
+    pub drop_names_after: u64,
 }
 
 impl Setup {
     fn limits(&self) -> HubLimits {
         let mut limits = HubLimits::default();
         (limits.max_channels, limits.max_joins, limits.max_names) = (self.limit, self.joins, self.names);
-        (limits.max_id, limits.drop_names_after) = (self.max_id, Duration::from_secs(self.forget));
+        (limits.max_id, limits.drop_names_after) = (self.max_id, Duration::from_secs(self.drop_names_after));
         limits
     }
 }

@@ -10,7 +10,7 @@ use chanwire_core::{
 pub enum Seen<H> {
     /// A frame.
     Frame {
-        /// Its first word.
+        /// Its command or status.
         head: H,
         /// The span of the start line's word.
         start_line_span: Span,
@@ -27,7 +27,7 @@ pub enum Seen<H> {
         span: Span,
         /// The byte that decided it.
         at: Option<u64>,
-        /// The first word of the frame.
+        /// The start line of the frame.
         head: String,
         /// The kind of fault.
         kind: FaultKind,

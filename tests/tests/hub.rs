@@ -128,7 +128,7 @@ fn setup() -> Setup {
         joins: 1000,
         names: 1_000_000,
         max_id: u64::MAX,
-        forget: 1_000_000_000,
+        drop_names_after: 1_000_000_000,
     }
 }
 

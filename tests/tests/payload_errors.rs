@@ -1,4 +1,4 @@
-//! Faults inside a payload, in the order in which the protocol looks for them, with the byte and the words.
+//! Faults inside a payload: their order, their position and their text.
 
 #[path = "payload_errors/channels.rs"]
 mod channels;

@@ -126,7 +126,7 @@ describe("the history of requests", () => {
     history.add(new Uint8Array(10_000), {});
     expect(history.entries[0].text).toBe("LIST30");
     expect(new History().entries).toEqual(history.entries);
-    history.forget();
+    history.clear();
     expect(new History().entries).toEqual([]);
   });
 

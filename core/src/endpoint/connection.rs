@@ -1,4 +1,4 @@
-//! The connection core: what both roles share. Bytes in, bytes out, their deadlines, and the way to the end.
+//! The connection core, shared by both roles: input, output, deadlines and closing.
 
 use super::{
     Deadline, Timer,
@@ -18,9 +18,9 @@ pub(crate) struct ConnectionCore<H> {
     pub(crate) limits: Limits,
     phase: Phase,
     frame: Option<Arriving>,
-    /// Whether more of the frame is read now.
+    /// Whether the endpoint wants to read.
     pub(crate) reads: bool,
-    /// The time since which the peer has taken nothing of what waits for it.
+    /// The time since which the peer has accepted no byte of the waiting output.
     stalled: Option<Time>,
 }
 
@@ -32,17 +32,18 @@ struct Arriving {
     clock: FrameClock,
 }
 
-/// The time that a frame takes. An idle connection has room for one of these, so it is small.
+/// The time spent on receiving a frame. Each idle connection has one, so it is small.
 #[derive(Clone, Copy, Debug)]
 enum FrameClock {
-    /// Runs since its first byte came, or later by as long as nothing was read.
+    /// Running since the first byte arrived, plus the time for which nothing was read.
     Runs(Time),
-    /// Rests while nothing is read, because the rest of the frame may have come. It took so many milliseconds before.
+    /// Paused while nothing is read, because the rest of the frame may have arrived. Holds the milliseconds spent
+    /// before.
     Rests(u64),
 }
 
 impl FrameClock {
-    /// Returns the clock as it runs or rests from now on.
+    /// Returns the clock, started or paused as needed.
     const fn settled(self, now: Time, reads: bool) -> Self {
         let now = now.as_millis();
         match self {
@@ -79,27 +80,27 @@ impl<H: StartLine> ConnectionCore<H> {
         self.phase
     }
 
-    /// Goes to the phase that follows from an event.
+    /// Changes to the phase that follows from an event.
     pub(crate) const fn change(&mut self, event: PhaseEvent, now: Time) {
         self.phase = self.phase.after(event, now);
     }
 
-    /// Keeps input to decode it later, if it is to be decoded.
+    /// Buffers input to decode it later, unless the input is closed.
     pub(crate) fn buffer(&mut self, input: &[u8]) {
         if self.phase.decodes() {
             self.decoder.feed(input);
         }
     }
 
-    /// Ends the stream that is decoded.
+    /// Ends the input stream.
     pub(crate) fn finish_input(&mut self) {
         if self.phase.decodes() {
             self.decoder.finish();
         }
     }
 
-    /// Decodes the next item of what was buffered and of `input`, which comes now. `None` means that all of it is
-    /// decoded; what is left of `input` otherwise is to be [buffered](Self::buffer).
+    /// Decodes the next item of the buffered bytes and then `input`. Returns `None` once all of `input` is decoded;
+    /// otherwise the caller [buffers](Self::buffer) the remaining `input`.
     pub(crate) fn next_item<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Option<Item<'s, H>> {
         self.decoder.next_item_of(input)
     }
@@ -119,9 +120,9 @@ impl<H: StartLine> ConnectionCore<H> {
         self.frame.is_some()
     }
 
-    /// Sets the clocks by what stands now. Every call that changes anything ends with it.
+    /// Starts and stops the clocks by the current state. Every call that changes the state ends with this one.
     ///
-    /// `is_done` says that all output is queued, `is_owed` that the peer still owes answers.
+    /// `is_done`: all output is queued. `is_owed`: the peer still owes answers.
     pub(crate) fn settle(&mut self, now: Time, is_done: bool, is_owed: bool) {
         let partial = if self.is_input_closed() || self.unread() > 0 { None } else { self.decoder.partial() };
         self.frame = partial.map(|partial| {

@@ -17,24 +17,24 @@ pub(super) struct DataDir {
     data_dir: Option<PathBuf>,
 }
 
-/// Copy a server's messages and channels into a file, while it runs or not
+/// Copy a server's messages and channels into a file; the server may run
 ///
-/// The file has its name only when it is whole, checked and on stable storage. `chanwire restore` puts it back.
+/// The file appears under its name when it is complete, checked and on stable storage. `chanwire restore` restores it.
 #[derive(Debug, Args)]
 pub(super) struct Backup {
-    /// The file to make
+    /// The file to create
     file: PathBuf,
 
     #[command(flatten)]
     data_dir: DataDir,
 }
 
-/// Put a backup in the place of a server's database, while no server uses it
+/// Replace a server's database by a backup, while the server is stopped
 ///
-/// The backup is checked before anything is changed. The database that is there is kept beside it under another name.
+/// The backup is checked before anything is changed. The replaced database is kept beside it under another name.
 #[derive(Debug, Args)]
 pub(super) struct Restore {
-    /// The backup, which is left as it is
+    /// The backup, which is not changed
     file: PathBuf,
 
     #[command(flatten)]
@@ -53,7 +53,7 @@ impl Backup {
         let data_dir = self.data_dir.path()?;
         let size = copying(|progress| store::back_up(&data_dir, &self.file, progress))?;
         let text = format!("backed up {} to {} ({size} bytes)\n", data_dir.display(), self.file.display());
-        say(&text, "the backup is made")
+        print(&text, "the backup is made")
     }
 }
 
@@ -61,7 +61,7 @@ impl Restore {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
         let data_dir = self.data_dir.path()?;
         let restored = copying(|progress| store::restore(&self.file, &data_dir, progress))?;
-        say(&restored_text(&self.file, &data_dir, &restored), "the backup is restored")
+        print(&restored_text(&self.file, &data_dir, &restored), "the backup is restored")
     }
 }
 
@@ -79,7 +79,7 @@ with `chanwire host`. Ids given since the backup are given again.\n";
     text
 }
 
-/// Copies with a line of progress.
+/// Runs a copy and shows its progress on one line.
 fn copying<T>(copy: impl FnOnce(&mut dyn FnMut(u32, u32)) -> Result<T, store::StoreError>) -> Result<T, Failure> {
     files::keep_private();
     let runtime = link::runtime()?;
@@ -92,7 +92,7 @@ fn copying<T>(copy: impl FnOnce(&mut dyn FnMut(u32, u32)) -> Result<T, store::St
     Ok(copied.map_err(|error| error.to_string())?)
 }
 
-fn say(text: &str, done: &str) -> Result<Outcome, Failure> {
+fn print(text: &str, done: &str) -> Result<Outcome, Failure> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(format!("{done}, but this cannot be printed: {error}").into())

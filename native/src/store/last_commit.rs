@@ -146,7 +146,7 @@ impl Noter {
 
     /// Removes the claims about names with these last ids, before the commit that drops them, so that the note never
     /// claims more than the database has.
-    pub(super) fn forget(&mut self, names: &[(&str, u64)]) {
+    pub(super) fn drop_names(&mut self, names: &[(&str, u64)]) {
         for (name, last_id) in names {
             self.note.messages = self.note.messages.saturating_sub(*last_id);
             if Checksum::default().text(name).finish() == self.note.last.0 {

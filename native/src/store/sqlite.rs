@@ -147,7 +147,7 @@ impl SqliteStore {
             write_all(&transaction, writes, &self.log_numbers).map_err(RowError::at("write", &self.file))?;
         self.room.measure(&transaction).map_err(failed)?;
         if !forgotten.is_empty() {
-            self.noter.forget(&forgotten);
+            self.noter.drop_names(&forgotten);
         }
         transaction.commit().map_err(failed)?;
         self.coordinator.note_growth(grown);

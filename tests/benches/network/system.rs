@@ -98,7 +98,7 @@ pub(crate) fn exchange(stream: &mut TcpStream, request: &str, size: usize) -> St
     read(stream, size)
 }
 
-/// Reads so many bytes, with some patience.
+/// Reads this number of bytes within a timeout.
 pub(crate) fn read(stream: &mut TcpStream, size: usize) -> String {
     stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     let mut answer = vec![0; size];

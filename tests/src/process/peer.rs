@@ -23,7 +23,7 @@ pub struct Peer {
 pub struct Answer {
     /// Its bytes.
     pub raw: String,
-    /// Its first word.
+    /// Its command or status.
     pub status: String,
     /// Its payload.
     pub payload: Value,

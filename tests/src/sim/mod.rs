@@ -1,4 +1,5 @@
-//! A whole server and its clients under a seed: network, disk and clock are simulated, the rest is the real thing.
+//! A whole server and its clients, run from a seed. Network, disk and clock are simulated; all other code is the real
+//! one.
 //!
 //! ```text
 //!   Client ─┐ pipes that cut, delay,            ┌─ Server ─┐             ┌─ storage that fails, stalls,
@@ -8,12 +9,11 @@
 //!       └──────────────────────► the judge ◄──────────┴────────────────────────┘
 //! ```
 //!
-//! A seed decides everything: how large the world is, what may go wrong in it, and each cut, delay and failure. There
-//! is one thread, one virtual clock, and nothing whose order is not the seed's, so a run repeats exactly.
+//! The seed decides the size of the world, the kinds of faults, and each cut, delay and failure. There is one thread
+//! and one virtual clock, and every order follows from the seed, so a run repeats exactly.
 //!
-//! For a while faults happen. Then nothing goes wrong any more, every client asks a last round of requests, and all
-//! must be answered and closed within a bounded time. The laws are in the judge's docs and in the ledgers of
-//! connections.
+//! Faults happen for a while. Then they stop, every client sends a last round of requests, and all must be answered and
+//! closed within a bounded time. The laws are documented in `judge` and `ledger`.
 #![expect(clippy::panic, reason = "a panic reports a broken law")]
 
 mod actor;
@@ -46,13 +46,13 @@ pub use tally::Tally;
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// Counters of the events it met.
+    /// Counters of its events.
     pub tally: Tally,
-    /// A hash of all that happened, in order: two runs of one seed have the same.
+    /// A hash of all events in order. Two runs of one seed have the same hash.
     pub hash: u64,
 }
 
-/// Runs the world of a seed; `verbose` shows on standard error what happens.
+/// Runs the world of a seed. `verbose` prints its events to standard error.
 ///
 /// # Errors
 ///

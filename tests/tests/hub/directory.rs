@@ -1,4 +1,4 @@
-//! Which channels are there, and whose are they?
+//! The directory: listing, hosting and moving channels.
 
 use super::*;
 
@@ -28,7 +28,7 @@ fn channels_are_listed_in_order_of_creation_also_when_moved() {
     assert_eq!(ask(&mut trial, ada, &host("z", "peer.example", 2)), [hosted("z")]);
     let expected = [("z", 2), ("a", 1), ("m", 1)].map(|(name, port)| channel(name, "peer.example", port));
     assert_eq!(listed(&mut trial), expected);
-    // A store gives its directory back in any order.
+    // The store may return the directory in any order.
     assert_eq!(listed(&mut trial.crash(Fate::Done)), expected);
 }
 
@@ -102,7 +102,7 @@ fn names_are_never_looked_up() {
     ask(&mut trial, ada, &host("local", "localhost", 1));
     let answer = refused("Channel already exists", "The channel 'name' is hosted at ip6-localhost:1");
     assert_eq!(ask(&mut trial, local, &host("name", "ip6-localhost", 2)), [answer]);
-    // `localhost` is no name that anybody must look up.
+    // `localhost` needs no lookup.
     assert_eq!(ask(&mut trial, local, &host("local", "localhost", 2)), [hosted("local")]);
 }
 

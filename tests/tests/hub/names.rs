@@ -3,8 +3,8 @@
 use super::*;
 
 /// Returns a server that knows three names at most, of which one has had a message.
-fn with_name(forget: u64) -> (Trial, u64) {
-    let mut trial = Trial::start(Setup { names: 3, forget, ..setup() }, Disk::default());
+fn with_name(drop_names_after: u64) -> (Trial, u64) {
+    let mut trial = Trial::start(Setup { names: 3, drop_names_after, ..setup() }, Disk::default());
     let ada = trial.connect(ip(ADA), 0);
     ask(&mut trial, ada, &host("here", "10.0.0.1", 22236));
     say_many(&mut trial, ada, 3);
@@ -138,7 +138,7 @@ fn a_failed_store_drops_no_name_early_and_the_drop_is_retried() {
 #[test]
 fn a_fixed_name_is_never_dropped() {
     let fixed = vec![channel("here", "127.0.0.1", 22236)];
-    let mut trial = Trial::start(Setup { fixed, forget: 1000, ..setup() }, Disk::default());
+    let mut trial = Trial::start(Setup { fixed, drop_names_after: 1000, ..setup() }, Disk::default());
     let ada = trial.connect(ip(ADA), 0);
     say_many(&mut trial, ada, 3);
     trial.trim("here", 4, true);

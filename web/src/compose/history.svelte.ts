@@ -50,7 +50,7 @@ export class History {
     store(KEY, this.entries);
   }
 
-  forget(): void {
+  clear(): void {
     this.entries = [];
     store(KEY, this.entries);
   }

@@ -14,7 +14,7 @@ export interface RowPainter {
 }
 
 /** A picture that is late for so long is made of what is there. */
-const PATIENCE_MS = 250;
+const MAX_WAIT_MS = 250;
 
 export class VirtualRows {
   readonly model: ScrollModel;
@@ -61,7 +61,7 @@ export class VirtualRows {
     if (Math.round(this.#scroller.scrollTop) !== model.bar) this.#scroller.scrollTop = model.bar;
     this.#placed = Math.round(this.#scroller.scrollTop);
     if (this.#painter.ready?.() === false) {
-      this.#late ??= setTimeout(() => this.#paint(), PATIENCE_MS);
+      this.#late ??= setTimeout(() => this.#paint(), MAX_WAIT_MS);
       return;
     }
     this.#paint();

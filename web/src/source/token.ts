@@ -32,6 +32,6 @@ export function remember(storage: Storage, token: string): void {
   storage.setItem(KEY, token);
 }
 
-export function forget(storage: Storage): void {
+export function removeToken(storage: Storage): void {
   storage.removeItem(KEY);
 }

@@ -3,7 +3,7 @@
 import { BridgeSource, type SocketLike } from "../source/bridge";
 import type { TapInfo } from "../source/control";
 import { TapSource } from "../source/tap";
-import { forget, recall, remember, takeFromAddress } from "../source/token";
+import { recall, remember, removeToken, takeFromAddress } from "../source/token";
 import type { Inspector } from "./inspector.svelte";
 
 /** Returns the session's storage. The browser may refuse it; then the token lasts as long as the page. */
@@ -73,7 +73,7 @@ export class Access {
     if (this.#token !== token) return;
     this.#token = undefined;
     const store = storage();
-    if (store !== undefined) forget(store);
+    if (store !== undefined) removeToken(store);
     this.refused = true;
     this.asking = true;
   }

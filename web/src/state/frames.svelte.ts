@@ -106,7 +106,7 @@ export class Frames {
     if (status.epoch !== this.status.epoch && this.selected !== undefined) this.model.anchor(this.selected);
     if (status.epoch !== this.status.epoch && this.#awaited !== undefined) {
       // A position of the old view may never come in the new one.
-      this.#forgetAwaited();
+      this.#clearAwaited();
       this.#turn = Promise.resolve(this.selected);
     }
     this.status = status;
@@ -174,14 +174,14 @@ export class Frames {
     this.#decoder.send({ type: "clear" });
     // A paused view stays still until it goes on: now it is empty.
     if (this.paused) this.#freeze();
-    this.#forgetSelection();
+    this.#clearSelection();
     this.setFollow(true);
   }
 
   /** Drops everything, and numbers rows from 1 again: from a live source, or from a file, which begins at its top. */
   async reset(live: boolean): Promise<void> {
     await this.#decoder.ask("reset", undefined);
-    this.#forgetSelection();
+    this.#clearSelection();
     this.wanted = undefined;
     this.paused = false;
     this.live = live;
@@ -198,17 +198,17 @@ export class Frames {
     this.setFollow(true);
   }
 
-  #forgetSelection(): void {
+  #clearSelection(): void {
     this.selected = undefined;
     this.frame = undefined;
     this.lost = false;
-    this.#forgetAwaited();
+    this.#clearAwaited();
     this.#turn = Promise.resolve(undefined);
   }
 
   /** Selects a row and leaves the list where it is, but for bringing the row into view. */
   async select(number: number, follow = false): Promise<void> {
-    this.#forgetAwaited();
+    this.#clearAwaited();
     this.#turn = Promise.resolve(number);
     this.wanted = undefined;
     this.setFollow(follow);
@@ -340,14 +340,14 @@ export class Frames {
   }
 
   #await(position: number | "last"): Promise<number | undefined> {
-    this.#forgetAwaited();
+    this.#clearAwaited();
     this.#awaited = position;
     const arrived = new Promise<number | undefined>((resolve) => (this.#arrived = resolve));
     this.#turn = arrived;
     return arrived;
   }
 
-  #forgetAwaited(): void {
+  #clearAwaited(): void {
     this.#awaited = undefined;
     this.#arrived?.(undefined);
     this.#arrived = undefined;

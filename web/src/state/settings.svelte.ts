@@ -1,4 +1,4 @@
-/** Settings kept from one visit to the next: filters, named profiles, the strip above the list. */
+/** Settings stored between visits: filters, named profiles, the overview. */
 
 import { stored, store } from "./storage";
 
@@ -17,21 +17,21 @@ export interface Kept {
   readonly profiles: readonly Profile[];
   readonly overview: OverviewMode;
   readonly bytes: "hex" | "text" | "stream";
-  /** Mebibytes for what is captured. */
+  /** The memory limit of the capture, in MiB. */
   readonly ring: number;
 }
 
-/** The sizes of the ring, in MiB: a tab's memory ends at 4 GiB, and filters and exports need some of it too. */
+/** The memory limits to choose from, in MiB. A tab has at most 4 GiB, of which filters and exports need a part. */
 export const RINGS: readonly number[] = [64, 256, 512, 1024, 2048];
 const USUAL_RING = 1024;
 
 const KEY = "chanwire.settings";
 const OVERVIEWS: readonly unknown[] = ["chart", "table", "statistics", "off"];
 const BYTES: readonly unknown[] = ["hex", "text", "stream"];
-/** More is not worth a menu. */
+/** The most profiles that the menu shows. */
 const MAX_PROFILES = 50;
 
-/** Settings as they were stored; whatever is not usable is the default. */
+/** Parses stored settings; invalid ones become the default. */
 export function parseSettings(value: unknown): Kept {
   const known = (typeof value === "object" && value !== null ? value : {}) as Record<string, unknown>;
   const text = (of: unknown) => (typeof of === "string" ? of : "");
@@ -62,14 +62,14 @@ export class Settings {
     store(KEY, this.kept);
   }
 
-  /** Puts a profile under its name; replaces one that had it before. */
+  /** Stores a profile, replacing one of the same name. */
   keepProfile(profile: Profile): void {
     const others = this.kept.profiles.filter(({ name }) => name !== profile.name);
     const profiles = [...others, profile].sort((a, b) => a.name.localeCompare(b.name));
     this.keep({ profiles: profiles.slice(0, MAX_PROFILES) });
   }
 
-  forgetProfile(name: string): void {
+  removeProfile(name: string): void {
     this.keep({ profiles: this.kept.profiles.filter((profile) => profile.name !== name) });
   }
 }

@@ -112,7 +112,7 @@ impl Connection {
 
     /// Returns the part of that memory that is free once its arriving frames are given up and its requests dropped.
     pub(super) fn unfinished(&self) -> usize {
-        self.live().map_or(0, |live| 2 * (live.out.waiting() + live.r#in.waiting()) + live.pairing.forgettable())
+        self.live().map_or(0, |live| 2 * (live.out.waiting() + live.r#in.waiting()) + live.pairing.droppable())
     }
 
     fn stream(&self, direction: Direction) -> Option<&Stream> {

@@ -173,7 +173,7 @@ impl Pairing {
     }
 
     /// Returns the memory that [`drop_open`](Self::drop_open) would free.
-    pub(super) fn forgettable(&self) -> usize {
+    pub(super) fn droppable(&self) -> usize {
         if self.open.len() > FEW { self.memory() } else { 0 }
     }
 

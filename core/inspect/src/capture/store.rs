@@ -1,4 +1,4 @@
-//! Rows in chunks, of which the oldest is dropped first.
+//! Stored rows, in chunks. The oldest chunk is dropped first.
 
 use std::collections::VecDeque;
 
@@ -18,7 +18,7 @@ const CHUNK_ROWS: usize = 65_536;
 /// The most bytes of a chunk of several rows; fewer if the capture's limit is small.
 const CHUNK_BYTES: usize = 4 << 20;
 
-/// The number of chunks that there is room for at least.
+/// The least number of chunks within the limit.
 const CHUNKS: usize = 16;
 
 /// The most names of errors that are kept. The protocol has 16; a hostile server may send any number.
@@ -42,7 +42,7 @@ pub(crate) struct Store {
     times: Times,
 }
 
-/// A row on its way into the store.
+/// A row to be stored.
 #[derive(Debug)]
 pub(super) struct NewRow<'a> {
     pub(super) connection: u32,
@@ -55,9 +55,9 @@ pub(super) struct NewRow<'a> {
     /// The name of the fault.
     pub(super) error: Option<&'a str>,
     pub(super) extra: Option<Extra>,
-    /// The request that this answers.
+    /// The number of the request that this row answers.
     pub(super) answers: Option<u64>,
-    /// Of an answer, its round trip.
+    /// The round trip of an answer.
     pub(super) rtt: Option<f64>,
 }
 
@@ -128,7 +128,7 @@ impl Store {
         &self.times
     }
 
-    /// Returns the names of errors that were seen.
+    /// Returns the names of all recorded errors.
     pub(crate) fn errors(&self) -> &[String] {
         &self.errors
     }
@@ -163,7 +163,7 @@ impl Store {
         })
     }
 
-    /// Adds a row; returns its number.
+    /// Adds a row and returns its number.
     pub(super) fn add(&mut self, row: NewRow<'_>) -> u64 {
         let number = self.end;
         let error = row.error.map_or(0, |name| self.intern(name));

@@ -1,14 +1,14 @@
-//! A connection as a test: its bytes, and what the decoder makes of them.
+//! Export of a connection as a golden test: its bytes and the decoded rows.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Serialize;
 
 use crate::{Capture, Direction, Fault, RowKind};
 
-/// The most bytes of a test. A larger one would rather be a benchmark.
+/// The most bytes of a golden test.
 pub const MAX_GOLDEN: usize = 8 << 20;
 
-/// A line of the file. All of what a client sent stands before all of what the server sent.
+/// A line of the file. All rows of the client come before those of the server.
 #[derive(Serialize)]
 struct Line<'a> {
     row: u64,
@@ -28,12 +28,11 @@ struct Line<'a> {
     fault: Option<Fault>,
 }
 
-/// Returns the file of a test for the bytes of a client and of the server: one line of JSON for each row, with its
-/// bytes and the decoder's reading of them. The bytes in it give the same file, however they are cut; if they do not,
-/// the decoder has changed.
+/// Returns a golden test for these bytes of a client and a server: one line of JSON for each row, with its bytes and
+/// decoded content. Decoding the bytes again gives the same file, however they are cut, unless the decoder has changed.
 #[must_use]
 pub fn golden<'a>(requests: impl IntoIterator<Item = &'a [u8]>, answers: impl IntoIterator<Item = &'a [u8]>) -> String {
-    // Of small bytes many rows may come, which take more than they do.
+    // Without a limit: the rows of short frames take more memory than their bytes.
     let mut capture = Capture::new(usize::MAX);
     capture.open(1, "");
     requests.into_iter().for_each(|bytes| capture.bytes(1, Direction::Out, 0.0, bytes));

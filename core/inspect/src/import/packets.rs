@@ -1,4 +1,4 @@
-//! The packets of a capture.
+//! Reads the packets of a pcap or pcapng capture.
 
 use super::{
     ImportOptions, ReadError, Sink, Summary,
@@ -15,7 +15,7 @@ use crate::Time;
 pub(super) struct Packets {
     container: Container,
     connections: Connections,
-    /// The time of the last packet that has one.
+    /// The latest packet time.
     time: Time,
     packets: u64,
     other: OtherPackets,
@@ -37,7 +37,7 @@ impl Packets {
         }
     }
 
-    /// Reads whole packets; returns how many bytes they had.
+    /// Reads all complete packets. Returns the number of bytes used.
     pub(super) fn read(&mut self, bytes: &[u8], sink: &mut dyn Sink) -> (usize, Result<(), ReadError>) {
         let mut used = 0;
         loop {
@@ -74,7 +74,8 @@ impl Packets {
         }
     }
 
-    /// Ends the capture: adds what was read to the summary. The error says why none of it could be.
+    /// Ends the capture and adds its counts to the summary. Fails if the capture has packets of an unsupported link
+    /// type only.
     pub(super) fn finish(&mut self, sink: &mut dyn Sink, summary: &mut Summary) -> Result<(), ReadError> {
         summary.add(&self.connections.finish(self.time, sink));
         summary.packets = self.packets;

@@ -1,4 +1,4 @@
-//! The parts of a frame, by positions that count from its first byte.
+//! The parts of a frame. Positions count from the frame's first byte.
 
 use chanwire_core::Span;
 use serde::Serialize;
@@ -8,10 +8,10 @@ use crate::{Field, FieldKind, Row};
 /// The parts of a frame.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Detail {
-    /// Its first word.
+    /// Its command or status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<Region>,
-    /// The CRLF after it.
+    /// The CRLF after the command or status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub separator: Option<Region>,
     /// Its payload, if it has one.
@@ -19,14 +19,14 @@ pub struct Detail {
     pub payload: Option<Region>,
     /// The payload's members.
     pub fields: Vec<FieldDetail>,
-    /// The number of values that are left out, since there are too many.
+    /// The number of values omitted beyond the limit.
     pub omitted: u64,
-    /// Triples of start, end and class, ascending and apart. Classes are 1 first word, 2 separator,
-    /// 3 punctuation, 4 key, 5 string, 6 number, 7 `true`, `false` and `null`.
+    /// Triples of start, end and class, ascending and disjoint. Classes are 1 command or status, 2 separator, 3
+    /// punctuation, 4 key, 5 string, 6 number, 7 `true`, `false` and `null`.
     pub tokens: Vec<u64>,
 }
 
-/// From one byte to before another.
+/// A range of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Region {
     /// The first byte.
@@ -35,7 +35,7 @@ pub struct Region {
     pub end: u64,
 }
 
-/// A value, and where it stands.
+/// A value and its position.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FieldDetail {
     /// See [`Field::name`].
@@ -112,7 +112,7 @@ impl From<&Field> for FieldDetail {
 #[derive(Default)]
 struct Tokens {
     triples: Vec<u64>,
-    /// Up to where a payload's bytes have one.
+    /// The end of the classified bytes of the payload.
     at: u64,
 }
 

@@ -37,7 +37,7 @@ use screen::Screen;
 use session::{Link, Output, Session, Shown, Verdict};
 
 /// Time for which the screen may be behind before messages are skipped.
-const PATIENCE: Duration = Duration::from_secs(2);
+const WAIT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Talk on a channel
 ///
@@ -165,9 +165,9 @@ impl Shell {
             self.behind = None;
             session.handle_caught_up();
         }
-        let patience_ends = self.behind?.after(PATIENCE);
-        if patience_ends > now {
-            return Some(patience_ends);
+        let wait_ends = self.behind?.after(WAIT_LIMIT);
+        if wait_ends > now {
+            return Some(wait_ends);
         }
         session.handle_behind();
         None
