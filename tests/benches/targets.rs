@@ -77,11 +77,11 @@ fn drips() {
     }
 }
 
-fn report(what: &str, shape: &Shape, ours: f64, theirs: f64, ratio: f64, aim: &str) {
+fn report(label: &str, shape: &Shape, ours: f64, theirs: f64, ratio: f64, aim: &str) {
     let rate = |seconds: f64| format!("{:.2} GB/s", shape.payloads.len() as f64 / seconds / 1e9);
     println!(
         "{:<34} {:>14} {:>14} {ratio:>8.2} {aim:>10}",
-        format!("{what}, {}", shape.name),
+        format!("{label}, {}", shape.name),
         rate(ours),
         rate(theirs)
     );

@@ -90,14 +90,14 @@ impl<T> Look<T> for Option<T> {
 /// # Panics
 ///
 /// If there is nothing by the deadline, with what was seen last.
-pub fn wait_for<T, L: Look<T>>(what: &str, mut look: impl FnMut() -> L) -> T {
+pub fn wait_for<T, L: Look<T>>(condition: &str, mut look: impl FnMut() -> L) -> T {
     let end = Instant::now() + DEADLINE;
     loop {
         let seen = match look().found() {
             Ok(found) => return found,
             Err(seen) => seen.unwrap_or_else(|| "nothing".into()),
         };
-        assert!(Instant::now() < end, "{what}: not within {DEADLINE:?}; seen last: {seen}");
+        assert!(Instant::now() < end, "{condition}: not within {DEADLINE:?}; seen last: {seen}");
         thread::sleep(Duration::from_millis(2));
     }
 }

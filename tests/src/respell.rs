@@ -31,7 +31,7 @@ impl From<&Value> for Json {
 }
 
 impl Json {
-    /// Spells it, as the choices say; when they run out, in the plainest way.
+    /// Spells the value by the choices; in the plainest way once they run out.
     #[must_use]
     pub fn spell(&self, choices: &[u8]) -> String {
         let mut speller = Speller { out: String::new(), choices: choices.iter() };

@@ -25,21 +25,21 @@ use crate::{
 const PUSHES: usize = 50;
 const CONTENT: usize = 10_000;
 
-/// The number of reads after which it ends.
+/// The number of reads after which the input ends.
 const READS: usize = 100;
 
-/// A reader that never stops sending, and for whom something is pushed whenever it is read.
+/// A peer that keeps sending, and to which messages are pushed after each read from it.
 struct Flood {
     hub: mpsc::UnboundedReceiver<Input>,
     mailbox: Option<Arc<Mailbox>>,
-    /// Everything that was pushed, as long as the connection holds it.
+    /// All pushes that the connection still holds.
     pushed: Vec<Weak<Pushes>>,
-    /// The most that it held, in pushes.
+    /// The most pushes held at once.
     most: usize,
     reads: usize,
     /// The number of pushes between two reads.
     burst: usize,
-    /// Whether it takes what it is sent.
+    /// Whether it accepts writes.
     takes: bool,
     taken: usize,
 }
@@ -74,7 +74,7 @@ impl Flood {
 impl AsyncRead for Flood {
     fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.reads += 1;
-        // It goes on for as long as it is heard, but not for ever.
+        // The input ends after a fixed number of reads, so that the test ends.
         if self.reads < READS {
             self.push();
             buffer.put_slice(b"    ");
@@ -101,12 +101,12 @@ impl AsyncWrite for Flood {
     }
 }
 
-/// Serves such a reader to its end.
+/// Serves such a peer until its input ends.
 async fn serve_flood(takes: bool) -> Flood {
     serve_some(takes, PUSHES, READS).await
 }
 
-/// The same, with so many pushes between two reads, and so many reads.
+/// Like [`serve_flood`], with these numbers of pushes between two reads and of reads.
 async fn serve_some(takes: bool, burst: usize, reads: usize) -> Flood {
     let (tell_hub, hub) = mpsc::unbounded_channel();
     let mut flood =
@@ -136,13 +136,13 @@ async fn a_reader_that_never_stops_sending_is_still_sent_everything() {
 
 #[tokio::test]
 async fn pushes_that_came_before_its_task_had_its_turn_make_no_reader_slow() {
-    // Three times as much as a slow reader may leave unread waits when the task looks.
+    // Three times the limit on unread pushes waits in the mailbox when the task first runs.
     let burst = 3 * Limits::server().max_pushed / CONTENT;
     let flood = serve_some(true, burst, 3).await;
     assert!(flood.taken > 2 * burst * CONTENT, "{} bytes of {}", flood.taken, 2 * burst * CONTENT);
 }
 
-/// A peer that sends this and breaks its connection.
+/// A peer that sends these bytes and then resets the connection.
 struct Broken(&'static [u8]);
 
 impl AsyncRead for Broken {
@@ -169,7 +169,7 @@ impl AsyncWrite for Broken {
     }
 }
 
-/// A store that does what it is asked when the test says so.
+/// A store that completes a command when the test allows it.
 struct Slow(mpsc::UnboundedSender<StoreCommand>);
 
 impl Storage for Slow {

@@ -169,14 +169,14 @@ macro_rules! stream {
 stream!(TcpStream);
 stream!(UnixStream);
 
-fn until<T: std::fmt::Debug>(what: &str, look: impl Fn() -> T, fits: impl Fn(&T) -> bool) {
+fn until<T: std::fmt::Debug>(label: &str, look: impl Fn() -> T, fits: impl Fn(&T) -> bool) {
     let end = Instant::now() + DEADLINE;
     loop {
         let seen = look();
         if fits(&seen) {
             return;
         }
-        assert!(Instant::now() < end, "{what}: {seen:?}");
+        assert!(Instant::now() < end, "{label}: {seen:?}");
         thread::sleep(Duration::from_millis(5));
     }
 }

@@ -29,7 +29,7 @@ pub(crate) enum Cell {
 }
 
 struct Verdict {
-    what: String,
+    claim: String,
     value: f64,
     wanted: String,
     met: bool,
@@ -78,19 +78,19 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    pub(crate) fn at_least(&mut self, what: impl Into<String>, value: f64, bound: f64) {
+    pub(crate) fn at_least(&mut self, claim: impl Into<String>, value: f64, bound: f64) {
         let wanted = format!("at least {bound}");
-        self.verdicts.push(Verdict { what: what.into(), value, wanted, met: value >= bound });
+        self.verdicts.push(Verdict { claim: claim.into(), value, wanted, met: value >= bound });
     }
 
-    pub(crate) fn at_most(&mut self, what: impl Into<String>, value: f64, bound: f64) {
+    pub(crate) fn at_most(&mut self, claim: impl Into<String>, value: f64, bound: f64) {
         let wanted = format!("at most {bound}");
-        self.verdicts.push(Verdict { what: what.into(), value, wanted, met: value <= bound });
+        self.verdicts.push(Verdict { claim: claim.into(), value, wanted, met: value <= bound });
     }
 
     fn json(&self) -> Value {
         let row = |row: &Vec<Cell>| row.iter().map(Cell::json).collect::<Value>();
-        let verdict = |Verdict { what, value, wanted, met }: &Verdict| json!({"what": what, "value": value, "wanted": wanted, "met": met});
+        let verdict = |Verdict { claim, value, wanted, met }: &Verdict| json!({"what": claim, "value": value, "wanted": wanted, "met": met});
         json!({
             "name": self.name,
             "title": self.title,
@@ -117,9 +117,9 @@ impl fmt::Display for Table {
             writeln!(f)?;
         }
         writeln!(f)?;
-        for Verdict { what, value, wanted, met } in &self.verdicts {
+        for Verdict { claim, value, wanted, met } in &self.verdicts {
             let met = if *met { "met" } else { "MISSED" };
-            writeln!(f, "  {what}: {value:.2} (wanted: {wanted}; {met})")?;
+            writeln!(f, "  {claim}: {value:.2} (wanted: {wanted}; {met})")?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The frame decoder: invariance, tiling, the naive decoder, and what is kept.
+//! The frame decoder: invariance, tiling, agreement with the naive decoder, and memory.
 
 use chanwire_core::wire::{Command, Decoder, Place, StartLine, Status};
 
@@ -8,15 +8,12 @@ use crate::{
     stream::{check_tiling, run},
 };
 
-/// Decodes any stream in any pieces, as either direction.
-///
-/// `grown` runs a piece of work and tells by how many bytes the memory in use has grown since. It comes from the caller
-/// because only a program can choose what allocates for it.
+/// Decodes any stream in any pieces, as either direction. `grown` runs a closure and returns the growth of the memory
+/// in use, in bytes. The caller provides it, because only a program can choose its allocator.
 ///
 /// # Panics
-///
-/// If the items depend on the pieces, do not tile the stream or are not what the naive decoder says, or if more is kept
-/// than the part of a frame that is needed later.
+/// If the items depend on the pieces, do not tile the stream or differ from the naive decoder's, or if the decoder
+/// keeps more memory than the needed part of a frame allows.
 pub fn decoder(data: &[u8], grown: impl Fn(&mut dyn FnMut()) -> i64) {
     let mut input = Input::new(data);
     let limit = input.limit(65_536, 1);
@@ -34,13 +31,13 @@ fn check<H: StartLine>(stream: &[u8], pieces: &[&[u8]], limit: usize) {
     assert_eq!(items, model::items(stream, limit), "{}", show::bytes(stream));
 }
 
-/// Twice what is needed may be kept, since bytes are moved only when that frees more than it moves; and a growing
-/// buffer doubles.
+/// The factor of kept over needed bytes: 2, because bytes are moved only when that frees more than it moves, times 2,
+/// because a growing buffer doubles.
 const SLACK: usize = 4;
 
 fn check_kept(pieces: &[&[u8]], limit: usize, grown: impl Fn(&mut dyn FnMut()) -> i64) {
     let mut decoder = Decoder::<Command>::new(limit);
-    // A buffer keeps the room that it once took until there is nothing in it.
+    // A buffer keeps its capacity until it is empty.
     let (mut kept, mut needed, mut largest) = (0, 0, 0);
     for piece in pieces {
         kept += grown(&mut || {

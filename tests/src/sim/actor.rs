@@ -216,9 +216,9 @@ impl World {
         true
     }
 
-    fn with_client(&mut self, link: u64, what: impl FnOnce(&mut Client, chanwire_core::Time)) {
+    fn with_client(&mut self, link: u64, call: impl FnOnce(&mut Client, chanwire_core::Time)) {
         if let Some(Near::Honest(socket)) = self.links.get_mut(&link).and_then(|link| link.near.as_mut()) {
-            what(&mut socket.end.endpoint, self.now);
+            call(&mut socket.end.endpoint, self.now);
             self.deliver_client_events(link);
             self.wake_when_due(link, Side::Near);
         }

@@ -20,10 +20,10 @@ impl Trace {
     }
 
     /// Notes an event of connection, client or job number `subject`, with these bytes.
-    pub(super) fn note(&mut self, now: Time, subject: u64, what: &'static str, bytes: &[u8]) {
-        (now, subject, what, bytes).hash(&mut self.hasher);
+    pub(super) fn note(&mut self, now: Time, subject: u64, event: &'static str, bytes: &[u8]) {
+        (now, subject, event, bytes).hash(&mut self.hasher);
         if self.verbose {
-            self.show(now, format_args!("#{subject} {what} {}", bytes.escape_ascii()));
+            self.show(now, format_args!("#{subject} {event} {}", bytes.escape_ascii()));
         }
     }
 
@@ -32,12 +32,12 @@ impl Trace {
         &mut self,
         now: Time,
         subject: u64,
-        what: &'static str,
+        event: &'static str,
         words: impl FnOnce() -> D,
     ) {
-        (now, subject, what).hash(&mut self.hasher);
+        (now, subject, event).hash(&mut self.hasher);
         if self.verbose {
-            self.show(now, format_args!("#{subject} {what} {}", words()));
+            self.show(now, format_args!("#{subject} {event} {}", words()));
         }
     }
 

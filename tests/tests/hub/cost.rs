@@ -52,11 +52,11 @@ fn take(hub: &mut Hub) -> Option<StoreCommand> {
 /// Returns the least that a call takes, of many. It is compared, not measured: whatever else the machine does makes
 /// some of the calls slower, and not all.
 #[track_caller]
-fn compare(what: &str, mut run: impl FnMut(usize) -> Vec<Duration>) {
+fn compare(label: &str, mut run: impl FnMut(usize) -> Vec<Duration>) {
     let [small, large] = SIZES.map(|size| run(size).into_iter().min().unwrap());
     assert!(
         large < small * AT_MOST + Duration::from_micros(50),
-        "{what}: {small:?}, and {large:?} of 32 times as many"
+        "{label}: {small:?}, and {large:?} of 32 times as many"
     );
 }
 

@@ -61,29 +61,29 @@ enum Start {
     Whole,
 }
 
-fn start_on(bytes: &[u8], what: &str) -> Start {
+fn start_on(bytes: &[u8], label: &str) -> Start {
     let data = tempdir().unwrap();
     let file = data.path().join("chanwire.db");
     fs::write(&file, bytes).unwrap();
     let lines = start(data.path());
-    let (last, said) = lines.split_last().unwrap_or_else(|| panic!("{what}: nothing is said"));
+    let (last, said) = lines.split_last().unwrap_or_else(|| panic!("{label}: nothing is said"));
     if last.contains("cannot listen on") {
-        assert_eq!(counts(data.path()).unwrap(), (CHANNELS, 1, MESSAGES), "{what}: it was served, and emptied");
+        assert_eq!(counts(data.path()).unwrap(), (CHANNELS, 1, MESSAGES), "{label}: it was served, and emptied");
         let apart = said.iter().filter(|line| line.contains("its channel is kept apart")).count();
-        assert!(said.iter().all(|line| line.contains("chanwire.db")), "{what}: {lines:?}");
+        assert!(said.iter().all(|line| line.contains("chanwire.db")), "{label}: {lines:?}");
         return if apart > 0 { Start::Apart } else { Start::Whole };
     }
     let helps = ["restore the data directory from a backup", "was left as it is", "choose another directory"];
-    assert!(last.contains("chanwire.db") && helps.iter().any(|help| last.contains(help)), "{what}: {last}");
-    assert_eq!(said, <[String; 0]>::default(), "{what}: it was refused with more than one line");
-    assert!(fs::read(&file).unwrap() == bytes, "{what}: it was refused, and changed");
+    assert!(last.contains("chanwire.db") && helps.iter().any(|help| last.contains(help)), "{label}: {last}");
+    assert_eq!(said, <[String; 0]>::default(), "{label}: it was refused with more than one line");
+    assert!(fs::read(&file).unwrap() == bytes, "{label}: it was refused, and changed");
     let log = fs::read(data.path().join("chanwire.db-wal")).unwrap_or_default();
-    assert!(log.is_empty(), "{what}: it was refused, and written to");
+    assert!(log.is_empty(), "{label}: it was refused, and written to");
     Start::Refused
 }
 
-fn is_refused(bytes: &[u8], what: &str) -> bool {
-    start_on(bytes, what) == Start::Refused
+fn is_refused(bytes: &[u8], label: &str) -> bool {
+    start_on(bytes, label) == Start::Refused
 }
 
 #[test]
@@ -96,8 +96,8 @@ fn a_database_that_is_cut_short_is_refused() {
     cuts.extend((0..10).map(|_| 1 + chance.below(whole.len() - 1)));
     cuts.extend((0..5).map(|_| 4096 * (1 + chance.below(pages - 1))));
     for cut in cuts {
-        let what = format!("cut at {cut} of {}", whole.len());
-        assert!(is_refused(&whole[..cut], &what), "{what}");
+        let label = format!("cut at {cut} of {}", whole.len());
+        assert!(is_refused(&whole[..cut], &label), "{label}");
     }
 }
 
@@ -157,7 +157,7 @@ fn say(name: &str) -> String {
 }
 
 /// Asks all that can be asked about a damaged channel, and of each request something about another channel.
-fn is_served_but_for(server: &Server, name: &str, what: &str) {
+fn is_served_but_for(server: &Server, name: &str, label: &str) {
     let (mut peer, mut other) = (server.connect(), server.connect());
     let named = format!("{{\"channel_name\": \"{name}\"}}");
     for request in [
@@ -169,13 +169,13 @@ fn is_served_but_for(server: &Server, name: &str, what: &str) {
     ] {
         let answer = peer.ask(&request);
         let says = format!("Stored data of the channel '{name}' is damaged");
-        assert!(answer.raw.contains(&says), "{what}, {request}: {}", answer.raw);
+        assert!(answer.raw.contains(&says), "{label}, {request}: {}", answer.raw);
         let answer = other.ask(say("general"));
-        assert!(answer.is_ok(), "{what}, {request}: {}", answer.raw);
+        assert!(answer.is_ok(), "{label}, {request}: {}", answer.raw);
     }
     for request in [host("new", "192.0.2.9", 22236), "HISTORY\r\n{\"channel_name\": \"general\"}".into()] {
         let answer = other.ask(&request);
-        assert!(answer.is_ok(), "{what}, {request}: {}", answer.raw);
+        assert!(answer.is_ok(), "{label}, {request}: {}", answer.raw);
     }
 }
 
@@ -201,12 +201,12 @@ fn a_channel_of_which_a_row_is_damaged_is_kept_apart_and_the_others_are_served()
         ("logs", "other", "last_id = last_id - 1"),
         ("logs", "other", "bytes = bytes + (1 << 20)"),
     ] {
-        let what = format!("{table} SET {change}");
+        let label = format!("{table} SET {change}");
         fs::write(&file, &whole).unwrap();
         fs::remove_file(data.path().join("chanwire.last-commit")).unwrap();
         let server = launch.start();
         let mut peer = server.connect();
-        assert!(peer.ask(say("general")).is_ok(), "{what}");
+        assert!(peer.ask(say("general")).is_ok(), "{label}");
         let select = format!("SELECT rowid, * FROM {table} WHERE name = '{name}'");
         let database = Connection::open(&file).unwrap();
         database.busy_timeout(DEADLINE).unwrap();
@@ -216,26 +216,26 @@ fn a_channel_of_which_a_row_is_damaged_is_kept_apart_and_the_others_are_served()
         // A commit finds it, with the writes of others.
         peer.send([say("general"), host(name, "192.0.2.10", 7), say("general")].concat());
         let is_ok = [(); 3].map(|()| peer.answer().is_ok());
-        assert_eq!(is_ok, [true, false, true], "{what}");
-        is_served_but_for(&server, name, &what);
+        assert_eq!(is_ok, [true, false, true], "{label}");
+        is_served_but_for(&server, name, &label);
         let is_row = |line: &str| {
             ["ERROR", "chanwire.db", &format!("table=\"{table}\""), "id=", &format!("channel \"{name}\"")]
                 .iter()
                 .all(|part| line.contains(part))
         };
         let log = server.stop();
-        assert_eq!(log.lines().filter(|line| is_row(line)).count(), 1, "{what}: {log}");
+        assert_eq!(log.lines().filter(|line| is_row(line)).count(), 1, "{label}: {log}");
 
         let server = launch.start();
-        is_served_but_for(&server, name, &what);
+        is_served_but_for(&server, name, &label);
         let log = server.stop();
-        assert_eq!(log.lines().filter(|line| is_row(line)).count(), 1, "{what}: {log}");
-        assert_eq!(row(&Connection::open(&file).unwrap(), &select), damaged, "{what}");
+        assert_eq!(log.lines().filter(|line| is_row(line)).count(), 1, "{label}: {log}");
+        assert_eq!(row(&Connection::open(&file).unwrap(), &select), damaged, "{label}");
         // A backup of it would be as damaged.
         let backup = Launch::new(["backup", "--data-dir"]).arg(data.path()).arg(data.path().join("backup.db")).run();
         assert!(
             backup.refusal(1).contains(&format!(" of the table {table}, channel \"{name}\"")),
-            "{what}: {backup:?}"
+            "{label}: {backup:?}"
         );
     }
 }

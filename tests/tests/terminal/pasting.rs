@@ -15,7 +15,7 @@ fn chat(folder: &Path, server: SocketAddr) -> Tmux {
     tmux
 }
 
-/// Waits until so many messages are stored, and returns them.
+/// Waits until at least this number of messages is stored, and returns them.
 fn stored(server: SocketAddr, count: usize) -> Vec<String> {
     wait_for(&format!("{count} messages"), || {
         let mut messages: Vec<String> = Vec::new();
@@ -42,12 +42,12 @@ fn a_paste_of_one_line_is_inserted_whole_at_any_size() {
     for (count, length) in [1024, 2500, 60_000].into_iter().enumerate() {
         let text = "abcdefghi ".repeat(length / 10);
         tmux.paste(text.as_bytes(), true);
-        // Without a key that would release more of it.
+        // The paste is complete without a further key.
         tmux.shows(&["abcdefghi"]);
         tmux.keys(&["Enter"]);
         assert_eq!(stored(address, count + 1).pop().unwrap(), text);
     }
-    // Typed by a program, as terminals without marks paste.
+    // An unmarked paste, as of terminals without bracketed paste.
     let text = "0123456789".repeat(500);
     tmux.paste(format!("{text}\nsecond\n").as_bytes(), false);
     assert_eq!(stored(address, 5)[3..], [text, "second".into()]);

@@ -1,4 +1,4 @@
-//! Connections that come and go leave nothing behind.
+//! Connections that come and go leak nothing.
 
 use chanwire_core::wire::JoinFrom;
 
@@ -12,7 +12,7 @@ fn two_hundred_thousand_joins_and_leaves_leave_no_live_object() {
     for wave in 0..200_u64 {
         let readers: Vec<u64> = (0..1_000).map(|_| world.connect()).collect();
         for id in &readers {
-            // Some hear what is stored first, some only what comes.
+            // A third of them read stored messages first.
             let from = if id % 3 == 0 { JoinFrom::Last(2) } else { JoinFrom::Last(0) };
             world.send(*id, &Request::Join { channel_name: "here".into(), from });
         }
@@ -22,7 +22,7 @@ fn two_hundred_thousand_joins_and_leaves_leave_no_live_object() {
         world.take(sender, usize::MAX);
         for id in &readers {
             match id % 4 {
-                // Gone without having read a byte.
+                // Disconnected without having read a byte.
                 0 => {}
                 1 => world.take(*id, usize::MAX),
                 2 => world.send(*id, &Request::Leave { channel_name: "here".into() }),

@@ -65,7 +65,7 @@ export class FrameGrid {
     return this.#model.scroll.page;
   }
 
-  /** Shows the model as it stands now. */
+  /** Draws the current state of the model. */
   draw(picked: Picked): void {
     this.#picked = picked;
     this.#rows.draw();

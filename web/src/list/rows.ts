@@ -1,26 +1,26 @@
-/** Draws the rows of a long list that can be seen, with as many elements as fit, used again and again. */
+/** Draws the visible rows of a long list. Its elements are reused. */
 
 import { ScrollModel } from "./scroll";
 
 export interface RowPainter {
-  /** Makes an empty row. */
+  /** Creates an empty row. */
   create(): HTMLElement;
-  /** Fills it for the row at `index`. */
+  /** Fills an element with the row at `index`. */
   paint(element: HTMLElement, index: number): void;
-  /** Returns whether the rows to paint are there. While they are on their way the picture stays as it was. */
+  /** Returns whether the rows to paint have arrived. Until then the last picture stays. */
   ready?(): boolean;
-  /** All that can be seen was painted. */
+  /** Called after all visible rows were painted. */
   painted?(): void;
 }
 
-/** A picture that is late for so long is made of what is there. */
+/** The time after which a picture is painted without the missing rows. */
 const MAX_WAIT_MS = 250;
 
 export class VirtualRows {
   readonly model: ScrollModel;
-  /** Called when the person scrolled. */
+  /** Called when the user has scrolled. */
   onscroll: () => void = () => undefined;
-  /** Called when the room for rows has changed. */
+  /** Called when the height of the viewport has changed. */
   onmeasure: () => void = () => undefined;
 
   readonly #scroller: HTMLElement;
@@ -29,7 +29,7 @@ export class VirtualRows {
   readonly #layer: HTMLElement;
   readonly #observer: ResizeObserver;
   #pool: HTMLElement[] = [];
-  /** The scroll bar's last position. */
+  /** The scroll position last set by this class. */
   #placed = 0;
   #late: ReturnType<typeof setTimeout> | undefined;
 
@@ -54,7 +54,7 @@ export class VirtualRows {
     this.#measure();
   }
 
-  /** Shows the model as it stands now. */
+  /** Draws the current state of the model. */
   draw(): void {
     const { model } = this;
     this.#bar.style.height = `${model.barHeight}px`;
@@ -77,7 +77,7 @@ export class VirtualRows {
       this.#pool.push(element);
       this.#layer.append(element);
     }
-    // None stays behind unseen: it would carry the id of a row that another element may show by now.
+    // Surplus elements are removed, not hidden: they would have ids of rows that other elements show.
     for (const element of this.#pool.splice(end - start)) element.remove();
     this.#pool.forEach((element, i) => {
       const index = start + i;
@@ -98,21 +98,21 @@ export class VirtualRows {
   #measure(): void {
     const height = this.#scroller.clientHeight;
     this.model.setViewport(height);
-    // The layer always covers the viewport and takes no room in what is scrolled.
+    // The layer always covers the viewport and adds no height to the scrolled content.
     this.#layer.style.height = `${height}px`;
     this.#bar.style.marginTop = `${-height}px`;
   }
 
   readonly #scrolled = (): void => {
     const bar = Math.round(this.#scroller.scrollTop);
-    // The event of a move that was made here may come when the model has gone on.
+    // The event of a programmatic scroll may arrive after the model has changed.
     if (bar === this.model.bar || bar === this.#placed) return;
     this.model.barMovedTo(bar);
     this.onscroll();
     this.draw();
   };
 
-  /** On a scaled list one turn of the wheel would jump over hundreds of rows, so it is carried out here. */
+  /** Scrolls by the wheel: on a scaled list the native step would jump over hundreds of rows. */
   readonly #wheel = (event: WheelEvent): void => {
     if (!this.model.scaled || event.ctrlKey || event.deltaY === 0) return;
     event.preventDefault();

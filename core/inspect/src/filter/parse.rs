@@ -74,8 +74,8 @@ impl<'t> Parser<'t> {
         self.tokens.first().map_or(self.end..self.end, |token| token.at.clone())
     }
 
-    fn expected(&self, what: impl Into<String>) -> Mistake {
-        Mistake::new(self.here(), format!("expected {}", what.into()))
+    fn expected(&self, description: impl Into<String>) -> Mistake {
+        Mistake::new(self.here(), format!("expected {}", description.into()))
     }
 
     fn or(&mut self) -> Result<Expr, Mistake> {
@@ -271,7 +271,7 @@ impl<'t> Parser<'t> {
 
     fn value(&mut self, kind: Kind) -> Result<Value, Mistake> {
         self.check_digits(kind)?;
-        let what = match kind {
+        let description = match kind {
             Kind::Number => "a number",
             Kind::Duration => "a duration, such as 50ms or 2s",
             Kind::Direction => "in or out",
@@ -283,7 +283,7 @@ impl<'t> Parser<'t> {
         let (spelled, quoted) = match self.peek() {
             Some(TokenKind::Word(word)) => (word.as_str(), false),
             Some(TokenKind::Quoted(text)) => (text.as_str(), true),
-            _ => return Err(self.expected(what)),
+            _ => return Err(self.expected(description)),
         };
         let value = match kind {
             Kind::Number if !quoted => number(spelled).map(Value::Number),
@@ -302,7 +302,7 @@ impl<'t> Parser<'t> {
                 _ => number(spelled).map_or_else(|| Value::Text(spelled.into()), Value::Number),
             }),
         };
-        let value = value.ok_or_else(|| self.expected(what))?;
+        let value = value.ok_or_else(|| self.expected(description))?;
         self.next();
         Ok(value)
     }

@@ -1,4 +1,4 @@
-//! The blocks of a pcapng file.
+//! Reads the blocks of a pcapng file.
 
 use super::{
     ReadError,
@@ -12,7 +12,7 @@ use crate::{
 /// The most interfaces that one section may describe.
 const MAX_INTERFACES: usize = 4096;
 
-/// The bytes around a block: its kind, and its length before and after it.
+/// The bytes of a block besides its body: its kind, and its length before and after the body.
 const AROUND: usize = 12;
 
 mod blocks {
@@ -35,7 +35,7 @@ mod options {
     pub(super) const OFFSET: u16 = 14;
 }
 
-/// The section that is being read, and its interfaces.
+/// The current section and its interfaces.
 #[derive(Debug, Default)]
 pub(super) struct Section {
     order: Order,
@@ -49,18 +49,18 @@ pub(super) struct Section {
 #[derive(Clone, Copy, Debug)]
 struct Interface {
     link: i32,
-    /// The number of units that make a second.
+    /// Timestamp units per second.
     resolution: u128,
     /// In seconds.
     offset: i64,
     snap: u32,
 }
 
-/// A block that contradicts itself.
+/// An inconsistent block.
 struct Broken;
 
 impl Section {
-    /// With this a file begins, in either order.
+    /// The first bytes of a file, the same in both byte orders.
     pub(super) const MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
     pub(super) const fn is_own(&self) -> bool {
@@ -72,7 +72,7 @@ impl Section {
     }
 
     pub(super) fn step<'a>(&mut self, bytes: &'a [u8]) -> Result<Step<'a>, ReadError> {
-        // A section header tells its own byte order, by its third word.
+        // The third word of a section header has its byte order.
         let is_header = bytes.starts_with(&Self::MAGIC);
         let order = match bytes.get(8..12) {
             Some([0x1a, 0x2b, 0x3c, 0x4d]) if is_header => Order::Big,
@@ -90,7 +90,7 @@ impl Section {
         if length < AROUND {
             return Err(format!("a block of {length} bytes is announced, and none has less than {AROUND}").into());
         }
-        // Its length stands at its end again. Some programs do not count what fills it up, and some do not fill it up.
+        // The length is repeated at the block's end. Some programs exclude the padding from it, and some do not pad.
         let ends_at = |end: usize| order.u32(bytes, end - 4).is_some_and(|again| again as usize == length);
         let padded = length.next_multiple_of(4);
         let used = match bytes.len() {

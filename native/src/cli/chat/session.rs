@@ -562,6 +562,6 @@ impl ServerConnection {
 }
 
 /// Formats a count: `1 message`, `2 messages`.
-fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

@@ -1,12 +1,12 @@
-//! A line of a dump that has offsets.
+//! One line of a dump with offsets.
 
 use super::form::Form;
 
-/// A line of a dump that has offsets.
+/// A line of a dump with offsets.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line<'a> {
     pub(super) indented: bool,
-    /// The `*` that stands for lines like the one before.
+    /// Whether the line is `*`, which repeats the line before.
     pub(super) repeats: bool,
     pub(super) offset: &'a str,
     /// Whether a colon ends the offset, as in xxd and tcpdump.
@@ -22,11 +22,11 @@ pub(in crate::import) struct Layout {
     pub(super) base: u32,
     /// The most digits of a group.
     pub(super) width: usize,
-    /// Groups stand apart by several spaces, and no column of text follows, but for one in `>` and `<`.
+    /// Whether groups are separated by several spaces. Then only a column of text in `>` and `<` can follow.
     pub(super) wide: bool,
     /// The number of groups in the first line.
     pub(super) count: usize,
-    /// Every line has as many bytes as the next offset says, so that they are offsets for sure.
+    /// Whether every line's length matches the next offset, so that the digits are certainly offsets.
     pub(super) is_certain: bool,
 }
 
@@ -61,8 +61,7 @@ impl<'a> Line<'a> {
         1 + after.bytes().take_while(|byte| *byte == b' ').count()
     }
 
-    /// Returns the groups, up to where the column of text can begin: it is set apart by more than one space, or by | or
-    /// >.
+    /// Returns the groups before the column of text, which begins after more than one space, or with | or >.
     pub(super) fn groups(self, layout: Layout) -> impl Iterator<Item = &'a str> {
         let Layout { form, width, wide, count: most, .. } = layout;
         let rest = self.rest.trim_start();
@@ -72,9 +71,9 @@ impl<'a> Line<'a> {
             let spaces = tail.bytes().take_while(|byte| *byte == b' ').count();
             let tail = tail.get(spaces..)?;
             let token = tail.split(' ').next().filter(|token| !token.is_empty())?;
-            // A last word that is cut, with the low byte last, lacks its front.
+            // An incomplete last word of swapped bytes lacks its first digits.
             let is_cut = self.colon && form.is_swapped() && count < most && spaces + token.len() == width + 1;
-            // In the middle of 16 bytes there may be two spaces, and nowhere else.
+            // Two spaces may stand only between the eighth and the ninth of 16 bytes.
             let is_middle = spaces == 2 && count == 8 && width == 2 && !self.colon;
             if count > 0 && spaces > 1 && !wide && !is_middle && !is_cut {
                 return None;
@@ -100,7 +99,7 @@ impl<'a> Line<'a> {
         bytes
     }
 
-    /// Returns whether the column of text agrees with the bytes in this layout. `None` where there is none.
+    /// Returns whether the column of text matches the bytes in this layout; `None` without a column.
     pub(super) fn says(self, layout: Layout) -> Option<bool> {
         let mut end = 0;
         for group in self.groups(layout) {

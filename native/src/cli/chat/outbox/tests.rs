@@ -239,10 +239,10 @@ mod interleavings {
         /// Returns every world that can follow.
         fn next(&self) -> Vec<Self> {
             let mut worlds = Vec::new();
-            let mut may = |can: bool, what: &'static str, happen: &dyn Fn(&mut Self)| {
+            let mut may = |can: bool, label: &'static str, happen: &dyn Fn(&mut Self)| {
                 if can {
                     let mut world = self.clone();
-                    world.told.push(what);
+                    world.told.push(label);
                     happen(&mut world);
                     worlds.push(world);
                 }
@@ -261,10 +261,10 @@ mod interleavings {
             });
             may(self.seconds == 0, "a second passes", &|world| world.seconds = 1);
             let asked = self.is_live() && !self.requests.is_empty();
-            for (what, stores, says) in
+            for (label, stores, says) in
                 [("mine is stored", true, true), ("mine is lost", false, false), ("mine is denied", true, false)]
             {
-                may(asked && (says || self.failed == 0), what, &|world| {
+                may(asked && (says || self.failed == 0), label, &|world| {
                     let id = world.requests.pop_front().unwrap();
                     if stores {
                         world.log.push((Some(id), world.seconds));
