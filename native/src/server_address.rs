@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_resolver_may_know_is_an_address() {
+    fn host_names_are_addresses_for_the_resolver() {
         for text in [
             "127.0.0.1:1",
             "[::1]:22236",

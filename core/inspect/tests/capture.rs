@@ -198,7 +198,7 @@ fn bytes_that_mean_nothing_are_told_without_waiting_for_their_end() {
 }
 
 #[test]
-fn after_a_gap_the_next_frame_is_found_and_what_was_cut_is_told() {
+fn after_a_gap_the_next_frame_is_found_and_the_cut_one_reported() {
     let mut capture = opened(1 << 20);
     capture.bytes(1, Out, 0.0, b"LIST\r\nMESSAGE\r\n{\"username\": \"us");
     capture.gap(1, Some(Out), 1.0, Gap { bytes: 100, frames: None, paired: None }, "not captured");

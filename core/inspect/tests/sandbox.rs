@@ -180,7 +180,7 @@ fn time_passes_when_it_is_told_to() {
 }
 
 #[test]
-fn the_store_fails_and_stalls_as_it_is_told() {
+fn the_store_fails_and_stalls_on_request() {
     let mut sandbox = sandbox();
     let client = connect(&mut sandbox, "127.0.0.1");
     ask(&mut sandbox, client, HOST);

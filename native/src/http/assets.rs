@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_takes_gzip_gets_it_where_it_is_smaller() {
+    async fn clients_that_accept_gzip_get_it_where_it_is_smaller() {
         for Asset { path, kind, bytes, gzip } in ASSETS {
             let (response, body) = get(path, &["br", "deflate, gzip;q=0.5"]).await;
             assert_eq!(response.headers()[CONTENT_TYPE], *kind, "{path}");
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_request_takes_is_what_it_says() {
+    fn accept_encoding_is_parsed_by_its_weights() {
         for (accept, takes) in [
             ("gzip", true),
             ("GZIP;q=1", true),

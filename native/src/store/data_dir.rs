@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_created_is_for_this_user_only() {
+    fn created_files_are_private_to_the_user() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("a/b");
         let directory = DataDir::open(&path).unwrap();

@@ -213,7 +213,7 @@ fn while_nothing_can_be_read_back_nothing_is_stored() {
 }
 
 #[test]
-fn whatever_fails_in_whatever_order_every_answer_is_true() {
+fn every_answer_is_true_for_any_order_of_failures() {
     let kinds = [Fault::None, Fault::Before, Fault::After, Fault::Panic];
     // Sequences of five, 1024 in all: some from everywhere among them.
     for number in (0..1024_usize).step_by(31) {

@@ -224,7 +224,7 @@ async fn an_error_that_was_told_is_a_reset_and_none_is_no_failure() {
 }
 
 #[tokio::test]
-async fn what_the_server_said_before_it_reset_arrives() {
+async fn bytes_before_a_reset_of_the_server_arrive() {
     let bench = Bench::new().await;
     let (mut client, mut server) = bench.pair().await;
     // It leaves something unread, so that its closing is a reset that overtakes nothing on its own connection.
@@ -239,7 +239,7 @@ async fn what_the_server_said_before_it_reset_arrives() {
 }
 
 #[tokio::test]
-async fn where_the_server_refuses_the_client_is_reset_and_the_watcher_knows_why() {
+async fn a_refused_connection_resets_the_client_and_reports_the_reason() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let (watchers, address, _accepting) = tap(closed.to_string()).await;
     let watcher = watchers.watch(1 << 20);
@@ -271,7 +271,7 @@ async fn busy(client: &mut TcpStream, server: &mut TcpStream, rounds: usize) {
 }
 
 #[tokio::test]
-async fn a_watcher_that_is_stuck_loses_whole_frames_that_are_counted_and_slows_nobody() {
+async fn a_stuck_watcher_loses_whole_frames_that_are_counted_and_slows_no_one() {
     let bench = Bench::new().await;
     let watcher = bench.watchers.watch(256 << 10);
     let (mut client, mut server) = bench.pair().await;
@@ -453,7 +453,7 @@ fn everything(watcher: &Watcher) -> Vec<Record> {
 }
 
 #[test]
-fn whoever_comes_late_is_told_what_the_backlog_has_as_if_it_had_been_there() {
+fn a_late_watcher_gets_the_backlog_like_an_early_one() {
     let watchers = Watchers::new(16 << 20);
     let early = watchers.watch(16 << 20);
     traffic(&watchers, 50, 100);
@@ -464,7 +464,7 @@ fn whoever_comes_late_is_told_what_the_backlog_has_as_if_it_had_been_there() {
 }
 
 #[test]
-fn what_the_backlog_has_dropped_is_counted_and_no_frame_is_cut() {
+fn evicted_traffic_is_counted_and_no_frame_is_cut() {
     for (read, limit) in [(7, 0), (64, 4 << 10), (64, 64 << 10), (1000, 20 << 10), (4096, 3 << 10), (4096, 60 << 10)] {
         let context = format!("reads of {read}, {limit} bytes");
         let watchers = Watchers::new(limit);

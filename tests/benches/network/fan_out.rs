@@ -15,7 +15,7 @@ use crate::{
 const SUBSCRIBERS: [usize; 2] = [100, 1000];
 const MEASURED: Duration = Duration::from_secs(1);
 
-/// The latency is measured with this many subscribers, and so many messages a round, one in each interval.
+/// The latency is measured with this number of subscribers and of messages a round, one message in each interval.
 const LISTENING: usize = 1000;
 const PACED: usize = 60;
 const INTERVAL: Duration = Duration::from_millis(30);
@@ -108,7 +108,7 @@ fn measure_latency(groups: &mut [Group<'_>], rounds: usize, table: &mut Table) {
     }
 }
 
-/// When a message was sent, and when it was acknowledged.
+/// The times at which a message was sent and acknowledged.
 struct Times {
     due: u64,
     sent: Instant,
@@ -118,7 +118,7 @@ struct Times {
 fn latency(group: &mut Group<'_>) -> Latency {
     let start = Instant::now();
     let mut messages: Vec<Times> = Vec::with_capacity(PACED);
-    // Which message each subscriber hears next, and the times of all that were heard.
+    // The next message of each subscriber, and the times of all deliveries.
     let mut next = vec![0; group.len()];
     let mut heard: Vec<(usize, Instant)> = Vec::with_capacity(PACED * group.len());
     let (mut answers, mut unheard) = (0, 0);

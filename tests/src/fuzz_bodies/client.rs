@@ -14,13 +14,12 @@ use chanwire_core::{
 use super::{Input, amount};
 use crate::{link::End, show};
 
-/// Runs a client on any bytes of a server, and any order of requests, reads, writes, waits, an end of the stream and a
-/// wish to close.
+/// Runs a client on arbitrary bytes of a server and an arbitrary order of requests, reads, writes, waits, an end of the
+/// stream and a shutdown.
 ///
 /// # Panics
-///
-/// If what happens depends on the pieces that are read, if answers are not given to the oldest open request, if
-/// an event follows the end, or if the end does not come.
+/// If the events depend on the pieces that are read, an answer does not belong to the oldest open request, an event
+/// follows the end, or the end does not come.
 pub fn client(data: &[u8]) {
     let mut input = Input::new(data);
     let limit = input.limit(1024, 1);
@@ -76,7 +75,7 @@ fn some_request(which: u8) -> Request {
     }
 }
 
-/// A client, the steps it was made to do, and its events.
+/// A client, its input and output, and its events.
 struct Session<'a> {
     end: End<Client>,
     now: Time,
@@ -108,7 +107,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Does one step. Bytes that are read are handed over in pieces of at most this length.
+    /// Executes one step. Input is passed on in pieces of at most this length.
     fn take(&mut self, op: Op, piece: usize) {
         match op {
             Op::Send(which) => self.send(&some_request(which)),

@@ -1,4 +1,4 @@
-//! The parameters that a seed decides beforehand: how large a world is, and what may go wrong in it.
+//! The parameters of a run, chosen by its seed: the size of the world and its kinds of faults.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -27,18 +27,18 @@ const PLACES: [(&str, u16); 7] = [
 const PEERS: [&str; 4] = ["127.0.0.1", "::ffff:127.0.0.1", "10.0.0.9", "192.168.1.5"];
 const NAMES: [&str; 5] = ["general", "ä b", "c\"", "d", "e"];
 
-/// Something that happens to the whole.
+/// A fault of the whole server or network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Disturbance {
     /// The network cuts a connection.
     Cut,
-    /// Nothing comes through on a connection for a while.
+    /// A connection delivers nothing for a while.
     Freeze,
     /// The server is killed.
     Crash,
     /// The server is asked to stop.
     Stop,
-    /// The store fails at everything for a while.
+    /// Every store command fails for a while.
     Outage,
     /// Wall time jumps.
     ClockJump,
@@ -59,7 +59,7 @@ pub(super) struct Plan {
     pub(super) requests: usize,
     /// The number of bytes that past lists may hold.
     pub(super) max_past_lists: usize,
-    /// A LIST is answered from what the hub has published, where it may be.
+    /// Whether LISTs are answered from the published list where that is allowed.
     pub(super) lists_at_once: bool,
     /// The highest number of requests at once.
     pub(super) burst: usize,
@@ -74,11 +74,11 @@ pub(super) struct Plan {
     pub(super) names: usize,
     /// The longest filler of a message.
     pub(super) filler: usize,
-    /// The share of requests that only a client makes that joins channels, in a hundred.
+    /// The percentage of requests about joins and history.
     pub(super) living: u8,
-    /// The share of channels that are hosted with a lease, in a hundred.
+    /// The percentage of channels hosted with a lease.
     pub(super) leased: u8,
-    /// The share of connection ends that are slow, in a hundred.
+    /// The percentage of slow connection ends.
     pub(super) slow_ends: u8,
 }
 
@@ -87,8 +87,8 @@ fn pick<T: Copy>(rng: &mut Rng, from: &[T], otherwise: T) -> T {
 }
 
 impl Plan {
-    /// Each kind of trouble is in some worlds and not in others: what happens only when something else does not is
-    /// found too.
+    /// Chooses a plan. Each kind of fault is in some worlds and not in others, so that one cannot mask another in all
+    /// runs.
     pub(super) fn new(rng: &mut Rng) -> Self {
         let mut server = Limits::server();
         server.max_payload = pick(rng, &[1000, 2000, 65_536], 65_536);

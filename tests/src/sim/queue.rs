@@ -42,7 +42,7 @@ impl<T> Queue<T> {
         Self { heap: BinaryHeap::new(), pushed: 0 }
     }
 
-    /// `what` happens at `at`; `lot` orders it among all that happens then.
+    /// Schedules an event. `lot` orders it among the events of the same time.
     pub(super) fn push(&mut self, at: Time, lot: u16, event: T) {
         self.pushed += 1;
         self.heap.push(Reverse(Entry { key: (at, lot, self.pushed), event }));

@@ -1,4 +1,4 @@
-//! Channels that are read: JOIN, LEAVE, HISTORY and UNHOST over TCP.
+//! JOIN, LEAVE, HISTORY and UNHOST over TCP.
 
 use std::{
     env, fs,
@@ -102,7 +102,7 @@ fn two_subscribers_get_each_others_messages_and_a_third_client_gets_none() {
         ann.send(message("ann", &format!("ann {round}")));
         bob.send(message("bob", &format!("bob {round}")));
         assert_eq!(without_times(&third.ask(message("third", "none")).raw), DELIVERED);
-        // All subscribers get the three in the order in which they are stored, whichever that is.
+        // All subscribers get the three messages in the order in which they were stored.
         let [to_ann, to_bob] = [&mut ann, &mut bob].map(|peer| {
             let got: Vec<_> = (0..4).map(|_| peer.answer()).collect();
             let pushes = got.into_iter().filter(|answer| answer.status == "MESSAGE");
@@ -112,7 +112,7 @@ fn two_subscribers_get_each_others_messages_and_a_third_client_gets_none() {
         assert!(to_ann.iter().map(|(id, _)| *id).eq(3 * round + 1..=3 * round + 3), "{to_ann:?}");
     }
     third.finish();
-    assert_eq!(third.read_to_end(), "", "who never sent JOIN never sees a push");
+    assert_eq!(third.read_to_end(), "", "a client without a JOIN gets no push");
     assert_eq!(stored_contents(data.path(), "general").len(), 60);
     server.stop();
 }

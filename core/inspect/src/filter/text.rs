@@ -40,7 +40,7 @@ fn decode(bytes: &[u8]) -> Vec<u8> {
                     length
                 }
                 None => {
-                    // Neither byte of it ends the string.
+                    // Copied as a pair, so that an escaped quote does not end the string.
                     let pair = special.get(..2).unwrap_or(special);
                     out.extend_from_slice(pair);
                     pair.len()
@@ -57,7 +57,7 @@ fn decode(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Returns the character of the escape at the start, and its length; half a surrogate pair is no character.
+/// Returns the character of the escape at the start, and the escape's length. A lone surrogate is replaced.
 fn escape(bytes: &[u8]) -> Option<(char, usize)> {
     let char = match bytes.get(1)? {
         b'n' => '\n',

@@ -65,7 +65,7 @@ enum Class {
     Literal = 7,
 }
 
-/// Returns the parts of a row whose positions count from its own first byte; `None` if it is no frame.
+/// Returns the parts of a row whose positions count from the row's first byte; `None` if it is not a frame.
 #[must_use]
 pub fn detail(row: &Row) -> Option<Detail> {
     let command = row.command?;

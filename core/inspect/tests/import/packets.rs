@@ -344,7 +344,7 @@ fn a_half_close_comes_back_with_its_time() {
 }
 
 #[test]
-fn why_a_connection_is_over_comes_back_also_where_both_ends_were_told() {
+fn reasons_of_closes_survive_also_when_both_ends_have_one() {
     let mut capture = Capture::new(1 << 20);
     capture.open(1, "192.0.2.1:40000 to 192.0.2.9:22236");
     capture.bytes(1, Out, 0.0, ASKED);
@@ -396,7 +396,7 @@ fn garbage_alone_is_shown_and_called_what_it_is() {
 }
 
 #[test]
-fn a_capture_that_ends_inside_a_frame_accuses_nobody() {
+fn a_frame_cut_by_the_end_of_a_capture_is_no_fault() {
     let kinds = |segments: &[Segment]| -> Vec<RowKind> {
         let mut capture = Capture::new(1 << 20);
         let mut import = CaptureImport::new(ImportOptions::default(), 0);

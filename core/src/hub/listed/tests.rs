@@ -176,7 +176,7 @@ fn a_channel_may_be_put_before_all_others() {
 }
 
 #[test]
-fn what_is_put_as_it_was_shares_every_piece() {
+fn unchanged_channels_share_every_piece() {
     let mut trial = Trial::full(3000, usize::MAX);
     let (before, listing) = (trial.pieces(), trial.list());
     // As when everything is read back from the store.

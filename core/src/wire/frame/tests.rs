@@ -35,7 +35,7 @@ fn work_is_linear_in_the_bytes_however_they_are_cut() {
 }
 
 #[test]
-fn what_is_kept_is_never_more_than_the_limit_and_one_read() {
+fn buffered_bytes_never_exceed_the_limit_and_one_read() {
     let mut fullest = 0;
     for (limit, read) in
         [100, 1000, 16_384].into_iter().flat_map(|limit| [1, 3, 6, 9, 13].map(|r| (limit, limit * r / 10)))

@@ -78,7 +78,7 @@ fn the_example_changes_nothing_until_a_key_is_uncommented() {
 }
 
 #[test]
-fn what_is_shown_is_a_file_of_the_same_settings() {
+fn the_shown_configuration_parses_to_the_same_settings() {
     let text = "[[listener]]\naddress = '127.0.0.1:1'\n[[listener]]\naddress = '[::1]:0'\n\
                 [hosting]\nchannels = ['a \"b\\c=192.0.2.7:1', 'é=192.0.2.7:2@0.0.0.0:2']\nadvertise = ['x.example']\n\
                 [http]\nlisten = 'off'\n\

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_page_says() {
+    fn messages_of_the_page_are_parsed() {
         let token = FromPage::Token { token: "00ff".to_owned() };
         let connect = |report| FromPage::Connect { target: "0".to_owned(), report };
         for (text, message) in [
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_bridge_says() {
+    fn messages_of_the_bridge_are_serialised() {
         let targets = [
             Target { id: "0".to_owned(), address: "127.0.0.1:22236".parse().unwrap(), channel: None },
             Target { id: "1".to_owned(), address: "[::1]:22240".parse().unwrap(), channel: Some("general".to_owned()) },

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_overdrawn_is_paid_first() {
+    fn overdrawn_credit_is_repaid_first() {
         let mut credit = Credit::new();
         credit.overdraw((1 << 20) + 100);
         assert!(credit.is_spent());

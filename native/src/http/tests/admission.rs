@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::*;
 
 #[tokio::test]
-async fn the_token_opens_the_conversation_and_the_targets_are_told() {
+async fn the_token_admits_the_page_and_the_targets_follow() {
     let (_listener, one) = peer().await;
     let server = Server::start(&[one, "[::1]:22240".parse().unwrap()]).await;
     let mut page = server.open().await;

@@ -87,7 +87,7 @@ async fn a_write_is_reported_before_its_answer() {
 }
 
 #[tokio::test]
-async fn what_is_read_has_the_time_of_its_read_however_late_the_page_hears_of_it() {
+async fn bytes_have_the_time_of_their_read_however_late_the_page_gets_them() {
     let (listener, address) = peer().await;
     let server = Server::start(&[address]).await;
     let mut page = server.admitted().await;

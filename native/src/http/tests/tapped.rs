@@ -13,7 +13,7 @@ use crate::http::shared::{HttpConfig, Tap};
 use crate::tap::relay;
 use crate::traffic::Watchers;
 
-/// A tap's page, the tap, and a server behind it that sends back what it gets.
+/// A tap with its page, in front of an echo server.
 struct Bench {
     server: Server,
     tap: std::net::SocketAddr,
@@ -51,7 +51,7 @@ impl Bench {
         page
     }
 
-    /// Says this through the tap and reads it back.
+    /// Sends bytes through the tap and reads them back.
     async fn said(&self, bytes: &[u8]) {
         let mut client = TcpStream::connect(self.tap).await.unwrap();
         client.write_all(bytes).await.unwrap();
@@ -81,7 +81,7 @@ async fn binary(page: &mut Page) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_passes_is_told_in_few_messages() {
+async fn relayed_traffic_is_reported_in_few_messages() {
     let bench = Bench::new().await;
     let mut page = bench.watching().await;
     bench.said(b"LIST\r\n").await;
@@ -128,7 +128,7 @@ async fn without_credit_a_page_gets_no_more_and_with_it_the_rest_and_a_gap() {
 }
 
 #[tokio::test]
-async fn who_watches_says_nothing_but_credit_and_only_a_tap_is_watched() {
+async fn a_watcher_may_send_only_credit_and_only_a_tap_can_be_watched() {
     let bench = Bench::new().await;
     let mut page = bench.watching().await;
     page.eof().await;
@@ -144,7 +144,7 @@ async fn who_watches_says_nothing_but_credit_and_only_a_tap_is_watched() {
 }
 
 #[tokio::test]
-async fn without_the_token_nothing_is_told() {
+async fn without_the_token_nothing_is_sent() {
     let bench = Bench::new().await;
     let mut page = bench.server.open().await;
     page.say(json!({"type": "watch"})).await;

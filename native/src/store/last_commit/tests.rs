@@ -69,7 +69,7 @@ fn a_state_is_complete_if_and_only_if_it_is_no_earlier_than_the_note() {
 }
 
 #[test]
-fn what_is_missing_is_counted() {
+fn missing_messages_are_counted() {
     let noted = note(1, 30, 900);
     let found = Found { wal: noted.wal, messages: 900, last_id: 900 };
     let wal = Some(Wal { salts: [1; 8], frames: 12 });
@@ -142,7 +142,7 @@ fn an_older_a_torn_and_no_note_are_no_alarm_after_a_crash_or_a_clean_end() {
 }
 
 #[test]
-fn what_another_program_does_through_sqlite_is_no_alarm() {
+fn changes_by_another_program_through_sqlite_raise_no_alarm() {
     const STATEMENTS: [&str; 7] = [
         "PRAGMA wal_checkpoint(PASSIVE)",
         "PRAGMA wal_checkpoint(RESTART)",
@@ -177,7 +177,7 @@ fn what_another_program_does_through_sqlite_is_no_alarm() {
 }
 
 #[test]
-fn what_is_written_beside_a_running_store_is_no_alarm() {
+fn changes_beside_a_running_store_raise_no_alarm() {
     let parent = tempfile::tempdir().unwrap();
     let (data, left) = (parent.path().join("data"), parent.path().join("left"));
     let mut store = SqliteStore::open(&data).unwrap();
@@ -204,7 +204,7 @@ fn a_link_in_place_of_the_note_is_refused() {
 
 /// A name is forgotten: what was counted of it is missing by design, wherever a crash falls.
 #[test]
-fn what_is_forgotten_is_not_missed() {
+fn dropped_names_are_not_missed() {
     let parent = tempfile::tempdir().unwrap();
     let (data, crashed) = (parent.path().join("data"), parent.path().join("crashed"));
     let mut store = SqliteStore::open(&data).unwrap();

@@ -77,7 +77,7 @@ fn a_backup_takes_the_place_of_a_database_and_of_its_log_and_both_are_kept() {
 }
 
 #[test]
-fn what_cannot_be_restored_changes_nothing() {
+fn an_invalid_backup_changes_nothing() {
     let parent = tempfile::tempdir().unwrap();
     let (data, backup) = crashed(parent.path());
     drop(DataDir::open(&data).unwrap());

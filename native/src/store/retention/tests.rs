@@ -127,7 +127,7 @@ fn no_transaction_drops_more_than_a_batch() {
 }
 
 #[test]
-fn what_grows_is_trimmed_in_the_background_and_told() {
+fn growing_logs_are_trimmed_in_the_background_and_reported() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = store(directory.path(), 50, 10);
     let trimmer = store.trimmer(Retention { count: Some(20), ..NONE }).unwrap();

@@ -119,7 +119,7 @@ fn dump(connection: &Connection) -> Vec<String> {
 }
 
 #[test]
-fn what_every_older_version_made_is_brought_to_this_one_with_all_that_is_in_it() {
+fn databases_of_every_older_version_are_migrated_with_all_their_rows() {
     for version in 1..MIGRATIONS.len() {
         let directory = tempfile::tempdir().unwrap();
         drop(made_by(version, directory.path()));
@@ -216,7 +216,7 @@ fn a_migration_that_fails_while_it_copies_messages_leaves_them_where_they_were()
 }
 
 #[test]
-fn what_is_damaged_is_found_before_it_is_copied_and_what_is_copied_is_in_the_database() {
+fn damaged_rows_are_found_before_a_migration_copies_them() {
     let directory = tempfile::tempdir().unwrap();
     let connection = made_by(3, directory.path());
     let many = "WITH RECURSIVE n(id) AS (SELECT 4 UNION ALL SELECT id + 1 FROM n WHERE id < 80000)
@@ -331,7 +331,7 @@ fn tables_of_another_version_than_the_recorded_one_are_refused_and_left_as_they_
 }
 
 #[test]
-fn what_others_add_beside_the_tables_is_no_reason_to_refuse_them() {
+fn foreign_tables_are_no_reason_to_refuse_a_database() {
     let directory = tempfile::tempdir().unwrap();
     drop(SqliteStore::open(directory.path()).unwrap());
     let connection = connect(&directory.path().join(DATABASE)).unwrap();

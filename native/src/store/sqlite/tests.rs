@@ -87,7 +87,7 @@ fn refused(directory: &Path, words: &str) {
 }
 
 #[test]
-fn what_is_committed_is_loaded_again_and_after_reopening_too() {
+fn commits_are_loaded_again_also_after_reopening() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = SqliteStore::open(directory.path()).unwrap();
     assert_eq!(store.load().unwrap(), Snapshot::default());
@@ -359,7 +359,7 @@ fn a_full_disk_fails_commits_and_loses_nothing_that_was_committed() {
 }
 
 #[test]
-fn what_a_broken_commit_left_open_is_neither_loaded_nor_kept() {
+fn an_unfinished_transaction_is_neither_loaded_nor_kept() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = SqliteStore::open(directory.path()).unwrap();
     let leave_open = "BEGIN IMMEDIATE; INSERT INTO logs (name, last_id, last_timestamp) VALUES ('ghost', 1, 1)";
@@ -394,7 +394,7 @@ fn a_closed_store_is_one_file_with_everything_in_it() {
 }
 
 #[test]
-fn what_is_no_database_is_refused_and_left_as_it_is() {
+fn a_file_that_is_no_database_is_refused_and_not_changed() {
     for content in ["x", "SQLite format 3\0", &"no database at all\n".repeat(1000)] {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("chanwire.db"), content).unwrap();

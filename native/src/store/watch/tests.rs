@@ -116,7 +116,7 @@ fn a_change_behind_the_stores_back_refuses_all_that_follows_and_what_stands_ther
 }
 
 #[test]
-fn what_happens_after_the_last_commit_is_noticed_when_the_store_is_closed() {
+fn changes_after_the_last_commit_are_detected_at_close() {
     let parent = tempfile::tempdir().unwrap();
     let backup = backup(&parent);
     let (store, data) = store(&parent);

@@ -396,7 +396,7 @@ fn the_same_trouble_is_told_once_and_waits_grow_until_a_connection_holds() {
 }
 
 #[test]
-fn another_channel_is_another_room_and_what_was_open_is_told() {
+fn another_channel_is_another_room_and_unsettled_messages_are_shown() {
     let mut trial = Trial::live(true, &[]);
     trial.line("a");
     trial.line("/join other");

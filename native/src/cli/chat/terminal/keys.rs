@@ -40,7 +40,7 @@ pub(super) enum Key {
     Suspend,
 }
 
-/// Decodes keys, in whatever pieces their bytes come. What it holds is bounded.
+/// An incremental decoder of keys and pastes. Its memory is bounded.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     state: State,
@@ -127,7 +127,7 @@ impl Keys {
         }
     }
 
-    /// Gives the character that is held, if it is complete or cannot become one.
+    /// Reports the held character, if it is complete or invalid.
     fn character(&mut self, found: &mut impl FnMut(Key)) {
         match str::from_utf8(&self.held) {
             Ok(text) => text.chars().map(Key::Char).for_each(found),
@@ -139,7 +139,7 @@ impl Keys {
 
     fn sequence(&mut self, byte: u8, found: &mut impl FnMut(Key)) {
         if !matches!(byte, 0x40..=0x7e) {
-            // A control inside one ends it, as does a length that no key has.
+            // A control character, or too great a length, ends the sequence.
             if byte < 0x20 || self.held.len() >= MAX_SEQUENCE {
                 self.held.clear();
                 self.state = State::Ground;
