@@ -41,6 +41,7 @@ pub(crate) struct Config {
     pub(crate) http: Option<SocketAddr>,
     /// Host names of the page besides loopback's.
     pub(crate) http_hosts: Vec<String>,
+    pub(crate) metrics: MetricsConfig,
     pub(crate) data_dir: PathBuf,
     /// The retention of each channel.
     pub(crate) retention: Retention,
@@ -55,6 +56,17 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) hub_limits: HubLimits,
     pub(crate) max_connections: u32,
+}
+
+/// The configuration of the listener of metrics and health checks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MetricsConfig {
+    /// The address, if they are served.
+    pub(crate) address: Option<SocketAddr>,
+    /// Whether nobody has chosen it. The server does without metrics then if the address is taken.
+    pub(crate) is_default: bool,
+    /// Host names of requests besides addresses and localhost.
+    pub(crate) hosts: Vec<Authority>,
 }
 
 impl Config {
@@ -214,6 +226,27 @@ impl FromStr for HttpAddress {
 
 /// The error where names of the page are given without a page.
 pub(crate) const NO_PAGE: &str = "with --http off there is no page to be asked for; leave one of them out";
+
+/// The address of the metrics, or `off`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MetricsAddress(pub(crate) Option<SocketAddr>);
+
+impl MetricsAddress {
+    /// The address if none is chosen.
+    pub(crate) const DEFAULT: &str = "127.0.0.1:22290";
+}
+
+impl FromStr for MetricsAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |_| format!("expected IP:PORT, such as {}, or off", Self::DEFAULT);
+        if text == "off" { Ok(Self(None)) } else { text.parse().map(Some).map(Self).map_err(wrong) }
+    }
+}
+
+/// The error where --metrics-host is given without metrics.
+pub(crate) const NO_METRICS: &str = "with --metrics off there are none to be asked for; leave one of them out";
 
 /// Parses a name by which the page can be asked for.
 pub(crate) fn http_host(text: &str) -> Result<String, String> {

@@ -30,6 +30,7 @@ use crate::{
     driver::{self, Application, Ending},
     hub_task::{HubSender, Input, PublishedList},
     mailbox::Mailbox,
+    metrics::ConnectionCounts,
 };
 
 /// The error for a command that the protocol does not have.
@@ -55,21 +56,28 @@ impl Accepted {
     }
 }
 
+/// What connections share: the way to the hub, its published list, and counts.
+#[derive(Clone, Copy)]
+pub(crate) struct HubLink<'a> {
+    pub(crate) hub: &'a HubSender,
+    pub(crate) published: &'a PublishedList,
+    pub(crate) counts: &'a ConnectionCounts,
+}
+
 /// Serves one connection to its end. The permit is returned once all its requests are carried out, too.
 pub(crate) fn serve<'a, S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     accepted: Accepted,
     permit: OwnedSemaphorePermit,
     limits: &Limits,
-    hub: &'a HubSender,
-    published: &'a PublishedList,
+    link: HubLink<'a>,
     clock: Clock,
 ) -> impl Future<Output = Ending> {
     let mailbox = Arc::new(Mailbox::new(permit));
     let Accepted { id, peer, listener } = accepted;
     let rights = peer.map_or(Peer::Operator, |peer| Peer::Address(peer.ip()));
-    let _ = hub.send(Input::Connect { id, peer: rights, listener, mailbox: mailbox.clone() });
-    let mut session = Session { accepted, hub, published, mailbox, commands: VecDeque::new(), events: Vec::new() };
+    let _ = link.hub.send(Input::Connect { id, peer: rights, listener, mailbox: mailbox.clone() });
+    let mut session = Session { accepted, link, mailbox, commands: VecDeque::new(), events: Vec::new() };
     let mut server = Server::new(id, limits.clone());
     async move { driver::drive(&mut server, stream, &mut session, clock).await }
 }
@@ -90,8 +98,7 @@ pub(crate) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
 /// Passes events and commands between one endpoint and the hub.
 struct Session<'a> {
     accepted: Accepted,
-    hub: &'a HubSender,
-    published: &'a PublishedList,
+    link: HubLink<'a>,
     mailbox: Arc<Mailbox>,
     /// Commands taken from the mailbox and not carried out yet.
     commands: VecDeque<ServerCommand>,
@@ -101,7 +108,7 @@ struct Session<'a> {
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        let _ = self.hub.send(Input::Disconnect(self.accepted.id));
+        let _ = self.link.hub.send(Input::Disconnect(self.accepted.id));
     }
 }
 
@@ -112,9 +119,10 @@ impl Application<Server> for Session<'_> {
         {
             self.accepted.span().in_scope(|| tracing::trace!(request = ?Outline(request), "request"));
         }
-        let Some(event) = server.list_at_once(clock.now(), event, || self.published.get()) else { return };
+        let Some(event) = server.list_at_once(clock.now(), event, || self.link.published.get()) else { return };
         match event {
             ServerEvent::Refused { error, closes } => {
+                self.link.counts.error(&error);
                 let ErrorResponse { error, details, .. } = error;
                 // The details of this error, and of no other, repeat what the peer has sent.
                 let details = (error != UNKNOWN_COMMAND).then_some(&*details);
@@ -127,9 +135,10 @@ impl Application<Server> for Session<'_> {
         }
     }
 
-    fn on_drained(&mut self) {
+    fn on_drained(&mut self, server: &Server) {
+        self.mailbox.set_traffic(server.traffic());
         if !self.events.is_empty() {
-            let _ = self.hub.send(Input::Events(self.accepted.id, mem::take(&mut self.events)));
+            let _ = self.link.hub.send(Input::Events(self.accepted.id, mem::take(&mut self.events)));
         }
     }
 

@@ -81,7 +81,7 @@ pub trait Application<E: Endpoint> {
     fn on_event(&mut self, endpoint: &mut E, clock: Clock, event: E::Event);
 
     /// Called when no event is left.
-    fn on_drained(&mut self) {}
+    fn on_drained(&mut self, _endpoint: &E) {}
 
     /// Calls the endpoint, for example to send a request. Returns pending, with the waker registered, while there is
     /// nothing to call.
@@ -122,7 +122,7 @@ where
         while let Some(event) = endpoint.poll_event() {
             application.on_event(endpoint, clock, event);
         }
-        application.on_drained();
+        application.on_drained(endpoint);
         match endpoint.action() {
             ConnectionAction::Open => {}
             ConnectionAction::FinishWriting if finished => {}

@@ -9,7 +9,7 @@ use chanwire_core::{
 };
 
 use crate::{
-    config::{Advertised, Config, Hosted, Size},
+    config::{Advertised, Config, Hosted, MetricsConfig, Size},
     serve_error::ServeError,
     server::Running,
     server_address::ServerAddress,
@@ -68,6 +68,8 @@ pub struct ServerConfig {
     pub lease: u32,
     /// The address to serve the inspector's page at: none.
     pub inspector: Option<SocketAddr>,
+    /// The address to serve metrics and health checks at: none.
+    pub metrics: Option<SocketAddr>,
     /// Messages of each channel that are kept at most: no limit.
     pub retain_count: Option<u64>,
     /// Time for which messages are kept: no limit.
@@ -133,6 +135,7 @@ impl ServerConfig {
             trackers: Vec::new(),
             lease: 300,
             inspector: None,
+            metrics: None,
             retain_count: None,
             retain_age: None,
             retain_bytes: Some(1 << 30),
@@ -167,6 +170,7 @@ impl ServerConfig {
             advertised: self.advertised.into_iter().map(Advertised::Address).collect(),
             http: self.inspector,
             http_hosts: Vec::new(),
+            metrics: MetricsConfig { address: self.metrics, ..MetricsConfig::default() },
             data_dir: self.data_dir,
             retention: Retention { count: self.retain_count, age: self.retain_age, bytes: self.retain_bytes },
             store_max: self.store_max.map(|bytes| Size(Some(bytes))),
@@ -219,6 +223,12 @@ impl Server {
     #[must_use]
     pub fn inspector_url(&self) -> Option<&str> {
         self.running.inspector_url()
+    }
+
+    /// Returns the address of the metrics and health checks, if they are served.
+    #[must_use]
+    pub const fn metrics_address(&self) -> Option<SocketAddr> {
+        self.running.metrics_address()
     }
 
     /// Waits until the server cannot go on, for example because its store's thread has died. Then [`stop`](Self::stop)

@@ -6,15 +6,16 @@ use std::{
 };
 
 use chanwire_core::{
-    endpoint::{Listing, Misuse, ServerCommand, ServerEvent},
+    endpoint::{Listing, Misuse, ServerCommand, ServerEvent, Traffic},
     hub::{ConnectionId, Effect, Hub, ListenerId, Moment, Peer},
     wire::Address,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     clock::{Clock, wall_time},
     mailbox::Mailbox,
+    metrics::HubReport,
     store::{Done, Storage},
 };
 
@@ -37,6 +38,8 @@ pub(crate) enum Input {
     Disconnect(ConnectionId),
     /// A listener has these local addresses now.
     LocalAddresses(ListenerId, Vec<Address>),
+    /// Asks for the counts of the hub's work and of all connections.
+    Report(oneshot::Sender<HubReport>),
     /// Closes all connections after their remaining output, because the server stops.
     StopConnections,
     /// Stops the hub after the drain timeout: requests at the store are finished, pending ones are dropped.
@@ -169,6 +172,10 @@ fn handle(hub: &mut Hub, mailboxes: &mut Mailboxes, input: Input, now: Moment) -
             hub.disconnect(id);
         }
         Input::LocalAddresses(listener, addresses) => hub.set_local_addresses(listener, &addresses),
+        Input::Report(answer) => {
+            // An asker that no longer waits has given up.
+            let _ = answer.send(HubReport { counters: hub.counters(), traffic: mailboxes.traffic() });
+        }
         Input::StopConnections => mailboxes.stop(),
         Input::Stop => hub.stop(),
     }
@@ -193,6 +200,8 @@ struct Mailboxes {
     /// Mailboxes whose readers are woken at the end of the batch, so that all answers of one commit are written
     /// together.
     to_wake: Vec<Arc<Mailbox>>,
+    /// The traffic of connections that are closed.
+    ended: Traffic,
     stopping: bool,
 }
 
@@ -207,6 +216,7 @@ impl Mailboxes {
     fn disconnect(&mut self, id: ConnectionId) {
         if let Some(mailbox) = self.open.remove(&id) {
             mailbox.clear();
+            self.ended += mailbox.traffic();
             self.disconnected.insert(id, mailbox);
         }
     }
@@ -217,6 +227,16 @@ impl Mailboxes {
         {
             self.to_wake.push(mailbox.clone());
         }
+    }
+
+    /// Returns the traffic of all connections since the start.
+    fn traffic(&self) -> Traffic {
+        let mut sum = self.ended;
+        #[expect(clippy::iter_over_hash_type, reason = "a sum does not depend on the order")]
+        for mailbox in self.open.values() {
+            sum += mailbox.traffic();
+        }
+        sum
     }
 
     fn stop(&mut self) {

@@ -34,6 +34,7 @@ mod listener;
 mod local_addresses;
 mod logging;
 mod mailbox;
+mod metrics;
 mod serve_error;
 mod server;
 mod server_address;

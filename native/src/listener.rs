@@ -22,10 +22,11 @@ use tokio::{
 use crate::{
     accept::Incoming,
     clock::Clock,
-    connection::{self, Accepted},
+    connection::{self, Accepted, HubLink},
     driver::Ending,
     file_limit::Files,
     hub_task::{HubSender, PublishedList},
+    metrics::{ConnectionCounts, Kind},
     socket::{prepare, reset_on_close},
 };
 
@@ -43,6 +44,7 @@ pub(crate) struct Acceptor {
     limits: Limits,
     hub: HubSender,
     published: PublishedList,
+    counts: Arc<ConnectionCounts>,
     clock: Clock,
     connections: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
@@ -58,6 +60,7 @@ impl Acceptor {
         files: Files,
         hub: HubSender,
         published: PublishedList,
+        counts: Arc<ConnectionCounts>,
         clock: Clock,
     ) -> Arc<Self> {
         let semaphore = |count| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(Semaphore::MAX_PERMITS)));
@@ -65,6 +68,7 @@ impl Acceptor {
             limits,
             hub,
             published,
+            counts,
             clock,
             connections: semaphore(files.connections),
             refusals: semaphore(files.part(MAX_REFUSALS)),
@@ -82,6 +86,7 @@ impl Acceptor {
         id: ListenerId,
         mut stop: watch::Receiver<bool>,
     ) {
+        let _open = self.counts.listen();
         let mut incoming = Incoming::new(&*listener, "listener");
         loop {
             tokio::select! {
@@ -106,7 +111,10 @@ impl Acceptor {
         if let Ok(permit) = self.operators.clone().try_acquire_owned() {
             let accepted = Accepted { id: self.next_id(), peer: None, listener: None };
             tokio::spawn(self.clone().serve_operator(stream, accepted, permit));
-        } else if let Ok(permit) = self.refused_operators.clone().try_acquire_owned() {
+            return;
+        }
+        self.counts.refuse();
+        if let Ok(permit) = self.refused_operators.clone().try_acquire_owned() {
             tokio::spawn(self.clone().refuse_operator(stream, permit));
         } else {
             let limit = self.files.part(MAX_OPERATORS);
@@ -115,9 +123,13 @@ impl Acceptor {
     }
 
     async fn serve_operator(self: Arc<Self>, mut stream: UnixStream, accepted: Accepted, permit: OwnedSemaphorePermit) {
-        let (hub, published) = (&self.hub, &self.published);
-        let ending = connection::serve(&mut stream, accepted, permit, &self.limits, hub, published, self.clock).await;
+        let _open = self.counts.open(Kind::Operator);
+        let ending = connection::serve(&mut stream, accepted, permit, &self.limits, self.link(), self.clock).await;
         accepted.span().in_scope(|| tracing::debug!(?ending, "closed"));
+    }
+
+    fn link(&self) -> HubLink<'_> {
+        HubLink { hub: &self.hub, published: &self.published, counts: &self.counts }
     }
 
     fn next_id(&self) -> ConnectionId {
@@ -136,7 +148,10 @@ impl Acceptor {
         if let Ok(permit) = self.connections.clone().try_acquire_owned() {
             let accepted = Accepted { id: self.next_id(), peer: Some(peer), listener: Some(listener) };
             tokio::spawn(self.clone().serve(stream, accepted, permit));
-        } else if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
+            return;
+        }
+        self.counts.refuse();
+        if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
             tracing::warn!(%peer, limit = self.files.connections, "connection limit reached: refused a connection");
             tokio::spawn(self.clone().refuse(stream, permit));
         } else {
@@ -154,15 +169,15 @@ impl Acceptor {
     ) -> impl Future<Output = ()> {
         accepted.span().in_scope(|| tracing::debug!("connected"));
         async move {
-            let (hub, published) = (&self.hub, &self.published);
-            let ending =
-                connection::serve(&mut stream, accepted, permit, &self.limits, hub, published, self.clock).await;
+            let _open = self.counts.open(Kind::Plain);
+            let ending = connection::serve(&mut stream, accepted, permit, &self.limits, self.link(), self.clock).await;
             accepted.span().in_scope(|| end(&stream, &ending));
         }
     }
 
     async fn refuse(self: Arc<Self>, mut stream: TcpStream, _permit: OwnedSemaphorePermit) {
         let error = busy(self.files.connections);
+        self.counts.error(&error);
         if let Ending::Reset = connection::refuse(&mut stream, error, &self.limits, self.clock).await {
             reset_on_close(&stream);
         }
@@ -173,8 +188,9 @@ impl Acceptor {
             limit = self.files.part(MAX_OPERATORS),
             "operator connection limit reached: refused a connection"
         );
-        let ending =
-            connection::refuse(&mut stream, busy(self.files.part(MAX_OPERATORS)), &self.limits, self.clock).await;
+        let error = busy(self.files.part(MAX_OPERATORS));
+        self.counts.error(&error);
+        let ending = connection::refuse(&mut stream, error, &self.limits, self.clock).await;
         tracing::debug!(?ending, "the refused operator's connection has ended");
     }
 }

@@ -2,11 +2,14 @@
 
 use std::{
     mem,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     task::{Context, Poll},
 };
 
-use chanwire_core::endpoint::ServerCommand;
+use chanwire_core::endpoint::{ServerCommand, Traffic};
 use futures_util::task::AtomicWaker;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -17,13 +20,33 @@ use tokio::sync::OwnedSemaphorePermit;
 pub(crate) struct Mailbox {
     commands: Mutex<Vec<ServerCommand>>,
     reader: AtomicWaker,
+    /// The connection's traffic until its last wake: an atomic for each field of [`Traffic`]. Only the reader stores.
+    traffic: [AtomicU64; 5],
     /// The connection's permit under the connection limit, returned when both the connection and the hub are done.
     _permit: OwnedSemaphorePermit,
 }
 
 impl Mailbox {
     pub(crate) fn new(permit: OwnedSemaphorePermit) -> Self {
-        Self { commands: Mutex::default(), reader: AtomicWaker::new(), _permit: permit }
+        Self { commands: Mutex::default(), reader: AtomicWaker::new(), traffic: Default::default(), _permit: permit }
+    }
+
+    /// Stores the connection's traffic.
+    pub(crate) fn set_traffic(&self, traffic: &Traffic) {
+        let Traffic { received_bytes, sent_bytes, requests, refusals, pushes, .. } = *traffic;
+        for (stored, value) in self.traffic.iter().zip([received_bytes, sent_bytes, requests, refusals, pushes]) {
+            stored.store(value, Relaxed);
+        }
+    }
+
+    /// Returns the connection's traffic.
+    pub(crate) fn traffic(&self) -> Traffic {
+        let [received_bytes, sent_bytes, requests, refusals, pushes] =
+            std::array::from_fn(|index| self.traffic.get(index).map_or(0, |stored| stored.load(Relaxed)));
+        let mut traffic = Traffic::default();
+        (traffic.received_bytes, traffic.sent_bytes) = (received_bytes, sent_bytes);
+        (traffic.requests, traffic.refusals, traffic.pushes) = (requests, refusals, pushes);
+        traffic
     }
 
     /// Drops all commands, after the reader has ended.

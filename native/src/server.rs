@@ -18,19 +18,20 @@ use tokio::{
     net::{TcpListener, UnixListener},
     runtime::{Handle, RuntimeFlavor},
     sync::{Notify, mpsc, oneshot, watch},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
     time::timeout,
 };
 
 use crate::{
     banner,
     clock::{Clock, wall_time},
-    config::{Config, Hosted, Size, given_addresses},
+    config::{Config, Hosted, MetricsConfig, Size, given_addresses},
     file_limit::{self, Files},
-    http::{self, HttpConfig, InspectorPage, Target},
+    http::{self, HttpConfig, InspectorPage, MetricsPage, Target},
     hub_task::{self, HubSender, Input, PublishedList},
     listener::{self, Acceptor},
     local_addresses::{self, LocalAddress, Registered, reachable},
+    metrics::{ConnectionCounts, Metrics},
     serve_error::ServeError,
     signals::{self, StopSignals},
     socket::{Families, listen},
@@ -83,6 +84,11 @@ pub(crate) struct Running {
     parts: JoinSet<()>,
     deaths: mpsc::UnboundedReceiver<Part>,
     page_failure: mpsc::Receiver<io::Error>,
+    /// The task that serves metrics. It goes on while the server drains, to say so.
+    metrics: Option<JoinHandle<()>>,
+    /// Stops it.
+    finish: watch::Sender<bool>,
+    metrics_address: Option<SocketAddr>,
     /// Addresses of the listeners, in the order of the configuration.
     addresses: Vec<SocketAddr>,
     /// The address of the inspector's page, with its token.
@@ -102,7 +108,8 @@ impl Running {
 
     /// Starts a server over a store. `storing` says how much it may take.
     fn start_with(config: Config, mut store: Box<dyn Engine>, storing: &str) -> Result<Self, ServeError> {
-        let beside = listener::FILES + if config.http.is_some() { http::FILES } else { 0 };
+        let mut beside = listener::FILES + if config.http.is_some() { http::FILES } else { 0 };
+        beside += if config.metrics.address.is_some() { http::METRICS_FILES } else { 0 };
         let files = file_limit::raise(config.max_connections, beside)
             .map_err(ServeError::system("raise the limit of open files"))?;
 
@@ -124,20 +131,25 @@ impl Running {
 
         let (stop, stopping) = watch::channel(false);
         let page = bind_page(&config, &listeners, files)?;
+        let metrics_page = bind_metrics(&config.metrics, files)?;
+        let metrics_address = metrics_page.as_ref().map(MetricsPage::address);
         let operator = operator_socket(&config.data_dir);
         let inspector_url = page.as_ref().map(InspectorPage::url);
-        let banner = banner(&config, &listeners, storing, inspector_url.as_deref());
+        let banner = banner(&config, &listeners, storing, metrics_address, inspector_url.as_deref());
 
         let (supervisor, deaths) = Supervisor::new(stopping.clone());
         let (hub_sender, inputs) = mpsc::unbounded_channel();
         let published = PublishedList::default();
         let abandon = Arc::new(Notify::new());
         let (done, all_done) = mpsc::unbounded_channel();
+        let counts = Arc::new(ConnectionCounts::default());
+        let metrics = Metrics::new(hub_sender.clone(), store.status(), counts.clone(), stopping.clone());
         let store = store.start(done, &supervisor)?;
         let receivers = (inputs, all_done);
         let run = run_hub(hub, receivers, store, published.clone(), clock, supervisor.clone(), abandon.clone());
         let hub_ended = start_hub(run).map_err(ServeError::system("start the hub's thread"))?;
-        let acceptor = Acceptor::new(config.limits, files, hub_sender.clone(), published.clone(), clock);
+        let acceptor =
+            Acceptor::new(config.limits, files, hub_sender.clone(), published.clone(), counts.clone(), clock);
         let mut parts = JoinSet::new();
         let mut keep = |part, run: Restart| {
             parts.spawn(supervisor.clone().keep(part, run));
@@ -145,6 +157,7 @@ impl Running {
         let addresses = listeners.iter().map(|listener| listener.local.bound).collect();
         for (listener, Registered { id, .. }) in listeners.into_iter().zip(&registered) {
             let (acceptor, id, stopping, socket) = (acceptor.clone(), *id, stopping.clone(), Arc::new(listener.socket));
+            counts.add_listener();
             let run = move || acceptor.clone().run(socket.clone(), id, stopping.clone()).boxed();
             keep(Part::Listener, Box::new(run));
         }
@@ -171,6 +184,8 @@ impl Running {
             };
             keep(Part::Page, Box::new(run));
         }
+        let (finish, finishing) = watch::channel(false);
+        let metrics = metrics_page.map(|page| serve_metrics(page, metrics, &supervisor, finishing));
         Ok(Self {
             banner,
             stop,
@@ -181,6 +196,9 @@ impl Running {
             parts,
             deaths,
             page_failure,
+            metrics,
+            finish,
+            metrics_address,
             addresses,
             inspector_url,
             #[cfg(test)]
@@ -190,6 +208,10 @@ impl Running {
 
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    pub(crate) const fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     pub(crate) fn inspector_url(&self) -> Option<&str> {
@@ -227,6 +249,10 @@ impl Running {
             Ok(Err(_)) => result = result.and(Err(ServeError::Died(Part::Hub))),
             Err(_) => result = result.and(Err(ServeError::Unfinished)),
         }
+        let _ = self.finish.send(true);
+        if let Some(metrics) = self.metrics {
+            let _ = metrics.await;
+        }
         result
     }
 }
@@ -238,6 +264,40 @@ fn close(store: Box<dyn RunningEngine>) {
         RuntimeFlavor::CurrentThread => store.close(),
         _ => tokio::task::block_in_place(|| store.close()),
     }
+}
+
+/// Binds the listener of metrics, if it is configured. A default address that is taken is done without, so that a second
+/// server on a machine starts.
+fn bind_metrics(config: &MetricsConfig, files: Files) -> Result<Option<MetricsPage>, ServeError> {
+    let Some(address) = config.address else { return Ok(None) };
+    match MetricsPage::bind(address, &config.hosts, &files) {
+        Ok(page) => Ok(Some(page)),
+        Err(error) if config.is_default => {
+            tracing::warn!(
+                %error,
+                "cannot listen on {address}: serving no metrics; choose another address with --metrics, or --metrics off"
+            );
+            Ok(None)
+        }
+        Err(cause) => Err(ServeError::Listen { address, flag: "--metrics", cause }),
+    }
+}
+
+/// Serves metrics until `finishing` is true.
+fn serve_metrics(
+    page: MetricsPage,
+    metrics: Metrics,
+    supervisor: &Supervisor,
+    finishing: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    // Not one of the parts, which end before the server is drained.
+    let supervisor = supervisor.until(finishing.clone());
+    let (page, metrics) = (Arc::new(page), Arc::new(metrics));
+    let run = move || {
+        let (page, metrics, finishing) = (page.clone(), metrics.clone(), finishing.clone());
+        async move { page.serve(metrics, finishing).await }
+    };
+    tokio::spawn(supervisor.keep(Part::Metrics, run))
 }
 
 /// Starts or restarts a part.
@@ -382,7 +442,13 @@ fn store_max(config: &Config) -> (Option<u64>, String) {
 }
 
 /// Returns the start-up message with all addresses.
-fn banner(config: &Config, listeners: &[Listener], storing: &str, inspector_url: Option<&str>) -> String {
+fn banner(
+    config: &Config,
+    listeners: &[Listener],
+    storing: &str,
+    metrics: Option<SocketAddr>,
+    inspector_url: Option<&str>,
+) -> String {
     let mut text = format!("chanwire {}\n", env!("CARGO_PKG_VERSION"));
     for listener in listeners {
         text += &format!("listening on {}\n", listener.local.bound);
@@ -390,6 +456,9 @@ fn banner(config: &Config, listeners: &[Listener], storing: &str, inspector_url:
             let name = chanwire_inspect::visible(&channel.channel_name);
             text += &format!("hosting {name} at {} on {}\n", channel.address, listener.local.bound);
         }
+    }
+    if let Some(address) = metrics {
+        text += &format!("metrics at http://{}/metrics\n", reachable(address));
     }
     text += &format!("storing {storing}\n");
     text += &format!("data in {}\n", config.data_dir.display());

@@ -25,6 +25,7 @@ pub(crate) enum Part {
     Addresses,
     Tracker,
     Page,
+    Metrics,
 }
 
 impl fmt::Display for Part {
@@ -39,6 +40,7 @@ impl fmt::Display for Part {
             Self::Addresses => "watch on this machine's addresses",
             Self::Tracker => "registration with a tracker",
             Self::Page => "inspector's page",
+            Self::Metrics => "metrics listener",
         })
     }
 }
@@ -63,6 +65,11 @@ impl Supervisor {
             doomed: doom::Doomed::default(),
         };
         (supervisor, ended)
+    }
+
+    /// Returns a supervisor of parts that may end at another time.
+    pub(crate) fn until(&self, stopping: watch::Receiver<bool>) -> Self {
+        Self { stopping, ..self.clone() }
     }
 
     /// Runs a stateless part until the server stops, and restarts it with backoff.

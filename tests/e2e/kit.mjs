@@ -54,7 +54,7 @@ const portOf = (address) => Number(address.slice(address.lastIndexOf(":") + 1));
 /** `chanwire serve` on ports of its own, with an empty data directory. */
 export async function startServer() {
   const data = await mkdtemp(path.join(tmpdir(), "chanwire-e2e-"));
-  const args = ["serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir", data];
+  const args = ["serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--metrics", "off", "--data-dir", data];
   const { found, stop } = await start(args, [/listening on (\S+:\d+)/, PAGE]);
   const [listener, page] = found;
   return {

@@ -197,7 +197,12 @@ impl Launch {
             program: binary(),
             wrapper: Vec::new(),
             arguments: arguments.into_iter().map(|argument| argument.as_ref().into()).collect(),
-            variables: vec![unset("CHANWIRE_SERVER"), unset("CHANWIRE_DATA_DIR")],
+            variables: vec![
+                unset("CHANWIRE_SERVER"),
+                unset("CHANWIRE_DATA_DIR"),
+                // Servers of one machine would contend for the default address.
+                ("CHANWIRE_METRICS_LISTEN".into(), Some("off".into())),
+            ],
             input: Vec::new(),
         }
     }
@@ -225,6 +230,13 @@ impl Launch {
     #[must_use]
     pub fn variable(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.variables.push((name.into(), Some(value.as_ref().into())));
+        self
+    }
+
+    /// Removes a variable from its environment.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.variables.push((name.into(), None));
         self
     }
 

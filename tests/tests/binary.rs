@@ -29,6 +29,8 @@ mod limits;
 mod log_lines;
 #[path = "binary/log_privacy.rs"]
 mod log_privacy;
+#[path = "binary/metrics.rs"]
+mod metrics;
 #[path = "binary/page.rs"]
 mod page;
 #[path = "binary/readers.rs"]

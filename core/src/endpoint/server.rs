@@ -1,6 +1,7 @@
 //! The server's end of a connection.
 
 use alloc::{collections::VecDeque, format, sync::Arc};
+use core::ops::AddAssign;
 
 use super::{
     ConnectionAction, ConnectionId, Deadline, Endpoint, Listing, Misuse,
@@ -101,6 +102,16 @@ pub struct Traffic {
     pub refusals: u64,
     /// Messages that were pushed.
     pub pushes: u64,
+}
+
+impl AddAssign for Traffic {
+    fn add_assign(&mut self, other: Self) {
+        self.received_bytes += other.received_bytes;
+        self.sent_bytes += other.sent_bytes;
+        self.requests += other.requests;
+        self.refusals += other.refusals;
+        self.pushes += other.pushes;
+    }
 }
 
 /// The next page is asked for when no more of the last one than this waits.

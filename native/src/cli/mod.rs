@@ -7,6 +7,7 @@ mod config;
 mod decode;
 mod filter;
 mod flags;
+mod health;
 mod join;
 mod link;
 mod progress;
@@ -76,6 +77,7 @@ enum Command {
     Restore(backup::Restore),
     Tap(Box<tap::Tap>),
     Decode(decode::Decode),
+    Health(health::Health),
 }
 
 /// The outcome of a command that ran.
@@ -171,6 +173,7 @@ impl Cli {
             Command::Restore(restore) => restore.run(),
             Command::Tap(tap) => tap.run(),
             Command::Decode(decode) => decode.run(),
+            Command::Health(health) => health.run(),
         }
     }
 }

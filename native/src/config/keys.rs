@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Advertised, Hosted, HttpAddress, http_host, listen_address,
+    Advertised, Hosted, HttpAddress, MetricsAddress, http_host, listen_address,
     value::{Kind, Value},
 };
 use crate::{logging, server_address::ServerAddress, store};
@@ -108,7 +108,7 @@ impl Table {
 /// The table of `chanwire serve`.
 pub(crate) static TABLE: Table = Table { keys: &KEYS, retired: &[] };
 
-static KEYS: [&Key; 24] = [
+static KEYS: [&Key; 26] = [
     &LISTENER_ADDRESS,
     &HOSTING_CHANNELS,
     &HOSTING_TRACKERS,
@@ -116,6 +116,8 @@ static KEYS: [&Key; 24] = [
     &HOSTING_ADVERTISE,
     &HTTP_LISTEN,
     &HTTP_HOSTS,
+    &METRICS_LISTEN,
+    &METRICS_HOSTS,
     &STORE_DATA_DIR,
     &STORE_RETAIN_COUNT,
     &STORE_RETAIN_AGE,
@@ -228,6 +230,26 @@ pub(crate) static HTTP_HOSTS: Key = Key {
     is_list: true,
     help: "Another name by which the page may be asked for, beside those of loopback (127.0.0.1, ::1, localhost); may be \
            given more than once",
+    ..KEY
+};
+
+pub(crate) static METRICS_LISTEN: Key = Key {
+    path: "metrics.listen",
+    flag: "metrics",
+    value_name: "ADDR",
+    kind: Kind::Text { expected: "IP:PORT, or \"off\"", check: |text| text.parse::<MetricsAddress>().map(drop) },
+    default: Fallback::Value(MetricsAddress::DEFAULT),
+    help: "Serve metrics and health checks here, or `off`",
+    ..KEY
+};
+
+pub(crate) static METRICS_HOSTS: Key = Key {
+    path: "metrics.hosts",
+    flag: "metrics-host",
+    value_name: "HOST[:PORT]",
+    kind: Kind::Text { expected: "HOST or HOST:PORT", check: |text| http_host(text).map(drop) },
+    is_list: true,
+    help: "A name by which metrics may be asked for, beside IP addresses and localhost; may be given more than once",
     ..KEY
 };
 

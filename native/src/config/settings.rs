@@ -12,14 +12,14 @@ use std::{
 use chanwire_core::{Limits, hub::HubLimits};
 
 use super::{
-    Config, HttpAddress, Size, default_data_dir, file,
+    Config, HttpAddress, MetricsAddress, MetricsConfig, Size, default_data_dir, file,
     finding::{Finding, Origin, Place},
     keys::{
         HOSTING_ADVERTISE, HOSTING_CHANNELS, HOSTING_LEASE, HOSTING_TRACKERS, HTTP_HOSTS, HTTP_LISTEN, Key,
         LIMITS_FORGET_NAMES, LIMITS_MAX_CHANNELS, LIMITS_MAX_CONNECTIONS, LIMITS_MAX_JOINS, LIMITS_MAX_NAMES,
         LIMITS_MAX_PAYLOAD, LIMITS_MAX_PUSHED, LIMITS_REQUEST_TIMEOUT, LIMITS_WRITE_TIMEOUT, LISTENER_ADDRESS,
-        LOG_FORMAT, LOG_LEVEL, STORE_DATA_DIR, STORE_MAX, STORE_MIN_FREE, STORE_RETAIN_AGE, STORE_RETAIN_BYTES,
-        STORE_RETAIN_COUNT, TABLE, Table,
+        LOG_FORMAT, LOG_LEVEL, METRICS_HOSTS, METRICS_LISTEN, STORE_DATA_DIR, STORE_MAX, STORE_MIN_FREE,
+        STORE_RETAIN_AGE, STORE_RETAIN_BYTES, STORE_RETAIN_COUNT, TABLE, Table,
     },
     suggest,
     value::Value,
@@ -224,6 +224,11 @@ impl Settings {
             advertised: self.all(&HOSTING_ADVERTISE),
             http: self.http(),
             http_hosts: self.all(&HTTP_HOSTS),
+            metrics: MetricsConfig {
+                address: self.metrics(),
+                is_default: self.has_default_metrics(),
+                hosts: self.all(&METRICS_HOSTS),
+            },
             data_dir,
             retention: Retention {
                 count: self.value(&STORE_RETAIN_COUNT).and_then(Value::limit),
@@ -244,6 +249,15 @@ impl Settings {
         self.text(&HTTP_LISTEN).parse().ok().and_then(|HttpAddress(address)| address)
     }
 
+    /// Returns whether nobody has chosen the address of the metrics. It is done without if it is taken.
+    fn has_default_metrics(&self) -> bool {
+        matches!(self.origin(&METRICS_LISTEN, 0), Origin::Default)
+    }
+
+    fn metrics(&self) -> Option<SocketAddr> {
+        self.text(&METRICS_LISTEN).parse().ok().and_then(|MetricsAddress(address)| address)
+    }
+
     /// Returns the origin of one of the values of a key.
     fn origin(&self, key: &Key, index: usize) -> Origin {
         let Some(setting) = self.setting(key) else { return Origin::Default };
@@ -259,6 +273,9 @@ impl Settings {
         let given = |key: &Key| self.value(key).is_some_and(|value| !value.items().is_empty());
         if given(&HTTP_HOSTS) && self.http().is_none() {
             find(&HTTP_HOSTS, 0, super::NO_PAGE.into());
+        }
+        if given(&METRICS_HOSTS) && self.metrics().is_none() {
+            find(&METRICS_HOSTS, 0, super::NO_METRICS.into());
         }
         if given(&HOSTING_TRACKERS) && !given(&HOSTING_CHANNELS) {
             let message = "no channel is hosted (--host), so there is none to keep on the list of another server";
@@ -306,14 +323,16 @@ impl Settings {
                 );
             }
         }
-        if let Some(http) = self.http().filter(|http| http.port() != 0)
-            && let Some(key) = taken.get(&http)
-        {
-            find(
-                &HTTP_LISTEN,
-                0,
-                format!("{http} is also an address of {} (--{}); choose another one", key.path, key.flag),
-            );
+        let metrics = self.metrics().filter(|_| !self.has_default_metrics());
+        for (key, address) in [(&HTTP_LISTEN, self.http()), (&METRICS_LISTEN, metrics)] {
+            let Some(address) = address.filter(|address| address.port() != 0) else { continue };
+            if let Some(other) = taken.insert(address, key) {
+                find(
+                    key,
+                    0,
+                    format!("{address} is also an address of {} (--{}); choose another one", other.path, other.flag),
+                );
+            }
         }
         findings
     }

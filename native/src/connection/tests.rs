@@ -115,7 +115,9 @@ async fn serve_some(takes: bool, burst: usize, reads: usize) -> Flood {
     let mut limits = Limits::server();
     limits.write_timeout = std::time::Duration::from_millis(100);
     let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-    serve(&mut flood, accepted, place, &limits, &tell_hub, &PublishedList::default(), Clock::start()).await;
+    let (published, counts) = (PublishedList::default(), ConnectionCounts::default());
+    let link = HubLink { hub: &tell_hub, published: &published, counts: &counts };
+    serve(&mut flood, accepted, place, &limits, link, Clock::start()).await;
     flood
 }
 
@@ -203,7 +205,8 @@ async fn a_peer_that_breaks_its_connection_keeps_its_place_until_its_requests_ar
         };
         let last = place.semaphore().clone();
         let accepted = Accepted { id: ConnectionId(id), peer: None, listener: None };
-        let ending = serve(&mut Broken(request), accepted, place, &limits, &tell_hub, &published, clock).await;
+        let link = HubLink { hub: &tell_hub, published: &published, counts: &ConnectionCounts::default() };
+        let ending = serve(&mut Broken(request), accepted, place, &limits, link, clock).await;
         assert!(matches!(ending, Ending::Failed(_)), "{ending:?}");
         if request.is_empty() {
             drop(last.acquire().await.unwrap());

@@ -10,6 +10,7 @@ mod assets;
 mod bridge;
 mod connections;
 mod inspector_page;
+mod metrics_page;
 mod serve;
 mod shared;
 
@@ -19,6 +20,7 @@ mod tests;
 pub(crate) use self::{
     access::Authority,
     inspector_page::InspectorPage,
+    metrics_page::{METRICS_FILES, MetricsPage},
     serve::leads_to_itself,
     shared::{FILES, HttpConfig, Tap, Target},
 };

@@ -2,34 +2,22 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
 use super::access::{Authority, Names, Token, guard};
-use super::connections::{Pool, PoolPermit, Watched};
+use super::connections::{Pool, accept};
 use super::shared::{HttpConfig, Limits, Shared, Target, stopped};
 use super::{assets, bridge};
-use crate::accept::Incoming;
 use crate::file_limit::Files;
-use crate::socket;
 
-/// Timeout for a request's header.
-pub(super) const HEAD_WAIT: Duration = Duration::from_secs(10);
-/// The largest request header in bytes.
-const HEAD_SIZE: usize = 16 << 10;
-/// Timeout for responses in progress once the server stops.
-const LAST_REQUEST: Duration = Duration::from_secs(1);
 /// Timeout for the connections' end once the server stops.
 const LAST_BRIDGE: Duration = Duration::from_secs(2);
 
@@ -83,7 +71,7 @@ pub(super) async fn serve_within(
 
     let others = shutdown.clone();
     tokio::select! {
-        () = accept(&listener, &router, &others, &limits) => {}
+        () = accept(&listener, "inspector's page", &router, &others, limits.http, limits.write_timeout) => {}
         () = stopped(&mut shutdown) => {}
     }
     drop(listener);
@@ -118,53 +106,4 @@ pub(crate) fn leads_to_itself(listen: SocketAddr, target: SocketAddr) -> bool {
 
 fn invalid(text: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
-}
-
-async fn accept(listener: &TcpListener, router: &Router, shutdown: &watch::Receiver<bool>, limits: &Limits) {
-    let pool = Pool::new(limits.http);
-    let mut incoming = Incoming::new(listener, "inspector's page");
-    loop {
-        let (stream, _) = incoming.next().await;
-        let Ok(permit) = pool.enter().await else { return };
-        let (router, shutdown, write_timeout) = (router.clone(), shutdown.clone(), limits.write_timeout);
-        tokio::spawn(connection(stream, router, shutdown, permit, write_timeout));
-    }
-}
-
-/// Answers the requests of one TCP connection, until one of them makes it a WebSocket or it ends.
-async fn connection(
-    stream: TcpStream,
-    router: Router,
-    mut shutdown: watch::Receiver<bool>,
-    permit: PoolPermit,
-    write_timeout: Duration,
-) {
-    socket::prepare(&stream);
-    let (stream, watch) = Watched::new(stream, permit.activity());
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT).max_buf_size(HEAD_SIZE);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).with_upgrades();
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        () = stopped(&mut shutdown) => None,
-        () = permit.displaced() => {
-            tracing::debug!("closed an HTTP connection: displaced by a new one");
-            return watch.reset();
-        }
-        () = watch.stalled(write_timeout) => {
-            tracing::debug!("closed an HTTP connection: write timeout");
-            return watch.reset();
-        }
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            timeout(LAST_REQUEST, connection).await.unwrap_or(Ok(()))
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "an HTTP connection failed");
-    }
 }

@@ -29,7 +29,8 @@ const fn after(part: Part) -> Option<Part> {
         Part::Operator => Part::Addresses,
         Part::Addresses => Part::Tracker,
         Part::Tracker => Part::Page,
-        Part::Page => return None,
+        Part::Page => Part::Metrics,
+        Part::Metrics => return None,
     })
 }
 
@@ -53,6 +54,7 @@ fn config(data_dir: &Path) -> Config {
         advertised: Vec::new(),
         http: Some(local),
         http_hosts: Vec::new(),
+        metrics: MetricsConfig { address: Some(local), ..MetricsConfig::default() },
         data_dir: data_dir.to_owned(),
         store_max: None,
         store_min_free: 0,
@@ -131,6 +133,11 @@ impl Bench {
                 assert_eq!(&asked, b"HOST\r\n");
             }
             Part::Page => assert!(self.ask_page().starts_with("HTTP/1.1 200")),
+            Part::Metrics => {
+                let address = self.server.metrics_address.unwrap();
+                let answer = exchange(TcpStream::connect(address).unwrap(), "GET /livez HTTP/1.0\r\n\r\n");
+                assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
+            }
         }
     }
 }

@@ -20,6 +20,7 @@ use rusqlite::Connection;
 use super::{
     StoreError,
     health::{Failure, Health, guard},
+    status::{Operation, StoreStatus},
     watch::Watch,
 };
 
@@ -67,7 +68,7 @@ impl Checkpointer {
         own: Connection,
         writer: &mut Connection,
         file: PathBuf,
-        watch: Arc<Watch>,
+        (watch, status): (Arc<Watch>, Arc<StoreStatus>),
         long: u32,
     ) -> Result<Self, StoreError> {
         let frames = Arc::new(AtomicU32::new(0));
@@ -85,7 +86,7 @@ impl Checkpointer {
             .name(THREAD.into())
             .spawn(move || answer(&asked, &done, || mover.run()))
             .map_err(|cause| StoreError::Thread { name: THREAD, cause })?;
-        let health = Health::new("checkpoint");
+        let health = Health::new(Operation::Checkpoint, status);
         Ok(Self { file, watch, frames, long, due: long, requested: false, requests, answers, thread, health })
     }
 
@@ -219,7 +220,8 @@ mod tests {
         let mut writer = connect(directory);
         let file = directory.join("some.db");
         let watch = Arc::new(Watch::start(&writer, &file).unwrap());
-        let checkpointer = Checkpointer::start(connect(directory), &mut writer, file, watch, LONG).unwrap();
+        let checkpointer =
+            Checkpointer::start(connect(directory), &mut writer, file, (watch, Arc::default()), LONG).unwrap();
         (checkpointer, writer)
     }
 

@@ -1,11 +1,11 @@
 //! The interface between the server and its store, whichever engine keeps it.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use chanwire_core::hub::{Page, Query, ReadId, Snapshot, StoreCommand, StoreOutcome};
 use tokio::sync::mpsc;
 
-use super::{Retention, StoreError};
+use super::{Retention, StoreError, StoreStatus};
 use crate::supervisor::Supervisor;
 
 /// Settings of a store.
@@ -27,6 +27,9 @@ pub(crate) trait Engine {
 
     /// Returns the highest id that a message can have.
     fn max_id(&self) -> u64;
+
+    /// Returns the status that its threads record.
+    fn status(&self) -> Arc<StoreStatus>;
 
     /// Starts the store's threads or tasks, each of them watched by the supervisor.
     fn start(self: Box<Self>, done: DoneSender, supervisor: &Supervisor) -> Result<Box<dyn RunningEngine>, StoreError>;

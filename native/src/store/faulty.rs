@@ -12,7 +12,7 @@ use chanwire_core::{
     wire::{Channel, Response, Timestamp},
 };
 
-use super::{CommitError, SqliteStore, Store, StoreError, StoreHandle, start};
+use super::{CommitError, SqliteStore, Store, StoreError, StoreHandle, StoreStatus, start};
 
 /// A fault of one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,14 @@ impl Store for Faulty {
             other => Ok(other),
         };
         self.run(commit)?
+    }
+
+    fn probe(&mut self) -> Result<(), StoreError> {
+        self.store.probe()
+    }
+
+    fn status(&self) -> Arc<StoreStatus> {
+        self.store.status()
     }
 }
 

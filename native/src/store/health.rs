@@ -3,9 +3,13 @@
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
 };
 
-use super::StoreError;
+use super::{
+    StoreError,
+    status::{Operation, StoreStatus},
+};
 
 /// A failure of a repeated operation.
 #[derive(Debug, thiserror::Error)]
@@ -30,14 +34,20 @@ pub(super) fn guard<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T
 
 /// The state of a repeated operation: working or failing.
 pub(super) struct Health {
-    operation: &'static str,
+    operation: Operation,
+    status: Arc<StoreStatus>,
     failures: u64,
 }
 
 impl Health {
     /// Creates the state of a working operation.
-    pub(super) const fn new(operation: &'static str) -> Self {
-        Self { operation, failures: 0 }
+    pub(super) const fn new(operation: Operation, status: Arc<StoreStatus>) -> Self {
+        Self { operation, status, failures: 0 }
+    }
+
+    /// Returns whether the last result was a failure.
+    pub(super) const fn is_failing(&self) -> bool {
+        self.failures > 0
     }
 
     /// Runs the operation once, and logs the result if it differs from the last one. A panic is a failure.
@@ -47,17 +57,20 @@ impl Health {
         result.ok()
     }
 
-    /// Records a result, and logs it if it differs from the last one.
+    /// Records a result in the store's status, and logs it if it differs from the last one.
     pub(super) fn observe<T>(&mut self, result: &Result<T, impl fmt::Display>) {
+        let operation = self.operation.name();
         match result {
             Err(error) => {
+                self.status.record(self.operation, false);
                 if self.failures == 0 {
-                    tracing::error!(operation = self.operation, %error, "the store fails; further failures are not logged");
+                    tracing::error!(operation, %error, "the store fails; further failures are not logged");
                 }
                 self.failures = self.failures.saturating_add(1);
             }
             Ok(_) if self.failures > 0 => {
-                tracing::info!(operation = self.operation, failures = self.failures, "the store works again");
+                self.status.record(self.operation, true);
+                tracing::info!(operation, failures = self.failures, "the store works again");
                 self.failures = 0;
             }
             Ok(_) => {}
@@ -93,7 +106,7 @@ mod tests {
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
         tracing::subscriber::with_default(subscriber, || {
-            let mut health = Health::new("commit");
+            let mut health = Health::new(Operation::Commit, Arc::default());
             for result in [Ok(()), Err("full"), Err("still full"), Err("broken"), Ok(()), Ok(()), Err("again")] {
                 health.observe(&result);
             }

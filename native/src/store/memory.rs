@@ -11,7 +11,7 @@ use chanwire_core::{
 };
 
 use super::{
-    StoreError,
+    StoreError, StoreStatus,
     engine::{Done, DoneSender, Engine, RunningEngine, Storage},
 };
 use crate::supervisor::Supervisor;
@@ -113,6 +113,10 @@ impl Engine for MemoryEngine {
 
     fn max_id(&self) -> u64 {
         u64::MAX
+    }
+
+    fn status(&self) -> Arc<StoreStatus> {
+        Arc::default()
     }
 
     fn start(self: Box<Self>, done: DoneSender, _: &Supervisor) -> Result<Box<dyn RunningEngine>, StoreError> {

@@ -29,11 +29,13 @@ mod schema;
 mod space;
 mod sqlite;
 mod sqlite_engine;
+mod status;
 mod thread;
-
 mod wal;
 mod watch;
 mod write_coordinator;
+
+use std::sync::Arc;
 
 use chanwire_core::hub::{Snapshot, Write};
 
@@ -48,7 +50,8 @@ pub(crate) use self::{
     restore::{Restored, restore},
     retention::Retention,
     room::LEAST,
-    space::default_max,
+    space::{default_max, free},
+    status::{Operation, StoreStatus},
 };
 #[cfg(test)]
 use self::{
@@ -79,4 +82,10 @@ trait Store: Send + 'static {
     /// and the next [`load_names`](Self::load_names) tells what is; but after a [refusal](StoreError::is_refusal)
     /// nothing is stored.
     fn commit(&mut self, writes: &[Write]) -> Result<(), CommitError>;
+
+    /// Writes to stable storage as a commit does, and changes nothing.
+    fn probe(&mut self) -> Result<(), StoreError>;
+
+    /// Returns the status that its threads record.
+    fn status(&self) -> Arc<StoreStatus>;
 }

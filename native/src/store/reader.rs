@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        mpsc::{Sender, channel},
+        mpsc::{RecvTimeoutError, Sender, channel},
     },
     thread::{Builder, JoinHandle},
 };
@@ -22,6 +22,8 @@ use super::{
     health::{Failure, Health, guard},
     message_key::key_range,
     rows::{self, LogRow, MessageChecksums, RowError},
+    status::{Operation, StoreStatus},
+    thread::PROBE,
     watch::Watch,
 };
 
@@ -38,14 +40,28 @@ pub(crate) struct SqliteReader {
     file: PathBuf,
     watch: Arc<Watch>,
     damage: Arc<DamageLog>,
+    status: Arc<StoreStatus>,
 }
 
 impl SqliteReader {
-    pub(super) fn open(file: &Path, watch: Arc<Watch>, damage: Arc<DamageLog>) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        file: &Path,
+        watch: Arc<Watch>,
+        damage: Arc<DamageLog>,
+        status: Arc<StoreStatus>,
+    ) -> Result<Self, StoreError> {
         let failed = |cause| StoreError::sqlite("open", file)(cause);
         let connection = connect_beside(file).map_err(failed)?;
         connection.pragma_update(None, "query_only", true).map_err(failed)?;
-        Ok(Self { connection, file: file.to_owned(), watch, damage })
+        Ok(Self { connection, file: file.to_owned(), watch, damage, status })
+    }
+
+    /// Reads from the database, as a query does.
+    fn probe(&self) -> Result<(), StoreError> {
+        self.watch.check_database(&self.connection)?;
+        let newest = "SELECT COUNT(*) FROM (SELECT place FROM messages ORDER BY place DESC LIMIT 1)";
+        let read = self.connection.query_row(newest, [], |row| row.get::<_, i64>(0));
+        read.map(drop).map_err(StoreError::sqlite("read", &self.file))
     }
 
     /// Reads a query's messages in order of their ids.
@@ -107,9 +123,21 @@ pub(crate) fn start_reader(
     pages: impl Fn(ReadId, Page) + Send + 'static,
 ) -> Result<ReaderHandle, StoreError> {
     let (queries, inbox) = channel::<(ReadId, Query)>();
-    let mut health = Health::new("read");
+    let mut health = Health::new(Operation::Read, Arc::clone(&reader.status));
     let work = move || {
-        for (read, query) in inbox {
+        loop {
+            let query = match health.is_failing() {
+                true => inbox.recv_timeout(PROBE),
+                false => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            let (read, query) = match query {
+                Ok(query) => query,
+                Err(RecvTimeoutError::Timeout) => {
+                    health.attempt(|| reader.probe());
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             let result = guard(|| Ok(query.found(reader.read(&query)?)));
             match &result {
                 Err(Failure::Store(error @ StoreError::Damaged { .. })) => reader.damage.messages(error),

@@ -24,6 +24,7 @@ use super::{
     message_key::{MAX_ID, id_of, key_range, oldest_key_sql},
     room::Room,
     rows::{LogRow, RowError, id, integer},
+    status::{Operation, StoreStatus},
     watch::Watch,
     write_coordinator::WriteCoordinator,
 };
@@ -88,6 +89,7 @@ pub(crate) struct Trimmer {
     room: Arc<Room>,
     watch: Arc<Watch>,
     damage: Arc<DamageLog>,
+    status: Arc<StoreStatus>,
     ages: Option<Ages>,
     /// The frames of the WAL after this connection's last transaction.
     frames: Arc<AtomicU32>,
@@ -117,6 +119,7 @@ struct Cut {
     channel_name: String,
     /// The oldest message that stays.
     first_id: u64,
+    messages: u64,
     bytes: u64,
 }
 
@@ -127,7 +130,7 @@ impl Trimmer {
         coordinator: Arc<WriteCoordinator>,
         room: Arc<Room>,
         watch: Arc<Watch>,
-        damage: Arc<DamageLog>,
+        (damage, status): (Arc<DamageLog>, Arc<StoreStatus>),
     ) -> Result<Self, StoreError> {
         let failed = |cause| StoreError::sqlite("open", file)(cause);
         let mut connection = connect_beside(file).map_err(failed)?;
@@ -142,7 +145,7 @@ impl Trimmer {
         connection.wal_hook(Some(hook)).map_err(failed)?;
         room.prepare(&connection).map_err(failed)?;
         let (file, ages) = (file.to_owned(), None);
-        let mut trimmer = Self { connection, file, retention, coordinator, room, watch, damage, ages, frames };
+        let mut trimmer = Self { connection, file, retention, coordinator, room, watch, damage, status, ages, frames };
         trimmer.ages = trimmer.ages(wall_time()).map_err(failed)?;
         Ok(trimmer)
     }
@@ -237,8 +240,8 @@ impl Trimmer {
         };
         let mut rows = select.query((first, last, messages))?;
         let waited = self.waited(log);
-        let mut cut = Cut { channel_name, first_id: 0, bytes: 0 };
-        let mut passed = 0;
+        let mut cut = Cut { channel_name, first_id: 0, messages: 0, bytes: 0 };
+        let (mut count, mut passed) = (0, 0);
         while let Some(row) = rows.next()?
             && passed < bytes
         {
@@ -252,10 +255,11 @@ impl Trimmer {
                 Reason::Due(now) => (is_due(now), self.ages.is_some() && is_ahead(timestamp, now.as_unix())),
                 Reason::Room => (true, false),
             };
+            count += 1;
             passed += id(row, 2)? + OVERHEAD;
             if goes {
                 // With all before it, whatever their times are.
-                (cut.first_id, cut.bytes) = (message + 1, passed);
+                (cut.first_id, cut.messages, cut.bytes) = (message + 1, count, passed);
             } else if !is_ahead {
                 break;
             }
@@ -348,6 +352,7 @@ impl Trimmer {
             {
                 let Some(cut) = self.drop_some(log, Reason::Room, now)? else { continue };
                 dropped += cut.bytes;
+                self.status.evict(cut.messages);
                 largest.push((bytes.saturating_sub(cut.bytes), log));
                 tell(cut.channel_name, cut.first_id);
                 if !self.coordinator.pause(Duration::ZERO) {
@@ -371,7 +376,7 @@ impl Trimmer {
 
     /// Trims until it is closed.
     fn run(mut self, tell: &impl Fn(String, u64)) {
-        let mut health = Health::new("retention");
+        let mut health = Health::new(Operation::Retention, Arc::clone(&self.status));
         let mut next_scan = Instant::now();
         let mut now = wall_time();
         while let Some(grown) = self.coordinator.wait_for_growth(next_scan) {

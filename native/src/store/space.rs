@@ -17,6 +17,7 @@ use super::{
     StoreError,
     health::Health,
     room::{LEAST, Room},
+    status::{Operation, StoreStatus},
 };
 
 const THREAD: &str = "store-space";
@@ -88,17 +89,19 @@ pub(crate) struct SpaceHandle {
 /// done before this returns.
 pub(super) fn watch(
     room: Arc<Room>,
+    status: Arc<StoreStatus>,
     least: u64,
     mut free: impl FnMut() -> io::Result<u64> + Send + 'static,
 ) -> Result<SpaceHandle, StoreError> {
     let (stop, stopped) = channel();
     let file = room.file().to_owned();
     let mut looks = Looks { least, space: Space::Enough };
-    let mut health = Health::new("looking for free space");
+    let mut health = Health::new(Operation::Space, Arc::clone(&status));
     let mut look = move || {
         let found = health.attempt(|| free().map_err(StoreError::file("look for free space beside", &file)));
         let Some(free) = found else { return };
         let Some(space) = looks.look(free) else { return };
+        status.set_low_on_space(space == Space::Stopped);
         let went_on = space != Space::Stopped && room.set_stopped(false);
         match space {
             Space::Stopped => {
@@ -161,7 +164,7 @@ mod tests {
         let (tell, told) = channel();
         let free = move || told.recv().map_err(io::Error::other);
         tell.send(100).unwrap();
-        let handle = watch(Arc::clone(&room), 256, free).unwrap();
+        let handle = watch(Arc::clone(&room), Arc::default(), 256, free).unwrap();
         room.admit(1, 0).unwrap_err();
         tell.send(10_000).unwrap();
         while room.admit(1, 0).is_err() {

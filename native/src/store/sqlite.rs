@@ -28,6 +28,7 @@ use super::{
     rows::{self, DamagedRow, LogRow, MessageChecksums, RowError},
     schema,
     space::{self, SpaceHandle},
+    status::StoreStatus,
     watch::Watch,
     write_coordinator::WriteCoordinator,
 };
@@ -43,6 +44,7 @@ pub(crate) struct SqliteStore {
     room: Arc<Room>,
     pub(super) watch: Arc<Watch>,
     damage: Arc<DamageLog>,
+    status: Arc<StoreStatus>,
     noter: Noter,
     log_numbers: LogNumbers,
     /// Last, so that the directory is free only after the database is closed.
@@ -90,7 +92,9 @@ impl SqliteStore {
         let watch = Arc::new(Watch::start(&connection, &file)?);
         let beside = connect_beside(&file).map_err(failed)?;
         let long = room.long();
-        let checkpointer = Checkpointer::start(beside, &mut connection, file.clone(), Arc::clone(&watch), long)?;
+        let status = Arc::new(StoreStatus::new(&file));
+        let parts = (Arc::clone(&watch), Arc::clone(&status));
+        let checkpointer = Checkpointer::start(beside, &mut connection, file.clone(), parts, long)?;
         let noter = Noter::start(&directory, &file, note)?;
         let damage = Arc::new(DamageLog::new(&file));
         let (checkpointer, coordinator, log_numbers) = (Some(checkpointer), Arc::default(), LogNumbers::new());
@@ -102,6 +106,7 @@ impl SqliteStore {
             room,
             watch,
             damage,
+            status,
             noter,
             log_numbers,
             _directory: directory,
@@ -110,20 +115,22 @@ impl SqliteStore {
 
     /// Opens a reader with a separate connection, so that reads never wait for a commit.
     pub(crate) fn reader(&self) -> Result<SqliteReader, StoreError> {
-        SqliteReader::open(&self.file, Arc::clone(&self.watch), Arc::clone(&self.damage))
+        let (watch, damage) = (Arc::clone(&self.watch), Arc::clone(&self.damage));
+        SqliteReader::open(&self.file, watch, damage, Arc::clone(&self.status))
     }
 
     /// Opens a trimmer, which applies the retention limits on a separate connection.
     pub(crate) fn trimmer(&self, retention: Retention) -> Result<Trimmer, StoreError> {
         let (coordinator, room, watch) =
             (Arc::clone(&self.coordinator), Arc::clone(&self.room), Arc::clone(&self.watch));
-        Trimmer::open(&self.file, retention, coordinator, room, watch, Arc::clone(&self.damage))
+        let logs = (Arc::clone(&self.damage), Arc::clone(&self.status));
+        Trimmer::open(&self.file, retention, coordinator, room, watch, logs)
     }
 
     /// Refuses commits while fewer than this number of bytes are free on the file system.
     pub(crate) fn watch_space(&self, least: u64) -> Result<SpaceHandle, StoreError> {
         let directory = self.file.parent().unwrap_or(Path::new("/")).to_owned();
-        space::watch(Arc::clone(&self.room), least, move || space::free(&directory))
+        space::watch(Arc::clone(&self.room), Arc::clone(&self.status), least, move || space::free(&directory))
     }
 
     /// Reads in one transaction, and logs which rows are damaged.
@@ -155,6 +162,41 @@ impl SqliteStore {
             self.coordinator.request_room();
         }
         Ok(refused)
+    }
+
+    /// Commits a transaction that writes a page and changes nothing.
+    fn touch(&self) -> Result<(), StoreError> {
+        let touched = begin(&self.connection, TransactionBehavior::Immediate).and_then(|transaction| {
+            schema::touch(&transaction)?;
+            transaction.commit()
+        });
+        touched.map_err(StoreError::sqlite("write", &self.file))
+    }
+
+    /// Runs a transaction with the write lock, and what belongs before and after it. `writes` is what it stores.
+    fn transact<'w>(
+        &mut self,
+        admitted: Result<(), StoreError>,
+        writes: &'w [Write],
+        work: impl FnOnce(&mut Self) -> Result<Refusals<'w>, StoreError>,
+    ) -> Result<Refusals<'w>, StoreError> {
+        let coordinator = Arc::clone(&self.coordinator);
+        let lock = coordinator.lock();
+        if let Some(checkpointer) = &mut self.checkpointer {
+            checkpointer.before_commit(&self.connection);
+        }
+        self.watch.check(&self.connection)?;
+        let written = admitted.and_then(|()| work(self));
+        if let Some(checkpointer) = &mut self.checkpointer {
+            self.watch.wrote(written.is_ok().then(|| checkpointer.frames()));
+            if let Ok(refused) = &written {
+                let stored = writes.iter().filter(|write| !refused.contains_key(write.channel_name().as_str()));
+                self.noter.note(checkpointer.frames(), stored);
+            }
+            checkpointer.after_commit();
+        }
+        drop(lock);
+        written
     }
 
     /// Logs why writes of some names are not stored.
@@ -193,23 +235,17 @@ impl Store for SqliteStore {
         let frames = self.checkpointer.as_ref().map_or(0, Checkpointer::frames);
         // Before the write lock is taken, so that retention can make room meanwhile.
         let admitted = added(writes).map_or(Ok(()), |bytes| self.room.admit(bytes, frames));
-        let coordinator = Arc::clone(&self.coordinator);
-        let lock = coordinator.lock();
-        if let Some(checkpointer) = &mut self.checkpointer {
-            checkpointer.before_commit(&self.connection);
-        }
-        self.watch.check(&self.connection)?;
-        let written = admitted.and_then(|()| self.write(writes));
-        if let Some(checkpointer) = &mut self.checkpointer {
-            self.watch.wrote(written.is_ok().then(|| checkpointer.frames()));
-            if let Ok(refused) = &written {
-                let stored = writes.iter().filter(|write| !refused.contains_key(write.channel_name().as_str()));
-                self.noter.note(checkpointer.frames(), stored);
-            }
-            checkpointer.after_commit();
-        }
-        drop(lock);
-        self.refuse(written?)
+        let refused = self.transact(admitted, writes, |store| store.write(writes))?;
+        self.refuse(refused)
+    }
+
+    fn probe(&mut self) -> Result<(), StoreError> {
+        let admitted = self.room.admit(0, self.checkpointer.as_ref().map_or(0, Checkpointer::frames));
+        self.transact(admitted, &[], |store| store.touch().map(|()| Refusals::new())).map(drop)
+    }
+
+    fn status(&self) -> Arc<StoreStatus> {
+        Arc::clone(&self.status)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The engine that keeps a store in a SQLite database: a thread for commits, one for reads, one for retention, and one
 //! that looks for free space.
 
+use std::sync::Arc;
+
 use chanwire_core::hub::{Query, ReadId, Snapshot, StoreCommand, StoreOutcome};
 
 use super::{
@@ -11,6 +13,7 @@ use super::{
     retention::{Trimmer, TrimmerHandle, start_trimmer},
     space::SpaceHandle,
     sqlite::SqliteStore,
+    status::StoreStatus,
     thread::{StoreHandle, start},
 };
 use crate::supervisor::{Part, Supervisor};
@@ -39,6 +42,10 @@ impl Engine for SqliteEngine {
 
     fn max_id(&self) -> u64 {
         MAX_ID
+    }
+
+    fn status(&self) -> Arc<StoreStatus> {
+        self.store.status()
     }
 
     fn start(self: Box<Self>, done: DoneSender, supervisor: &Supervisor) -> Result<Box<dyn RunningEngine>, StoreError> {

@@ -1,15 +1,27 @@
 //! The thread that a store works on.
 
 use std::{
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
     thread::{Builder, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use chanwire_core::hub::{StoreCommand, StoreOutcome};
 
-use super::{CommitError, Store, StoreError, health::Health};
+use super::{
+    CommitError, Store, StoreError,
+    health::Health,
+    status::{Operation, StoreStatus},
+};
 
 const THREAD: &str = "store";
+
+/// The interval of probes of a store that fails while nothing is to be stored: its health does not depend on clients,
+/// which a load balancer may send elsewhere.
+pub(super) const PROBE: Duration = Duration::from_secs(1);
 
 /// Gives a store its own thread. `outcomes` is called there, once for each command, in their order.
 ///
@@ -66,18 +78,41 @@ impl StoreHandle {
 
 struct Worker<S> {
     store: S,
+    status: Arc<StoreStatus>,
     commits: Health,
     loads: Health,
 }
 
 impl<S: Store> Worker<S> {
     fn new(store: S) -> Self {
-        Self { store, commits: Health::new("commit"), loads: Health::new("load") }
+        let status = store.status();
+        let [commits, loads] =
+            [Operation::Commit, Operation::Load].map(|operation| Health::new(operation, Arc::clone(&status)));
+        Self { store, status, commits, loads }
     }
 
     fn run(mut self, inbox: &Receiver<StoreCommand>, outcomes: impl Fn(StoreOutcome)) {
-        while let Ok(command) = inbox.recv() {
-            outcomes(self.execute(command));
+        loop {
+            let is_failing = self.commits.is_failing() || self.loads.is_failing();
+            let command = match is_failing {
+                true => inbox.recv_timeout(PROBE),
+                false => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match command {
+                Ok(command) => outcomes(self.execute(command)),
+                Err(RecvTimeoutError::Timeout) => self.probe(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Tries again what fails, with nothing to store.
+    fn probe(&mut self) {
+        if self.commits.is_failing() {
+            self.commits.attempt(|| self.store.probe());
+        }
+        if self.loads.is_failing() {
+            self.loads.attempt(|| self.store.load_names(&[]));
         }
     }
 
@@ -85,6 +120,7 @@ impl<S: Store> Worker<S> {
         match command {
             StoreCommand::Commit(writes) => {
                 let mut is_refused = false;
+                let began = Instant::now();
                 let committed = self.commits.attempt(|| match self.store.commit(&writes) {
                     Ok(()) => Ok(StoreOutcome::Committed),
                     Err(CommitError::Without { refusals }) => {
@@ -95,6 +131,9 @@ impl<S: Store> Worker<S> {
                         Err(error)
                     }
                 });
+                if committed.is_some() {
+                    self.status.committed(began.elapsed());
+                }
                 committed.unwrap_or(if is_refused { StoreOutcome::Refused } else { StoreOutcome::Failed })
             }
             StoreCommand::Load(names) => {
@@ -117,6 +156,7 @@ mod tests {
         commits: Vec<Result<(), &'static str>>,
         diary: Arc<Mutex<Vec<&'static str>>>,
         proceed: Receiver<()>,
+        status: Arc<StoreStatus>,
     }
 
     impl Store for Fake {
@@ -142,6 +182,18 @@ mod tests {
                 Err(problem) => Err(StoreError::Damaged { file: "chanwire.db".into(), problem: problem.into() }.into()),
             }
         }
+
+        fn probe(&mut self) -> Result<(), StoreError> {
+            self.diary.lock().unwrap().push("probe");
+            match self.commits.remove(0) {
+                Ok(()) => Ok(()),
+                Err(what) => Err(StoreError::Damaged { file: "chanwire.db".into(), problem: what.into() }),
+            }
+        }
+
+        fn status(&self) -> Arc<StoreStatus> {
+            Arc::clone(&self.status)
+        }
     }
 
     impl Drop for Fake {
@@ -153,7 +205,7 @@ mod tests {
     fn fake(commits: &[Result<(), &'static str>]) -> (Fake, Sender<()>, Arc<Mutex<Vec<&'static str>>>) {
         let (go, proceed) = channel();
         let diary = Arc::new(Mutex::new(Vec::new()));
-        (Fake { commits: commits.to_vec(), diary: Arc::clone(&diary), proceed }, go, diary)
+        (Fake { commits: commits.to_vec(), diary: Arc::clone(&diary), proceed, status: Arc::default() }, go, diary)
     }
 
     #[test]
@@ -192,6 +244,24 @@ mod tests {
         closing.join().unwrap();
         assert_eq!(outcomes.recv().unwrap(), StoreOutcome::Committed);
         assert_eq!(*diary.lock().unwrap(), ["commit", "closed"]);
+    }
+
+    #[test]
+    fn a_store_that_fails_is_probed_until_it_works_though_nothing_is_to_be_stored() {
+        let (store, go, diary) = fake(&[Err("broken"), Err("still broken"), Ok(())]);
+        let status = store.status();
+        let (told, outcomes) = channel();
+        let store = start(store, move |outcome| told.send(outcome).unwrap()).unwrap();
+        go.send(()).unwrap();
+        store.send(StoreCommand::Commit(Arc::default())).unwrap();
+        assert_eq!(outcomes.recv().unwrap(), StoreOutcome::Failed);
+        assert!(status.fault().is_some());
+        while status.fault().is_some() {
+            std::thread::yield_now();
+        }
+        assert_eq!(*diary.lock().unwrap(), ["commit", "probe", "probe"]);
+        assert_eq!(status.failures(Operation::Commit), 2);
+        store.close();
     }
 
     #[test]

@@ -52,8 +52,9 @@ fn sample(key: &Key) -> (String, String) {
         (_, "listener.address") => "127.0.0.1:1",
         (_, "hosting.channels") => "general=192.0.2.7:22240@127.0.0.1:2",
         (_, "hosting.trackers") => "tracker.example:22236",
-        (_, "hosting.advertise" | "http.hosts") => "chat.example",
+        (_, "hosting.advertise" | "http.hosts" | "metrics.hosts") => "chat.example",
         (_, "http.listen") => "127.0.0.1:3",
+        (_, "metrics.listen") => "127.0.0.1:4",
         (_, "log.level") => "debug",
         (_, path) => panic!("a new key needs a sample here: {path}"),
     };
@@ -179,6 +180,11 @@ fn sections_have_their_form() {
 #[test]
 fn settings_that_contradict_each_other_are_found() {
     for (text, words) in [
+        (
+            "[metrics]\nlisten = 'off'\nhosts = ['a.example']\n",
+            "3:10: metrics.hosts: with --metrics off there are none",
+        ),
+        ("[metrics]\nlisten = '127.0.0.1:22280'\n", "2:10: metrics.listen: 127.0.0.1:22280 is also an address of http"),
         ("[http]\nlisten = 'off'\nhosts = ['a.example']\n", "3:10: http.hosts: with --http off there is no page"),
         ("[hosting]\ntrackers = ['a:1']\n", "2:13: hosting.trackers: no channel is hosted (--host)"),
         (

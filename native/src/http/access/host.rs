@@ -91,6 +91,22 @@ impl Names {
         agrees && (self.is_loopback(&host) || self.more.iter().any(|more| self.covers(more, &host)))
     }
 
+    /// Returns whether a request has an IP address, localhost or one of these names, at any port. For a listener without
+    /// a token: a foreign page that points its own name here has that name in `Host`. No browser leaves `Host` out, but
+    /// health checks of version 1.0 do.
+    pub(in crate::http) fn include_addresses(more: &[Authority], headers: &HeaderMap) -> bool {
+        if !headers.contains_key(HOST) {
+            return true;
+        }
+        let Some(given) = only(headers, HOST).and_then(|host| parse(host.to_str().ok()?)) else { return false };
+        let is_address = match &given.host {
+            Host::Name(name) => name == "localhost" || name.parse::<Ipv4Addr>().is_ok(),
+            Host::V6(_) => true,
+        };
+        let covers = |more: &Authority| more.host == given.host && (more.port.is_none() || more.port == given.port);
+        is_address || more.iter().any(covers)
+    }
+
     fn is_loopback(&self, given: &Authority) -> bool {
         let host = match &given.host {
             Host::Name(name) => *name == Ipv4Addr::LOCALHOST.to_string() || name == "localhost",
@@ -151,6 +167,22 @@ mod tests {
         {
             assert!(included(&names, host), "{host}");
         }
+    }
+
+    #[test]
+    fn a_listener_without_a_token_takes_addresses_and_names_that_it_is_given() {
+        let more: Vec<Authority> = ["metrics.example", "other.example:9090"].map(|host| host.parse().unwrap()).into();
+        let is_served = |host: &str| Names::include_addresses(&more, &headers(&[(HOST, host)]));
+        for host in
+            ["127.0.0.1:22290", "192.0.2.7", "[2001:db8::1]:80", "localhost", "metrics.example:1", "other.example:9090"]
+        {
+            assert!(is_served(host), "{host}");
+        }
+        for host in ["", "evil.example", "127.0.0.1.evil.example", "2130706433", "other.example", "a@127.0.0.1"] {
+            assert!(!is_served(host), "{host}");
+        }
+        assert!(Names::include_addresses(&more, &headers(&[])));
+        assert!(!Names::include_addresses(&more, &headers(&[(HOST, "127.0.0.1"), (HOST, "127.0.0.1")])));
     }
 
     #[test]

@@ -244,5 +244,5 @@ async fn a_connection_that_asks_for_nothing_more_is_closed_by_itself() {
     let since = std::time::Instant::now();
     let mut answer = Vec::new();
     within(stream.read_to_end(&mut answer)).await.unwrap();
-    assert!(since.elapsed() >= crate::http::serve::HEAD_WAIT && answer.starts_with(b"HTTP/1.1 404"));
+    assert!(since.elapsed() >= crate::http::connections::HEAD_WAIT && answer.starts_with(b"HTTP/1.1 404"));
 }
