@@ -250,3 +250,30 @@ async fn a_chosen_address_that_is_taken_ends_the_start() {
     let error = Server::start(config).await.unwrap_err().to_string();
     assert!(error.contains("choose another address with --metrics"), "{error}");
 }
+
+/// Returns the names of metrics in an expression of Prometheus.
+fn metrics_in(expression: &str) -> impl Iterator<Item = &str> {
+    let words = expression.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
+    words.filter(|word| word.starts_with("chanwire_") || word.starts_with("process_"))
+}
+
+#[tokio::test]
+async fn every_metric_of_the_dashboard_and_the_rules_is_exported() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server(directory.path()).await;
+    let text = scrape(&server).await;
+    let series: BTreeSet<&str> = text.lines().filter_map(|line| line.split(['{', ' ']).next()).collect();
+    let rules = include_str!("../../packaging/prometheus.rules.yml");
+    let dashboard = include_str!("../../packaging/grafana.json");
+    serde_json::from_str::<serde_json::Value>(dashboard).unwrap();
+    for (file, least) in [(rules, 5), (dashboard, 25)] {
+        let names: BTreeSet<&str> = metrics_in(file).collect();
+        let missing: Vec<&&str> = names.difference(&series).collect();
+        assert!(missing.is_empty() && names.len() >= least, "{missing:?} of {names:?}");
+    }
+    // Of the rules' labels, each value is one that is exported.
+    for label in ["operation=\"commit\"", "operation=\"load\"", "operation=\"read\"", "reason=\"server_busy\""] {
+        assert!(text.contains(label), "{label}");
+    }
+    server.stop().await.unwrap();
+}
