@@ -42,13 +42,18 @@ pub struct Counters {
 }
 
 impl Default for Counters {
-    /// Returns zeros, with an entry for each command and status, so that a reader sees each of them from the start.
+    /// Returns zeros, with an entry for each command that a hub decides and each status, so that a reader sees each of them from the start.
     fn default() -> Self {
         let statuses =
             |command: &Command| [Status::Ok, Status::RequestError, Status::ServerError].map(|it| (*command, it));
         let stored = [Command::Host, Command::Message, Command::Unhost, Command::History];
         Self {
-            requests: Command::ALL.iter().flat_map(statuses).map(|key| (key, 0)).collect(),
+            requests: Command::ALL
+                .iter()
+                .filter(|command| **command != Command::Hello)
+                .flat_map(statuses)
+                .map(|key| (key, 0))
+                .collect(),
             errors: ErrorResponse::NAMES.iter().map(|name| (*name, 0)).collect(),
             messages_stored: 0,
             pushes: 0,
