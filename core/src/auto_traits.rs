@@ -1,10 +1,11 @@
 //! Compile-time assertions that every public type can be sent to another thread and shared with it.
 
 use crate::{
-    Limits, Span, Time,
+    Bucket, Limits, Rate, Span, Time,
+    admission::{AddressLimits, Admission, Network, NetworkError, Permit, Refusal},
     endpoint::{
         Client, ClientEvent, ConnectionAction, Deadline, Listing, Misuse, ProtocolViolation, Pushes, Reply, RequestId,
-        Server, ServerCommand, ServerEvent, Ticket, Timer,
+        Server, ServerCommand, ServerEvent, Throttle, Ticket, Timer,
     },
     hub::{
         ChannelLog, ChannelRecord, ConnectionId, Effect, Found, Hub, HubLimits, ListenerId, Moment, Peer, Purpose,
@@ -29,7 +30,8 @@ macro_rules! assert_send_and_sync {
     };
 }
 
-assert_send_and_sync!(Limits, Span, Time);
+assert_send_and_sync!(Bucket, Limits, Rate, Span, Time);
+assert_send_and_sync!(AddressLimits, Admission, Network, NetworkError, Permit, Refusal);
 assert_send_and_sync!(
     ProtocolViolation,
     Client,
@@ -42,7 +44,7 @@ assert_send_and_sync!(
     Reply,
     RequestId
 );
-assert_send_and_sync!(Server, ServerCommand, ServerEvent, Ticket, Timer);
+assert_send_and_sync!(Server, ServerCommand, ServerEvent, Throttle, Ticket, Timer);
 assert_send_and_sync!(ChannelLog, ChannelRecord, ConnectionId, Effect, Found, Hub, HubLimits, ListenerId);
 assert_send_and_sync!(Moment, Peer, Purpose, Query, ReadId, ReleasedChannel, Replay, Snapshot, StoreCommand);
 assert_send_and_sync!(StoreOutcome, Write);

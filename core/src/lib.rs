@@ -56,6 +56,9 @@
 //!
 //! Report a closed connection to the hub by `disconnect`, after its last request.
 //!
+//! A server that strangers reach asks an [`Admission`](admission::Admission) of each connection, and gives the
+//! connection's `Server` the [`Throttle`](endpoint::Throttle) that it gets.
+//!
 //! # Time and wall time
 //!
 //! [`Time`] is monotonic: milliseconds from an origin that the caller picks. Endpoints measure deadlines by it, the hub
@@ -206,14 +209,17 @@
 
 extern crate alloc;
 
+pub mod admission;
 mod auto_traits;
 pub mod endpoint;
 pub mod hub;
 mod limits;
+mod rate;
 mod span;
 mod time;
 pub mod wire;
 
 pub use limits::Limits;
+pub use rate::{Bucket, Rate};
 pub use span::Span;
 pub use time::Time;

@@ -15,6 +15,8 @@ mod deadlines;
 mod lists;
 #[path = "endpoint/pushes.rs"]
 mod pushes;
+#[path = "endpoint/rates.rs"]
+mod rates;
 
 use std::{collections::VecDeque, sync::Arc};
 

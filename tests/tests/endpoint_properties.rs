@@ -8,6 +8,8 @@ mod client;
 mod clock;
 #[path = "endpoint_properties/pair.rs"]
 mod pair;
+#[path = "endpoint_properties/rates.rs"]
+mod rates;
 
 use std::{collections::VecDeque, time::Duration};
 

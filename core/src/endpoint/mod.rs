@@ -17,6 +17,7 @@ mod phase;
 mod pipeline;
 mod pushes;
 mod server;
+mod throttle;
 
 use core::fmt;
 
@@ -28,6 +29,7 @@ pub(crate) use listing::{Account, Group, Piece, Version};
 pub use pipeline::{Reply, Ticket};
 pub use pushes::Pushes;
 pub use server::{Server, ServerCommand, ServerEvent, Traffic};
+pub use throttle::Throttle;
 
 use crate::Time;
 
@@ -74,8 +76,8 @@ pub trait Endpoint {
     #[must_use = "`handle_timeout` is to be called then"]
     fn poll_timeout(&self) -> Option<Deadline>;
 
-    /// Returns whether to read. While it is false, do not: requests in flight or unsent answers have reached their
-    /// bound.
+    /// Returns whether to read. While it is false, do not: requests in flight, unsent answers or the rate of requests
+    /// have reached their bound.
     #[must_use]
     fn wants_read(&self) -> bool;
 
@@ -117,6 +119,8 @@ pub enum Timer {
     Linger,
     /// The server must have answered.
     Answer,
+    /// The next request may be taken.
+    Rate,
 }
 
 /// A wrong call: the application's doing, never the peer's.

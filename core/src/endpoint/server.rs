@@ -1,14 +1,15 @@
 //! The server's end of a connection.
 
-use alloc::{collections::VecDeque, format, sync::Arc};
-use core::ops::AddAssign;
+use alloc::{boxed::Box, collections::VecDeque, format, sync::Arc};
+use core::{ops::AddAssign, time::Duration};
 
 use super::{
-    ConnectionAction, ConnectionId, Deadline, Endpoint, Listing, Misuse,
+    ConnectionAction, ConnectionId, Deadline, Endpoint, Listing, Misuse, Timer,
     connection::ConnectionCore,
     phase::{Phase, PhaseEvent},
     pipeline::{Pipeline, Reply, Ticket},
     pushes::Pushes,
+    throttle::{Cost, Throttle},
 };
 use crate::{
     Limits, Time,
@@ -27,10 +28,10 @@ use crate::{
 /// Its phases, each with its [`action`](Endpoint::action) in brackets:
 ///
 /// ```text
-///             as much is in flight or unsent as the limits allow
+///             as much is in flight or unsent as the limits allow, or its rate is met
 ///   Serving ─────────────────────────────────────────────────────► Full: it wants no read
 ///   [Open]  ◄───────────────────────────────────────────────────── [Open]
-///      │       an answer is given, or bytes are written               │
+///      │       an answer is given, bytes are written, or time passes  │
 ///      ├──────────────────────────────────────────────────────────────┘
 ///      │ end of stream, a fault that closes, a frame that took too long, close, close_slow, or shutdown
 ///      ▼
@@ -86,6 +87,8 @@ pub struct Server {
     /// The last HELLO asked for notices.
     notices: bool,
     traffic: Traffic,
+    /// The rate of its requests, unless the peer is exempt.
+    throttle: Option<Box<Throttle>>,
 }
 
 /// Counts of what has passed through the endpoint of one connection.
@@ -185,6 +188,7 @@ impl Server {
             replaying: false,
             notices: false,
             traffic: Traffic::default(),
+            throttle: None,
         }
     }
 
@@ -192,6 +196,12 @@ impl Server {
     #[must_use]
     pub const fn wants_notices(&self) -> bool {
         self.notices
+    }
+
+    /// Sets the rate at which it takes requests. Without one, it takes them as fast as they come.
+    #[must_use]
+    pub fn with_throttle(self, throttle: Throttle) -> Self {
+        Self { throttle: Some(Box::new(throttle)), ..self }
     }
 
     /// Carries out a command.
@@ -317,6 +327,25 @@ impl Server {
         self.pipeline.len()
     }
 
+    /// Returns the time for which requests have waited because they came too fast.
+    #[must_use]
+    pub fn throttled(&self, now: Time) -> Duration {
+        self.throttle.as_ref().map_or(Duration::ZERO, |throttle| throttle.paused(now))
+    }
+
+    /// Returns whether the rate allows the next request. A connection that is stopping has no time to wait, and at most
+    /// one read to decode.
+    fn is_admitted(&mut self, now: Time) -> bool {
+        let is_stopping = matches!(self.core.phase(), Phase::Stopping { .. });
+        self.throttle.as_mut().is_none_or(|throttle| throttle.admits(now)) || is_stopping
+    }
+
+    fn charge(&mut self, now: Time, cost: Cost) {
+        if let Some(throttle) = &mut self.throttle {
+            throttle.charge(now, cost);
+        }
+    }
+
     fn has_room(&self) -> bool {
         let limits = &self.core.limits;
         self.pipeline.len() < limits.max_in_flight
@@ -332,12 +361,14 @@ impl Server {
     fn pump_input(&mut self, now: Time, mut input: &[u8]) {
         let mut caught_up = false;
         // Once it closes, what is held back is thrown away undecoded.
-        while !caught_up && self.core.phase().decodes() && self.has_room() {
+        while !caught_up && self.core.phase().decodes() && self.is_admitted(now) && self.has_room() {
             match self.core.next_item(&mut input) {
                 Some(Item::Frame(frame)) => {
-                    let bytes = weight(frame.start_line, frame.payload);
-                    match Request::decode(frame.start_line, frame.payload) {
+                    let (command, payload) = (frame.start_line, frame.payload.len());
+                    let bytes = weight(command, payload);
+                    match Request::decode(command, frame.payload) {
                         Ok(request @ Request::Hello { notices }) => {
+                            self.charge(now, Cost::Request(command, payload));
                             self.traffic.requests += 1;
                             self.notices = notices;
                             let hello = Response::Hello(self.hello());
@@ -346,13 +377,20 @@ impl Server {
                         }
                         Ok(request) => {
                             self.traffic.requests += 1;
+                            self.charge(now, Cost::Request(command, payload));
                             let ticket = self.pipeline.open(bytes);
                             self.events.push_back(ServerEvent::Request { ticket, request });
                         }
-                        Err(fault) => self.refuse(fault.reply(), false, now),
+                        Err(fault) => {
+                            self.charge(now, Cost::Fault(payload));
+                            self.refuse(fault.reply(), false, now);
+                        }
                     }
                 }
-                Some(Item::Fault(fault)) => self.refuse(fault.reply(), !fault.is_recoverable(), now),
+                Some(Item::Fault(fault)) => {
+                    self.charge(now, Cost::Fault(0));
+                    self.refuse(fault.reply(), !fault.is_recoverable(), now);
+                }
                 Some(Item::Skipped(..)) => {}
                 None => caught_up = true,
             }
@@ -376,13 +414,18 @@ impl Server {
             self.core.change(PhaseEvent::Reset, now);
             self.events.push_back(ServerEvent::Withdrawn);
         }
-        self.core.reads = self.has_room();
+        self.core.reads = self.is_admitted(now) && self.has_room();
         self.core.settle(now, is_answered, false);
     }
 
     /// Returns the answer to HELLO.
     fn hello(&self) -> Hello {
-        Hello::new(self.core.limits.max_payload as u64)
+        let rate = self.throttle.as_ref().map(|throttle| throttle.rate());
+        Hello {
+            units_per_second: rate.map(|rate| rate.units_per_second.get().into()),
+            burst: rate.map(|rate| rate.burst.get().into()),
+            ..Hello::new(self.core.limits.max_payload as u64)
+        }
     }
 
     /// Answers a fault of the peer, or gives the reason for closing.
@@ -397,13 +440,11 @@ impl Server {
 }
 
 /// Returns the weight of a request in flight: the bytes that it holds, or that its answer may.
-const fn weight(command: Command, payload: &[u8]) -> usize {
+const fn weight(command: Command, payload: usize) -> usize {
     match command {
         // A list can be larger, and counts as much as it has once it is given.
         Command::List | Command::History => MAX_HISTORY,
-        Command::Host | Command::Message | Command::Unhost | Command::Join | Command::Leave | Command::Hello => {
-            payload.len()
-        }
+        Command::Host | Command::Message | Command::Unhost | Command::Join | Command::Leave | Command::Hello => payload,
     }
 }
 
@@ -454,14 +495,16 @@ impl Endpoint for Server {
     }
 
     fn poll_timeout(&self) -> Option<Deadline> {
-        self.core.deadline()
+        let rate = self.throttle.as_ref().and_then(|throttle| throttle.paused_until());
+        let rate = rate.filter(|_| self.core.phase().decodes()).map(|at| Deadline { at, timer: Timer::Rate });
+        [self.core.deadline(), rate].into_iter().flatten().min_by_key(|deadline| deadline.at)
     }
 
     fn wants_read(&self) -> bool {
         let phase = self.core.phase();
         phase.awaits_input()
             && match phase {
-                Phase::Open { .. } => self.core.unread() == 0 && self.has_room(),
+                Phase::Open { .. } => self.core.unread() == 0 && self.core.reads,
                 Phase::Stopping { .. } => false,
                 // A closing connection discards its input.
                 _ => true,

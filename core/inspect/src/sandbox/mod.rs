@@ -302,6 +302,7 @@ impl Sandbox {
                 Timer::Write => "a read by the client",
                 Timer::Linger => "the end of a connection",
                 Timer::Answer => "an answer",
+                Timer::Rate => "the end of a pause",
             };
             Some(Due { at: deadline.at.as_millis(), connection: Some(*id), event })
         });

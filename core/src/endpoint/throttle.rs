@@ -1,0 +1,103 @@
+//! The rate of a connection: its requests wait, and none is lost.
+
+use alloc::sync::Arc;
+use core::{mem, time::Duration};
+
+use crate::{Bucket, Rate, Time, wire::Command};
+
+/// The rate at which a [`Server`](super::Server) takes requests: one of its connection, and one that it shares with
+/// all connections from its address.
+///
+/// A request that comes too fast is not refused. The endpoint stops decoding, and wanting to read, until the buckets
+/// allow the next one; so the order of answers is kept, and a client that knows nothing of rates is only slower.
+#[derive(Debug)]
+pub struct Throttle {
+    connection: Bucket,
+    address: Arc<Bucket>,
+    /// A unit of the address's bucket is taken for the next request.
+    is_reserved: bool,
+    /// The pause that is under way.
+    pause: Option<Pause>,
+    /// The time spent in pauses that are over.
+    paused: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    from: Time,
+    until: Time,
+}
+
+/// The payload bytes that a request's units cover. Each further 4 KiB cost one unit more.
+const BYTES_PER_UNIT: usize = 4096;
+
+impl Throttle {
+    /// Makes the throttle of a new connection from an address with this bucket.
+    #[must_use]
+    pub const fn new(connection: Rate, address: Arc<Bucket>) -> Self {
+        Self { connection: Bucket::new(connection), address, is_reserved: false, pause: None, paused: Duration::ZERO }
+    }
+
+    /// Returns the connection's own rate.
+    #[must_use]
+    pub const fn rate(&self) -> Rate {
+        self.connection.rate()
+    }
+
+    /// Returns whether the next request is taken now. A pause begins if it is not.
+    pub(super) fn admits(&mut self, now: Time) -> bool {
+        if let Some(Pause { from, until }) = self.pause {
+            if now < until {
+                return false;
+            }
+            self.paused += now.since(from);
+            self.pause = None;
+        }
+        let mut until = self.connection.ready_at(now);
+        if until <= now && !self.is_reserved {
+            self.is_reserved = true;
+            until = self.address.reserve(now);
+        }
+        if until > now {
+            self.pause = Some(Pause { from: now, until });
+        }
+        until <= now
+    }
+
+    /// Returns the time at which the pause ends that is under way.
+    pub(super) fn paused_until(&self) -> Option<Time> {
+        self.pause.map(|pause| pause.until)
+    }
+
+    /// Returns the time spent in pauses so far.
+    pub(super) fn paused(&self, now: Time) -> Duration {
+        self.paused + self.pause.map_or(Duration::ZERO, |pause| now.min(pause.until).since(pause.from))
+    }
+
+    /// Takes the units of what was decoded.
+    pub(super) fn charge(&mut self, now: Time, cost: Cost) {
+        let units = cost.units();
+        self.connection.charge(now, units);
+        self.address.charge(now, units - u64::from(mem::take(&mut self.is_reserved)));
+    }
+}
+
+/// A use of a connection's units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cost {
+    /// A request with so many bytes of payload.
+    Request(Command, usize),
+    /// A fault, with so many bytes of payload.
+    Fault(usize),
+}
+
+impl Cost {
+    const fn units(self) -> u64 {
+        let (units, payload) = match self {
+            Self::Request(Command::List | Command::Message | Command::Leave | Command::Hello, payload) => (1, payload),
+            Self::Request(Command::Join, payload) | Self::Fault(payload) => (2, payload),
+            Self::Request(Command::Host | Command::Unhost | Command::History, payload) => (5, payload),
+        };
+        units + (payload.saturating_sub(1) / BYTES_PER_UNIT) as u64
+    }
+}

@@ -1,0 +1,67 @@
+//! Requests that come too fast wait.
+
+use std::time::Duration;
+
+use chanwire_core::{Bucket, Rate, endpoint::Throttle};
+
+use super::*;
+
+fn throttled() -> End<Server> {
+    let address = Arc::new(Bucket::new(Rate::new(100, 100).unwrap()));
+    let throttle = Throttle::new(Rate::new(1, 2).unwrap(), address);
+    End::new(Server::new(ConnectionId(0), Limits::server()).with_throttle(throttle))
+}
+
+#[test]
+fn beyond_the_burst_requests_are_taken_at_the_rate_and_nothing_is_read_meanwhile() {
+    let mut end = throttled();
+    feed(&mut end, at(0), &b"LEAVE\r\n{\"channel_name\": \"a\"}".repeat(4));
+    assert_eq!(tickets(&mut end).len(), 2);
+    assert!(!end.endpoint.wants_read());
+    assert_eq!(due(&end.endpoint), Some((1_000, Timer::Rate)));
+    end.endpoint.handle_timeout(at(999));
+    assert_eq!(tickets(&mut end).len(), 0);
+    end.endpoint.handle_timeout(at(1_000));
+    assert_eq!(tickets(&mut end).len(), 1);
+    assert_eq!(due(&end.endpoint), Some((2_000, Timer::Rate)));
+    assert_eq!(end.endpoint.throttled(at(1_500)), Duration::from_millis(1_500));
+    end.endpoint.handle_timeout(at(2_000));
+    assert_eq!(tickets(&mut end).len(), 1);
+    // Nothing waits, but the next request would.
+    assert_eq!(due(&end.endpoint), Some((3_000, Timer::Rate)));
+    end.endpoint.handle_timeout(at(3_000));
+    assert!(end.endpoint.wants_read());
+    assert_eq!(due(&end.endpoint), None);
+    assert_eq!(end.endpoint.throttled(at(9_000)), Duration::from_millis(3_000));
+}
+
+#[test]
+fn hello_tells_the_rate_of_the_connection() {
+    let mut end = throttled();
+    feed(&mut end, at(0), b"HELLO\r\n{}");
+    assert!(written(&mut end, at(0)).contains("\"units_per_second\": 1, \"burst\": 2"));
+}
+
+#[test]
+fn the_clock_of_a_frame_rests_while_the_rate_is_met() {
+    let mut end = throttled();
+    feed(&mut end, at(0), b"HOST\r\n{}LEAVE\r\n{");
+    assert!(!written(&mut end, at(0)).is_empty());
+    assert_eq!(due(&end.endpoint), Some((1_000, Timer::Rate)));
+    end.endpoint.handle_timeout(at(1_000));
+    assert_eq!(due(&end.endpoint), Some((121_000, Timer::Frame)));
+}
+
+#[test]
+fn a_connection_that_is_shut_down_takes_what_it_has_read_at_once() {
+    let mut end = throttled();
+    feed(&mut end, at(0), &b"LEAVE\r\n{\"channel_name\": \"a\"}".repeat(9));
+    end.endpoint.shutdown(at(1));
+    let tickets = tickets(&mut end);
+    assert_eq!(tickets.len(), 9);
+    for ticket in tickets {
+        respond(&mut end, at(2), ticket, Response::Left { channel_name: "a".into() });
+    }
+    assert!(!written(&mut end, at(2)).is_empty());
+    assert_eq!(due(&end.endpoint), Some((2_002, Timer::Linger)));
+}
