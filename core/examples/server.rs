@@ -1,6 +1,5 @@
-//! A whole server on `std::net`, with the real endpoint and the real hub, on one thread and without a runtime: about a
-//! hundred lines, and sixty of I/O that it shares with the example `client`. It keeps channels and messages in memory,
-//! so what it calls delivered is lost when it ends.
+//! A server on `std::net`, one thread and no runtime: about a hundred lines, and sixty of I/O shared with the example
+//! `client`. It keeps channels and messages in memory only, so delivered messages are lost when it ends.
 //!
 //! `cargo run --example server -- 127.0.0.1:22236`, and in another terminal the example `client`.
 
@@ -27,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     serve(&TcpListener::bind(address)?)
 }
 
-/// Serves connections for as long as there are any to accept.
+/// Accepts and serves connections.
 pub(crate) fn serve(listener: &TcpListener) -> Result<(), Box<dyn Error>> {
     let own = listener.local_addr()?;
     let own = Address::from_ip(own.ip(), own.port()).ok_or("listen at one address, not at all of them")?;
@@ -56,10 +55,10 @@ pub(crate) fn serve(listener: &TcpListener) -> Result<(), Box<dyn Error>> {
                         server.handle_command(now.time, command)?;
                     }
                 }
-                // The hub is at hand for each LIST, and there is room for any number of connections.
+                // Not used here: LISTs are answered by the hub, and the number of connections is not limited.
                 Effect::Publish(_) | Effect::Disconnected(_) => {}
                 Effect::Read(read, query) => hub.handle_page(read, Some(query.found(page(&store, &query))))?,
-                // The directory is in the hub: a store that ends with it need not keep another.
+                // Only messages are kept: the hub holds the directory, and this store lives no longer.
                 Effect::Store(StoreCommand::Commit(writes)) => {
                     store.extend(writes.iter().filter_map(message).cloned());
                     hub.handle_outcome(StoreOutcome::Committed, now.time)?;
@@ -67,10 +66,10 @@ pub(crate) fn serve(listener: &TcpListener) -> Result<(), Box<dyn Error>> {
                 Effect::Store(StoreCommand::Load(_)) => unreachable!("it is asked only after a commit that failed"),
             }
         }
-        // A socket that fails is a connection that has ended.
+        // A connection with a failed socket has ended.
         let is_over = |_: &_, (stream, server): &mut _| !step(server, stream, clock).unwrap_or(false);
         connections.extract_if(.., is_over).for_each(|(id, _)| hub.disconnect(id));
-        // Waiting for all sockets at once is what a runtime is for.
+        // A runtime would wait for all sockets at once.
         thread::sleep(Duration::from_micros(100));
     }
 }
@@ -82,7 +81,7 @@ const fn message(write: &Write) -> Option<&StoredMessage> {
     }
 }
 
-/// The messages that a query asks for.
+/// Returns the messages that a query selects.
 fn page(store: &[StoredMessage], query: &Query) -> Vec<StoredMessage> {
     let wanted = |message: &&StoredMessage| {
         message.channel_name == query.channel_name

@@ -21,11 +21,11 @@ use tokio::{
     time::timeout,
 };
 
-/// Far more than anything here takes.
+/// The limit on each wait, far above the usual time.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(DEADLINE, what).await.expect("it does not happen")
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    timeout(DEADLINE, future).await.expect("the future did not complete in time")
 }
 
 fn message(channel_name: &str, content: &str) -> Message {
@@ -36,7 +36,7 @@ fn channel(name: &str, address: SocketAddr) -> Channel {
     Channel { channel_name: name.into(), address: address.to_string().parse().unwrap() }
 }
 
-/// A server that keeps its data there, and a client of it.
+/// Starts a server with its data in this directory, and connects a client.
 async fn start(directory: &TempDir, listen: SocketAddr) -> (Server, Client) {
     let mut config = ServerConfig::new(directory.path());
     config.listen = vec![listen];
@@ -71,7 +71,7 @@ async fn a_channel_is_hosted_joined_written_read_and_removed() {
 
     let mut subscription = client.join("general", JoinFrom::Last(10)).await.unwrap();
     assert_eq!(subscription.last_id(), 0);
-    // Many at once: answers come in order, and so do messages.
+    // Many requests in flight: answers and messages come in order.
     let sends = (1..=300).map(|number| client.send(message("general", &number.to_string())));
     futures_util::future::try_join_all(sends).await.unwrap();
     for id in 1..=300 {

@@ -118,7 +118,7 @@ test("the reason why a request cannot be sent is shown", async () => {
   await tab.form("MESSAGE");
   await tab.until(() => document.querySelector(".pane-foot .hint").textContent === "Fill in username, message_content first.");
   await tab.form("MESSAGE", { username: " ann" });
-  await tab.until(() => document.querySelector(".pane-foot .hint").textContent === "Mend what is marked first.");
+  await tab.until(() => document.querySelector(".pane-foot .hint").textContent === "Correct the marked fields first.");
   assert.equal(await tab.page.locator('.compose [aria-invalid="true"]').count(), 1);
   await tab.form("MESSAGE", { username: "ann", message_content: "hi" });
   await tab.until(() => document.querySelector(".pane-foot .hint").textContent === "");

@@ -1,4 +1,4 @@
-//! The rules of channels, one by one. [`Trial`] checks the laws that hold throughout; here stands what each rule says.
+//! The rules of channels, one by one. [`Trial`] checks the general laws after every step.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
 #[path = "hub/cost.rs"]
@@ -118,7 +118,7 @@ fn refused(error: &'static str, details: &str) -> Response {
     Response::Error(ErrorResponse::request(error, details))
 }
 
-/// Returns a server that listens at port 22236 of every interface of a machine.
+/// Returns the setup of a server with one listener at port 22236 and three local addresses.
 fn setup() -> Setup {
     let own = ["127.0.0.1", "::1", "10.0.0.1"].map(|host| at(host, 22236)).into();
     Setup {
@@ -155,7 +155,7 @@ fn ask(trial: &mut Trial, id: u64, request: &Request) -> Vec<Response> {
 }
 
 fn ticket(server: &mut Server) -> Ticket {
-    // Not LIST, behind which no other request is read.
+    // Not LIST, which fills the limit on bytes in flight.
     server.handle_input(Time::default(), b"LEAVE\r\n{\"channel_name\": \"x\"}");
     let Some(ServerEvent::Request { ticket, .. }) = server.poll_event() else { panic!("a request") };
     ticket

@@ -18,7 +18,7 @@ use crate::logging;
 mod capture;
 mod stream;
 
-/// Bytes that are read at one time.
+/// The most bytes of one read.
 const READ: usize = 64 * 1024;
 
 /// Show the frames in a recorded stream or capture, and their faults
@@ -28,7 +28,7 @@ pub(super) struct Decode {
     /// A capture in any form that is listed below; `-` or nothing for standard input
     file: Option<PathBuf>,
 
-    /// Which direction raw bytes or a dump of them are
+    /// The direction of raw bytes, or of a dump of them
     #[arg(long, value_name = "DIRECTION", default_value = "auto")]
     direction: Which,
 
@@ -52,29 +52,29 @@ pub(super) struct Decode {
 /// Help on the output, for `--help`.
 pub(super) const COLUMNS: &str = "\
 Columns for the bytes of one direction:
-  where the frame starts, its length, what it is, its head, and what it says
+  offset, length, kind, start line, summary
 Columns for everything else:
-  number, seconds since the first event, connection, direction, what it is,
-  head, round trip of an answer, length, and what it says
-What it is: ! a fault or an error answer, - skipped bytes, nothing for a frame.
-A fault's place stands on a line of its own.
+  number, seconds since the first event, connection, direction, kind,
+  start line, round trip of an answer, length, summary
+Kind: ! a fault or an error answer, - skipped bytes, blank for other frames.
+The position of a fault follows on a separate line.
 
 With --json, a line for each frame:
-  of the bytes of one direction: kind, direction, span, head, summary, fields
-    with their spans, and of a fault its error, details and place (at)
-  of everything else: what `tap --write` writes to a .jsonl file: a line for
-    each connection, and rows with their bytes (text or base64), time, pair
-  What the capture lacks is said on standard error.
+  for the bytes of one direction: kind, direction, span, head, summary, fields
+    with their spans; for a fault its error, details and position (at)
+  for everything else the format of `tap --write FILE.jsonl`: a line for each
+    connection, and rows with their bytes (text or base64), time and pair
+  Gaps in the capture are reported on standard error.
 
 Exit codes:
   0  no fault
-  1  it cannot be read, or ends too early: what could be read is printed
+  1  the input cannot be read or is truncated; the rows before are printed
   2  the command line is wrong, or an option does not fit the file
-  3  there is a fault in what is shown";
+  3  a shown row has a fault";
 
 /// The forms of captures that are read, for `--help`.
 const FORMS: &str = "\
-Forms that are read, detected from the content alone:
+Formats, detected from the content:
   packets      pcap and pcapng, on Ethernet, loopback, Linux cooked (any), raw
                IP, PPP, PPPoE, MPLS and Cisco HDLC; through VLAN, MPLS, PPPoE,
                IP in IP, GRE, ERSPAN, EtherIP, VXLAN, Geneve and GTP-U
@@ -88,13 +88,13 @@ Forms that are read, detected from the content alone:
                $'...' of a shell, Go %#v, Node.js <Buffer ...> and its JSON,
                lists of bytes in base 10 or 16
   around them  gzip; UTF-8 with a byte order mark; UTF-16
-Other archives and forms that do not tell their bytes (od -c, hexdump -c) are
-refused by name. A literal, list or array may have 64 MiB of text; all else is
-read as it comes, at any size.";
+Other archives, and dumps that are ambiguous (od -c, hexdump -c), are refused by
+name. A literal, list or array may have 64 MiB of text; all other forms are read
+as a stream of any size.";
 
 const PROGRESS: &str = "\
-How far it is stands on standard error while it reads for long, if that is a
-terminal and the frames go elsewhere.";
+Progress is shown on standard error while reading takes long, if that is a
+terminal and standard output is not.";
 
 fn help() -> String {
     format!("{FORMS}\n\n{COLUMNS}\n\n{PROGRESS}\n\n{}", filter::HELP)

@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// Far more than anything here takes.
+    /// The limit on each wait, far above the usual time.
     const DEADLINE: Duration = Duration::from_secs(30);
 
     /// A sink that accepts a number of bytes or fails, as ordered by the test for each write.

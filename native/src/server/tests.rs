@@ -13,7 +13,7 @@ use chanwire_core::{Limits, hub::HubLimits};
 use super::*;
 use crate::store::{Memory, MemoryEngine, Retention};
 
-/// Far more than anything here takes.
+/// The limit on each wait, far above the usual time.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 const LIST: &str = "LIST\r\n";

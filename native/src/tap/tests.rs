@@ -18,7 +18,7 @@ use tokio::{
 use super::relay::{failed, relay};
 use crate::traffic::{BoundaryFinder, Record, RecordKind, Watcher, Watchers};
 
-/// Far more than anything here takes. No test passes because of it.
+/// The limit on each wait, far above the usual time. No test passes because of it.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Ends a test that would hang.

@@ -1,4 +1,4 @@
-//! Which channel lives where, and whose it is.
+//! Hosting of channels: their addresses, listeners and rights.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -24,7 +24,7 @@ fn a_message_without_a_channel_goes_to_the_one_of_the_address_that_it_came_to() 
     let server = Launch::serve(data.path()).args(["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"]).start();
     let mut peers: Vec<Peer> = (0..3).map(|listener| Peer::connect(server.address(listener))).collect();
     for (name, listener) in [("first", 0), ("second", 1), ("third", 2), ("fourth", 2)] {
-        // The connection it is sent on does not matter.
+        // The channel's address decides, not the connection of the HOST.
         assert_eq!(peers[0].ask(host(name, server.address(listener))).raw, hosted(name));
     }
     assert!(peers[0].ask(message("u", "to the first")).is_ok());
@@ -81,7 +81,7 @@ fn a_channel_of_the_command_line_has_its_own_listener_and_cannot_be_moved() {
     let mut peer = server.connect();
     assert_eq!(peer.ask(message("u", "nobody's")).error(), "Channel not found");
     assert!(peer.ask(message_to("fixed", "u", "2")).is_ok());
-    // It is on the list as the operator said, and says so to everybody.
+    // A HOST that changes nothing is accepted from every client.
     assert_eq!(peer.ask(host_at("fixed", "192.0.2.7", 22240)).raw, hosted("fixed"));
     for (ip, port) in [("127.0.0.1", 22240), ("192.0.2.7", 22241)] {
         let moved = peer.ask(host_at("fixed", ip, port));
@@ -92,7 +92,7 @@ fn a_channel_of_the_command_line_has_its_own_listener_and_cannot_be_moved() {
     assert_eq!(peer.ask(LIST).raw, fixed);
     server.stop();
 
-    // It is there while the process runs with the flag, and its messages outlive that.
+    // The channel exists only while the server runs with the flag; its messages stay.
     let server = Launch::serve(data.path()).start();
     assert_eq!(server.ask(LIST), listed(&[]));
     server.stop();

@@ -1,4 +1,4 @@
-//! A system that gives few threads, or none.
+//! Systems on which few or no threads can be started.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -7,7 +7,8 @@ use tempfile::tempdir;
 
 use crate::requests::{LIST, listed};
 
-/// The limit on processes does not hold for root, and counts all of a user's: so it becomes a user who has none.
+/// Limits the threads of a command. Root has no such limit, and it counts all of a user's threads, so the command runs
+/// as an unused user.
 fn limited(launch: &Launch, program: &Path, threads: usize) -> Launch {
     let limit = format!("--nproc={threads}");
     let launch = launch.clone().program(program);
@@ -22,7 +23,7 @@ fn limited(launch: &Launch, program: &Path, threads: usize) -> Launch {
 #[test]
 fn a_server_with_too_few_threads_reports_it_and_one_with_enough_serves() {
     let base = tempdir().unwrap();
-    // Another user is to run it and make its data directory here.
+    // The other user executes the program and creates its data directory here.
     fs::set_permissions(base.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let program = base.path().join("chanwire");
     fs::copy(binary(), &program).unwrap();

@@ -2,7 +2,8 @@ use super::*;
 use crate::wire::Command;
 use alloc::vec;
 
-/// Returns two frames of about this size, full of what needs care, with white space and a skipped object between them.
+/// Returns two frames of about this size, full of escapes and brackets in strings, with white space and a skipped
+/// object between them.
 fn stream(size: usize) -> Vec<u8> {
     let elements = br#"{"a\n": "}"}, "#.repeat(size / 15);
     let frame = [b"MESSAGE\r\n{\"x\": [", &elements[..], b"0]}"].concat();
@@ -26,7 +27,7 @@ fn work_is_linear_in_the_bytes_however_they_are_cut() {
                     }
                 }
                 assert_eq!(frames, 3);
-                // Taken in, looked at, and at most once moved.
+                // Each byte is copied once, examined once and moved at most once.
                 let most = 3 * stream.len();
                 assert!(decoder.work <= most, "{} for {} bytes, {step} at a time", decoder.work, stream.len());
             }
@@ -41,13 +42,13 @@ fn buffered_bytes_never_exceed_the_limit_and_one_read() {
         [100, 1000, 16_384].into_iter().flat_map(|limit| [1, 3, 6, 9, 13].map(|r| (limit, limit * r / 10)))
     {
         let frame = [b"MESSAGE\r\n{\"x\": \"", &*vec![b'x'; limit - 9], b"\"}"].concat();
-        // Wherever in a read a frame of the largest payload begins.
+        // The largest frame begins at each of many offsets in a read.
         for before in (0..read).step_by(limit / 50) {
             let stream = [vec![b' '; before], frame.clone(), frame.clone()].concat();
             let (mut decoder, mut frames) = (Decoder::<Command>::new(limit), 0);
             for piece in stream.chunks(read) {
                 decoder.feed(piece);
-                // A start line is kept too, and may be longer than a small limit.
+                // The buffered start line may be longer than a small limit.
                 let most = limit.max(MAX_START_LINE + 2) + read;
                 assert!(decoder.buffer.len() <= most, "{} of {limit} and {read}", decoder.buffer.len());
                 fullest = fullest.max(decoder.buffer.len() * 100 / most);
@@ -84,10 +85,10 @@ fn a_boundaries_only_decoder_keeps_nothing_and_reports_the_same_spans() {
                 last = Some(matches!(item, Item::Fault(_)));
             }
             assert_eq!(keeping.partial(), cutting.partial());
-            // At most a start line that is not complete.
+            // Only an incomplete start line is kept.
             assert!(cutting.kept() <= MAX_START_LINE + CRLF, "{} bytes in pieces of {step}", cutting.kept());
         }
-        // The last payload is too large, and that is found without it.
+        // The last payload is too large, which is detected without keeping it.
         assert_eq!(last, Some(true));
     }
 }

@@ -8,7 +8,7 @@ use chanwire_core::{
 use super::*;
 use crate::store::{SqliteStore, Store as _, rows};
 
-/// Databases of earlier versions, as SQL: the versions' own statements, and rows of every kind.
+/// Databases of earlier versions, as SQL: the statements of the version, and rows of every kind.
 const FIXTURES: [&str; MIGRATIONS.len() - 1] = [
     include_str!("fixtures/version_1.sql"),
     include_str!("fixtures/version_2.sql"),
@@ -16,8 +16,8 @@ const FIXTURES: [&str; MIGRATIONS.len() - 1] = [
     include_str!("fixtures/version_4.sql"),
 ];
 
-/// A database as the version of this number made it.
-fn made_by(version: usize, directory: &Path) -> Connection {
+/// Creates a database of this version.
+fn create_version(version: usize, directory: &Path) -> Connection {
     let file = directory.join(DATABASE);
     fs::write(&file, "").unwrap();
     let connection = connect(&file).unwrap();
@@ -36,7 +36,7 @@ fn message(channel_name: &str, id: u64, seconds: i64, username: &str, content: &
     }
 }
 
-/// All of a channel, as a client is given it.
+/// Returns all messages of a channel.
 fn messages(store: &SqliteStore, channel_name: &str) -> Vec<StoredMessage> {
     let range = HistoryRange::After(0);
     let query = Query {
@@ -122,7 +122,7 @@ fn dump(connection: &Connection) -> Vec<String> {
 fn databases_of_every_older_version_are_migrated_with_all_their_rows() {
     for version in 1..MIGRATIONS.len() {
         let directory = tempfile::tempdir().unwrap();
-        drop(made_by(version, directory.path()));
+        drop(create_version(version, directory.path()));
         let (stored, all) = content(version);
         for _ in 0..2 {
             let mut store = SqliteStore::open(directory.path()).unwrap();
@@ -159,7 +159,7 @@ fn databases_of_every_older_version_are_migrated_with_all_their_rows() {
 fn a_migration_that_is_cut_short_anywhere_leaves_the_older_version_whole() {
     for version in 1..MIGRATIONS.len() {
         let directory = tempfile::tempdir().unwrap();
-        let mut connection = made_by(version, directory.path());
+        let mut connection = create_version(version, directory.path());
         let before = dump(&connection);
         let mut cuts = 0;
         // Each try comes one step further before it is interrupted, until none is.
@@ -187,7 +187,7 @@ fn a_migration_that_is_cut_short_anywhere_leaves_the_older_version_whole() {
 #[test]
 fn a_migration_that_fails_leaves_the_older_version_whole() {
     let directory = tempfile::tempdir().unwrap();
-    let mut connection = made_by(1, directory.path());
+    let mut connection = create_version(1, directory.path());
     // A column that a later migration adds is there already.
     connection.execute_batch("ALTER TABLE logs ADD COLUMN bytes TEXT").unwrap();
     let before = dump(&connection);
@@ -203,7 +203,7 @@ fn a_migration_that_fails_while_it_copies_messages_leaves_them_where_they_were()
         (4, "INSERT INTO messages VALUES (3 << 38 | 1, 1009, 'u', 'lost')"),
     ] {
         let directory = tempfile::tempdir().unwrap();
-        let connection = made_by(version, directory.path());
+        let connection = create_version(version, directory.path());
         connection.execute(stray, []).unwrap();
         let before = dump(&connection);
         drop(connection);
@@ -218,7 +218,7 @@ fn a_migration_that_fails_while_it_copies_messages_leaves_them_where_they_were()
 #[test]
 fn damaged_rows_are_found_before_a_migration_copies_them() {
     let directory = tempfile::tempdir().unwrap();
-    let connection = made_by(3, directory.path());
+    let connection = create_version(3, directory.path());
     let many = "WITH RECURSIVE n(id) AS (SELECT 4 UNION ALL SELECT id + 1 FROM n WHERE id < 80000)
         INSERT INTO messages SELECT 1, id, 1009, 'u', printf('%0800d', id) FROM n";
     connection.execute_batch(&format!("{many}; UPDATE logs SET last_id = 80000 WHERE log = 1")).unwrap();
@@ -305,7 +305,7 @@ fn tables_of_another_version_than_the_recorded_one_are_refused_and_left_as_they_
             let directory = tempfile::tempdir().unwrap();
             let file = directory.path().join(DATABASE);
             if made < MIGRATIONS.len() {
-                drop(made_by(made, directory.path()));
+                drop(create_version(made, directory.path()));
             } else {
                 drop(SqliteStore::open(directory.path()).unwrap());
             }
