@@ -1,4 +1,4 @@
-//! The held part of recorded connections, and its bounds.
+//! The capture of recorded connections, and its memory limit.
 
 #![cfg(test)]
 

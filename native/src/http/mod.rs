@@ -2,8 +2,8 @@
 //!
 //! Anyone who reaches the bridge can talk to the chat servers in the user's name, so [`access`] is guarded three times:
 //! by the name a request is addressed to, by the origin of the page that asks, and by a token that only the user's
-//! terminal has shown. Each TCP connection has a place in [`connections`] until it ends or becomes a WebSocket, which
-//! [`bridge`] carries. Everything else is one of the page's [`assets`].
+//! terminal has shown. Each TCP connection holds a permit of [`connections`] until it ends or becomes a WebSocket,
+//! which [`bridge`] carries. Everything else is one of the page's [`assets`].
 
 mod access;
 mod assets;

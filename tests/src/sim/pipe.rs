@@ -43,14 +43,14 @@ impl Pipe {
         self.held
     }
 
-    /// Queues bytes that arrive at `at`, or when all before them has.
+    /// Queues bytes that arrive at `at`, but not before earlier bytes.
     pub(super) fn push(&mut self, at: Time, bytes: Vec<u8>) {
         self.last = self.last.max(at);
         self.held += bytes.len();
         self.chunks.push_back((self.last, bytes));
     }
 
-    /// Queues the end of the stream, which arrives at `at`, or when all before it has.
+    /// Queues the end of the stream, which arrives at `at`, but not before earlier bytes.
     pub(super) fn finish(&mut self, at: Time) {
         if self.end.is_none() {
             self.last = self.last.max(at);

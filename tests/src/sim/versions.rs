@@ -1,4 +1,4 @@
-//! The directory as it was stored, at every moment of a run.
+//! The history of the stored directory during a run.
 
 use chanwire_core::{
     hub::{ChannelRecord, Snapshot},
@@ -15,7 +15,7 @@ pub(super) struct Versions(Vec<Version>);
 #[derive(Debug)]
 pub(super) struct Version {
     records: Vec<ChannelRecord>,
-    /// The answer that LIST has.
+    /// The content of the answer to LIST.
     pub(super) listed: Vec<u8>,
 }
 
@@ -42,7 +42,7 @@ impl Versions {
         }
     }
 
-    /// The first version, not below `from`, that is so.
+    /// Returns the number of the first version from `from` that satisfies the predicate.
     pub(super) fn find(&self, from: usize, so: impl Fn(&Version) -> bool) -> Option<usize> {
         self.0.iter().enumerate().skip(from).find(|(_, version)| so(version)).map(|(number, _)| number)
     }

@@ -1,4 +1,4 @@
-//! Files that were cut, removed or exchanged while no server ran: the start is refused, with what is missing.
+//! Files truncated, removed or replaced while no server ran: the start is refused and the missing part reported.
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +24,7 @@ fn say(server: &Server, numbers: std::ops::RangeInclusive<usize>) {
 struct Crashed {
     _parent: TempDir,
     data: PathBuf,
-    /// The database's file when it had 10 messages, and a backup of that.
+    /// The database file with 10 messages, and a backup of it.
     old: PathBuf,
     backup: PathBuf,
     /// A directory with the WAL of another server, which has had more messages.
@@ -68,7 +68,7 @@ impl Crashed {
         self.data.join("chanwire.db")
     }
 
-    /// Stops a server in order, so that the database's file has everything.
+    /// Starts and stops a server, so that the database file holds everything.
     fn settle(&self) {
         serve(&self.data).start().stop();
     }

@@ -233,7 +233,7 @@ impl PcapNg {
         self.drop_connection(connection);
     }
 
-    /// Drops the state of a connection of which no row follows.
+    /// Drops the state of a connection without further rows.
     pub fn drop_connection(&mut self, connection: u32) {
         self.connections.remove(&connection);
     }

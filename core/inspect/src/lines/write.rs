@@ -21,12 +21,12 @@ impl JsonLinesWriter {
         Self::default()
     }
 
-    /// Sets the time at which the capture's times begin, since 1970, for connections that are named from now on.
+    /// Sets the origin of the capture's times, since 1970, for connections written from now on.
     pub fn set_origin(&mut self, origin: impl Into<Time>) {
         self.started = started::written(origin.into());
     }
 
-    /// Appends the line of a row, and before it, if it is the first of its connection, the line of that.
+    /// Appends the line of a row, after a line for its connection if it is the connection's first row.
     pub fn row(&mut self, capture: &Capture, entry: &Entry<'_>, marked: bool, out: &mut Vec<u8>) {
         let connection = entry.connection();
         if self.named.insert(connection) {
@@ -39,7 +39,7 @@ impl JsonLinesWriter {
         }
     }
 
-    /// Drops the state of a connection of which no row follows.
+    /// Drops the state of a connection without further rows.
     pub fn drop_connection(&mut self, connection: u32) {
         self.named.remove(&connection);
     }

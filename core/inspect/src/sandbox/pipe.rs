@@ -7,11 +7,11 @@ use chanwire_core::Time;
 /// Bytes in transit, in order. Bounded, like socket buffers.
 #[derive(Debug)]
 pub(super) struct Pipe {
-    /// Each with the moment at which it can be read.
+    /// Chunks with their arrival times.
     chunks: VecDeque<(Time, Vec<u8>)>,
     held: usize,
     capacity: usize,
-    /// When the last of it arrives: nothing overtakes it.
+    /// The arrival time of the last chunk. Later ones arrive no earlier.
     last: Time,
     end: End,
 }
@@ -39,14 +39,14 @@ impl Pipe {
         self.end != End::Open
     }
 
-    /// Queues bytes that arrive at `at`, or when all before them has.
+    /// Queues bytes that arrive at `at`, but not before earlier bytes.
     pub(super) fn push(&mut self, at: Time, bytes: Vec<u8>) {
         self.last = self.last.max(at);
         self.held += bytes.len();
         self.chunks.push_back((self.last, bytes));
     }
 
-    /// Queues the end of the stream, which arrives at `at`, or when all before it has.
+    /// Queues the end of the stream, which arrives at `at`, but not before earlier bytes.
     pub(super) fn finish(&mut self, at: Time) {
         if self.end == End::Open {
             self.last = self.last.max(at);

@@ -1,4 +1,4 @@
-//! Streams are the same after anything that a network and a capture may do to their segments.
+//! Streams are reassembled from shuffled, repeated, overlapping and missing segments.
 
 use chanwire_inspect::{
     Direction::{self, In, Out},
@@ -8,7 +8,7 @@ use proptest::{prelude::*, sample::Index};
 
 use crate::kit::{Segment, Told, pcap, read, read_in, talk};
 
-/// Cuts a stream into segments at these places, each of them longer at both ends by some overlap.
+/// Cuts a stream into segments at these positions, each extended at both ends by an overlap.
 fn segments(from: Direction, first: u32, stream: &[u8], cuts: &[(Index, usize, usize)]) -> Vec<Segment> {
     let mut places: Vec<(usize, usize, usize)> =
         cuts.iter().map(|(cut, before, after)| (cut.index(stream.len() + 1), *before, *after)).collect();
@@ -54,7 +54,7 @@ proptest! {
         for (from, start, peer, stream) in [(Out, start.0, start.1, &out), (In, start.1, start.0, &back)] {
             let mut parts = segments(from, start.wrapping_add(1), stream, &cuts);
             parts.push(Segment::fin(from, start.wrapping_add(1 + stream.len() as u32)));
-            // Nothing is acknowledged before it was captured, however late that is.
+            // No segment is acknowledged before it was captured.
             all.extend(parts.into_iter().map(|part| Segment { acknowledges: Some(peer.wrapping_add(1)), ..part }));
         }
         for index in &double {
