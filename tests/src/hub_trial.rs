@@ -63,6 +63,8 @@ pub struct Trial {
     next_client: u64,
     /// Connections that were closed and for which nothing is left to carry out.
     pub released: BTreeSet<u64>,
+    /// Connections that were given new limits.
+    pub reconfigured: Vec<(u64, Arc<Limits>)>,
     /// The number of times messages were pushed, each to any number of connections.
     pub pushes: usize,
     last_pushes: Option<Arc<Pushes>>,
@@ -189,6 +191,7 @@ impl Trial {
             clients: BTreeMap::new(),
             next_client: 0,
             released: BTreeSet::new(),
+            reconfigured: Vec::new(),
             pushes: 0,
             last_pushes: None,
             now,
@@ -265,6 +268,15 @@ impl Trial {
             client.disconnected = true;
         }
         self.hub.disconnect(ConnectionId(id));
+        self.drain();
+    }
+
+    /// Replaces the limits of the hub, and of the connections.
+    pub fn reconfigure(&mut self, change: impl FnOnce(&mut Setup), limits: &Arc<Limits>) {
+        self.drain();
+        change(&mut self.setup);
+        self.model.limits = self.setup.limits();
+        self.hub.reconfigure(self.setup.limits(), limits);
         self.drain();
     }
 
@@ -495,6 +507,7 @@ impl Trial {
             ServerCommand::Close(error) => self.removed(id, error),
             ServerCommand::CloseSlow(error) => self.slow(id, error),
             ServerCommand::Finish => self.finish_subscriber(id),
+            ServerCommand::Reconfigure(limits) => self.reconfigured.push((id, limits)),
             ServerCommand::Shutdown => panic!("a hub shuts connection {id} down"),
         }
     }

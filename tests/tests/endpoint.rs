@@ -17,8 +17,10 @@ mod lists;
 mod pushes;
 #[path = "endpoint/rates.rs"]
 mod rates;
+#[path = "endpoint/reconfigure.rs"]
+mod reconfigure;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use chanwire_core::{
     Limits, Time,

@@ -25,6 +25,8 @@ mod names;
 mod order;
 #[path = "hub/reading.rs"]
 mod reading;
+#[path = "hub/reconfigure.rs"]
+mod reconfigure;
 #[path = "hub/removal.rs"]
 mod removal;
 

@@ -1,5 +1,7 @@
 //! The connection core, shared by both roles: input, output, deadlines and closing.
 
+use alloc::sync::Arc;
+
 use super::{
     Deadline, Timer,
     outbox::Outbox,
@@ -16,6 +18,8 @@ pub(crate) struct ConnectionCore<H> {
     decoder: Decoder<H>,
     pub(crate) outbox: Outbox,
     pub(crate) limits: Limits,
+    /// Limits that take effect when the frame that is arriving has ended.
+    next_limits: Option<Arc<Limits>>,
     phase: Phase,
     frame: Option<Arriving>,
     /// Whether the endpoint wants to read.
@@ -69,10 +73,28 @@ impl<H: StartLine> ConnectionCore<H> {
             decoder: Decoder::new(limits.max_payload),
             outbox: Outbox::new(limits.list_ahead),
             limits,
+            next_limits: None,
             phase: Phase::START,
             frame: None,
             reads: true,
             stalled: None,
+        }
+    }
+
+    /// Replaces the limits for the frames that begin from now on.
+    pub(crate) fn reconfigure(&mut self, limits: Arc<Limits>, now: Time) {
+        self.next_limits = Some(limits);
+        self.adopt_limits(now);
+    }
+
+    /// Puts the next limits into effect, if there are any and no frame is arriving.
+    pub(crate) fn adopt_limits(&mut self, now: Time) {
+        if let Some(limits) = self.next_limits.take_if(|limits| self.decoder.set_max_payload(limits.max_payload)) {
+            if limits.write_timeout < self.limits.write_timeout {
+                // Else a peer that is not slow by the old limit could be by the new one.
+                self.stalled = self.stalled.map(|_| now);
+            }
+            self.limits = (*limits).clone();
         }
     }
 

@@ -172,6 +172,8 @@ pub enum ServerCommand {
     CloseSlow(ErrorResponse),
     /// [Finish](Server::finish): everything that was promised to an ended peer is there.
     Finish,
+    /// [Replace](Server::reconfigure) the limits.
+    Reconfigure(Arc<Limits>),
     /// Take nothing new, finish what is owed, then [close](Endpoint::shutdown).
     Shutdown,
 }
@@ -217,6 +219,7 @@ impl Server {
             ServerCommand::Close(error) => self.close(now, error),
             ServerCommand::CloseSlow(error) => self.close_slow(now, error),
             ServerCommand::Finish => self.finish(now),
+            ServerCommand::Reconfigure(limits) => self.reconfigure(now, limits),
             ServerCommand::Shutdown => self.shutdown(now),
         }
         Ok(())
@@ -321,6 +324,13 @@ impl Server {
         &self.traffic
     }
 
+    /// Replaces the limits. A frame that is arriving keeps those with which it began, so that they do not depend on how
+    /// the stream is cut, and a lower [`write_timeout`](Limits::write_timeout) runs from now on.
+    pub fn reconfigure(&mut self, now: Time, limits: Arc<Limits>) {
+        self.core.reconfigure(limits, now);
+        self.pump(now);
+    }
+
     /// Returns the number of requests whose answers have not left.
     #[must_use]
     pub fn in_flight(&self) -> usize {
@@ -362,6 +372,7 @@ impl Server {
         let mut caught_up = false;
         // Once it closes, what is held back is thrown away undecoded.
         while !caught_up && self.core.phase().decodes() && self.is_admitted(now) && self.has_room() {
+            self.core.adopt_limits(now);
             match self.core.next_item(&mut input) {
                 Some(Item::Frame(frame)) => {
                     let (command, payload) = (frame.start_line, frame.payload.len());

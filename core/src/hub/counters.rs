@@ -91,7 +91,10 @@ impl Counters {
         match command {
             ServerCommand::Push(pushes) | ServerCommand::Replay(pushes) => self.pushes += pushes.len() as u64,
             ServerCommand::Close(error) | ServerCommand::CloseSlow(error) => self.error(error),
-            ServerCommand::Respond { .. } | ServerCommand::Finish | ServerCommand::Shutdown => {}
+            ServerCommand::Respond { .. }
+            | ServerCommand::Finish
+            | ServerCommand::Reconfigure(_)
+            | ServerCommand::Shutdown => {}
         }
     }
 

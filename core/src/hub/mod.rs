@@ -27,6 +27,7 @@ mod turns;
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry},
     string::String,
+    sync::Arc,
     vec::Vec,
 };
 use core::{mem, net::IpAddr, time::Duration};
@@ -49,7 +50,7 @@ pub use storage::{
 use turns::{Had, Turns, Writer};
 
 use crate::{
-    Time,
+    Limits, Time,
     endpoint::{Misuse, Reply, ServerCommand, ServerEvent, Ticket},
     wire::{Address, Channel, Command, Location, Request, Status, Timestamp, canonical},
 };
@@ -317,6 +318,19 @@ impl Hub {
         let channel_name = channel.channel_name.clone();
         self.directory.fix(channel);
         self.know(&channel_name);
+    }
+
+    /// Replaces the limits of the hub for the requests that are decided from now on, and of every connection for those
+    /// that begin. Of the hub's limits, `max_id` and `max_past_lists` stay.
+    ///
+    /// Nothing ends: channels, joins and connections beyond a lower limit stay, and more are refused.
+    pub fn reconfigure(&mut self, hub_limits: HubLimits, limits: &Arc<Limits>) {
+        let HubLimits { max_id, max_past_lists, .. } = self.limits;
+        self.limits = HubLimits { max_id, max_past_lists, ..hub_limits };
+        let open = self.connections.iter().filter(|(_, connection)| !connection.closed);
+        for (id, _) in open {
+            self.effects.send(*id, ServerCommand::Reconfigure(limits.clone()));
+        }
     }
 
     /// Adds an accepted connection. `listener` is `None` for the operator's socket.

@@ -179,6 +179,22 @@ impl<H: StartLine> Decoder<H> {
         }
     }
 
+    /// Returns whether no frame has begun that is not given. Only white space may be there of what comes next.
+    #[must_use]
+    pub const fn is_between_frames(&self) -> bool {
+        matches!(self.state, State::Between { .. } | State::Closed { .. } | State::Finished)
+    }
+
+    /// Sets the largest payload of the frames that begin from now on. Does nothing and returns `false` while a frame
+    /// is arriving, whose limit stays.
+    pub const fn set_max_payload(&mut self, max_payload: usize) -> bool {
+        let is_set = self.is_between_frames();
+        if is_set {
+            self.max_payload = max_payload;
+        }
+        is_set
+    }
+
     /// Takes the next bytes of the stream. Bytes after [`finish`](Self::finish) are no part of it and ignored.
     pub fn feed(&mut self, bytes: &[u8]) {
         if self.ended {

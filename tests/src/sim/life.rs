@@ -1,5 +1,7 @@
 //! The server's life in a run: it starts, passes inputs to its hub, stops and crashes; and the faults around it.
 
+use std::sync::Arc;
+
 use chanwire_core::{
     endpoint::{ConnectionAction, Endpoint as _, Server, ServerCommand},
     hub::Moment,
@@ -11,7 +13,7 @@ use super::{
     later,
     ledger::Ledger,
     plan::Disturbance,
-    process::{Process, Sent},
+    process::{Input, Process, Sent},
     socket::Pace,
     storage::StoreFaults,
     world::{Event, Near, Side, World},
@@ -183,6 +185,13 @@ impl World {
                 self.judge.tally.clock_jumps += 1;
                 self.wall_skew += self.rng.i64(-100..=100);
             }
+            (Some(Disturbance::Reconfigure), _) => {
+                self.plan.reconfigure(&mut self.rng);
+                if let Some(process) = &mut self.process {
+                    let limits = Arc::new(self.plan.server.clone());
+                    process.queue_input(Input::Reconfigure(self.plan.hub_limits(), limits));
+                }
+            }
             _ => {}
         }
         self.schedule_within(self.plan.disturbance_gap, Event::Disturb);
@@ -228,6 +237,7 @@ fn note(server: &Server, index: Option<usize>, command: &ServerCommand, ledger: 
             ledger.drop_pushes();
         }
         (ServerCommand::Finish, _) => ledger.sends_no_push = true,
+        (ServerCommand::Reconfigure(_), _) => {}
         (ServerCommand::Respond { .. }, None) | (ServerCommand::Shutdown, _) => unreachable!("no hub sends it"),
     }
 }

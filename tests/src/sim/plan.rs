@@ -4,6 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use chanwire_core::{
     Limits,
+    hub::HubLimits,
     wire::{Address, Channel},
 };
 use fastrand::Rng;
@@ -42,12 +43,16 @@ pub(super) enum Disturbance {
     Outage,
     /// Wall time jumps.
     ClockJump,
+    /// The server's limits are replaced.
+    Reconfigure,
 }
 
 /// The events that may happen in one run, and their frequencies.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) server: Limits,
+    /// The most requests that were ever allowed in flight.
+    pub(super) most_in_flight: usize,
     pub(super) client: Limits,
     pub(super) max_channels: usize,
     pub(super) max_joins: usize,
@@ -108,6 +113,7 @@ impl Plan {
             Disturbance::Stop,
             Disturbance::Outage,
             Disturbance::ClockJump,
+            Disturbance::Reconfigure,
         ];
         let disturbances = all.into_iter().filter(|_| rng.bool()).collect();
         let faults = StoreFaults {
@@ -117,6 +123,7 @@ impl Plan {
             slow: pick(rng, &[0, 5, 50, 400], 5),
         };
         Self {
+            most_in_flight: server.max_in_flight,
             server,
             client,
             max_channels: pick(rng, &[2, 100, 100, 100], 100),
@@ -139,6 +146,23 @@ impl Plan {
             leased: pick(rng, &[0, 10, 60], 10),
             slow_ends: pick(rng, &[0, 10, 40], 10),
         }
+    }
+
+    /// Draws other limits for the server, of those that no answer depends on, and of joins.
+    pub(super) fn reconfigure(&mut self, rng: &mut Rng) {
+        self.server.max_in_flight = pick(rng, &[1, 2, 5, 1024], 1024);
+        self.most_in_flight = self.most_in_flight.max(self.server.max_in_flight);
+        self.server.max_in_flight_bytes = pick(rng, &[1, 300, 40_000, 262_144], 262_144);
+        self.server.max_unsent = pick(rng, &[1, 100, 1000, 262_144], 262_144);
+        self.max_joins = pick(rng, &[1, 2, 1000], 1000);
+    }
+
+    /// Returns the limits of the server's hub.
+    pub(super) fn hub_limits(&self) -> HubLimits {
+        let mut limits = HubLimits::default();
+        (limits.max_channels, limits.max_joins) = (self.max_channels, self.max_joins);
+        limits.max_past_lists = self.max_past_lists;
+        limits
     }
 
     /// Removes the faults from the plan.

@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
     net::IpAddr,
+    sync::Arc,
 };
 
 use chanwire_core::{
@@ -35,6 +36,8 @@ pub(super) enum Input {
     Outcome(StoreOutcome),
     /// The store has read this.
     Page(ReadId, Query, Page),
+    /// The limits are replaced.
+    Reconfigure(HubLimits, Arc<Limits>),
 }
 
 /// A command on its way to a connection's endpoint.
@@ -90,10 +93,7 @@ pub(super) struct Passed {
 impl Process {
     /// Starts a server over the durable state.
     pub(super) fn start(plan: &Plan, disk: &Disk, now: Moment) -> Self {
-        let mut limits = HubLimits::default();
-        (limits.max_channels, limits.max_joins) = (plan.max_channels, plan.max_joins);
-        limits.max_past_lists = plan.max_past_lists;
-        let mut hub = Hub::new(limits, disk.snapshot(), now);
+        let mut hub = Hub::new(plan.hub_limits(), disk.snapshot(), now);
         let listeners = plan::local_addresses().into_iter().map(|own| hub.add_listener(&own)).collect();
         Self {
             hub,
@@ -174,6 +174,13 @@ impl Process {
                     self.tracked.insert(link);
                     let Some(listener) = self.listeners.get(listener) else { panic!("no listener {listener}") };
                     self.hub.connect(ConnectionId(link), Peer::Address(peer), Some(*listener))
+                }
+                Input::Reconfigure(hub_limits, limits) => {
+                    // Joins from before are counted by the limit of then, and requests by that of now.
+                    judge.max_joins = judge.max_joins.min(hub_limits.max_joins);
+                    self.hub.reconfigure(hub_limits, &limits);
+                    judge.tally.reconfigured += 1;
+                    Ok(())
                 }
                 Input::Event(link, index, event) => {
                     match &event {
@@ -266,6 +273,7 @@ impl Process {
             ServerCommand::Close(error) => judge.removed(link, error),
             ServerCommand::CloseSlow(error) => judge.closed_slow(link, error),
             ServerCommand::Finish => judge.finished(link),
+            ServerCommand::Reconfigure(_) => {}
             ServerCommand::Shutdown => panic!("a hub shuts connection {link} down"),
         }
         None

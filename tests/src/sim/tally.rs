@@ -119,6 +119,8 @@ tally! {
     freezes,
     /// Jumps of wall time.
     clock_jumps,
+    /// Replacements of the server's limits.
+    reconfigured,
 }
 
 impl fmt::Display for Tally {

@@ -345,7 +345,7 @@ impl World {
         process.take_events(id, &mut socket.end.endpoint, at, &self.plan.server, &self.storage.disk, &mut self.judge);
         let in_flight = socket.end.endpoint.in_flight();
         // A frame that takes too long is answered in any case.
-        assert!(in_flight <= self.plan.server.max_in_flight + 1, "{in_flight} requests are in flight");
+        assert!(in_flight <= self.plan.most_in_flight + 1, "{in_flight} requests are in flight");
         self.judge.ledger(id).check_written(&socket.end.written);
         let written = socket.end.written.len() - moved.bytes;
         self.trace.note(self.now, id, "< ", socket.end.written.get(written..).unwrap_or_default());
