@@ -3,6 +3,7 @@
 mod file;
 mod finding;
 mod keys;
+mod reload;
 mod settings;
 mod suggest;
 #[cfg(test)]
@@ -21,7 +22,8 @@ use chanwire_core::{
 pub(crate) use self::keys::KEY;
 pub(crate) use self::{
     finding::{Finding, origin_members},
-    keys::{Fallback, Key, REPEATED, TABLE},
+    keys::{Applied, Fallback, Key, REPEATED, TABLE},
+    reload::Reloader,
     settings::{Setting, Settings, Sources, absolute},
     suggest::named,
     value::{Kind, Value},

@@ -64,12 +64,13 @@ pub(crate) struct HubLink<'a> {
     pub(crate) counts: &'a ConnectionCounts,
 }
 
-/// Serves one connection to its end. The permit is returned once all its requests are carried out, too.
+/// Serves one connection to its end. The permit is returned once all its requests are carried out, too. `limits` are
+/// those in force.
 pub(crate) fn serve<'a, S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     accepted: Accepted,
     permit: OwnedSemaphorePermit,
-    limits: &Limits,
+    limits: impl FnOnce() -> Limits,
     link: HubLink<'a>,
     clock: Clock,
 ) -> impl Future<Output = Ending> {
@@ -78,7 +79,8 @@ pub(crate) fn serve<'a, S: AsyncRead + AsyncWrite + Unpin>(
     let rights = peer.map_or(Peer::Operator, |peer| Peer::Address(peer.ip()));
     let _ = link.hub.send(Input::Connect { id, peer: rights, listener, mailbox: mailbox.clone() });
     let mut session = Session { accepted, link, mailbox, commands: VecDeque::new(), events: Vec::new() };
-    let mut server = Server::new(id, limits.clone());
+    // Taken when the hub knows the connection, which it gives all later ones.
+    let mut server = Server::new(id, limits());
     async move { driver::drive(&mut server, stream, &mut session, clock).await }
 }
 

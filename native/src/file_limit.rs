@@ -14,9 +14,20 @@ pub(crate) struct Files {
     pub(crate) connections: u32,
     /// The share of all other parts together, and the number that they want.
     beside: (u32, u32),
+    /// The most connections for which there is room.
+    most: u32,
 }
 
 impl Files {
+    /// Returns the number of connections that can be served of those that are wanted.
+    pub(crate) fn connections_of(&self, wanted: u32) -> u32 {
+        let connections = wanted.min(self.most).max(1);
+        if connections < wanted {
+            tracing::warn!("the limit of open files leaves {connections} connections of {wanted}");
+        }
+        connections
+    }
+
     /// Returns the share of a part that wants `wanted` files, at least one.
     pub(crate) fn part(&self, wanted: u32) -> u32 {
         let (have, want) = self.beside;
@@ -28,12 +39,13 @@ impl Files {
         let spare = files - RESERVED.min(files / 2);
         // At least half of the files are for the connections.
         let others = beside.min(spare / 2);
-        Self { connections: wanted.min(spare - others).max(1), beside: (others, beside) }
+        let most = spare - others;
+        Self { connections: wanted.min(most).max(1), beside: (others, beside), most }
     }
 
     #[cfg(test)]
     pub(crate) fn plenty() -> Self {
-        Self { connections: 1, beside: (1, 1) }
+        Self { connections: 1, beside: (1, 1), most: 1 }
     }
 }
 

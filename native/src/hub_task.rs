@@ -6,8 +6,9 @@ use std::{
 };
 
 use chanwire_core::{
+    Limits,
     endpoint::{Listing, Misuse, ServerCommand, ServerEvent, Traffic},
-    hub::{ConnectionId, Effect, Hub, ListenerId, Moment, Peer},
+    hub::{ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Peer},
     wire::Address,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -16,7 +17,7 @@ use crate::{
     clock::{Clock, wall_time},
     mailbox::Mailbox,
     metrics::HubReport,
-    store::{Done, Storage},
+    store::{Done, Retention, Storage},
 };
 
 /// The most inputs per batch.
@@ -40,10 +41,20 @@ pub(crate) enum Input {
     LocalAddresses(ListenerId, Vec<Address>),
     /// Asks for the counts of the hub's work and of all connections.
     Report(oneshot::Sender<HubReport>),
+    /// These settings hold from now on.
+    Reconfigure(Box<LiveSettings>),
     /// Closes all connections after their remaining output, because the server stops.
     StopConnections,
     /// Stops the hub after the drain timeout: requests at the store are finished, pending ones are dropped.
     Stop,
+}
+
+/// The settings that can change while the server runs.
+pub(crate) struct LiveSettings {
+    pub(crate) hub_limits: HubLimits,
+    /// The limits of each connection.
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) retention: Retention,
 }
 
 /// The channel list that the hub published last, from which connections answer LIST.
@@ -118,6 +129,9 @@ pub(crate) async fn run(
             if let Input::Events(_, more) = &input {
                 events += more.len();
             }
+            if let Input::Reconfigure(settings) = &input {
+                storage.retain(settings.retention);
+            }
             misuses.extend(handle(&mut hub, &mut mailboxes, input, now).err());
         }
         for misuse in misuses {
@@ -176,6 +190,7 @@ fn handle(hub: &mut Hub, mailboxes: &mut Mailboxes, input: Input, now: Moment) -
             // An asker that no longer waits has given up.
             let _ = answer.send(HubReport { counters: hub.counters(), traffic: mailboxes.traffic() });
         }
+        Input::Reconfigure(settings) => hub.reconfigure(settings.hub_limits, &settings.limits),
         Input::StopConnections => mailboxes.stop(),
         Input::Stop => hub.stop(),
     }

@@ -4,7 +4,7 @@ use std::{
     fmt::Display,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -41,12 +41,12 @@ pub(crate) const FILES: u32 = MAX_REFUSALS + 2 * MAX_OPERATORS;
 
 /// The state shared by all listeners.
 pub(crate) struct Acceptor {
-    limits: Limits,
+    limits: Mutex<Arc<Limits>>,
     hub: HubSender,
     published: PublishedList,
     counts: Arc<ConnectionCounts>,
     clock: Clock,
-    connections: Arc<Semaphore>,
+    connections: Seats,
     refusals: Arc<Semaphore>,
     operators: Arc<Semaphore>,
     refused_operators: Arc<Semaphore>,
@@ -65,18 +65,33 @@ impl Acceptor {
     ) -> Arc<Self> {
         let semaphore = |count| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(Semaphore::MAX_PERMITS)));
         Arc::new(Self {
-            limits,
+            limits: Mutex::new(Arc::new(limits)),
             hub,
             published,
             counts,
             clock,
-            connections: semaphore(files.connections),
+            connections: Seats { free: semaphore(files.connections), all: Mutex::new(files.connections) },
             refusals: semaphore(files.part(MAX_REFUSALS)),
             operators: semaphore(files.part(MAX_OPERATORS)),
             refused_operators: semaphore(files.part(MAX_OPERATORS)),
             files,
             next: AtomicU64::new(0),
         })
+    }
+
+    /// Gives these limits to the connections that are accepted from now on.
+    pub(crate) fn set_limits(&self, limits: Arc<Limits>) {
+        *lock(&self.limits) = limits;
+    }
+
+    /// Serves at most so many connections from now on. Those that are open stay.
+    pub(crate) fn set_max_connections(&self, wanted: u32) {
+        self.connections.resize(self.files.connections_of(wanted));
+    }
+
+    fn limits(&self) -> Limits {
+        let limits = lock(&self.limits).clone();
+        (*limits).clone()
     }
 
     /// Accepts connections until `stop` is true.
@@ -124,7 +139,8 @@ impl Acceptor {
 
     async fn serve_operator(self: Arc<Self>, mut stream: UnixStream, accepted: Accepted, permit: OwnedSemaphorePermit) {
         let _open = self.counts.open(Kind::Operator);
-        let ending = connection::serve(&mut stream, accepted, permit, &self.limits, self.link(), self.clock).await;
+        let limits = || self.limits();
+        let ending = connection::serve(&mut stream, accepted, permit, limits, self.link(), self.clock).await;
         accepted.span().in_scope(|| tracing::debug!(?ending, "closed"));
     }
 
@@ -139,20 +155,20 @@ impl Acceptor {
     /// Waits until no connection is left, nor a request of one. None may be accepted any more.
     pub(crate) async fn all_closed(&self) {
         // Each connection holds a permit until its requests are carried out, so whoever has all of them is alone.
-        let _ = self.connections.acquire_many(self.files.connections).await;
+        self.connections.all_free().await;
         let _ = self.operators.acquire_many(self.files.part(MAX_OPERATORS)).await;
     }
 
     fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, listener: ListenerId) {
         prepare(&stream);
-        if let Ok(permit) = self.connections.clone().try_acquire_owned() {
+        if let Some(permit) = self.connections.take() {
             let accepted = Accepted { id: self.next_id(), peer: Some(peer), listener: Some(listener) };
             tokio::spawn(self.clone().serve(stream, accepted, permit));
             return;
         }
         self.counts.refuse();
         if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
-            tracing::warn!(%peer, limit = self.files.connections, "connection limit reached: refused a connection");
+            tracing::warn!(%peer, limit = self.connections.all(), "connection limit reached: refused a connection");
             tokio::spawn(self.clone().refuse(stream, permit));
         } else {
             reset_on_close(&stream);
@@ -170,15 +186,16 @@ impl Acceptor {
         accepted.span().in_scope(|| tracing::debug!("connected"));
         async move {
             let _open = self.counts.open(Kind::Plain);
-            let ending = connection::serve(&mut stream, accepted, permit, &self.limits, self.link(), self.clock).await;
+            let limits = || self.limits();
+            let ending = connection::serve(&mut stream, accepted, permit, limits, self.link(), self.clock).await;
             accepted.span().in_scope(|| end(&stream, &ending));
         }
     }
 
     async fn refuse(self: Arc<Self>, mut stream: TcpStream, _permit: OwnedSemaphorePermit) {
-        let error = busy(self.files.connections);
+        let error = busy(self.connections.all());
         self.counts.error(&error);
-        if let Ending::Reset = connection::refuse(&mut stream, error, &self.limits, self.clock).await {
+        if let Ending::Reset = connection::refuse(&mut stream, error, &self.limits(), self.clock).await {
             reset_on_close(&stream);
         }
     }
@@ -190,8 +207,52 @@ impl Acceptor {
         );
         let error = busy(self.files.part(MAX_OPERATORS));
         self.counts.error(&error);
-        let ending = connection::refuse(&mut stream, error, &self.limits, self.clock).await;
+        let ending = connection::refuse(&mut stream, error, &self.limits(), self.clock).await;
         tracing::debug!(?ending, "the refused operator's connection has ended");
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No holder can panic half-way through a change.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The places of the connections that may be served at one time.
+struct Seats {
+    free: Arc<Semaphore>,
+    all: Mutex<u32>,
+}
+
+impl Seats {
+    fn all(&self) -> u32 {
+        *lock(&self.all)
+    }
+
+    fn take(&self) -> Option<OwnedSemaphorePermit> {
+        self.free.clone().try_acquire_owned().ok()
+    }
+
+    /// Changes the number. Places that are taken and too many are removed as they become free, before another
+    /// connection can have them.
+    fn resize(&self, to: u32) {
+        let mut all = lock(&self.all);
+        if to > *all {
+            self.free.add_permits(usize::try_from(to - *all).unwrap_or_default());
+        } else if to < *all {
+            let (free, less) = (self.free.clone(), *all - to);
+            tokio::spawn(async move {
+                // The semaphore is never closed.
+                if let Ok(places) = free.acquire_many_owned(less).await {
+                    places.forget();
+                }
+            });
+        }
+        *all = to;
+    }
+
+    /// Waits until no place is taken. No connection may be accepted any more.
+    async fn all_free(&self) {
+        let _ = self.free.acquire_many(self.all()).await;
     }
 }
 

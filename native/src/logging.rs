@@ -36,6 +36,11 @@ const THREAD: &str = "log";
 
 static QUEUE: Queue = Queue::new();
 
+/// Replaces the filter of what is logged. Set once logging has started.
+static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
+
+type SetFilter = Box<dyn Fn(EnvFilter) + Send + Sync>;
+
 /// Set once the queue has a writer.
 static STARTED: OnceLock<()> = OnceLock::new();
 
@@ -71,10 +76,20 @@ pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
     let _ = STARTED.set(());
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Lines).with_target(false);
     // The events of `tracing` alone: records of the `log` crate would show, at trace, whole messages of a WebSocket.
-    let started = match format {
-        LogFormat::Text => set_global_default(logs.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).finish()),
-        LogFormat::Json => set_global_default(logs.json().finish()),
+    let (started, set_filter): (_, SetFilter) = match format {
+        LogFormat::Text => {
+            let logs = logs.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).with_filter_reloading();
+            let handle = logs.reload_handle();
+            // It fails only if nothing logs any more.
+            (set_global_default(logs.finish()), Box::new(move |filter| drop(handle.reload(filter))))
+        }
+        LogFormat::Json => {
+            let logs = logs.json().with_filter_reloading();
+            let handle = logs.reload_handle();
+            (set_global_default(logs.finish()), Box::new(move |filter| drop(handle.reload(filter))))
+        }
     };
+    let _ = SET_FILTER.set(set_filter);
     started.map_err(|error| LogError::Started(error.to_string()))?;
     // The default hook writes to standard error directly and so may block.
     panic::set_hook(Box::new(|panic| {
@@ -84,6 +99,13 @@ pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
         tracing::error!(thread = thread.name(), at, "panic (a bug, please report): {}", visible(message));
     }));
     Ok(())
+}
+
+/// Logs by another filter from now on. One that is invalid changes nothing.
+pub(crate) fn set_filter(filter: &str) {
+    if let (Some(set), Ok(filter)) = (SET_FILTER.get(), parse_filter(filter)) {
+        set(filter);
+    }
 }
 
 /// Writes a line to standard error after everything logged so far. A failed write is ignored.

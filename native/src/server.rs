@@ -25,15 +25,15 @@ use tokio::{
 use crate::{
     banner,
     clock::{Clock, wall_time},
-    config::{Config, Hosted, MetricsConfig, Size, given_addresses},
+    config::{Config, Hosted, MetricsConfig, Reloader, Size, given_addresses},
     file_limit::{self, Files},
     http::{self, HttpConfig, InspectorPage, MetricsPage, Target},
-    hub_task::{self, HubSender, Input, PublishedList},
+    hub_task::{self, HubSender, Input, LiveSettings, PublishedList},
     listener::{self, Acceptor},
     local_addresses::{self, LocalAddress, Registered, reachable},
     metrics::{ConnectionCounts, Metrics},
     serve_error::ServeError,
-    signals::{self, StopSignals},
+    signals::{self, ReloadSignal, StopSignals},
     socket::{Families, listen},
     store::{self, Done, Engine, RunningEngine, StoreConfig},
     supervisor::{Part, Supervisor},
@@ -50,20 +50,24 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Runs the server until a signal ends it.
-pub(crate) async fn run(config: Config) -> Result<(), ServeError> {
+pub(crate) async fn run(config: Config, mut reloader: Reloader) -> Result<(), ServeError> {
     const SIGNALS: &str = "wait for signals";
     let _file_size = file_limit::handle_file_size_signal().map_err(ServeError::system(SIGNALS))?;
     signals::ignore_others().map_err(ServeError::system(SIGNALS))?;
+    let mut reload = ReloadSignal::new().map_err(ServeError::system(SIGNALS))?;
     let mut server = Running::start(config)?;
     // Signals are caught only from here on, so that they end the process at once while a database opens slowly.
     let mut signals = StopSignals::new().map_err(ServeError::system(SIGNALS))?;
     banner::print(&server.banner);
-    let result = tokio::select! {
-        name = signals.next() => {
-            tracing::info!("{name}: answering what was read, then stopping; once more to stop at once");
-            Ok(())
+    let result = loop {
+        tokio::select! {
+            name = signals.next() => {
+                tracing::info!("{name}: answering what was read, then stopping; once more to stop at once");
+                break Ok(());
+            }
+            error = server.failed() => break Err(error),
+            () = reload.next() => reloader.reload(|config| server.apply(config)),
         }
-        error = server.failed() => Err(error),
     };
     signals.exit_at_next();
     server.stop(result).await
@@ -216,6 +220,20 @@ impl Running {
 
     pub(crate) fn inspector_url(&self) -> Option<&str> {
         self.inspector_url.as_deref()
+    }
+
+    /// Applies the settings that can change while the server runs. Connections beyond a lower limit stay.
+    fn apply(&self, config: &Config) {
+        self.acceptor.set_max_connections(config.max_connections);
+        let limits = Arc::new(config.limits.clone());
+        // Before the hub learns of them: it passes them to each connection that it knows by then, and one that it does
+        // not know yet takes them itself.
+        self.acceptor.set_limits(limits.clone());
+        let _ = self.hub_sender.send(Input::Reconfigure(Box::new(LiveSettings {
+            hub_limits: config.hub_limits.clone(),
+            limits,
+            retention: config.retention,
+        })));
     }
 
     /// Waits for a failure that the server cannot recover from.

@@ -43,11 +43,8 @@ impl StopSignals {
 ///
 /// If the handlers cannot be installed.
 pub(crate) fn ignore_others() -> io::Result<()> {
-    let mut signals = [
-        ("SIGHUP", signal(SignalKind::hangup())?),
-        ("SIGUSR1", signal(SignalKind::user_defined1())?),
-        ("SIGUSR2", signal(SignalKind::user_defined2())?),
-    ];
+    let mut signals =
+        [("SIGUSR1", signal(SignalKind::user_defined1())?), ("SIGUSR2", signal(SignalKind::user_defined2())?)];
     tokio::spawn(async move {
         loop {
             let name = poll_fn(|cx| {
@@ -55,8 +52,25 @@ pub(crate) fn ignore_others() -> io::Result<()> {
                     signals.iter_mut().find_map(|(name, signal)| signal.poll_recv(cx).is_ready().then_some(*name));
                 came.map_or(Poll::Pending, Poll::Ready)
             });
-            tracing::info!("{}: ignored, there is no configuration to reload", name.await);
+            tracing::info!("{}: ignored", name.await);
         }
     });
     Ok(())
+}
+
+/// The signal to reload the configuration, SIGHUP.
+pub(crate) struct ReloadSignal(Signal);
+
+impl ReloadSignal {
+    /// Installs the handler. Until then, the signal ends the process.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Waits for the signal. Several that come at one time are one.
+    pub(crate) async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending().await
+        }
+    }
 }

@@ -37,6 +37,8 @@ mod page;
 mod readers;
 #[path = "binary/refused_start.rs"]
 mod refused_start;
+#[path = "binary/reload.rs"]
+mod reload;
 #[path = "binary/requests.rs"]
 mod requests;
 #[path = "binary/session.rs"]

@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::{Failure, Outcome, flags::Flags, text::print};
 use crate::{
-    config::{Fallback, Finding, Key, REPEATED, Setting, Settings, Sources, TABLE, Value, named, origin_members},
+    config::{
+        Applied, Fallback, Finding, Key, REPEATED, Setting, Settings, Sources, TABLE, Value, named, origin_members,
+    },
     logging,
 };
 
@@ -213,6 +215,7 @@ fn explained(key: &Key) -> String {
         ("default", default_of(key) + &precedent),
         ("flag", format!("--{} {}", key.flag, key.value_name)),
         ("variable", key.variable() + if key.is_list { ", separated by commas" } else { "" }),
+        ("change", key.applied.to_string()),
     ];
     let rows: String = rows.iter().map(|(name, words)| format!("  {name:<9} {words}\n")).collect();
     format!("{}\n  {}\n{rows}", key.path, key.help)
@@ -229,6 +232,7 @@ fn explained_json(key: &Key) -> String {
         "precedent": key.precedent,
         "flag": format!("--{}", key.flag),
         "variable": key.variable(),
+        "is_live": key.applied == Applied::Live,
     });
     format!("{object}\n")
 }

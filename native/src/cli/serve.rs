@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Failure, Outcome, config::refused, flags::Flags};
 use crate::{
-    config::{Sources, absolute},
+    config::{Reloader, Sources, absolute},
     files, logging, server, threads,
 };
 
@@ -43,7 +43,8 @@ impl Serve {
         files::keep_private();
         let config = settings.config().ok_or("there is no home directory to keep data in; name one with --data-dir")?;
         let runtime = threads::runtime()?;
-        let result = runtime.block_on(server::run(config)).map_err(|error| error.to_string());
+        let result =
+            runtime.block_on(server::run(config, Reloader::new(sources, settings))).map_err(|error| error.to_string());
         // A thread that looks up a name or writes to a pipe may be stuck.
         runtime.shutdown_background();
         result?;

@@ -1,7 +1,7 @@
 //! The keys of the configuration: the one table from which the file, the environment, the flags of `serve` and the
 //! `config` commands derive.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use super::{
     Advertised, Hosted, HttpAddress, MetricsAddress, http_host, listen_address,
@@ -28,6 +28,7 @@ pub(crate) struct Key {
     pub(crate) help: &'static str,
     /// The precedent of the default, or nothing.
     pub(crate) precedent: &'static str,
+    pub(crate) applied: Applied,
     /// Whether its value is never shown.
     pub(crate) is_secret: bool,
 }
@@ -41,6 +42,24 @@ pub(crate) enum Fallback {
     Empty,
     /// A value that is found at the start.
     Found(&'static str),
+}
+
+/// The time at which a change takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// At a reload.
+    Live,
+    /// At the next start.
+    Restart,
+}
+
+impl fmt::Display for Applied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Live => "applied by a reload (SIGHUP)",
+            Self::Restart => "needs a restart",
+        })
+    }
 }
 
 impl Key {
@@ -148,6 +167,7 @@ pub(crate) const KEY: Key = Key {
     default: Fallback::Empty,
     help: "",
     precedent: "",
+    applied: Applied::Restart,
     is_secret: false,
 };
 
@@ -272,6 +292,7 @@ pub(crate) static STORE_RETAIN_COUNT: Key = Key {
     default: Fallback::Value("unlimited"),
     help: "Keep at most this many messages of each channel; older ones are dropped",
     precedent: "a NATS stream has no limit of messages",
+    applied: Applied::Live,
     ..KEY
 };
 
@@ -283,6 +304,7 @@ pub(crate) static STORE_RETAIN_AGE: Key = Key {
     default: Fallback::Value("unlimited"),
     help: "Keep messages this long, such as 90s, 30m, 12h or 30d",
     precedent: "a NATS stream has no limit of age",
+    applied: Applied::Live,
     ..KEY
 };
 
@@ -293,6 +315,7 @@ pub(crate) static STORE_RETAIN_BYTES: Key = Key {
     kind: Kind::Size { min: 1 },
     default: Fallback::Value("1G"),
     help: "Keep at most this many bytes of each channel's messages, such as 512K, 100M or 2G, or `unlimited`",
+    applied: Applied::Live,
     ..KEY
 };
 
@@ -326,6 +349,7 @@ pub(crate) static LIMITS_MAX_PAYLOAD: Key = Key {
     default: Fallback::Value("65536"),
     help: "Refuse a request with a payload of more bytes than this",
     precedent: "the protocol",
+    applied: Applied::Live,
     ..KEY
 };
 
@@ -336,6 +360,7 @@ pub(crate) static LIMITS_MAX_CONNECTIONS: Key = Key {
     default: Fallback::Value("10000"),
     help: "Serve at most this many connections at one time",
     precedent: "Redis's maxclients",
+    applied: Applied::Live,
     ..KEY
 };
 
@@ -346,6 +371,7 @@ pub(crate) static LIMITS_MAX_CHANNELS: Key = Key {
     default: Fallback::Value("100000"),
     help: "List at most this many channels",
     precedent: "the protocol; large IRC networks list some tens of thousands",
+    applied: Applied::Live,
     ..KEY
 };
 
@@ -357,6 +383,7 @@ pub(crate) static LIMITS_MAX_NAMES: Key = Key {
     help: "Know at most this many names: of listed channels, and of those that had messages or whose lease has just \
            ended",
     precedent: "ten times what is listed",
+    applied: Applied::Live,
     ..KEY
 };
 
@@ -368,6 +395,7 @@ pub(crate) static LIMITS_FORGET_NAMES: Key = Key {
     default: Fallback::Value("30d"),
     help: "Forget a name after this time in which it was neither listed nor kept a message, such as 12h or 30d; its ids \
            begin anew then",
+    applied: Applied::Live,
     ..KEY
 };
 
@@ -378,6 +406,7 @@ pub(crate) static LIMITS_MAX_JOINS: Key = Key {
     default: Fallback::Value("1000"),
     help: "Let one connection join at most this many channels",
     precedent: "the protocol; IRC networks allow a client 10 to 250",
+    applied: Applied::Live,
     ..KEY
 };
 
@@ -388,6 +417,7 @@ pub(crate) static LIMITS_MAX_PUSHED: Key = Key {
     default: Fallback::Value("1048576"),
     help: "Close a connection as too slow that leaves more than this many bytes of new messages unread",
     precedent: "the protocol; Redis drops a subscriber at 8 to 32 MiB, NATS at 64 MiB",
+    applied: Applied::Live,
     ..KEY
 };
 
@@ -399,6 +429,7 @@ pub(crate) static LIMITS_REQUEST_TIMEOUT: Key = Key {
     default: Fallback::Value("120"),
     help: "Refuse a request that takes longer than this from its first byte to its last, in seconds",
     precedent: "the protocol; nginx gives a request's header 60 s",
+    applied: Applied::Live,
     ..KEY
 };
 
@@ -410,6 +441,7 @@ pub(crate) static LIMITS_WRITE_TIMEOUT: Key = Key {
     default: Fallback::Value("10"),
     help: "Reset a connection whose peer reads nothing for this long while bytes wait for it, in seconds",
     precedent: "the protocol; NATS resets a client that takes nothing for 10 s",
+    applied: Applied::Live,
     ..KEY
 };
 
@@ -420,6 +452,7 @@ pub(crate) static LOG_LEVEL: Key = Key {
     kind: Kind::Text { expected: "error, warn, info, debug, trace or off", check: logging::check_filter },
     default: Fallback::Value("info"),
     help: "Log this and everything more severe on standard error: error, warn, info, debug or trace",
+    applied: Applied::Live,
     ..KEY
 };
 

@@ -113,6 +113,12 @@ pub(crate) struct Setting {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings(Vec<Setting>);
 
+impl FromIterator<Setting> for Settings {
+    fn from_iter<I: IntoIterator<Item = Setting>>(settings: I) -> Self {
+        Self(settings.into_iter().collect())
+    }
+}
+
 impl Settings {
     fn defaults(table: &'static Table) -> Self {
         let default =

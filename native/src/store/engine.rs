@@ -46,6 +46,8 @@ pub(crate) trait RunningEngine: Storage + Send {
 pub(crate) trait Storage {
     fn store(&mut self, command: StoreCommand);
     fn read(&mut self, read: ReadId, query: Query);
+    /// Keeps messages by these limits from now on.
+    fn retain(&mut self, retention: Retention);
 }
 
 /// A result of a store's work, for the hub.

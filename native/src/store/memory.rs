@@ -11,7 +11,7 @@ use chanwire_core::{
 };
 
 use super::{
-    StoreError, StoreStatus,
+    Retention, StoreError, StoreStatus,
     engine::{Done, DoneSender, Engine, RunningEngine, Storage},
 };
 use crate::supervisor::Supervisor;
@@ -144,6 +144,9 @@ impl Storage for RunningMemory {
         let messages = self.memory.lock().read(&query);
         let _ = self.done.send(Done::Page(read, Some(query.found(messages))));
     }
+
+    // It keeps everything.
+    fn retain(&mut self, _: Retention) {}
 }
 
 impl RunningEngine for RunningMemory {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, BinaryHeap},
+    mem,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -157,6 +158,23 @@ impl Trimmer {
         let at = since_boot();
         let clock = AgeClock::start(wall.as_unix(), newest, age, at);
         Ok(Some(Ages { age, clock, waits: Waits::default(), at }))
+    }
+
+    /// Replaces the limits. Where that fails, it is tried again.
+    fn set_retention(&mut self, retention: Retention) -> Result<(), StoreError> {
+        if retention.age != self.retention.age {
+            let before = mem::replace(&mut self.retention, retention);
+            match self.ages(wall_time()) {
+                Ok(ages) => self.ages = ages,
+                Err(cause) => {
+                    self.retention = before;
+                    self.coordinator.retain(retention);
+                    return Err(StoreError::sqlite("read", &self.file)(cause));
+                }
+            }
+        }
+        self.retention = retention;
+        Ok(())
     }
 
     /// Returns the time by which messages are old now, and looks after those whose own time is ahead of it.
@@ -380,11 +398,15 @@ impl Trimmer {
         let mut next_scan = Instant::now();
         let mut now = wall_time();
         while let Some(grown) = self.coordinator.wait_for_growth(next_scan) {
-            let is_scan = Instant::now() >= next_scan;
+            let retention = self.coordinator.take_retention();
+            let is_scan = Instant::now() >= next_scan || retention.is_some();
             if is_scan {
-                next_scan = Instant::now() + self.retention.scan_every();
+                next_scan = Instant::now() + retention.unwrap_or(self.retention).scan_every();
             }
             health.attempt(|| {
+                if let Some(retention) = retention {
+                    self.set_retention(retention)?;
+                }
                 self.make_room(now, tell)?;
                 let logs = if is_scan {
                     now = self.look(wall_time(), since_boot())?;
@@ -425,6 +447,11 @@ pub(crate) fn start_trimmer(
 }
 
 impl TrimmerHandle {
+    /// Keeps messages by these limits from now on.
+    pub(super) fn retain(&self, retention: Retention) {
+        self.coordinator.retain(retention);
+    }
+
     /// Waits until the trimmer's current transaction is done and its thread has ended.
     pub(crate) fn close(self) {
         self.coordinator.close();

@@ -10,7 +10,7 @@ use super::{
     engine::{Done, DoneSender, Engine, RunningEngine, Storage, StoreConfig},
     message_key::MAX_ID,
     reader::{ReaderHandle, SqliteReader, start_reader},
-    retention::{Trimmer, TrimmerHandle, start_trimmer},
+    retention::{Retention, Trimmer, TrimmerHandle, start_trimmer},
     space::SpaceHandle,
     sqlite::SqliteStore,
     status::StoreStatus,
@@ -90,6 +90,10 @@ impl Storage for RunningSqlite {
         if !self.reader.send(read, query) {
             let _ = self.done.send(Done::Page(read, None));
         }
+    }
+
+    fn retain(&mut self, retention: Retention) {
+        self.trimmer.retain(retention);
     }
 }
 

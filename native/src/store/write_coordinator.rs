@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::Retention;
+
 /// The write lock, and the channel logs that have grown since retention looked.
 ///
 /// SQLite also admits one writer at a time, but its busy handler polls in steps of milliseconds; here the second writer
@@ -25,6 +27,8 @@ struct Grown {
     logs: BTreeSet<i64>,
     /// Whether commits need room.
     room: bool,
+    /// Limits that retention has not taken yet.
+    retention: Option<Retention>,
     closed: bool,
 }
 
@@ -45,6 +49,17 @@ impl WriteCoordinator {
         }
     }
 
+    /// Gives retention other limits, and ends its waiting.
+    pub(super) fn retain(&self, retention: Retention) {
+        self.grown().retention = Some(retention);
+        self.grew.notify_all();
+    }
+
+    /// Takes the limits that retention was given, if it was given any.
+    pub(super) fn take_retention(&self) -> Option<Retention> {
+        self.grown().retention.take()
+    }
+
     /// Ends retention's waiting, because commits need room.
     pub(super) fn request_room(&self) {
         let mut grown = self.grown();
@@ -55,10 +70,12 @@ impl WriteCoordinator {
         }
     }
 
-    /// Takes the logs that have grown since the last call. Waits until there are some or commits need room, at most
-    /// until `end`. Returns `None` once closed.
+    /// Takes the logs that have grown since the last call. Waits until there are some, commits need room or there are
+    /// other limits, at most until `end`. Returns `None` once closed.
     pub(super) fn wait_for_growth(&self, end: Instant) -> Option<BTreeSet<i64>> {
-        let grown = self.wait(&self.grew, end, |grown| !grown.closed && !grown.room && grown.logs.is_empty());
+        let is_quiet =
+            |grown: &mut Grown| !grown.closed && !grown.room && grown.retention.is_none() && grown.logs.is_empty();
+        let grown = self.wait(&self.grew, end, is_quiet);
         (!grown.closed).then_some(grown).map(|mut grown| {
             grown.room = false;
             mem::take(&mut grown.logs)

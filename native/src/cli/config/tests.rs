@@ -29,7 +29,7 @@ fn example() -> String {
             Fallback::Found(words) => format!(" Default: {words}."),
             Fallback::Value(_) | Fallback::Empty => String::new(),
         };
-        let comment = format!("{}.{words} Takes {}.", key.help, key.kind.expected());
+        let comment = format!("{}.{words} Takes {}; {}.", key.help, key.kind.expected(), key.applied);
         writeln!(text, "{}#{} = {value}", commented(&comment), key.name()).unwrap();
     }
     text

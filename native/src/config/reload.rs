@@ -1,0 +1,101 @@
+//! Reloading the configuration while the server runs.
+
+use super::{Applied, Config, Finding, Setting, Settings, Sources};
+use crate::logging;
+
+/// The settings that are in force, and the sources from which they are read again.
+pub(crate) struct Reloader {
+    sources: Sources,
+    /// What the server works with: after a reload, the new values of live keys and the old ones of the others.
+    in_force: Settings,
+}
+
+/// A setting whose value in the sources is not the one in force.
+#[derive(Debug, PartialEq, Eq)]
+struct Change {
+    path: &'static str,
+    from: String,
+    to: String,
+    applied: Applied,
+}
+
+impl Reloader {
+    pub(crate) const fn new(sources: Sources, in_force: Settings) -> Self {
+        Self { sources, in_force }
+    }
+
+    /// Reads and checks everything, and applies what can be changed in a running server. If there is any fault,
+    /// nothing is applied. Each fault and each change is logged.
+    pub(crate) fn reload(&mut self, apply: impl FnOnce(&Config)) {
+        if self.sources.file.is_none() {
+            tracing::info!("SIGHUP: ignored, there is no configuration file to reload (serve --config)");
+            return;
+        }
+        match self.read() {
+            Err(findings) => {
+                let faults = findings.iter().filter(|finding| finding.is_fault()).count();
+                findings.iter().for_each(log);
+                tracing::error!(faults, "SIGHUP: the configuration is not reloaded, every setting stays as it is");
+            }
+            Ok((changes, next, warnings)) => {
+                warnings.iter().for_each(log);
+                self.put_into_force(next, apply);
+                for Change { path, from, to, applied } in &changes {
+                    match applied {
+                        Applied::Live => tracing::info!("{path} {from} → {to} applied"),
+                        Applied::Restart => tracing::warn!("{path} {from} → {to} needs a restart"),
+                    }
+                }
+                let s = if changes.len() == 1 { "" } else { "s" };
+                tracing::info!("SIGHUP: configuration reloaded: {} change{s}", changes.len());
+            }
+        }
+    }
+
+    /// Reads the sources, and returns the changes with the settings that follow from them.
+    fn read(&self) -> Result<(Vec<Change>, Settings, Vec<Finding>), Vec<Finding>> {
+        let (read, warnings) = self.sources.read().checked()?;
+        let (mut changes, mut next) = (Vec::new(), Vec::new());
+        for (old, new) in self.in_force.iter().zip(read.iter()) {
+            if old.value == new.value {
+                next.push(new.clone());
+                continue;
+            }
+            let applied = new.key.applied;
+            changes.push(Change { path: new.key.path, from: shown(old), to: shown(new), applied });
+            next.push(if applied == Applied::Live { new.clone() } else { old.clone() });
+        }
+        Ok((changes, next.into_iter().collect(), warnings))
+    }
+
+    /// Nothing here can fail, so all of it is applied.
+    fn put_into_force(&mut self, next: Settings, apply: impl FnOnce(&Config)) {
+        if next.log_level() != self.in_force.log_level() {
+            logging::set_filter(&next.log_level());
+        }
+        if let Some(config) = next.config() {
+            apply(&config);
+        }
+        self.in_force = next;
+    }
+}
+
+fn log(finding: &Finding) {
+    if finding.is_fault() {
+        tracing::error!("{}", finding.words());
+    } else {
+        tracing::warn!("{}", finding.words());
+    }
+}
+
+/// Returns a value for the log.
+fn shown(setting: &Setting) -> String {
+    match &setting.value {
+        Some(_) if setting.key.is_secret => "(hidden)".into(),
+        Some(value) => chanwire_inspect::visible(&value.to_string()).into_owned(),
+        None => "(found at the start)".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+use std::{cell::Cell, fs, path::Path};
+
+use tempfile::tempdir;
+
+use super::*;
+
+fn reloader(file: &Path) -> Reloader {
+    let sources = Sources { file: Some(file.into()), variables: Vec::new(), flags: Vec::new() };
+    let in_force = sources.read().checked().unwrap().0;
+    Reloader::new(sources, in_force)
+}
+
+fn joins(reloader: &mut Reloader) -> Option<usize> {
+    let applied = Cell::new(None);
+    reloader.reload(|config| applied.set(Some(config.hub_limits.max_joins)));
+    applied.get()
+}
+
+#[test]
+fn a_change_is_reported_once_if_it_is_live_and_each_time_if_it_needs_a_restart() {
+    let directory = tempdir().unwrap();
+    let file = directory.path().join("chanwire.toml");
+    fs::write(&file, "[limits]\nmax_joins = 50\n[store]\ndata_dir = '/a'\n").unwrap();
+    let mut reloader = reloader(&file);
+    assert_eq!(reloader.read().unwrap().0, []);
+    fs::write(&file, "[limits]\nmax_joins = 100\n[store]\ndata_dir = '/b'\n").unwrap();
+    let change = |path, from: &str, to: &str, applied| Change { path, from: from.into(), to: to.into(), applied };
+    let live = change("limits.max_joins", "50", "100", Applied::Live);
+    let restart = change("store.data_dir", "/a", "/b", Applied::Restart);
+    assert_eq!(reloader.read().unwrap().0, [restart, live]);
+    assert_eq!(joins(&mut reloader), Some(100));
+    assert_eq!(reloader.read().unwrap().0, [change("store.data_dir", "/a", "/b", Applied::Restart)]);
+    // The value is equal in another unit and at another place.
+    fs::write(&file, "[store]\ndata_dir = '/a'\nretain_bytes = '1024M'\n[limits]\n\nmax_joins = 0x64\n").unwrap();
+    assert_eq!(reloader.read().unwrap().0, []);
+}
+
+#[test]
+fn nothing_is_applied_if_anything_is_wrong() {
+    let directory = tempdir().unwrap();
+    let file = directory.path().join("chanwire.toml");
+    fs::write(&file, "[limits]\nmax_joins = 50\n").unwrap();
+    let mut reloader = reloader(&file);
+    for wrong in [
+        "",
+        "[limits]\nmax_joins = 7\nmax_na",
+        "[limits]\nmax_joins = 7\nmax_names = 0\n",
+        "[limits]\nmax_joins = 7\n[http",
+    ] {
+        fs::write(&file, wrong).unwrap();
+        assert_eq!(joins(&mut reloader), None, "{wrong}");
+    }
+    fs::remove_file(&file).unwrap();
+    assert_eq!(joins(&mut reloader), None);
+    fs::write(&file, "[limits]\nmax_joins = 7\n").unwrap();
+    assert_eq!(joins(&mut reloader), Some(7));
+}
+
+#[test]
+fn flags_and_variables_stay_in_force() {
+    let directory = tempdir().unwrap();
+    let file = directory.path().join("chanwire.toml");
+    fs::write(&file, "[limits]\nmax_joins = 50\n").unwrap();
+    let variables = vec![("CHANWIRE_LIMITS_MAX_JOINS".into(), "60".into())];
+    let sources = Sources { file: Some(file.clone()), variables, flags: Vec::new() };
+    let in_force = sources.read().checked().unwrap().0;
+    let mut reloader = Reloader::new(sources, in_force);
+    fs::write(&file, "[limits]\nmax_joins = 70\n").unwrap();
+    assert_eq!(reloader.read().unwrap().0, []);
+    assert_eq!(joins(&mut reloader), Some(60));
+}
