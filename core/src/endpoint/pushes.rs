@@ -18,13 +18,21 @@ pub struct Pushes {
 impl Pushes {
     /// Encodes these messages.
     #[must_use]
-    pub fn new<'a>(messages: impl IntoIterator<Item = &'a StoredMessage>) -> Arc<Self> {
+    pub fn new<'a>(messages: impl IntoIterator<Item = &'a StoredMessage, IntoIter: Clone>) -> Arc<Self> {
         Arc::new(Self::encode(messages))
     }
 
     /// Encodes these messages, to be shared later.
-    pub(crate) fn encode<'a>(messages: impl IntoIterator<Item = &'a StoredMessage>) -> Self {
-        let mut pushes = Self::default();
+    pub(crate) fn encode<'a>(messages: impl IntoIterator<Item = &'a StoredMessage, IntoIter: Clone>) -> Self {
+        let messages = messages.into_iter();
+        let (mut count, mut length) = (0, 0);
+        for message in messages.clone() {
+            count += 1;
+            length += message.plain_push_length();
+        }
+        // Allocated once: the pushes of a commit can have hundreds of kilobytes, which the allocator would map, remap and
+        // unmap each time.
+        let mut pushes = Self { bytes: Vec::with_capacity(length), ends: Vec::with_capacity(count) };
         for message in messages {
             message.encode_push(&mut pushes.bytes);
             pushes.ends.push(pushes.bytes.len());
@@ -69,5 +77,45 @@ impl Pushes {
     pub(crate) fn end_of_frame_at(&self, position: usize) -> usize {
         let frame = self.ends.partition_point(|end| *end < position);
         self.ends.get(frame).copied().unwrap_or(self.bytes.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+
+    use super::*;
+    use crate::wire::Timestamp;
+
+    fn message(id: u64, message_content: &str) -> StoredMessage {
+        StoredMessage {
+            channel_name: "general".into(),
+            id,
+            username: "ü".into(),
+            message_content: message_content.into(),
+            timestamp: Timestamp::from_unix(1_698_937_472),
+        }
+    }
+
+    #[test]
+    fn plain_messages_fill_the_memory_allocated_for_them() {
+        let ids = [0, 1, 9, 10, 99, 100, 1 << 38, u64::MAX];
+        let messages: Vec<_> = ids.into_iter().chain(1..600).map(|id| message(id, "hi, Zoë")).collect();
+        let pushes = Pushes::encode(&messages);
+        assert_eq!((pushes.bytes.len(), pushes.len()), (pushes.bytes.capacity(), pushes.ends.capacity()));
+    }
+
+    #[test]
+    fn unused_memory_is_bounded_whatever_has_escapes() {
+        for content in ["\"".repeat(1000), String::from("\\\n\0"), String::new()] {
+            for count in [0, 1, 5, 600] {
+                let messages: Vec<_> = (0..count).map(|id| message(id, &content)).collect();
+                let mut expected = Vec::new();
+                messages.iter().for_each(|message| message.encode_push(&mut expected));
+                let pushes = Pushes::encode(&messages);
+                assert_eq!(pushes.bytes(), expected);
+                assert!(pushes.bytes.capacity() - pushes.bytes.len() <= SPARE);
+            }
+        }
     }
 }

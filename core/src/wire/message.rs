@@ -597,6 +597,14 @@ impl StoredMessage {
         encode::object(out, |object| self.write(object));
     }
 
+    /// Returns the length of that frame where no text needs an escape. It is longer by the escapes.
+    pub(crate) fn plain_push_length(&self) -> usize {
+        const WITHOUT_TEXTS: &str = "MESSAGE\r\n{\"channel_name\": \"\", \"id\": , \"username\": \"\", \"message_content\": \"\", \
+                                     \"timestamp\": \"1970-01-01T00:00:00Z\"}";
+        let digits = self.id.checked_ilog10().unwrap_or(0) as usize + 1;
+        WITHOUT_TEXTS.len() + digits + self.channel_name.len() + self.username.len() + self.message_content.len()
+    }
+
     fn write(&self, object: &mut encode::Object<'_>) {
         object
             .text(CHANNEL_NAME, &self.channel_name)
