@@ -273,7 +273,7 @@ proptest! {
                         "peer_server_ip" => "::1",
                         "peer_server_port" => "22236",
                         // A field that may be absent, and must be where another one excludes it.
-                        "lease" | "after" | "before" | "history" | "limit" => "",
+                        "lease" | "after" | "before" | "history" | "limit" | "notices" => "",
                         _ => "good",
                     };
                     prop_assert_ne!(mended.insert(field, good.into()), Some(good.to_string()));
