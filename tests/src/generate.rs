@@ -72,11 +72,12 @@ pub fn host() -> impl Strategy<Value = String> {
         mapped,
         v6,
     ]
+    .boxed()
 }
 
 /// Generates an address.
 pub fn address() -> impl Strategy<Value = Address> {
-    (host(), 1..=u16::MAX).prop_filter_map("an address", |(host, port)| Address::new(host, port))
+    (host(), 1..=u16::MAX).prop_filter_map("an address", |(host, port)| Address::new(host, port)).boxed()
 }
 
 /// Generates a channel.
@@ -125,6 +126,7 @@ pub fn request() -> impl Strategy<Value = Request> {
             .prop_map(|(channel_name, range, limit)| Request::History { channel_name, range, limit }),
         1 => any::<bool>().prop_map(|notices| Request::Hello { notices }),
     ]
+    .boxed()
 }
 
 /// Generates a response.
@@ -152,30 +154,33 @@ pub fn response() -> impl Strategy<Value = Response> {
         hello().prop_map(Response::Hello),
         error,
     ]
+    .boxed()
 }
 
 /// Generates the abilities and limits of a server.
 fn hello() -> impl Strategy<Value = Hello> {
     let limits = (id(), proptest::option::of(id()), proptest::option::of(id()), proptest::option::of(id()));
-    (vec(text(0..10), 0..4), any::<bool>(), limits).prop_map(|(features, encrypted, limits)| {
-        let mut hello = Hello::new(limits.0);
-        (hello.features, hello.encrypted) = (features, encrypted);
-        (hello.units_per_second, hello.burst, hello.retry_window) = (limits.1, limits.2, limits.3);
-        hello
-    })
+    (vec(text(0..10), 0..4), any::<bool>(), limits)
+        .prop_map(|(features, encrypted, limits)| {
+            let mut hello = Hello::new(limits.0);
+            (hello.features, hello.encrypted) = (features, encrypted);
+            (hello.units_per_second, hello.burst, hello.retry_window) = (limits.1, limits.2, limits.3);
+            hello
+        })
+        .boxed()
 }
 
 /// Generates a message as its channel keeps it.
 pub fn stored_message() -> impl Strategy<Value = StoredMessage> {
-    (name(), id(), name(), text(1..40), timestamp()).prop_map(
-        |(channel_name, id, username, message_content, timestamp)| StoredMessage {
+    (name(), id(), name(), text(1..40), timestamp())
+        .prop_map(|(channel_name, id, username, message_content, timestamp)| StoredMessage {
             channel_name,
             id,
             username,
             message_content,
             timestamp,
-        },
-    )
+        })
+        .boxed()
 }
 
 /// Generates a JSON tree of any kind, members repeated and numbers in every form.
