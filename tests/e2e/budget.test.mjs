@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { eachTest, firstLoad, FIRST_LOAD } from "./kit.mjs";
 
 /** The engine that records and decodes, and the sandbox. */
-const LATER = 650_000;
+const LATER = 670_000;
 
 let server;
 let newTab;
