@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// How SQLite is to be built, as `.cargo/config.toml` says it.
+/// The flags with which SQLite is to be built, as `.cargo/config.toml` gives them.
 const SQLITE_FLAGS: [&str; 2] = ["-DHAVE_FDATASYNC=1", "-DSQLITE_DEFAULT_MEMSTATUS=0"];
 
 /// Tells the program, and whoever builds it, if SQLite lacks one of the flags. A build script cannot give them to

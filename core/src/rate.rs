@@ -71,7 +71,7 @@ impl Bucket {
     }
 
     /// Takes one unit for a request, and returns the time at which it may be carried out: `now` if a unit is there.
-    /// Whoever reserves first is first.
+    /// Reservations are served in the order in which they are made.
     #[must_use = "the request is to wait until then"]
     pub fn reserve(&self, now: Time) -> Time {
         self.allowed_at(now, self.take(now, 1))

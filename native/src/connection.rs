@@ -56,7 +56,7 @@ impl Accepted {
     }
 }
 
-/// What connections share: the way to the hub, its published list, and counts.
+/// The parts of the server that connections share: the way to the hub, its published list, and counts.
 #[derive(Clone, Copy)]
 pub(crate) struct HubLink<'a> {
     pub(crate) hub: &'a HubSender,

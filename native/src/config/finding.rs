@@ -58,7 +58,7 @@ pub(crate) struct Finding {
     /// The key, where it is about one.
     pub(crate) key: Option<String>,
     pub(crate) message: String,
-    /// What may have been meant.
+    /// The key or value that may have been meant.
     pub(crate) suggestion: Option<String>,
 }
 

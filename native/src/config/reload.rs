@@ -6,7 +6,8 @@ use crate::logging;
 /// The settings that are in force, and the sources from which they are read again.
 pub(crate) struct Reloader {
     sources: Sources,
-    /// What the server works with: after a reload, the new values of live keys and the old ones of the others.
+    /// The settings that the server works with: after a reload, the new values of live keys and the old ones of the
+    /// others.
     in_force: Settings,
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Files {
     pub(super) free: u64,
 }
 
-/// What Prometheus's own client libraries report of a process.
+/// The figures of a process that Prometheus's own client libraries report.
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) cpu_seconds: f64,

@@ -1,6 +1,11 @@
-//! What is served, from a whole server and over HTTP.
+//! The metrics and health checks of a whole server, over HTTP.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::Path};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use chanwire_core::{
     Time,
@@ -207,13 +212,15 @@ async fn a_server_that_drains_lives_and_is_not_ready() {
     assert!(metrics.live().await.iter().all(|check| check.fault.is_none()));
 }
 
-/// Asks until the answer begins so.
+/// Asks until the answer begins so, for 30 s at most.
 async fn until(address: SocketAddr, path: &str, start: &str) -> String {
+    let since = Instant::now();
     loop {
         let answer = get(address, path, "").await;
         if answer.starts_with(start) {
             return answer;
         }
+        assert!(since.elapsed() < Duration::from_secs(30), "{path} does not begin with {start:?}: {answer}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
