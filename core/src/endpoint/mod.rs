@@ -16,6 +16,7 @@ mod outbox;
 mod phase;
 mod pipeline;
 mod pushes;
+mod reason;
 mod server;
 mod throttle;
 
@@ -28,6 +29,7 @@ pub(crate) use listing::Unread;
 pub(crate) use listing::{Account, Group, Piece, Version};
 pub use pipeline::{Reply, Ticket};
 pub use pushes::Pushes;
+pub use reason::{ConnectionEnd, Reason};
 pub use server::{Server, ServerCommand, ServerEvent, Traffic};
 pub use throttle::Throttle;
 

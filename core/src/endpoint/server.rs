@@ -9,6 +9,7 @@ use super::{
     phase::{Phase, PhaseEvent},
     pipeline::{Pipeline, Reply, Ticket},
     pushes::Pushes,
+    reason::{ConnectionEnd, Reason},
     throttle::{Cost, Throttle},
 };
 use crate::{
@@ -86,6 +87,8 @@ pub struct Server {
     replaying: bool,
     /// The last HELLO asked for notices.
     notices: bool,
+    /// The reason for the end, once it is decided, and whether a limit of this connection is it.
+    end: Option<(Reason, bool)>,
     traffic: Traffic,
     /// The rate of its requests, unless the peer is exempt.
     throttle: Option<Box<Throttle>>,
@@ -189,6 +192,7 @@ impl Server {
             events: VecDeque::new(),
             replaying: false,
             notices: false,
+            end: None,
             traffic: Traffic::default(),
             throttle: None,
         }
@@ -279,6 +283,7 @@ impl Server {
         // A peer with nothing unread is never slow, however large the new output is.
         if before > 0 && self.core.outbox.live() > limit {
             let details = format!("More than {limit} bytes are waiting to be read");
+            self.decide_end(Reason::SlowConsumer, true);
             self.close_slow(now, ErrorResponse::server("Slow consumer", details));
         } else {
             self.pump(now);
@@ -316,6 +321,35 @@ impl Server {
     pub fn finish(&mut self, now: Time) {
         self.core.change(PhaseEvent::Close, now);
         self.pump(now);
+    }
+
+    /// Returns the reason for the connection's end, once it is over; `is_lost` says that its stream failed.
+    #[must_use]
+    pub fn ended(&self, is_lost: bool) -> ConnectionEnd {
+        let (reason, is_limit) = match self.end {
+            None | Some((Reason::ClientClosed, _)) if is_lost => (Reason::ClientLost, false),
+            None => (Reason::ServerClosed, false),
+            Some(end) => end,
+        };
+        let limits = &self.core.limits;
+        let limit = match reason {
+            Reason::PayloadTooLarge => Some(("max_payload", limits.max_payload as u64)),
+            Reason::RequestTimedOut => Some(("request_timeout", limits.frame_timeout.as_secs())),
+            Reason::NotReading => Some(("write_timeout", limits.write_timeout.as_secs())),
+            Reason::SlowConsumer => Some(("max_pushed", limits.max_pushed as u64)),
+            _ => None,
+        };
+        ConnectionEnd { reason, limit: limit.filter(|_| is_limit) }
+    }
+
+    /// Notes the reason for the end. The first one counts, but that the client or the server was to end the connection
+    /// gives way to what then ended it.
+    const fn decide_end(&mut self, reason: Reason, is_limit: bool) {
+        let is_open = matches!(self.end, None | Some((Reason::ClientClosed | Reason::ServerStopping, _)));
+        let is_mild = matches!(reason, Reason::ClientClosed | Reason::ServerStopping);
+        if self.end.is_none() || is_open && !is_mild {
+            self.end = Some((reason, is_limit));
+        }
     }
 
     /// Returns the counts of what has passed through it.
@@ -423,6 +457,7 @@ impl Server {
         }
         if self.core.outbox.take_withdrawn() {
             self.core.change(PhaseEvent::Reset, now);
+            self.decide_end(Reason::NotReading, false);
             self.events.push_back(ServerEvent::Withdrawn);
         }
         self.core.reads = self.is_admitted(now) && self.has_room();
@@ -444,6 +479,8 @@ impl Server {
         self.traffic.refusals += 1;
         self.pipeline.answer_next(error.clone().into(), &mut self.core.outbox);
         if closes {
+            let reason = Reason::of_error(&error.error);
+            self.decide_end(reason, matches!(reason, Reason::PayloadTooLarge | Reason::RequestTimedOut));
             self.core.change(PhaseEvent::Close, now);
         }
         self.events.push_back(ServerEvent::Refused { error, closes });
@@ -471,6 +508,7 @@ impl Endpoint for Server {
     fn handle_eof(&mut self, now: Time) {
         self.core.finish_input();
         self.core.change(PhaseEvent::PeerEnded, now);
+        self.decide_end(Reason::ClientClosed, false);
         self.pump(now);
     }
 
@@ -484,11 +522,15 @@ impl Endpoint for Server {
         if let Some(fault) = self.core.expire(now) {
             self.refuse(fault.reply(), true, now);
         }
+        if self.core.phase() == Phase::Reset {
+            self.decide_end(Reason::NotReading, true);
+        }
         self.pump(now);
     }
 
     fn shutdown(&mut self, now: Time) {
         self.core.change(PhaseEvent::Shutdown, now);
+        self.decide_end(Reason::ServerStopping, false);
         self.pump(now);
     }
 

@@ -1,0 +1,123 @@
+//! The reasons for which a server's connection ends.
+
+/// The reason for the end of a server's connection: one vocabulary for the log, metrics and programs.
+///
+/// Where the peer was told an error, the [name](Self::as_str) is that error's name in lower case with underscores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// The client ended its stream, and everything owed to it was sent.
+    ClientClosed,
+    /// The stream failed.
+    ClientLost,
+    /// The client sent what is no command.
+    MalformedCommand,
+    /// The client sent a payload of which the end is not known.
+    InvalidPayload,
+    /// The client sent a payload above the limit.
+    PayloadTooLarge,
+    /// The client ended its stream inside a frame.
+    IncompleteRequest,
+    /// A frame was not complete in time.
+    RequestTimedOut,
+    /// The client took none of the bytes that waited for it, or too few of a list that changed: it was reset.
+    NotReading,
+    /// The client left too many pushes unread, or its stored messages could not be read.
+    SlowConsumer,
+    /// A channel that the client had joined was removed.
+    ChannelRemoved,
+    /// The server has as many connections as it may.
+    ServerBusy,
+    /// The server stops.
+    ServerStopping,
+    /// The application closed the connection with an error that the protocol does not name.
+    ServerClosed,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: &'static [Self] = &[
+        Self::ClientClosed,
+        Self::ClientLost,
+        Self::MalformedCommand,
+        Self::InvalidPayload,
+        Self::PayloadTooLarge,
+        Self::IncompleteRequest,
+        Self::RequestTimedOut,
+        Self::NotReading,
+        Self::SlowConsumer,
+        Self::ChannelRemoved,
+        Self::ServerBusy,
+        Self::ServerStopping,
+        Self::ServerClosed,
+    ];
+
+    /// Returns its name, for the log and as a metric's label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientClosed => "client_closed",
+            Self::ClientLost => "client_lost",
+            Self::MalformedCommand => "malformed_command",
+            Self::InvalidPayload => "invalid_payload",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::IncompleteRequest => "incomplete_request",
+            Self::RequestTimedOut => "request_timed_out",
+            Self::NotReading => "not_reading",
+            Self::SlowConsumer => "slow_consumer",
+            Self::ChannelRemoved => "channel_removed",
+            Self::ServerBusy => "server_busy",
+            Self::ServerStopping => "server_stopping",
+            Self::ServerClosed => "server_closed",
+        }
+    }
+
+    /// Returns the protocol's name of the error that the peer is told, if it is told one.
+    #[must_use]
+    pub const fn error(self) -> Option<&'static str> {
+        Some(match self {
+            Self::MalformedCommand => "Malformed command",
+            Self::InvalidPayload => "Invalid payload",
+            Self::PayloadTooLarge => "Payload too large",
+            Self::IncompleteRequest => "Incomplete request",
+            Self::RequestTimedOut => "Request timed out",
+            Self::SlowConsumer => "Slow consumer",
+            Self::ChannelRemoved => "Channel removed",
+            Self::ServerBusy => "Server busy",
+            Self::ClientClosed | Self::ClientLost | Self::NotReading | Self::ServerStopping | Self::ServerClosed => {
+                return None;
+            }
+        })
+    }
+
+    /// Returns the reason of a connection that is closed with this error.
+    pub(super) fn of_error(error: &str) -> Self {
+        let told = |reason: &&Self| reason.error() == Some(error);
+        Self::ALL.iter().find(told).copied().unwrap_or(Self::ServerClosed)
+    }
+}
+
+/// The end of a server's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionEnd {
+    /// The reason.
+    pub reason: Reason,
+    /// The limit that was reached, if it was one of this connection's: its name, and its value in bytes or seconds.
+    pub limit: Option<(&'static str, u64)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_named_as_the_error_that_is_told() {
+        for reason in Reason::ALL {
+            if let Some(error) = reason.error() {
+                assert_eq!(error.to_ascii_lowercase().replace(' ', "_"), reason.as_str());
+                assert_eq!(Reason::of_error(error), *reason);
+            }
+        }
+        assert_eq!(Reason::of_error("Teapot"), Reason::ServerClosed);
+    }
+}
