@@ -1,5 +1,6 @@
 //! One accepted connection: connects a server endpoint to its stream and the hub.
 
+mod ended;
 mod outline;
 #[cfg(test)]
 mod tests;
@@ -81,20 +82,28 @@ pub(crate) fn serve<'a, S: AsyncRead + AsyncWrite + Unpin>(
     let mut session = Session { accepted, link, mailbox, commands: VecDeque::new(), events: Vec::new() };
     // Taken when the hub knows the connection, which it gives all later ones.
     let mut server = Server::new(id, limits());
-    async move { driver::drive(&mut server, stream, &mut session, clock).await }
+    let begin = clock.now();
+    async move {
+        let ending = driver::drive(&mut server, stream, &mut session, clock).await;
+        ended::log(accepted, &server, matches!(ending, Ending::Failed(_)), clock.now().since(begin));
+        ending
+    }
 }
 
 /// Sends an error to a connection that is not served, and closes it as the protocol prescribes.
 pub(crate) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
+    accepted: Accepted,
     error: ErrorResponse,
     limits: &Limits,
     clock: Clock,
 ) -> Ending {
-    // The id is never used, since no request reaches the hub.
-    let mut server = Server::new(ConnectionId(u64::MAX), limits.clone());
-    server.close(clock.now(), error);
-    driver::drive(&mut server, stream, &mut Refused, clock).await
+    let begin = clock.now();
+    let mut server = Server::new(accepted.id, limits.clone());
+    server.close(begin, error);
+    let ending = driver::drive(&mut server, stream, &mut Refused, clock).await;
+    ended::log(accepted, &server, matches!(ending, Ending::Failed(_)), clock.now().since(begin));
+    ending
 }
 
 /// Passes events and commands between one endpoint and the hub.

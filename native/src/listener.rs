@@ -140,8 +140,7 @@ impl Acceptor {
     async fn serve_operator(self: Arc<Self>, mut stream: UnixStream, accepted: Accepted, permit: OwnedSemaphorePermit) {
         let _open = self.counts.open(Kind::Operator);
         let limits = || self.limits();
-        let ending = connection::serve(&mut stream, accepted, permit, limits, self.link(), self.clock).await;
-        accepted.span().in_scope(|| tracing::debug!(?ending, "closed"));
+        let _: Ending = connection::serve(&mut stream, accepted, permit, limits, self.link(), self.clock).await;
     }
 
     fn link(&self) -> HubLink<'_> {
@@ -169,7 +168,8 @@ impl Acceptor {
         self.counts.refuse();
         if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
             tracing::warn!(%peer, limit = self.connections.all(), "connection limit reached: refused a connection");
-            tokio::spawn(self.clone().refuse(stream, permit));
+            let accepted = Accepted { id: self.next_id(), peer: Some(peer), listener: Some(listener) };
+            tokio::spawn(self.clone().refuse(stream, accepted, permit));
         } else {
             reset_on_close(&stream);
         }
@@ -188,14 +188,16 @@ impl Acceptor {
             let _open = self.counts.open(Kind::Plain);
             let limits = || self.limits();
             let ending = connection::serve(&mut stream, accepted, permit, limits, self.link(), self.clock).await;
-            accepted.span().in_scope(|| end(&stream, &ending));
+            if let Ending::Reset = ending {
+                reset_on_close(&stream);
+            }
         }
     }
 
-    async fn refuse(self: Arc<Self>, mut stream: TcpStream, _permit: OwnedSemaphorePermit) {
+    async fn refuse(self: Arc<Self>, mut stream: TcpStream, accepted: Accepted, _permit: OwnedSemaphorePermit) {
         let error = busy(self.connections.all());
         self.counts.error(&error);
-        if let Ending::Reset = connection::refuse(&mut stream, error, &self.limits(), self.clock).await {
+        if let Ending::Reset = connection::refuse(&mut stream, accepted, error, &self.limits(), self.clock).await {
             reset_on_close(&stream);
         }
     }
@@ -205,10 +207,10 @@ impl Acceptor {
             limit = self.files.part(MAX_OPERATORS),
             "operator connection limit reached: refused a connection"
         );
+        let accepted = Accepted { id: self.next_id(), peer: None, listener: None };
         let error = busy(self.files.part(MAX_OPERATORS));
         self.counts.error(&error);
-        let ending = connection::refuse(&mut stream, error, &self.limits(), self.clock).await;
-        tracing::debug!(?ending, "the refused operator's connection has ended");
+        let _: Ending = connection::refuse(&mut stream, accepted, error, &self.limits(), self.clock).await;
     }
 }
 
@@ -258,15 +260,4 @@ impl Seats {
 
 fn busy(limit: impl Display) -> ErrorResponse {
     ErrorResponse::server("Server busy", format!("The server has reached its limit of {limit} connections"))
-}
-
-fn end(stream: &TcpStream, ending: &Ending) {
-    match ending {
-        Ending::Closed => tracing::debug!("closed"),
-        Ending::Reset => {
-            tracing::info!("reset: write timeout, the peer read nothing or too slowly");
-            reset_on_close(stream);
-        }
-        Ending::Failed(error) => tracing::debug!(%error, "lost"),
-    }
 }

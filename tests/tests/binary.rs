@@ -35,6 +35,8 @@ mod metrics;
 mod page;
 #[path = "binary/readers.rs"]
 mod readers;
+#[path = "binary/reasons.rs"]
+mod reasons;
 #[path = "binary/refused_start.rs"]
 mod refused_start;
 #[path = "binary/reload.rs"]

@@ -176,7 +176,7 @@ fn the_log_can_be_lines_of_json() {
     let data = tempdir().unwrap();
     let server = Launch::serve(data.path()).args(["--log-format", "json", "--log", "debug"]).start();
     assert_eq!(server.ask(LIST), listed(&[]));
-    server.wait_for_log("closed");
+    server.wait_for_log("client_closed");
     let log = server.log();
     for line in log.lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));

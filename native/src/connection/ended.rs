@@ -1,0 +1,43 @@
+//! The log's event at the end of each connection.
+
+use std::time::Duration;
+
+use chanwire_core::endpoint::{ConnectionEnd, Reason, Server, Traffic};
+
+use super::Accepted;
+
+/// Logs the end of a connection that was open for `open`: its reason, and what it exchanged. Everything in it is a number
+/// or one of the server's own words.
+pub(super) fn log(accepted: Accepted, server: &Server, is_lost: bool, open: Duration) {
+    let Accepted { id, peer, listener } = accepted;
+    let ConnectionEnd { reason, limit, .. } = server.ended(is_lost);
+    let Traffic { received_bytes: received, sent_bytes: sent, requests, refusals: faults, pushes, .. } =
+        *server.traffic();
+    macro_rules! event {
+        ($level:ident) => {
+            tracing::$level!(
+                event = "connection_ended",
+                id = id.0,
+                peer = peer.map(tracing::field::display),
+                listener = listener.map(|listener| listener.index()),
+                kind = if peer.is_some() { "client" } else { "operator" },
+                reason = reason.as_str(),
+                limit = limit.map(|(name, _)| name),
+                value = limit.map(|(_, value)| value),
+                seconds = open.as_secs(),
+                requests,
+                faults,
+                received,
+                sent,
+                pushes,
+                "connection ended"
+            )
+        };
+    }
+    // A client that leaves is no news: a tracker has one connection for each request.
+    if reason == Reason::ClientClosed {
+        event!(debug);
+    } else {
+        event!(info);
+    }
+}

@@ -1,0 +1,148 @@
+//! The reason for the end of a connection: the same word in the answer and in the log.
+
+use std::{net::TcpStream, time::Duration};
+
+use chanwire_core::{
+    Limits, Time,
+    endpoint::{ConnectionId, Reason, Server as Endpoint},
+    wire::ErrorResponse,
+};
+use chanwire_tests::process::{Launch, Peer, Server, Signal, wait_for};
+use rustix::net::sockopt::set_socket_linger;
+use serde_json::Value;
+use tempfile::tempdir;
+
+use crate::requests::{LIST, host, join, message, unhost};
+
+/// Ends a connection for this reason, and returns everything that it received where the peer can be told.
+fn provoke(reason: Reason, server: &Server) -> String {
+    let mut peer = server.connect();
+    let mut send = |bytes: &str| {
+        peer.send(bytes);
+        peer.read_to_end()
+    };
+    match reason {
+        Reason::ClientClosed => {
+            peer.finish();
+            peer.read_to_end()
+        }
+        Reason::ClientLost => {
+            let stream = TcpStream::connect(server.address(0)).unwrap();
+            set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+            drop(stream);
+            String::new()
+        }
+        Reason::MalformedCommand => send("GET / HTTP/1.1\r\n\r\n"),
+        Reason::InvalidPayload => send("HOST\r\n7"),
+        Reason::PayloadTooLarge => send(&message("ann", &"x".repeat(300))),
+        Reason::IncompleteRequest => {
+            peer.send("LI");
+            peer.finish();
+            peer.read_to_end()
+        }
+        Reason::RequestTimedOut => send("LI"),
+        Reason::NotReading => {
+            // Answers are larger than requests, so they fill the kernel's buffers.
+            while peer.try_send("PING\r\n".repeat(1000)).is_ok() {}
+            String::new()
+        }
+        Reason::SlowConsumer => {
+            assert!(peer.ask(host("general", server.address(0))).is_ok());
+            let mut reader = Peer::connect_narrow(server.address(0));
+            assert!(reader.ask(join("general")).is_ok());
+            let text = message("ann", &"x".repeat(60_000));
+            // The reader reads nothing until the server has decided that it is too slow.
+            wait_for("a slow consumer", || {
+                assert!(peer.ask(&text).is_ok());
+                server.log().contains("Slow consumer").then_some(())
+            });
+            reader.read_to_end()
+        }
+        Reason::ChannelRemoved => {
+            assert!(peer.ask(host("general", server.address(0))).is_ok());
+            assert!(peer.ask(join("general")).is_ok());
+            assert!(server.ask(unhost("general")).starts_with("OK"));
+            peer.read_to_end()
+        }
+        Reason::ServerBusy => {
+            assert!(peer.ask(LIST).is_ok());
+            server.connect().read_to_end()
+        }
+        Reason::ServerStopping => {
+            assert!(peer.ask(LIST).is_ok());
+            server.signal(Signal::TERM);
+            peer.read_to_end()
+        }
+        // No part of this server closes with such an error; an application of the library may.
+        Reason::ServerClosed => {
+            let mut endpoint = Endpoint::new(ConnectionId(0), Limits::server());
+            endpoint.close(Time::default(), ErrorResponse::server("Teapot", "short and stout"));
+            assert_eq!(endpoint.ended(false).reason, Reason::ServerClosed);
+            String::new()
+        }
+    }
+}
+
+const fn options(reason: Reason) -> &'static [&'static str] {
+    match reason {
+        Reason::PayloadTooLarge => &["--max-payload", "256"],
+        Reason::RequestTimedOut => &["--request-timeout", "1"],
+        Reason::NotReading => &["--write-timeout", "1"],
+        Reason::SlowConsumer => &["--max-pushed", "65536"],
+        Reason::ServerBusy => &["--max-connections", "1"],
+        _ => &[],
+    }
+}
+
+/// Returns the limit that is logged with a reason, and its value.
+const fn limit(reason: Reason) -> Option<(&'static str, u64)> {
+    match reason {
+        Reason::PayloadTooLarge => Some(("max_payload", 256)),
+        Reason::RequestTimedOut => Some(("request_timeout", 1)),
+        Reason::NotReading => Some(("write_timeout", 1)),
+        Reason::SlowConsumer => Some(("max_pushed", 65_536)),
+        _ => None,
+    }
+}
+
+/// Waits for the event of a connection that ended for this reason.
+fn ended(server: &Server, reason: Reason) -> Value {
+    wait_for(&format!("the end of a connection: {}", reason.as_str()), || {
+        let log = server.log();
+        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let member = |value: &Value, name: &str| value.get(name).cloned().unwrap_or_default();
+        let fields = |line: Value| (member(&line, "level"), member(&line, "fields"));
+        let mut events = lines.map(fields).filter(|(_, fields)| member(fields, "event") == "connection_ended");
+        let found = events.find(|(_, fields)| member(fields, "reason") == reason.as_str());
+        let found = found.map(|(level, fields)| {
+            assert_eq!(level, if reason == Reason::ClientClosed { "DEBUG" } else { "INFO" });
+            fields
+        });
+        found.ok_or(log)
+    })
+}
+
+#[test]
+fn every_reason_is_the_same_word_in_the_answer_and_in_the_log() {
+    for reason in Reason::ALL {
+        let data = tempdir().unwrap();
+        let launch = Launch::serve(data.path()).args(["--log", "debug", "--log-format", "json"]);
+        let server = launch.args(options(*reason)).start();
+        let received = provoke(*reason, &server);
+        if *reason == Reason::ServerClosed {
+            continue;
+        }
+        if let Some(error) = reason.error() {
+            assert!(received.contains(&format!("\"error\": \"{error}\"")), "{reason:?}: {received}");
+            assert_eq!(error.to_lowercase().replace(' ', "_"), reason.as_str());
+        }
+        let event = ended(&server, *reason);
+        let logged = event["limit"].as_str().zip(event["value"].as_u64());
+        assert_eq!(logged, limit(*reason), "{event}");
+        for name in ["id", "seconds", "requests", "faults", "received", "sent", "pushes"] {
+            assert!(event[name].is_u64(), "{name}: {event}");
+        }
+        assert!(event["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{event}");
+        assert_eq!((&event["kind"], &event["listener"]), (&"client".into(), &0.into()), "{event}");
+    }
+}
