@@ -17,7 +17,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [address, channel_name, username, message_content] =
         arguments.try_into().map_err(|_| "four arguments are needed: ADDRESS CHANNEL USERNAME MESSAGE")?;
-    let message = Message { username, message_content, channel_name: Some(channel_name) };
+    let message =
+        Message { username: username.try_into()?, message_content, channel_name: Some(channel_name.try_into()?) };
     for response in ask(&mut TcpStream::connect(address)?, &[Request::List, Request::Message(message)])? {
         match response {
             Response::Channels(channels) => {

@@ -93,9 +93,9 @@
 //! # Features
 //!
 //! `serde` (off by default) gives the values of [`wire`] serde's traits, for logs, settings and storage. Commands,
-//! statuses, addresses and timestamps are the text that they display; all others are their fields. This is not another
-//! encoding of the protocol, which only `encode` writes. As with values that are built by hand, names are checked by
-//! [`Request::validate`](wire::Request::validate), not when they are read.
+//! statuses, names, addresses and timestamps are the text that they display; all others are their fields. This is not
+//! another encoding of the protocol, which only `encode` writes. As with values that are built by hand, numbers and
+//! contents are checked by [`Request::validate`](wire::Request::validate), not when they are read.
 //!
 //! # Limits
 //!
@@ -136,9 +136,9 @@
 //! hub.connect(connection, Peer::Address("192.0.2.7".parse()?), Some(listener))?;
 //!
 //! // Both leave in one write. Nobody waits for the first answer.
-//! let channel = Channel { channel_name: "general".into(), address: here };
+//! let channel = Channel { channel_name: "general".parse()?, address: here };
 //! let host = client.send(now, &Request::Host(Host { channel, lease: None }))?;
-//! let (username, message_content) = ("ann".into(), "hello".into());
+//! let (username, message_content) = ("ann".parse()?, "hello".into());
 //! let message = client.send(now, &Request::Message(Message { username, message_content, channel_name: None }))?;
 //! carry(now, &mut client, &mut server);
 //!
@@ -169,7 +169,7 @@
 //! carry(now, &mut server, &mut client);
 //! let answers: Vec<_> = core::iter::from_fn(|| client.poll_event()).collect();
 //! assert_eq!(answers, [
-//!     ClientEvent::Answer { id: host, response: Response::Hosted { channel_name: "general".into() } },
+//!     ClientEvent::Answer { id: host, response: Response::Hosted { channel_name: "general".parse()? } },
 //!     ClientEvent::Answer { id: message, response: Response::Delivered { timestamp: wall } },
 //! ]);
 //! # Ok::<(), Box<dyn core::error::Error>>(())

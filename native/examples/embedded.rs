@@ -2,7 +2,7 @@
 
 use std::{env, error::Error};
 
-use chanwire::{Channel, Client, JoinFrom, Message, Server, ServerConfig};
+use chanwire::{Channel, ChannelName, Client, JoinFrom, Message, Server, ServerConfig};
 use tokio::io::{AsyncReadExt as _, stdin};
 
 #[tokio::main(flavor = "current_thread")]
@@ -14,10 +14,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // The program itself is a client like any other.
     let client = Client::connect(address.into()).await?;
-    client.host(Channel { channel_name: "news".into(), address: address.to_string().parse()? }, None).await?;
-    let (username, message_content) = ("news".into(), "the server is up".into());
-    client.send(Message { username, message_content, channel_name: Some("news".into()) }).await?;
-    let mut news = client.join("news", JoinFrom::Last(1)).await?;
+    let channel: ChannelName = "news".parse()?;
+    client.host(Channel { channel_name: channel.clone(), address: address.to_string().parse()? }, None).await?;
+    let (username, message_content) = ("news".parse()?, "the server is up".into());
+    client.send(Message { username, message_content, channel_name: Some(channel.clone()) }).await?;
+    let mut news = client.join(&channel, JoinFrom::Last(1)).await?;
     if let Some(message) = news.next_message().await {
         println!("{}", message?.message_content);
     }

@@ -15,7 +15,7 @@ use std::{collections::HashSet, env, net::SocketAddr, path::PathBuf, str::FromSt
 use chanwire_core::{
     Limits,
     hub::HubLimits,
-    wire::{Address, Channel, Host, Request},
+    wire::{Address, Channel, NotAName},
 };
 
 #[cfg(test)]
@@ -107,11 +107,8 @@ impl FromStr for Hosted {
                 )
             })?,
         };
-        let channel = Channel { channel_name: name.into(), address };
-        match Request::Host(Host { channel: channel.clone(), lease: None }).validate() {
-            Ok(()) => Ok(Self { channel, bind }),
-            Err(fault) => Err(fault.kind.to_string()),
-        }
+        let channel_name = name.parse().map_err(|error: NotAName| error.to_string())?;
+        Ok(Self { channel: Channel { channel_name, address }, bind })
     }
 }
 

@@ -51,7 +51,9 @@ use std::{panic, process::ExitCode};
 
 pub use chanwire_core as protocol;
 #[doc(inline)]
-pub use chanwire_core::wire::{Address, Channel, Hello, HistoryRange, JoinFrom, Message, StoredMessage, Timestamp};
+pub use chanwire_core::wire::{
+    Address, Channel, ChannelName, Hello, HistoryRange, JoinFrom, Message, NotAName, StoredMessage, Timestamp, Username,
+};
 
 pub use self::{
     client::{Client, Error, ErrorKind, Subscription, SubscriptionEvent},

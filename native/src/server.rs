@@ -434,7 +434,7 @@ fn bind_page(config: &Config, listeners: &[Listener], files: Files) -> Result<Op
     let targets = listeners.iter().enumerate().map(|(index, listener)| Target {
         id: index.to_string(),
         address: reachable(listener.local.bound),
-        channel: listener.channels.first().map(|channel| channel.channel_name.clone()),
+        channel: listener.channels.first().map(|channel| channel.channel_name.clone().into()),
     });
     let http = HttpConfig { hosts: config.http_hosts.clone(), targets: targets.collect(), tap: None };
     InspectorPage::bind(address, http, files).map(Some)

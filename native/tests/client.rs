@@ -29,11 +29,15 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn message(channel_name: &str, content: &str) -> Message {
-    Message { username: "ann".into(), message_content: content.into(), channel_name: Some(channel_name.into()) }
+    Message {
+        username: "ann".parse().unwrap(),
+        message_content: content.into(),
+        channel_name: Some(channel_name.parse().unwrap()),
+    }
 }
 
 fn channel(name: &str, address: SocketAddr) -> Channel {
-    Channel { channel_name: name.into(), address: address.to_string().parse().unwrap() }
+    Channel { channel_name: name.parse().unwrap(), address: address.to_string().parse().unwrap() }
 }
 
 /// Starts a server with its data in this directory, and connects a client.
@@ -69,7 +73,7 @@ async fn a_channel_is_hosted_joined_written_read_and_removed() {
     client.host(general.clone(), Some(60)).await.unwrap();
     assert_eq!(client.list().await.unwrap(), [general]);
 
-    let mut subscription = client.join("general", JoinFrom::Last(10)).await.unwrap();
+    let mut subscription = client.join(&"general".parse().unwrap(), JoinFrom::Last(10)).await.unwrap();
     assert_eq!(subscription.last_id(), 0);
     // Many requests in flight: answers and messages come in order.
     let sends = (1..=300).map(|number| client.send(message("general", &number.to_string())));
@@ -78,16 +82,19 @@ async fn a_channel_is_hosted_joined_written_read_and_removed() {
         let message = next_message(&mut subscription).await;
         assert_eq!((message.id, subscription.last_id()), (id, id));
     }
-    let history = client.history("general", HistoryRange::Before(300), 2).await.unwrap();
+    let history = client.history(&"general".parse().unwrap(), HistoryRange::Before(300), 2).await.unwrap();
     assert_eq!(history.iter().map(|message| message.id).collect::<Vec<_>>(), [298, 299]);
 
-    client.unhost("general").await.unwrap();
+    client.unhost(&"general".parse().unwrap()).await.unwrap();
     let error = soon(subscription.next()).await.unwrap().unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Closing(notice) if notice.error == "Channel removed"), "{error}");
     assert!(subscription.next().await.is_none());
     assert_eq!(refusal(client.send(message("general", "x")).await).error, "Channel not found");
-    assert_eq!(refusal(client.join("general", JoinFrom::Last(0)).await).error, "Channel not found");
-    assert_eq!(refusal(client.join("", JoinFrom::Last(0)).await).error, "Invalid payload");
+    assert_eq!(refusal(client.join(&"general".parse().unwrap(), JoinFrom::Last(0)).await).error, "Channel not found");
+    assert_eq!(
+        refusal(client.history(&"general".parse().unwrap(), HistoryRange::Last, 0).await).error,
+        "Invalid payload"
+    );
     client.close().await;
     server.stop().await.unwrap();
 }
@@ -98,7 +105,7 @@ async fn a_subscription_and_its_client_survive_a_restart_of_the_server() {
     let (server, client) = start(&directory, anywhere()).await;
     let address = server.address();
     client.host(channel("general", address), None).await.unwrap();
-    let mut subscription = client.join("general", JoinFrom::Last(0)).await.unwrap();
+    let mut subscription = client.join(&"general".parse().unwrap(), JoinFrom::Last(0)).await.unwrap();
     client.send(message("general", "before")).await.unwrap();
     assert_eq!(next_message(&mut subscription).await.message_content, "before");
 
@@ -132,10 +139,10 @@ async fn messages_that_are_kept_no_more_are_reported_as_missed() {
     for content in ["one", "two", "three"] {
         client.send(message("general", content)).await.unwrap();
     }
-    while client.history("general", HistoryRange::Last, 9).await.unwrap().len() > 1 {
+    while client.history(&"general".parse().unwrap(), HistoryRange::Last, 9).await.unwrap().len() > 1 {
         tokio::task::yield_now().await;
     }
-    let mut subscription = client.join("general", JoinFrom::After(0)).await.unwrap();
+    let mut subscription = client.join(&"general".parse().unwrap(), JoinFrom::After(0)).await.unwrap();
     assert_eq!(subscription.last_id(), 0);
     assert!(matches!(next(&mut subscription).await, SubscriptionEvent::Missed { first: 1, last: 2 }));
     assert_eq!(subscription.last_id(), 2);
@@ -158,11 +165,14 @@ async fn a_channel_is_followed_to_the_peer_that_hosts_it() {
         tokio::task::yield_now().await;
     }
 
-    let mut subscription = client.join("away", JoinFrom::Last(0)).await.unwrap();
+    let mut subscription = client.join(&"away".parse().unwrap(), JoinFrom::Last(0)).await.unwrap();
     client.send(message("away", "one")).await.unwrap();
     client.send(message("away", "two")).await.unwrap();
     assert_eq!(next_message(&mut subscription).await.message_content, "one");
-    assert_eq!(client.history("away", HistoryRange::Last, 1).await.unwrap()[0].message_content, "two");
+    assert_eq!(
+        client.history(&"away".parse().unwrap(), HistoryRange::Last, 1).await.unwrap()[0].message_content,
+        "two"
+    );
     peer.stop().await.unwrap();
     tracker.stop().await.unwrap();
 }
@@ -263,7 +273,8 @@ async fn a_violation_of_the_protocol_is_reported_and_the_connection_made_anew() 
         let _ = stream.read_to_end(&mut Vec::new()).await;
     })
     .await;
-    let mut subscription = soon(Client::new(address.into()).join("g", JoinFrom::Last(0))).await.unwrap();
+    let mut subscription =
+        soon(Client::new(address.into()).join(&"g".parse().unwrap(), JoinFrom::Last(0))).await.unwrap();
     for (id, words) in [(5, "repeated or out of order"), (6, "repeated or out of order"), (7, "not joined")] {
         if id > 5 {
             assert!(matches!(next(&mut subscription).await, SubscriptionEvent::Resumed));
@@ -280,6 +291,6 @@ async fn a_server_that_is_not_there_is_an_error_and_no_wait() {
     let gone = std::net::TcpListener::bind(anywhere()).unwrap().local_addr().unwrap();
     let error = soon(Client::connect(gone.into())).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Connect(_)), "{error}");
-    let error = soon(Client::new(gone.into()).join("g", JoinFrom::Last(0))).await.unwrap_err();
+    let error = soon(Client::new(gone.into()).join(&"g".parse().unwrap(), JoinFrom::Last(0))).await.unwrap_err();
     assert_eq!(error.server(), gone.to_string());
 }

@@ -40,12 +40,12 @@ async fn the_bot_answers_what_is_meant_for_it() {
     let address = server.address();
     let client = Client::connect(address.into()).await.unwrap();
     let here = address.to_string().parse().unwrap();
-    client.host(Channel { channel_name: "general".into(), address: here }, None).await.unwrap();
-    let mut messages = client.join("general", JoinFrom::Last(0)).await.unwrap();
+    client.host(Channel { channel_name: "general".parse().unwrap(), address: here }, None).await.unwrap();
+    let mut messages = client.join(&"general".parse().unwrap(), JoinFrom::Last(0)).await.unwrap();
     let _bot = Running(example("bot").args([&address.to_string(), "general"]).spawn().unwrap());
     // It hears only what comes after it has joined.
     let echoed = loop {
-        let (username, channel_name) = ("ann".into(), Some("general".into()));
+        let (username, channel_name) = ("ann".parse().unwrap(), Some("general".parse().unwrap()));
         client.send(Message { username, message_content: "!echo hello".into(), channel_name }).await.unwrap();
         let answer = async {
             loop {

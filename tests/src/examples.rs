@@ -4,6 +4,8 @@ use chanwire_core::wire::{
     Address, Blame, Channel, Command, ErrorResponse, Host, Message, Request, Response, Timestamp,
 };
 
+use crate::name::named;
+
 /// The request for the list.
 pub const LIST: &[u8] = b"LIST\r\n";
 /// The request for a new channel.
@@ -35,7 +37,7 @@ pub const DATABASE_FAILED: &[u8] = b"SERVER_ERROR\r\n{\"error\": \"Database conn
 #[expect(clippy::expect_used, reason = "constants that the tests would refuse at once")]
 pub fn channels() -> [Channel; 2] {
     let channel = |name: &str, host: &str, port| Channel {
-        channel_name: name.into(),
+        channel_name: named(name),
         address: Address::new(host, port).expect("an address of the examples"),
     };
     [channel("test_channel", "127.0.0.1", 22236), channel("general", "192.168.1.5", 22240)]
@@ -45,7 +47,7 @@ pub fn channels() -> [Channel; 2] {
 #[must_use]
 pub fn requests() -> [(&'static [u8], Request); 3] {
     let [channel, _] = channels();
-    let message = Message { username: "user1".into(), message_content: "Hello, World!".into(), channel_name: None };
+    let message = Message { username: named("user1"), message_content: "Hello, World!".into(), channel_name: None };
     [(LIST, Request::List), (HOST, Request::Host(Host { channel, lease: None })), (MESSAGE, Request::Message(message))]
 }
 
@@ -59,7 +61,7 @@ pub fn responses() -> [(&'static [u8], Command, Response); 6] {
     let timestamp = Timestamp::from_unix(1_698_937_472);
     [
         (LISTED, Command::List, Response::Channels(channels().into())),
-        (HOSTED, Command::Host, Response::Hosted { channel_name: "test_channel".into() }),
+        (HOSTED, Command::Host, Response::Hosted { channel_name: named("test_channel") }),
         (DELIVERED, Command::Message, Response::Delivered { timestamp }),
         (
             INVALID_PAYLOAD,

@@ -1,15 +1,15 @@
 //! Generators: values, JSON texts and whole streams, right, nearly right and wrong.
 #![expect(clippy::panic, reason = "a panic is how a test fails")]
 
-use std::{env, num::NonZero};
+use std::{env, fmt::Debug, num::NonZero, str::FromStr};
 
 use chanwire_core::wire::{
-    Address, Channel, ErrorResponse, Hello, HistoryRange, Host, JoinFrom, Message, Request, Response, StoredMessage,
-    Timestamp,
+    Address, Channel, ErrorResponse, Hello, HistoryRange, Host, JoinFrom, Message, NotAName, Request, Response,
+    StoredMessage, Timestamp,
 };
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::Config};
 
-use crate::respell::Json;
+use crate::{name::named, respell::Json};
 
 /// Runs a property so many times. A failing case becomes a test of its own, so no file of seeds is kept.
 #[must_use]
@@ -37,7 +37,7 @@ pub fn text(length: std::ops::Range<usize>) -> impl Strategy<Value = String> {
 }
 
 /// Generates a channel's or a user's name.
-pub fn name() -> impl Strategy<Value = String> {
+pub fn name<N: FromStr<Err = NotAName> + Debug>() -> impl Strategy<Value = N> {
     let inner = any::<char>().prop_map(|char| if char.is_control() { 'é' } else { char });
     let outer = inner.clone().prop_map(|char| if char.is_whitespace() { 'x' } else { char });
     prop_oneof![
@@ -49,6 +49,7 @@ pub fn name() -> impl Strategy<Value = String> {
             .chain([last])
             .collect()),
     ]
+    .prop_map(|text: String| named(&text))
 }
 
 /// Generates a label of a host name that is not a number, as `0x` is one.

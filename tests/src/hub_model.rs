@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use chanwire_core::{
     Time,
     hub::{ChannelLog, ChannelRecord, HubLimits, Peer, Snapshot, Write},
-    wire::{Address, Channel, ErrorResponse, Host, JoinFrom, Message, Request, Response},
+    wire::{Address, Channel, ChannelName, ErrorResponse, Host, JoinFrom, Message, Request, Response},
 };
 
 /// The directory as far as it is known to be stored, and what the operator set.
@@ -21,15 +21,15 @@ pub struct Model {
     /// The channels that are kept for their hosts, with the end of that time.
     released: Vec<(ChannelRecord, Time)>,
     /// The time when each name was last taken off the list, or had a message dropped.
-    idle_since: BTreeMap<String, Time>,
+    idle_since: BTreeMap<ChannelName, Time>,
     /// The current time.
     pub now: Time,
     /// Every name that is listed or hidden by a fixed one, in order of creation.
-    order: Vec<String>,
+    order: Vec<ChannelName>,
     /// The first id that is kept and the last that was assigned, of each channel with messages.
-    logs: BTreeMap<String, (u64, u64)>,
+    logs: BTreeMap<ChannelName, (u64, u64)>,
     /// The time from which each lease is counted.
-    since: BTreeMap<String, Time>,
+    since: BTreeMap<ChannelName, Time>,
 }
 
 /// The correct outcome of a request.
@@ -40,13 +40,13 @@ pub enum Decision {
     /// Answer it at once with an error of this name, in words of one's own.
     Refuse(&'static str),
     /// Append it to this channel, then answer.
-    Append(String),
+    Append(ChannelName),
     /// Store the channel, then answer.
     Put,
     /// Take the channel off the list, then answer.
     Remove,
     /// The channel lives here: what follows is between the connection and it.
-    Here(String),
+    Here(ChannelName),
 }
 
 /// Converts an IPv4-mapped IPv6 address to IPv4.
@@ -97,7 +97,7 @@ impl Model {
 
     /// Replaces these names by all that a store holds of them. An unchanged lease goes on, and messages that retention
     /// dropped stay dropped.
-    pub fn restore(&mut self, names: &[String], stored: Snapshot, now: Time) {
+    pub fn restore(&mut self, names: &[ChannelName], stored: Snapshot, now: Time) {
         let is_meant = |record: &ChannelRecord| names.contains(&record.channel.channel_name);
         let (before, rest) = std::mem::take(&mut self.stored).into_iter().partition::<Vec<_>, _>(is_meant);
         self.stored = rest;
@@ -116,7 +116,7 @@ impl Model {
         }
         let mut records: Vec<_> = self.stored.iter().chain(self.released.iter().map(|(record, _)| record)).collect();
         records.sort_by_key(|record| record.position);
-        let is_known = |name: &String| {
+        let is_known = |name: &ChannelName| {
             let fixed = self.fixed.iter().any(|channel| channel.channel_name == *name);
             fixed || records.iter().any(|record| record.channel.channel_name == *name)
         };
@@ -151,7 +151,8 @@ impl Model {
     pub fn load(&mut self, stored: Snapshot, now: Time) {
         let released = stored.released.iter().map(|released| &released.record);
         let channels = stored.channels.iter().chain(released).map(|record| &record.channel.channel_name);
-        let names: Vec<String> = channels.chain(stored.logs.iter().map(|log| &log.channel_name)).cloned().collect();
+        let names: Vec<ChannelName> =
+            channels.chain(stored.logs.iter().map(|log| &log.channel_name)).cloned().collect();
         self.restore(&names, stored, now);
     }
 
@@ -206,12 +207,12 @@ impl Model {
     }
 
     /// Notes that retention has dropped the messages below this id.
-    pub fn trim(&mut self, name: &str, first_id: u64) {
+    pub fn trim(&mut self, name: &ChannelName, first_id: u64) {
         if let Some(log) = self.logs.get_mut(name)
             && log.0 < first_id
         {
             log.0 = first_id;
-            self.idle_since.insert(name.into(), self.now);
+            self.idle_since.insert(name.clone(), self.now);
         }
     }
 
@@ -224,8 +225,8 @@ impl Model {
     /// Returns the known names.
     #[must_use]
     pub fn names(&self) -> std::collections::BTreeSet<&str> {
-        let listed = self.order.iter().map(String::as_str);
-        listed.chain(self.logs.keys().map(String::as_str)).collect()
+        let listed = self.order.iter().map(ChannelName::as_str);
+        listed.chain(self.logs.keys().map(ChannelName::as_str)).collect()
     }
 
     /// Returns whether a name may be dropped: it has long been neither listed nor kept, and keeps no message.
@@ -245,8 +246,8 @@ impl Model {
     }
 
     /// Counts a channel's lease from this time on.
-    pub fn renew(&mut self, name: &str, from: Time) {
-        let since = self.since.entry(name.into()).or_insert(from);
+    pub fn renew(&mut self, name: &ChannelName, from: Time) {
+        let since = self.since.entry(name.clone()).or_insert(from);
         *since = from.max(*since);
     }
 
@@ -314,7 +315,7 @@ impl Model {
     /// Returns the correct answer to JOIN of a client that has joined these channels, each of which counts toward the
     /// limit.
     #[must_use]
-    pub fn join(&self, name: &str, from: JoinFrom, joined: &[String], limit: usize) -> Decision {
+    pub fn join(&self, name: &ChannelName, from: JoinFrom, joined: &[ChannelName], limit: usize) -> Decision {
         let (first_kept, last_id) = self.log(name);
         if joined.iter().any(|other| other == name) {
             return error("Already joined", format!("This connection has joined '{name}' already"));
@@ -329,7 +330,7 @@ impl Model {
             JoinFrom::After(id) => id + 1,
             JoinFrom::Last(count) => (last_id + 1).saturating_sub(count.into()),
         };
-        Decision::Answer(Response::Joined { channel_name: name.into(), first_id: wanted.max(first_kept), last_id })
+        Decision::Answer(Response::Joined { channel_name: name.clone(), first_id: wanted.max(first_kept), last_id })
     }
 
     /// Returns whether this peer has the rights of the channel's host.

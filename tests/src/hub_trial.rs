@@ -18,11 +18,14 @@ use chanwire_core::{
     hub::{
         ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Page, Peer, Query, ReadId, StoreCommand, StoreOutcome,
     },
-    wire::{Address, Channel, Command, Decoder, ErrorResponse, Item, Request, Response, Status, Timestamp},
+    wire::{
+        Address, Channel, ChannelName, Command, Decoder, ErrorResponse, Item, Request, Response, Status, Timestamp,
+    },
 };
 
 use crate::{
     hub_model::Model,
+    name::named,
     store::{Disk, Fate},
 };
 use judge::{Carried, Exchange, Finished};
@@ -296,6 +299,7 @@ impl Trial {
     pub fn trim(&mut self, name: &str, first_id: u64, tell: bool) {
         // Drained first, so that earlier outputs precede this input.
         self.drain();
+        let name = &named(name);
         self.disk.trim(name, first_id);
         if tell {
             let first_id = self.disk.first_id(name);
@@ -574,7 +578,7 @@ impl Trial {
     /// # Panics
     ///
     /// If there is no such connection.
-    pub fn received(&mut self, id: u64) -> Vec<(String, u64)> {
+    pub fn received(&mut self, id: u64) -> Vec<(ChannelName, u64)> {
         mem::take(&mut self.clients.get_mut(&id).expect("a connection").subscriptions.received)
     }
 

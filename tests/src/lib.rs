@@ -11,6 +11,7 @@ pub mod hub_model;
 pub mod hub_trial;
 pub mod link;
 pub mod model;
+pub mod name;
 #[cfg(unix)]
 pub mod process;
 pub mod recorded;

@@ -5,26 +5,26 @@ use std::collections::BTreeMap;
 
 use chanwire_core::{
     hub::{ChannelLog, ChannelRecord, Query, ReleasedChannel, Snapshot, StoreCommand, StoreOutcome, Write},
-    wire::{HistoryRange, StoredMessage, Timestamp},
+    wire::{ChannelName, HistoryRange, StoredMessage, Timestamp},
 };
 
 /// The content of a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Disk {
     /// The directory, by name and not by age: the order of creation must not depend on the order of a snapshot.
-    channels: BTreeMap<String, ChannelRecord>,
+    channels: BTreeMap<ChannelName, ChannelRecord>,
     /// Every message that was ever stored. Those below the channel's first id are kept for the tests alone.
-    messages: BTreeMap<String, Vec<StoredMessage>>,
+    messages: BTreeMap<ChannelName, Vec<StoredMessage>>,
     /// The channels that are kept for their hosts.
-    released: BTreeMap<String, ReleasedChannel>,
+    released: BTreeMap<ChannelName, ReleasedChannel>,
     /// The messages of dropped names, for the tests alone.
     dropped: Vec<StoredMessage>,
     /// The time when each name was last taken off the list, or had a message dropped.
-    since: BTreeMap<String, Timestamp>,
+    since: BTreeMap<ChannelName, Timestamp>,
     /// The wall time as the store sees it.
     pub wall: Timestamp,
     /// The first id that retention has left, for each channel from which it has dropped messages.
-    first_ids: BTreeMap<String, u64>,
+    first_ids: BTreeMap<ChannelName, u64>,
     /// The number of commits that it has kept.
     pub commits: usize,
 }
@@ -113,7 +113,7 @@ impl Disk {
     /// Returns the snapshot that a hub starts from over this store.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let log = |(name, messages): (&String, &Vec<StoredMessage>)| {
+        let log = |(name, messages): (&ChannelName, &Vec<StoredMessage>)| {
             let last = messages.last()?;
             Some(ChannelLog {
                 channel_name: name.clone(),
@@ -175,12 +175,12 @@ impl Disk {
     }
 
     /// Drops the messages below this id, as retention does.
-    pub fn trim(&mut self, name: &str, first_id: u64) {
+    pub fn trim(&mut self, name: &ChannelName, first_id: u64) {
         let first_id = first_id.clamp(self.first_id(name), self.last_id(name) + 1);
         if first_id > self.first_id(name) {
-            self.since.insert(name.into(), self.wall);
+            self.since.insert(name.clone(), self.wall);
         }
-        self.first_ids.insert(name.into(), first_id);
+        self.first_ids.insert(name.clone(), first_id);
     }
 
     /// Reads as few messages as a read may stop after.

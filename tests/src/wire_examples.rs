@@ -116,7 +116,10 @@ fn event_step(event: &str) -> Option<Step> {
         ["started", "with", "--max-channels", count] => Step::StartWith(Start::MaxChannels(count.parse().ok()?)),
         ["started", "with", "--host", channel] => {
             let (name, address) = channel.split_once('=')?;
-            Step::StartWith(Start::Host(Channel { channel_name: name.into(), address: address.parse().ok()? }))
+            Step::StartWith(Start::Host(Channel {
+                channel_name: crate::name::named(name),
+                address: address.parse().ok()?,
+            }))
         }
         _ => return None,
     })

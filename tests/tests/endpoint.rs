@@ -35,6 +35,7 @@ use chanwire_core::{
 use chanwire_tests::{
     examples,
     link::{End, carry},
+    name::named,
 };
 
 const START: u64 = 1_000_000;
@@ -80,7 +81,7 @@ fn one_ticket(end: &mut End<Server>) -> Ticket {
 }
 
 fn hosted(name: &str) -> Response {
-    Response::Hosted { channel_name: name.into() }
+    Response::Hosted { channel_name: name.parse().unwrap() }
 }
 
 fn bytes(response: &Response) -> Vec<u8> {

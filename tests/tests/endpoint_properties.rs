@@ -22,6 +22,7 @@ use chanwire_tests::{
     fuzz_bodies::{Bench, JoinedOp, Op, check_answers, check_deadlines, check_joined, describe, expected_events},
     generate::{self, times},
     link::{End, carry},
+    name::named,
     stream::cut,
 };
 use proptest::{collection::vec, prelude::*};

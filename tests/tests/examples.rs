@@ -29,15 +29,15 @@ fn ask(address: SocketAddr, requests: &[Request]) -> Vec<Response> {
 }
 
 fn message(channel_name: &str) -> Request {
-    let (username, message_content) = ("user1".into(), "Hello, World!".into());
-    Request::Message(Message { username, message_content, channel_name: Some(channel_name.into()) })
+    let (username, message_content) = ("user1".parse().unwrap(), "Hello, World!".into());
+    Request::Message(Message { username, message_content, channel_name: Some(channel_name.parse().unwrap()) })
 }
 
 #[test]
 fn the_client_is_answered_by_the_server() {
     let address = serve();
     let own = Address::from_ip(address.ip(), address.port()).unwrap();
-    let general = Channel { channel_name: "general".into(), address: own };
+    let general = Channel { channel_name: "general".parse().unwrap(), address: own };
     let answers = ask(
         address,
         &[
@@ -51,7 +51,7 @@ fn the_client_is_answered_by_the_server() {
         panic!("{answers:?}")
     };
     assert_eq!(first, &Response::Channels(Vec::new()));
-    assert_eq!(second, &Response::Hosted { channel_name: "general".into() });
+    assert_eq!(second, &Response::Hosted { channel_name: "general".parse().unwrap() });
     assert_eq!(error.error, "Channel not found");
     // On another connection, what the first one stored is there.
     assert_eq!(ask(address, &[Request::List]), [Response::Channels(vec![general])]);

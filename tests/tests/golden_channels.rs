@@ -5,23 +5,23 @@
 use chanwire_core::{
     endpoint::Pushes,
     wire::{
-        Address, Channel, Command, Decoder, HISTORY_LIMIT, Hello, HistoryRange, Host, Item, JoinFrom, Notice, Request,
-        Response, StartLine, Status, StoredMessage, Timestamp,
+        Address, Channel, ChannelName, Command, Decoder, HISTORY_LIMIT, Hello, HistoryRange, Host, Item, JoinFrom,
+        Notice, Request, Response, StartLine, Status, StoredMessage, Timestamp,
     },
 };
-use chanwire_tests::{show, stream::check_every_cut};
+use chanwire_tests::{name::named, show, stream::check_every_cut};
 
 const LIMIT: usize = 65_536;
 
-fn name() -> String {
-    "general".into()
+fn name() -> ChannelName {
+    named("general")
 }
 
 fn message(id: u64, content: &str) -> StoredMessage {
     StoredMessage {
         channel_name: name(),
         id,
-        username: "user1".into(),
+        username: named("user1"),
         message_content: content.into(),
         // 2023-11-02T15:04:32Z
         timestamp: Timestamp::from_unix(1_698_937_472),

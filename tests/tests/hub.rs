@@ -37,13 +37,14 @@ use chanwire_core::{
     endpoint::{Endpoint as _, Misuse, Server, ServerCommand, ServerEvent, Ticket},
     hub::{ConnectionId, Effect, Hub, HubLimits, Moment, Peer, Snapshot, StoreCommand, StoreOutcome, Write},
     wire::{
-        Address, Channel, ErrorResponse, HistoryRange, Host, JoinFrom, Message, Request, Response, StoredMessage,
-        Timestamp,
+        Address, Channel, ChannelName, ErrorResponse, HistoryRange, Host, JoinFrom, Message, Request, Response,
+        StoredMessage, Timestamp,
     },
 };
 use chanwire_tests::{
     hub_model::not_stored,
     hub_trial::{Setup, Trial},
+    name::named,
     store::{Disk, Fate},
 };
 
@@ -59,7 +60,7 @@ fn at(host: &str, port: u16) -> Address {
 }
 
 fn channel(name: &str, host: &str, port: u16) -> Channel {
-    Channel { channel_name: name.into(), address: at(host, port) }
+    Channel { channel_name: name.parse().unwrap(), address: at(host, port) }
 }
 
 fn host(name: &str, host: &str, port: u16) -> Request {
@@ -71,11 +72,11 @@ fn leased(name: &str, host: &str, port: u16, lease: u32) -> Request {
 }
 
 fn unhost(name: &str) -> Request {
-    Request::Unhost { channel_name: name.into() }
+    Request::Unhost { channel_name: name.parse().unwrap() }
 }
 
 fn join(name: &str, from: JoinFrom) -> Request {
-    Request::Join { channel_name: name.into(), from }
+    Request::Join { channel_name: name.parse().unwrap(), from }
 }
 
 /// Returns a JOIN for messages from now on.
@@ -84,32 +85,32 @@ fn listen(name: &str) -> Request {
 }
 
 fn leave(name: &str) -> Request {
-    Request::Leave { channel_name: name.into() }
+    Request::Leave { channel_name: name.parse().unwrap() }
 }
 
 fn history(name: &str, range: HistoryRange, limit: u16) -> Request {
-    Request::History { channel_name: name.into(), range, limit }
+    Request::History { channel_name: name.parse().unwrap(), range, limit }
 }
 
 fn joined(name: &str, first_id: u64, last_id: u64) -> Response {
-    Response::Joined { channel_name: name.into(), first_id, last_id }
+    Response::Joined { channel_name: name.parse().unwrap(), first_id, last_id }
 }
 
 fn left(name: &str) -> Response {
-    Response::Left { channel_name: name.into() }
+    Response::Left { channel_name: name.parse().unwrap() }
 }
 
 fn removed(name: &str) -> Response {
-    Response::Removed { channel_name: name.into() }
+    Response::Removed { channel_name: name.parse().unwrap() }
 }
 
 fn say(content: &str, channel_name: Option<&str>) -> Request {
-    let channel_name = channel_name.map(String::from);
-    Request::Message(Message { username: "user1".into(), message_content: content.into(), channel_name })
+    let channel_name = channel_name.map(named);
+    Request::Message(Message { username: "user1".parse().unwrap(), message_content: content.into(), channel_name })
 }
 
 fn hosted(name: &str) -> Response {
-    Response::Hosted { channel_name: name.into() }
+    Response::Hosted { channel_name: name.parse().unwrap() }
 }
 
 fn delivered(at: i64) -> Response {
@@ -184,8 +185,8 @@ fn say_many(trial: &mut Trial, id: u64, count: u64) {
 }
 
 /// Pushes of `here`.
-fn here(ids: impl IntoIterator<Item = u64>) -> Vec<(String, u64)> {
-    ids.into_iter().map(|id| ("here".into(), id)).collect()
+fn here(ids: impl IntoIterator<Item = u64>) -> Vec<(ChannelName, u64)> {
+    ids.into_iter().map(|id| (named("here"), id)).collect()
 }
 
 fn ids(messages: &[StoredMessage]) -> Vec<u64> {

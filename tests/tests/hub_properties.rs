@@ -7,6 +7,7 @@ use chanwire_core::wire::{Address, Channel, HistoryRange, Host, JoinFrom, Messag
 use chanwire_tests::{
     generate::times,
     hub_trial::{Setup, Trial},
+    name::named,
     store::{Disk, Fate},
 };
 use proptest::{
@@ -120,7 +121,6 @@ fn address((host, port): (&str, u16)) -> Address {
 }
 
 fn request(kind: &Kind, number: usize) -> Request {
-    let named = |name: &str| String::from(name);
     match kind {
         Kind::List => Request::List,
         Kind::Host(name, place, lease) => {
@@ -135,9 +135,9 @@ fn request(kind: &Kind, number: usize) -> Request {
         }
         // Each says something else, so that it can be found again in the store.
         Kind::Message(name) => Request::Message(Message {
-            username: "user1".into(),
+            username: named("user1"),
             message_content: format!("message {number}"),
-            channel_name: name.map(String::from),
+            channel_name: name.map(named),
         }),
     }
 }
@@ -170,7 +170,8 @@ fn one_of(trial: &mut Trial, who: Index) -> Option<u64> {
 
 fn live(ops: &[Op], fixed: bool, limit: usize) {
     let first = ["127.0.0.1", "::1", "10.0.0.1"].map(|host| address((host, 22236))).into();
-    let fixed = fixed.then(|| Channel { channel_name: "fixed".into(), address: address(("localhost", 22240)) });
+    let fixed =
+        fixed.then(|| Channel { channel_name: "fixed".parse().unwrap(), address: address(("localhost", 22240)) });
     let own = vec![first, second_listener(false)];
     let fixed = fixed.into_iter().collect();
     let setup = Setup { own, fixed, limit, joins: 3, names: limit + 1, max_id: 12, drop_names_after: 100 };

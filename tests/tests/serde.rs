@@ -39,8 +39,8 @@ fn words_addresses_and_times_are_the_text_that_they_display() {
 
 #[test]
 fn the_forms_of_requests_and_responses_are_fixed() {
-    let message = Message { username: "ann".into(), message_content: "hi".into(), channel_name: None };
-    let history = Request::History { channel_name: "g".into(), range: HistoryRange::Last, limit: 5 };
+    let message = Message { username: "ann".parse().unwrap(), message_content: "hi".into(), channel_name: None };
+    let history = Request::History { channel_name: "g".parse().unwrap(), range: HistoryRange::Last, limit: 5 };
     let forms = [
         (to_value(Request::List).unwrap(), json!("list")),
         (
@@ -48,7 +48,7 @@ fn the_forms_of_requests_and_responses_are_fixed() {
             json!({"message": {"username": "ann", "message_content": "hi", "channel_name": null}}),
         ),
         (
-            to_value(Request::Join { channel_name: "g".into(), from: JoinFrom::After(7) }).unwrap(),
+            to_value(Request::Join { channel_name: "g".parse().unwrap(), from: JoinFrom::After(7) }).unwrap(),
             json!({"join": {"channel_name": "g", "from": {"after": 7}}}),
         ),
         (to_value(Request::Hello { notices: true }).unwrap(), json!({"hello": {"notices": true}})),

@@ -47,7 +47,7 @@ impl World {
         let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Moment { time: NOW, ..Moment::default() });
         let own: chanwire_core::wire::Address = "127.0.0.1:22236".parse().unwrap();
         let listener = hub.add_listener(std::slice::from_ref(&own));
-        hub.fix_channel(Channel { channel_name: "here".into(), address: own });
+        hub.fix_channel(Channel { channel_name: "here".parse().unwrap(), address: own });
         let (servers, pushes, limits) = (BTreeMap::new(), Vec::new(), Limits::server());
         Self { hub, disk: Disk::default(), listener, servers, next: 0, limits, command: None, pushes }
     }
@@ -133,8 +133,8 @@ impl World {
 
     /// Sends a message.
     fn say(&mut self, id: u64, content: &str) {
-        let (username, message_content) = ("user1".into(), content.into());
-        let channel_name = Some("here".into());
+        let (username, message_content) = ("user1".parse().unwrap(), content.into());
+        let channel_name = Some("here".parse().unwrap());
         self.send(id, &Request::Message(chanwire_core::wire::Message { username, message_content, channel_name }));
     }
 

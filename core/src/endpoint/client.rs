@@ -1,9 +1,6 @@
 //! The client's end of a connection.
 
-use alloc::{
-    collections::{BTreeMap, VecDeque},
-    string::String,
-};
+use alloc::collections::{BTreeMap, VecDeque};
 use core::fmt;
 
 use super::{
@@ -14,7 +11,8 @@ use super::{
 use crate::{
     Limits, Time,
     wire::{
-        Command, ErrorResponse, Fault, Frame, Item, Notice, PayloadFault, Request, Response, Status, StoredMessage,
+        ChannelName, Command, ErrorResponse, Fault, Frame, Item, Notice, PayloadFault, Request, Response, Status,
+        StoredMessage,
     },
 };
 
@@ -78,7 +76,7 @@ pub struct Client {
     core: ConnectionCore<Status>,
     open: VecDeque<Open>,
     /// The channels that are joined, each with the id that the next push must exceed.
-    joined: BTreeMap<String, u64>,
+    joined: BTreeMap<ChannelName, u64>,
     /// Notices may come: a HELLO asked for them, and no later one that is answered did not.
     notices: bool,
     /// The number of the next request.
@@ -95,7 +93,7 @@ const MAX_PADDING: usize = 64 * 1024;
 struct Open {
     command: Command,
     /// The channel that is joined or left by it.
-    channel_name: Option<String>,
+    channel_name: Option<ChannelName>,
     /// Whether a HELLO asks for notices.
     notices: Option<bool>,
     sent: Time,
@@ -140,7 +138,7 @@ pub enum ProtocolViolation {
     /// It pushed a message of a channel that is not joined.
     ForeignPush {
         /// The channel.
-        channel_name: String,
+        channel_name: ChannelName,
     },
     /// It pushed a message whose id is not above those before: repeated, or out of order.
     PushOutOfOrder {

@@ -284,9 +284,9 @@ mod tests {
 
     fn message(id: u64) -> StoredMessage {
         StoredMessage {
-            channel_name: "general".into(),
+            channel_name: "general".parse().unwrap(),
             id,
-            username: "ann".into(),
+            username: "ann".parse().unwrap(),
             message_content: "hi".into(),
             timestamp: Timestamp::from_unix(0),
         }

@@ -89,9 +89,9 @@ mod tests {
 
     fn message(id: u64, message_content: &str) -> StoredMessage {
         StoredMessage {
-            channel_name: "general".into(),
+            channel_name: "general".parse().unwrap(),
             id,
-            username: "ü".into(),
+            username: "ü".parse().unwrap(),
             message_content: message_content.into(),
             timestamp: Timestamp::from_unix(1_698_937_472),
         }

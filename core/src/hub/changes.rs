@@ -1,24 +1,22 @@
 //! The names whose directory entry a commit changes, and the connections that wait for them.
 
-use alloc::{
-    collections::{BTreeMap, VecDeque},
-    string::String,
-};
+use alloc::collections::{BTreeMap, VecDeque};
 
 use super::ConnectionId;
+use crate::wire::ChannelName;
 
 /// Changes that are with the store, or in the commit that is being put together.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     /// The names, each with whether it is not listed yet.
-    names: BTreeMap<String, bool>,
+    names: BTreeMap<ChannelName, bool>,
     new: usize,
     /// Connections whose next request is decided by what becomes of a name, first come first.
-    waiting: BTreeMap<String, VecDeque<ConnectionId>>,
+    waiting: BTreeMap<ChannelName, VecDeque<ConnectionId>>,
 }
 
 impl Changes {
-    pub(super) fn contains(&self, channel_name: &str) -> bool {
+    pub(super) fn contains(&self, channel_name: &ChannelName) -> bool {
         self.names.contains_key(channel_name)
     }
 
@@ -27,14 +25,14 @@ impl Changes {
         self.new
     }
 
-    pub(super) fn begin(&mut self, channel_name: String, is_new: bool) {
+    pub(super) fn begin(&mut self, channel_name: ChannelName, is_new: bool) {
         if self.names.insert(channel_name, is_new).is_none() {
             self.new += usize::from(is_new);
         }
     }
 
     /// Ends a change whose outcome is known.
-    pub(super) fn end(&mut self, channel_name: &str) {
+    pub(super) fn end(&mut self, channel_name: &ChannelName) {
         if let Some(is_new) = self.names.remove(channel_name) {
             self.new -= usize::from(is_new);
         }
@@ -45,12 +43,12 @@ impl Changes {
     }
 
     /// Has a connection's next request wait for a name.
-    pub(super) fn wait(&mut self, channel_name: String, id: ConnectionId) {
+    pub(super) fn wait(&mut self, channel_name: ChannelName, id: ConnectionId) {
         self.waiting.entry(channel_name).or_default().push_back(id);
     }
 
     /// Takes the connection that has waited longest for a name, if that no longer changes.
-    pub(super) fn next_waiting(&mut self, channel_name: &str) -> Option<ConnectionId> {
+    pub(super) fn next_waiting(&mut self, channel_name: &ChannelName) -> Option<ConnectionId> {
         if self.contains(channel_name) {
             return None;
         }

@@ -2,7 +2,6 @@
 
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    string::String,
     sync::Arc,
     vec::Vec,
 };
@@ -19,7 +18,7 @@ use super::{
 use crate::{
     Time,
     endpoint::{Misuse, Ticket},
-    wire::{Command, Message, Request, Response, StoredMessage, Timestamp},
+    wire::{ChannelName, Command, Message, Request, Response, StoredMessage, Timestamp},
 };
 
 /// The most requests that one commit carries: enough to make the cost of a sync small for each, and few enough that
@@ -51,11 +50,11 @@ struct Draft {
     writes: Vec<Write>,
     causes: Vec<Cause>,
     /// The log of each channel with its messages.
-    logs: BTreeMap<String, Log>,
+    logs: BTreeMap<ChannelName, Log>,
     /// The bytes of its messages, as [`MAX_COMMIT_BYTES`] counts.
     bytes: usize,
     /// The last ended lease that was looked at, and how many there were.
-    ended: Option<(Time, String)>,
+    ended: Option<(Time, ChannelName)>,
     ended_count: usize,
 }
 
@@ -92,7 +91,7 @@ impl Hub {
                 self.close_lost();
             }
             (Storage::Committing(commit), StoreOutcome::Failed) => {
-                let names: BTreeSet<&String> = commit.writes.iter().map(Write::channel_name).collect();
+                let names: BTreeSet<&ChannelName> = commit.writes.iter().map(Write::channel_name).collect();
                 let names = names.into_iter().cloned().collect();
                 self.not_committed(commit, now);
                 if self.is_stopped {
@@ -229,14 +228,14 @@ impl Hub {
             connection.had = had;
             connection.awaited.take()
         });
-        self.wake(awaited.as_deref());
+        self.wake(awaited.as_ref());
         self.go_on(id);
     }
 
     fn append(
         &self,
         message: Message,
-        channel_name: String,
+        channel_name: ChannelName,
         asker: Option<(ConnectionId, Ticket)>,
         at: Moment,
         draft: &mut Draft,
@@ -254,12 +253,18 @@ impl Hub {
     }
 
     /// Returns whether a channel has had as many messages as it may.
-    fn is_full(&self, channel_name: &str, draft: &Draft) -> bool {
+    fn is_full(&self, channel_name: &ChannelName, draft: &Draft) -> bool {
         let log = draft.logs.get(channel_name).copied().unwrap_or_else(|| self.log(channel_name));
         log.last_id >= self.limits.max_id
     }
 
-    fn remove(&mut self, channel_name: String, asker: Option<(ConnectionId, Ticket)>, at: Moment, draft: &mut Draft) {
+    fn remove(
+        &mut self,
+        channel_name: ChannelName,
+        asker: Option<(ConnectionId, Ticket)>,
+        at: Moment,
+        draft: &mut Draft,
+    ) {
         self.changes.begin(channel_name.clone(), false);
         draft.push(Write::RemoveChannel(channel_name.clone()), asker, at, Response::Removed { channel_name });
     }
@@ -286,21 +291,21 @@ impl Hub {
     }
 
     /// Returns the write that ends a lease, or that frees or drops a name.
-    fn end(&mut self, channel_name: &str) -> Option<Write> {
+    fn end(&mut self, channel_name: &ChannelName) -> Option<Write> {
         if let Some(entry) = self.directory.get(channel_name) {
             let grace = entry.lease.map_or(GRACE.0, |lease| lease.seconds.clamp(GRACE.0, GRACE.1));
             let until = self.wall_at(self.leases.by.after(Duration::from_secs(grace.into())));
-            return Some(Write::ReleaseChannel { channel_name: channel_name.into(), until });
+            return Some(Write::ReleaseChannel { channel_name: channel_name.clone(), until });
         }
         if self.directory.released(channel_name).is_some() {
-            return Some(Write::RemoveChannel(channel_name.into()));
+            return Some(Write::RemoveChannel(channel_name.clone()));
         }
         // Remaining pushes to subscribers still use this name.
         if self.joins.has_subscriptions(channel_name) {
             self.keep_idle(channel_name, self.leases.by.after(DROP_RETRY));
             return None;
         }
-        Some(Write::DropName(channel_name.into()))
+        Some(Write::DropName(channel_name.clone()))
     }
 
     pub(super) fn add_ended_leases(&mut self) {
@@ -309,20 +314,20 @@ impl Hub {
     }
 
     /// Reads back what is stored of these names.
-    pub(super) fn load(&mut self, names: Vec<String>) {
+    pub(super) fn load(&mut self, names: Vec<ChannelName>) {
         self.effects.add(Effect::Store(StoreCommand::Load(names.clone())));
         self.storage = Storage::Loading(names);
     }
 
     /// Takes what the store holds of these names.
-    fn loaded(&mut self, names: &[String], stored: Snapshot, now: Time) {
+    fn loaded(&mut self, names: &[ChannelName], stored: Snapshot, now: Time) {
         let released = stored.released.iter().map(|released| &released.record);
         let stored_names = stored.channels.iter().chain(released).map(|record| &record.channel.channel_name);
-        let stored_names: BTreeSet<&String> = stored_names.collect();
+        let stored_names: BTreeSet<&ChannelName> = stored_names.collect();
         for name in names.iter().filter(|name| !stored_names.contains(name)) {
             self.directory.remove_stored(name);
         }
-        let logged: BTreeSet<&String> = stored.logs.iter().map(|log| &log.channel_name).collect();
+        let logged: BTreeSet<&ChannelName> = stored.logs.iter().map(|log| &log.channel_name).collect();
         for name in names.iter().filter(|name| !logged.contains(name)) {
             self.drop_name(name);
         }
@@ -346,7 +351,7 @@ impl Hub {
     pub(super) fn restore(&mut self, stored: Snapshot, now: Time) {
         for DamagedName { channel_name, position } in stored.damaged {
             self.directory.reserve(position);
-            self.damaged.insert(channel_name);
+            self.damaged.extend(channel_name);
         }
         for record in stored.channels {
             let name = record.channel.channel_name.clone();
@@ -379,10 +384,10 @@ impl Hub {
         }
     }
 
-    fn committed(&mut self, commit: Commit, without: &[String], now: Time) {
-        let without: BTreeSet<&String> = without.iter().collect();
+    fn committed(&mut self, commit: Commit, without: &[ChannelName], now: Time) {
+        let without: BTreeSet<&ChannelName> = without.iter().collect();
         self.end_changes(&commit.writes);
-        let mut published: BTreeMap<&str, Vec<&StoredMessage>> = BTreeMap::new();
+        let mut published: BTreeMap<&ChannelName, Vec<&StoredMessage>> = BTreeMap::new();
         let mut moved = VecDeque::new();
         let stored = self.counters.messages_stored;
         for (write, cause) in commit.writes.iter().zip(commit.causes) {
@@ -467,7 +472,7 @@ impl Draft {
 }
 
 /// Returns the name whose directory entry a write changes.
-const fn changed(write: &Write) -> Option<&String> {
+const fn changed(write: &Write) -> Option<&ChannelName> {
     match write {
         Write::Append(_) => None,
         _ => Some(write.channel_name()),

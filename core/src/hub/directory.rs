@@ -2,7 +2,6 @@
 
 use alloc::{
     collections::{BTreeMap, BTreeSet, btree_map},
-    string::String,
     vec::Vec,
 };
 use core::{mem, net::IpAddr, ops::Bound, time::Duration};
@@ -11,20 +10,20 @@ use super::{ListenerId, Peer, listed::Listed, storage::ChannelRecord};
 use crate::{
     Time,
     endpoint::Listing,
-    wire::{Address, Channel, Location},
+    wire::{Address, Channel, ChannelName, Location},
 };
 
 /// The channels in order of creation. An entry is durable, or fixed by the operator for this run.
 #[derive(Debug)]
 pub(super) struct Directory {
     entries: BTreeMap<u64, Entry>,
-    positions: BTreeMap<String, u64>,
+    positions: BTreeMap<ChannelName, u64>,
     next_position: u64,
     /// Channels that are not listed, and kept for their hosts.
-    released: BTreeMap<String, Released>,
+    released: BTreeMap<ChannelName, Released>,
     /// The ends of leases, the times until which channels are kept for their hosts, and those at which names are
     /// dropped.
-    ends: BTreeSet<(Time, String)>,
+    ends: BTreeSet<(Time, ChannelName)>,
     listeners: Vec<Listener>,
     /// The locations of all listeners, each with the number of listeners that have it.
     local: BTreeMap<Location, usize>,
@@ -87,7 +86,7 @@ struct Listener {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Meant {
     None,
-    One(String),
+    One(ChannelName),
     Several,
 }
 
@@ -202,7 +201,7 @@ impl Directory {
     }
 
     /// Takes a channel off the list and keeps it for its host.
-    pub(super) fn release(&mut self, channel_name: &str, until: Time) {
+    pub(super) fn release(&mut self, channel_name: &ChannelName, until: Time) {
         let entry =
             self.positions.get(channel_name).and_then(|position| Some((*position, self.entries.get(position)?)));
         let Some((position, entry)) = entry.filter(|(_, entry)| !entry.is_fixed()) else { return };
@@ -225,33 +224,33 @@ impl Directory {
     }
 
     /// Returns the channel of this name that is kept for its host.
-    pub(super) fn released(&self, channel_name: &str) -> Option<&Released> {
+    pub(super) fn released(&self, channel_name: &ChannelName) -> Option<&Released> {
         self.released.get(channel_name)
     }
 
     /// Returns whether a channel of this name is listed, or kept for its host.
-    pub(super) fn has(&self, channel_name: &str) -> bool {
+    pub(super) fn has(&self, channel_name: &ChannelName) -> bool {
         self.positions.contains_key(channel_name) || self.released.contains_key(channel_name)
     }
 
     /// Adds the time at which a name may be dropped.
-    pub(super) fn add_end(&mut self, channel_name: &str, at: Time) {
-        self.ends.insert((at, channel_name.into()));
+    pub(super) fn add_end(&mut self, channel_name: &ChannelName, at: Time) {
+        self.ends.insert((at, channel_name.clone()));
     }
 
-    pub(super) fn remove_end(&mut self, channel_name: &str, at: Time) {
-        self.ends.remove(&(at, channel_name.into()));
+    pub(super) fn remove_end(&mut self, channel_name: &ChannelName, at: Time) {
+        self.ends.remove(&(at, channel_name.clone()));
     }
 
     /// Takes a channel off the list, and keeps it for nobody.
-    pub(super) fn remove(&mut self, channel_name: &str) {
+    pub(super) fn remove(&mut self, channel_name: &ChannelName) {
         if let Some(released) = self.released.remove(channel_name) {
-            self.ends.remove(&(released.until, channel_name.into()));
+            self.ends.remove(&(released.until, channel_name.clone()));
         }
         let Some(position) = self.positions.remove(channel_name) else { return };
         if let Some(Entry { channel, lease, .. }) = self.entries.remove(&position) {
             if let Some(lease) = lease {
-                self.ends.remove(&(lease.ends, channel_name.into()));
+                self.ends.remove(&(lease.ends, channel_name.clone()));
             }
             for location in channel.address.locations() {
                 let located = (location, position);
@@ -272,14 +271,14 @@ impl Directory {
     }
 
     /// Takes a channel off the list that is not stored.
-    pub(super) fn remove_stored(&mut self, channel_name: &str) {
+    pub(super) fn remove_stored(&mut self, channel_name: &ChannelName) {
         if self.get(channel_name).is_none_or(|entry| !entry.is_fixed()) {
             self.remove(channel_name);
         }
     }
 
     /// Counts a channel's lease from `now`, at which its host's HOST was received.
-    pub(super) fn renew(&mut self, channel_name: &str, now: Time) {
+    pub(super) fn renew(&mut self, channel_name: &ChannelName, now: Time) {
         let Some(entry) = self.get_mut(channel_name) else { return };
         entry.hosted = entry.hosted.max(now);
         if let Some(lease) = entry.lease {
@@ -288,11 +287,11 @@ impl Directory {
         }
     }
 
-    fn set_lease(&mut self, channel_name: &str, lease: Lease) {
+    fn set_lease(&mut self, channel_name: &ChannelName, lease: Lease) {
         if let Some(Entry { lease: Some(old), .. }) = self.get_mut(channel_name) {
             let before = mem::replace(old, lease);
-            self.ends.remove(&(before.ends, channel_name.into()));
-            self.ends.insert((lease.ends, channel_name.into()));
+            self.ends.remove(&(before.ends, channel_name.clone()));
+            self.ends.insert((lease.ends, channel_name.clone()));
         }
     }
 
@@ -302,16 +301,16 @@ impl Directory {
     }
 
     /// Returns what ends next after `after`, or first of all, if it has ended: see [`next_end`](Self::next_end).
-    pub(super) fn next_ended(&self, after: Option<&(Time, String)>, now: Time) -> Option<(Time, String)> {
+    pub(super) fn next_ended(&self, after: Option<&(Time, ChannelName)>, now: Time) -> Option<(Time, ChannelName)> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.ends.range((from, Bound::Unbounded)).next().filter(|(end, _)| *end <= now).cloned()
     }
 
-    pub(super) fn get(&self, channel_name: &str) -> Option<&Entry> {
+    pub(super) fn get(&self, channel_name: &ChannelName) -> Option<&Entry> {
         self.entries.get(self.positions.get(channel_name)?)
     }
 
-    fn get_mut(&mut self, channel_name: &str) -> Option<&mut Entry> {
+    fn get_mut(&mut self, channel_name: &ChannelName) -> Option<&mut Entry> {
         self.entries.get_mut(self.positions.get(channel_name)?)
     }
 
@@ -334,7 +333,7 @@ impl Directory {
 
     /// Returns the position in the order of creation of the channel of this name. A new channel takes the next one,
     /// which is never given again.
-    pub(super) fn position_for(&mut self, channel_name: &str) -> u64 {
+    pub(super) fn position_for(&mut self, channel_name: &ChannelName) -> u64 {
         let kept = || self.released.get(channel_name).map(|released| released.record.position);
         self.positions.get(channel_name).copied().or_else(kept).unwrap_or_else(|| {
             self.next_position += 1;

@@ -1,8 +1,7 @@
 //! The subscriptions of all connections, and how far each has been delivered.
 
 use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    string::String,
+    collections::{BTreeMap, BTreeSet, btree_map},
     sync::Arc,
     vec::Vec,
 };
@@ -11,7 +10,7 @@ use core::mem;
 use super::{ConnectionId, effects::Effects, refusal, storage::Replay};
 use crate::{
     endpoint::{Pushes, ServerCommand},
-    wire::{Address, Location, StoredMessage},
+    wire::{Address, ChannelName, Location, StoredMessage},
 };
 
 /// The most joins of a connection that are removed at once when it disconnects; more are removed in steps.
@@ -29,9 +28,9 @@ const CLEAN_UP_STEP: usize = 1024;
 /// The cost of a call does not depend on the number of joins, except for those of the connection or channel concerned.
 #[derive(Debug, Default)]
 pub(super) struct Joins {
-    channels: BTreeMap<String, JoinedChannel>,
+    channels: BTreeMap<ChannelName, JoinedChannel>,
     /// The joined channels at each location.
-    located: BTreeSet<(Location, String)>,
+    located: BTreeMap<Location, BTreeSet<ChannelName>>,
     subscribers: BTreeMap<ConnectionId, Subscriber>,
     /// Disconnected connections, with the channels from which their subscriptions are not removed yet. They get no
     /// pushes.
@@ -72,9 +71,9 @@ impl Subscription {
 
 #[derive(Debug, Default)]
 struct Subscriber {
-    channels: BTreeSet<String>,
+    channels: BTreeSet<ChannelName>,
     /// The replaying channels in round-robin order.
-    replaying: BTreeMap<u64, String>,
+    replaying: BTreeMap<u64, ChannelName>,
     next_turn: u64,
     page: Page,
     /// The number of [owed](Subscription::is_owed) subscriptions.
@@ -85,10 +84,10 @@ struct Subscriber {
 
 impl Subscriber {
     /// Appends a channel to the round-robin order.
-    fn add_turn(&mut self, channel_name: &str) -> u64 {
+    fn add_turn(&mut self, channel_name: &ChannelName) -> u64 {
         let turn = self.next_turn;
         self.next_turn += 1;
-        self.replaying.insert(turn, channel_name.into());
+        self.replaying.insert(turn, channel_name.clone());
         turn
     }
 }
@@ -106,12 +105,12 @@ enum Page {
 
 impl Joins {
     /// Returns whether a connection has joined a channel.
-    pub(super) fn is_joined(&self, id: ConnectionId, channel_name: &str) -> bool {
+    pub(super) fn is_joined(&self, id: ConnectionId, channel_name: &ChannelName) -> bool {
         self.subscribers.get(&id).is_some_and(|subscriber| subscriber.channels.contains(channel_name))
     }
 
     /// Returns whether a channel has subscriptions.
-    pub(super) fn has_subscriptions(&self, channel_name: &str) -> bool {
+    pub(super) fn has_subscriptions(&self, channel_name: &ChannelName) -> bool {
         self.channels.contains_key(channel_name)
     }
 
@@ -121,26 +120,31 @@ impl Joins {
     }
 
     /// Returns the joined channels at a location.
-    pub(super) fn channels_at(&self, location: Location) -> impl Iterator<Item = String> {
-        let from = (location.clone(), String::new());
-        let at = move |(other, _): &&(Location, String)| *other == location;
-        self.located.range(from..).take_while(at).map(|(_, name)| name.clone())
+    pub(super) fn channels_at(&self, location: &Location) -> impl Iterator<Item = &ChannelName> {
+        self.located.get(location).into_iter().flatten()
     }
 
     /// Subscribes a connection to the channel at this address, from the id `next` on. `last_id` is the channel's last
     /// id.
-    pub(super) fn join(&mut self, id: ConnectionId, channel_name: &str, address: &Address, next: u64, last_id: u64) {
+    pub(super) fn join(
+        &mut self,
+        id: ConnectionId,
+        channel_name: &ChannelName,
+        address: &Address,
+        next: u64,
+        last_id: u64,
+    ) {
         // A request that was read before the connection closed is still carried out.
         self.clean_up(id);
         let subscriber = self.subscribers.entry(id).or_default();
         let turn = (next <= last_id).then(|| subscriber.add_turn(channel_name));
         let subscription = Subscription { next, promised: last_id, turn, close_after: None };
-        subscriber.channels.insert(channel_name.into());
+        subscriber.channels.insert(channel_name.clone());
         subscriber.owed += usize::from(subscription.is_owed());
         self.count += 1;
         if !self.channels.contains_key(channel_name) {
             let joined = JoinedChannel { address: address.clone(), subscriptions: BTreeMap::new() };
-            self.channels.insert(channel_name.into(), joined);
+            self.channels.insert(channel_name.clone(), joined);
             self.locate(channel_name, address);
         }
         if let Some(joined) = self.channels.get_mut(channel_name) {
@@ -149,7 +153,7 @@ impl Joins {
     }
 
     /// Sets a channel's address.
-    pub(super) fn relocate(&mut self, channel_name: &str, address: &Address) {
+    pub(super) fn relocate(&mut self, channel_name: &ChannelName, address: &Address) {
         if let Some(joined) = self.channels.get_mut(channel_name)
             && joined.address != *address
         {
@@ -159,18 +163,24 @@ impl Joins {
         }
     }
 
-    fn locate(&mut self, channel_name: &str, address: &Address) {
-        self.located.extend(address.locations().map(|location| (location, channel_name.into())));
+    fn locate(&mut self, channel_name: &ChannelName, address: &Address) {
+        for location in address.locations() {
+            self.located.entry(location).or_default().insert(channel_name.clone());
+        }
     }
 
-    fn unlocate(&mut self, channel_name: &str, address: &Address) {
+    fn unlocate(&mut self, channel_name: &ChannelName, address: &Address) {
         for location in address.locations() {
-            self.located.remove(&(location, channel_name.into()));
+            let btree_map::Entry::Occupied(mut channels) = self.located.entry(location) else { continue };
+            channels.get_mut().remove(channel_name);
+            if channels.get().is_empty() {
+                channels.remove();
+            }
         }
     }
 
     /// Ends a connection's subscription to a channel.
-    pub(super) fn leave(&mut self, id: ConnectionId, channel_name: &str) {
+    pub(super) fn leave(&mut self, id: ConnectionId, channel_name: &ChannelName) {
         let subscription = self.unsubscribe(id, channel_name);
         if let (Some(subscriber), Some(subscription)) = (self.subscribers.get_mut(&id), subscription) {
             subscriber.channels.remove(channel_name);
@@ -231,7 +241,7 @@ impl Joins {
     }
 
     /// Removes a subscription from its channel, and the channel with its last one.
-    fn unsubscribe(&mut self, id: ConnectionId, channel_name: &str) -> Option<Subscription> {
+    fn unsubscribe(&mut self, id: ConnectionId, channel_name: &ChannelName) -> Option<Subscription> {
         let joined = self.channels.get_mut(channel_name)?;
         let subscription = joined.subscriptions.remove(&id);
         if joined.subscriptions.is_empty()
@@ -243,7 +253,7 @@ impl Joins {
     }
 
     /// Returns the subscriptions of a channel, without those of disconnected connections.
-    fn subscriptions(&mut self, channel_name: &str) -> impl Iterator<Item = (ConnectionId, &mut Subscription)> {
+    fn subscriptions(&mut self, channel_name: &ChannelName) -> impl Iterator<Item = (ConnectionId, &mut Subscription)> {
         let subscriptions =
             self.channels.get_mut(channel_name).into_iter().flat_map(|joined| &mut joined.subscriptions);
         let departed = &self.departed;
@@ -251,7 +261,7 @@ impl Joins {
     }
 
     /// Pushes newly committed messages of a channel to its live subscriptions, in order.
-    pub(super) fn publish(&mut self, channel_name: &str, messages: &[&StoredMessage], effects: &mut Effects) {
+    pub(super) fn publish(&mut self, channel_name: &ChannelName, messages: &[&StoredMessage], effects: &mut Effects) {
         let Some(last) = messages.last() else { return };
         let mut to = Vec::new();
         for (id, subscription) in self.subscriptions(channel_name).filter(|(_, subscription)| subscription.is_live()) {
@@ -265,7 +275,7 @@ impl Joins {
 
     /// Requests the next page for a connection, if it may have one: returns the channel and the id that the page begins
     /// after.
-    pub(super) fn next_page(&mut self, id: ConnectionId) -> Option<(String, u64)> {
+    pub(super) fn next_page(&mut self, id: ConnectionId) -> Option<(ChannelName, u64)> {
         let subscriber = self.subscribers.get_mut(&id).filter(|subscriber| subscriber.page == Page::None)?;
         let (_, channel_name) = subscriber.replaying.first_key_value()?;
         let subscription = self.channels.get(channel_name)?.subscriptions.get(&id)?;
@@ -278,7 +288,7 @@ impl Joins {
     pub(super) fn send_page(
         &mut self,
         id: ConnectionId,
-        channel_name: &str,
+        channel_name: &ChannelName,
         after: u64,
         page: Option<Replay>,
         last_id: u64,
@@ -348,7 +358,7 @@ impl Joins {
 
     /// Turns the live subscriptions that lack messages up to `last_id` back to replaying, after a commit whose outcome
     /// was unknown turned out to be stored. Returns their connections, which need a page.
-    pub(super) fn catch_up(&mut self, channel_name: &str, last_id: u64) -> Vec<ConnectionId> {
+    pub(super) fn catch_up(&mut self, channel_name: &ChannelName, last_id: u64) -> Vec<ConnectionId> {
         let behind = self.subscriptions(channel_name);
         let behind = behind.filter(|(_, subscription)| subscription.is_live() && subscription.next <= last_id);
         let behind: Vec<ConnectionId> = behind.map(|(id, _)| id).collect();
@@ -363,7 +373,7 @@ impl Joins {
 
     /// Closes the subscribers of a removed channel, each once the messages up to `last_id`, the channel's last, are
     /// pushed to it.
-    pub(super) fn remove_channel(&mut self, channel_name: &str, last_id: u64, effects: &mut Effects) {
+    pub(super) fn remove_channel(&mut self, channel_name: &ChannelName, last_id: u64, effects: &mut Effects) {
         let mut done = Vec::new();
         for (id, subscription) in self.subscriptions(channel_name) {
             subscription.close_after = Some(last_id);
@@ -376,7 +386,7 @@ impl Joins {
         }
     }
 
-    fn close_removed(&mut self, id: ConnectionId, channel_name: &str, effects: &mut Effects) {
+    fn close_removed(&mut self, id: ConnectionId, channel_name: &ChannelName, effects: &mut Effects) {
         self.remove_subscriber(id);
         effects.send(id, ServerCommand::Close(refusal::removed(channel_name)));
     }

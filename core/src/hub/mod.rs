@@ -26,7 +26,6 @@ mod turns;
 
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry},
-    string::String,
     sync::Arc,
     vec::Vec,
 };
@@ -52,7 +51,7 @@ use turns::{Had, Turns, Writer};
 use crate::{
     Limits, Time,
     endpoint::{Misuse, Reply, ServerCommand, ServerEvent, Ticket},
-    wire::{Address, Channel, Command, Location, Request, Status, Timestamp, canonical},
+    wire::{Address, Channel, ChannelName, Command, Location, Request, Status, Timestamp, canonical},
 };
 
 /// One listener of a [`Hub`].
@@ -180,9 +179,9 @@ pub struct Hub {
     limits: HubLimits,
     directory: Directory,
     /// A log for each known name.
-    logs: BTreeMap<String, Log>,
+    logs: BTreeMap<ChannelName, Log>,
     /// Names whose stored state is damaged. They are not in `logs`.
-    damaged: BTreeSet<String>,
+    damaged: BTreeSet<ChannelName>,
     /// The moment of the start.
     origin: Moment,
     connections: BTreeMap<ConnectionId, Connection>,
@@ -241,7 +240,7 @@ struct Connection {
     had: Had,
     /// The name that it has waited for. The next connection in line for that name waits until this one's request is
     /// decided.
-    awaited: Option<String>,
+    awaited: Option<ChannelName>,
     /// Whether it is closed, so that its answers are dropped.
     closed: bool,
 }
@@ -274,9 +273,9 @@ enum Storage {
     Idle,
     Committing(Commit),
     /// The stored state of these names is unknown.
-    Stale(Vec<String>),
+    Stale(Vec<ChannelName>),
     /// The state of these names is being read back.
-    Loading(Vec<String>),
+    Loading(Vec<ChannelName>),
 }
 
 impl Hub {
@@ -436,7 +435,7 @@ impl Hub {
     }
 
     /// Notes that retention has dropped a channel's messages below `first_id`.
-    pub fn handle_trimmed(&mut self, channel_name: &str, first_id: u64, now: Time) {
+    pub fn handle_trimmed(&mut self, channel_name: &ChannelName, first_id: u64, now: Time) {
         if let Some(log) = self.logs.get_mut(channel_name)
             && log.last_id > 0
             && log.first_id < first_id
@@ -591,13 +590,13 @@ impl Hub {
     /// Closes the joins of channels at locations that are local no more.
     fn close_lost(&mut self) {
         for location in mem::take(&mut self.lost) {
-            let names: Vec<String> = self.joins.channels_at(location).collect();
+            let names: Vec<ChannelName> = self.joins.channels_at(&location).cloned().collect();
             names.iter().for_each(|name| self.settle_joins(name));
         }
     }
 
     /// Closes the joins of a channel that is not here, or notes where it is.
-    fn settle_joins(&mut self, channel_name: &str) {
+    fn settle_joins(&mut self, channel_name: &ChannelName) {
         match self.directory.get(channel_name).map(|entry| &entry.channel.address) {
             Some(address) if self.directory.is_local(address) => self.joins.relocate(channel_name, address),
             _ => {
@@ -607,7 +606,7 @@ impl Hub {
         }
     }
 
-    fn log(&self, channel_name: &str) -> Log {
+    fn log(&self, channel_name: &ChannelName) -> Log {
         self.logs.get(channel_name).copied().unwrap_or_default()
     }
 

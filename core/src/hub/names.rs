@@ -3,7 +3,10 @@
 use core::time::Duration;
 
 use super::{Hub, Moment};
-use crate::{Time, wire::Timestamp};
+use crate::{
+    Time,
+    wire::{ChannelName, Timestamp},
+};
 
 /// The least and the most seconds for which a channel whose lease has ended is kept for its host. Between them, it is
 /// the lease's length.
@@ -33,26 +36,26 @@ impl Hub {
     }
 
     /// Knows a name, which is listed now.
-    pub(super) fn know(&mut self, channel_name: &str) {
+    pub(super) fn know(&mut self, channel_name: &ChannelName) {
         match self.logs.get_mut(channel_name) {
             Some(log) => {
                 if let Some(at) = log.drop_at.take() {
                     self.directory.remove_end(channel_name, at);
                 }
             }
-            None => drop(self.logs.insert(channel_name.into(), super::Log::default())),
+            None => drop(self.logs.insert(channel_name.clone(), super::Log::default())),
         }
     }
 
     /// Drops a name.
-    pub(super) fn drop_name(&mut self, channel_name: &str) {
+    pub(super) fn drop_name(&mut self, channel_name: &ChannelName) {
         if let Some(at) = self.logs.remove(channel_name).and_then(|log| log.drop_at) {
             self.directory.remove_end(channel_name, at);
         }
     }
 
     /// Has a name dropped later if it is neither listed nor keeps a message; at once if it never had any.
-    pub(super) fn idle(&mut self, channel_name: &str, now: Time) {
+    pub(super) fn idle(&mut self, channel_name: &ChannelName, now: Time) {
         let Some(log) = self.logs.get(channel_name) else { return };
         if self.directory.has(channel_name) || log.first_id <= log.last_id {
             return;
@@ -65,7 +68,7 @@ impl Hub {
     }
 
     /// Has a name dropped at this time.
-    pub(super) fn keep_idle(&mut self, channel_name: &str, until: Time) {
+    pub(super) fn keep_idle(&mut self, channel_name: &ChannelName, until: Time) {
         let Some(log) = self.logs.get_mut(channel_name) else { return };
         if let Some(at) = log.drop_at.replace(until) {
             self.directory.remove_end(channel_name, at);

@@ -2,7 +2,6 @@
 
 use alloc::{
     collections::{BTreeMap, VecDeque},
-    string::String,
     vec::Vec,
 };
 
@@ -10,7 +9,7 @@ use super::{ConnectionId, Effect, Found, Hub, Page, Query, refusal, storage};
 use crate::{
     Time,
     endpoint::{Misuse, Ticket},
-    wire::{Command, HistoryRange, MAX_HISTORY},
+    wire::{ChannelName, Command, HistoryRange, MAX_HISTORY},
 };
 
 /// A page of a replay: large enough that reading it costs little for each message, small enough that many connections
@@ -47,13 +46,13 @@ enum Purpose {
         ticket: Ticket,
         /// The time at which the request was received.
         since: Time,
-        channel_name: String,
+        channel_name: ChannelName,
         range: HistoryRange,
         limit: u16,
     },
     Replay {
         connection: ConnectionId,
-        channel_name: String,
+        channel_name: ChannelName,
         after: u64,
     },
 }
@@ -72,7 +71,7 @@ impl Reads {
     }
 
     /// Adds the read of a page that a connection is pushed next.
-    pub(super) fn replay(&mut self, connection: ConnectionId, channel_name: String, after: u64) {
+    pub(super) fn replay(&mut self, connection: ConnectionId, channel_name: ChannelName, after: u64) {
         self.replays.push_back(Purpose::Replay { connection, channel_name, after });
     }
 
@@ -82,7 +81,7 @@ impl Reads {
         connection: ConnectionId,
         ticket: Ticket,
         since: Time,
-        channel_name: String,
+        channel_name: ChannelName,
         range: HistoryRange,
         limit: u16,
     ) {

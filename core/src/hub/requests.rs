@@ -1,6 +1,6 @@
 //! Decisions on requests, by what is durable.
 
-use alloc::{collections::BTreeMap, string::String};
+use alloc::collections::BTreeMap;
 use core::net::IpAddr;
 
 use super::{
@@ -14,7 +14,7 @@ use crate::{
     Time,
     endpoint::{Reply, Ticket},
     hub::ListenerId,
-    wire::{Address, Channel, ErrorResponse, Host, JoinFrom, Message, Request, Response},
+    wire::{Address, Channel, ChannelName, ErrorResponse, Host, JoinFrom, Message, Request, Response},
 };
 
 /// The most requests of a connection that are looked at before another connection's.
@@ -33,7 +33,7 @@ pub(super) enum Verdict {
     Answer(Reply),
     Store(Change),
     /// It depends on the change of this name that is with the store.
-    Wait(String),
+    Wait(ChannelName),
 }
 
 /// A change that is to be stored.
@@ -43,9 +43,9 @@ pub(super) enum Change {
         registered_from: Option<IpAddr>,
         lease: Option<u32>,
     },
-    Remove(String),
+    Remove(ChannelName),
     /// The request's message, in this channel.
-    Append(String),
+    Append(ChannelName),
 }
 
 impl From<ErrorResponse> for Verdict {
@@ -129,21 +129,21 @@ impl Hub {
     }
 
     /// Queues a connection for a name whose change decides its next request.
-    pub(super) fn wait(&mut self, id: ConnectionId, channel_name: String) {
+    pub(super) fn wait(&mut self, id: ConnectionId, channel_name: ChannelName) {
         self.set_place(id, Place::ToBeStored);
         let awaited = self.connections.get_mut(&id).and_then(|connection| connection.awaited.take());
         self.changes.wait(channel_name, id);
-        self.wake(awaited.as_deref());
+        self.wake(awaited.as_ref());
     }
 
     /// Queues the first connection that waits for a name for a commit, if the name no longer changes. The others follow
     /// one after the other: they would only wait again if that one changes it.
-    pub(super) fn wake(&mut self, channel_name: Option<&str>) {
+    pub(super) fn wake(&mut self, channel_name: Option<&ChannelName>) {
         if let Some(channel_name) = channel_name
             && let Some(id) = self.changes.next_waiting(channel_name)
         {
             if let Some(connection) = self.connections.get_mut(&id) {
-                connection.awaited = Some(channel_name.into());
+                connection.awaited = Some(channel_name.clone());
             }
             self.add_turn(id);
         }
@@ -254,7 +254,7 @@ impl Hub {
         }
     }
 
-    fn join(&mut self, id: ConnectionId, channel_name: String, from: JoinFrom) -> Result<Response, ErrorResponse> {
+    fn join(&mut self, id: ConnectionId, channel_name: ChannelName, from: JoinFrom) -> Result<Response, ErrorResponse> {
         let address = self.readable(&channel_name)?.clone();
         if self.joins.is_joined(id, &channel_name) {
             return Err(refusal::already_joined(&channel_name));
@@ -273,7 +273,7 @@ impl Hub {
         Ok(Response::Joined { channel_name, first_id, last_id })
     }
 
-    fn leave(&mut self, id: ConnectionId, channel_name: String) -> Response {
+    fn leave(&mut self, id: ConnectionId, channel_name: ChannelName) -> Response {
         if let Err(error) = local_address(&self.directory, &channel_name) {
             return Response::Error(error);
         }
@@ -285,7 +285,7 @@ impl Hub {
     }
 
     /// Returns the address of the channel of this name, if it lives here and what is stored of it is sound.
-    fn readable(&self, channel_name: &str) -> Result<&Address, ErrorResponse> {
+    fn readable(&self, channel_name: &ChannelName) -> Result<&Address, ErrorResponse> {
         if self.damaged.contains(channel_name) {
             return Err(refusal::damaged(channel_name));
         }
@@ -303,7 +303,7 @@ impl super::Connection {
 /// The facts by which a HOST of a new name is decided.
 struct Known<'a> {
     limits: &'a HubLimits,
-    names: &'a BTreeMap<String, Log>,
+    names: &'a BTreeMap<ChannelName, Log>,
     changes: &'a Changes,
     /// The time of the decision. The request may have come long before.
     now: Time,
@@ -311,7 +311,7 @@ struct Known<'a> {
 
 impl Known<'_> {
     /// Returns the answer if there is no room for this name, which is not listed.
-    fn refuse(&self, listed: usize, channel_name: &str) -> Option<ErrorResponse> {
+    fn refuse(&self, listed: usize, channel_name: &ChannelName) -> Option<ErrorResponse> {
         let HubLimits { max_channels, max_names, .. } = *self.limits;
         let new = self.changes.new_names();
         if listed + new >= max_channels {
@@ -367,16 +367,16 @@ fn decide_host(directory: &mut Directory, known: &Known<'_>, peer: Peer, host: &
     Verdict::Store(change)
 }
 
-fn decide_unhost(directory: &Directory, peer: Peer, channel_name: &str) -> Verdict {
+fn decide_unhost(directory: &Directory, peer: Peer, channel_name: &ChannelName) -> Verdict {
     match directory.get(channel_name) {
         None => refusal::not_found(channel_name).into(),
         Some(entry) if !entry.is_hosted_by(peer) => refusal::not_the_host(channel_name).into(),
-        Some(_) => Verdict::Store(Change::Remove(channel_name.into())),
+        Some(_) => Verdict::Store(Change::Remove(channel_name.clone())),
     }
 }
 
 /// Returns the address of the channel of this name, if it lives here.
-fn local_address<'a>(directory: &'a Directory, channel_name: &str) -> Result<&'a Address, ErrorResponse> {
+fn local_address<'a>(directory: &'a Directory, channel_name: &ChannelName) -> Result<&'a Address, ErrorResponse> {
     match directory.get(channel_name) {
         None => Err(refusal::not_found(channel_name)),
         Some(entry) if !directory.is_local(&entry.channel.address) => {
@@ -387,7 +387,11 @@ fn local_address<'a>(directory: &'a Directory, channel_name: &str) -> Result<&'a
 }
 
 /// Returns the name of the channel that a message goes to.
-fn route(directory: &mut Directory, listener: Option<ListenerId>, message: &Message) -> Result<String, ErrorResponse> {
+fn route(
+    directory: &mut Directory,
+    listener: Option<ListenerId>,
+    message: &Message,
+) -> Result<ChannelName, ErrorResponse> {
     if let Some(name) = &message.channel_name {
         return local_address(directory, name).map(|_| name.clone());
     }

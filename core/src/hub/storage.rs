@@ -1,11 +1,11 @@
 //! Commands and queries of a hub to its store, and their outcomes.
 
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{sync::Arc, vec::Vec};
 use core::net::IpAddr;
 
 use crate::{
     endpoint::{Pushes, Reply},
-    wire::{Channel, HistoryRange, MAX_HISTORY, StoredMessage, Timestamp, encode_history},
+    wire::{Channel, ChannelName, HistoryRange, MAX_HISTORY, StoredMessage, Timestamp, encode_history},
 };
 
 /// A command to the store. A hub waits for its [`StoreOutcome`] before it gives the next one.
@@ -14,7 +14,7 @@ pub enum StoreCommand {
     /// Make all of these durable, in this order, or none of them.
     Commit(Arc<Vec<Write>>),
     /// Read the stored state of these names back, after a failed commit that changed no others.
-    Load(Vec<String>),
+    Load(Vec<ChannelName>),
 }
 
 /// One thing to make durable.
@@ -23,16 +23,16 @@ pub enum Write {
     /// Store this directory entry, replacing one of the same name.
     PutChannel(ChannelRecord),
     /// Remove the entry of this name from the directory. Its messages and its last id stay.
-    RemoveChannel(String),
+    RemoveChannel(ChannelName),
     /// Remove the entry of this name from the list, and keep it for its host.
     ReleaseChannel {
         /// The channel's name.
-        channel_name: String,
+        channel_name: ChannelName,
         /// The wall time until which it is kept.
         until: Timestamp,
     },
     /// Drop the name, which is neither listed nor released and has no messages. Its ids start again at 1.
-    DropName(String),
+    DropName(ChannelName),
     /// Append this message to its channel. Its id is the channel's last plus one.
     Append(StoredMessage),
 }
@@ -40,7 +40,7 @@ pub enum Write {
 impl Write {
     /// Returns the name of the channel that it changes.
     #[must_use]
-    pub const fn channel_name(&self) -> &String {
+    pub const fn channel_name(&self) -> &ChannelName {
         match self {
             Self::PutChannel(record) => &record.channel.channel_name,
             Self::RemoveChannel(channel_name)
@@ -68,7 +68,7 @@ pub struct ChannelRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelLog {
     /// The channel's name.
-    pub channel_name: String,
+    pub channel_name: ChannelName,
     /// The last id that was given.
     pub last_id: u64,
     /// The id of the oldest message that is kept; one more than the last if none is.
@@ -104,8 +104,8 @@ pub struct Snapshot {
 /// A name whose stored state is damaged. No request on it is carried out, and its stored state is not overwritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedName {
-    /// The name.
-    pub channel_name: String,
+    /// The name; `None` if the stored text cannot be a name.
+    pub channel_name: Option<ChannelName>,
     /// The position of its directory entry in the order of creation, which stays reserved; `None` if it has no entry.
     pub position: Option<u64>,
 }
@@ -117,7 +117,7 @@ pub enum StoreOutcome {
     Committed,
     /// Like [`Committed`](Self::Committed), except that the writes to these names cannot be stored. The stored state of
     /// these names is to be read back.
-    CommittedWithout(Vec<String>),
+    CommittedWithout(Vec<ChannelName>),
     /// The stored state of the requested names.
     Loaded(Snapshot),
     /// The command failed. Whether a commit is stored is unknown.
@@ -130,7 +130,7 @@ pub enum StoreOutcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     /// The channel.
-    pub channel_name: String,
+    pub channel_name: ChannelName,
     /// The range of messages in it.
     pub range: HistoryRange,
     /// The most messages.

@@ -9,13 +9,13 @@
 use alloc::{borrow::Cow, string::String, vec::Vec};
 
 use super::{
-    Address, Command, StartLine as _, Status, Timestamp, encode,
+    Address, ChannelName, Command, StartLine as _, Status, Timestamp, Username, encode,
     payload::{Field, FieldKind, Members, PayloadFault, PayloadFaultKind},
 };
 
 /// A request of a client.
 ///
-/// Any value can be encoded; a server accepts it if its strings are what the fields must be, which
+/// Any value can be encoded; a server accepts it if no message is empty and every number in its range, which
 /// [`validate`](Self::validate) tells.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
@@ -30,24 +30,24 @@ pub enum Request {
     /// Take a channel off the list.
     Unhost {
         /// Its name.
-        channel_name: String,
+        channel_name: ChannelName,
     },
     /// Push a channel's messages to this connection.
     Join {
         /// The channel's name.
-        channel_name: String,
+        channel_name: ChannelName,
         /// The message that is pushed first.
         from: JoinFrom,
     },
     /// Stop pushing a channel's messages.
     Leave {
         /// The channel's name.
-        channel_name: String,
+        channel_name: ChannelName,
     },
     /// Give a channel's stored messages.
     History {
         /// The channel's name.
-        channel_name: String,
+        channel_name: ChannelName,
         /// The range of messages.
         range: HistoryRange,
         /// The number of at most: 1 to 1000, [`HISTORY_LIMIT`] where nothing is said.
@@ -100,7 +100,7 @@ pub enum HistoryRange {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Channel {
     /// Its name.
-    pub channel_name: String,
+    pub channel_name: ChannelName,
     /// The address of its peer server.
     pub address: Address,
 }
@@ -110,11 +110,11 @@ pub struct Channel {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Message {
     /// The user who sends it.
-    pub username: String,
+    pub username: Username,
     /// The text.
     pub message_content: String,
     /// The channel it is for; without one, the one channel of the address it is sent to.
-    pub channel_name: Option<String>,
+    pub channel_name: Option<ChannelName>,
 }
 
 /// A message as its channel keeps it: what a push carries.
@@ -122,11 +122,11 @@ pub struct Message {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct StoredMessage {
     /// The channel it is in.
-    pub channel_name: String,
+    pub channel_name: ChannelName,
     /// Its number in the channel: 1 for the first, then without a gap, below 2^53.
     pub id: u64,
     /// The user who sent it.
-    pub username: String,
+    pub username: Username,
     /// The text.
     pub message_content: String,
     /// The time at which the server took it. Never below that of the message before.
@@ -143,7 +143,7 @@ pub enum Response {
     /// To HOST: the channel is on the list.
     Hosted {
         /// Its name.
-        channel_name: String,
+        channel_name: ChannelName,
     },
     /// To MESSAGE: it is on stable storage.
     Delivered {
@@ -153,12 +153,12 @@ pub enum Response {
     /// To UNHOST: the channel is off the list.
     Removed {
         /// Its name.
-        channel_name: String,
+        channel_name: ChannelName,
     },
     /// To JOIN: messages are pushed from now on.
     Joined {
         /// The channel's name.
-        channel_name: String,
+        channel_name: ChannelName,
         /// The id of the first message that is pushed.
         first_id: u64,
         /// The id of the channel's last message; 0 if it has none.
@@ -167,12 +167,12 @@ pub enum Response {
     /// To LEAVE: no message is pushed any more.
     Left {
         /// The channel's name.
-        channel_name: String,
+        channel_name: ChannelName,
     },
     /// To HISTORY: the messages, oldest first.
     History {
         /// The channel's name.
-        channel_name: String,
+        channel_name: ChannelName,
         /// The messages.
         messages: Vec<StoredMessage>,
     },
@@ -256,10 +256,10 @@ pub enum Blame {
     Server,
 }
 
-const CHANNEL_NAME: &str = "channel_name";
+pub(super) const CHANNEL_NAME: &str = "channel_name";
 const PEER_SERVER_IP: &str = "peer_server_ip";
 const PEER_SERVER_PORT: &str = "peer_server_port";
-const USERNAME: &str = "username";
+pub(super) const USERNAME: &str = "username";
 const MESSAGE_CONTENT: &str = "message_content";
 const TIMESTAMP: &str = "timestamp";
 const CHANNELS: &str = "channels";
@@ -490,7 +490,7 @@ impl Request {
         }
     }
 
-    /// Checks its fields as a server does: texts that may not be, and numbers out of their range.
+    /// Checks its fields as a server does: a content that is empty, and numbers out of their range.
     ///
     /// # Errors
     ///
@@ -498,28 +498,16 @@ impl Request {
     pub fn validate(&self) -> Result<(), PayloadFault> {
         let table = self.command().fields();
         match self {
-            Self::List | Self::Hello { .. } => Ok(()),
-            Self::Host(Host { channel, lease }) => {
-                check_text(table, CHANNEL_NAME, &channel.channel_name)?;
-                check_integer(table, LEASE, lease.map(Into::into))
+            Self::List | Self::Unhost { .. } | Self::Leave { .. } | Self::Hello { .. } => Ok(()),
+            Self::Host(Host { lease, .. }) => check_integer(table, LEASE, lease.map(Into::into)),
+            Self::Message(Message { message_content, .. }) => {
+                check(table, MESSAGE_CONTENT, |_| !message_content.is_empty())
             }
-            Self::Message(Message { username, message_content, channel_name }) => {
-                check_text(table, USERNAME, username)?;
-                check_text(table, MESSAGE_CONTENT, message_content)?;
-                channel_name.as_ref().map_or(Ok(()), |name| check_text(table, CHANNEL_NAME, name))
-            }
-            Self::Unhost { channel_name } | Self::Leave { channel_name } => {
-                check_text(table, CHANNEL_NAME, channel_name)
-            }
-            Self::Join { channel_name, from } => {
-                check_text(table, CHANNEL_NAME, channel_name)?;
-                match *from {
-                    JoinFrom::After(id) => check_integer(table, AFTER, Some(id)),
-                    JoinFrom::Last(count) => check_integer(table, HISTORY, Some(count.into())),
-                }
-            }
-            Self::History { channel_name, range, limit } => {
-                check_text(table, CHANNEL_NAME, channel_name)?;
+            Self::Join { from, .. } => match *from {
+                JoinFrom::After(id) => check_integer(table, AFTER, Some(id)),
+                JoinFrom::Last(count) => check_integer(table, HISTORY, Some(count.into())),
+            },
+            Self::History { range, limit, .. } => {
                 match *range {
                     HistoryRange::Last => {}
                     HistoryRange::After(id) => check_integer(table, AFTER, Some(id))?,
@@ -529,10 +517,6 @@ impl Request {
             }
         }
     }
-}
-
-fn check_text(table: &'static [Field], name: &'static str, text: &str) -> Result<(), PayloadFault> {
-    check(table, name, |kind| kind.allows_text(text))
 }
 
 fn check_integer(table: &'static [Field], name: &'static str, value: Option<u64>) -> Result<(), PayloadFault> {

@@ -12,6 +12,7 @@ mod frame;
 mod item;
 pub mod json;
 mod message;
+mod name;
 mod payload;
 #[cfg(feature = "serde")]
 mod serde_text;
@@ -29,6 +30,7 @@ pub use message::{
     Response, StoredMessage, encode_channels,
 };
 pub(crate) use message::{LIST_END, LIST_SEPARATOR, LIST_START, MAX_HISTORY, encode_channel, encode_history};
+pub use name::{ChannelName, NotAName, Username};
 pub use payload::{Field, FieldKind, PayloadFault, PayloadFaultKind};
 pub use start_line::{Command, StartLine, Status, UnknownCommand, UnknownStatus};
 pub use timestamp::{NotATimestamp, Timestamp};

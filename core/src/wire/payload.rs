@@ -1,7 +1,7 @@
 //! The members of a payload, checked in the order that the protocol prescribes.
 
 use alloc::{format, string::String, vec::Vec};
-use core::fmt;
+use core::{fmt, str::FromStr};
 
 use super::{
     Address, ErrorResponse, Timestamp,
@@ -95,26 +95,6 @@ impl FieldKind {
     #[must_use]
     pub const fn is_integer(self) -> bool {
         self.range().is_some()
-    }
-
-    /// Returns whether a field of this kind may be this text.
-    pub(super) fn allows_text(self, text: &str) -> bool {
-        match self {
-            Self::Name => is_name(text),
-            Self::Content => !text.is_empty(),
-            Self::Text => true,
-            Self::Host
-            | Self::Port
-            | Self::Id
-            | Self::IdOrZero
-            | Self::Lease
-            | Self::Count
-            | Self::Limit
-            | Self::Timestamp
-            | Self::Flag
-            | Self::Array
-            | Self::Texts => false,
-        }
     }
 
     /// Returns whether a field of this kind may be this integer.
@@ -383,27 +363,27 @@ impl<'a> Members<'a> {
         self.optional(name, read)?.ok_or(PayloadFault { at: None, kind: PayloadFaultKind::Missing(name) })
     }
 
-    pub(crate) fn name(&self, name: &'static str) -> Result<String, PayloadFault> {
-        self.required(name, |value| value.text(|text| FieldKind::Name.allows_text(text)))
+    pub(crate) fn name<N: FromStr>(&self, name: &'static str) -> Result<N, PayloadFault> {
+        self.required(name, Value::parse)
     }
 
-    pub(crate) fn optional_name(&self, name: &'static str) -> Result<Option<String>, PayloadFault> {
-        self.optional(name, |value| value.text(|text| FieldKind::Name.allows_text(text)))
+    pub(crate) fn optional_name<N: FromStr>(&self, name: &'static str) -> Result<Option<N>, PayloadFault> {
+        self.optional(name, Value::parse)
     }
 
     pub(crate) fn content(&self, name: &'static str) -> Result<String, PayloadFault> {
-        self.required(name, |value| value.text(|text| FieldKind::Content.allows_text(text)))
+        self.required(name, |value| value.text().filter(|text| !text.is_empty()))
     }
 
     pub(crate) fn text(&self, name: &'static str) -> Result<String, PayloadFault> {
-        self.required(name, |value| value.text(|_| true))
+        self.required(name, Value::text)
     }
 
     pub(crate) fn address(&self, host: &'static str, port: &'static str) -> Result<Address, PayloadFault> {
         // The host's fault is reported first, but the address is built only once.
         let number = self.required(port, |value| value.integer(1, 65_535)?.try_into().ok());
         let usable = *number.as_ref().unwrap_or(&1);
-        let address = self.required(host, |value| Address::new(value.text(|_| true)?, usable))?;
+        let address = self.required(host, |value| Address::new(value.text()?, usable))?;
         number.map(|_| address)
     }
 
@@ -449,15 +429,20 @@ impl<'a> Members<'a> {
     }
 
     pub(crate) fn timestamp(&self, name: &'static str) -> Result<Timestamp, PayloadFault> {
-        self.required(name, |value| value.text(|_| true)?.parse().ok())
+        self.required(name, Value::parse)
     }
 }
 
 impl Value<'_> {
-    fn text(&self, accept: impl FnOnce(&str) -> bool) -> Option<String> {
+    fn text(&self) -> Option<String> {
         let TokenKind::String(text) = self.kind else { return None };
-        let text = text.decode();
-        accept(&text).then(|| text.into_owned())
+        Some(text.decode().into_owned())
+    }
+
+    /// Reads a string of which a value is made.
+    fn parse<T: FromStr>(&self) -> Option<T> {
+        let TokenKind::String(text) = self.kind else { return None };
+        text.decode().parse().ok()
     }
 
     const fn flag(&self) -> Option<bool> {
@@ -472,21 +457,4 @@ impl Value<'_> {
         // No fraction, no exponent, no sign: `parse` refuses them all but a plus, which JSON has not.
         spelled.parse().ok().filter(|number| (least..=most).contains(number))
     }
-}
-
-/// Returns whether this can be a channel's or a user's name.
-fn is_name(text: &str) -> bool {
-    if text.is_ascii() {
-        let bytes = text.as_bytes();
-        return (1..=64).contains(&bytes.len())
-            && bytes.iter().all(|byte| !byte.is_ascii_control())
-            && bytes.first() != Some(&b' ')
-            && bytes.last() != Some(&b' ');
-    }
-    // A scalar value has at most four bytes, so a long text need not be counted.
-    text.len() <= 256
-        && (1..=64).contains(&text.chars().count())
-        && !text.chars().any(char::is_control)
-        && !text.starts_with(char::is_whitespace)
-        && !text.ends_with(char::is_whitespace)
 }

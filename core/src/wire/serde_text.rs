@@ -7,7 +7,7 @@ use serde::{
     de::{self, Visitor},
 };
 
-use super::{Address, Command, Status, Timestamp};
+use super::{Address, ChannelName, Command, Status, Timestamp, Username};
 
 /// Parses the text that it is given.
 struct Parse<T>(PhantomData<T>);
@@ -42,4 +42,4 @@ macro_rules! text {
     };
 }
 
-text!(Address, Command, Status, Timestamp);
+text!(Address, ChannelName, Command, Status, Timestamp, Username);

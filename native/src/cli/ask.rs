@@ -6,7 +6,9 @@ use std::{
     path::PathBuf,
 };
 
-use chanwire_core::wire::{self, Address, Blame, Channel, HISTORY_LIMIT, HistoryRange, Request, Response};
+use chanwire_core::wire::{
+    self, Address, Blame, Channel, ChannelName, HISTORY_LIMIT, HistoryRange, NotAName, PayloadFault, Request, Response,
+};
 use clap::Args;
 
 use super::{
@@ -126,14 +128,21 @@ impl List {
 
 impl Host {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
-        let channel = Channel { channel_name: self.name, address: self.address };
+        let channel_name = match ChannelName::try_from(self.name) {
+            Ok(channel_name) => channel_name,
+            Err(error) => return refuse(error, self.ask.json),
+        };
+        let channel = Channel { channel_name, address: self.address };
         self.ask.run(Request::Host(wire::Host { channel, lease: self.lease }))
     }
 }
 
 impl Unhost {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
-        self.ask.run(Request::Unhost { channel_name: self.name })
+        match ChannelName::try_from(self.name) {
+            Ok(channel_name) => self.ask.run(Request::Unhost { channel_name }),
+            Err(error) => refuse(error, self.ask.json),
+        }
     }
 }
 
@@ -161,8 +170,13 @@ impl History {
             (None, Some(id)) => HistoryRange::Before(id),
             (None, None) => HistoryRange::Last,
         };
-        let request = Request::History { channel_name: self.channel.clone(), range, limit: self.limit };
-        self.ask.run_at_host(&self.channel, request)
+        match ChannelName::try_from(self.channel) {
+            Ok(channel_name) => {
+                let request = Request::History { channel_name: channel_name.clone(), range, limit: self.limit };
+                self.ask.run_at_host(&channel_name, request)
+            }
+            Err(error) => refuse(error, self.ask.json),
+        }
     }
 }
 
@@ -173,7 +187,7 @@ impl Ask {
     }
 
     /// Asks the server that hosts the channel and prints its answer.
-    pub(super) fn run_at_host(self, channel_name: &str, request: Request) -> Result<Outcome, Failure> {
+    pub(super) fn run_at_host(self, channel_name: &ChannelName, request: Request) -> Result<Outcome, Failure> {
         let answered = link::runtime()?.block_on(async {
             let client = Client::new(self.server);
             let answered = link::watched(client.server(), client.ask_host(channel_name, request)).await;
@@ -192,6 +206,11 @@ fn ask(target: &Target, json: bool, request: Request) -> Result<Outcome, Failure
         link::answer(answered.map_err(Into::into))
     });
     report(&answered?, json)
+}
+
+/// Reports a text that is no channel's name as a server would.
+pub(super) fn refuse(error: NotAName, json: bool) -> Result<Outcome, Failure> {
+    report(&Response::Error(PayloadFault::from(error).reply()), json)
 }
 
 /// Prints an answer where it belongs, and returns the outcome of the command.

@@ -2,7 +2,7 @@
 
 use std::{future::pending, io, pin::pin};
 
-use chanwire_core::wire::{JoinFrom, Response};
+use chanwire_core::wire::{ChannelName, JoinFrom, Response};
 use chanwire_inspect::visible;
 use clap::Args;
 use rustix::{
@@ -51,15 +51,18 @@ pub(super) struct Join {
 
 impl Join {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
-        link::runtime()?.block_on(self.follow())
+        match ChannelName::try_from(self.channel.as_str()) {
+            Ok(channel_name) => link::runtime()?.block_on(self.follow(&channel_name)),
+            Err(error) => ask::refuse(error, self.json),
+        }
     }
 
-    async fn follow(self) -> Result<Outcome, Failure> {
+    async fn follow(self, channel_name: &ChannelName) -> Result<Outcome, Failure> {
         let from = self.after.map_or(JoinFrom::Last(self.history), JoinFrom::After);
         let mut unread = pin!(reader_left());
         let joining = Client::new(self.server);
         let joined = tokio::select! {
-            joined = joining.join(&self.channel, from) => joined,
+            joined = joining.join(channel_name, from) => joined,
             () = &mut unread => return Ok(Outcome::Done),
         };
         let mut subscription = match joined {

@@ -5,7 +5,7 @@ use std::{
     io::{self, BufRead as _, IsTerminal as _},
 };
 
-use chanwire_core::wire::{ErrorResponse, Message, Request, Response};
+use chanwire_core::wire::{ChannelName, ErrorResponse, Message, Request, Response};
 use chanwire_inspect::visible;
 use clap::Args;
 use tokio::sync::mpsc;
@@ -48,8 +48,12 @@ pub(super) struct Send {
 
 impl Send {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
-        let message =
-            Message { username: self.user.name()?, message_content: String::new(), channel_name: self.channel };
+        let username = self.user.name()?;
+        let channel_name = match self.channel.map(ChannelName::try_from).transpose() {
+            Ok(channel_name) => channel_name,
+            Err(error) => return ask::refuse(error, self.ask.json),
+        };
+        let message = Message { username, message_content: String::new(), channel_name };
         match self.text {
             Some(text) if text != "-" => {
                 let request = Request::Message(Message { message_content: text, ..message.clone() });
@@ -74,7 +78,7 @@ async fn send_lines(message: Message, ask: Ask) -> Result<Outcome, Failure> {
     threads::spawn("input", move || read_lines(&read))?;
     let mut feed = Feed {
         lines,
-        seeks: message.channel_name.is_some(),
+        seeks: message.channel_name.clone(),
         message,
         json: ask.json,
         open: VecDeque::new(),
@@ -84,9 +88,7 @@ async fn send_lines(message: Message, ask: Ask) -> Result<Outcome, Failure> {
         over: false,
         mute: false,
     };
-    while let Some(Elsewhere { line, text, refusal }) = feed.run(&connection).await {
-        feed.seeks = false;
-        let channel_name = feed.message.channel_name.clone().unwrap_or_default();
+    while let Some(Elsewhere { channel_name, line, text, refusal }) = feed.run(&connection).await {
         let Some(host) = Client::new(server.clone()).find_host(&channel_name).await.map_err(words)? else {
             feed.refuse(line, &refusal.to_string(), 3);
             continue;
@@ -135,8 +137,8 @@ struct Feed {
     lines: mpsc::Receiver<Line>,
     message: Message,
     json: bool,
-    /// Whether a peer may turn out to host the channel. Until a message is delivered, lines are sent one by one.
-    seeks: bool,
+    /// The channel, if a peer may turn out to host it. Until a message is delivered, lines are sent one by one.
+    seeks: Option<ChannelName>,
     /// Answers that are to come, each with the number of its line, from 1.
     open: VecDeque<(u64, Pending)>,
     /// The last line that was taken.
@@ -153,6 +155,7 @@ struct Feed {
 
 /// A line that the server refuses because a peer hosts the channel.
 struct Elsewhere {
+    channel_name: ChannelName,
     line: u64,
     text: String,
     refusal: ErrorResponse,
@@ -173,10 +176,11 @@ impl Feed {
             match self.next(connection).await {
                 Step::Answer(Ok(response)) => self.answer(&response),
                 Step::Answer(Err(Unanswered { error, .. })) => match error.kind() {
-                    ErrorKind::Refused(refusal) if self.seeks && is_elsewhere(refusal) => {
+                    ErrorKind::Refused(refusal) if self.seeks.is_some() && is_elsewhere(refusal) => {
+                        let channel_name = self.seeks.take()?;
                         let (line, _) = self.open.pop_front()?;
                         let (text, refusal) = (self.message.message_content.clone(), refusal.clone());
-                        return Some(Elsewhere { line, text, refusal });
+                        return Some(Elsewhere { channel_name, line, text, refusal });
                     }
                     ErrorKind::Refused(refusal) => self.answer(&Response::Error(refusal.clone())),
                     kind => {
@@ -202,7 +206,7 @@ impl Feed {
 
     async fn next(&mut self, connection: &Connection) -> Step {
         // Until a message is delivered, each waits for the answer to the one before.
-        let window = if self.seeks { 1 } else { WINDOW };
+        let window = if self.seeks.is_some() { 1 } else { WINDOW };
         let takes = !self.over && self.open.len() < window;
         let is_open = !self.open.is_empty();
         let Self { open, lines, .. } = self;
@@ -277,7 +281,7 @@ impl Feed {
         if let Response::Error(error) = response {
             self.refuse(line, &error.to_string(), ask::code(error.blame));
         } else {
-            self.seeks = false;
+            self.seeks = None;
         }
         if self.mute {
             return;

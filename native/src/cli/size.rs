@@ -23,7 +23,11 @@ mod tests {
     #[test]
     fn a_payload_of_the_limit_is_the_largest() {
         let request = |length| {
-            Request::Message(Message { username: "a".into(), message_content: "x".repeat(length), channel_name: None })
+            Request::Message(Message {
+                username: "a".parse().unwrap(),
+                message_content: "x".repeat(length),
+                channel_name: None,
+            })
         };
         let around = r#"{"username": "a", "message_content": ""}"#.len();
         assert_eq!(check_size(&request(65_536 - around)), Ok(()));

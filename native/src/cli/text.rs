@@ -102,24 +102,24 @@ mod tests {
     const SHOWN: &str = r"\u{1b}[2J\r\u{202e}x\u{9b}1A";
 
     fn channel(name: &str) -> Channel {
-        Channel { channel_name: name.into(), address: Address::new("127.0.0.1", 22_236).unwrap() }
+        Channel { channel_name: name.parse().unwrap(), address: Address::new("127.0.0.1", 22_236).unwrap() }
     }
 
     #[test]
     fn no_text_of_an_answer_controls_the_terminal() {
         let message = StoredMessage {
-            channel_name: HOSTILE.into(),
+            channel_name: HOSTILE.parse().unwrap(),
             id: 1,
-            username: HOSTILE.into(),
+            username: HOSTILE.parse().unwrap(),
             message_content: HOSTILE.into(),
             timestamp: Timestamp::from_unix(0),
         };
         let messages = vec![message.clone()];
         for (response, texts) in [
             (Response::Channels(vec![channel(HOSTILE)]), 1),
-            (Response::Hosted { channel_name: HOSTILE.into() }, 1),
-            (Response::Removed { channel_name: HOSTILE.into() }, 1),
-            (Response::History { channel_name: HOSTILE.into(), messages }, 2),
+            (Response::Hosted { channel_name: HOSTILE.parse().unwrap() }, 1),
+            (Response::Removed { channel_name: HOSTILE.parse().unwrap() }, 1),
+            (Response::History { channel_name: HOSTILE.parse().unwrap(), messages }, 2),
             (Response::Error(ErrorResponse::request(HOSTILE, HOSTILE)), 2),
         ] {
             let text = as_text(&response);

@@ -2,7 +2,7 @@
 
 use std::{env, fs};
 
-use chanwire_core::wire::{Message, Request};
+use chanwire_core::wire::Username;
 use clap::Args;
 use rustix::process::getuid;
 
@@ -17,7 +17,7 @@ pub(super) struct User {
 
 impl User {
     /// Returns the name given with --user, or else the name of the user who runs the process.
-    pub(super) fn name(self) -> Result<String, Failure> {
+    pub(super) fn name(self) -> Result<Username, Failure> {
         let Some(name) = self
             .user
             .or_else(|| ["USER", "LOGNAME"].into_iter().find_map(non_empty_variable))
@@ -25,11 +25,8 @@ impl User {
         else {
             return Err(Failure::usage("the user name is unknown; set one with --user NAME"));
         };
-        let message = Message { username: name.clone(), message_content: "-".into(), channel_name: None };
-        match Request::Message(message).validate() {
-            Ok(()) => Ok(name),
-            Err(fault) => Err(Failure::usage(format!("{}; set another one with --user NAME", fault.kind))),
-        }
+        let wrong = |error| Failure::usage(format!("{error}; set another one with --user NAME"));
+        Username::try_from(name).map_err(wrong)
     }
 }
 

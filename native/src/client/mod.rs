@@ -16,7 +16,8 @@ use std::{
 };
 
 use chanwire_core::wire::{
-    Channel, ErrorResponse, Hello, HistoryRange, Host, JoinFrom, Message, Request, Response, StoredMessage, Timestamp,
+    Channel, ChannelName, ErrorResponse, Hello, HistoryRange, Host, JoinFrom, Message, Request, Response,
+    StoredMessage, Timestamp,
 };
 
 pub(crate) use self::{
@@ -57,7 +58,7 @@ const MAX_KNOWN: usize = 256;
 /// carried out. They must be called in a tokio runtime.
 ///
 /// ```
-/// use chanwire::{Channel, Client, JoinFrom, Message, Server, ServerConfig};
+/// use chanwire::{Channel, ChannelName, Client, JoinFrom, Message, Server, ServerConfig};
 ///
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -66,12 +67,12 @@ const MAX_KNOWN: usize = 256;
 /// # let address = server.address();
 /// // `address` is where a server listens, such as 127.0.0.1:22236.
 /// let client = Client::connect(address.into()).await?;
-/// let here = address.to_string().parse()?;
-/// client.host(Channel { channel_name: "general".into(), address: here }, None).await?;
-/// let mut subscription = client.join("general", JoinFrom::Last(0)).await?;
+/// let (general, here): (ChannelName, _) = ("general".parse()?, address.to_string().parse()?);
+/// client.host(Channel { channel_name: general.clone(), address: here }, None).await?;
+/// let mut subscription = client.join(&general, JoinFrom::Last(0)).await?;
 ///
-/// let (username, message_content) = ("ann".into(), "hello".into());
-/// let timestamp = client.send(Message { username, message_content, channel_name: Some("general".into()) }).await?;
+/// let (username, message_content) = ("ann".parse()?, "hello".into());
+/// let timestamp = client.send(Message { username, message_content, channel_name: Some(general) }).await?;
 ///
 /// let message = subscription.next_message().await.expect("a message")?;
 /// assert_eq!((message.id, &*message.message_content, message.timestamp), (1, "hello", timestamp));
@@ -92,7 +93,7 @@ struct Shared {
     /// A slot for each server, each with a lock, so that connecting to one server does not block requests to another.
     connections: Mutex<BTreeMap<ServerAddress, Arc<Slot>>>,
     /// Hosts other than the server, by channel.
-    hosts: Mutex<BTreeMap<String, ServerAddress>>,
+    hosts: Mutex<BTreeMap<ChannelName, ServerAddress>>,
 }
 
 /// The connection to one server, if there is one.
@@ -174,8 +175,8 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::Refused`] among others where another hosts it; see [`ErrorKind`].
-    pub async fn unhost(&self, channel_name: &str) -> Result<(), Error> {
-        self.request(Request::Unhost { channel_name: channel_name.to_owned() }).await.map(drop)
+    pub async fn unhost(&self, channel_name: &ChannelName) -> Result<(), Error> {
+        self.request(Request::Unhost { channel_name: channel_name.clone() }).await.map(drop)
     }
 
     /// Sends a message to its channel, and returns the time that the channel's host stored with it: when this returns,
@@ -204,11 +205,11 @@ impl Client {
     /// See [`ErrorKind`].
     pub async fn history(
         &self,
-        channel_name: &str,
+        channel_name: &ChannelName,
         range: HistoryRange,
         limit: u16,
     ) -> Result<Vec<StoredMessage>, Error> {
-        let request = Request::History { channel_name: channel_name.to_owned(), range, limit };
+        let request = Request::History { channel_name: channel_name.clone(), range, limit };
         match self.ask_host(channel_name, request).await? {
             Response::History { messages, .. } => Ok(messages),
             // The endpoint decodes an answer by its request.
@@ -221,7 +222,7 @@ impl Client {
     /// # Errors
     ///
     /// See [`ErrorKind`]. The first connection is tried once; only one that was lost is made again.
-    pub async fn join(&self, channel_name: &str, from: JoinFrom) -> Result<Subscription, Error> {
+    pub async fn join(&self, channel_name: &ChannelName, from: JoinFrom) -> Result<Subscription, Error> {
         Subscription::join(self.clone(), channel_name, from).await
     }
 
@@ -236,7 +237,7 @@ impl Client {
     }
 
     /// Asks the server about a channel, and where it says that a peer hosts the channel, that peer.
-    pub(crate) async fn ask_host(&self, channel_name: &str, request: Request) -> Result<Response, Error> {
+    pub(crate) async fn ask_host(&self, channel_name: &ChannelName, request: Request) -> Result<Response, Error> {
         let known = lock(&self.shared.hosts).get(channel_name).cloned();
         if let Some(host) = known {
             match self.ask(&host, request.clone()).await {
@@ -255,14 +256,14 @@ impl Client {
         if hosts.len() >= MAX_KNOWN {
             hosts.clear();
         }
-        hosts.insert(channel_name.to_owned(), host);
+        hosts.insert(channel_name.clone(), host);
         Ok(response)
     }
 
     /// Returns the host of a channel on the server's list, unless it is the server or the channel is not listed.
-    pub(crate) async fn find_host(&self, channel_name: &str) -> Result<Option<ServerAddress>, Error> {
+    pub(crate) async fn find_host(&self, channel_name: &ChannelName) -> Result<Option<ServerAddress>, Error> {
         let channels = self.list().await?;
-        let channel = channels.into_iter().find(|channel| channel.channel_name == channel_name);
+        let channel = channels.into_iter().find(|channel| channel.channel_name == *channel_name);
         let host = channel.map(|channel| host_of(self.server(), &channel.address));
         Ok(host.filter(|host| !host.same_place(self.server())))
     }

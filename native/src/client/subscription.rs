@@ -11,7 +11,7 @@ use std::{
 
 use chanwire_core::{
     endpoint::ClientEvent,
-    wire::{Blame, ErrorResponse, JoinFrom, Request, Response, StoredMessage},
+    wire::{Blame, ChannelName, ErrorResponse, JoinFrom, Request, Response, StoredMessage},
 };
 use futures_util::Stream;
 use tokio::{
@@ -80,14 +80,14 @@ pub enum SubscriptionEvent {
 
 impl Subscription {
     /// Joins a channel at its host, and rejoins it after each disconnect.
-    pub(super) async fn join(client: Client, channel_name: &str, from: JoinFrom) -> Result<Self, Error> {
+    pub(super) async fn join(client: Client, channel_name: &ChannelName, from: JoinFrom) -> Result<Self, Error> {
         let (deliver, events) = mpsc::unbounded_channel();
         let (leave, leaving) = oneshot::channel();
         let (joined, first) = oneshot::channel();
         let follower = Follower {
             host: client.server().clone(),
             client,
-            channel_name: channel_name.to_owned(),
+            channel_name: channel_name.clone(),
             output: Output { deliver, gate: Arc::default(), joined: Some(joined) },
             leaving,
             after: match from {
@@ -102,7 +102,7 @@ impl Subscription {
             Ok(Ok(last_id)) => Ok(Self { events, leave, last_id, over: false }),
             Ok(Err(error)) => Err(error),
             // The task was dropped with its runtime.
-            Err(_) => Err(Error::new(channel_name, ErrorKind::ClientClosed)),
+            Err(_) => Err(Error::new(channel_name.as_str(), ErrorKind::ClientClosed)),
         }
     }
 
@@ -177,7 +177,7 @@ struct Follower {
     client: Client,
     /// The channel's host, as far as it is known.
     host: ServerAddress,
-    channel_name: String,
+    channel_name: ChannelName,
     output: Output,
     leaving: oneshot::Receiver<oneshot::Sender<()>>,
     /// The id after which messages go on, where it is known.

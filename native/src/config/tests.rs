@@ -4,7 +4,7 @@ use super::*;
 
 fn hosted(text: &str) -> Result<(String, String, String), String> {
     let Hosted { channel, bind } = text.parse()?;
-    Ok((channel.channel_name, channel.address.to_string(), bind.to_string()))
+    Ok((channel.channel_name.into(), channel.address.to_string(), bind.to_string()))
 }
 
 #[test]

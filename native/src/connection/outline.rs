@@ -36,10 +36,10 @@ mod tests {
 
     #[test]
     fn an_outline_has_lengths_and_no_text() {
-        let message = Message { username: "ann".into(), message_content: "hello".into(), channel_name: None };
+        let message = Message { username: "ann".parse().unwrap(), message_content: "hello".into(), channel_name: None };
         let outline = format!("{:?}", Outline(&Request::Message(message)));
         assert_eq!(outline, "MESSAGE { username: 3, message_content: 5, channel_name: 0 }");
-        let unhost = Request::Unhost { channel_name: "general".into() };
+        let unhost = Request::Unhost { channel_name: "general".parse().unwrap() };
         assert_eq!(format!("{:?}", Outline(&unhost)), "UNHOST { channel_name: 7 }");
         assert_eq!(format!("{:?}", Outline(&Request::List)), "LIST");
     }

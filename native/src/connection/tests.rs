@@ -54,9 +54,9 @@ impl Flood {
         let mailbox = self.mailbox.as_ref().unwrap();
         for _ in 0..self.burst {
             let message = StoredMessage {
-                channel_name: "general".into(),
+                channel_name: "general".parse().unwrap(),
                 id: 1,
-                username: "u".into(),
+                username: "u".parse().unwrap(),
                 message_content: "x".repeat(CONTENT),
                 timestamp: Timestamp::from_unix(0),
             };

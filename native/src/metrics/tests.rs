@@ -151,7 +151,10 @@ async fn a_request_for_another_name_is_refused() {
 /// Returns the text of a hub with this many channels.
 async fn text_with_channels(count: u64) -> String {
     let record = |position: u64| ChannelRecord {
-        channel: Channel { channel_name: format!("channel {position}"), address: "192.0.2.7:22236".parse().unwrap() },
+        channel: Channel {
+            channel_name: format!("channel {position}").parse().unwrap(),
+            address: "192.0.2.7:22236".parse().unwrap(),
+        },
         registered_from: None,
         position,
         lease: None,

@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use chanwire_core::hub::{Page, Query, ReadId, Snapshot, StoreCommand, StoreOutcome};
+use chanwire_core::{
+    hub::{Page, Query, ReadId, Snapshot, StoreCommand, StoreOutcome},
+    wire::ChannelName,
+};
 use tokio::sync::mpsc;
 
 use super::{Retention, StoreError, StoreStatus};
@@ -57,7 +60,7 @@ pub(crate) enum Done {
     /// A read was carried out.
     Page(ReadId, Page),
     /// Retention has dropped a channel's messages below this id.
-    Trimmed { channel_name: String, first_id: u64 },
+    Trimmed { channel_name: ChannelName, first_id: u64 },
 }
 
 /// Sends results to the hub task. Unbounded, because the hub asks for one command and a few pages at a time.

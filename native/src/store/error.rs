@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, io, path::PathBuf};
 
+use chanwire_core::wire::ChannelName;
 use chanwire_inspect::visible;
 use rusqlite::ErrorCode;
 
@@ -229,7 +230,7 @@ pub(crate) enum StoreError {
         /// The database.
         file: PathBuf,
         /// The channel.
-        channel_name: String,
+        channel_name: ChannelName,
         /// The one id that would have been right.
         expected: u64,
         /// The id that the message has.
@@ -246,7 +247,7 @@ pub(crate) enum StoreError {
         /// The database.
         file: PathBuf,
         /// The channel.
-        channel_name: String,
+        channel_name: ChannelName,
     },
 
     /// A channel has given all its ids.
@@ -259,7 +260,7 @@ pub(crate) enum StoreError {
         /// The database.
         file: PathBuf,
         /// The channel.
-        channel_name: String,
+        channel_name: ChannelName,
     },
 
     /// Something in the database is nothing that this program writes.
@@ -325,7 +326,7 @@ pub(crate) enum CommitError {
     #[error("{}", refusals.values().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Without {
         /// The cause, for each name.
-        refusals: BTreeMap<String, StoreError>,
+        refusals: BTreeMap<ChannelName, StoreError>,
     },
 
     /// Nothing of the commit is known to be stored.

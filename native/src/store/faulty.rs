@@ -9,7 +9,7 @@ use chanwire_core::{
     Time,
     endpoint::{Endpoint as _, Reply, Server, ServerCommand, ServerEvent},
     hub::{ConnectionId, Effect, Hub, HubLimits, Moment, Peer, Snapshot, StoreOutcome, Write},
-    wire::{Channel, Response, Timestamp},
+    wire::{Channel, ChannelName, Response, Timestamp},
 };
 
 use super::{CommitError, SqliteStore, Store, StoreError, StoreHandle, StoreStatus, start};
@@ -49,7 +49,7 @@ impl Store for Faulty {
         self.run(Store::load)
     }
 
-    fn load_names(&mut self, names: &[String]) -> Result<Snapshot, StoreError> {
+    fn load_names(&mut self, names: &[ChannelName]) -> Result<Snapshot, StoreError> {
         self.run(|store| store.load_names(names))
     }
 
@@ -90,7 +90,7 @@ impl World {
         let mut hub = Hub::new(HubLimits::default(), store.load().unwrap(), Moment::default());
         let address: chanwire_core::wire::Address = "127.0.0.1:1".parse().unwrap();
         let listener = hub.add_listener(std::slice::from_ref(&address));
-        hub.fix_channel(Channel { channel_name: "a".into(), address });
+        hub.fix_channel(Channel { channel_name: "a".parse().unwrap(), address });
         let (told, outcomes) = mpsc::channel();
         let store = start(Faulty { store, faults }, move |outcome| told.send(outcome).unwrap()).unwrap();
         let ids = [1, 2, 3].map(ConnectionId);
@@ -177,7 +177,7 @@ fn run(faults: &[Fault], rounds: usize) -> [Vec<String>; 3] {
     let mut store = SqliteStore::open(directory.path()).unwrap();
     let last_id = store.load().unwrap().logs[0].last_id;
     let everything = chanwire_core::hub::Query {
-        channel_name: "a".into(),
+        channel_name: "a".parse().unwrap(),
         range: chanwire_core::wire::HistoryRange::After(0),
         limit: usize::MAX,
         max_bytes: usize::MAX,
@@ -186,7 +186,7 @@ fn run(faults: &[Fault], rounds: usize) -> [Vec<String>; 3] {
     let stored = store.reader().unwrap().read(&everything).unwrap();
     assert!(stored.iter().map(|message| message.id).eq(1..=last_id), "not dense: {stored:?}");
     for id in 1..=3 {
-        let own = stored.iter().filter(|message| message.username == format!("u{id}"));
+        let own = stored.iter().filter(|message| *message.username == *format!("u{id}"));
         assert!(own.map(|message| &message.message_content).is_sorted(), "out of the order sent: {stored:?}");
     }
     let stored: Vec<String> = stored.into_iter().map(|message| message.message_content).collect();

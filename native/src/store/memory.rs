@@ -7,7 +7,7 @@ use std::{
 
 use chanwire_core::{
     hub::{ChannelLog, ChannelRecord, Query, ReadId, ReleasedChannel, Snapshot, StoreCommand, StoreOutcome, Write},
-    wire::{HistoryRange, StoredMessage, Timestamp},
+    wire::{ChannelName, HistoryRange, StoredMessage, Timestamp},
 };
 
 use super::{
@@ -22,9 +22,9 @@ pub(crate) struct Memory(Arc<Mutex<Stored>>);
 
 #[derive(Default)]
 struct Stored {
-    channels: BTreeMap<String, ChannelRecord>,
-    released: BTreeMap<String, ReleasedChannel>,
-    messages: BTreeMap<String, Vec<StoredMessage>>,
+    channels: BTreeMap<ChannelName, ChannelRecord>,
+    released: BTreeMap<ChannelName, ReleasedChannel>,
+    messages: BTreeMap<ChannelName, Vec<StoredMessage>>,
     is_closed: bool,
 }
 
@@ -48,8 +48,8 @@ impl Memory {
 }
 
 impl Stored {
-    fn snapshot(&self, is_wanted: impl Fn(&str) -> bool) -> Snapshot {
-        let log = |(name, messages): (&String, &Vec<StoredMessage>)| ChannelLog {
+    fn snapshot(&self, is_wanted: impl Fn(&ChannelName) -> bool) -> Snapshot {
+        let log = |(name, messages): (&ChannelName, &Vec<StoredMessage>)| ChannelLog {
             channel_name: name.clone(),
             last_id: messages.len() as u64,
             first_id: 1,

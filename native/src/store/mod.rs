@@ -37,7 +37,10 @@ mod write_coordinator;
 
 use std::sync::Arc;
 
-use chanwire_core::hub::{Snapshot, Write};
+use chanwire_core::{
+    hub::{Snapshot, Write},
+    wire::ChannelName,
+};
 
 #[cfg(test)]
 pub(crate) use self::memory::{Memory, MemoryEngine};
@@ -73,7 +76,7 @@ trait Store: Send + 'static {
     fn load(&mut self) -> Result<Snapshot, StoreError>;
 
     /// Reads the stored state of these names, as [`load`](Self::load) does.
-    fn load_names(&mut self, names: &[String]) -> Result<Snapshot, StoreError>;
+    fn load_names(&mut self, names: &[ChannelName]) -> Result<Snapshot, StoreError>;
 
     /// Makes these durable, in this order: all of them, or all but those of names that [`CommitError::Without`] gives,
     /// or none.

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chanwire_core::wire::Timestamp;
+use chanwire_core::wire::{ChannelName, Timestamp};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::{
@@ -117,7 +117,7 @@ enum Reason {
 /// The messages that one transaction has dropped, or is to drop.
 #[derive(Debug, PartialEq, Eq)]
 struct Cut {
-    channel_name: String,
+    channel_name: ChannelName,
     /// The oldest message that stays.
     first_id: u64,
     messages: u64,
@@ -337,7 +337,12 @@ impl Trimmer {
 
     /// Drops the excess of these logs in parts, and reports the oldest message after each part. Pauses as long as it
     /// works, so that commits have at least half of the time.
-    fn trim_all(&self, logs: BTreeSet<i64>, now: Timestamp, tell: &impl Fn(String, u64)) -> Result<(), StoreError> {
+    fn trim_all(
+        &self,
+        logs: BTreeSet<i64>,
+        now: Timestamp,
+        tell: &impl Fn(ChannelName, u64),
+    ) -> Result<(), StoreError> {
         for log in logs {
             let mut began = Instant::now();
             while let Some(cut) = self.trim(log, now)? {
@@ -353,7 +358,7 @@ impl Trimmer {
     }
 
     /// Drops the oldest messages of the largest logs while commits need their room.
-    fn make_room(&self, now: Timestamp, tell: &impl Fn(String, u64)) -> Result<(), StoreError> {
+    fn make_room(&self, now: Timestamp, tell: &impl Fn(ChannelName, u64)) -> Result<(), StoreError> {
         if !self.room.is_short() {
             return Ok(());
         }
@@ -393,7 +398,7 @@ impl Trimmer {
     }
 
     /// Trims until it is closed.
-    fn run(mut self, tell: &impl Fn(String, u64)) {
+    fn run(mut self, tell: &impl Fn(ChannelName, u64)) {
         let mut health = Health::new(Operation::Retention, Arc::clone(&self.status));
         let mut next_scan = Instant::now();
         let mut now = wall_time();
@@ -438,7 +443,7 @@ pub(crate) struct TrimmerHandle {
 /// If the system refuses the thread.
 pub(crate) fn start_trimmer(
     trimmer: Trimmer,
-    trimmed: impl Fn(String, u64) + Send + 'static,
+    trimmed: impl Fn(ChannelName, u64) + Send + 'static,
 ) -> Result<TrimmerHandle, StoreError> {
     let coordinator = Arc::clone(&trimmer.coordinator);
     let thread = Builder::new().name(THREAD.into()).spawn(move || trimmer.run(&trimmed));

@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, fmt, path::Path};
 
 use chanwire_core::{
     hub::{ChannelLog, ChannelRecord, DamagedName, ReleasedChannel, Snapshot},
-    wire::{Address, Channel, StoredMessage, Timestamp},
+    wire::{Address, Channel, ChannelName, NotAName, StoredMessage, Timestamp, Username},
 };
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, Error::FromSqlConversionFailure, OptionalExtension as _, Row, params, types::Type};
 
 use super::{
     StoreError,
@@ -101,12 +101,18 @@ pub(super) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
 }
 
+/// Reads a channel's name from a column.
+fn channel_name(row: &Row<'_>, column: usize) -> rusqlite::Result<ChannelName> {
+    let text = row.get_ref(column)?.as_str()?;
+    text.try_into().map_err(|error: NotAName| FromSqlConversionFailure(column, Type::Text, error.into()))
+}
+
 /// A row of `logs`: the range of a name's messages.
 #[derive(Debug)]
 pub(super) struct LogRow {
     /// Its number, a part of its messages' keys.
     pub(super) log: i64,
-    pub(super) name: String,
+    pub(super) name: ChannelName,
     pub(super) last_id: u64,
     /// The oldest message's id; one more than the last id if there is no message.
     pub(super) first_id: u64,
@@ -126,23 +132,23 @@ impl LogRow {
     }
 
     /// Creates the log of a name that has no message.
-    pub(super) fn new(log: i64, name: &str) -> Self {
-        Self { log, name: name.into(), last_id: 0, first_id: 1, last_timestamp: 0, bytes: 0, since: 0 }
+    pub(super) fn new(log: i64, name: ChannelName) -> Self {
+        Self { log, name, last_id: 0, first_id: 1, last_timestamp: 0, bytes: 0, since: 0 }
     }
 
     /// Finds the log of this name.
-    pub(super) fn find(connection: &Connection, name: &str) -> Result<Option<Self>, RowError> {
+    pub(super) fn find(connection: &Connection, name: &ChannelName) -> Result<Option<Self>, RowError> {
         // The name is found in the index, and may be another in the row: without the inner SELECT, SQLite would return
         // the one in the index.
         let sql = Self::select("WHERE log = (SELECT log FROM logs WHERE name = ?1)");
         let mut select = connection.prepare_cached(&sql)?;
         let read = |row: &Row<'_>| match Self::read(row) {
-            Ok(log) if log.name != name => {
+            Ok(log) if log.name != *name => {
                 Err(DamagedRow::new(Self::TABLE, row, 1, "is another in the index of names"))
             }
             read => read,
         };
-        Ok(select.query_row([name], |row| Ok(read(row))).optional()?.transpose()?)
+        Ok(select.query_row([name.as_str()], |row| Ok(read(row))).optional()?.transpose()?)
     }
 
     /// Finds the log of this number.
@@ -168,7 +174,7 @@ impl LogRow {
         let read = || -> rusqlite::Result<(Self, i64)> {
             let read = Self {
                 log: row.get(0)?,
-                name: row.get(1)?,
+                name: channel_name(row, 1)?,
                 last_id: id(row, 2)?,
                 first_id: id(row, 3)?,
                 last_timestamp: row.get(4)?,
@@ -196,7 +202,7 @@ impl LogRow {
         )?;
         write.execute(params![
             self.log,
-            self.name,
+            self.name.as_str(),
             integer(self.last_id)?,
             integer(self.first_id)?,
             self.last_timestamp,
@@ -255,7 +261,7 @@ impl MessageChecksums {
 /// Reads a message from a row of `place, timestamp, username, content, checksum`. `checksums` are its channel's.
 pub(super) fn message(
     row: &Row<'_>,
-    channel_name: &str,
+    channel_name: &ChannelName,
     checksums: &mut MessageChecksums,
 ) -> Result<StoredMessage, RowError> {
     let key = row.get(0)?;
@@ -271,10 +277,12 @@ pub(super) fn message(
         let problem = format!("message {id} of channel {channel_name:?} does not match its checksum");
         return Err(RowError::Damaged(problem));
     };
+    let id = id_of(key);
+    let wrong = |error| RowError::Damaged(format!("message {id} of channel {channel_name:?}: {error}"));
     Ok(StoredMessage {
-        channel_name: channel_name.to_owned(),
-        id: id_of(key),
-        username: username.to_owned(),
+        channel_name: channel_name.clone(),
+        id,
+        username: Username::try_from(username).map_err(wrong)?,
         message_content: content.to_owned(),
         timestamp: Timestamp::from_unix(timestamp),
     })
@@ -304,7 +312,7 @@ impl ChannelRow {
         let ChannelRecord { channel: Channel { channel_name, address }, registered_from, position, lease } = record;
         Self {
             position: *position,
-            name: channel_name.clone(),
+            name: channel_name.clone().into(),
             host: address.host().into(),
             port: address.port(),
             registered_from: registered_from.map_or_else(String::new, |ip| ip.to_string()),
@@ -321,7 +329,7 @@ impl ChannelRow {
 
     /// Converts the row to a record. The error describes an invalid row with a correct checksum.
     fn record(self) -> Result<ChannelRecord, String> {
-        let Self { position, name: channel_name, host, port, registered_from, lease, .. } = self;
+        let Self { position, name, host, port, registered_from, lease, .. } = self;
         let registered_from = match registered_from.as_str() {
             "" => None,
             ip => {
@@ -331,6 +339,7 @@ impl ChannelRow {
         };
         let address = Address::new(host.as_str(), port);
         let address = address.ok_or_else(|| format!("is hosted at {host:?}, port {port}"))?;
+        let channel_name = name.try_into().map_err(|_: NotAName| "has a name that no channel can have")?;
         Ok(ChannelRecord { channel: Channel { channel_name, address }, registered_from, position, lease })
     }
 }
@@ -387,12 +396,17 @@ pub(super) fn snapshot(connection: &Connection) -> Result<(Snapshot, Vec<Damaged
         return Ok((found, damaged));
     }
     for row in &damaged {
-        let names = names_in_index(connection, row)?;
+        let names = row.channel_name.iter().cloned().chain(names_in_index(connection, row)?);
+        let names: BTreeSet<ChannelName> = names.filter_map(|name| name.try_into().ok()).collect();
         let position = row.position();
-        let name = |channel_name| DamagedName { channel_name, position };
-        found.damaged.extend(row.channel_name.iter().cloned().chain(names).map(name));
+        if names.is_empty() {
+            found.damaged.push(DamagedName { channel_name: None, position });
+        }
+        let name = |channel_name| DamagedName { channel_name: Some(channel_name), position };
+        found.damaged.extend(names.into_iter().map(name));
     }
-    let names: BTreeSet<String> = found.damaged.iter().map(|damaged| damaged.channel_name.clone()).collect();
+    let names: BTreeSet<ChannelName> =
+        found.damaged.iter().filter_map(|damaged| damaged.channel_name.clone()).collect();
     found.channels.retain(|record| !names.contains(&record.channel.channel_name));
     found.released.retain(|released| !names.contains(&released.record.channel.channel_name));
     found.logs.retain(|log| !names.contains(&log.channel_name));
@@ -400,12 +414,15 @@ pub(super) fn snapshot(connection: &Connection) -> Result<(Snapshot, Vec<Damaged
 }
 
 /// Reads the state of some names, as [`snapshot`] does.
-pub(super) fn snapshot_of(connection: &Connection, names: &[String]) -> Result<(Snapshot, Vec<DamagedRow>), RowError> {
+pub(super) fn snapshot_of(
+    connection: &Connection,
+    names: &[ChannelName],
+) -> Result<(Snapshot, Vec<DamagedRow>), RowError> {
     let (mut found, mut damaged) = (Snapshot::default(), Vec::new());
     for name in names {
         match (find_channel(connection, name), LogRow::find(connection, name)) {
             (Err(RowError::Row(row)), _) | (_, Err(RowError::Row(row))) => {
-                found.damaged.push(DamagedName { channel_name: name.clone(), position: row.position() });
+                found.damaged.push(DamagedName { channel_name: Some(name.clone()), position: row.position() });
                 damaged.push(row);
             }
             (channel, log) => {
@@ -438,17 +455,17 @@ fn names_in_index(connection: &Connection, row: &DamagedRow) -> rusqlite::Result
 }
 
 /// Returns the channel of this name.
-pub(super) fn find_channel(connection: &Connection, name: &str) -> Result<Option<DirectoryEntry>, RowError> {
+pub(super) fn find_channel(connection: &Connection, name: &ChannelName) -> Result<Option<DirectoryEntry>, RowError> {
     // As in `LogRow::find`.
     let sql = select_channels("WHERE position = (SELECT position FROM channels WHERE name = ?1)");
     let mut select = connection.prepare_cached(&sql)?;
     let read = |row: &Row<'_>| match channel(row) {
-        Ok((record, _)) if record.channel.channel_name != name => {
+        Ok((record, _)) if record.channel.channel_name != *name => {
             Err(DamagedRow::new(CHANNELS, row, 1, "is another in the index of names"))
         }
         read => read,
     };
-    Ok(select.query_row([name], |row| Ok(read(row))).optional()?.transpose()?)
+    Ok(select.query_row([name.as_str()], |row| Ok(read(row))).optional()?.transpose()?)
 }
 
 fn select_channels(which: &str) -> String {

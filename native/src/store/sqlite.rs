@@ -10,7 +10,7 @@ use std::{
 
 use chanwire_core::{
     hub::{Snapshot, Write},
-    wire::StoredMessage,
+    wire::{ChannelName, StoredMessage},
 };
 use rusqlite::{Connection, Transaction, TransactionBehavior, config::DbConfig};
 
@@ -190,7 +190,7 @@ impl SqliteStore {
         if let Some(checkpointer) = &mut self.checkpointer {
             self.watch.wrote(written.is_ok().then(|| checkpointer.frames()));
             if let Ok(refused) = &written {
-                let stored = writes.iter().filter(|write| !refused.contains_key(write.channel_name().as_str()));
+                let stored = writes.iter().filter(|write| !refused.contains_key(write.channel_name()));
                 self.noter.note(checkpointer.frames(), stored);
             }
             checkpointer.after_commit();
@@ -204,11 +204,11 @@ impl SqliteStore {
         if refused.is_empty() {
             return Ok(());
         }
-        let error = |(name, refusal): (&str, Refusal)| {
+        let error = |(name, refusal): (&ChannelName, Refusal)| {
             if let Refusal::Row(row) = &refusal {
                 self.damage.rows(std::slice::from_ref(row));
             }
-            let (file, channel_name) = (self.file.clone(), name.to_owned());
+            let (file, channel_name) = (self.file.clone(), name.clone());
             let error = match refusal {
                 Refusal::Row(row) => RowError::at("write", &file)(row.into()),
                 Refusal::IdGap { found, expected } => StoreError::IdGap { file, channel_name, expected, found },
@@ -216,7 +216,7 @@ impl SqliteStore {
                 Refusal::NoId => StoreError::NoId { file, channel_name },
             };
             self.damage.refused(name, &error);
-            (name.to_owned(), error)
+            (name.clone(), error)
         };
         Err(CommitError::Without { refusals: refused.into_iter().map(error).collect() })
     }
@@ -227,7 +227,7 @@ impl Store for SqliteStore {
         self.read(rows::snapshot)
     }
 
-    fn load_names(&mut self, names: &[String]) -> Result<Snapshot, StoreError> {
+    fn load_names(&mut self, names: &[ChannelName]) -> Result<Snapshot, StoreError> {
         self.read(|connection| rows::snapshot_of(connection, names))
     }
 
@@ -294,7 +294,7 @@ enum Refusal {
 }
 
 /// The names whose writes are not stored, with the reasons. Those of the others are.
-type Refusals<'w> = BTreeMap<&'w str, Refusal>;
+type Refusals<'w> = BTreeMap<&'w ChannelName, Refusal>;
 
 /// The end of a channel's messages.
 struct Tail {
@@ -306,13 +306,13 @@ impl Tail {
     /// Finds the end of a channel's messages, and begins a log for a channel that never had one.
     fn of(
         transaction: &Connection,
-        channel_name: &str,
+        channel_name: &ChannelName,
         numbers: &LogNumbers,
     ) -> Result<Result<Self, Refusal>, RowError> {
         let log = match LogRow::find(transaction, channel_name) {
             Ok(Some(log)) => log,
             Ok(None) => match numbers.next(transaction)? {
-                Some(log) => LogRow::new(log, channel_name),
+                Some(log) => LogRow::new(log, channel_name.clone()),
                 None => return Ok(Err(Refusal::NoLog)),
             },
             Err(RowError::Row(row)) => return Ok(Err(Refusal::Row(row))),
@@ -342,7 +342,11 @@ impl Tail {
 }
 
 /// Records the time at which a name was taken off the list, from which its time to be dropped counts.
-fn unlisted(transaction: &Connection, channel_name: &str, tails: &mut BTreeMap<&str, Tail>) -> Result<(), RowError> {
+fn unlisted(
+    transaction: &Connection,
+    channel_name: &ChannelName,
+    tails: &mut BTreeMap<&ChannelName, Tail>,
+) -> Result<(), RowError> {
     let now = wall_time().as_unix();
     if let Some(tail) = tails.get_mut(channel_name) {
         tail.log.since = tail.log.since.max(now);
@@ -422,13 +426,13 @@ struct Written<'w> {
 /// Writes a commit. Of each name, either all writes are applied or none.
 fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNumbers) -> Result<Written<'w>, RowError> {
     // Each channel's end is read once and written once, however many of its messages are in the commit.
-    let mut tails: BTreeMap<&str, Tail> = BTreeMap::new();
+    let mut tails: BTreeMap<&ChannelName, Tail> = BTreeMap::new();
     let mut lines = Vec::with_capacity(writes.len());
     let mut forgotten = Vec::new();
     let mut refused = Refusals::new();
     // Names are checked first, so that nothing has to be undone for a refused one.
     for write in writes {
-        let name = write.channel_name().as_str();
+        let name = write.channel_name();
         if refused.contains_key(name) {
             continue;
         }
@@ -448,13 +452,13 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNum
     }
     if !refused.is_empty() {
         tails.retain(|name, _| !refused.contains_key(name));
-        lines.retain(|line| !refused.contains_key(line.message.channel_name.as_str()));
+        lines.retain(|line| !refused.contains_key(&line.message.channel_name));
     }
-    for write in writes.iter().filter(|write| !refused.contains_key(write.channel_name().as_str())) {
+    for write in writes.iter().filter(|write| !refused.contains_key(write.channel_name())) {
         match write {
             Write::PutChannel(record) => rows::put_channel(transaction, record, None)?,
             Write::RemoveChannel(channel_name) => {
-                transaction.prepare_cached("DELETE FROM channels WHERE name = ?1")?.execute([channel_name])?;
+                transaction.prepare_cached("DELETE FROM channels WHERE name = ?1")?.execute([channel_name.as_str()])?;
                 unlisted(transaction, channel_name, &mut tails)?;
             }
             Write::ReleaseChannel { channel_name, until } => {
@@ -470,7 +474,7 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNum
                 }
                 // A name with messages is never dropped.
                 Some(_) => tracing::error!(
-                    channel_name,
+                    channel_name = channel_name.as_str(),
                     "a name was to be forgotten that keeps messages (a bug, please report)"
                 ),
                 None => {}
@@ -486,7 +490,7 @@ fn write_all<'w>(transaction: &Connection, writes: &'w [Write], numbers: &LogNum
 }
 
 /// Returns a damaged row of a name, if there is one.
-fn damaged(transaction: &Connection, name: &str) -> Result<Option<DamagedRow>, RowError> {
+fn damaged(transaction: &Connection, name: &ChannelName) -> Result<Option<DamagedRow>, RowError> {
     let found = rows::find_channel(transaction, name).and_then(|_| LogRow::find(transaction, name));
     match found {
         Ok(_) => Ok(None),

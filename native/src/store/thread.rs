@@ -147,7 +147,10 @@ impl<S: Store> Worker<S> {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use chanwire_core::hub::{Snapshot, Write};
+    use chanwire_core::{
+        hub::{Snapshot, Write},
+        wire::ChannelName,
+    };
 
     use super::*;
 
@@ -164,7 +167,7 @@ mod tests {
             unreachable!("it is for the start")
         }
 
-        fn load_names(&mut self, _: &[String]) -> Result<Snapshot, StoreError> {
+        fn load_names(&mut self, _: &[ChannelName]) -> Result<Snapshot, StoreError> {
             self.diary.lock().unwrap().push("load");
             Ok(Snapshot::default())
         }
@@ -177,7 +180,7 @@ mod tests {
                 Err("panic") => panic!("oh"),
                 Err("without") => {
                     let error = StoreError::Damaged { file: "chanwire.db".into(), problem: "a row".into() };
-                    Err(CommitError::Without { refusals: [("a".into(), error)].into() })
+                    Err(CommitError::Without { refusals: [("a".parse().unwrap(), error)].into() })
                 }
                 Err(problem) => Err(StoreError::Damaged { file: "chanwire.db".into(), problem: problem.into() }.into()),
             }
@@ -217,7 +220,7 @@ mod tests {
             StoreOutcome::Committed,
             StoreOutcome::Failed,
             StoreOutcome::Failed,
-            StoreOutcome::CommittedWithout(vec!["a".into()]),
+            StoreOutcome::CommittedWithout(vec!["a".parse().unwrap()]),
             StoreOutcome::Committed,
         ];
         for expected in expected {

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use chanwire_core::{
     Time,
-    wire::{Blame, Channel, Host, Request, Response},
+    wire::{Blame, Channel, ChannelName, Host, Request, Response},
 };
 
 /// The first and the longest wait between attempts.
@@ -63,11 +63,11 @@ enum RequestKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Notice {
     /// The tracker lists the channel of this name.
-    Listed(String),
+    Listed(ChannelName),
     /// The tracker no longer lists the channel of this name.
-    Removed(String),
+    Removed(ChannelName),
     /// The tracker answered with an error.
-    Refused { channel_name: String, reason: String },
+    Refused { channel_name: ChannelName, reason: String },
     /// The connection failed, for this reason.
     Lost(String),
 }

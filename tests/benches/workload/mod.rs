@@ -43,7 +43,7 @@ impl Shape {
         let channel = |number: u32| {
             let [_, a, b, c] = number.to_be_bytes();
             let address = Address::new(format!("10.{a}.{b}.{c}"), 22_236).expect("a private address");
-            Channel { channel_name: format!("channel-{number}"), address }
+            Channel { channel_name: format!("channel-{number}").parse().expect("a name"), address }
         };
         let mut stream = Vec::new();
         Response::Channels((1..=112_000).map(channel).collect()).encode(&mut stream);

@@ -23,7 +23,7 @@ impl Service {
         let at = Moment { time: Time::default(), wall: Timestamp::from_unix(1_698_937_472) };
         let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), at);
         let listener = hub.add_listener(std::slice::from_ref(&here));
-        hub.fix_channel(Channel { channel_name: "general".into(), address: here });
+        hub.fix_channel(Channel { channel_name: "general".parse().expect("a name"), address: here });
         let peer = Peer::Address(std::net::Ipv4Addr::LOCALHOST.into());
         hub.connect(CONNECTION, peer, Some(listener)).expect("the first connection");
         Self { server: Server::new(CONNECTION, Limits::server()), hub, at }

@@ -6,13 +6,13 @@ use chanwire_core::{
     Limits, Time,
     endpoint::{Client, ClientEvent, ConnectionAction, Deadline, Endpoint as _, Misuse, ProtocolViolation},
     wire::{
-        Address, Channel, Command, Decoder, HistoryRange, Host, Item, JoinFrom, Message, Notice, Request, Response,
-        Status, StoredMessage,
+        Address, Channel, ChannelName, Command, Decoder, HistoryRange, Host, Item, JoinFrom, Message, Notice, Request,
+        Response, Status, StoredMessage,
     },
 };
 
 use super::{Input, amount};
-use crate::{link::End, show};
+use crate::{link::End, name::named, show};
 
 /// Runs a client on arbitrary bytes of a server and an arbitrary order of requests, reads, writes, waits, an end of the
 /// stream and a shutdown.
@@ -57,7 +57,7 @@ fn op(kind: u8, argument: u8) -> Op {
 }
 
 fn some_request(which: u8) -> Request {
-    let channel_name = String::from("test_channel");
+    let channel_name = named("test_channel");
     match which % 7 {
         0 => Request::List,
         1 => {
@@ -69,7 +69,7 @@ fn some_request(which: u8) -> Request {
         4 => Request::Leave { channel_name },
         5 => Request::History { channel_name, range: HistoryRange::Last, limit: 10 },
         _ => {
-            let (username, message_content) = ("user1".into(), "Hello, World!".into());
+            let (username, message_content) = (named("user1"), "Hello, World!".into());
             Request::Message(Message { username, message_content, channel_name: None })
         }
     }
@@ -232,7 +232,7 @@ pub fn expected_events(stream: &[u8], requests: &[Request]) -> Vec<String> {
     decoder.feed(stream);
     decoder.finish();
     let (mut events, mut answered) = (Vec::new(), 0);
-    let mut joined: Vec<(String, u64)> = Vec::new();
+    let mut joined: Vec<(ChannelName, u64)> = Vec::new();
     while let Some(item) = decoder.next_item() {
         let violation = match item {
             Item::Skipped(..) => None,

@@ -10,6 +10,7 @@ use chanwire_core::{
 };
 
 use super::{Bench, Input, Turn, amount, reply, turns};
+use crate::name::named;
 
 /// The next page is due when no more of the last one than this waits.
 const AHEAD: usize = 32 * 1024;
@@ -68,7 +69,7 @@ pub enum JoinedOp {
 fn answer(turn: usize, request: &Request) -> Reply {
     match request {
         Request::Join { .. } => {
-            Response::Joined { channel_name: "general".into(), first_id: 1, last_id: turn as u64 }.into()
+            Response::Joined { channel_name: named("general"), first_id: 1, last_id: turn as u64 }.into()
         }
         request => reply(turn, request),
     }
@@ -111,9 +112,9 @@ impl Model {
 
     fn messages(&mut self, kind: Kind, size: u8) -> Arc<Pushes> {
         let message = |id| StoredMessage {
-            channel_name: "general".into(),
+            channel_name: named("general"),
             id,
-            username: "ann".into(),
+            username: named("ann"),
             // Now and then more than may wait when the next page is due.
             message_content: "x".repeat(if size > 250 { AHEAD } else { usize::from(size) }),
             timestamp: Timestamp::from_unix(0),

@@ -91,7 +91,7 @@ pub fn turns(stream: &[u8], limit: usize, ended: bool) -> Vec<Turn> {
 #[must_use]
 pub fn reply(turn: usize, _: &Request) -> Reply {
     let length = if turn % 5 == 4 { 700 } else { 1 };
-    let response = Response::Hosted { channel_name: format!("{turn}").repeat(length) };
+    let response = Response::Error(ErrorResponse::request("x", format!("{turn}").repeat(length)));
     if turn.is_multiple_of(3) {
         let mut out = Vec::new();
         response.encode(&mut out);

@@ -6,7 +6,7 @@ use chanwire_core::{
     Time,
     endpoint::{Reply, Ticket},
     hub::{Moment, Peer, StoreCommand, StoreOutcome, Write},
-    wire::{Command, ErrorResponse, HistoryRange, Host, Request, Response, Status},
+    wire::{ChannelName, Command, ErrorResponse, HistoryRange, Host, Request, Response, Status},
 };
 
 use super::{Client, DeliveredPage, Trial};
@@ -25,14 +25,14 @@ pub(super) struct Exchange {
     /// Whether it is in the commit that is with the store.
     pub(super) storing: bool,
     /// The channels that it was right to append it to at some time while it was pending.
-    pub(super) routes: BTreeSet<String>,
+    pub(super) routes: BTreeSet<ChannelName>,
 }
 
 /// The contents of a store command, and the connections that may have asked for them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Carried {
-    hosts: BTreeMap<String, Candidates>,
-    unhosts: BTreeMap<String, Candidates>,
+    hosts: BTreeMap<ChannelName, Candidates>,
+    unhosts: BTreeMap<ChannelName, Candidates>,
     /// The contents of the messages.
     messages: BTreeSet<String>,
 }
@@ -247,7 +247,7 @@ impl Trial {
     }
 
     /// Returns the names that pending HOSTs would add.
-    fn pending_names(&self) -> BTreeSet<String> {
+    fn pending_names(&self) -> BTreeSet<ChannelName> {
         let open =
             self.clients.values().flat_map(|client| &client.exchanges).filter(|exchange| exchange.reply.is_none());
         let name = |exchange: &Exchange| match &exchange.request {

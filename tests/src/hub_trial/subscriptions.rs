@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chanwire_core::{
     endpoint::Pushes,
     hub::{StoreCommand, Write},
-    wire::{Decoder, ErrorResponse, Item, Response, Status, StoredMessage},
+    wire::{ChannelName, Decoder, ErrorResponse, Item, Response, Status, StoredMessage},
 };
 
 use super::{DeliveredPage, Trial};
@@ -14,9 +14,9 @@ use super::{DeliveredPage, Trial};
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
     /// The channels that it joined.
-    pub(super) joined: BTreeMap<String, Join>,
+    pub(super) joined: BTreeMap<ChannelName, Join>,
     /// Every message that it was pushed and the test has not taken.
-    pub(super) received: Vec<(String, u64)>,
+    pub(super) received: Vec<(ChannelName, u64)>,
     /// Whether it was given a page and has not read it.
     pub(super) has_page: bool,
     /// Whether its peer has ended its stream, and whether the hub was told so.
@@ -41,7 +41,7 @@ pub(super) struct Join {
 
 impl Subscriptions {
     /// Returns the names of the channels that it joined.
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<ChannelName> {
         self.joined.keys().cloned().collect()
     }
 
@@ -95,8 +95,9 @@ impl Trial {
         if client.subscriptions.closed.is_some() {
             return;
         }
-        let reason =
-            |(name, _): &(&String, &Join)| format!("The channel '{name}' is no longer hosted here") == error.details;
+        let reason = |(name, _): &(&ChannelName, &Join)| {
+            format!("The channel '{name}' is no longer hosted here") == error.details
+        };
         let (name, join) = client.subscriptions.joined.iter().find(reason).expect("a channel that was joined");
         assert_eq!(error, ErrorResponse::server("Channel removed", error.details.clone()));
         assert!(join.removed, "'{name}' has not gone");

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use chanwire_core::{
     endpoint::{Client, ClientEvent, Endpoint as _, ProtocolViolation},
-    wire::{FaultKind, Host, JoinFrom, Request},
+    wire::{ChannelName, FaultKind, Host, JoinFrom, Request},
 };
 use fastrand::Rng;
 
@@ -45,7 +45,7 @@ pub(super) struct Actor {
     /// Whether all of the last round was answered, and all messages of its joined channels were received.
     is_complete: bool,
     /// The last id that it was pushed of each channel.
-    seen: BTreeMap<String, u64>,
+    seen: BTreeMap<ChannelName, u64>,
     /// Whether it is finished.
     pub(super) done: bool,
 }

@@ -11,8 +11,8 @@ use chanwire_core::{
     endpoint::{Listing, Pushes, Reply},
     hub::{ChannelRecord, Moment, Query, StoreOutcome, Write},
     wire::{
-        Blame, Command, Decoder, ErrorResponse, HistoryRange, Host, Item, JoinFrom, Message, Request, Response, Status,
-        StoredMessage, Timestamp, canonical,
+        Blame, ChannelName, Command, Decoder, ErrorResponse, HistoryRange, Host, Item, JoinFrom, Message, Request,
+        Response, Status, StoredMessage, Timestamp, canonical,
     },
 };
 
@@ -23,7 +23,7 @@ use super::{
     tally::Tally,
     versions::Versions,
 };
-use crate::store::Disk;
+use crate::{name::named, store::Disk};
 
 /// Watches a run. Every event is reported to it, and it panics when a law is broken:
 ///
@@ -57,21 +57,21 @@ pub(super) struct Judge {
     /// The HOSTs that reached a hub.
     hosts: Vec<(Host, IpAddr, Time)>,
     /// The time of the last HOST that was acknowledged to the host of each listed channel.
-    hosted: BTreeMap<String, Time>,
+    hosted: BTreeMap<ChannelName, Time>,
     /// The channels that are kept for their hosts.
-    kept: BTreeMap<String, Kept>,
+    kept: BTreeMap<ChannelName, Kept>,
     /// The UNHOSTs that reached a hub.
-    unhosts: Vec<(String, IpAddr)>,
+    unhosts: Vec<(ChannelName, IpAddr)>,
     /// The last id that anybody was shown of each channel.
-    pub(super) known: BTreeMap<String, u64>,
+    pub(super) known: BTreeMap<ChannelName, u64>,
     /// The channels that left this server, the version of the directory by which they did, and what was known of them.
-    left: Vec<(usize, String, u64)>,
+    left: Vec<(usize, ChannelName, u64)>,
     /// The time when the server last started.
     pub(super) started: Time,
     /// The channels of the failed pages in the hub's last pass.
-    pub(super) failed_pages: Vec<String>,
+    pub(super) failed_pages: Vec<ChannelName>,
     /// The last message of a connection in a channel.
-    order: BTreeMap<(u64, String), usize>,
+    order: BTreeMap<(u64, ChannelName), usize>,
     /// The number of channels that a connection may join.
     pub(super) max_joins: usize,
     /// The number of store failures reported to hubs.
@@ -113,9 +113,9 @@ impl Judge {
     }
 
     /// Composes a message whose content is unique.
-    pub(super) fn compose(&mut self, link: u64, channel_name: Option<String>, filler: &str) -> Request {
+    pub(super) fn compose(&mut self, link: u64, channel_name: Option<ChannelName>, filler: &str) -> Request {
         let message_content = format!("{} {filler}", self.messages.len());
-        let message = Message { username: format!("user {link}"), message_content, channel_name };
+        let message = Message { username: named(&format!("user {link}")), message_content, channel_name };
         let fact = Fact { link, message: message.clone(), given: None, stored: None, delivered: None, answered: false };
         self.messages.push(fact);
         Request::Message(message)
@@ -195,9 +195,9 @@ impl Judge {
         }
         if writes.iter().any(|write| !matches!(write, Write::Append(_))) {
             self.tally.listed += 1;
-            let before: Vec<String> = self.versions.last().names().cloned().collect();
+            let before: Vec<ChannelName> = self.versions.last().names().cloned().collect();
             let was_here = before.into_iter().filter(|name| self.versions.last().lives_here(name));
-            let was_here: Vec<String> = was_here.collect();
+            let was_here: Vec<ChannelName> = was_here.collect();
             self.versions.push(disk.snapshot());
             for name in was_here.into_iter().filter(|name| !self.versions.last().lives_here(name)) {
                 let known = self.known_of(&name);
@@ -237,19 +237,19 @@ impl Judge {
         assert!(asked, "{record:?} is removed, and its host did not ask for it");
     }
 
-    fn check_release(&mut self, now: Time, name: &str) {
+    fn check_release(&mut self, now: Time, name: &ChannelName) {
         let Some(record) = self.versions.last().record(name) else { panic!("'{name}' is released and was not there") };
         let Some(lease) = record.lease else { panic!("{record:?} is released, and has no lease") };
         // Which of several HOSTs was carried out last is the hub's to say.
         let end = |at: Time| at.max(self.started).after(Duration::from_secs(lease.into()));
         let so = |(host, _, at): &(Host, IpAddr, Time)| {
-            host.channel.channel_name == name && host.lease == record.lease && end(*at) <= now
+            host.channel.channel_name == *name && host.lease == record.lease && end(*at) <= now
         };
         assert!(self.hosts.iter().any(so), "{record:?} is released before the end of its lease");
         let last = self.hosted.get(name).copied().unwrap_or_default();
         assert!(end(last) <= now, "{record:?} is released, and its host was told OK to a HOST of {last:?}");
         let until = end(last).after(Duration::from_secs(lease.clamp(60, 3600).into()));
-        self.kept.insert(name.into(), Kept { record: record.clone(), since: now, until });
+        self.kept.insert(name.clone(), Kept { record: record.clone(), since: now, until });
         self.tally.ended_leases += 1;
     }
 
@@ -271,8 +271,8 @@ impl Judge {
     }
 
     /// Notes that a client is shown that a channel has messages up to this id.
-    fn know(&mut self, name: &str, id: u64) {
-        let known = self.known.entry(name.into()).or_default();
+    fn know(&mut self, name: &ChannelName, id: u64) {
+        let known = self.known.entry(name.clone()).or_default();
         *known = id.max(*known);
     }
 
@@ -404,7 +404,7 @@ impl Judge {
     fn joined(
         &mut self,
         link: u64,
-        name: &str,
+        name: &ChannelName,
         from: JoinFrom,
         (first_id, last_id): (u64, u64),
         (known, version): (u64, usize),
@@ -426,7 +426,15 @@ impl Judge {
         self.ledger(link).delivered.join(name, first_id, last_id, version);
     }
 
-    fn check_history(&mut self, name: &str, range: HistoryRange, limit: u16, bytes: &[u8], known: u64, disk: &Disk) {
+    fn check_history(
+        &mut self,
+        name: &ChannelName,
+        range: HistoryRange,
+        limit: u16,
+        bytes: &[u8],
+        known: u64,
+        disk: &Disk,
+    ) {
         self.tally.histories += 1;
         let mut decoder = Decoder::<Status>::new(usize::MAX);
         decoder.feed(bytes);
@@ -436,7 +444,7 @@ impl Judge {
         else {
             panic!("no answer to HISTORY: '{}'", bytes.escape_ascii())
         };
-        assert_eq!(channel_name, name);
+        assert_eq!(channel_name, *name);
         messages.iter().for_each(|message| subscriptions::check_durable(message, disk));
         let ids: Vec<u64> = messages.iter().map(|message| message.id).collect();
         let limit = u64::from(limit);
@@ -614,7 +622,7 @@ impl Judge {
 }
 
 /// Returns the channel that a request joins, leaves or reads.
-const fn joined_name(request: &Request) -> Option<&String> {
+const fn joined_name(request: &Request) -> Option<&ChannelName> {
     match request {
         Request::Join { channel_name, .. }
         | Request::Leave { channel_name }

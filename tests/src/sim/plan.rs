@@ -5,11 +5,12 @@ use std::{net::IpAddr, time::Duration};
 use chanwire_core::{
     Limits,
     hub::HubLimits,
-    wire::{Address, Channel},
+    wire::{Address, Channel, ChannelName},
 };
 use fastrand::Rng;
 
 use super::{socket::Pace, storage::StoreFaults};
+use crate::name::named;
 
 /// The number of listeners of the server.
 pub(super) const LISTENERS: usize = 2;
@@ -206,8 +207,8 @@ impl Plan {
     }
 
     /// The name of a channel.
-    pub(super) fn name(&self, rng: &mut Rng) -> String {
-        NAMES.get(rng.usize(..self.names)).copied().unwrap_or_default().into()
+    pub(super) fn name(&self, rng: &mut Rng) -> ChannelName {
+        named(NAMES.get(rng.usize(..self.names)).copied().unwrap_or_default())
     }
 
     /// Something to say.

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use chanwire_core::{
     endpoint::Pushes,
-    wire::{Decoder, Item, Status, StoredMessage},
+    wire::{ChannelName, Decoder, Item, Status, StoredMessage},
 };
 
 use crate::store::Disk;
 
 /// The joins of one connection.
 #[derive(Debug, Default)]
-pub(super) struct Subscriptions(BTreeMap<String, Join>);
+pub(super) struct Subscriptions(BTreeMap<ChannelName, Join>);
 
 /// One join.
 #[derive(Debug)]
@@ -30,8 +30,8 @@ impl Subscriptions {
     /// # Panics
     ///
     /// If the channel is joined already.
-    pub(super) fn join(&mut self, channel_name: &str, first_id: u64, promised: u64, version: usize) {
-        let before = self.0.insert(channel_name.into(), Join { next: first_id, promised, version });
+    pub(super) fn join(&mut self, channel_name: &ChannelName, first_id: u64, promised: u64, version: usize) {
+        let before = self.0.insert(channel_name.clone(), Join { next: first_id, promised, version });
         assert!(before.is_none(), "'{channel_name}' is joined a second time");
     }
 
@@ -87,7 +87,7 @@ impl Subscriptions {
     }
 
     /// Returns whether every message was pushed up to the known ids of the channels.
-    pub(super) fn has_all(&self, known: &BTreeMap<String, u64>) -> bool {
+    pub(super) fn has_all(&self, known: &BTreeMap<ChannelName, u64>) -> bool {
         self.0.iter().all(|(name, join)| known.get(name).is_none_or(|known| join.next > *known))
     }
 }

@@ -2,7 +2,7 @@
 
 use chanwire_core::{
     hub::{ChannelRecord, Snapshot},
-    wire::{Address, encode_channels},
+    wire::{Address, ChannelName, encode_channels},
 };
 
 use super::plan;
@@ -66,7 +66,7 @@ impl Version {
     }
 
     /// The names of the channels.
-    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+    pub(super) fn names(&self) -> impl Iterator<Item = &ChannelName> {
         self.records.iter().map(|record| &record.channel.channel_name)
     }
 

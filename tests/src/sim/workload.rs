@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chanwire_core::wire::{HISTORY_LIMIT, HistoryRange, Host, JoinFrom, Request};
+use chanwire_core::wire::{ChannelName, HISTORY_LIMIT, HistoryRange, Host, JoinFrom, Request};
 use fastrand::Rng;
 
 use super::{judge::Judge, plan::Plan};
@@ -12,7 +12,7 @@ pub(super) fn request(
     plan: &Plan,
     judge: &mut Judge,
     link: u64,
-    seen: &BTreeMap<String, u64>,
+    seen: &BTreeMap<ChannelName, u64>,
     rng: &mut Rng,
 ) -> Request {
     if rng.u8(0..100) < plan.living {
@@ -29,7 +29,7 @@ pub(super) fn request(
 }
 
 /// Returns a request of a client that knows more than LIST, HOST and MESSAGE.
-fn living(plan: &Plan, seen: &BTreeMap<String, u64>, rng: &mut Rng) -> Request {
+fn living(plan: &Plan, seen: &BTreeMap<ChannelName, u64>, rng: &mut Rng) -> Request {
     let channel_name = plan.name(rng);
     match rng.u8(0..11) {
         0..=4 => {
@@ -49,7 +49,7 @@ fn living(plan: &Plan, seen: &BTreeMap<String, u64>, rng: &mut Rng) -> Request {
 }
 
 /// A look at what is stored.
-pub(super) fn history(channel_name: String, rng: &mut Rng) -> Request {
+pub(super) fn history(channel_name: ChannelName, rng: &mut Rng) -> Request {
     let range = match rng.u8(0..3) {
         0 => HistoryRange::Last,
         1 => HistoryRange::After(rng.u64(0..10)),

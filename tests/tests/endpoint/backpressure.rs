@@ -24,8 +24,11 @@ fn reading_stops_at_the_limit_of_requests_in_flight() {
 #[test]
 fn reading_stops_while_too_many_bytes_are_in_flight() {
     let mut end = limited(|limits| limits.max_in_flight_bytes = 100);
-    let request =
-        Request::Message(Message { username: "user1".into(), message_content: "x".repeat(100), channel_name: None });
+    let request = Request::Message(Message {
+        username: "user1".parse().unwrap(),
+        message_content: "x".repeat(100),
+        channel_name: None,
+    });
     let mut stream = Vec::new();
     request.encode(&mut stream);
     feed(&mut end, at(0), &stream.repeat(3));
@@ -73,7 +76,7 @@ fn a_hundred_thousand_faults_in_one_read_do_not_become_a_hundred_thousand_answer
 #[test]
 fn memory_for_a_slow_peer_is_bounded_for_any_request() {
     const HISTORY: usize = 262_144;
-    let history = Request::History { channel_name: "general".into(), range: HistoryRange::Last, limit: 1000 };
+    let history = Request::History { channel_name: "general".parse().unwrap(), range: HistoryRange::Last, limit: 1000 };
     let mut asked = Vec::new();
     history.encode(&mut asked);
     asked.extend_from_slice(b"LEAVE\r\n{\"channel_name\": \"general\"}");

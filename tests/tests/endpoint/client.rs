@@ -25,9 +25,9 @@ fn reported(end: &mut End<Client>) -> Vec<String> {
 
 fn push(id: u64) -> Vec<u8> {
     let message = StoredMessage {
-        channel_name: "general".into(),
+        channel_name: "general".parse().unwrap(),
         id,
-        username: "user1".into(),
+        username: "user1".parse().unwrap(),
         message_content: "Hello".into(),
         timestamp: Timestamp::from_unix(0),
     };
@@ -46,7 +46,7 @@ fn joined(first_id: u64) -> End<Client> {
 
 fn joined_within(limits: Limits, first_id: u64) -> End<Client> {
     let mut end = End::new(Client::new(limits));
-    let channel_name = || String::from("general");
+    let channel_name = || named("general");
     end.endpoint.send(at(0), &Request::Join { channel_name: channel_name(), from: JoinFrom::Last(0) }).unwrap();
     written(&mut end, at(0));
     feed(&mut end, at(0), &bytes(&Response::Joined { channel_name: channel_name(), first_id, last_id: 0 }));
@@ -75,7 +75,7 @@ fn an_unrequested_or_out_of_order_push_is_a_violation() {
     // Nothing comes after the answer to LEAVE; joined again, the channel begins where that says.
     for again in [false, true] {
         let mut end = joined(7);
-        let channel_name = || String::from("general");
+        let channel_name = || named("general");
         end.endpoint.send(at(0), &Request::Leave { channel_name: channel_name() }).unwrap();
         feed(&mut end, at(0), &[push(7), bytes(&Response::Left { channel_name: channel_name() })].concat());
         assert_eq!(reported(&mut end), ["push 7", "1: Ok"]);
@@ -164,7 +164,7 @@ fn a_server_older_than_hello_refuses_it_and_answers_on() {
 
 #[test]
 fn answers_are_decoded_by_their_requests_with_any_pushes_between() {
-    let name = || String::from("general");
+    let name = || named("general");
     let exchanges = [
         (
             Request::Join { channel_name: name(), from: JoinFrom::After(1) },

@@ -30,7 +30,7 @@ impl Lister {
     fn host(&mut self, numbers: impl IntoIterator<Item = u32>, port: u16) {
         for number in numbers {
             let address = Address::new("192.0.2.7", port).unwrap();
-            let channel = Channel { channel_name: format!("channel {number}"), address };
+            let channel = Channel { channel_name: format!("channel {number}").parse().unwrap(), address };
             feed(&mut self.tickets, at(0), b"LIST\r\n");
             let (ticket, now) = (one_ticket(&mut self.tickets), Moment { time: at(0), wall: Timestamp::from_unix(0) });
             self.hub

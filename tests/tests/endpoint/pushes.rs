@@ -7,9 +7,9 @@ use super::*;
 
 fn message(id: u64, length: usize) -> StoredMessage {
     StoredMessage {
-        channel_name: "general".into(),
+        channel_name: "general".parse().unwrap(),
         id,
-        username: "user1".into(),
+        username: "user1".parse().unwrap(),
         message_content: "x".repeat(length),
         timestamp: Timestamp::from_unix(0),
     }
@@ -28,7 +28,7 @@ fn frame(id: u64, length: usize) -> Vec<u8> {
 }
 
 fn joined() -> Response {
-    Response::Joined { channel_name: "general".into(), first_id: 1, last_id: 0 }
+    Response::Joined { channel_name: "general".parse().unwrap(), first_id: 1, last_id: 0 }
 }
 
 /// Returns a connection that has joined, and has read the answer to that.

@@ -60,7 +60,7 @@ fn a_connection_that_is_shut_down_takes_what_it_has_read_at_once() {
     let tickets = tickets(&mut end);
     assert_eq!(tickets.len(), 9);
     for ticket in tickets {
-        respond(&mut end, at(2), ticket, Response::Left { channel_name: "a".into() });
+        respond(&mut end, at(2), ticket, Response::Left { channel_name: "a".parse().unwrap() });
     }
     assert!(!written(&mut end, at(2)).is_empty());
     assert_eq!(due(&end.endpoint), Some((2_002, Timer::Linger)));

@@ -18,12 +18,12 @@ fn server_stream() -> impl Strategy<Value = Vec<u8>> {
         6 => generate::response().prop_map(encoded),
         2 => notice.prop_map(encoded),
         3 => (1..4_u64).prop_map(move |first_id| {
-            encoded(Response::Joined { channel_name: "general".into(), first_id, last_id: 0 })
+            encoded(Response::Joined { channel_name: "general".parse().unwrap(), first_id, last_id: 0 })
         }),
-        1 => Just(encoded(Response::Left { channel_name: "general".into() })),
+        1 => Just(encoded(Response::Left { channel_name: "general".parse().unwrap() })),
         10 => (generate::stored_message(), proptest::option::weighted(0.8, 1..6_u64)).prop_map(|(mut message, id)| {
             if let Some(id) = id {
-                (message.channel_name, message.id) = ("general".into(), id);
+                (message.channel_name, message.id) = ("general".parse().unwrap(), id);
             }
             let text = |text: &str| serde_json::to_string(text).unwrap();
             format!(
@@ -40,7 +40,7 @@ fn server_stream() -> impl Strategy<Value = Vec<u8>> {
 
 /// Generates requests, and often those that join and leave the channel that the stream has messages of.
 fn some_request() -> impl Strategy<Value = Request> {
-    let channel_name = || String::from("general");
+    let channel_name = || named("general");
     prop_oneof![
         3 => generate::request(),
         3 => Just(Request::Join { channel_name: channel_name(), from: JoinFrom::Last(0) }),

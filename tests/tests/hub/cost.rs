@@ -112,7 +112,7 @@ fn reloading_after_a_failed_commit_costs_as_much_as_the_commit() {
             let (time, ()) = timed(|| {
                 hub.handle_outcome(StoreOutcome::Failed, Time::default()).unwrap();
                 let command = take(&mut hub);
-                assert_eq!(command, Some(StoreCommand::Load(vec!["here".into()])));
+                assert_eq!(command, Some(StoreCommand::Load(vec!["here".parse().unwrap()])));
                 hub.handle_outcome(StoreOutcome::Loaded(Snapshot::default()), Time::default()).unwrap();
                 assert_eq!(take(&mut hub), None);
             });
@@ -164,7 +164,7 @@ fn local(channels: usize) -> (Hub, [ListenerId; 2]) {
         lease: None,
     };
     let log = |number| ChannelLog {
-        channel_name: name(number),
+        channel_name: named(&name(number)),
         last_id: 1,
         first_id: 1,
         last_timestamp: Timestamp::default(),

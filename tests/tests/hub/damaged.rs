@@ -58,7 +58,7 @@ fn stored(damaged: &[(&str, Option<u64>)]) -> Snapshot {
         lease: None,
     };
     let log = |name: &str| ChannelLog {
-        channel_name: name.into(),
+        channel_name: name.parse().unwrap(),
         last_id: 5,
         first_id: 1,
         last_timestamp: Timestamp::default(),
@@ -66,7 +66,7 @@ fn stored(damaged: &[(&str, Option<u64>)]) -> Snapshot {
     };
     let is_sound = |name: &str| !damaged.iter().any(|(other, _)| *other == name);
     let name =
-        |(name, position): &(&str, Option<u64>)| DamagedName { channel_name: (*name).into(), position: *position };
+        |(name, position): &(&str, Option<u64>)| DamagedName { channel_name: Some(named(name)), position: *position };
     Snapshot {
         channels: [("a", 1), ("b", 2)].into_iter().filter(|(name, _)| is_sound(name)).map(record).collect(),
         released: Vec::new(),
@@ -109,9 +109,9 @@ fn writes_missing_from_a_commit_are_refused_and_reloaded_and_the_others_are_answ
         asking.ask(request);
     }
     asking.answers();
-    let answers = asking.finish_command(StoreOutcome::CommittedWithout(vec!["a".into()]));
+    let answers = asking.finish_command(StoreOutcome::CommittedWithout(vec!["a".parse().unwrap()]));
     assert_eq!(answers, [not_stored(), delivered(0), not_stored()]);
-    assert_eq!(asking.commands.pop(), Some(StoreCommand::Load(vec!["a".into()])));
+    assert_eq!(asking.commands.pop(), Some(StoreCommand::Load(vec!["a".parse().unwrap()])));
     // It is not damaged after all: its ids go on where they were.
     let found =
         Snapshot { channels: stored(&[]).channels[..1].to_vec(), logs: stored(&[]).logs[..1].to_vec(), ..stored(&[]) };
@@ -121,8 +121,8 @@ fn writes_missing_from_a_commit_are_refused_and_reloaded_and_the_others_are_answ
     let [Write::Append(message)] = &writes[..] else { panic!("{writes:?}") };
     assert_eq!(message.id, 6);
     // Now it is.
-    asking.finish_command(StoreOutcome::CommittedWithout(vec!["a".into()]));
-    let apart = DamagedName { channel_name: "a".into(), position: Some(1) };
+    asking.finish_command(StoreOutcome::CommittedWithout(vec!["a".parse().unwrap()]));
+    let apart = DamagedName { channel_name: Some(named("a")), position: Some(1) };
     asking.finish_command(StoreOutcome::Loaded(Snapshot { damaged: vec![apart], ..Snapshot::default() }));
     asking.ask(say("5", Some("a")));
     asking.ask(say("6", Some("b")));

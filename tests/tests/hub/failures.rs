@@ -16,7 +16,7 @@ fn a_failed_commit_is_answered_in_the_protocols_words() {
     ));
     assert_eq!((trial.answers(ada), trial.answers(bob)), (vec![answer.clone()], vec![answer]));
     // Only what it was about is in doubt.
-    assert_eq!(trial.command, Some(StoreCommand::Load(vec!["here".into(), "there".into()])));
+    assert_eq!(trial.command, Some(StoreCommand::Load(vec!["here".parse().unwrap(), "there".parse().unwrap()])));
 }
 
 #[test]
@@ -41,10 +41,7 @@ fn a_commit_reported_as_failed_but_stored_is_detected_on_reload() {
     assert_eq!(trial.answers(ada), [not_stored(), delivered(70)]);
     assert_eq!(trial.disk.find("next").map(|message| message.id), Some(2));
     let names: Vec<_> = listed(&mut trial).into_iter().map(|channel| channel.channel_name).collect();
-    assert_eq!(
-        (trial.answers(bob), names),
-        (vec![not_stored()], vec!["here".to_owned(), "there".into(), "new".into()])
-    );
+    assert_eq!((trial.answers(bob), names), (vec![not_stored()], ["here", "there", "new"].map(named).into()));
 }
 
 #[test]
@@ -54,7 +51,7 @@ fn nothing_is_stored_until_the_store_can_be_read() {
     trial.store(Fate::Lost);
     trial.ask(bob, &say("b", None), 0);
     for round in 0..3 {
-        assert_eq!(trial.command, Some(StoreCommand::Load(vec!["here".into()])));
+        assert_eq!(trial.command, Some(StoreCommand::Load(vec!["here".parse().unwrap()])));
         trial.store(Fate::Lost);
         assert_eq!(trial.answers(bob), [not_stored()]);
         // Nobody asks the store in vain while nothing waits.
@@ -129,7 +126,7 @@ fn a_failed_commit_of_other_names_leaves_a_name_unchanged() {
     trial.ask(bob, &host("third", BOB, 3), 0);
     trial.store(Fate::Denied);
     // While that is read back, what is known of `here` serves everybody.
-    assert_eq!(trial.command, Some(StoreCommand::Load(vec!["third".into()])));
+    assert_eq!(trial.command, Some(StoreCommand::Load(vec!["third".parse().unwrap()])));
     trial.ask(ada, &listen("here"), 0);
     trial.drain();
     assert_eq!(trial.answers(ada), [joined("here", 3, 2)]);

@@ -102,8 +102,8 @@ fn as_many_channels_can_be_joined_as_the_limit_allows() {
     for (name, number) in [("b", 1), ("a", 2), ("c", 3)] {
         ask(&mut trial, bob, &say(&format!("{number}"), Some(name)));
     }
-    assert_eq!(trial.received(ada), [("b".to_owned(), 1), ("c".to_owned(), 1)]);
-    assert_eq!(trial.received(bob), [("c".to_owned(), 1)]);
+    assert_eq!(trial.received(ada), [(named("b"), 1), (named("c"), 1)]);
+    assert_eq!(trial.received(bob), [(named("c"), 1)]);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn a_long_replay_comes_in_pages_each_when_the_last_one_was_read() {
     }
     assert!(pages.len() > 3 && pages.iter().all(|count| *count <= 10), "{pages:?}");
     let live = trial.received(bob);
-    assert_eq!(live.last(), Some(&("here".to_owned(), trial.disk.last_id("here"))));
+    assert_eq!(live.last(), Some(&(named("here"), trial.disk.last_id("here"))));
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn two_replays_of_one_connection_take_turns() {
     trial.ask(bob, &join("here", After(0)), 0);
     trial.ask(bob, &join("other", After(0)), 0);
     trial.settle();
-    let mut turns: Vec<String> = trial.received(bob).into_iter().map(|(name, _)| name).collect();
+    let mut turns: Vec<ChannelName> = trial.received(bob).into_iter().map(|(name, _)| name).collect();
     assert_eq!(turns.len(), 16);
     turns.dedup();
     assert!(turns.len() > 2, "{turns:?}");

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn names(trial: &mut Trial) -> Vec<String> {
+fn names(trial: &mut Trial) -> Vec<ChannelName> {
     listed(trial).into_iter().map(|channel| channel.channel_name).collect()
 }
 
@@ -152,7 +152,7 @@ fn a_lease_whose_end_failed_ends_later_also_after_a_reload() {
         }
         assert!(waited <= 10, "{waited} s");
         // The other one goes on as if nothing had been.
-        assert_eq!((names(&mut trial), wake(&trial)), (vec!["y".into()], Some(30 - waited)));
+        assert_eq!((names(&mut trial), wake(&trial)), (vec!["y".parse().unwrap()], Some(30 - waited)));
     }
 }
 
@@ -193,7 +193,10 @@ fn a_host_that_comes_while_the_removal_is_stored_registers_anew() {
     trial.drain();
     assert_eq!(trial.answers(ada), []);
     trial.settle();
-    assert_eq!((trial.answers(ada), names(&mut trial), wake(&trial)), (vec![hosted("x")], vec!["x".into()], Some(30)));
+    assert_eq!(
+        (trial.answers(ada), names(&mut trial), wake(&trial)),
+        (vec![hosted("x")], vec!["x".parse().unwrap()], Some(30))
+    );
 }
 
 #[test]
@@ -284,7 +287,7 @@ fn the_last_host_or_the_operator_takes_a_kept_name_back_with_its_position() {
         let (mut trial, _, _) = released();
         let again = if who == "operator" { trial.connect_operator() } else { trial.connect(ip(who), 0) };
         assert_eq!(ask(&mut trial, again, &leased("x", address, 2, 40)), [hosted("x")]);
-        assert_eq!((names(&mut trial), wake(&trial)), (vec!["x".into(), "y".into()], Some(40)));
+        assert_eq!((names(&mut trial), wake(&trial)), (vec!["x".parse().unwrap(), "y".parse().unwrap()], Some(40)));
         assert_eq!(names(&mut trial.crash(Fate::Done)), ["x", "y"]);
     }
 }

@@ -108,7 +108,7 @@ fn invalid_calls_are_errors_and_change_nothing() {
     assert!(matches!(hub.poll_effect(), Some(Effect::Send(ConnectionId(1), ServerCommand::Respond { .. }))));
     // Unknown ids have no effect.
     hub.handle_drained(ConnectionId(9));
-    hub.handle_trimmed("x", 7, Time::default());
+    hub.handle_trimmed(&named("x"), 7, Time::default());
     hub.disconnect(ConnectionId(9));
     assert_eq!((hub.poll_effect(), hub.joins(), hub.connections()), (None, 0, 1));
     assert!(hub.is_idle());

@@ -47,16 +47,16 @@ fn the_messages_are_as_they_were_stored() {
     trial.ask(ada, &say("\"\u{0}é\u{2028}\"", Some("here")), 77);
     trial.settle();
     let messages = trial.disk.messages("here").to_vec();
-    let expected = Response::History { channel_name: "here".into(), messages };
+    let expected = Response::History { channel_name: "here".parse().unwrap(), messages };
     assert_eq!(ask(&mut trial, bob, &history("here", Last, 100)), [expected]);
 }
 
 /// Returns a message that is this long as an element of the answer.
 fn of_length(length: usize, number: u64) -> Request {
     let message = StoredMessage {
-        channel_name: "here".into(),
+        channel_name: "here".parse().unwrap(),
         id: number,
-        username: "user1".into(),
+        username: "user1".parse().unwrap(),
         message_content: number.to_string(),
         timestamp: Timestamp::from_unix(0),
     };
@@ -130,7 +130,7 @@ fn history_waits_for_earlier_requests_and_later_ones_wait_for_it() {
     assert_eq!(ask_while_reading(&mut trial, bob), [listed_answer(&trial)]);
     trial.settle();
     let messages = trial.disk.messages("here")[..1].to_vec();
-    let shown = Response::History { channel_name: "here".into(), messages };
+    let shown = Response::History { channel_name: "here".parse().unwrap(), messages };
     assert_eq!(trial.answers(ada), [shown, listed_answer(&trial), delivered(0)]);
 }
 

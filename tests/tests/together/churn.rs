@@ -14,7 +14,7 @@ fn two_hundred_thousand_joins_and_leaves_leave_no_live_object() {
         for id in &readers {
             // A third of them read stored messages first.
             let from = if id % 3 == 0 { JoinFrom::Last(2) } else { JoinFrom::Last(0) };
-            world.send(*id, &Request::Join { channel_name: "here".into(), from });
+            world.send(*id, &Request::Join { channel_name: "here".parse().unwrap(), from });
         }
         assert_eq!((world.hub.joins(), world.hub.connections()), (1_000, 1_001));
         world.say(sender, &wave.to_string());
@@ -25,7 +25,7 @@ fn two_hundred_thousand_joins_and_leaves_leave_no_live_object() {
                 // Disconnected without having read a byte.
                 0 => {}
                 1 => world.take(*id, usize::MAX),
-                2 => world.send(*id, &Request::Leave { channel_name: "here".into() }),
+                2 => world.send(*id, &Request::Leave { channel_name: "here".parse().unwrap() }),
                 _ => {
                     world.take(*id, 100);
                     world.end(*id);

@@ -7,7 +7,7 @@ use proptest::{collection::vec, prelude::*};
 use super::*;
 
 fn join(from: JoinFrom) -> Request {
-    Request::Join { channel_name: "here".into(), from }
+    Request::Join { channel_name: "here".parse().unwrap(), from }
 }
 
 /// Returns a world with so many stored messages of this length.

@@ -7,7 +7,7 @@ use chanwire_core::{
     hub::{
         ChannelLog, ChannelRecord, Page, Query, ReadId, ReleasedChannel, Snapshot, StoreCommand, StoreOutcome, Write,
     },
-    wire::{HistoryRange, StoredMessage, Timestamp},
+    wire::{ChannelName, HistoryRange, StoredMessage, Timestamp},
 };
 use serde::Serialize;
 
@@ -53,9 +53,9 @@ impl StoreMode {
 #[derive(Debug, Default)]
 pub(super) struct Store {
     mode: StoreMode,
-    channels: BTreeMap<String, ChannelRecord>,
-    released: BTreeMap<String, ReleasedChannel>,
-    logs: BTreeMap<String, Log>,
+    channels: BTreeMap<ChannelName, ChannelRecord>,
+    released: BTreeMap<ChannelName, ReleasedChannel>,
+    logs: BTreeMap<ChannelName, Log>,
     jobs: VecDeque<(Time, Job)>,
 }
 
@@ -71,7 +71,7 @@ pub(super) enum Done {
     Outcome(StoreOutcome),
     Page(ReadId, Page),
     /// The channel's messages below this id are gone.
-    Trimmed(String, u64),
+    Trimmed(ChannelName, u64),
 }
 
 /// A channel's messages. Its last id outlives them.
@@ -193,8 +193,8 @@ impl Store {
     }
 
     /// Returns the stored data of these names.
-    fn snapshot(&self, names: &[String]) -> Snapshot {
-        let log = |name: &String| {
+    fn snapshot(&self, names: &[ChannelName]) -> Snapshot {
+        let log = |name: &ChannelName| {
             let log = self.logs.get(name)?;
             Some(ChannelLog {
                 channel_name: name.clone(),
@@ -272,9 +272,15 @@ mod tests {
     fn a_channel_keeps_so_many_messages_and_its_last_id() {
         let mut store = Store::default();
         let append = |id, content: &str| {
-            let (username, message_content) = ("a".into(), content.into());
+            let (username, message_content) = ("a".parse().unwrap(), content.into());
             let timestamp = Timestamp::default();
-            Write::Append(StoredMessage { channel_name: "general".into(), id, username, message_content, timestamp })
+            Write::Append(StoredMessage {
+                channel_name: "general".parse().unwrap(),
+                id,
+                username,
+                message_content,
+                timestamp,
+            })
         };
         let all = (1..=MAX_MESSAGES as u64 + 50).map(|id| append(id, "x")).collect();
         store.store(Time::default(), StoreCommand::Commit(Arc::new(all)));
@@ -287,7 +293,7 @@ mod tests {
         let large = append(MAX_MESSAGES as u64 + 51, &"x".repeat(MAX_BYTES + 1));
         store.store(Time::default(), StoreCommand::Commit(Arc::new(vec![large])));
         store.take_done(Time::default());
-        let [log] = <[ChannelLog; 1]>::try_from(store.snapshot(&["general".into()]).logs).unwrap();
+        let [log] = <[ChannelLog; 1]>::try_from(store.snapshot(&["general".parse().unwrap()]).logs).unwrap();
         assert_eq!((store.messages(), log.first_id, log.last_id), (1, 10_051, 10_051));
     }
 
@@ -295,15 +301,16 @@ mod tests {
     fn a_page_is_what_was_asked_for() {
         let mut store = Store::default();
         let message = |id| StoredMessage {
-            channel_name: "general".into(),
+            channel_name: "general".parse().unwrap(),
             id,
-            username: "a".into(),
+            username: "a".parse().unwrap(),
             message_content: "b".into(),
             timestamp: Timestamp::default(),
         };
         store.carry_out(&StoreCommand::Commit(Arc::new((1..=9).map(|id| Write::Append(message(id))).collect())));
         let ids = |range, limit, max_bytes| {
-            let query = Query { channel_name: "general".into(), range, limit, max_bytes, purpose: Purpose::Replay };
+            let query =
+                Query { channel_name: "general".parse().unwrap(), range, limit, max_bytes, purpose: Purpose::Replay };
             store.find(&query).iter().map(|message| message.id).collect::<Vec<_>>()
         };
         assert_eq!(ids(HistoryRange::Last, 2, 100), [8, 9]);

@@ -27,7 +27,7 @@ fn channel(name: &str, size: u64, port: u16) -> Channel {
     let size = usize::try_from(size).unwrap().min(200);
     let host: Vec<String> = (0..=size / 60).map(|_| "h".repeat(1 + size.min(59))).collect();
     let address = Address::new(host.join("."), port).unwrap();
-    Channel { channel_name: name.into(), address }
+    Channel { channel_name: name.parse().unwrap(), address }
 }
 
 impl Trial {
@@ -44,7 +44,7 @@ impl Trial {
 
     fn put(&mut self, position: u64, size: u64, port: u16) {
         // Names that need escapes, and so more bytes than they have characters.
-        self.channels.insert(position, channel(&format!("{position}\u{1}\"é"), size, port));
+        self.channels.insert(position, channel(&format!("{position}\\\"é"), size, port));
         self.listed.change(position);
     }
 

@@ -17,7 +17,7 @@ use std::{
 
 use chanwire_core::{
     Time,
-    wire::{Message, Request},
+    wire::{ChannelName, Request},
 };
 use chanwire_inspect::visible;
 use clap::Args;
@@ -66,13 +66,11 @@ pub(super) struct Chat {
 impl Chat {
     pub(super) fn run(self) -> Result<Outcome, Failure> {
         let user = self.user.name()?;
-        let message =
-            Message { username: user.clone(), message_content: "-".into(), channel_name: Some(self.channel.clone()) };
-        Request::Message(message).validate().map_err(|fault| Failure::usage(fault.kind.to_string()))?;
+        let channel = ChannelName::try_from(self.channel).map_err(|error| Failure::usage(error.to_string()))?;
         let seed = getrandom::u64().map_err(|error| format!("no random numbers: {error}"))?;
         let verdict = runtime()?.block_on(async {
             let screen = Screen::open()?;
-            let session = Session::new(self.server, user, self.channel, screen.is_interactive(), seed);
+            let session = Session::new(self.server, user, channel, screen.is_interactive(), seed);
             Shell::new(screen).run(session).await
         })?;
         match verdict {

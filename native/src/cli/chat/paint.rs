@@ -109,9 +109,9 @@ mod tests {
 
     fn said(username: &str, message_content: &str, unix: i64) -> Shown {
         Shown::Message(StoredMessage {
-            channel_name: "general".into(),
+            channel_name: "general".parse().unwrap(),
             id: 1,
-            username: username.into(),
+            username: username.parse().unwrap(),
             message_content: message_content.into(),
             timestamp: Timestamp::from_unix(unix),
         })

@@ -12,7 +12,7 @@ use std::{collections::VecDeque, time::Duration};
 use chanwire_core::{
     Time,
     endpoint::ClientEvent,
-    wire::{Blame, Channel, Message, Request, Response, StoredMessage},
+    wire::{Blame, Channel, ChannelName, Message, Request, Response, StoredMessage, Username},
 };
 
 use pastes::Pastes;
@@ -86,7 +86,7 @@ pub(super) struct Lost {
 #[derive(Debug)]
 pub(super) struct Session {
     tracker: ServerAddress,
-    user: String,
+    user: Username,
     /// Whether there is a user to answer questions.
     interactive: bool,
     outputs: VecDeque<Output>,
@@ -123,7 +123,7 @@ enum Question {
 /// A channel that the user wants to be on.
 #[derive(Debug)]
 struct Room {
-    name: String,
+    name: ChannelName,
     /// The server at which it was last joined.
     host: Option<ServerAddress>,
     /// The last known message.
@@ -215,7 +215,13 @@ enum Skipping {
 
 impl Session {
     /// Starts a chat on this channel. The seed is for jitter alone.
-    pub(super) fn new(tracker: ServerAddress, user: String, channel: String, interactive: bool, seed: u64) -> Self {
+    pub(super) fn new(
+        tracker: ServerAddress,
+        user: Username,
+        channel: ChannelName,
+        interactive: bool,
+        seed: u64,
+    ) -> Self {
         let mut session = Self {
             tracker,
             user,

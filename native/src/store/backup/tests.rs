@@ -8,9 +8,9 @@ use crate::store::{SqliteStore, Store as _};
 
 fn append(store: &mut SqliteStore, ids: std::ops::RangeInclusive<u64>) {
     let message = |id| StoredMessage {
-        channel_name: "a".into(),
+        channel_name: "a".parse().unwrap(),
         id,
-        username: "u".into(),
+        username: "u".parse().unwrap(),
         message_content: "x".repeat(1000),
         timestamp: Timestamp::from_unix(1_698_937_472),
     };

@@ -86,9 +86,9 @@ fn missing_messages_are_counted() {
 fn append(store: &mut SqliteStore, ids: RangeInclusive<u64>) {
     for id in ids {
         let message = StoredMessage {
-            channel_name: "a".into(),
+            channel_name: "a".parse().unwrap(),
             id,
-            username: "u".into(),
+            username: "u".parse().unwrap(),
             message_content: "x".repeat(500),
             timestamp: Timestamp::from_unix(1_698_937_472),
         };
@@ -215,7 +215,7 @@ fn dropped_names_are_not_missed() {
         std::thread::yield_now();
     }
     handle.close();
-    store.commit(&[Write::DropName("a".into())]).unwrap();
+    store.commit(&[Write::DropName("a".parse().unwrap())]).unwrap();
     copy(&data, &crashed);
     assert_eq!(SqliteStore::open(&crashed).unwrap().load().unwrap().logs, []);
     append(&mut store, 1..=2);

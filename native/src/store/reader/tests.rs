@@ -13,9 +13,9 @@ fn store(directory: &Path) -> (SqliteStore, SqliteReader) {
     let mut store = SqliteStore::open(directory).unwrap();
     let message = |channel_name: &str, id| {
         Write::Append(StoredMessage {
-            channel_name: channel_name.into(),
+            channel_name: channel_name.parse().unwrap(),
             id,
-            username: "user".into(),
+            username: "user".parse().unwrap(),
             message_content: format!("{id:096}"),
             timestamp: Timestamp::from_unix(1_698_937_472),
         })
@@ -28,7 +28,7 @@ fn store(directory: &Path) -> (SqliteStore, SqliteReader) {
 }
 
 fn query(range: HistoryRange, limit: usize, max_bytes: usize) -> Query {
-    Query { channel_name: "a".into(), range, limit, max_bytes, purpose: Purpose::Replay }
+    Query { channel_name: "a".parse().unwrap(), range, limit, max_bytes, purpose: Purpose::Replay }
 }
 
 fn ids(reader: &SqliteReader, range: HistoryRange, limit: usize, max_bytes: usize) -> Vec<u64> {
@@ -58,7 +58,7 @@ fn every_range_gives_what_is_next_to_it_in_order() {
     ] {
         assert_eq!(ids(&reader, range, limit, usize::MAX), expected, "{range:?}, at most {limit}");
     }
-    let nobody = Query { channel_name: "never".into(), ..query(Last, 100, usize::MAX) };
+    let nobody = Query { channel_name: "never".parse().unwrap(), ..query(Last, 100, usize::MAX) };
     assert_eq!(reader.read(&nobody).unwrap(), []);
 }
 
@@ -80,9 +80,9 @@ fn a_page_is_whole_as_it_was_sent() {
     let directory = tempfile::tempdir().unwrap();
     let (mut store, reader) = store(directory.path());
     let sent = StoredMessage {
-        channel_name: "a".into(),
+        channel_name: "a".parse().unwrap(),
         id: 11,
-        username: "ü\u{202e}".into(),
+        username: "ü\u{202e}".parse().unwrap(),
         message_content: "\0'; DROP TABLE logs; --\u{10ffff}".into(),
         timestamp: Timestamp::from_unix(1_698_937_999),
     };

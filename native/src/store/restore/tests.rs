@@ -8,9 +8,9 @@ use crate::store::{SqliteStore, Store as _, back_up};
 
 fn append(store: &mut SqliteStore, ids: std::ops::RangeInclusive<u64>) {
     let message = |id| StoredMessage {
-        channel_name: "a".into(),
+        channel_name: "a".parse().unwrap(),
         id,
-        username: "u".into(),
+        username: "u".parse().unwrap(),
         message_content: "x".repeat(1000),
         timestamp: Timestamp::from_unix(1_698_937_472),
     };
@@ -18,7 +18,7 @@ fn append(store: &mut SqliteStore, ids: std::ops::RangeInclusive<u64>) {
 }
 
 fn host(store: &mut SqliteStore, name: &str, position: u64, lease: Option<u32>) {
-    let channel = Channel { channel_name: name.into(), address: "192.0.2.7:1".parse().unwrap() };
+    let channel = Channel { channel_name: name.parse().unwrap(), address: "192.0.2.7:1".parse().unwrap() };
     let record = ChannelRecord { channel, registered_from: None, position, lease };
     store.commit(&[Write::PutChannel(record)]).unwrap();
 }

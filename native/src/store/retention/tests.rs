@@ -17,9 +17,9 @@ const NONE: Retention = Retention { count: None, age: None, bytes: None };
 
 fn message(channel_name: &str, id: u64, length: usize) -> Write {
     Write::Append(StoredMessage {
-        channel_name: channel_name.into(),
+        channel_name: channel_name.parse().unwrap(),
         id,
-        username: "u".into(),
+        username: "u".parse().unwrap(),
         message_content: "é".repeat(length / 2),
         timestamp: Timestamp::from_unix(NOW + id as i64),
     })
@@ -35,7 +35,7 @@ fn store(directory: &Path, count: u64, length: usize) -> SqliteStore {
 }
 
 /// Drops all that is due at this time, and says what was told of it.
-fn trim(trimmer: &Trimmer, now: i64) -> Vec<(String, u64)> {
+fn trim(trimmer: &Trimmer, now: i64) -> Vec<(ChannelName, u64)> {
     let mut told = Vec::new();
     for log in trimmer.due(Timestamp::from_unix(now)).unwrap() {
         while let Some(cut) = trimmer.trim(log, Timestamp::from_unix(now)).unwrap() {
@@ -46,7 +46,7 @@ fn trim(trimmer: &Trimmer, now: i64) -> Vec<(String, u64)> {
 }
 
 /// The first and last id of each log, after a look at whether its bytes are what its messages have.
-fn ends(store: &mut SqliteStore, trimmer: &Trimmer) -> Vec<(String, u64, u64)> {
+fn ends(store: &mut SqliteStore, trimmer: &Trimmer) -> Vec<(ChannelName, u64, u64)> {
     let sql = "SELECT name, bytes, (SELECT COALESCE(SUM(octet_length(username) + octet_length(content) + 24), 0)
         FROM messages WHERE place >> 38 = logs.log) FROM logs";
     let mut select = trimmer.connection.prepare(sql).unwrap();
@@ -58,8 +58,8 @@ fn ends(store: &mut SqliteStore, trimmer: &Trimmer) -> Vec<(String, u64, u64)> {
     store.load().unwrap().logs.into_iter().map(ends).collect()
 }
 
-fn end(name: &str, first_id: u64, last_id: u64) -> (String, u64, u64) {
-    (name.into(), first_id, last_id)
+fn end(name: &str, first_id: u64, last_id: u64) -> (ChannelName, u64, u64) {
+    (name.parse().unwrap(), first_id, last_id)
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_channel_that_has_lost_all_its_messages_keeps_its_last_id() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = store(directory.path(), 3, 10);
     let trimmer = store.trimmer(Retention { age: Some(Duration::from_secs(60)), ..NONE }).unwrap();
-    assert_eq!(trim(&trimmer, NOW + 600), [("a".into(), 4), ("b".into(), 3)]);
+    assert_eq!(trim(&trimmer, NOW + 600), [("a".parse().unwrap(), 4), ("b".parse().unwrap(), 3)]);
     assert_eq!(ends(&mut store, &trimmer), [end("a", 4, 3), end("b", 3, 2)]);
     store.commit(&[message("a", 3, 2)]).unwrap_err();
     drop((trimmer, store));
@@ -135,12 +135,12 @@ fn growing_logs_are_trimmed_in_the_background_and_reported() {
     let handle = start_trimmer(trimmer, move |name, first_id| tell.send((name, first_id)).unwrap()).unwrap();
     let next = || told.recv_timeout(Duration::from_secs(30)).unwrap();
     // Excess from before its start, and new excess.
-    assert_eq!(next(), ("a".into(), 31));
+    assert_eq!(next(), ("a".parse().unwrap(), 31));
     let more: Vec<Write> = (51..=60).map(|id| message("a", id, 10)).collect();
     store.commit(&more).unwrap();
-    assert_eq!(next(), ("a".into(), 41));
+    assert_eq!(next(), ("a".parse().unwrap(), 41));
     store.commit(&(3..=30).map(|id| message("b", id, 10)).collect::<Vec<_>>()).unwrap();
-    assert_eq!(next(), ("b".into(), 11));
+    assert_eq!(next(), ("b".parse().unwrap(), 11));
     handle.close();
     assert_eq!(told.try_recv(), Err(mpsc::TryRecvError::Disconnected));
 }
@@ -159,16 +159,16 @@ fn a_channel_whose_row_is_damaged_is_passed_over_and_the_others_are_trimmed() {
         assert_eq!(due, [1, 2].into());
         let told = Mutex::new(BTreeSet::new());
         trimmer.trim_all(due, Timestamp::from_unix(NOW), &|name, _| told.lock().unwrap().extend([name])).unwrap();
-        assert_eq!(told.into_inner().unwrap(), ["b".to_owned()].into());
+        assert_eq!(told.into_inner().unwrap(), ["b".parse().unwrap()].into());
         let count = "SELECT count(*) FROM messages WHERE place >> 38 = 1";
         assert_eq!(other.query_row(count, [], |row| row.get(0)), Ok(50));
         other.execute(&format!("UPDATE logs SET {back} WHERE log = 1"), []).unwrap();
-        let last_id = store.load_names(&["b".into()]).unwrap().logs[0].last_id;
+        let last_id = store.load_names(&["b".parse().unwrap()]).unwrap().logs[0].last_id;
         store.commit(&[message("b", last_id + 1, 10)]).unwrap();
     }
     // When it is sound again it is trimmed as well.
     let trimmer = store.trimmer(Retention { count: Some(20), ..NONE }).unwrap();
-    assert_eq!(trim(&trimmer, NOW), [("a".into(), 31), ("b".into(), 33)]);
+    assert_eq!(trim(&trimmer, NOW), [("a".parse().unwrap(), 31), ("b".parse().unwrap(), 33)]);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn retention_goes_on_when_it_can_after_it_could_not() {
     // A commit is not kept from its turn by that.
     store.commit(&[message("a", 51, 10)]).unwrap();
     trimmer.connection.pragma_update(None, "query_only", false).unwrap();
-    assert_eq!(trim(&trimmer, NOW), [("a".into(), 32)]);
+    assert_eq!(trim(&trimmer, NOW), [("a".parse().unwrap(), 32)]);
 }
 
 #[test]
@@ -307,7 +307,7 @@ fn without_anything_to_drop_a_full_store_refuses_messages_and_takes_what_removes
         assert!(id < 1_000);
     };
     assert!(error.contains("raise --store-max"), "{error}");
-    store.commit(&[Write::RemoveChannel("a".into())]).unwrap();
+    store.commit(&[Write::RemoveChannel("a".parse().unwrap())]).unwrap();
     assert!(on_disk(directory.path()) <= MAX);
     // It goes on as soon as there is room.
     let trimmer = store.trimmer(Retention { count: Some(1), ..NONE }).unwrap();
@@ -320,9 +320,9 @@ fn stamped(directory: &Path, times: &[i64]) -> SqliteStore {
     let mut store = SqliteStore::open(directory).unwrap();
     let message = |(id, time): (usize, &i64)| {
         Write::Append(StoredMessage {
-            channel_name: "a".into(),
+            channel_name: "a".parse().unwrap(),
             id: id as u64 + 1,
-            username: "u".into(),
+            username: "u".parse().unwrap(),
             message_content: "c".into(),
             timestamp: Timestamp::from_unix(*time),
         })
@@ -339,7 +339,7 @@ fn a_message_from_the_year_2100_keeps_those_behind_it_no_longer_than_their_age()
     let times = [NOW + 1, FAR, NOW + 2, NOW + 3, FAR, NOW + 9, FAR];
     let mut store = stamped(directory.path(), &times);
     let trimmer = store.trimmer(Retention { age: Some(Duration::from_secs(10)), ..NONE }).unwrap();
-    assert_eq!(trim(&trimmer, NOW + 12), [("a".into(), 2)]);
+    assert_eq!(trim(&trimmer, NOW + 12), [("a".parse().unwrap(), 2)]);
     // The next message that is too old takes the wrong one along.
     assert_eq!(trimmer.trim(1, Timestamp::from_unix(NOW + 13)).unwrap().unwrap().first_id, 4);
     assert_eq!(trimmer.trim(1, Timestamp::from_unix(NOW + 20)).unwrap().unwrap().first_id, 7);
@@ -360,7 +360,7 @@ fn messages_that_are_all_from_the_year_2100_go_when_they_have_waited() {
     };
     assert_eq!(look(1), []);
     assert_eq!(look(99), []);
-    assert_eq!(look(101).last(), Some(&("a".into(), 601)));
+    assert_eq!(look(101).last(), Some(&("a".parse().unwrap(), 601)));
 }
 
 #[test]
@@ -376,6 +376,6 @@ fn a_leap_of_the_clock_drops_nothing_that_has_not_aged() {
     };
     assert_eq!(look(FAR, 5), []);
     assert_eq!(look(FAR, 6), []);
-    assert_eq!(look(FAR, 60), [("a".into(), 2)]);
+    assert_eq!(look(FAR, 60), [("a".parse().unwrap(), 2)]);
     assert_eq!(look(wall + 61, 61), []);
 }

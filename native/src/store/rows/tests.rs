@@ -12,9 +12,9 @@ const TEXT: &str = "the text of a message";
 
 fn append(channel_name: &str, id: u64) -> Write {
     Write::Append(StoredMessage {
-        channel_name: channel_name.into(),
+        channel_name: channel_name.parse().unwrap(),
         id,
-        username: "user".into(),
+        username: "user".parse().unwrap(),
         message_content: format!("{TEXT} {id}"),
         timestamp: Timestamp::from_unix(1_698_937_472 + id as i64),
     })
@@ -22,7 +22,7 @@ fn append(channel_name: &str, id: u64) -> Write {
 
 fn put(name: &str, position: u64) -> Write {
     Write::PutChannel(ChannelRecord {
-        channel: Channel { channel_name: name.into(), address: Address::new("192.0.2.7", 22240).unwrap() },
+        channel: Channel { channel_name: name.parse().unwrap(), address: Address::new("192.0.2.7", 22240).unwrap() },
         registered_from: Some([192, 0, 2, 8].into()),
         position,
         lease: Some(300),
@@ -40,7 +40,7 @@ fn store(directory: &Path) -> SqliteStore {
 
 fn read(store: &SqliteStore, channel_name: &str, range: HistoryRange) -> Result<Vec<u64>, String> {
     let query = Query {
-        channel_name: channel_name.into(),
+        channel_name: channel_name.parse().unwrap(),
         range,
         limit: 100,
         max_bytes: usize::MAX,
@@ -151,10 +151,10 @@ fn no_single_bit_of_the_directory_or_of_a_log_changes_unnoticed_and_its_channel_
                 let name = if *column == "name" { "a0" } else { "a" };
                 let found = store.load().unwrap();
                 let position = (table == "channels").then_some(1);
-                let apart = DamagedName { channel_name: name.into(), position };
+                let apart = DamagedName { channel_name: name.parse().ok(), position };
                 assert!(found.damaged.contains(&apart), "{column} = {change}: {found:?}");
                 assert!(sound(&found).iter().all(|names| !names.contains(&name) && names.contains(&"b")), "{found:?}");
-                let found = store.load_names(&["b".into(), name.into()]).unwrap();
+                let found = store.load_names(&["b".parse().unwrap(), name.parse().unwrap()]).unwrap();
                 assert_eq!((&found.damaged[..], sound(&found)), (&[apart][..], [vec!["b"], vec!["b"]]), "{column}");
 
                 // Every write of its name is refused and overwrites nothing; other names' writes are stored. Messages
@@ -162,20 +162,20 @@ fn no_single_bit_of_the_directory_or_of_a_log_changes_unnoticed_and_its_channel_
                 let until = Timestamp::from_unix(0);
                 let mut writes = vec![
                     put(name, 1),
-                    Write::RemoveChannel(name.into()),
-                    Write::ReleaseChannel { channel_name: name.into(), until },
-                    Write::DropName(name.into()),
+                    Write::RemoveChannel(name.parse().unwrap()),
+                    Write::ReleaseChannel { channel_name: name.parse().unwrap(), until },
+                    Write::DropName(name.parse().unwrap()),
                 ];
                 writes.extend((table == "logs").then(|| append(name, 6)));
                 for write in writes {
-                    let id = store.load_names(&["b".into()]).unwrap().logs[0].last_id + 1;
+                    let id = store.load_names(&["b".parse().unwrap()]).unwrap().logs[0].last_id + 1;
                     let CommitError::Without { refusals } = store.commit(&[write, append("b", id)]).unwrap_err() else {
                         panic!("{column} = {change}")
                     };
                     let error = refusals[name].to_string();
                     let says = format!("row 1 of the table {table}, channel {name:?}, does not match its checksum");
                     assert!(refusals.len() == 1 && error.contains(&says), "{column} = {change}: {error}");
-                    assert_eq!(store.load_names(&["b".into()]).unwrap().logs[0].last_id, id);
+                    assert_eq!(store.load_names(&["b".parse().unwrap()]).unwrap().logs[0].last_id, id);
                     assert_eq!(row(&other, table, 1), damaged_row);
                 }
                 if table == "logs" && *column != "name" {
@@ -212,7 +212,8 @@ fn a_name_that_is_changed_in_its_row_and_not_in_the_index_is_kept_apart_under_bo
         fs::write(&file, &bytes).unwrap();
         let mut store = SqliteStore::open(directory.path()).unwrap();
         let found = store.load().unwrap();
-        let names: BTreeSet<&str> = found.damaged.iter().map(|damaged| damaged.channel_name.as_str()).collect();
+        let names: BTreeSet<&str> =
+            found.damaged.iter().filter_map(|damaged| damaged.channel_name.as_deref()).collect();
         let changed = text.replacen('c', "b", 1);
         assert_eq!(names, [changed.as_str(), text].into(), "{found:?}");
         let CommitError::Without { refusals } =

@@ -28,9 +28,9 @@ fn create_version(version: usize, directory: &Path) -> Connection {
 
 fn message(channel_name: &str, id: u64, seconds: i64, username: &str, content: &str) -> StoredMessage {
     StoredMessage {
-        channel_name: channel_name.into(),
+        channel_name: channel_name.parse().unwrap(),
         id,
-        username: username.into(),
+        username: username.parse().unwrap(),
         message_content: content.into(),
         timestamp: Timestamp::from_unix(seconds),
     }
@@ -40,7 +40,7 @@ fn message(channel_name: &str, id: u64, seconds: i64, username: &str, content: &
 fn messages(store: &SqliteStore, channel_name: &str) -> Vec<StoredMessage> {
     let range = HistoryRange::After(0);
     let query = Query {
-        channel_name: channel_name.into(),
+        channel_name: channel_name.parse().unwrap(),
         range,
         limit: 100,
         max_bytes: usize::MAX,
@@ -55,13 +55,13 @@ const LAST_ID: u64 = (1 << 38) - 1;
 /// Returns the content of every fixture; no leases for a version without them.
 fn content(version: usize) -> (Snapshot, Vec<StoredMessage>) {
     let channel = |name: &str, host: &str, port, from: Option<&str>, position, lease: Option<u32>| ChannelRecord {
-        channel: Channel { channel_name: name.into(), address: Address::new(host, port).unwrap() },
+        channel: Channel { channel_name: name.parse().unwrap(), address: Address::new(host, port).unwrap() },
         registered_from: from.map(|from| from.parse::<IpAddr>().unwrap()),
         position,
         lease: lease.filter(|_| version >= 2),
     };
     let log = |name: &str, first_id, last_id, seconds| ChannelLog {
-        channel_name: name.into(),
+        channel_name: name.parse().unwrap(),
         last_id,
         first_id,
         last_timestamp: Timestamp::from_unix(seconds),
@@ -146,8 +146,11 @@ fn databases_of_every_older_version_are_migrated_with_all_their_rows() {
         let mut store = SqliteStore::open(directory.path()).unwrap();
         let next = message("general", 4, 1_698_937_476, "u", "four");
         let first = message("new", 1, 1_698_937_476, "u", "first");
-        let writes =
-            [Write::Append(next.clone()), Write::RemoveChannel("general".into()), Write::Append(first.clone())];
+        let writes = [
+            Write::Append(next.clone()),
+            Write::RemoveChannel("general".parse().unwrap()),
+            Write::Append(first.clone()),
+        ];
         store.commit(&writes).unwrap();
         assert_eq!(messages(&store, "general")[3..], [next]);
         assert_eq!(messages(&store, "new"), [first]);
@@ -242,7 +245,7 @@ fn damaged_rows_are_found_before_a_migration_copies_them() {
     assert_eq!(fs::metadata(directory.path().join("chanwire.db-wal")).unwrap().len(), 0);
     let range = HistoryRange::After(79_999);
     let query = Query {
-        channel_name: "general".into(),
+        channel_name: "general".parse().unwrap(),
         range,
         limit: 100,
         max_bytes: usize::MAX,
@@ -268,9 +271,9 @@ fn of_a_large_database_the_tables_that_are_loaded_are_checked_and_messages_when_
     let directory = tempfile::tempdir().unwrap();
     let mut store = SqliteStore::open(directory.path()).unwrap();
     let message = |id| StoredMessage {
-        channel_name: "general".into(),
+        channel_name: "general".parse().unwrap(),
         id,
-        username: "u".into(),
+        username: "u".parse().unwrap(),
         message_content: "x".repeat(60_000),
         timestamp: Timestamp::from_unix(1004),
     };
@@ -284,7 +287,7 @@ fn of_a_large_database_the_tables_that_are_loaded_are_checked_and_messages_when_
     let mut store = SqliteStore::open(directory.path()).unwrap();
     store.load().unwrap();
     let query = Query {
-        channel_name: "general".into(),
+        channel_name: "general".parse().unwrap(),
         range: HistoryRange::Last,
         limit: 1,
         max_bytes: 1,

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap as Map, fs, net::IpAddr, process};
 
 use chanwire_core::{
-    hub::{ChannelLog, ChannelRecord, ReleasedChannel},
+    hub::{ChannelLog, ChannelRecord, DamagedName, ReleasedChannel},
     wire::{Address, Channel, Timestamp},
 };
 
@@ -15,7 +15,7 @@ const NOW: i64 = 1_698_937_472;
 
 fn put(name: &str, host: &str, position: u64) -> Write {
     Write::PutChannel(ChannelRecord {
-        channel: Channel { channel_name: name.into(), address: Address::new(host, 22240).unwrap() },
+        channel: Channel { channel_name: name.parse().unwrap(), address: Address::new(host, 22240).unwrap() },
         registered_from: Some(IpAddr::from([192, 168, 1, 5])),
         position,
         lease: None,
@@ -24,9 +24,9 @@ fn put(name: &str, host: &str, position: u64) -> Write {
 
 fn message(channel_name: &str, id: u64, message_content: &str) -> StoredMessage {
     StoredMessage {
-        channel_name: channel_name.into(),
+        channel_name: channel_name.parse().unwrap(),
         id,
-        username: "user1".into(),
+        username: "user1".parse().unwrap(),
         message_content: message_content.into(),
         timestamp: Timestamp::from_unix(NOW + id as i64),
     }
@@ -38,7 +38,13 @@ fn append(channel_name: &str, id: u64) -> Write {
 
 fn end(channel_name: &str, last_id: u64) -> ChannelLog {
     let last_timestamp = Timestamp::from_unix(NOW + last_id as i64);
-    ChannelLog { channel_name: channel_name.into(), last_id, first_id: 1, last_timestamp, since: Timestamp::default() }
+    ChannelLog {
+        channel_name: channel_name.parse().unwrap(),
+        last_id,
+        first_id: 1,
+        last_timestamp,
+        since: Timestamp::default(),
+    }
 }
 
 /// Removes the clock's times from a snapshot: those at which names were taken off the list.
@@ -55,9 +61,9 @@ fn messages(store: &SqliteStore) -> Vec<StoredMessage> {
     let mut select = store.connection.prepare(sql).unwrap();
     let rows = select.query_map([], |row| {
         Ok(StoredMessage {
-            channel_name: row.get(0)?,
+            channel_name: row.get::<_, String>(0)?.parse().unwrap(),
             id: id(row, 1)?,
-            username: row.get(2)?,
+            username: row.get::<_, String>(2)?.parse().unwrap(),
             message_content: row.get(3)?,
             timestamp: Timestamp::from_unix(row.get(4)?),
         })
@@ -128,7 +134,9 @@ fn a_channel_that_is_removed_leaves_its_messages_and_its_last_id() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = SqliteStore::open(directory.path()).unwrap();
     store.commit(&[put("a", "10.0.0.1", 1), put("b", "10.0.0.2", 2), append("a", 1), append("a", 2)]).unwrap();
-    store.commit(&[Write::RemoveChannel("a".into()), Write::RemoveChannel("never there".into())]).unwrap();
+    store
+        .commit(&[Write::RemoveChannel("a".parse().unwrap()), Write::RemoveChannel("never there".parse().unwrap())])
+        .unwrap();
     drop(store);
     let mut store = SqliteStore::open(directory.path()).unwrap();
     let Snapshot { channels, logs, .. } = timeless(store.load().unwrap());
@@ -136,7 +144,8 @@ fn a_channel_that_is_removed_leaves_its_messages_and_its_last_id() {
     assert_eq!((names, logs), (vec!["b"], vec![end("a", 2)]));
     // Hosted here again, its ids go on; in one commit it may go and come back.
     store.commit(&[append("a", 1)]).unwrap_err();
-    let back = [put("a", "10.0.0.1", 3), Write::RemoveChannel("a".into()), put("a", "10.0.0.3", 4), append("a", 3)];
+    let back =
+        [put("a", "10.0.0.1", 3), Write::RemoveChannel("a".parse().unwrap()), put("a", "10.0.0.3", 4), append("a", 3)];
     store.commit(&back).unwrap();
     let Snapshot { channels, logs, .. } = timeless(store.load().unwrap());
     let listed: Vec<_> = channels.iter().map(|record| (record.channel.address.host(), record.position)).collect();
@@ -148,7 +157,7 @@ fn leases_and_the_operators_channels_are_loaded_as_they_were_put() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = SqliteStore::open(directory.path()).unwrap();
     let record = |name: &str, position, registered_from, lease| ChannelRecord {
-        channel: Channel { channel_name: name.into(), address: Address::new("10.0.0.1", 22240).unwrap() },
+        channel: Channel { channel_name: name.parse().unwrap(), address: Address::new("10.0.0.1", 22240).unwrap() },
         registered_from,
         position,
         lease,
@@ -168,7 +177,7 @@ fn leases_and_the_operators_channels_are_loaded_as_they_were_put() {
 }
 
 /// The names that a commit is without, and why.
-fn without(committed: Result<(), CommitError>) -> Vec<(String, String)> {
+fn without(committed: Result<(), CommitError>) -> Vec<(ChannelName, String)> {
     let CommitError::Without { refusals } = committed.unwrap_err() else { panic!("nothing is stored") };
     refusals.into_iter().map(|(name, error)| (name, error.to_string())).collect()
 }
@@ -282,7 +291,11 @@ fn any_text_comes_back_as_it_was() {
         ["\0", "a\0b\0", "é", "e\u{301}", "𝄞 \u{10ffff}\u{feff}", "'; DROP TABLE logs; --", "\u{2028}\r\n\t\\\"", "1"];
     let sent: Vec<StoredMessage> = texts
         .iter()
-        .map(|text| StoredMessage { username: format!("{text}!"), ..message(&format!("name {text}"), 1, text) })
+        .map(|text| {
+            let name = text.replace(char::is_control, "?");
+            let username = format!("!{name}!").parse().unwrap();
+            StoredMessage { username, ..message(&format!("name {name}"), 1, text) }
+        })
         .collect();
     let writes: Vec<Write> = sent.iter().cloned().map(Write::Append).collect();
     store.commit(&writes).unwrap();
@@ -499,6 +512,7 @@ fn a_row_that_cannot_be_is_reported_with_its_channel() {
     let damages = [
         ("host = '0.0.0.0'", "row 1 of the table channels, channel \"a\", is hosted at \"0.0.0.0\", port 22240"),
         ("registered_from = 'x'", "row 1 of the table channels, channel \"a\", was registered from \"x\""),
+        ("name = ' a'", "row 1 of the table channels, channel \" a\", has a name that no channel can have"),
         ("port = 70000", "row 1 of the table channels, channel \"a\", does not match its checksum"),
         ("position = -1", "row -1 of the table channels, channel \"a\", does not match its checksum"),
     ];
@@ -507,7 +521,10 @@ fn a_row_that_cannot_be_is_reported_with_its_channel() {
         store.commit(&[put("a", "10.0.0.1", 1)]).unwrap();
         store.connection.execute(&format!("UPDATE channels SET {damage}"), []).unwrap();
         seal(&store.connection);
-        assert_eq!(store.load().unwrap().damaged[0].channel_name, "a");
+        let DamagedName { channel_name, position } = &store.load().unwrap().damaged[0];
+        // Nobody can ask for a name that is none, and its position is not given to another channel.
+        assert_eq!(channel_name.as_deref(), Some("a").filter(|_| !damage.starts_with("name")), "{says}");
+        assert_eq!(*position, Some(1).filter(|_| !damage.starts_with("position")), "{says}");
         let (_, damaged) = rows::snapshot(&store.connection).unwrap();
         assert_eq!(damaged[0].to_string(), says);
     }
@@ -572,9 +589,9 @@ fn of_some_names_what_is_stored_is_found_and_nothing_else() {
     let Snapshot { channels, logs, .. } = store.load().unwrap();
     let all = ["a", "b", "c", "d", "never"];
     for names in [&["a"][..], &["c"], &["d", "never"], &["d", "a"], &all] {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let names: Vec<ChannelName> = names.iter().map(|name| name.parse().unwrap()).collect();
         let mut found = store.load_names(&names).unwrap();
-        let is_meant = |name: &String| names.contains(name);
+        let is_meant = |name: &ChannelName| names.contains(name);
         let channels = channels.iter().filter(|record| is_meant(&record.channel.channel_name));
         found.channels.sort_by_key(|record| record.position);
         assert!(found.channels.iter().eq(channels), "{names:?}: {found:?}");
@@ -590,7 +607,7 @@ fn a_channel_that_is_released_is_kept_until_it_is_put_or_removed_and_a_name_is_f
     store.commit(&[put("a", "10.0.0.1", 1), put("b", "10.0.0.2", 2), append("a", 1)]).unwrap();
     let records = store.load().unwrap().channels;
     let until = Timestamp::from_unix(NOW);
-    let release = |name: &str| Write::ReleaseChannel { channel_name: name.into(), until };
+    let release = |name: &str| Write::ReleaseChannel { channel_name: name.parse().unwrap(), until };
     store.commit(&[append("a", 2), release("a"), append("a", 3), release("never there")]).unwrap();
     drop(store);
     let mut store = SqliteStore::open(directory.path()).unwrap();
@@ -599,17 +616,17 @@ fn a_channel_that_is_released_is_kept_until_it_is_put_or_removed_and_a_name_is_f
     assert_eq!((&loaded.channels[..], &loaded.released[..]), (&records[1..], &[kept][..]));
     assert!((loaded.logs[0].since.as_unix() - wall_time().as_unix()).abs() < 100, "{:?}", loaded.logs);
     store.commit(&[put("a", "10.0.0.1", 1), release("b")]).unwrap();
-    store.commit(&[Write::RemoveChannel("b".into())]).unwrap();
+    store.commit(&[Write::RemoveChannel("b".parse().unwrap())]).unwrap();
     let loaded = store.load().unwrap();
     assert_eq!((&loaded.channels[..], &loaded.released[..]), (&records[..1], &[][..]));
 
     // A name with messages is not dropped.
-    store.commit(&[Write::RemoveChannel("a".into()), Write::DropName("a".into())]).unwrap();
+    store.commit(&[Write::RemoveChannel("a".parse().unwrap()), Write::DropName("a".parse().unwrap())]).unwrap();
     assert_eq!(timeless(store.load().unwrap()).logs, [end("a", 3)]);
     let trimmed = "DELETE FROM messages; UPDATE logs SET first_id = 4, bytes = 0";
     store.connection.execute_batch(trimmed).unwrap();
     seal(&store.connection);
-    store.commit(&[append("b", 1), Write::DropName("a".into()), append("c", 1)]).unwrap();
+    store.commit(&[append("b", 1), Write::DropName("a".parse().unwrap()), append("c", 1)]).unwrap();
     store.commit(&[append("a", 1)]).unwrap();
     assert_eq!(store.load().unwrap().logs, [end("b", 1), end("c", 1), end("a", 1)]);
 }

@@ -11,9 +11,9 @@ use crate::store::{CommitError, SqliteStore, Store as _};
 
 fn append(store: &mut SqliteStore, ids: std::ops::RangeInclusive<u64>, length: usize) -> Result<(), CommitError> {
     let message = |id| StoredMessage {
-        channel_name: "a".into(),
+        channel_name: "a".parse().unwrap(),
         id,
-        username: "u".into(),
+        username: "u".parse().unwrap(),
         message_content: "x".repeat(length),
         timestamp: Timestamp::from_unix(1_698_937_472),
     };
@@ -103,7 +103,7 @@ fn a_change_behind_the_stores_back_refuses_all_that_follows_and_what_stands_ther
         }
         store.load().unwrap_err();
         let query = Query {
-            channel_name: "a".into(),
+            channel_name: "a".parse().unwrap(),
             range: HistoryRange::Last,
             limit: 1,
             max_bytes: 1,
@@ -133,7 +133,7 @@ fn a_read_notices_that_the_database_was_overwritten() {
     let reader = store.reader().unwrap();
     overwrite(&data.join("chanwire.db"), &backup);
     let query = Query {
-        channel_name: "a".into(),
+        channel_name: "a".parse().unwrap(),
         range: HistoryRange::Last,
         limit: 1,
         max_bytes: 1,

@@ -5,8 +5,10 @@ use super::*;
 const LEASE: u32 = 300;
 
 fn registration(random: fn() -> u32) -> Registration {
-    let channel =
-        |name: &str| Channel { channel_name: name.into(), address: Address::new("192.0.2.7", 22240).unwrap() };
+    let channel = |name: &str| Channel {
+        channel_name: name.parse().unwrap(),
+        address: Address::new("192.0.2.7", 22240).unwrap(),
+    };
     Registration::new(vec![channel("a"), channel("b")], LEASE, random)
 }
 
@@ -25,11 +27,11 @@ fn requests(registration: &mut Registration, now: Time) -> Vec<String> {
 }
 
 fn listed(registration: &mut Registration, now: Time) -> Option<Notice> {
-    registration.handle_answer(now, &Response::Hosted { channel_name: "any".into() })
+    registration.handle_answer(now, &Response::Hosted { channel_name: "any".parse().unwrap() })
 }
 
 fn removed(registration: &mut Registration, now: Time) -> Option<Notice> {
-    registration.handle_answer(now, &Response::Removed { channel_name: "any".into() })
+    registration.handle_answer(now, &Response::Removed { channel_name: "any".parse().unwrap() })
 }
 
 fn refused(registration: &mut Registration, now: Time, error: ErrorResponse) -> Option<Notice> {
@@ -41,8 +43,8 @@ fn registered(random: fn() -> u32, now: Time) -> Registration {
     let mut registration = registration(random);
     registration.handle_connected(now);
     assert_eq!(requests(&mut registration, now), ["+a", "+b"]);
-    assert_eq!(listed(&mut registration, now), Some(Notice::Listed("a".into())));
-    assert_eq!(listed(&mut registration, now), Some(Notice::Listed("b".into())));
+    assert_eq!(listed(&mut registration, now), Some(Notice::Listed("a".parse().unwrap())));
+    assert_eq!(listed(&mut registration, now), Some(Notice::Listed("b".parse().unwrap())));
     registration
 }
 
@@ -85,8 +87,8 @@ fn a_lost_connection_is_reported_once_and_retried_with_backoff() {
     // Listing is reported again, and so is the next loss.
     registration.handle_connected(now);
     assert_eq!(requests(&mut registration, now), ["+a", "+b"]);
-    assert_eq!(listed(&mut registration, now), Some(Notice::Listed("a".into())));
-    assert_eq!(listed(&mut registration, now), Some(Notice::Listed("b".into())));
+    assert_eq!(listed(&mut registration, now), Some(Notice::Listed("a".parse().unwrap())));
+    assert_eq!(listed(&mut registration, now), Some(Notice::Listed("b".parse().unwrap())));
     assert_eq!(registration.handle_lost(now, "again".into()), Some(Notice::Lost("again".into())));
     assert_eq!(registration.poll_timeout().unwrap().since(now), Duration::from_secs(30));
 }
@@ -132,9 +134,9 @@ fn a_refusal_is_reported_once_and_requested_again_in_each_round() {
     registration.handle_connected(at(0));
     assert_eq!(requests(&mut registration, at(0)), ["+a", "+b"]);
     let reason = "Channel already exists: The channel 'a' is hosted at 192.0.2.8:1".to_owned();
-    let notice = Notice::Refused { channel_name: "a".into(), reason };
+    let notice = Notice::Refused { channel_name: "a".parse().unwrap(), reason };
     assert_eq!(refused(&mut registration, at(0), taken()), Some(notice));
-    assert_eq!(listed(&mut registration, at(0)), Some(Notice::Listed("b".into())));
+    assert_eq!(listed(&mut registration, at(0)), Some(Notice::Listed("b".parse().unwrap())));
     assert_eq!(registration.poll_timeout(), Some(at(100)));
     assert_eq!(requests(&mut registration, at(100)), ["+a", "+b"]);
     assert_eq!(refused(&mut registration, at(100), taken()), None);
@@ -170,9 +172,9 @@ fn stopping_unhosts_every_channel_that_may_be_listed() {
     assert_eq!(requests(&mut registration, at(100)), ["-a", "-b"]);
     // The answers to the earlier requests come first.
     assert_eq!((listed(&mut registration, at(100)), listed(&mut registration, at(100))), (None, None));
-    assert_eq!(removed(&mut registration, at(100)), Some(Notice::Removed("a".into())));
+    assert_eq!(removed(&mut registration, at(100)), Some(Notice::Removed("a".parse().unwrap())));
     assert!(!registration.is_done());
-    assert_eq!(removed(&mut registration, at(100)), Some(Notice::Removed("b".into())));
+    assert_eq!(removed(&mut registration, at(100)), Some(Notice::Removed("b".parse().unwrap())));
     assert!(registration.is_done());
     assert_eq!((requests(&mut registration, at(200)), registration.poll_timeout()), (vec![], None));
 }

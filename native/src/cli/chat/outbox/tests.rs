@@ -8,9 +8,9 @@ fn at(seconds: i64) -> Timestamp {
 
 fn push(id: u64, text: &str, seconds: i64) -> StoredMessage {
     StoredMessage {
-        channel_name: "general".into(),
+        channel_name: "general".parse().unwrap(),
         id,
-        username: "ann".into(),
+        username: "ann".parse().unwrap(),
         message_content: text.into(),
         timestamp: at(seconds),
     }

@@ -3,7 +3,7 @@
 use chanwire_core::{
     Time,
     endpoint::ClientEvent,
-    wire::{HistoryRange, JoinFrom, Request, Response},
+    wire::{ChannelName, HistoryRange, Request, Response},
 };
 
 use super::{Output, PAGE, PendingRequest, Phase, Question, Session, Shown, count};
@@ -122,17 +122,17 @@ impl Session {
     }
 
     fn go_to(&mut self, name: &str) {
-        let join = Request::Join { channel_name: name.into(), from: JoinFrom::Last(0) };
-        if let Err(fault) = join.validate() {
-            return self.trouble(fault.kind.to_string());
-        }
+        let name = match ChannelName::try_from(name) {
+            Ok(name) => name,
+            Err(error) => return self.trouble(error.to_string()),
+        };
         if self.room.as_ref().is_some_and(|room| room.name == name) {
             return self.trouble(format!("this is {name} already"));
         }
         let left = self.leave();
         self.left = left.or(self.left.take());
         self.backoff.reset();
-        self.enter(name.into());
+        self.enter(name);
     }
 
     fn history(&mut self, number: &str) {

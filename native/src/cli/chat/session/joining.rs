@@ -4,7 +4,7 @@ use std::mem;
 
 use chanwire_core::{
     Time,
-    wire::{JoinFrom, Request, Response},
+    wire::{ChannelName, JoinFrom, Request, Response},
 };
 
 use super::{Known, PAGE, PendingRequest, Phase, Reading, Room, Session, Skipping, Verdict, count};
@@ -15,7 +15,7 @@ use crate::{
 
 impl Session {
     /// Selects this channel.
-    pub(super) fn enter(&mut self, name: String) {
+    pub(super) fn enter(&mut self, name: ChannelName) {
         let outbox = Outbox::default();
         self.room = Some(Room { name, host: None, known: None, oldest: None, outbox, shown_reason: None });
         self.find_host();

@@ -43,9 +43,9 @@ fn words(output: &Output) -> String {
 
 fn message(id: u64, username: &str, text: &str) -> StoredMessage {
     StoredMessage {
-        channel_name: "general".into(),
+        channel_name: "general".parse().unwrap(),
         id,
-        username: username.into(),
+        username: username.parse().unwrap(),
         message_content: text.into(),
         timestamp: Timestamp::from_unix(0),
     }
@@ -53,7 +53,8 @@ fn message(id: u64, username: &str, text: &str) -> StoredMessage {
 
 impl Trial {
     fn new(interactive: bool) -> Self {
-        let session = Session::new(TRACKER.parse().unwrap(), "ann".into(), "general".into(), interactive, 7);
+        let session =
+            Session::new(TRACKER.parse().unwrap(), "ann".parse().unwrap(), "general".parse().unwrap(), interactive, 7);
         Self { session, client: Client::new(Limits::client()), now: Time::default() }
     }
 
@@ -87,12 +88,12 @@ impl Trial {
     }
 
     fn listed(&mut self, link: u64, at: &str) {
-        let channel = Channel { channel_name: "general".into(), address: at.parse().unwrap() };
+        let channel = Channel { channel_name: "general".parse().unwrap(), address: at.parse().unwrap() };
         self.answer(link, Response::Channels(vec![channel]));
     }
 
     fn joined(&mut self, link: u64, first_id: u64, last_id: u64) {
-        self.answer(link, Response::Joined { channel_name: "general".into(), first_id, last_id });
+        self.answer(link, Response::Joined { channel_name: "general".parse().unwrap(), first_id, last_id });
     }
 
     fn delivered(&mut self, link: u64) {
@@ -403,7 +404,7 @@ fn another_channel_is_another_room_and_unsettled_messages_are_shown() {
     assert_eq!(trial.wants(), ["say 1 a", "close 1", "! maybe sent: a", &format!("connect 2 {TRACKER}")]);
     trial.delivered(1);
     trial.session.handle_connected(Link(2));
-    let other = Channel { channel_name: "other".into(), address: TRACKER.parse().unwrap() };
+    let other = Channel { channel_name: "other".parse().unwrap(), address: TRACKER.parse().unwrap() };
     trial.answer(2, Response::Channels(vec![other]));
     assert_eq!(trial.wants(), ["list 2", "join 2 last 20"]);
     trial.joined(2, 1, 0);
@@ -462,9 +463,12 @@ fn a_slash_begins_a_command_and_two_begin_a_text() {
         assert!(wants.len() == 1 && wants[0].starts_with(start), "{wants:?}");
     }
     trial.delivered(1);
-    trial.answer(1, Response::History { channel_name: "general".into(), messages: vec![message(3, "bob", "old")] });
+    trial.answer(
+        1,
+        Response::History { channel_name: "general".parse().unwrap(), messages: vec![message(3, "bob", "old")] },
+    );
     assert_eq!(trial.wants(), ["* 1 message from before:", "3 bob: old", "* that was before"]);
-    trial.answer(1, Response::History { channel_name: "general".into(), messages: Vec::new() });
+    trial.answer(1, Response::History { channel_name: "general".parse().unwrap(), messages: Vec::new() });
     assert_eq!(trial.wants(), ["* no older messages"]);
 }
 
@@ -531,7 +535,7 @@ fn messages_are_skipped_while_the_screen_is_behind() {
     trial.push(1, &message(2, "bob", "b"));
     assert!(trial.session.is_skipping());
     trial.delivered(1);
-    trial.answer(1, Response::Left { channel_name: "general".into() });
+    trial.answer(1, Response::Left { channel_name: "general".parse().unwrap() });
     assert_eq!(trial.wants(), [""; 0]);
     trial.session.handle_caught_up();
     assert_eq!(trial.wants(), ["join 1 last 20"]);
@@ -549,7 +553,7 @@ fn nothing_is_shown_twice_where_few_messages_were_skipped() {
     let mut trial = Trial::live(true, &[message(1, "bob", "a"), message(2, "bob", "b")]);
     trial.session.handle_behind();
     trial.session.handle_caught_up();
-    trial.answer(1, Response::Left { channel_name: "general".into() });
+    trial.answer(1, Response::Left { channel_name: "general".parse().unwrap() });
     trial.wants();
     trial.joined(1, 1, 3);
     for (id, text) in [(1, "a"), (2, "b"), (3, "c")] {
