@@ -100,6 +100,9 @@ mod tests {
 
     const HOSTILE: &str = "\u{1b}[2J\r\u{202e}x\u{9b}1A";
     const SHOWN: &str = r"\u{1b}[2J\r\u{202e}x\u{9b}1A";
+    /// A name has no control characters, but the marks of writing direction.
+    const HOSTILE_NAME: &str = "[2J\u{202e}x";
+    const SHOWN_NAME: &str = r"[2J\u{202e}x";
 
     fn channel(name: &str) -> Channel {
         Channel { channel_name: name.parse().unwrap(), address: Address::new("127.0.0.1", 22_236).unwrap() }
@@ -108,26 +111,26 @@ mod tests {
     #[test]
     fn no_text_of_an_answer_controls_the_terminal() {
         let message = StoredMessage {
-            channel_name: HOSTILE.parse().unwrap(),
+            channel_name: HOSTILE_NAME.parse().unwrap(),
             id: 1,
-            username: HOSTILE.parse().unwrap(),
+            username: HOSTILE_NAME.parse().unwrap(),
             message_content: HOSTILE.into(),
             timestamp: Timestamp::from_unix(0),
         };
         let messages = vec![message.clone()];
         for (response, texts) in [
-            (Response::Channels(vec![channel(HOSTILE)]), 1),
-            (Response::Hosted { channel_name: HOSTILE.parse().unwrap() }, 1),
-            (Response::Removed { channel_name: HOSTILE.parse().unwrap() }, 1),
-            (Response::History { channel_name: HOSTILE.parse().unwrap(), messages }, 2),
+            (Response::Channels(vec![channel(HOSTILE_NAME)]), 1),
+            (Response::Hosted { channel_name: HOSTILE_NAME.parse().unwrap() }, 1),
+            (Response::Removed { channel_name: HOSTILE_NAME.parse().unwrap() }, 1),
+            (Response::History { channel_name: HOSTILE_NAME.parse().unwrap(), messages }, 2),
             (Response::Error(ErrorResponse::request(HOSTILE, HOSTILE)), 2),
         ] {
             let text = as_text(&response);
-            assert_eq!(text.matches(SHOWN).count(), texts, "{text:?}");
+            assert_eq!(text.matches(SHOWN).count() + text.matches(SHOWN_NAME).count(), texts, "{text:?}");
             let line = text.strip_suffix('\n').unwrap();
             assert!(!line.contains(|char: char| char.is_control() || char == '\u{202e}'), "{line:?}");
         }
-        assert_eq!(message_line(&message), format!("1970-01-01T00:00:00Z 1 {SHOWN}: {SHOWN}\n"));
+        assert_eq!(message_line(&message), format!("1970-01-01T00:00:00Z 1 {SHOWN_NAME}: {SHOWN}\n"));
     }
 
     #[test]
