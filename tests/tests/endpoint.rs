@@ -84,6 +84,11 @@ fn hosted(name: &str) -> Response {
     Response::Hosted { channel_name: name.parse().unwrap() }
 }
 
+/// Returns an answer that has this many characters of text.
+fn long(length: usize) -> Response {
+    Response::Error(ErrorResponse::request("Channel not found", "x".repeat(length)))
+}
+
 fn bytes(response: &Response) -> Vec<u8> {
     let mut out = Vec::new();
     response.encode(&mut out);

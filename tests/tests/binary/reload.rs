@@ -71,7 +71,9 @@ fn live_keys_are_applied_to_open_connections_and_the_others_are_named() {
     assert!(it.server.connect().ask(&long).details().contains("300"));
 
     let again = it.reload();
-    assert!(again.contains("reloaded: 0 changes") && again.lines().count() == 1, "{again}");
+    assert!(again.contains("reloaded: 0 changes"), "{again}");
+    // The connection that was refused may end meanwhile.
+    assert_eq!(again.lines().filter(|line| !line.contains("connection_ended")).count(), 1, "{again}");
     let log = it.reload_of("[limits]\nmax_payload = 300\nmax_joins = 2\n[store]\nmin_free = '1M'\n");
     assert!(log.contains("store.min_free 256M → 1M needs a restart"), "{log}");
     it.server.stop();
