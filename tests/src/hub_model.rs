@@ -240,7 +240,11 @@ impl Model {
 
     /// Returns whether a channel is kept for a host other than this peer.
     fn is_kept_from(&self, peer: Peer, name: &str) -> bool {
-        let Peer::Address(ip) = peer else { return false };
+        let ip = match peer {
+            Peer::Address(ip) => ip,
+            Peer::NoAddressRights => return true,
+            Peer::Operator => return false,
+        };
         let kept = self.released.iter().find(|(record, _)| record.channel.channel_name == name);
         kept.is_some_and(|(record, until)| *until > self.now && !hosts(ip, record))
     }
@@ -294,6 +298,10 @@ impl Model {
     #[must_use]
     pub fn decide(&self, peer: Peer, listener: Option<usize>, request: &Request) -> Decision {
         match request {
+            Request::Host(_) | Request::Unhost { .. } if peer == Peer::NoAddressRights => {
+                let details = "This connection has no address rights, so it may not host or remove channels";
+                error("Not allowed", details.into())
+            }
             Request::Host(host) => self.decide_host(peer, host),
             Request::Message(message) => self.decide_message(listener, message),
             Request::Unhost { channel_name } => match self.find(channel_name) {
@@ -335,7 +343,11 @@ impl Model {
 
     /// Returns whether this peer has the rights of the channel's host.
     fn is_host(&self, peer: Peer, name: &str) -> bool {
-        let Peer::Address(ip) = peer else { return true };
+        let ip = match peer {
+            Peer::Address(ip) => ip,
+            Peer::NoAddressRights => return false,
+            Peer::Operator => return true,
+        };
         self.find(name).is_some_and(|(channel, record)| {
             record.is_some_and(|record| hosts(ip, record) && record.channel == *channel)
         })
@@ -384,7 +396,7 @@ impl Model {
             None => {
                 let from = match peer {
                     Peer::Address(ip) => Some(plain(ip)),
-                    Peer::Operator => None,
+                    Peer::NoAddressRights | Peer::Operator => None,
                 };
                 (host.channel.clone(), from, host.lease)
             }

@@ -228,6 +228,15 @@ impl Trial {
         self.connect_as(Peer::Address(peer), Some(listener))
     }
 
+    /// Opens a connection without address rights to this listener.
+    ///
+    /// # Panics
+    ///
+    /// If the hub refuses it.
+    pub fn connect_without_rights(&mut self, listener: usize) -> u64 {
+        self.connect_as(Peer::NoAddressRights, Some(listener))
+    }
+
     /// Opens a connection of the operator.
     ///
     /// # Panics

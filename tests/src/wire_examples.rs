@@ -43,6 +43,8 @@ pub enum Start {
     MaxPayload(usize),
     /// `--max-channels`
     MaxChannels(usize),
+    /// A listener without address rights.
+    NoAddressRights,
 }
 
 /// An example: its steps, each with its line of the page.
@@ -114,6 +116,7 @@ fn event_step(event: &str) -> Option<Step> {
         [seconds, "s", "pass" | "passes"] => Step::Pass(Duration::from_secs(seconds.parse().ok()?)),
         ["started", "with", "--max-payload", bytes] => Step::StartWith(Start::MaxPayload(bytes.parse().ok()?)),
         ["started", "with", "--max-channels", count] => Step::StartWith(Start::MaxChannels(count.parse().ok()?)),
+        ["started", "without", "address", "rights"] => Step::StartWith(Start::NoAddressRights),
         ["started", "with", "--host", channel] => {
             let (name, address) = channel.split_once('=')?;
             Step::StartWith(Start::Host(Channel {

@@ -158,6 +158,7 @@ fn connect_some(trial: &mut Trial) {
     for (index, peer) in PEERS.iter().enumerate() {
         trial.connect(ip(peer), index % 2);
     }
+    trial.connect_without_rights(0);
     trial.connect_operator();
 }
 

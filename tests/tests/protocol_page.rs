@@ -64,6 +64,7 @@ struct Peer {
 struct World {
     hub: Hub,
     listener: ListenerId,
+    has_address_rights: bool,
     limits: Limits,
     store: Store,
     now: Time,
@@ -79,12 +80,13 @@ impl World {
     fn start(example: &Example, piece: usize) -> Self {
         let mut limits = Limits::server();
         let mut hub_limits = HubLimits::default();
-        let mut fixed = Vec::new();
+        let (mut fixed, mut has_address_rights) = (Vec::new(), true);
         for (_, step) in example {
             match step {
                 Step::StartWith(Start::Host(channel)) => fixed.push(channel.clone()),
                 Step::StartWith(Start::MaxPayload(bytes)) => limits.max_payload = *bytes,
                 Step::StartWith(Start::MaxChannels(count)) => hub_limits.max_channels = *count,
+                Step::StartWith(Start::NoAddressRights) => has_address_rights = false,
                 _ => {}
             }
         }
@@ -100,6 +102,7 @@ impl World {
         Self {
             hub,
             listener,
+            has_address_rights,
             limits,
             store: Store::default(),
             now: Time::default(),
@@ -114,7 +117,8 @@ impl World {
         if !self.peers.contains_key(&who) {
             let id = ConnectionId(self.accepted);
             self.accepted += 1;
-            self.hub.connect(id, Rights::Address(who), Some(self.listener)).map_err(|misuse| misuse.to_string())?;
+            let rights = if self.has_address_rights { Rights::Address(who) } else { Rights::NoAddressRights };
+            self.hub.connect(id, rights, Some(self.listener)).map_err(|misuse| misuse.to_string())?;
             let server = Server::new(id, self.limits.clone());
             self.peers.insert(who, Peer { id, server, received: Vec::new(), ended: false, said_closed: false });
         }

@@ -150,6 +150,13 @@ describe("the sandbox", () => {
     expect(operator.told.what[0]).toBe("opened operator:3 127.0.0.1:22236");
   });
 
+  test("lets a client without address rights host nothing", () => {
+    control.start();
+    const guest = connect("unix");
+    expect(ask(guest, HOST)).toMatch(/^REQUEST_ERROR\r\n{"error": "Not allowed"/);
+    expect(guest.told.what[0]).toBe("opened unix:1 127.0.0.1:22236");
+  });
+
   test("fails, stalls and works as its store is told", () => {
     control.start();
     const ann = connect();

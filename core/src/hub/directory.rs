@@ -94,7 +94,7 @@ impl Entry {
     /// Returns whether this peer has the rights of the channel's host.
     pub(super) fn is_hosted_by(&self, peer: Peer) -> bool {
         match (peer, self.owner) {
-            (Peer::Address(_), Owner::Operator) => false,
+            (Peer::Address(_) | Peer::NoAddressRights, Owner::Operator) => false,
             (Peer::Operator, Owner::Operator) => true,
             (peer, Owner::Client(from)) => is_host(peer, from, &self.channel.address),
         }
@@ -125,6 +125,7 @@ impl Released {
 fn is_host(peer: Peer, registered_from: Option<IpAddr>, address: &Address) -> bool {
     match peer {
         Peer::Operator => true,
+        Peer::NoAddressRights => false,
         Peer::Address(ip) => registered_from == Some(ip) || address.is_at(ip),
     }
 }

@@ -71,6 +71,9 @@ impl ListenerId {
 pub enum Peer {
     /// A client at this address. It has the rights of the host of each channel that is registered at or from there.
     Address(IpAddr),
+    /// A client whose address gives it no rights, such as one behind a Unix socket. It is the host of no channel, and
+    /// HOST and UNHOST are not allowed.
+    NoAddressRights,
     /// The operator, who may move and remove every channel.
     Operator,
 }
@@ -138,6 +141,7 @@ impl Default for HubLimits {
 /// | writes to, joins, leaves or reads a channel that lives at a peer | REQUEST_ERROR `Channel hosted elsewhere` |
 /// | hosts a channel that another hosts, at another address, or that is kept for another | REQUEST_ERROR `Channel already exists` |
 /// | removes a channel that another hosts | REQUEST_ERROR `Not the channel's host` |
+/// | hosts or removes a channel without address rights | REQUEST_ERROR `Not allowed` |
 /// | joins what it has joined; leaves what it has not | REQUEST_ERROR `Already joined`; `Not joined` |
 /// | lists, names or joins more than the [`HubLimits`] allow, or says more in a channel | REQUEST_ERROR `Limit reached` |
 /// | asks for what the store does not do | SERVER_ERROR `Database connection failed` |
@@ -349,7 +353,7 @@ impl Hub {
         let Entry::Vacant(place) = self.connections.entry(id) else { return Err(Misuse::DuplicateConnection) };
         let peer = match peer {
             Peer::Address(ip) => Peer::Address(canonical(ip)),
-            Peer::Operator => Peer::Operator,
+            Peer::NoAddressRights | Peer::Operator => peer,
         };
         place.insert(Connection {
             peer,

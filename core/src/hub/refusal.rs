@@ -66,6 +66,11 @@ pub(super) fn not_the_host(channel_name: &str) -> ErrorResponse {
     ErrorResponse::request("Not the channel's host", format!("Only its host may remove the channel '{channel_name}'"))
 }
 
+pub(super) fn no_address_rights() -> ErrorResponse {
+    let details = "This connection has no address rights, so it may not host or remove channels";
+    ErrorResponse::request("Not allowed", details)
+}
+
 pub(super) fn already_joined(channel_name: &str) -> ErrorResponse {
     ErrorResponse::request("Already joined", format!("This connection has joined '{channel_name}' already"))
 }

@@ -214,6 +214,9 @@ impl Hub {
         let PendingRequest { request, at, .. } = connection.pending.front()?;
         let (directory, changes) = (&mut self.directory, &self.changes);
         Some(match request {
+            Request::Host(_) | Request::Unhost { .. } if connection.peer == Peer::NoAddressRights => {
+                refusal::no_address_rights().into()
+            }
             Request::Message(Message { channel_name: Some(channel_name), .. })
             | Request::Host(Host { channel: Channel { channel_name, .. }, .. })
             | Request::Unhost { channel_name }
@@ -327,7 +330,7 @@ fn decide_host(directory: &mut Directory, known: &Known<'_>, peer: Peer, host: &
     let name = &channel.channel_name;
     let mut registered_from = match peer {
         Peer::Address(ip) => Some(ip),
-        Peer::Operator => None,
+        Peer::NoAddressRights | Peer::Operator => None,
     };
     let mut channel = channel;
     match directory.get(name) {

@@ -297,6 +297,7 @@ const ERROR_NAMES: &[&str] = &[
     "Channel already exists",
     "Channel hosted elsewhere",
     "Not the channel's host",
+    "Not allowed",
     "Already joined",
     "Not joined",
     "Limit reached",

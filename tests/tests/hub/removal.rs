@@ -27,6 +27,27 @@ fn only_the_host_removes_a_channel() {
 }
 
 #[test]
+fn a_connection_without_address_rights_is_the_host_of_no_channel() {
+    let not_allowed =
+        [refused("Not allowed", "This connection has no address rights, so it may not host or remove channels")];
+    let fixed = vec![channel("fixed", "127.0.0.1", 22236)];
+    let mut trial = Trial::start(Setup { fixed: fixed.clone(), ..setup() }, Disk::default());
+    let (ada, guest, operator) = (trial.connect(ip(ADA), 0), trial.connect_without_rights(0), trial.connect_operator());
+    ask(&mut trial, ada, &host("ada", ADA, 1));
+    // A channel without a client as its host: the operator registered it elsewhere.
+    ask(&mut trial, operator, &host("free", "peer.example", 1));
+    for name in ["ada", "free", "fixed", "new"] {
+        // Also where a HOST would change nothing.
+        assert_eq!(ask(&mut trial, guest, &host(name, ADA, 1)), not_allowed, "{name}");
+        assert_eq!(ask(&mut trial, guest, &unhost(name)), not_allowed, "{name}");
+    }
+    assert_eq!(listed(&mut trial).len(), 3);
+    // Everything else is as for others.
+    let said = ask(&mut trial, guest, &say("hello", Some("fixed")));
+    assert!(matches!(said.as_slice(), [Response::Delivered { .. }]), "{said:?}");
+}
+
+#[test]
 fn names_are_never_looked_up_to_find_a_host() {
     let mut trial = trial();
     let (ada, local) = (trial.connect(ip(ADA), 0), trial.connect(ip("127.0.0.1"), 0));

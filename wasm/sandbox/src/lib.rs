@@ -54,18 +54,21 @@ impl Sandbox {
         Ok(Self(scenario.play(seed.into(), wall as i64)))
     }
 
-    /// Connects a client from an IP address, or as `operator` the server's operator; returns its connection's number.
+    /// Connects a client from an IP address, as `unix` one without address rights, or as
+    /// `operator` the server's operator; returns its connection's number.
     ///
     /// # Errors
     ///
     /// If the address is neither, or there are too many connections.
     pub fn connect(&mut self, from: &str) -> Result<u32, JsError> {
-        let number = if from == "operator" {
-            self.0.connect_operator()
-        } else {
-            let address: Result<IpAddr, _> = from.trim().parse();
-            let address = address.map_err(|_| JsError::new(&format!("'{}' is no IP address", visible(from))))?;
-            self.0.connect(address)
+        let number = match from {
+            "operator" => self.0.connect_operator(),
+            "unix" => self.0.connect_without_rights(),
+            _ => {
+                let address: Result<IpAddr, _> = from.trim().parse();
+                let address = address.map_err(|_| JsError::new(&format!("'{}' is no IP address", visible(from))))?;
+                self.0.connect(address)
+            }
         };
         number.ok_or_else(|| JsError::new("no more clients fit into the sandbox: disconnect one"))
     }

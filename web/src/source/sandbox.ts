@@ -35,8 +35,11 @@ export interface SandboxListener {
   failed(message: string): void;
 }
 
-/** Clients come from the server's own machine, or from one of these; or it is the operator, who may do everything. */
-const ADDRESSES = ["127.0.0.1", "192.168.1.5", "192.0.2.7", "2001:db8::7", "operator"];
+/**
+ * Clients come from the server's own machine, or from one of these; through a Unix socket, which gives no address rights;
+ * or it is the operator, who may do everything.
+ */
+const ADDRESSES = ["127.0.0.1", "192.168.1.5", "192.0.2.7", "2001:db8::7", "unix", "operator"];
 
 /** The address at which every sandbox listens: with the port of the protocol's examples. */
 const SANDBOX_SERVER = "127.0.0.1:22236";

@@ -94,7 +94,7 @@ pub struct Event {
 pub enum Happening {
     /// The connection stands.
     Opened {
-        /// The client's end: an address and a port, or `operator` and a number.
+        /// The client's end: an address and a port, or `unix` or `operator` and a number.
         local: String,
         /// The server's end.
         remote: &'static str,
@@ -180,6 +180,12 @@ impl Sandbox {
         self.admit(Peer::Address(from))
     }
 
+    /// Connects a client without address rights, as through a Unix socket. `None` if so many are connected that no more
+    /// can be.
+    pub fn connect_without_rights(&mut self) -> Option<u32> {
+        self.admit(Peer::NoAddressRights)
+    }
+
     /// Connects the server's operator, as through the socket in its data directory. `None` if so many are connected
     /// that no more can be.
     pub fn connect_operator(&mut self) -> Option<u32> {
@@ -197,6 +203,7 @@ impl Sandbox {
                 let port = u16::try_from(50_000 + id % 10_000).unwrap_or(50_000);
                 (SocketAddr::new(from, port).to_string(), self.listener)
             }
+            Peer::NoAddressRights => (format!("unix:{id}"), self.listener),
             Peer::Operator => (format!("operator:{id}"), None),
         };
         let mut connection = Connection::new(hub_id(id), &self.settings);

@@ -26,6 +26,8 @@ pub struct Scenario {
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Connect(&'static str),
+    /// A client without address rights connects.
+    ConnectWithoutRights,
     Send(u32, &'static str),
     /// The same action this number of times, as separate steps.
     Often(u32, usize, &'static str),
@@ -38,7 +40,7 @@ enum Act {
     Skip(u64),
 }
 
-use Act::{Connect, Drip, End, Often, Reads, Send, Skip, Store};
+use Act::{Connect, ConnectWithoutRights, Drip, End, Often, Reads, Send, Skip, Store};
 
 /// Between two acts, in milliseconds.
 const PAUSE: u64 = 100;
@@ -143,6 +145,19 @@ const SCENARIOS: &[Scenario] = &[
         "Somebody else wants a channel removed; then its host does.",
         &[],
         &[Connect(FRIEND), Connect(STRANGER), Send(1, HOST_FRIEND), Send(2, UNHOST), Send(1, UNHOST)],
+    ),
+    error(
+        "Not allowed",
+        "A client without address rights wants to host a channel, and to remove another's.",
+        &[],
+        &[
+            ConnectWithoutRights,
+            Connect(FRIEND),
+            Send(1, HOST),
+            Send(2, HOST_FRIEND),
+            Send(1, UNHOST),
+            Send(1, "LIST\r\n"),
+        ],
     ),
     error("Already joined", "The same JOIN twice.", &[], &[Connect(HOME), Send(1, HOST), Send(1, JOIN), Send(1, JOIN)]),
     error("Not joined", "LEAVE without JOIN.", &[], &[Connect(HOME), Send(1, HOST), Send(1, LEAVE)]),
@@ -308,6 +323,9 @@ impl Sandbox {
                 if let Ok(from) = from.parse::<IpAddr>() {
                     self.connect(from);
                 }
+            }
+            ConnectWithoutRights => {
+                self.connect_without_rights();
             }
             Send(client, text) => self.write(client, text),
             Often(client, times, text) => {
