@@ -214,6 +214,7 @@ mod auto_traits;
 pub mod endpoint;
 pub mod hub;
 mod limits;
+pub mod proxy_header;
 mod rate;
 mod span;
 mod time;

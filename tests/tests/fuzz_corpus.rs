@@ -18,6 +18,7 @@ const TARGETS: &[Target] = &[
     ("inspect", fuzz_bodies::inspect),
     ("joined", fuzz_bodies::joined),
     ("oracle", fuzz_bodies::oracle),
+    ("proxy_header", fuzz_bodies::proxy_header),
     ("request", fuzz_bodies::request),
     ("server", fuzz_bodies::server),
 ];

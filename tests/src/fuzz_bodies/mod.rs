@@ -15,6 +15,7 @@ mod import;
 mod inspect;
 mod joined;
 mod oracle;
+mod proxy_header;
 mod request;
 mod server;
 
@@ -26,6 +27,7 @@ pub use import::import;
 pub use inspect::inspect;
 pub use joined::{JoinedOp, check_joined, joined};
 pub use oracle::{check_end, check_json, oracle};
+pub use proxy_header::proxy_header;
 pub use request::request;
 pub use server::{Bench, Op, Turn, answers, check_answers, reply, server, turns};
 
