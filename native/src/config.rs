@@ -33,8 +33,8 @@ use crate::{http::Authority, server_address::ServerAddress, store::Retention};
 /// The configuration of `chanwire serve`.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// Addresses of the listeners for all channels.
-    pub(crate) listen: Vec<SocketAddr>,
+    /// The listeners for all channels.
+    pub(crate) listen: Vec<Listen>,
     /// Channels that exist while the process runs, each with its listener.
     pub(crate) hosted: Vec<Hosted>,
     /// Further addresses at which the listeners can be reached.
@@ -58,6 +58,20 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) hub_limits: HubLimits,
     pub(crate) max_connections: u32,
+}
+
+/// A listener for all channels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listen {
+    pub(crate) address: SocketAddr,
+    /// Whether a client has the rights of the host of each channel at its address.
+    pub(crate) address_rights: bool,
+}
+
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, address_rights: true }
+    }
 }
 
 /// The configuration of the listener of metrics and health checks.

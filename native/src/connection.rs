@@ -44,9 +44,19 @@ pub(crate) struct Accepted {
     /// `None` for the operator, who connects through a socket in the data directory.
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) listener: Option<ListenerId>,
+    /// Whether its address gives it rights.
+    pub(crate) has_address_rights: bool,
 }
 
 impl Accepted {
+    const fn rights(&self) -> Peer {
+        match self.peer {
+            None => Peer::Operator,
+            Some(peer) if self.has_address_rights => Peer::Address(peer.ip()),
+            Some(_) => Peer::NoAddressRights,
+        }
+    }
+
     /// Returns the span of events about this connection. Callers make it where they log: a span that lived as long as
     /// its connection would cost every idle one an entry in the subscriber's registry.
     pub(crate) fn span(&self) -> Span {
@@ -76,8 +86,8 @@ pub(crate) fn serve<'a, S: AsyncRead + AsyncWrite + Unpin>(
     clock: Clock,
 ) -> impl Future<Output = Ending> {
     let mailbox = Arc::new(Mailbox::new(permit));
-    let Accepted { id, peer, listener } = accepted;
-    let rights = peer.map_or(Peer::Operator, |peer| Peer::Address(peer.ip()));
+    let Accepted { id, listener, .. } = accepted;
+    let rights = accepted.rights();
     let _ = link.hub.send(Input::Connect { id, peer: rights, listener, mailbox: mailbox.clone() });
     let mut session = Session { accepted, link, mailbox, commands: VecDeque::new(), events: Vec::new() };
     // Taken when the hub knows the connection, which it gives all later ones.

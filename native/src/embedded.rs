@@ -9,7 +9,7 @@ use chanwire_core::{
 };
 
 use crate::{
-    config::{Advertised, Config, Hosted, MetricsConfig, Size},
+    config::{Advertised, Config, Hosted, Listen, MetricsConfig, Size},
     serve_error::ServeError,
     server::Running,
     server_address::ServerAddress,
@@ -165,7 +165,7 @@ impl ServerConfig {
         hub_limits.max_id = hub_limits.max_id.min(store::MAX_ID);
         let hosted = |HostedChannel { channel, bind }| Hosted { channel, bind };
         let config = Config {
-            listen: self.listen,
+            listen: self.listen.into_iter().map(Listen::from).collect(),
             hosted: self.hosted.into_iter().map(hosted).collect(),
             advertised: self.advertised.into_iter().map(Advertised::Address).collect(),
             http: self.inspector,

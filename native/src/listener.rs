@@ -39,6 +39,14 @@ const MAX_OPERATORS: u32 = 16;
 /// The open files of refused connections and of the operator's.
 pub(crate) const FILES: u32 = MAX_REFUSALS + 2 * MAX_OPERATORS;
 
+/// The rules of one listener.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenerConfig {
+    pub(crate) id: ListenerId,
+    /// Whether a client has the rights of the host of each channel at its address.
+    pub(crate) has_address_rights: bool,
+}
+
 /// The state shared by all listeners.
 pub(crate) struct Acceptor {
     limits: Mutex<Arc<Limits>>,
@@ -98,14 +106,14 @@ impl Acceptor {
     pub(crate) async fn run(
         self: Arc<Self>,
         listener: Arc<TcpListener>,
-        id: ListenerId,
+        config: ListenerConfig,
         mut stop: watch::Receiver<bool>,
     ) {
         let _open = self.counts.listen();
         let mut incoming = Incoming::new(&*listener, "listener");
         loop {
             tokio::select! {
-                (stream, peer) = incoming.next() => self.admit(stream, peer, id),
+                (stream, peer) = incoming.next() => self.admit(stream, peer, &config),
                 _ = stop.wait_for(|stop| *stop) => return,
             }
         }
@@ -124,7 +132,7 @@ impl Acceptor {
 
     fn admit_operator(self: &Arc<Self>, stream: UnixStream) {
         if let Ok(permit) = self.operators.clone().try_acquire_owned() {
-            let accepted = Accepted { id: self.next_id(), peer: None, listener: None };
+            let accepted = Accepted { id: self.next_id(), peer: None, listener: None, has_address_rights: false };
             tokio::spawn(self.clone().serve_operator(stream, accepted, permit));
             return;
         }
@@ -158,17 +166,18 @@ impl Acceptor {
         let _ = self.operators.acquire_many(self.files.part(MAX_OPERATORS)).await;
     }
 
-    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, listener: ListenerId) {
+    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, config: &ListenerConfig) {
+        let ListenerConfig { id, has_address_rights } = *config;
         prepare(&stream);
         if let Some(permit) = self.connections.take() {
-            let accepted = Accepted { id: self.next_id(), peer: Some(peer), listener: Some(listener) };
+            let accepted = Accepted { id: self.next_id(), peer: Some(peer), listener: Some(id), has_address_rights };
             tokio::spawn(self.clone().serve(stream, accepted, permit));
             return;
         }
         self.counts.refuse();
         if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
             tracing::warn!(%peer, limit = self.connections.all(), "connection limit reached: refused a connection");
-            let accepted = Accepted { id: self.next_id(), peer: Some(peer), listener: Some(listener) };
+            let accepted = Accepted { id: self.next_id(), peer: Some(peer), listener: Some(id), has_address_rights };
             tokio::spawn(self.clone().refuse(stream, accepted, permit));
         } else {
             reset_on_close(&stream);
@@ -207,7 +216,7 @@ impl Acceptor {
             limit = self.files.part(MAX_OPERATORS),
             "operator connection limit reached: refused a connection"
         );
-        let accepted = Accepted { id: self.next_id(), peer: None, listener: None };
+        let accepted = Accepted { id: self.next_id(), peer: None, listener: None, has_address_rights: false };
         let error = busy(self.files.part(MAX_OPERATORS));
         self.counts.error(&error);
         let _: Ending = connection::refuse(&mut stream, accepted, error, &self.limits(), self.clock).await;

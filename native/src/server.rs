@@ -1,7 +1,7 @@
 //! The server: starts, runs and stops all its parts.
 
 use std::{
-    io,
+    io, iter,
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
     path::Path,
@@ -25,11 +25,11 @@ use tokio::{
 use crate::{
     banner,
     clock::{Clock, wall_time},
-    config::{Config, Hosted, MetricsConfig, Reloader, Size, given_addresses},
+    config::{Config, Hosted, Listen, MetricsConfig, Reloader, Size, given_addresses},
     file_limit::{self, Files},
     http::{self, HttpConfig, InspectorPage, MetricsPage, Target},
     hub_task::{self, HubSender, Input, LiveSettings, PublishedList},
-    listener::{self, Acceptor},
+    listener::{self, Acceptor, ListenerConfig},
     local_addresses::{self, LocalAddress, Registered, reachable},
     metrics::{ConnectionCounts, Metrics},
     serve_error::ServeError,
@@ -160,9 +160,10 @@ impl Running {
         };
         let addresses = listeners.iter().map(|listener| listener.local.bound).collect();
         for (listener, Registered { id, .. }) in listeners.into_iter().zip(&registered) {
-            let (acceptor, id, stopping, socket) = (acceptor.clone(), *id, stopping.clone(), Arc::new(listener.socket));
+            let (acceptor, stopping, socket) = (acceptor.clone(), stopping.clone(), Arc::new(listener.socket));
+            let rules = ListenerConfig { id: *id, has_address_rights: listener.has_address_rights };
             counts.add_listener();
-            let run = move || acceptor.clone().run(socket.clone(), id, stopping.clone()).boxed();
+            let run = move || acceptor.clone().run(socket.clone(), rules.clone(), stopping.clone()).boxed();
             keep(Part::Listener, Box::new(run));
         }
         if let Some(socket) = operator {
@@ -379,6 +380,8 @@ fn operator_socket(data_dir: &Path) -> Option<UnixListener> {
 struct Listener {
     socket: TcpListener,
     local: LocalAddress,
+    /// Whether a client has the rights of the host of each channel at its address.
+    has_address_rights: bool,
     /// The channels that `--host` assigns to it.
     channels: Vec<Channel>,
 }
@@ -386,9 +389,11 @@ struct Listener {
 /// Opens every listener, those for all channels first. Channels with the same address share a listener.
 fn bind(config: &Config) -> Result<Vec<Listener>, ServeError> {
     let mut wanted: Vec<(SocketAddr, &'static str, Vec<Channel>)> = Vec::new();
-    for address in &config.listen {
+    let mut rights = Vec::new();
+    for Listen { address, address_rights } in &config.listen {
         if !wanted.iter().any(|(other, ..)| other == address) || address.port() == 0 {
             wanted.push((*address, "--listen", Vec::new()));
+            rights.push(*address_rights);
         }
     }
     let for_all_channels = wanted.len();
@@ -408,10 +413,13 @@ fn bind(config: &Config) -> Result<Vec<Listener>, ServeError> {
         sockets.push((socket, families));
     }
     let given = given_addresses(&bound, for_all_channels, &config.advertised);
-    let parts = sockets.into_iter().zip(bound).zip(given);
-    let listener = |(((socket, families), (bound, channels)), given)| Listener {
+    // The listeners of channels have the rights that are the default.
+    let rights = rights.into_iter().chain(iter::repeat(true));
+    let parts = sockets.into_iter().zip(bound).zip(given).zip(rights);
+    let listener = |((((socket, families), (bound, channels)), given), has_address_rights)| Listener {
         socket,
         local: LocalAddress { bound, families, given },
+        has_address_rights,
         channels,
     };
     Ok(parts.map(listener).collect())

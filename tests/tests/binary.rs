@@ -25,6 +25,8 @@ mod joins;
 mod leases;
 #[path = "binary/limits.rs"]
 mod limits;
+#[path = "binary/listeners.rs"]
+mod listeners;
 #[path = "binary/log_lines.rs"]
 mod log_lines;
 #[path = "binary/log_privacy.rs"]

@@ -122,12 +122,11 @@ const HIDDEN: &str = "(hidden)";
 fn toml_of(settings: &Settings) -> String {
     let mut text = String::new();
     let mut section = "";
-    for setting in settings.iter() {
+    for repeats in REPEATED {
+        text += &repeated(settings, repeats);
+    }
+    for setting in settings.iter().filter(|setting| !REPEATED.contains(&setting.key.section())) {
         let key = setting.key;
-        if REPEATED.contains(&key.section()) {
-            text += &repeated(setting);
-            continue;
-        }
         if section != key.section() {
             section = key.section();
             text += &format!("{}[{section}]\n", if text.is_empty() { "" } else { "\n" });
@@ -137,13 +136,20 @@ fn toml_of(settings: &Settings) -> String {
     text
 }
 
-/// Returns a section for each value of a key of a repeated section.
-fn repeated(setting: &Setting) -> String {
-    let key = setting.key;
-    let values = setting.value.iter().flat_map(|value| value.items());
-    let section =
-        |value| format!("[[{}]]\n{} = {}  # {}\n", key.section(), key.name(), shown(key, value), origin(setting));
-    values.map(section).collect::<Vec<_>>().join("\n")
+/// Returns the sections of this name, of which there may be several.
+fn repeated(settings: &Settings, section: &str) -> String {
+    let keys: Vec<&Setting> = settings.iter().filter(|setting| setting.key.section() == section).collect();
+    let items = |setting: &Setting| setting.value.as_ref().map_or(0, |value| value.items().len());
+    let line = |setting: &&Setting, index: usize| {
+        let value = setting.value.as_ref()?.items().get(index).filter(|value| **value != Value::Unset)?;
+        let (key, origin) = (setting.key, setting.origin_of(index).to_string());
+        Some(format!("{} = {}  # {}\n", key.name(), shown(key, value), visible(&origin)))
+    };
+    let sections = (0..keys.iter().map(|setting| items(setting)).max().unwrap_or_default()).map(|index| {
+        let lines: String = keys.iter().filter_map(|setting| line(setting, index)).collect();
+        format!("[[{section}]]\n{lines}")
+    });
+    sections.collect::<Vec<_>>().join("\n")
 }
 
 /// Returns a key with its value, and the value's origin as a comment.
@@ -210,11 +216,17 @@ fn default_of(key: &Key) -> String {
 
 fn explained(key: &Key) -> String {
     let precedent = if key.precedent.is_empty() { String::new() } else { format!(" ({})", key.precedent) };
+    let (flag, variable) = if key.only_in_file {
+        (format!("none: a key of each [[{}]] of the file", key.section()), "none".into())
+    } else {
+        let variable = key.variable() + if key.is_list { ", separated by commas" } else { "" };
+        (format!("--{} {}", key.flag, key.value_name), variable)
+    };
     let rows = [
         ("value", format!("{}{}", if key.is_list { "a list; each " } else { "" }, key.kind.expected())),
         ("default", default_of(key) + &precedent),
-        ("flag", format!("--{} {}", key.flag, key.value_name)),
-        ("variable", key.variable() + if key.is_list { ", separated by commas" } else { "" }),
+        ("flag", flag),
+        ("variable", variable),
         ("change", key.applied.to_string()),
     ];
     let rows: String = rows.iter().map(|(name, words)| format!("  {name:<9} {words}\n")).collect();
@@ -230,8 +242,8 @@ fn explained_json(key: &Key) -> String {
         "default": key.fallback().map(|value| value.to_json()),
         "default_words": default_of(key),
         "precedent": key.precedent,
-        "flag": format!("--{}", key.flag),
-        "variable": key.variable(),
+        "flag": (!key.only_in_file).then(|| format!("--{}", key.flag)),
+        "variable": (!key.only_in_file).then(|| key.variable()),
         "is_live": key.applied == Applied::Live,
     });
     format!("{object}\n")

@@ -16,7 +16,7 @@ pub(super) struct Flags(pub(super) Vec<(&'static Key, Value)>);
 
 impl Args for Flags {
     fn augment_args(command: Command) -> Command {
-        command.args(TABLE.keys.iter().map(|key| arg(key)))
+        command.args(TABLE.with_flags().map(arg))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -48,12 +48,12 @@ fn arg(key: &'static Key) -> Arg {
 
 impl FromArgMatches for Flags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = |key: &&&'static Key| matches.value_source(key.path) == Some(ValueSource::CommandLine);
+        let given = |key: &&'static Key| matches.value_source(key.path) == Some(ValueSource::CommandLine);
         let value = |key: &'static Key| {
             let mut values: Vec<Value> = matches.get_many(key.path)?.cloned().collect();
             Some((key, if key.is_list { Value::List(values) } else { values.pop()? }))
         };
-        Ok(Self(TABLE.keys.iter().filter(given).filter_map(|key| value(key)).collect()))
+        Ok(Self(TABLE.with_flags().filter(given).filter_map(value).collect()))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

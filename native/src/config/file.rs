@@ -235,9 +235,15 @@ impl Reader<'_> {
             // What is missing may be misspelled.
             return;
         }
-        let keys = self.table.keys.iter().filter(|key| key.section() == section);
+        let keys = self.table.keys.iter().copied().filter(|key| key.section() == section);
         for key in keys {
-            if !table.keys().any(|name| name.get_ref() == key.name()) {
+            if table.keys().any(|name| name.get_ref() == key.name()) {
+                continue;
+            }
+            if key.only_in_file {
+                let place = self.place(span.clone());
+                self.add(key, Value::Unset, place.clone(), place);
+            } else {
                 self.fault(span.clone(), section, format!("it has no {}", key.name()));
             }
         }
@@ -245,9 +251,11 @@ impl Reader<'_> {
 
     fn value(&mut self, key: &'static Key, name: Range<usize>, value: &Spanned<DeValue<'_>>, section: &str) {
         let is_element = REPEATED.contains(&section);
+        // A key with a flag has one value a section, and several flags.
+        let takes_list = key.is_list && (key.only_in_file || !is_element);
         let items: Vec<&Spanned<DeValue<'_>>> = match value.get_ref() {
-            DeValue::Array(items) if key.is_list && !is_element => items.iter().collect(),
-            other if key.is_list && !is_element => {
+            DeValue::Array(items) if takes_list => items.iter().collect(),
+            other if takes_list => {
                 let found = other.type_str();
                 return self.fault(value.span(), key.path, format!("expected a list, as in [\"…\"], found {found}"));
             }
@@ -269,16 +277,22 @@ impl Reader<'_> {
             return;
         }
         let place = self.place(name);
-        if !key.is_list {
-            let Some(value) = values.pop() else { return };
-            self.given.insert(key.path, Given { key, value, place, values: places });
-            return;
+        let Some(of_key) = (if takes_list { Some(Value::List(values)) } else { values.pop() }) else { return };
+        if is_element {
+            let at = self.place(value.span());
+            self.add(key, of_key, place, at);
+        } else {
+            self.given.insert(key.path, Given { key, value: of_key, place, values: places });
         }
+    }
+
+    /// Adds the value that one of several sections has for a key.
+    fn add(&mut self, key: &'static Key, value: Value, place: Place, at: Place) {
         let list = Given { key, value: Value::List(Vec::new()), place, values: Vec::new() };
         let given = self.given.entry(key.path).or_insert(list);
-        given.values.extend(places);
+        given.values.push(at);
         if let Value::List(list) = &mut given.value {
-            list.extend(values);
+            list.push(value);
         }
     }
 

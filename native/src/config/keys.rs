@@ -14,7 +14,7 @@ use crate::{logging, server_address::ServerAddress, store};
 pub(crate) struct Key {
     /// The section and name, as in `limits.max_payload`.
     pub(crate) path: &'static str,
-    /// The flag of `serve` without its dashes.
+    /// The flag of `serve` without its dashes; none for a key that is [only in the file](Self::only_in_file).
     pub(crate) flag: &'static str,
     /// The name of the flag's value in its help.
     pub(crate) value_name: &'static str,
@@ -31,6 +31,8 @@ pub(crate) struct Key {
     pub(crate) applied: Applied,
     /// Whether its value is never shown.
     pub(crate) is_secret: bool,
+    /// Whether it belongs to one of several sections, and so has neither a flag nor a variable.
+    pub(crate) only_in_file: bool,
 }
 
 /// The value of a key that is not given.
@@ -113,6 +115,11 @@ impl Table {
         self.keys.iter().copied().find(|key| key.path == path)
     }
 
+    /// Returns the keys that have a flag and a variable.
+    pub(crate) fn with_flags(&self) -> impl Iterator<Item = &'static Key> {
+        self.keys.iter().copied().filter(|key| !key.only_in_file)
+    }
+
     /// Returns the sections in the order of the table.
     pub(crate) fn sections(&self) -> Vec<&'static str> {
         let retired = self.retired.iter().filter_map(|retired| retired.path.split_once('.'));
@@ -125,10 +132,11 @@ impl Table {
 }
 
 /// The table of `chanwire serve`.
-pub(crate) static TABLE: Table = Table { keys: &KEYS, retired: &[] };
+pub(crate) static TABLE: Table = Table { keys: KEYS, retired: &[] };
 
-static KEYS: [&Key; 26] = [
+static KEYS: &[&Key] = &[
     &LISTENER_ADDRESS,
+    &LISTENER_ADDRESS_RIGHTS,
     &HOSTING_CHANNELS,
     &HOSTING_TRACKERS,
     &HOSTING_LEASE,
@@ -169,6 +177,7 @@ pub(crate) const KEY: Key = Key {
     precedent: "",
     applied: Applied::Restart,
     is_secret: false,
+    only_in_file: false,
 };
 
 const fn number(min: u64, max: u64) -> Kind {
@@ -184,6 +193,16 @@ pub(crate) static LISTENER_ADDRESS: Key = Key {
     default: Fallback::Value("127.0.0.1:22236"),
     help: "Listen here (IP:PORT) for every channel; may be given more than once",
     precedent: "Redis listens on loopback until it is told otherwise",
+    ..KEY
+};
+
+pub(crate) static LISTENER_ADDRESS_RIGHTS: Key = Key {
+    path: "listener.address_rights",
+    kind: Kind::Bool,
+    default: Fallback::Value("true"),
+    help: "Let clients of this listener host channels, each by its address; without, they are the host of none",
+    precedent: "the protocol",
+    only_in_file: true,
     ..KEY
 };
 

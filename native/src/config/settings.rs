@@ -12,14 +12,14 @@ use std::{
 use chanwire_core::{Limits, hub::HubLimits};
 
 use super::{
-    Config, HttpAddress, MetricsAddress, MetricsConfig, Size, default_data_dir, file,
+    Config, HttpAddress, Listen, MetricsAddress, MetricsConfig, Size, default_data_dir, file,
     finding::{Finding, Origin, Place},
     keys::{
         HOSTING_ADVERTISE, HOSTING_CHANNELS, HOSTING_LEASE, HOSTING_TRACKERS, HTTP_HOSTS, HTTP_LISTEN, Key,
         LIMITS_FORGET_NAMES, LIMITS_MAX_CHANNELS, LIMITS_MAX_CONNECTIONS, LIMITS_MAX_JOINS, LIMITS_MAX_NAMES,
         LIMITS_MAX_PAYLOAD, LIMITS_MAX_PUSHED, LIMITS_REQUEST_TIMEOUT, LIMITS_WRITE_TIMEOUT, LISTENER_ADDRESS,
-        LOG_FORMAT, LOG_LEVEL, METRICS_HOSTS, METRICS_LISTEN, STORE_DATA_DIR, STORE_MAX, STORE_MIN_FREE,
-        STORE_RETAIN_AGE, STORE_RETAIN_BYTES, STORE_RETAIN_COUNT, TABLE, Table,
+        LISTENER_ADDRESS_RIGHTS, LOG_FORMAT, LOG_LEVEL, METRICS_HOSTS, METRICS_LISTEN, STORE_DATA_DIR, STORE_MAX,
+        STORE_MIN_FREE, STORE_RETAIN_AGE, STORE_RETAIN_BYTES, STORE_RETAIN_COUNT, TABLE, Table,
     },
     suggest,
     value::Value,
@@ -109,6 +109,13 @@ pub(crate) struct Setting {
     places: Vec<Place>,
 }
 
+impl Setting {
+    /// Returns the origin of one of its values.
+    pub(crate) fn origin_of(&self, index: usize) -> Origin {
+        self.places.get(index).map_or_else(|| self.origin.clone(), |place| Origin::File(place.clone()))
+    }
+}
+
 /// The effective value of every key.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings(Vec<Setting>);
@@ -123,7 +130,9 @@ impl Settings {
     fn defaults(table: &'static Table) -> Self {
         let default =
             |key: &&'static Key| Setting { key, value: key.fallback(), origin: Origin::Default, places: Vec::new() };
-        Self(table.keys.iter().map(default).collect())
+        let mut settings = Self(table.keys.iter().map(default).collect());
+        settings.leave_out_of_sections(1);
+        settings
     }
 
     /// Returns the settings in the order of the table.
@@ -131,7 +140,19 @@ impl Settings {
         self.0.iter()
     }
 
+    /// Leaves out the keys that only sections have, in this number of sections.
+    fn leave_out_of_sections(&mut self, count: usize) {
+        for setting in self.0.iter_mut().filter(|setting| setting.key.only_in_file) {
+            let value = Some(Value::List(vec![Value::Unset; count]));
+            *setting = Setting { key: setting.key, value, origin: Origin::Default, places: Vec::new() };
+        }
+    }
+
     fn set(&mut self, key: &'static Key, value: Value, origin: Origin, places: Vec<Place>) {
+        if key.path == LISTENER_ADDRESS.path && !matches!(origin, Origin::File(_)) {
+            // They replace the listeners of the file.
+            self.leave_out_of_sections(value.items().len());
+        }
         if let Some(setting) = self.0.iter_mut().find(|setting| setting.key.path == key.path) {
             *setting = Setting { key, value: Some(value), origin, places };
         }
@@ -145,7 +166,7 @@ impl Settings {
 
     fn add_variable(&mut self, table: &Table, name: &str, value: &OsString) -> Option<Finding> {
         let origin = Origin::Variable(name.into());
-        let Some(key) = table.keys.iter().find(|key| key.variable() == name) else {
+        let Some(key) = table.with_flags().find(|key| key.variable() == name) else {
             if OTHER_VARIABLES.contains(&name) {
                 return None;
             }
@@ -225,7 +246,7 @@ impl Settings {
         hub_limits.drop_names_after = self.value(&LIMITS_FORGET_NAMES).and_then(Value::time).unwrap_or(Duration::MAX);
         hub_limits.max_id = store::MAX_ID;
         Some(Config {
-            listen: self.all(&LISTENER_ADDRESS),
+            listen: self.listeners(),
             hosted: self.all(&HOSTING_CHANNELS),
             advertised: self.all(&HOSTING_ADVERTISE),
             http: self.http(),
@@ -251,6 +272,21 @@ impl Settings {
         })
     }
 
+    /// Returns the listeners for all channels.
+    fn listeners(&self) -> Vec<Listen> {
+        let addresses: Vec<SocketAddr> = self.all(&LISTENER_ADDRESS);
+        let listener = |(index, address): (usize, SocketAddr)| Listen {
+            address,
+            address_rights: self.of_section(&LISTENER_ADDRESS_RIGHTS, index).is_none_or(|it| *it == Value::Bool(true)),
+        };
+        addresses.into_iter().enumerate().map(listener).collect()
+    }
+
+    /// Returns the value that one of several sections has for a key, if it has one.
+    fn of_section(&self, key: &Key, index: usize) -> Option<&Value> {
+        self.value(key)?.items().get(index).filter(|value| **value != Value::Unset)
+    }
+
     fn http(&self) -> Option<SocketAddr> {
         self.text(&HTTP_LISTEN).parse().ok().and_then(|HttpAddress(address)| address)
     }
@@ -266,8 +302,7 @@ impl Settings {
 
     /// Returns the origin of one of the values of a key.
     fn origin(&self, key: &Key, index: usize) -> Origin {
-        let Some(setting) = self.setting(key) else { return Origin::Default };
-        setting.places.get(index).map_or_else(|| setting.origin.clone(), |place| Origin::File(place.clone()))
+        self.setting(key).map_or(Origin::Default, |setting| setting.origin_of(index))
     }
 
     /// Finds settings that do not go together.

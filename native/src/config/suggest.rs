@@ -27,7 +27,10 @@ pub(super) fn key(table: &Table, path: &str) -> Option<String> {
         let flags: Vec<(String, &str)> = table
             .keys
             .iter()
-            .flat_map(|key| [(key.name().into(), key.path), (key.flag.replace('-', "_"), key.path)])
+            .flat_map(|key| {
+                let flag = (!key.only_in_file).then(|| (key.flag.replace('-', "_"), key.path));
+                [(key.name().into(), key.path)].into_iter().chain(flag)
+            })
             .collect();
         let found = closest(wanted, flags.iter().map(|(name, _)| name.as_str()))?.to_owned();
         flags.into_iter().find(|(name, _)| *name == found).map(|(_, path)| path.to_owned())
@@ -42,11 +45,11 @@ pub(super) fn section(table: &Table, name: &str) -> Option<String> {
 
 /// Returns the variable that was meant.
 pub(super) fn variable(table: &Table, name: &str, others: &[&str]) -> Option<String> {
-    let mut names: Vec<String> = table.keys.iter().map(|key| key.variable()).collect();
+    let mut names: Vec<String> = table.with_flags().map(Key::variable).collect();
     names.extend(others.iter().map(|name| (*name).to_owned()));
     // The variable that follows from the path of a key that has another one.
-    let derived = |key: &&&'static Key| name == format!("CHANWIRE_{}", key.path.replace('.', "_").to_uppercase());
-    if let Some(key) = table.keys.iter().find(derived) {
+    let derived = |key: &&'static Key| name == format!("CHANWIRE_{}", key.path.replace('.', "_").to_uppercase());
+    if let Some(key) = table.with_flags().find(derived) {
         return Some(key.variable());
     }
     closest(name, names.iter().map(String::as_str)).map(Into::into)
@@ -55,7 +58,8 @@ pub(super) fn variable(table: &Table, name: &str, others: &[&str]) -> Option<Str
 /// Returns the key that a user names by its path, name, flag or variable.
 pub(crate) fn named(table: &Table, name: &str) -> Result<&'static Key, Option<String>> {
     let flag = name.trim_start_matches('-');
-    let is_it = |key: &&&'static Key| key.path == name || key.flag == flag || key.variable() == name;
+    let is_it =
+        |key: &&&'static Key| key.path == name || !key.only_in_file && (key.flag == flag || key.variable() == name);
     if let Some(key) = table.keys.iter().find(is_it) {
         return Ok(key);
     }

@@ -21,7 +21,10 @@ pub(crate) enum Value {
     Unlimited,
     Text(String),
     Path(PathBuf),
+    Bool(bool),
     List(Vec<Self>),
+    /// The place in a list of a section that leaves a key out.
+    Unset,
 }
 
 /// The type and range of a key's value.
@@ -39,6 +42,8 @@ pub(crate) enum Kind {
     Text { expected: &'static str, check: fn(&str) -> Result<(), String> },
     /// The path of a directory.
     Path,
+    /// Yes or no.
+    Bool,
 }
 
 const UNLIMITED: &str = "unlimited";
@@ -64,6 +69,7 @@ impl Kind {
             Self::Choice(words) => words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" or "),
             Self::Text { expected, .. } => (*expected).into(),
             Self::Path => "the path of a directory".into(),
+            Self::Bool => "true or false".into(),
         }
     }
 
@@ -96,6 +102,10 @@ impl Kind {
             Self::Choice(_) => Err(format!("expected {}", self.expected())),
             Self::Text { check, .. } => check(text).map(|()| Value::Text(text.into())),
             Self::Path => self.parse_os(OsStr::new(text)),
+            Self::Bool => match text.parse() {
+                Ok(bool) => Ok(Value::Bool(bool)),
+                Err(_) => Err(format!("expected {}", self.expected())),
+            },
         }
     }
 
@@ -103,6 +113,8 @@ impl Kind {
     pub(crate) fn parse_toml(&self, value: &DeValue<'_>) -> Result<Value, String> {
         match (self, value) {
             (Self::Number { .. }, DeValue::String(text)) if **text != *UNLIMITED => Err(self.wrong_type(value)),
+            (Self::Bool, DeValue::Boolean(bool)) => Ok(Value::Bool(*bool)),
+            (Self::Bool, _) => Err(self.wrong_type(value)),
             (_, DeValue::String(text)) => self.parse(text),
             (Self::Number { .. } | Self::Size { .. }, DeValue::Integer(number)) => {
                 let digits: String = number.as_str().chars().filter(|char| *char != '_').collect();
@@ -162,6 +174,8 @@ impl fmt::Display for Value {
             Self::Unlimited => f.write_str(UNLIMITED),
             Self::Text(text) => f.write_str(text),
             Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Bool(bool) => write!(f, "{bool}"),
+            Self::Unset => f.write_str("unset"),
             Self::List(values) => {
                 for (index, value) in values.iter().enumerate() {
                     f.write_str(if index == 0 { "" } else { "," })?;
@@ -177,7 +191,7 @@ impl Value {
     /// Returns the value as TOML.
     pub(crate) fn to_toml(&self) -> String {
         match self {
-            Self::Number(_) => self.to_string(),
+            Self::Number(_) | Self::Bool(_) => self.to_string(),
             Self::List(values) => {
                 format!("[{}]", values.iter().map(Self::to_toml).collect::<Vec<_>>().join(", "))
             }
@@ -189,6 +203,8 @@ impl Value {
     pub(crate) fn to_json(&self) -> serde_json::Value {
         match self {
             Self::Number(number) => (*number).into(),
+            Self::Bool(bool) => (*bool).into(),
+            Self::Unset => serde_json::Value::Null,
             Self::List(values) => values.iter().map(Self::to_json).collect(),
             _ => self.to_string().into(),
         }

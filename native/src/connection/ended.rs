@@ -9,7 +9,7 @@ use super::Accepted;
 /// Logs the end of a connection that was open for `open`: its reason, and what it exchanged. Everything in it is a number
 /// or one of the server's own words.
 pub(super) fn log(accepted: Accepted, server: &Server, is_lost: bool, open: Duration) {
-    let Accepted { id, peer, listener } = accepted;
+    let Accepted { id, peer, listener, .. } = accepted;
     let ConnectionEnd { reason, limit, .. } = server.ended(is_lost);
     let Traffic { received_bytes: received, sent_bytes: sent, requests, refusals: faults, pushes, .. } =
         *server.traffic();

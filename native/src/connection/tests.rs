@@ -111,7 +111,7 @@ async fn serve_some(takes: bool, burst: usize, reads: usize) -> Flood {
     let (tell_hub, hub) = mpsc::unbounded_channel();
     let mut flood =
         Flood { hub, mailbox: None, pushed: Vec::new(), most: 0, reads: READS - reads, burst, takes, taken: 0 };
-    let accepted = Accepted { id: ConnectionId(0), peer: None, listener: None };
+    let accepted = Accepted { id: ConnectionId(0), peer: None, listener: None, has_address_rights: false };
     let mut limits = Limits::server();
     limits.write_timeout = std::time::Duration::from_millis(100);
     let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
@@ -206,7 +206,7 @@ async fn a_peer_that_breaks_its_connection_keeps_its_place_until_its_requests_ar
             Err(_) => (&b""[..], Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap()),
         };
         let last = place.semaphore().clone();
-        let accepted = Accepted { id: ConnectionId(id), peer: None, listener: None };
+        let accepted = Accepted { id: ConnectionId(id), peer: None, listener: None, has_address_rights: false };
         let link = HubLink { hub: &tell_hub, published: &published, counts: &ConnectionCounts::default() };
         let ending = serve(&mut Broken(request), accepted, place, || limits.clone(), link, clock).await;
         assert!(matches!(ending, Ending::Failed(_)), "{ending:?}");

@@ -47,9 +47,9 @@ struct Bench {
 
 /// A server with a channel of its own at its second listener, and the inspector's page.
 fn config(data_dir: &Path) -> Config {
-    let local = "127.0.0.1:0".parse().unwrap();
+    let local: SocketAddr = "127.0.0.1:0".parse().unwrap();
     Config {
-        listen: vec![local],
+        listen: vec![local.into()],
         hosted: vec!["general=chat.example:1@127.0.0.1:0".parse().unwrap()],
         advertised: Vec::new(),
         http: Some(local),

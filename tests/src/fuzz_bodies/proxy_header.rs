@@ -14,11 +14,11 @@ use crate::show;
 /// If a result depends on how the bytes arrive, a header is longer than it may be, or a header that a proxy writes is not
 /// read as it was meant.
 pub fn proxy_header(data: &[u8]) {
-    check_prefixes(data);
+    let _ = check_prefixes(data);
     let mut input = Input::new(data);
     let source: [u8; 16] = std::array::from_fn(|_| input.byte());
     let port = u16::from_be_bytes([input.byte(), input.byte()]);
-    let is_v4 = input.byte() % 2 == 0;
+    let is_v4 = input.byte().is_multiple_of(2);
     let rest = input.rest();
     let source = if is_v4 { IpAddr::from(<[u8; 4]>::try_from(&source[..4]).unwrap()) } else { IpAddr::from(source) };
     let (tlvs, stream) = rest.split_at(rest.len().min(600) / 2);

@@ -20,7 +20,7 @@ fn example() -> String {
             write!(text, "\n{header}\n").unwrap();
         }
         let value = match key.fallback() {
-            Some(value) if REPEATED.contains(&section) => value.items()[0].to_toml(),
+            Some(Value::List(values)) if REPEATED.contains(&section) && !key.only_in_file => values[0].to_toml(),
             Some(value) => value.to_toml(),
             None if key.path == "store.data_dir" => "\"/var/lib/chanwire\"".into(),
             None => "\"20G\"".into(),
@@ -79,7 +79,7 @@ fn the_example_changes_nothing_until_a_key_is_uncommented() {
 
 #[test]
 fn the_shown_configuration_parses_to_the_same_settings() {
-    let text = "[[listener]]\naddress = '127.0.0.1:1'\n[[listener]]\naddress = '[::1]:0'\n\
+    let text = "[[listener]]\naddress = '127.0.0.1:1'\naddress_rights = false\n[[listener]]\naddress = '[::1]:0'\n\
                 [hosting]\nchannels = ['a \"b\\c=192.0.2.7:1', 'é=192.0.2.7:2@0.0.0.0:2']\nadvertise = ['x.example']\n\
                 [http]\nlisten = 'off'\n\
                 [store]\ndata_dir = '/a\"\\b'\nretain_count = 5\nretain_bytes = 'unlimited'\nmax = '3G'\nmin_free = 1000\n\
@@ -88,7 +88,9 @@ fn the_shown_configuration_parses_to_the_same_settings() {
     let shown = toml_of(&one);
     assert_eq!(values(&settings(&shown)), values(&one), "{shown}");
     assert!(shown.contains("max_payload = 65536  # default\n"), "{shown}");
-    assert!(shown.contains("retain_count = 5  # ") && shown.contains("chanwire.toml:11:1\n"), "{shown}");
+    assert!(shown.contains("retain_count = 5  # ") && shown.contains("chanwire.toml:12:1\n"), "{shown}");
+    assert!(shown.contains("address_rights = false  # ") && shown.contains("chanwire.toml:3:18\n"), "{shown}");
+    assert_eq!(shown.matches("address_rights").count(), 1, "{shown}");
     let defaults = settings("# nothing\n");
     assert_eq!(values(&settings(&toml_of(&defaults))), values(&defaults));
 }
@@ -110,6 +112,9 @@ fn a_key_is_explained_by_its_path_flag_or_variable() {
             assert!(text.contains(words), "{text}");
         }
     }
+    let text = explained(named(&TABLE, "listener.address_rights").unwrap());
+    assert!(text.contains("none: a key of each [[listener]] of the file"), "{text}");
+    assert_eq!(named(&TABLE, "").unwrap_err(), None);
     assert_eq!(named(&TABLE, "limits.max_paylod").unwrap_err(), Some("limits.max_payload".into()));
     assert_eq!(named(&TABLE, "max_paylod").unwrap_err(), Some("limits.max_payload".into()));
     assert_eq!(named(&TABLE, "zzzzzzzz").unwrap_err(), None);

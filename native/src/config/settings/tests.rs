@@ -47,6 +47,7 @@ fn sample(key: &Key) -> (String, String) {
         (Kind::Number { max, .. }, _) => return (max.to_string(), max.to_string()),
         (Kind::Size { .. }, _) => "20G",
         (Kind::Time { .. }, _) => "7h",
+        (Kind::Bool, _) => return ("false".into(), "false".into()),
         (Kind::Choice(words), _) => words.last().unwrap(),
         (Kind::Path, _) => "/some/where \"else\"",
         (_, "listener.address") => "127.0.0.1:1",
@@ -78,9 +79,12 @@ fn values(read: Read) -> BTreeMap<&'static str, Option<Value>> {
 #[test]
 fn flags_and_variables_are_unique_and_defaults_are_valid() {
     let mut names = BTreeSet::new();
-    for key in TABLE.keys {
+    for key in TABLE.with_flags() {
         assert!(names.insert(key.flag.to_owned()) && names.insert(key.variable()), "{key:?}");
         assert!(!OTHER_VARIABLES.contains(&key.variable().as_str()), "{key:?}");
+    }
+    for key in TABLE.keys {
+        assert_eq!(key.only_in_file, key.flag.is_empty(), "{key:?}");
         assert_eq!(key.fallback().is_none(), matches!(key.default, Fallback::Found(_)), "{key:?}");
         assert!(!key.section().is_empty() && !key.name().contains('.'), "{key:?}");
     }
@@ -102,6 +106,9 @@ fn a_misspelled_key_is_named_with_its_place_and_the_one_that_was_meant() {
 fn a_wrong_value_is_named_with_its_place_and_the_range() {
     for key in TABLE.keys {
         for wrong in ["''", "-1", "0", "true", "1.5", "99999999999999999999", "{}", "1979-05-27"] {
+            if matches!(key.kind, Kind::Bool) && wrong == "true" {
+                continue;
+            }
             let found = findings(&with(key, key.name(), wrong));
             let column = key.name().len() + " = ".len() + 1 + usize::from(key.is_list && key.section() != "listener");
             let place = format!("chanwire.toml:2:{column}: {}: ", key.path);
@@ -229,8 +236,8 @@ fn a_flag_overrides_a_variable_which_overrides_the_file_which_overrides_the_defa
 }
 
 #[test]
-fn every_key_can_be_a_variable() {
-    for key in TABLE.keys {
+fn every_key_with_a_flag_can_be_a_variable() {
+    for key in TABLE.with_flags() {
         let text = sample(key).1;
         let variables = vec![(key.variable(), text.clone().into())];
         let read = Sources { file: None, variables, flags: Vec::new() }.read();
@@ -263,7 +270,27 @@ fn a_list_in_a_variable_is_separated_by_commas() {
     let variables = vec![("CHANWIRE_LISTENER_ADDRESS".into(), "127.0.0.1:1, [::1]:2".into())];
     let (settings, _) = Sources { file: None, variables, flags: Vec::new() }.read().checked().unwrap();
     let listen = settings.config().unwrap().listen;
-    assert_eq!(listen, ["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()]);
+    assert_eq!(listen, ["127.0.0.1:1", "[::1]:2"].map(|text| Listen::from(text.parse::<SocketAddr>().unwrap())));
+}
+
+#[test]
+fn each_listener_has_its_own_keys_and_flags_replace_all_of_them() {
+    let file = File::new(
+        "[[listener]]\naddress = '127.0.0.1:1'\naddress_rights = false\n\
+         [[listener]]\naddress = '127.0.0.1:2'\n\
+         [[listener]]\naddress_rights = false\naddress = '127.0.0.1:3'\n",
+    );
+    let listen = |sources: &Sources| {
+        let (settings, _) = sources.read().checked().unwrap();
+        let listeners = settings.config().unwrap().listen;
+        listeners.iter().map(|it| (it.address.port(), it.address_rights)).collect::<Vec<_>>()
+    };
+    let mut sources = file.sources();
+    assert_eq!(listen(&sources), [(1, false), (2, true), (3, false)]);
+    sources.variables = vec![("CHANWIRE_LISTENER_ADDRESS".into(), "127.0.0.1:4,127.0.0.1:5".into())];
+    assert_eq!(listen(&sources), [(4, true), (5, true)]);
+    sources.flags = vec![(&LISTENER_ADDRESS, Value::List(vec![Value::Text("127.0.0.1:6".into())]))];
+    assert_eq!(listen(&sources), [(6, true)]);
 }
 
 #[test]
