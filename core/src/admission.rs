@@ -2,6 +2,7 @@
 
 use alloc::{
     collections::{BTreeMap, VecDeque, btree_map::Entry},
+    format,
     sync::Arc,
     vec::Vec,
 };
@@ -12,7 +13,11 @@ use core::{
     str::FromStr,
 };
 
-use crate::{Bucket, Rate, Time, endpoint::Throttle, wire::canonical};
+use crate::{
+    Bucket, Rate, Time,
+    endpoint::{Reason, Throttle},
+    wire::{ErrorResponse, canonical},
+};
 
 /// Limits of what one address may cost.
 ///
@@ -193,6 +198,39 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// Returns the reason, for the log and as a metric's label.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Denied => Reason::Denied,
+            Self::TooMany { .. } | Self::TooFast { .. } => Reason::AddressBusy,
+        }
+    }
+
+    /// Returns the limit that was reached: its name, and its value.
+    #[must_use]
+    pub const fn limit(self) -> Option<(&'static str, u64)> {
+        match self {
+            Self::Denied => None,
+            Self::TooMany { limit } => Some(("address_connections", limit as u64)),
+            Self::TooFast { limit } => Some(("address_connects", limit as u64)),
+        }
+    }
+
+    /// Returns the error that the peer is told, if it is told one.
+    #[must_use]
+    pub fn answer(self) -> Option<ErrorResponse> {
+        let limit = match self {
+            Self::Denied => return None,
+            Self::TooMany { limit } => format!("{limit} connections"),
+            Self::TooFast { limit } => format!("{limit} connections a second"),
+        };
+        let details = format!("The server has reached its limit of {limit} from your address");
+        Some(ErrorResponse::server("Server busy", details))
+    }
+}
+
 impl Admission {
     /// Makes an admission without connections.
     #[must_use]
@@ -288,7 +326,7 @@ impl Account {
 
 /// Returns the address that stands for all those of a subscriber: an IPv4 address itself, the first of an IPv6 address's
 /// /64 network.
-fn of_subscriber(address: IpAddr) -> IpAddr {
+pub(crate) fn of_subscriber(address: IpAddr) -> IpAddr {
     match canonical(address) {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
         address @ IpAddr::V4(_) => address,
@@ -297,7 +335,7 @@ fn of_subscriber(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use alloc::{format, string::ToString as _};
+    use alloc::string::ToString as _;
 
     use super::*;
 

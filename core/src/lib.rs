@@ -220,6 +220,7 @@ mod span;
 mod time;
 pub mod wire;
 
+pub use admission::{AddressLimits, Network};
 pub use limits::Limits;
 pub use rate::{Bucket, Rate};
 pub use span::Span;

@@ -13,7 +13,7 @@ mod value;
 use std::{collections::HashSet, env, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use chanwire_core::{
-    Limits,
+    AddressLimits, Limits,
     hub::HubLimits,
     wire::{Address, Channel, NotAName},
 };
@@ -57,6 +57,7 @@ pub(crate) struct Config {
     pub(crate) lease: u32,
     pub(crate) limits: Limits,
     pub(crate) hub_limits: HubLimits,
+    pub(crate) address_limits: AddressLimits,
     pub(crate) max_connections: u32,
 }
 

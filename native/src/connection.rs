@@ -15,18 +15,16 @@ use std::{
 
 use chanwire_core::{
     Limits,
-    endpoint::{Server, ServerCommand, ServerEvent},
+    endpoint::{Server, ServerCommand, ServerEvent, Throttle},
     hub::{ConnectionId, ListenerId, Peer},
     wire::ErrorResponse,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::OwnedSemaphorePermit,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{Level, Span};
 
 use self::outline::Outline;
 use crate::{
+    admission::Place,
     clock::Clock,
     driver::{self, Application, Ending},
     hub_task::{HubSender, Input, PublishedList},
@@ -75,23 +73,27 @@ pub(crate) struct HubLink<'a> {
     pub(crate) counts: &'a ConnectionCounts,
 }
 
-/// Serves one connection to its end. The permit is returned once all its requests are carried out, too. `limits` are
-/// those in force.
+/// Serves one connection to its end. Its place is free once all its requests are carried out, too. `limits` are those in
+/// force.
 pub(crate) fn serve<'a, S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     accepted: Accepted,
-    permit: OwnedSemaphorePermit,
+    place: impl Into<Place>,
+    throttle: Option<Box<Throttle>>,
     limits: impl FnOnce() -> Limits,
     link: HubLink<'a>,
     clock: Clock,
 ) -> impl Future<Output = Ending> {
-    let mailbox = Arc::new(Mailbox::new(permit));
+    let mailbox = Arc::new(Mailbox::new(place.into()));
     let Accepted { id, listener, .. } = accepted;
     let rights = accepted.rights();
     let _ = link.hub.send(Input::Connect { id, peer: rights, listener, mailbox: mailbox.clone() });
     let mut session = Session { accepted, link, mailbox, commands: VecDeque::new(), events: Vec::new() };
     // Taken when the hub knows the connection, which it gives all later ones.
     let mut server = Server::new(id, limits());
+    if let Some(throttle) = throttle {
+        server = server.with_throttle(throttle);
+    }
     let begin = clock.now();
     async move {
         let ending = driver::drive(&mut server, stream, &mut session, clock).await;
@@ -103,17 +105,14 @@ pub(crate) fn serve<'a, S: AsyncRead + AsyncWrite + Unpin>(
 /// Sends an error to a connection that is not served, and closes it as the protocol prescribes.
 pub(crate) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
-    accepted: Accepted,
+    id: ConnectionId,
     error: ErrorResponse,
     limits: &Limits,
     clock: Clock,
 ) -> Ending {
-    let begin = clock.now();
-    let mut server = Server::new(accepted.id, limits.clone());
-    server.close(begin, error);
-    let ending = driver::drive(&mut server, stream, &mut Refused, clock).await;
-    ended::log(accepted, &server, matches!(ending, Ending::Failed(_)), clock.now().since(begin));
-    ending
+    let mut server = Server::new(id, limits.clone());
+    server.close(clock.now(), error);
+    driver::drive(&mut server, stream, &mut Refused, clock).await
 }
 
 /// Passes events and commands between one endpoint and the hub.

@@ -3,7 +3,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use chanwire_core::{
-    Limits,
+    AddressLimits, Limits,
     hub::HubLimits,
     wire::{Address, Channel, Host, Request},
 };
@@ -84,6 +84,8 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// Limits of all connections together: the protocol's.
     pub hub_limits: HubLimits,
+    /// Limits of what one address may cost, and of each connection's rate: the server's, which exempt loopback.
+    pub address_limits: AddressLimits,
     /// Connections that are served at one time: 10,000.
     pub max_connections: u32,
 }
@@ -143,6 +145,7 @@ impl ServerConfig {
             store_min_free: 256 << 20,
             limits: Limits::server(),
             hub_limits,
+            address_limits: AddressLimits::default(),
             max_connections: 10_000,
         }
     }
@@ -179,6 +182,7 @@ impl ServerConfig {
             lease: self.lease,
             limits: self.limits,
             hub_limits,
+            address_limits: self.address_limits,
             max_connections: self.max_connections.max(1),
         };
         match config.hosted_twice() {

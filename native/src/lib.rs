@@ -18,6 +18,7 @@
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod accept;
+mod admission;
 mod banner;
 mod cli;
 pub mod client;
@@ -35,6 +36,7 @@ mod local_addresses;
 mod logging;
 mod mailbox;
 mod metrics;
+mod refusals;
 mod serve_error;
 mod server;
 mod server_address;

@@ -10,7 +10,8 @@ use std::{
 };
 
 use chanwire_core::{
-    Limits,
+    AddressLimits, Limits,
+    endpoint::Throttle,
     hub::{ConnectionId, ListenerId},
     wire::ErrorResponse,
 };
@@ -21,12 +22,14 @@ use tokio::{
 
 use crate::{
     accept::Incoming,
+    admission::{Addresses, Admitted, Place},
     clock::Clock,
     connection::{self, Accepted, HubLink},
     driver::Ending,
     file_limit::Files,
     hub_task::{HubSender, PublishedList},
     metrics::{ConnectionCounts, Kind},
+    refusals::{Cause, Refusals},
     socket::{prepare, reset_on_close},
 };
 
@@ -50,12 +53,15 @@ pub(crate) struct ListenerConfig {
 /// The state shared by all listeners.
 pub(crate) struct Acceptor {
     limits: Mutex<Arc<Limits>>,
+    addresses: Arc<Addresses>,
     hub: HubSender,
     published: PublishedList,
     counts: Arc<ConnectionCounts>,
     clock: Clock,
     connections: Seats,
-    refusals: Arc<Semaphore>,
+    /// Permits of the connections that are being told that they are refused.
+    refusing: Arc<Semaphore>,
+    refusals: Arc<Refusals>,
     operators: Arc<Semaphore>,
     refused_operators: Arc<Semaphore>,
     files: Files,
@@ -65,6 +71,7 @@ pub(crate) struct Acceptor {
 impl Acceptor {
     pub(crate) fn new(
         limits: Limits,
+        addresses: Arc<Addresses>,
         files: Files,
         hub: HubSender,
         published: PublishedList,
@@ -74,12 +81,14 @@ impl Acceptor {
         let semaphore = |count| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(Semaphore::MAX_PERMITS)));
         Arc::new(Self {
             limits: Mutex::new(Arc::new(limits)),
+            addresses,
             hub,
             published,
             counts,
             clock,
             connections: Seats { free: semaphore(files.connections), all: Mutex::new(files.connections) },
-            refusals: semaphore(files.part(MAX_REFUSALS)),
+            refusing: semaphore(files.part(MAX_REFUSALS)),
+            refusals: Arc::default(),
             operators: semaphore(files.part(MAX_OPERATORS)),
             refused_operators: semaphore(files.part(MAX_OPERATORS)),
             files,
@@ -90,6 +99,11 @@ impl Acceptor {
     /// Gives these limits to the connections that are accepted from now on.
     pub(crate) fn set_limits(&self, limits: Arc<Limits>) {
         *lock(&self.limits) = limits;
+    }
+
+    /// Applies these limits to the connections that are accepted from now on.
+    pub(crate) fn set_address_limits(&self, limits: AddressLimits) {
+        self.addresses.set_limits(limits);
     }
 
     /// Serves at most so many connections from now on. Those that are open stay.
@@ -136,19 +150,23 @@ impl Acceptor {
             tokio::spawn(self.clone().serve_operator(stream, accepted, permit));
             return;
         }
-        self.counts.refuse();
+        let limit = self.files.part(MAX_OPERATORS);
+        self.note_refusal(Cause::too_many_operators(limit), None);
+        // Beyond those that are being told so, it is closed.
         if let Ok(permit) = self.refused_operators.clone().try_acquire_owned() {
-            tokio::spawn(self.clone().refuse_operator(stream, permit));
-        } else {
-            let limit = self.files.part(MAX_OPERATORS);
-            tracing::warn!(limit, "operator connection limit reached, and too many are being told so: one was closed");
+            tokio::spawn(self.clone().refuse_operator(stream, busy(limit), permit));
         }
     }
 
     async fn serve_operator(self: Arc<Self>, mut stream: UnixStream, accepted: Accepted, permit: OwnedSemaphorePermit) {
         let _open = self.counts.open(Kind::Operator);
         let limits = || self.limits();
-        let _: Ending = connection::serve(&mut stream, accepted, permit, limits, self.link(), self.clock).await;
+        let _: Ending = connection::serve(&mut stream, accepted, permit, None, limits, self.link(), self.clock).await;
+    }
+
+    fn note_refusal(&self, cause: Cause, peer: Option<SocketAddr>) {
+        self.counts.refuse(cause.reason());
+        self.refusals.note(cause, peer);
     }
 
     fn link(&self) -> HubLink<'_> {
@@ -161,6 +179,7 @@ impl Acceptor {
 
     /// Waits until no connection is left, nor a request of one. None may be accepted any more.
     pub(crate) async fn all_closed(&self) {
+        self.refusals.log();
         // Each connection holds a permit until its requests are carried out, so whoever has all of them is alone.
         self.connections.all_free().await;
         let _ = self.operators.acquire_many(self.files.part(MAX_OPERATORS)).await;
@@ -168,17 +187,27 @@ impl Acceptor {
 
     fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, config: &ListenerConfig) {
         let ListenerConfig { id, has_address_rights } = *config;
-        prepare(&stream);
-        if let Some(permit) = self.connections.take() {
-            let accepted = Accepted { id: self.next_id(), peer: Some(peer), listener: Some(id), has_address_rights };
-            tokio::spawn(self.clone().serve(stream, accepted, permit));
-            return;
-        }
-        self.counts.refuse();
-        if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
-            tracing::warn!(%peer, limit = self.connections.all(), "connection limit reached: refused a connection");
-            let accepted = Accepted { id: self.next_id(), peer: Some(peer), listener: Some(id), has_address_rights };
-            tokio::spawn(self.clone().refuse(stream, accepted, permit));
+        let (error, cause) = match self.addresses.admit(peer.ip()) {
+            Err(refusal) => (refusal.answer(), refusal.into()),
+            Ok(Admitted { permit: address, throttle }) => {
+                if let Some(connection) = self.connections.take() {
+                    prepare(&stream);
+                    let accepted =
+                        Accepted { id: self.next_id(), peer: Some(peer), listener: Some(id), has_address_rights };
+                    let place = Place::new(connection, address);
+                    tokio::spawn(self.clone().serve(stream, accepted, place, throttle));
+                    return;
+                }
+                let limit = self.connections.all();
+                (Some(busy(limit)), Cause::full(limit))
+            }
+        };
+        self.note_refusal(cause, Some(peer));
+        // A denied one is closed without a word.
+        let Some(error) = error else { return };
+        if let Ok(permit) = self.refusing.clone().try_acquire_owned() {
+            prepare(&stream);
+            tokio::spawn(self.clone().refuse(stream, error, permit));
         } else {
             reset_on_close(&stream);
         }
@@ -190,36 +219,37 @@ impl Acceptor {
         self: Arc<Self>,
         mut stream: TcpStream,
         accepted: Accepted,
-        permit: OwnedSemaphorePermit,
+        place: Place,
+        throttle: Option<Box<Throttle>>,
     ) -> impl Future<Output = ()> {
         accepted.span().in_scope(|| tracing::debug!("connected"));
         async move {
             let _open = self.counts.open(Kind::Plain);
             let limits = || self.limits();
-            let ending = connection::serve(&mut stream, accepted, permit, limits, self.link(), self.clock).await;
+            let link = self.link();
+            let ending = connection::serve(&mut stream, accepted, place, throttle, limits, link, self.clock).await;
             if let Ending::Reset = ending {
                 reset_on_close(&stream);
             }
         }
     }
 
-    async fn refuse(self: Arc<Self>, mut stream: TcpStream, accepted: Accepted, _permit: OwnedSemaphorePermit) {
-        let error = busy(self.connections.all());
+    async fn refuse(self: Arc<Self>, mut stream: TcpStream, error: ErrorResponse, _permit: OwnedSemaphorePermit) {
         self.counts.error(&error);
-        if let Ending::Reset = connection::refuse(&mut stream, accepted, error, &self.limits(), self.clock).await {
+        if let Ending::Reset = connection::refuse(&mut stream, self.next_id(), error, &self.limits(), self.clock).await
+        {
             reset_on_close(&stream);
         }
     }
 
-    async fn refuse_operator(self: Arc<Self>, mut stream: UnixStream, _permit: OwnedSemaphorePermit) {
-        tracing::warn!(
-            limit = self.files.part(MAX_OPERATORS),
-            "operator connection limit reached: refused a connection"
-        );
-        let accepted = Accepted { id: self.next_id(), peer: None, listener: None, has_address_rights: false };
-        let error = busy(self.files.part(MAX_OPERATORS));
+    async fn refuse_operator(
+        self: Arc<Self>,
+        mut stream: UnixStream,
+        error: ErrorResponse,
+        _permit: OwnedSemaphorePermit,
+    ) {
         self.counts.error(&error);
-        let _: Ending = connection::refuse(&mut stream, accepted, error, &self.limits(), self.clock).await;
+        let _: Ending = connection::refuse(&mut stream, self.next_id(), error, &self.limits(), self.clock).await;
     }
 }
 

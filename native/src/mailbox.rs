@@ -11,7 +11,8 @@ use std::{
 
 use chanwire_core::endpoint::{ServerCommand, Traffic};
 use futures_util::task::AtomicWaker;
-use tokio::sync::OwnedSemaphorePermit;
+
+use crate::admission::Place;
 
 /// A queue with one reader that has no memory while it is empty, unlike a channel, which would allocate its first block
 /// for every idle connection. Unbounded, because requests in flight are bounded, and the reader moves pushes between
@@ -22,13 +23,13 @@ pub(crate) struct Mailbox {
     reader: AtomicWaker,
     /// The connection's traffic until its last wake: an atomic for each field of [`Traffic`]. Only the reader stores.
     traffic: [AtomicU64; 5],
-    /// The connection's permit under the connection limit, returned when both the connection and the hub are done.
-    _permit: OwnedSemaphorePermit,
+    /// The connection's place, free again when both the connection and the hub are done.
+    _place: Place,
 }
 
 impl Mailbox {
-    pub(crate) fn new(permit: OwnedSemaphorePermit) -> Self {
-        Self { commands: Mutex::default(), reader: AtomicWaker::new(), traffic: Default::default(), _permit: permit }
+    pub(crate) fn new(place: Place) -> Self {
+        Self { commands: Mutex::default(), reader: AtomicWaker::new(), traffic: Default::default(), _place: place }
     }
 
     /// Stores the connection's traffic.

@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use crate::{
+    admission::Addresses,
     banner,
     clock::{Clock, wall_time},
     config::{Config, Hosted, Listen, MetricsConfig, Reloader, Size, given_addresses},
@@ -152,8 +153,16 @@ impl Running {
         let receivers = (inputs, all_done);
         let run = run_hub(hub, receivers, store, published.clone(), clock, supervisor.clone(), abandon.clone());
         let hub_ended = start_hub(run).map_err(ServeError::system("start the hub's thread"))?;
-        let acceptor =
-            Acceptor::new(config.limits, files, hub_sender.clone(), published.clone(), counts.clone(), clock);
+        let addresses = Addresses::new(config.address_limits, clock);
+        let acceptor = Acceptor::new(
+            config.limits,
+            addresses,
+            files,
+            hub_sender.clone(),
+            published.clone(),
+            counts.clone(),
+            clock,
+        );
         let mut parts = JoinSet::new();
         let mut keep = |part, run: Restart| {
             parts.spawn(supervisor.clone().keep(part, run));
@@ -223,9 +232,11 @@ impl Running {
         self.inspector_url.as_deref()
     }
 
-    /// Applies the settings that can change while the server runs. Connections beyond a lower limit stay.
+    /// Applies the settings that can change while the server runs. Connections beyond a lower limit stay, and those that
+    /// are open keep their rate.
     fn apply(&self, config: &Config) {
         self.acceptor.set_max_connections(config.max_connections);
+        self.acceptor.set_address_limits(config.address_limits.clone());
         let limits = Arc::new(config.limits.clone());
         // Before the hub learns of them: it passes them to each connection that it knows by then, and one that it does
         // not know yet takes them itself.

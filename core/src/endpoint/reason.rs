@@ -2,7 +2,8 @@
 
 /// The reason for the end of a server's connection: one vocabulary for the log, metrics and programs.
 ///
-/// Where the peer was told an error, the [name](Self::as_str) is that error's name in lower case with underscores.
+/// Where the peer was told an error, the [name](Self::as_str) is that error's name in lower case with underscores; an
+/// address that is busy is told `Server busy`, which clients know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
     /// The client ended its stream, and everything owed to it was sent.
@@ -27,6 +28,10 @@ pub enum Reason {
     ChannelRemoved,
     /// The server has as many connections as it may.
     ServerBusy,
+    /// The address has as many connections as it may, or opens them too fast.
+    AddressBusy,
+    /// The address is denied: the connection was closed without a word.
+    Denied,
     /// The server stops.
     ServerStopping,
     /// The application closed the connection with an error that the protocol does not name.
@@ -47,6 +52,8 @@ impl Reason {
         Self::SlowConsumer,
         Self::ChannelRemoved,
         Self::ServerBusy,
+        Self::AddressBusy,
+        Self::Denied,
         Self::ServerStopping,
         Self::ServerClosed,
     ];
@@ -66,6 +73,8 @@ impl Reason {
             Self::SlowConsumer => "slow_consumer",
             Self::ChannelRemoved => "channel_removed",
             Self::ServerBusy => "server_busy",
+            Self::AddressBusy => "address_busy",
+            Self::Denied => "denied",
             Self::ServerStopping => "server_stopping",
             Self::ServerClosed => "server_closed",
         }
@@ -82,11 +91,20 @@ impl Reason {
             Self::RequestTimedOut => "Request timed out",
             Self::SlowConsumer => "Slow consumer",
             Self::ChannelRemoved => "Channel removed",
-            Self::ServerBusy => "Server busy",
-            Self::ClientClosed | Self::ClientLost | Self::NotReading | Self::ServerStopping | Self::ServerClosed => {
-                return None;
-            }
+            Self::ServerBusy | Self::AddressBusy => "Server busy",
+            Self::ClientClosed
+            | Self::ClientLost
+            | Self::NotReading
+            | Self::Denied
+            | Self::ServerStopping
+            | Self::ServerClosed => return None,
         })
+    }
+
+    /// Returns whether such a connection is refused, and so never served.
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
+        matches!(self, Self::ServerBusy | Self::AddressBusy | Self::Denied)
     }
 
     /// Returns the reason of a connection that is closed with this error.
@@ -113,7 +131,9 @@ mod tests {
     #[test]
     fn a_reason_is_named_as_the_error_that_is_told() {
         for reason in Reason::ALL {
-            if let Some(error) = reason.error() {
+            if *reason == Reason::AddressBusy {
+                assert_eq!(reason.error(), Reason::ServerBusy.error());
+            } else if let Some(error) = reason.error() {
                 assert_eq!(error.to_ascii_lowercase().replace(' ', "_"), reason.as_str());
                 assert_eq!(Reason::of_error(error), *reason);
             }

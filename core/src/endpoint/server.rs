@@ -206,8 +206,8 @@ impl Server {
 
     /// Sets the rate at which it takes requests. Without one, it takes them as fast as they come.
     #[must_use]
-    pub fn with_throttle(self, throttle: Throttle) -> Self {
-        Self { throttle: Some(Box::new(throttle)), ..self }
+    pub fn with_throttle(self, throttle: impl Into<Box<Throttle>>) -> Self {
+        Self { throttle: Some(throttle.into()), ..self }
     }
 
     /// Carries out a command.

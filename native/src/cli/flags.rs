@@ -36,6 +36,7 @@ fn arg(key: &'static Key) -> Arg {
     }
     let arg = Arg::new(key.path).long(key.flag).value_name(key.value_name).help(help);
     let arg = match key.default {
+        Fallback::Value(default) if key.is_list => arg.default_values(default.split(',')),
         Fallback::Value(default) => arg.default_value(default),
         Fallback::Empty | Fallback::Found(_) => arg,
     };

@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use chanwire_core::Network;
+
 use super::{
     Advertised, Hosted, HttpAddress, MetricsAddress, http_host, listen_address,
     value::{Kind, Value},
@@ -38,7 +40,7 @@ pub(crate) struct Key {
 /// The value of a key that is not given.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fallback {
-    /// This value.
+    /// This value; of a list, these values with commas.
     Value(&'static str),
     /// An empty list.
     Empty,
@@ -84,10 +86,10 @@ impl Key {
     /// Returns the value of a key that is not given. `None`: it is found at the start.
     pub(crate) fn fallback(&self) -> Option<Value> {
         match self.default {
-            Fallback::Value(text) => {
-                let value = self.kind.parse(text).ok()?;
-                Some(if self.is_list { Value::List(vec![value]) } else { value })
+            Fallback::Value(text) if self.is_list => {
+                text.split(',').map(|item| self.kind.parse(item).ok()).collect::<Option<_>>().map(Value::List)
             }
+            Fallback::Value(text) => self.kind.parse(text).ok(),
             Fallback::Empty => Some(Value::List(Vec::new())),
             Fallback::Found(_) => None,
         }
@@ -160,6 +162,15 @@ static KEYS: &[&Key] = &[
     &LIMITS_MAX_PUSHED,
     &LIMITS_REQUEST_TIMEOUT,
     &LIMITS_WRITE_TIMEOUT,
+    &LIMITS_UNITS,
+    &LIMITS_BURST,
+    &LIMITS_ADDRESS_UNITS,
+    &LIMITS_ADDRESS_BURST,
+    &LIMITS_ADDRESS_CONNECTIONS,
+    &LIMITS_ADDRESS_CONNECTS,
+    &LIMITS_ADDRESS_CONNECTS_BURST,
+    &LIMITS_EXEMPT,
+    &LIMITS_DENY,
     &LOG_LEVEL,
     &LOG_FORMAT,
 ];
@@ -460,6 +471,117 @@ pub(crate) static LIMITS_WRITE_TIMEOUT: Key = Key {
     default: Fallback::Value("10"),
     help: "Reset a connection whose peer reads nothing for this long while bytes wait for it, in seconds",
     precedent: "the protocol; NATS resets a client that takes nothing for 10 s",
+    applied: Applied::Live,
+    ..KEY
+};
+
+/// The number of units, of connections or of channels that a limit of an address may have.
+const MANY: Kind = number(1, 1_000_000);
+
+const NETWORK: Kind = Kind::Text {
+    expected: "an IP address, or a network such as \"192.0.2.0/24\"",
+    check: |text| text.parse::<Network>().map(drop).map_err(|error| error.to_string()),
+};
+
+pub(crate) static LIMITS_UNITS: Key = Key {
+    path: "limits.units",
+    flag: "units",
+    kind: MANY,
+    default: Fallback::Value("50"),
+    help: "Give a connection this many units a second: a MESSAGE costs 1, a HISTORY 5; beyond them its requests wait",
+    precedent: "IRC servers allow people at keyboards 1 to 2 lines a second",
+    applied: Applied::Live,
+    ..KEY
+};
+
+pub(crate) static LIMITS_BURST: Key = Key {
+    path: "limits.burst",
+    flag: "burst",
+    kind: MANY,
+    default: Fallback::Value("500"),
+    help: "Let a connection save up this many units",
+    precedent: "a client's window of unanswered requests, several times over",
+    applied: Applied::Live,
+    ..KEY
+};
+
+pub(crate) static LIMITS_ADDRESS_UNITS: Key = Key {
+    path: "limits.address_units",
+    flag: "address-units",
+    kind: MANY,
+    default: Fallback::Value("200"),
+    help: "Give all connections from one address this many units a second; an address is an IPv4 address or the /64 \
+           network of an IPv6 address",
+    precedent: "four connections at their full rate",
+    applied: Applied::Live,
+    ..KEY
+};
+
+pub(crate) static LIMITS_ADDRESS_BURST: Key = Key {
+    path: "limits.address_burst",
+    flag: "address-burst",
+    kind: MANY,
+    default: Fallback::Value("2000"),
+    help: "Let an address save up this many units",
+    precedent: "four connections' bursts",
+    applied: Applied::Live,
+    ..KEY
+};
+
+pub(crate) static LIMITS_ADDRESS_CONNECTIONS: Key = Key {
+    path: "limits.address_connections",
+    flag: "address-connections",
+    kind: MANY,
+    default: Fallback::Value("256"),
+    help: "Serve at most this many connections from one address at one time",
+    precedent: "a school or an office behind one address; IRC networks allow 3 to 16",
+    applied: Applied::Live,
+    ..KEY
+};
+
+pub(crate) static LIMITS_ADDRESS_CONNECTS: Key = Key {
+    path: "limits.address_connects",
+    flag: "address-connects",
+    kind: MANY,
+    default: Fallback::Value("20"),
+    help: "Accept at most this many connections a second from one address",
+    precedent: "IRC networks allow 10 to 40 in 10 minutes",
+    applied: Applied::Live,
+    ..KEY
+};
+
+pub(crate) static LIMITS_ADDRESS_CONNECTS_BURST: Key = Key {
+    path: "limits.address_connects_burst",
+    flag: "address-connects-burst",
+    kind: MANY,
+    default: Fallback::Value("100"),
+    help: "Accept this many connections from one address at once",
+    applied: Applied::Live,
+    ..KEY
+};
+
+pub(crate) static LIMITS_EXEMPT: Key = Key {
+    path: "limits.exempt",
+    flag: "exempt",
+    value_name: "NETWORK",
+    kind: NETWORK,
+    is_list: true,
+    default: Fallback::Value("127.0.0.0/8,::1"),
+    help: "Apply no limit of addresses, and no rate, to this network instead of loopback, such as 192.0.2.0/24; may be \
+           given more than once",
+    precedent: "programs of the same machine",
+    applied: Applied::Live,
+    ..KEY
+};
+
+pub(crate) static LIMITS_DENY: Key = Key {
+    path: "limits.deny",
+    flag: "deny",
+    value_name: "NETWORK",
+    kind: NETWORK,
+    is_list: true,
+    help: "Close connections from this network at once, such as 192.0.2.0/24, also if it is exempt; may be given more \
+           than once",
     applied: Applied::Live,
     ..KEY
 };

@@ -9,17 +9,19 @@ use std::{
     time::Duration,
 };
 
-use chanwire_core::{Limits, hub::HubLimits};
+use chanwire_core::{AddressLimits, Limits, Rate, hub::HubLimits};
 
 use super::{
     Config, HttpAddress, Listen, MetricsAddress, MetricsConfig, Size, default_data_dir, file,
     finding::{Finding, Origin, Place},
     keys::{
         HOSTING_ADVERTISE, HOSTING_CHANNELS, HOSTING_LEASE, HOSTING_TRACKERS, HTTP_HOSTS, HTTP_LISTEN, Key,
-        LIMITS_FORGET_NAMES, LIMITS_MAX_CHANNELS, LIMITS_MAX_CONNECTIONS, LIMITS_MAX_JOINS, LIMITS_MAX_NAMES,
-        LIMITS_MAX_PAYLOAD, LIMITS_MAX_PUSHED, LIMITS_REQUEST_TIMEOUT, LIMITS_WRITE_TIMEOUT, LISTENER_ADDRESS,
-        LISTENER_ADDRESS_RIGHTS, LOG_FORMAT, LOG_LEVEL, METRICS_HOSTS, METRICS_LISTEN, STORE_DATA_DIR, STORE_MAX,
-        STORE_MIN_FREE, STORE_RETAIN_AGE, STORE_RETAIN_BYTES, STORE_RETAIN_COUNT, TABLE, Table,
+        LIMITS_ADDRESS_BURST, LIMITS_ADDRESS_CONNECTIONS, LIMITS_ADDRESS_CONNECTS, LIMITS_ADDRESS_CONNECTS_BURST,
+        LIMITS_ADDRESS_UNITS, LIMITS_BURST, LIMITS_DENY, LIMITS_EXEMPT, LIMITS_FORGET_NAMES, LIMITS_MAX_CHANNELS,
+        LIMITS_MAX_CONNECTIONS, LIMITS_MAX_JOINS, LIMITS_MAX_NAMES, LIMITS_MAX_PAYLOAD, LIMITS_MAX_PUSHED,
+        LIMITS_REQUEST_TIMEOUT, LIMITS_UNITS, LIMITS_WRITE_TIMEOUT, LISTENER_ADDRESS, LISTENER_ADDRESS_RIGHTS,
+        LOG_FORMAT, LOG_LEVEL, METRICS_HOSTS, METRICS_LISTEN, STORE_DATA_DIR, STORE_MAX, STORE_MIN_FREE,
+        STORE_RETAIN_AGE, STORE_RETAIN_BYTES, STORE_RETAIN_COUNT, TABLE, Table,
     },
     suggest,
     value::Value,
@@ -268,6 +270,7 @@ impl Settings {
             lease: self.number(&HOSTING_LEASE),
             limits,
             hub_limits,
+            address_limits: self.address_limits(),
             max_connections: self.number(&LIMITS_MAX_CONNECTIONS),
         })
     }
@@ -285,6 +288,19 @@ impl Settings {
     /// Returns the value that one of several sections has for a key, if it has one.
     fn of_section(&self, key: &Key, index: usize) -> Option<&Value> {
         self.value(key)?.items().get(index).filter(|value| **value != Value::Unset)
+    }
+
+    fn address_limits(&self) -> AddressLimits {
+        // No number is 0.
+        let rate = |units, burst| Rate::new(self.number(units), self.number(burst));
+        let mut limits = AddressLimits::default();
+        limits.connection_rate = rate(&LIMITS_UNITS, &LIMITS_BURST).unwrap_or(limits.connection_rate);
+        limits.address_rate = rate(&LIMITS_ADDRESS_UNITS, &LIMITS_ADDRESS_BURST).unwrap_or(limits.address_rate);
+        limits.connects = rate(&LIMITS_ADDRESS_CONNECTS, &LIMITS_ADDRESS_CONNECTS_BURST).unwrap_or(limits.connects);
+        limits.max_connections = self.count(&LIMITS_ADDRESS_CONNECTIONS);
+        limits.exempt = self.all(&LIMITS_EXEMPT);
+        limits.deny = self.all(&LIMITS_DENY);
+        limits
     }
 
     fn http(&self) -> Option<SocketAddr> {

@@ -117,7 +117,7 @@ async fn serve_some(takes: bool, burst: usize, reads: usize) -> Flood {
     let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
     let (published, counts) = (PublishedList::default(), ConnectionCounts::default());
     let link = HubLink { hub: &tell_hub, published: &published, counts: &counts };
-    serve(&mut flood, accepted, place, || limits, link, Clock::start()).await;
+    serve(&mut flood, accepted, place, None, || limits, link, Clock::start()).await;
     flood
 }
 
@@ -208,7 +208,7 @@ async fn a_peer_that_breaks_its_connection_keeps_its_place_until_its_requests_ar
         let last = place.semaphore().clone();
         let accepted = Accepted { id: ConnectionId(id), peer: None, listener: None, has_address_rights: false };
         let link = HubLink { hub: &tell_hub, published: &published, counts: &ConnectionCounts::default() };
-        let ending = serve(&mut Broken(request), accepted, place, || limits.clone(), link, clock).await;
+        let ending = serve(&mut Broken(request), accepted, place, None, || limits.clone(), link, clock).await;
         assert!(matches!(ending, Ending::Failed(_)), "{ending:?}");
         if request.is_empty() {
             drop(last.acquire().await.unwrap());

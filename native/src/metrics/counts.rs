@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use chanwire_core::wire::ErrorResponse;
+use chanwire_core::{endpoint::Reason, wire::ErrorResponse};
+
+/// The reasons for which a connection is refused.
+const REFUSALS: [Reason; 3] = [Reason::ServerBusy, Reason::AddressBusy, Reason::Denied];
 
 /// A kind of connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +34,8 @@ impl Kind {
 pub(crate) struct ConnectionCounts {
     plain: KindCounts,
     operator: KindCounts,
-    /// Connections refused because the server is full.
-    refused: AtomicU64,
+    /// Connections that were refused, in the order of [`REFUSALS`].
+    refused: [AtomicU64; REFUSALS.len()],
     /// The errors that connections sent without the hub, in the order of [`ErrorResponse::NAMES`].
     errors: Vec<AtomicU64>,
     /// The listeners that accept connections, and all of them.
@@ -50,7 +53,7 @@ impl Default for ConnectionCounts {
         Self {
             plain: KindCounts::default(),
             operator: KindCounts::default(),
-            refused: AtomicU64::default(),
+            refused: Default::default(),
             errors: ErrorResponse::NAMES.iter().map(|_| AtomicU64::default()).collect(),
             listeners: Default::default(),
         }
@@ -73,9 +76,12 @@ impl ConnectionCounts {
         }
     }
 
-    /// Counts a connection that was refused because the server is full.
-    pub(crate) fn refuse(&self) {
-        self.refused.fetch_add(1, Relaxed);
+    /// Counts a connection that was refused for this reason.
+    pub(crate) fn refuse(&self, reason: Reason) {
+        let index = REFUSALS.iter().position(|other| *other == reason);
+        if let Some(count) = index.and_then(|index| self.refused.get(index)) {
+            count.fetch_add(1, Relaxed);
+        }
     }
 
     /// Counts an error that was sent without the hub.
@@ -103,8 +109,9 @@ impl ConnectionCounts {
         (open.load(Relaxed), accepted.load(Relaxed))
     }
 
-    pub(super) fn refused(&self) -> u64 {
-        self.refused.load(Relaxed)
+    /// Returns each reason with the number of connections that were refused for it.
+    pub(super) fn refused(&self) -> impl Iterator<Item = (Reason, u64)> {
+        REFUSALS.into_iter().zip(self.refused.iter().map(|count| count.load(Relaxed)))
     }
 
     /// Returns each error's name with its count.

@@ -136,7 +136,8 @@ impl Scrape {
         families.gauges("chanwire_connections", "Open connections.", open)?;
         let accepted = kinds.iter().map(|(labels, (_, accepted))| (labels.clone(), *accepted));
         families.counters("chanwire_connections_accepted", "Accepted connections.", accepted)?;
-        let refused = [(vec![("reason", "server_busy")], self.connections.refused())];
+        let refused = self.connections.refused();
+        let refused = refused.map(|(reason, count)| (vec![("reason", reason.as_str())], count));
         families.counters("chanwire_connections_refused", "Connections that were refused.", refused)
     }
 

@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use chanwire_core::{Limits, hub::HubLimits};
+use chanwire_core::{AddressLimits, Limits, hub::HubLimits};
 
 use super::*;
 use crate::store::{Memory, MemoryEngine, Retention};
@@ -63,6 +63,7 @@ fn config(data_dir: &Path) -> Config {
         lease: 300,
         limits: Limits::server(),
         hub_limits: HubLimits::default(),
+        address_limits: AddressLimits::default(),
         max_connections: 100,
     }
 }

@@ -1,4 +1,4 @@
-//! The reason for the end of a connection: the same word in the answer and in the log.
+//! The reason for the end of a connection, or for its refusal: the same word in the answer and in the log.
 
 use std::{net::TcpStream, time::Duration};
 
@@ -64,10 +64,11 @@ fn provoke(reason: Reason, server: &Server) -> String {
             assert!(server.ask(unhost("general")).starts_with("OK"));
             peer.read_to_end()
         }
-        Reason::ServerBusy => {
+        Reason::ServerBusy | Reason::AddressBusy => {
             assert!(peer.ask(LIST).is_ok());
             server.connect().read_to_end()
         }
+        Reason::Denied => peer.read_to_end(),
         Reason::ServerStopping => {
             assert!(peer.ask(LIST).is_ok());
             server.signal(Signal::TERM);
@@ -90,6 +91,8 @@ const fn options(reason: Reason) -> &'static [&'static str] {
         Reason::NotReading => &["--write-timeout", "1"],
         Reason::SlowConsumer => &["--max-pushed", "65536"],
         Reason::ServerBusy => &["--max-connections", "1"],
+        Reason::AddressBusy => &["--exempt", "192.0.2.1", "--address-connections", "1"],
+        Reason::Denied => &["--deny", "127.0.0.0/8"],
         _ => &[],
     }
 }
@@ -101,21 +104,29 @@ const fn limit(reason: Reason) -> Option<(&'static str, u64)> {
         Reason::RequestTimedOut => Some(("request_timeout", 1)),
         Reason::NotReading => Some(("write_timeout", 1)),
         Reason::SlowConsumer => Some(("max_pushed", 65_536)),
+        Reason::ServerBusy => Some(("max_connections", 1)),
+        Reason::AddressBusy => Some(("address_connections", 1)),
         _ => None,
     }
 }
 
-/// Waits for the event of a connection that ended for this reason.
-fn ended(server: &Server, reason: Reason) -> Value {
-    wait_for(&format!("the end of a connection: {}", reason.as_str()), || {
+/// Waits for the event of a connection that ended or was refused for this reason.
+fn event(server: &Server, reason: Reason) -> Value {
+    let (name, expected) = match reason {
+        Reason::ServerBusy | Reason::AddressBusy => ("connections_refused", "WARN"),
+        Reason::Denied => ("connections_refused", "INFO"),
+        Reason::ClientClosed => ("connection_ended", "DEBUG"),
+        _ => ("connection_ended", "INFO"),
+    };
+    wait_for(&format!("the event {name}: {}", reason.as_str()), || {
         let log = server.log();
         let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let member = |value: &Value, name: &str| value.get(name).cloned().unwrap_or_default();
         let fields = |line: Value| (member(&line, "level"), member(&line, "fields"));
-        let mut events = lines.map(fields).filter(|(_, fields)| member(fields, "event") == "connection_ended");
+        let mut events = lines.map(fields).filter(|(_, fields)| member(fields, "event") == name);
         let found = events.find(|(_, fields)| member(fields, "reason") == reason.as_str());
         let found = found.map(|(level, fields)| {
-            assert_eq!(level, if reason == Reason::ClientClosed { "DEBUG" } else { "INFO" });
+            assert_eq!(level, expected);
             fields
         });
         found.ok_or(log)
@@ -134,15 +145,21 @@ fn every_reason_is_the_same_word_in_the_answer_and_in_the_log() {
         }
         if let Some(error) = reason.error() {
             assert!(received.contains(&format!("\"error\": \"{error}\"")), "{reason:?}: {received}");
-            assert_eq!(error.to_lowercase().replace(' ', "_"), reason.as_str());
+            // Clients know no other word for a server that has no room for them.
+            let told = if *reason == Reason::AddressBusy { Reason::ServerBusy } else { *reason };
+            assert_eq!(error.to_lowercase().replace(' ', "_"), told.as_str());
         }
-        let event = ended(&server, *reason);
+        let event = event(&server, *reason);
         let logged = event["limit"].as_str().zip(event["value"].as_u64());
         assert_eq!(logged, limit(*reason), "{event}");
+        assert!(event["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{event}");
+        if reason.is_refusal() {
+            assert_eq!(event["count"], 1, "{event}");
+            continue;
+        }
         for name in ["id", "seconds", "requests", "faults", "received", "sent", "pushes"] {
             assert!(event[name].is_u64(), "{name}: {event}");
         }
-        assert!(event["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{event}");
         assert_eq!((&event["kind"], &event["listener"]), (&"client".into(), &0.into()), "{event}");
     }
 }

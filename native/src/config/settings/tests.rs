@@ -54,6 +54,7 @@ fn sample(key: &Key) -> (String, String) {
         (_, "hosting.channels") => "general=192.0.2.7:22240@127.0.0.1:2",
         (_, "hosting.trackers") => "tracker.example:22236",
         (_, "hosting.advertise" | "http.hosts" | "metrics.hosts") => "chat.example",
+        (_, "limits.exempt" | "limits.deny") => "192.0.2.0/24",
         (_, "http.listen") => "127.0.0.1:3",
         (_, "metrics.listen") => "127.0.0.1:4",
         (_, "log.level") => "debug",

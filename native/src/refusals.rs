@@ -1,0 +1,134 @@
+//! The log of refused connections: an event each second with a count, so that a flood does not fill the log.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use chanwire_core::{admission::Refusal, endpoint::Reason};
+use tokio::time::sleep;
+
+/// The time for which refusals are counted before they are logged.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// The limit on all connections.
+const MAX_CONNECTIONS: &str = "max_connections";
+
+/// The limit on the operator's connections, which is no key.
+const MAX_OPERATORS: &str = "max_operators";
+
+/// The cause of a refused connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cause {
+    reason: Reason,
+    /// The limit that was reached: its name, and its value.
+    limit: Option<(&'static str, u64)>,
+}
+
+impl Cause {
+    /// Returns the cause where the server has so many connections.
+    pub(crate) fn full(limit: u32) -> Self {
+        Self { reason: Reason::ServerBusy, limit: Some((MAX_CONNECTIONS, limit.into())) }
+    }
+
+    /// Returns the cause where the operator has so many connections.
+    pub(crate) fn too_many_operators(limit: u32) -> Self {
+        Self { reason: Reason::ServerBusy, limit: Some((MAX_OPERATORS, limit.into())) }
+    }
+
+    pub(crate) const fn reason(self) -> Reason {
+        self.reason
+    }
+
+    /// Returns the words of the log for refused connections, of which the last came from this peer.
+    fn words(self, peer: Option<IpAddr>) -> &'static str {
+        match self.limit {
+            None => "denied network: closed connections",
+            Some((MAX_CONNECTIONS, _)) => "connection limit reached: refused connections",
+            Some((MAX_OPERATORS, _)) => "operator connection limit reached: refused connections",
+            Some(_) if peer.is_some_and(is_private) => {
+                "connection limit of an address reached: refused connections; if it is a proxy's or a router's, with \
+                 many clients behind it, add it to limits.exempt"
+            }
+            Some(_) => "connection limit of an address reached: refused connections",
+        }
+    }
+}
+
+impl From<Refusal> for Cause {
+    fn from(refusal: Refusal) -> Self {
+        Self { reason: refusal.reason(), limit: refusal.limit() }
+    }
+}
+
+/// Returns whether many machines may be behind an address.
+const fn is_private(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.is_private(),
+        IpAddr::V6(address) => address.is_unique_local(),
+    }
+}
+
+/// Refused connections that are not logged yet.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals(Mutex<Vec<Refused>>);
+
+/// Refused connections with one cause.
+#[derive(Debug)]
+struct Refused {
+    cause: Cause,
+    count: u64,
+    /// The last one's peer; `None` for the operator.
+    peer: Option<SocketAddr>,
+}
+
+impl Refusals {
+    /// Notes a refused connection. It is logged with others within a second.
+    pub(crate) fn note(self: &Arc<Self>, cause: Cause, peer: Option<SocketAddr>) {
+        tracing::debug!(reason = cause.reason.as_str(), peer = peer.map(tracing::field::display), "connection refused");
+        let mut all = self.lock();
+        if all.is_empty() {
+            let this = self.clone();
+            tokio::spawn(async move {
+                sleep(PERIOD).await;
+                this.log();
+            });
+        }
+        match all.iter_mut().find(|refused| refused.cause == cause) {
+            Some(refused) => (refused.count, refused.peer) = (refused.count + 1, peer),
+            None => all.push(Refused { cause, count: 1, peer }),
+        }
+    }
+
+    /// Logs what was noted.
+    pub(crate) fn log(&self) {
+        let all = std::mem::take(&mut *self.lock());
+        for Refused { cause, count, peer } in all {
+            macro_rules! event {
+                ($level:ident) => {
+                    tracing::$level!(
+                        event = "connections_refused",
+                        reason = cause.reason.as_str(),
+                        limit = cause.limit.map(|(name, _)| name),
+                        value = cause.limit.map(|(_, value)| value),
+                        count,
+                        peer = peer.map(tracing::field::display),
+                        "{}",
+                        cause.words(peer.map(|peer| peer.ip()))
+                    )
+                };
+            }
+            if cause.reason == Reason::Denied {
+                event!(info);
+            } else {
+                event!(warn);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Refused>> {
+        // No holder can panic half-way through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
