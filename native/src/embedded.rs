@@ -84,7 +84,8 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// Limits of all connections together: the protocol's.
     pub hub_limits: HubLimits,
-    /// Limits of what one address may cost, and of each connection's rate: the server's, which exempt loopback.
+    /// Limits of what one address may cost, and of each connection's rate: the server's, which exempt loopback. Those of
+    /// hosted channels are in [`hub_limits`](Self::hub_limits).
     pub address_limits: AddressLimits,
     /// Connections that are served at one time: 10,000.
     pub max_connections: u32,

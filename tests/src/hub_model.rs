@@ -61,6 +61,18 @@ pub const fn plain(ip: IpAddr) -> IpAddr {
     }
 }
 
+/// Returns the address that stands for a subscriber's: an IPv4 address, or the first of an IPv6 address's /64 network.
+#[must_use]
+pub fn of_subscriber(ip: IpAddr) -> IpAddr {
+    match plain(ip) {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
 /// Returns every host that an address's host stands for.
 fn meanings(address: &Address) -> Vec<String> {
     let host = address.host().to_lowercase();
@@ -361,18 +373,41 @@ impl Model {
             }
             let names = self.names();
             let is_full = !names.contains(name.as_str()) && names.len() >= self.limits.max_names;
-            let is_full = is_full || self.listed().len() >= self.limits.max_channels;
+            let is_full =
+                is_full || self.listed().len() >= self.limits.max_channels || self.hosts_enough(peer, name, 0);
             return if is_full { Decision::Refuse("Limit reached") } else { Decision::Put };
         };
         let may_change = record.is_some() && self.is_host(peer, name);
         if !same_place(&listed.address, &channel.address) {
             let details = format!("The channel '{name}' is hosted at {}", listed.address);
-            return if may_change { Decision::Put } else { error("Channel already exists", details) };
+            return match may_change {
+                true if self.hosts_enough(peer, name, 0) => Decision::Refuse("Limit reached"),
+                true => Decision::Put,
+                false => error("Channel already exists", details),
+            };
         }
         if may_change && record.is_some_and(|record| record.lease != *lease) {
             return Decision::Put;
         }
         Decision::Answer(Response::Hosted { channel_name: name.clone() })
+    }
+
+    /// Returns the number of listed channels whose HOST came from this subscriber.
+    #[must_use]
+    pub fn hosted_by(&self, subscriber: IpAddr) -> usize {
+        let records = self.order.iter().filter_map(|name| self.find(name)?.1);
+        records.filter(|record| record.registered_from.map(of_subscriber) == Some(subscriber)).count()
+    }
+
+    /// Returns whether a peer that hosts so many channels more may not host the one of this name.
+    #[must_use]
+    pub fn hosts_enough(&self, peer: Peer, name: &str, more: usize) -> bool {
+        let Peer::Address(ip) = peer else { return false };
+        let subscriber = of_subscriber(ip);
+        let host = self.find(name).and_then(|(_, record)| record?.registered_from);
+        let is_exempt = self.limits.exempt.iter().any(|network| network.contains(ip));
+        let is_full = self.hosted_by(subscriber) + more >= self.limits.max_address_channels;
+        is_full && !is_exempt && host.map(of_subscriber) != Some(subscriber)
     }
 
     /// Returns whether this HOST renews its channel's lease and changes nothing else.

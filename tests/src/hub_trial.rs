@@ -127,6 +127,8 @@ pub struct Setup {
     pub fixed: Vec<Channel>,
     /// The most channels that are listed.
     pub limit: usize,
+    /// The most listed channels that one address hosts.
+    pub address_channels: usize,
     /// The most channels that a connection may join.
     pub joins: usize,
     /// The most names that are known.
@@ -141,6 +143,7 @@ impl Setup {
     fn limits(&self) -> HubLimits {
         let mut limits = HubLimits::default();
         (limits.max_channels, limits.max_joins, limits.max_names) = (self.limit, self.joins, self.names);
+        limits.max_address_channels = self.address_channels;
         (limits.max_id, limits.drop_names_after) = (self.max_id, Duration::from_secs(self.drop_names_after));
         limits
     }

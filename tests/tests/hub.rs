@@ -128,6 +128,7 @@ fn setup() -> Setup {
         own: vec![own],
         fixed: Vec::new(),
         limit: 100_000,
+        address_channels: 100_000,
         joins: 1000,
         names: 1_000_000,
         max_id: u64::MAX,

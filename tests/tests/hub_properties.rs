@@ -175,7 +175,8 @@ fn live(ops: &[Op], fixed: bool, limit: usize) {
         fixed.then(|| Channel { channel_name: "fixed".parse().unwrap(), address: address(("localhost", 22240)) });
     let own = vec![first, second_listener(false)];
     let fixed = fixed.into_iter().collect();
-    let setup = Setup { own, fixed, limit, joins: 3, names: limit + 1, max_id: 12, drop_names_after: 100 };
+    let (joins, names, address_channels) = (3, limit + 1, 2);
+    let setup = Setup { own, fixed, limit, address_channels, joins, names, max_id: 12, drop_names_after: 100 };
     let mut trial = Trial::start(setup, Disk::default());
     connect_some(&mut trial);
     let mut number = 0;

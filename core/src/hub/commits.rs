@@ -10,6 +10,7 @@ use core::{mem, time::Duration};
 use super::{
     ChannelLog, ChannelRecord, ConnectionId, DamagedName, Effect, Had, Hub, Log, Moment, Place, ReleasedChannel,
     Snapshot, Storage, StoreCommand, StoreOutcome, Write, Writer,
+    directory::Entry,
     names::{DROP_RETRY, GRACE, time_at},
     refusal,
     requests::{Change, PendingRequest, Verdict},
@@ -17,6 +18,7 @@ use super::{
 };
 use crate::{
     Time,
+    admission::of_subscriber,
     endpoint::{Misuse, Ticket},
     wire::{ChannelName, Command, Message, Request, Response, StoredMessage, Timestamp},
 };
@@ -216,7 +218,10 @@ impl Hub {
                 (Change::Remove(channel_name), _) => self.remove(channel_name, asker, at, draft),
                 (Change::Put { channel, registered_from, lease }, _) => {
                     let channel_name = channel.channel_name.clone();
-                    self.changes.begin(channel_name.clone(), self.directory.get(&channel_name).is_none());
+                    let before = self.directory.get(&channel_name);
+                    let new_host = registered_from.map(of_subscriber);
+                    let new_host = new_host.filter(|host| before.and_then(Entry::host) != Some(*host));
+                    self.changes.begin(channel_name.clone(), before.is_none(), new_host);
                     let position = self.directory.position_for(&channel_name);
                     let record = ChannelRecord { channel, registered_from, position, lease };
                     draft.push(Write::PutChannel(record), asker, at, Response::Hosted { channel_name });
@@ -265,7 +270,7 @@ impl Hub {
         at: Moment,
         draft: &mut Draft,
     ) {
-        self.changes.begin(channel_name.clone(), false);
+        self.changes.begin(channel_name.clone(), false, None);
         draft.push(Write::RemoveChannel(channel_name.clone()), asker, at, Response::Removed { channel_name });
     }
 
@@ -281,7 +286,7 @@ impl Hub {
         if !self.changes.contains(&channel_name) {
             let at = Moment { time: self.leases.by, ..Moment::default() };
             if let Some(write) = self.end(&channel_name) {
-                self.changes.begin(channel_name.clone(), false);
+                self.changes.begin(channel_name.clone(), false, None);
                 draft.push(write, None, at, Response::Removed { channel_name });
             }
         }

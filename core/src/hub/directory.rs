@@ -9,6 +9,7 @@ use core::{mem, net::IpAddr, ops::Bound, time::Duration};
 use super::{ListenerId, Peer, listed::Listed, storage::ChannelRecord};
 use crate::{
     Time,
+    admission::of_subscriber,
     endpoint::Listing,
     wire::{Address, Channel, ChannelName, Location},
 };
@@ -24,6 +25,8 @@ pub(super) struct Directory {
     /// The ends of leases, the times until which channels are kept for their hosts, and those at which names are
     /// dropped.
     ends: BTreeSet<(Time, ChannelName)>,
+    /// The number of listed channels of each host, by [`Entry::host`].
+    hosts: BTreeMap<IpAddr, usize>,
     listeners: Vec<Listener>,
     /// The locations of all listeners, each with the number of listeners that have it.
     local: BTreeMap<Location, usize>,
@@ -108,6 +111,11 @@ impl Entry {
         }
     }
 
+    /// Returns the address that its HOST came from, as limits have it: an IPv6 address stands for its /64 network.
+    pub(super) fn host(&self) -> Option<IpAddr> {
+        self.registered_from().map(of_subscriber)
+    }
+
     pub(super) const fn is_fixed(&self) -> bool {
         matches!(self.owner, Owner::Operator)
     }
@@ -139,6 +147,7 @@ impl Directory {
             next_position: 0,
             released: BTreeMap::new(),
             ends: BTreeSet::new(),
+            hosts: BTreeMap::new(),
             listeners: Vec::new(),
             local: BTreeMap::new(),
             located: BTreeSet::new(),
@@ -249,7 +258,16 @@ impl Directory {
             self.ends.remove(&(released.until, channel_name.clone()));
         }
         let Some(position) = self.positions.remove(channel_name) else { return };
-        if let Some(Entry { channel, lease, .. }) = self.entries.remove(&position) {
+        if let Some(entry) = self.entries.remove(&position) {
+            if let Some(host) = entry.host()
+                && let btree_map::Entry::Occupied(mut count) = self.hosts.entry(host)
+            {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
+            let Entry { channel, lease, .. } = entry;
             if let Some(lease) = lease {
                 self.ends.remove(&(lease.ends, channel_name.clone()));
             }
@@ -317,6 +335,11 @@ impl Directory {
 
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Returns the number of listed channels whose host is this, by [`Entry::host`].
+    pub(super) fn hosted_by(&self, host: IpAddr) -> usize {
+        self.hosts.get(&host).copied().unwrap_or(0)
     }
 
     /// Returns the number of listed channels that live here.
@@ -408,7 +431,11 @@ impl Directory {
         }
         self.reset_meant();
         self.positions.insert(name, position);
-        self.entries.insert(position, Entry { channel, owner, hosted, lease });
+        let entry = Entry { channel, owner, hosted, lease };
+        if let Some(host) = entry.host() {
+            *self.hosts.entry(host).or_default() += 1;
+        }
+        self.entries.insert(position, entry);
         self.listed.change(position);
     }
 }

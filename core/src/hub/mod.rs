@@ -49,7 +49,7 @@ pub use storage::{
 use turns::{Had, Turns, Writer};
 
 use crate::{
-    Limits, Time,
+    Limits, Network, Time,
     endpoint::{Misuse, Reply, ServerCommand, ServerEvent, Ticket},
     wire::{Address, Channel, ChannelName, Command, Location, Request, Status, Timestamp, canonical},
 };
@@ -92,6 +92,8 @@ pub struct Moment {
 /// | limit | default | precedent |
 /// |---|---|---|
 /// | `max_channels` | 100,000 | the protocol; large IRC networks list some tens of thousands |
+/// | `max_address_channels` | 100 | a server that hosts more registers them from several addresses, or is exempt |
+/// | `exempt` | loopback | tools of the same machine |
 /// | `max_names` | 1,000,000 | ten times what is listed; each takes about 200 bytes of memory |
 /// | `max_id` | 2^38 - 1 | what the server's store can number: a million messages an hour for 30 years |
 /// | `drop_names_after` | 30 days | a channel that nobody hosted for so long is over |
@@ -102,6 +104,11 @@ pub struct Moment {
 pub struct HubLimits {
     /// The most channels that are listed.
     pub max_channels: usize,
+    /// The most listed channels whose HOST came from one address: an IPv4 address, or the /64 network of an IPv6 address.
+    /// The operator has no such limit.
+    pub max_address_channels: usize,
+    /// Networks that [`max_address_channels`](Self::max_address_channels) is not for.
+    pub exempt: Vec<Network>,
     /// The most known names: listed, kept for a host, or with messages in the past and not dropped.
     pub max_names: usize,
     /// The greatest id of a message.
@@ -116,11 +123,13 @@ pub struct HubLimits {
 }
 
 impl Default for HubLimits {
-    /// Returns the protocol's limits: 100,000 channels, 1,000,000 names, which are dropped after 30 days, 1,000 joins a
-    /// connection, 16 MiB of past lists.
+    /// Returns the protocol's limits: 100,000 channels, of which 100 from one address but loopback, 1,000,000 names, which
+    /// are dropped after 30 days, 1,000 joins a connection, 16 MiB of past lists.
     fn default() -> Self {
         Self {
             max_channels: 100_000,
+            max_address_channels: 100,
+            exempt: [Network::LOOPBACK_V4, Network::LOOPBACK_V6].into(),
             max_names: 1_000_000,
             max_id: (1 << 38) - 1,
             drop_names_after: Duration::from_secs(30 * 86_400),
@@ -143,7 +152,7 @@ impl Default for HubLimits {
 /// | removes a channel that another hosts | REQUEST_ERROR `Not the channel's host` |
 /// | hosts or removes a channel without address rights | REQUEST_ERROR `Not allowed` |
 /// | joins what it has joined; leaves what it has not | REQUEST_ERROR `Already joined`; `Not joined` |
-/// | lists, names or joins more than the [`HubLimits`] allow, or says more in a channel | REQUEST_ERROR `Limit reached` |
+/// | lists, hosts, names or joins more than the [`HubLimits`] allow, or says more in a channel | REQUEST_ERROR `Limit reached` |
 /// | asks for what the store does not do | SERVER_ERROR `Database connection failed` |
 ///
 /// Two errors answer no request and close a connection that has joined: SERVER_ERROR `Channel removed` after a channel

@@ -38,6 +38,10 @@ pub(super) fn too_many_channels(limit: usize) -> ErrorResponse {
     ErrorResponse::request("Limit reached", format!("A tracker lists at most {limit} channels"))
 }
 
+pub(super) fn too_many_channels_of_address(limit: usize) -> ErrorResponse {
+    ErrorResponse::request("Limit reached", format!("An address may host at most {limit} channels"))
+}
+
 pub(super) fn too_many_names(limit: usize) -> ErrorResponse {
     ErrorResponse::request("Limit reached", format!("A server knows at most {limit} names"))
 }

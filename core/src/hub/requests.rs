@@ -6,12 +6,13 @@ use core::net::IpAddr;
 use super::{
     ConnectionId, Hub, HubLimits, Log, Moment, Peer, Place, Storage, Writer,
     changes::Changes,
-    directory::{Directory, Meant},
+    directory::{Directory, Entry, Meant},
     refusal,
     turns::WRITE_OVERHEAD,
 };
 use crate::{
     Time,
+    admission::of_subscriber,
     endpoint::{Reply, Ticket},
     hub::ListenerId,
     wire::{Address, Channel, ChannelName, ErrorResponse, Host, JoinFrom, Message, Request, Response},
@@ -323,6 +324,19 @@ impl Known<'_> {
         let is_new = !self.names.contains_key(channel_name);
         (is_new && self.names.len() + new >= max_names).then(|| refusal::too_many_names(max_names))
     }
+
+    /// Returns the answer if this peer may host no channel beyond those that it hosts. `entry` is the channel that it
+    /// wants to host, if that is listed.
+    fn refuse_host(&self, directory: &Directory, peer: Peer, entry: Option<&Entry>) -> Option<ErrorResponse> {
+        let Peer::Address(ip) = peer else { return None };
+        let host = of_subscriber(ip);
+        let HubLimits { max_address_channels, exempt, .. } = self.limits;
+        let hosted = directory.hosted_by(host) + self.changes.new_channels_of(host);
+        let is_refused = hosted >= *max_address_channels
+            && entry.and_then(Entry::host) != Some(host)
+            && !exempt.iter().any(|network| network.contains(ip));
+        is_refused.then(|| refusal::too_many_channels_of_address(*max_address_channels))
+    }
 }
 
 fn decide_host(directory: &mut Directory, known: &Known<'_>, peer: Peer, host: &Host, now: Time) -> Verdict {
@@ -350,7 +364,11 @@ fn decide_host(directory: &mut Directory, known: &Known<'_>, peer: Peer, host: &
         Some(entry) if entry.is_fixed() || !entry.is_hosted_by(peer) => {
             return refusal::already_exists(name, &entry.channel.address).into();
         }
-        Some(_) => {}
+        Some(entry) => {
+            if let Some(error) = known.refuse_host(directory, peer, Some(entry)) {
+                return error.into();
+            }
+        }
         None => {
             if let Some(released) = directory.released(name)
                 && released.until > known.now
@@ -359,7 +377,8 @@ fn decide_host(directory: &mut Directory, known: &Known<'_>, peer: Peer, host: &
                 let seconds = released.until.since(known.now).as_millis().div_ceil(1000);
                 return refusal::kept_for_host(name, u64::try_from(seconds).unwrap_or(u64::MAX)).into();
             }
-            if let Some(error) = known.refuse(directory.len(), name) {
+            let error = known.refuse(directory.len(), name).or_else(|| known.refuse_host(directory, peer, None));
+            if let Some(error) = error {
                 return error.into();
             }
         }

@@ -169,6 +169,7 @@ static KEYS: &[&Key] = &[
     &LIMITS_ADDRESS_CONNECTIONS,
     &LIMITS_ADDRESS_CONNECTS,
     &LIMITS_ADDRESS_CONNECTS_BURST,
+    &LIMITS_ADDRESS_CHANNELS,
     &LIMITS_EXEMPT,
     &LIMITS_DENY,
     &LOG_LEVEL,
@@ -556,6 +557,16 @@ pub(crate) static LIMITS_ADDRESS_CONNECTS_BURST: Key = Key {
     kind: MANY,
     default: Fallback::Value("100"),
     help: "Accept this many connections from one address at once",
+    applied: Applied::Live,
+    ..KEY
+};
+
+pub(crate) static LIMITS_ADDRESS_CHANNELS: Key = Key {
+    path: "limits.address_channels",
+    flag: "address-channels",
+    kind: MANY,
+    default: Fallback::Value("100"),
+    help: "List at most this many channels that were registered from one address",
     applied: Applied::Live,
     ..KEY
 };

@@ -1,17 +1,20 @@
 //! Checks the hub's writes and answers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use chanwire_core::{
     Time,
     endpoint::{Reply, Ticket},
-    hub::{Moment, Peer, StoreCommand, StoreOutcome, Write},
+    hub::{ChannelRecord, Moment, Peer, StoreCommand, StoreOutcome, Write},
     wire::{ChannelName, Command, ErrorResponse, HistoryRange, Host, Request, Response, Status},
 };
 
 use super::{Client, DeliveredPage, Trial};
 use crate::{
-    hub_model::{Decision, Model, not_stored, same_place},
+    hub_model::{Decision, Model, not_stored, of_subscriber, same_place},
     store::Disk,
 };
 
@@ -140,7 +143,7 @@ impl Trial {
 
     pub(super) fn answered(&mut self, id: u64, ticket: Ticket, reply: Reply) {
         let in_doubt = !self.trusted;
-        let pending = self.pending_names();
+        let (pending, hosting) = (self.pending_names(), self.pending_hosts(id));
         let open =
             self.clients.values().flat_map(|client| &client.exchanges).filter(|exchange| exchange.reply.is_none());
         let messages = open.filter(|exchange| matches!(exchange.request, Request::Message(_))).count() as u64;
@@ -207,6 +210,9 @@ impl Trial {
                 let is_new = !names.contains(host.channel.channel_name.as_str());
                 let is_full = is_new && names.len() + others >= limits.max_names;
                 let is_full = is_full || self.model.listed().len() + others >= limits.max_channels;
+                let name = &host.channel.channel_name;
+                let hosting = hosting.iter().filter(|other| *other != name).count();
+                let is_full = is_full || self.model.hosts_enough(client.peer, name, hosting);
                 assert!(is_full, "the limit is not reached");
             }
             (Decision::Append(name), Request::Message(_)) => {
@@ -246,6 +252,22 @@ impl Trial {
         client.write(self.now);
     }
 
+    /// Returns the channels that pending HOSTs of this connection's subscriber would have it host.
+    fn pending_hosts(&self, id: u64) -> BTreeSet<ChannelName> {
+        let subscriber = |client: &Client| match client.peer {
+            Peer::Address(ip) => Some(of_subscriber(ip)),
+            Peer::Operator | Peer::NoAddressRights => None,
+        };
+        let asking = self.clients.get(&id).and_then(subscriber);
+        let same = self.clients.values().filter(|client| subscriber(client) == asking);
+        let open = same.flat_map(|client| &client.exchanges).filter(|exchange| exchange.reply.is_none());
+        let name = |exchange: &Exchange| match &exchange.request {
+            Request::Host(host) => Some(host.channel.channel_name.clone()),
+            _ => None,
+        };
+        open.filter_map(name).collect()
+    }
+
     /// Returns the names that pending HOSTs would add.
     fn pending_names(&self) -> BTreeSet<ChannelName> {
         let open =
@@ -280,6 +302,7 @@ impl Trial {
     fn check_commit(&mut self, writes: &[Write]) -> Carried {
         let (mut logs, mut carried) = (BTreeMap::new(), Carried::default());
         let (mut names, mut new, mut new_names) = (BTreeSet::new(), 0, 0);
+        let mut hosts: BTreeMap<IpAddr, usize> = BTreeMap::new();
         for write in writes {
             match write {
                 Write::Append(message) => {
@@ -305,6 +328,14 @@ impl Trial {
                     assert!(names.insert(name), "'{name}' is changed twice in one commit");
                     new += usize::from(self.model.find(name).is_none());
                     new_names += usize::from(!self.model.names().contains(name.as_str()));
+                    let host = |record: &ChannelRecord| record.registered_from.map(of_subscriber);
+                    let before = self.model.find(name).and_then(|(_, record)| host(record?));
+                    let is_exempt = |ip: IpAddr| self.model.limits.exempt.iter().any(|network| network.contains(ip));
+                    if let Some(host) = host(record).filter(|host| before != Some(*host))
+                        && !record.registered_from.is_some_and(is_exempt)
+                    {
+                        *hosts.entry(host).or_default() += 1;
+                    }
                     let stored = (record.channel.clone(), record.registered_from, record.lease);
                     let candidates = Candidates::are(&self.clients, |client, request| {
                         let Request::Host(host) = request else { return false };
@@ -344,6 +375,10 @@ impl Trial {
         }
         let limits = &self.model.limits;
         assert!(new == 0 || self.model.listed().len() + new <= limits.max_channels, "the limit is passed");
+        for (host, more) in hosts {
+            let hosted = self.model.hosted_by(host) + more;
+            assert!(hosted <= limits.max_address_channels, "{host} hosts more than its limit");
+        }
         let known = self.model.names().len();
         assert!(new_names == 0 || known + new_names <= limits.max_names, "the limit of names is passed");
         carried

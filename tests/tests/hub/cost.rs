@@ -22,6 +22,7 @@ fn hub(channels: usize, room: usize) -> (Hub, ListenerId) {
     };
     let mut limits = HubLimits::default();
     limits.max_channels = channels + 1 + room;
+    limits.max_address_channels = limits.max_channels;
     let stored = Snapshot { channels: (0..channels).map(record).collect(), ..Snapshot::default() };
     let mut hub = Hub::new(limits, stored, Moment::default());
     let listener = hub.add_listener(&[at("127.0.0.1", 22236)]);

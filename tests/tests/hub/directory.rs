@@ -170,6 +170,57 @@ fn a_fixed_channel_is_listed_and_nobody_moves_it() {
 }
 
 #[test]
+fn an_address_hosts_as_many_channels_as_its_limit_and_others_host_theirs() {
+    let mut trial = Trial::start(Setup { address_channels: 2, ..setup() }, Disk::default());
+    let full = refused("Limit reached", "An address may host at most 2 channels");
+    let [ada, bob] = [ADA, BOB].map(|host| trial.connect(ip(host), 0));
+    // All asked at once, so that those count which are not stored yet.
+    for name in ["a", "b", "c"] {
+        trial.ask(ada, &host(name, "peer.example", 1), 0);
+    }
+    trial.settle();
+    assert_eq!(trial.answers(ada), [hosted("a"), hosted("b"), full.clone()]);
+    assert_eq!(ask(&mut trial, bob, &host("c", "peer.example", 1)), [hosted("c")]);
+    // A channel that is hosted already may be moved, and one that is removed makes room.
+    assert_eq!(ask(&mut trial, ada, &host("a", "peer.example", 2)), [hosted("a")]);
+    assert_eq!(ask(&mut trial, ada, &unhost("b")), [removed("b")]);
+    assert_eq!(ask(&mut trial, ada, &host("d", "peer.example", 1)), [hosted("d")]);
+    // After a restart those that are stored count.
+    let mut trial = trial.crash(Fate::Done);
+    let ada = trial.connect(ip(ADA), 0);
+    assert_eq!(ask(&mut trial, ada, &host("e", "peer.example", 1)), [full]);
+}
+
+#[test]
+fn a_channel_that_is_taken_over_counts_for_its_new_host() {
+    let mut trial = Trial::start(Setup { address_channels: 1, ..setup() }, Disk::default());
+    let [ada, bob] = [ADA, BOB].map(|host| trial.connect(ip(host), 0));
+    assert_eq!(ask(&mut trial, ada, &host("a", BOB, 1)), [hosted("a")]);
+    assert_eq!(ask(&mut trial, bob, &host("b", BOB, 2)), [hosted("b")]);
+    let full = refused("Limit reached", "An address may host at most 1 channels");
+    assert_eq!(ask(&mut trial, bob, &host("a", BOB, 3)), [full]);
+    assert_eq!(ask(&mut trial, bob, &unhost("b")), [removed("b")]);
+    assert_eq!(ask(&mut trial, bob, &host("a", BOB, 3)), [hosted("a")]);
+    assert_eq!(ask(&mut trial, ada, &host("c", ADA, 3)), [hosted("c")]);
+}
+
+#[test]
+fn networks_of_ipv6_subscribers_are_addresses_and_the_operator_and_loopback_have_no_limit() {
+    let mut trial = Trial::start(Setup { address_channels: 1, ..setup() }, Disk::default());
+    let hosts = |trial: &mut Trial, id, name| ask(trial, id, &host(name, "peer.example", 1)) == [hosted(name)];
+    let [one, same, other] =
+        ["2001:db8:0:1::1", "2001:db8:0:1:ffff::", "2001:db8:0:2::1"].map(|host| trial.connect(ip(host), 0));
+    assert_eq!(
+        [(one, "a"), (same, "b"), (other, "c")].map(|(id, name)| hosts(&mut trial, id, name)),
+        [true, false, true]
+    );
+    let (operator, local) = (trial.connect_operator(), trial.connect(ip("::ffff:127.0.0.9"), 0));
+    for (id, names) in [(operator, ["d", "e"]), (local, ["f", "g"])] {
+        assert!(names.iter().all(|name| hosts(&mut trial, id, name)));
+    }
+}
+
+#[test]
 fn a_fixed_channel_hides_the_stored_one_of_its_name_for_this_run() {
     let (trial, ..) = two_channels();
     let disk = trial.disk.clone();

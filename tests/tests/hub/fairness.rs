@@ -36,6 +36,7 @@ impl Flood {
         }
         let mut limits = HubLimits::default();
         limits.max_channels = limit;
+        limits.max_address_channels = limit;
         let mut hub = Hub::new(limits, disk.snapshot(), Moment::default());
         let listener = hub.add_listener(&[at("127.0.0.1", 22236)]);
         hub.fix_channel(channel("here", "127.0.0.1", 22236));
