@@ -123,8 +123,8 @@ impl<T: Send + 'static> Background<T> {
     /// Starts it. The work is to end soon after the flag turns true.
     pub fn start(work: impl FnOnce(&AtomicBool) -> T + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stop);
-        Self { stop, thread: Some(thread::spawn(move || work(&told))) }
+        let stopped = Arc::clone(&stop);
+        Self { stop, thread: Some(thread::spawn(move || work(&stopped))) }
     }
 
     /// Tells it to stop, and gives what it has made.
@@ -329,7 +329,7 @@ impl Launch {
     /// If it does neither.
     pub fn try_start(&self) -> Result<Server, Finished> {
         let mut server = self.start_unseen();
-        let (tell, told) = mpsc::channel();
+        let (tell, lines) = mpsc::channel();
         let stdout = BufReader::new(server.process.0.stdout.take().expect("a pipe"));
         thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
 
@@ -342,7 +342,7 @@ impl Launch {
             (false, false) => "data in ",
         };
         while !server.banner.last().is_some_and(|line: &String| line.starts_with(last)) {
-            match told.recv_timeout(DEADLINE) {
+            match lines.recv_timeout(DEADLINE) {
                 Ok(line) => server.banner.push(line),
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
                     let status = server.wait(DEADLINE);

@@ -107,7 +107,7 @@ pub fn stream<H: Meaning>(stream: &[u8], limit: usize) -> String {
 /// Appends a line for each item that is there.
 pub fn items<H: Meaning>(decoder: &mut Decoder<H>, when: &str, out: &mut String) {
     while let Some(item) = decoder.next_item() {
-        let what = match &item {
+        let kind = match &item {
             Item::Frame(frame) => format!(
                 "frame {} {}, CRLF {}, payload {}: {}",
                 frame.start_line.name(),
@@ -121,7 +121,7 @@ pub fn items<H: Meaning>(decoder: &mut Decoder<H>, when: &str, out: &mut String)
             Item::Skipped(_, Skipped::Object) => "skipped object".into(),
             Item::Skipped(_, Skipped::Discarded) => "discarded".into(),
         };
-        let _ = writeln!(out, "  {:<9} {when:<10} {what}", span(item.span()));
+        let _ = writeln!(out, "  {:<9} {when:<10} {kind}", span(item.span()));
     }
 }
 

@@ -148,7 +148,7 @@ pub fn run<'a, H: StartLine>(pieces: impl IntoIterator<Item = &'a [u8]>, limit: 
 
 /// Checks that the bytes after the last item are the partial frame, or white space, or come after the end of the
 /// conversation.
-fn check_rest<H: StartLine>(decoder: &Decoder<H>, told: u64, fed: &[u8]) {
+fn check_rest<H: StartLine>(decoder: &Decoder<H>, items_end: u64, fed: &[u8]) {
     assert_eq!(decoder.unread(), 0, "bytes are left unread although no item came");
     match decoder.partial() {
         Some(partial) => assert_eq!(
@@ -157,10 +157,10 @@ fn check_rest<H: StartLine>(decoder: &Decoder<H>, told: u64, fed: &[u8]) {
             "the partial frame of {fed:?}"
         ),
         None if decoder.is_closed() => {}
-        None => assert!(rest(fed, told).iter().all(|byte| b" \t\r\n".contains(byte)), "between frames: {fed:?}"),
+        None => assert!(rest(fed, items_end).iter().all(|byte| b" \t\r\n".contains(byte)), "between frames: {fed:?}"),
     }
     if let Some(partial) = decoder.partial() {
-        assert_eq!(partial.span.start, told, "the partial frame starts where the last item of {fed:?} ends");
+        assert_eq!(partial.span.start, items_end, "the partial frame starts where the last item of {fed:?} ends");
     }
 }
 

@@ -27,7 +27,7 @@ fn flood(decoder: &mut Decoder<Command>, piece: &[u8], megabytes: usize) -> (usi
 fn a_decoder_keeps_no_bytes_that_it_does_not_need() {
     let space = [b' '; 65_536];
     let string = [b'x'; 65_536];
-    for (what, opening, piece, unlimited) in [
+    for (name, opening, piece, unlimited) in [
         ("white space between frames", &b""[..], &space, false),
         ("white space before a payload", b"HOST\r\n", &space, false),
         ("white space after LIST, where an object may follow", b"LIST\r\n", &space, false),
@@ -39,8 +39,8 @@ fn a_decoder_keeps_no_bytes_that_it_does_not_need() {
         decoder.feed(opening);
         let opened = drain(&mut decoder).len();
         let (items, most, kept) = flood(&mut decoder, piece, 12);
-        assert_eq!(items, 0, "{what}: {opened} items, then none");
-        assert!(most < HELD && kept < HELD as i64, "{what}: {most} bytes held, {kept} kept of {}", 12 * MEGABYTE);
+        assert_eq!(items, 0, "{name}: {opened} items, then none");
+        assert!(most < HELD && kept < HELD as i64, "{name}: {most} bytes held, {kept} kept of {}", 12 * MEGABYTE);
     }
 
     // Complete frames.

@@ -98,7 +98,7 @@ fn fate() -> impl Strategy<Value = Fate> {
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        20 => (any::<Index>(), vec((kind(), 0..100_i64), 1..5)).prop_map(|(who, what)| Op::Ask(who, what)),
+        20 => (any::<Index>(), vec((kind(), 0..100_i64), 1..5)).prop_map(|(who, asked)| Op::Ask(who, asked)),
         10 => Just(Op::Drain),
         16 => fate().prop_map(Op::Store),
         4 => (fate(), 0..4_usize).prop_map(|(fate, pages)| Op::StoreAndRead(fate, pages)),
@@ -182,13 +182,13 @@ fn live(ops: &[Op], fixed: bool, limit: usize) {
     let mut number = 0;
     for op in ops {
         match op {
-            Op::Ask(who, what) => {
+            Op::Ask(who, asked) => {
                 let open = trial.open();
                 if open.is_empty() {
                     continue;
                 }
                 let id = *who.get(&open);
-                for (kind, at) in what {
+                for (kind, at) in asked {
                     number += 1;
                     // A client that has ended its stream sends no requests.
                     if !trial.has_ended(id) {

@@ -365,7 +365,7 @@ fn the_table_of_limits_has_the_defaults() {
     };
     let seconds = |duration: Duration| format!("{} s", duration.as_secs());
     let kib = |bytes: usize| format!("{} KiB", bytes / 1024);
-    for (what, value) in [
+    for (name, value) in [
         ("payload, from its first bracket to its last", format!("{} bytes", grouped(limits.max_payload))),
         ("levels of brackets in a payload", MAX_DEPTH.to_string()),
         ("a frame, from its first byte to its last", seconds(limits.frame_timeout)),
@@ -382,8 +382,8 @@ fn the_table_of_limits_has_the_defaults() {
             format!("{} MiB", HubLimits::default().max_past_lists / (1024 * 1024)),
         ),
     ] {
-        let row = rows().find(|row| row.first() == Some(&what));
-        assert_eq!(row.as_ref().and_then(|row| row.get(1).copied()), Some(value.as_str()), "{what}");
+        let row = rows().find(|row| row.first() == Some(&name));
+        assert_eq!(row.as_ref().and_then(|row| row.get(1).copied()), Some(value.as_str()), "{name}");
     }
 }
 
@@ -395,7 +395,7 @@ fn an_unparsable_or_untrue_page_is_reported() {
     }
     assert!(examples("```wire\n> a\n").is_err());
     assert!(examples("```text\n> a\n```\n").is_err());
-    let told = |body: &str| read(body).map(|examples| examples.iter().all(|example| run(example, 1).is_err()));
+    let fails = |body: &str| read(body).map(|examples| examples.iter().all(|example| run(example, 1).is_err()));
     for body in [
         "> LIST\\r\\n\n< OK\\r\\n{\"channels\":[]}",
         "> LIST\\r\\n",
@@ -404,6 +404,6 @@ fn an_unparsable_or_untrue_page_is_reported() {
         "> LIST\\r\\n\n>.\n< OK\\r\\n{\"channels\": []}",
         "> !\n< OK\\r\\n{}OK\\r\\n{}",
     ] {
-        assert_eq!(told(body), Ok(true), "{body}");
+        assert_eq!(fails(body), Ok(true), "{body}");
     }
 }

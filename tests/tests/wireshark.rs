@@ -121,8 +121,8 @@ fn every_example_has_the_same_fields_at_any_cut() {
     for (stream, expected) in expected.iter().enumerate() {
         assert_eq!(&joined(&said[&stream]), expected, "stream {stream}");
         // The frame is shown once, where it is complete.
-        let told = said[&stream].iter().filter(|row| row.iter().any(|value| !value.is_empty())).count();
-        assert_eq!(told, 1, "stream {stream}");
+        let marked = said[&stream].iter().filter(|row| row.iter().any(|value| !value.is_empty())).count();
+        assert_eq!(marked, 1, "stream {stream}");
     }
 }
 
@@ -303,21 +303,21 @@ fn after_a_lost_segment_or_a_start_in_the_middle_frames_are_found_where_decode_f
         }
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("packets.pcapng"), &file).unwrap();
-        let told = File { folder }.fields();
+        let fields = File { folder }.fields();
         let decoded = decoded(&file);
         assert_eq!(decoded.len(), lost.len());
         for ((stream, range), [out, back]) in lost.iter().enumerate().zip(decoded.values()) {
             // A stream without a frame shows nothing.
-            let rows = told.get(&stream).map_or(&[][..], Vec::as_slice);
+            let rows = fields.get(&stream).map_or(&[][..], Vec::as_slice);
             let of = format!("{size} bytes a segment, {range:?} of {count} missing");
             let joined = joined(rows);
-            let told = |field: usize| joined[field].split(';').filter(|said| !said.is_empty()).count();
+            let values = |field: usize| joined[field].split(';').filter(|said| !said.is_empty()).count();
             let count = |heads: &[String], head: &str| heads.iter().filter(|known| *known == head).count();
             let (said, pushed) = (count(out, "MESSAGE"), count(back, "MESSAGE"));
             assert_eq!(joined[7], "", "{of}");
-            assert_eq!(told(0), out.len() + pushed, "{of}: {joined:?} of {out:?}");
-            assert_eq!(told(1), back.len() - pushed, "{of}: {joined:?} of {back:?}");
-            assert_eq!(told(6), said + pushed, "{of}");
+            assert_eq!(values(0), out.len() + pushed, "{of}: {joined:?} of {out:?}");
+            assert_eq!(values(1), back.len() - pushed, "{of}: {joined:?} of {back:?}");
+            assert_eq!(values(6), said + pushed, "{of}");
         }
     }
 }

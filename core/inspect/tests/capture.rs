@@ -379,17 +379,17 @@ proptest! {
                 fed.entry((*connection, *direction)).or_default().extend(bytes);
             }
         }
-        let mut told: std::collections::BTreeMap<(u32, Direction), Vec<u8>> = Default::default();
+        let mut decoded: std::collections::BTreeMap<(u32, Direction), Vec<u8>> = Default::default();
         for entry in entries(&capture) {
             let reads = entry.reads();
             prop_assert!(reads.is_empty() == (entry.length() == 0));
             prop_assert_eq!(reads.last().map_or(0, |read| read.end), entry.length());
             prop_assert!(reads.windows(2).all(|pair| pair[0].end == pair[1].start && pair[0].ends && pair[1].begins));
-            told.entry((entry.connection(), entry.direction())).or_default().extend(entry.bytes());
+            decoded.entry((entry.connection(), entry.direction())).or_default().extend(entry.bytes());
         }
-        for (stream, told) in told {
+        for (stream, decoded) in decoded {
             let fed = fed.remove(&stream).unwrap_or_default();
-            prop_assert!(fed.starts_with(&told), "{:?}", stream);
+            prop_assert!(fed.starts_with(&decoded), "{:?}", stream);
         }
     }
 

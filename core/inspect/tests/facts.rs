@@ -410,9 +410,10 @@ fn every_command_has_a_form_whose_example_the_server_accepts() {
 #[test]
 fn every_field_that_is_wrong_is_told_in_the_servers_words() {
     let problems = compose("HOST", &values(&[("peer_server_ip", "0.0.0.0"), ("peer_server_port", "8o")])).unwrap_err();
-    let told: Vec<_> = problems.iter().map(|problem| (problem.field.as_deref(), problem.message.as_str())).collect();
+    let reported: Vec<_> =
+        problems.iter().map(|problem| (problem.field.as_deref(), problem.message.as_str())).collect();
     assert_eq!(
-        told,
+        reported,
         [
             (Some("channel_name"), "Missing required field 'channel_name'"),
             (

@@ -212,7 +212,7 @@ proptest! {
             };
             capture.bytes(1, direction, time, text.as_bytes());
             while let Some(row) = capture.entry(number) {
-                let told = (row.pair(), row.rtt());
+                let actual = (row.pair(), row.rtt());
                 let expected = match (event, row.kind()) {
                     (_, RowKind::Skipped) => None,
                     (Event::Request(_), _) => {
@@ -222,7 +222,7 @@ proptest! {
                     (Event::Answer(_), _) => open.pop_front(),
                     (Event::Silence(_) | Event::Aside(_), _) => None,
                 };
-                prop_assert_eq!(told, (expected.map(|(row, _)| row), expected.map(|(_, asked)| time - asked)));
+                prop_assert_eq!(actual, (expected.map(|(row, _)| row), expected.map(|(_, asked)| time - asked)));
                 number += 1;
             }
         }

@@ -109,8 +109,8 @@ impl Reason {
 
     /// Returns the reason of a connection that is closed with this error.
     pub(super) fn of_error(error: &str) -> Self {
-        let told = |reason: &&Self| reason.error() == Some(error);
-        Self::ALL.iter().find(told).copied().unwrap_or(Self::ServerClosed)
+        let is_named = |reason: &&Self| reason.error() == Some(error);
+        Self::ALL.iter().find(is_named).copied().unwrap_or(Self::ServerClosed)
     }
 }
 

@@ -190,14 +190,14 @@ async fn a_peer_that_breaks_its_connection_keeps_its_place_until_its_requests_ar
     const HOST: &[u8] =
         b"HOST\r\n{\"channel_name\": \"x\", \"peer_server_ip\": \"127.0.0.1\", \"peer_server_port\": 1}";
     let places = Arc::new(Semaphore::new(ROOM as usize));
-    let (tell_hub, told) = mpsc::unbounded_channel();
+    let (tell_hub, inputs) = mpsc::unbounded_channel();
     let (done, all_done) = mpsc::unbounded_channel();
     let (asked, mut commands) = mpsc::unbounded_channel();
     let (clock, limits, published) = (Clock::start(), Limits::server(), PublishedList::default());
     let hub = tokio::spawn(async move {
         let hub =
             Hub::new(HubLimits::default(), Snapshot::default(), Moment { time: clock.now(), ..Moment::default() });
-        hub_task::run(hub, told, all_done, &mut Slow(asked), &PublishedList::default(), clock).await;
+        hub_task::run(hub, inputs, all_done, &mut Slow(asked), &PublishedList::default(), clock).await;
     });
     for id in 0..=ROOM.into() {
         // The last one asks for nothing. Its place is free when the hub has heard of it, and so of those before it.

@@ -39,7 +39,7 @@ impl Faulty {
             Fault::None => work(&mut self.store),
             Fault::Before => Err(broken()),
             Fault::After => work(&mut self.store).and_then(|_| Err(broken())),
-            Fault::Panic => panic!("as it was told"),
+            Fault::Panic => panic!("as configured"),
         }
     }
 }
@@ -91,8 +91,8 @@ impl World {
         let address: chanwire_core::wire::Address = "127.0.0.1:1".parse().unwrap();
         let listener = hub.add_listener(std::slice::from_ref(&address));
         hub.fix_channel(Channel { channel_name: "a".parse().unwrap(), address });
-        let (told, outcomes) = mpsc::channel();
-        let store = start(Faulty { store, faults }, move |outcome| told.send(outcome).unwrap()).unwrap();
+        let (sender, outcomes) = mpsc::channel();
+        let store = start(Faulty { store, faults }, move |outcome| sender.send(outcome).unwrap()).unwrap();
         let ids = [1, 2, 3].map(ConnectionId);
         for id in ids {
             hub.connect(id, Peer::Address([127, 0, 0, 1].into()), Some(listener)).unwrap();

@@ -161,7 +161,7 @@ impl ReaderHandle {
     pub(crate) fn close(self) {
         drop(self.queries);
         if self.thread.join().is_err() {
-            tracing::error!("the store's reader had ended before it was told to");
+            tracing::error!("the store's reader had ended before it was stopped");
         }
     }
 }

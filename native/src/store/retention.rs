@@ -461,7 +461,7 @@ impl TrimmerHandle {
     pub(crate) fn close(self) {
         self.coordinator.close();
         if self.thread.join().is_err() {
-            tracing::error!("retention had ended before it was told to");
+            tracing::error!("retention had ended before it was stopped");
         }
     }
 }

@@ -137,7 +137,7 @@ impl SpaceHandle {
     pub(crate) fn close(self) {
         drop(self.stop);
         if self.thread.join().is_err() {
-            tracing::error!("the thread that looks for free space had ended before it was told to");
+            tracing::error!("the thread that looks for free space had ended before it was stopped");
         }
     }
 }
@@ -161,8 +161,8 @@ mod tests {
     #[test]
     fn commits_stop_and_go_on_with_the_free_space() {
         let room = Arc::new(Room::new("some.db".into(), None));
-        let (tell, told) = channel();
-        let free = move || told.recv().map_err(io::Error::other);
+        let (tell, answers) = channel();
+        let free = move || answers.recv().map_err(io::Error::other);
         tell.send(100).unwrap();
         let handle = watch(Arc::clone(&room), Arc::default(), 256, free).unwrap();
         room.admit(1, 0).unwrap_err();

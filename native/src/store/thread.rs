@@ -71,7 +71,7 @@ impl StoreHandle {
     pub(crate) fn close(self) {
         drop(self.commands);
         if self.thread.join().is_err() {
-            tracing::error!("the store's thread had ended before it was told to");
+            tracing::error!("the store's thread had ended before it was stopped");
         }
     }
 }
@@ -190,7 +190,7 @@ mod tests {
             self.diary.lock().unwrap().push("probe");
             match self.commits.remove(0) {
                 Ok(()) => Ok(()),
-                Err(what) => Err(StoreError::Damaged { file: "chanwire.db".into(), problem: what.into() }),
+                Err(problem) => Err(StoreError::Damaged { file: "chanwire.db".into(), problem: problem.into() }),
             }
         }
 
@@ -214,8 +214,8 @@ mod tests {
     #[test]
     fn every_command_has_its_outcome_though_the_store_fails_or_panics() {
         let (store, go, diary) = fake(&[Ok(()), Err("broken"), Err("panic"), Err("without"), Ok(())]);
-        let (told, outcomes) = channel();
-        let store = start(store, move |outcome| told.send(outcome).unwrap()).unwrap();
+        let (sender, outcomes) = channel();
+        let store = start(store, move |outcome| sender.send(outcome).unwrap()).unwrap();
         let expected = [
             StoreOutcome::Committed,
             StoreOutcome::Failed,
@@ -238,8 +238,8 @@ mod tests {
     #[test]
     fn closing_waits_for_the_command_in_hand_and_then_for_the_store() {
         let (store, go, diary) = fake(&[Ok(())]);
-        let (told, outcomes) = channel();
-        let store = start(store, move |outcome| told.send(outcome).unwrap()).unwrap();
+        let (sender, outcomes) = channel();
+        let store = start(store, move |outcome| sender.send(outcome).unwrap()).unwrap();
         store.send(StoreCommand::Commit(Arc::default())).unwrap();
         let closing = std::thread::spawn(move || store.close());
         assert!(diary.lock().unwrap().is_empty());
@@ -253,8 +253,8 @@ mod tests {
     fn a_store_that_fails_is_probed_until_it_works_though_nothing_is_to_be_stored() {
         let (store, go, diary) = fake(&[Err("broken"), Err("still broken"), Ok(())]);
         let status = store.status();
-        let (told, outcomes) = channel();
-        let store = start(store, move |outcome| told.send(outcome).unwrap()).unwrap();
+        let (sender, outcomes) = channel();
+        let store = start(store, move |outcome| sender.send(outcome).unwrap()).unwrap();
         go.send(()).unwrap();
         store.send(StoreCommand::Commit(Arc::default())).unwrap();
         assert_eq!(outcomes.recv().unwrap(), StoreOutcome::Failed);
@@ -270,8 +270,8 @@ mod tests {
     #[test]
     fn a_thread_that_is_gone_is_told_to_both_ends() {
         let (store, _go, diary) = fake(&[]);
-        let (told, outcomes) = channel::<StoreOutcome>();
-        let store = start(store, move |_| panic!("{told:?}")).unwrap();
+        let (sender, outcomes) = channel::<StoreOutcome>();
+        let store = start(store, move |_| panic!("{sender:?}")).unwrap();
         store.send(StoreCommand::Load(Vec::new())).unwrap();
         outcomes.recv().unwrap_err();
         while store.send(StoreCommand::Load(Vec::new())).is_ok() {

@@ -94,9 +94,9 @@ impl WriteCoordinator {
         self.closed.notify_all();
     }
 
-    fn wait(&self, told: &Condvar, end: Instant, unfit: impl FnMut(&mut Grown) -> bool) -> MutexGuard<'_, Grown> {
+    fn wait(&self, condition: &Condvar, end: Instant, unfit: impl FnMut(&mut Grown) -> bool) -> MutexGuard<'_, Grown> {
         let left = end.saturating_duration_since(Instant::now());
-        told.wait_timeout_while(self.grown(), left, unfit).unwrap_or_else(PoisonError::into_inner).0
+        condition.wait_timeout_while(self.grown(), left, unfit).unwrap_or_else(PoisonError::into_inner).0
     }
 
     fn grown(&self) -> MutexGuard<'_, Grown> {

@@ -28,7 +28,7 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
 
 /// Takes what a watcher is told until that is enough, and shows the last of it where it never is. `between` is done
 /// after each look.
-async fn told_until(
+async fn records_until(
     watcher: &Watcher,
     enough: impl Fn(&[Record]) -> bool,
     mut between: impl AsyncFnMut(),
@@ -36,7 +36,7 @@ async fn told_until(
     let end = Instant::now() + DEADLINE;
     let mut all = Vec::new();
     while !enough(&all) {
-        assert!(Instant::now() < end, "{} records were told, the last: {:?}", all.len(), all.last());
+        assert!(Instant::now() < end, "{} records came, the last: {:?}", all.len(), all.last());
         between().await;
         take_all(watcher, &mut all);
     }
@@ -51,7 +51,7 @@ fn take_all(watcher: &Watcher, all: &mut Vec<Record>) {
         if records.is_empty() {
             return;
         }
-        assert!(Instant::now() < end, "it is told without end: {:?}", records.last());
+        assert!(Instant::now() < end, "records come without end: {:?}", records.last());
         all.extend(records);
     }
 }
@@ -98,7 +98,7 @@ async fn tap(to: String) -> (Watchers, SocketAddr, JoinHandle<()>) {
 async fn until_closed(watcher: &Watcher) -> Vec<Record> {
     let is_closed = |all: &[Record]| all.iter().any(|record| matches!(record.kind, RecordKind::Close { .. }));
     // On a timeout, one last check before the records are shown.
-    told_until(watcher, is_closed, async || drop(timeout(DEADLINE, watcher.wait()).await)).await
+    records_until(watcher, is_closed, async || drop(timeout(DEADLINE, watcher.wait()).await)).await
 }
 
 fn stream(records: &[Record], direction: Direction) -> Vec<u8> {
@@ -134,14 +134,14 @@ async fn bytes_pass_unchanged_and_are_told_with_requests_before_answers() {
         assert_eq!(&buffer[..answered.len()], answered);
     }
     drop((client, server));
-    let told = until_closed(&watcher).await;
-    let ways: Vec<Direction> = told
+    let records = until_closed(&watcher).await;
+    let ways: Vec<Direction> = records
         .iter()
         .filter_map(|record| if let RecordKind::Bytes(way, _) = record.kind { Some(way) } else { None })
         .collect();
     assert_eq!(ways, [Direction::Out, Direction::In, Direction::Out, Direction::In]);
-    assert_eq!(stream(&told, Direction::Out), b"\0\xff{{]LIST\r\n");
-    assert_eq!(stream(&told, Direction::In), b"\r\r\nOK\r\n{}");
+    assert_eq!(stream(&records, Direction::Out), b"\0\xff{{]LIST\r\n");
+    assert_eq!(stream(&records, Direction::In), b"\r\r\nOK\r\n{}");
 }
 
 #[tokio::test]
@@ -159,11 +159,11 @@ async fn a_half_close_passes_and_the_other_half_goes_on() {
     let mut answered = Vec::new();
     within(client.read_to_end(&mut answered)).await.unwrap();
     assert_eq!(answered, b"OK\r\n{}");
-    let told = until_closed(&watcher).await;
+    let records = until_closed(&watcher).await;
     let ends: Vec<&RecordKind> =
-        told.iter().map(|record| &record.kind).filter(|kind| matches!(kind, RecordKind::End(_))).collect();
+        records.iter().map(|record| &record.kind).filter(|kind| matches!(kind, RecordKind::End(_))).collect();
     assert_eq!(ends, [&RecordKind::End(Direction::Out), &RecordKind::End(Direction::In)]);
-    assert_eq!(told.last().unwrap().kind, RecordKind::Close { reason: "closed".into(), bad: false });
+    assert_eq!(records.last().unwrap().kind, RecordKind::Close { reason: "closed".into(), bad: false });
 }
 
 #[tokio::test]
@@ -179,9 +179,9 @@ async fn a_reset_passes_either_way() {
         reset(&gone);
         drop(gone);
         assert!(is_reset(&mut left).await, "by client: {by_client}");
-        let told = until_closed(&watcher).await;
+        let records = until_closed(&watcher).await;
         let reason = if by_client { "reset by the client" } else { "reset by the server" };
-        assert_eq!(told.last().unwrap().kind, RecordKind::Close { reason: reason.into(), bad: true });
+        assert_eq!(records.last().unwrap().kind, RecordKind::Close { reason: reason.into(), bad: true });
     }
 }
 
@@ -247,10 +247,10 @@ async fn a_refused_connection_resets_the_client_and_reports_the_reason() {
     if let Ok(mut client) = TcpStream::connect(address).await {
         assert!(is_reset(&mut client).await);
     }
-    let told = until_closed(&watcher).await;
-    assert!(matches!(&told[0].kind, RecordKind::Open { server, .. } if *server == closed.to_string()));
+    let records = until_closed(&watcher).await;
+    assert!(matches!(&records[0].kind, RecordKind::Open { server, .. } if *server == closed.to_string()));
     assert!(
-        matches!(&told[1].kind, RecordKind::Close { reason, bad: true } if reason.contains("cannot be reached") && reason.contains("refused"))
+        matches!(&records[1].kind, RecordKind::Close { reason, bad: true } if reason.contains("cannot be reached") && reason.contains("refused"))
     );
 }
 
@@ -279,15 +279,15 @@ async fn a_stuck_watcher_loses_whole_frames_that_are_counted_and_slows_no_one() 
     busy(&mut client, &mut server, 500).await;
     assert!(watcher.waiting() < (256 << 10) + (128 << 10), "{} bytes wait", watcher.waiting());
     // It looks again, and everything from then on arrives.
-    let mut told = Vec::new();
-    take_all(&watcher, &mut told);
+    let mut records = Vec::new();
+    take_all(&watcher, &mut records);
     busy(&mut client, &mut server, 1).await;
     drop((client, server));
-    told.extend(until_closed(&watcher).await);
+    records.extend(until_closed(&watcher).await);
 
     let mut capture = Capture::new(64 << 20);
     let mut missing = [0; 2];
-    for Record { connection, time, kind } in &told {
+    for Record { connection, time, kind } in &records {
         match kind {
             RecordKind::Open { client, .. } => capture.open(*connection, client),
             RecordKind::Bytes(direction, bytes) => capture.bytes(*connection, *direction, *time, bytes),
@@ -323,7 +323,7 @@ fn watched(frame: &str, count: usize, read: usize, limit: usize, takes_every: us
     let watcher = watchers.watch(limit);
     let connection = watchers.open("client".into(), "server".into());
     let stream = frame.repeat(count).into_bytes();
-    let (mut finder, mut boundaries, mut told) = (BoundaryFinder::new(Direction::Out), Vec::new(), Vec::new());
+    let (mut finder, mut boundaries, mut records) = (BoundaryFinder::new(Direction::Out), Vec::new(), Vec::new());
     for (index, bytes) in stream.chunks(read).enumerate() {
         let begins = finder.is_at_boundary();
         boundaries.clear();
@@ -331,15 +331,15 @@ fn watched(frame: &str, count: usize, read: usize, limit: usize, takes_every: us
         let bytes = axum::body::Bytes::copy_from_slice(bytes);
         watchers.bytes(connection, Direction::Out, &bytes, (begins, finder.is_at_boundary()), &boundaries);
         if index % takes_every == 0 {
-            told.extend(watcher.take(limit));
+            records.extend(watcher.take(limit));
         }
         assert!(watcher.waiting() <= 2 * limit + read + 256, "{} bytes wait", watcher.waiting());
     }
     watchers.end(connection, Direction::Out);
     watchers.close(connection, "closed", false);
-    take_all(&watcher, &mut told);
+    take_all(&watcher, &mut records);
     let (mut capture, mut missed) = (Capture::new(64 << 20), 0);
-    for Record { connection, time, kind } in told {
+    for Record { connection, time, kind } in records {
         match kind {
             RecordKind::Open { client, .. } => capture.open(connection, &client),
             RecordKind::Bytes(direction, bytes) => capture.bytes(connection, direction, time, &bytes),
@@ -386,9 +386,9 @@ async fn a_watcher_is_told_the_address_that_was_reached() {
     let watcher = watchers.watch(1 << 20);
     let client = TcpStream::connect(address).await.unwrap();
     drop((client, within(bench.server.accept()).await.unwrap()));
-    let told = until_closed(&watcher).await;
+    let records = until_closed(&watcher).await;
     let reached = bench.server.local_addr().unwrap().to_string();
-    assert!(matches!(&told[0].kind, RecordKind::Open { server, .. } if *server == reached), "{:?}", told[0]);
+    assert!(matches!(&records[0].kind, RecordKind::Open { server, .. } if *server == reached), "{:?}", records[0]);
 }
 
 #[tokio::test]
@@ -404,16 +404,16 @@ async fn a_watcher_may_come_at_any_time_and_begins_at_a_frame() {
     server.write_all(b"OK\r\n{}OK\r\n{}OK\r\n{}").await.unwrap();
     within(client.read_exact(&mut asked[..12])).await.unwrap();
     drop((client, server));
-    let told = until_closed(&watcher).await;
-    assert!(matches!(told[0].kind, RecordKind::Open { .. }));
-    let gap = told.iter().find_map(|record| match &record.kind {
+    let records = until_closed(&watcher).await;
+    assert!(matches!(records[0].kind, RecordKind::Open { .. }));
+    let gap = records.iter().find_map(|record| match &record.kind {
         RecordKind::Gap(Direction::Out, gap, _) => Some(*gap),
         _ => None,
     });
     // The LIST that waited for its answer, and the HOST that was half there.
     assert_eq!(gap.and_then(|gap| gap.paired), Some(2));
-    assert_eq!(stream(&told, Direction::Out), b"LIST\r\n");
-    assert_eq!(stream(&told, Direction::In), b"OK\r\n{}OK\r\n{}OK\r\n{}");
+    assert_eq!(stream(&records, Direction::Out), b"LIST\r\n");
+    assert_eq!(stream(&records, Direction::In), b"OK\r\n{}OK\r\n{}OK\r\n{}");
 }
 
 /// Three connections at a time, whose frames come in reads of this size, the oldest one being closed now and then; says
@@ -472,10 +472,10 @@ fn evicted_traffic_is_counted_and_no_frame_is_cut() {
         let late = watchers.watch(1 << 20);
         // Later traffic is recorded as well.
         assert!(late.waiting() < limit + (1 << 10), "{} bytes: {context}", late.waiting());
-        let told = everything(&late);
+        let records = everything(&late);
         let mut capture = Capture::new(64 << 20);
         let (mut missing, mut passed) = ((0, 0), 0);
-        for Record { connection, time, kind } in told {
+        for Record { connection, time, kind } in records {
             match kind {
                 RecordKind::Open { client, .. } => capture.open(connection, &client),
                 RecordKind::Bytes(direction, bytes) => {
@@ -514,8 +514,8 @@ async fn connections_that_found_no_room_are_counted() {
         drop(bench.pair().await);
         tokio::task::yield_now().await;
     };
-    let told = told_until(&watcher, |told| told.iter().any(is_unseen), another).await;
-    let opened = told.iter().filter(|record| matches!(record.kind, RecordKind::Open { .. })).count();
+    let records = records_until(&watcher, |records| records.iter().any(is_unseen), another).await;
+    let opened = records.iter().filter(|record| matches!(record.kind, RecordKind::Open { .. })).count();
     assert!(opened < 40, "{opened}");
 }
 
@@ -541,8 +541,8 @@ async fn a_hundred_megabytes_pass_with_a_watcher_that_never_looks() {
     assert_eq!(within(server.read(&mut received)).await.unwrap(), 0);
     drop((within(sending).await.unwrap(), server));
     assert!(watcher.waiting() < 2 << 20);
-    let told = until_closed(&watcher).await;
+    let records = until_closed(&watcher).await;
     let missed: u64 =
-        told.iter().map(|record| if let RecordKind::Gap(_, gap, _) = &record.kind { gap.bytes } else { 0 }).sum();
-    assert_eq!(missed + stream(&told, Direction::Out).len() as u64, 100 << 20);
+        records.iter().map(|record| if let RecordKind::Gap(_, gap, _) = &record.kind { gap.bytes } else { 0 }).sum();
+    assert_eq!(missed + stream(&records, Direction::Out).len() as u64, 100 << 20);
 }

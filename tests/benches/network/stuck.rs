@@ -102,8 +102,8 @@ fn phase(chanwire: &Chanwire, group: &mut Group<'_>, stuck: bool) -> Sample {
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => drop(ids.pop()),
                 end => {
                     end.expect("an end of the stream");
-                    let told = "SERVER_ERROR\r\n{\"error\": \"Slow consumer\"";
-                    assert!(heard.contains(told), "the reader was not stuck: it was sent {} bytes", heard.len());
+                    let slow = "SERVER_ERROR\r\n{\"error\": \"Slow consumer\"";
+                    assert!(heard.contains(slow), "the reader was not stuck: it was sent {} bytes", heard.len());
                 }
             }
             // It comes back, and has missed nothing.

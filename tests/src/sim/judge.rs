@@ -591,9 +591,14 @@ impl Judge {
     }
 
     /// Returns the first version of the directory, not below `from`, that meets the condition.
-    fn find(&self, from: usize, what: &impl std::fmt::Debug, so: impl Fn(&super::versions::Version) -> bool) -> usize {
+    fn find(
+        &self,
+        from: usize,
+        subject: &impl std::fmt::Debug,
+        so: impl Fn(&super::versions::Version) -> bool,
+    ) -> usize {
         self.versions.find(from, so).unwrap_or_else(|| {
-            panic!("{what:?} fits no directory that was stored, from number {from} on: {:#?}", self.versions)
+            panic!("{subject:?} fits no directory that was stored, from number {from} on: {:#?}", self.versions)
         })
     }
 

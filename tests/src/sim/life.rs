@@ -160,9 +160,9 @@ impl World {
         }
         let ids: Vec<u64> = self.links.keys().copied().collect();
         let id = self.rng.choice(&ids).copied();
-        let what = self.rng.choice(&self.plan.disturbances).copied();
-        self.trace.describe(self.now, id.unwrap_or_default(), "disturbance", || format!("{what:?}"));
-        match (what, id) {
+        let disturbance = self.rng.choice(&self.plan.disturbances).copied();
+        self.trace.describe(self.now, id.unwrap_or_default(), "disturbance", || format!("{disturbance:?}"));
+        match (disturbance, id) {
             (Some(Disturbance::Cut), Some(id)) => {
                 self.judge.tally.cuts += 1;
                 self.schedule_within(1000, Event::Reset(id, Side::Near));

@@ -223,10 +223,10 @@ fn after_a_crash_a_subscriber_rejoins_with_after_and_misses_nothing() {
     let again = server.ask(join_after("general", last));
     heard.extend(answers(&again).into_iter().skip(1));
     server.stop();
-    let told: Vec<(u64, &str)> = heard.iter().map(|push| (push.id(), push.content())).collect();
+    let received: Vec<(u64, &str)> = heard.iter().map(|push| (push.id(), push.content())).collect();
     let kept = stored_contents(data.path(), "general");
     let kept: Vec<(u64, &str)> = (1..).zip(kept.iter().map(String::as_str)).collect();
-    assert_eq!(told, kept);
+    assert_eq!(received, kept);
     assert!(kept.len() >= acknowledged + 10, "{acknowledged} were acknowledged");
 }
 

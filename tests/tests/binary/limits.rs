@@ -110,10 +110,10 @@ fn an_operator_over_the_limit_gets_an_error_until_another_closes() {
     };
     let mut held: Vec<_> = (0..16).map(|_| connect()).collect();
     held.iter_mut().for_each(|operator| assert_eq!(asks(operator).unwrap(), listed(&[])));
-    let mut told = String::new();
-    connect().read_to_string(&mut told).unwrap();
+    let mut answer = String::new();
+    connect().read_to_string(&mut answer).unwrap();
     let details = "The server has reached its limit of 16 connections";
-    assert_eq!(told, format!("SERVER_ERROR\r\n{{\"error\": \"Server busy\", \"details\": \"{details}\"}}"));
+    assert_eq!(answer, format!("SERVER_ERROR\r\n{{\"error\": \"Server busy\", \"details\": \"{details}\"}}"));
     drop(held.pop());
     wait_for("room", || {
         let answer = asks(&mut connect());

@@ -127,8 +127,8 @@ fn a_lower_connection_limit_ends_no_connection_and_a_higher_one_lets_more_in() {
     let it = Configured::start("[limits]\nmax_connections = 2\n", &[]);
     let mut held = [it.server.connect(), it.server.connect()];
     let is_full = |limit: usize| {
-        let told = it.server.connect().read_to_end();
-        assert!(told.contains(&format!("its limit of {limit} connections")), "{told}");
+        let answer = it.server.connect().read_to_end();
+        assert!(answer.contains(&format!("its limit of {limit} connections")), "{answer}");
     };
     held.iter_mut().for_each(|peer| assert!(peer.ask(LIST).is_ok()));
     is_full(2);

@@ -237,9 +237,9 @@ fn a_file_that_is_no_capture_is_refused() {
         fs::write(&file, bytes).unwrap();
         for filter in [&[][..], &["--filter", "err"]] {
             let finished = Launch::new(["decode"]).arg(&file).args(filter).run();
-            let told = finished.stderr.lines().next().filter(|line| !line.starts_with("raw bytes: "));
-            assert_eq!(told.is_some(), said.is_some(), "{finished:?}");
-            assert!(told.unwrap_or_default().ends_with(said.unwrap_or_default()), "{finished:?}");
+            let warning = finished.stderr.lines().next().filter(|line| !line.starts_with("raw bytes: "));
+            assert_eq!(warning.is_some(), said.is_some(), "{finished:?}");
+            assert!(warning.unwrap_or_default().ends_with(said.unwrap_or_default()), "{finished:?}");
         }
     }
 }

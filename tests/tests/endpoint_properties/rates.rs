@@ -108,8 +108,8 @@ proptest! {
     ) {
         let throttled = run(&streams, &pieces, Some((own, address)));
         let free = run(&streams, &pieces, None);
-        let told = told_rate(own);
-        let without_it = |written: &Vec<u8>| String::from_utf8_lossy(written).replace(&told, "");
+        let rate = told_rate(own);
+        let without_it = |written: &Vec<u8>| String::from_utf8_lossy(written).replace(&rate, "");
         let written: Vec<String> = throttled.written.iter().map(without_it).collect();
         let free_written: Vec<String> = free.written.iter().map(without_it).collect();
         prop_assert_eq!(written, free_written);

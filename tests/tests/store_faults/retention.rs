@@ -90,12 +90,12 @@ fn a_channel_keeps_so_many_bytes_and_live_subscribers_miss_nothing() {
     host_general(&server);
     let mut reader = server.connect();
     assert!(reader.ask(join_after(0)).is_ok());
-    let (told, progress) = std::sync::mpsc::channel();
+    let (sender, progress) = std::sync::mpsc::channel();
     let reading = std::thread::spawn(move || {
         for id in 1..=5_000 {
             assert_eq!(number(&reader.answer(), "id"), id);
             if id % 100 == 0 {
-                told.send(()).unwrap();
+                sender.send(()).unwrap();
             }
         }
     });

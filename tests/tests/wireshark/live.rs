@@ -49,7 +49,7 @@ fn live_traffic_of_any_port_is_decoded() {
         .unwrap();
     let mut tshark = Process(tshark);
     let output = tshark.0.stdout.take().unwrap();
-    let (tell, told) = mpsc::channel();
+    let (tell, rows) = mpsc::channel();
     let reader = thread::spawn(move || {
         for line in BufReader::new(output).lines() {
             if tell.send(line.unwrap()).is_err() {
@@ -66,10 +66,10 @@ fn live_traffic_of_any_port_is_decoded() {
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).unwrap();
         assert_eq!(answer, examples::LISTED);
-        lines.extend(told.try_iter());
+        lines.extend(rows.try_iter());
         let has = |wanted: &str| lines.iter().any(|line| line == wanted);
         check(has("LIST\t") && has("\ttest_channel,general"), lines.clone())
     });
-    drop((tshark, told));
+    drop((tshark, rows));
     reader.join().unwrap();
 }

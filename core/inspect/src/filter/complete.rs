@@ -167,7 +167,7 @@ fn item(text: impl Into<String>, kind: CompletionKind, hint: impl Into<String>) 
 
 fn fields(typed: &str, capture: &Capture) -> Vec<Completion> {
     let mut items: Vec<Completion> =
-        FIELDS.iter().map(|(name, _, what)| item(*name, CompletionKind::Field, *what)).collect();
+        FIELDS.iter().map(|(name, _, description)| item(*name, CompletionKind::Field, *description)).collect();
     // Names within the path that is there.
     let stem = typed.rfind('.').and_then(|at| typed.get(..at)).filter(|stem| stem.starts_with("json"));
     let outer: Option<Vec<String>> =

@@ -69,8 +69,7 @@ pub fn preview(bytes: &[u8]) -> Preview {
                     );
                 }
                 let (bytes, direction) = stream_of(&dump);
-                let told = told(direction);
-                let words = format!("{found} bytes in {form}, {told}");
+                let words = format!("{found} bytes in {form}, {}", sender(direction));
                 Preview { direction, ..plain(direction.is_some(), capital(words), bytes) }
             }
             Some(Err(error)) => {
@@ -86,13 +85,14 @@ pub fn preview(bytes: &[u8]) -> Preview {
                 Some(_) if has_bare_line_ends(first) => "; its lines end with a bare LF, as nothing but text would",
                 _ => "",
             };
-            let words = format!("{more}{} raw bytes, {}{ends}", first.len(), told(direction));
+            let words = format!("{more}{} raw bytes, {}{ends}", first.len(), sender(direction));
             plain(direction.is_some(), capital(words), first.to_vec())
         }
     }
 }
 
-fn told(direction: Option<Direction>) -> &'static str {
+/// Returns words for the sender of raw bytes.
+fn sender(direction: Option<Direction>) -> &'static str {
     match direction {
         Some(Direction::Out) => "what a client sent",
         Some(Direction::In) => "what a server sent",

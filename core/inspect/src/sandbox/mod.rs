@@ -354,7 +354,7 @@ impl Sandbox {
         if closed {
             self.closed.push(id);
         }
-        happened.into_iter().for_each(|what| self.event(id, what));
+        happened.into_iter().for_each(|event| self.event(id, event));
         moved
     }
 
@@ -380,12 +380,12 @@ impl Sandbox {
         for done in done {
             match done {
                 Done::Outcome(outcome) => {
-                    let told = self.hub.handle_outcome(outcome, self.now);
-                    debug_assert_eq!(told, Ok(()));
+                    let handled = self.hub.handle_outcome(outcome, self.now);
+                    debug_assert_eq!(handled, Ok(()));
                 }
                 Done::Page(read, page) => {
-                    let told = self.hub.handle_page(read, page);
-                    debug_assert_eq!(told, Ok(()));
+                    let handled = self.hub.handle_page(read, page);
+                    debug_assert_eq!(handled, Ok(()));
                 }
                 Done::Trimmed(channel_name, first_id) => self.hub.handle_trimmed(&channel_name, first_id, self.now),
             }

@@ -88,8 +88,8 @@ mod tests {
         times.sort_by(f64::total_cmp);
         for percent in [1, 50, 95, 99, 100] {
             let exact = times[usize::try_from(percent * 10 - 1).unwrap()];
-            let told = histogram.percentile(percent).unwrap();
-            assert!((told - exact).abs() <= exact / 25.0, "{told} for {exact}");
+            let reported = histogram.percentile(percent).unwrap();
+            assert!((reported - exact).abs() <= exact / 25.0, "{reported} for {exact}");
         }
         assert_eq!(Histogram::default().percentile(50), None);
     }

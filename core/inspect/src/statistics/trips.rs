@@ -61,9 +61,9 @@ mod tests {
             assert_eq!(trips.is_approximate(), seen.len() > MAX_EXACT);
             for percent in [50, 95, 99] {
                 let exact = seen[(seen.len() * percent).div_ceil(100) - 1];
-                let told = trips.percentile(percent).unwrap();
+                let reported = trips.percentile(percent).unwrap();
                 let near = if trips.is_approximate() { exact / 25.0 + 0.001 } else { 0.0 };
-                assert!((told - exact).abs() <= near, "{told} for {exact}");
+                assert!((reported - exact).abs() <= near, "{reported} for {exact}");
             }
         }
     }

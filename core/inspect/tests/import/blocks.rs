@@ -62,8 +62,8 @@ fn file(packet: fn(&[u8], u64) -> Vec<u8>, between: &[u8]) -> Vec<u8> {
 fn every_form_of_packet_is_read() {
     let plain = read(&pcap(101, talk(ASKED, ANSWERED).iter().map(Segment::ipv4))).0;
     for packet in [enhanced, obsolete, simple] {
-        let (told, summary) = read(&file(packet, &[]));
-        assert_eq!((told, summary.packets, summary.broken_blocks), (plain.clone(), 6, 0), "{summary}");
+        let (imported, summary) = read(&file(packet, &[]));
+        assert_eq!((imported, summary.packets, summary.broken_blocks), (plain.clone(), 6, 0), "{summary}");
     }
 }
 
@@ -90,8 +90,8 @@ fn broken_blocks_are_skipped_and_counted() {
         (unpadded, "unpadded"),
         (uncounted, "uncounted"),
     ] {
-        let (told, summary) = read(&file(enhanced, &broken));
-        let said = (told.stream(1, Out), told.stream(1, In));
+        let (imported, summary) = read(&file(enhanced, &broken));
+        let said = (imported.stream(1, Out), imported.stream(1, In));
         assert_eq!((said.0.as_bytes(), said.1.as_bytes()), (ASKED, ANSWERED), "{name}: {summary}");
         assert_eq!(summary.broken_blocks, 6, "{name}");
         assert!(summary.lacks() && summary.to_string().ends_with("; 6 blocks are broken and skipped"), "{summary}");

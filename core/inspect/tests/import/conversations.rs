@@ -6,7 +6,7 @@ use chanwire_inspect::{
 };
 use proptest::{prelude::*, sample::Index};
 
-use crate::kit::{Segment, Told, pcap, read, read_in, talk};
+use crate::kit::{Imported, Segment, pcap, read, read_in, talk};
 
 const ASKED: &[u8] = b"LIST\r\n";
 const ANSWERED: &[u8] = b"OK\r\n{\"channels\": []}";
@@ -17,27 +17,27 @@ fn capture(segments: &[Segment]) -> Vec<u8> {
     pcap(101, segments.iter().map(Segment::ipv4))
 }
 
-fn import(segments: &[Segment]) -> (Told, Summary) {
+fn import(segments: &[Segment]) -> (Imported, Summary) {
     read(&capture(segments))
 }
 
 /// Returns the number of bytes that are shown, of all connections and both directions.
-fn shown(told: &Told) -> u64 {
-    told.bytes
+fn shown(imported: &Imported) -> u64 {
+    imported.bytes
 }
 
 /// Checks that the packets' bytes are shown or counted.
-fn account(segments: &[Segment], told: &Told, summary: &Summary) -> Result<(), String> {
+fn account(segments: &[Segment], imported: &Imported, summary: &Summary) -> Result<(), String> {
     let carried: usize = segments.iter().map(|segment| segment.bytes.len()).sum();
     let counted = summary.repeated + summary.reset_text + summary.passed_over_bytes;
-    if carried as u64 == shown(told) + counted {
+    if carried as u64 == shown(imported) + counted {
         return Ok(());
     }
-    Err(format!("{carried} bytes, {} shown, {counted} counted in '{summary}': {:#?}", shown(told), told.events))
+    Err(format!("{carried} bytes, {} shown, {counted} counted in '{summary}': {:#?}", shown(imported), imported.events))
 }
 
-fn streams(told: &Told, summary: &Summary) -> Vec<(String, String)> {
-    (1..=summary.connections).map(|number| (told.stream(number, Out), told.stream(number, In))).collect()
+fn streams(imported: &Imported, summary: &Summary) -> Vec<(String, String)> {
+    (1..=summary.connections).map(|number| (imported.stream(number, Out), imported.stream(number, In))).collect()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -57,8 +57,8 @@ fn reset(from: Direction, sequence: u32, bytes: &[u8]) -> Segment {
 fn a_syn_that_comes_again_after_a_reset_opens_another_connection() {
     let whole = talk(ASKED, ANSWERED);
     let refused = Segment { acknowledges: Some(101), ..reset(In, 0, b"") };
-    let (told, summary) = import(&[&[whole[0].clone(), refused], &whole[..]].concat());
-    assert_eq!(streams(&told, &summary), [(text(ASKED), text(ANSWERED))]);
+    let (imported, summary) = import(&[&[whole[0].clone(), refused], &whole[..]].concat());
+    assert_eq!(streams(&imported, &summary), [(text(ASKED), text(ANSWERED))]);
     assert_eq!(summary.empty, 1, "{summary}");
     assert!(!summary.unlike, "{summary}");
 }
@@ -70,8 +70,8 @@ fn a_half_open_connection_gives_way_to_the_one_that_opens() {
     // The server acknowledges what it knows, and the client resets that.
     let challenge = Segment { acknowledges: Some(107), ..Segment::new(In, 5021, b"") };
     let parts = [&old[..4], &[new[0].clone(), challenge, reset(Out, 107, b"")], &new[..]].concat();
-    let (told, summary) = import(&parts);
-    assert_eq!(streams(&told, &summary), [(text(ASKED), text(ANSWERED)), (text(SAID), text(DELIVERED))]);
+    let (imported, summary) = import(&parts);
+    assert_eq!(streams(&imported, &summary), [(text(ASKED), text(ANSWERED)), (text(SAID), text(DELIVERED))]);
     assert_eq!(summary.ignored_resets, 1, "{summary}");
 }
 
@@ -81,10 +81,10 @@ fn ports_that_are_used_again_are_another_connection_whatever_was_captured_of_its
         for first in [0, 2, 3] {
             for begins in 0..4 {
                 let (old, new) = (talk(ASKED, ANSWERED), later(SAID, DELIVERED, by));
-                let (told, summary) = import(&[&old[first..], &new[begins..]].concat());
-                let of = format!("{by} later, from {first} and {begins} on: {summary} {:#?}", told.events);
+                let (imported, summary) = import(&[&old[first..], &new[begins..]].concat());
+                let of = format!("{by} later, from {first} and {begins} on: {summary} {:#?}", imported.events);
                 assert_eq!(summary.connections, 2, "{of}");
-                let (out, back) = (told.stream(2, Out), told.stream(2, In));
+                let (out, back) = (imported.stream(2, Out), imported.stream(2, In));
                 assert!(out.ends_with(&text(SAID)) || begins == 3 && out.is_empty(), "{of}");
                 assert!(back.ends_with(&text(DELIVERED)), "{of}");
                 assert_eq!(summary.missing, 0, "{of}");
@@ -98,10 +98,10 @@ fn ports_that_are_used_again_without_an_end_are_another_connection_by_its_handsh
     for by in [20_000, 1_199_848, 3_000_000_000] {
         for (first, begins) in [(0, 0), (0, 1), (2, 0), (2, 1)] {
             let (old, new) = (talk(ASKED, ANSWERED), later(SAID, DELIVERED, by));
-            let (told, summary) = import(&[&old[first..4], &new[begins..]].concat());
-            let of = format!("{by} later, from {first} and {begins} on: {summary} {:#?}", told.events);
+            let (imported, summary) = import(&[&old[first..4], &new[begins..]].concat());
+            let of = format!("{by} later, from {first} and {begins} on: {summary} {:#?}", imported.events);
             assert_eq!((summary.connections, summary.missing), (2, 0), "{of}");
-            assert_eq!((told.stream(2, Out), told.stream(2, In)), (text(SAID), text(DELIVERED)), "{of}");
+            assert_eq!((imported.stream(2, Out), imported.stream(2, In)), (text(SAID), text(DELIVERED)), "{of}");
         }
     }
 }
@@ -111,19 +111,19 @@ fn bytes_after_a_reset_are_shown() {
     let whole = talk(ASKED, ANSWERED);
     // The answer was on its way.
     let answer = [&whole[..3], &[reset(Out, 107, b"")], &whole[3..4]].concat();
-    let (told, summary) = import(&answer);
-    assert_eq!(streams(&told, &summary)[1].1, format!("[0 missing]{}", text(ANSWERED)), "{:#?}", told.events);
-    assert!(told.events.iter().any(|event| event.contains("sent after the connection was reset")));
+    let (imported, summary) = import(&answer);
+    assert_eq!(streams(&imported, &summary)[1].1, format!("[0 missing]{}", text(ANSWERED)), "{:#?}", imported.events);
+    assert!(imported.events.iter().any(|event| event.contains("sent after the connection was reset")));
     // A reset that nobody accepts, and one that somebody forged: the connection goes on.
     for sequence in [107 - 7, 107 + 900, 107 + 2_000_000_000] {
         let more = Segment { acknowledges: Some(5021), ..Segment::new(Out, 107, SAID) };
         let goes_on = [&whole[..4], &[reset(Out, sequence, b""), more]].concat();
-        let (told, summary) = import(&goes_on);
-        assert_eq!(told.stream(1, Out), text(&[ASKED, SAID].concat()), "{:#?}", told.events);
+        let (imported, summary) = import(&goes_on);
+        assert_eq!(imported.stream(1, Out), text(&[ASKED, SAID].concat()), "{:#?}", imported.events);
         assert_eq!((summary.connections, summary.ignored_resets), (1, 1), "{summary}");
         // A reset with nothing after it was the end.
-        let (told, summary) = import(&goes_on[..5]);
-        assert_eq!(told.events.last().unwrap(), "1 close reset by the client!");
+        let (imported, summary) = import(&goes_on[..5]);
+        assert_eq!(imported.events.last().unwrap(), "1 close reset by the client!");
         assert_eq!(summary.ignored_resets, 0);
     }
 }
@@ -132,13 +132,13 @@ fn bytes_after_a_reset_are_shown() {
 fn the_text_of_a_reset_is_no_part_of_the_stream() {
     let whole = talk(ASKED, ANSWERED);
     let parts = [&whole[..4], &[reset(In, 5021, b"Go away, \x1b[2J")]].concat();
-    let (told, summary) = import(&parts);
-    assert_eq!(told.stream(1, In), text(ANSWERED));
-    let last = told.events.last().unwrap();
+    let (imported, summary) = import(&parts);
+    assert_eq!(imported.stream(1, In), text(ANSWERED));
+    let last = imported.events.last().unwrap();
     assert!(last.starts_with("1 close reset by the server, with the text 'Go away, "), "{last}");
     assert!(!last.contains('\x1b'), "{last}");
     assert!(summary.to_string().contains("13 bytes of text in resets"), "{summary}");
-    account(&parts, &told, &summary).unwrap();
+    account(&parts, &imported, &summary).unwrap();
 }
 
 #[test]
@@ -151,10 +151,10 @@ fn probes_of_an_idle_connection_are_nothing_new() {
     parts.extend_from_slice(&whole[4..]);
     // After the end, the byte stands where the FIN does.
     parts.push(probe(Out, 107, b"\0"));
-    let (told, summary) = import(&parts);
-    assert_eq!(streams(&told, &summary), [(text(ASKED), text(ANSWERED))]);
+    let (imported, summary) = import(&parts);
+    assert_eq!(streams(&imported, &summary), [(text(ASKED), text(ANSWERED))]);
     assert_eq!((summary.repeated, summary.missing), (3, 0), "{summary}");
-    account(&parts, &told, &summary).unwrap();
+    account(&parts, &imported, &summary).unwrap();
 }
 
 #[test]
@@ -162,14 +162,14 @@ fn a_fin_that_is_lost_or_comes_before_the_rest_is_no_byte() {
     let whole = talk(ASKED, ANSWERED);
     // The FIN comes first, then what it follows.
     let early = [&whole[..2], &[whole[4].clone()], &whole[2..4], &whole[5..]].concat();
-    let (told, summary) = import(&early);
-    assert_eq!(streams(&told, &summary), [(text(ASKED), text(ANSWERED))]);
+    let (imported, summary) = import(&early);
+    assert_eq!(streams(&imported, &summary), [(text(ASKED), text(ANSWERED))]);
     assert_eq!(summary.missing, 0);
-    assert_eq!(told.events.last().unwrap(), "1 close closed");
+    assert_eq!(imported.events.last().unwrap(), "1 close closed");
     // Bytes before it are lost.
     let lost = [&whole[..2], &whole[3..]].concat();
-    let (told, summary) = import(&lost);
-    assert_eq!((told.stream(1, Out), summary.missing), ("[6 missing]".into(), 6), "{:#?}", told.events);
+    let (imported, summary) = import(&lost);
+    assert_eq!((imported.stream(1, Out), summary.missing), ("[6 missing]".into(), 6), "{:#?}", imported.events);
 }
 
 /// A change to a conversation on its way to the capture.
@@ -249,9 +249,9 @@ proptest! {
             }
         }
         let options = ImportOptions { everything, ..ImportOptions::default() };
-        let (told, summary) = read_in(&capture(&parts), &[usize::MAX], options);
+        let (imported, summary) = read_in(&capture(&parts), &[usize::MAX], options);
         let summary = summary.unwrap();
-        prop_assert_eq!(account(&parts, &told, &summary), Ok(()));
+        prop_assert_eq!(account(&parts, &imported, &summary), Ok(()));
         prop_assert_eq!(summary.packets, parts.len() as u64);
     }
 }

@@ -13,7 +13,7 @@ pub(crate) const SERVER: ([u8; 4], u16) = ([192, 0, 2, 9], 22_236);
 
 /// Everything that was reported.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Told {
+pub(crate) struct Imported {
     /// One line for each event, bytes as text.
     pub(crate) events: Vec<String>,
     /// The bytes of each direction; a gap is written `[n missing]`.
@@ -24,7 +24,7 @@ pub(crate) struct Told {
     ended: BTreeSet<(u32, Option<Direction>)>,
 }
 
-impl Told {
+impl Imported {
     pub(crate) fn stream(&self, connection: u32, direction: Direction) -> String {
         self.streams
             .get(&(connection, direction))
@@ -37,7 +37,7 @@ impl Told {
     }
 }
 
-impl Sink for Told {
+impl Sink for Imported {
     fn open(&mut self, connection: u32, _: Time, client: &str, server: &str) {
         self.events.push(format!("{connection} open {client} {server}"));
     }
@@ -77,8 +77,12 @@ impl Sink for Told {
 }
 
 /// Reads a capture that comes in pieces of these sizes, over and over.
-pub(crate) fn read_in(capture: &[u8], sizes: &[usize], options: ImportOptions) -> (Told, Result<Summary, ImportError>) {
-    let mut told = Told::default();
+pub(crate) fn read_in(
+    capture: &[u8],
+    sizes: &[usize],
+    options: ImportOptions,
+) -> (Imported, Result<Summary, ImportError>) {
+    let mut imported = Imported::default();
     let mut import = Import::new(options);
     let mut rest = capture;
     for size in sizes.iter().cycle() {
@@ -86,18 +90,18 @@ pub(crate) fn read_in(capture: &[u8], sizes: &[usize], options: ImportOptions) -
             break;
         }
         let (piece, more) = rest.split_at((*size).clamp(1, rest.len()));
-        if let Err(error) = import.feed(piece, &mut told) {
-            return (told, Err(error));
+        if let Err(error) = import.feed(piece, &mut imported) {
+            return (imported, Err(error));
         }
         rest = more;
     }
-    let summary = import.finish(&mut told);
-    (told, summary)
+    let summary = import.finish(&mut imported);
+    (imported, summary)
 }
 
-pub(crate) fn read(capture: &[u8]) -> (Told, Summary) {
-    let (told, summary) = read_in(capture, &[usize::MAX], ImportOptions::default());
-    (told, summary.expect("the capture can be read"))
+pub(crate) fn read(capture: &[u8]) -> (Imported, Summary) {
+    let (imported, summary) = read_in(capture, &[usize::MAX], ImportOptions::default());
+    (imported, summary.expect("the capture can be read"))
 }
 
 /// A TCP segment of a connection between [`CLIENT`] and [`SERVER`], as an IPv4 packet.

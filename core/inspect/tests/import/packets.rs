@@ -8,7 +8,7 @@ use chanwire_inspect::{
 };
 use etherparse::{EtherType, Ethernet2Header, SingleVlanHeader, VlanId};
 
-use crate::kit::{CLIENT, SERVER, Segment, Told, header, pcap, read, read_in, record, talk};
+use crate::kit::{CLIENT, Imported, SERVER, Segment, header, pcap, read, read_in, record, talk};
 
 const ASKED: &[u8] = b"LIST\r\n";
 const ANSWERED: &[u8] = b"OK\r\n{\"channels\": []}";
@@ -58,17 +58,17 @@ fn every_known_link_carries_the_same() {
         (276, v4(|ip| before(&[8, 0, 0, 0, 0, 0, 0, 1, 3, 4, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0], ip))),
     ];
     for (link, packets) in links {
-        let (told, summary) = read(&pcap(link, packets));
-        assert_eq!(told.events, expected(), "link {link}");
+        let (imported, summary) = read(&pcap(link, packets));
+        assert_eq!(imported.events, expected(), "link {link}");
         assert_eq!((summary.packets, summary.other.total()), (6, 0), "link {link}");
     }
 }
 
 #[test]
 fn ipv6_is_read_like_ipv4() {
-    let (told, _) = read(&pcap(101, talk(ASKED, ANSWERED).iter().map(Segment::ipv6)));
-    assert_eq!(told.events[0], "1 open [::1]:40000 [::9]:22236");
-    assert_eq!(told.events[1..], expected()[1..]);
+    let (imported, _) = read(&pcap(101, talk(ASKED, ANSWERED).iter().map(Segment::ipv6)));
+    assert_eq!(imported.events[0], "1 open [::1]:40000 [::9]:22236");
+    assert_eq!(imported.events[1..], expected()[1..]);
 }
 
 #[test]
@@ -103,19 +103,19 @@ fn a_length_that_cannot_be_is_refused_with_its_place() {
     record(&mut file, 7, &[], 0);
     let length = file.len() - 8;
     file[length..length + 4].copy_from_slice(&u32::MAX.to_le_bytes());
-    let (told, result) = read_in(&file, &[100], ImportOptions::default());
+    let (imported, result) = read_in(&file, &[100], ImportOptions::default());
     let error = result.unwrap_err();
     assert_eq!(error.at, place, "{error}");
     // Rows before it stay.
-    assert_eq!(told.events, expected());
+    assert_eq!(imported.events, expected());
 }
 
 #[test]
 fn a_file_that_stops_inside_a_packet_says_so() {
     let file = pcap(101, talk(ASKED, ANSWERED).iter().map(Segment::ipv4));
-    let (told, summary) = read(&file[..file.len() - 3]);
+    let (imported, summary) = read(&file[..file.len() - 3]);
     assert!(summary.cut, "{summary}");
-    assert_eq!(told.events.last().unwrap(), "1 close the capture ends");
+    assert_eq!(imported.events.last().unwrap(), "1 close the capture ends");
 }
 
 #[test]
@@ -126,9 +126,9 @@ fn bytes_cut_off_each_packet_are_a_gap() {
         let cut = packet.len().min(44);
         record(&mut file, index as u32, &packet[..cut], packet.len() as u32);
     }
-    let (told, summary) = read(&file);
-    assert_eq!(told.stream(1, Out), "LIST[2 missing]");
-    assert_eq!(told.stream(1, In), "OK\r\n[16 missing]");
+    let (imported, summary) = read(&file);
+    assert_eq!(imported.stream(1, Out), "LIST[2 missing]");
+    assert_eq!(imported.stream(1, In), "OK\r\n[16 missing]");
     assert_eq!(summary.missing, 18);
 }
 
@@ -146,27 +146,27 @@ fn acknowledged_bytes_that_were_not_captured_are_a_gap() {
     for (index, part) in parts.iter().enumerate() {
         record(&mut file, index as u32 * 30, &part.ipv4(), 0);
     }
-    let (told, summary) = read(&file);
-    assert_eq!(told.stream(1, Out), "LIST\r\n[6 missing]LIST\r\n");
+    let (imported, summary) = read(&file);
+    assert_eq!(imported.stream(1, Out), "LIST\r\n[6 missing]LIST\r\n");
     assert_eq!(summary.missing, 6);
 }
 
 #[test]
 fn a_capture_that_begins_inside_a_connection_says_so_and_knows_the_client() {
     let parts = talk(ASKED, ANSWERED);
-    let (told, _) = read(&pcap(101, parts[3..].iter().map(Segment::ipv4)));
-    assert_eq!(told.events[0], "1 open 192.0.2.1:40000 192.0.2.9:22236");
-    assert_eq!(told.events[1], "1 in gap 0 the capture begins inside this connection");
-    assert_eq!(told.stream(1, In), format!("[0 missing]{}", String::from_utf8_lossy(ANSWERED)));
+    let (imported, _) = read(&pcap(101, parts[3..].iter().map(Segment::ipv4)));
+    assert_eq!(imported.events[0], "1 open 192.0.2.1:40000 192.0.2.9:22236");
+    assert_eq!(imported.events[1], "1 in gap 0 the capture begins inside this connection");
+    assert_eq!(imported.stream(1, In), format!("[0 missing]{}", String::from_utf8_lossy(ANSWERED)));
 }
 
 #[test]
 fn the_same_ends_may_speak_again() {
     let mut parts = talk(ASKED, ANSWERED);
     parts.extend(talk(ASKED, ANSWERED).into_iter().map(|part| part.moved(77_777)));
-    let (told, summary) = read(&pcap(101, parts.iter().map(Segment::ipv4)));
+    let (imported, summary) = read(&pcap(101, parts.iter().map(Segment::ipv4)));
     assert_eq!(summary.connections, 2);
-    assert_eq!(told.stream(1, In), told.stream(2, In));
+    assert_eq!(imported.stream(1, In), imported.stream(2, In));
 }
 
 #[test]
@@ -174,8 +174,8 @@ fn a_reset_closes_and_says_whose_it_was() {
     let mut parts = talk(ASKED, ANSWERED);
     parts.truncate(3);
     parts.push(Segment { reset: true, ..Segment::new(In, 5001, b"") });
-    let (told, _) = read(&pcap(101, parts.iter().map(Segment::ipv4)));
-    assert_eq!(told.events.last().unwrap(), "1 close reset by the server!");
+    let (imported, _) = read(&pcap(101, parts.iter().map(Segment::ipv4)));
+    assert_eq!(imported.events.last().unwrap(), "1 close reset by the server!");
 }
 
 #[test]
@@ -186,24 +186,24 @@ fn connections_of_other_protocols_are_counted_and_shown_on_demand() {
     }
     parts.extend(talk(ASKED, ANSWERED));
     let file = pcap(101, parts.iter().map(Segment::ipv4));
-    let (told, summary) = read(&file);
-    assert_eq!(told.events, expected());
+    let (imported, summary) = read(&file);
+    assert_eq!(imported.events, expected());
     assert_eq!((summary.connections, summary.passed_over), (1, 1));
     let everything = ImportOptions { everything: true, ..ImportOptions::default() };
-    let (told, summary) = read_in(&file, &[9], everything);
+    let (imported, summary) = read_in(&file, &[9], everything);
     assert_eq!(summary.unwrap().connections, 2);
-    assert_eq!(told.stream(1, Out), "GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(imported.stream(1, Out), "GET / HTTP/1.1\r\n\r\n");
 }
 
 #[test]
 fn a_client_that_speaks_something_else_to_a_server_is_shown() {
     let back = b"REQUEST_ERROR\r\n{\"error\": \"Malformed command\", \"details\": \"\"}";
-    let (told, summary) = read(&pcap(101, talk(b"GET / HTTP/1.1\r\n\r\n", back).iter().map(Segment::ipv4)));
+    let (imported, summary) = read(&pcap(101, talk(b"GET / HTTP/1.1\r\n\r\n", back).iter().map(Segment::ipv4)));
     assert_eq!(summary.connections, 1);
-    assert_eq!(told.stream(1, Out), "GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(imported.stream(1, Out), "GET / HTTP/1.1\r\n\r\n");
     // And so is what is all there is.
-    let (told, _) = read(&pcap(101, talk(b"GET / HTTP/1.1\r\n\r\n", b"").iter().map(Segment::ipv4)));
-    assert_eq!(told.stream(1, Out), "GET / HTTP/1.1\r\n\r\n");
+    let (imported, _) = read(&pcap(101, talk(b"GET / HTTP/1.1\r\n\r\n", b"").iter().map(Segment::ipv4)));
+    assert_eq!(imported.stream(1, Out), "GET / HTTP/1.1\r\n\r\n");
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn an_export_is_imported_as_what_it_was_made_of() {
     file.bytes(3, In, time + 3.0, &[b' '; 100_000], None);
     file.end(3, Out, time + 4.0);
     file.close(3, time + 5.0, None, Some("closed by the server"));
-    let mut want = Told::default();
+    let mut want = Imported::default();
     {
         use chanwire_inspect::import::Sink as _;
         let time = time.into();
@@ -235,8 +235,8 @@ fn an_export_is_imported_as_what_it_was_made_of() {
         want.shut_down(1, In, time);
         want.close(1, time, "closed by the server", false);
     }
-    let (told, summary) = read(&file.take());
-    assert_eq!(told, want);
+    let (imported, summary) = read(&file.take());
+    assert_eq!(imported, want);
     assert_eq!(summary.missing, 40);
 }
 
@@ -389,8 +389,8 @@ fn ends_of_two_families_keep_their_addresses() {
 
 #[test]
 fn garbage_alone_is_shown_and_called_what_it_is() {
-    let (told, summary) = read(&pcap(101, talk(b"GET / HTTP/1.1\r\n\r\n", b"").iter().map(Segment::ipv4)));
-    assert_eq!(told.stream(1, Out), "GET / HTTP/1.1\r\n\r\n");
+    let (imported, summary) = read(&pcap(101, talk(b"GET / HTTP/1.1\r\n\r\n", b"").iter().map(Segment::ipv4)));
+    assert_eq!(imported.stream(1, Out), "GET / HTTP/1.1\r\n\r\n");
     let words = summary.to_string();
     assert!(words.contains("1 connection in 6 packets, shown though it does not look like the protocol"), "{words}");
 }

@@ -6,7 +6,7 @@ use chanwire_inspect::{
 };
 use proptest::{prelude::*, sample::Index};
 
-use crate::kit::{Segment, Told, pcap, read, read_in, talk};
+use crate::kit::{Imported, Segment, pcap, read, read_in, talk};
 
 /// Cuts a stream into segments at these positions, each extended at both ends by an overlap.
 fn segments(from: Direction, first: u32, stream: &[u8], cuts: &[(Index, usize, usize)]) -> Vec<Segment> {
@@ -66,12 +66,12 @@ proptest! {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             shuffled.swap(index, (state >> 33) as usize % (index + 1));
         }
-        let (told, summary) = read(&pcap(101, shuffled.iter().map(Segment::ipv4)));
+        let (imported, summary) = read(&pcap(101, shuffled.iter().map(Segment::ipv4)));
         prop_assert_eq!(summary.connections, 1);
         prop_assert_eq!(summary.missing, 0);
-        prop_assert_eq!(&told.streams[&(1, Out)], &out);
-        prop_assert_eq!(told.streams.get(&(1, In)).map_or(&[][..], Vec::as_slice), &back);
-        prop_assert_eq!(told.events.iter().filter(|event| event.ends_with(" shut down")).count(), 2);
+        prop_assert_eq!(&imported.streams[&(1, Out)], &out);
+        prop_assert_eq!(imported.streams.get(&(1, In)).map_or(&[][..], Vec::as_slice), &back);
+        prop_assert_eq!(imported.events.iter().filter(|event| event.ends_with(" shut down")).count(), 2);
     }
 
     #[test]
@@ -86,12 +86,12 @@ proptest! {
         let mut all = vec![Segment::syn(Out, 0)];
         all.extend(parts.iter().enumerate().filter(|(index, _)| *index != lost).map(|(_, part)| part.clone()));
         all.push(Segment::fin(Out, 1 + out.len() as u32));
-        let (told, summary) = read(&pcap(101, all.iter().map(Segment::ipv4)));
+        let (imported, summary) = read(&pcap(101, all.iter().map(Segment::ipv4)));
         let at = (parts[lost].sequence - 1) as usize;
         let length = parts[lost].bytes.len();
         prop_assert_eq!(summary.missing, length as u64);
         let gap = if length == 0 { Vec::new() } else { format!("[{length} missing]").into_bytes() };
-        prop_assert_eq!(told.streams.get(&(1, Out)).cloned().unwrap_or_default(), [&out[..at], &gap, &out[at + length..]].concat());
+        prop_assert_eq!(imported.streams.get(&(1, Out)).cloned().unwrap_or_default(), [&out[..at], &gap, &out[at + length..]].concat());
     }
 
     #[test]
@@ -105,9 +105,9 @@ proptest! {
             1 => exported(),
             _ => b"00000000: 4c49 5354 0d0a 4c49 5354 0d0a            LIST..LIST..\n".to_vec(),
         };
-        let (told, summary) = read_in(&capture, &sizes, ImportOptions::default());
-        let whole: (Told, _) = read(&capture);
-        prop_assert_eq!(told, whole.0);
+        let (imported, summary) = read_in(&capture, &sizes, ImportOptions::default());
+        let whole: (Imported, _) = read(&capture);
+        prop_assert_eq!(imported, whole.0);
         prop_assert_eq!(summary.unwrap(), whole.1);
     }
 

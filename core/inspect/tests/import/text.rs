@@ -7,32 +7,32 @@ use chanwire_inspect::{
     import::{CaptureImport, Format, Import, ImportOptions, PREVIEW, preview},
 };
 
-use crate::kit::{Told, read, read_in, talk};
+use crate::kit::{Imported, read, read_in, talk};
 
 #[test]
 fn raw_bytes_are_one_direction_that_their_words_tell() {
-    let (told, summary) = read(b"OK\r\n{\"channels\": []}");
+    let (imported, summary) = read(b"OK\r\n{\"channels\": []}");
     assert_eq!(summary.format, Format::Raw);
-    assert_eq!(told.stream(1, In), "OK\r\n{\"channels\": []}");
+    assert_eq!(imported.stream(1, In), "OK\r\n{\"channels\": []}");
     let given = ImportOptions { direction: Some(In), ..ImportOptions::default() };
-    let (told, _) = read_in(b"what is this", &[3], given);
-    assert_eq!(told.stream(1, In), "what is this");
+    let (imported, _) = read_in(b"what is this", &[3], given);
+    assert_eq!(imported.stream(1, In), "what is this");
 }
 
 /// The end of the file is no shutdown of a connection.
 #[test]
 fn a_stream_that_ends_with_its_file_is_not_shut_down() {
     for file in ["LIST\r\n", "0000  4c 49 53 54 0d 0a\n"] {
-        let (told, _) = read(file.as_bytes());
-        assert!(told.events.contains(&"1 out end".into()), "{file:?}: {:?}", told.events);
-        assert!(!told.events.iter().any(|event| event.contains("shut down")), "{file:?}: {:?}", told.events);
+        let (imported, _) = read(file.as_bytes());
+        assert!(imported.events.contains(&"1 out end".into()), "{file:?}: {:?}", imported.events);
+        assert!(!imported.events.iter().any(|event| event.contains("shut down")), "{file:?}: {:?}", imported.events);
     }
 }
 
 #[test]
 fn an_empty_file_has_no_connection() {
-    let (told, summary) = read(b"");
-    assert_eq!((summary.connections, told.events.len()), (0, 0));
+    let (imported, summary) = read(b"");
+    assert_eq!((summary.connections, imported.events.len()), (0, 0));
     assert_eq!(summary.to_string(), "raw bytes: 0 connections");
     assert_eq!(preview(b"").words, "Nothing: it is empty");
 }
@@ -76,10 +76,10 @@ fn a_packet_dump_is_put_in_order_like_a_capture() {
         })
         .collect();
     assert_eq!(preview(dump.as_bytes()).words, "A packet dump: 6 packets, 266 bytes in a hex dump");
-    let (told, _) = read(dump.as_bytes());
-    assert_eq!(told.stream(1, Out), "LIST\r\n");
-    assert_eq!(told.stream(1, In), "OK\r\n{\"channels\": []}");
-    assert_eq!(told.events[0], "1 open 192.0.2.1:40000 192.0.2.9:22236");
+    let (imported, _) = read(dump.as_bytes());
+    assert_eq!(imported.stream(1, Out), "LIST\r\n");
+    assert_eq!(imported.stream(1, In), "OK\r\n{\"channels\": []}");
+    assert_eq!(imported.events[0], "1 open 192.0.2.1:40000 192.0.2.9:22236");
 }
 
 #[test]
@@ -87,9 +87,9 @@ fn a_dump_of_a_followed_stream_has_both_directions() {
     let dump = "00000000  4c 49 53 54 0d 0a                                 LIST..\n    \
                 00000000  4f 4b 0d 0a 7b 22 63 68  61 6e 6e 65 6c 73 22 3a  OK..{\"ch annels\":\n    \
                 00000010  20 5b 5d 7d                                        []}\n";
-    let (told, _) = read(dump.as_bytes());
-    assert_eq!(told.stream(1, Out), "LIST\r\n");
-    assert_eq!(told.stream(1, In), "OK\r\n{\"channels\": []}");
+    let (imported, _) = read(dump.as_bytes());
+    assert_eq!(imported.stream(1, Out), "LIST\r\n");
+    assert_eq!(imported.stream(1, In), "OK\r\n{\"channels\": []}");
 }
 
 #[test]
@@ -170,21 +170,21 @@ fn a_long_dump_is_read_as_it_comes() {
     let bytes = requests();
     let bytes = &bytes[..bytes.len() / 16 * 16];
     for dump in long_dumps(bytes) {
-        let (mut told, mut import) = (Told::default(), Import::new(ImportOptions::default()));
+        let (mut imported, mut import) = (Imported::default(), Import::new(ImportOptions::default()));
         for (index, piece) in dump.as_bytes().chunks(4096).enumerate() {
-            import.feed(piece, &mut told).unwrap();
+            import.feed(piece, &mut imported).unwrap();
             let fed = 4096 * index + piece.len();
             if fed > PREVIEW {
                 assert!(import.waiting() <= 4096, "{} bytes wait", import.waiting());
                 // Bytes are recorded in pieces of 64 KiB, and less than a line of text is not read.
                 let due = bytes.len() * fed / dump.len();
-                assert!(told.bytes as usize + (64 << 10) + 200 >= due, "{} of {due} after {fed}", told.bytes);
+                assert!(imported.bytes as usize + (64 << 10) + 200 >= due, "{} of {due} after {fed}", imported.bytes);
             }
         }
-        import.finish(&mut told).unwrap();
-        assert!(told.streams[&(1, Out)] == bytes, "other bytes: {}", &dump[..100]);
+        import.finish(&mut imported).unwrap();
+        assert!(imported.streams[&(1, Out)] == bytes, "other bytes: {}", &dump[..100]);
         let whole = read(dump.as_bytes()).0;
-        assert!(told == whole, "told otherwise than at one time: {}", &dump[..100]);
+        assert!(imported == whole, "told otherwise than at one time: {}", &dump[..100]);
     }
 }
 
@@ -195,14 +195,14 @@ fn a_long_dump_that_stops_being_one_says_where() {
         let at = dump.len() - 1000;
         let line = dump[..at].rfind('\n').map_or(at, |end| end + 1);
         let wrong = format!("{}zz zz\n{}", &dump[..line], &dump[line..]);
-        let (told, result) = read_in(wrong.as_bytes(), &[5_000], ImportOptions::default());
+        let (imported, result) = read_in(wrong.as_bytes(), &[5_000], ImportOptions::default());
         // Other text may stand between lines with offsets, and nowhere else.
         match result {
-            Ok(_) => assert!(dump.starts_with("00000000") && told.bytes > 200_000),
+            Ok(_) => assert!(dump.starts_with("00000000") && imported.bytes > 200_000),
             Err(error) => {
                 assert_eq!(error.at, line as u64, "{error}: {}", &dump[..100]);
                 // The bytes before it are recorded, but for those that the next ones may change.
-                let recorded = &told.streams[&(1, Out)];
+                let recorded = &imported.streams[&(1, Out)];
                 assert!(bytes.starts_with(recorded), "other bytes: {}", &dump[..100]);
                 assert!(recorded.len() + 100 > bytes.len() * line / dump.len(), "{} bytes", recorded.len());
             }
@@ -215,8 +215,8 @@ fn a_literal_list_or_array_has_a_longest_size() {
     let line = "\"\\x4c\\x49\\x53\\x54\\x0d\\x0a\" \\\n";
     let mut import = Import::new(ImportOptions::default());
     let piece = line.repeat((1 << 20) / line.len());
-    let mut told = Told::default();
-    let refused = (0..80).find_map(|_| import.feed(piece.as_bytes(), &mut told).err());
+    let mut imported = Imported::default();
+    let refused = (0..80).find_map(|_| import.feed(piece.as_bytes(), &mut imported).err());
     let refused = refused.expect("80 MiB are not read");
     assert!(refused.message.contains("dump its bytes with xxd"), "{refused}");
     assert!(refused.at <= 80 << 20, "{refused}");
@@ -226,8 +226,8 @@ fn a_literal_list_or_array_has_a_longest_size() {
 fn repeated_lines_are_bounded_in_all() {
     let line = |offset: usize| format!("{offset:08x}: 4c49 5354 0d0a 4c49 5354 0d0a 2020 2020\n");
     let dump = |repeated: usize| format!("{}*\n{}{:08x}\n", line(0), line(repeated), repeated + 16);
-    let (told, _) = read(dump(8 << 20).as_bytes());
-    assert_eq!(told.bytes, (8 << 20) + 16);
+    let (imported, _) = read(dump(8 << 20).as_bytes());
+    assert_eq!(imported.bytes, (8 << 20) + 16);
     let (_, result) = read_in(dump(17 << 20).as_bytes(), &[100], ImportOptions::default());
     assert!(result.is_err_and(|error| error.message.contains("that a dump may repeat")));
 }

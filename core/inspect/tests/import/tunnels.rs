@@ -73,13 +73,13 @@ const TUNNELS: [(&str, u32, Wrap); 22] = [
 fn packets_in_a_tunnel_are_read_as_if_outside() {
     let plain = read(&pcap(101, talk(ASKED, ANSWERED).iter().map(Segment::ipv4))).0;
     for (name, link, wrap) in TUNNELS {
-        let (told, summary) = read(&pcap(link, talk(ASKED, ANSWERED).iter().map(|part| wrap(&part.ipv4()))));
-        assert_eq!(told, plain, "{name}: {summary}");
+        let (imported, summary) = read(&pcap(link, talk(ASKED, ANSWERED).iter().map(|part| wrap(&part.ipv4()))));
+        assert_eq!(imported, plain, "{name}: {summary}");
         assert_eq!(summary.other.total(), 0, "{name}: {summary}");
     }
     // 6in4.
-    let (told, _) = read(&pcap(101, talk(ASKED, ANSWERED).iter().map(|part| ip(41, &part.ipv6()))));
-    assert_eq!((told.stream(1, Out).as_bytes(), told.stream(1, In).as_bytes()), (ASKED, ANSWERED));
+    let (imported, _) = read(&pcap(101, talk(ASKED, ANSWERED).iter().map(|part| ip(41, &part.ipv6()))));
+    assert_eq!((imported.stream(1, Out).as_bytes(), imported.stream(1, In).as_bytes()), (ASKED, ANSWERED));
 }
 
 #[test]
@@ -87,9 +87,9 @@ fn a_tunnel_that_is_cut_anywhere_is_counted_as_that() {
     for (name, link, wrap) in TUNNELS {
         let packet = wrap(&talk(ASKED, ANSWERED)[2].ipv4());
         for cut in 0..packet.len() {
-            let (told, summary) = read(&pcap(link, [packet[..cut].to_vec()]));
-            let whole = told.bytes + told.events.iter().filter(|event| event.contains(" gap ")).count() as u64;
-            assert!(summary.other.total() == 1 || whole > 0, "{name}, {cut} bytes: {summary} {told:?}");
+            let (imported, summary) = read(&pcap(link, [packet[..cut].to_vec()]));
+            let whole = imported.bytes + imported.events.iter().filter(|event| event.contains(" gap ")).count() as u64;
+            assert!(summary.other.total() == 1 || whole > 0, "{name}, {cut} bytes: {summary} {imported:?}");
         }
     }
 }
@@ -154,10 +154,15 @@ fn a_gap_is_as_long_as_the_ip_header_says() {
                 let cut = packet.len().min(snap);
                 crate::kit::record(&mut file, index as u32, &packet[..cut], (packet.len() + wire) as u32);
             }
-            let (told, summary) = read(&file);
+            let (imported, summary) = read(&file);
             let all: usize = conversation.iter().map(|segment| segment.bytes.len()).sum();
-            assert_eq!(told.bytes + summary.missing, all as u64, "{snap} bytes, {wire} more: {:#?}", told.events);
-            assert_eq!(told.events.last().unwrap(), "1 close closed", "{:#?}", told.events);
+            assert_eq!(
+                imported.bytes + summary.missing,
+                all as u64,
+                "{snap} bytes, {wire} more: {:#?}",
+                imported.events
+            );
+            assert_eq!(imported.events.last().unwrap(), "1 close closed", "{:#?}", imported.events);
         }
     }
 }
@@ -177,7 +182,7 @@ fn a_segment_whose_options_are_cut_is_missing_as_a_whole() {
         let cut = if segment.bytes.is_empty() { packet.len() } else { 46 };
         crate::kit::record(&mut file, index as u32, &packet[..cut], packet.len() as u32);
     }
-    let (told, summary) = read(&file);
-    assert_eq!(summary.missing, (ASKED.len() + ANSWERED.len()) as u64, "{:#?}", told.events);
+    let (imported, summary) = read(&file);
+    assert_eq!(summary.missing, (ASKED.len() + ANSWERED.len()) as u64, "{:#?}", imported.events);
     assert_eq!(summary.other.total(), 0);
 }

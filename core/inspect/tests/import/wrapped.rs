@@ -10,7 +10,7 @@ use chanwire_inspect::{
 };
 use flate2::{Compression, write::GzEncoder};
 
-use crate::kit::{Segment, Told, pcap, read, read_in, talk};
+use crate::kit::{Imported, Segment, pcap, read, read_in, talk};
 
 const ASKED: &[u8] = b"LIST\r\n";
 const ANSWERED: &[u8] = b"OK\r\n{\"channels\": []}";
@@ -33,14 +33,14 @@ fn utf16(text: &str, big_endian: bool, mark: bool) -> Vec<u8> {
 fn a_compressed_capture_is_the_same_in_any_pieces() {
     let packets = pcap(101, talk(ASKED, ANSWERED).iter().map(Segment::ipv4));
     for capture in [&packets[..], DUMP.as_bytes(), ROWS.as_bytes(), ASKED, &ASKED.repeat(20_000)] {
-        let (told, summary) = read(capture);
+        let (imported, summary) = read(capture);
         // It may be compressed in parts, and the parts put together.
         let (first, second) = capture.split_at(capture.len() / 2);
         for packed in [gzip(capture), [gzip(first), gzip(second)].concat()] {
             for size in [1, 7, 100, usize::MAX] {
                 let (again, read) = read_in(&packed, &[size], ImportOptions::default());
                 let read = read.unwrap();
-                assert_eq!((again.streams, again.bytes), (told.streams.clone(), told.bytes), "{size}");
+                assert_eq!((again.streams, again.bytes), (imported.streams.clone(), imported.bytes), "{size}");
                 assert!(read.compressed && !read.cut, "{read}");
                 assert_eq!((read.format, read.connections), (summary.format, summary.connections));
             }
@@ -73,20 +73,20 @@ fn a_compressed_capture_that_is_cut_or_damaged_says_so() {
     let packed = gzip(&packets);
     let (whole, _) = read(&packed);
     for cut in 20..packed.len() {
-        let (told, summary) = read(&packed[..cut]);
+        let (imported, summary) = read(&packed[..cut]);
         let has_all = cut >= packed.len() - 8;
         assert_eq!((summary.cut, summary.unproven), (!has_all, has_all), "{cut} of {}: {summary}", packed.len());
-        assert!(!has_all || told == whole, "{cut}: {told:?}");
+        assert!(!has_all || imported == whole, "{cut}: {imported:?}");
     }
     for sum in packed.len() - 8..packed.len() {
         let mut wrong = packed.clone();
         wrong[sum] ^= 1;
-        let (told, summary) = read(&wrong);
+        let (imported, summary) = read(&wrong);
         assert!(
             summary.lacks() && summary.to_string().ends_with("; the checksum of gzip is wrong or missing"),
             "{summary}"
         );
-        assert_eq!(told, whole);
+        assert_eq!(imported, whole);
     }
     // The middle of it is wrong.
     let mut wrong = packed.clone();
@@ -133,8 +133,8 @@ fn text_may_be_in_any_unicode_encoding_with_a_mark_or_without() {
             [(false, false), (false, true), (true, false), (true, true)].map(|(big, mark)| utf16(text, big, mark));
         for encoded in others.into_iter().chain([marked]) {
             for size in [1, 3, 16, usize::MAX] {
-                let (told, again) = read_in(&encoded, &[size], ImportOptions::default());
-                assert_eq!((told, again.unwrap()), (plain.clone(), summary), "{size}: {}", encoded.escape_ascii());
+                let (imported, again) = read_in(&encoded, &[size], ImportOptions::default());
+                assert_eq!((imported, again.unwrap()), (plain.clone(), summary), "{size}: {}", encoded.escape_ascii());
             }
             assert_eq!(preview(&encoded).format, summary.format);
         }
@@ -146,8 +146,8 @@ fn text_may_be_in_any_unicode_encoding_with_a_mark_or_without() {
 fn the_encoding_of_a_clients_bytes_is_not_decoded() {
     let marked = [&[0xef, 0xbb, 0xbf], ASKED].concat();
     for sent in [marked, utf16("LIST\r\n", false, true), utf16("LIST\r\n", true, false)] {
-        let (told, summary) = read(&sent);
-        assert_eq!((summary.format, &told.streams[&(1, Out)]), (Format::Raw, &sent));
+        let (imported, summary) = read(&sent);
+        assert_eq!((summary.format, &imported.streams[&(1, Out)]), (Format::Raw, &sent));
     }
 }
 
@@ -182,9 +182,9 @@ fn other_archives_and_captures_are_named() {
         (b"snoop\0\0\0\0\0\0\x02", "snoop"),
         (b"GMBU\0\x02", "Network Monitor"),
     ] {
-        let (told, result) = read_in(bytes, &[usize::MAX], ImportOptions::default());
+        let (imported, result) = read_in(bytes, &[usize::MAX], ImportOptions::default());
         assert!(result.unwrap_err().message.contains(name));
-        assert_eq!(told, Told::default());
+        assert_eq!(imported, Imported::default());
         assert!(preview(bytes).refusal.is_some_and(|words| words.contains(name)));
     }
 }

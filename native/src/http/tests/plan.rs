@@ -23,8 +23,8 @@ async fn report(page: &mut Page) -> (Value, f64) {
 
 /// When the next thing was read that the page is told of.
 async fn read_at(page: &mut Page) -> f64 {
-    let (what, at) = report(page).await;
-    assert_eq!(what, json!({"type": "read"}));
+    let (event, at) = report(page).await;
+    assert_eq!(event, json!({"type": "read"}));
     at
 }
 
@@ -57,8 +57,8 @@ async fn each_piece_is_a_write_of_its_own_and_is_reported() {
     let waited = json!({"type": "waited"});
     let mut times = vec![0.0];
     for wanted in [wrote(2), waited.clone(), wrote(3), wrote(1), waited, json!({"type": "ended"})] {
-        let (what, at) = report(&mut page).await;
-        assert_eq!(what, wanted);
+        let (event, at) = report(&mut page).await;
+        assert_eq!(event, wanted);
         times.push(at);
     }
     assert!(times.is_sorted(), "{times:?}");

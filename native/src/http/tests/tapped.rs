@@ -85,14 +85,14 @@ async fn relayed_traffic_is_reported_in_few_messages() {
     let bench = Bench::new().await;
     let mut page = bench.watching().await;
     bench.said(b"LIST\r\n").await;
-    let (mut told, mut messages) = (Vec::new(), 0);
-    while !told.iter().any(|(kind, _)| *kind == 6) {
-        told.extend(records(&binary(&mut page).await));
+    let (mut received, mut messages) = (Vec::new(), 0);
+    while !received.iter().any(|(kind, _)| *kind == 6) {
+        received.extend(records(&binary(&mut page).await));
         messages += 1;
     }
-    let kinds: Vec<u8> = told.iter().map(|(kind, _)| *kind).collect();
+    let kinds: Vec<u8> = received.iter().map(|(kind, _)| *kind).collect();
     assert_eq!(kinds, [1, 2, 3, 4, 5, 6]);
-    assert_eq!((told[1].1.as_slice(), told[2].1.as_slice()), (&b"LIST\r\n"[..], &b"LIST\r\n"[..]));
+    assert_eq!((received[1].1.as_slice(), received[2].1.as_slice()), (&b"LIST\r\n"[..], &b"LIST\r\n"[..]));
     assert!(messages < kinds.len(), "{messages} messages");
 }
 
@@ -105,25 +105,25 @@ async fn without_credit_a_page_gets_no_more_and_with_it_the_rest_and_a_gap() {
     for _ in 0..8 {
         bench.said(&frame.repeat(20_000)).await;
     }
-    let mut told = Vec::new();
+    let mut received = Vec::new();
     let mut got = 0;
     // Everything that is sent without further credit.
     while got < 1 << 20 {
         let message = binary(&mut page).await;
         got += message.len();
-        told.extend(records(&message));
+        received.extend(records(&message));
     }
     assert!(got < (1 << 20) + (256 << 10), "{got} bytes came");
     page.nothing_comes(&bench.server).await;
     let mut taken = got;
-    while !told
+    while !received
         .iter()
         .any(|(kind, text)| *kind >= 7 && String::from_utf8_lossy(text).contains("dropped here by the tap"))
     {
         page.grant(taken as u64).await;
         let message = binary(&mut page).await;
         taken = message.len();
-        told.extend(records(&message));
+        received.extend(records(&message));
     }
 }
 

@@ -36,13 +36,13 @@ fn store(directory: &Path, count: u64, length: usize) -> SqliteStore {
 
 /// Drops all that is due at this time, and says what was told of it.
 fn trim(trimmer: &Trimmer, now: i64) -> Vec<(ChannelName, u64)> {
-    let mut told = Vec::new();
+    let mut trimmed = Vec::new();
     for log in trimmer.due(Timestamp::from_unix(now)).unwrap() {
         while let Some(cut) = trimmer.trim(log, Timestamp::from_unix(now)).unwrap() {
-            told.push((cut.channel_name, cut.first_id));
+            trimmed.push((cut.channel_name, cut.first_id));
         }
     }
-    told
+    trimmed
 }
 
 /// The first and last id of each log, after a look at whether its bytes are what its messages have.
@@ -86,10 +86,10 @@ fn each_limit_drops_the_oldest_and_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
         let mut store = store(directory.path(), 10, 10);
         let trimmer = store.trimmer(retention).unwrap();
-        let told = trim(&trimmer, NOW + 11);
+        let trimmed = trim(&trimmer, NOW + 11);
         assert_eq!(ends(&mut store, &trimmer), [end("a", a, 10), end("b", b, 2)], "{retention:?}");
         let expected = [("a", a), ("b", b)].into_iter().filter(|(_, first_id)| *first_id > 1);
-        assert!(told.iter().map(|(name, first_id)| (name.as_str(), *first_id)).eq(expected), "{told:?}");
+        assert!(trimmed.iter().map(|(name, first_id)| (name.as_str(), *first_id)).eq(expected), "{trimmed:?}");
         assert_eq!(trim(&trimmer, NOW + 11), [], "{retention:?}");
     }
 }
@@ -115,11 +115,11 @@ fn no_transaction_drops_more_than_a_batch() {
         let directory = tempfile::tempdir().unwrap();
         let mut store = store(directory.path(), count, length);
         let trimmer = store.trimmer(Retention { count: Some(10), ..NONE }).unwrap();
-        let told = trim(&trimmer, NOW);
+        let trimmed = trim(&trimmer, NOW);
         let mut before = 1;
-        for (name, first_id) in &told {
+        for (name, first_id) in &trimmed {
             assert_eq!(name, "a");
-            assert!((1..=at_most).contains(&(first_id - before)), "{told:?}");
+            assert!((1..=at_most).contains(&(first_id - before)), "{trimmed:?}");
             before = *first_id;
         }
         assert_eq!(ends(&mut store, &trimmer)[0], end("a", count - 9, count));
@@ -131,9 +131,9 @@ fn growing_logs_are_trimmed_in_the_background_and_reported() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = store(directory.path(), 50, 10);
     let trimmer = store.trimmer(Retention { count: Some(20), ..NONE }).unwrap();
-    let (tell, told) = mpsc::channel();
-    let handle = start_trimmer(trimmer, move |name, first_id| tell.send((name, first_id)).unwrap()).unwrap();
-    let next = || told.recv_timeout(Duration::from_secs(30)).unwrap();
+    let (sender, trimmed) = mpsc::channel();
+    let handle = start_trimmer(trimmer, move |name, first_id| sender.send((name, first_id)).unwrap()).unwrap();
+    let next = || trimmed.recv_timeout(Duration::from_secs(30)).unwrap();
     // Excess from before its start, and new excess.
     assert_eq!(next(), ("a".parse().unwrap(), 31));
     let more: Vec<Write> = (51..=60).map(|id| message("a", id, 10)).collect();
@@ -142,7 +142,7 @@ fn growing_logs_are_trimmed_in_the_background_and_reported() {
     store.commit(&(3..=30).map(|id| message("b", id, 10)).collect::<Vec<_>>()).unwrap();
     assert_eq!(next(), ("b".parse().unwrap(), 11));
     handle.close();
-    assert_eq!(told.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+    assert_eq!(trimmed.try_recv(), Err(mpsc::TryRecvError::Disconnected));
 }
 
 #[test]
@@ -157,9 +157,9 @@ fn a_channel_whose_row_is_damaged_is_passed_over_and_the_others_are_trimmed() {
         let trimmer = store.trimmer(Retention { count: Some(20), ..NONE }).unwrap();
         let due = trimmer.due(Timestamp::from_unix(NOW)).unwrap();
         assert_eq!(due, [1, 2].into());
-        let told = Mutex::new(BTreeSet::new());
-        trimmer.trim_all(due, Timestamp::from_unix(NOW), &|name, _| told.lock().unwrap().extend([name])).unwrap();
-        assert_eq!(told.into_inner().unwrap(), ["b".parse().unwrap()].into());
+        let trimmed = Mutex::new(BTreeSet::new());
+        trimmer.trim_all(due, Timestamp::from_unix(NOW), &|name, _| trimmed.lock().unwrap().extend([name])).unwrap();
+        assert_eq!(trimmed.into_inner().unwrap(), ["b".parse().unwrap()].into());
         let count = "SELECT count(*) FROM messages WHERE place >> 38 = 1";
         assert_eq!(other.query_row(count, [], |row| row.get(0)), Ok(50));
         other.execute(&format!("UPDATE logs SET {back} WHERE log = 1"), []).unwrap();
@@ -218,13 +218,13 @@ fn commits_go_on_while_a_channel_is_trimmed_and_the_trimmer_keeps_up() {
     let mut next = 20_001;
     let mut alone: Vec<Duration> = (0..200).map(|_| commit(&mut store, &mut next)).collect();
     let trimmer = store.trimmer(Retention { count: Some(100), ..NONE }).unwrap();
-    let (tell, told) = mpsc::channel();
-    let handle = start_trimmer(trimmer, move |_, first_id| tell.send(first_id).unwrap()).unwrap();
+    let (sender, trimmed) = mpsc::channel();
+    let handle = start_trimmer(trimmer, move |_, first_id| sender.send(first_id).unwrap()).unwrap();
     let mut beside = Vec::new();
     let mut first_id = 1;
     while first_id < 20_000 {
         beside.push(commit(&mut store, &mut next));
-        first_id = told.try_iter().last().unwrap_or(first_id);
+        first_id = trimmed.try_iter().last().unwrap_or(first_id);
         thread::yield_now();
         assert!(beside.len() < 100_000, "the trimmer is starved: it is at {first_id} of {next}");
     }

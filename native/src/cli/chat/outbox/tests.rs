@@ -38,9 +38,9 @@ fn sent_again(outbox: &mut Outbox) -> Vec<String> {
 fn maybe(outbox: &mut Outbox) -> Vec<(String, bool)> {
     std::iter::from_fn(|| {
         let Maybe { id, text, has_come } = outbox.first_maybe()?;
-        let told = (text.to_owned(), has_come);
+        let found = (text.to_owned(), has_come);
         outbox.discard(id);
-        Some(told)
+        Some(found)
     })
     .collect()
 }
@@ -210,7 +210,7 @@ mod interleavings {
         /// After a disconnect, the requests that the server may still carry out.
         lost: Option<Vec<OwnId>>,
         again: bool,
-        told: Vec<&'static str>,
+        labels: Vec<&'static str>,
     }
 
     impl World {
@@ -242,7 +242,7 @@ mod interleavings {
             let mut may = |can: bool, label: &'static str, happen: &dyn Fn(&mut Self)| {
                 if can {
                     let mut world = self.clone();
-                    world.told.push(label);
+                    world.labels.push(label);
                     happen(&mut world);
                     worlds.push(world);
                 }
@@ -320,10 +320,10 @@ mod interleavings {
                 *stored.entry(id).or_default() += 1;
             }
             let copies: usize = stored.values().sum();
-            let told = maybe(&mut self.outbox.clone()).len();
+            let asked = maybe(&mut self.outbox.clone()).len();
             assert!(copies <= self.typed, "stored twice: {self:#?}");
-            assert!(copies + told >= self.typed, "dropped: {self:#?}");
-            assert!(self.outbox.is_shared || told <= self.failed, "asked without need: {self:#?}");
+            assert!(copies + asked >= self.typed, "dropped: {self:#?}");
+            assert!(self.outbox.is_shared || asked <= self.failed, "asked without need: {self:#?}");
             assert_eq!(self.outbox.waiting(), 0, "{self:#?}");
         }
     }
@@ -332,7 +332,7 @@ mod interleavings {
         let (mut seen, mut worlds, mut ends) = (HashSet::new(), vec![begin], 0);
         while let Some(world) = worlds.pop() {
             let mut key = String::new();
-            write!(key, "{:?}", World { told: Vec::new(), ..world.clone() }).unwrap();
+            write!(key, "{:?}", World { labels: Vec::new(), ..world.clone() }).unwrap();
             if !seen.insert(key) {
                 continue;
             }

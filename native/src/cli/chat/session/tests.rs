@@ -386,8 +386,8 @@ fn the_same_trouble_is_told_once_and_waits_grow_until_a_connection_holds() {
         trial.session.handle_timeout(at);
         trial.lose(link, true);
     }
-    let told = trial.wants().into_iter().filter(|want| want.starts_with('!')).count();
-    assert_eq!(told, 1);
+    let warnings = trial.wants().into_iter().filter(|want| want.starts_with('!')).count();
+    assert_eq!(warnings, 1);
     assert!(waits[0] <= Duration::from_millis(250) && waits[9] >= Duration::from_secs(15), "{waits:?}");
     trial.come_back(12);
     trial.joined(12, 1, 0);
