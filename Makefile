@@ -38,6 +38,7 @@ help: ## Show this
 	@echo 'make pictures make the README'\''s pictures again'
 	@echo 'make fuzz     every fuzz target for FUZZ_SECONDS each (600)'
 	@echo 'make simulate the simulator for SEEDS seeds (100000), or SEED=n to see one run'
+	@echo 'make test-rules  the alert rules, with promtool'
 	@echo 'make test-long  crashes by the hundred, readers by the thousand'
 
 .PHONY: run
@@ -193,6 +194,12 @@ simulate: | needs-rust
 .PHONY: test-long
 test-long: system-packages $(BINARY) | needs-rust
 	CHANWIRE_CRASH_ROUNDS=300 CHANWIRE_READERS=1000 CHANWIRE_BIN=$(CURDIR)/$(BINARY) $(CARGO) test --locked -p chanwire-tests --features binary
+
+# Not part of `make test`: promtool comes in Debian's package `prometheus` only, with a server of 100 MB that it starts.
+.PHONY: test-rules
+test-rules:
+	@command -v promtool >/dev/null || { echo "promtool is missing: run 'apt-get install prometheus' as root, which also starts a Prometheus server, then this again" >&2; exit 1; }
+	cd native/packaging && promtool check rules prometheus.rules.yml && promtool test rules prometheus.rules.test.yml
 
 # The flags that make warnings errors, for the one compiler of which all warnings are known.
 deny-warnings = $$(case "$$($(CARGO) --version)" in "cargo $(RUST_VERSION)."*) echo '-D warnings';; esac)

@@ -23,7 +23,7 @@ pub(crate) use self::keys::KEY;
 pub(crate) use self::{
     finding::{Finding, origin_members},
     keys::{Applied, Fallback, Key, REPEATED, TABLE},
-    reload::Reloader,
+    reload::{LastReload, Reloaded, Reloader},
     settings::{Setting, Settings, Sources, absolute},
     suggest::named,
     value::{Kind, Value},

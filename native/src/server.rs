@@ -26,13 +26,13 @@ use crate::{
     admission::Addresses,
     banner,
     clock::{Clock, wall_time},
-    config::{Config, Hosted, Listen, MetricsConfig, Reloader, Size, given_addresses},
+    config::{Config, Hosted, LastReload, Listen, MetricsConfig, Reloader, Size, given_addresses},
     file_limit::{self, Files},
     http::{self, HttpConfig, InspectorPage, MetricsPage, Target},
     hub_task::{self, HubSender, Input, LiveSettings, PublishedList},
     listener::{self, Acceptor, ListenerConfig},
     local_addresses::{self, LocalAddress, Registered, reachable},
-    metrics::{ConnectionCounts, Metrics},
+    metrics::{ConnectionCounts, Metrics, Sources},
     serve_error::ServeError,
     signals::{self, ReloadSignal, StopSignals},
     socket::{Families, listen},
@@ -67,7 +67,7 @@ pub(crate) async fn run(config: Config, mut reloader: Reloader) -> Result<(), Se
                 break Ok(());
             }
             error = server.failed() => break Err(error),
-            () = reload.next() => reloader.reload(|config| server.apply(config)),
+            () = reload.next() => reloader.reload(&server.last_reload, |config| server.apply(config)),
         }
     };
     signals.exit_at_next();
@@ -85,6 +85,7 @@ pub(crate) struct Running {
     /// Aborts the hub task.
     abandon: Arc<Notify>,
     acceptor: Arc<Acceptor>,
+    last_reload: Arc<LastReload>,
     /// Parts that end when the server stops.
     parts: JoinSet<()>,
     deaths: mpsc::UnboundedReceiver<Part>,
@@ -148,7 +149,14 @@ impl Running {
         let abandon = Arc::new(Notify::new());
         let (done, all_done) = mpsc::unbounded_channel();
         let counts = Arc::new(ConnectionCounts::default());
-        let metrics = Metrics::new(hub_sender.clone(), store.status(), counts.clone(), stopping.clone());
+        let last_reload = Arc::new(LastReload::new(now.wall));
+        let metrics = Metrics::new(Sources {
+            hub: hub_sender.clone(),
+            store: store.status(),
+            connections: counts.clone(),
+            last_reload: last_reload.clone(),
+            stopping: stopping.clone(),
+        });
         let store = store.start(done, &supervisor)?;
         let receivers = (inputs, all_done);
         let run = run_hub(hub, receivers, store, published.clone(), clock, supervisor.clone(), abandon.clone());
@@ -207,6 +215,7 @@ impl Running {
             hub_ended,
             abandon,
             acceptor,
+            last_reload,
             parts,
             deaths,
             page_failure,

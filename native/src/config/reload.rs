@@ -1,7 +1,11 @@
 //! Reloading the configuration while the server runs.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chanwire_core::wire::Timestamp;
+
 use super::{Applied, Config, Finding, Setting, Settings, Sources};
-use crate::logging;
+use crate::{clock::wall_time, logging};
 
 /// The settings that are in force, and the sources from which they are read again.
 pub(crate) struct Reloader {
@@ -20,20 +24,59 @@ struct Change {
     applied: Applied,
 }
 
+/// The outcome of the last reload, for the metrics. The start counts as a reload, since a server with a fault in its
+/// configuration does not start.
+#[derive(Debug)]
+pub(crate) struct LastReload(Mutex<Reloaded>);
+
+/// The outcome of a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reloaded {
+    /// Whether the last one succeeded.
+    pub(crate) is_successful: bool,
+    /// The time of the last one that succeeded.
+    pub(crate) succeeded_at: Timestamp,
+}
+
+impl LastReload {
+    /// Creates the outcome of a start at this time.
+    pub(crate) const fn new(started_at: Timestamp) -> Self {
+        Self(Mutex::new(Reloaded { is_successful: true, succeeded_at: started_at }))
+    }
+
+    pub(crate) fn get(&self) -> Reloaded {
+        *self.lock()
+    }
+
+    fn failed(&self) {
+        self.lock().is_successful = false;
+    }
+
+    fn succeeded(&self, succeeded_at: Timestamp) {
+        *self.lock() = Reloaded { is_successful: true, succeeded_at };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Reloaded> {
+        // No holder can panic half-way through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Reloader {
     pub(crate) const fn new(sources: Sources, in_force: Settings) -> Self {
         Self { sources, in_force }
     }
 
     /// Reads and checks everything, and applies what can be changed in a running server. If there is any fault,
-    /// nothing is applied. Each fault and each change is logged.
-    pub(crate) fn reload(&mut self, apply: impl FnOnce(&Config)) {
+    /// nothing is applied. Each fault and each change is logged, and `last` tells the outcome.
+    pub(crate) fn reload(&mut self, last: &LastReload, apply: impl FnOnce(&Config)) {
         if self.sources.file.is_none() {
             tracing::info!("SIGHUP: ignored, there is no configuration file to reload (serve --config)");
             return;
         }
         match self.read() {
             Err(findings) => {
+                last.failed();
                 let faults = findings.iter().filter(|finding| finding.is_fault()).count();
                 findings.iter().for_each(log);
                 tracing::error!(faults, "SIGHUP: the configuration is not reloaded, every setting stays as it is");
@@ -41,6 +84,7 @@ impl Reloader {
             Ok((changes, next, warnings)) => {
                 warnings.iter().for_each(log);
                 self.put_into_force(next, apply);
+                last.succeeded(wall_time());
                 for Change { path, from, to, applied } in &changes {
                     match applied {
                         Applied::Live => tracing::info!("{path} {from} → {to} applied"),

@@ -27,6 +27,7 @@ pub(crate) use self::{
 };
 use self::{process::Sizes, text::Scrape};
 use crate::{
+    config::LastReload,
     hub_task::{HubSender, Input},
     store::StoreStatus,
 };
@@ -43,30 +44,33 @@ pub(crate) struct HubReport {
 }
 
 /// The sources of metrics and health checks.
-pub(crate) struct Metrics {
-    hub: HubSender,
-    store: Arc<StoreStatus>,
-    connections: Arc<ConnectionCounts>,
+pub(crate) struct Sources {
+    pub(crate) hub: HubSender,
+    pub(crate) store: Arc<StoreStatus>,
+    pub(crate) connections: Arc<ConnectionCounts>,
+    pub(crate) last_reload: Arc<LastReload>,
     /// True once the server drains.
-    stopping: watch::Receiver<bool>,
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+/// Metrics and health checks of a server.
+pub(crate) struct Metrics {
+    sources: Sources,
     /// Held while files are looked up, so that a disk that does not answer blocks one thread and no more.
     looking: Arc<Mutex<()>>,
 }
 
 impl Metrics {
-    pub(crate) fn new(
-        hub: HubSender,
-        store: Arc<StoreStatus>,
-        connections: Arc<ConnectionCounts>,
-        stopping: watch::Receiver<bool>,
-    ) -> Self {
-        Self { hub, store, connections, stopping, looking: Arc::default() }
+    pub(crate) fn new(sources: Sources) -> Self {
+        Self { sources, looking: Arc::default() }
     }
 
     /// Returns all metrics in the text format of Prometheus.
     pub(crate) async fn text(&self) -> String {
         let (hub, sizes) = tokio::join!(self.hub(), self.sizes());
-        text::encode(Scrape { hub, sizes, store: self.store.clone(), connections: self.connections.clone() })
+        let Sources { store, connections, last_reload, .. } = &self.sources;
+        let (store, connections, reloaded) = (store.clone(), connections.clone(), last_reload.get());
+        text::encode(Scrape { hub, sizes, store, connections, reloaded })
     }
 
     /// Checks whether the server lives: a server that does not should be restarted.
@@ -77,10 +81,10 @@ impl Metrics {
     /// Checks whether the server is ready: one that is not should get no clients.
     pub(crate) async fn ready(&self) -> Vec<Check> {
         let mut checks = self.live().await;
-        let (open, all) = self.connections.listeners();
+        let (open, all) = self.sources.connections.listeners();
         let closed = (open < all).then(|| format!("{open} of {all} accept connections"));
-        let draining = (*self.stopping.borrow()).then(|| "the server drains, it is about to stop".into());
-        checks.push(Check::new("store", self.store.fault()));
+        let draining = (*self.sources.stopping.borrow()).then(|| "the server drains, it is about to stop".into());
+        checks.push(Check::new("store", self.sources.store.fault()));
         checks.push(Check::new("listeners", closed));
         checks.push(Check::new("draining", draining));
         checks
@@ -89,13 +93,13 @@ impl Metrics {
     /// Asks the hub; `None` if it does not answer in time.
     async fn hub(&self) -> Option<HubReport> {
         let (answer, answered) = oneshot::channel();
-        self.hub.send(Input::Report(answer)).ok()?;
+        self.sources.hub.send(Input::Report(answer)).ok()?;
         timeout(TIMEOUT, answered).await.ok()?.ok()
     }
 
     /// Looks up the sizes of files and of the process; `None` if the file system does not answer in time.
     async fn sizes(&self) -> Option<Sizes> {
-        let (store, looking) = (self.store.clone(), self.looking.clone());
+        let (store, looking) = (self.sources.store.clone(), self.looking.clone());
         let look = async {
             let guard = looking.lock_owned().await;
             let look = move || {

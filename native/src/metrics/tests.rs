@@ -10,7 +10,7 @@ use std::{
 use chanwire_core::{
     Time,
     hub::{ChannelRecord, Hub, HubLimits, Moment, Snapshot},
-    wire::Channel,
+    wire::{Channel, Timestamp},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -29,6 +29,12 @@ async fn server(directory: &Path) -> Server {
     config.metrics = Some("127.0.0.1:0".parse().unwrap());
     config.store_min_free = 0;
     Server::start(config).await.unwrap()
+}
+
+/// Makes the metrics of a server that has this hub and these connections.
+fn metrics(hub: HubSender, connections: Arc<ConnectionCounts>, stopping: watch::Receiver<bool>) -> Metrics {
+    let last_reload = Arc::new(LastReload::new(Timestamp::default()));
+    Metrics::new(Sources { hub, store: Arc::default(), connections, last_reload, stopping })
 }
 
 /// Asks with this header, and returns the answer.
@@ -164,7 +170,14 @@ async fn text_with_channels(count: u64) -> String {
     hub.add_listener(&["192.0.2.7:22236".parse().unwrap()]);
     let report = HubReport { counters: hub.counters(), traffic: Traffic::default() };
     assert_eq!(report.counters.channels_here, usize::try_from(count).unwrap());
-    text::encode(Scrape { hub: Some(report), sizes: None, store: Arc::default(), connections: Arc::default() })
+    let reloaded = LastReload::new(Timestamp::default()).get();
+    text::encode(Scrape {
+        hub: Some(report),
+        sizes: None,
+        store: Arc::default(),
+        connections: Arc::default(),
+        reloaded,
+    })
 }
 
 #[tokio::test]
@@ -180,7 +193,7 @@ async fn a_hub_that_does_not_answer_is_down_and_the_rest_is_served() {
     // The receiver is kept, and reads nothing.
     let (hub, _inputs) = mpsc::unbounded_channel();
     let (_stop, stopping) = watch::channel(false);
-    let metrics = Metrics::new(hub, Arc::default(), Arc::default(), stopping);
+    let metrics = self::metrics(hub, Arc::default(), stopping);
     let text = metrics.text().await;
     assert_eq!(value(&text, "chanwire_hub_up"), Some(0.0));
     assert_eq!(value(&text, "chanwire_store_up"), Some(1.0));
@@ -199,7 +212,7 @@ async fn a_server_that_drains_lives_and_is_not_ready() {
     });
     let (stop, stopping) = watch::channel(false);
     let connections = Arc::new(ConnectionCounts::default());
-    let metrics = Metrics::new(hub, Arc::default(), connections.clone(), stopping);
+    let metrics = self::metrics(hub, connections.clone(), stopping);
     let failing = async || {
         let checks = metrics.ready().await.into_iter().filter(|check| check.fault.is_some());
         checks.map(|check| check.name).collect::<Vec<_>>()

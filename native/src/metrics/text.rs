@@ -15,7 +15,10 @@ use super::{
     counts::{ConnectionCounts, Kind},
     process::{Files, Process, Sizes},
 };
-use crate::store::{Operation, StoreStatus};
+use crate::{
+    config::Reloaded,
+    store::{Operation, StoreStatus},
+};
 
 /// Everything that one scrape reports.
 #[derive(Debug)]
@@ -24,6 +27,7 @@ pub(super) struct Scrape {
     pub(super) sizes: Option<Sizes>,
     pub(super) store: Arc<StoreStatus>,
     pub(super) connections: Arc<ConnectionCounts>,
+    pub(super) reloaded: Reloaded,
 }
 
 /// Returns the text of a scrape.
@@ -127,7 +131,12 @@ impl Scrape {
         let up = u64::from(self.hub.is_some());
         families.gauge("chanwire_hub_up", "Whether the hub answers; its metrics are missing if not.", up)?;
         let up = u64::from(self.store.fault().is_none());
-        families.gauge("chanwire_store_up", "Whether messages can be stored and read.", up)
+        families.gauge("chanwire_store_up", "Whether messages can be stored and read.", up)?;
+        let Reloaded { is_successful, succeeded_at } = self.reloaded;
+        let help = "Whether the last reload of the configuration succeeded; 1 from the start on.";
+        families.gauge("chanwire_config_last_reload_successful", help, u64::from(is_successful))?;
+        let help = "Time since 1970 of the last reload that succeeded, or of the start.";
+        families.gauge("chanwire_config_last_reload_success_timestamp_seconds", help, succeeded_at.as_unix())
     }
 
     fn connections(&self, families: &mut Families<'_>) -> fmt::Result {

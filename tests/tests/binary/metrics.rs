@@ -1,15 +1,27 @@
 //! `--metrics`, and `chanwire health`.
 
-use std::net::{SocketAddr, TcpListener};
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+};
 
 use chanwire_tests::process::{Finished, Launch, Server};
 
 const DEFAULT: &str = "127.0.0.1:22290";
 
 /// Returns the address of a server's metrics, as its banner has it.
-fn address(server: &Server) -> SocketAddr {
+pub(crate) fn address(server: &Server) -> SocketAddr {
     let line = server.banner().iter().find_map(|line| line.strip_prefix("metrics at http://"));
     line.and_then(|line| line.strip_suffix("/metrics")).unwrap().parse().unwrap()
+}
+
+/// Returns the answer to a request of `/metrics`.
+pub(crate) fn scrape(address: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 fn health(address: SocketAddr, arguments: &[&str]) -> Finished {

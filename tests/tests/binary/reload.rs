@@ -6,7 +6,10 @@ use chanwire_tests::process::{Background, Launch, Peer, Server, Signal, check, w
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tempfile::{TempDir, tempdir};
 
-use crate::requests::{LIST, history, host, hosted, join, listed, message};
+use crate::{
+    metrics,
+    requests::{LIST, history, host, hosted, join, listed, message},
+};
 
 /// A server with a configuration file.
 struct Configured {
@@ -202,4 +205,20 @@ fn a_hundred_reloads_under_load_lose_no_connection() {
         assert!(peer.stop() > 0);
     }
     it.server.stop();
+}
+
+#[test]
+fn a_failed_reload_is_a_metric_until_one_succeeds() {
+    let it = Configured::start("[limits]\nmax_joins = 1\n", &["--metrics", "127.0.0.1:0"]);
+    let address = metrics::address(&it.server);
+    let value = || {
+        let scraped = metrics::scrape(address);
+        let line = scraped.lines().find_map(|line| line.strip_prefix("chanwire_config_last_reload_successful "));
+        line.unwrap_or("none").to_owned()
+    };
+    assert_eq!(value(), "1");
+    it.reload_of("[limits]\nmax_joints = 2\n");
+    assert_eq!(value(), "0");
+    it.reload_of("[limits]\nmax_joins = 2\n");
+    assert_eq!(value(), "1");
 }

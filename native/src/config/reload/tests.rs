@@ -11,8 +11,12 @@ fn reloader(file: &Path) -> Reloader {
 }
 
 fn joins(reloader: &mut Reloader) -> Option<usize> {
+    reload(reloader, &LastReload::new(Timestamp::default()))
+}
+
+fn reload(reloader: &mut Reloader, last: &LastReload) -> Option<usize> {
     let applied = Cell::new(None);
-    reloader.reload(|config| applied.set(Some(config.hub_limits.max_joins)));
+    reloader.reload(last, |config| applied.set(Some(config.hub_limits.max_joins)));
     applied.get()
 }
 
@@ -68,4 +72,32 @@ fn flags_and_variables_stay_in_force() {
     fs::write(&file, "[limits]\nmax_joins = 70\n").unwrap();
     assert_eq!(reloader.read().unwrap().0, []);
     assert_eq!(joins(&mut reloader), Some(60));
+}
+
+#[test]
+fn the_last_reload_is_told_with_the_time_of_the_last_one_that_succeeded() {
+    let directory = tempdir().unwrap();
+    let file = directory.path().join("chanwire.toml");
+    let text = "[limits]\nmax_joins = 50\n";
+    fs::write(&file, text).unwrap();
+    let mut reloader = reloader(&file);
+    let started_at = Timestamp::from_unix(1);
+    let last = LastReload::new(started_at);
+    let at_start = Reloaded { is_successful: true, succeeded_at: started_at };
+    assert_eq!(last.get(), at_start);
+    fs::write(&file, "[limits]\nmax_joins = no\n").unwrap();
+    reload(&mut reloader, &last);
+    assert_eq!(last.get(), Reloaded { is_successful: false, ..at_start });
+    // Nothing changed, but the fault is mended.
+    fs::write(&file, text).unwrap();
+    let before = wall_time();
+    reload(&mut reloader, &last);
+    let Reloaded { is_successful, succeeded_at } = last.get();
+    assert!(is_successful && succeeded_at >= before, "{succeeded_at}");
+    // Without a file there is nothing to reload, and nothing fails.
+    let sources = crate::config::Sources { file: None, variables: Vec::new(), flags: Vec::new() };
+    let in_force = sources.read().checked().unwrap().0;
+    let last = LastReload::new(started_at);
+    reload(&mut Reloader::new(sources, in_force), &last);
+    assert_eq!(last.get(), at_start);
 }
