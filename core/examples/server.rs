@@ -38,7 +38,7 @@ pub(crate) fn serve(listener: &TcpListener) -> Result<(), Box<dyn Error>> {
     loop {
         while let (Ok((stream, peer)), Some(id)) = (listener.accept(), ids.next()) {
             stream.set_nonblocking(true)?;
-            hub.connect(id, Peer::Address(peer.ip()), Some(here))?;
+            hub.connect(id, Peer::Address(peer.ip()), Some(here), now.time)?;
             connections.insert(id, (stream, Server::new(id, Limits::server())));
         }
         let now = Moment { time: clock.now(), wall: wall_time() };
@@ -56,7 +56,7 @@ pub(crate) fn serve(listener: &TcpListener) -> Result<(), Box<dyn Error>> {
                     }
                 }
                 // Not used here: LISTs are answered by the hub, and the number of connections is not limited.
-                Effect::Publish(_) | Effect::Disconnected(_) => {}
+                Effect::Publish(_) | Effect::Describe(..) | Effect::Disconnected(_) => {}
                 Effect::Read(read, query) => hub.handle_page(read, Some(query.found(page(&store, &query))))?,
                 // Only messages are kept: the hub holds the directory, and this store lives no longer.
                 Effect::Store(StoreCommand::Commit(writes)) => {

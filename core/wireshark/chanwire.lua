@@ -23,6 +23,8 @@ local f = {
   address = ProtoField.string("chanwire.address", "Peer server IP"),
   port = ProtoField.uint32("chanwire.port", "Peer server port", base.DEC),
   id = ProtoField.uint64("chanwire.id", "Id", base.DEC),
+  connection = ProtoField.uint64("chanwire.connection", "Connection", base.DEC),
+  peer = ProtoField.string("chanwire.peer", "Peer"),
   payload = ProtoField.string("chanwire.payload", "Payload"),
   skipped = ProtoField.bytes("chanwire.skipped", "Skipped"),
   length = ProtoField.uint32("chanwire.length", "Length", base.DEC),
@@ -45,7 +47,7 @@ local SYN, SYN_ACK = 1, 2
 -- Whether a payload follows.
 local COMMANDS = {
   LIST = false, HOST = true, MESSAGE = true, UNHOST = true, JOIN = true, LEAVE = true, HISTORY = true,
-  HELLO = true,
+  HELLO = true, CONNECTIONS = true, DISCONNECT = true,
 }
 local STATUSES = { OK = true, REQUEST_ERROR = true, SERVER_ERROR = true }
 -- What a server sends that answers nothing.
@@ -55,10 +57,11 @@ local PUSHES = { MESSAGE = true, NOTICE = true }
 local MEMBERS = {
   channel_name = f.channel, username = f.username, message_content = f.message, timestamp = f.timestamp,
   peer_server_ip = f.address, peer_server_port = f.port, id = f.id, error = f.error, details = f.details,
+  connection = f.connection, peer = f.peer,
 }
 
 -- Those of them that are numbers, with the largest one that each can show.
-local NUMBERS = { [f.port] = 0xffffffff, [f.id] = 2 ^ 53 }
+local NUMBERS = { [f.port] = 0xffffffff, [f.id] = 2 ^ 53, [f.connection] = 2 ^ 53 }
 
 local MAX_HEAD, MAX_DEPTH, MAX_REQUEST = 32, 64, 65536
 local LF, CR, SPACE, TAB, QUOTE, BACKSLASH = 10, 13, 32, 9, 34, 92

@@ -156,7 +156,7 @@ impl Application<Server> for Session<'_> {
     }
 
     fn on_drained(&mut self, server: &Server) {
-        self.mailbox.set_traffic(server.traffic());
+        self.mailbox.set_traffic(server.traffic(), server.waiting_bytes());
         if !self.events.is_empty() {
             let _ = self.link.hub.send(Input::Events(self.accepted.id, mem::take(&mut self.events)));
         }

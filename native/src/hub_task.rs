@@ -159,6 +159,10 @@ fn carry_out(
             Effect::Store(command) => storage.store(command),
             Effect::Read(read, query) => storage.read(read, query),
             Effect::Send(connection, command) => mailboxes.put(connection, command),
+            Effect::Describe(connection, page) => {
+                let answer = page.answer(|id| mailboxes.measure(id));
+                mailboxes.put(connection, answer);
+            }
             Effect::Disconnected(connection) => drop(mailboxes.disconnected.remove(&connection)),
         }
     }
@@ -176,7 +180,7 @@ fn handle(hub: &mut Hub, mailboxes: &mut Mailboxes, input: Input, now: Moment) -
     match input {
         Input::Connect { id, peer, listener, mailbox } => {
             mailboxes.add(id, mailbox);
-            return hub.connect(id, peer, listener);
+            return hub.connect(id, peer, listener, now.time);
         }
         Input::Events(id, events) => {
             return events.into_iter().try_for_each(|event| hub.handle_event(id, event, now));
@@ -242,6 +246,11 @@ impl Mailboxes {
         {
             self.to_wake.push(mailbox.clone());
         }
+    }
+
+    /// Returns the traffic of an open connection, and the number of bytes that wait until its peer reads.
+    fn measure(&self, id: ConnectionId) -> (Traffic, usize) {
+        self.open.get(&id).map(|mailbox| (mailbox.traffic(), mailbox.waiting_bytes())).unwrap_or_default()
     }
 
     /// Returns the traffic of all connections since the start.

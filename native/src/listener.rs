@@ -92,7 +92,8 @@ impl Acceptor {
             operators: semaphore(files.part(MAX_OPERATORS)),
             refused_operators: semaphore(files.part(MAX_OPERATORS)),
             files,
-            next: AtomicU64::new(0),
+            // CONNECTIONS begins after 0.
+            next: AtomicU64::new(1),
         })
     }
 

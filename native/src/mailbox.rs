@@ -4,7 +4,7 @@ use std::{
     mem,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll},
 };
@@ -23,18 +23,27 @@ pub(crate) struct Mailbox {
     reader: AtomicWaker,
     /// The connection's traffic until its last wake: an atomic for each field of [`Traffic`]. Only the reader stores.
     traffic: [AtomicU64; 5],
+    /// The bytes that waited to be written then.
+    waiting_bytes: AtomicUsize,
     /// The connection's place, free again when both the connection and the hub are done.
     _place: Place,
 }
 
 impl Mailbox {
     pub(crate) fn new(place: Place) -> Self {
-        Self { commands: Mutex::default(), reader: AtomicWaker::new(), traffic: Default::default(), _place: place }
+        Self {
+            commands: Mutex::default(),
+            reader: AtomicWaker::new(),
+            traffic: Default::default(),
+            waiting_bytes: AtomicUsize::default(),
+            _place: place,
+        }
     }
 
-    /// Stores the connection's traffic.
-    pub(crate) fn set_traffic(&self, traffic: &Traffic) {
+    /// Stores the connection's traffic, and how many bytes wait to be written.
+    pub(crate) fn set_traffic(&self, traffic: &Traffic, waiting_bytes: usize) {
         let Traffic { received_bytes, sent_bytes, requests, refusals, pushes, .. } = *traffic;
+        self.waiting_bytes.store(waiting_bytes, Relaxed);
         for (stored, value) in self.traffic.iter().zip([received_bytes, sent_bytes, requests, refusals, pushes]) {
             stored.store(value, Relaxed);
         }
@@ -48,6 +57,11 @@ impl Mailbox {
         (traffic.received_bytes, traffic.sent_bytes) = (received_bytes, sent_bytes);
         (traffic.requests, traffic.refusals, traffic.pushes) = (requests, refusals, pushes);
         traffic
+    }
+
+    /// Returns the number of bytes that wait to be written.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes.load(Relaxed)
     }
 
     /// Drops all commands, after the reader has ended.

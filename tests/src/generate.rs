@@ -4,8 +4,8 @@
 use std::{env, fmt::Debug, num::NonZero, str::FromStr};
 
 use chanwire_core::wire::{
-    Address, Channel, ErrorResponse, Hello, HistoryRange, Host, JoinFrom, Message, NotAName, Request, Response,
-    StoredMessage, Timestamp,
+    Address, Channel, ConnectionRow, ErrorResponse, Hello, HistoryRange, Host, JoinFrom, Message, NotAName, Request,
+    Response, StoredMessage, Timestamp,
 };
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::Config};
 
@@ -116,6 +116,7 @@ pub fn request() -> impl Strategy<Value = Request> {
         id().prop_map(HistoryRange::Before),
     ];
     let limit = prop_oneof![Just(1), Just(100), Just(1000), 1..=1000_u16];
+    let connections_limit = limit.clone();
     prop_oneof![
         2 => Just(Request::List),
         4 => (channel(), lease).prop_map(|(channel, lease)| Request::Host(Host { channel, lease })),
@@ -126,6 +127,8 @@ pub fn request() -> impl Strategy<Value = Request> {
         2 => (name(), range, limit)
             .prop_map(|(channel_name, range, limit)| Request::History { channel_name, range, limit }),
         1 => any::<bool>().prop_map(|notices| Request::Hello { notices }),
+        1 => (id_or_zero(), connections_limit).prop_map(|(after, limit)| Request::Connections { after, limit }),
+        1 => id_or_zero().prop_map(|connection| Request::Disconnect { connection }),
     ]
     .boxed()
 }
@@ -153,9 +156,34 @@ pub fn response() -> impl Strategy<Value = Response> {
             .prop_map(|(channel_name, messages)| Response::History { channel_name, messages }),
         timestamp().prop_map(|timestamp| Response::Delivered { timestamp }),
         hello().prop_map(Response::Hello),
+        (vec(connection_row(), 0..4), proptest::option::of(id_or_zero()))
+            .prop_map(|(connections, next)| Response::Connections { connections, next }),
+        id_or_zero().prop_map(|connection| Response::Disconnected { connection }),
         error,
     ]
     .boxed()
+}
+
+/// Generates a connection as CONNECTIONS lists it.
+fn connection_row() -> impl Strategy<Value = ConnectionRow> {
+    let counts = [(); 8].map(|()| id_or_zero());
+    (text(0..10), proptest::option::of(text(0..10)), counts)
+        .prop_map(|(peer, listener, counts)| {
+            let [connection, seconds, requests, received_bytes, sent_bytes, pushes, joined, waiting_bytes] = counts;
+            ConnectionRow {
+                connection,
+                peer,
+                listener,
+                seconds,
+                requests,
+                received_bytes,
+                sent_bytes,
+                pushes,
+                joined,
+                waiting_bytes,
+            }
+        })
+        .boxed()
 }
 
 /// Generates the abilities and limits of a server.
@@ -264,7 +292,7 @@ fn segment() -> impl Strategy<Value = Vec<u8>> {
         out
     });
     let word = prop_oneof![
-        4 => select(vec!["LIST", "HOST", "MESSAGE", "JOIN", "LEAVE", "HISTORY", "UNHOST", "HELLO", "NOTICE", "PING", "list", "OK", "REQUEST_ERROR", "SERVER_ERROR"]).prop_map(String::from),
+        4 => select(vec!["LIST", "HOST", "MESSAGE", "JOIN", "LEAVE", "HISTORY", "UNHOST", "HELLO", "CONNECTIONS", "DISCONNECT", "NOTICE", "PING", "list", "OK", "REQUEST_ERROR", "SERVER_ERROR"]).prop_map(String::from),
         1 => "[A-Za-z_]{1,34}",
     ];
     let ending = select(vec!["\r\n", "\r\n", "\r\n", "\r\n ", "\n", "\r", "\r\r\n", "", " \r\n", ":"]);

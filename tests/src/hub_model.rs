@@ -45,6 +45,8 @@ pub enum Decision {
     Put,
     /// Take the channel off the list, then answer.
     Remove,
+    /// It is the operator's and about connections, which this model does not have.
+    Operator,
     /// The channel lives here: what follows is between the connection and it.
     Here(ChannelName),
 }
@@ -328,6 +330,13 @@ impl Model {
             | Request::History { channel_name, .. } => {
                 self.refuse_elsewhere(channel_name).unwrap_or_else(|| Decision::Here(channel_name.clone()))
             }
+            Request::Connections { .. } | Request::Disconnect { .. } => match peer {
+                Peer::Operator => Decision::Operator,
+                Peer::Address(_) | Peer::NoAddressRights => error(
+                    "Not allowed",
+                    "Only the server's operator may do this, through the socket in its data directory".into(),
+                ),
+            },
             _ => Decision::Answer(Response::Channels(self.listed())),
         }
     }

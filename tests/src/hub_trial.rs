@@ -14,7 +14,7 @@ use std::{
 
 use chanwire_core::{
     Limits, Time,
-    endpoint::{Endpoint as _, Listing, Pushes, Server, ServerCommand, ServerEvent},
+    endpoint::{Endpoint as _, Listing, Pushes, Server, ServerCommand, ServerEvent, Traffic},
     hub::{
         ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Page, Peer, Query, ReadId, StoreCommand, StoreOutcome,
     },
@@ -157,6 +157,8 @@ fn wall(now: Time) -> Timestamp {
 #[derive(Debug)]
 struct Client {
     peer: Peer,
+    /// The time at which it was connected.
+    since: Time,
     listener: Option<usize>,
     server: Server,
     exchanges: Vec<Exchange>,
@@ -167,6 +169,13 @@ struct Client {
     /// The number of bytes and answers compared with the expected ones.
     compared: (usize, usize),
     subscriptions: Subscriptions,
+}
+
+impl Client {
+    /// Returns its traffic, and the number of bytes that wait until its peer reads.
+    fn measure(&self) -> (Traffic, usize) {
+        (*self.server.traffic(), self.server.waiting_bytes())
+    }
 }
 
 impl Trial {
@@ -253,11 +262,12 @@ impl Trial {
         let id = self.next_client;
         self.next_client += 1;
         let listener_id = listener.map(|listener| *self.listeners.get(listener).expect("a listener"));
-        self.hub.connect(ConnectionId(id), peer, listener_id).expect("a connection of a new number");
+        self.hub.connect(ConnectionId(id), peer, listener_id, self.now).expect("a connection of a new number");
         let mut limits = Limits::server();
         (limits.max_payload, limits.max_in_flight_bytes) = (usize::MAX, usize::MAX);
         let client = Client {
             peer,
+            since: self.now,
             listener,
             server: Server::new(ConnectionId(id), limits),
             exchanges: Vec::new(),
@@ -489,6 +499,10 @@ impl Trial {
                 assert!(client.disconnected, "an open connection is disconnected");
                 assert!(self.released.insert(connection.0), "a connection is disconnected twice");
             }
+            Effect::Describe(ConnectionId(id), page) => {
+                let answer = page.answer(|id| self.clients.get(&id.0).map(Client::measure).unwrap_or_default());
+                self.sent(id, answer);
+            }
             Effect::Store(command) => self.commanded(command),
             Effect::Read(id, query) => {
                 let (_, known) = self.model.log(&query.channel_name);
@@ -522,6 +536,7 @@ impl Trial {
             }
             ServerCommand::Close(error) => self.removed(id, error),
             ServerCommand::CloseSlow(error) => self.slow(id, error),
+            ServerCommand::Disconnect => self.ended_by_operator(id),
             ServerCommand::Finish => self.finish_subscriber(id),
             ServerCommand::Reconfigure(limits) => self.reconfigured.push((id, limits)),
             ServerCommand::Shutdown => panic!("a hub shuts connection {id} down"),

@@ -5,8 +5,8 @@
 use chanwire_core::{
     endpoint::Pushes,
     wire::{
-        Address, Channel, ChannelName, Command, Decoder, HISTORY_LIMIT, Hello, HistoryRange, Host, Item, JoinFrom,
-        Notice, Request, Response, StartLine, Status, StoredMessage, Timestamp,
+        Address, CONNECTIONS_LIMIT, Channel, ChannelName, Command, ConnectionRow, Decoder, HISTORY_LIMIT, Hello,
+        HistoryRange, Host, Item, JoinFrom, Notice, Request, Response, StartLine, Status, StoredMessage, Timestamp,
     },
 };
 use chanwire_tests::{name::named, show, stream::check_every_cut};
@@ -63,6 +63,9 @@ fn requests() -> Vec<(&'static str, Request)> {
         ),
         ("HELLO\r\n{}", Request::Hello { notices: false }),
         ("HELLO\r\n{\"notices\": true}", Request::Hello { notices: true }),
+        ("CONNECTIONS\r\n{}", Request::Connections { after: 0, limit: CONNECTIONS_LIMIT }),
+        ("CONNECTIONS\r\n{\"after\": 17, \"limit\": 1000}", Request::Connections { after: 17, limit: 1000 }),
+        ("DISCONNECT\r\n{\"connection\": 17}", Request::Disconnect { connection: 17 }),
     ]
 }
 
@@ -100,7 +103,51 @@ fn responses() -> Vec<(&'static str, Command, Response)> {
             Command::Hello,
             full_hello(),
         ),
+        (
+            "OK\r\n{\"connections\": []}",
+            Command::Connections,
+            Response::Connections { connections: Vec::new(), next: None },
+        ),
+        (
+            "OK\r\n{\"connections\": [{\"connection\": 17, \"peer\": \"192.0.2.7\", \"listener\": \"127.0.0.1:22236\", \"seconds\": 61, \"requests\": 3, \"received_bytes\": 150, \"sent_bytes\": 9007199254740991, \"pushes\": 2, \"joined\": 1, \"waiting_bytes\": 0}, {\"connection\": 18, \"peer\": \"operator\", \"seconds\": 0, \"requests\": 0, \"received_bytes\": 0, \"sent_bytes\": 0, \"pushes\": 0, \"joined\": 0, \"waiting_bytes\": 0}], \"next\": 18}",
+            Command::Connections,
+            connections(),
+        ),
+        (
+            "OK\r\n{\"status\": \"disconnected\", \"connection\": 17}",
+            Command::Disconnect,
+            Response::Disconnected { connection: 17 },
+        ),
     ]
+}
+
+/// Returns a page of two connections, one of them the operator's.
+fn connections() -> Response {
+    let operator = ConnectionRow {
+        connection: 18,
+        peer: "operator".into(),
+        listener: None,
+        seconds: 0,
+        requests: 0,
+        received_bytes: 0,
+        sent_bytes: 0,
+        pushes: 0,
+        joined: 0,
+        waiting_bytes: 0,
+    };
+    let client = ConnectionRow {
+        connection: 17,
+        peer: "192.0.2.7".into(),
+        listener: Some("127.0.0.1:22236".into()),
+        seconds: 61,
+        requests: 3,
+        received_bytes: 150,
+        sent_bytes: (1 << 53) - 1,
+        pushes: 2,
+        joined: 1,
+        ..operator.clone()
+    };
+    Response::Connections { connections: vec![client, operator], next: Some(18) }
 }
 
 /// Returns the answer to HELLO of a server that has everything.
@@ -202,7 +249,8 @@ fn an_answer_to_hello_must_have_every_field_as_it_must_be() {
 #[test]
 fn every_command_and_status_has_its_word_and_no_other() {
     let words: Vec<&str> = Command::ALL.iter().map(|command| command.name()).collect();
-    assert_eq!(words, ["LIST", "HOST", "MESSAGE", "UNHOST", "JOIN", "LEAVE", "HISTORY", "HELLO"]);
+    let all = ["LIST", "HOST", "MESSAGE", "UNHOST", "JOIN", "LEAVE", "HISTORY", "HELLO", "CONNECTIONS", "DISCONNECT"];
+    assert_eq!(words, all);
     for command in Command::ALL {
         assert_eq!(Command::parse(command.name().as_bytes()), Some(*command));
         assert_eq!(command.takes_payload(), *command != Command::List);

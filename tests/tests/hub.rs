@@ -21,6 +21,8 @@ mod leases;
 mod messages;
 #[path = "hub/names.rs"]
 mod names;
+#[path = "hub/operator.rs"]
+mod operator;
 #[path = "hub/order.rs"]
 mod order;
 #[path = "hub/reading.rs"]

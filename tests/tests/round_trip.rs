@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
 use chanwire_core::wire::{
-    Address, Channel, ChannelName, Command, Decoder, ErrorResponse, HISTORY_LIMIT, HistoryRange, Host, Item, JoinFrom,
-    Message, Request, Response, StartLine as _, Status, StoredMessage, json::Reader,
+    Address, CONNECTIONS_LIMIT, Channel, ChannelName, Command, ConnectionRow, Decoder, ErrorResponse, HISTORY_LIMIT,
+    HistoryRange, Host, Item, JoinFrom, Message, Request, Response, StartLine as _, Status, StoredMessage,
+    json::Reader,
 };
 use chanwire_tests::{
     generate::{self, times},
@@ -94,6 +95,13 @@ fn request_text(request: &Request) -> String {
         }
         Request::Hello { notices: true } => "HELLO\r\n{\"notices\": true}".into(),
         Request::Hello { notices: false } => "HELLO\r\n{}".into(),
+        Request::Connections { after, limit } => {
+            let after = (*after > 0).then(|| format!("\"after\": {after}"));
+            let limit = (*limit != CONNECTIONS_LIMIT).then(|| format!("\"limit\": {limit}"));
+            let members: Vec<String> = after.into_iter().chain(limit).collect();
+            format!("CONNECTIONS\r\n{{{}}}", members.join(", "))
+        }
+        Request::Disconnect { connection } => format!("DISCONNECT\r\n{{\"connection\": {connection}}}"),
         other => panic!("{other:?} has no text here"),
     }
 }
@@ -140,6 +148,14 @@ fn response_text(response: &Response) -> String {
                 number("retry_window", hello.retry_window),
             )
         }
+        Response::Connections { connections, next } => {
+            let rows: Vec<_> = connections.iter().map(row_text).collect();
+            let next = next.map_or(String::new(), |next| format!(", \"next\": {next}"));
+            format!("OK\r\n{{\"connections\": [{}]{next}}}", rows.join(", "))
+        }
+        Response::Disconnected { connection } => {
+            format!("OK\r\n{{\"status\": \"disconnected\", \"connection\": {connection}}}")
+        }
         Response::Error(ErrorResponse { error, details, .. }) => {
             format!(
                 "{}\r\n{{\"error\": {}, \"details\": {}}}",
@@ -152,6 +168,23 @@ fn response_text(response: &Response) -> String {
     }
 }
 
+fn row_text(row: &ConnectionRow) -> String {
+    let listener = row.listener.as_ref().map_or(String::new(), |it| format!(", \"listener\": {}", quoted(it)));
+    format!(
+        "{{\"connection\": {}, \"peer\": {}{listener}, \"seconds\": {}, \"requests\": {}, \"received_bytes\": {}, \
+         \"sent_bytes\": {}, \"pushes\": {}, \"joined\": {}, \"waiting_bytes\": {}}}",
+        row.connection,
+        quoted(&row.peer),
+        row.seconds,
+        row.requests,
+        row.received_bytes,
+        row.sent_bytes,
+        row.pushes,
+        row.joined,
+        row.waiting_bytes,
+    )
+}
+
 /// Returns the command that a response answers.
 fn answers(response: &Response) -> Command {
     match response {
@@ -162,6 +195,8 @@ fn answers(response: &Response) -> Command {
         Response::Left { .. } => Command::Leave,
         Response::History { .. } => Command::History,
         Response::Hello(_) => Command::Hello,
+        Response::Connections { .. } => Command::Connections,
+        Response::Disconnected { .. } => Command::Disconnect,
         _ => Command::List,
     }
 }

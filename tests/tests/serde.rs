@@ -52,6 +52,7 @@ fn the_forms_of_requests_and_responses_are_fixed() {
             json!({"join": {"channel_name": "g", "from": {"after": 7}}}),
         ),
         (to_value(Request::Hello { notices: true }).unwrap(), json!({"hello": {"notices": true}})),
+        (to_value(Request::Disconnect { connection: 17 }).unwrap(), json!({"disconnect": {"connection": 17}})),
         (to_value(history).unwrap(), json!({"history": {"channel_name": "g", "range": "last", "limit": 5}})),
         (
             to_value(Response::Error(ErrorResponse::server("Server busy", "x"))).unwrap(),

@@ -56,7 +56,7 @@ impl World {
         let id = self.next;
         self.next += 1;
         let peer = Peer::Address([192, 0, 2, 7].into());
-        self.hub.connect(ConnectionId(id), peer, Some(self.listener)).unwrap();
+        self.hub.connect(ConnectionId(id), peer, Some(self.listener), NOW).unwrap();
         self.servers.insert(id, End::new(Server::new(ConnectionId(id), self.limits.clone())));
         id
     }
@@ -105,7 +105,7 @@ impl World {
     fn carry(&mut self) {
         while let Some(effect) = self.hub.poll_effect() {
             match effect {
-                Effect::Publish(_) | Effect::Disconnected(_) => {}
+                Effect::Publish(_) | Effect::Describe(..) | Effect::Disconnected(_) => {}
                 Effect::Send(ConnectionId(id), command) => {
                     if let ServerCommand::Push(pushes) | ServerCommand::Replay(pushes) = &command {
                         self.pushes.push(std::sync::Arc::downgrade(pushes));

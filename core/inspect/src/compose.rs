@@ -195,6 +195,8 @@ const fn example(command: Command) -> &'static str {
         Command::Leave => "LEAVE\r\n{\"channel_name\": \"test_channel\"}",
         Command::History => "HISTORY\r\n{\"channel_name\": \"test_channel\", \"limit\": 10}",
         Command::Hello => "HELLO\r\n{\"notices\": true}",
+        Command::Connections => "CONNECTIONS\r\n{\"limit\": 10}",
+        Command::Disconnect => "DISCONNECT\r\n{\"connection\": 17}",
         _ => "",
     }
 }

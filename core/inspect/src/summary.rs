@@ -35,6 +35,9 @@ pub(crate) fn of_request(request: &Request) -> String {
         },
         Request::Hello { notices: false } => line("what can the server do?"),
         Request::Hello { notices: true } => line("what can the server do? with notices"),
+        Request::Connections { after: 0, limit } => line(format_args!("the first {limit} connections")),
+        Request::Connections { after, limit } => line(format_args!("{limit} connections after {after}")),
+        Request::Disconnect { connection } => line(format_args!("connection {connection}")),
         _ => String::new(),
     }
 }
@@ -60,6 +63,12 @@ pub(crate) fn of_response(response: &Response) -> String {
             let features = if hello.features.is_empty() { "no features".into() } else { hello.features.join(", ") };
             line(format_args!("protocol {}, {features}, payloads to {}", hello.protocol, hello.max_payload))
         }
+        Response::Connections { connections, next } => {
+            let s = if connections.len() == 1 { "" } else { "s" };
+            let more = if next.is_some() { " and more" } else { "" };
+            line(format_args!("{} connection{s}{more}", connections.len()))
+        }
+        Response::Disconnected { connection } => line(format_args!("disconnected {connection}")),
         Response::Error(error) => line(error),
         _ => String::new(),
     }

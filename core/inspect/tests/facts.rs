@@ -94,6 +94,9 @@ fn a_summary_says_what_a_frame_is_about() {
         (Out, "HISTORY\r\n{\"channel_name\": \"general\", \"before\": 7}", "100 of general before 7"),
         (Out, "HELLO\r\n{}", "what can the server do?"),
         (Out, "HELLO\r\n{\"notices\": true}", "what can the server do? with notices"),
+        (Out, "CONNECTIONS\r\n{}", "the first 100 connections"),
+        (Out, "CONNECTIONS\r\n{\"after\": 7, \"limit\": 10}", "10 connections after 7"),
+        (Out, "DISCONNECT\r\n{\"connection\": 17}", "connection 17"),
         (In, "NOTICE\r\n{\"notice\": \"role\", \"channel_name\": \"general\"}", "role of general"),
         (In, "NOTICE\r\n{\"channel_name\": \"general\"}", "Invalid payload: Missing required field 'notice'"),
         (Out, "HOST\r\n{}", "Invalid payload: Missing required field 'channel_name'"),
@@ -297,6 +300,8 @@ fn an_answer_is_read_as_the_answer_of_its_request() {
     assert!(one(In, "REQUEST_ERROR\r\n{\"error\": \"x\"}").fault.is_some());
 }
 
+const ROW: &str = r#"{"connection": 17, "peer": "192.0.2.7", "seconds": 1, "requests": 2, "received_bytes": 3, "sent_bytes": 4, "pushes": 5, "joined": 6, "waiting_bytes": 7}"#;
+
 #[test]
 fn the_answers_of_a_readable_channel_are_summed_up() {
     let message = |id| PUSH.trim_start_matches("MESSAGE\r\n").replace("\"id\": 7", &format!("\"id\": {id}"));
@@ -321,9 +326,12 @@ fn the_answers_of_a_readable_channel_are_summed_up() {
             "OK\r\n{\"protocol\": 1, \"features\": [\"auth\", \"who\"], \"encrypted\": false, \"max_payload\": 64}",
             "protocol 1, auth, who, payloads to 64",
         ),
+        ("CONNECTIONS", "OK\r\n{\"connections\": []}", "0 connections"),
+        ("CONNECTIONS", &format!("OK\r\n{{\"connections\": [{ROW}], \"next\": 17}}"), "1 connection and more"),
+        ("DISCONNECT", "OK\r\n{\"status\": \"disconnected\", \"connection\": 17}", "disconnected 17"),
     ] {
         let mut conversation = Conversation::new();
-        let request = format!("{request}\r\n{{\"channel_name\": \"general\"}}");
+        let request = format!("{request}\r\n{{\"channel_name\": \"general\", \"connection\": 17}}");
         let sent = conversation.feed(Out, 0.0, request.as_bytes());
         assert_eq!(sent[0].fault, None);
         // Pushes and notices between a request and its answer take no answer's place.

@@ -26,6 +26,8 @@ pub enum Reason {
     SlowConsumer,
     /// A channel that the client had joined was removed.
     ChannelRemoved,
+    /// The operator ended the connection.
+    Disconnected,
     /// The server has as many connections as it may.
     ServerBusy,
     /// The address has as many connections as it may, or opens them too fast.
@@ -51,6 +53,7 @@ impl Reason {
         Self::NotReading,
         Self::SlowConsumer,
         Self::ChannelRemoved,
+        Self::Disconnected,
         Self::ServerBusy,
         Self::AddressBusy,
         Self::Denied,
@@ -72,6 +75,7 @@ impl Reason {
             Self::NotReading => "not_reading",
             Self::SlowConsumer => "slow_consumer",
             Self::ChannelRemoved => "channel_removed",
+            Self::Disconnected => "disconnected",
             Self::ServerBusy => "server_busy",
             Self::AddressBusy => "address_busy",
             Self::Denied => "denied",
@@ -91,6 +95,8 @@ impl Reason {
             Self::RequestTimedOut => "Request timed out",
             Self::SlowConsumer => "Slow consumer",
             Self::ChannelRemoved => "Channel removed",
+            // Only connections that asked for notices are told.
+            Self::Disconnected => "Disconnected",
             Self::ServerBusy | Self::AddressBusy => "Server busy",
             Self::ClientClosed
             | Self::ClientLost

@@ -173,6 +173,8 @@ pub enum ServerCommand {
     Close(ErrorResponse),
     /// Drop the pushes that are not begun, send this error, and [close](Server::close_slow).
     CloseSlow(ErrorResponse),
+    /// [End](Server::disconnect) the connection for the operator.
+    Disconnect,
     /// [Finish](Server::finish): everything that was promised to an ended peer is there.
     Finish,
     /// [Replace](Server::reconfigure) the limits.
@@ -222,6 +224,7 @@ impl Server {
             ServerCommand::Replay(pushes) => self.replay(now, pushes),
             ServerCommand::Close(error) => self.close(now, error),
             ServerCommand::CloseSlow(error) => self.close_slow(now, error),
+            ServerCommand::Disconnect => self.disconnect(now),
             ServerCommand::Finish => self.finish(now),
             ServerCommand::Reconfigure(limits) => self.reconfigure(now, limits),
             ServerCommand::Shutdown => self.shutdown(now),
@@ -316,6 +319,20 @@ impl Server {
         }
     }
 
+    /// Ends the connection because the operator wants it: drops the pushes that are not begun, writes the owed answers,
+    /// and closes. A peer that asked for notices is told; another would take an error for an answer.
+    pub fn disconnect(&mut self, now: Time) {
+        self.decide_end(Reason::Disconnected, false);
+        self.core.outbox.drop_pushes();
+        if self.notices && self.core.phase().takes_pushes() {
+            let details = "The server's operator has ended this connection";
+            self.refuse(ErrorResponse::server("Disconnected", details), true, now);
+        } else {
+            self.core.change(PhaseEvent::Close, now);
+        }
+        self.pump(now);
+    }
+
     /// Finishes a connection whose peer has [ended](ServerEvent::Ended) its stream, and to which everything promised is
     /// pushed.
     pub fn finish(&mut self, now: Time) {
@@ -356,6 +373,13 @@ impl Server {
     #[must_use]
     pub const fn traffic(&self) -> &Traffic {
         &self.traffic
+    }
+
+    /// Returns the number of bytes that wait to be written.
+    #[must_use]
+    pub const fn waiting_bytes(&self) -> usize {
+        let outbox = &self.core.outbox;
+        outbox.answers() + outbox.replayed() + outbox.live()
     }
 
     /// Replaces the limits. A frame that is arriving keeps those with which it began, so that they do not depend on how
@@ -491,8 +515,14 @@ impl Server {
 const fn weight(command: Command, payload: usize) -> usize {
     match command {
         // A list can be larger, and counts as much as it has once it is given.
-        Command::List | Command::History => MAX_HISTORY,
-        Command::Host | Command::Message | Command::Unhost | Command::Join | Command::Leave | Command::Hello => payload,
+        Command::List | Command::History | Command::Connections => MAX_HISTORY,
+        Command::Host
+        | Command::Message
+        | Command::Unhost
+        | Command::Join
+        | Command::Leave
+        | Command::Hello
+        | Command::Disconnect => payload,
     }
 }
 

@@ -96,7 +96,10 @@ impl Cost {
         let (units, payload) = match self {
             Self::Request(Command::List | Command::Message | Command::Leave | Command::Hello, payload) => (1, payload),
             Self::Request(Command::Join, payload) | Self::Fault(payload) => (2, payload),
-            Self::Request(Command::Host | Command::Unhost | Command::History, payload) => (5, payload),
+            Self::Request(
+                Command::Host | Command::Unhost | Command::History | Command::Connections | Command::Disconnect,
+                payload,
+            ) => (5, payload),
         };
         units + (payload.saturating_sub(1) / BYTES_PER_UNIT) as u64
     }

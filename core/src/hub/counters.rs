@@ -81,8 +81,8 @@ impl Counters {
         *self.requests.entry((command, status)).or_default() += 1;
     }
 
-    /// Counts a request that a connection's endpoint has answered OK.
-    pub(super) fn answered_by_endpoint(&mut self, command: Command) {
+    /// Counts a request that is answered OK elsewhere.
+    pub(super) fn answered_elsewhere(&mut self, command: Command) {
         *self.requests.entry((command, Status::Ok)).or_default() += 1;
     }
 
@@ -92,6 +92,7 @@ impl Counters {
             ServerCommand::Push(pushes) | ServerCommand::Replay(pushes) => self.pushes += pushes.len() as u64,
             ServerCommand::Close(error) | ServerCommand::CloseSlow(error) => self.error(error),
             ServerCommand::Respond { .. }
+            | ServerCommand::Disconnect
             | ServerCommand::Finish
             | ServerCommand::Reconfigure(_)
             | ServerCommand::Shutdown => {}

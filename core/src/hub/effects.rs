@@ -6,7 +6,7 @@ use alloc::{
     vec::{IntoIter, Vec},
 };
 
-use super::{ConnectionId, Query, ReadId, StoreCommand};
+use super::{ConnectionId, ConnectionPage, Query, ReadId, StoreCommand};
 use crate::endpoint::{Listing, Pushes, ServerCommand};
 
 /// An action that a [`Hub`](super::Hub) wants to be carried out.
@@ -24,6 +24,9 @@ pub enum Effect {
     /// it counts among those that a server has room for: else a peer that disconnects and comes back could have the hub
     /// keep requests without bound.
     Disconnected(ConnectionId),
+    /// [Complete](ConnectionPage::answer) the answer to this connection's CONNECTIONS by the traffic of the listed
+    /// connections, and give it to the connection's endpoint.
+    Describe(ConnectionId, ConnectionPage),
     /// Give this to the store, and its outcome to [`Hub::handle_outcome`](super::Hub::handle_outcome).
     Store(StoreCommand),
     /// Read this from the store, and give what is found to [`Hub::handle_page`](super::Hub::handle_page).

@@ -12,6 +12,7 @@
 
 mod changes;
 mod commits;
+mod connection_page;
 mod counters;
 mod directory;
 mod effects;
@@ -34,6 +35,7 @@ use core::{mem, net::IpAddr, time::Duration};
 pub use crate::endpoint::ConnectionId;
 use changes::Changes;
 use commits::{Commit, MAX_COMMIT};
+pub use connection_page::ConnectionPage;
 pub use counters::{Counters, Histogram};
 use directory::Directory;
 pub use effects::Effect;
@@ -153,6 +155,8 @@ impl Default for HubLimits {
 /// | hosts or removes a channel without address rights | REQUEST_ERROR `Not allowed` |
 /// | joins what it has joined; leaves what it has not | REQUEST_ERROR `Already joined`; `Not joined` |
 /// | lists, hosts, names or joins more than the [`HubLimits`] allow, or says more in a channel | REQUEST_ERROR `Limit reached` |
+/// | asks for the server's connections or to end one, and is not the operator | REQUEST_ERROR `Not allowed` |
+/// | ends a connection that is not open | REQUEST_ERROR `Connection not found` |
 /// | asks for what the store does not do | SERVER_ERROR `Database connection failed` |
 ///
 /// Two errors answer no request and close a connection that has joined: SERVER_ERROR `Channel removed` after a channel
@@ -241,6 +245,8 @@ struct Connection {
     peer: Peer,
     /// The listener that accepted it; `None` for the operator's.
     listener: Option<ListenerId>,
+    /// The time at which it was accepted.
+    since: Time,
     /// The number of decided requests whose commit has no outcome yet.
     storing: usize,
     /// Whether all of them are MESSAGEs.
@@ -353,12 +359,18 @@ impl Hub {
         }
     }
 
-    /// Adds an accepted connection. `listener` is `None` for the operator's socket.
+    /// Adds a connection that was accepted at `now`. `listener` is `None` for the operator's socket.
     ///
     /// # Errors
     ///
     /// [`Misuse::DuplicateConnection`] if the number is taken.
-    pub fn connect(&mut self, id: ConnectionId, peer: Peer, listener: Option<ListenerId>) -> Result<(), Misuse> {
+    pub fn connect(
+        &mut self,
+        id: ConnectionId,
+        peer: Peer,
+        listener: Option<ListenerId>,
+        now: Time,
+    ) -> Result<(), Misuse> {
         let Entry::Vacant(place) = self.connections.entry(id) else { return Err(Misuse::DuplicateConnection) };
         let peer = match peer {
             Peer::Address(ip) => Peer::Address(canonical(ip)),
@@ -367,6 +379,7 @@ impl Hub {
         place.insert(Connection {
             peer,
             listener,
+            since: now,
             storing: 0,
             only_messages: true,
             pending: VecDeque::new(),
@@ -399,7 +412,7 @@ impl Hub {
             ServerEvent::Request { ticket, request } => return self.handle_request(id, ticket, request, at),
             ServerEvent::Drained => self.handle_drained(id),
             ServerEvent::Ended => self.handle_ended(id),
-            ServerEvent::Answered { request } => self.counters.answered_by_endpoint(request.command()),
+            ServerEvent::Answered { request } => self.counters.answered_elsewhere(request.command()),
             ServerEvent::Refused { .. } | ServerEvent::Withdrawn => {}
         }
         Ok(())

@@ -50,6 +50,17 @@ pub(super) fn no_more_ids(channel_name: &str, limit: u64) -> ErrorResponse {
     ErrorResponse::request("Limit reached", format!("The channel '{channel_name}' has had {limit} messages"))
 }
 
+pub(super) fn operator_only() -> ErrorResponse {
+    ErrorResponse::request(
+        "Not allowed",
+        "Only the server's operator may do this, through the socket in its data directory",
+    )
+}
+
+pub(super) fn no_connection(id: u64) -> ErrorResponse {
+    ErrorResponse::request("Connection not found", format!("No open connection has the number {id}"))
+}
+
 /// Returns the answer to a write that is not known to be stored.
 pub(super) fn not_stored() -> ErrorResponse {
     ErrorResponse::server("Database connection failed", "Unable to store message in channel database")

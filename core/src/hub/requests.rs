@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use core::net::IpAddr;
 
 use super::{
-    ConnectionId, Hub, HubLimits, Log, Moment, Peer, Place, Storage, Writer,
+    ConnectionId, Effect, Hub, HubLimits, Log, Moment, Peer, Place, Storage, Writer,
     changes::Changes,
     directory::{Directory, Entry, Meant},
     refusal,
@@ -72,7 +72,9 @@ impl PendingRequest {
                 | Request::Join { .. }
                 | Request::Leave { .. }
                 | Request::History { .. }
-                | Request::Hello { .. } => 0,
+                | Request::Hello { .. }
+                | Request::Connections { .. }
+                | Request::Disconnect { .. } => 0,
             }
     }
 }
@@ -165,6 +167,10 @@ impl Hub {
     fn give_up(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.given_up -= 1;
+        if connection.pending.front().is_some_and(|first| first.request.is_about_connections()) {
+            // The store is nothing to them.
+            return self.respond(id);
+        }
         let Some(PendingRequest { ticket, request, .. }) = connection.pending.pop_front() else { return };
         let command = request.command();
         let reply = match request {
@@ -172,8 +178,8 @@ impl Hub {
             Request::History { .. } | Request::Join { .. } => refusal::not_read().into(),
             Request::Leave { channel_name } => self.leave(id, channel_name).into(),
             Request::Host(_) | Request::Message(_) | Request::Unhost { .. } => refusal::not_stored().into(),
-            // It never comes so far.
-            Request::Hello { .. } => return,
+            // These never come so far.
+            Request::Hello { .. } | Request::Connections { .. } | Request::Disconnect { .. } => return,
         };
         self.answer(id, ticket, command, reply);
     }
@@ -181,13 +187,20 @@ impl Hub {
     /// Answers a connection's first request, for which nothing is stored.
     fn respond(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let is_closed = connection.closed;
+        let (is_closed, is_operator) = (connection.closed, connection.peer == Peer::Operator);
         let Some(PendingRequest { ticket, request, at }) = connection.pending.pop_front() else { return };
         if is_closed {
             return;
         }
         let command = request.command();
         let reply = match request {
+            request if request.is_about_connections() && !is_operator => refusal::operator_only().into(),
+            Request::Connections { after, limit } => {
+                let page = self.connection_page(ticket, after, limit, at.time);
+                self.counters.answered_elsewhere(command);
+                return self.effects.add(Effect::Describe(id, page));
+            }
+            Request::Disconnect { connection } => self.end_connection(ConnectionId(connection)),
             Request::List => self.directory.list().into(),
             Request::Join { channel_name, from } => match self.join(id, channel_name, from) {
                 Ok(response) => response.into(),
@@ -247,7 +260,9 @@ impl Hub {
             | Request::Join { .. }
             | Request::Leave { .. }
             | Request::History { .. }
-            | Request::Hello { .. } => return None,
+            | Request::Hello { .. }
+            | Request::Connections { .. }
+            | Request::Disconnect { .. } => return None,
         })
     }
 

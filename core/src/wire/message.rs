@@ -10,7 +10,7 @@ use alloc::{borrow::Cow, string::String, vec::Vec};
 
 use super::{
     Address, ChannelName, Command, StartLine as _, Status, Timestamp, Username, encode,
-    payload::{Field, FieldKind, Members, PayloadFault, PayloadFaultKind},
+    payload::{Field, FieldKind, Members, MembersOf, PayloadFault, PayloadFaultKind},
 };
 
 /// A request of a client.
@@ -58,10 +58,25 @@ pub enum Request {
         /// Whether [`Notice`]s may be sent to this connection. The last HELLO decides.
         notices: bool,
     },
+    /// List the server's connections.
+    Connections {
+        /// The number after which the list begins; 0 for its beginning.
+        after: u64,
+        /// The number of connections at most: 1 to 1000, [`CONNECTIONS_LIMIT`] where nothing is said.
+        limit: u16,
+    },
+    /// End a connection.
+    Disconnect {
+        /// Its number.
+        connection: u64,
+    },
 }
 
 /// The most messages that HISTORY gives where the request does not say.
 pub const HISTORY_LIMIT: u16 = 100;
+
+/// The most connections that CONNECTIONS gives where the request does not say.
+pub const CONNECTIONS_LIMIT: u16 = 100;
 
 /// A channel to be put on the list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -178,6 +193,18 @@ pub enum Response {
     },
     /// To HELLO: what the server can do.
     Hello(Hello),
+    /// To CONNECTIONS: a page of the server's connections.
+    Connections {
+        /// The connections, in the order of their numbers.
+        connections: Vec<ConnectionRow>,
+        /// The number after which the next page begins; `None` at the end.
+        next: Option<u64>,
+    },
+    /// To DISCONNECT: the connection is being ended.
+    Disconnected {
+        /// Its number.
+        connection: u64,
+    },
     /// To anything that went wrong.
     Error(ErrorResponse),
 }
@@ -217,6 +244,32 @@ impl Hello {
             retry_window: None,
         }
     }
+}
+
+/// A server's connection, as CONNECTIONS lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ConnectionRow {
+    /// Its number, which is also in the server's log: connections are counted as they are accepted.
+    pub connection: u64,
+    /// The address from which it came; `unknown` without address rights, and `operator` for one of the operator.
+    pub peer: String,
+    /// The address of the listener that accepted it; `None` for one of the operator.
+    pub listener: Option<String>,
+    /// The whole seconds for which it is open.
+    pub seconds: u64,
+    /// Its requests.
+    pub requests: u64,
+    /// Bytes received from it.
+    pub received_bytes: u64,
+    /// Bytes sent to it.
+    pub sent_bytes: u64,
+    /// Messages pushed to it.
+    pub pushes: u64,
+    /// Channels that it has joined.
+    pub joined: u64,
+    /// Bytes that wait until it reads.
+    pub waiting_bytes: u64,
 }
 
 /// The version of the protocol that HELLO names.
@@ -284,6 +337,18 @@ const UNITS_PER_SECOND: &str = "units_per_second";
 const BURST: &str = "burst";
 const RETRY_WINDOW: &str = "retry_window";
 const NOTICE: &str = "notice";
+const CONNECTION: &str = "connection";
+const CONNECTIONS: &str = "connections";
+const PEER: &str = "peer";
+const LISTENER: &str = "listener";
+const SECONDS: &str = "seconds";
+const REQUESTS: &str = "requests";
+const RECEIVED_BYTES: &str = "received_bytes";
+const SENT_BYTES: &str = "sent_bytes";
+const PUSHES: &str = "pushes";
+const JOINED_CHANNELS: &str = "joined";
+const WAITING_BYTES: &str = "waiting_bytes";
+const NEXT: &str = "next";
 
 /// The names of all errors, in the order of the protocol's table.
 const ERROR_NAMES: &[&str] = &[
@@ -301,14 +366,16 @@ const ERROR_NAMES: &[&str] = &[
     "Already joined",
     "Not joined",
     "Limit reached",
+    "Connection not found",
     "Database connection failed",
     "Slow consumer",
     "Channel removed",
+    "Disconnected",
     "Server busy",
 ];
 
 /// Errors that answer no request, but give the reason for closing.
-const CLOSING: [&str; 4] = ["Slow consumer", "Server busy", "Request timed out", "Channel removed"];
+const CLOSING: [&str; 5] = ["Slow consumer", "Server busy", "Request timed out", "Channel removed", "Disconnected"];
 
 static CHANNEL: [Field; 3] = [
     Field::required(CHANNEL_NAME, FieldKind::Name),
@@ -363,6 +430,22 @@ static HELLO: [Field; 7] = [
     Field::optional(BURST, FieldKind::Id),
     Field::optional(RETRY_WINDOW, FieldKind::Id),
 ];
+static PAGE: [Field; 2] = [Field::optional(AFTER, FieldKind::IdOrZero), Field::optional(LIMIT, FieldKind::Limit)];
+static NUMBERED: [Field; 1] = [Field::required(CONNECTION, FieldKind::IdOrZero)];
+static CONNECTION_PAGE: [Field; 2] =
+    [Field::required(CONNECTIONS, FieldKind::Array), Field::optional(NEXT, FieldKind::IdOrZero)];
+static ROW: [Field; 10] = [
+    Field::required(CONNECTION, FieldKind::IdOrZero),
+    Field::required(PEER, FieldKind::Text),
+    Field::optional(LISTENER, FieldKind::Text),
+    Field::required(SECONDS, FieldKind::IdOrZero),
+    Field::required(REQUESTS, FieldKind::IdOrZero),
+    Field::required(RECEIVED_BYTES, FieldKind::IdOrZero),
+    Field::required(SENT_BYTES, FieldKind::IdOrZero),
+    Field::required(PUSHES, FieldKind::IdOrZero),
+    Field::required(JOINED_CHANNELS, FieldKind::IdOrZero),
+    Field::required(WAITING_BYTES, FieldKind::IdOrZero),
+];
 static NEWS: [Field; 2] = [Field::required(NOTICE, FieldKind::Text), Field::required(CHANNEL_NAME, FieldKind::Name)];
 static DELIVERED: [Field; 1] = [Field::required(TIMESTAMP, FieldKind::Timestamp)];
 static FAILED: [Field; 2] = [Field::required(ERROR, FieldKind::Text), Field::required(DETAILS, FieldKind::Text)];
@@ -379,6 +462,8 @@ impl Command {
             Self::Join => &JOIN,
             Self::History => &RANGE,
             Self::Hello => &ASK_HELLO,
+            Self::Connections => &PAGE,
+            Self::Disconnect => &NUMBERED,
         }
     }
 }
@@ -396,7 +481,14 @@ impl Request {
             Self::Leave { .. } => Command::Leave,
             Self::History { .. } => Command::History,
             Self::Hello { .. } => Command::Hello,
+            Self::Connections { .. } => Command::Connections,
+            Self::Disconnect { .. } => Command::Disconnect,
         }
+    }
+
+    /// Returns whether it is about the server's connections, and so for its operator alone.
+    pub(crate) const fn is_about_connections(&self) -> bool {
+        matches!(self, Self::Connections { .. } | Self::Disconnect { .. })
     }
 
     /// Reads the payload of a frame with this command.
@@ -443,6 +535,12 @@ impl Request {
                 Self::History { channel_name, range, limit: limit.unwrap_or(HISTORY_LIMIT) }
             }
             Command::Hello => Self::Hello { notices: members.optional_flag(NOTICES)?.unwrap_or(false) },
+            Command::Connections => {
+                let after = members.optional_integer(AFTER)?.unwrap_or(0);
+                let limit = members.optional_integer(LIMIT)?.and_then(|limit| u16::try_from(limit).ok());
+                Self::Connections { after, limit: limit.unwrap_or(CONNECTIONS_LIMIT) }
+            }
+            Command::Disconnect => Self::Disconnect { connection: members.integer(CONNECTION)? },
         })
     }
 
@@ -482,6 +580,13 @@ impl Request {
                     object.flag(NOTICES, true);
                 }
             }),
+            Self::Connections { after, limit } => encode::object(out, |object| {
+                object.optional_integer(AFTER, (*after > 0).then_some(*after));
+                object.optional_integer(LIMIT, (*limit != CONNECTIONS_LIMIT).then_some((*limit).into()));
+            }),
+            Self::Disconnect { connection } => encode::object(out, |object| {
+                object.integer(CONNECTION, *connection);
+            }),
             Self::Message(message) => encode::object(out, |object| {
                 object
                     .text(USERNAME, &message.username)
@@ -516,6 +621,11 @@ impl Request {
                 }
                 check_integer(table, LIMIT, Some((*limit).into()))
             }
+            Self::Connections { after, limit } => {
+                check_integer(table, AFTER, Some(*after))?;
+                check_integer(table, LIMIT, Some((*limit).into()))
+            }
+            Self::Disconnect { connection } => check_integer(table, CONNECTION, Some(*connection)),
         }
     }
 }
@@ -586,8 +696,11 @@ impl StoredMessage {
     pub(crate) fn plain_push_length(&self) -> usize {
         const WITHOUT_TEXTS: &str = "MESSAGE\r\n{\"channel_name\": \"\", \"id\": , \"username\": \"\", \"message_content\": \"\", \
                                      \"timestamp\": \"1970-01-01T00:00:00Z\"}";
-        let digits = self.id.checked_ilog10().unwrap_or(0) as usize + 1;
-        WITHOUT_TEXTS.len() + digits + self.channel_name.len() + self.username.len() + self.message_content.len()
+        WITHOUT_TEXTS.len()
+            + digits(self.id)
+            + self.channel_name.len()
+            + self.username.len()
+            + self.message_content.len()
     }
 
     fn write(&self, object: &mut encode::Object<'_>) {
@@ -635,6 +748,14 @@ impl Response {
                 Ok(Self::History { channel_name: members.name(CHANNEL_NAME)?, messages })
             }
             (_, Command::Hello) => Hello::decode(payload).map(Self::Hello),
+            (_, Command::Connections) => {
+                let (members, connections) =
+                    Members::read_list(payload, &CONNECTION_PAGE, CONNECTIONS, &ROW, ConnectionRow::of)?;
+                Ok(Self::Connections { connections, next: members.optional_integer(NEXT)? })
+            }
+            (_, Command::Disconnect) => {
+                Ok(Self::Disconnected { connection: Members::read(payload, &NUMBERED)?.integer(CONNECTION)? })
+            }
             (_, Command::Host | Command::Unhost | Command::Leave) => {
                 let channel_name = Members::read(payload, &NAMED)?.name(CHANNEL_NAME)?;
                 Ok(match command {
@@ -677,6 +798,19 @@ impl Response {
             }
             Self::History { channel_name, messages } => write_history(out, channel_name, messages),
             Self::Hello(hello) => hello.encode(out),
+            Self::Connections { connections, next } => {
+                encode::start_line(out, Status::Ok);
+                encode::object(out, |object| {
+                    object.objects(CONNECTIONS, connections, |object, row| row.write(object));
+                    object.optional_integer(NEXT, *next);
+                });
+            }
+            Self::Disconnected { connection } => {
+                encode::start_line(out, Status::Ok);
+                encode::object(out, |object| {
+                    object.text(STATUS, "disconnected").integer(CONNECTION, *connection);
+                });
+            }
             Self::Error(error) => error.encode(out),
         }
     }
@@ -709,6 +843,72 @@ impl Hello {
                 .optional_integer(RETRY_WINDOW, self.retry_window);
         });
     }
+}
+
+impl ConnectionRow {
+    fn of(members: &MembersOf<'_, 10>) -> Result<Self, PayloadFault> {
+        Ok(Self {
+            connection: members.integer(CONNECTION)?,
+            peer: members.text(PEER)?,
+            listener: members.optional_text(LISTENER)?,
+            seconds: members.integer(SECONDS)?,
+            requests: members.integer(REQUESTS)?,
+            received_bytes: members.integer(RECEIVED_BYTES)?,
+            sent_bytes: members.integer(SENT_BYTES)?,
+            pushes: members.integer(PUSHES)?,
+            joined: members.integer(JOINED_CHANNELS)?,
+            waiting_bytes: members.integer(WAITING_BYTES)?,
+        })
+    }
+
+    fn write(&self, object: &mut encode::Object<'_>) {
+        object
+            .integer(CONNECTION, self.connection)
+            .text(PEER, &self.peer)
+            .optional_text(LISTENER, self.listener.as_deref())
+            .integer(SECONDS, self.seconds)
+            .integer(REQUESTS, self.requests)
+            .integer(RECEIVED_BYTES, self.received_bytes)
+            .integer(SENT_BYTES, self.sent_bytes)
+            .integer(PUSHES, self.pushes)
+            .integer(JOINED_CHANNELS, self.joined)
+            .integer(WAITING_BYTES, self.waiting_bytes);
+    }
+}
+
+/// The most bytes of the payload that answers CONNECTIONS.
+const MAX_CONNECTIONS: usize = MAX_HISTORY;
+
+/// Returns the answer to CONNECTIONS, cut so that its payload has at most 262,144 bytes, but for one row if there is
+/// any. `next` is the number after which the next page begins if nothing is cut.
+pub(crate) fn connection_page(mut connections: Vec<ConnectionRow>, next: Option<u64>) -> Response {
+    let mut row_bytes = Vec::new();
+    // The bytes of the rows so far, and the number of those that fit if the page ends with them.
+    let (mut rows, mut fitting) = (0, 0);
+    for (index, row) in connections.iter().enumerate() {
+        row_bytes.clear();
+        encode::object(&mut row_bytes, |object| row.write(object));
+        rows += row_bytes.len() + if index > 0 { ", ".len() } else { 0 };
+        let is_last = index + 1 == connections.len();
+        let next = if is_last { next } else { Some(row.connection) };
+        let around = "{\"connections\": []}".len() + next.map_or(0, |next| ", \"next\": ".len() + digits(next));
+        if rows + around > MAX_CONNECTIONS {
+            break;
+        }
+        fitting = index + 1;
+    }
+    let kept = fitting.max(1);
+    if kept >= connections.len() {
+        return Response::Connections { connections, next };
+    }
+    connections.truncate(kept);
+    let next = connections.last().map(|row| row.connection);
+    Response::Connections { connections, next }
+}
+
+/// Returns the number of digits of a number.
+fn digits(number: u64) -> usize {
+    number.checked_ilog10().unwrap_or(0) as usize + 1
 }
 
 impl Notice {

@@ -26,10 +26,12 @@ pub use fault::{Fault, FaultKind, Place};
 pub use frame::{Decoder, Partial, ResumeState};
 pub use item::{Frame, Item, Skipped};
 pub use message::{
-    Blame, Channel, ErrorResponse, HISTORY_LIMIT, Hello, HistoryRange, Host, JoinFrom, Message, Notice, Request,
-    Response, StoredMessage, encode_channels,
+    Blame, CONNECTIONS_LIMIT, Channel, ConnectionRow, ErrorResponse, HISTORY_LIMIT, Hello, HistoryRange, Host,
+    JoinFrom, Message, Notice, Request, Response, StoredMessage, encode_channels,
 };
-pub(crate) use message::{LIST_END, LIST_SEPARATOR, LIST_START, MAX_HISTORY, encode_channel, encode_history};
+pub(crate) use message::{
+    LIST_END, LIST_SEPARATOR, LIST_START, MAX_HISTORY, connection_page, encode_channel, encode_history,
+};
 pub use name::{ChannelName, NotAName, Username};
 pub use payload::{Field, FieldKind, PayloadFault, PayloadFaultKind};
 pub use start_line::{Command, StartLine, Status, UnknownCommand, UnknownStatus};

@@ -47,13 +47,13 @@ pub enum FieldKind {
     Port,
     /// A message's number in its channel.
     Id,
-    /// A message's number, or 0 for the place before the first.
+    /// A message's number, or 0 for the place before the first; another number or count.
     IdOrZero,
     /// The seconds for which a channel stays on the list without another HOST.
     Lease,
     /// The number of messages, or none.
     Count,
-    /// The number of messages at most.
+    /// The number of messages or rows at most.
     Limit,
     /// A moment.
     Timestamp,
@@ -195,13 +195,17 @@ impl From<JsonError> for PayloadFault {
     }
 }
 
-/// The most fields that any table has.
+/// The most fields of a table, but for those that have a size of their own.
 const MAX_FIELDS: usize = 7;
 
 /// The values of the known fields of an object.
-pub(crate) struct Members<'a> {
+pub(crate) type Members<'a> = MembersOf<'a, MAX_FIELDS>;
+
+/// The values of the known fields of an object, which are at most `SIZE`. A request's few take less time to set up than
+/// the largest table's.
+pub(crate) struct MembersOf<'a, const SIZE: usize> {
     table: &'static [Field],
-    values: [Option<Value<'a>>; MAX_FIELDS],
+    values: [Option<Value<'a>>; SIZE],
     /// The first known field that stands twice.
     duplicate: Option<PayloadFault>,
 }
@@ -213,19 +217,19 @@ pub(crate) struct Value<'a> {
     start: usize,
 }
 
-impl<'a> Members<'a> {
+impl<'a, const SIZE: usize> MembersOf<'a, SIZE> {
     /// Reads a whole payload. JSON comes before anything that the fields say, a field twice before any one field.
     pub(crate) fn read(payload: &'a [u8], table: &'static [Field]) -> Result<Self, PayloadFault> {
         Self::read_whole(payload, table, |_| Ok(()))
     }
 
     /// Reads a whole payload whose field `list` is an array of objects, and each of them by its members as `item` does.
-    pub(crate) fn read_list<T>(
+    pub(crate) fn read_list<T, const M: usize>(
         payload: &'a [u8],
         table: &'static [Field],
         list: &'static str,
         item_table: &'static [Field],
-        item: impl Fn(&Members<'a>) -> Result<T, PayloadFault>,
+        item: impl Fn(&MembersOf<'a, M>) -> Result<T, PayloadFault>,
     ) -> Result<(Self, Vec<T>), PayloadFault> {
         let (mut items, mut fault, mut only_objects) = (Vec::new(), None, true);
         let members = Self::read_whole(payload, table, |reader| {
@@ -234,7 +238,7 @@ impl<'a> Members<'a> {
                 match token.kind {
                     TokenKind::ArrayEnd if reader.depth() < depth => break,
                     TokenKind::ObjectStart if reader.depth() == depth + 1 => {
-                        let mut members = Self::new(item_table);
+                        let mut members = MembersOf::<M>::new(item_table);
                         members.fill(reader, |_| Ok(()))?;
                         if fault.is_none() {
                             match members.without_duplicate().and_then(|members| item(&members)) {
@@ -290,8 +294,8 @@ impl<'a> Members<'a> {
     }
 
     fn new(table: &'static [Field]) -> Self {
-        debug_assert!(table.len() <= MAX_FIELDS, "a table of more fields than there are places");
-        Self { table, values: [None; MAX_FIELDS], duplicate: None }
+        debug_assert!(table.len() <= SIZE, "a table of more fields than there are places");
+        Self { table, values: [None; SIZE], duplicate: None }
     }
 
     /// Reads the object whose brace was read last.
@@ -377,6 +381,10 @@ impl<'a> Members<'a> {
 
     pub(crate) fn text(&self, name: &'static str) -> Result<String, PayloadFault> {
         self.required(name, Value::text)
+    }
+
+    pub(crate) fn optional_text(&self, name: &'static str) -> Result<Option<String>, PayloadFault> {
+        self.optional(name, Value::text)
     }
 
     pub(crate) fn address(&self, host: &'static str, port: &'static str) -> Result<Address, PayloadFault> {

@@ -44,12 +44,26 @@ pub enum Command {
     History,
     /// `HELLO`: what can the server do?
     Hello,
+    /// `CONNECTIONS`: which connections does the server have? For its operator.
+    Connections,
+    /// `DISCONNECT`: end a connection. For the server's operator.
+    Disconnect,
 }
 
 impl Command {
     /// Every command, in the order in which the protocol names them.
-    pub const ALL: &'static [Self] =
-        &[Self::List, Self::Host, Self::Message, Self::Unhost, Self::Join, Self::Leave, Self::History, Self::Hello];
+    pub const ALL: &'static [Self] = &[
+        Self::List,
+        Self::Host,
+        Self::Message,
+        Self::Unhost,
+        Self::Join,
+        Self::Leave,
+        Self::History,
+        Self::Hello,
+        Self::Connections,
+        Self::Disconnect,
+    ];
 }
 
 impl StartLine for Command {
@@ -65,6 +79,8 @@ impl StartLine for Command {
             b"LEAVE" => Self::Leave,
             b"HISTORY" => Self::History,
             b"HELLO" => Self::Hello,
+            b"CONNECTIONS" => Self::Connections,
+            b"DISCONNECT" => Self::Disconnect,
             _ => return None,
         })
     }
@@ -79,6 +95,8 @@ impl StartLine for Command {
             Self::Leave => "LEAVE",
             Self::History => "HISTORY",
             Self::Hello => "HELLO",
+            Self::Connections => "CONNECTIONS",
+            Self::Disconnect => "DISCONNECT",
         }
     }
 

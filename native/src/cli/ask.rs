@@ -1,4 +1,4 @@
-//! `chanwire hello`, `list`, `host`, `unhost` and `history`: one request, one answer.
+//! `chanwire hello`, `list`, `host`, `unhost`, `history` and `disconnect`: one request, one answer.
 
 use std::{
     env,
@@ -13,6 +13,7 @@ use clap::Args;
 
 use super::{
     Failure, Outcome,
+    backup::DataDir,
     link::{self, Target},
     text,
 };
@@ -112,6 +113,33 @@ pub(super) struct History {
 
     #[command(flatten)]
     ask: Ask,
+}
+
+/// End a connection of a server, as its operator
+///
+/// `chanwire top` shows the numbers of connections, and the log has them as `id`. Requests that the server has read are
+/// carried out and answered; messages that wait for the connection are dropped.
+#[derive(Debug, Args)]
+pub(super) struct Disconnect {
+    /// The connection's number
+    connection: u64,
+
+    #[command(flatten)]
+    data_dir: DataDir,
+
+    /// Print the answer as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Disconnect {
+    pub(super) fn run(self) -> Result<Outcome, Failure> {
+        let request = Request::Disconnect { connection: self.connection };
+        if let Err(fault) = request.validate() {
+            return report(&Response::Error(fault.reply()), self.json);
+        }
+        ask(&Target::Operator(self.data_dir.path()?), self.json, request)
+    }
 }
 
 impl Hello {

@@ -42,7 +42,7 @@ pub(super) struct Restore {
 }
 
 impl DataDir {
-    fn path(self) -> Result<PathBuf, Failure> {
+    pub(super) fn path(self) -> Result<PathBuf, Failure> {
         let data_dir = self.data_dir.or_else(default_data_dir);
         Ok(data_dir.ok_or("there is no home directory to find data in; name a directory with --data-dir")?)
     }

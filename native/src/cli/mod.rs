@@ -78,6 +78,7 @@ enum Command {
     Tap(Box<tap::Tap>),
     Decode(decode::Decode),
     Health(health::Health),
+    Disconnect(ask::Disconnect),
 }
 
 /// The outcome of a command that ran.
@@ -174,6 +175,7 @@ impl Cli {
             Command::Tap(tap) => tap.run(),
             Command::Decode(decode) => decode.run(),
             Command::Health(health) => health.run(),
+            Command::Disconnect(disconnect) => disconnect.run(),
         }
     }
 }

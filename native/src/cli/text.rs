@@ -33,6 +33,7 @@ pub(super) fn as_text(response: &Response) -> String {
         Response::Removed { channel_name } => format!("removed {}\n", visible(channel_name)),
         Response::Delivered { timestamp } => format!("delivered {timestamp}\n"),
         Response::Hello(hello) => hello_lines(hello),
+        Response::Disconnected { connection } => format!("disconnected {connection}\n"),
         Response::History { messages, .. } => messages.iter().map(message_line).collect(),
         Response::Error(error) => format!("{}: {}\n", visible(&error.error), visible(&error.details)),
         _ => String::new(),

@@ -95,7 +95,7 @@ impl World {
         let store = start(Faulty { store, faults }, move |outcome| sender.send(outcome).unwrap()).unwrap();
         let ids = [1, 2, 3].map(ConnectionId);
         for id in ids {
-            hub.connect(id, Peer::Address([127, 0, 0, 1].into()), Some(listener)).unwrap();
+            hub.connect(id, Peer::Address([127, 0, 0, 1].into()), Some(listener), Time::default()).unwrap();
         }
         let server = |id| (id, Server::new(id, chanwire_core::Limits::server()));
         Self {

@@ -25,7 +25,7 @@ impl Service {
         let listener = hub.add_listener(std::slice::from_ref(&here));
         hub.fix_channel(Channel { channel_name: "general".parse().expect("a name"), address: here });
         let peer = Peer::Address(std::net::Ipv4Addr::LOCALHOST.into());
-        hub.connect(CONNECTION, peer, Some(listener)).expect("the first connection");
+        hub.connect(CONNECTION, peer, Some(listener), at.time).expect("the first connection");
         Self { server: Server::new(CONNECTION, Limits::server()), hub, at }
     }
 

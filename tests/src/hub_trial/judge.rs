@@ -9,12 +9,12 @@ use chanwire_core::{
     Time,
     endpoint::{Reply, Ticket},
     hub::{ChannelRecord, Moment, Peer, StoreCommand, StoreOutcome, Write},
-    wire::{ChannelName, Command, ErrorResponse, HistoryRange, Host, Request, Response, Status},
+    wire::{ChannelName, Command, ConnectionRow, ErrorResponse, HistoryRange, Host, Request, Response, Status},
 };
 
 use super::{Client, DeliveredPage, Trial};
 use crate::{
-    hub_model::{Decision, Model, not_stored, of_subscriber, same_place},
+    hub_model::{Decision, Model, not_stored, of_subscriber, plain, same_place},
     store::Disk,
 };
 
@@ -148,6 +148,7 @@ impl Trial {
             self.clients.values().flat_map(|client| &client.exchanges).filter(|exchange| exchange.reply.is_none());
         let messages = open.filter(|exchange| matches!(exchange.request, Request::Message(_))).count() as u64;
         let joins = self.setup.joins;
+        let listed = self.operators_answer(id, &format!("{ticket:?}"));
         let client = self.clients.get_mut(&id).expect("an answer to a connection");
         assert!(!client.disconnected, "an answer to connection {id}, which is gone");
         let shown = format!("{ticket:?}");
@@ -203,6 +204,10 @@ impl Trial {
             }
             (Decision::Answer(response), _) => assert_eq!(text(&bytes), text(&encode(response))),
             (Decision::Refuse(error), _) => check_error(&bytes, error),
+            (Decision::Operator, request) => {
+                let listed = listed.unwrap_or_else(|| panic!("{request:?} is not about connections"));
+                assert_eq!(text(&bytes), text(&encode(&listed)), "{request:?}");
+            }
             (Decision::Put, Request::Host(host)) => {
                 check_error(&bytes, "Limit reached");
                 let others = pending.iter().filter(|name| **name != host.channel.channel_name).count();
@@ -266,6 +271,51 @@ impl Trial {
             _ => None,
         };
         open.filter_map(name).collect()
+    }
+
+    /// Returns the right answer to a request of the operator about connections.
+    fn operators_answer(&self, id: u64, ticket: &str) -> Option<Response> {
+        let exchange = self.clients.get(&id)?.exchanges.iter().find(|exchange| exchange.ticket == ticket)?;
+        Some(match exchange.request {
+            Request::Connections { after, limit } => {
+                // A closed connection whose requests are not carried out takes a place, and has no row.
+                let known = self.clients.iter().filter(|(id, _)| **id > after && !self.released.contains(id));
+                let (page, rest): (Vec<_>, Vec<_>) = known.enumerate().partition(|(place, _)| *place < limit.into());
+                let last = page.last().map(|(_, (id, _))| **id);
+                let open = page.into_iter().map(|(_, known)| known).filter(|(_, client)| !client.disconnected);
+                let rows = open.map(|(id, client)| self.row(*id, client, exchange.at.time)).collect();
+                cut(rows, last.filter(|_| !rest.is_empty()))
+            }
+            Request::Disconnect { connection } => {
+                let is_open = self.clients.get(&connection).is_some_and(|client| !client.disconnected);
+                let details = format!("No open connection has the number {connection}");
+                match is_open {
+                    true => Response::Disconnected { connection },
+                    false => Response::Error(ErrorResponse::request("Connection not found", details)),
+                }
+            }
+            _ => return None,
+        })
+    }
+
+    fn row(&self, id: u64, client: &Client, at: Time) -> ConnectionRow {
+        let (traffic, waiting) = client.measure();
+        ConnectionRow {
+            connection: id,
+            peer: match client.peer {
+                Peer::Address(ip) => plain(ip).to_string(),
+                Peer::NoAddressRights => "unknown".into(),
+                Peer::Operator => "operator".into(),
+            },
+            listener: client.listener.and_then(|at| self.model.own.get(at)?.first()).map(ToString::to_string),
+            seconds: at.since(client.since).as_secs(),
+            requests: traffic.requests,
+            received_bytes: traffic.received_bytes,
+            sent_bytes: traffic.sent_bytes,
+            pushes: traffic.pushes,
+            joined: client.subscriptions.joined.len() as u64,
+            waiting_bytes: waiting as u64,
+        }
     }
 
     /// Returns the names that pending HOSTs would add.
@@ -625,4 +675,16 @@ fn bytes(reply: &Reply) -> Vec<u8> {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Returns the largest page of these rows that is no larger than a page may be.
+fn cut(mut connections: Vec<ConnectionRow>, mut next: Option<u64>) -> Response {
+    loop {
+        let page = Response::Connections { connections: connections.clone(), next };
+        if connections.len() < 2 || encode(&page).len() <= "OK\r\n".len() + 262_144 {
+            return page;
+        }
+        connections.pop();
+        next = connections.last().map(|row| row.connection);
+    }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use chanwire_core::{
     endpoint::Pushes,
-    hub::{StoreCommand, Write},
-    wire::{ChannelName, Decoder, ErrorResponse, Item, Response, Status, StoredMessage},
+    hub::{Peer, StoreCommand, Write},
+    wire::{ChannelName, Decoder, ErrorResponse, Item, Request, Response, Status, StoredMessage},
 };
 
-use super::{DeliveredPage, Trial};
+use super::{Client, DeliveredPage, Trial};
 
 /// The pushes that one connection expects and has received.
 #[derive(Debug, Default)]
@@ -109,6 +109,20 @@ impl Trial {
         );
         assert_eq!(join.next, self.model.log(name).1 + 1, "what is stored of '{name}' was pushed to connection {id}");
         client.subscriptions.close(error);
+        self.closed.insert(id);
+    }
+
+    /// Checks that a connection is ended because the operator has asked for it.
+    pub(super) fn ended_by_operator(&mut self, id: u64) {
+        let asks = |client: &Client| {
+            let open = client.exchanges.iter().filter(|exchange| exchange.reply.is_none());
+            client.peer == Peer::Operator
+                && open.map(|exchange| &exchange.request).any(|it| *it == Request::Disconnect { connection: id })
+        };
+        assert!(self.clients.values().any(asks), "connection {id} is ended, and no operator asks for it");
+        let client = self.clients.get_mut(&id).expect("a connection to end");
+        assert!(!client.disconnected, "connection {id} is ended when it is gone");
+        client.subscriptions.close(ErrorResponse::server("Disconnected", ""));
         self.closed.insert(id);
     }
 

@@ -238,6 +238,8 @@ fn note(server: &Server, index: Option<usize>, command: &ServerCommand, ledger: 
         }
         (ServerCommand::Finish, _) => ledger.sends_no_push = true,
         (ServerCommand::Reconfigure(_), _) => {}
-        (ServerCommand::Respond { .. }, None) | (ServerCommand::Shutdown, _) => unreachable!("no hub sends it"),
+        (ServerCommand::Respond { .. }, None) | (ServerCommand::Disconnect | ServerCommand::Shutdown, _) => {
+            unreachable!("no hub sends it")
+        }
     }
 }

@@ -173,7 +173,7 @@ impl Process {
                     self.open.insert(link, open);
                     self.tracked.insert(link);
                     let Some(listener) = self.listeners.get(listener) else { panic!("no listener {listener}") };
-                    self.hub.connect(ConnectionId(link), Peer::Address(peer), Some(*listener))
+                    self.hub.connect(ConnectionId(link), Peer::Address(peer), Some(*listener), at.time)
                 }
                 Input::Reconfigure(hub_limits, limits) => {
                     // Joins from before are counted by the limit of then, and requests by that of now.
@@ -228,6 +228,7 @@ impl Process {
                     open.sent.push(Sent { index, command });
                     passed.sent.push(link);
                 }
+                Effect::Describe(connection, _) => panic!("{connection:?} is not the operator's"),
                 Effect::Disconnected(connection) => {
                     let is_gone = disconnected.contains(&connection.0) || !self.open.contains_key(&connection.0);
                     assert!(is_gone && self.tracked.remove(&connection.0), "{connection:?} is disconnected: {is_gone}");
@@ -274,7 +275,7 @@ impl Process {
             ServerCommand::CloseSlow(error) => judge.closed_slow(link, error),
             ServerCommand::Finish => judge.finished(link),
             ServerCommand::Reconfigure(_) => {}
-            ServerCommand::Shutdown => panic!("a hub shuts connection {link} down"),
+            ServerCommand::Disconnect | ServerCommand::Shutdown => panic!("a hub shuts connection {link} down"),
         }
         None
     }

@@ -1,6 +1,6 @@
 //! The reason for the end of a connection, or for its refusal: the same word in the answer and in the log.
 
-use std::{net::TcpStream, time::Duration};
+use std::{net::TcpStream, path::Path, time::Duration};
 
 use chanwire_core::{
     Limits, Time,
@@ -15,7 +15,7 @@ use tempfile::tempdir;
 use crate::requests::{LIST, host, join, message, unhost};
 
 /// Ends a connection for this reason, and returns everything that it received where the peer can be told.
-fn provoke(reason: Reason, server: &Server) -> String {
+fn provoke(reason: Reason, server: &Server, data: &Path) -> String {
     let mut peer = server.connect();
     let mut send = |bytes: &str| {
         peer.send(bytes);
@@ -62,6 +62,12 @@ fn provoke(reason: Reason, server: &Server) -> String {
             assert!(peer.ask(host("general", server.address(0))).is_ok());
             assert!(peer.ask(join("general")).is_ok());
             assert!(server.ask(unhost("general")).starts_with("OK"));
+            peer.read_to_end()
+        }
+        Reason::Disconnected => {
+            assert!(peer.ask("HELLO\r\n{\"notices\": true}").is_ok());
+            let ended = Launch::new(["disconnect", "1", "--data-dir"]).arg(data).run();
+            assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "disconnected 1\n"), "{ended:?}");
             peer.read_to_end()
         }
         Reason::ServerBusy | Reason::AddressBusy => {
@@ -139,7 +145,7 @@ fn every_reason_is_the_same_word_in_the_answer_and_in_the_log() {
         let data = tempdir().unwrap();
         let launch = Launch::serve(data.path()).args(["--log", "debug", "--log-format", "json"]);
         let server = launch.args(options(*reason)).start();
-        let received = provoke(*reason, &server);
+        let received = provoke(*reason, &server, data.path());
         if *reason == Reason::ServerClosed {
             continue;
         }

@@ -1,5 +1,7 @@
 //! The server: answers, and the end of the stream.
 
+use chanwire_core::endpoint::{Pushes, Reason, ServerCommand};
+
 use super::*;
 
 #[test]
@@ -182,4 +184,56 @@ fn the_debug_text_of_a_ticket_does_not_depend_on_its_connection() {
         shown
     };
     assert_eq!(shown(), shown());
+}
+
+#[test]
+fn an_operator_ends_a_connection_after_its_owed_answers_and_tells_it_only_with_notices() {
+    let error = bytes(&Response::Error(ErrorResponse::server(
+        "Disconnected",
+        "The server's operator has ended this connection",
+    )));
+    for (hello, told) in [("", Vec::new()), ("HELLO\r\n{\"notices\": true}", error)] {
+        let mut end = server();
+        feed(&mut end, at(0), hello.as_bytes());
+        written(&mut end, at(0));
+        while end.endpoint.poll_event().is_some() {}
+        feed(&mut end, at(0), b"LIST\r\nLIST\r\nMESS");
+        let mut tickets = tickets(&mut end).into_iter();
+        end.endpoint.handle_command(at(1), ServerCommand::Disconnect).unwrap();
+        // What comes now is not decoded, and what was read before is answered.
+        feed(&mut end, at(1), b"AGE\r\n{}LIST\r\n");
+        respond(&mut end, at(1), tickets.next().unwrap(), hosted("1"));
+        assert_eq!(end.endpoint.action(), ConnectionAction::Open);
+        respond(&mut end, at(1), tickets.next().unwrap(), hosted("2"));
+        let expected = [bytes(&hosted("1")), bytes(&hosted("2")), told].concat();
+        assert_eq!(written(&mut end, at(1)).into_bytes(), expected);
+        assert_eq!(end.endpoint.action(), ConnectionAction::FinishWriting);
+        assert_eq!(end.endpoint.ended(false), end.endpoint.ended(true));
+        assert_eq!(end.endpoint.ended(false).reason, Reason::Disconnected);
+        // The second time it has ended already.
+        end.endpoint.handle_command(at(2), ServerCommand::Disconnect).unwrap();
+        assert_eq!(written(&mut end, at(2)), String::new());
+    }
+}
+
+#[test]
+fn pushes_that_wait_are_dropped_when_the_operator_ends_the_connection() {
+    let mut end = server();
+    feed(&mut end, at(0), b"JOIN\r\n{\"channel_name\": \"general\"}");
+    let ticket = tickets(&mut end).remove(0);
+    respond(&mut end, at(0), ticket, Response::Joined { channel_name: named("general"), first_id: 1, last_id: 0 });
+    written(&mut end, at(0));
+    let message = StoredMessage {
+        channel_name: named("general"),
+        id: 1,
+        username: named("ann"),
+        message_content: "hi".into(),
+        timestamp: Timestamp::default(),
+    };
+    let pushes = Pushes::new([&message]);
+    let length = pushes.bytes().len();
+    end.endpoint.handle_command(at(0), ServerCommand::Push(pushes)).unwrap();
+    assert_eq!(end.endpoint.waiting_bytes(), length);
+    end.endpoint.handle_command(at(0), ServerCommand::Disconnect).unwrap();
+    assert_eq!((written(&mut end, at(0)), end.endpoint.waiting_bytes()), (String::new(), 0));
 }

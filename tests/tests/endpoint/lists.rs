@@ -20,7 +20,7 @@ impl Lister {
         let mut limits = HubLimits::default();
         limits.max_past_lists = max_past_lists;
         let mut hub = Hub::new(limits, Snapshot::default(), Moment { time: at(0), ..Moment::default() });
-        hub.connect(ConnectionId(0), Peer::Operator, None).unwrap();
+        hub.connect(ConnectionId(0), Peer::Operator, None, at(0)).unwrap();
         let mut lister = Self { hub, published: None, tickets: limited(|limits| limits.max_in_flight = ALL) };
         lister.host(0..channels, 1);
         lister

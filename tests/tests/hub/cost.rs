@@ -31,7 +31,7 @@ fn hub(channels: usize, room: usize) -> (Hub, ListenerId) {
 }
 
 fn connect(hub: &mut Hub, listener: ListenerId, id: u64) {
-    hub.connect(ConnectionId(id), Peer::Address(ip(ADA)), Some(listener)).unwrap();
+    hub.connect(ConnectionId(id), Peer::Address(ip(ADA)), Some(listener), Time::default()).unwrap();
 }
 
 fn send(hub: &mut Hub, id: u64, request: Request) {

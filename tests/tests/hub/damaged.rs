@@ -20,7 +20,7 @@ impl Asking {
     fn start(stored: Snapshot) -> Self {
         let mut hub = Hub::new(HubLimits::default(), stored, Moment::default());
         let listener = hub.add_listener(&[at("10.0.0.1", 22236)]);
-        hub.connect(ASKER, Peer::Address(ip(ADA)), Some(listener)).unwrap();
+        hub.connect(ASKER, Peer::Address(ip(ADA)), Some(listener), Time::default()).unwrap();
         Self { hub, server: Server::new(ConnectionId(1), chanwire_core::Limits::server()), commands: Vec::new() }
     }
 

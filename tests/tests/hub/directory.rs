@@ -242,7 +242,7 @@ fn a_fixed_channel_hides_the_stored_one_of_its_name_for_this_run() {
 fn a_channel_fixed_during_a_commit_keeps_its_position_in_the_list() {
     let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), Moment::default());
     let listener = hub.add_listener(&[at("127.0.0.1", 22236)]);
-    hub.connect(ConnectionId(1), Peer::Address(ip(ADA)), Some(listener)).unwrap();
+    hub.connect(ConnectionId(1), Peer::Address(ip(ADA)), Some(listener), Time::default()).unwrap();
     let mut server = Server::new(ConnectionId(1), chanwire_core::Limits::server());
     let request = host("x", ADA, 1);
     hub.handle_request(ConnectionId(1), ticket(&mut server), request, Moment::default()).unwrap();

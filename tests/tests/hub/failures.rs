@@ -170,7 +170,7 @@ fn stopping() -> (Hub, StoreCommand) {
     let listener = hub.add_listener(&[at("127.0.0.1", 22236)]);
     hub.fix_channel(channel("here", "127.0.0.1", 22236));
     for id in 0..3 {
-        hub.connect(ConnectionId(id), Peer::Address(ip(ADA)), Some(listener)).unwrap();
+        hub.connect(ConnectionId(id), Peer::Address(ip(ADA)), Some(listener), Time::default()).unwrap();
     }
     let mut commands = Vec::new();
     let mut send = |hub: &mut Hub, id, request| {

@@ -45,7 +45,7 @@ impl Flood {
     }
 
     fn connect(&mut self, id: u64) {
-        self.hub.connect(ConnectionId(id), Peer::Address(ip(ADA)), Some(self.listener)).unwrap();
+        self.hub.connect(ConnectionId(id), Peer::Address(ip(ADA)), Some(self.listener), Time::default()).unwrap();
     }
 
     fn ask(&mut self, id: u64, request: Request) {

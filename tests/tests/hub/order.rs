@@ -90,8 +90,11 @@ fn invalid_calls_are_errors_and_change_nothing() {
     let mut server = Server::new(ConnectionId(1), chanwire_core::Limits::server());
     let (now, start) = (Moment::default(), Time::default());
     let from = |peer| Peer::Address(ip(peer));
-    hub.connect(ConnectionId(1), from(ADA), Some(listener)).unwrap();
-    assert_eq!(hub.connect(ConnectionId(1), from(BOB), Some(listener)), Err(Misuse::DuplicateConnection));
+    hub.connect(ConnectionId(1), from(ADA), Some(listener), Time::default()).unwrap();
+    assert_eq!(
+        hub.connect(ConnectionId(1), from(BOB), Some(listener), Time::default()),
+        Err(Misuse::DuplicateConnection)
+    );
     let unknown = hub.handle_request(ConnectionId(2), ticket(&mut server), Request::List, now);
     assert_eq!(unknown, Err(Misuse::UnknownConnection));
     assert_eq!(hub.handle_outcome(StoreOutcome::Committed, start), Err(Misuse::UnexpectedOutcome));

@@ -35,7 +35,7 @@ use std::{
 
 use chanwire_core::{
     Time,
-    endpoint::{Endpoint as _, Listing, ServerCommand, Timer},
+    endpoint::{Endpoint as _, Listing, ServerCommand, Timer, Traffic},
     hub::{ConnectionId, Effect, Hub, ListenerId, Moment, Peer, Snapshot},
     wire::{Address, ErrorResponse, Timestamp},
 };
@@ -214,7 +214,7 @@ impl Sandbox {
             connection.refuse(self.now, ErrorResponse::server("Server busy", details));
         } else {
             // The number is a new one, so the hub takes it.
-            let known = self.hub.connect(hub_id(id), peer, listener);
+            let known = self.hub.connect(hub_id(id), peer, listener, self.now);
             debug_assert_eq!(known, Ok(()));
         }
         self.event(id, Happening::Opened { local, remote: ADDRESS });
@@ -411,6 +411,10 @@ impl Sandbox {
         match effect {
             Effect::Publish(list) => self.published = Some(list),
             Effect::Send(connection, command) => self.send(connection, command),
+            Effect::Describe(connection, page) => {
+                let answer = page.answer(|id| self.measure(id));
+                self.send(connection, answer);
+            }
             Effect::Disconnected(_) => {}
             Effect::Store(command) => {
                 let at = self.store_time();
@@ -421,6 +425,13 @@ impl Sandbox {
                 self.store.read(at, read, query);
             }
         }
+    }
+
+    /// Returns the traffic of a connection, and the number of bytes that wait until its peer reads.
+    fn measure(&mut self, connection: ConnectionId) -> (Traffic, usize) {
+        let id = u32::try_from(connection.0).ok();
+        let server = id.and_then(|id| self.connections.get_mut(&id)).and_then(Connection::server);
+        server.map(|server| (*server.traffic(), server.waiting_bytes())).unwrap_or_default()
     }
 
     /// Gives a command to a connection's endpoint. It is written before the next is given, as far as the network takes

@@ -28,6 +28,8 @@ enum Act {
     Connect(&'static str),
     /// A client without address rights connects.
     ConnectWithoutRights,
+    /// The server's operator connects.
+    Operator,
     Send(u32, &'static str),
     /// The same action this number of times, as separate steps.
     Often(u32, usize, &'static str),
@@ -40,7 +42,7 @@ enum Act {
     Skip(u64),
 }
 
-use Act::{Connect, ConnectWithoutRights, Drip, End, Often, Reads, Send, Skip, Store};
+use Act::{Connect, ConnectWithoutRights, Drip, End, Often, Operator, Reads, Send, Skip, Store};
 
 /// Between two acts, in milliseconds.
 const PAUSE: u64 = 100;
@@ -175,6 +177,12 @@ const SCENARIOS: &[Scenario] = &[
         ],
     ),
     error(
+        "Connection not found",
+        "The operator ends a connection that there is not.",
+        &[],
+        &[Operator, Send(1, "DISCONNECT\r\n{\"connection\": 7}")],
+    ),
+    error(
         "Database connection failed",
         "The store fails, and comes back: what failed was not stored.",
         &[],
@@ -208,6 +216,18 @@ const SCENARIOS: &[Scenario] = &[
         "A channel of ten seconds is joined, and its lease ends.",
         &[],
         &[Connect(HOME), Connect(FRIEND), Send(1, HOST_LEASE), Send(2, JOIN), Send(1, HELLO), Skip(11_000)],
+    ),
+    error(
+        "Disconnected",
+        "The operator lists the connections and ends one. It is told, since it asked for notices.",
+        &[],
+        &[
+            Connect(FRIEND),
+            Operator,
+            Send(1, "HELLO\r\n{\"notices\": true}"),
+            Send(2, "CONNECTIONS\r\n{}"),
+            Send(2, "DISCONNECT\r\n{\"connection\": 1}"),
+        ],
     ),
     error(
         "Server busy",
@@ -327,6 +347,7 @@ impl Sandbox {
             ConnectWithoutRights => {
                 self.connect_without_rights();
             }
+            Operator => drop(self.connect_operator()),
             Send(client, text) => self.write(client, text),
             Often(client, times, text) => {
                 for _ in 0..times {
