@@ -28,13 +28,13 @@ interface TrustedTypes {
   ): { createScriptURL(url: string): unknown };
 }
 
-/** The only script addresses that the page ever makes are its own workers'. */
+/** The addresses of the page's workers: the only scripts that the policy allows. */
 const addresses = [workerAddress, sandboxAddress].map((address) => new URL(address, import.meta.url).href);
 const { trustedTypes } = globalThis as { trustedTypes?: TrustedTypes };
 const policy = trustedTypes?.createPolicy("chanwire", {
-  createScriptURL: (asked) => {
-    if (!addresses.includes(asked)) throw new TypeError("Only the page's own workers may be started");
-    return asked;
+  createScriptURL: (url) => {
+    if (!addresses.includes(url)) throw new TypeError("Only the page's own workers may be started");
+    return url;
   },
 });
 
@@ -49,7 +49,7 @@ bridge.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 const decoder = start(workerAddress);
 const inspector = new Inspector(decoder);
 const access = new Access(inspector, () => new WebSocket(bridge));
-// A question that the worker could not answer is a mistake of ours; it must not pass in silence.
+// A request that the worker cannot answer is a bug, and is shown to the user.
 addEventListener("unhandledrejection", ({ reason }) =>
   inspector.tell(`Something went wrong: ${String(reason)}`),
 );
@@ -60,7 +60,7 @@ inspector.choices = [
   {
     kind: "bridge",
     label: "Bridge",
-    title: "A connection of the page's own to a server",
+    title: "Connect to a server from this page",
     choose: () => {
       inspector.chosen = "bridge";
       access.retry();
@@ -69,7 +69,7 @@ inspector.choices = [
   {
     kind: "sandbox",
     label: "Sandbox",
-    title: "A whole server in this page, with clients to play",
+    title: "Run a server and clients inside this page",
     choose: () => {
       inspector.chosen = "sandbox";
       access.dismiss();
@@ -79,18 +79,18 @@ inspector.choices = [
   {
     kind: "capture",
     label: "Open…",
-    title: "A capture that somebody made: pcap, pcapng, JSON Lines, raw bytes or a hex dump",
+    title: "Open a capture file: pcap, pcapng, JSON Lines, raw bytes or a hex dump",
     choose: () => opening.ask(),
   },
 ];
-// A page that a tap serves shows what passes through it, until another source is chosen.
+// A page served by a tap shows the tap's traffic until the user chooses another source.
 let tapped: TapSource | undefined;
 access.ontap = (tap, source) => {
   if (tapped === undefined) {
     const choice: SourceChoice = {
       kind: "tap",
       label: "Tap",
-      title: `What clients of ${tap.listen} and ${tap.to} say`,
+      title: `Traffic between the clients of ${tap.listen} and ${tap.to}`,
       choose: () => {
         inspector.chosen = "tap";
         if (tapped !== undefined) void inspector.use(tapped);
@@ -109,8 +109,8 @@ if (link !== undefined) inspector.follow(link);
 mount(App, { target, props: { inspector, access, draft: new Draft(inspector.decoder), sandbox, opening } });
 access.start();
 
-// The engine and the sandbox are loaded when they are needed, but fetched before, for they are to be there when the
-// server is gone: once the page is there and has nothing else to do.
+// The engine and the sandbox are fetched when the page is ready and idle, so that they also work once the server has
+// stopped.
 const whenIdle = globalThis.requestIdleCallback ?? ((run: () => void) => setTimeout(run));
 decoder.addEventListener("message", function ready({ data }: MessageEvent<FromWorker>) {
   if (data.type !== "ready") return;

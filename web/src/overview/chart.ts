@@ -1,4 +1,4 @@
-/** The timeline as a picture: frames per second, those that are bad among them, and round trips. Loaded when needed. */
+/** The timeline's chart: all frames and bad frames per second, and round trips. Loaded on first use. */
 
 import UPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
@@ -8,13 +8,14 @@ import { perSecond, span } from "../text/format";
 import { rateOf } from "./rates";
 
 export interface ChartEvents {
-  /** Notes the bucket at the pointer, if there is one. */
+  /** Called when the pointer moves, with the bucket under it. */
   pointed(bucket: number | undefined): void;
-  /** Takes a range that was drawn; undefined where a click removed it. */
+  /** Called when a range was selected by dragging, or removed by a click. */
   ranged(range: TimeRange | undefined): void;
 }
 
-const FEWEST_PIXELS = 3;
+/** The width of the narrowest drag that selects a range. A narrower one is a click. */
+const MIN_DRAG_PIXELS = 3;
 
 export class TimelineChart {
   readonly #host: HTMLElement;
@@ -24,8 +25,8 @@ export class TimelineChart {
   readonly #scheme = matchMedia("(prefers-color-scheme: dark)");
   #colours: ReadonlyMap<string, string>;
   #range: TimeRange | undefined;
-  /** Nothing was said but one frame. */
-  #alone = false;
+  /** Whether the timeline has at most one frame. */
+  #isSingle = false;
 
   constructor(host: HTMLElement, events: ChartEvents) {
     this.#host = host;
@@ -40,13 +41,13 @@ export class TimelineChart {
   show(timeline: Timeline): void {
     const { start, step, frames, bad, p99 } = timeline;
     const rate = rateOf(timeline);
-    this.#alone = frames.reduce((sum, count) => sum + count, 0) <= 1;
+    this.#isSingle = frames.reduce((sum, count) => sum + count, 0) <= 1;
     const times = Array.from(frames, (_, i) => (start + i * step) / 1000);
-    // The last bucket is as wide as the others, and so needs an end.
-    const last = (start + frames.length * step) / 1000;
+    // A bar ends where the next one begins, so the last one needs a point after it.
+    const end = (start + frames.length * step) / 1000;
     const rates = (counts: Float64Array) => [...Array.from(counts, rate), null];
     const trips = [...Array.from(p99, (ms) => (Number.isNaN(ms) ? null : ms)), null];
-    this.#plot.setData([[...times, last], rates(frames), rates(bad), trips]);
+    this.#plot.setData([[...times, end], rates(frames), rates(bad), trips]);
     this.mark(this.#range);
   }
 
@@ -64,7 +65,7 @@ export class TimelineChart {
     plot.setSelect({ left, top: 0, width: Math.max(1, right - left), height }, false);
   }
 
-  /** Moves to a bucket as the pointer would. */
+  /** Moves the cursor to the middle of a bucket. */
   point(bucket: number): void {
     const plot = this.#plot;
     const [times] = plot.data;
@@ -109,8 +110,8 @@ export class TimelineChart {
       padding: [8, 4, 0, 4],
       legend: { show: false },
       scales: {
-        // One frame alone is no bar across the whole picture.
-        x: { time: false, range: (_, from, to) => [from, this.#alone ? Math.max(to, from + 1) : to] },
+        // A single frame would be one bar as wide as the chart, so the axis is at least a second long.
+        x: { time: false, range: (_, from, to) => [from, this.#isSingle ? Math.max(to, from + 1) : to] },
         y: { range: (_, low, high) => [Math.min(0, low), Math.max(1, high)] },
         trip: { range: (_, __, high) => [0, Math.max(1, high * 1.1)] },
       },
@@ -127,7 +128,7 @@ export class TimelineChart {
         {
           ...quiet,
           size: 58,
-          // Of frames there are no halves, and no two ticks may say the same.
+          // Only whole rates, so that no two ticks have the same text.
           incrs: [1, 2, 5]
             .flatMap((digit) => Array.from({ length: 9 }, (_, zeros) => digit * 10 ** zeros))
             .sort((a, b) => a - b),
@@ -161,18 +162,19 @@ export class TimelineChart {
       },
       hooks: {
         setCursor: [({ cursor: { idx } }) => this.#events.pointed(idx ?? undefined)],
-        setSelect: [(plot) => this.#drawn(plot)],
+        setSelect: [(plot) => this.#select(plot)],
       },
     };
   }
 
-  #drawn({ select, posToVal, data }: UPlot): void {
+  /** Reports the range that the user dragged across. */
+  #select({ select, posToVal, data }: UPlot): void {
     const { left, width } = select;
-    if (width < FEWEST_PIXELS) {
+    if (width < MIN_DRAG_PIXELS) {
       this.#events.ranged(undefined);
       return;
     }
-    // Whole buckets: what is drawn as one bar is chosen or not.
+    // The range is extended to whole buckets.
     const [from, to] = [posToVal(left, "x"), posToVal(left + width, "x")];
     const times: number[] = Array.from(data[0]);
     const first = times.findLast((time) => time <= from) ?? from;
@@ -182,7 +184,10 @@ export class TimelineChart {
   }
 }
 
-/** Returns the current values of the style sheet's names: a canvas knows no custom properties and no light-dark(). */
+/**
+ * Returns the current colours of the style sheet's custom properties. A canvas supports neither custom properties nor
+ * `light-dark()`, so the browser resolves them on an element.
+ */
 function colours(host: HTMLElement): ReadonlyMap<string, string> {
   const probe = document.createElement("span");
   host.append(probe);
