@@ -12,8 +12,12 @@ pub(super) enum Detected {
     /// It is no dump.
     Nothing,
     Layout(Layout),
-    /// A dump that cannot be read, and whether its offsets tell that it is one.
-    Refusal(&'static str, bool),
+    /// A text that cannot be read.
+    Refusal {
+        reason: &'static str,
+        /// Whether the offsets show that it is a dump. If not, it may still be something else.
+        is_dump: bool,
+    },
 }
 
 /// The quality of a layout's fit.
@@ -26,7 +30,7 @@ struct Fit {
     confirmed: usize,
 }
 
-/// The number of bytes that are looked at to tell which of two readings makes sense.
+/// The number of bytes that are compared to choose between two readings.
 const LOOKED_AT: usize = 4096;
 
 /// Pairs of bytes that are common in the protocol, and hardly ever the other way round.
@@ -44,7 +48,11 @@ pub(super) fn layout(text: &str) -> Detected {
     // xxd has the low byte first only where a column of text follows.
     fits.retain(|fit| !(first.colon && fit.layout.form.is_swapped() && fit.confirmed == 0));
     if fits.is_empty() {
-        return if is_dump(text, first) { Detected::Refusal(NAMELESS, true) } else { Detected::Nothing };
+        return if is_dump(text, first) {
+            Detected::Refusal { reason: UNSUPPORTED, is_dump: true }
+        } else {
+            Detected::Nothing
+        };
     }
     // Only layouts that fit as well as the best one can be meant.
     let best = fits.iter().map(Fit::rank).max();
@@ -52,8 +60,8 @@ pub(super) fn layout(text: &str) -> Detected {
     choose(text, first, &fits)
 }
 
-pub(super) const NAMELESS: &str = "this is a dump in a form that does not tell its bytes for sure, as od -c and od -a are; dump it \
-                        with xxd or od -t x1";
+pub(super) const UNSUPPORTED: &str = "this is a dump in a form that does not tell its bytes for sure, as od -c and \
+                                      od -a are; dump it with xxd or od -t x1";
 
 /// Returns the forms that the first line can have, the usual one first, and how wide their groups are.
 fn forms(first: Line<'_>) -> Vec<(Form, usize)> {
@@ -172,7 +180,7 @@ impl Fit {
     }
 }
 
-/// Chooses the reading that makes the most sense.
+/// Chooses the reading that looks most like the protocol.
 fn choose(text: &str, first: Line<'_>, fits: &[Fit]) -> Detected {
     let read = |fit: &Fit| {
         let mut bytes = Vec::new();
@@ -182,23 +190,23 @@ fn choose(text: &str, first: Line<'_>, fits: &[Fit]) -> Detected {
                 break;
             }
         }
-        (sense(&bytes), bytes)
+        (likeness(&bytes), bytes)
     };
     let mut readings: Vec<(Layout, (usize, Vec<u8>))> = fits.iter().map(|fit| (fit.layout, read(fit))).collect();
-    let best = readings.iter().map(|(_, (sense, _))| *sense).max();
-    readings.retain(|(_, (sense, _))| Some(*sense) == best);
+    let best = readings.iter().map(|(_, (likeness, _))| *likeness).max();
+    readings.retain(|(_, (likeness, _))| Some(*likeness) == best);
     let Some((layout, (_, bytes))) = readings.first() else { return Detected::Nothing };
     if first.colon || readings.iter().all(|(_, (_, other))| other == bytes) {
         return Detected::Layout(*layout);
     }
-    Detected::Refusal(AMBIGUOUS, fits.iter().any(|fit| fit.layout.is_certain))
+    Detected::Refusal { reason: AMBIGUOUS, is_dump: fits.iter().any(|fit| fit.layout.is_certain) }
 }
 
 const AMBIGUOUS: &str = "nothing tells in which order the words of this dump have their bytes, or in which base its \
                          numbers are; dump it with xxd or od -t x1";
 
-/// Returns a measure of how much these bytes look like the protocol.
-pub(super) fn sense(bytes: &[u8]) -> usize {
+/// Measures how much these bytes look like the protocol.
+pub(super) fn likeness(bytes: &[u8]) -> usize {
     if guess_direction(bytes).is_some() || link::guess(bytes).is_some() {
         return usize::MAX;
     }

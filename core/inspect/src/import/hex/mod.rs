@@ -1,12 +1,15 @@
-//! Dumps in the forms of common tools and programming languages.
+//! Reads dumps as common tools and programming languages write them.
 //!
-//! Known are `hexdump -C`, `hexdump` and its `-x`, `-o`, `-d` and `-b`, `xxd`, `xxd -e`, `xxd -b`, `xxd -p`, `xxd -i`,
-//! `od` with bytes or words in any base and offsets in any base, `tcpdump -x` and `-X`, the exports of Wireshark and
-//! tshark (hex dump, hex stream, escaped string, C array, and a followed stream as hex dump, in which the server's
-//! lines are indented, or as C arrays), and the notations of programming languages: literals, and lists in base 10 and
-//! 16.
+//! Supported forms:
+//! - `hexdump` without options and with `-C`, `-x`, `-o`, `-d` or `-b`
+//! - `xxd` without options and with `-e`, `-b`, `-p` or `-i`
+//! - `od` with bytes or words in any base, and offsets in any base
+//! - `tcpdump -x` and `-X`
+//! - exports of Wireshark and tshark: hex dump, hex stream, escaped string, C array, and a followed stream as C arrays
+//!   or as a hex dump, in which the server's lines are indented
+//! - notations of programming languages: literals, and lists in base 10 and 16
 //!
-//! A dump that does not tell its bytes is refused.
+//! A dump whose bytes are ambiguous, such as the output of `od -c`, is refused.
 
 mod digits;
 mod form;
@@ -20,7 +23,7 @@ mod run;
 use self::{
     digits::{arrays, buffer, decimals, escaped, list, plain},
     form::Group,
-    layout::{Detected, layout, sense},
+    layout::{Detected, layout, likeness},
     line::Layout,
     literal::literals,
     run::{Run, UNKNOWN_REPEAT},
@@ -29,31 +32,31 @@ pub(super) use self::{form::Form, reader::Reader};
 use super::ReadError;
 use crate::Time;
 
-/// Bytes that stood in a dump.
+/// The bytes of a dump.
 #[derive(Debug, PartialEq)]
 pub(super) struct Dump {
-    /// Each dump that starts over at its offset 0 is one block, and each array. None is empty.
+    /// The blocks, none of them empty. A block begins wherever the offsets start over at 0; each array is one block.
     pub(super) blocks: Vec<Piece>,
     pub(super) syntax: Syntax,
 }
 
-/// The syntax of a dump, by which the rest of it is read.
+/// The syntax of a dump. It is detected at the start, and the rest is read by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Syntax {
-    /// Lines with offsets, one after the other.
+    /// Lines with offsets, which can be read one by one.
     Lines(Layout),
-    /// Nothing but digits or numbers, one after the other.
+    /// Nothing but digits or numbers, which can be read one by one.
     Run(Form),
-    /// A literal, a list or arrays, as a whole.
+    /// A literal, a list or arrays, which can only be read as a whole.
     Whole(Form),
 }
 
-/// A part of a dump, in the order of its text.
+/// A step of reading a dump from its start to its end.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Part<'a> {
-    /// A block begins: see [`Piece`].
+    /// The start of a block, with the properties of its [`Piece`].
     Block { indented: bool, time: Time },
-    /// The next bytes of the block, or of the only one where none began.
+    /// The next bytes of the current block. A dump without any [`Self::Block`] is a single block.
     Bytes(&'a [u8]),
 }
 
@@ -61,7 +64,7 @@ pub(super) enum Part<'a> {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Piece {
     pub(super) bytes: Vec<u8>,
-    /// Its lines are indented, as Wireshark shows what the server said.
+    /// Whether its lines are indented, as those of the server are in Wireshark.
     pub(super) indented: bool,
     /// The time that tcpdump printed before it.
     pub(super) time: Time,
@@ -80,7 +83,7 @@ pub(super) fn parse(text: &str) -> Option<Result<Dump, ReadError>> {
     let layout = layout(text);
     match &layout {
         Detected::Layout(layout) if layout.is_certain => return Some(lines(text, *layout)),
-        Detected::Refusal(words, true) => return Some(Err((*words).into())),
+        Detected::Refusal { reason, is_dump: true } => return Some(Err((*reason).into())),
         _ => {}
     }
     if let Some(bytes) = plain(text) {
@@ -104,18 +107,18 @@ pub(super) fn parse(text: &str) -> Option<Result<Dump, ReadError>> {
     if let Some(bytes) = decimals(text) {
         return Some(Ok(one(bytes, Syntax::Run(Form::List))));
     }
-    if let Some(words) = unclear(text) {
-        return Some(Err(words.into()));
+    if let Some(reason) = ambiguity(text) {
+        return Some(Err(reason.into()));
     }
     match layout {
         Detected::Layout(layout) => Some(lines(text, layout)),
-        Detected::Refusal(words, _) => Some(Err(words.into())),
+        Detected::Refusal { reason, .. } => Some(Err(reason.into())),
         Detected::Nothing => None,
     }
 }
 
-/// Returns the reason why a tool's output without offsets does not tell its bytes, if there is one.
-fn unclear(text: &str) -> Option<&'static str> {
+/// Returns the reason why the bytes of a dump without offsets are ambiguous, if they are.
+fn ambiguity(text: &str) -> Option<&'static str> {
     let is_repeat = |line: &&str| line.trim() == "*";
     if text.lines().any(|line| is_repeat(&line)) {
         let rest: Vec<&str> = text.lines().filter(|line| !is_repeat(line)).collect();
@@ -126,24 +129,24 @@ fn unclear(text: &str) -> Option<&'static str> {
     let is_escape = |word: &str| word.len() == 2 && word.starts_with('\\');
     let single = words().filter(|word| word.len() == 1).count();
     let are_characters = words().all(|word| word.len() <= 3) && words().any(is_escape) && 2 * single > words().count();
-    (text.starts_with("  ") && are_characters).then_some(layout::NAMELESS)
+    (text.starts_with("  ") && are_characters).then_some(layout::UNSUPPORTED)
 }
 
-/// Reads digits that nothing explains: as numbers in base 10 or words whose low byte comes first where only these make
-/// sense, else as bytes.
+/// Reads digits without any context: as little-endian words or numbers in base 10 if they then look more like the
+/// protocol, else as bytes in base 16.
 fn digits_alone(text: &str, bytes: Vec<u8>) -> Dump {
     let words = || text.split_ascii_whitespace().map(|word| word.strip_prefix("0x").unwrap_or(word));
     let width = words().next().map_or(0, str::len);
     if matches!(width, 4 | 8 | 16) && words().count() > 1 && words().all(|word| word.len() <= width) {
-        let mut turned = Vec::with_capacity(bytes.len());
+        let mut swapped = Vec::with_capacity(bytes.len());
         let mut run = Run::words(width / 2);
-        let read = run.feed(text.as_bytes(), &mut turned).and_then(|()| run.finish(&mut turned));
-        if read.is_ok() && sense(&turned) > sense(&bytes) {
-            return one(turned, Syntax::Run(Form::Words(Group { base: 16, bytes: width / 2 })));
+        let read = run.feed(text.as_bytes(), &mut swapped).and_then(|()| run.finish(&mut swapped));
+        if read.is_ok() && likeness(&swapped) > likeness(&bytes) {
+            return one(swapped, Syntax::Run(Form::Words(Group { base: 16, bytes: width / 2 })));
         }
     }
     match decimals(text) {
-        Some(decimal) if sense(&decimal) > sense(&bytes) => one(decimal, Syntax::Run(Form::List)),
+        Some(decimal) if likeness(&decimal) > likeness(&bytes) => one(decimal, Syntax::Run(Form::List)),
         _ => one(bytes, Syntax::Run(Form::Plain)),
     }
 }
