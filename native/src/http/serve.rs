@@ -18,16 +18,16 @@ use super::shared::{HttpConfig, Limits, Shared, Target, stopped};
 use super::{assets, bridge};
 use crate::file_limit::Files;
 
-/// Timeout for the connections' end once the server stops.
-const LAST_BRIDGE: Duration = Duration::from_secs(2);
+/// How long a stopping server waits for its connections to close.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Serves the page and the bridge on `listener` until `shutdown` turns true or its sender is dropped. Then it stops
 /// accepting, closes each WebSocket with code 1001 and returns when all are closed, after 2 s at most.
 ///
 /// # Errors
 /// `InvalidInput`, before anything is served, when a name in `config.hosts` is no host, two targets have the same id,
-/// or a target is the listener's own address: the bridge must not lead to itself. Any error of asking the listener
-/// for its address. No error of a single connection ends the server.
+/// or a target is the listener's own address: the bridge must not lead to itself. Any error of reading the listener's
+/// address. Errors of single connections do not end the server.
 pub(super) async fn serve(
     listener: TcpListener,
     config: HttpConfig,
@@ -38,6 +38,7 @@ pub(super) async fn serve(
     serve_within(listener, config, token, shutdown, Limits::of(files)).await
 }
 
+/// [Serves](serve) within these limits.
 pub(super) async fn serve_within(
     listener: TcpListener,
     config: HttpConfig,
@@ -45,14 +46,14 @@ pub(super) async fn serve_within(
     mut shutdown: watch::Receiver<bool>,
     limits: Limits,
 ) -> io::Result<()> {
-    let own = listener.local_addr()?;
-    check_targets(own, &config.targets)?;
-    let more: Result<Vec<Authority>, _> = config.hosts.iter().map(|host| host.parse()).collect();
-    let more = more.map_err(|error| invalid(format!("--http-host: {error}")))?;
+    let listen = listener.local_addr()?;
+    check_targets(listen, &config.targets)?;
+    let extra_hosts: Result<Vec<Authority>, _> = config.hosts.iter().map(|host| host.parse()).collect();
+    let extra_hosts = extra_hosts.map_err(|error| invalid(format!("--http-host: {error}")))?;
 
-    let (alive, mut all_gone) = mpsc::channel(1);
+    let (alive, mut all_closed) = mpsc::channel(1);
     let shared = Arc::new(Shared {
-        names: Names::new(own.port(), more),
+        names: Names::new(listen.port(), extra_hosts),
         targets: config.targets,
         tap: config.tap,
         token,
@@ -69,26 +70,26 @@ pub(super) async fn serve_within(
         .layer(from_fn_with_state(shared.clone(), guard))
         .with_state(shared);
 
-    let others = shutdown.clone();
+    let for_connections = shutdown.clone();
     tokio::select! {
-        () = accept(&listener, "inspector's page", &router, &others, limits.http, limits.write_timeout) => {}
+        () = accept(&listener, "inspector's page", &router, &for_connections, limits.http, limits.write_timeout) => {}
         () = stopped(&mut shutdown) => {}
     }
     drop(listener);
     // The router has the server's last handle to the shared state; the others belong to the connections.
     drop(router);
-    if timeout(LAST_BRIDGE, all_gone.recv()).await.is_err() {
+    if timeout(DRAIN_TIMEOUT, all_closed.recv()).await.is_err() {
         tracing::warn!("some HTTP connections were still open when the server stopped");
     }
     Ok(())
 }
 
-fn check_targets(own: SocketAddr, targets: &[Target]) -> io::Result<()> {
+fn check_targets(listen: SocketAddr, targets: &[Target]) -> io::Result<()> {
     for (index, target) in targets.iter().enumerate() {
-        if leads_to_itself(own, target.address) {
+        if leads_to_itself(listen, target.address) {
             let Target { id, address, .. } = target;
             return Err(invalid(format!(
-                "target {id} at {address} is the inspector's own address {own}: give the two different ports"
+                "target {id} at {address} is the inspector's own address {listen}: give the two different ports"
             )));
         }
         if targets.iter().take(index).any(|other| other.id == target.id) {

@@ -48,7 +48,7 @@ impl Queue {
     pub(super) fn push(&self, lines: &[u8]) {
         let mut state = self.lock();
         if state.waiting.len() + lines.len() > CAPACITY {
-            state.dropped += count(lines);
+            state.dropped += count_lines(lines);
         } else {
             state.waiting.extend_from_slice(lines);
             self.filled.notify_one();
@@ -86,7 +86,7 @@ impl Queue {
             if written < notice_len {
                 state.dropped += dropped;
             }
-            state.dropped += count(lines.get(written.max(notice_len)..).unwrap_or_default());
+            state.dropped += count_lines(lines.get(written.max(notice_len)..).unwrap_or_default());
             // The buffer of a large burst is not kept.
             lines.clear();
             if state.waiting.is_empty() && lines.capacity() <= CAPACITY / 16 {
@@ -118,7 +118,7 @@ impl State {
     }
 }
 
-fn count(lines: &[u8]) -> u64 {
+fn count_lines(lines: &[u8]) -> u64 {
     lines.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
@@ -160,7 +160,7 @@ mod tests {
     impl Sink for ScriptedSink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let _ = self.called.send(());
-            // The test is over once its sender is dropped.
+            // The test has ended when its sender is dropped. The writer's thread has no end, so it waits for ever.
             let order = self.orders.recv().unwrap_or_else(|_| {
                 loop {
                     thread::park();
@@ -197,7 +197,7 @@ mod tests {
             self.called.recv_timeout(DEADLINE).unwrap();
         }
 
-        fn writes(&self, expected: &str) {
+        fn expect_written(&self, expected: &str) {
             let written = self.written.recv_timeout(DEADLINE).unwrap();
             assert_eq!(String::from_utf8(written).unwrap(), expected);
         }
@@ -215,7 +215,7 @@ mod tests {
         }
         assert!(bench.queue.lock().waiting.len() <= CAPACITY);
         bench.orders.send(Ok(usize::MAX)).unwrap();
-        bench.writes("first\n");
+        bench.expect_written("first\n");
         bench.await_write();
         bench.orders.send(Ok(usize::MAX)).unwrap();
         let rest = String::from_utf8(bench.written.recv_timeout(DEADLINE).unwrap()).unwrap();
@@ -236,11 +236,11 @@ mod tests {
         bench.queue.push(b"kept\n");
         bench.await_write();
         bench.orders.send(Ok(usize::MAX)).unwrap();
-        bench.writes("6 dropped\nkept\n");
+        bench.expect_written("6 dropped\nkept\n");
         bench.queue.push(b"kept\n");
         bench.await_write();
         bench.orders.send(Ok(usize::MAX)).unwrap();
-        bench.writes("kept\n");
+        bench.expect_written("kept\n");
     }
 
     #[test]
@@ -249,14 +249,14 @@ mod tests {
         bench.queue.push(b"one\ntwo\n");
         bench.await_write();
         bench.orders.send(Ok(6)).unwrap();
-        bench.writes("one\ntw");
+        bench.expect_written("one\ntw");
         bench.await_write();
         bench.orders.send(Err(Bench::full())).unwrap();
         bench.queue.flush(DEADLINE);
         bench.queue.push(b"three\n");
         bench.await_write();
         bench.orders.send(Ok(usize::MAX)).unwrap();
-        bench.writes("\n1 dropped\nthree\n");
+        bench.expect_written("\n1 dropped\nthree\n");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A store that fails, behind the trait that the real one is behind: what a hub makes of it, on the store's thread.
+//! Tests of a hub whose store fails: a [`Store`] with injected faults, run by the store's thread as usual.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -18,14 +18,14 @@ use super::{CommitError, SqliteStore, Store, StoreError, StoreHandle, StoreStatu
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     None,
-    /// It fails, and nothing of it is done.
+    /// Fails before it does anything.
     Before,
-    /// It is done, and says that it failed: an I/O error of the last sync.
+    /// Takes effect and still reports failure, as after an I/O error of the last sync.
     After,
     Panic,
 }
 
-/// A store that fails as listed, command by command, and then works.
+/// A store with a list of faults, one for each command. It works once they are used up.
 struct Faulty {
     store: SqliteStore,
     faults: Arc<Mutex<VecDeque<Fault>>>,
@@ -76,8 +76,8 @@ struct World {
     store: StoreHandle,
     outcomes: mpsc::Receiver<StoreOutcome>,
     senders: BTreeMap<ConnectionId, Server>,
-    /// For each connection what it sent and was not answered, oldest first.
-    open: BTreeMap<ConnectionId, VecDeque<String>>,
+    /// The contents that each connection sent and that are not yet answered, oldest first.
+    unanswered: BTreeMap<ConnectionId, VecDeque<String>>,
     acknowledged: Vec<String>,
     refused: Vec<String>,
     time: u64,
@@ -103,7 +103,7 @@ impl World {
             store,
             outcomes,
             senders: ids.map(server).into(),
-            open: ids.map(|id| (id, VecDeque::new())).into(),
+            unanswered: ids.map(|id| (id, VecDeque::new())).into(),
             acknowledged: Vec::new(),
             refused: Vec::new(),
             time: 0,
@@ -117,7 +117,7 @@ impl World {
                 self.time += 1;
                 let content = format!("{:06}", self.time);
                 let request = format!("MESSAGE\r\n{{\"username\": \"u{}\", \"message_content\": \"{content}\"}}", id.0);
-                self.open.get_mut(id).unwrap().push_back(content);
+                self.unanswered.get_mut(id).unwrap().push_back(content);
                 server.handle_input(Time::from_millis(self.time), request.as_bytes());
             }
             while let Some(event) = server.poll_event() {
@@ -138,11 +138,11 @@ impl World {
                 other => panic!("{other:?}"),
             }
         }
-        assert!(self.open.values().all(VecDeque::is_empty), "not answered: {:?}", self.open);
+        assert!(self.unanswered.values().all(VecDeque::is_empty), "not answered: {:?}", self.unanswered);
     }
 
     fn answered(&mut self, connection: ConnectionId, reply: Reply) {
-        let content = self.open.get_mut(&connection).unwrap().pop_front().unwrap();
+        let content = self.unanswered.get_mut(&connection).unwrap().pop_front().unwrap();
         let Reply::Response(response) = reply else { panic!("{reply:?}") };
         if matches!(response, Response::Delivered { .. }) {
             self.acknowledged.push(content);
@@ -155,7 +155,7 @@ impl World {
     }
 }
 
-/// Runs rounds over a store that fails so, and gives back what was stored, acknowledged, and refused.
+/// Runs rounds of messages with these faults. Returns the contents of the stored, acknowledged and refused messages.
 fn run(faults: &[Fault], rounds: usize) -> [Vec<String>; 3] {
     let directory = tempfile::tempdir().unwrap();
     let script = Arc::new(Mutex::new(VecDeque::new()));
@@ -166,7 +166,7 @@ fn run(faults: &[Fault], rounds: usize) -> [Vec<String>; 3] {
     for _ in 0..rounds {
         world.send(2);
     }
-    // It has recovered by itself.
+    // Without faults, it recovers by itself: only the messages that it refused before are refused.
     script.lock().unwrap().clear();
     let refused = world.refused.len();
     world.send(2);
@@ -186,15 +186,18 @@ fn run(faults: &[Fault], rounds: usize) -> [Vec<String>; 3] {
     let stored = store.reader().unwrap().read(&everything).unwrap();
     assert!(stored.iter().map(|message| message.id).eq(1..=last_id), "not dense: {stored:?}");
     for id in 1..=3 {
-        let own = stored.iter().filter(|message| *message.username == *format!("u{id}"));
-        assert!(own.map(|message| &message.message_content).is_sorted(), "out of the order sent: {stored:?}");
+        let by_sender = stored.iter().filter(|message| *message.username == *format!("u{id}"));
+        assert!(by_sender.map(|message| &message.message_content).is_sorted(), "out of the order sent: {stored:?}");
     }
     let stored: Vec<String> = stored.into_iter().map(|message| message.message_content).collect();
     let mut unique = stored.clone();
     unique.sort();
     unique.dedup();
     assert_eq!(unique.len(), stored.len(), "stored twice: {stored:?}");
-    assert!(world.acknowledged.iter().all(|content| unique.binary_search(content).is_ok()), "an answer was a lie");
+    assert!(
+        world.acknowledged.iter().all(|content| unique.binary_search(content).is_ok()),
+        "acknowledged, but not stored"
+    );
     [stored, world.acknowledged, world.refused]
 }
 
@@ -207,25 +210,25 @@ fn a_commit_that_fails_refuses_its_messages_and_takes_no_ids() {
 }
 
 #[test]
-fn a_commit_that_is_stored_and_does_not_say_so_keeps_its_ids() {
+fn a_commit_that_is_stored_and_reports_failure_keeps_its_ids() {
     let [stored, acknowledged, refused] = run(&[Fault::After], 3);
     assert!(!refused.is_empty() && stored.len() == acknowledged.len() + refused.len(), "{refused:?}");
 }
 
 #[test]
-fn while_nothing_can_be_read_back_nothing_is_stored() {
+fn nothing_is_stored_until_the_store_can_be_read_again_after_a_failed_commit() {
     let broken = [Fault::After, Fault::Before, Fault::Panic, Fault::Before, Fault::After, Fault::Before];
     let [stored, acknowledged, refused] = run(&broken, 4);
-    // Only what the first commit kept was stored and not acknowledged.
+    // Of the refused messages, only those of the first commit are stored.
     assert!(stored.len() > acknowledged.len() && stored.len() < acknowledged.len() + refused.len(), "{stored:?}");
 }
 
 #[test]
 fn every_answer_is_true_for_any_order_of_failures() {
     let kinds = [Fault::None, Fault::Before, Fault::After, Fault::Panic];
-    // Sequences of five, 1024 in all: some from everywhere among them.
+    // Every 31st of the 1024 sequences of five faults.
     for number in (0..1024_usize).step_by(31) {
-        let faults: Vec<Fault> = (0..5).map(|place| kinds[number >> (2 * place) & 3]).collect();
+        let faults: Vec<Fault> = (0..5).map(|index| kinds[number >> (2 * index) & 3]).collect();
         run(&faults, 3);
     }
 }
