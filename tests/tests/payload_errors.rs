@@ -40,7 +40,7 @@ fn message(payload: &[u8]) -> Result<Request, PayloadFault> {
 }
 
 #[test]
-fn json_comes_first_with_its_byte() {
+fn malformed_json_is_reported_with_its_position() {
     insta::assert_snapshot!(table(
         &[
             br#"{"a" 1}"#,
@@ -80,7 +80,7 @@ fn json_comes_first_with_its_byte() {
 }
 
 #[test]
-fn utf_8_is_refused_at_the_sequence_that_is_none() {
+fn invalid_utf_8_is_reported_at_its_first_byte() {
     insta::assert_snapshot!(table(
         &[
             b"{\"a\": \"\xff\"}",
@@ -150,7 +150,7 @@ fn a_repeated_field_is_reported_after_invalid_json() {
 }
 
 #[test]
-fn fields_come_in_their_order_each_missing_before_wrong() {
+fn fields_are_checked_in_protocol_order_each_for_presence_first() {
     insta::assert_snapshot!(table(
         &[
             br#"{}"#,
@@ -282,7 +282,7 @@ fn hosts_and_ports_have_their_bounds() {
 }
 
 #[test]
-fn answers_are_read_as_strictly() {
+fn responses_are_checked_like_requests() {
     let list = |payload: &[u8]| Response::decode(Command::List, Status::Ok, payload);
     let lists = table(
         &[
@@ -351,7 +351,7 @@ fn answers_are_read_as_strictly() {
 }
 
 #[test]
-fn pushes_are_read_as_strictly() {
+fn pushed_messages_are_checked_like_requests() {
     let push = |id: &str| {
         format!(
             "{{\"channel_name\": \"a\", \"id\": {id}, \"username\": \"u\", \"message_content\": \"c\", \"timestamp\": \"2023-11-02T15:04:32Z\"}}"
@@ -379,7 +379,7 @@ enum Is {
 /// A field's name, a right value, a wrong one, and whether it is required.
 type Field = (&'static str, &'static str, &'static str, bool);
 
-/// Some commands' fields in their order.
+/// The fields of some commands, in the order in which the protocol checks them.
 const TABLES: [(Command, [Field; 3]); 4] = [
     (
         Command::Host,
@@ -415,7 +415,7 @@ const TABLES: [(Command, [Field; 3]); 4] = [
 proptest! {
     #![proptest_config(times(2000))]
 
-    /// Returns the first error, derived by the protocol's order from how the payload was made.
+    /// Compares the reported error with the one that the protocol's order of checks predicts.
     #[test]
     fn the_first_error_is_reported(
         table in 0..TABLES.len(),
@@ -450,7 +450,7 @@ proptest! {
         let members: Vec<_> = keyed.into_iter().map(|(_, member)| member).collect();
         let payload = Json::Object(members.clone()).spell(&choices);
 
-        let second = members.iter().enumerate().find_map(|(index, (name, _))| {
+        let repeated = members.iter().enumerate().find_map(|(index, (name, _))| {
             let known = fields.iter().find(|(field, ..)| field == name)?;
             members[..index].iter().any(|(before, _)| before == name).then_some(known.0)
         });
@@ -460,12 +460,12 @@ proptest! {
             Is::Wrong => Some(format!("Field '{name}' must be ")),
             _ => None,
         });
-        let both = command == Command::Join && states[1] == Is::Right && states[2] == Is::Right;
-        let conflict = both.then(|| "Field 'history' cannot be given together with 'after'".into());
+        let is_conflict = command == Command::Join && states[1] == Is::Right && states[2] == Is::Right;
+        let conflict = is_conflict.then(|| "Field 'history' cannot be given together with 'after'".into());
         let first_field = first_field.or(conflict);
         let expected = if broken {
             Some(format!("Malformed JSON at byte {}: ", payload.find("nil").unwrap() + 1))
-        } else if let Some(name) = second {
+        } else if let Some(name) = repeated {
             Some(format!("Field '{name}' appears more than once"))
         } else {
             first_field
@@ -477,13 +477,13 @@ proptest! {
                 let details = fault.reply().details;
                 prop_assert!(details.starts_with(&expected), "{details}, not {expected}: {payload}");
                 if let (Some(at), PayloadFaultKind::Wrong(field)) = (fault.at, fault.kind) {
-                    // The value that is wrong stands at the byte that is named, after its name and colon.
+                    // The reported position is that of the wrong value, after its name and colon.
                     let (_, right, wrong, _) = fields.into_iter().find(|(name, ..)| *name == field.name).unwrap();
                     let value = &payload[at..];
                     prop_assert!([right, wrong, "null"].iter().any(|spelled| value.starts_with(spelled)), "{value}");
                 }
                 if let (Some(at), PayloadFaultKind::Duplicate(_)) = (fault.at, fault.kind) {
-                    prop_assert!(payload[at..].starts_with('"'), "{at} is no name: {payload}");
+                    prop_assert!(payload[at..].starts_with('"'), "no name at byte {at}: {payload}");
                 }
             }
             (expected, _) => prop_assert!(false, "{read:?}, not {expected:?}: {payload}"),

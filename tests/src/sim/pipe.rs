@@ -4,17 +4,19 @@ use std::collections::VecDeque;
 
 use chanwire_core::Time;
 
-/// Bytes on their way, in order, and bounded as by two socket buffers: a writer waits for the reader.
+/// Bytes in transit, in order. Their number is bounded, as by two socket buffers: a writer waits for the reader.
 #[derive(Debug)]
 pub(super) struct Pipe {
     /// The chunks, each with the time at which it can be read.
     chunks: VecDeque<(Time, Vec<u8>)>,
-    /// Bytes of the first chunk that were read.
+    /// The number of bytes of the first chunk that were already read.
     taken: usize,
-    held: usize,
+    /// The number of bytes that were written and not read.
+    unread: usize,
     capacity: usize,
-    /// The time when the last byte arrives: nothing overtakes it.
+    /// The time when the last byte arrives. Nothing later arrives before it.
     last: Time,
+    /// The time when the end of the stream arrives, once it is queued.
     end: Option<Time>,
     /// Whether the reading end is closed: a write is answered by a reset.
     pub(super) reader_closed: bool,
@@ -25,7 +27,7 @@ impl Pipe {
         Self {
             chunks: VecDeque::new(),
             taken: 0,
-            held: 0,
+            unread: 0,
             capacity,
             last: Time::default(),
             end: None,
@@ -35,18 +37,18 @@ impl Pipe {
 
     /// Returns the number of bytes that can be written now.
     pub(super) fn room(&self) -> usize {
-        if self.end.is_some() { 0 } else { self.capacity.saturating_sub(self.held) }
+        if self.end.is_some() { 0 } else { self.capacity.saturating_sub(self.unread) }
     }
 
     /// Returns the number of bytes that were written and not read.
     pub(super) const fn unread(&self) -> usize {
-        self.held
+        self.unread
     }
 
     /// Queues bytes that arrive at `at`, but not before earlier bytes.
     pub(super) fn push(&mut self, at: Time, bytes: Vec<u8>) {
         self.last = self.last.max(at);
-        self.held += bytes.len();
+        self.unread += bytes.len();
         self.chunks.push_back((self.last, bytes));
     }
 
@@ -60,31 +62,31 @@ impl Pipe {
 
     /// Delays everything that has not arrived by `now` until `until`.
     pub(super) fn hold(&mut self, now: Time, until: Time) {
-        let held = self.chunks.iter_mut().map(|(at, _)| at).chain(&mut self.end);
-        held.filter(|at| **at > now).for_each(|at| *at = until.max(*at));
+        let arrivals = self.chunks.iter_mut().map(|(at, _)| at).chain(&mut self.end);
+        arrivals.filter(|at| **at > now).for_each(|at| *at = until.max(*at));
         self.last = self.last.max(until);
     }
 
-    /// Loses everything on its way.
+    /// Drops all unread bytes.
     pub(super) fn destroy(&mut self) {
         self.chunks.clear();
-        (self.taken, self.held) = (0, 0);
+        (self.taken, self.unread) = (0, 0);
     }
 
-    /// Returns the time when there is something to read, if it is known.
+    /// Returns the time when the next bytes or the end arrive, if any are queued.
     pub(super) fn ready_at(&self) -> Option<Time> {
         self.chunks.front().map(|(at, _)| *at).or(self.end)
     }
 
-    /// Reads at most `most` of the bytes that have arrived.
-    pub(super) fn take(&mut self, now: Time, most: usize) -> Vec<u8> {
+    /// Reads at most `max` of the bytes that have arrived.
+    pub(super) fn take(&mut self, now: Time, max: usize) -> Vec<u8> {
         let mut taken = Vec::new();
         while let Some((at, chunk)) = self.chunks.front()
             && *at <= now
-            && taken.len() < most
+            && taken.len() < max
         {
             let rest = chunk.get(self.taken..).unwrap_or_default();
-            let count = rest.len().min(most - taken.len());
+            let count = rest.len().min(max - taken.len());
             taken.extend_from_slice(rest.get(..count).unwrap_or_default());
             if count == rest.len() {
                 self.chunks.pop_front();
@@ -93,7 +95,7 @@ impl Pipe {
                 self.taken += count;
             }
         }
-        self.held -= taken.len();
+        self.unread -= taken.len();
         taken
     }
 

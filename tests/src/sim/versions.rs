@@ -1,4 +1,4 @@
-//! The history of the stored directory during a run.
+//! The history of the stored channel directory during a run.
 
 use chanwire_core::{
     hub::{ChannelRecord, Snapshot},
@@ -7,15 +7,16 @@ use chanwire_core::{
 
 use super::plan;
 
-/// Every version of the stored directory, oldest first: the first one is empty.
+/// Every version of the stored channel directory, oldest first. The first one is empty.
 #[derive(Debug)]
 pub(super) struct Versions(Vec<Version>);
 
-/// The directory at one moment, in order of creation.
+/// The channel directory at one moment.
 #[derive(Debug)]
 pub(super) struct Version {
+    /// The channels in order of creation.
     records: Vec<ChannelRecord>,
-    /// The content of the answer to LIST.
+    /// The payload of the response to LIST.
     pub(super) listed: Vec<u8>,
 }
 
@@ -30,7 +31,7 @@ impl Versions {
         self.0.push(Version::new(stored.channels));
     }
 
-    /// The number of the last one.
+    /// Returns the number of the last version.
     pub(super) const fn latest(&self) -> usize {
         self.0.len() - 1
     }
@@ -43,8 +44,8 @@ impl Versions {
     }
 
     /// Returns the number of the first version from `from` that satisfies the predicate.
-    pub(super) fn find(&self, from: usize, so: impl Fn(&Version) -> bool) -> Option<usize> {
-        self.0.iter().enumerate().skip(from).find(|(_, version)| so(version)).map(|(number, _)| number)
+    pub(super) fn find(&self, from: usize, predicate: impl Fn(&Version) -> bool) -> Option<usize> {
+        self.0.iter().enumerate().skip(from).find(|(_, version)| predicate(version)).map(|(number, _)| number)
     }
 }
 
@@ -60,21 +61,22 @@ impl Version {
         self.records.iter().find(|record| record.channel.channel_name == name)
     }
 
-    /// Returns whether a channel of this name lives at this server.
+    /// Returns whether a channel of this name is registered at a local address of this server.
     pub(super) fn lives_here(&self, name: &str) -> bool {
         self.record(name).is_some_and(|record| plan::lives_here(&record.channel))
     }
 
-    /// The names of the channels.
+    /// Returns the names of the channels.
     pub(super) fn names(&self) -> impl Iterator<Item = &ChannelName> {
         self.records.iter().map(|record| &record.channel.channel_name)
     }
 
-    /// Returns its channels, as they are stored.
+    /// Returns the channels in order of creation.
     pub(super) fn records(&self) -> &[ChannelRecord] {
         &self.records
     }
 
+    /// Returns whether a channel of this name is registered at this address.
     pub(super) fn hosts_at(&self, name: &str, address: &Address) -> bool {
         self.record(name).is_some_and(|record| record.channel.address.same_place(address))
     }

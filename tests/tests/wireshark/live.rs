@@ -1,4 +1,4 @@
-//! Traffic as it passes.
+//! Decoding of a live capture.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -32,8 +32,8 @@ fn live_traffic_of_any_port_is_decoded() {
     thread::spawn(move || {
         for client in listener.incoming() {
             let mut client = client.unwrap();
-            let mut asked = [0; 6];
-            if client.read_exact(&mut asked).is_ok() {
+            let mut request = [0; 6];
+            if client.read_exact(&mut request).is_ok() {
                 client.write_all(examples::LISTED).unwrap();
             }
         }
@@ -49,16 +49,16 @@ fn live_traffic_of_any_port_is_decoded() {
         .unwrap();
     let mut tshark = Process(tshark);
     let output = tshark.0.stdout.take().unwrap();
-    let (tell, rows) = mpsc::channel();
+    let (sender, rows) = mpsc::channel();
     let reader = thread::spawn(move || {
         for line in BufReader::new(output).lines() {
-            if tell.send(line.unwrap()).is_err() {
+            if sender.send(line.unwrap()).is_err() {
                 return;
             }
         }
     });
     let mut lines = Vec::new();
-    // It captures from some moment on that it does not tell.
+    // tshark does not report when its capture begins, so the exchange is repeated until it appears.
     wait_for("a decoded exchange", || {
         let mut client = TcpStream::connect(address).unwrap();
         client.write_all(examples::LIST).unwrap();
