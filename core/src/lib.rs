@@ -133,7 +133,7 @@
 //! let listener = hub.add_listener(&[here.clone()]);
 //! let connection = ConnectionId(1);
 //! let (mut client, mut server) = (Client::new(Limits::client()), Server::new(connection, Limits::server()));
-//! hub.connect(connection, Peer::Address("192.0.2.7".parse()?), Some(listener), now.time)?;
+//! hub.connect(connection, Peer::Address("192.0.2.7".parse()?), Some(listener), now)?;
 //!
 //! // Both leave in one write. Nobody waits for the first answer.
 //! let channel = Channel { channel_name: "general".parse()?, address: here };
