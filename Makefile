@@ -151,7 +151,7 @@ install-missing = @missing=; \
 
 .PHONY: system-packages
 system-packages:
-	$(call install-missing,chromium strace tmux tshark)
+	$(call install-missing,chromium nginx strace tmux tshark)
 
 # The servers that this one is measured beside, and what counts instructions.
 .PHONY: bench-packages

@@ -3,6 +3,8 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   plugins: [svelte()],
+  // Every address is relative, so that a proxy can serve the page under a path of its own.
+  base: "./",
   build: {
     target: "es2023",
     // The content security policy allows no data: script or style, and a wasm file must stay a file to be streamed.

@@ -13,7 +13,7 @@ mod value;
 use std::{collections::HashSet, env, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use chanwire_core::{
-    AddressLimits, Limits,
+    AddressLimits, Limits, Network,
     hub::HubLimits,
     wire::{Address, Channel, NotAName},
 };
@@ -43,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) http: Option<SocketAddr>,
     /// Host names of the page besides loopback's.
     pub(crate) http_hosts: Vec<String>,
+    /// The proxies in front of the page.
+    pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) metrics: MetricsConfig,
     pub(crate) data_dir: PathBuf,
     /// The retention of each channel.

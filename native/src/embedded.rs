@@ -174,6 +174,7 @@ impl ServerConfig {
             advertised: self.advertised.into_iter().map(Advertised::Address).collect(),
             http: self.inspector,
             http_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
             metrics: MetricsConfig { address: self.metrics, ..MetricsConfig::default() },
             data_dir: self.data_dir,
             retention: Retention { count: self.retain_count, age: self.retain_age, bytes: self.retain_bytes },

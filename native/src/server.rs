@@ -464,7 +464,12 @@ fn bind_page(config: &Config, listeners: &[Listener], files: Files) -> Result<Op
         address: reachable(listener.local.bound),
         channel: listener.channels.first().map(|channel| channel.channel_name.clone().into()),
     });
-    let http = HttpConfig { hosts: config.http_hosts.clone(), targets: targets.collect(), tap: None };
+    let http = HttpConfig {
+        hosts: config.http_hosts.clone(),
+        trusted_proxies: config.trusted_proxies.clone(),
+        targets: targets.collect(),
+        tap: None,
+    };
     InspectorPage::bind(address, http, files).map(Some)
 }
 

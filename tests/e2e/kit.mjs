@@ -40,6 +40,7 @@ async function start(args, patterns) {
   });
   return {
     found,
+    log: () => said,
     async stop() {
       child.kill("SIGTERM");
       await gone;
@@ -52,16 +53,17 @@ const PAGE = /inspector at (http:\/\/\S+#token=[0-9a-f]{32})/;
 const portOf = (address) => Number(address.slice(address.lastIndexOf(":") + 1));
 
 /** `chanwire serve` on ports of its own, with an empty data directory. */
-export async function startServer() {
+export async function startServer(more = []) {
   const data = await mkdtemp(path.join(tmpdir(), "chanwire-e2e-"));
-  const args = ["serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--metrics", "off", "--data-dir", data];
-  const { found, stop } = await start(args, [/listening on (\S+:\d+)/, PAGE]);
+  const args = ["serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--metrics", "off", "--data-dir", data, ...more];
+  const { found, log, stop } = await start(args, [/listening on (\S+:\d+)/, PAGE]);
   const [listener, page] = found;
   return {
     page,
     token: page.split("#token=")[1],
     origin: new URL(page).origin,
     port: portOf(listener),
+    log,
     async stop() {
       await stop();
       await rm(data, { recursive: true, force: true });

@@ -43,7 +43,7 @@ function start(address: string): Worker {
   return new Worker((policy?.createScriptURL(href) ?? href) as string, { type: "module" });
 }
 
-const bridge = new URL("/bridge", location.href);
+const bridge = new URL("bridge", document.baseURI);
 bridge.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 
 const decoder = start(workerAddress);

@@ -145,6 +145,7 @@ static KEYS: &[&Key] = &[
     &HOSTING_ADVERTISE,
     &HTTP_LISTEN,
     &HTTP_HOSTS,
+    &HTTP_TRUSTED_PROXIES,
     &METRICS_LISTEN,
     &METRICS_HOSTS,
     &STORE_DATA_DIR,
@@ -195,6 +196,11 @@ pub(crate) const KEY: Key = Key {
 const fn number(min: u64, max: u64) -> Kind {
     Kind::Number { min, max, unlimited: false }
 }
+
+const NETWORK: Kind = Kind::Text {
+    expected: "an IP address, or a network such as \"192.0.2.0/24\"",
+    check: |text| text.parse::<Network>().map(drop).map_err(|error| error.to_string()),
+};
 
 pub(crate) static LISTENER_ADDRESS: Key = Key {
     path: "listener.address",
@@ -280,6 +286,17 @@ pub(crate) static HTTP_HOSTS: Key = Key {
     kind: Kind::Text { expected: "HOST or HOST:PORT", check: |text| http_host(text).map(drop) },
     is_list: true,
     help: "Another name by which the page may be asked for, beside those of loopback (127.0.0.1, ::1, localhost); may be \
+           given more than once",
+    ..KEY
+};
+
+pub(crate) static HTTP_TRUSTED_PROXIES: Key = Key {
+    path: "http.trusted_proxies",
+    flag: "http-trusted-proxy",
+    value_name: "NETWORK",
+    kind: NETWORK,
+    is_list: true,
+    help: "Believe the header X-Forwarded-For of proxies in this network, such as 10.0.0.0/8, for the page's log; may be \
            given more than once",
     ..KEY
 };
@@ -478,11 +495,6 @@ pub(crate) static LIMITS_WRITE_TIMEOUT: Key = Key {
 
 /// The number of units, of connections or of channels that a limit of an address may have.
 const MANY: Kind = number(1, 1_000_000);
-
-const NETWORK: Kind = Kind::Text {
-    expected: "an IP address, or a network such as \"192.0.2.0/24\"",
-    check: |text| text.parse::<Network>().map(drop).map_err(|error| error.to_string()),
-};
 
 pub(crate) static LIMITS_UNITS: Key = Key {
     path: "limits.units",

@@ -15,14 +15,14 @@ use super::{
     Config, HttpAddress, Listen, MetricsAddress, MetricsConfig, Size, default_data_dir, file,
     finding::{Finding, Origin, Place},
     keys::{
-        HOSTING_ADVERTISE, HOSTING_CHANNELS, HOSTING_LEASE, HOSTING_TRACKERS, HTTP_HOSTS, HTTP_LISTEN, Key,
-        LIMITS_ADDRESS_BURST, LIMITS_ADDRESS_CHANNELS, LIMITS_ADDRESS_CONNECTIONS, LIMITS_ADDRESS_CONNECTS,
-        LIMITS_ADDRESS_CONNECTS_BURST, LIMITS_ADDRESS_UNITS, LIMITS_BURST, LIMITS_DENY, LIMITS_EXEMPT,
-        LIMITS_FORGET_NAMES, LIMITS_MAX_CHANNELS, LIMITS_MAX_CONNECTIONS, LIMITS_MAX_JOINS, LIMITS_MAX_NAMES,
-        LIMITS_MAX_PAYLOAD, LIMITS_MAX_PUSHED, LIMITS_REQUEST_TIMEOUT, LIMITS_UNITS, LIMITS_WRITE_TIMEOUT,
-        LISTENER_ADDRESS, LISTENER_ADDRESS_RIGHTS, LOG_FORMAT, LOG_LEVEL, METRICS_HOSTS, METRICS_LISTEN,
-        STORE_DATA_DIR, STORE_MAX, STORE_MIN_FREE, STORE_RETAIN_AGE, STORE_RETAIN_BYTES, STORE_RETAIN_COUNT, TABLE,
-        Table,
+        HOSTING_ADVERTISE, HOSTING_CHANNELS, HOSTING_LEASE, HOSTING_TRACKERS, HTTP_HOSTS, HTTP_LISTEN,
+        HTTP_TRUSTED_PROXIES, Key, LIMITS_ADDRESS_BURST, LIMITS_ADDRESS_CHANNELS, LIMITS_ADDRESS_CONNECTIONS,
+        LIMITS_ADDRESS_CONNECTS, LIMITS_ADDRESS_CONNECTS_BURST, LIMITS_ADDRESS_UNITS, LIMITS_BURST, LIMITS_DENY,
+        LIMITS_EXEMPT, LIMITS_FORGET_NAMES, LIMITS_MAX_CHANNELS, LIMITS_MAX_CONNECTIONS, LIMITS_MAX_JOINS,
+        LIMITS_MAX_NAMES, LIMITS_MAX_PAYLOAD, LIMITS_MAX_PUSHED, LIMITS_REQUEST_TIMEOUT, LIMITS_UNITS,
+        LIMITS_WRITE_TIMEOUT, LISTENER_ADDRESS, LISTENER_ADDRESS_RIGHTS, LOG_FORMAT, LOG_LEVEL, METRICS_HOSTS,
+        METRICS_LISTEN, STORE_DATA_DIR, STORE_MAX, STORE_MIN_FREE, STORE_RETAIN_AGE, STORE_RETAIN_BYTES,
+        STORE_RETAIN_COUNT, TABLE, Table,
     },
     suggest,
     value::Value,
@@ -256,6 +256,7 @@ impl Settings {
             advertised: self.all(&HOSTING_ADVERTISE),
             http: self.http(),
             http_hosts: self.all(&HTTP_HOSTS),
+            trusted_proxies: self.all(&HTTP_TRUSTED_PROXIES),
             metrics: MetricsConfig {
                 address: self.metrics(),
                 is_default: self.has_default_metrics(),
@@ -333,6 +334,9 @@ impl Settings {
         let given = |key: &Key| self.value(key).is_some_and(|value| !value.items().is_empty());
         if given(&HTTP_HOSTS) && self.http().is_none() {
             find(&HTTP_HOSTS, 0, super::NO_PAGE.into());
+        }
+        if given(&HTTP_TRUSTED_PROXIES) && self.http().is_none() {
+            find(&HTTP_TRUSTED_PROXIES, 0, super::NO_PAGE.into());
         }
         if given(&METRICS_HOSTS) && self.metrics().is_none() {
             find(&METRICS_HOSTS, 0, super::NO_METRICS.into());

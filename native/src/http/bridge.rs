@@ -13,9 +13,11 @@ mod socket;
 mod watch;
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
@@ -30,7 +32,7 @@ use self::carry::carry;
 use self::control::{FromPage, ToPage};
 use self::end::End;
 use self::socket::{Event, PageSocket};
-use super::access::same_origin;
+use super::access::{PeerAddress, client_address, same_origin};
 use super::connections::PoolPermit;
 use super::shared::{Shared, Tap, Target, stopped};
 use crate::socket as tcp_socket;
@@ -49,6 +51,7 @@ const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// Answers a request for `/bridge`.
 pub(super) async fn upgrade(
     State(shared): State<Arc<Shared>>,
+    Extension(PeerAddress(peer)): Extension<PeerAddress>,
     headers: HeaderMap,
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -68,6 +71,7 @@ pub(super) async fn upgrade(
         )
             .into_response();
     }
+    let client = client_address(peer, &headers, &shared.trusted_proxies);
     let socket = match socket {
         Ok(socket) => socket,
         Err(rejection) => return rejection.into_response(),
@@ -81,8 +85,8 @@ pub(super) async fn upgrade(
         .max_write_buffer_size(WRITE_BUFFER)
         .max_message_size(MESSAGE_SIZE)
         .max_frame_size(MESSAGE_SIZE)
-        .on_failed_upgrade(|error| tracing::debug!(%error, "a WebSocket was not opened"))
-        .on_upgrade(move |socket| bridge(socket, shared, waiting))
+        .on_failed_upgrade(move |error| tracing::debug!(%client, %error, "a WebSocket was not opened"))
+        .on_upgrade(move |socket| bridge(socket, shared, client, waiting))
 }
 
 fn asks_for_websocket(headers: &HeaderMap) -> bool {
@@ -90,7 +94,7 @@ fn asks_for_websocket(headers: &HeaderMap) -> bool {
     headers.get(UPGRADE).is_some_and(is_websocket)
 }
 
-async fn bridge(socket: WebSocket, shared: Arc<Shared>, waiting: PoolPermit) {
+async fn bridge(socket: WebSocket, shared: Arc<Shared>, client: IpAddr, waiting: PoolPermit) {
     let mut shutdown = shared.shutdown.clone();
     let mut page = PageSocket::new(socket);
     let authenticated = tokio::select! {
@@ -102,7 +106,7 @@ async fn bridge(socket: WebSocket, shared: Arc<Shared>, waiting: PoolPermit) {
     let connection = match authenticated {
         Ok(connection) => connection,
         Err(end) => {
-            tracing::debug!(?end, "a bridge was refused");
+            tracing::debug!(%client, ?end, "a bridge was refused");
             tokio::select! {
                 () = page.close(end, CLOSE_WAIT) => {}
                 () = waiting.displaced() => {}
@@ -112,16 +116,16 @@ async fn bridge(socket: WebSocket, shared: Arc<Shared>, waiting: PoolPermit) {
     };
     drop(waiting);
     let end = tokio::select! {
-        end = serve(&mut page, &shared) => end.err().unwrap_or(End::DONE),
+        end = serve(&mut page, &shared, client) => end.err().unwrap_or(End::DONE),
         () = stopped(&mut shutdown) => End::STOPPING,
     };
-    tracing::debug!(?end, "a bridge ended");
+    tracing::debug!(%client, ?end, "a bridge ended");
     page.close(end, CLOSE_WAIT).await;
     drop(connection);
 }
 
 /// Serves an authenticated page. Returns `Ok` when the TCP connection is closed and the page has received the reason.
-async fn serve(page: &mut PageSocket, shared: &Shared) -> Result<(), End> {
+async fn serve(page: &mut PageSocket, shared: &Shared, client: IpAddr) -> Result<(), End> {
     let tap = shared.tap.as_ref();
     let welcome = ToPage::Welcome { version: env!("CARGO_PKG_VERSION"), targets: &shared.targets, tap };
     page.send(welcome.message()?).await?;
@@ -141,7 +145,7 @@ async fn serve(page: &mut PageSocket, shared: &Shared) -> Result<(), End> {
             };
             let opened_at = Instant::now();
             page.send(opened.message()?).await?;
-            tracing::debug!(target = target.id, address = %target.address, "a bridge is open");
+            tracing::debug!(%client, target = target.id, address = %target.address, "a bridge is open");
             carry(page, tcp, opened_at, report, shared.limits.ping).await?
         }
         Err(reason) => reason,

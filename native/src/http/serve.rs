@@ -55,6 +55,7 @@ pub(super) async fn serve_within(
     let shared = Arc::new(Shared {
         names: Names::new(listen.port(), extra_hosts),
         targets: config.targets,
+        trusted_proxies: config.trusted_proxies,
         tap: config.tap,
         token,
         waiting: Pool::new(limits.waiting),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chanwire_core::admission::Network;
 use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -29,6 +30,8 @@ pub(crate) struct HttpConfig {
     /// Host names of requests besides 127.0.0.1, `[::1]` and localhost: `NAME`, `NAME:PORT`, and IPv6 addresses in
     /// brackets.
     pub(crate) hosts: Vec<String>,
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub(crate) trusted_proxies: Vec<Network>,
     /// The only addresses that the bridge connects to.
     pub(crate) targets: Vec<Target>,
     /// The tap, if the page is one's.
@@ -97,6 +100,8 @@ impl Limits {
 pub(super) struct Shared {
     pub(super) names: Names,
     pub(super) targets: Vec<Target>,
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub(super) trusted_proxies: Vec<Network>,
     pub(super) tap: Option<Tap>,
     pub(super) token: Token,
     pub(super) limits: Limits,

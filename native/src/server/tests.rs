@@ -54,6 +54,7 @@ fn config(data_dir: &Path) -> Config {
         advertised: Vec::new(),
         http: Some(local),
         http_hosts: Vec::new(),
+        trusted_proxies: Vec::new(),
         metrics: MetricsConfig { address: Some(local), ..MetricsConfig::default() },
         data_dir: data_dir.to_owned(),
         store_max: None,

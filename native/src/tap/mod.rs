@@ -121,7 +121,7 @@ pub(crate) async fn run(config: Config) -> Result<(), TapError> {
             let target = |address: &SocketAddr| Target { id: "0".into(), address: *address, channel: None };
             let tap = Tap { listen, to: config.to.to_string(), watchers: watchers.clone() };
             let targets = to.first().map(target).into_iter().collect();
-            let http = HttpConfig { hosts: config.http_hosts, targets, tap: Some(tap) };
+            let http = HttpConfig { hosts: config.http_hosts, targets, tap: Some(tap), ..HttpConfig::default() };
             Some(Arc::new(InspectorPage::bind(address, http, files)?))
         }
     };

@@ -55,6 +55,7 @@ fn sample(key: &Key) -> (String, String) {
         (_, "hosting.trackers") => "tracker.example:22236",
         (_, "hosting.advertise" | "http.hosts" | "metrics.hosts") => "chat.example",
         (_, "limits.exempt" | "limits.deny") => "192.0.2.0/24",
+        (_, "http.trusted_proxies") => "10.0.0.0/8",
         (_, "http.listen") => "127.0.0.1:3",
         (_, "metrics.listen") => "127.0.0.1:4",
         (_, "log.level") => "debug",

@@ -1,9 +1,14 @@
 //! Accepts TCP connections and answers their requests with a router.
 
-use std::{pin::pin, time::Duration};
+use std::{net::IpAddr, pin::pin, time::Duration};
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -15,7 +20,11 @@ use tokio::{
 };
 
 use super::{Pool, PoolPermit, Watched};
-use crate::{accept::Incoming, http::shared::stopped, socket};
+use crate::{
+    accept,
+    http::{access::PeerAddress, shared::stopped},
+    socket,
+};
 
 /// Timeout for a request's header.
 pub(in crate::http) const HEAD_WAIT: Duration = Duration::from_secs(10);
@@ -35,17 +44,18 @@ pub(in crate::http) async fn accept(
     write_timeout: Duration,
 ) {
     let pool = Pool::new(limit);
-    let mut incoming = Incoming::new(listener, name);
+    let mut incoming = accept::Incoming::new(listener, name);
     loop {
-        let (stream, _) = incoming.next().await;
+        let (stream, peer) = incoming.next().await;
         let Ok(permit) = pool.enter().await else { return };
-        tokio::spawn(connection(stream, router.clone(), shutdown.clone(), permit, write_timeout));
+        tokio::spawn(connection(stream, peer.ip(), router.clone(), shutdown.clone(), permit, write_timeout));
     }
 }
 
 /// Answers the requests of one TCP connection, until one of them makes it a WebSocket or it ends.
 async fn connection(
     stream: TcpStream,
+    peer: IpAddr,
     router: Router,
     mut shutdown: watch::Receiver<bool>,
     permit: PoolPermit,
@@ -55,17 +65,22 @@ async fn connection(
     let (stream, watch) = Watched::new(stream, permit.activity());
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT).max_buf_size(HEAD_SIZE);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).with_upgrades();
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(PeerAddress(peer));
+        router.call(request)
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
         () = stopped(&mut shutdown) => None,
         () = permit.displaced() => {
-            tracing::debug!("closed an HTTP connection: displaced by a new one");
+            tracing::debug!(%peer, "closed an HTTP connection: displaced by a new one");
             return watch.reset();
         }
         () = watch.stalled(write_timeout) => {
-            tracing::debug!("closed an HTTP connection: write timeout");
+            tracing::debug!(%peer, "closed an HTTP connection: write timeout");
             return watch.reset();
         }
     };
@@ -77,6 +92,6 @@ async fn connection(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "an HTTP connection failed");
+        tracing::debug!(%peer, %error, "an HTTP connection failed");
     }
 }

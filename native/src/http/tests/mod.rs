@@ -67,7 +67,7 @@ impl Server {
         let config = HttpConfig {
             hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
             targets: targets.iter().enumerate().map(target).collect(),
-            tap: None,
+            ..HttpConfig::default()
         };
         let token = Token::generate().unwrap();
         let (stop, shutdown) = watch::channel(false);

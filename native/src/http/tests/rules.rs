@@ -191,7 +191,7 @@ async fn a_configuration_that_cannot_work_is_refused_at_the_start() {
         let config = HttpConfig {
             hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
             targets: targets.iter().map(target).collect(),
-            tap: None,
+            ..HttpConfig::default()
         };
         let (_stop, shutdown) = watch::channel(false);
         let error =
