@@ -137,11 +137,12 @@ test-e2e: $(BINARY) $(E2E_PACKAGES)
 pictures: $(BINARY) $(E2E_PACKAGES) system-packages
 	cd tests/e2e && CHANWIRE_PICTURES=$(CURDIR)/web/pictures CHANWIRE_BIN=$(CURDIR)/$(BINARY) node --test tap.test.mjs
 
-# What tests and measurements need from the system: programs in packages of the same names. Nothing is installed where it
-# is there already. Debian puts servers where only root looks.
+# What tests and measurements need from the system: programs in packages of the same names, or PACKAGE:FILE. Nothing is
+# installed where it is there already. Debian puts servers where only root looks.
 SYSTEM_PATH := $(PATH):/usr/sbin
+NGINX_STREAM := /usr/lib/nginx/modules/ngx_stream_module.so
 install-missing = @missing=; \
-	for program in $(1); do PATH="$(SYSTEM_PATH)" command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	for program in $(1); do test -e "$${program\#*:}" || PATH="$(SYSTEM_PATH)" command -v $$program >/dev/null || missing="$$missing $${program%%:*}"; done; \
 	test -z "$$missing" || { \
 		echo "installing$$missing"; \
 		sudo=; test "$$(id -u)" = 0 || sudo=sudo; \
@@ -151,7 +152,7 @@ install-missing = @missing=; \
 
 .PHONY: system-packages
 system-packages:
-	$(call install-missing,chromium nginx strace tmux tshark)
+	$(call install-missing,chromium haproxy libnginx-mod-stream:$(NGINX_STREAM) nginx strace tmux tshark)
 
 # The servers that this one is measured beside, and what counts instructions.
 .PHONY: bench-packages

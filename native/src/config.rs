@@ -67,13 +67,15 @@ pub(crate) struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listen {
     pub(crate) address: SocketAddr,
+    /// The networks of the proxies whose header connections begin with; `None`: clients connect directly.
+    pub(crate) proxies: Option<Vec<Network>>,
     /// Whether a client has the rights of the host of each channel at its address.
     pub(crate) address_rights: bool,
 }
 
 impl From<SocketAddr> for Listen {
     fn from(address: SocketAddr) -> Self {
-        Self { address, address_rights: true }
+        Self { address, proxies: None, address_rights: true }
     }
 }
 

@@ -36,6 +36,7 @@ mod local_addresses;
 mod logging;
 mod mailbox;
 mod metrics;
+mod proxy_header;
 mod refusals;
 mod serve_error;
 mod server;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use chanwire_core::{
-    AddressLimits, Limits,
+    AddressLimits, Limits, Network,
     endpoint::Throttle,
     hub::{ConnectionId, ListenerId},
     wire::ErrorResponse,
@@ -29,6 +29,7 @@ use crate::{
     file_limit::Files,
     hub_task::{HubSender, PublishedList},
     metrics::{ConnectionCounts, Kind},
+    proxy_header::{self, NoHeader},
     refusals::{Cause, Refusals},
     socket::{prepare, reset_on_close},
 };
@@ -42,10 +43,15 @@ const MAX_OPERATORS: u32 = 16;
 /// The open files of refused connections and of the operator's.
 pub(crate) const FILES: u32 = MAX_REFUSALS + 2 * MAX_OPERATORS;
 
+/// The most connections through proxies that have not sent their header. Beyond these, accepting waits.
+pub(crate) const PROXIED_FILES: u32 = 64;
+
 /// The rules of one listener.
 #[derive(Clone, Debug)]
 pub(crate) struct ListenerConfig {
     pub(crate) id: ListenerId,
+    /// The networks of the proxies whose header connections begin with; `None`: clients connect directly.
+    pub(crate) proxies: Option<Arc<[Network]>>,
     /// Whether a client has the rights of the host of each channel at its address.
     pub(crate) has_address_rights: bool,
 }
@@ -62,6 +68,8 @@ pub(crate) struct Acceptor {
     /// Permits of the connections that are being told that they are refused.
     refusing: Arc<Semaphore>,
     refusals: Arc<Refusals>,
+    /// Permits of the connections through proxies that have not sent their header.
+    proxied: Arc<Semaphore>,
     operators: Arc<Semaphore>,
     refused_operators: Arc<Semaphore>,
     files: Files,
@@ -89,6 +97,7 @@ impl Acceptor {
             connections: Seats { free: semaphore(files.connections), all: Mutex::new(files.connections) },
             refusing: semaphore(files.part(MAX_REFUSALS)),
             refusals: Arc::default(),
+            proxied: semaphore(files.part(PROXIED_FILES)),
             operators: semaphore(files.part(MAX_OPERATORS)),
             refused_operators: semaphore(files.part(MAX_OPERATORS)),
             files,
@@ -127,9 +136,13 @@ impl Acceptor {
         let _open = self.counts.listen();
         let mut incoming = Incoming::new(&*listener, "listener");
         loop {
-            tokio::select! {
-                (stream, peer) = incoming.next() => self.admit(stream, peer, &config),
+            let (stream, peer) = tokio::select! {
+                accepted = incoming.next() => accepted,
                 _ = stop.wait_for(|stop| *stop) => return,
+            };
+            match &config.proxies {
+                None => self.admit(stream, peer, config.id, config.has_address_rights),
+                Some(proxies) => self.receive(stream, peer, proxies, &config, stop.clone()).await,
             }
         }
     }
@@ -186,15 +199,62 @@ impl Acceptor {
         let _ = self.operators.acquire_many(self.files.part(MAX_OPERATORS)).await;
     }
 
-    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, config: &ListenerConfig) {
-        let ListenerConfig { id, has_address_rights } = *config;
+    /// Takes in a connection of a proxy, which is admitted once its header is read. Any other is closed.
+    async fn receive(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        proxy: SocketAddr,
+        proxies: &[Network],
+        config: &ListenerConfig,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        if !proxies.iter().any(|network| network.contains(proxy.ip())) {
+            return self.note_refusal(Cause::no_proxy(), Some(proxy));
+        }
+        let permit = tokio::select! {
+            permit = self.proxied.clone().acquire_owned() => permit,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        // The semaphore is never closed.
+        let Ok(permit) = permit else { return };
+        tokio::spawn(self.clone().read_header(stream, proxy, config.clone(), stop, permit));
+    }
+
+    /// Reads the header of a connection of a proxy, and admits the client.
+    async fn read_header(
+        self: Arc<Self>,
+        mut stream: TcpStream,
+        proxy: SocketAddr,
+        config: ListenerConfig,
+        mut stop: watch::Receiver<bool>,
+        _permit: OwnedSemaphorePermit,
+    ) {
+        let header = tokio::select! {
+            header = proxy_header::read(&mut stream) => header,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        match header {
+            Ok(source) => {
+                let has_rights = config.has_address_rights && source.is_some();
+                self.admit(stream, source.unwrap_or(proxy), config.id, has_rights);
+            }
+            // As health checks do.
+            Err(NoHeader::Silent) => {}
+            Err(error) => {
+                tracing::debug!(%proxy, %error, "a connection of a proxy was closed");
+                self.note_refusal(Cause::proxy_header(), Some(proxy));
+            }
+        }
+    }
+
+    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, listener: ListenerId, has_address_rights: bool) {
         let (error, cause) = match self.addresses.admit(peer.ip()) {
             Err(refusal) => (refusal.answer(), refusal.into()),
             Ok(Admitted { permit: address, throttle }) => {
                 if let Some(connection) = self.connections.take() {
                     prepare(&stream);
                     let accepted =
-                        Accepted { id: self.next_id(), peer: Some(peer), listener: Some(id), has_address_rights };
+                        Accepted { id: self.next_id(), peer: Some(peer), listener: Some(listener), has_address_rights };
                     let place = Place::new(connection, address);
                     tokio::spawn(self.clone().serve(stream, accepted, place, throttle));
                     return;

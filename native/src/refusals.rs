@@ -37,6 +37,16 @@ impl Cause {
         Self { reason: Reason::ServerBusy, limit: Some((MAX_OPERATORS, limit.into())) }
     }
 
+    /// Returns the cause where a listener is for proxies, and the peer is none.
+    pub(crate) const fn no_proxy() -> Self {
+        Self { reason: Reason::Denied, limit: None }
+    }
+
+    /// Returns the cause where a proxy sends no PROXY header that can be read.
+    pub(crate) const fn proxy_header() -> Self {
+        Self { reason: Reason::ProxyHeader, limit: None }
+    }
+
     pub(crate) const fn reason(self) -> Reason {
         self.reason
     }
@@ -44,7 +54,10 @@ impl Cause {
     /// Returns the words of the log for refused connections, of which the last came from this peer.
     fn words(self, peer: Option<IpAddr>) -> &'static str {
         match self.limit {
-            None => "denied network: closed connections",
+            None if matches!(self.reason, Reason::ProxyHeader) => {
+                "closed connections of proxies without a PROXY header; let the proxy send one (send-proxy, proxy_protocol)"
+            }
+            None => "not an allowed network: closed connections",
             Some((MAX_CONNECTIONS, _)) => "connection limit reached: refused connections",
             Some((MAX_OPERATORS, _)) => "operator connection limit reached: refused connections",
             Some(_) if peer.is_some_and(is_private) => {

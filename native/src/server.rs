@@ -1,7 +1,7 @@
 //! The server: starts, runs and stops all its parts.
 
 use std::{
-    io, iter,
+    io,
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
     path::Path,
@@ -10,6 +10,7 @@ use std::{
 };
 
 use chanwire_core::{
+    Network,
     hub::{Hub, Moment},
     wire::Channel,
 };
@@ -114,7 +115,10 @@ impl Running {
 
     /// Starts a server over a store. `storing` says how much it may take.
     fn start_with(config: Config, mut store: Box<dyn Engine>, storing: &str) -> Result<Self, ServeError> {
-        let mut beside = listener::FILES + if config.http.is_some() { http::FILES } else { 0 };
+        let has_proxies = config.listen.iter().any(|listen| listen.proxies.is_some());
+        let mut beside = listener::FILES
+            + if has_proxies { listener::PROXIED_FILES } else { 0 }
+            + if config.http.is_some() { http::FILES } else { 0 };
         beside += if config.metrics.address.is_some() { http::METRICS_FILES } else { 0 };
         let files = file_limit::raise(config.max_connections, beside)
             .map_err(ServeError::system("raise the limit of open files"))?;
@@ -178,7 +182,11 @@ impl Running {
         let addresses = listeners.iter().map(|listener| listener.local.bound).collect();
         for (listener, Registered { id, .. }) in listeners.into_iter().zip(&registered) {
             let (acceptor, stopping, socket) = (acceptor.clone(), stopping.clone(), Arc::new(listener.socket));
-            let rules = ListenerConfig { id: *id, has_address_rights: listener.has_address_rights };
+            let rules = ListenerConfig {
+                id: *id,
+                proxies: listener.proxies.clone(),
+                has_address_rights: listener.has_address_rights,
+            };
             counts.add_listener();
             let run = move || acceptor.clone().run(socket.clone(), rules.clone(), stopping.clone()).boxed();
             keep(Part::Listener, Box::new(run));
@@ -402,47 +410,47 @@ struct Listener {
     local: LocalAddress,
     /// Whether a client has the rights of the host of each channel at its address.
     has_address_rights: bool,
+    /// The networks of the proxies whose header connections begin with, if they do.
+    proxies: Option<Arc<[Network]>>,
     /// The channels that `--host` assigns to it.
     channels: Vec<Channel>,
 }
 
 /// Opens every listener, those for all channels first. Channels with the same address share a listener.
 fn bind(config: &Config) -> Result<Vec<Listener>, ServeError> {
-    let mut wanted: Vec<(SocketAddr, &'static str, Vec<Channel>)> = Vec::new();
-    let mut rights = Vec::new();
-    for Listen { address, address_rights } in &config.listen {
-        if !wanted.iter().any(|(other, ..)| other == address) || address.port() == 0 {
-            wanted.push((*address, "--listen", Vec::new()));
-            rights.push(*address_rights);
+    let mut wanted: Vec<(Listen, &'static str, Vec<Channel>)> = Vec::new();
+    for listen in &config.listen {
+        if !wanted.iter().any(|(other, ..)| other.address == listen.address) || listen.address.port() == 0 {
+            wanted.push((listen.clone(), "--listen", Vec::new()));
         }
     }
     let for_all_channels = wanted.len();
     for Hosted { channel, bind } in &config.hosted {
-        match wanted.iter_mut().find(|(address, ..)| address == bind && bind.port() != 0) {
+        match wanted.iter_mut().find(|(listen, ..)| listen.address == *bind && bind.port() != 0) {
             Some((_, _, channels)) => channels.push(channel.clone()),
-            None => wanted.push((*bind, "--host", vec![channel.clone()])),
+            None => wanted.push(((*bind).into(), "--host", vec![channel.clone()])),
         }
     }
-    let addresses: Vec<SocketAddr> = wanted.iter().map(|(address, ..)| *address).collect();
+    let addresses: Vec<SocketAddr> = wanted.iter().map(|(listen, ..)| listen.address).collect();
     let mut bound = Vec::new();
     let mut sockets = Vec::new();
-    for (address, flag, channels) in wanted {
+    for (listener, flag, channels) in wanted {
+        let address = listener.address;
         let families = families(address, &addresses)?;
         let socket = listen(address, families).map_err(|cause| ServeError::Listen { address, flag, cause })?;
         bound.push((socket.local_addr().unwrap_or(address), channels));
-        sockets.push((socket, families));
+        sockets.push((socket, families, listener));
     }
     let given = given_addresses(&bound, for_all_channels, &config.advertised);
-    // The listeners of channels have the rights that are the default.
-    let rights = rights.into_iter().chain(iter::repeat(true));
-    let parts = sockets.into_iter().zip(bound).zip(given).zip(rights);
-    let listener = |((((socket, families), (bound, channels)), given), has_address_rights)| Listener {
+    let parts = sockets.into_iter().zip(bound).zip(given);
+    let listeners = parts.map(|(((socket, families, listen), (bound, channels)), given)| Listener {
         socket,
         local: LocalAddress { bound, families, given },
-        has_address_rights,
+        has_address_rights: listen.address_rights,
+        proxies: listen.proxies.map(Arc::from),
         channels,
-    };
-    Ok(parts.map(listener).collect())
+    });
+    Ok(listeners.collect())
 }
 
 /// Returns the clients that a listener has beside these others: one at `[::]` leaves those of IPv4 to one at 0.0.0.0.
@@ -459,7 +467,9 @@ fn families(address: SocketAddr, all: &[SocketAddr]) -> Result<Families, ServeEr
 /// Binds the inspector's page, if it is configured.
 fn bind_page(config: &Config, listeners: &[Listener], files: Files) -> Result<Option<InspectorPage>, ServeError> {
     let Some(address) = config.http else { return Ok(None) };
-    let targets = listeners.iter().enumerate().map(|(index, listener)| Target {
+    // The page sends no PROXY header.
+    let direct = listeners.iter().enumerate().filter(|(_, listener)| listener.proxies.is_none());
+    let targets = direct.map(|(index, listener)| Target {
         id: index.to_string(),
         address: reachable(listener.local.bound),
         channel: listener.channels.first().map(|channel| channel.channel_name.clone().into()),

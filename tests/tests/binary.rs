@@ -37,6 +37,8 @@ mod log_privacy;
 mod metrics;
 #[path = "binary/page.rs"]
 mod page;
+#[path = "binary/proxies.rs"]
+mod proxies;
 #[path = "binary/readers.rs"]
 mod readers;
 #[path = "binary/reasons.rs"]

@@ -32,8 +32,10 @@ pub enum Reason {
     ServerBusy,
     /// The address has as many connections as it may, or opens them too fast.
     AddressBusy,
-    /// The address is denied: the connection was closed without a word.
+    /// The address is denied, or is no proxy where only proxies may connect: the connection was closed without a word.
     Denied,
+    /// A proxy sent no PROXY header, or one that is wrong or late: the connection was closed without a word.
+    ProxyHeader,
     /// The server stops.
     ServerStopping,
     /// The application closed the connection with an error that the protocol does not name.
@@ -57,6 +59,7 @@ impl Reason {
         Self::ServerBusy,
         Self::AddressBusy,
         Self::Denied,
+        Self::ProxyHeader,
         Self::ServerStopping,
         Self::ServerClosed,
     ];
@@ -79,6 +82,7 @@ impl Reason {
             Self::ServerBusy => "server_busy",
             Self::AddressBusy => "address_busy",
             Self::Denied => "denied",
+            Self::ProxyHeader => "proxy_header",
             Self::ServerStopping => "server_stopping",
             Self::ServerClosed => "server_closed",
         }
@@ -102,6 +106,7 @@ impl Reason {
             | Self::ClientLost
             | Self::NotReading
             | Self::Denied
+            | Self::ProxyHeader
             | Self::ServerStopping
             | Self::ServerClosed => return None,
         })
@@ -110,7 +115,7 @@ impl Reason {
     /// Returns whether such a connection is refused, and so never served.
     #[must_use]
     pub const fn is_refusal(self) -> bool {
-        matches!(self, Self::ServerBusy | Self::AddressBusy | Self::Denied)
+        matches!(self, Self::ServerBusy | Self::AddressBusy | Self::Denied | Self::ProxyHeader)
     }
 
     /// Returns the reason of a connection that is closed with this error.

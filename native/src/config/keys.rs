@@ -138,6 +138,8 @@ pub(crate) static TABLE: Table = Table { keys: KEYS, retired: &[] };
 
 static KEYS: &[&Key] = &[
     &LISTENER_ADDRESS,
+    &LISTENER_PROXY,
+    &LISTENER_PROXY_FROM,
     &LISTENER_ADDRESS_RIGHTS,
     &HOSTING_CHANNELS,
     &HOSTING_TRACKERS,
@@ -211,6 +213,25 @@ pub(crate) static LISTENER_ADDRESS: Key = Key {
     default: Fallback::Value("127.0.0.1:22236"),
     help: "Listen here (IP:PORT) for every channel; may be given more than once",
     precedent: "Redis listens on loopback until it is told otherwise",
+    ..KEY
+};
+
+pub(crate) static LISTENER_PROXY: Key = Key {
+    path: "listener.proxy",
+    kind: Kind::Bool,
+    default: Fallback::Value("false"),
+    help: "Take each client's address from the PROXY header (version 1 or 2) with which its connection must begin",
+    precedent: "nginx and HAProxy read the header where they are told to",
+    only_in_file: true,
+    ..KEY
+};
+
+pub(crate) static LISTENER_PROXY_FROM: Key = Key {
+    path: "listener.proxy_from",
+    kind: NETWORK,
+    is_list: true,
+    help: "The networks of the proxies, such as 10.0.0.0/8; connections from elsewhere are closed",
+    only_in_file: true,
     ..KEY
 };
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use chanwire_core::{AddressLimits, Limits, Rate, hub::HubLimits};
+use chanwire_core::{AddressLimits, Limits, Network, Rate, hub::HubLimits};
 
 use super::{
     Config, HttpAddress, Listen, MetricsAddress, MetricsConfig, Size, default_data_dir, file,
@@ -20,9 +20,9 @@ use super::{
         LIMITS_ADDRESS_CONNECTS, LIMITS_ADDRESS_CONNECTS_BURST, LIMITS_ADDRESS_UNITS, LIMITS_BURST, LIMITS_DENY,
         LIMITS_EXEMPT, LIMITS_FORGET_NAMES, LIMITS_MAX_CHANNELS, LIMITS_MAX_CONNECTIONS, LIMITS_MAX_JOINS,
         LIMITS_MAX_NAMES, LIMITS_MAX_PAYLOAD, LIMITS_MAX_PUSHED, LIMITS_REQUEST_TIMEOUT, LIMITS_UNITS,
-        LIMITS_WRITE_TIMEOUT, LISTENER_ADDRESS, LISTENER_ADDRESS_RIGHTS, LOG_FORMAT, LOG_LEVEL, METRICS_HOSTS,
-        METRICS_LISTEN, STORE_DATA_DIR, STORE_MAX, STORE_MIN_FREE, STORE_RETAIN_AGE, STORE_RETAIN_BYTES,
-        STORE_RETAIN_COUNT, TABLE, Table,
+        LIMITS_WRITE_TIMEOUT, LISTENER_ADDRESS, LISTENER_ADDRESS_RIGHTS, LISTENER_PROXY, LISTENER_PROXY_FROM,
+        LOG_FORMAT, LOG_LEVEL, METRICS_HOSTS, METRICS_LISTEN, STORE_DATA_DIR, STORE_MAX, STORE_MIN_FREE,
+        STORE_RETAIN_AGE, STORE_RETAIN_BYTES, STORE_RETAIN_COUNT, TABLE, Table,
     },
     suggest,
     value::Value,
@@ -284,9 +284,17 @@ impl Settings {
         let addresses: Vec<SocketAddr> = self.all(&LISTENER_ADDRESS);
         let listener = |(index, address): (usize, SocketAddr)| Listen {
             address,
+            proxies: self.proxies(index),
             address_rights: self.of_section(&LISTENER_ADDRESS_RIGHTS, index).is_none_or(|it| *it == Value::Bool(true)),
         };
         addresses.into_iter().enumerate().map(listener).collect()
+    }
+
+    /// Returns the networks of a listener's proxies, if clients connect through them.
+    fn proxies(&self, index: usize) -> Option<Vec<Network>> {
+        self.of_section(&LISTENER_PROXY, index).filter(|proxy| **proxy == Value::Bool(true))?;
+        let networks = self.of_section(&LISTENER_PROXY_FROM, index).map(Value::items).unwrap_or_default();
+        Some(networks.iter().filter_map(|network| network.to_string().parse().ok()).collect())
     }
 
     /// Returns the value that one of several sections has for a key, if it has one.
@@ -364,6 +372,19 @@ impl Settings {
         let listen: Vec<SocketAddr> = self.all(&LISTENER_ADDRESS);
         if listen.is_empty() {
             find(&LISTENER_ADDRESS, 0, "there is no address to listen at".into());
+        }
+        for (index, _) in listen.iter().enumerate() {
+            let networks = self.of_section(&LISTENER_PROXY_FROM, index).map(Value::items);
+            match (self.proxies(index), networks) {
+                (Some(proxies), _) if proxies.is_empty() => {
+                    let message = "it needs proxy_from, the networks of the proxies, as in [\"10.0.0.0/8\"]";
+                    find(&LISTENER_PROXY, index, message.into());
+                }
+                (None, Some(networks)) if !networks.is_empty() => {
+                    find(&LISTENER_PROXY_FROM, index, "it has no effect without proxy = true".into());
+                }
+                _ => {}
+            }
         }
         // Addresses by the key that takes them first.
         let mut taken: BTreeMap<SocketAddr, &Key> = BTreeMap::new();

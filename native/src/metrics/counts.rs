@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use chanwire_core::{endpoint::Reason, wire::ErrorResponse};
 
 /// The reasons for which a connection is refused.
-const REFUSALS: [Reason; 3] = [Reason::ServerBusy, Reason::AddressBusy, Reason::Denied];
+const REFUSALS: [Reason; 4] = [Reason::ServerBusy, Reason::AddressBusy, Reason::Denied, Reason::ProxyHeader];
 
 /// A kind of connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

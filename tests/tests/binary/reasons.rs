@@ -1,6 +1,6 @@
 //! The reason for the end of a connection, or for its refusal: the same word in the answer and in the log.
 
-use std::{net::TcpStream, path::Path, time::Duration};
+use std::{fs, net::TcpStream, path::Path, time::Duration};
 
 use chanwire_core::{
     Limits, Time,
@@ -75,6 +75,11 @@ fn provoke(reason: Reason, server: &Server, data: &Path) -> String {
             server.connect().read_to_end()
         }
         Reason::Denied => peer.read_to_end(),
+        Reason::ProxyHeader => {
+            peer.send("PROXY TCP4 ");
+            peer.finish();
+            peer.read_to_end()
+        }
         Reason::ServerStopping => {
             assert!(peer.ask(LIST).is_ok());
             server.signal(Signal::TERM);
@@ -103,6 +108,16 @@ const fn options(reason: Reason) -> &'static [&'static str] {
     }
 }
 
+/// Prepares a server that ends a connection for this reason.
+fn launch(reason: Reason, directory: &Path) -> Launch {
+    if reason != Reason::ProxyHeader {
+        return Launch::serve(directory);
+    }
+    let file = directory.join("chanwire.toml");
+    fs::write(&file, "[[listener]]\naddress = '127.0.0.1:0'\nproxy = true\nproxy_from = ['127.0.0.1']\n").unwrap();
+    Launch::new(["serve", "--http", "off", "--data-dir"]).arg(directory.join("data")).arg("--config").arg(file)
+}
+
 /// Returns the limit that is logged with a reason, and its value.
 const fn limit(reason: Reason) -> Option<(&'static str, u64)> {
     match reason {
@@ -119,7 +134,7 @@ const fn limit(reason: Reason) -> Option<(&'static str, u64)> {
 /// Waits for the event of a connection that ended or was refused for this reason.
 fn event(server: &Server, reason: Reason) -> Value {
     let (name, expected) = match reason {
-        Reason::ServerBusy | Reason::AddressBusy => ("connections_refused", "WARN"),
+        Reason::ServerBusy | Reason::AddressBusy | Reason::ProxyHeader => ("connections_refused", "WARN"),
         Reason::Denied => ("connections_refused", "INFO"),
         Reason::ClientClosed => ("connection_ended", "DEBUG"),
         _ => ("connection_ended", "INFO"),
@@ -143,7 +158,7 @@ fn event(server: &Server, reason: Reason) -> Value {
 fn every_reason_is_the_same_word_in_the_answer_and_in_the_log() {
     for reason in Reason::ALL {
         let data = tempdir().unwrap();
-        let launch = Launch::serve(data.path()).args(["--log", "debug", "--log-format", "json"]);
+        let launch = launch(*reason, data.path()).args(["--log", "debug", "--log-format", "json"]);
         let server = launch.args(options(*reason)).start();
         let received = provoke(*reason, &server, data.path());
         if *reason == Reason::ServerClosed {

@@ -47,7 +47,9 @@ fn sample(key: &Key) -> (String, String) {
         (Kind::Number { max, .. }, _) => return (max.to_string(), max.to_string()),
         (Kind::Size { .. }, _) => "20G",
         (Kind::Time { .. }, _) => "7h",
+        (Kind::Bool, "listener.proxy") => return ("true".into(), "true".into()),
         (Kind::Bool, _) => return ("false".into(), "false".into()),
+        (_, "listener.proxy_from") => return ("['192.0.2.0/24', '::1']".into(), "192.0.2.0/24,::1".into()),
         (Kind::Choice(words), _) => words.last().unwrap(),
         (Kind::Path, _) => "/some/where \"else\"",
         (_, "listener.address") => "127.0.0.1:1",
@@ -203,6 +205,18 @@ fn settings_that_contradict_each_other_are_found() {
         (
             "[[listener]]\naddress = '127.0.0.1:1'\n[[listener]]\naddress = '127.0.0.1:1'\n",
             "4:11: listener.address: 127.0.0.1:1 is given more than once",
+        ),
+        (
+            "[[listener]]\naddress = '127.0.0.1:1'\nproxy = true\n",
+            "3:9: listener.proxy: it needs proxy_from, the networks of the proxies",
+        ),
+        (
+            "[[listener]]\naddress = '127.0.0.1:1'\nproxy = true\nproxy_from = []\n",
+            "3:9: listener.proxy: it needs proxy_from, the networks of the proxies",
+        ),
+        (
+            "[[listener]]\naddress = '127.0.0.1:1'\nproxy_from = ['10.0.0.0/8']\n",
+            "3:14: listener.proxy_from: it has no effect without proxy = true",
         ),
         ("[http]\nlisten = '127.0.0.1:22236'\n", "2:10: http.listen: 127.0.0.1:22236 is also an address of listener"),
         (

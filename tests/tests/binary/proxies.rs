@@ -1,0 +1,175 @@
+//! HAProxy and nginx in front of the server, and clients on machines of their own. Needs root, as whoever makes network
+//! namespaces does.
+
+use std::{
+    fs,
+    path::Path,
+    process::{self, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use chanwire_tests::process::{Finished, Launch, Process, Server, program, wait_for};
+use tempfile::tempdir;
+
+const README: &str = include_str!("../../../README.md");
+
+/// The module of nginx that carries TCP. Debian has it as a package.
+const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+
+/// Returns the README's example in this language that contains these words.
+fn example(language: &str, words: &str) -> &'static str {
+    let begin = format!("```{language}\n");
+    let fences = README.split(&begin).skip(1).filter_map(|rest| rest.split("```").next());
+    let mut examples = fences.filter(|example| example.contains(words));
+    examples.next().unwrap_or_else(|| panic!("the README has no {language} with {words}"))
+}
+
+fn ip(arguments: &str) {
+    let done = Command::new(program("ip")).args(arguments.split(' ')).output().unwrap();
+    assert!(done.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// Two clients' machines, each with a cable to the server's.
+struct Machines {
+    name: String,
+}
+
+impl Machines {
+    /// Makes them; returns `None`, with a note, for a user who may not.
+    fn new() -> Option<Self> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: network namespaces need root");
+            return None;
+        }
+        let machines = Self { name: format!("chanwire-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed)) };
+        let server = machines.at("server");
+        ip(&format!("netns add {server}"));
+        ip(&format!("-n {server} link set lo up"));
+        for (number, client) in [(1, "ann"), (2, "bob")] {
+            let space = machines.at(client);
+            ip(&format!("netns add {space}"));
+            ip(&format!("link add eth0 netns {space} type veth peer name {client} netns {server}"));
+            for (space, end, last) in [(&space, "eth0", 1), (&server, client, 254)] {
+                ip(&format!("-n {space} addr add 10.0.{number}.{last}/24 dev {end}"));
+                ip(&format!("-n {space} link set {end} up"));
+            }
+        }
+        Some(machines)
+    }
+
+    fn at(&self, machine: &str) -> String {
+        format!("{}-{machine}", self.name)
+    }
+
+    /// Returns the words with which a command runs on a machine.
+    fn inside(&self, machine: &str) -> [String; 4] {
+        ["ip".into(), "netns".into(), "exec".into(), self.at(machine)]
+    }
+
+    fn serve(&self, directory: &Path) -> Server {
+        let file = directory.join("chanwire.toml");
+        // A listener that all could reach, if they were proxies.
+        let reachable = example("toml", "proxy = true").replace("127.0.0.1:", "0.0.0.0:");
+        fs::write(&file, reachable).unwrap();
+        let serve = Launch::new(["serve", "--http", "off", "--log", "debug", "--data-dir"]).arg(directory.join("data"));
+        serve.arg("--config").arg(file).under(self.inside("server")).start()
+    }
+
+    /// Starts a proxy on the server's machine.
+    fn proxy(&self, command: &[&str]) -> Process {
+        let inside = self.inside("server");
+        let mut words = inside.iter().map(String::as_str).chain(command.iter().copied());
+        let mut proxy = Command::new(program(words.next().unwrap()));
+        Process(proxy.args(words).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Runs a command of a client.
+    fn run(&self, client: &str, arguments: &[&str], port: u16) -> Finished {
+        let number = if client == "ann" { 1 } else { 2 };
+        let server = format!("10.0.{number}.254:{port}");
+        Launch::new(arguments).args(["--server", &server]).under(self.inside(client)).run()
+    }
+
+    /// Checks that each client owns what it has hosted through a proxy, and nothing else.
+    fn check(&self, server: &Server) {
+        let run = |client, arguments: &[&str]| self.run(client, arguments, 22236);
+        wait_for("the proxy", || {
+            let listed = run("ann", &["list"]);
+            (listed.code == Some(0)).then_some(()).ok_or(listed)
+        });
+        for client in ["ann", "bob"] {
+            let hosted = run(client, &["host", client, "chat.example:22236"]);
+            assert_eq!(hosted.code, Some(0), "{hosted:?}");
+        }
+        let refused = run("bob", &["unhost", "ann"]);
+        assert!(refused.stderr.contains("Only its host may remove the channel 'ann'"), "{refused:?}");
+        let refused = run("ann", &["host", "bob", "other.example:1"]);
+        assert!(refused.stderr.contains("The channel 'bob' is hosted at chat.example:22236"), "{refused:?}");
+        for client in ["ann", "bob"] {
+            let removed = run(client, &["unhost", client]);
+            assert_eq!(removed.code, Some(0), "{removed:?}");
+        }
+        for peer in ["peer=10.0.1.1:", "peer=10.0.2.1:"] {
+            server.wait_for_log(peer);
+        }
+        assert!(!server.log().contains("peer=127.0.0.1:"), "{}", server.log());
+    }
+}
+
+impl Drop for Machines {
+    fn drop(&mut self) {
+        for machine in ["server", "ann", "bob"] {
+            // It may not have been made.
+            let _ = Command::new("ip").args(["netns", "del", &self.at(machine)]).output();
+        }
+    }
+}
+
+#[test]
+fn behind_haproxy_each_client_has_the_rights_of_its_own_address() {
+    let Some(machines) = Machines::new() else { return };
+    for version in ["send-proxy-v2", "send-proxy"] {
+        let directory = tempdir().unwrap();
+        let server = machines.serve(directory.path());
+        let file = directory.path().join("haproxy.cfg");
+        fs::write(&file, example("haproxy", "send-proxy-v2").replace("send-proxy-v2", version)).unwrap();
+        let _proxy = machines.proxy(&["haproxy", "-db", "-q", "-f", file.to_str().unwrap()]);
+        machines.check(&server);
+        server.stop();
+    }
+}
+
+#[test]
+fn behind_nginx_each_client_has_the_rights_of_its_own_address() {
+    let Some(machines) = Machines::new() else { return };
+    let directory = tempdir().unwrap();
+    let server = machines.serve(directory.path());
+    let (file, here) = (directory.path().join("nginx.conf"), directory.path().display());
+    let text = format!(
+        "load_module {NGINX_STREAM};\npid {here}/pid;\nerror_log {here}/log;\nevents {{}}\n{}",
+        example("nginx", "proxy_protocol on")
+    );
+    fs::write(&file, text).unwrap();
+    let _proxy = machines.proxy(&["nginx", "-g", "daemon off;", "-c", file.to_str().unwrap()]);
+    machines.check(&server);
+    server.stop();
+}
+
+#[test]
+fn a_header_from_elsewhere_is_not_believed() {
+    let Some(machines) = Machines::new() else { return };
+    let directory = tempdir().unwrap();
+    let server = machines.serve(directory.path());
+    // Neither without a header nor with one.
+    let direct = machines.run("ann", &["list"], 22237);
+    assert_ne!(direct.code, Some(0), "{direct:?}");
+    let forged = "exec 3<>/dev/tcp/10.0.1.254/22237; printf 'PROXY TCP4 10.0.2.1 10.0.2.254 5000 22236\\r\\nLIST\\r\\n' >&3; \
+                  cat <&3";
+    let [ip, rest @ ..] = machines.inside("ann");
+    let answer = Command::new(program(&ip)).args(rest).args(["bash", "-c", forged]).output().unwrap();
+    assert_eq!(answer.stdout, b"", "{answer:?}");
+    server.wait_for_log("10.0.1.1:");
+    assert!(!server.log().contains("peer=10.0.2.1:"), "{}", server.log());
+    server.stop();
+}
