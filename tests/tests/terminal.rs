@@ -23,6 +23,8 @@ mod running;
 mod screen;
 #[path = "terminal/tmux.rs"]
 mod tmux;
+#[path = "terminal/top.rs"]
+mod top;
 #[path = "terminal/vanished.rs"]
 mod vanished;
 #[path = "terminal/violations.rs"]

@@ -15,7 +15,9 @@ mod send;
 mod serve;
 mod size;
 mod tap;
+mod terminal;
 mod text;
+mod top;
 mod user;
 
 use std::{io, process::ExitCode};
@@ -78,6 +80,7 @@ enum Command {
     Tap(Box<tap::Tap>),
     Decode(decode::Decode),
     Health(health::Health),
+    Top(top::Top),
     Disconnect(ask::Disconnect),
 }
 
@@ -175,6 +178,7 @@ impl Cli {
             Command::Tap(tap) => tap.run(),
             Command::Decode(decode) => decode.run(),
             Command::Health(health) => health.run(),
+            Command::Top(top) => top.run(),
             Command::Disconnect(disconnect) => disconnect.run(),
         }
     }

@@ -8,18 +8,10 @@
 //! and widths.
 
 mod drawing;
-mod keys;
 mod layout;
 mod line;
-mod modes;
 
-use std::{
-    collections::VecDeque,
-    io::{self, Read as _, Write as _},
-    mem,
-    sync::mpsc as blocking,
-    time::Duration,
-};
+use std::{collections::VecDeque, io, mem, time::Duration};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -28,18 +20,13 @@ use tokio::{
 };
 
 use super::input::UserInput;
-use crate::threads;
+use crate::cli::terminal::{Key, Keys, MAX_PASTE, Modes, Output, modes, start_keys};
 use drawing::Drawn;
-use keys::{Key, Keys, MAX_PASTE};
 use layout::Layout;
 use line::{History, Line, MAX_LINE};
-use modes::Modes;
 
 const PROMPT: &str = "> ";
 const QUESTION: &str = "y/n> ";
-
-/// Bytes that one read takes at most: all that a terminal has at one time.
-const READ: usize = 64 * 1024;
 
 /// Bytes of output that may wait before no more should come.
 const MAX_WAITING: usize = 64 * 1024;
@@ -78,11 +65,9 @@ pub(super) struct Terminal {
 impl Terminal {
     pub(super) fn open() -> io::Result<Self> {
         let modes = Modes::enter()?;
-        let (keys, input) = mpsc::channel(4);
-        threads::spawn("keys", move || read_keys(&keys)).map_err(io::Error::other)?;
         Ok(Self {
             modes,
-            input,
+            input: start_keys()?,
             input_ended: false,
             keys: Keys::default(),
             pressed: VecDeque::new(),
@@ -301,67 +286,4 @@ impl Terminal {
 
 fn too_long(length: usize) -> UserInput {
     UserInput::Unreadable(format!("a line of {length} bytes; a message has at most {MAX_LINE}"))
-}
-
-fn read_keys(keys: &mpsc::Sender<Vec<u8>>) {
-    let mut input = io::stdin().lock();
-    let mut bytes = vec![0; READ];
-    loop {
-        match input.read(&mut bytes) {
-            Ok(0) => return,
-            Ok(count) => {
-                let read = bytes.get(..count).unwrap_or_default().to_vec();
-                if keys.blocking_send(read).is_err() {
-                    return;
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // The terminal is gone.
-            Err(_) => return,
-        }
-    }
-}
-
-/// Writes on a thread of its own, so that a terminal that takes nothing holds up nothing else. One piece at a time.
-struct Output {
-    pieces: blocking::Sender<String>,
-    results: mpsc::UnboundedReceiver<io::Result<()>>,
-    writing: bool,
-}
-
-impl Output {
-    fn start() -> io::Result<Self> {
-        let (pieces, to_write) = blocking::channel::<String>();
-        let (report, results) = mpsc::unbounded_channel();
-        let write = move || {
-            for piece in to_write {
-                let mut out = io::stdout().lock();
-                let written = out.write_all(piece.as_bytes()).and_then(|()| out.flush());
-                if report.send(written).is_err() {
-                    return;
-                }
-            }
-        };
-        threads::spawn("output", write).map_err(io::Error::other)?;
-        Ok(Self { pieces, results, writing: false })
-    }
-
-    const fn is_writing(&self) -> bool {
-        self.writing
-    }
-
-    fn write(&mut self, piece: String) {
-        self.writing = self.pieces.send(piece).is_ok();
-    }
-
-    /// Waits until the piece that is being written is.
-    async fn written(&mut self) -> io::Result<()> {
-        match self.results.recv().await {
-            Some(result) => {
-                self.writing = false;
-                result
-            }
-            None => std::future::pending().await,
-        }
-    }
 }

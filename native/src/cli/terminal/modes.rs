@@ -10,20 +10,20 @@ use rustix::{
 
 /// The modes for editing a line, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Modes {
+pub(in crate::cli) struct Modes {
     before: Termios,
 }
 
 impl Modes {
     /// Saves the terminal's modes and sets those for editing.
-    pub(super) fn enter() -> io::Result<Self> {
+    pub(in crate::cli) fn enter() -> io::Result<Self> {
         let modes = Self { before: tcgetattr(io::stdin())? };
         modes.edit()?;
         Ok(modes)
     }
 
     /// Sets the modes for editing: every key is a byte that comes at once. Output is processed as before.
-    pub(super) fn edit(&self) -> io::Result<()> {
+    pub(in crate::cli) fn edit(&self) -> io::Result<()> {
         let mut raw = self.before.clone();
         raw.local_modes -= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG | LocalModes::IEXTEN;
         raw.input_modes -=
@@ -34,7 +34,7 @@ impl Modes {
     }
 
     /// Sets the modes that were before.
-    pub(super) fn restore(&self) -> io::Result<()> {
+    pub(in crate::cli) fn restore(&self) -> io::Result<()> {
         set(&self.before)
     }
 }
@@ -56,7 +56,7 @@ fn set(modes: &Termios) -> io::Result<()> {
 }
 
 /// Columns and rows. A terminal that does not know them counts as 80 by 24.
-pub(super) fn size() -> (usize, usize) {
+pub(in crate::cli) fn size() -> (usize, usize) {
     let size = tcgetwinsize(io::stdout()).ok();
     let known = |number: Option<u16>, default| number.filter(|number| *number > 0).map_or(default, usize::from);
     (known(size.map(|size| size.ws_col), 80), known(size.map(|size| size.ws_row), 24))
@@ -64,12 +64,12 @@ pub(super) fn size() -> (usize, usize) {
 
 /// Returns whether a shell with job control started this, which can continue what was stopped: it gives each job a
 /// process group of its own.
-pub(super) fn can_be_continued() -> bool {
+pub(in crate::cli) fn can_be_continued() -> bool {
     getsid(None).is_ok_and(|session| session != getpgrp())
 }
 
 /// Asks this job to stop, as the terminal does where it handles Ctrl-Z itself.
-pub(super) fn request_stop() {
+pub(in crate::cli) fn request_stop() {
     if can_be_continued() {
         // It is this process's own group.
         let _ = kill_process_group(getpgrp(), Signal::TSTP);
@@ -77,7 +77,7 @@ pub(super) fn request_stop() {
 }
 
 /// Stops this process until it is continued.
-pub(super) fn stop() {
+pub(in crate::cli) fn stop() {
     let own: Pid = getpid();
     let _ = kill_process(own, Signal::STOP);
 }

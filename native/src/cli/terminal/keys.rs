@@ -3,7 +3,7 @@
 use std::mem;
 
 /// The longest paste that is kept, in bytes.
-pub(super) const MAX_PASTE: usize = 1 << 20;
+pub(in crate::cli) const MAX_PASTE: usize = 1 << 20;
 
 /// The longest control sequence that a key sends; a longer one is skipped.
 const MAX_SEQUENCE: usize = 32;
@@ -12,7 +12,7 @@ const PASTE_END: &[u8] = b"\x1b[201~";
 
 /// An action at the keyboard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub(in crate::cli) enum Key {
     Char(char),
     /// A bracketed paste, with its line ends as `\n`.
     Paste(String),
@@ -42,7 +42,7 @@ pub(super) enum Key {
 
 /// An incremental decoder of keys and pastes. Its memory is bounded.
 #[derive(Debug, Default)]
-pub(super) struct Keys {
+pub(in crate::cli) struct Keys {
     state: State,
     /// The bytes of a character, control sequence or paste that is not complete.
     held: Vec<u8>,
@@ -64,7 +64,7 @@ enum State {
 
 impl Keys {
     /// Decodes the next bytes.
-    pub(super) fn feed(&mut self, bytes: &[u8], mut found: impl FnMut(Key)) {
+    pub(in crate::cli) fn feed(&mut self, bytes: &[u8], mut found: impl FnMut(Key)) {
         for &byte in bytes {
             match self.state {
                 State::Ground => self.ground(byte, &mut found),
