@@ -2,6 +2,7 @@
 //!
 //! Logging never blocks and never fails: see [`queue`].
 
+mod journal;
 mod queue;
 
 use std::{
@@ -15,18 +16,21 @@ use std::{
 
 use chanwire_inspect::visible;
 use rustix::event::{PollFd, PollFlags, poll};
-use tracing::subscriber::set_global_default;
+use tracing::{Level, subscriber::set_global_default};
 use tracing_subscriber::{
     EnvFilter,
     filter::LevelFilter,
     fmt::{
-        MakeWriter,
-        format::Writer,
+        self, MakeWriter,
+        format::{JsonFields, Writer},
         time::{FormatTime as _, SystemTime},
     },
 };
 
-use self::queue::{Queue, Sink};
+use self::{
+    journal::WithPriority,
+    queue::{Queue, Sink},
+};
 use crate::threads;
 
 /// Timeout for writing the remaining lines when the program ends.
@@ -42,7 +46,12 @@ static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
 type SetFilter = Box<dyn Fn(EnvFilter) + Send + Sync>;
 
 /// Set once the queue has a writer.
-static STARTED: OnceLock<()> = OnceLock::new();
+static STARTED: OnceLock<Started> = OnceLock::new();
+
+struct Started {
+    /// Whether systemd's journal reads standard error.
+    journal: bool,
+}
 
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -71,20 +80,34 @@ pub(crate) enum LogError {
 /// If the filter is invalid, or the writer thread cannot be started.
 pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
     let filter = parse_filter(filter).map_err(|wrong| LogError::Filter(format!("--log {filter}: {wrong}")))?;
-    let write = move || QUEUE.write(&mut StandardError, |count| notice(count, format));
+    let journal = journal::is_standard_error();
+    let write = move || QUEUE.write(&mut StandardError, |count| notice(count, format, journal));
     threads::spawn(THREAD, write).map_err(LogError::Thread)?;
-    let _ = STARTED.set(());
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Lines).with_target(false);
+    let _ = STARTED.set(Started { journal });
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Lines);
     // The events of `tracing` alone: records of the `log` crate would show, at trace, whole messages of a WebSocket.
     let (started, set_filter): (_, SetFilter) = match format {
+        LogFormat::Text if journal => {
+            let lines = fmt::format().with_target(false).with_ansi(false).without_time();
+            let logs = logs.with_ansi(false).event_format(WithPriority(lines)).with_filter_reloading();
+            let handle = logs.reload_handle();
+            (set_global_default(logs.finish()), Box::new(move |filter| drop(handle.reload(filter))))
+        }
         LogFormat::Text => {
-            let logs = logs.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).with_filter_reloading();
+            let logs = logs.with_target(false).with_ansi(io::IsTerminal::is_terminal(&io::stderr()));
+            let logs = logs.with_filter_reloading();
             let handle = logs.reload_handle();
             // It fails only if nothing logs any more.
             (set_global_default(logs.finish()), Box::new(move |filter| drop(handle.reload(filter))))
         }
+        LogFormat::Json if journal => {
+            let lines = fmt::format().with_target(false).json();
+            let logs = logs.fmt_fields(JsonFields::new()).event_format(WithPriority(lines)).with_filter_reloading();
+            let handle = logs.reload_handle();
+            (set_global_default(logs.finish()), Box::new(move |filter| drop(handle.reload(filter))))
+        }
         LogFormat::Json => {
-            let logs = logs.json().with_filter_reloading();
+            let logs = logs.with_target(false).json().with_filter_reloading();
             let handle = logs.reload_handle();
             (set_global_default(logs.finish()), Box::new(move |filter| drop(handle.reload(filter))))
         }
@@ -110,11 +133,12 @@ pub(crate) fn set_filter(filter: &str) {
 
 /// Writes a line to standard error after everything logged so far. A failed write is ignored.
 pub(crate) fn say(line: &str) {
-    let line = format!("{line}\n");
-    if STARTED.get().is_some() {
-        QUEUE.push(line.as_bytes());
-    } else {
-        let _ = io::stderr().write_all(line.as_bytes());
+    match STARTED.get() {
+        Some(Started { journal }) => {
+            let priority = if *journal { journal::priority(Level::ERROR) } else { "" };
+            QUEUE.push(format!("{priority}{line}\n").as_bytes());
+        }
+        None => drop(io::stderr().write_all(format!("{line}\n").as_bytes())),
     }
 }
 
@@ -165,14 +189,15 @@ impl Sink for StandardError {
 }
 
 /// Returns a log line with the number of dropped lines.
-fn notice(count: u64, format: LogFormat) -> String {
+fn notice(count: u64, format: LogFormat, journal: bool) -> String {
     let mut time = String::new();
     // If formatting fails, the line has no time.
     let _ = SystemTime.format_time(&mut Writer::new(&mut time));
     let s = if count == 1 { " was" } else { "s were" };
     let message = format!("{count} log line{s} dropped: standard error could not be written");
-    let mut line = String::new();
+    let mut line = String::from(if journal { journal::priority(Level::WARN) } else { "" });
     let _ = match format {
+        LogFormat::Text if journal => writeln!(line, " WARN {message}"),
         LogFormat::Text => writeln!(line, "{time}  WARN {message}"),
         LogFormat::Json => writeln!(
             line,
@@ -205,9 +230,13 @@ mod tests {
 
     #[test]
     fn the_count_of_dropped_lines_is_a_line_of_the_format() {
-        let text = notice(1, LogFormat::Text);
+        assert_eq!(
+            notice(2, LogFormat::Text, true),
+            "<4> WARN 2 log lines were dropped: standard error could not be written\n"
+        );
+        let text = notice(1, LogFormat::Text, false);
         assert!(text.ends_with("Z  WARN 1 log line was dropped: standard error could not be written\n"), "{text}");
-        let json = notice(12, LogFormat::Json);
+        let json = notice(12, LogFormat::Json, false);
         assert!(json.ends_with('\n') && json.matches('\n').count() == 1, "{json}");
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!((&json["level"], &json["fields"]["dropped"]), (&"WARN".into(), &12.into()), "{json}");

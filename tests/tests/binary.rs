@@ -29,6 +29,8 @@ mod leases;
 mod limits;
 #[path = "binary/listeners.rs"]
 mod listeners;
+#[path = "binary/log_fields.rs"]
+mod log_fields;
 #[path = "binary/log_lines.rs"]
 mod log_lines;
 #[path = "binary/log_privacy.rs"]

@@ -106,7 +106,7 @@ async fn bridge(socket: WebSocket, shared: Arc<Shared>, client: IpAddr, waiting:
     let connection = match authenticated {
         Ok(connection) => connection,
         Err(end) => {
-            tracing::debug!(%client, ?end, "a bridge was refused");
+            tracing::debug!(%client, %end, "a bridge was refused");
             tokio::select! {
                 () = page.close(end, CLOSE_WAIT) => {}
                 () = waiting.displaced() => {}
@@ -119,7 +119,7 @@ async fn bridge(socket: WebSocket, shared: Arc<Shared>, client: IpAddr, waiting:
         end = serve(&mut page, &shared, client) => end.err().unwrap_or(End::DONE),
         () = stopped(&mut shutdown) => End::STOPPING,
     };
-    tracing::debug!(%client, ?end, "a bridge ended");
+    tracing::debug!(%client, %end, "a bridge ended");
     page.close(end, CLOSE_WAIT).await;
     drop(connection);
 }

@@ -255,8 +255,13 @@ impl Drop for SqliteStore {
         let closed = self.checkpointer.take().map(|checkpointer| checkpointer.close(&self.connection));
         if let Some(Err(error)) = closed {
             // Closing must not checkpoint the WAL either: a file that replaced the database is left unchanged.
-            let left = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
-            tracing::error!(%error, ?left, "the WAL was not moved into the database, and is left as it is");
+            match self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
+                Ok(true) => tracing::error!(%error, "the WAL was not moved into the database, and is left as it is"),
+                Ok(false) | Err(_) => tracing::error!(
+                    %error,
+                    "the WAL was not moved into the database, and SQLite, which closes it now, may try again"
+                ),
+            }
         }
     }
 }

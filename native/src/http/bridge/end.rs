@@ -1,5 +1,7 @@
 //! The reasons for the end of a bridge, with the WebSocket's close codes.
 
+use std::fmt;
+
 use axum::extract::ws::CloseFrame;
 use tokio_tungstenite::tungstenite;
 
@@ -15,6 +17,17 @@ pub(super) enum End {
         /// The close reason, at most 123 bytes.
         reason: &'static str,
     },
+}
+
+/// The words of the log.
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PageLeft => f.write_str("the page left"),
+            Self::Close { code, reason: "" } => write!(f, "{code}"),
+            Self::Close { code, reason } => write!(f, "{code}: {reason}"),
+        }
+    }
 }
 
 impl End {
