@@ -236,6 +236,11 @@ const SCENARIOS: &[Scenario] = &[
         &[Connect(HOME), Connect(FRIEND), Send(1, "LIST\r\n")],
     ),
     play(
+        "Asking first",
+        "A client asks what the server can do, and its limits, before its first request; then wrongly.",
+        &[Connect(FRIEND), Send(1, "HELLO\r\n{\"notices\": true}LIST\r\n"), Send(1, "HELLO\r\n{\"notices\": \"yes\"}")],
+    ),
+    play(
         "Pipelining",
         "Several requests in one write: the answers come in the order of the requests.",
         &[
