@@ -10,6 +10,7 @@ CARGO ?= cargo
 # lints that this code was never checked with must not break a user's build.
 RUST_VERSION := $(shell sed -n 's/^rust-version = "\(.*\)"$$/\1/p' Cargo.toml)
 BINARY := target/release/chanwire
+MAN := target/assets/man
 WASM := target/wasm32-unknown-unknown/wasm
 BINDINGS := web/src/wasm/chanwire_wasm_bg.wasm web/src/wasm/chanwire_compose_bg.wasm web/src/wasm/chanwire_sandbox_bg.wasm
 PAGE := web/dist/index.html
@@ -33,7 +34,8 @@ help: ## Show this
 	@echo 'make bench    measure: core against serde_json, the server against Redis and NATS'
 	@echo 'make bench-web  measure: the inspector in a browser, against plain JavaScript'
 	@echo 'make package  make and check the packages that cargo would publish, page included'
-	@echo 'make install  copy the binary to PREFIX/bin (PREFIX=$(PREFIX))'
+	@echo 'make man      write the manual pages to $(MAN), and print their directory'
+	@echo 'make install  copy the binary to PREFIX/bin and the manual pages to PREFIX/share/man (PREFIX=$(PREFIX))'
 	@echo
 	@echo 'make pictures make the README'\''s pictures again'
 	@echo 'make fuzz     every fuzz target for FUZZ_SECONDS each (600)'
@@ -55,9 +57,19 @@ package: $(PAGE) | needs-rust
 	trap 'rm -rf native/page' EXIT; rm -rf native/page; cp -r web/dist native/page; \
 		$(CARGO) package --locked --allow-dirty -p chanwire-core -p chanwire-inspect -p chanwire
 
+.PHONY: man
+man: $(MAN)
+	@echo $(CURDIR)/$(MAN)
+
+$(MAN): $(BINARY)
+	rm -rf $@
+	$(BINARY) man $@
+
 .PHONY: install
-install: $(BINARY)
+install: $(BINARY) $(MAN)
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/chanwire
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $(MAN)/*.1
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 $(MAN)/*.5
 
 # Tools: each is checked in one line, which says how to get it.
 

@@ -10,6 +10,7 @@ mod flags;
 mod health;
 mod join;
 mod link;
+mod man;
 mod progress;
 mod send;
 mod serve;
@@ -82,6 +83,8 @@ enum Command {
     Health(health::Health),
     Top(top::Top),
     Disconnect(ask::Disconnect),
+    #[command(hide = true)]
+    Man(man::Man),
 }
 
 /// The outcome of a command that ran.
@@ -180,6 +183,7 @@ impl Cli {
             Command::Health(health) => health.run(),
             Command::Top(top) => top.run(),
             Command::Disconnect(disconnect) => disconnect.run(),
+            Command::Man(man) => man.run(),
         }
     }
 }
