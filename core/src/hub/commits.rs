@@ -8,13 +8,13 @@ use alloc::{
 use core::{mem, time::Duration};
 
 use super::{
-    ChannelLog, ChannelRecord, ConnectionId, DamagedName, Effect, Had, Hub, Log, Moment, Place, ReleasedChannel,
-    Snapshot, Storage, StoreCommand, StoreOutcome, Write, Writer,
+    ChannelLog, ChannelRecord, ConnectionId, DamagedName, Effect, Hub, Log, Moment, Place, ReleasedChannel, Snapshot,
+    Storage, StoreCommand, StoreOutcome, Write, Writer,
     directory::Entry,
     names::{DROP_RETRY, GRACE, time_at},
     refusal,
     requests::{Change, PendingRequest, Verdict},
-    turns::WRITE_OVERHEAD,
+    turns::{TurnEnd, WRITE_OVERHEAD},
 };
 use crate::{
     Time,
@@ -27,15 +27,15 @@ use crate::{
 /// the first of them does not wait long for the last.
 pub(super) const MAX_COMMIT: usize = 4096;
 
-/// The most text of a commit, in bytes, with what a push adds to it: subscribers are pushed a commit at once, and it
-/// must not alone be more than they may leave unread.
+/// The size of messages, in bytes with the overhead of each push, at which a commit takes no more. All messages of a
+/// commit are pushed at once, so they alone must not exceed what a subscriber may leave unread.
 const MAX_COMMIT_BYTES: usize = 128 * 1024;
 
-/// The most channels that one commit takes off the list because their lease has ended: a request that comes while many
-/// end does not wait long.
+/// The most channels that one commit takes off the list because their lease has ended, so that a request does not wait
+/// long when many end at once.
 const MAX_ENDED: usize = 512;
 
-/// The time after which ended leases are looked at again whose channels could not be taken off the list.
+/// The time until ended leases are tried again after their channels could not be taken off the list.
 const LEASE_RETRY: Duration = Duration::from_secs(5);
 
 /// The commit that is with the store.
@@ -46,24 +46,27 @@ pub(super) struct Commit {
     causes: Vec<Cause>,
 }
 
-/// A commit that is being put together.
+/// A commit under construction.
 #[derive(Debug, Default)]
 struct Draft {
     writes: Vec<Write>,
     causes: Vec<Cause>,
-    /// The log of each channel with its messages.
+    /// The state that this commit gives to the log of each channel with new messages.
     logs: BTreeMap<ChannelName, Log>,
     /// The bytes of its messages, as [`MAX_COMMIT_BYTES`] counts.
     bytes: usize,
-    /// The last ended lease that was looked at, and how many there were.
+    /// The last due name that was handled: the end of a lease, or of the time for which a name is kept.
     ended: Option<(Time, ChannelName)>,
+    /// The number of due names that were handled.
     ended_count: usize,
 }
 
-/// The request that has something stored, and its answer.
+/// The cause of a write, and the response once it is stored.
 #[derive(Debug)]
 struct Cause {
+    /// The request to answer. `None` for a write by the hub itself, because a lease has ended or a name is due.
     asker: Option<(ConnectionId, Ticket)>,
+    /// The time of the request.
     at: Moment,
     response: Response,
 }
@@ -73,7 +76,7 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`Misuse::UnexpectedOutcome`] if the store was not asked for it.
+    /// [`Misuse::UnexpectedOutcome`] if no command with such an outcome is with the store.
     pub fn handle_outcome(&mut self, outcome: StoreOutcome, now: Time) -> Result<(), Misuse> {
         match (mem::replace(&mut self.storage, Storage::Idle), outcome) {
             (Storage::Committing(commit), StoreOutcome::Committed) => {
@@ -135,7 +138,7 @@ impl Hub {
         }
     }
 
-    /// Gives up all pending writes, because it is not known what is stored and cannot be read.
+    /// Gives up all pending writes: what is stored is unknown, and the store cannot be read.
     fn give_up_all(&mut self, now: Time) {
         let waiting: Vec<ConnectionId> = self.changes.take_waiting().collect();
         for writer in self.turns.take_all() {
@@ -161,19 +164,19 @@ impl Hub {
         }
     }
 
-    /// Puts what waits into one commit, as each writer's turn comes. Requests are decided and ids given here, where all
-    /// earlier outcomes are known.
+    /// Starts a commit of pending writes, in the order of the writers' turns. Requests are decided and ids assigned
+    /// here, where all earlier outcomes are known.
     pub(super) fn commit(&mut self) {
         let mut draft = Draft::default();
-        let mut looked_at = 0;
-        while looked_at < MAX_COMMIT
+        let mut turns_taken = 0;
+        while turns_taken < MAX_COMMIT
             && draft.bytes < MAX_COMMIT_BYTES
-            && let Some((writer, had)) = self.turns.take()
+            && let Some((writer, turn_end)) = self.turns.take()
         {
-            looked_at += 1;
+            turns_taken += 1;
             match writer {
-                Writer::Connection(id) => self.take_turn(id, had, &mut draft),
-                Writer::EndedLeases => self.take_ended_lease(had, &mut draft),
+                Writer::Connection(id) => self.take_turn(id, turn_end, &mut draft),
+                Writer::EndedLeases => self.take_due_name(turn_end, &mut draft),
             }
         }
         if draft.ended_count >= MAX_ENDED {
@@ -187,8 +190,8 @@ impl Hub {
         self.effects.add(Effect::Store(StoreCommand::Commit(writes)));
     }
 
-    /// Decides the first request of a connection.
-    fn take_turn(&mut self, id: ConnectionId, had: Had, draft: &mut Draft) {
+    /// Decides the first request of a connection, and adds its write, if it has one, to the commit.
+    fn take_turn(&mut self, id: ConnectionId, turn_end: TurnEnd, draft: &mut Draft) {
         self.set_place(id, Place::None);
         let change = match self.decide(id) {
             Some(Verdict::Wait(channel_name)) => return self.wait(id, channel_name),
@@ -230,7 +233,7 @@ impl Hub {
             }
         }
         let awaited = self.connections.get_mut(&id).and_then(|connection| {
-            connection.had = had;
+            connection.last_turn_end = turn_end;
             connection.awaited.take()
         });
         self.wake(awaited.as_ref());
@@ -274,18 +277,18 @@ impl Hub {
         draft.push(Write::RemoveChannel(channel_name.clone()), asker, at, Response::Removed { channel_name });
     }
 
-    /// Takes the next channel whose lease has ended off the list, frees the next one that was kept for its host, or
-    /// drops the next name.
-    fn take_ended_lease(&mut self, had: Had, draft: &mut Draft) {
+    /// Handles the next due name: takes a channel whose lease has ended off the list, frees a name that was kept for
+    /// its host, or drops an unused name.
+    fn take_due_name(&mut self, turn_end: TurnEnd, draft: &mut Draft) {
         self.leases.has_turn = false;
         let Some((end, channel_name)) = self.directory.next_ended(draft.ended.as_ref(), self.leases.by) else { return };
         draft.ended = Some((end, channel_name.clone()));
         draft.ended_count += 1;
-        self.leases.had = had;
+        self.leases.last_turn_end = turn_end;
         // A name changed by this commit is handled after the commit.
         if !self.changes.contains(&channel_name) {
             let at = Moment { time: self.leases.by, ..Moment::default() };
-            if let Some(write) = self.end(&channel_name) {
+            if let Some(write) = self.write_for_due_name(&channel_name) {
                 self.changes.begin(channel_name.clone(), false, None);
                 draft.push(write, None, at, Response::Removed { channel_name });
             }
@@ -295,8 +298,8 @@ impl Hub {
         }
     }
 
-    /// Returns the write that ends a lease, or that frees or drops a name.
-    fn end(&mut self, channel_name: &ChannelName) -> Option<Write> {
+    /// Returns the write that ends the lease of a due name, or that frees or drops it.
+    fn write_for_due_name(&mut self, channel_name: &ChannelName) -> Option<Write> {
         if let Some(entry) = self.directory.get(channel_name) {
             let grace = entry.lease.map_or(GRACE.0, |lease| lease.seconds.clamp(GRACE.0, GRACE.1));
             let until = self.wall_at(self.leases.by.after(Duration::from_secs(grace.into())));
@@ -315,7 +318,7 @@ impl Hub {
 
     pub(super) fn add_ended_leases(&mut self) {
         self.leases.has_turn = true;
-        self.turns.add(Writer::EndedLeases, self.leases.had, WRITE_OVERHEAD);
+        self.turns.add(Writer::EndedLeases, self.leases.last_turn_end, WRITE_OVERHEAD);
     }
 
     /// Reads back what is stored of these names.
@@ -324,7 +327,7 @@ impl Hub {
         self.storage = Storage::Loading(names);
     }
 
-    /// Takes what the store holds of these names.
+    /// Replaces the state of these names by what the store holds of them.
     fn loaded(&mut self, names: &[ChannelName], stored: Snapshot, now: Time) {
         let released = stored.released.iter().map(|released| &released.record);
         let stored_names = stored.channels.iter().chain(released).map(|record| &record.channel.channel_name);
@@ -341,7 +344,7 @@ impl Hub {
         }
         self.restore(stored, now);
         for name in names.iter().filter(|name| self.directory.has(name)).cloned().collect::<Vec<_>>() {
-            self.know(&name);
+            self.mark_in_use(&name);
         }
         for name in names {
             for id in self.joins.catch_up(name, self.log(name).last_id) {
@@ -352,7 +355,7 @@ impl Hub {
         self.close_lost();
     }
 
-    /// Takes what the store holds for the state.
+    /// Adds what the store holds to the state.
     pub(super) fn restore(&mut self, stored: Snapshot, now: Time) {
         for DamagedName { channel_name, position } in stored.damaged {
             self.directory.reserve(position);
@@ -361,16 +364,16 @@ impl Hub {
         for record in stored.channels {
             let name = record.channel.channel_name.clone();
             self.directory.restore(record, now);
-            self.know(&name);
+            self.mark_in_use(&name);
         }
-        // It is kept for the longest grace at most, whatever the clock says.
+        // No name is kept longer than the longest grace period, even if the wall clock was set back.
         let longest = now.after(Duration::from_secs(GRACE.1.into()));
         for ReleasedChannel { record, until } in stored.released {
             let name = record.channel.channel_name.clone();
             let known = self.directory.released(&name).map(|released| released.until);
             let until = known.unwrap_or_else(|| time_at(self.origin, until).clamp(now, longest));
             self.directory.keep(record, until);
-            self.know(&name);
+            self.mark_in_use(&name);
         }
         let drop_names_after = self.limits.drop_names_after;
         let seconds = i64::try_from(drop_names_after.as_secs()).unwrap_or(i64::MAX);
@@ -381,7 +384,7 @@ impl Hub {
             let log = Log { last_id, first_id, last_timestamp, drop_at: known.drop_at };
             self.logs.insert(channel_name.clone(), log);
             if self.directory.has(&channel_name) || first_id <= last_id {
-                self.know(&channel_name);
+                self.mark_in_use(&channel_name);
             } else if known.drop_at.is_none() {
                 let due = time_at(self.origin, Timestamp::from_unix(since.as_unix().saturating_add(seconds)));
                 self.keep_idle(&channel_name, due.clamp(now, now.after(drop_names_after)));
@@ -389,11 +392,13 @@ impl Hub {
         }
     }
 
+    /// Applies a stored commit, answers its requests and publishes its messages. The writes to the names in `without`
+    /// were not stored.
     fn committed(&mut self, commit: Commit, without: &[ChannelName], now: Time) {
         let without: BTreeSet<&ChannelName> = without.iter().collect();
         self.end_changes(&commit.writes);
         let mut published: BTreeMap<&ChannelName, Vec<&StoredMessage>> = BTreeMap::new();
-        let mut moved = VecDeque::new();
+        let mut changed_names = VecDeque::new();
         let stored = self.counters.messages_stored;
         for (write, cause) in commit.writes.iter().zip(commit.causes) {
             if without.contains(write.channel_name()) {
@@ -405,17 +410,17 @@ impl Hub {
             match write {
                 Write::PutChannel(record) => {
                     self.directory.put(record.clone(), at.time);
-                    self.know(&record.channel.channel_name);
-                    moved.push_back(&record.channel.channel_name);
+                    self.mark_in_use(&record.channel.channel_name);
+                    changed_names.push_back(&record.channel.channel_name);
                 }
                 Write::RemoveChannel(channel_name) => {
                     self.directory.remove(channel_name);
                     self.idle(channel_name, at.time);
-                    moved.push_back(channel_name);
+                    changed_names.push_back(channel_name);
                 }
                 Write::ReleaseChannel { channel_name, until } => {
                     self.directory.release(channel_name, time_at(self.origin, *until));
-                    moved.push_back(channel_name);
+                    changed_names.push_back(channel_name);
                 }
                 Write::DropName(channel_name) => self.drop_name(channel_name),
                 Write::Append(message) => match self.logs.get_mut(&message.channel_name) {
@@ -439,11 +444,12 @@ impl Hub {
         for (channel_name, messages) in published {
             self.joins.publish(channel_name, &messages, &mut self.effects);
         }
-        for channel_name in moved {
+        for channel_name in changed_names {
             self.settle_joins(channel_name);
         }
     }
 
+    /// Marks the directory changes of these writes as no longer pending.
     fn end_changes(&mut self, writes: &[Write]) {
         for channel_name in writes.iter().filter_map(changed) {
             self.changes.end(channel_name);

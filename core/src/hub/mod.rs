@@ -48,7 +48,7 @@ pub use storage::{
     ChannelLog, ChannelRecord, DamagedName, Found, Page, Purpose, Query, ReleasedChannel, Replay, Snapshot,
     StoreCommand, StoreOutcome, Write,
 };
-use turns::{Had, Turns, Writer};
+use turns::{TurnEnd, Turns, Writer};
 
 use crate::{
     Limits, Network, Time,
@@ -256,7 +256,7 @@ struct Connection {
     /// The number of pending requests to answer with a failure of the store.
     given_up: usize,
     place: Place,
-    had: Had,
+    last_turn_end: TurnEnd,
     /// The name that it has waited for. The next connection in line for that name waits until this one's request is
     /// decided.
     awaited: Option<ChannelName>,
@@ -282,7 +282,7 @@ struct EndedLeases {
     by: Time,
     /// Whether they have a place among the [writers](Turns).
     has_turn: bool,
-    had: Had,
+    last_turn_end: TurnEnd,
     /// The earliest time of the next attempt after a failure.
     not_before: Time,
 }
@@ -343,7 +343,7 @@ impl Hub {
     pub fn fix_channel(&mut self, channel: Channel) {
         let channel_name = channel.channel_name.clone();
         self.directory.fix(channel);
-        self.know(&channel_name);
+        self.mark_in_use(&channel_name);
     }
 
     /// Replaces the limits of the hub for the requests that are decided from now on, and of every connection for those
@@ -385,7 +385,7 @@ impl Hub {
             pending: VecDeque::new(),
             given_up: 0,
             place: Place::None,
-            had: Had::default(),
+            last_turn_end: TurnEnd::default(),
             awaited: None,
             closed: false,
         });

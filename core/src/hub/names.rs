@@ -35,8 +35,8 @@ impl Hub {
         self.logs.len()
     }
 
-    /// Knows a name, which is listed now.
-    pub(super) fn know(&mut self, channel_name: &ChannelName) {
+    /// Marks a name as in use, so that it is no longer due to be dropped.
+    pub(super) fn mark_in_use(&mut self, channel_name: &ChannelName) {
         match self.logs.get_mut(channel_name) {
             Some(log) => {
                 if let Some(at) = log.drop_at.take() {

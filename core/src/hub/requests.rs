@@ -127,7 +127,7 @@ impl Hub {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.place = Place::ToBeStored;
             let bytes = connection.pending.front().map_or(0, PendingRequest::bytes);
-            self.turns.add(Writer::Connection(id), connection.had, bytes);
+            self.turns.add(Writer::Connection(id), connection.last_turn_end, bytes);
         }
     }
 

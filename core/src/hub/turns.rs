@@ -32,9 +32,9 @@ pub(super) enum Writer {
     EndedLeases,
 }
 
-/// The bytes of turns that a writer has had.
+/// The end of a writer's last turn, in bytes: see [`Turns`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Had(u64);
+pub(super) struct TurnEnd(u64);
 
 impl Turns {
     pub(super) fn is_empty(&self) -> bool {
@@ -42,18 +42,18 @@ impl Turns {
     }
 
     /// Gives a writer that has no turn one, for a write of this size.
-    pub(super) fn add(&mut self, writer: Writer, had: Had, bytes: usize) {
-        let end = had.0.max(self.now).saturating_add(bytes as u64);
+    pub(super) fn add(&mut self, writer: Writer, last: TurnEnd, bytes: usize) {
+        let end = last.0.max(self.now).saturating_add(bytes as u64);
         self.queue.insert((end, self.arrivals), (writer, bytes));
         self.arrivals += 1;
     }
 
-    /// Takes the next turn. Returns what its writer has had if it uses it.
-    pub(super) fn take(&mut self) -> Option<(Writer, Had)> {
+    /// Takes the next turn. Returns its writer, and the turn's end for when the writer uses it.
+    pub(super) fn take(&mut self) -> Option<(Writer, TurnEnd)> {
         let waiting = self.queue.len();
         let ((end, _), (writer, bytes)) = self.queue.pop_first()?;
         self.now += bytes.div_ceil(waiting) as u64;
-        Some((writer, Had(end)))
+        Some((writer, TurnEnd(end)))
     }
 
     /// Takes all writers, in order.
@@ -72,7 +72,7 @@ mod tests {
     #[derive(Default)]
     struct Busy {
         turns: Turns,
-        had: BTreeMap<u64, Had>,
+        last_ends: BTreeMap<u64, TurnEnd>,
         sizes: BTreeMap<u64, usize>,
     }
 
@@ -85,13 +85,17 @@ mod tests {
 
         fn add(&mut self, id: u64, size: usize) {
             self.sizes.insert(id, size);
-            self.turns.add(Writer::Connection(ConnectionId(id)), self.had.get(&id).copied().unwrap_or_default(), size);
+            self.turns.add(
+                Writer::Connection(ConnectionId(id)),
+                self.last_ends.get(&id).copied().unwrap_or_default(),
+                size,
+            );
         }
 
         /// Takes the next turn; the writer asks for another if it is to stay.
         fn take(&mut self, stays: impl Fn(u64) -> bool) -> u64 {
-            let Some((Writer::Connection(ConnectionId(id)), had)) = self.turns.take() else { panic!("nobody waits") };
-            self.had.insert(id, had);
+            let Some((Writer::Connection(ConnectionId(id)), end)) = self.turns.take() else { panic!("nobody waits") };
+            self.last_ends.insert(id, end);
             if stays(id) {
                 self.add(id, self.sizes[&id]);
             }
@@ -118,7 +122,7 @@ mod tests {
         let sizes = [(1, 65_536), (2, 200), (3, 1000)];
         let order = Busy::with(&sizes).run(50_000);
         let bytes = sizes.map(|(id, size)| count(&order, id) * size);
-        assert!(bytes.iter().all(|had| had.abs_diff(bytes[0]) <= 2 * 65_536), "{bytes:?}");
+        assert!(bytes.iter().all(|sum| sum.abs_diff(bytes[0]) <= 2 * 65_536), "{bytes:?}");
     }
 
     #[test]
