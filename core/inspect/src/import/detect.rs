@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{Direction, guess_direction};
 
-/// Returns whether these first bytes tell the form of a capture, whatever follows.
+/// Returns whether these first bytes determine the form of a capture, so that later bytes cannot change it.
 #[must_use]
 pub fn is_clear(bytes: &[u8]) -> bool {
     if let Some(encoding) = detect_encoding(bytes) {
@@ -21,7 +21,7 @@ pub fn is_clear(bytes: &[u8]) -> bool {
 /// Returns the encoding of a capture that begins with these bytes.
 pub(super) fn detect_encoding(first: &[u8]) -> Option<Encoding> {
     Encoding::detect(first).filter(|encoding| {
-        // A client's bytes in such an encoding are wrong and shown as they are: only dumps and JSON are decoded.
+        // Only dumps and JSON are decoded. A client's bytes in such an encoding are invalid, and are shown undecoded.
         *encoding == Encoding::Gzip
             || matches!(detect(&encoding.decode_first(first)).0, Format::JsonLines | Format::Hex)
     })
@@ -36,7 +36,7 @@ pub(super) fn detect(first: &[u8]) -> (Format, Option<Direction>) {
         return (Format::JsonLines, None);
     }
     let guess = guess_direction(first);
-    // A dump is text, and none of the protocol's words is one.
+    // Bytes that look like the protocol are not a dump.
     if guess.is_none()
         && let Some(dump) = dump_of(first)
     {
@@ -57,17 +57,17 @@ pub(super) fn dump_of(first: &[u8]) -> Option<Result<Dump, ReadError>> {
     hex::parse(std::str::from_utf8(whole).ok()?)
 }
 
-/// Returns the kinds of links of a dump's blocks, if each of them is a packet.
+/// Returns the link type of each block's packet, if the blocks of a dump are packets.
 pub(super) fn packets_of(dump: &Dump) -> Option<Vec<i32>> {
     if dump.blocks.is_empty() || dump.blocks.iter().any(|piece| piece.indented) {
         return None;
     }
     let first = link::guess(&dump.blocks.first()?.bytes)?;
-    // After the first one, a block that is not understood may be any packet.
+    // A later block of unknown link type is taken to have that of the first one.
     Some(dump.blocks.iter().map(|piece| link::guess(&piece.bytes).unwrap_or(first)).collect())
 }
 
-/// Returns the bytes of a dump's side that comes first, and which direction that is.
+/// Returns the first bytes of the side with which a dump begins, and their direction.
 pub(super) fn stream_of(dump: &Dump) -> (Vec<u8>, Option<Direction>) {
     let first = dump.blocks.first().is_some_and(|piece| piece.indented);
     let side = |indented| {
