@@ -65,7 +65,7 @@ fn keep_others_out(path: &Path) -> Result<(), StoreError> {
     let is_own = found.uid() == rustix::process::geteuid().as_raw();
     if mode & WRITE == 0 {
         if !is_own {
-            tracing::warn!(path = %path.display(), uid = found.uid(), "the data directory is another user's, who can change what is in it");
+            tracing::warn!(path = %path.display(), uid = found.uid(), "the data directory belongs to another user, who can change its contents");
         }
         return Ok(());
     }
@@ -73,9 +73,9 @@ fn keep_others_out(path: &Path) -> Result<(), StoreError> {
     if !is_own || mode & STICKY != 0 {
         return Err(StoreError::Shared { directory: path.to_owned(), mode });
     }
-    let mended = mode & !WRITE;
-    directory.set_permissions(Permissions::from_mode(mended)).map_err(failed())?;
-    tracing::warn!(path = %path.display(), "others could write the data directory (mode {mode:o}); its mode is {mended:o} now");
+    let new_mode = mode & !WRITE;
+    directory.set_permissions(Permissions::from_mode(new_mode)).map_err(failed())?;
+    tracing::warn!(path = %path.display(), "others could write the data directory (mode {mode:o}); its mode is {new_mode:o} now");
     Ok(())
 }
 
@@ -92,7 +92,7 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let mut file = files::open_regular(&mut options, &path).map_err(failed())?;
     if file.metadata().map_err(failed())?.nlink() > 1 {
-        return Err(failed()(io::Error::other("it has another name as well")));
+        return Err(failed()(io::Error::other("it has more than one hard link")));
     }
     match file.try_lock() {
         Ok(()) => {
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_others_may_write_is_mended_if_it_is_this_users_own() {
+    fn write_permission_of_others_is_removed_from_a_directory_of_this_user() {
         for (before, after) in [(0o777, 0o755), (0o770, 0o750), (0o2775, 0o2755), (0o702, 0o700)] {
             let directory = tempfile::tempdir().unwrap();
             fs::set_permissions(directory.path(), fs::Permissions::from_mode(before)).unwrap();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_everybody_shares_is_refused_and_left_as_it_is() {
+    fn a_directory_with_the_sticky_bit_is_refused_and_not_changed() {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o1777)).unwrap();
         let error = DataDir::open(directory.path()).err().unwrap().to_string();
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_leads_elsewhere_is_refused_and_its_target_left_as_it_is() {
+    fn a_lock_file_that_is_a_link_is_refused_and_its_target_not_changed() {
         let directory = tempfile::tempdir().unwrap();
         let (target, link) = (directory.path().join("precious"), directory.path().join(LOCK));
         let refused = |says: &str| {
@@ -184,7 +184,7 @@ mod tests {
         std::os::unix::fs::symlink(&target, &link).unwrap();
         refused("it is a symbolic link, which is not followed");
         fs::hard_link(&target, &link).unwrap();
-        refused("it has another name as well");
+        refused("it has more than one hard link");
         std::os::unix::fs::symlink(directory.path().join("nothing"), &link).unwrap();
         refused("it is a symbolic link, which is not followed");
         assert!(!directory.path().join("nothing").exists());
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_opener_is_told_who_has_it() {
+    fn the_error_for_a_locked_directory_names_the_process_that_holds_it() {
         let directory = tempfile::tempdir().unwrap();
         let first = DataDir::open(directory.path()).unwrap();
         let error = DataDir::open(directory.path()).err().unwrap();
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shorter_pid_leaves_nothing_of_a_longer_one() {
+    fn the_lock_file_is_truncated_before_the_pid_is_written() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join(LOCK), "99999999999999\n").unwrap();
         let opened = DataDir::open(directory.path()).unwrap();
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_its_place_is_left_as_it_is() {
+    fn a_file_in_place_of_the_directory_is_refused_and_not_changed() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("data");
         fs::write(&path, "precious").unwrap();

@@ -1,4 +1,4 @@
-//! The state of one open connection, as far as traffic has passed.
+//! The state of one open connection, from the traffic seen so far.
 
 use axum::body::Bytes;
 use chanwire_inspect::Direction;
@@ -14,7 +14,7 @@ pub(super) struct OpenConnection {
     pub(super) ended: Both<bool>,
     /// Whether the direction is at a frame boundary.
     pub(super) at_boundary: Both<bool>,
-    /// Requests without an answer so far.
+    /// The number of requests without an answer so far.
     pub(super) unanswered: i64,
 }
 
@@ -41,12 +41,12 @@ impl OpenConnection {
         self.unanswered += if piece.direction == Direction::Out { paired } else { -paired };
     }
 
-    /// Ends one direction.
+    /// Marks one direction as ended.
     pub(super) const fn end(&mut self, direction: Direction) {
         *self.ended.of_mut(direction) = true;
     }
 
-    /// Returns the memory of its names in bytes.
+    /// Returns the memory, in bytes, that its peers' names occupy.
     pub(super) const fn weight(&self) -> usize {
         self.client.len() + self.server.len()
     }
@@ -55,7 +55,9 @@ impl OpenConnection {
 /// A pair with a value for each direction.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Both<T> {
+    /// From the client to the server: [`Direction::Out`].
     pub(super) out: T,
+    /// From the server to the client: [`Direction::In`].
     pub(super) back: T,
 }
 
