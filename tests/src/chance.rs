@@ -1,4 +1,4 @@
-//! Chance in the tests of the real program. A run that fails can be repeated from its seed.
+//! Random numbers for tests of the real program. A failed run can be repeated with its seed.
 #![expect(clippy::panic, reason = "a panic is how a test fails")]
 
 use std::{
@@ -7,10 +7,10 @@ use std::{
     thread,
 };
 
-/// The variable that names the seed. Without it each run has another.
+/// The environment variable with the seed. Without it, each run uses another one.
 const SEED: &str = "CHANWIRE_SEED";
 
-/// Numbers that differ from run to run. A test that fails with one in its hands says how to have the same again.
+/// A random number generator. A test that panics while it holds one prints how to repeat it with the same seed.
 #[derive(Debug)]
 pub struct Chance {
     seed: u64,
@@ -18,7 +18,7 @@ pub struct Chance {
 }
 
 impl Chance {
-    /// Starts from the seed that the environment names, or a random one.
+    /// Uses the seed in the environment, or else a random one.
     ///
     /// # Panics
     ///
@@ -32,7 +32,7 @@ impl Chance {
         Self { seed, numbers: fastrand::Rng::with_seed(seed) }
     }
 
-    /// Draws a number below this one.
+    /// Draws a number below `bound`.
     pub fn below(&mut self, bound: usize) -> usize {
         self.numbers.usize(..bound)
     }
@@ -54,7 +54,7 @@ impl Drop for Chance {
     }
 }
 
-/// Returns the number of times that a test kills the server. A long run sets far more.
+/// Returns how often a test kills the server: 5 times, or as often as the environment variable says in a long run.
 ///
 /// # Panics
 ///

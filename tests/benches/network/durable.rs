@@ -1,4 +1,5 @@
-//! Messages that are durable before they are acknowledged, beside Redis streams synced as often.
+//! Messages that are durable before they are acknowledged, compared with Redis streams that are synced before each
+//! acknowledgement too.
 
 use crate::{
     chanwire::Chanwire,
@@ -12,7 +13,7 @@ use crate::{
 const CONNECTIONS: usize = 50;
 const DEPTHS: [usize; 3] = [1, 16, 64];
 
-/// The lowest ratio of its messages a second to those of Redis.
+/// The lowest accepted ratio of Chanwire's messages per second to those of Redis.
 const TARGET: f64 = 1.0;
 
 pub(crate) fn measure(report: &mut Report, rounds: usize) {

@@ -1,4 +1,5 @@
-//! One sender's messages to everybody on a channel, beside Redis pub/sub and NATS, which store nothing.
+//! Fan-out of one sender's messages to all subscribers of a channel, compared with Redis pub/sub and NATS, which store
+//! nothing.
 
 use std::time::{Duration, Instant};
 
@@ -13,14 +14,17 @@ use crate::{
 };
 
 const SUBSCRIBERS: [usize; 2] = [100, 1000];
-const MEASURED: Duration = Duration::from_secs(1);
+/// The length of a burst.
+const BURST: Duration = Duration::from_secs(1);
 
-/// The latency is measured with this number of subscribers and of messages a round, one message in each interval.
-const LISTENING: usize = 1000;
-const PACED: usize = 60;
+/// The number of subscribers with which the latency is measured.
+const LATENCY_SUBSCRIBERS: usize = 1000;
+/// The number of messages in a round of the latency's measurement.
+const LATENCY_MESSAGES: usize = 60;
+/// The time between two of these messages.
 const INTERVAL: Duration = Duration::from_millis(30);
 
-/// The lowest ratio of its bytes a second to those of NATS.
+/// The lowest accepted ratio of Chanwire's bytes per second to those of another system.
 const TARGET: f64 = 1.0;
 
 pub(crate) fn measure(report: &mut Report, rounds: usize) {
@@ -31,7 +35,7 @@ pub(crate) fn measure(report: &mut Report, rounds: usize) {
     );
     let mut paced = Table::new(
         "latency",
-        format!("Fan-out to {LISTENING} subscribers, a message every {} ms", INTERVAL.as_millis()),
+        format!("Fan-out to {LATENCY_SUBSCRIBERS} subscribers, a message every {} ms", INTERVAL.as_millis()),
         &["system", "sent to heard p50 µs", "p99 µs", "acknowledged to heard p50 µs", "p99 µs"],
     );
     for subscribers in SUBSCRIBERS {
@@ -40,7 +44,7 @@ pub(crate) fn measure(report: &mut Report, rounds: usize) {
         let mut groups: Vec<Group<'_>> =
             systems.iter().map(|system| Group::new(system.as_ref(), subscribers, CONTENT.into())).collect();
         measure_bursts(&mut groups, rounds, &mut bursts);
-        if subscribers == LISTENING {
+        if subscribers == LATENCY_SUBSCRIBERS {
             measure_latency(&mut groups, rounds, &mut paced);
         }
     }
@@ -60,7 +64,7 @@ struct Throughput {
 fn measure_bursts(groups: &mut [Group<'_>], rounds: usize, table: &mut Table) {
     let samples = Rounds::run_mut(groups, rounds, |group| {
         let start = Instant::now();
-        let burst = group.burst(usize::MAX, |_| start.elapsed() >= MEASURED, |_, _| {});
+        let burst = group.burst(usize::MAX, |_| start.elapsed() >= BURST, |_, _| {});
         let subscribers = group.len() as f64;
         let seconds = burst.elapsed.as_secs_f64();
         let deliveries = burst.messages as f64 * subscribers;
@@ -81,15 +85,17 @@ fn measure_bursts(groups: &mut [Group<'_>], rounds: usize, table: &mut Table) {
             samples.median(1, |sample| sample.resident),
         ]));
     }
-    for (other, group) in groups.iter().enumerate().skip(1) {
-        let of_content = samples.ratio(0, other, |sample| sample.content);
-        let of_wire = samples.ratio(0, other, |sample| sample.wire);
+    for (index, group) in groups.iter().enumerate().skip(1) {
+        let of_content = samples.ratio(0, index, |sample| sample.content);
+        let of_wire = samples.ratio(0, index, |sample| sample.wire);
         let (count, name) = (group.len(), group.system().name());
         table.at_least(format!("content bytes/s to {count}, times {name}"), of_content, TARGET);
         table.at_least(format!("bytes/s on the wire to {count}, times {name}"), of_wire, TARGET);
     }
 }
 
+/// The median and the 99th percentile of the time until delivery, in microseconds: since a message was sent, and since
+/// it was acknowledged.
 #[derive(Clone, Copy)]
 struct Latency {
     sent: [f64; 2],
@@ -108,27 +114,30 @@ fn measure_latency(groups: &mut [Group<'_>], rounds: usize, table: &mut Table) {
     }
 }
 
-/// The times at which a message was sent and acknowledged.
-struct Times {
+/// A sent message, and when it was sent and acknowledged.
+struct Sent {
+    /// The number of bytes that a subscriber has received once it has this message.
     due: u64,
-    sent: Instant,
+    at: Instant,
     acknowledged: Option<Instant>,
 }
 
+/// Sends messages at fixed intervals, and measures when the subscribers have them.
 fn latency(group: &mut Group<'_>) -> Latency {
     let start = Instant::now();
-    let mut messages: Vec<Times> = Vec::with_capacity(PACED);
-    // The next message of each subscriber, and the times of all deliveries.
+    let mut messages: Vec<Sent> = Vec::with_capacity(LATENCY_MESSAGES);
+    // The index of the message that each subscriber receives next.
     let mut next = vec![0; group.len()];
-    let mut heard: Vec<(usize, Instant)> = Vec::with_capacity(PACED * group.len());
-    let (mut answers, mut unheard) = (0, 0);
-    while messages.len() < PACED || answers < PACED || unheard > 0 {
-        assert!(start.elapsed() < TIMEOUT, "{}: messages were not heard", group.system().name());
-        let at = start + INTERVAL * u32::try_from(messages.len()).unwrap_or(u32::MAX);
+    // The deliveries: the index of the message, and the time.
+    let mut deliveries: Vec<(usize, Instant)> = Vec::with_capacity(LATENCY_MESSAGES * group.len());
+    let (mut answers, mut bytes_left) = (0, 0);
+    while messages.len() < LATENCY_MESSAGES || answers < LATENCY_MESSAGES || bytes_left > 0 {
+        assert!(start.elapsed() < TIMEOUT, "{}: messages were not delivered", group.system().name());
+        let due = start + INTERVAL * u32::try_from(messages.len()).unwrap_or(u32::MAX);
         let now = Instant::now();
-        let wait = if messages.len() == PACED { TIMEOUT } else { at.saturating_duration_since(now) };
+        let wait = if messages.len() == LATENCY_MESSAGES { TIMEOUT } else { due.saturating_duration_since(now) };
         if wait.is_zero() {
-            messages.push(Times { due: group.send(1), sent: Instant::now(), acknowledged: None });
+            messages.push(Sent { due: group.send(1), at: Instant::now(), acknowledged: None });
             continue;
         }
         let mut acknowledged = Vec::new();
@@ -138,7 +147,7 @@ fn latency(group: &mut Group<'_>) -> Latency {
             |index, bytes| {
                 let now = Instant::now();
                 while messages.get(next[index]).is_some_and(|message| message.due <= bytes) {
-                    heard.push((next[index], now));
+                    deliveries.push((next[index], now));
                     next[index] += 1;
                 }
             },
@@ -147,15 +156,15 @@ fn latency(group: &mut Group<'_>) -> Latency {
             message.acknowledged = Some(*now);
         }
         answers += acknowledged.len();
-        unheard = group.unheard();
+        bytes_left = group.unheard();
     }
-    let since = |from: fn(&Times) -> Instant| {
+    let since = |from: fn(&Sent) -> Instant| {
         let after = |(message, at): &(usize, Instant)| micros(at.saturating_duration_since(from(&messages[*message])));
-        let mut times: Vec<f64> = heard.iter().map(after).collect();
+        let mut times: Vec<f64> = deliveries.iter().map(after).collect();
         [quantile(&mut times, 0.5), quantile(&mut times, 0.99)]
     };
     Latency {
-        sent: since(|message| message.sent),
+        sent: since(|message| message.at),
         acknowledged: since(|message| message.acknowledged.expect("every message was answered")),
     }
 }

@@ -19,7 +19,7 @@ fn error_and_details(answer: &Answer) -> (&str, &str) {
 }
 
 #[test]
-fn a_message_without_a_channel_goes_to_the_one_of_the_address_that_it_came_to() {
+fn a_message_without_a_channel_goes_to_the_only_channel_of_its_listener() {
     let data = tempdir().unwrap();
     let server = Launch::serve(data.path()).args(["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"]).start();
     let mut peers: Vec<Peer> = (0..3).map(|listener| Peer::connect(server.address(listener))).collect();
@@ -63,7 +63,7 @@ fn a_message_to_an_address_without_a_channel_is_refused() {
     server.stop();
 }
 
-/// Returns a server with a channel of the name `fixed`, whose listener is its second.
+/// Returns a server whose second listener is that of the channel `fixed`.
 fn with_fixed_channel(data_dir: &Path) -> Launch {
     Launch::serve(data_dir).args(["--host", "fixed=192.0.2.7:22240@127.0.0.1:0"])
 }
@@ -75,9 +75,9 @@ fn a_channel_of_the_command_line_has_its_own_listener_and_cannot_be_moved() {
     let server = launch.start();
     let fixed = listed(&[("fixed", "192.0.2.7", 22240)]);
     assert_eq!(server.ask(LIST), fixed);
-    let mut own = Peer::connect(server.address(1));
-    assert_eq!(own.ask(LIST).raw, fixed);
-    assert!(own.ask(message("u", "1")).is_ok());
+    let mut at_fixed = Peer::connect(server.address(1));
+    assert_eq!(at_fixed.ask(LIST).raw, fixed);
+    assert!(at_fixed.ask(message("u", "1")).is_ok());
     let mut peer = server.connect();
     assert_eq!(peer.ask(message("u", "nobody's")).error(), "Channel not found");
     assert!(peer.ask(message_to("fixed", "u", "2")).is_ok());
@@ -103,7 +103,7 @@ fn a_channel_of_the_command_line_has_its_own_listener_and_cannot_be_moved() {
 }
 
 #[test]
-fn a_channel_at_an_advertised_address_lives_here() {
+fn a_channel_at_an_advertised_address_is_hosted_here() {
     let data = tempdir().unwrap();
     let server =
         Launch::serve(data.path()).args(["--advertise", "chat.example", "--advertise", "192.0.2.9:443"]).start();
@@ -113,7 +113,7 @@ fn a_channel_at_an_advertised_address_lives_here() {
         assert_eq!(peer.ask(host_at(name, ip, port)).raw, hosted(name));
         assert!(peer.ask(message_to(name, "u", "here")).is_ok());
     }
-    // The same host at another port is another's.
+    // The same host with another port is another server.
     assert_eq!(peer.ask(host_at("other", "chat.example", port ^ 1)).raw, hosted("other"));
     assert_eq!(peer.ask(message_to("other", "u", "c")).error(), "Channel hosted elsewhere");
     assert_eq!(stored_contents(data.path(), "named").len() + stored_contents(data.path(), "forwarded").len(), 2);
@@ -131,7 +131,7 @@ fn a_wildcard_listener_has_every_local_address() {
         assert_eq!(peer.ask(message("u", "nobody's")).error(), "Channel not found");
         assert_eq!(peer.ask(host_at("local", "LocalHost", port)).raw, hosted("local"));
         assert!(peer.ask(message("u", "1")).is_ok());
-        // Registered from an address, so that address may move it: a mapped one is the same.
+        // The address that registered a channel may move it, also from a listener where IPv4 addresses are mapped.
         assert_eq!(peer.ask(host_at("local", "127.0.0.1", port)).raw, hosted("local"));
         assert!(peer.ask(message("u", "2")).is_ok());
         assert_eq!(stored_contents(data.path(), "local"), ["1", "2"], "{wildcard}");
@@ -180,8 +180,8 @@ fn delivered_messages_of_many_connections_keep_each_connections_order() {
     }
     let stored = &messages(data.path())["general"];
     for user in 0..8 {
-        let own = stored.iter().filter(|message| message.username == format!("u{user}"));
-        assert!(own.map(|message| message.content.clone()).eq((0..100).map(|count| count.to_string())), "u{user}");
+        let of_user = stored.iter().filter(|message| message.username == format!("u{user}"));
+        assert!(of_user.map(|message| message.content.clone()).eq((0..100).map(|count| count.to_string())), "u{user}");
     }
     server.stop();
 }
@@ -202,13 +202,14 @@ fn the_operator_hosts_and_removes_any_channel_by_the_data_directory() {
     assert_eq!(stranger.ask(host_at("c", "127.0.0.2", 1)).error(), "Channel already exists");
     assert_eq!(operator(&["unhost", "c"]), "removed c\n");
     assert_eq!(server.ask(LIST), listed(&[]));
-    let both =
+    let with_server =
         Launch::new(["host", "c", "192.0.2.9:2", "--server", "127.0.0.1:1", "--data-dir"]).arg(data.path()).run();
-    assert_eq!(both.code, Some(2), "{both:?}");
+    assert_eq!(with_server.code, Some(2), "{with_server:?}");
     server.stop();
 }
 
-/// A LIST is answered by its own connection's task, from what the hub has published before it acknowledged anything.
+/// Each connection's task answers LIST from a published copy of the directory. The hub publishes a change before it
+/// acknowledges it.
 #[test]
 fn an_acknowledged_channel_is_listed_for_everybody_at_once() {
     const CHANNELS: u16 = 300;
@@ -224,7 +225,7 @@ fn an_acknowledged_channel_is_listed_for_everybody_at_once() {
             assert!(list.contains(&format!("\"{name}\"")), "{name} is acknowledged and not listed: {list}");
         }
     }
-    // And one that is still owed something is answered in its turn.
+    // A LIST behind an unanswered HOST is answered after it, with the new address.
     others[0].send(host_at("channel-1", "192.0.2.7", 7) + LIST);
     assert_eq!(others[0].answer().raw, hosted("channel-1"));
     let list = others[0].answer().raw;

@@ -1,4 +1,4 @@
-//! The server: when it does not read.
+//! Conditions under which a server stops reading.
 
 use super::*;
 
@@ -46,7 +46,7 @@ fn reading_stops_while_too_much_is_unsent() {
     assert!(end.endpoint.wants_read());
     respond(&mut end, at(0), tickets.remove(0), long(1_000));
     assert!(!end.endpoint.wants_read());
-    // Bytes that arrive all the same are not decoded, so that their answers need no room.
+    // Bytes that arrive nevertheless are not decoded, so they add no answers to the unsent bytes.
     feed(&mut end, at(0), &b"PING\r\n".repeat(100));
     let unsent = end.unsent();
     assert!(unsent < 1_200, "{unsent}");
@@ -59,7 +59,7 @@ fn reading_stops_while_too_much_is_unsent() {
 }
 
 #[test]
-fn a_hundred_thousand_faults_in_one_read_do_not_become_a_hundred_thousand_answers_at_once() {
+fn many_faults_in_one_read_are_answered_a_few_at_a_time() {
     let mut end = server();
     feed(&mut end, at(0), &b"X\r\n".repeat(100_000));
     let mut answers = 0;
@@ -71,33 +71,33 @@ fn a_hundred_thousand_faults_in_one_read_do_not_become_a_hundred_thousand_answer
     assert_eq!(answers, 100_000);
 }
 
-/// The memory that one connection makes the server hold is bounded, however it asks: reading stops at 256 KiB of
-/// answers, and the one that passes this is a HISTORY's at most.
+/// The unsent answers of one connection are bounded for any mix of requests: reading stops at 256 KiB, and the answer
+/// that exceeds this limit is a HISTORY's at most.
 #[test]
 fn memory_for_a_slow_peer_is_bounded_for_any_request() {
     const HISTORY: usize = 262_144;
     let history = Request::History { channel_name: "general".parse().unwrap(), range: HistoryRange::Last, limit: 1000 };
-    let mut asked = Vec::new();
-    history.encode(&mut asked);
-    asked.extend_from_slice(b"LEAVE\r\n{\"channel_name\": \"general\"}");
+    let mut requests = Vec::new();
+    history.encode(&mut requests);
+    requests.extend_from_slice(b"LEAVE\r\n{\"channel_name\": \"general\"}");
     let mut end = End::new(Server::new(ConnectionId(0), Limits::server()));
-    end.arrive(&asked.repeat(200));
-    let (mut open, mut answered, mut most) = (VecDeque::new(), 0, 0);
+    end.arrive(&requests.repeat(200));
+    let (mut pending, mut answered, mut peak) = (VecDeque::new(), 0, 0);
     while answered < 400 {
         while end.read(at(0), 1000).is_some() {}
         while let Some(event) = end.endpoint.poll_event() {
             let ServerEvent::Request { ticket, request } = event else { panic!("{event:?}") };
-            open.push_back((ticket, request));
+            pending.push_back((ticket, request));
         }
         // All delivered requests are answered at once.
-        while let Some((ticket, request)) = open.pop_front() {
+        while let Some((ticket, request)) = pending.pop_front() {
             answered += 1;
             let is_long = matches!(request, Request::History { .. });
             let reply = if is_long { Reply::Encoded(vec![b'x'; HISTORY].into()) } else { hosted("x").into() };
             respond(&mut end, at(0), ticket, reply);
         }
-        most = most.max(end.unsent());
+        peak = peak.max(end.unsent());
         assert!(!end.write(at(0), 1 + end.unsent() / 100).is_empty());
     }
-    assert!((HISTORY..256 * 1024 + HISTORY + 1024).contains(&most), "{most} bytes are held");
+    assert!((HISTORY..256 * 1024 + HISTORY + 1024).contains(&peak), "{peak} bytes are held");
 }

@@ -1,4 +1,4 @@
-//! Single sessions, to the last byte.
+//! Single connections: which answers and pushes each peer gets until its end.
 
 use chanwire_core::wire::JoinFrom;
 use chanwire_tests::generate::times;
@@ -10,7 +10,7 @@ fn join(from: JoinFrom) -> Request {
     Request::Join { channel_name: "here".parse().unwrap(), from }
 }
 
-/// Returns a world with so many stored messages of this length.
+/// Returns a world with `count` stored messages of at least `length` bytes, and the connection that sent them.
 fn with_messages(count: usize, length: usize) -> (World, u64) {
     let mut world = World::new();
     let sender = world.connect();
@@ -33,6 +33,7 @@ fn take_all(world: &mut World, id: u64) {
     }
 }
 
+/// Returns an answer with this status, or this error.
 fn answer(word: &str) -> Got {
     Got::Answer(word.into())
 }
@@ -128,19 +129,19 @@ fn bytes_queued_for_a_replaying_subscriber_are_bounded_for_any_channel_length() 
         world.say(sender, &format!("{number} {}", "y".repeat(60_000)));
         world.store();
     }
-    let mut most = 0;
+    let mut peak = 0;
     while world.server(reader).unsent() > 0 {
-        most = most.max(world.server(reader).unsent());
+        peak = peak.max(world.server(reader).unsent());
         world.take(reader, 5_000);
     }
-    assert!(most < 400_000, "{most} bytes waited");
+    assert!(peak < 400_000, "{peak} bytes waited");
     assert_eq!(world.got(reader), [vec![answer("OK")], pushes(1..=250)].concat());
 }
 
 proptest! {
     #![proptest_config(times(150))]
 
-    /// However the reader reads, and whatever is said meanwhile: no gap, and nothing twice.
+    /// For any pace of reading, and any messages sent meanwhile.
     #[test]
     fn a_replay_continues_into_live_pushes_without_gap_or_repetition(
         stored in 0..60_usize, length in prop_oneof![0..50_usize, 5_000..30_000_usize], after in any::<prop::sample::Index>(),
@@ -150,14 +151,14 @@ proptest! {
         let after = after.index(stored + 1) as u64;
         let reader = world.connect();
         world.send(reader, &join(JoinFrom::After(after)));
-        for (said, most, store) in steps {
-            for _ in 0..said {
+        for (new_messages, max_bytes, store) in steps {
+            for _ in 0..new_messages {
                 world.say(sender, &"z".repeat(length + 1));
             }
             if store {
                 world.store();
             }
-            world.take(reader, most);
+            world.take(reader, max_bytes);
             world.take(sender, usize::MAX);
         }
         world.store();
