@@ -16,6 +16,7 @@ local f = {
   push = ProtoField.bool("chanwire.push", "Push"),
   error = ProtoField.string("chanwire.error", "Error"),
   details = ProtoField.string("chanwire.details", "Details"),
+  retry_after = ProtoField.uint32("chanwire.retry_after", "Retry after", base.DEC),
   channel = ProtoField.string("chanwire.channel", "Channel"),
   username = ProtoField.string("chanwire.username", "Username"),
   message = ProtoField.string("chanwire.message", "Message"),
@@ -57,11 +58,13 @@ local PUSHES = { MESSAGE = true, NOTICE = true }
 local MEMBERS = {
   channel_name = f.channel, username = f.username, message_content = f.message, timestamp = f.timestamp,
   peer_server_ip = f.address, peer_server_port = f.port, id = f.id, error = f.error, details = f.details,
-  connection = f.connection, peer = f.peer,
+  connection = f.connection, peer = f.peer, retry_after = f.retry_after,
 }
 
 -- Those of them that are numbers, with the largest one that each can show.
-local NUMBERS = { [f.port] = 0xffffffff, [f.id] = 2 ^ 53, [f.connection] = 2 ^ 53 }
+local NUMBERS = {
+  [f.port] = 0xffffffff, [f.retry_after] = 0xffffffff, [f.id] = 2 ^ 53, [f.connection] = 2 ^ 53,
+}
 
 local MAX_HEAD, MAX_DEPTH, MAX_REQUEST = 32, 64, 65536
 local LF, CR, SPACE, TAB, QUOTE, BACKSLASH = 10, 13, 32, 9, 34, 92

@@ -68,7 +68,7 @@ pub(crate) async fn run(config: Config, mut reloader: Reloader) -> Result<(), Se
                 break Ok(());
             }
             error = server.failed() => break Err(error),
-            () = reload.next() => reloader.reload(&server.last_reload, |config| server.apply(config)),
+            () = reload.next() => reloader.reload(&server.last_reload.clone(), |config| server.apply(config)),
         }
     };
     signals.exit_at_next();

@@ -164,7 +164,7 @@ async function overBridge({ token, base64, step }) {
 /** Errors that only the decoder finds: for what they are said, the page shows a fault. */
 const DECODERS = ["Malformed command", "Unknown command", "Payload too large", "Incomplete request", "Request timed out"];
 /** Errors that answer no request. */
-const UNASKED = ["Slow consumer", "Server busy", "Channel removed"];
+const UNASKED = ["Slow consumer", "Server busy", "Channel removed", "Server stopping"];
 
 /**
  * Each row that is owed an answer has one, in order: that of its fault if it has one. Gives how many had a

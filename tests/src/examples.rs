@@ -55,7 +55,7 @@ pub fn requests() -> [(&'static [u8], Request); 3] {
 #[must_use]
 pub fn responses() -> [(&'static [u8], Command, Response); 6] {
     let error = |blame, error: &'static str, details: &str| {
-        Response::Error(ErrorResponse { blame, error: error.into(), details: details.into() })
+        Response::Error(ErrorResponse { blame, error: error.into(), details: details.into(), retry_after: None })
     };
     // 2023-11-02T15:04:32Z
     let timestamp = Timestamp::from_unix(1_698_937_472);

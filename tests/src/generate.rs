@@ -135,13 +135,13 @@ pub fn request() -> impl Strategy<Value = Request> {
 
 /// Generates a response.
 pub fn response() -> impl Strategy<Value = Response> {
-    let error = (any::<bool>(), text(0..20), text(0..40)).prop_map(|(client, error, details)| {
-        Response::Error(if client {
-            ErrorResponse::request(error, details)
-        } else {
-            ErrorResponse::server(error, details)
-        })
-    });
+    let retry_after = proptest::option::weighted(0.3, 1..=86_400_u32);
+    let error =
+        (any::<bool>(), text(0..20), text(0..40), retry_after).prop_map(|(client, error, details, retry_after)| {
+            let error =
+                if client { ErrorResponse::request(error, details) } else { ErrorResponse::server(error, details) };
+            Response::Error(ErrorResponse { retry_after, ..error })
+        });
     prop_oneof![
         vec(channel(), 0..4).prop_map(Response::Channels),
         name().prop_map(|channel_name| Response::Hosted { channel_name }),

@@ -539,7 +539,9 @@ impl Trial {
             ServerCommand::Disconnect => self.ended_by_operator(id),
             ServerCommand::Finish => self.finish_subscriber(id),
             ServerCommand::Reconfigure(limits) => self.reconfigured.push((id, limits)),
-            ServerCommand::Shutdown => panic!("a hub shuts connection {id} down"),
+            ServerCommand::Shutdown | ServerCommand::Reset => {
+                panic!("a hub that is not drained closes connection {id}")
+            }
         }
     }
 

@@ -25,8 +25,8 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use chanwire_core::{
     Limits, Time,
     endpoint::{
-        Client, ClientEvent, ConnectionAction, ConnectionId, Deadline, Endpoint, Misuse, ProtocolViolation, Reply,
-        Server, ServerEvent, Ticket, Timer,
+        Client, ClientEvent, ConnectionAction, ConnectionId, Deadline, Endpoint, Misuse, ProtocolViolation, Reason,
+        Reply, Server, ServerCommand, ServerEvent, Ticket, Timer,
     },
     wire::{
         ErrorResponse, Hello, HistoryRange, JoinFrom, Message, Notice, Request, Response, StoredMessage, Timestamp,

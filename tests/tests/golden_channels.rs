@@ -5,8 +5,9 @@
 use chanwire_core::{
     endpoint::Pushes,
     wire::{
-        Address, CONNECTIONS_LIMIT, Channel, ChannelName, Command, ConnectionRow, Decoder, HISTORY_LIMIT, Hello,
-        HistoryRange, Host, Item, JoinFrom, Notice, Request, Response, StartLine, Status, StoredMessage, Timestamp,
+        Address, CONNECTIONS_LIMIT, Channel, ChannelName, Command, ConnectionRow, Decoder, ErrorResponse,
+        HISTORY_LIMIT, Hello, HistoryRange, Host, Item, JoinFrom, Notice, Request, Response, StartLine, Status,
+        StoredMessage, Timestamp,
     },
 };
 use chanwire_tests::{name::named, show, stream::check_every_cut};
@@ -118,6 +119,16 @@ fn responses() -> Vec<(&'static str, Command, Response)> {
             Command::Disconnect,
             Response::Disconnected { connection: 17 },
         ),
+        (
+            "SERVER_ERROR\r\n{\"error\": \"Server stopping\", \"details\": \"The server stops; come back in 1 second\", \"retry_after\": 1}",
+            Command::List,
+            Response::Error(ErrorResponse::server_stopping(1)),
+        ),
+        (
+            "SERVER_ERROR\r\n{\"error\": \"Server stopping\", \"details\": \"The server stops; come back in 5 seconds\", \"retry_after\": 5}",
+            Command::Join,
+            Response::Error(ErrorResponse::server_stopping(5)),
+        ),
     ]
 }
 
@@ -192,7 +203,7 @@ fn requests_read_and_write_back_byte_for_byte() {
 fn responses_read_and_write_back_byte_for_byte() {
     for (bytes, command, response) in responses() {
         let (status, payload) = frame::<Status>(bytes);
-        assert_eq!((status, response.status()), (Status::Ok, Status::Ok));
+        assert_eq!(status, response.status(), "{bytes}");
         assert_eq!(Response::decode(command, status, &payload), Ok(response.clone()), "{bytes}");
         assert_eq!(encoded(|out| response.encode(out)), show::bytes(bytes.as_bytes()));
     }

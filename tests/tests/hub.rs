@@ -9,6 +9,8 @@ mod counters;
 mod damaged;
 #[path = "hub/directory.rs"]
 mod directory;
+#[path = "hub/drain.rs"]
+mod drain;
 #[path = "hub/failures.rs"]
 mod failures;
 #[path = "hub/fairness.rs"]

@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
+    num::NonZeroU32,
     time::Duration,
 };
 
@@ -12,7 +13,8 @@ use chanwire_core::{
     Limits, Time,
     endpoint::{ConnectionAction, Endpoint as _, Misuse, Server, ServerEvent},
     hub::{
-        ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Peer as Rights, Snapshot, StoreCommand, StoreOutcome,
+        ConnectionId, DrainPlan, Effect, Hub, HubLimits, ListenerId, Moment, Peer as Rights, Snapshot, StoreCommand,
+        StoreOutcome,
     },
     wire::{Address, Command, Decoder, ErrorResponse, Item, MAX_DEPTH, Response, Status, Timestamp},
 };
@@ -183,7 +185,7 @@ impl World {
                 let peer = self.peers.remove(who).ok_or_else(|| format!("no connection of {who}"))?;
                 self.hub.disconnect(peer.id);
             }
-            Step::Stop => self.peers.values_mut().for_each(|peer| peer.server.shutdown(now)),
+            Step::Stop => self.hub.drain(DrainPlan { rate: NonZeroU32::MIN, within: Duration::ZERO }, now),
         }
         self.settle()
     }

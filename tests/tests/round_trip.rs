@@ -156,12 +156,13 @@ fn response_text(response: &Response) -> String {
         Response::Disconnected { connection } => {
             format!("OK\r\n{{\"status\": \"disconnected\", \"connection\": {connection}}}")
         }
-        Response::Error(ErrorResponse { error, details, .. }) => {
+        Response::Error(ErrorResponse { error, details, retry_after, .. }) => {
             format!(
-                "{}\r\n{{\"error\": {}, \"details\": {}}}",
+                "{}\r\n{{\"error\": {}, \"details\": {}{}}}",
                 response.status().name(),
                 quoted(error),
-                quoted(details)
+                quoted(details),
+                retry_after.map_or(String::new(), |seconds| format!(", \"retry_after\": {seconds}"))
             )
         }
         other => panic!("{other:?} has no text here"),

@@ -21,8 +21,10 @@ use chanwire_tests::{examples, process::program};
 
 const PUSH: &[u8] = b"MESSAGE\r\n{\"channel_name\": \"general\", \"id\": 7, \"username\": \"user1\", \"message_content\": \"na\\u00efve \\ud83d\\ude00\", \"timestamp\": \"2023-11-02T15:04:32Z\"}";
 
+const STOPPING: &[u8] = b"SERVER_ERROR\r\n{\"error\": \"Server stopping\", \"details\": \"The server stops; come back in 3 seconds\", \"retry_after\": 3}";
+
 /// The fields that tshark prints of a frame.
-const FIELDS: [&str; 8] = [
+const FIELDS: [&str; 9] = [
     "chanwire.command",
     "chanwire.status",
     "chanwire.push",
@@ -31,6 +33,7 @@ const FIELDS: [&str; 8] = [
     "chanwire.username",
     "chanwire.message",
     "chanwire.fault",
+    "chanwire.retry_after",
 ];
 
 fn script() -> PathBuf {
@@ -100,7 +103,7 @@ fn joined(said: &[Vec<String>]) -> Vec<String> {
 #[test]
 fn every_example_has_the_same_fields_at_any_cut() {
     let frames = examples::requests().map(|(bytes, _)| (Out, bytes)).into_iter();
-    let frames = frames.chain(examples::responses().map(|(bytes, ..)| (In, bytes))).chain([(In, PUSH)]);
+    let frames = frames.chain(examples::responses().map(|(bytes, ..)| (In, bytes))).chain([(In, PUSH), (In, STOPPING)]);
     let mut packets = PcapNg::new();
     let mut expected = Vec::new();
     for (direction, bytes) in frames {
@@ -149,6 +152,7 @@ fn say(direction: Direction, bytes: &[u8]) -> Vec<String> {
         of("username"),
         of("message_content"),
         String::new(),
+        of("retry_after"),
     ]
 }
 

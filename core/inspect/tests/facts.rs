@@ -278,7 +278,7 @@ fn a_request_cut_off_by_the_end_is_answered() {
 
 #[test]
 fn errors_that_tell_why_the_server_closes_answer_nothing() {
-    for error in ["Slow consumer", "Server busy", "Request timed out", "Channel removed"] {
+    for error in ["Slow consumer", "Server busy", "Request timed out", "Channel removed", "Server stopping"] {
         let mut conversation = Conversation::new();
         conversation.feed(Out, 0.0, b"LIST\r\n");
         let notice = format!("SERVER_ERROR\r\n{{\"error\": \"{error}\", \"details\": \"\"}}");

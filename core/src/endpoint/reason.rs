@@ -1,5 +1,7 @@
 //! The reasons for which a server's connection ends.
 
+use crate::wire::ErrorResponse;
+
 /// The reason for the end of a server's connection: one vocabulary for the log, metrics and programs.
 ///
 /// Where the peer was told an error, the [name](Self::as_str) is that error's name in lower case with underscores; an
@@ -88,7 +90,8 @@ impl Reason {
         }
     }
 
-    /// Returns the protocol's name of the error that the peer is told, if it is told one.
+    /// Returns the protocol's name of the error that the peer is told, if it is told one. That the server stops is told
+    /// to those that asked for notices.
     #[must_use]
     pub const fn error(self) -> Option<&'static str> {
         Some(match self {
@@ -102,12 +105,12 @@ impl Reason {
             // Only connections that asked for notices are told.
             Self::Disconnected => "Disconnected",
             Self::ServerBusy | Self::AddressBusy => "Server busy",
+            Self::ServerStopping => ErrorResponse::SERVER_STOPPING,
             Self::ClientClosed
             | Self::ClientLost
             | Self::NotReading
             | Self::Denied
             | Self::ProxyHeader
-            | Self::ServerStopping
             | Self::ServerClosed => return None,
         })
     }

@@ -181,6 +181,8 @@ pub enum ServerCommand {
     Reconfigure(Arc<Limits>),
     /// Take nothing new, finish what is owed, then [close](Endpoint::shutdown).
     Shutdown,
+    /// [Reset](Server::reset) the connection.
+    Reset,
 }
 
 impl Server {
@@ -228,6 +230,7 @@ impl Server {
             ServerCommand::Finish => self.finish(now),
             ServerCommand::Reconfigure(limits) => self.reconfigure(now, limits),
             ServerCommand::Shutdown => self.shutdown(now),
+            ServerCommand::Reset => self.reset(now),
         }
         Ok(())
     }
@@ -338,6 +341,14 @@ impl Server {
     pub fn finish(&mut self, now: Time) {
         self.core.change(PhaseEvent::Close, now);
         self.pump(now);
+    }
+
+    /// Resets a connection that is not closed, because the server stops and has waited long enough for it.
+    pub fn reset(&mut self, now: Time) {
+        self.decide_end(Reason::ServerStopping, false);
+        if self.core.phase() != Phase::Closed {
+            self.core.change(PhaseEvent::Reset, now);
+        }
     }
 
     /// Returns the reason for the connection's end, once it is over; `is_lost` says that its stream failed.

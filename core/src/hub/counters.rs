@@ -95,7 +95,8 @@ impl Counters {
             | ServerCommand::Disconnect
             | ServerCommand::Finish
             | ServerCommand::Reconfigure(_)
-            | ServerCommand::Shutdown => {}
+            | ServerCommand::Shutdown
+            | ServerCommand::Reset => {}
         }
     }
 

@@ -15,6 +15,7 @@ mod commits;
 mod connection_page;
 mod counters;
 mod directory;
+mod drain;
 mod effects;
 mod joins;
 mod listed;
@@ -38,6 +39,8 @@ use commits::{Commit, MAX_COMMIT};
 pub use connection_page::ConnectionPage;
 pub use counters::{Counters, Histogram};
 use directory::Directory;
+use drain::Drain;
+pub use drain::DrainPlan;
 pub use effects::Effect;
 use effects::Effects;
 use joins::Joins;
@@ -219,6 +222,8 @@ pub struct Hub {
     reads: Reads,
     effects: Effects,
     counters: Counters,
+    /// The closing of all connections, once the server stops.
+    drain: Option<Drain>,
     /// Whether deciding has stopped.
     is_stopped: bool,
 }
@@ -260,6 +265,8 @@ struct Connection {
     /// The name that it has waited for. The next connection in line for that name waits until this one's request is
     /// decided.
     awaited: Option<ChannelName>,
+    /// Whether its last HELLO asked for notices.
+    notices: bool,
     /// Whether it is closed, so that its answers are dropped.
     closed: bool,
 }
@@ -320,6 +327,7 @@ impl Hub {
             reads: Reads::default(),
             effects: Effects::default(),
             counters: Counters::default(),
+            drain: None,
             is_stopped: false,
         };
         hub.restore(stored, now.time);
@@ -387,8 +395,12 @@ impl Hub {
             place: Place::None,
             last_turn_end: TurnEnd::default(),
             awaited: None,
+            notices: false,
             closed: false,
         });
+        if self.drain.is_some() {
+            self.effects.send(id, ServerCommand::Shutdown);
+        }
         Ok(())
     }
 
@@ -412,7 +424,12 @@ impl Hub {
             ServerEvent::Request { ticket, request } => return self.handle_request(id, ticket, request, at),
             ServerEvent::Drained => self.handle_drained(id),
             ServerEvent::Ended => self.handle_ended(id),
-            ServerEvent::Answered { request } => self.counters.answered_elsewhere(request.command()),
+            ServerEvent::Answered { request } => {
+                self.counters.answered_elsewhere(request.command());
+                if let (Request::Hello { notices }, Some(connection)) = (request, self.connections.get_mut(&id)) {
+                    connection.notices = notices;
+                }
+            }
             ServerEvent::Refused { .. } | ServerEvent::Withdrawn => {}
         }
         Ok(())
@@ -478,6 +495,10 @@ impl Hub {
         if !self.joins.is_clean() {
             return Some(Time::default());
         }
+        [self.lease_timeout(), self.drain.as_ref().and_then(Drain::next_at)].into_iter().flatten().min()
+    }
+
+    fn lease_timeout(&self) -> Option<Time> {
         match self.storage {
             Storage::Idle | Storage::Stale(_) if !self.leases.has_turn && !self.is_stopped => {
                 self.directory.next_end().map(|end| end.max(self.leases.not_before))
@@ -487,9 +508,11 @@ impl Hub {
         }
     }
 
-    /// Ends leases, and cleans up a bounded part of what was left to be. Early calls do nothing.
+    /// Ends leases, closes the connections whose turn it is in a [drain](Self::drain), and cleans up a bounded part of
+    /// what was left to be. Early calls do nothing.
     pub fn handle_timeout(&mut self, now: Time) {
         self.joins.clean_up_some();
+        self.close_drained(now);
         self.leases.by = now;
         let due = |end: Time| end <= now && self.leases.not_before <= now;
         if !self.is_stopped && !self.leases.has_turn && self.directory.next_end().is_some_and(due) {

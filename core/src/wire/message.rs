@@ -6,7 +6,7 @@
     reason = "callers build these values, and the protocol fixes their fields"
 )]
 
-use alloc::{borrow::Cow, string::String, vec::Vec};
+use alloc::{borrow::Cow, format, string::String, vec::Vec};
 
 use super::{
     Address, ChannelName, Command, StartLine as _, Status, Timestamp, Username, encode,
@@ -297,6 +297,9 @@ pub struct ErrorResponse {
     pub error: Cow<'static, str>,
     /// A description.
     pub details: String,
+    /// The seconds after which to come back, where the server says so.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub retry_after: Option<u32>,
 }
 
 /// The side that is to blame for an error.
@@ -318,6 +321,7 @@ const TIMESTAMP: &str = "timestamp";
 const CHANNELS: &str = "channels";
 const ERROR: &str = "error";
 const DETAILS: &str = "details";
+const RETRY_AFTER: &str = "retry_after";
 const ID: &str = "id";
 const STATUS: &str = "status";
 const LEASE: &str = "lease";
@@ -372,10 +376,18 @@ const ERROR_NAMES: &[&str] = &[
     "Channel removed",
     "Disconnected",
     "Server busy",
+    ErrorResponse::SERVER_STOPPING,
 ];
 
 /// Errors that answer no request, but give the reason for closing.
-const CLOSING: [&str; 5] = ["Slow consumer", "Server busy", "Request timed out", "Channel removed", "Disconnected"];
+const CLOSING: [&str; 6] = [
+    "Slow consumer",
+    "Server busy",
+    ErrorResponse::SERVER_STOPPING,
+    "Request timed out",
+    "Channel removed",
+    "Disconnected",
+];
 
 static CHANNEL: [Field; 3] = [
     Field::required(CHANNEL_NAME, FieldKind::Name),
@@ -448,7 +460,11 @@ static ROW: [Field; 10] = [
 ];
 static NEWS: [Field; 2] = [Field::required(NOTICE, FieldKind::Text), Field::required(CHANNEL_NAME, FieldKind::Name)];
 static DELIVERED: [Field; 1] = [Field::required(TIMESTAMP, FieldKind::Timestamp)];
-static FAILED: [Field; 2] = [Field::required(ERROR, FieldKind::Text), Field::required(DETAILS, FieldKind::Text)];
+static FAILED: [Field; 3] = [
+    Field::required(ERROR, FieldKind::Text),
+    Field::required(DETAILS, FieldKind::Text),
+    Field::optional(RETRY_AFTER, FieldKind::Seconds),
+];
 
 impl Command {
     /// Returns the fields of its payload, in the order in which they are checked and written.
@@ -1014,16 +1030,29 @@ impl ErrorResponse {
     /// The names of all errors that a server of this protocol sends, in the order of the protocol's table.
     pub const NAMES: &'static [&'static str] = ERROR_NAMES;
 
+    /// The name of the error by which a server says that it stops. A request that is unanswered before it was not
+    /// carried out.
+    pub const SERVER_STOPPING: &'static str = "Server stopping";
+
     /// Makes a REQUEST_ERROR.
     #[must_use]
     pub fn request(error: impl Into<Cow<'static, str>>, details: impl Into<String>) -> Self {
-        Self { blame: Blame::Request, error: error.into(), details: details.into() }
+        Self { blame: Blame::Request, error: error.into(), details: details.into(), retry_after: None }
     }
 
     /// Makes a SERVER_ERROR.
     #[must_use]
     pub fn server(error: impl Into<Cow<'static, str>>, details: impl Into<String>) -> Self {
-        Self { blame: Blame::Server, error: error.into(), details: details.into() }
+        Self { blame: Blame::Server, error: error.into(), details: details.into(), retry_after: None }
+    }
+
+    /// Makes the reason that a server which stops gives to a connection with notices. The client comes back after so
+    /// many seconds.
+    #[must_use]
+    pub fn server_stopping(retry_after: u32) -> Self {
+        let unit = if retry_after == 1 { "second" } else { "seconds" };
+        let details = format!("The server stops; come back in {retry_after} {unit}");
+        Self { retry_after: Some(retry_after), ..Self::server(Self::SERVER_STOPPING, details) }
     }
 
     /// Returns the status that it begins with.
@@ -1044,14 +1073,18 @@ impl ErrorResponse {
 
     fn decode(blame: Blame, payload: &[u8]) -> Result<Self, PayloadFault> {
         let members = Members::read(payload, &FAILED)?;
-        Ok(Self { blame, error: members.text(ERROR)?.into(), details: members.text(DETAILS)? })
+        let retry_after = members.optional_integer(RETRY_AFTER)?.and_then(|seconds| u32::try_from(seconds).ok());
+        Ok(Self { blame, error: members.text(ERROR)?.into(), details: members.text(DETAILS)?, retry_after })
     }
 
     /// Appends the frame in canonical bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         encode::start_line(out, self.status());
         encode::object(out, |object| {
-            object.text(ERROR, &self.error).text(DETAILS, &self.details);
+            object
+                .text(ERROR, &self.error)
+                .text(DETAILS, &self.details)
+                .optional_integer(RETRY_AFTER, self.retry_after.map(Into::into));
         });
     }
 }

@@ -51,6 +51,8 @@ pub enum FieldKind {
     IdOrZero,
     /// The seconds for which a channel stays on the list without another HOST.
     Lease,
+    /// A time in seconds.
+    Seconds,
     /// The number of messages, or none.
     Count,
     /// The number of messages or rows at most.
@@ -81,6 +83,7 @@ impl FieldKind {
             Self::Id => "an integer from 1 to 9007199254740991",
             Self::IdOrZero => "an integer from 0 to 9007199254740991",
             Self::Lease => "an integer from 10 to 86400, in seconds",
+            Self::Seconds => "an integer from 1 to 86400, in seconds",
             Self::Count => "an integer from 0 to 1000",
             Self::Limit => "an integer from 1 to 1000",
             Self::Timestamp => "a time such as 2023-11-02T15:04:32Z",
@@ -109,6 +112,7 @@ impl FieldKind {
             Self::Id => (1, MAX_ID),
             Self::IdOrZero => (0, MAX_ID),
             Self::Lease => (10, 86_400),
+            Self::Seconds => (1, 86_400),
             Self::Count => (0, 1000),
             Self::Limit => (1, 1000),
             Self::Name

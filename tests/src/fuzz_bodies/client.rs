@@ -296,7 +296,8 @@ pub fn expected_events(stream: &[u8], requests: &[Request]) -> Vec<String> {
 }
 
 /// The errors that answer no request, as the protocol names them.
-const CLOSING: [&str; 4] = ["Slow consumer", "Server busy", "Request timed out", "Channel removed"];
+const CLOSING: [&str; 6] =
+    ["Slow consumer", "Server busy", "Server stopping", "Request timed out", "Channel removed", "Disconnected"];
 
 /// Describes an event in the words of [`expected_events`].
 #[must_use]

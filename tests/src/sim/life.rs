@@ -238,7 +238,8 @@ fn note(server: &Server, index: Option<usize>, command: &ServerCommand, ledger: 
         }
         (ServerCommand::Finish, _) => ledger.sends_no_push = true,
         (ServerCommand::Reconfigure(_), _) => {}
-        (ServerCommand::Respond { .. }, None) | (ServerCommand::Disconnect | ServerCommand::Shutdown, _) => {
+        (ServerCommand::Respond { .. }, None)
+        | (ServerCommand::Disconnect | ServerCommand::Shutdown | ServerCommand::Reset, _) => {
             unreachable!("no hub sends it")
         }
     }

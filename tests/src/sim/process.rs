@@ -275,7 +275,9 @@ impl Process {
             ServerCommand::CloseSlow(error) => judge.closed_slow(link, error),
             ServerCommand::Finish => judge.finished(link),
             ServerCommand::Reconfigure(_) => {}
-            ServerCommand::Disconnect | ServerCommand::Shutdown => panic!("a hub shuts connection {link} down"),
+            ServerCommand::Disconnect | ServerCommand::Shutdown | ServerCommand::Reset => {
+                panic!("no operator and no drain closes connection {link}")
+            }
         }
         None
     }

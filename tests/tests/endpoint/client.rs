@@ -209,6 +209,7 @@ fn a_notice_answers_no_request() {
         ("SERVER_ERROR", "Server busy"),
         ("REQUEST_ERROR", "Request timed out"),
         ("SERVER_ERROR", "Channel removed"),
+        ("SERVER_ERROR", "Server stopping"),
     ] {
         let mut end = client();
         end.endpoint.send(at(0), &Request::List).unwrap();

@@ -124,3 +124,31 @@ fn a_shutdown_of_an_idle_connection_finishes_at_once() {
     end.endpoint.shutdown(at(1_000));
     assert_eq!(due(&end.endpoint), Some((2_007, Timer::Linger)));
 }
+
+#[test]
+fn a_server_that_stops_says_so_after_the_answers_that_it_owes() {
+    let mut end = server();
+    feed(&mut end, at(0), b"HELLO\r\n{\"notices\": true}LIST\r\nMESSAGE\r\n{\"user");
+    let ticket = one_ticket(&mut end);
+    assert!(end.endpoint.wants_notices());
+    let stopping = ErrorResponse::server_stopping(3);
+    end.endpoint.handle_command(at(0), ServerCommand::Close(stopping.clone())).unwrap();
+    assert!(!written(&mut end, at(0)).contains("stopping"));
+    respond(&mut end, at(1), ticket, hosted("x"));
+    let text = written(&mut end, at(1));
+    let answers = [hosted("x"), Response::Error(stopping)].map(|response| bytes(&response)).concat();
+    assert_eq!(text.as_bytes(), answers);
+    assert_eq!(end.action(), ConnectionAction::FinishWriting);
+    assert_eq!(end.endpoint.ended(false).reason, Reason::ServerStopping);
+}
+
+#[test]
+fn a_connection_that_is_reset_ends_for_the_reason_that_the_server_stops() {
+    for asks in [&b""[..], b"LIST\r\n", b"LIST\r\nMESSAGE\r\n{\"user"] {
+        let mut end = server();
+        feed(&mut end, at(0), asks);
+        end.endpoint.handle_command(at(0), ServerCommand::Reset).unwrap();
+        assert_eq!((end.action(), end.endpoint.ended(false).reason), (ConnectionAction::Reset, Reason::ServerStopping));
+        assert_eq!((end.endpoint.poll_timeout(), end.endpoint.wants_read()), (None, false));
+    }
+}

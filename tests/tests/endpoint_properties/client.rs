@@ -12,7 +12,9 @@ fn server_stream() -> impl Strategy<Value = Vec<u8>> {
         out
     };
     let notice = prop::sample::select(vec!["Slow consumer", "Server busy", "Request timed out", "Channel removed"])
-        .prop_map(|error| Response::Error(ErrorResponse::server(error, "because")));
+        .prop_map(|error| ErrorResponse::server(error, "because"));
+    let stopping = (1..=86_400_u32).prop_map(ErrorResponse::server_stopping);
+    let notice = prop_oneof![4 => notice, 1 => stopping].prop_map(Response::Error);
     let piece = prop_oneof![
         12 => Just(b"OK\r\n{\"channels\": []}".to_vec()),
         6 => generate::response().prop_map(encoded),

@@ -30,13 +30,14 @@ use std::{
     collections::BTreeMap,
     mem,
     net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
     time::Duration,
 };
 
 use chanwire_core::{
     Time,
     endpoint::{Endpoint as _, Listing, ServerCommand, Timer, Traffic},
-    hub::{ConnectionId, Effect, Hub, ListenerId, Moment, Peer, Snapshot},
+    hub::{ConnectionId, DrainPlan, Effect, Hub, ListenerId, Moment, Peer, Snapshot},
     wire::{Address, ErrorResponse, Timestamp},
 };
 use fastrand::Rng;
@@ -56,6 +57,9 @@ pub const ADDRESS: &str = "127.0.0.1:22236";
 /// The longest that the store takes for a job, in milliseconds.
 const STORE_DELAY: u64 = 4;
 
+/// The pace at which a server that stops closes its connections: few enough a second to be told apart.
+const DRAIN: DrainPlan = DrainPlan { rate: NonZeroU32::new(10).unwrap(), within: Duration::from_secs(5) };
+
 /// A server, its store, its clients and the network between them.
 ///
 /// Tell it what clients do, then [`run`](Self::run) it to a moment and take the [events](Self::take_events). Times are
@@ -74,6 +78,8 @@ pub struct Sandbox {
     last: u32,
     /// Closed connections not yet reported to the hub, which takes no input while its effects are drained.
     closed: Vec<u32>,
+    /// Whether the server was asked to stop.
+    stops: bool,
     events: Vec<Event>,
 }
 
@@ -171,6 +177,7 @@ impl Sandbox {
             connections: BTreeMap::new(),
             last: 0,
             closed: Vec::new(),
+            stops: false,
             events: Vec::new(),
         }
     }
@@ -258,6 +265,12 @@ impl Sandbox {
         self.store.set_mode(self.now, mode);
     }
 
+    /// Stops the server, which closes every connection.
+    pub fn stop(&mut self) {
+        self.stops = true;
+        self.hub.drain(DRAIN, self.now);
+    }
+
     /// Lets time pass, and does all that is due until then.
     pub fn run(&mut self, until: u64) {
         let until = Time::from_millis(until).max(self.now);
@@ -313,9 +326,9 @@ impl Sandbox {
             };
             Some(Due { at: deadline.at.as_millis(), connection: Some(*id), event })
         });
-        let lease = self.hub.poll_timeout();
-        let lease = lease.map(|at| Due { at: at.as_millis(), connection: None, event: "the end of a lease" });
-        deadlines.chain(lease).min_by_key(|due| due.at)
+        let event = if self.stops { "the end of a connection" } else { "the end of a lease" };
+        let hub = self.hub.poll_timeout().map(|at| Due { at: at.as_millis(), connection: None, event });
+        deadlines.chain(hub).min_by_key(|due| due.at)
     }
 
     fn next_time(&self) -> Option<Time> {

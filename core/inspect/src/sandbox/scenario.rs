@@ -38,11 +38,13 @@ enum Act {
     End(u32),
     Reads(u32, bool),
     Store(StoreMode),
+    /// The server stops.
+    Stop,
     /// Milliseconds pass.
     Skip(u64),
 }
 
-use Act::{Connect, ConnectWithoutRights, Drip, End, Often, Operator, Reads, Send, Skip, Store};
+use Act::{Connect, ConnectWithoutRights, Drip, End, Often, Operator, Reads, Send, Skip, Stop, Store};
 
 /// Between two acts, in milliseconds.
 const PAUSE: u64 = 100;
@@ -58,6 +60,7 @@ const HOST_FRIEND: &str =
     "HOST\r\n{\"channel_name\": \"general\", \"peer_server_ip\": \"192.168.1.5\", \"peer_server_port\": 22240}";
 const HOST_STRANGER: &str =
     "HOST\r\n{\"channel_name\": \"general\", \"peer_server_ip\": \"192.0.2.7\", \"peer_server_port\": 22240}";
+const ASK_NOTICES: &str = "HELLO\r\n{\"notices\": true}";
 const HOST_LEASE: &str = "HOST\r\n{\"channel_name\": \"general\", \"peer_server_ip\": \"127.0.0.1\", \
                           \"peer_server_port\": 22236, \"lease\": 10}";
 const HOST_NEWS: &str =
@@ -235,6 +238,12 @@ const SCENARIOS: &[Scenario] = &[
         &[("max_connections", "1")],
         &[Connect(HOME), Connect(FRIEND), Send(1, "LIST\r\n")],
     ),
+    error(
+        "Server stopping",
+        "The server stops. One client asked for notices and is told when to come back; the other is not told.",
+        &[],
+        &[Connect(HOME), Connect(FRIEND), Send(1, ASK_NOTICES), Send(2, "LIST\r\n"), Stop],
+    ),
     play(
         "Asking first",
         "A client asks what the server can do, and its limits, before its first request; then wrongly.",
@@ -372,6 +381,7 @@ impl Sandbox {
             }
             Reads(client, reads) => self.set_reading(client, reads),
             Store(mode) => self.set_store(mode),
+            Stop => self.stop(),
             Skip(ms) => self.run(self.now() + ms),
         }
     }
