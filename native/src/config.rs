@@ -28,7 +28,7 @@ pub(crate) use self::{
     suggest::named,
     value::{Kind, Value},
 };
-use crate::{http::Authority, server_address::ServerAddress, store::Retention};
+use crate::{drain::DrainConfig, http::Authority, server_address::ServerAddress, store::Retention};
 
 /// The configuration of `chanwire serve`.
 #[derive(Clone, Debug)]
@@ -61,6 +61,7 @@ pub(crate) struct Config {
     pub(crate) hub_limits: HubLimits,
     pub(crate) address_limits: AddressLimits,
     pub(crate) max_connections: u32,
+    pub(crate) drain: DrainConfig,
 }
 
 /// A listener for all channels.

@@ -10,6 +10,7 @@ use chanwire_core::{
 
 use crate::{
     config::{Advertised, Config, Hosted, Listen, MetricsConfig, Size},
+    drain::DrainConfig,
     serve_error::ServeError,
     server::Running,
     server_address::ServerAddress,
@@ -186,6 +187,7 @@ impl ServerConfig {
             hub_limits,
             address_limits: self.address_limits,
             max_connections: self.max_connections.max(1),
+            drain: DrainConfig::default(),
         };
         match config.hosted_twice() {
             Some(name) => Err(config_error(format!("the channel '{name}' is hosted twice"))),

@@ -8,7 +8,7 @@ use std::{
 use chanwire_core::{
     Limits,
     endpoint::{Listing, Misuse, ServerCommand, ServerEvent, Traffic},
-    hub::{ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Peer},
+    hub::{ConnectionId, DrainPlan, Effect, Hub, HubLimits, ListenerId, Moment, Peer},
     wire::Address,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -44,7 +44,9 @@ pub(crate) enum Input {
     /// These settings hold from now on.
     Reconfigure(Box<LiveSettings>),
     /// Closes all connections after their remaining output, because the server stops.
-    StopConnections,
+    Drain(DrainPlan),
+    /// Resets the connections that are left.
+    ResetConnections,
     /// Stops the hub after the drain timeout: requests at the store are finished, pending ones are dropped.
     Stop,
 }
@@ -98,7 +100,7 @@ pub(crate) async fn run(
         if has_more {
             tokio::task::yield_now().await;
         }
-        let lease_end = hub.poll_timeout().map(|at| clock.instant(at));
+        let hub_timeout = hub.poll_timeout().map(|at| clock.instant(at));
         let mut finished = None;
         tokio::select! {
             biased;
@@ -108,7 +110,7 @@ pub(crate) async fn run(
                 let Some(input) = input else { return };
                 batch.push_back(input);
             }
-            () = until(lease_end) => {}
+            () = until(hub_timeout) => {}
         }
         while batch.len() < BATCH
             && let Ok(input) = inputs.try_recv()
@@ -195,7 +197,8 @@ fn handle(hub: &mut Hub, mailboxes: &mut Mailboxes, input: Input, now: Moment) -
             let _ = answer.send(HubReport { counters: hub.counters(), traffic: mailboxes.traffic() });
         }
         Input::Reconfigure(settings) => hub.reconfigure(settings.hub_limits, &settings.limits),
-        Input::StopConnections => mailboxes.stop(),
+        Input::Drain(plan) => hub.drain(plan, now.time),
+        Input::ResetConnections => hub.reset_connections(),
         Input::Stop => hub.stop(),
     }
     Ok(())
@@ -221,15 +224,11 @@ struct Mailboxes {
     to_wake: Vec<Arc<Mailbox>>,
     /// The traffic of connections that are closed.
     ended: Traffic,
-    stopping: bool,
 }
 
 impl Mailboxes {
     fn add(&mut self, id: ConnectionId, mailbox: Arc<Mailbox>) {
         self.open.insert(id, mailbox);
-        if self.stopping {
-            self.put(id, ServerCommand::Shutdown);
-        }
     }
 
     fn disconnect(&mut self, id: ConnectionId) {
@@ -261,12 +260,6 @@ impl Mailboxes {
             sum += mailbox.traffic();
         }
         sum
-    }
-
-    fn stop(&mut self) {
-        self.stopping = true;
-        let stopped = self.open.values().filter(|mailbox| mailbox.put(ServerCommand::Shutdown));
-        self.to_wake.extend(stopped.cloned());
     }
 
     fn wake(&mut self) {

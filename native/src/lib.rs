@@ -25,6 +25,7 @@ pub mod client;
 mod clock;
 mod config;
 mod connection;
+mod drain;
 pub mod driver;
 mod embedded;
 mod file_limit;

@@ -6,7 +6,6 @@ use std::{
     os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
     path::Path,
     sync::Arc,
-    time::Duration,
 };
 
 use chanwire_core::{
@@ -20,7 +19,7 @@ use tokio::{
     runtime::{Handle, RuntimeFlavor},
     sync::{Notify, mpsc, oneshot, watch},
     task::{JoinHandle, JoinSet},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{
@@ -28,6 +27,7 @@ use crate::{
     banner,
     clock::{Clock, wall_time},
     config::{Config, Hosted, LastReload, Listen, MetricsConfig, Reloader, Size, given_addresses},
+    drain::DrainConfig,
     file_limit::{self, Files},
     http::{self, HttpConfig, InspectorPage, MetricsPage, Target},
     hub_task::{self, HubSender, Input, LiveSettings, PublishedList},
@@ -44,12 +44,6 @@ use crate::{
 
 /// The operator's socket, in the data directory.
 pub(crate) const OPERATOR_SOCKET: &str = "operator.sock";
-
-/// The drain timeout, after which pending requests are dropped. Together with the store's timeout it is ten seconds.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
-
-/// Timeout for the store's last commit.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Runs the server until a signal ends it.
 pub(crate) async fn run(config: Config, mut reloader: Reloader) -> Result<(), ServeError> {
@@ -79,6 +73,9 @@ pub(crate) async fn run(config: Config, mut reloader: Reloader) -> Result<(), Se
 pub(crate) struct Running {
     /// The start-up message with all addresses.
     banner: String,
+    drain: DrainConfig,
+    /// Says that the server is to stop, and goes on until the delay has passed.
+    draining: watch::Sender<bool>,
     stop: watch::Sender<bool>,
     hub_sender: HubSender,
     /// The store, returned by the hub task when it ends.
@@ -139,6 +136,8 @@ impl Running {
             hub.fix_channel(hosted.channel.clone());
         }
 
+        let drain = config.drain;
+        let (draining, is_draining) = watch::channel(false);
         let (stop, stopping) = watch::channel(false);
         let page = bind_page(&config, &listeners, files)?;
         let metrics_page = bind_metrics(&config.metrics, files)?;
@@ -159,7 +158,7 @@ impl Running {
             store: store.status(),
             connections: counts.clone(),
             last_reload: last_reload.clone(),
-            stopping: stopping.clone(),
+            stopping: is_draining,
         });
         let store = store.start(done, &supervisor)?;
         let receivers = (inputs, all_done);
@@ -218,6 +217,8 @@ impl Running {
         let metrics = metrics_page.map(|page| serve_metrics(page, metrics, &supervisor, finishing));
         Ok(Self {
             banner,
+            drain,
+            draining,
             stop,
             hub_sender,
             hub_ended,
@@ -251,7 +252,8 @@ impl Running {
 
     /// Applies the settings that can change while the server runs. Connections beyond a lower limit stay, and those that
     /// are open keep their rate.
-    fn apply(&self, config: &Config) {
+    fn apply(&mut self, config: &Config) {
+        self.drain = config.drain;
         self.acceptor.set_max_connections(config.max_connections);
         self.acceptor.set_address_limits(config.address_limits.clone());
         let limits = Arc::new(config.limits.clone());
@@ -273,25 +275,37 @@ impl Running {
         }
     }
 
-    /// Answers what was read, stores it, and ends. `result` is why it stops, and what comes back if it can be done.
+    /// Stops accepting after the delay, answers what was read, stores it, and ends. `result` is why it stops, and what
+    /// comes back if it can be done.
     pub(crate) async fn stop(mut self, mut result: Result<(), ServeError>) -> Result<(), ServeError> {
+        let drain = self.drain;
+        let _ = self.draining.send(true);
+        if result.is_ok() && !drain.delay.is_zero() {
+            tokio::select! {
+                () = sleep(drain.delay) => {}
+                error = self.failed() => result = Err(error),
+            }
+        }
         let _ = self.stop.send(true);
-        let _ = self.hub_sender.send(Input::StopConnections);
+        let _ = self.hub_sender.send(Input::Drain(drain.plan()));
         // Without these parts no request is answered any more, so there is nothing to wait for.
         let answers = !matches!(result, Err(ServeError::Died(Part::Hub | Part::Store)));
         let all = async {
             while self.parts.join_next().await.is_some() {}
             self.acceptor.all_closed().await;
         };
-        if answers && timeout(DRAIN_TIMEOUT, all).await.is_err() {
-            tracing::info!("drain timeout: requests that are not decided are dropped, and connections are left open");
+        if answers && timeout(drain.connections(), all).await.is_err() {
+            tracing::info!("drain timeout: requests that are not decided are dropped, and open connections are reset");
+            let _ = self.hub_sender.send(Input::ResetConnections);
+            // A request of theirs may be at a store that stalls.
+            let _ = timeout(drain.resets(), self.acceptor.all_closed()).await;
         }
         let _ = self.hub_sender.send(Input::Stop);
         if matches!(result, Err(ServeError::Died(_))) {
             // The hub would wait for results of a thread that has ended.
             self.abandon.notify_one();
         }
-        match timeout(COMMIT_TIMEOUT, self.hub_ended).await {
+        match timeout(drain.commit(), self.hub_ended).await {
             Ok(Ok(store)) => close(store),
             Ok(Err(_)) => result = result.and(Err(ServeError::Died(Part::Hub))),
             Err(_) => result = result.and(Err(ServeError::Unfinished)),

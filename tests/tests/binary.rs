@@ -13,6 +13,8 @@ mod crash;
 mod database;
 #[path = "binary/decode.rs"]
 mod decode;
+#[path = "binary/drain.rs"]
+mod drain;
 #[path = "binary/durability.rs"]
 mod durability;
 #[path = "binary/faults.rs"]

@@ -175,6 +175,9 @@ static KEYS: &[&Key] = &[
     &LIMITS_ADDRESS_CHANNELS,
     &LIMITS_EXEMPT,
     &LIMITS_DENY,
+    &DRAIN_DELAY,
+    &DRAIN_RATE,
+    &DRAIN_TIMEOUT,
     &LOG_LEVEL,
     &LOG_FORMAT,
 ];
@@ -626,6 +629,44 @@ pub(crate) static LIMITS_DENY: Key = Key {
     is_list: true,
     help: "Close connections from this network at once, such as 192.0.2.0/24, also if it is exempt; may be given more \
            than once",
+    applied: Applied::Live,
+    ..KEY
+};
+
+pub(crate) static DRAIN_DELAY: Key = Key {
+    path: "drain.delay",
+    flag: "drain-delay",
+    value_name: "SECONDS",
+    kind: number(0, 3600),
+    default: Fallback::Value("0"),
+    help: "After the signal to stop, serve on and be not ready for this long, in seconds, so that a load balancer sends \
+           no new connections",
+    precedent: "without a load balancer nothing is gained by a wait",
+    applied: Applied::Live,
+    ..KEY
+};
+
+pub(crate) static DRAIN_RATE: Key = Key {
+    path: "drain.rate",
+    flag: "drain-rate",
+    kind: number(1, 1_000_000),
+    default: Fallback::Value("2000"),
+    help: "When the server stops, close this many connections per second of clients that asked for notices; more if \
+           else not all were closed in half of the drain timeout",
+    precedent: "the protocol: 10,000 clients in 5 s",
+    applied: Applied::Live,
+    ..KEY
+};
+
+pub(crate) static DRAIN_TIMEOUT: Key = Key {
+    path: "drain.timeout",
+    flag: "drain-timeout",
+    value_name: "SECONDS",
+    kind: number(1, 3600),
+    default: Fallback::Value("10"),
+    help: "Stop within this time after the drain delay, in seconds: connections that are left after six tenths of it \
+           are reset",
+    precedent: "Docker kills a container 10 s after the signal",
     applied: Applied::Live,
     ..KEY
 };

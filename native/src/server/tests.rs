@@ -5,7 +5,7 @@ use std::{
     net::{TcpListener, TcpStream},
     os::unix::net::UnixStream,
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use chanwire_core::{AddressLimits, Limits, hub::HubLimits};
@@ -66,6 +66,7 @@ fn config(data_dir: &Path) -> Config {
         hub_limits: HubLimits::default(),
         address_limits: AddressLimits::default(),
         max_connections: 100,
+        drain: DrainConfig::default(),
     }
 }
 

@@ -81,7 +81,7 @@ fn provoke(reason: Reason, server: &Server, data: &Path) -> String {
             peer.read_to_end()
         }
         Reason::ServerStopping => {
-            assert!(peer.ask(LIST).is_ok());
+            assert!(peer.ask("HELLO\r\n{\"notices\": true}").is_ok());
             server.signal(Signal::TERM);
             peer.read_to_end()
         }
