@@ -247,7 +247,9 @@ async fn a_server_says_what_it_can_do_and_an_older_one_that_it_does_not_know() {
 #[tokio::test]
 async fn a_violation_of_the_protocol_is_reported_and_the_connection_made_anew() {
     let (address, _) = fake(|number, request, mut stream| async move {
-        assert!(request.starts_with("JOIN\r\n"), "{request}");
+        // It asks for notices before it joins, also of a server that does not know how.
+        assert!(request.starts_with("HELLO\r\n{\"notices\": true}JOIN\r\n"), "{request}");
+        let unknown = "REQUEST_ERROR\r\n{\"error\": \"Unknown command\", \"details\": \"Unknown command 'HELLO'\"}";
         let push = |channel: &str, id: u64| {
             format!(
                 "MESSAGE\r\n{{\"channel_name\": \"{channel}\", \"id\": {id}, \"username\": \"u\", \
@@ -268,7 +270,7 @@ async fn a_violation_of_the_protocol_is_reported_and_the_connection_made_anew() 
                 joined(7) + &push("g", 7) + &push("another", 8)
             }
         };
-        stream.write_all(said.as_bytes()).await.unwrap();
+        stream.write_all((unknown.to_owned() + &said).as_bytes()).await.unwrap();
         // Until the client goes.
         let _ = stream.read_to_end(&mut Vec::new()).await;
     })
@@ -293,4 +295,31 @@ async fn a_server_that_is_not_there_is_an_error_and_no_wait() {
     assert!(matches!(error.kind(), ErrorKind::Connect(_)), "{error}");
     let error = soon(Client::new(gone.into()).join(&"g".parse().unwrap(), JoinFrom::Last(0))).await.unwrap_err();
     assert_eq!(error.server(), gone.to_string());
+}
+
+#[tokio::test]
+async fn a_subscription_comes_back_when_a_server_that_stops_asked_for_it_and_misses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, client) = start(&directory, anywhere()).await;
+    let address = server.address();
+    client.host(channel("general", address), None).await.unwrap();
+    let mut subscription = client.join(&"general".parse().unwrap(), JoinFrom::Last(0)).await.unwrap();
+    client.send(message("general", "one")).await.unwrap();
+    assert_eq!(next_message(&mut subscription).await.message_content, "one");
+    server.stop().await.unwrap();
+
+    let SubscriptionEvent::Lost { error, after } = next(&mut subscription).await else { panic!("a loss") };
+    let ErrorKind::Closing(reason) = error.kind() else { panic!("{error}") };
+    assert_eq!((reason, after), (&ErrorResponse::server_stopping(1), 1));
+    assert_eq!((error.retry_after(), error.is_temporary()), (Some(Duration::from_secs(1)), true));
+    let stopped = std::time::Instant::now();
+    let (server, client) = start(&directory, address).await;
+    client.send(message("general", "two")).await.unwrap();
+    assert!(matches!(next(&mut subscription).await, SubscriptionEvent::Resumed));
+    // The event is there as soon as the connection is lost, so the wait began before.
+    assert!(stopped.elapsed() > Duration::from_millis(500), "{:?}", stopped.elapsed());
+    let again = next_message(&mut subscription).await;
+    assert_eq!((again.id, &*again.message_content), (2, "two"));
+    subscription.leave().await;
+    server.stop().await.unwrap();
 }

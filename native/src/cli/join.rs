@@ -86,7 +86,13 @@ impl Join {
                     text::note(&format!("messages {first} to {last} are kept no more"));
                 }
                 Some(Ok(SubscriptionEvent::Lost { error, after })) => {
-                    text::note(&format!("{}; coming back after message {after}", visible(&error.to_string())));
+                    text::note(&match error.retry_after() {
+                        None => format!("{}; coming back after message {after}", visible(&error.to_string())),
+                        Some(time) => {
+                            let (server, seconds) = (error.server(), time.as_secs());
+                            format!("{server}: the server stops; back in {seconds} s after message {after}")
+                        }
+                    });
                 }
                 Some(Ok(SubscriptionEvent::Resumed)) => text::note("connected again"),
                 Some(Err(error)) => return failed(&error, Some(printed), self.json),

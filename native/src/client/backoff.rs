@@ -29,6 +29,15 @@ impl Backoff {
         half + Duration::from_millis(self.next_random() % millis.saturating_add(1))
     }
 
+    /// Returns the wait before the next attempt: the next one, or the time that the server asked for with up to a second
+    /// more.
+    pub(crate) fn wait(&mut self, retry_after: Option<Duration>) -> Duration {
+        match retry_after {
+            None => self.next_wait(),
+            Some(time) => time + Duration::from_millis(self.next_random() % 1000),
+        }
+    }
+
     /// Resets the backoff to the shortest wait.
     pub(crate) const fn reset(&mut self) {
         self.tries = 0;
@@ -60,6 +69,11 @@ mod tests {
             }
         }
         assert_ne!(waits(1), waits(2));
+        let asked = Duration::from_secs(3);
+        let mut backoff = Backoff::new(7);
+        let waits: Vec<_> = (0..100).map(|_| backoff.wait(Some(asked))).collect();
+        assert!(waits.iter().all(|wait| *wait >= asked && *wait < asked + Duration::from_secs(1)), "{waits:?}");
+        assert_ne!(waits.first(), waits.last());
         let mut backoff = Backoff::new(1);
         let _ = (backoff.next_wait(), backoff.next_wait());
         backoff.reset();

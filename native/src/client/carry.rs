@@ -8,8 +8,8 @@ use std::{
 
 use chanwire_core::{
     Limits,
-    endpoint::{Client, ClientEvent, Endpoint as _, ProtocolViolation},
-    wire::{FaultKind, Request},
+    endpoint::{Client, ClientEvent, Endpoint as _, ProtocolViolation, RequestId},
+    wire::{ErrorResponse, FaultKind, Request},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -27,6 +27,12 @@ pub(crate) trait Session {
     /// Returns the next request to send; `None` when there is none any more, and the connection is to be closed after
     /// the last answer.
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Option<Request>>;
+
+    /// Returns whether to ask for notices before the first request. An older server answers `Unknown command`, and the
+    /// connection goes on.
+    fn wants_notices(&self) -> bool {
+        false
+    }
 
     /// Takes an event.
     fn on_event(&mut self, event: ClientEvent);
@@ -49,13 +55,21 @@ pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> End {
     let limits = Limits::client();
     let max_in_flight = limits.max_in_flight;
-    let mut carrier = Carrier { session, max_in_flight, closing: false, reason: None, ended_by_server: true };
-    let ending = driver::drive(&mut Client::new(limits), &mut Gated { stream, gate }, &mut carrier, clock).await;
+    let mut client = Client::new(limits);
+    let hello = session
+        .wants_notices()
+        .then(|| client.send(clock.now(), &Request::Hello { notices: true }))
+        // A connection without a request takes one.
+        .and_then(Result::ok);
+    let mut carrier = Carrier { session, hello, max_in_flight, closing: false, reason: None, ended_by_server: true };
+    let ending = driver::drive(&mut client, &mut Gated { stream, gate }, &mut carrier, clock).await;
     carrier.end(ending)
 }
 
 struct Carrier<'a, S> {
     session: &'a mut S,
+    /// The request for notices, of which the session sees nothing.
+    hello: Option<RequestId>,
     max_in_flight: usize,
     closing: bool,
     /// The reason for the end, where an event gave one.
@@ -91,9 +105,10 @@ pub(crate) const fn is_cut(violation: &ProtocolViolation) -> bool {
 impl<S: Session> Application<Client> for Carrier<'_, S> {
     fn on_event(&mut self, _: &mut Client, _: Clock, event: ClientEvent) {
         match &event {
+            ClientEvent::Answer { id, .. } if self.hello == Some(*id) => return,
             ClientEvent::Closing(error) => {
-                // The server may still carry out the requests that it received.
-                self.ended_by_server = false;
+                // Otherwise the server may still carry out the requests that it received.
+                self.ended_by_server = error.error == ErrorResponse::SERVER_STOPPING;
                 self.reason = Some(ErrorKind::Closing(error.clone()));
             }
             ClientEvent::Broken(violation) => {

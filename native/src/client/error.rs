@@ -32,7 +32,8 @@ pub enum ErrorKind {
     /// The server answered with an error. The connection goes on.
     #[error("{0}")]
     Refused(ErrorResponse),
-    /// The server gave this reason and closed the connection. A request that was open has an unknown outcome.
+    /// The server gave this reason and closed the connection. A request that was open has an unknown outcome, but none
+    /// was carried out if the server [stops](Error::retry_after).
     #[error("{0}")]
     Closing(ErrorResponse),
     /// The server violated the protocol. A request that was open has an unknown outcome.
@@ -51,6 +52,17 @@ pub enum ErrorKind {
     /// The client was closed before the request was sent.
     #[error("the client is closed")]
     ClientClosed,
+}
+
+impl ErrorKind {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Closing(error) if error.error == ErrorResponse::SERVER_STOPPING => {
+                error.retry_after.map(|seconds| Duration::from_secs(seconds.into()))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Error {
@@ -77,6 +89,12 @@ impl Error {
             ErrorKind::Refused(error) => Some(error),
             _ => None,
         }
+    }
+
+    /// Returns the time after which the server asks its clients to come back, if it has stopped.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.kind.retry_after()
     }
 
     /// Returns whether the same call may succeed later although nothing about it is changed: the connection could not

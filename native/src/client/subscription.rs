@@ -39,7 +39,8 @@ const CHANNEL_REMOVED: &str = "Channel removed";
 ///
 /// Has a separate connection to the channel's host. It buffers some 128 KiB of messages; if they are not consumed, the
 /// server closes the connection as too slow. After this and every other disconnect it reconnects, with a backoff from a
-/// quarter of a second to 30 seconds, and joins after the last received message. Each disconnect and reconnect is an
+/// quarter of a second to 30 seconds, and joins after the last received message. A server that stops says when to come
+/// back, and the first attempt is made then ([`Error::retry_after`]). Each disconnect and reconnect is an
 /// event, and so are messages that the server no longer keeps.
 ///
 /// Ends with an error when reconnecting cannot help: the channel is removed, or the server refuses the JOIN. Dropping
@@ -268,13 +269,14 @@ impl Follower {
                 Some(after) if self.output.joined.is_none() => after,
                 _ => return self.end(kind),
             };
+            let retry_after = kind.retry_after();
             if !mem::replace(&mut is_lost, true) {
                 let error = Error::new(self.host.to_string(), kind);
                 self.output.event(SubscriptionEvent::Lost { error, after });
             }
             from = JoinFrom::After(after);
             tokio::select! {
-                () = sleep(self.backoff.next_wait()) => has_looked = false,
+                () = sleep(self.backoff.wait(retry_after)) => has_looked = false,
                 leave = &mut self.leaving => return left(leave.ok()),
             }
         }
@@ -384,6 +386,10 @@ impl Session for Tail<'_> {
         self.over = true;
         self.left = leave.ok();
         Poll::Ready(self.left.is_some().then(|| Request::Leave { channel_name: self.follower.channel_name.clone() }))
+    }
+
+    fn wants_notices(&self) -> bool {
+        true
     }
 
     fn on_event(&mut self, event: ClientEvent) {

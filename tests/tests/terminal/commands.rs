@@ -6,7 +6,10 @@ use chanwire_tests::process::{Finished, Launch, Signal, wait_for, without_times}
 use rustix::process::{Pid, kill_process};
 use tempfile::tempdir;
 
-use crate::running::{Running, again, general};
+use crate::{
+    fake::UNKNOWN,
+    running::{Running, again, general},
+};
 
 fn command(server: SocketAddr, arguments: &[&str]) -> Launch {
     Launch::new(arguments).args(["--server", &server.to_string()]).variable("USER", "ann")
@@ -113,7 +116,7 @@ fn the_default_username_is_the_systems_user() {
 const HOSTILE: &str = "\u{1b}[2J\u{202e}x\u{9b}1A";
 const HARMLESS: &str = r"\u{1b}[2J\u{202e}x\u{9b}1A";
 
-/// Returns a server that answers every request with the same bytes, and then is silent.
+/// Returns a server that is older than HELLO, and answers every other request with the same bytes.
 fn answering(bytes: String) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -123,8 +126,11 @@ fn answering(bytes: String) -> SocketAddr {
             std::thread::spawn(move || {
                 use std::io::{Read as _, Write as _};
                 let mut buffer = [0; 4096];
-                while stream.read(&mut buffer).is_ok_and(|count| count > 0) {
-                    let _ = stream.write_all(bytes.as_bytes());
+                while let Ok(count @ 1..) = stream.read(&mut buffer) {
+                    let read = String::from_utf8_lossy(buffer.get(..count).unwrap());
+                    let hellos = read.matches("HELLO\r\n").count();
+                    let others = read.matches("\r\n").count() - hellos;
+                    let _ = stream.write_all((UNKNOWN.repeat(hellos) + &bytes.repeat(others)).as_bytes());
                 }
             });
         }
@@ -272,12 +278,14 @@ fn join_reconnects_after_every_loss_and_misses_nothing() {
                 (!tail.out.all().is_empty()).then_some(())
             });
         }
-        if round % 2 == 0 {
+        let (kills, words) = (round % 2 == 0, ["the server stops; back in 1 s", "coming back"]);
+        if kills {
             server.kill()
         } else {
             server.stop();
         }
-        tail.error.wait_with_many("coming back after message ", round + 1);
+        tail.error.wait_with_many(" after message ", round + 1);
+        tail.error.wait_with_many(words[usize::from(kills)], (round + 1).div_ceil(2));
         server = again(data.path(), address);
         let sent = command(address, &["send"]).input(format!("{round} away\n").as_bytes()).run();
         assert_eq!(sent.code, Some(0), "{sent:?}");

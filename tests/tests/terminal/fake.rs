@@ -7,6 +7,13 @@ use std::{
 
 use chanwire_tests::process::DEADLINE;
 
+/// The request with which `join` and `chat` begin a connection.
+pub(crate) const HELLO: &str = "HELLO\r\n{\"notices\": true}";
+
+/// The answer to it of a server that is older than HELLO.
+pub(crate) const UNKNOWN: &str =
+    "REQUEST_ERROR\r\n{\"error\": \"Unknown command\", \"details\": \"Unknown command 'HELLO'\"}";
+
 /// A listener of such a server.
 pub(crate) struct Fake(TcpListener);
 
@@ -26,9 +33,17 @@ impl Fake {
         Client { stream, read: String::new() }
     }
 
+    /// Accepts a client that asks for notices first, and answers as a server that is older than HELLO.
+    pub(crate) fn accept_greeting(&self) -> Client {
+        let mut client = self.accept();
+        client.expect(HELLO);
+        client.answer(UNKNOWN);
+        client
+    }
+
     /// Accepts a client that asks for the channels, and answers that `g` is here.
     pub(crate) fn accept_and_list(&self) -> Client {
-        let mut client = self.accept();
+        let mut client = self.accept_greeting();
         client.expect("LIST\r\n");
         let (host, port) = (self.address().ip(), self.address().port());
         client.answer(&format!(

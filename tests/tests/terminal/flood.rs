@@ -17,6 +17,8 @@ use std::{
 use chanwire_tests::process::{binary, process_states, wait_for};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
+use crate::fake::UNKNOWN;
+
 /// A server on whose one channel so much is said that the connection is always full.
 struct Flood {
     address: SocketAddr,
@@ -72,6 +74,7 @@ fn serve(stream: &TcpStream, address: SocketAddr, last: &Arc<AtomicU64>, left: &
         let answer = |out: &mut &TcpStream, payload: &str| drop(out.write_all(format!("OK\r\n{payload}").as_bytes()));
         // A command's line follows the payload of the one before.
         match line.rsplit('}').next().unwrap_or_default().trim_end() {
+            "HELLO" => drop(out.write_all(UNKNOWN.as_bytes())),
             "LIST" => answer(
                 &mut out,
                 &format!(

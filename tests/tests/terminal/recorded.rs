@@ -12,7 +12,10 @@ use chanwire_tests::{
     wire_examples::{Example, Step, examples},
 };
 
-use crate::running::Running;
+use crate::{
+    fake::{HELLO, UNKNOWN},
+    running::Running,
+};
 
 const PAGE: &str = include_str!("../exchanges/commands.md");
 
@@ -79,8 +82,14 @@ fn the_commands_of_the_first_release_send_what_they_sent() {
         if arguments.first() == Some(&"join") {
             // It was killed, which ended its stream.
             let join = Running::start(address, &arguments);
+            let (mut stream, _) = listener.accept().unwrap();
+            // It asks for notices first. A server of then does not know the command, skips the payload, and goes on.
+            let mut hello = [0; HELLO.len()];
+            stream.read_exact(&mut hello).unwrap();
+            assert_eq!(show::bytes(&hello), show::bytes(HELLO.as_bytes()));
+            stream.write_all(UNKNOWN.as_bytes()).unwrap();
             let ends = exchange.iter().position(|(_, step)| matches!(step, Step::EndOfStream(_))).unwrap();
-            play(listener.accept().unwrap().0, exchange.split_at(ends).0);
+            play(stream, exchange.split_at(ends).0);
             drop(join);
         } else {
             let launch = Launch::new(&arguments).args(["--server", &address.to_string()]).input(&input);

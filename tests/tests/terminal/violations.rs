@@ -17,13 +17,13 @@ fn join_shows_a_violation_and_goes_on_after_the_last_message() {
     for (channel, id, words) in VIOLATIONS {
         let server = Fake::listen();
         let join = Running::start(server.address(), &["join", "g", "--history", "1"]);
-        let mut client = server.accept();
+        let mut client = server.accept_greeting();
         client.expect("JOIN\r\n{\"channel_name\": \"g\", \"history\": 1}");
         client.answer(&[joined(5, 5), push("g", 5), push(channel, id)].concat());
         client.expect_end();
         join.error.wait_with(&format!("{}: {words}; coming back after message 5", server.address()));
 
-        let mut client = server.accept();
+        let mut client = server.accept_greeting();
         client.expect("JOIN\r\n{\"channel_name\": \"g\", \"after\": 5}");
         client.answer(&[joined(6, 6), push("g", 6)].concat());
         join.error.wait_with("connected again");

@@ -38,7 +38,7 @@ pub(super) async fn run(
     clock: Clock,
 ) {
     let lost = match client::open(&to).await {
-        Err(kind) => Lost { ended_by_server: true, reason: kind.to_string() },
+        Err(kind) => Lost { ended_by_server: true, retry_after: None, reason: kind.to_string() },
         Ok(stream) => {
             let _ = events.send((link, LinkEvent::Connected));
             let gate = Arc::<Gate>::default();
@@ -51,12 +51,14 @@ pub(super) async fn run(
 }
 
 fn lost(end: End) -> Lost {
+    let retry_after = end.kind.retry_after();
     let reason = match end.kind {
         // The position of an incomplete frame is of no use to a user.
         ErrorKind::Violation(violation) if is_cut(&violation) => ErrorKind::Closed.to_string(),
+        _ if retry_after.is_some() => "the server stops".into(),
         kind => kind.to_string(),
     };
-    Lost { ended_by_server: end.ended_by_server, reason }
+    Lost { ended_by_server: end.ended_by_server, retry_after, reason }
 }
 
 struct Session<'a> {
@@ -69,6 +71,10 @@ struct Session<'a> {
 impl client::Session for Session<'_> {
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Option<Request>> {
         self.requests.poll_recv(cx)
+    }
+
+    fn wants_notices(&self) -> bool {
+        true
     }
 
     fn on_event(&mut self, event: ClientEvent) {

@@ -79,6 +79,8 @@ pub(super) struct Lost {
     /// Whether the server certainly carries out no more of the requests, because it ended the connection itself and not
     /// because of a request.
     pub(super) ended_by_server: bool,
+    /// The time after which the server asked to come back.
+    pub(super) retry_after: Option<Duration>,
     pub(super) reason: String,
 }
 
@@ -326,7 +328,7 @@ impl Session {
         match std::mem::replace(&mut self.phase, Phase::Out) {
             Phase::Looking(connection) if connection.link == link => self.tracker_failed(now, lost.reason),
             Phase::Joining(connection) if connection.link == link => {
-                self.try_again(now, format!("{}: {}", connection.to, lost.reason), 1)
+                self.try_again(now, format!("{}: {}", connection.to, lost.reason), 1, lost.retry_after)
             }
             Phase::Live(connection, reading) if connection.link == link => {
                 if now.since(reading.since) >= HELD {
@@ -335,7 +337,7 @@ impl Session {
                 if let Some(room) = &mut self.room {
                     room.outbox.lost(lost.ended_by_server);
                 }
-                self.try_again(now, format!("{}: {}", connection.to, lost.reason), 1);
+                self.try_again(now, format!("{}: {}", connection.to, lost.reason), 1, lost.retry_after);
             }
             // The connection was abandoned.
             phase => self.phase = phase,

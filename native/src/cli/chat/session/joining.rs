@@ -1,6 +1,6 @@
 //! Finding, joining and rejoining a channel.
 
-use std::mem;
+use std::{mem, time::Duration};
 
 use chanwire_core::{
     Time,
@@ -33,7 +33,7 @@ impl Session {
         let channels = match response {
             Response::Channels(channels) => channels,
             Response::Error(error) => {
-                return self.try_again(now, format!("{}: {error}", self.tracker), code(error.blame));
+                return self.try_again(now, format!("{}: {error}", self.tracker), code(error.blame), None);
             }
             _ => return,
         };
@@ -45,7 +45,7 @@ impl Session {
                 (false, false) => names.join(", "),
             };
             let reason = format!("there is no channel '{}' at {}; it lists {others}", room.name, self.tracker);
-            return self.try_again(now, reason, 3);
+            return self.try_again(now, reason, 3, None);
         };
         let host = host_of(&self.tracker, &channel.address);
         if host.same_place(&self.tracker) {
@@ -69,7 +69,7 @@ impl Session {
                 let connection = self.connect(host);
                 self.phase = Phase::Joining(connection);
             }
-            None => self.try_again(now, format!("{}: {reason}", self.tracker), 1),
+            None => self.try_again(now, format!("{}: {reason}", self.tracker), 1, None),
         }
     }
 
@@ -108,7 +108,7 @@ impl Session {
                 };
                 let reason = format!("{}: {error}{hint}", connection.to);
                 self.phase = Phase::Joining(connection);
-                return self.try_again(now, reason, code(error.blame));
+                return self.try_again(now, reason, code(error.blame), None);
             }
             _ => return,
         };
@@ -196,17 +196,21 @@ impl Session {
         }
     }
 
-    /// Handles a failure: retries later if that can help, else shows the reason.
-    pub(super) fn try_again(&mut self, now: Time, reason: String, code: u8) {
+    /// Handles a failure: retries later if that can help, after the time that the server asked for, else shows the
+    /// reason.
+    pub(super) fn try_again(&mut self, now: Time, reason: String, code: u8, retry_after: Option<Duration>) {
         self.hang_up();
         self.phase = Phase::Out;
         let Some(room) = &mut self.room else { return };
         if room.host.is_some() {
-            self.phase = Phase::Waiting { until: now.after(self.backoff.next_wait()) };
+            self.phase = Phase::Waiting { until: now.after(self.backoff.wait(retry_after)) };
             // A repeated reason is shown once.
             if room.shown_reason.as_ref() != Some(&reason) {
                 room.shown_reason = Some(reason.clone());
-                self.trouble(format!("{reason} (trying again)"));
+                self.trouble(match retry_after {
+                    None => format!("{reason} (trying again)"),
+                    Some(time) => format!("{reason}; back in {} s", time.as_secs()),
+                });
             }
             return;
         }

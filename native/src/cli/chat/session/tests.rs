@@ -109,7 +109,11 @@ impl Trial {
     }
 
     fn lose(&mut self, link: u64, gone: bool) {
-        self.session.handle_lost(self.now, Link(link), Lost { ended_by_server: gone, reason: "lost".into() });
+        self.session.handle_lost(
+            self.now,
+            Link(link),
+            Lost { ended_by_server: gone, retry_after: None, reason: "lost".into() },
+        );
     }
 
     /// Waits until it tries again, and lets it find the channel: up to JOIN on this link.
@@ -571,4 +575,21 @@ fn a_channel_that_is_found_again_while_the_screen_is_behind_goes_on_with_its_las
     assert_eq!(trial.come_back(2).last().unwrap(), "join 2 last 20");
     trial.joined(2, 81, 100);
     assert!(trial.wants()[0].starts_with("! 79 messages skipped"));
+}
+
+#[test]
+fn a_server_that_stops_is_left_for_as_long_as_it_asked_and_what_it_did_not_answer_is_sent_again() {
+    let mut trial = Trial::live(true, &[message(7, "bob", "hello")]);
+    trial.line("a");
+    assert_eq!(trial.wants(), ["say 1 a"]);
+    let lost =
+        Lost { ended_by_server: true, retry_after: Some(Duration::from_secs(3)), reason: "the server stops".into() };
+    trial.session.handle_lost(trial.now, Link(1), lost);
+    assert_eq!(trial.wants(), [format!("! {TRACKER}: the server stops; back in 3 s")]);
+    let at = trial.session.poll_timeout().unwrap();
+    assert!((3000..4000).contains(&at.since(trial.now).as_millis()), "{at:?}");
+    assert_eq!(trial.come_back(2), ["join 2 after 6"]);
+    trial.joined(2, 7, 7);
+    trial.push(2, &message(7, "bob", "hello"));
+    assert_eq!(trial.wants(), ["* connected again", "say 2 a"]);
 }
