@@ -11,6 +11,7 @@ use chanwire_core::{
 use crate::{
     config::{Advertised, Config, Hosted, Listen, MetricsConfig, Size},
     drain::DrainConfig,
+    inherited::Inherited,
     serve_error::ServeError,
     server::Running,
     server_address::ServerAddress,
@@ -206,7 +207,7 @@ impl Server {
     pub async fn start(config: ServerConfig) -> Result<Self, ServerError> {
         let config = config.check()?;
         // Opening the store may block for long.
-        let started = tokio::task::spawn_blocking(move || Running::start(config)).await;
+        let started = tokio::task::spawn_blocking(move || Running::start(config, Inherited::default())).await;
         let running = started.map_err(|error| config_error(format!("the start panicked: {error}")))??;
         let address =
             running.addresses().first().copied().ok_or_else(|| config_error("there is no listener".into()))?;

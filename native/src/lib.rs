@@ -32,6 +32,7 @@ mod file_limit;
 mod files;
 mod http;
 mod hub_task;
+mod inherited;
 mod listener;
 mod local_addresses;
 mod logging;
@@ -51,13 +52,17 @@ mod threads;
 mod tracker;
 mod traffic;
 
-use std::{panic, process::ExitCode};
+use std::{
+    panic::{self, AssertUnwindSafe},
+    process::ExitCode,
+};
 
 pub use chanwire_core as protocol;
 #[doc(inline)]
 pub use chanwire_core::wire::{
     Address, Channel, ChannelName, Hello, HistoryRange, JoinFrom, Message, NotAName, StoredMessage, Timestamp, Username,
 };
+use listenfd::ListenFd;
 
 pub use self::{
     client::{Client, Error, ErrorKind, Subscription, SubscriptionEvent},
@@ -70,8 +75,10 @@ pub use self::{
 #[doc(hidden)]
 #[must_use]
 pub fn command_line() -> ExitCode {
+    // First, because it changes the environment, which must not be while there are threads.
+    let passed = ListenFd::from_env();
     // A panic was printed or logged where it was.
-    let code = panic::catch_unwind(cli::run).unwrap_or(ExitCode::from(101));
+    let code = panic::catch_unwind(AssertUnwindSafe(|| cli::run(passed))).unwrap_or(ExitCode::from(101));
     logging::flush();
     code
 }

@@ -16,6 +16,16 @@ pub(crate) enum ServeError {
         v4.port()
     )]
     Overlap { v4: SocketAddr, v6: SocketAddr },
+    #[error(
+        "cannot use the socket number {index} of those that were passed (LISTEN_FDS): {cause}; pass listening TCP \
+         sockets only"
+    )]
+    Passed { index: usize, cause: io::Error },
+    #[error(
+        "the socket at {address} that was passed (LISTEN_FDS) belongs to no listener; add --listen {address}, or \
+         correct the address of the one who passes it (ListenStream= of the socket unit)"
+    )]
+    Unclaimed { address: SocketAddr },
     #[error("cannot {action}: {cause}")]
     System { action: &'static str, cause: io::Error },
     #[error("cannot serve the inspector's page: {0}")]

@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use chanwire_core::{
@@ -14,6 +15,7 @@ use chanwire_core::{
     wire::Channel,
 };
 use futures_util::{FutureExt as _, future::BoxFuture};
+use listenfd::ListenFd;
 use tokio::{
     net::{TcpListener, UnixListener},
     runtime::{Handle, RuntimeFlavor},
@@ -31,6 +33,7 @@ use crate::{
     file_limit::{self, Files},
     http::{self, HttpConfig, InspectorPage, MetricsPage, Target},
     hub_task::{self, HubSender, Input, LiveSettings, PublishedList},
+    inherited::Inherited,
     listener::{self, Acceptor, ListenerConfig},
     local_addresses::{self, LocalAddress, Registered, reachable},
     metrics::{ConnectionCounts, Metrics, Sources},
@@ -45,13 +48,17 @@ use crate::{
 /// The operator's socket, in the data directory.
 pub(crate) const OPERATOR_SOCKET: &str = "operator.sock";
 
+/// Time for the first request of a connection that was accepted just before the listeners closed. The next server
+/// cannot serve it, while one that still waits in an inherited socket's backlog is the next server's.
+const LAST_ACCEPTED: Duration = Duration::from_millis(50);
+
 /// Runs the server until a signal ends it.
-pub(crate) async fn run(config: Config, mut reloader: Reloader) -> Result<(), ServeError> {
+pub(crate) async fn run(config: Config, passed: ListenFd, mut reloader: Reloader) -> Result<(), ServeError> {
     const SIGNALS: &str = "wait for signals";
     let _file_size = file_limit::handle_file_size_signal().map_err(ServeError::system(SIGNALS))?;
     signals::ignore_others().map_err(ServeError::system(SIGNALS))?;
     let mut reload = ReloadSignal::new().map_err(ServeError::system(SIGNALS))?;
-    let mut server = Running::start(config)?;
+    let mut server = Running::start(config, Inherited::new(passed)?)?;
     // Signals are caught only from here on, so that they end the process at once while a database opens slowly.
     let mut signals = StopSignals::new().map_err(ServeError::system(SIGNALS))?;
     banner::print(&server.banner);
@@ -102,16 +109,21 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn start(config: Config) -> Result<Self, ServeError> {
+    pub(crate) fn start(config: Config, inherited: Inherited) -> Result<Self, ServeError> {
         let (max, storing) = store_max(&config);
         let Config { data_dir, store_min_free: min_free, retention, .. } = &config;
         let (data_dir, min_free, retention) = (data_dir.clone(), *min_free, *retention);
         let store = store::open(&StoreConfig { data_dir, max, min_free, retention })?;
-        Self::start_with(config, store, &storing)
+        Self::start_with(config, inherited, store, &storing)
     }
 
     /// Starts a server over a store. `storing` says how much it may take.
-    fn start_with(config: Config, mut store: Box<dyn Engine>, storing: &str) -> Result<Self, ServeError> {
+    fn start_with(
+        config: Config,
+        inherited: Inherited,
+        mut store: Box<dyn Engine>,
+        storing: &str,
+    ) -> Result<Self, ServeError> {
         let has_proxies = config.listen.iter().any(|listen| listen.proxies.is_some());
         let mut beside = listener::FILES
             + if has_proxies { listener::PROXIED_FILES } else { 0 }
@@ -125,7 +137,7 @@ impl Running {
         let mut limits = config.hub_limits.clone();
         limits.max_id = limits.max_id.min(store.max_id());
         let mut hub = Hub::new(limits, store.load()?, now);
-        let listeners = bind(&config)?;
+        let listeners = bind(&config, inherited)?;
         let mut registered = Vec::new();
         for listener in &listeners {
             let addresses = listener.local.addresses();
@@ -287,6 +299,9 @@ impl Running {
             }
         }
         let _ = self.stop.send(true);
+        if result.is_ok() {
+            sleep(LAST_ACCEPTED).await;
+        }
         let _ = self.hub_sender.send(Input::Drain(drain.plan()));
         // Without these parts no request is answered any more, so there is nothing to wait for.
         let answers = !matches!(result, Err(ServeError::Died(Part::Hub | Part::Store)));
@@ -430,8 +445,9 @@ struct Listener {
     channels: Vec<Channel>,
 }
 
-/// Opens every listener, those for all channels first. Channels with the same address share a listener.
-fn bind(config: &Config) -> Result<Vec<Listener>, ServeError> {
+/// Opens every listener, or takes the socket that was passed for it; those for all channels first. Channels with the
+/// same address share a listener.
+fn bind(config: &Config, mut inherited: Inherited) -> Result<Vec<Listener>, ServeError> {
     let mut wanted: Vec<(Listen, &'static str, Vec<Channel>)> = Vec::new();
     for listen in &config.listen {
         if !wanted.iter().any(|(other, ..)| other.address == listen.address) || listen.address.port() == 0 {
@@ -451,10 +467,15 @@ fn bind(config: &Config) -> Result<Vec<Listener>, ServeError> {
     for (listener, flag, channels) in wanted {
         let address = listener.address;
         let families = families(address, &addresses)?;
-        let socket = listen(address, families).map_err(|cause| ServeError::Listen { address, flag, cause })?;
+        let refused = |cause| ServeError::Listen { address, flag, cause };
+        let (socket, families) = match inherited.take(address).map_err(refused)? {
+            Some(taken) => taken,
+            None => (listen(address, families).map_err(refused)?, families),
+        };
         bound.push((socket.local_addr().unwrap_or(address), channels));
         sockets.push((socket, families, listener));
     }
+    inherited.all_taken()?;
     let given = given_addresses(&bound, for_all_channels, &config.advertised);
     let parts = sockets.into_iter().zip(bound).zip(given);
     let listeners = parts.map(|(((socket, families, listen), (bound, channels)), given)| Listener {

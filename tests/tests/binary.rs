@@ -1,6 +1,8 @@
 //! The real binary, over TCP and on its command line: `CHANWIRE_BIN`, else what `make build` makes.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
+#[path = "binary/activation.rs"]
+mod activation;
 #[path = "binary/addresses.rs"]
 mod addresses;
 #[path = "binary/cli.rs"]

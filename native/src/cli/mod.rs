@@ -24,6 +24,7 @@ mod user;
 use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use listenfd::ListenFd;
 
 use crate::{
     logging::{self, LogError},
@@ -129,10 +130,10 @@ impl<S: Into<String>> From<S> for Failure {
     }
 }
 
-/// Runs the command of the command line.
-pub(crate) fn run() -> ExitCode {
+/// Runs the command of the command line. `passed` are the sockets that the process was started with.
+pub(crate) fn run(passed: ListenFd) -> ExitCode {
     let result = match Cli::try_parse() {
-        Ok(cli) => cli.run(),
+        Ok(cli) => cli.run(passed),
         Err(error) => print_usage(&error),
     };
     match result {
@@ -163,10 +164,10 @@ fn print_usage(error: &clap::Error) -> Result<Outcome, Failure> {
 }
 
 impl Cli {
-    fn run(self) -> Result<Outcome, Failure> {
+    fn run(self, passed: ListenFd) -> Result<Outcome, Failure> {
         socket::set_keep_alive(self.keep_alive);
         match self.command {
-            Command::Serve(serve) => serve.run(),
+            Command::Serve(serve) => serve.run(passed),
             Command::Config(config) => config.run(),
             Command::Hello(hello) => hello.run(),
             Command::List(list) => list.run(),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use listenfd::ListenFd;
 
 use super::{Failure, Outcome, config::refused, flags::Flags};
 use crate::{
@@ -30,7 +31,7 @@ pub(super) struct Serve {
 }
 
 impl Serve {
-    pub(super) fn run(self) -> Result<Outcome, Failure> {
+    pub(super) fn run(self, passed: ListenFd) -> Result<Outcome, Failure> {
         let sources = Sources::new(self.config.as_deref().map(absolute), self.flags.0);
         let (settings, warnings) = sources.read().checked().map_err(|findings| refused(&findings))?;
         logging::start(&settings.log_level(), settings.log_format())?;
@@ -43,8 +44,9 @@ impl Serve {
         files::keep_private();
         let config = settings.config().ok_or("there is no home directory to keep data in; name one with --data-dir")?;
         let runtime = threads::runtime()?;
-        let result =
-            runtime.block_on(server::run(config, Reloader::new(sources, settings))).map_err(|error| error.to_string());
+        let result = runtime
+            .block_on(server::run(config, passed, Reloader::new(sources, settings)))
+            .map_err(|error| error.to_string());
         // A thread that looks up a name or writes to a pipe may be stuck.
         runtime.shutdown_background();
         result?;

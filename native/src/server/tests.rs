@@ -79,7 +79,7 @@ impl Bench {
             // It does not answer, and a server that stops waits for it.
             config.trackers = vec![tracker.local_addr().unwrap().to_string().parse().unwrap()];
         }
-        Self { server: Running::start(config).unwrap(), directory, tracker }
+        Self { server: Running::start(config, Inherited::default()).unwrap(), directory, tracker }
     }
 
     /// Returns the answer of the channel `general`'s listener to a request.
@@ -247,7 +247,8 @@ fn a_server_runs_on_any_engine_and_finds_again_what_that_has_kept() {
         let memory = Memory::default();
         for start in 1..=2 {
             let engine = Box::new(MemoryEngine(memory.clone()));
-            let server = Running::start_with(config(directory.path()), engine, "in memory").unwrap();
+            let server =
+                Running::start_with(config(directory.path()), Inherited::default(), engine, "in memory").unwrap();
             assert!(server.banner.contains("storing in memory\n"), "{}", server.banner);
             let ask = |request: &str| exchange(TcpStream::connect(server.addresses[1]).unwrap(), request);
             let host = format!(
