@@ -43,6 +43,7 @@ mod refusals;
 mod serve_error;
 mod server;
 mod server_address;
+mod service_manager;
 mod signals;
 mod socket;
 mod store;

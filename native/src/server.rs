@@ -38,6 +38,7 @@ use crate::{
     local_addresses::{self, LocalAddress, Registered, reachable},
     metrics::{ConnectionCounts, Metrics, Sources},
     serve_error::ServeError,
+    service_manager,
     signals::{self, ReloadSignal, StopSignals},
     socket::{Families, listen},
     store::{self, Done, Engine, RunningEngine, StoreConfig},
@@ -62,6 +63,8 @@ pub(crate) async fn run(config: Config, passed: ListenFd, mut reloader: Reloader
     // Signals are caught only from here on, so that they end the process at once while a database opens slowly.
     let mut signals = StopSignals::new().map_err(ServeError::system(SIGNALS))?;
     banner::print(&server.banner);
+    server.report();
+    service_manager::ready();
     let result = loop {
         tokio::select! {
             name = signals.next() => {
@@ -69,9 +72,14 @@ pub(crate) async fn run(config: Config, passed: ListenFd, mut reloader: Reloader
                 break Ok(());
             }
             error = server.failed() => break Err(error),
-            () = reload.next() => reloader.reload(&server.last_reload.clone(), |config| server.apply(config)),
+            () = reload.next() => {
+                service_manager::reloading();
+                reloader.reload(&server.last_reload.clone(), |config| server.apply(config));
+                service_manager::ready();
+            }
         }
     };
+    service_manager::stopping();
     signals.exit_at_next();
     server.stop(result).await
 }
@@ -91,6 +99,7 @@ pub(crate) struct Running {
     abandon: Arc<Notify>,
     acceptor: Arc<Acceptor>,
     last_reload: Arc<LastReload>,
+    counts: Arc<ConnectionCounts>,
     /// Parts that end when the server stops.
     parts: JoinSet<()>,
     deaths: mpsc::UnboundedReceiver<Part>,
@@ -237,6 +246,7 @@ impl Running {
             abandon,
             acceptor,
             last_reload,
+            counts,
             parts,
             deaths,
             page_failure,
@@ -248,6 +258,12 @@ impl Running {
             #[cfg(test)]
             supervisor,
         })
+    }
+
+    /// Reports to the service manager until the server has stopped.
+    fn report(&self) {
+        let (hub, counts, stop) = (self.hub_sender.clone(), self.counts.clone(), self.finish.subscribe());
+        tokio::spawn(service_manager::report(hub, counts, stop));
     }
 
     pub(crate) fn addresses(&self) -> &[SocketAddr] {

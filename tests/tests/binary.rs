@@ -55,6 +55,8 @@ mod refused_start;
 mod reload;
 #[path = "binary/requests.rs"]
 mod requests;
+#[path = "binary/service_manager.rs"]
+mod service_manager;
 #[path = "binary/session.rs"]
 mod session;
 #[path = "binary/signals.rs"]

@@ -109,6 +109,11 @@ impl ConnectionCounts {
         (open.load(Relaxed), accepted.load(Relaxed))
     }
 
+    /// Returns the number of open connections of every kind.
+    pub(crate) fn open_now(&self) -> u64 {
+        Kind::ALL.iter().map(|kind| self.connections(*kind).0).sum()
+    }
+
     /// Returns each reason with the number of connections that were refused for it.
     pub(super) fn refused(&self) -> impl Iterator<Item = (Reason, u64)> {
         REFUSALS.into_iter().zip(self.refused.iter().map(|count| count.load(Relaxed)))
