@@ -10,7 +10,7 @@ use std::{
 };
 
 use chanwire_core::{
-    Limits, Time,
+    AddressLimits, Limits, Rate, Time,
     endpoint::{ConnectionAction, Endpoint as _, Misuse, Server, ServerEvent},
     hub::{
         ConnectionId, DrainPlan, Effect, Hub, HubLimits, ListenerId, Moment, Peer as Rights, Snapshot, StoreCommand,
@@ -369,7 +369,17 @@ fn the_table_of_limits_has_the_defaults() {
     };
     let seconds = |duration: Duration| format!("{} s", duration.as_secs());
     let kib = |bytes: usize| format!("{} KiB", bytes / 1024);
+    let addresses = AddressLimits::default();
+    let rate = |rate: Rate| {
+        let [units, burst] = [rate.units_per_second, rate.burst].map(|number| grouped(number.get() as usize));
+        format!("{units}, {burst}")
+    };
     for (name, value) in [
+        ("connections from one address", grouped(addresses.max_connections)),
+        ("connections a second from one address, and at once", rate(addresses.connects)),
+        ("channels listed that were registered from one address", grouped(HubLimits::default().max_address_channels)),
+        ("units a second of a connection, and at once", rate(addresses.connection_rate)),
+        ("units a second of all connections from one address, and at once", rate(addresses.address_rate)),
         ("payload, from its first bracket to its last", format!("{} bytes", grouped(limits.max_payload))),
         ("levels of brackets in a payload", MAX_DEPTH.to_string()),
         ("a frame, from its first byte to its last", seconds(limits.frame_timeout)),
