@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{Direction, Time, guess_direction, visible};
 
-/// The most connections that are followed at one time. To follow another one, the oldest is given up.
+/// The most connections that are followed at one time. Beyond it, the oldest one is dropped.
 const MAX_CONNECTIONS: usize = 65_536;
 
 /// The most bytes that are kept of each direction of a connection while it is not known whether it speaks the protocol.
@@ -21,10 +21,11 @@ const MAX_UNJUDGED: usize = 8 << 10;
 /// The most bytes that are kept of all connections that wait to be judged.
 const MAX_UNJUDGED_TOTAL: usize = 32 << 20;
 
-/// The most bytes of all connections that may wait for those before them.
+/// The most bytes of all connections that may be held until bytes before them arrive.
 const MAX_HELD_TOTAL: usize = 64 << 20;
 
-/// Nanoseconds after a close from which a SYN with the same sequence number begins a new connection.
+/// Nanoseconds after a close for which a SYN with the same sequence number is a copy of the old one. Later, it begins a
+/// new connection.
 const COPY: i64 = 100_000_000;
 
 /// The most bytes that are shown of the text that a reset may carry.
@@ -36,10 +37,11 @@ type Key = (SocketAddr, SocketAddr);
 /// All connections of a capture.
 #[derive(Debug)]
 pub(super) struct Connections {
+    /// Whether connections of any protocol are shown.
     everything: bool,
     ids: HashMap<Key, u64>,
     connections: BTreeMap<u64, Connection>,
-    /// Those that are over, which make room for others.
+    /// Connections that are over. They are dropped first to make room for others.
     over: VecDeque<u64>,
     next: u64,
     held: usize,
@@ -61,7 +63,7 @@ struct Connection {
     judged: Judged,
     opened: Time,
     state: State,
-    /// The text of a row that does not begin with its first byte.
+    /// The text that is shown if a direction does not begin with its first byte.
     middle: &'static str,
     /// The number of bytes its packets carried.
     payload: u64,
@@ -70,7 +72,7 @@ struct Connection {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Open,
-    /// A reset came that may not have been accepted: then the connection goes on.
+    /// There was a reset that may not have been accepted. If more segments follow, it was not.
     Reset {
         side: usize,
         time: Time,
@@ -82,11 +84,15 @@ enum State {
     },
 }
 
+/// Whether a connection speaks the protocol, and is shown.
 #[derive(Debug)]
 enum Judged {
-    /// Events so far, to be reported when it turns out to speak the protocol, and the first bytes of both ends.
+    /// Unknown. The events so far are kept for when it turns out to speak the protocol, with the first bytes of both
+    /// ends.
     Not(Vec<(usize, Time, Event)>, [Vec<u8>; 2]),
+    /// Shown with this number.
     Shown(u32),
+    /// Not shown.
     PassedOver,
 }
 
@@ -97,6 +103,7 @@ enum Event {
     Gap(u64),
     Middle,
     End,
+    /// The reason, and whether it is marked as bad.
     Close(String, bool),
 }
 
@@ -114,9 +121,9 @@ enum Relation {
 /// The earlier connection of the same ends.
 #[derive(Clone, Copy, Debug)]
 struct Before {
-    /// The end that was the client of a connection that is shown.
+    /// The end that was the client, if that connection is shown.
     client: Option<usize>,
-    /// It ended with a reset.
+    /// Whether it ended with a reset.
     reset: bool,
 }
 
@@ -187,17 +194,17 @@ impl Connections {
             self.over.push_back(id);
         }
         if self.over.len() > 2 * MAX_CONNECTIONS {
-            // Most of them were forgotten since their ends speak again.
+            // Most of them were removed when a new connection of the same ends began.
             self.over.retain(|id| self.connections.contains_key(id));
         }
         self.connections.insert(id, connection);
     }
 
-    /// Ends the capture; returns what became of its connections.
+    /// Ends the capture. Returns the counts of its connections.
     pub(super) fn finish(&mut self, time: Time, sink: &mut dyn Sink) -> Counts {
         let all = std::mem::take(&mut self.connections);
         self.ids.clear();
-        // With nothing that looks like the protocol, other connections are better than nothing.
+        // If no connection looks like the protocol, all of them are shown.
         let is_last_resort = !self.everything && self.counts.shown == 0;
         self.everything |= is_last_resort;
         for (_, connection) in all {
@@ -289,7 +296,7 @@ impl Connections {
                 peer.start(first.wrapping_sub(1), &mut |out| self.report(connection, other, time, out, sink));
             }
         }
-        // A reset has no bytes of the stream, but perhaps words for whoever looks at it.
+        // The bytes of a reset are not part of the stream, but may be a message for human readers.
         if !segment.reset {
             stream.take(now, segment, &mut |out| self.report(connection, side, time, out, sink));
         }
@@ -298,7 +305,7 @@ impl Connections {
             peer.settle(now, &mut |out| self.report(connection, other, time, out, sink));
         }
         if self.held + stream.held_bytes() > MAX_HELD_TOTAL {
-            stream.relieve(&mut |out| self.report(connection, side, time, out, sink));
+            stream.emit_held(&mut |out| self.report(connection, side, time, out, sink));
         }
         let is_certain = over.is_some() || stream.can_reset(segment.sequence);
         let is_reset = segment.reset && is_certain;
@@ -325,14 +332,14 @@ impl Connections {
             self.close(connection, time, &reason, is_reset, sink);
             connection.state = State::Over { since: now, reset: is_reset };
         }
-        // The text of a reset is none of the stream's bytes.
+        // The text of a reset is not part of the stream.
         if segment.reset {
             connection.payload -= segment.bytes.len() as u64;
             self.counts.reset_text += segment.bytes.len() as u64;
         }
     }
 
-    /// Ends a connection of which no more segments are looked at.
+    /// Ends a connection that is no longer followed.
     fn finish_one(&mut self, mut connection: Connection, time: Time, reason: &str, sink: &mut dyn Sink) {
         if !connection.is_over() {
             let before = connection.held();
@@ -373,7 +380,7 @@ impl Connections {
             Judged::Shown(number) => sink.close(*number, time, reason, bad),
             Judged::Not(events, _) => {
                 events.push((0, time, Event::Close(reason.into(), bad)));
-                // As long as nothing looks like the protocol, this may be all there is.
+                // Kept while no connection looks like the protocol, since all may then be shown in the end.
                 if self.counts.shown > 0 {
                     self.pass_over(connection);
                 }
@@ -455,11 +462,11 @@ impl Connections {
         let judged = std::mem::replace(&mut connection.judged, Judged::Shown(number));
         let Judged::Not(events, begun) = judged else { return };
         self.unjudged = self.unjudged.saturating_sub(begun.iter().map(Vec::len).sum());
-        // Servers listen at the port that every client knows, and that is hardly ever the larger one.
+        // A server's well-known port is nearly always smaller than a client's ephemeral port.
         let (a, b) = connection.key;
         let client = *connection.client.get_or_insert(usize::from(a.port() < b.port()));
         let (client, server) = if client == 0 { (a, b) } else { (b, a) };
-        // An address of the older family may stand in the newer one.
+        // IPv4 addresses may be mapped into IPv6.
         let [client, server] = [client, server].map(|end| SocketAddr::new(end.ip().to_canonical(), end.port()));
         sink.open(number, connection.opened, &client.to_string(), &server.to_string());
         for (side, time, events) in events {

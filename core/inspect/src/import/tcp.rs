@@ -1,4 +1,4 @@
-//! One direction of a TCP connection, put in order again.
+//! Reassembly of one direction of a TCP connection.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,14 @@ pub(super) const MAX_HELD: usize = 1 << 20;
 /// The most segments of one direction that may wait for those before them.
 const MAX_SEGMENTS: usize = 4096;
 
-/// A segment this far off is of another connection, or forged.
+/// A segment farther than this from the current position belongs to another connection, or is forged.
 const MAX_DISTANCE: i64 = 1 << 30;
 
-/// A segment so far ahead of everything seen is of another connection if what it acknowledges says so too.
+/// A segment farther than this beyond the bytes seen belongs to another connection if its acknowledgement does not fit
+/// either.
 const FAR: u64 = 1 << 16;
 
-/// The distance beyond the captured bytes that the peer may acknowledge, in such a case.
+/// An acknowledgement does not fit if it is farther than this beyond the bytes seen.
 const UNSEEN: u64 = 1 << 20;
 
 /// The time to wait for bytes that the peer has acknowledged, in nanoseconds: they arrived, so the capture has them
@@ -24,7 +25,7 @@ const ACKNOWLEDGED_WAIT: i64 = 50_000_000;
 /// The time to wait for the start of a connection whose SYN was not seen.
 const START_WAIT: i64 = 1_000_000_000;
 
-/// The position of the first byte that was seen of a direction whose start is not known: there is room before it.
+/// The position given to the first byte seen, so that earlier bytes that arrive later have positions too.
 const MIDDLE: u64 = 1 << 32;
 
 /// A TCP segment.
@@ -38,7 +39,7 @@ pub(super) struct Segment<'a> {
     pub(super) bytes: &'a [u8],
     /// The number of bytes after these that were not captured.
     pub(super) missing: usize,
-    /// Whether the capture's writer says that the bytes missing before these will not come.
+    /// Whether the capture says that bytes missing before these are lost.
     pub(super) after_gap: bool,
 }
 
@@ -71,7 +72,7 @@ pub(super) enum Fit {
 #[derive(Debug, PartialEq)]
 pub(super) enum Out<'a> {
     Bytes(&'a [u8]),
-    /// So many bytes are not in the capture.
+    /// A number of bytes that are not in the capture.
     Gap(u64),
     /// A start in the middle: the next byte is not the stream's first one.
     Middle,
@@ -88,12 +89,14 @@ pub(super) struct Stream {
     position: u64,
     /// The position of its first byte, once the state is [`State::Known`].
     first: u64,
-    /// The first byte's place is known from a SYN.
+    /// Whether the position of the first byte is known from a SYN.
     has_start: bool,
+    /// Segments that wait for bytes before them, by position.
     held: BTreeMap<u64, Held>,
     held_bytes: usize,
     /// The position of its end, once that is known.
     end: Option<u64>,
+    /// Whether the end was emitted.
     ended: bool,
     /// The end of the bytes that the peer has acknowledged.
     acknowledged: u64,
@@ -101,7 +104,7 @@ pub(super) struct Stream {
     last_acknowledged: Option<u32>,
     /// The time since which something is waited for, in nanoseconds.
     waits_since: Option<i64>,
-    /// The number of bytes that came again after they had come out.
+    /// The number of captured bytes that repeat earlier ones.
     repeated: u64,
 }
 
@@ -109,7 +112,7 @@ pub(super) struct Stream {
 enum State {
     #[default]
     Unseen,
-    /// Bytes came, and it is not known whether they are the first.
+    /// Bytes were seen, but they may not be the first ones.
     Unsure,
     Known,
 }
@@ -127,7 +130,7 @@ impl Held {
 }
 
 impl Stream {
-    /// Returns whether everything came, up to its end.
+    /// Returns whether everything up to its end was emitted.
     pub(super) fn has_ended(&self) -> bool {
         self.ended
     }
@@ -137,12 +140,12 @@ impl Stream {
         self.held_bytes
     }
 
-    /// Returns the number of bytes that came again after they had come out.
+    /// Returns the number of captured bytes that repeat earlier ones.
     pub(super) fn repeated(&self) -> u64 {
         self.repeated
     }
 
-    /// Counts bytes of a segment all of which was seen.
+    /// Counts the bytes of a segment that repeats earlier bytes.
     pub(super) fn repeat(&mut self, bytes: usize) {
         self.repeated += bytes as u64;
     }
@@ -156,7 +159,7 @@ impl Stream {
             distance.is_some_and(|distance| distance <= MAX_HELD as u64)
         };
         match self.state {
-            // Nothing but acknowledgements came of it.
+            // Nothing but the peer's acknowledgements is known.
             State::Unseen => self.last_acknowledged.is_none_or(|last| last.wrapping_sub(first) <= MAX_HELD as u32),
             State::Unsure => shortly_before(self.held.first_key_value().map_or(self.position, |(first, _)| *first)),
             State::Known => self.place(first) == Some(self.first),
@@ -170,7 +173,7 @@ impl Stream {
         }
         let Some(place) = self.place(sequence) else { return Fit::Foreign };
         let end = place.saturating_add(length);
-        // A FIN takes one number, and so does the byte of a keep-alive, which stands before what comes next.
+        // A FIN takes one sequence number. So does the byte of a keep-alive, which is the one before the next byte.
         let last = self.end.map_or(u64::MAX, |end| end + 1);
         let is_after_start = place.saturating_add(1) >= self.first;
         if end > last || !is_after_start && (self.has_start || end < self.first) {
@@ -216,7 +219,7 @@ impl Stream {
             State::Known => return,
             State::Unseen => (self.next, self.position) = (first, MIDDLE),
             State::Unsure => {
-                // Nothing came out yet, so its place is corrected.
+                // Nothing was emitted yet, so the position can be corrected.
                 self.position = self.place(first).unwrap_or(self.position);
                 self.next = first;
             }
@@ -237,7 +240,7 @@ impl Stream {
             (self.state, self.next, self.position) = (State::Unsure, first, MIDDLE);
         }
         let Some(place) = self.place(first) else { return self.repeat(segment.bytes.len()) };
-        // An end before what was seen is another connection's.
+        // An end before bytes that were seen belongs to another connection.
         if segment.fin && self.end.is_none() && place + length >= self.reached() {
             self.end = Some(place + length);
         }
@@ -258,7 +261,7 @@ impl Stream {
         }
     }
 
-    /// Advances time: bytes that were waited for long enough are missing.
+    /// Advances time: gives up bytes that have been waited for long enough, as missing.
     pub(super) fn settle(&mut self, time: i64, out: &mut impl FnMut(Out<'_>)) {
         if self.held.is_empty() {
             self.waits_since = None;
@@ -284,7 +287,7 @@ impl Stream {
         self.waits_since = None;
     }
 
-    /// Ends the direction: bytes that are still waited for are missing.
+    /// Ends the direction: gives up all bytes that are still waited for, as missing.
     pub(super) fn finish(&mut self, out: &mut impl FnMut(Out<'_>)) {
         if self.state == State::Unsure {
             self.decide(out);
@@ -302,10 +305,10 @@ impl Stream {
         }
     }
 
-    /// Treats bytes that did not come up to this sequence number as missing: the capture's writer says that the stream
-    /// came so far.
+    /// Gives up the bytes before this sequence number that were not captured: the capture says that the stream reached
+    /// it.
     pub(super) fn reach(&mut self, sequence: u32, out: &mut impl FnMut(Out<'_>)) {
-        // A FIN takes a number and is no byte.
+        // A FIN takes a sequence number, but is not a byte.
         let most = self.end.unwrap_or(u64::MAX);
         let place = self.place(sequence).map(|place| place.min(most));
         if let Some(place) = place.filter(|place| self.state == State::Known && *place > self.position) {
@@ -316,8 +319,8 @@ impl Stream {
         }
     }
 
-    /// Passes on everything that waits, with the gaps before it.
-    pub(super) fn relieve(&mut self, out: &mut impl FnMut(Out<'_>)) {
+    /// Emits all held bytes, and gaps for the bytes missing before them, to free memory.
+    pub(super) fn emit_held(&mut self, out: &mut impl FnMut(Out<'_>)) {
         if self.state == State::Unsure && !self.held.is_empty() {
             self.decide(out);
         }
@@ -337,20 +340,20 @@ impl Stream {
     }
 
     fn put(&mut self, place: u64, segment: &Segment<'_>, out: &mut impl FnMut(Out<'_>)) {
-        // A keep-alive after the end has a byte there that is none of the stream.
+        // The byte of a keep-alive after the end is not part of the stream.
         let room = self.end.map_or(u64::MAX, |end| end.saturating_sub(place));
         let bytes = segment.bytes.get(..usize::try_from(room).unwrap_or(usize::MAX)).unwrap_or(segment.bytes);
         self.repeated += (segment.bytes.len() - bytes.len()) as u64;
         let missing = (segment.missing as u64).min(room - bytes.len() as u64);
         let end = place + bytes.len() as u64 + missing;
         if self.state == State::Known && place <= self.position && (self.held.is_empty() || end <= self.position) {
-            // As nearly always: it comes out at once, without a copy.
+            // The usual case: it is emitted at once, without a copy.
             self.pass(place, bytes, missing, out);
             return self.release(out);
         }
         let held = Held { bytes: bytes.to_vec(), missing };
         match self.held.get(&place) {
-            // The first version counts; a longer one brings more.
+            // The first version of each byte counts, and a longer segment adds bytes.
             Some(known) if known.length() >= held.length() && known.bytes.len() >= held.bytes.len() => {
                 self.repeated += held.bytes.len() as u64;
             }
@@ -413,7 +416,7 @@ impl Stream {
         self.next = self.next.wrapping_add(length as u32);
     }
 
-    /// Goes on at the first bytes that wait.
+    /// Gives up the bytes before the first held ones, and continues there.
     fn skip(&mut self, out: &mut impl FnMut(Out<'_>)) {
         if let Some((first, _)) = self.held.first_key_value()
             && *first > self.position
@@ -425,7 +428,7 @@ impl Stream {
         self.release(out);
     }
 
-    /// Takes the first waiting bytes for the first of the stream, where no SYN came.
+    /// Takes the first held bytes as the start of the stream, because no SYN was seen.
     fn decide(&mut self, out: &mut impl FnMut(Out<'_>)) {
         self.state = State::Known;
         self.first = self.position;
