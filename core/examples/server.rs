@@ -28,17 +28,17 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Accepts and serves connections.
 pub(crate) fn serve(listener: &TcpListener) -> Result<(), Box<dyn Error>> {
-    let own = listener.local_addr()?;
-    let own = Address::from_ip(own.ip(), own.port()).ok_or("listen at one address, not at all of them")?;
+    let local = listener.local_addr()?;
+    let local = Address::from_ip(local.ip(), local.port()).ok_or("listen at one address, not at all of them")?;
     listener.set_nonblocking(true)?;
     let (clock, mut connections, mut store) = (Clock::start(), BTreeMap::new(), Vec::new());
     let now = Moment { time: clock.now(), wall: wall_time() };
     let mut hub = Hub::new(HubLimits::default(), Snapshot::default(), now);
-    let (here, mut ids) = (hub.add_listener(&[own]), (0..).map(ConnectionId));
+    let (listener_id, mut ids) = (hub.add_listener(&[local]), (0..).map(ConnectionId));
     loop {
         while let (Ok((stream, peer)), Some(id)) = (listener.accept(), ids.next()) {
             stream.set_nonblocking(true)?;
-            hub.connect(id, Peer::Address(peer.ip()), Some(here), now.time)?;
+            hub.connect(id, Peer::Address(peer.ip()), Some(listener_id), now.time)?;
             connections.insert(id, (stream, Server::new(id, Limits::server())));
         }
         let now = Moment { time: clock.now(), wall: wall_time() };
@@ -58,12 +58,12 @@ pub(crate) fn serve(listener: &TcpListener) -> Result<(), Box<dyn Error>> {
                 // Not used here: LISTs are answered by the hub, and the number of connections is not limited.
                 Effect::Publish(_) | Effect::Describe(..) | Effect::Disconnected(_) => {}
                 Effect::Read(read, query) => hub.handle_page(read, Some(query.found(page(&store, &query))))?,
-                // Only messages are kept: the hub holds the directory, and this store lives no longer.
+                // Only messages are kept: the hub has the directory in memory, and nothing outlives the process.
                 Effect::Store(StoreCommand::Commit(writes)) => {
                     store.extend(writes.iter().filter_map(message).cloned());
                     hub.handle_outcome(StoreOutcome::Committed, now.time)?;
                 }
-                Effect::Store(StoreCommand::Load(_)) => unreachable!("it is asked only after a commit that failed"),
+                Effect::Store(StoreCommand::Load(_)) => unreachable!("sent only after a failed commit"),
             }
         }
         // A connection with a failed socket has ended.
