@@ -13,11 +13,12 @@ pub(super) struct AgeClock {
     now: i64,
     /// The monotonic time at which it was set.
     at: Duration,
+    /// Whether the warning is logged, and the clock has not caught up since.
     is_behind: bool,
 }
 
-/// The lead of the wall clock in seconds from which it is logged.
-const LEAP: i64 = 60;
+/// The lead of the wall clock, in seconds, above which a warning is logged.
+const WARN_LEAD: i64 = 60;
 
 impl AgeClock {
     /// Creates a clock at the wall time, or at the newest message's time if that message would be too old at the wall
@@ -26,31 +27,32 @@ impl AgeClock {
         let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
         let begin = newest.filter(|newest| wall.saturating_sub(*newest) > age).unwrap_or(wall);
         let mut clock = Self { now: begin.saturating_mul(1000), at, is_behind: false };
-        clock.tell(wall);
+        clock.log_lag(wall);
         clock
     }
 
-    /// Returns the retention time in seconds since 1970, for a wall time.
-    pub(super) fn look(&mut self, wall: i64, at: Duration) -> i64 {
+    /// Advances the clock towards this wall time. Returns its time, in seconds since 1970.
+    pub(super) fn advance(&mut self, wall: i64, at: Duration) -> i64 {
         let passed = i64::try_from(at.saturating_sub(self.at).as_millis()).unwrap_or(i64::MAX);
         let furthest = self.now.saturating_add(passed).saturating_add(passed / 8);
         self.now = wall.saturating_mul(1000).min(furthest);
         self.at = at;
-        self.tell(wall);
+        self.log_lag(wall);
         self.now.div_euclid(1000)
     }
 
-    fn tell(&mut self, wall: i64) {
+    /// Logs when the clock falls far behind the wall clock, and when it has caught up.
+    fn log_lag(&mut self, wall: i64) {
         let lag = wall.saturating_sub(self.now.div_euclid(1000));
-        if lag > LEAP && !self.is_behind {
+        if lag > WARN_LEAD && !self.is_behind {
             tracing::warn!(
                 seconds = lag,
-                "the clock is far ahead of the last time that retention knows: messages go on aging by the time that passes"
+                "the wall clock is far ahead of the retention clock: messages age by elapsed time until it has caught up"
             );
         } else if lag <= 1 && self.is_behind {
-            tracing::info!("retention by age follows the clock again");
+            tracing::info!("the retention clock has caught up with the wall clock");
         }
-        self.is_behind = lag > LEAP || self.is_behind && lag > 1;
+        self.is_behind = lag > WARN_LEAD || self.is_behind && lag > 1;
     }
 }
 
@@ -59,20 +61,21 @@ pub(super) const fn is_ahead(timestamp: i64, now: i64) -> bool {
     timestamp > now.saturating_add(AHEAD)
 }
 
-/// The waits of logs whose oldest message is ahead of the clock: how long which messages have been known. A message is
-/// dropped once it has been known for the maximum age.
+/// Channel logs whose oldest message is ahead of the clock, so that its age is unknown. Such a message is dropped once
+/// it has been seen for the maximum age.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
+    /// By log, its marks: the id of the last message at some time, and how long ago that was.
     logs: BTreeMap<i64, Vec<(u64, Duration)>>,
 }
 
-/// The most messages of a log that are known by their waits.
+/// The number of marks that a log gets within the maximum age.
 const MARKS: u32 = 16;
 
 impl Waits {
-    /// Updates the waits after time has passed, from the logs that wait now, each with its oldest and last message.
-    /// Returns the new logs.
-    pub(super) fn look(&mut self, passed: Duration, age: Duration, logs: &BTreeMap<i64, (u64, u64)>) -> Vec<i64> {
+    /// Updates the logs after time has passed. `logs` are those that wait now, each with its oldest and last message.
+    /// Returns those among them that did not wait before.
+    pub(super) fn update(&mut self, passed: Duration, age: Duration, logs: &BTreeMap<i64, (u64, u64)>) -> Vec<i64> {
         self.logs.retain(|log, _| logs.contains_key(log));
         let mut new = Vec::new();
         for (log, (first, last)) in logs {
@@ -94,8 +97,8 @@ impl Waits {
         self.logs.keys().copied()
     }
 
-    /// Returns the newest message of a log that has waited long enough; 0 if none has.
-    pub(super) fn over(&self, log: i64, age: Duration) -> u64 {
+    /// Returns the id of the newest message of a log that has waited for the maximum age; 0 if none has.
+    pub(super) fn expired_up_to(&self, log: i64, age: Duration) -> u64 {
         let marks = self.logs.get(&log).map(Vec::as_slice).unwrap_or_default();
         marks.iter().filter(|(_, waited)| *waited >= age).map(|(id, _)| *id).max().unwrap_or(0)
     }
@@ -115,52 +118,52 @@ mod tests {
     #[test]
     fn a_leap_forward_ages_messages_by_the_time_that_passes() {
         let mut clock = AgeClock::start(NOW, Some(NOW - 5), days(30), Duration::ZERO);
-        assert_eq!(clock.look(NOW + 60, Duration::from_secs(60)), NOW + 60);
+        assert_eq!(clock.advance(NOW + 60, Duration::from_secs(60)), NOW + 60);
         let leapt = NOW + 74 * 365 * DAY as i64;
-        let later = clock.look(leapt, Duration::from_secs(120));
+        let later = clock.advance(leapt, Duration::from_secs(120));
         assert!((NOW + 120..=NOW + 130).contains(&later), "{later}");
-        let week = clock.look(leapt, days(8));
+        let week = clock.advance(leapt, days(8));
         assert!((NOW + 8 * DAY as i64 - 100..=NOW + 9 * DAY as i64).contains(&week), "{week}");
         // The clock is corrected.
-        assert_eq!(clock.look(NOW + 8 * DAY as i64, days(8)), NOW + 8 * DAY as i64);
+        assert_eq!(clock.advance(NOW + 8 * DAY as i64, days(8)), NOW + 8 * DAY as i64);
     }
 
     #[test]
     fn a_lag_is_caught_up_and_a_clock_that_goes_back_drops_less() {
         let mut clock = AgeClock::start(NOW, None, days(1), Duration::ZERO);
         for hour in 1..=8 {
-            clock.look(NOW + 3600 * (hour + 1), Duration::from_secs(3600) * hour as u32);
+            clock.advance(NOW + 3600 * (hour + 1), Duration::from_secs(3600) * hour as u32);
         }
-        assert_eq!(clock.look(NOW + 3600 * 10, Duration::from_secs(3600 * 9)), NOW + 3600 * 10);
-        assert_eq!(clock.look(NOW - 1000, Duration::from_secs(3600 * 9 + 1)), NOW - 1000);
+        assert_eq!(clock.advance(NOW + 3600 * 10, Duration::from_secs(3600 * 9)), NOW + 3600 * 10);
+        assert_eq!(clock.advance(NOW - 1000, Duration::from_secs(3600 * 9 + 1)), NOW - 1000);
     }
 
     #[test]
-    fn at_the_start_a_clock_by_which_all_would_go_is_not_trusted() {
+    fn a_clock_at_the_start_by_which_every_message_is_too_old_is_not_trusted() {
         let mut clock = AgeClock::start(NOW, Some(NOW - 40 * DAY as i64), days(30), Duration::ZERO);
-        assert_eq!(clock.look(NOW, Duration::ZERO), NOW - 40 * DAY as i64);
+        assert_eq!(clock.advance(NOW, Duration::ZERO), NOW - 40 * DAY as i64);
         let mut clock = AgeClock::start(NOW, Some(NOW - 20 * DAY as i64), days(30), Duration::ZERO);
-        assert_eq!(clock.look(NOW, Duration::ZERO), NOW);
+        assert_eq!(clock.advance(NOW, Duration::ZERO), NOW);
         // A time ahead of the clock is ignored.
         let mut clock = AgeClock::start(NOW, Some(NOW * 2), days(30), Duration::ZERO);
-        assert_eq!(clock.look(NOW, Duration::ZERO), NOW);
+        assert_eq!(clock.advance(NOW, Duration::ZERO), NOW);
     }
 
     #[test]
-    fn messages_behind_a_wrong_time_go_when_they_have_waited() {
+    fn messages_behind_a_wrong_time_are_dropped_after_the_maximum_age() {
         let (mut waits, age) = (Waits::default(), days(32));
         let mut dropped = 0;
-        // Ten messages a day, from a wrong first one on.
+        // Ten messages a day, the first one with a wrong time.
         for day in 0..100 {
             let last = 10 * (day + 1);
-            waits.look(days(1), age, &BTreeMap::from([(1, (dropped + 1, last))]));
-            dropped = dropped.max(waits.over(1, age));
+            waits.update(days(1), age, &BTreeMap::from([(1, (dropped + 1, last))]));
+            dropped = dropped.max(waits.expired_up_to(1, age));
             assert!(waits.logs[&1].len() <= 20, "{waits:?}");
             // Never early, and late by at most a sixteenth and one interval.
             assert!(dropped <= last.saturating_sub(10 * 32), "day {day}: {dropped} of {last}");
             assert!(dropped >= last.saturating_sub(10 * 36), "day {day}: {dropped} of {last}");
         }
-        waits.look(days(1), age, &BTreeMap::new());
-        assert_eq!(waits.over(1, age), 0);
+        waits.update(days(1), age, &BTreeMap::new());
+        assert_eq!(waits.expired_up_to(1, age), 0);
     }
 }

@@ -180,7 +180,7 @@ impl Trimmer {
     /// Returns the time by which messages are old now, and looks after those whose own time is ahead of it.
     fn look(&mut self, wall: Timestamp, at: Duration) -> Result<Timestamp, StoreError> {
         let Some(mut ages) = self.ages.take() else { return Ok(wall) };
-        let now = ages.clock.look(wall.as_unix(), at);
+        let now = ages.clock.advance(wall.as_unix(), at);
         let looked = self.look_ahead(&mut ages, now, at);
         self.ages = Some(ages);
         looked.map_err(StoreError::sqlite("read", &self.file))?;
@@ -203,7 +203,7 @@ impl Trimmer {
                 names.insert(row.get(0)?, (row.get::<_, String>(3)?, timestamp));
             }
         }
-        for log in ages.waits.look(at.saturating_sub(ages.at), ages.age, &ahead) {
+        for log in ages.waits.update(at.saturating_sub(ages.at), ages.age, &ahead) {
             if let Some((name, timestamp)) = names.get(&log) {
                 tracing::warn!(
                     channel = ?name,
@@ -218,7 +218,7 @@ impl Trimmer {
 
     /// Returns the newest message of a log that is too old though its own time is ahead of the clock.
     fn waited(&self, log: i64) -> u64 {
-        self.ages.as_ref().map_or(0, |ages| ages.waits.over(log, ages.age))
+        self.ages.as_ref().map_or(0, |ages| ages.waits.expired_up_to(log, ages.age))
     }
 
     /// Finds the logs beyond their limits.

@@ -11,8 +11,8 @@ use super::end::End;
 
 /// The most queued steps. While there are more, the page is not read.
 const MAX_STEPS: usize = 4096;
-/// The most queued bytes, without the last message. Twice the page's own limit on unreported bytes
-/// (`source/outgoing.ts`), so that a page within its limit is always read.
+/// The number of queued bytes at which the page is no longer read; the last message may exceed it. Twice the page's own
+/// limit on unreported bytes (`source/outgoing.ts`), so that a page within its limit is always read.
 const MAX_BYTES: usize = 2 << 20;
 /// The longest wait, well above the protocol's frame timeout of two minutes.
 const MAX_WAIT: Duration = Duration::from_secs(600);
@@ -73,8 +73,8 @@ impl Plan {
         Ok(())
     }
 
-    /// Returns whether the page may be read. It may even while the first step waits: credit and the page's close arrive
-    /// by the same messages, and a peer that waits for credit may accept no bytes.
+    /// Returns whether the page may be read, also while the first step waits: the page's credit and its close arrive by
+    /// the same messages, and a peer may accept bytes only once credit has arrived.
     pub(super) fn has_room(&self) -> bool {
         self.steps.len() < MAX_STEPS && self.bytes < MAX_BYTES
     }

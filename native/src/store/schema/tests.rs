@@ -128,7 +128,7 @@ fn databases_of_every_older_version_are_migrated_with_all_their_rows() {
             let mut store = SqliteStore::open(directory.path()).unwrap();
             let mut loaded = store.load().unwrap();
             for log in &mut loaded.logs {
-                // Nobody knows for how long a name was not listed: it counts from now.
+                // Old versions do not record since when a name is not listed, so the time counts from now.
                 let since = std::mem::take(&mut log.since).as_unix();
                 assert!((since - crate::clock::wall_time().as_unix()).abs() < 100, "{since}");
             }
@@ -142,7 +142,7 @@ fn databases_of_every_older_version_are_migrated_with_all_their_rows() {
             let found: Vec<_> = stored.logs.iter().flat_map(|log| messages(&store, &log.channel_name)).collect();
             assert_eq!(found, all, "from version {version}");
         }
-        // It is as good as a new one.
+        // It can be written like a new one.
         let mut store = SqliteStore::open(directory.path()).unwrap();
         let next = message("general", 4, 1_698_937_476, "u", "four");
         let first = message("new", 1, 1_698_937_476, "u", "first");
@@ -159,13 +159,13 @@ fn databases_of_every_older_version_are_migrated_with_all_their_rows() {
 }
 
 #[test]
-fn a_migration_that_is_cut_short_anywhere_leaves_the_older_version_whole() {
+fn a_migration_that_is_interrupted_anywhere_leaves_the_older_version_whole() {
     for version in 1..MIGRATIONS.len() {
         let directory = tempfile::tempdir().unwrap();
         let mut connection = create_version(version, directory.path());
         let before = dump(&connection);
         let mut cuts = 0;
-        // Each try comes one step further before it is interrupted, until none is.
+        // Each try is interrupted one step later than the one before, until one is complete.
         for steps in 1.. {
             let mut left = steps;
             let interrupt = move || {
@@ -200,7 +200,7 @@ fn a_migration_that_fails_leaves_the_older_version_whole() {
 
 #[test]
 fn a_migration_that_fails_while_it_copies_messages_leaves_them_where_they_were() {
-    // There would be two messages in one place; a message has no channel.
+    // Version 3: two messages would get the same key. Version 4: a message belongs to no channel.
     for (version, stray) in [
         (3, "INSERT INTO messages VALUES (1, (1 << 38) | 1, 1009, 'u', 'far')"),
         (4, "INSERT INTO messages VALUES (3 << 38 | 1, 1009, 'u', 'lost')"),
@@ -230,7 +230,7 @@ fn damaged_rows_are_found_before_a_migration_copies_them() {
     let file = directory.path().join(DATABASE);
     let sound = fs::read(&file).unwrap();
     assert!(sound.len() > CHECKED_WHOLE as usize * 4096);
-    // A page that says that it has a message less: SQLite reads it as if that were true.
+    // A page whose header counts one message too few. SQLite reads it without an error.
     let mut bytes = sound.clone();
     let of_messages = |page: &&mut [u8]| page.starts_with(&[10]) && page[3..5] == [0, 4];
     let page = bytes.chunks_mut(4096).rfind(of_messages).unwrap();
@@ -255,7 +255,7 @@ fn damaged_rows_are_found_before_a_migration_copies_them() {
     assert_eq!(last, [message("general", 80_000, 1009, "u", &format!("{:0800}", 80_000))]);
 }
 
-/// Fills the page that a table begins with.
+/// Overwrites the root page of a table.
 fn damage_root(directory: &Path, table: &str) {
     let file = directory.join(DATABASE);
     let root = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
@@ -267,7 +267,7 @@ fn damage_root(directory: &Path, table: &str) {
 }
 
 #[test]
-fn of_a_large_database_the_tables_that_are_loaded_are_checked_and_messages_when_they_are_read() {
+fn a_large_database_is_checked_except_for_its_messages_which_fail_when_read() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = SqliteStore::open(directory.path()).unwrap();
     let message = |id| StoredMessage {
@@ -303,19 +303,19 @@ fn of_a_large_database_the_tables_that_are_loaded_are_checked_and_messages_when_
 
 #[test]
 fn tables_of_another_version_than_the_recorded_one_are_refused_and_left_as_they_are() {
-    for made in 1..=MIGRATIONS.len() {
+    for actual in 1..=MIGRATIONS.len() {
         for recorded in 1..=MIGRATIONS.len() {
             let directory = tempfile::tempdir().unwrap();
             let file = directory.path().join(DATABASE);
-            if made < MIGRATIONS.len() {
-                drop(create_version(made, directory.path()));
+            if actual < MIGRATIONS.len() {
+                drop(create_version(actual, directory.path()));
             } else {
                 drop(SqliteStore::open(directory.path()).unwrap());
             }
             connect(&file).unwrap().pragma_update(None, "user_version", recorded as i64).unwrap();
             let before = fs::read(&file).unwrap();
             let opened = SqliteStore::open(directory.path());
-            if made == recorded {
+            if actual == recorded {
                 opened.unwrap();
                 continue;
             }
@@ -325,10 +325,10 @@ fn tables_of_another_version_than_the_recorded_one_are_refused_and_left_as_they_
                 "cannot open {path}: its version says {recorded} but its tables are those of another; restore the data \
                  directory from a backup"
             );
-            assert_eq!(error, expected, "made by {made}");
-            assert!(fs::read(&file).unwrap() == before, "made by {made}, recorded {recorded}");
+            assert_eq!(error, expected, "tables of version {actual}");
+            assert!(fs::read(&file).unwrap() == before, "tables of version {actual}, recorded {recorded}");
             let wal = fs::read(directory.path().join("chanwire.db-wal")).unwrap_or_default();
-            assert!(wal.is_empty(), "made by {made}, recorded {recorded}");
+            assert!(wal.is_empty(), "tables of version {actual}, recorded {recorded}");
         }
     }
 }
