@@ -1,7 +1,7 @@
-//! Connections that were recorded and kept as tests: see `Export` in the inspector, "as a test".
+//! Recorded connections as tests: see `Export` in the inspector, "as a test".
 //!
-//! A file says of each row what the decoder made of its bytes. Running it feeds the bytes again, in several ways, and
-//! compares what comes of them now.
+//! Each row of a file has some bytes and the decoder's result for them. A run decodes the bytes again, split in several
+//! ways, and compares the results.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
 use std::{fs, path::Path};
@@ -13,7 +13,7 @@ use serde::Deserialize;
 struct Line {
     direction: chanwire_inspect::Direction,
     text: Option<String>,
-    /// Of what is no text.
+    /// The bytes, if they are not text.
     base64: Option<String>,
 }
 
@@ -21,7 +21,7 @@ struct Line {
 ///
 /// # Panics
 ///
-/// If the decoder says something else of a file's bytes than the file does.
+/// If the decoder's results differ from those in a file.
 pub fn run_folder(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -38,7 +38,7 @@ pub fn run_folder(folder: &Path) -> usize {
 ///
 /// # Panics
 ///
-/// If the decoder says something else of its bytes than it does.
+/// If the decoder's results differ from those in the file.
 pub fn run(file: &str) {
     let (mut out, mut r#in) = (Vec::new(), Vec::new());
     for line in file.lines() {
@@ -47,13 +47,13 @@ pub fn run(file: &str) {
         match (line.text, line.base64) {
             (Some(text), None) => stream.extend(text.into_bytes()),
             (None, Some(encoded)) => stream.extend(decoded(&encoded)),
-            _ => panic!("a row has its bytes as text or as base64"),
+            _ => panic!("a row must have its bytes either as text or as base64"),
         }
     }
     for step in [usize::MAX, 1, 7, 4096] {
         let now = golden(out.chunks(step.min(out.len().max(1))), r#in.chunks(step.min(r#in.len().max(1))));
         let differs = now.lines().zip(file.lines()).find(|(now, then)| now != then);
-        assert_eq!(differs, None, "what the decoder says now, and what it said");
+        assert_eq!(differs, None, "the decoded and the recorded row differ");
         assert_eq!(now.lines().count(), file.lines().count(), "rows");
     }
 }

@@ -4,16 +4,16 @@ use std::{collections::HashMap, path::Path};
 
 use chanwire_tests::process::{Server, wait_for};
 
-/// Returns the strace command for a whole run: `-D` makes the server the test's own child, and strace the observer. The
-/// calls to trace follow.
-pub(crate) fn strace(trace: &Path, text: usize, calls: &str) -> Vec<std::ffi::OsString> {
+/// Returns the strace command that records `calls` of a whole run in the file `trace`, with at most `max_text` bytes of
+/// each buffer. With `-D`, the server is the direct child of the test, and strace runs detached.
+pub(crate) fn strace(trace: &Path, max_text: usize, calls: &str) -> Vec<std::ffi::OsString> {
     let strace = chanwire_tests::process::program("strace").into_os_string();
-    let (text, calls) = (text.to_string(), format!("-etrace={calls}"));
-    let options = ["-D", "-f", "-yy", "-s", &text, &calls, "-o"].map(Into::into);
+    let (max_text, calls) = (max_text.to_string(), format!("-etrace={calls}"));
+    let options = ["-D", "-f", "-yy", "-s", &max_text, &calls, "-o"].map(Into::into);
     [strace].into_iter().chain(options).chain([trace.into()]).collect()
 }
 
-/// Stops a traced server in order, and waits until all of its trace is written.
+/// Stops a traced server gracefully, and waits until all of its trace is written.
 pub(crate) fn whole_trace(mut server: Server, trace: &Path) -> String {
     server.signal(chanwire_tests::process::Signal::TERM);
     assert!(server.wait(chanwire_tests::process::DEADLINE).success(), "{}", server.log());
@@ -48,7 +48,7 @@ impl Call {
         self.name == "pwrite64" && Path::new(&self.on) == file
     }
 
-    /// Returns whether it is a write to this place of a file.
+    /// Returns whether it is a write to a file at this offset.
     pub(crate) fn is_write_at(&self, file: &Path, offset: u64) -> bool {
         let written = self.arguments.trim_end().strip_suffix(')').unwrap_or(&self.arguments);
         self.is_write_to(file) && written.rsplit(", ").next().is_some_and(|last| last.parse() == Ok(offset))
@@ -65,21 +65,21 @@ impl Call {
     }
 }
 
-/// Returns every call of a trace that ended, by its beginning.
+/// Returns the finished calls of a trace, in the order in which they began.
 pub(crate) fn calls(trace: &str) -> Vec<Call> {
     let mut begun: HashMap<&str, (usize, String)> = HashMap::new();
     let mut calls = Vec::new();
-    for (place, line) in trace.lines().enumerate() {
+    for (number, line) in trace.lines().enumerate() {
         let Some((thread, text)) = line.split_once(' ') else { continue };
         let text = text.trim_start();
         if let Some(text) = text.strip_suffix("<unfinished ...>") {
-            begun.insert(thread, (place, text.to_owned()));
+            begun.insert(thread, (number, text.to_owned()));
         } else if text.starts_with("<... ") {
             let (begin, first) = begun.remove(thread).unwrap_or_else(|| panic!("never begun: {line}"));
             let (_, rest) = text.split_once(" resumed>").unwrap_or_else(|| panic!("{line}"));
-            calls.extend(call(&(first + rest), begin, place));
+            calls.extend(call(&(first + rest), begin, number));
         } else {
-            calls.extend(call(text, place, place));
+            calls.extend(call(text, number, number));
         }
     }
     calls.sort_by_key(|call| call.begin);
@@ -102,7 +102,7 @@ fn call(text: &str, begin: usize, end: usize) -> Option<Call> {
 }
 
 #[test]
-fn calls_are_read_whole_or_in_two_parts() {
+fn calls_on_one_line_or_two_are_parsed() {
     let trace = r#"1 fsync(12</d/a b.db-wal> <unfinished ...>
 2 recvfrom(17<TCP:[127.0.0.1:1->127.0.0.1:2]>,  <unfinished ...>
 3 --- SIGINT {si_signo=SIGINT} ---
