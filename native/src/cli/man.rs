@@ -95,7 +95,8 @@ fn configuration_page() -> String {
     roff.control("SH", ["NAME"]).text([roman("chanwire.toml - configuration of chanwire serve")]);
     roff.control("SH", ["DESCRIPTION"]);
     for paragraph in [
-        "The file is TOML. `chanwire serve --config FILE` reads it, or the variable CHANWIRE_CONFIG names it. Each key is also \
+        "The file is TOML. `chanwire serve --config FILE` reads it, or the variable CHANWIRE_CONFIG names it. Each key, \
+         but for the further ones of a listener, is also \
          an option of `chanwire serve` and an environment variable; an option overrides the variable, which overrides the \
          file.",
         "`chanwire config check FILE` reports every fault of a file, `chanwire config show` prints the values in force with \
@@ -126,13 +127,12 @@ fn describe(roff: &mut Roff, key: &Key) {
         Fallback::Found(words) => words,
     };
     let expected = format!("{}{}", if key.is_list { "a list; each " } else { "" }, key.kind.expected());
-    let rows = [
-        ("Value", expected),
-        ("Default", default.to_owned()),
-        ("Option", format!("--{} {}", key.flag, key.value_name)),
-        ("Variable", key.variable()),
-        ("A change", key.applied.to_string()),
-    ];
+    let mut rows = vec![("Value", expected), ("Default", default.to_owned())];
+    if !key.only_in_file {
+        rows.push(("Option", format!("--{} {}", key.flag, key.value_name)));
+        rows.push(("Variable", key.variable()));
+    }
+    rows.push(("A change", key.applied.to_string()));
     for (name, words) in rows {
         roff.control("br", []).text([italic(name), roman(format!(": {words}"))]);
     }
@@ -162,8 +162,11 @@ mod tests {
         }
         let configuration = text("chanwire.toml.5");
         for key in TABLE.keys {
-            for words in [key.name(), key.help, &key.variable(), key.flag] {
+            for words in [key.name(), key.help] {
                 assert!(configuration.contains(words), "{words} of {}", key.path);
+            }
+            for words in [key.variable(), format!("--{} {}", key.flag, key.value_name)] {
+                assert_ne!(configuration.contains(&words), key.only_in_file, "{words} of {}", key.path);
             }
         }
         assert!(text("chanwire.1").contains("3  the server refused it"), "{}", text("chanwire.1"));
