@@ -29,7 +29,7 @@ use crate::{
     driver::{self, Application, Ending},
     hub_task::{HubSender, Input, PublishedList},
     mailbox::Mailbox,
-    metrics::ConnectionCounts,
+    metrics::{ConnectionCounts, CountedWait},
 };
 
 /// The error for a command that the protocol does not have.
@@ -88,7 +88,8 @@ pub(crate) fn serve<'a, S: AsyncRead + AsyncWrite + Unpin>(
     let Accepted { id, listener, .. } = accepted;
     let rights = accepted.rights();
     let _ = link.hub.send(Input::Connect { id, peer: rights, listener, mailbox: mailbox.clone() });
-    let mut session = Session { accepted, link, mailbox, commands: VecDeque::new(), events: Vec::new() };
+    let wait = throttle.is_some().then(|| Box::new(CountedWait::new(link.counts)));
+    let mut session = Session { accepted, link, mailbox, commands: VecDeque::new(), events: Vec::new(), wait, clock };
     // Taken when the hub knows the connection, which it gives all later ones.
     let mut server = Server::new(id, limits());
     if let Some(throttle) = throttle {
@@ -97,7 +98,9 @@ pub(crate) fn serve<'a, S: AsyncRead + AsyncWrite + Unpin>(
     let begin = clock.now();
     async move {
         let ending = driver::drive(&mut server, stream, &mut session, clock).await;
-        ended::log(accepted, &server, matches!(ending, Ending::Failed(_)), clock.now().since(begin));
+        let end = server.ended(matches!(ending, Ending::Failed(_)));
+        link.counts.end(end.reason);
+        ended::log(accepted, &server, end, begin, clock.now());
         ending
     }
 }
@@ -124,6 +127,9 @@ struct Session<'a> {
     commands: VecDeque<ServerCommand>,
     /// The events of one read, sent to the hub together.
     events: Vec<ServerEvent>,
+    /// Counts the waits for a rate, if there is one.
+    wait: Option<Box<CountedWait<'a>>>,
+    clock: Clock,
 }
 
 impl Drop for Session<'_> {
@@ -157,6 +163,11 @@ impl Application<Server> for Session<'_> {
 
     fn on_drained(&mut self, server: &Server) {
         self.mailbox.set_traffic(server.traffic(), server.waiting_bytes());
+        if let Some(wait) = &mut self.wait
+            && let Some(times) = server.throttled(self.clock.now())
+        {
+            wait.update(server.waits_for_rate(), times);
+        }
         if !self.events.is_empty() {
             let _ = self.link.hub.send(Input::Events(self.accepted.id, mem::take(&mut self.events)));
         }

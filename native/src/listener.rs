@@ -179,7 +179,7 @@ impl Acceptor {
     }
 
     fn note_refusal(&self, cause: Cause, peer: Option<SocketAddr>) {
-        self.counts.refuse(cause.reason());
+        self.counts.end(cause.reason());
         self.refusals.note(cause, peer);
     }
 

@@ -31,7 +31,7 @@ pub use pipeline::{Reply, Ticket};
 pub use pushes::Pushes;
 pub use reason::{ConnectionEnd, Reason};
 pub use server::{Server, ServerCommand, ServerEvent, Traffic};
-pub use throttle::Throttle;
+pub use throttle::{RateScope, Throttle, Throttled};
 
 use crate::Time;
 

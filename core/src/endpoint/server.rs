@@ -1,7 +1,7 @@
 //! The server's end of a connection.
 
 use alloc::{boxed::Box, collections::VecDeque, format, sync::Arc};
-use core::{ops::AddAssign, time::Duration};
+use core::ops::AddAssign;
 
 use super::{
     ConnectionAction, ConnectionId, Deadline, Endpoint, Listing, Misuse, Timer,
@@ -10,7 +10,7 @@ use super::{
     pipeline::{Pipeline, Reply, Ticket},
     pushes::Pushes,
     reason::{ConnectionEnd, Reason},
-    throttle::{Cost, Throttle},
+    throttle::{Cost, RateScope, Throttle, Throttled},
 };
 use crate::{
     Limits, Time,
@@ -406,10 +406,17 @@ impl Server {
         self.pipeline.len()
     }
 
-    /// Returns the time for which requests have waited because they came too fast.
+    /// Returns the times for which requests have waited because they came too fast; `None` without a
+    /// [throttle](Self::with_throttle).
     #[must_use]
-    pub fn throttled(&self, now: Time) -> Duration {
-        self.throttle.as_ref().map_or(Duration::ZERO, |throttle| throttle.paused(now))
+    pub fn throttled(&self, now: Time) -> Option<Throttled> {
+        self.throttle.as_ref().map(|throttle| throttle.paused(now))
+    }
+
+    /// Returns the rate for which requests wait now, if they do.
+    #[must_use]
+    pub fn waits_for_rate(&self) -> Option<RateScope> {
+        self.throttle.as_ref().and_then(|throttle| throttle.waits_for())
     }
 
     /// Returns whether the rate allows the next request. A connection that is stopping has no time to wait, and at most

@@ -19,13 +19,43 @@ pub struct Throttle {
     /// The pause that is under way.
     pause: Option<Pause>,
     /// The time spent in pauses that are over.
-    paused: Duration,
+    paused: Throttled,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Pause {
     from: Time,
     until: Time,
+    scope: RateScope,
+}
+
+/// A rate for which requests wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a throttle has these two")]
+pub enum RateScope {
+    /// That of the connection.
+    Connection,
+    /// That of all connections from its address.
+    Address,
+}
+
+/// Times for which requests of a connection have waited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a throttle has these two")]
+pub struct Throttled {
+    /// For the rate of the connection.
+    pub connection: Duration,
+    /// For the rate of all connections from its address.
+    pub address: Duration,
+}
+
+impl Throttled {
+    const fn of(&mut self, scope: RateScope) -> &mut Duration {
+        match scope {
+            RateScope::Connection => &mut self.connection,
+            RateScope::Address => &mut self.address,
+        }
+    }
 }
 
 /// The payload bytes that a request's units cover. Each further 4 KiB cost one unit more.
@@ -35,7 +65,8 @@ impl Throttle {
     /// Makes the throttle of a new connection from an address with this bucket.
     #[must_use]
     pub const fn new(connection: Rate, address: Arc<Bucket>) -> Self {
-        Self { connection: Bucket::new(connection), address, is_reserved: false, pause: None, paused: Duration::ZERO }
+        let paused = Throttled { connection: Duration::ZERO, address: Duration::ZERO };
+        Self { connection: Bucket::new(connection), address, is_reserved: false, pause: None, paused }
     }
 
     /// Returns the connection's own rate.
@@ -46,20 +77,22 @@ impl Throttle {
 
     /// Returns whether the next request is taken now. A pause begins if it is not.
     pub(super) fn admits(&mut self, now: Time) -> bool {
-        if let Some(Pause { from, until }) = self.pause {
+        if let Some(Pause { from, until, scope }) = self.pause {
             if now < until {
                 return false;
             }
-            self.paused += now.since(from);
+            *self.paused.of(scope) += now.since(from);
             self.pause = None;
         }
+        let mut scope = RateScope::Connection;
         let mut until = self.connection.ready_at(now);
         if until <= now && !self.is_reserved {
             self.is_reserved = true;
+            scope = RateScope::Address;
             until = self.address.reserve(now);
         }
         if until > now {
-            self.pause = Some(Pause { from: now, until });
+            self.pause = Some(Pause { from: now, until, scope });
         }
         until <= now
     }
@@ -69,9 +102,18 @@ impl Throttle {
         self.pause.map(|pause| pause.until)
     }
 
-    /// Returns the time spent in pauses so far.
-    pub(super) fn paused(&self, now: Time) -> Duration {
-        self.paused + self.pause.map_or(Duration::ZERO, |pause| now.min(pause.until).since(pause.from))
+    /// Returns the rate for which requests wait now, if they do.
+    pub(super) fn waits_for(&self) -> Option<RateScope> {
+        self.pause.map(|pause| pause.scope)
+    }
+
+    /// Returns the times spent in pauses so far.
+    pub(super) fn paused(&self, now: Time) -> Throttled {
+        let mut paused = self.paused;
+        if let Some(Pause { from, until, scope }) = self.pause {
+            *paused.of(scope) += now.min(until).since(from);
+        }
+        paused
     }
 
     /// Takes the units of what was decoded.

@@ -1,16 +1,18 @@
 //! The log's event at the end of each connection.
 
-use std::time::Duration;
-
-use chanwire_core::endpoint::{ConnectionEnd, Reason, Server, Traffic};
+use chanwire_core::{
+    Time,
+    endpoint::{ConnectionEnd, Reason, Server, Traffic},
+};
 
 use super::Accepted;
 
-/// Logs the end of a connection that was open for `open`: its reason, and what it exchanged. Everything in it is a number
+/// Logs the end of a connection that began at `begin`: its reason, and what it exchanged. Everything in it is a number
 /// or one of the server's own words.
-pub(super) fn log(accepted: Accepted, server: &Server, is_lost: bool, open: Duration) {
+pub(super) fn log(accepted: Accepted, server: &Server, end: ConnectionEnd, begin: Time, now: Time) {
     let Accepted { id, peer, listener, .. } = accepted;
-    let ConnectionEnd { reason, limit, .. } = server.ended(is_lost);
+    let ConnectionEnd { reason, limit, .. } = end;
+    let throttled = server.throttled(now).map_or(0, |times| (times.connection + times.address).as_millis());
     let Traffic { received_bytes: received, sent_bytes: sent, requests, refusals: faults, pushes, .. } =
         *server.traffic();
     macro_rules! event {
@@ -24,12 +26,13 @@ pub(super) fn log(accepted: Accepted, server: &Server, is_lost: bool, open: Dura
                 reason = reason.as_str(),
                 limit = limit.map(|(name, _)| name),
                 value = limit.map(|(_, value)| value),
-                seconds = open.as_secs(),
+                seconds = now.since(begin).as_secs(),
                 requests,
                 faults,
                 received,
                 sent,
                 pushes,
+                throttled_ms = u64::try_from(throttled).unwrap_or(u64::MAX),
                 "connection ended"
             )
         };

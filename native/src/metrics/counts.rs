@@ -1,11 +1,14 @@
 //! Counts of connections and listeners.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
 
-use chanwire_core::{endpoint::Reason, wire::ErrorResponse};
-
-/// The reasons for which a connection is refused.
-const REFUSALS: [Reason; 4] = [Reason::ServerBusy, Reason::AddressBusy, Reason::Denied, Reason::ProxyHeader];
+use chanwire_core::{
+    endpoint::{RateScope, Reason, Throttled},
+    wire::ErrorResponse,
+};
 
 /// A kind of connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +37,10 @@ impl Kind {
 pub(crate) struct ConnectionCounts {
     plain: KindCounts,
     operator: KindCounts,
-    /// Connections that were refused, in the order of [`REFUSALS`].
-    refused: [AtomicU64; REFUSALS.len()],
+    /// Connections that ended or were refused, in the order of [`Reason::ALL`].
+    ended: Vec<AtomicU64>,
+    /// Requests that wait, or have waited, for the rate of their connection, and for that of its address.
+    throttled: [ThrottleCounts; 2],
     /// The errors that connections sent without the hub, in the order of [`ErrorResponse::NAMES`].
     errors: Vec<AtomicU64>,
     /// The listeners that accept connections, and all of them.
@@ -48,12 +53,21 @@ struct KindCounts {
     accepted: AtomicU64,
 }
 
+/// The connections that wait for one rate.
+#[derive(Debug, Default)]
+struct ThrottleCounts {
+    waiting: AtomicU64,
+    /// The time for which connections have waited.
+    milliseconds: AtomicU64,
+}
+
 impl Default for ConnectionCounts {
     fn default() -> Self {
         Self {
             plain: KindCounts::default(),
             operator: KindCounts::default(),
-            refused: Default::default(),
+            ended: Reason::ALL.iter().map(|_| AtomicU64::default()).collect(),
+            throttled: Default::default(),
             errors: ErrorResponse::NAMES.iter().map(|_| AtomicU64::default()).collect(),
             listeners: Default::default(),
         }
@@ -76,11 +90,19 @@ impl ConnectionCounts {
         }
     }
 
-    /// Counts a connection that was refused for this reason.
-    pub(crate) fn refuse(&self, reason: Reason) {
-        let index = REFUSALS.iter().position(|other| *other == reason);
-        if let Some(count) = index.and_then(|index| self.refused.get(index)) {
+    /// Counts a connection that ended, or was refused, for this reason.
+    pub(crate) fn end(&self, reason: Reason) {
+        let index = Reason::ALL.iter().position(|other| *other == reason);
+        if let Some(count) = index.and_then(|index| self.ended.get(index)) {
             count.fetch_add(1, Relaxed);
+        }
+    }
+
+    const fn throttled(&self, scope: RateScope) -> &ThrottleCounts {
+        let [connection, address] = &self.throttled;
+        match scope {
+            RateScope::Connection => connection,
+            RateScope::Address => address,
         }
     }
 
@@ -114,9 +136,17 @@ impl ConnectionCounts {
         Kind::ALL.iter().map(|kind| self.connections(*kind).0).sum()
     }
 
-    /// Returns each reason with the number of connections that were refused for it.
-    pub(super) fn refused(&self) -> impl Iterator<Item = (Reason, u64)> {
-        REFUSALS.into_iter().zip(self.refused.iter().map(|count| count.load(Relaxed)))
+    /// Returns each reason with the number of connections that ended or were refused for it.
+    pub(super) fn ended(&self) -> impl Iterator<Item = (Reason, u64)> {
+        Reason::ALL.iter().copied().zip(self.ended.iter().map(|count| count.load(Relaxed)))
+    }
+
+    /// Returns each rate's name with the connections that wait for it, and the time for which connections have waited.
+    pub(super) fn waits(&self) -> [(&'static str, u64, Duration); 2] {
+        [("connection", RateScope::Connection), ("address", RateScope::Address)].map(|(name, scope)| {
+            let ThrottleCounts { waiting, milliseconds } = self.throttled(scope);
+            (name, waiting.load(Relaxed), Duration::from_millis(milliseconds.load(Relaxed)))
+        })
     }
 
     /// Returns each error's name with its count.
@@ -147,5 +177,49 @@ pub(crate) struct OpenListener<'c>(&'c AtomicUsize);
 impl Drop for OpenListener<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The part of a connection in the counts of those that wait.
+#[derive(Debug)]
+pub(crate) struct CountedWait<'c> {
+    counts: &'c ConnectionCounts,
+    waits_for: Option<RateScope>,
+    counted: Throttled,
+}
+
+impl<'c> CountedWait<'c> {
+    pub(crate) fn new(counts: &'c ConnectionCounts) -> Self {
+        Self { counts, waits_for: None, counted: Throttled::default() }
+    }
+
+    /// Counts the rate for which the connection waits now, and the times for which it has waited.
+    pub(crate) fn update(&mut self, waits_for: Option<RateScope>, times: Throttled) {
+        if waits_for != self.waits_for {
+            if let Some(scope) = self.waits_for {
+                self.counts.throttled(scope).waiting.fetch_sub(1, Relaxed);
+            }
+            if let Some(scope) = waits_for {
+                self.counts.throttled(scope).waiting.fetch_add(1, Relaxed);
+            }
+            self.waits_for = waits_for;
+        }
+        let before = std::mem::replace(&mut self.counted, times);
+        for (scope, time, before) in [
+            (RateScope::Connection, times.connection, before.connection),
+            (RateScope::Address, times.address, before.address),
+        ] {
+            let more = time.saturating_sub(before).as_millis();
+            if more > 0 {
+                let more = u64::try_from(more).unwrap_or(u64::MAX);
+                self.counts.throttled(scope).milliseconds.fetch_add(more, Relaxed);
+            }
+        }
+    }
+}
+
+impl Drop for CountedWait<'_> {
+    fn drop(&mut self) {
+        self.update(None, self.counted);
     }
 }

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 pub(crate) use self::{
-    counts::{ConnectionCounts, Kind},
+    counts::{ConnectionCounts, CountedWait, Kind},
     health::{Check, parse_checks, write_checks},
 };
 use self::{process::Sizes, text::Scrape};

@@ -8,7 +8,8 @@ use std::{
 };
 
 use chanwire_core::{
-    Time,
+    Rate, Time,
+    endpoint::Reason,
     hub::{ChannelRecord, Hub, HubLimits, Moment, Snapshot},
     wire::{Channel, Timestamp},
 };
@@ -116,6 +117,8 @@ async fn what_passes_is_counted() {
     }
     let expected = [
         ("chanwire_connections_accepted_total{kind=\"plain\"}", 1.0),
+        ("chanwire_connections_ended_total{reason=\"client_closed\"}", 1.0),
+        ("chanwire_connections_ended_total{reason=\"slow_consumer\"}", 0.0),
         ("chanwire_requests_total{command=\"HOST\",status=\"OK\"}", 1.0),
         ("chanwire_requests_total{command=\"MESSAGE\",status=\"OK\"}", 1.0),
         ("chanwire_requests_total{command=\"LIST\",status=\"OK\"}", 1.0),
@@ -136,6 +139,45 @@ async fn what_passes_is_counted() {
     }
     assert!(value(&text, "chanwire_database_bytes").unwrap() + value(&text, "chanwire_wal_bytes").unwrap() > 0.0);
     assert!(!text.contains("secret"), "{text}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn every_reason_has_a_series() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server(directory.path()).await;
+    let text = scrape(&server).await;
+    for reason in Reason::ALL {
+        let family = if reason.is_refusal() { "refused" } else { "ended" };
+        let series = format!("chanwire_connections_{family}_total{{reason=\"{}\"}}", reason.as_str());
+        assert_eq!(value(&text, &series), Some(0.0), "{series} in {text}");
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn connections_that_wait_for_a_rate_are_counted_while_they_wait_and_their_time_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = ServerConfig::new(directory.path());
+    config.metrics = Some("127.0.0.1:0".parse().unwrap());
+    config.store_min_free = 0;
+    config.address_limits.exempt.clear();
+    config.address_limits.connection_rate = Rate::new(4, 1).unwrap();
+    let server = Server::start(config).await.unwrap();
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    stream.write_all("LIST\r\n".repeat(13).as_bytes()).await.unwrap();
+    let waiting = "chanwire_throttled_connections{scope=\"connection\"}";
+    while value(&scrape(&server).await, waiting) != Some(1.0) {}
+    stream.shutdown().await.unwrap();
+    stream.read_to_string(&mut String::new()).await.unwrap();
+    let mut text = scrape(&server).await;
+    while value(&text, waiting) != Some(0.0) {
+        text = scrape(&server).await;
+    }
+    // Twelve of them have waited for a quarter of a second each.
+    let waited = value(&text, "chanwire_throttled_seconds_total{scope=\"connection\"}").unwrap();
+    assert!((2.9..30.0).contains(&waited), "{waited} s");
+    assert_eq!(value(&text, "chanwire_throttled_seconds_total{scope=\"address\"}"), Some(0.0));
     server.stop().await.unwrap();
 }
 

@@ -145,9 +145,20 @@ impl Scrape {
         families.gauges("chanwire_connections", "Open connections.", open)?;
         let accepted = kinds.iter().map(|(labels, (_, accepted))| (labels.clone(), *accepted));
         families.counters("chanwire_connections_accepted", "Accepted connections.", accepted)?;
-        let refused = self.connections.refused();
-        let refused = refused.map(|(reason, count)| (vec![("reason", reason.as_str())], count));
-        families.counters("chanwire_connections_refused", "Connections that were refused.", refused)
+        let reasons = |refused| {
+            let reasons = self.connections.ended().filter(move |(reason, _)| reason.is_refusal() == refused);
+            reasons.map(|(reason, count)| (vec![("reason", reason.as_str())], count))
+        };
+        let help = "Connections that ended, by reason.";
+        families.counters("chanwire_connections_ended", help, reasons(false))?;
+        let help = "Connections that were refused, by reason.";
+        families.counters("chanwire_connections_refused", help, reasons(true))?;
+        let waits = self.connections.waits().map(|(scope, count, time)| (vec![("scope", scope)], count, time));
+        let waiting = waits.iter().map(|(labels, count, _)| (labels.clone(), *count));
+        families.gauges("chanwire_throttled_connections", "Connections whose requests wait for a rate.", waiting)?;
+        let help = "Time for which connections have waited for a rate.";
+        let times = waits.iter().map(|(labels, _, time)| (labels.clone(), time.as_secs_f64()));
+        families.counters("chanwire_throttled_seconds", help, times)
     }
 
     /// Writes the errors of the hub and of connections together.

@@ -178,7 +178,7 @@ fn every_reason_is_the_same_word_in_the_answer_and_in_the_log() {
             assert_eq!(event["count"], 1, "{event}");
             continue;
         }
-        for name in ["id", "seconds", "requests", "faults", "received", "sent", "pushes"] {
+        for name in ["id", "seconds", "requests", "faults", "received", "sent", "pushes", "throttled_ms"] {
             assert!(event[name].is_u64(), "{name}: {event}");
         }
         assert_eq!((&event["kind"], &event["listener"]), (&"client".into(), &0.into()), "{event}");

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use chanwire_core::{Bucket, Rate, endpoint::Throttle};
+use chanwire_core::{
+    Bucket, Rate,
+    endpoint::{RateScope, Throttle, Throttled},
+};
 
 use super::*;
 
@@ -10,6 +13,10 @@ fn throttled() -> End<Server> {
     let address = Arc::new(Bucket::new(Rate::new(100, 100).unwrap()));
     let throttle = Throttle::new(Rate::new(1, 2).unwrap(), address);
     End::new(Server::new(ConnectionId(0), Limits::server()).with_throttle(throttle))
+}
+
+fn waited(connection: u64, address: u64) -> Throttled {
+    Throttled { connection: Duration::from_millis(connection), address: Duration::from_millis(address) }
 }
 
 #[test]
@@ -24,7 +31,8 @@ fn beyond_the_burst_requests_are_taken_at_the_rate_and_nothing_is_read_meanwhile
     end.endpoint.handle_timeout(at(1_000));
     assert_eq!(tickets(&mut end).len(), 1);
     assert_eq!(due(&end.endpoint), Some((2_000, Timer::Rate)));
-    assert_eq!(end.endpoint.throttled(at(1_500)), Duration::from_millis(1_500));
+    assert_eq!(end.endpoint.throttled(at(1_500)), Some(waited(1_500, 0)));
+    assert_eq!(end.endpoint.waits_for_rate(), Some(RateScope::Connection));
     end.endpoint.handle_timeout(at(2_000));
     assert_eq!(tickets(&mut end).len(), 1);
     // Nothing waits, but the next request would.
@@ -32,7 +40,24 @@ fn beyond_the_burst_requests_are_taken_at_the_rate_and_nothing_is_read_meanwhile
     end.endpoint.handle_timeout(at(3_000));
     assert!(end.endpoint.wants_read());
     assert_eq!(due(&end.endpoint), None);
-    assert_eq!(end.endpoint.throttled(at(9_000)), Duration::from_millis(3_000));
+    assert_eq!(end.endpoint.throttled(at(9_000)), Some(waited(3_000, 0)));
+    assert_eq!(end.endpoint.waits_for_rate(), None);
+}
+
+#[test]
+fn requests_wait_for_the_rate_of_their_address_too() {
+    let address = Arc::new(Bucket::new(Rate::new(1, 1).unwrap()));
+    let [mut one, mut other] = [0, 1].map(|id| {
+        let throttle = Throttle::new(Rate::new(100, 100).unwrap(), address.clone());
+        End::new(Server::new(ConnectionId(id), Limits::server()).with_throttle(throttle))
+    });
+    feed(&mut one, at(0), b"LIST\r\n");
+    feed(&mut other, at(0), b"LIST\r\n");
+    assert_eq!((tickets(&mut one).len(), tickets(&mut other).len()), (1, 0));
+    assert_eq!(other.endpoint.waits_for_rate(), Some(RateScope::Address));
+    other.endpoint.handle_timeout(at(2_000));
+    assert_eq!(tickets(&mut other).len(), 1);
+    assert!(other.endpoint.throttled(at(2_000)).unwrap().address >= Duration::from_secs(1));
 }
 
 #[test]
