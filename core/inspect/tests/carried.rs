@@ -1,5 +1,5 @@
-//! A capture that goes on in another is as one that was cleared: it knows no row, and loses nothing of what is under
-//! way.
+//! A capture that is resumed from another one equals the other one after it was cleared: it has no rows, and continues
+//! partial frames and pending requests.
 
 #![cfg(test)]
 
@@ -94,7 +94,7 @@ proptest! {
     #![proptest_config(Config { cases: 2000, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn a_resumed_capture_goes_on_as_the_old_one_would_have(before in vec(event(), 0..12), after in vec(event(), 0..12)) {
+    fn a_resumed_capture_continues_like_the_cleared_one(before in vec(event(), 0..12), after in vec(event(), 0..12)) {
         let mut cleared = Capture::new(LIMIT);
         for connection in [1, 2] {
             cleared.open(connection, "server");
@@ -114,7 +114,7 @@ proptest! {
 }
 
 #[test]
-fn everything_ordinary_can_be_carried_and_what_cannot_is_rare() {
+fn common_states_can_be_carried_and_a_skipped_object_or_closed_decoder_cannot() {
     let carried = |events: &[Event]| {
         let mut capture = Capture::new(LIMIT);
         capture.open(1, "server");

@@ -1,4 +1,4 @@
-//! One direction of a recorded connection, cut into pieces that tile it, with their bytes and reads.
+//! One direction of a recorded connection, split into consecutive pieces without gaps, with their bytes and reads.
 
 use std::collections::VecDeque;
 
@@ -23,10 +23,10 @@ pub(super) const MAX_READS: usize = 4096;
 /// The longest word before a CRLF that may be a command or status, in bytes.
 const LONGEST_WORD: usize = 32;
 
-/// The most room that an idle stream keeps.
+/// The largest buffer, in bytes, that an idle stream keeps.
 const IDLE_ROOM: usize = 4096;
 
-/// The most waiting bytes that are carried into another capture: as text they take four times as much.
+/// The most waiting bytes that are carried into another capture. Serialized as text, they take four times as much.
 const MAX_CARRIED: usize = 1 << 20;
 
 /// The kind of a piece.
@@ -74,10 +74,11 @@ pub(super) struct Stream {
     base: u64,
     /// The end of the last piece.
     cut: u64,
-    /// The end of the bytes that came.
+    /// The end of the received bytes.
     received: u64,
-    /// The bytes between the two. The decoder finds boundaries alone and keeps no payload.
+    /// The bytes from `cut` to `received`. They are kept here, because the decoder keeps no payload.
     waiting: Vec<u8>,
+    /// The position and time of each read that is not in a piece yet.
     reads: VecDeque<(u64, f64)>,
     /// After a gap, how many of the waiting bytes are known to hold no frame's start.
     sought: usize,
@@ -133,7 +134,7 @@ impl Stream {
         Self { side, max_payload, base: 0, cut: 0, received: 0, waiting, reads, sought: 0, ended: false }
     }
 
-    /// Returns the state to go on from in another capture; `None` where it cannot be serialized.
+    /// Returns the state from which another capture can continue; `None` if it cannot be serialized.
     pub(super) fn carried(&self) -> Option<Carried> {
         let owns_next = match &self.side {
             _ if self.waiting() > MAX_CARRIED => return None,
@@ -147,7 +148,7 @@ impl Stream {
         Some(Carried { max_payload, cut, received, waiting: self.waiting.clone(), reads, owns_next, ended })
     }
 
-    /// Goes on from the state of another capture.
+    /// Continues from the state of another capture.
     pub(super) fn resume(&mut self, carried: Carried) {
         let Carried { max_payload: _, cut, received, waiting, reads, owns_next, ended } = carried;
         let rest = ResumeState { owns_next };
@@ -164,12 +165,12 @@ impl Stream {
         self.ended = ended;
     }
 
-    /// Returns the memory that it takes, beside a decoder's few bytes of a start line.
+    /// Returns the memory that it takes, without the few bytes of a start line in its decoder.
     pub(super) fn memory(&self) -> usize {
         self.waiting.capacity() + self.reads.capacity() * size_of::<(u64, f64)>()
     }
 
-    /// Returns the position after the last byte that came.
+    /// Returns the position after the last received byte.
     pub(super) const fn position(&self) -> u64 {
         self.received
     }
@@ -183,7 +184,7 @@ impl Stream {
         self.waiting.len()
     }
 
-    /// Takes one read; gives the pieces that it completes.
+    /// Takes the bytes of one read. Passes the pieces that it completes to `sink`.
     pub(super) fn feed(&mut self, time: f64, bytes: &[u8], mut sink: impl FnMut(Piece<'_>)) {
         if self.ended || bytes.is_empty() {
             return;
@@ -231,7 +232,7 @@ impl Stream {
         self.waiting = Vec::new();
         self.reads.clear();
         if closed {
-            // A closed decoder discards all that follows, whatever is missing of it; only its positions move.
+            // A closed decoder discards everything, so a gap only moves its positions.
             self.base += missing;
             return;
         }
@@ -281,13 +282,13 @@ impl Stream {
             Side::In(decoder) => leftover(decoder).0,
             Side::Seeking(_) => SkipReason::Unaligned,
         };
-        // Of bytes that mean nothing, pieces are given before their end is known.
+        // Skipped bytes are given in pieces before their end is known.
         if reason != SkipReason::Cut {
             self.give_pieces(reason, time, sink);
         }
     }
 
-    /// Gives the waiting bytes in pieces of the longest length, as far as they fill them.
+    /// Gives the waiting bytes in full pieces, and keeps the remainder.
     fn give_pieces(&mut self, reason: SkipReason, time: f64, sink: &mut impl FnMut(Piece<'_>)) {
         while self.waiting.len() >= PIECE {
             self.give_first(PIECE, reason, time, sink);
@@ -318,7 +319,7 @@ impl Stream {
     /// Looks for the first frame in the waiting bytes.
     fn seek(&mut self, time: f64, sink: &mut impl FnMut(Piece<'_>)) {
         let Side::Seeking(role) = self.side else { return };
-        // Half of a CRLF may have been the last byte.
+        // The last byte searched may be the first half of a CRLF.
         if let Some(at) = first_frame(&self.waiting, self.sought.saturating_sub(1), role) {
             self.sought = 0;
             self.give_first(at, SkipReason::Unaligned, time, sink);
@@ -326,7 +327,7 @@ impl Stream {
             let found = std::mem::take(&mut self.waiting);
             return self.drain(time, Fresh { start: self.cut, bytes: &found }, sink);
         }
-        // The beginning of a word may be among the last bytes.
+        // The last bytes may be the beginning of a start line.
         while self.waiting.len() >= PIECE + LONGEST_WORD + 2 {
             self.give_first(PIECE, SkipReason::Unaligned, time, sink);
         }
@@ -342,7 +343,7 @@ fn resumed<H: StartLine>(max_payload: usize, rest: ResumeState, waiting: &[u8]) 
     decoder
 }
 
-/// Returns the reason for which a decoder's waiting bytes would be skipped, and whether it is closed.
+/// Returns the reason for skipping a decoder's waiting bytes if they never become an item, and whether it is closed.
 fn leftover<H: StartLine>(decoder: &Decoder<H>) -> (SkipReason, bool) {
     match decoder.partial() {
         _ if decoder.is_closed() => (SkipReason::Discarded, true),
@@ -360,8 +361,8 @@ fn partial<H: StartLine>(decoder: &Decoder<H>) -> Option<(Span, &'static str, St
     Some((partial.span, partial.start_line.map(H::name).unwrap_or_default(), state))
 }
 
-/// Returns the position of the first known command or status before a CRLF. No payload has a CRLF after a word: in a
-/// string it is escaped. No CRLF ends before `from`.
+/// Returns the position of the first known command or status before a CRLF, searching for the CRLF from `from`. A
+/// payload has no CRLF after a word, because in a string it is escaped.
 fn first_frame(bytes: &[u8], from: usize, role: Role) -> Option<usize> {
     let known = |word: &[u8]| match role {
         Role::Client => Command::parse(word).is_some(),
@@ -416,7 +417,7 @@ impl<S: FnMut(Piece<'_>)> Cutter<'_, '_, S> {
         }
     }
 
-    /// Gives bytes that mean nothing in the pieces that they would have been given in had they come one by one.
+    /// Gives skipped bytes in pieces that do not depend on how the bytes are divided into reads.
     fn pieces(&mut self, end: u64, reason: SkipReason) {
         while end.saturating_sub(*self.cut) >= PIECE as u64 {
             self.give(*self.cut + PIECE as u64, |_| PieceKind::Skipped(reason));
@@ -433,7 +434,7 @@ impl<S: FnMut(Piece<'_>)> Cutter<'_, '_, S> {
         let bytes = if start >= self.fresh.start {
             self.fresh.bytes.get(place(start)..place(end)).unwrap_or_default()
         } else {
-            // The waiting bytes begin with this piece; the rest of it has just come.
+            // The piece begins in the waiting bytes, and the rest of it is in the fresh ones.
             let missing = self.fresh.bytes.get(self.joined..place(end)).unwrap_or_default();
             self.waiting.extend_from_slice(missing);
             self.joined += missing.len();

@@ -1,4 +1,4 @@
-//! The values of a payload that a path leads to.
+//! The values at a path in a payload.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use chanwire_core::wire::json::{Reader, Token, TokenKind};
 use super::path::Path;
 use crate::{Entry, RowKind};
 
-/// A value, as far as it is compared.
+/// A value to compare. Objects and arrays have no comparable value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Found<'a> {
     Number(f64),
@@ -18,7 +18,7 @@ pub(super) enum Found<'a> {
     Nested,
 }
 
-/// Returns whether `holds` is true of any value that the path leads to.
+/// Returns whether any value at the path satisfies the predicate. False if the text is not JSON.
 pub(super) fn any<'a>(entry: &Entry<'a>, path: &Path, holds: impl FnMut(Found<'a>) -> bool) -> bool {
     ask(entry, path, holds).unwrap_or(false)
 }
@@ -45,22 +45,25 @@ pub(super) fn payload<'a>(entry: &Entry<'a>) -> Option<&'a [u8]> {
     bytes.get(memchr::memchr(b'{', bytes)?..)
 }
 
-/// A way through a payload. For each object and array that is open it knows how many names of the path led there, in
-/// all ways at once: bit `n` of a mask says that `n` did.
+/// A traversal of a payload that matches a path. An array may be skipped by the path or be entered by an index, so
+/// several matches are followed at once.
 struct Walk<'p, 'a> {
     names: &'p [String],
     open: Vec<Open>,
     key: Option<Cow<'a, str>>,
 }
 
+/// An open object or array.
 struct Open {
+    /// Bit `n` is set if the first `n` names of the path lead here.
     mask: u64,
     array: bool,
+    /// The index of an array's next element.
     index: u64,
 }
 
 impl<'a> Walk<'_, 'a> {
-    /// Returns a value that the path leads to.
+    /// Takes the next token. Returns its value if it is at the path.
     fn take(&mut self, token: &Token<'a>) -> Option<Found<'a>> {
         let found = match token.kind {
             TokenKind::Key(name) => {
@@ -84,7 +87,7 @@ impl<'a> Walk<'_, 'a> {
         (mask >> self.names.len() & 1 == 1).then_some(found)
     }
 
-    /// Returns which parts of the path lead to the next value.
+    /// Returns the mask of the next value: see [`Open::mask`].
     fn mask(&mut self) -> u64 {
         let key = self.key.take();
         let Some(parent) = self.open.last_mut() else { return 1 };
@@ -105,7 +108,7 @@ impl<'a> Walk<'_, 'a> {
     }
 }
 
-/// Gives the names of the members of the objects that these names lead to.
+/// Calls `give` with the name of each member of the objects at the path `outer`.
 pub(super) fn member_names(entry: &Entry<'_>, outer: &[String], mut give: impl FnMut(&str)) {
     let Some(payload) = payload(entry) else { return };
     let mut reader = Reader::new(payload);

@@ -1,12 +1,12 @@
-//! Joiners and selectors that are part of the spelling of the characters around them.
+//! Invisible characters that affect how their neighbours are displayed: joiners, variation selectors and flag tags.
 
 use super::tables::{EMOJI, LETTERS, VIRAMAS};
 
 /// The tags of the flags of England, Scotland and Wales, the only ones in general use.
 const FLAGS: [&str; 3] = ["gbeng", "gbsct", "gbwls"];
 
-/// Returns whether a hidden character between these texts is text: a joiner between letters of a script that needs it,
-/// after a virama, or inside an emoji sequence; a selector that belongs to an emoji; the tags of a flag.
+/// Returns whether an invisible character has a meaning between these texts: a joiner between letters of a script that
+/// needs it, after a virama, or inside an emoji sequence; a selector that belongs to an emoji; the tags of a flag.
 pub(super) fn is_text(before: &str, char: char, after: &str) -> bool {
     match char {
         '\u{200c}' => joins_letters(before, after),
@@ -49,7 +49,7 @@ fn is_in_flag(before: &str, char: char, after: &str) -> bool {
     before.chars().rev().nth(earlier) == Some('\u{1f3f4}') && FLAGS.iter().any(|flag| is_flag(flag))
 }
 
-/// Returns the scripts that need joiners and have this letter or mark, a bit each.
+/// Returns the scripts with this letter or mark, among those that need joiners, as a set of bits.
 pub(super) fn scripts_of(char: char) -> u32 {
     let code = u32::from(char);
     let index = LETTERS.partition_point(|&(_, last, _)| last < code);
