@@ -1,4 +1,5 @@
-//! The log of refused connections: an event each second with a count, so that a flood does not fill the log.
+//! The log of refused connections: at most one event per second and cause, with a count, so that a flood does not fill
+//! the log.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -15,7 +16,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// The limit on all connections.
 const MAX_CONNECTIONS: &str = "max_connections";
 
-/// The limit on the operator's connections, which is no key.
+/// The limit on the operator's connections, which is not a key of the configuration.
 const MAX_OPERATORS: &str = "max_operators";
 
 /// The cause of a refused connection.
@@ -27,22 +28,22 @@ pub(crate) struct Cause {
 }
 
 impl Cause {
-    /// Returns the cause where the server has so many connections.
+    /// Returns the cause of refusals when all connections are in use.
     pub(crate) fn full(limit: u32) -> Self {
         Self { reason: Reason::ServerBusy, limit: Some((MAX_CONNECTIONS, limit.into())) }
     }
 
-    /// Returns the cause where the operator has so many connections.
+    /// Returns the cause of refusals when all operator connections are in use.
     pub(crate) fn too_many_operators(limit: u32) -> Self {
         Self { reason: Reason::ServerBusy, limit: Some((MAX_OPERATORS, limit.into())) }
     }
 
-    /// Returns the cause where a listener is for proxies, and the peer is none.
+    /// Returns the cause of refusals by a listener for proxies, when the peer is not one.
     pub(crate) const fn no_proxy() -> Self {
         Self { reason: Reason::Denied, limit: None }
     }
 
-    /// Returns the cause where a proxy sends no PROXY header that can be read.
+    /// Returns the cause of refusals when a proxy sends no valid PROXY header.
     pub(crate) const fn proxy_header() -> Self {
         Self { reason: Reason::ProxyHeader, limit: None }
     }
@@ -51,7 +52,7 @@ impl Cause {
         self.reason
     }
 
-    /// Returns the words of the log for refused connections, of which the last came from this peer.
+    /// Returns the log message for refused connections, the last of which came from this peer.
     fn words(self, peer: Option<IpAddr>) -> &'static str {
         match self.limit {
             None if matches!(self.reason, Reason::ProxyHeader) => {
@@ -75,7 +76,7 @@ impl From<Refusal> for Cause {
     }
 }
 
-/// Returns whether many machines may be behind an address.
+/// Returns whether an address is private, so that many clients may be behind it.
 const fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => address.is_private(),
@@ -114,7 +115,7 @@ impl Refusals {
         }
     }
 
-    /// Logs what was noted.
+    /// Logs all refusals that are not logged yet.
     pub(crate) fn log(&self) {
         let all = std::mem::take(&mut *self.lock());
         for Refused { cause, count, peer } in all {
