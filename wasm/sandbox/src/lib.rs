@@ -1,7 +1,7 @@
-//! The sandbox for the browser: `chanwire-inspect`'s behind JavaScript's types, and no logic of its own.
+//! JavaScript bindings of the sandbox of `chanwire-inspect`, without any logic.
 //!
-//! A module of its own, because the page is whole without it: it is fetched when all else is there. Everything that
-//! leaves is a plain object of strings, numbers, booleans, arrays and bytes, as `types.d.ts` declares it.
+//! It is a separate wasm module, because the page works without it and fetches it after everything else. All results
+//! are plain objects of strings, numbers, booleans, arrays and bytes, as declared in `types.d.ts`.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -16,14 +16,14 @@ use wasm_bindgen::prelude::*;
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = include_str!("types.d.ts");
 
-/// A whole server in memory. Times are milliseconds since it was made.
+/// A server in memory, with its clients. Times are milliseconds since it was created.
 #[derive(Debug)]
 #[wasm_bindgen]
 pub struct Sandbox(sandbox::Sandbox);
 
 #[wasm_bindgen]
 impl Sandbox {
-    /// Returns a server with an empty store, and the values typed into the settings. `wall` is the time of day, in
+    /// Creates a server with an empty store and these settings, as typed by the user. `wall` is the wall time in
     /// seconds since 1970.
     ///
     /// # Errors
@@ -54,12 +54,12 @@ impl Sandbox {
         Ok(Self(scenario.play(seed.into(), wall as i64)))
     }
 
-    /// Connects a client from an IP address, as `unix` one without address rights, or as
-    /// `operator` the server's operator; returns its connection's number.
+    /// Connects a client, and returns its connection's number. `from` is its IP address, `unix` for a client without
+    /// address rights, or `operator` for the server's operator.
     ///
     /// # Errors
     ///
-    /// If the address is neither, or there are too many connections.
+    /// If `from` is none of these, or there are too many connections.
     pub fn connect(&mut self, from: &str) -> Result<u32, JsError> {
         let number = match from {
             "operator" => self.0.connect_operator(),
@@ -79,7 +79,7 @@ impl Sandbox {
         self.0.refusal(connection, steps, bytes)
     }
 
-    /// Makes a client write these bytes, after its earlier actions. False if it cannot.
+    /// Makes a client write these bytes after its earlier actions. Returns false if it cannot.
     pub fn write(&mut self, connection: u32, bytes: &[u8]) -> bool {
         self.0.push(connection, Step::Bytes(bytes.to_vec()))
     }
@@ -89,17 +89,17 @@ impl Sandbox {
         self.0.push(connection, Step::Wait(ms as u64))
     }
 
-    /// Makes a client shut down its sending half. False if it cannot.
+    /// Makes a client shut down its sending half. Returns false if it cannot.
     pub fn end(&mut self, connection: u32) -> bool {
         self.0.push(connection, Step::End)
     }
 
-    /// Makes a client reset its connection. False if it cannot.
+    /// Makes a client reset its connection. Returns false if it cannot.
     pub fn reset(&mut self, connection: u32) -> bool {
         self.0.push(connection, Step::Reset)
     }
 
-    /// Closes a client's connection, of which nothing more is reported.
+    /// Closes a client's connection. No more events of it are reported.
     pub fn close(&mut self, connection: u32) {
         self.0.close(connection);
     }
@@ -114,7 +114,7 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// A mode that there is not.
+    /// An unknown mode.
     #[wasm_bindgen(js_name = setStore)]
     pub fn set_store(&mut self, #[wasm_bindgen(unchecked_param_type = "StoreMode")] mode: &str) -> Result<(), JsError> {
         let found = StoreMode::ALL.into_iter().find(|known| known.name() == mode);
@@ -123,7 +123,7 @@ impl Sandbox {
         Ok(())
     }
 
-    /// Lets time pass, and does all that is due until then.
+    /// Advances the time, and performs everything that is due until then.
     pub fn run(&mut self, until: f64) {
         self.0.run(until as u64);
     }
@@ -147,13 +147,13 @@ impl Sandbox {
     }
 }
 
-/// Returns all scenarios that there are.
+/// Returns all scenarios.
 #[wasm_bindgen(unchecked_return_type = "Scenario[]")]
 pub fn scenarios() -> Result<JsValue, JsError> {
     plain(&sandbox::scenarios())
 }
 
-/// Returns all settings that there are.
+/// Returns all settings.
 #[wasm_bindgen(unchecked_return_type = "Setting[]")]
 pub fn settings() -> Result<JsValue, JsError> {
     plain(&Settings::all())

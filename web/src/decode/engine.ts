@@ -1,4 +1,4 @@
-/** The worker's side: everything that was recorded, looked at through the wasm module. */
+/** The worker's side: holds the recorded traffic in the wasm module, and answers the page's messages. */
 
 import type * as Wasm from "../wasm/chanwire_wasm";
 import type {
@@ -21,6 +21,7 @@ export type EngineModule = Pick<
   "Importer" | "Viewer" | "preview" | "heap" | "__wbg_reset_state"
 >;
 
+/** The engine's access to the page, timers and the clock. */
 export interface Surroundings {
   post(message: FromWorker, transfer: Transferable[]): void;
   later(run: () => void, ms: number): void;
@@ -28,16 +29,16 @@ export interface Surroundings {
   now(): number;
 }
 
-/** Changes are told at the latest after this time. */
+/** Changes are posted at the latest after this time. */
 const FLUSH_MS = 16;
 
-/** So long a filter works through what is held before messages are looked at again. */
+/** How long a filter may work through held rows before messages are handled again. */
 const SLICE_MS = 10;
 
 /** The rate is measured over this time. */
 const RATE_MS = 1000;
 
-/** Less than this is not worth a new instance of the module when it is cleared. */
+/** A smaller heap is kept when rows are cleared; a larger one is freed by a new instance of the module. */
 const LARGE_HEAP = 16 * 1024 * 1024;
 
 /** Memory for what is recorded, until the page sets another limit. */
@@ -62,15 +63,17 @@ export class Engine {
   #viewer: Wasm.Viewer;
   /** The page's filter, highlight, range and pause. */
   #seen: Seen = { filter: "", highlight: "", range: undefined, paused: false };
-  /** Epochs of viewers before this one. */
+  /** The sum of the epochs of earlier viewers, so that the page sees epochs that only grow. */
   #epochs = 0;
   #importer: Wasm.Importer | undefined;
   #look = { position: 0, count: 0, follow: true };
   /** The window as it was last posted, to post only what has changed. */
   #shown = "";
+  /** The received bytes of each connection since the last status. */
   #taken = new Map<number, number>();
-  /** When the next flush is to be. */
+  /** The time of the next flush, if one is scheduled. */
   #due: number | undefined;
+  /** The counts in the last status. */
   #told = { captured: 1, bad: 0 };
   #rate = new Rate();
 
@@ -134,20 +137,20 @@ export class Engine {
 
   /** Reports changes, and goes on with unfinished work. */
   flush(): void {
-    // A filter that works through what is held must not keep messages waiting.
+    // A filter that works through held rows must not delay messages.
     const until = this.#around.now() + SLICE_MS;
     let more = this.#viewer.advance();
     while (more && this.#around.now() < until) more = this.#viewer.advance();
     const status = this.#postStatus();
     this.#postWindow(false, status);
     if (more) this.#schedule(0);
-    // Without traffic the rate falls to 0, and somebody has to say so.
+    // Without traffic the rate falls to 0, which must be posted too.
     else if (status.rate > 0) this.#schedule(RATE_MS / 4);
   }
 
   /**
-   * Forgets every row and gives their memory back. A module's memory never shrinks, so that what is open goes on in a
-   * new instance of the module; where it is in the middle of what only the old one knows, the old one goes on.
+   * Drops every row and frees their memory. A module's memory never shrinks, so the open connections continue in a new
+   * instance of the module. If their state cannot be carried over, the old instance is kept.
    */
   #clear(): void {
     const old = this.#viewer;
@@ -164,7 +167,7 @@ export class Engine {
     this.#see(this.#wasm.Viewer.resumed(limit, carried));
   }
 
-  /** Forgets everything but the filter and the highlight: rows and connections are numbered from 1 again. */
+  /** Drops everything but the filter and the highlight: rows and connections are numbered from 1 again. */
   #reset(): void {
     const { epoch, limit } = JSON.parse(this.#viewer.status()) as ModuleStatus;
     this.#epochs += epoch + 1;
@@ -179,7 +182,7 @@ export class Engine {
     this.#rate = new Rate();
   }
 
-  /** Goes on with this viewer, which shows what the page has asked to see. */
+  /** Switches to this viewer, with the page's filter, highlight, range and pause. */
   #see(viewer: Wasm.Viewer): void {
     this.#viewer = viewer;
     const { filter, highlight, range, paused } = this.#seen;
@@ -194,7 +197,7 @@ export class Engine {
     if (this.#due !== undefined && this.#due <= due) return;
     this.#due = due;
     this.#around.later(() => {
-      // Something else may have been sooner.
+      // An earlier flush may have been scheduled since.
       if (this.#due !== due) return;
       this.#due = undefined;
       this.flush();
@@ -227,7 +230,7 @@ export class Engine {
     return status;
   }
 
-  /** Posts the rows that are looked at, if they have changed or are asked for. */
+  /** Posts the visible rows, if they have changed or are asked for. */
   #postWindow(asked: boolean, status?: Status): void {
     const { count, follow } = this.#look;
     const { epoch, begin, end } = status ?? this.#status();
@@ -270,7 +273,7 @@ export class Engine {
     return told;
   }
 
-  /** Answers with a frame as one text: making objects of it twice takes longer than the rest. */
+  /** Answers with a frame as JSON text: to parse it here and clone the objects to the page would take longer. */
   #answerFrame(id: number, { number }: Questions["frame"]["ask"]): void {
     const json = this.#viewer.frame(number);
     const bytes = this.#viewer.bytesOf(number) as Uint8Array<ArrayBuffer>;
@@ -354,7 +357,7 @@ export class Engine {
   }
 }
 
-/** The page's filter, highlight, range and pause. A mistake in a text leaves the last one. */
+/** The page's filter, highlight, range and pause. A filter or highlight with a mistake is not stored. */
 interface Seen {
   readonly filter: string;
   readonly highlight: string;
@@ -376,7 +379,7 @@ class Rate {
 
   take(time: number, captured: number): number {
     this.#samples.push({ time, captured });
-    // One that is older than the time measured stays as where it begins.
+    // The newest sample that is older than the period is kept as its start.
     while (this.#samples.length > 2 && this.#samples[1].time <= time - RATE_MS) this.#samples.shift();
     const [first] = this.#samples;
     const elapsed = Math.max(time - first.time, RATE_MS);
