@@ -1,7 +1,7 @@
-//! The real binary: started with a data directory and on ports of its own, asked over TCP, stopped, and killed by its
-//! id when the test is over.
+//! Runs the real binary: starts it with its own data directory and ports, talks to it over TCP, stops it, and kills it
+//! by its id at the end of the test.
 //!
-//! Nothing here waits for a time: everything waits for a condition, and gives up loudly at [`DEADLINE`].
+//! Nothing here waits for a fixed time. Every wait is for a condition, and fails at [`DEADLINE`].
 #![expect(clippy::panic, clippy::expect_used, reason = "a panic is how a test fails")]
 
 mod peer;
@@ -51,7 +51,7 @@ pub fn binary() -> PathBuf {
     path
 }
 
-/// Returns a program of the system that a test cannot do without.
+/// Returns the path of an installed program that a test needs.
 ///
 /// # Panics
 ///
@@ -65,11 +65,11 @@ pub fn program(name: &str) -> PathBuf {
 
 /// The outcome of one look at a condition: the value waited for, or the state seen instead.
 pub trait Look<T> {
-    /// Returns the one or the other. The text is `None` where nothing can be shown.
+    /// Returns the value.
     ///
     /// # Errors
     ///
-    /// If it is not there yet.
+    /// If it is not there yet: the state seen, `None` if there is none to show.
     fn found(self) -> Result<T, Option<String>>;
 }
 
@@ -127,7 +127,7 @@ impl<T: Send + 'static> Background<T> {
         Self { stop, thread: Some(thread::spawn(move || work(&stopped))) }
     }
 
-    /// Tells it to stop, and gives what it has made.
+    /// Stops it, and returns the result of its work.
     ///
     /// # Panics
     ///
@@ -190,7 +190,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Prepares any command of it. The variables of the tests' own environment are not passed on.
+    /// Prepares any command of the binary. The environment's `CHANWIRE_` variables are not passed on.
     pub fn new(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         let unset = |name: &str| (name.into(), None);
         Self {
@@ -207,7 +207,7 @@ impl Launch {
         }
     }
 
-    /// Returns a server without a page that keeps its data there, and listens on a free port of loopback.
+    /// Returns a server without the inspector page, with this data directory and a free port of the loopback address.
     #[must_use]
     pub fn serve(data_dir: &Path) -> Self {
         Self::new(["serve", "--http", "off", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir)
@@ -247,21 +247,21 @@ impl Launch {
         self
     }
 
-    /// Wraps it in another program that becomes it: the program's own arguments, and then the whole command line,
-    /// follow.
+    /// Runs it by another program, such as strace, which replaces itself with it or starts it. `wrapper` is that
+    /// program with its arguments; the binary's command line is appended.
     #[must_use]
     pub fn under(mut self, wrapper: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         self.wrapper = wrapper.into_iter().map(|word| word.as_ref().into()).collect();
         self
     }
 
-    /// Wraps it in a shell that first does this, for example lowers a limit, and then becomes it.
+    /// Runs it by a shell that first runs this script, for example to lower a limit.
     #[must_use]
     pub fn after(self, script: &str) -> Self {
         self.under([program("sh").into_os_string(), "-c".into(), format!("{script} && exec \"$0\" \"$@\"").into()])
     }
 
-    /// Copies it.
+    /// Runs this binary instead.
     #[must_use]
     pub fn program(mut self, path: &Path) -> Self {
         path.clone_into(&mut self.program);
@@ -273,7 +273,7 @@ impl Launch {
         let mut words = self.wrapper.iter().cloned().chain([program]).chain(self.arguments.iter().cloned());
         let mut command = Command::new(words.next().expect("a program"));
         command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // Those of the tests are none of the program's.
+        // Variables that are meant for the tests must not configure the program.
         for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"CHANWIRE_")) {
             command.env_remove(name);
         }
@@ -322,16 +322,16 @@ impl Launch {
     ///
     /// # Errors
     ///
-    /// If it ends before: what it said.
+    /// If it ends before: its exit status and output.
     ///
     /// # Panics
     ///
     /// If it does neither.
     pub fn try_start(&self) -> Result<Server, Finished> {
         let mut server = self.start_unseen();
-        let (tell, lines) = mpsc::channel();
+        let (sender, lines) = mpsc::channel();
         let stdout = BufReader::new(server.process.0.stdout.take().expect("a pipe"));
-        thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
 
         let has_page = !self.arguments.windows(2).any(|pair| *pair == ["--http", "off"]);
         let is_tap = self.arguments.first().is_some_and(|command| command == "tap");
@@ -357,7 +357,7 @@ impl Launch {
         Ok(server)
     }
 
-    /// Starts a server without a look at what it prints.
+    /// Starts a server without reading its standard output.
     #[must_use]
     pub fn start_unseen(&self) -> Server {
         let mut process = Process(self.spawn());
@@ -385,7 +385,7 @@ impl Finished {
     ///
     /// # Panics
     ///
-    /// If it ended or spoke in another way.
+    /// If its exit code or output is different.
     #[must_use]
     pub fn refusal(&self, code: i32) -> &str {
         assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{self:?}");
@@ -403,7 +403,7 @@ fn collect(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> 
     })
 }
 
-/// A child that is killed when it goes out of scope, with all that it has started.
+/// A child process that is killed on drop, with its descendants.
 #[derive(Debug)]
 pub struct Process(pub Child);
 
@@ -427,7 +427,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // A wrapper such as strace does not take its program with it.
+        // Killing a wrapper such as strace does not kill its program.
         let descendants = descendants(self.0.id());
         // It may have ended already.
         let _ = self.0.kill();
@@ -438,8 +438,8 @@ impl Drop for Process {
     }
 }
 
-/// Describes a process and its descendants for a test that failed: one line each, with its state as the kernel gives
-/// it, such as `Z (zombie)`.
+/// Describes a process and its descendants for a failed test, one line each, with the kernel's name of its state, such
+/// as `Z (zombie)`.
 #[must_use]
 pub fn process_states(id: u32) -> String {
     let own = i32::try_from(id).ok().and_then(Pid::from_raw);
@@ -454,7 +454,7 @@ pub fn process_states(id: u32) -> String {
     own.into_iter().chain(descendants(id)).map(line).collect()
 }
 
-/// Returns the processes that this one has started, and those that they have.
+/// Returns the children of a process, and their descendants.
 fn descendants(id: u32) -> Vec<Pid> {
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
     let children: Vec<u32> = children.split_whitespace().filter_map(|child| child.parse().ok()).collect();
@@ -468,7 +468,7 @@ fn descendants(id: u32) -> Vec<Pid> {
 #[derive(Clone, Debug, Default)]
 struct Log {
     bytes: Arc<Mutex<Vec<u8>>>,
-    /// Nobody can write any more.
+    /// Whether standard error is closed.
     ended: Arc<AtomicBool>,
 }
 
@@ -506,7 +506,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Returns the lines that it greeted with.
+    /// Returns the lines that it printed when it started.
     #[must_use]
     pub fn banner(&self) -> &[String] {
         &self.banner
@@ -549,7 +549,7 @@ impl Server {
         self.log.text()
     }
 
-    /// Waits until it has said this on standard error.
+    /// Waits until its log contains this text.
     pub fn wait_for_log(&self, text: &str) {
         wait_for(text, || {
             let log = self.log();
@@ -557,7 +557,7 @@ impl Server {
         });
     }
 
-    /// Returns the memory that it has in RAM, in bytes.
+    /// Returns its resident memory in bytes.
     ///
     /// # Panics
     ///
@@ -583,12 +583,12 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// If the system does not tell.
+    /// If the system call fails.
     pub fn try_wait(&mut self) -> Option<ExitStatus> {
         self.process.0.try_wait().expect("a child of this process")
     }
 
-    /// Waits until it has ended and its log is whole.
+    /// Waits until it has ended and its log is complete.
     ///
     /// # Panics
     ///
@@ -599,11 +599,11 @@ impl Server {
         status
     }
 
-    /// Ends it as an operator does, and returns its whole log.
+    /// Stops it with SIGTERM, and returns its whole log.
     ///
     /// # Panics
     ///
-    /// If it does not end well.
+    /// If it does not exit with success.
     pub fn stop(mut self) -> String {
         self.signal(Signal::TERM);
         let status = self.wait(DEADLINE);
@@ -611,10 +611,10 @@ impl Server {
         self.log()
     }
 
-    /// Ends it as a crash does.
+    /// Kills it, like a crash.
     pub fn kill(mut self) {
         self.signal(Signal::KILL);
-        // A descendant may still have its standard error.
+        // Does not wait for the end of the log: a descendant may keep standard error open.
         let _ = self.process.wait(DEADLINE);
     }
 }

@@ -1,4 +1,4 @@
-//! Wireshark, by its tshark: the dissector in `core/wireshark`, and the packets that are exported for it.
+//! Tests with tshark of the Wireshark dissector in `core/wireshark`, and of exported packets.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 #[path = "wireshark/live.rs"]
@@ -50,7 +50,7 @@ fn tshark(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A file that is there while its test runs.
+/// A file of packets, which is deleted at the end of its test.
 struct File {
     folder: tempfile::TempDir,
 }
@@ -89,12 +89,12 @@ fn open(packets: &mut PcapNg, connection: u32) {
     packets.open(connection, 0.0, None, Some("127.0.0.1:22236".parse().unwrap()));
 }
 
-/// Merges what each of a connection's packets adds: a field's values in order.
-fn joined(said: &[Vec<String>]) -> Vec<String> {
+/// Joins the values of each field over all packets of a connection, in order.
+fn joined(packets: &[Vec<String>]) -> Vec<String> {
     (0..FIELDS.len())
         .map(|field| {
             let values: Vec<&str> =
-                said.iter().map(|row| row[field].as_str()).filter(|value| !value.is_empty()).collect();
+                packets.iter().map(|row| row[field].as_str()).filter(|value| !value.is_empty()).collect();
             values.join(";")
         })
         .collect()
@@ -116,7 +116,7 @@ fn every_example_has_the_same_fields_at_any_cut() {
                 packets.bytes(connection, direction, 0.0, piece, None);
             }
             packets.close(connection, 0.0, None, None);
-            expected.push(say(direction, bytes));
+            expected.push(expected_fields(direction, bytes));
         }
     }
     let said = File::new(&mut packets).fields();
@@ -130,7 +130,7 @@ fn every_example_has_the_same_fields_at_any_cut() {
 }
 
 /// Returns the expected field values of a frame, from the project's own decoder.
-fn say(direction: Direction, bytes: &[u8]) -> Vec<String> {
+fn expected_fields(direction: Direction, bytes: &[u8]) -> Vec<String> {
     let mut capture = Capture::new(1 << 20);
     capture.open(1, "");
     capture.bytes(1, direction, 0.0, bytes);
@@ -188,7 +188,7 @@ fn faults_are_shown_and_decoding_continues_after_recoverable_ones() {
     for (connection, (bytes, ..)) in cases.iter().enumerate() {
         open(&mut packets, connection as u32);
         packets.bytes(connection as u32, Out, 0.0, bytes, None);
-        // After a fault that closes, nothing is a frame any more.
+        // After a fault that closes the connection, nothing is decoded as a frame.
         packets.bytes(connection as u32, Out, 1.0, b"\r\nLEAVE\r\n{\"channel_name\": \"x\"}", None);
     }
     let said = File::new(&mut packets).fields();
@@ -220,7 +220,7 @@ fn an_export_is_filtered_and_followed_and_shows_its_gap() {
     let file = File::new(&mut packets);
 
     let count = |filter: &str| file.read(&["-Y", filter]).lines().count();
-    // On an unconfigured port, by the start line.
+    // The port is not configured, so the protocol is recognized by the start line.
     assert_eq!(count("chanwire.error == \"Invalid payload\""), 1);
     assert_eq!(count("chanwire.channel == \"general\""), 2);
     assert_eq!(count("chanwire.username == \"user1\" && chanwire.push"), 1);
@@ -241,13 +241,13 @@ fn an_export_is_filtered_and_followed_and_shows_its_gap() {
     assert!(sides[1].ends_with(&hex(PUSH)), "{followed}");
 }
 
-/// Returns a conversation, and the heads of the frames in each direction.
+/// Returns the frames of a conversation, with their directions.
 fn conversation() -> Vec<(Direction, Vec<u8>)> {
     let message =
         |text: &str| format!("MESSAGE\r\n{{\"username\": \"user1\", \"message_content\": \"{text}\"}}").into_bytes();
     let delivered = b"OK\r\n{\"status\": \"delivered\", \"timestamp\": \"2023-11-02T15:04:32Z\"}".to_vec();
     let mut said = Vec::new();
-    // In a string that says so there is no frame.
+    // Text inside a string that looks like a start line does not start a frame.
     for text in ["OK LIST", &"x".repeat(150), "LIST\\r\\nLIST\\r\\n"] {
         said.extend([(Out, b"LIST\r\n".to_vec()), (In, examples::LISTED.to_vec())]);
         said.extend([(Out, message(text)), (In, delivered.clone()), (In, PUSH.to_vec())]);
@@ -274,18 +274,18 @@ fn decoded(packets: &[u8]) -> BTreeMap<u16, [Vec<String>; 2]> {
 }
 
 #[test]
-fn after_a_lost_segment_or_a_start_in_the_middle_frames_are_found_where_decode_finds_them() {
+fn after_a_gap_or_without_the_start_the_same_frames_are_found_as_by_decode() {
     for size in [23, 1000] {
         let mut segments: Vec<(Direction, Vec<u8>)> = Vec::new();
         for (direction, bytes) in conversation() {
             segments.extend(bytes.chunks(size).map(|piece| (direction, piece.to_vec())));
         }
-        // One that is lost; all before it; and it and the two after it.
+        // For each segment, these are missing: itself alone; all before it; itself and the two after it.
         let count = segments.len();
         let lost = (0..count).flat_map(|lost| [lost..lost + 1, 0..lost, lost..(lost + 3).min(count)]);
         let lost: Vec<_> = lost.collect();
         let mut packets = PcapNg::new();
-        // As if another program had written it, which says nothing of what is missing.
+        // The name of another program, since only chanwire's own captures record which bytes are missing.
         let mut file = packets.take();
         let name = file.windows(9).position(|window| window == b"chanwire ").unwrap();
         file[name..name + 9].copy_from_slice(b"wiretool ");
@@ -293,7 +293,7 @@ fn after_a_lost_segment_or_a_start_in_the_middle_frames_are_found_where_decode_f
             let connection = connection as u32;
             open(&mut packets, connection);
             let opened = packets.take();
-            // A capture that begins inside has no handshake.
+            // A capture without the start of a connection has no handshake.
             if range.start > 0 || range.is_empty() {
                 file.extend(opened);
             }
@@ -326,7 +326,7 @@ fn after_a_lost_segment_or_a_start_in_the_middle_frames_are_found_where_decode_f
     }
 }
 
-/// Counts what the dissector does, in thousands of the interpreter's instructions.
+/// A Lua script that counts the instructions that the dissector executes, in thousands.
 const COUNTER: &str = r#"
 local steps = 0
 debug.sethook(function() steps = steps + 1 end, "", 1000)
@@ -335,7 +335,7 @@ function listener.draw() print("steps " .. steps) end
 "#;
 
 #[test]
-fn an_answer_of_many_segments_costs_as_much_as_it_is_long() {
+fn the_cost_of_an_answer_of_many_segments_is_linear_in_its_length() {
     let channel = r#"{"channel_name": "general", "peer_server_ip": "192.0.2.7", "peer_server_port": 22236}"#;
     let counted = |channels: usize| {
         let answer = format!("OK\r\n{{\"channels\": [{}]}}", vec![channel; channels].join(", "));

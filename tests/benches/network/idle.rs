@@ -15,13 +15,13 @@ use crate::{
 
 const CONNECTIONS: usize = 5000;
 
-/// Connections that come before anything is measured, so that what the first ones cost is not counted.
+/// Connections opened before the measurement, so that one-time costs of the first ones are not counted.
 const FIRST: usize = 50;
 
-/// After so many equal looks a server's memory is taken to be at rest.
+/// The number of equal samples after which a server's memory is taken to be stable.
 const AT_REST: usize = 50;
 
-/// The highest number of bytes that a connection of this server may cost.
+/// The highest accepted number of resident bytes per Chanwire connection.
 const TARGET: f64 = 2000.0;
 
 pub(crate) fn measure(report: &mut Report, _: usize) {
@@ -33,7 +33,7 @@ pub(crate) fn measure(report: &mut Report, _: usize) {
     );
     let starts: [fn() -> Box<dyn System>; 3] =
         [|| Box::new(Chanwire::start()), || Box::new(Redis::start_volatile()), || Box::new(Nats::start())];
-    // One after the other: what is measured is no time.
+    // One after the other, since memory is measured and no time is compared.
     for start in starts {
         let system = start();
         let _first = connect(system.as_ref(), FIRST);
@@ -54,14 +54,14 @@ pub(crate) fn measure(report: &mut Report, _: usize) {
     report.add(table);
 }
 
-/// Opens connections that the server knows of: so many, and one more.
+/// Opens `count` connections and one more, and waits until the server has accepted them all.
 fn connect(system: &dyn System, count: usize) -> Vec<TcpStream> {
     let mut streams = system.connect(count);
     wait_for(&format!("{} accepts them all", system.name()), || {
         let open = open_files(system.id());
         check(open > count, open)
     });
-    // A connection that is answered now came after all of them.
+    // Connections are accepted in order, so once the last one is answered, all were accepted.
     for mut last in system.connect(1) {
         last.write_all(&system.publish("hello").request).expect("a server that reads");
         read(&mut last, 1);
@@ -70,7 +70,7 @@ fn connect(system: &dyn System, count: usize) -> Vec<TcpStream> {
     streams
 }
 
-/// Returns the memory that a server has in RAM, in bytes, once it has come to rest.
+/// Returns a server's resident memory in bytes, once it is stable.
 fn settled(system: &dyn System) -> f64 {
     let (mut last, mut equal) = (0, 0);
     let settled = wait_for(&format!("{} comes to rest", system.name()), || {
