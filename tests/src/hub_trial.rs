@@ -84,7 +84,7 @@ pub struct Trial {
     closed: BTreeSet<u64>,
     /// The list that was published last.
     published: Option<Listing>,
-    /// The answers that were seen, by command and by whether they were OK, and the pushed messages and errors.
+    /// The answers that were seen, by command and by whether they were OK, and the pushed messages and refusals.
     seen: BTreeMap<(Command, bool), u64>,
     seen_pushes: u64,
     seen_errors: u64,
@@ -513,10 +513,8 @@ impl Trial {
 
     /// Judges a command for a connection.
     fn sent(&mut self, id: u64, command: ServerCommand) {
-        match &command {
-            ServerCommand::Push(pushes) | ServerCommand::Replay(pushes) => self.seen_pushes += pushes.len() as u64,
-            ServerCommand::Close(_) | ServerCommand::CloseSlow(_) => self.seen_errors += 1,
-            _ => {}
+        if let ServerCommand::Push(pushes) | ServerCommand::Replay(pushes) = &command {
+            self.seen_pushes += pushes.len() as u64;
         }
         match command {
             ServerCommand::Respond { ticket, reply } => {

@@ -86,12 +86,14 @@ impl Counters {
         *self.requests.entry((command, Status::Ok)).or_default() += 1;
     }
 
-    /// Counts a command to a connection. Answers are counted where they are decided.
+    /// Counts a command to a connection. Answers are counted where they are decided, and an error that closes it by its
+    /// endpoint, which may not send it any more.
     pub(super) fn sent(&mut self, command: &ServerCommand) {
         match command {
             ServerCommand::Push(pushes) | ServerCommand::Replay(pushes) => self.pushes += pushes.len() as u64,
-            ServerCommand::Close(error) | ServerCommand::CloseSlow(error) => self.error(error),
             ServerCommand::Respond { .. }
+            | ServerCommand::Close(_)
+            | ServerCommand::CloseSlow(_)
             | ServerCommand::Disconnect
             | ServerCommand::Finish
             | ServerCommand::Reconfigure(_)

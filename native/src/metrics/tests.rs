@@ -182,6 +182,26 @@ async fn connections_that_wait_for_a_rate_are_counted_while_they_wait_and_their_
 }
 
 #[tokio::test]
+async fn an_error_that_closes_a_connection_is_counted_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server(directory.path()).await;
+    let host = format!(
+        "HOST\r\n{{\"channel_name\": \"a\", \"peer_server_ip\": \"127.0.0.1\", \"peer_server_port\": {}}}",
+        server.address().port()
+    );
+    // The client removes its own channel after it has joined it.
+    let requests = [&host, "JOIN\r\n{\"channel_name\": \"a\"}", "UNHOST\r\n{\"channel_name\": \"a\"}"];
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    stream.write_all(requests.concat().as_bytes()).await.unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).await.unwrap();
+    assert!(answers.contains("\"Channel removed\""), "{answers}");
+    let text = scrape(&server).await;
+    assert_eq!(value(&text, "chanwire_errors_total{error=\"channel_removed\"}"), Some(1.0), "{text}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_request_for_another_name_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let server = server(directory.path()).await;
