@@ -27,7 +27,7 @@ use crate::{name::named, store::Disk};
 
 /// Watches a run. Every event is reported to it, and it panics when a law is broken:
 ///
-/// - each request is answered once and in order, or its connection has ended;
+/// - each request is answered once and in order, or its connection has ended, also where it waits for a rate;
 /// - `delivered` is answered when the message is in the store, with the timestamp that is stored, and it stays there;
 /// - ids are dense in a channel and timestamps never run back ([`Disk`] checks it);
 /// - messages of one connection to one channel are stored in the order sent, each once, as they were sent, and in a

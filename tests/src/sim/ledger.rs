@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, net::IpAddr};
 
 use chanwire_core::{
-    Limits, Time,
+    Limits, Rate, Time,
     endpoint::Pushes,
     wire::{ErrorResponse, Hello, Request, Response},
 };
@@ -23,6 +23,8 @@ pub(super) struct Ledger {
     pub(super) listener: usize,
     /// The address of the peer, once it was accepted.
     pub(super) peer: Option<IpAddr>,
+    /// The rate of its requests, if there is one.
+    pub(super) rate: Option<Rate>,
     /// The time when it was accepted.
     pub(super) accepted: Time,
     /// The latest version of the directory that an answer to it showed.
@@ -165,7 +167,10 @@ impl Ledger {
         let index = self.requested(request);
         self.slot(index).is_decided = true;
         let mut bytes = Vec::new();
-        Response::Hello(Hello::new(limits.max_payload as u64)).encode(&mut bytes);
+        let mut hello = Hello::new(limits.max_payload as u64);
+        hello.units_per_second = self.rate.map(|rate| rate.units_per_second.get().into());
+        hello.burst = self.rate.map(|rate| rate.burst.get().into());
+        Response::Hello(hello).encode(&mut bytes);
         self.reply(index, bytes);
     }
 

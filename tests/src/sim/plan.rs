@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use chanwire_core::{
-    Limits,
+    AddressLimits, Limits, Rate,
     hub::HubLimits,
     wire::{Address, Channel, ChannelName},
 };
@@ -58,6 +58,8 @@ pub(super) struct Plan {
     pub(super) max_channels: usize,
     pub(super) max_joins: usize,
     pub(super) max_connections: usize,
+    /// The rate of each connection, and of all connections from an address, if there is one.
+    pub(super) rates: Option<(Rate, Rate)>,
     pub(super) faults: StoreFaults,
     pub(super) clients: usize,
     pub(super) rogues: usize,
@@ -90,6 +92,11 @@ pub(super) struct Plan {
 
 fn pick<T: Copy>(rng: &mut Rng, from: &[T], otherwise: T) -> T {
     rng.choice(from).copied().unwrap_or(otherwise)
+}
+
+/// Returns a connection's rate with its burst, and an address's.
+fn rates((units, burst, address_units, address_burst): (u32, u32, u32, u32)) -> Option<(Rate, Rate)> {
+    Rate::new(units, burst).zip(Rate::new(address_units, address_burst))
 }
 
 impl Plan {
@@ -132,6 +139,7 @@ impl Plan {
             max_past_lists: pick(rng, &[0, 1500, 16 * 1024 * 1024], 1500),
             lists_at_once: pick(rng, &[true, true, false], true),
             max_connections: pick(rng, &[2, 64, 64, 64], 64),
+            rates: pick(rng, &[None, None, Some((20, 5, 100, 50)), Some((100, 30, 40, 10))], None).and_then(rates),
             faults,
             clients: rng.usize(1..=5),
             rogues: pick(rng, &[0, 0, 1, 2], 0),
@@ -163,6 +171,23 @@ impl Plan {
         let mut limits = HubLimits::default();
         (limits.max_channels, limits.max_joins) = (self.max_channels, self.max_joins);
         limits.max_past_lists = self.max_past_lists;
+        limits
+    }
+
+    /// Returns the limits of addresses. Each connection is admitted; those that there is no rate for are exempt.
+    pub(super) fn address_limits(&self) -> AddressLimits {
+        let mut limits = AddressLimits::default();
+        limits.max_connections = usize::MAX;
+        if let Some(connects) = Rate::new(u32::MAX, u32::MAX) {
+            limits.connects = connects;
+        }
+        match self.rates {
+            Some((connection_rate, address_rate)) => {
+                (limits.connection_rate, limits.address_rate) = (connection_rate, address_rate);
+                limits.exempt.clear();
+            }
+            None => limits.exempt = ["0.0.0.0/0", "::/0"].iter().filter_map(|all| all.parse().ok()).collect(),
+        }
         limits
     }
 

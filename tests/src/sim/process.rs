@@ -10,7 +10,8 @@ use std::{
 
 use chanwire_core::{
     Limits, Time,
-    endpoint::{Endpoint as _, Listing, Server, ServerCommand, ServerEvent},
+    admission::{Admission, Permit},
+    endpoint::{Endpoint as _, Listing, Server, ServerCommand, ServerEvent, Throttle},
     hub::{
         ConnectionId, Effect, Hub, HubLimits, ListenerId, Moment, Page, Peer, Query, ReadId, StoreCommand, StoreOutcome,
     },
@@ -52,6 +53,9 @@ pub(super) struct Sent {
 #[derive(Debug)]
 pub(super) struct Process {
     hub: Hub,
+    admission: Admission,
+    /// The permits of open connections.
+    permits: BTreeMap<u64, Permit>,
     listeners: Vec<ListenerId>,
     inputs: Vec<Input>,
     /// Whether a pass over the inputs is scheduled.
@@ -97,6 +101,8 @@ impl Process {
         let listeners = plan::local_addresses().into_iter().map(|own| hub.add_listener(&own)).collect();
         Self {
             hub,
+            admission: Admission::new(plan.address_limits()),
+            permits: BTreeMap::new(),
             listeners,
             inputs: Vec::new(),
             pass_is_due: false,
@@ -106,6 +112,24 @@ impl Process {
             lists_at_once: plan.lists_at_once,
             stopping: false,
             timer: None,
+        }
+    }
+
+    /// Admits a connection from this address. Its requests are taken at the rate of the throttle, if there is one.
+    pub(super) fn admit(&mut self, link: u64, peer: IpAddr, now: Time) -> Option<Throttle> {
+        match self.admission.admit(now, peer) {
+            Ok((permit, throttle)) => {
+                self.permits.insert(link, permit);
+                throttle
+            }
+            Err(refusal) => panic!("a connection is refused: {refusal:?}"),
+        }
+    }
+
+    /// Gives back the permit of a closed connection.
+    pub(super) fn release(&mut self, link: u64, now: Time) {
+        if let Some(permit) = self.permits.remove(&link) {
+            self.admission.release(now, permit);
         }
     }
 

@@ -93,6 +93,10 @@ tally! {
     write_timeouts,
     /// Connections that were answered `Server busy`.
     busy,
+    /// Connections whose requests waited for their own rate.
+    waited_for_connection,
+    /// Connections whose requests waited for their address's rate.
+    waited_for_address,
     /// Commits that succeeded.
     commits,
     /// Commits that failed and left nothing.

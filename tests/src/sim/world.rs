@@ -1,6 +1,6 @@
 //! One run: clients, network, server and store on a virtual clock.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use chanwire_core::{
     Limits, Time,
@@ -303,11 +303,17 @@ impl World {
             return;
         };
         let pace = self.plan.pace(&mut self.rng);
-        let mut far = Box::new(Socket::new(Server::new(ConnectionId(id), self.plan.server.clone()), pace, self.now));
         let Some(Actor { peer, listener, .. }) = self.actors.get(link.actor) else { return };
+        let mut server = Server::new(ConnectionId(id), self.plan.server.clone());
         let ledger = self.judge.ledger(id);
+        let is_served = served < self.plan.max_connections;
+        if is_served && let Some(throttle) = process.admit(id, *peer, self.now) {
+            ledger.rate = Some(throttle.rate());
+            server = server.with_throttle(throttle);
+        }
+        let mut far = Box::new(Socket::new(server, pace, self.now));
         (ledger.accepted, ledger.listener, ledger.peer) = (self.now, *listener, Some(*peer));
-        if served >= self.plan.max_connections {
+        if !is_served {
             let error = ErrorResponse::server("Server busy", "The server has reached its limit of connections");
             ledger.close_error = Some(error.clone());
             far.end.endpoint.close(self.now, error);
@@ -467,7 +473,11 @@ impl World {
             Side::Far => {
                 if let Some(far) = link.far.take() {
                     check_timeouts(self.now, id, &far, &self.plan.server);
+                    let waited = far.end.endpoint.throttled(self.now).unwrap_or_default();
+                    self.judge.tally.waited_for_connection += u64::from(waited.connection > Duration::ZERO);
+                    self.judge.tally.waited_for_address += u64::from(waited.address > Duration::ZERO);
                     if let Some(process) = &mut self.process {
+                        process.release(id, self.now);
                         process.queue_input(Input::Disconnect(id));
                     }
                 }
