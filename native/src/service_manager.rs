@@ -2,7 +2,7 @@
 //!
 //! Nothing is sent where no manager has set `NOTIFY_SOCKET`.
 
-use std::{env, sync::Arc, time::Duration};
+use std::{env, io, os::unix::net::UnixDatagram, path::Path, sync::Arc, time::Duration};
 
 use sd_notify::NotifyState;
 use tokio::{
@@ -14,6 +14,9 @@ use crate::{
     hub_task::{HubSender, Input},
     metrics::{ConnectionCounts, HubReport},
 };
+
+/// The variable that names the manager's socket.
+const SOCKET: &str = "NOTIFY_SOCKET";
 
 /// The time between two reports without a watchdog.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -40,7 +43,7 @@ pub(crate) fn stopping() {
 /// Reports counts, and that the hub answers, until `stop` is true. A hub that hangs is not reported, and the manager's
 /// watchdog restarts the server. The store has no part in it: a slow disk is no reason for a restart.
 pub(crate) async fn report(hub: HubSender, connections: Arc<ConnectionCounts>, stop: watch::Receiver<bool>) {
-    if env::var_os("NOTIFY_SOCKET").is_some() {
+    if env::var_os(SOCKET).is_some() {
         report_to(send, sd_notify::watchdog_enabled(), hub, &connections, stop).await;
     }
 }
@@ -81,9 +84,21 @@ fn status(report: &HubReport, connections: u64) -> String {
 }
 
 fn send(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "cannot reach the service manager at NOTIFY_SOCKET");
+    if let Some(path) = env::var_os(SOCKET)
+        && let Err(error) = send_to(Path::new(&path), states)
+    {
+        tracing::warn!(%error, "cannot reach the service manager at {SOCKET}");
     }
+}
+
+/// Sends one message, unless it would have to wait: a manager that reads nothing must not hold the server up. The
+/// `notify` of `sd_notify` waits.
+fn send_to(path: &Path, states: &[NotifyState<'_>]) -> io::Result<()> {
+    let message: String = states.iter().map(|state| format!("{state}\n")).collect();
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.connect(path)?;
+    socket.send(message.as_bytes()).map(drop)
 }
 
 #[cfg(test)]
@@ -92,6 +107,19 @@ mod tests {
     use tokio::{sync::mpsc, time::timeout};
 
     use super::*;
+
+    #[test]
+    fn a_manager_that_reads_nothing_holds_nothing_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let full = (0..100_000).find_map(|_| send_to(&path, &[NotifyState::Watchdog]).err()).unwrap();
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        let mut buffer = [0; 64];
+        let length = manager.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], b"WATCHDOG=1\n");
+        send_to(&path, &[NotifyState::Watchdog]).unwrap();
+    }
 
     #[tokio::test(start_paused = true)]
     async fn the_watchdog_is_fed_while_the_hub_answers_and_no_longer() {
