@@ -254,7 +254,11 @@ proptest! {
                 let members: BTreeMap<String, serde_json::Value> = serde_json::from_slice(payload).unwrap();
                 let text = |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), String::from);
                 let members: BTreeMap<_, _> = members.into_iter().map(|(name, value)| (name, text(value))).collect();
-                let default = [("history", "0"), ("limit", "100"), ("notices", "false")];
+                let mut default = vec![("history", "0"), ("limit", "100"), ("notices", "false")];
+                if form.command == "CONNECTIONS" {
+                    // A HISTORY after 0 is another one than that of the last messages.
+                    default.push(("after", "0"));
+                }
                 let filled = values.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| {
                     let integer = form.fields.iter().any(|field| field.name == name && field.kind == ValueKind::Integer);
                     (name, if integer { text.trim().parse::<u64>().unwrap().to_string() } else { text })
@@ -272,6 +276,7 @@ proptest! {
                     let good = match field.as_str() {
                         "peer_server_ip" => "::1",
                         "peer_server_port" => "22236",
+                        "connection" => "17",
                         // A field that may be absent, and must be where another one excludes it.
                         "lease" | "after" | "before" | "history" | "limit" | "notices" => "",
                         _ => "good",
