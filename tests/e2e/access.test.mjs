@@ -100,7 +100,7 @@ function hosts() {
 
 test("the bridge, the page and each of its parts are there under the server's own names and no other", async () => {
   const page = await (await fetch(server.origin)).text();
-  const parts = [...page.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map(([, path]) => path);
+  const parts = [...page.matchAll(/(?:src|href)="\.(\/[^"]+)"/g)].map(([, path]) => path);
   assert.ok(parts.some((path) => path.endsWith(".js")) && parts.some((path) => path.endsWith(".css")), page);
   for (const [host, isOurs] of hosts()) {
     const bridge = await open({ host, origin: `http://${host}` });

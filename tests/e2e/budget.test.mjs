@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { eachTest, firstLoad, FIRST_LOAD } from "./kit.mjs";
 
 /** The engine that records and decodes, and the sandbox. */
-const LATER = 670_000;
+const LATER = 690_000;
 
 let server;
 let newTab;
