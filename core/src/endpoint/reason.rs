@@ -4,8 +4,8 @@ use crate::wire::ErrorResponse;
 
 /// The reason for the end of a server's connection: one vocabulary for the log, metrics and programs.
 ///
-/// Where the peer was told an error, the [name](Self::as_str) is that error's name in lower case with underscores; an
-/// address that is busy is told `Server busy`, which clients know.
+/// Its [name](Self::as_str) is that of the error that the peer was told, if any, in lower case with underscores. The
+/// exception is a busy address, which is told `Server busy`, as clients know that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
     /// The client ended its stream, and everything owed to it was sent.
