@@ -4,6 +4,7 @@
 //! Nothing here waits for a fixed time. Every wait is for a condition, and fails at [`DEADLINE`].
 #![expect(clippy::panic, clippy::expect_used, reason = "a panic is how a test fails")]
 
+mod machine;
 mod peer;
 mod pour;
 
@@ -25,6 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use machine::Machine;
 pub use peer::{Answer, Peer, answers, without_times};
 pub use pour::pour;
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};

@@ -4,11 +4,10 @@
 use std::{
     fs,
     path::Path,
-    process::{self, Command, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
+    process::{Command, Stdio},
 };
 
-use chanwire_tests::process::{Finished, Launch, Process, Server, program, wait_for};
+use chanwire_tests::process::{Finished, Launch, Machine, Process, Server, program, wait_for};
 use tempfile::tempdir;
 
 const README: &str = include_str!("../../../README.md");
@@ -24,47 +23,20 @@ fn example(language: &str, words: &str) -> &'static str {
     examples.next().unwrap_or_else(|| panic!("the README has no {language} with {words}"))
 }
 
-fn ip(arguments: &str) {
-    let done = Command::new(program("ip")).args(arguments.split(' ')).output().unwrap();
-    assert!(done.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&done.stderr));
-}
-
 /// Two clients' machines, each with a cable to the server's.
 struct Machines {
-    name: String,
+    server: Machine,
+    ann: Machine,
+    bob: Machine,
 }
 
 impl Machines {
     /// Makes them; returns `None`, with a note, for a user who may not.
     fn new() -> Option<Self> {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        if !rustix::process::geteuid().is_root() {
-            println!("skipped: network namespaces need root");
-            return None;
-        }
-        let machines = Self { name: format!("chanwire-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed)) };
-        let server = machines.at("server");
-        ip(&format!("netns add {server}"));
-        ip(&format!("-n {server} link set lo up"));
-        for (number, client) in [(1, "ann"), (2, "bob")] {
-            let space = machines.at(client);
-            ip(&format!("netns add {space}"));
-            ip(&format!("link add eth0 netns {space} type veth peer name {client} netns {server}"));
-            for (space, end, last) in [(&space, "eth0", 1), (&server, client, 254)] {
-                ip(&format!("-n {space} addr add 10.0.{number}.{last}/24 dev {end}"));
-                ip(&format!("-n {space} link set {end} up"));
-            }
-        }
+        let machines = Self { server: Machine::new("server")?, ann: Machine::new("ann")?, bob: Machine::new("bob")? };
+        machines.ann.connect(("eth0", "10.0.1.1/24"), &machines.server, ("ann", "10.0.1.254/24"));
+        machines.bob.connect(("eth0", "10.0.2.1/24"), &machines.server, ("bob", "10.0.2.254/24"));
         Some(machines)
-    }
-
-    fn at(&self, machine: &str) -> String {
-        format!("{}-{machine}", self.name)
-    }
-
-    /// Returns the words with which a command runs on a machine.
-    fn inside(&self, machine: &str) -> [String; 4] {
-        ["ip".into(), "netns".into(), "exec".into(), self.at(machine)]
     }
 
     fn serve(&self, directory: &Path) -> Server {
@@ -73,22 +45,23 @@ impl Machines {
         let reachable = example("toml", "proxy = true").replace("127.0.0.1:", "0.0.0.0:");
         fs::write(&file, reachable).unwrap();
         let serve = Launch::new(["serve", "--http", "off", "--log", "debug", "--data-dir"]).arg(directory.join("data"));
-        serve.arg("--config").arg(file).under(self.inside("server")).start()
+        serve.arg("--config").arg(file).under(self.server.inside()).start()
     }
 
     /// Starts a proxy on the server's machine.
     fn proxy(&self, command: &[&str]) -> Process {
-        let inside = self.inside("server");
-        let mut words = inside.iter().map(String::as_str).chain(command.iter().copied());
+        let mut words = self.server.inside().into_iter().chain(command.iter().copied());
         let mut proxy = Command::new(program(words.next().unwrap()));
         Process(proxy.args(words).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
     }
 
     /// Runs a command of a client.
     fn run(&self, client: &str, arguments: &[&str], port: u16) -> Finished {
-        let number = if client == "ann" { 1 } else { 2 };
-        let server = format!("10.0.{number}.254:{port}");
-        Launch::new(arguments).args(["--server", &server]).under(self.inside(client)).run()
+        let (machine, server) = match client {
+            "ann" => (&self.ann, format!("10.0.1.254:{port}")),
+            _ => (&self.bob, format!("10.0.2.254:{port}")),
+        };
+        Launch::new(arguments).args(["--server", &server]).under(machine.inside()).run()
     }
 
     /// Checks that each client owns what it has hosted through a proxy, and nothing else.
@@ -114,15 +87,6 @@ impl Machines {
             server.wait_for_log(peer);
         }
         assert!(!server.log().contains("peer=127.0.0.1:"), "{}", server.log());
-    }
-}
-
-impl Drop for Machines {
-    fn drop(&mut self) {
-        for machine in ["server", "ann", "bob"] {
-            // It may not have been made.
-            let _ = Command::new("ip").args(["netns", "del", &self.at(machine)]).output();
-        }
     }
 }
 
@@ -166,8 +130,8 @@ fn a_header_from_elsewhere_is_not_believed() {
     assert_ne!(direct.code, Some(0), "{direct:?}");
     let forged = "exec 3<>/dev/tcp/10.0.1.254/22237; printf 'PROXY TCP4 10.0.2.1 10.0.2.254 5000 22236\\r\\nLIST\\r\\n' >&3; \
                   cat <&3";
-    let [ip, rest @ ..] = machines.inside("ann");
-    let answer = Command::new(program(&ip)).args(rest).args(["bash", "-c", forged]).output().unwrap();
+    let [ip, rest @ ..] = machines.ann.inside();
+    let answer = Command::new(program(ip)).args(rest).args(["bash", "-c", forged]).output().unwrap();
     assert_eq!(answer.stdout, b"", "{answer:?}");
     server.wait_for_log("10.0.1.1:");
     assert!(!server.log().contains("peer=10.0.2.1:"), "{}", server.log());

@@ -1,13 +1,9 @@
 //! Servers and links that vanish without a word, and links of their own, in network namespaces. Needs root, as whoever
 //! makes these does.
 
-use std::{
-    path::Path,
-    process::{self, Command},
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use std::{path::Path, process::Command};
 
-use chanwire_tests::process::{Launch, Server, binary, program, wait_for};
+use chanwire_tests::process::{Launch, Machine, Server, binary, program, wait_for};
 use tempfile::tempdir;
 
 use crate::running::Running;
@@ -17,86 +13,58 @@ const SERVER: &str = "10.0.0.2:22236";
 
 /// A client's machine and a server's, and a cable between them.
 struct Network {
-    client: String,
-    server: String,
-}
-
-fn ip(arguments: &str) {
-    let done = Command::new(program("ip")).args(arguments.split(' ')).output().unwrap();
-    assert!(done.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&done.stderr));
+    client: Machine,
+    server: Machine,
 }
 
 impl Network {
     /// Makes the machines; returns `None`, with a note, for a user who may not.
     fn new() -> Option<Self> {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        if !rustix::process::geteuid().is_root() {
-            println!("skipped: network namespaces need root");
-            return None;
-        }
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = |end| format!("chanwire-{}-{number}-{end}", process::id());
-        let network = Self { client: name("client"), server: name("server") };
-        ip(&format!("netns add {}", network.client));
-        ip(&format!("-n {} link set lo up", network.client));
+        let network = Self { client: Machine::new("client")?, server: Machine::new("server")? };
         network.plug();
         Some(network)
     }
 
-    /// Starts the server's machine, and connects it.
+    /// Connects the two.
     fn plug(&self) {
-        let Self { client, server } = self;
-        ip(&format!("netns add {server}"));
-        ip(&format!("-n {server} link set lo up"));
-        ip(&format!("link add client netns {client} type veth peer name server netns {server}"));
-        for (space, end, address) in [(client, "client", "10.0.0.1/24"), (server, "server", "10.0.0.2/24")] {
-            ip(&format!("-n {space} addr add {address} dev {end}"));
-            ip(&format!("-n {space} link set {end} up"));
-        }
+        self.client.connect(("client", "10.0.0.1/24"), &self.server, ("server", "10.0.0.2/24"));
     }
 
-    /// Cuts the power of the server's machine: neither it nor its kernel sends anything any more.
+    /// Cuts the power of the server's machine.
     fn lose_power(&self, server: Server) {
         self.pull();
         server.kill();
-        ip(&format!("netns del {}", self.server));
+        self.server.turn_off();
+    }
+
+    /// Turns the server's machine on again.
+    fn restore_power(&self) {
+        self.server.turn_on();
+        self.plug();
     }
 
     /// Pulls the cable.
     fn pull(&self) {
-        ip(&format!("-n {} link del client", self.client));
-    }
-
-    fn inside(space: &str) -> [&str; 4] {
-        ["ip", "netns", "exec", space]
+        self.client.ip("link del client");
     }
 
     fn serve(&self, data_dir: &Path) -> Server {
         let serve = Launch::new(["serve", "--http", "off", "--listen", SERVER, "--data-dir"]).arg(data_dir);
-        serve.under(Self::inside(&self.server)).start()
+        serve.under(self.server.inside()).start()
     }
 
     /// Runs a command on the server's machine, which must succeed.
     fn at_server(&self, arguments: &[&str]) {
-        let done = Launch::new(arguments).args(["--server", SERVER]).under(Self::inside(&self.server)).run();
+        let done = Launch::new(arguments).args(["--server", SERVER]).under(self.server.inside()).run();
         assert_eq!(done.code, Some(0), "{done:?}");
     }
 
     /// Returns a command on the client's machine that probes idle connections every second.
     fn at_client(&self, arguments: &[&str]) -> Running {
-        let [ip, rest @ ..] = Self::inside(&self.client);
+        let [ip, rest @ ..] = self.client.inside();
         let mut command = Command::new(program(ip));
         command.args(rest).arg(binary()).args(arguments).env("CHANWIRE_KEEP_ALIVE", "1");
         Running::spawn(&mut command)
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        for space in [&self.client, &self.server] {
-            // It may have exited already.
-            let _ = Command::new("ip").args(["netns", "del", space]).output();
-        }
     }
 }
 
@@ -126,7 +94,7 @@ fn clients_notice_a_vanished_server_and_miss_nothing_after_it_returns() {
                 client.error.wait_with_many("coming back after message ", 2);
             }
         }
-        network.plug();
+        network.restore_power();
         server = network.serve(data.path());
         network.at_server(&["send", "-u", "ann", round]);
         for client in all {
@@ -158,13 +126,13 @@ fn lines_in_flight_to_a_vanished_server_are_reported() {
 #[test]
 fn a_link_local_server_is_reached_through_its_zone() {
     let Some(network) = Network::new() else { return };
-    ip(&format!("-n {} addr add fe80::2/64 dev server nodad", network.server));
-    ip(&format!("-n {} addr add fe80::1/64 dev client nodad", network.client));
+    network.server.ip("addr add fe80::2/64 dev server nodad");
+    network.client.ip("addr add fe80::1/64 dev client nodad");
     let data = tempdir().unwrap();
     let serve = Launch::new(["serve", "--http", "off", "--listen", "[::]:22236", "--data-dir"]).arg(data.path());
-    let server = serve.under(Network::inside(&network.server)).start();
+    let server = serve.under(network.server.inside()).start();
     for server in ["[fe80::2%client]:22236", "10.0.0.2:22236"] {
-        let list = Launch::new(["list", "--server", server]).under(Network::inside(&network.client)).run();
+        let list = Launch::new(["list", "--server", server]).under(network.client.inside()).run();
         assert_eq!((list.code, list.stdout.as_str()), (Some(0), "no channels\n"), "{list:?}");
     }
     let unknown = Launch::new(["list", "--server", "[fe80::2%none]:22236"]).run();
@@ -177,7 +145,7 @@ fn a_client_that_vanished_leaves_no_connection_behind() {
     let Some(network) = Network::new() else { return };
     let data = tempdir().unwrap();
     let serve = Launch::new(["serve", "--http", "off", "--listen", SERVER, "--data-dir"]).arg(data.path());
-    let server = serve.variable("CHANWIRE_KEEP_ALIVE", "1").under(Network::inside(&network.server)).start();
+    let server = serve.variable("CHANWIRE_KEEP_ALIVE", "1").under(network.server.inside()).start();
     network.at_server(&["host", "general", SERVER]);
     let open = || std::fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap().count();
     let before = open();
