@@ -4,7 +4,7 @@ use alloc::{string::String, sync::Arc};
 use core::{borrow::Borrow, fmt, ops::Deref, str::FromStr};
 
 use super::{
-    message::{CHANNEL_NAME, USERNAME},
+    fields::{CHANNEL_NAME, USERNAME},
     payload::{Field, FieldKind, PayloadFault, PayloadFaultKind},
 };
 

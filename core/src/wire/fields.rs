@@ -1,0 +1,161 @@
+//! The names of the members of payloads, and for each kind of payload the table of its fields.
+
+use super::{
+    Command,
+    payload::{Field, FieldKind},
+};
+
+pub(super) const CHANNEL_NAME: &str = "channel_name";
+pub(super) const PEER_SERVER_IP: &str = "peer_server_ip";
+pub(super) const PEER_SERVER_PORT: &str = "peer_server_port";
+pub(super) const USERNAME: &str = "username";
+pub(super) const MESSAGE_CONTENT: &str = "message_content";
+pub(super) const TIMESTAMP: &str = "timestamp";
+pub(super) const CHANNELS: &str = "channels";
+pub(super) const ERROR: &str = "error";
+pub(super) const DETAILS: &str = "details";
+pub(super) const RETRY_AFTER: &str = "retry_after";
+pub(super) const ID: &str = "id";
+pub(super) const STATUS: &str = "status";
+pub(super) const LEASE: &str = "lease";
+pub(super) const AFTER: &str = "after";
+pub(super) const BEFORE: &str = "before";
+pub(super) const HISTORY: &str = "history";
+pub(super) const LIMIT: &str = "limit";
+pub(super) const FIRST_ID: &str = "first_id";
+pub(super) const LAST_ID: &str = "last_id";
+pub(super) const MESSAGES: &str = "messages";
+pub(super) const NOTICES: &str = "notices";
+pub(super) const PROTOCOL_VERSION: &str = "protocol";
+pub(super) const FEATURES: &str = "features";
+pub(super) const ENCRYPTED: &str = "encrypted";
+pub(super) const MAX_PAYLOAD: &str = "max_payload";
+pub(super) const UNITS_PER_SECOND: &str = "units_per_second";
+pub(super) const BURST: &str = "burst";
+pub(super) const RETRY_WINDOW: &str = "retry_window";
+pub(super) const NOTICE: &str = "notice";
+pub(super) const CONNECTION: &str = "connection";
+pub(super) const CONNECTIONS: &str = "connections";
+pub(super) const PEER: &str = "peer";
+pub(super) const LISTENER: &str = "listener";
+pub(super) const SECONDS: &str = "seconds";
+pub(super) const REQUESTS: &str = "requests";
+pub(super) const RECEIVED_BYTES: &str = "received_bytes";
+pub(super) const SENT_BYTES: &str = "sent_bytes";
+pub(super) const PUSHES: &str = "pushes";
+pub(super) const JOINED_CHANNELS: &str = "joined";
+pub(super) const WAITING_BYTES: &str = "waiting_bytes";
+pub(super) const NEXT: &str = "next";
+
+pub(super) static CHANNEL: [Field; 3] = [
+    Field::required(CHANNEL_NAME, FieldKind::Name),
+    Field::required(PEER_SERVER_IP, FieldKind::Host),
+    Field::required(PEER_SERVER_PORT, FieldKind::Port),
+];
+
+pub(super) static HOST: [Field; 4] = [
+    Field::required(CHANNEL_NAME, FieldKind::Name),
+    Field::required(PEER_SERVER_IP, FieldKind::Host),
+    Field::required(PEER_SERVER_PORT, FieldKind::Port),
+    Field::optional(LEASE, FieldKind::Lease),
+];
+
+pub(super) static NAMED: [Field; 1] = [Field::required(CHANNEL_NAME, FieldKind::Name)];
+
+pub(super) static JOIN: [Field; 3] = [
+    Field::required(CHANNEL_NAME, FieldKind::Name),
+    Field::optional(AFTER, FieldKind::IdOrZero),
+    Field::optional(HISTORY, FieldKind::Count),
+];
+
+pub(super) static RANGE: [Field; 4] = [
+    Field::required(CHANNEL_NAME, FieldKind::Name),
+    Field::optional(AFTER, FieldKind::IdOrZero),
+    Field::optional(BEFORE, FieldKind::Id),
+    Field::optional(LIMIT, FieldKind::Limit),
+];
+
+pub(super) static MESSAGE: [Field; 3] = [
+    Field::required(USERNAME, FieldKind::Name),
+    Field::required(MESSAGE_CONTENT, FieldKind::Content),
+    Field::optional(CHANNEL_NAME, FieldKind::Name),
+];
+
+pub(super) static STORED_MESSAGE: [Field; 5] = [
+    Field::required(CHANNEL_NAME, FieldKind::Name),
+    Field::required(ID, FieldKind::Id),
+    Field::required(USERNAME, FieldKind::Name),
+    Field::required(MESSAGE_CONTENT, FieldKind::Content),
+    Field::required(TIMESTAMP, FieldKind::Timestamp),
+];
+
+pub(super) static LISTED: [Field; 1] = [Field::required(CHANNELS, FieldKind::Array)];
+
+pub(super) static JOINED: [Field; 3] = [
+    Field::required(CHANNEL_NAME, FieldKind::Name),
+    Field::required(FIRST_ID, FieldKind::Id),
+    Field::required(LAST_ID, FieldKind::IdOrZero),
+];
+
+pub(super) static HISTORY_PAGE: [Field; 2] =
+    [Field::required(CHANNEL_NAME, FieldKind::Name), Field::required(MESSAGES, FieldKind::Array)];
+
+pub(super) static ASK_HELLO: [Field; 1] = [Field::optional(NOTICES, FieldKind::Flag)];
+
+pub(super) static HELLO: [Field; 7] = [
+    Field::required(PROTOCOL_VERSION, FieldKind::Id),
+    Field::required(FEATURES, FieldKind::Texts),
+    Field::required(ENCRYPTED, FieldKind::Flag),
+    Field::required(MAX_PAYLOAD, FieldKind::Id),
+    Field::optional(UNITS_PER_SECOND, FieldKind::Id),
+    Field::optional(BURST, FieldKind::Id),
+    Field::optional(RETRY_WINDOW, FieldKind::Id),
+];
+
+pub(super) static PAGE: [Field; 2] =
+    [Field::optional(AFTER, FieldKind::IdOrZero), Field::optional(LIMIT, FieldKind::Limit)];
+pub(super) static NUMBERED: [Field; 1] = [Field::required(CONNECTION, FieldKind::IdOrZero)];
+
+pub(super) static CONNECTION_PAGE: [Field; 2] =
+    [Field::required(CONNECTIONS, FieldKind::Array), Field::optional(NEXT, FieldKind::IdOrZero)];
+
+pub(super) static ROW: [Field; 10] = [
+    Field::required(CONNECTION, FieldKind::IdOrZero),
+    Field::required(PEER, FieldKind::Text),
+    Field::optional(LISTENER, FieldKind::Text),
+    Field::required(SECONDS, FieldKind::IdOrZero),
+    Field::required(REQUESTS, FieldKind::IdOrZero),
+    Field::required(RECEIVED_BYTES, FieldKind::IdOrZero),
+    Field::required(SENT_BYTES, FieldKind::IdOrZero),
+    Field::required(PUSHES, FieldKind::IdOrZero),
+    Field::required(JOINED_CHANNELS, FieldKind::IdOrZero),
+    Field::required(WAITING_BYTES, FieldKind::IdOrZero),
+];
+
+pub(super) static NEWS: [Field; 2] =
+    [Field::required(NOTICE, FieldKind::Text), Field::required(CHANNEL_NAME, FieldKind::Name)];
+pub(super) static DELIVERED: [Field; 1] = [Field::required(TIMESTAMP, FieldKind::Timestamp)];
+
+pub(super) static FAILED: [Field; 3] = [
+    Field::required(ERROR, FieldKind::Text),
+    Field::required(DETAILS, FieldKind::Text),
+    Field::optional(RETRY_AFTER, FieldKind::Seconds),
+];
+
+impl Command {
+    /// Returns the fields of its payload, in the order in which they are checked and written.
+    #[must_use]
+    pub fn fields(self) -> &'static [Field] {
+        match self {
+            Self::List => &[],
+            Self::Host => &HOST,
+            Self::Message => &MESSAGE,
+            Self::Unhost | Self::Leave => &NAMED,
+            Self::Join => &JOIN,
+            Self::History => &RANGE,
+            Self::Hello => &ASK_HELLO,
+            Self::Connections => &PAGE,
+            Self::Disconnect => &NUMBERED,
+        }
+    }
+}
